@@ -1,0 +1,66 @@
+"""What a stage hands on: a frozen record, stored by the digest of its canonical JSON.
+
+Each artifact type lives with the room that makes it (`Ticket` in tickets, `ChangeSet` in workspace, `Prd` in the
+prd agent, …) and derives from `Artifact`. The ledger stores any of them and knows none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling per value: sorted keys, no spaces, UTF-8 kept as it is.
+
+    Every digest phasegate takes of JSON is taken of this. Source: RFC 8785 in spirit; floats are Python's repr.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256(content: str | bytes) -> str:
+    """The digest of some content, spelled `sha256:<64 hex digits>`."""
+    data = content.encode() if isinstance(content, str) else content
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+class Artifact(BaseModel):
+    """A typed, content-addressed output.
+
+    Attributes:
+        kind: The word for this type in the ledger, the CLI and the docs.
+        schema_version: The stored format's version; a reader that does not know it must stop.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+    schema_version: int = 1
+
+    def canonical(self) -> str:
+        """The canonical JSON text, with its kind, that the digest is taken of."""
+        return canonical_json({"kind": self.kind, **self.model_dump(mode="json")})
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of the canonical JSON."""
+        return sha256(self.canonical())
+
+    @classmethod
+    def from_canonical(cls, text: str) -> Self:
+        """Read back what `canonical` wrote.
+
+        Raises:
+            ValueError: The text is of another kind, or does not match this type.
+        """
+        data = json.loads(text)
+        if (kind := data.pop("kind", None)) != cls.kind:
+            raise ValueError(f"expected an artifact of kind {cls.kind}, found {kind}")
+        return cls.model_validate(data)
+
+    def markdown(self) -> str:
+        """The artifact as a person reads it; a plain JSON block unless the type knows better."""
+        return f"```json\n{json.dumps(self.model_dump(mode='json'), indent=2, ensure_ascii=False)}\n```\n"

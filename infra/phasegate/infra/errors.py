@@ -1,0 +1,242 @@
+"""Every way phasegate can fail, in one tree.
+
+    PhasegateError
+    ├── ConfigError            a person changes something, then tries again    exit code 2
+    │   ├── UsageError         the command line's words are off
+    │   ├── PolicyError        phasegate.toml does not hold
+    │   ├── TicketError        the ticket cannot be read
+    │   ├── RepositoryError    the repository is not one a run can start from
+    │   ├── ScriptError        the rehearsal script does not hold
+    │   ├── ModelKeyMissing    no key for the chosen provider
+    │   ├── SandboxMissing     the sandbox's program is not installed
+    │   ├── PortTaken          somebody else listens there
+    │   ├── EngineUnavailable  no engine answers
+    │   └── NotFound           no such run, gate or artifact
+    ├── TemporaryError         tried again after `delay`
+    │   ├── ModelUnavailable   429, 5xx, time-out, cut stream
+    │   └── LeaseHeld          somebody else runs this attempt
+    └── PermanentError         the stage stops                                 exit code 1
+        ├── ModelRefused       the provider will never accept this request
+        ├── RehearsalDeparted  the request does not match the script
+        ├── AgentStopped       the agent ended without a usable result
+        ├── BudgetExceeded     the next call would break a budget
+        ├── SetupFailed        the project's setup command failed
+        ├── IntegrationFailed  the change does not merge
+        ├── DeployFailed       the release did not come up
+        ├── CompensationFailed an effect could not be undone
+        └── TrailBroken        the audit trail does not hold
+
+A class's docstring is its default message, `remedy` says in the imperative what to do, and keyword context is
+kept in `context`. Adapters translate their vendor's errors into these, chained with `from`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+
+class PhasegateError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    remedy: str = ""
+
+    def __init__(self, message: str = "", *, remedy: str = "", **context: object) -> None:
+        """Keep the message, the remedy and any keyword context.
+
+        Args:
+            message: One sentence; the class's docstring when empty.
+            remedy: What to do, in the imperative; the class's own when empty.
+            context: JSON-able facts that name what was concerned.
+        """
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.remedy = remedy or type(self).remedy
+        self.context = context
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive pickling with message, remedy and context."""
+        return (_rebuild, (type(self), self.message, self.remedy, self.context, self.__dict__))
+
+    def __str__(self) -> str:
+        """The message, then the remedy."""
+        return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+    def as_json(self) -> dict[str, object]:
+        """The error as `--json` and the ledger show it."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "remedy": self.remedy,
+            "context": {key: str(value) for key, value in self.context.items()},
+        }
+
+
+def _rebuild(
+    cls: type[PhasegateError], message: str, remedy: str, context: dict[str, object], state: dict[str, Any]
+) -> PhasegateError:
+    error = cls(message, remedy=remedy, **context)
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(PhasegateError):
+    """The configuration does not hold."""
+
+    code = "config"
+    exit_code = 2
+
+
+class UsageError(ConfigError):
+    """The command was given something it cannot use."""
+
+    code = "usage"
+
+
+class PolicyError(ConfigError):
+    """phasegate.toml does not hold."""
+
+    code = "policy"
+
+
+class TicketError(ConfigError):
+    """The ticket cannot be read."""
+
+    code = "ticket"
+
+
+class RepositoryError(ConfigError):
+    """The repository is not one a run can start from."""
+
+    code = "repository"
+
+
+class ScriptError(ConfigError):
+    """The rehearsal script does not hold."""
+
+    code = "script"
+
+
+class ModelKeyMissing(ConfigError):
+    """No key is set for the chosen model's provider."""
+
+    code = "model-key"
+
+
+class SandboxMissing(ConfigError):
+    """The sandbox cannot be used on this machine."""
+
+    code = "sandbox"
+    remedy = (
+        "Install bubblewrap (Debian: apt-get install bubblewrap), or set `[sandbox] backend = \"none\"` in "
+        "phasegate.toml to run agents without one."
+    )
+
+
+class PortTaken(ConfigError):
+    """Something else listens on this port."""
+
+    code = "port"
+
+
+class EngineUnavailable(ConfigError):
+    """No engine answers."""
+
+    code = "engine"
+    remedy = "Start it with `phasegate up`."
+
+
+class NotFound(ConfigError):
+    """There is no such thing in the ledger."""
+
+    code = "not-found"
+
+
+class TemporaryError(PhasegateError):
+    """Something failed that may work in a moment."""
+
+    code = "temporary"
+    delay: timedelta = timedelta(seconds=1)
+
+    def __init__(
+        self, message: str = "", *, delay: timedelta | None = None, remedy: str = "", **context: object
+    ) -> None:
+        """As `PhasegateError`, with the time to wait before the next try."""
+        super().__init__(message, remedy=remedy, **context)
+        self.delay = type(self).delay if delay is None else delay
+
+
+class ModelUnavailable(TemporaryError):
+    """The model's provider did not answer this time."""
+
+    code = "model-unavailable"
+
+
+class LeaseHeld(TemporaryError):
+    """Another process works on this stage attempt."""
+
+    code = "lease-held"
+
+
+class PermanentError(PhasegateError):
+    """Something failed that will fail again."""
+
+    code = "permanent"
+
+
+class ModelRefused(PermanentError):
+    """The model's provider refused the request."""
+
+    code = "model-refused"
+
+
+class RehearsalDeparted(PermanentError):
+    """The run departed from its rehearsal script."""
+
+    code = "rehearsal"
+    remedy = "Change the script, or see with `phasegate logs` what the agent was told."
+
+
+class AgentStopped(PermanentError):
+    """The agent ended without a usable result."""
+
+    code = "agent-stopped"
+
+
+class BudgetExceeded(PermanentError):
+    """The next model call would break a budget."""
+
+    code = "budget"
+    remedy = "Raise the figure under `[budget]` in phasegate.toml and start a new run."
+
+
+class SetupFailed(PermanentError):
+    """The project's setup command failed."""
+
+    code = "setup"
+
+
+class IntegrationFailed(PermanentError):
+    """The change could not be integrated."""
+
+    code = "integration"
+
+
+class DeployFailed(PermanentError):
+    """The release did not come up."""
+
+    code = "deploy"
+
+
+class CompensationFailed(PermanentError):
+    """An effect could not be undone."""
+
+    code = "compensation"
+
+
+class TrailBroken(PermanentError):
+    """The audit trail does not hold."""
+
+    code = "trail"

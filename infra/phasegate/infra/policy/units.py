@@ -1,0 +1,39 @@
+"""Durations and sizes as people write them in a policy."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+def parse_duration(value: object) -> object:
+    """Turn `"90s"`, `"15m"`, `"4h"`, `"7d"` or `"250ms"` into a timedelta.
+
+    Raises:
+        ValueError: The text is no such duration.
+    """
+    if isinstance(value, timedelta) or not isinstance(value, str):
+        return value
+    if value.startswith("P"):  # ISO 8601, as a stored policy spells it: left to pydantic
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", value.strip())
+    if match is None:
+        raise ValueError(f"not a duration: {value!r}; write for example 250ms, 90s, 15m, 4h or 7d")
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+
+
+def parse_size(value: object) -> object:
+    """Turn `"2GiB"`, `"512MiB"` or a number of bytes into bytes.
+
+    Raises:
+        ValueError: The text is no such size.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)", value.strip())
+    if match is None:
+        raise ValueError(f"not a size: {value!r}; write for example 512MiB or 2GiB")
+    return int(match[1]) * _BYTES[match[2]]
