@@ -1,0 +1,47 @@
+# `make demo` and `make test` work on a fresh clone: they make .venv/ first, and find it made the next time.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+
+.PHONY: help
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: bootstrap
+bootstrap:  ## make .venv/ from requirements.lock
+	@.ci/bootstrap
+
+.PHONY: demo
+demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without asking)
+	@.ci/bootstrap bubblewrap
+	@$(BIN)/phasegate demo $(ARGS)
+
+.PHONY: test
+test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
+	@.ci/bootstrap bubblewrap chromium
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: bootstrap  ## format, lint, import contracts, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+	@$(BIN)/basedpyright
+
+.PHONY: format
+format: bootstrap  ## format and fix what can be fixed by itself
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock:  ## resolve pyproject.toml into requirements.lock; needs uv
+	uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --python-version 3.11 --group dev pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean:  ## remove what can be made again
+	rm -rf .venv .venv-bootstrap dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find agents benchmarks examples flows infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
