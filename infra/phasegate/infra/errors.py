@@ -11,6 +11,7 @@
     │   ├── SandboxMissing     the sandbox's program is not installed
     │   ├── PortTaken          somebody else listens there
     │   ├── EngineUnavailable  no engine answers
+    │   ├── NotAllowed         this person may not do that, or nobody may now
     │   └── NotFound           no such run, gate or artifact
     ├── TemporaryError         tried again after `delay`
     │   ├── ModelUnavailable   429, 5xx, time-out, cut stream
@@ -130,7 +131,7 @@ class SandboxMissing(ConfigError):
 
     code = "sandbox"
     remedy = (
-        "Install bubblewrap (Debian: apt-get install bubblewrap), or set `[sandbox] backend = \"none\"` in "
+        'Install bubblewrap (Debian: apt-get install bubblewrap), or set `[sandbox] backend = "none"` in '
         "phasegate.toml to run agents without one."
     )
 
@@ -146,6 +147,12 @@ class EngineUnavailable(ConfigError):
 
     code = "engine"
     remedy = "Start it with `phasegate up`."
+
+
+class NotAllowed(ConfigError):
+    """This may not be done by this person, or not now."""
+
+    code = "not-allowed"
 
 
 class NotFound(ConfigError):

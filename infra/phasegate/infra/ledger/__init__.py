@@ -1,0 +1,46 @@
+"""The ledger: what happened, and the only word on it (P1–P5, P13).
+
+Callers see `Ledger` and the records; nothing outside this package knows SQL. Order of life: a run is accepted, stage
+attempts begin and finish, gates open and are decided, effects are intended, done and perhaps undone. Every such change
+commits together with one event of the run's hash chain, or not at all.
+"""
+
+from phasegate.infra.ledger.ledger import Ledger
+from phasegate.infra.ledger.records import (
+    ENDED,
+    STOPPED,
+    Attempt,
+    Decision,
+    Effect,
+    Event,
+    Exchange,
+    Gate,
+    Lease,
+    Message,
+    Run,
+    RunOptions,
+    RunStatus,
+    Usage,
+    Verdict,
+)
+from phasegate.infra.ledger.store import new_id
+
+__all__ = [
+    "ENDED",
+    "STOPPED",
+    "Attempt",
+    "Decision",
+    "Effect",
+    "Event",
+    "Exchange",
+    "Gate",
+    "Lease",
+    "Ledger",
+    "Message",
+    "Run",
+    "RunOptions",
+    "RunStatus",
+    "Usage",
+    "Verdict",
+    "new_id",
+]

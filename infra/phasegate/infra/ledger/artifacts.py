@@ -1,0 +1,55 @@
+"""Artifacts in the ledger: content by digest, shared by all runs."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.errors import NotFound
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.store import Change, Store
+
+
+A = TypeVar("A", bound=Artifact)
+
+
+def put(change: Change, artifact: Artifact, now: datetime) -> None:
+    """Store an artifact within a change, once per digest."""
+    if change.one(schema.artifacts, artifact.digest) is None:
+        change.insert(schema.artifacts, id=artifact.digest, content=artifact.canonical(), created_at=now)
+    else:
+        change.keep(schema.artifacts, artifact.digest)
+
+
+class Artifacts:
+    """The `artifacts` section of the ledger."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on a store."""
+        self._store = store
+
+    def text(self, digest: str) -> str:
+        """The canonical JSON text with this digest.
+
+        Raises:
+            NotFound: There is none.
+        """
+        query = select(schema.artifacts.c.content).where(schema.artifacts.c.id == digest)
+        with self._store.reading() as connection:
+            content = connection.execute(query).scalar()
+        if content is None:
+            raise NotFound(f"there is no artifact {digest}")
+        return str(content)
+
+    def json(self, digest: str) -> dict[str, Any]:
+        """The artifact as JSON, its kind included."""
+        value: dict[str, Any] = json.loads(self.text(digest))
+        return value
+
+    def get(self, digest: str, artifact_type: type[A]) -> A:
+        """The artifact with this digest, as its type."""
+        return artifact_type.from_canonical(self.text(digest))

@@ -1,0 +1,206 @@
+"""Stage attempts and the leases they run under.
+
+An attempt's key is the digest of what goes into it: a finished attempt with the same key is never executed again (P2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from phasegate.infra.artifacts import Artifact, canonical_json, sha256
+from phasegate.infra.errors import LeaseHeld, NotFound
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.artifacts import put
+from phasegate.infra.ledger.records import Attempt, Lease
+from phasegate.infra.ledger.store import Change, Store
+
+LEASE = timedelta(seconds=60)
+"""How long a lease holds without being renewed."""
+
+
+class Attempts:
+    """The `attempts` and `leases` sections of the ledger."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on a store."""
+        self._store = store
+
+    @staticmethod
+    def attempt_id(run_id: str, stage: str, part: str, number: int) -> str:
+        """The id of an attempt, which is also its thread: `run/stage[.part]/number`."""
+        return f"{run_id}/{stage}{f'.{part}' if part else ''}/{number}"
+
+    def begin(
+        self,
+        run_id: str,
+        stage: str,
+        part: str,
+        number: int,
+        *,
+        inputs: Mapping[str, str],
+        model: str,
+        prompt: str,
+        holder: str,
+    ) -> tuple[Attempt, Lease | None]:
+        """Record the intent to try a stage, and take the lease on it.
+
+        Returns:
+            The attempt, with the lease under which it is to run; no lease when it has finished already.
+
+        Raises:
+            LeaseHeld: Another holder works on it.
+
+        Effects:
+            One attempt row per (run, stage, part, number); a second call with the same inputs finds it.
+        """
+        attempt_id = self.attempt_id(run_id, stage, part, number)
+        key = sha256(canonical_json({"attempt": attempt_id, "inputs": dict(inputs)}))
+        known = self.find(attempt_id)
+        if known is not None and known.status == "finished" and known.key == key:
+            return known, None
+        payload = {"attempt": attempt_id, "inputs": dict(inputs), "again": known is not None}
+        with self._store.change(run_id, "attempt.started", actor="engine", payload=payload) as change:
+            lease = self._take(change, run_id, attempt_id, holder)
+            payload["token"] = lease.token
+            fresh = {"key": key, "inputs": dict(inputs), "status": "running", "error": None, "model": model}
+            if known is None:
+                change.insert(
+                    schema.attempts,
+                    id=attempt_id,
+                    run_id=run_id,
+                    stage=stage,
+                    part=part,
+                    number=number,
+                    prompt=prompt,
+                    started_at=self._store.clock.now(),
+                    **fresh,
+                )
+            else:
+                change.update(schema.attempts, attempt_id, **fresh, artifact=None, finished_at=None)
+        return self.get(attempt_id), lease
+
+    def finish(self, attempt: Attempt, lease: Lease, artifact: Artifact, *, also: tuple[Artifact, ...] = ()) -> Attempt:
+        """Record what came out, in one transaction with the artifact itself.
+
+        Raises:
+            LeaseHeld: The lease was lost meanwhile: somebody else has the word.
+        """
+        payload = {"attempt": attempt.id, "artifact": artifact.digest, "kind": artifact.kind}
+        with self._store.change(attempt.run_id, "attempt.finished", actor="engine", payload=payload) as change:
+            self._hold(change, lease)
+            now = self._store.clock.now()
+            for made in (artifact, *also):
+                put(change, made, now)
+            change.update(
+                schema.attempts, attempt.id, status="finished", artifact=artifact.digest, finished_at=now, error=None
+            )
+            change.update(schema.runs, attempt.run_id, recoveries=0)
+            change.update(schema.leases, lease.id, expires_at=now)
+        return self.get(attempt.id)
+
+    def fail(self, attempt: Attempt, lease: Lease, error: dict[str, Any]) -> Attempt:
+        """Record that the attempt ended in an error.
+
+        Raises:
+            LeaseHeld: The lease was lost meanwhile.
+        """
+        payload = {"attempt": attempt.id, "error": error}
+        with self._store.change(attempt.run_id, "attempt.failed", actor="engine", payload=payload) as change:
+            self._hold(change, lease)
+            now = self._store.clock.now()
+            change.update(schema.attempts, attempt.id, status="failed", error=error, finished_at=now)
+            change.update(schema.leases, lease.id, expires_at=now)
+        return self.get(attempt.id)
+
+    def checkpoint(self, attempt: Attempt, commit: str) -> None:
+        """Record the commit that holds the workspace as of the attempt's last finished turn."""
+        with self._store.change(
+            attempt.run_id, "attempt.checkpointed", actor="engine", payload={"attempt": attempt.id, "commit": commit}
+        ) as change:
+            change.update(schema.attempts, attempt.id, checkpoint=commit)
+
+    def find(self, attempt_id: str) -> Attempt | None:
+        """The attempt with this id, if there is one."""
+        with self._store.reading() as connection:
+            row = (
+                connection.execute(select(schema.attempts).where(schema.attempts.c.id == attempt_id)).mappings().first()
+            )
+        return None if row is None else Attempt.model_validate(dict(row))
+
+    def get(self, attempt_id: str) -> Attempt:
+        """The attempt with this id.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if (attempt := self.find(attempt_id)) is None:
+            raise NotFound(f"there is no attempt {attempt_id}")
+        return attempt
+
+    def list(self, run_id: str) -> list[Attempt]:
+        """A run's attempts in the order they began."""
+        query = select(schema.attempts).where(schema.attempts.c.run_id == run_id).order_by(schema.attempts.c.started_at)
+        with self._store.reading() as connection:
+            return [Attempt.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def renew(self, lease: Lease) -> Lease:
+        """Hold a lease longer.
+
+        Raises:
+            LeaseHeld: It was lost meanwhile.
+        """
+        expires_at = self._store.clock.now() + LEASE
+        with self._store.engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():
+            table = schema.leases.c
+            renewed = connection.execute(
+                update(schema.leases)
+                .where(table.id == lease.id, table.token == lease.token, table.holder == lease.holder)
+                .values(expires_at=expires_at)
+            )
+            if renewed.rowcount != 1:
+                raise LeaseHeld(f"the lease on {lease.id} was lost")
+        return lease.model_copy(update={"expires_at": expires_at})
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back without an outcome, as when the engine stops in the middle."""
+        with self._store.engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():
+            table = schema.leases.c
+            connection.execute(
+                update(schema.leases)
+                .where(table.id == lease.id, table.token == lease.token)
+                .values(expires_at=self._store.clock.now())
+            )
+
+    def break_leases_of_others(self, holder: str) -> None:
+        """Let go of leases held by earlier engines of this machine; called by the one engine that may run on it."""
+        machine = holder.partition("/")[0]
+        with self._store.engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():
+            table = schema.leases.c
+            connection.execute(
+                update(schema.leases)
+                .where(table.holder.startswith(f"{machine}/", autoescape=True), table.holder != holder)
+                .values(expires_at=self._store.clock.now())
+            )
+
+    def _take(self, change: Change, run_id: str, name: str, holder: str) -> Lease:
+        now = self._store.clock.now()
+        row = change.one(schema.leases, name)
+        if row is not None and row.expires_at > now and row.holder != holder:
+            raise LeaseHeld(f"{row.holder} works on {name}", delay=row.expires_at - now)
+        token = 1 if row is None else row.token + 1
+        values = {"run_id": run_id, "holder": holder, "token": token, "expires_at": now + LEASE}
+        if row is None:
+            change.insert(schema.leases, id=name, **values)
+        else:
+            change.update(schema.leases, name, **values)
+        return Lease.model_validate({"id": name, **values})
+
+    @staticmethod
+    def _hold(change: Change, lease: Lease) -> None:
+        row = change.one(schema.leases, lease.id)
+        if row is None or row.token != lease.token or row.holder != lease.holder:
+            raise LeaseHeld(f"the lease on {lease.id} was lost: a later attempt fenced this one off")

@@ -1,0 +1,189 @@
+"""What agents and people said: model exchanges as sent, and messages to running agents.
+
+A request repeats nearly all of the one before it, so an exchange keeps only what comes after the bytes the two share:
+storage grows with the conversation, not with its square.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+
+from phasegate.infra.artifacts import sha256
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.records import Attempt, Exchange, Message, Usage
+from phasegate.infra.ledger.store import Store, new_id
+
+
+def _common_prefix_length(one: str, other: str) -> int:
+    """How many leading characters two texts share, by halving: a thread's requests are long and nearly equal."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+class Exchanges:
+    """The `exchanges` section of the ledger."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on a store."""
+        self._store = store
+
+    def record(
+        self,
+        attempt: Attempt,
+        turn: int,
+        *,
+        model: str,
+        request: bytes,
+        previous: bytes,
+        reply: dict[str, Any],
+        response: str,
+        usage: Usage,
+        cost_usd: float | None,
+        latency_seconds: float,
+    ) -> Exchange:
+        """Store one finished model call.
+
+        Args:
+            attempt: Whose call.
+            turn: Its number in the attempt, from 1.
+            model: `provider:model`.
+            request: The request's body as sent.
+            previous: The body of the turn before, as `request` gives it; empty for the first.
+            reply: The reply as a message of the conversation.
+            response: The reply as received.
+            usage: Its tokens.
+            cost_usd: Its price in US dollars; None when the model's price is unknown.
+            latency_seconds: From sending to the last byte.
+        """
+        body = request.decode()
+        shared = _common_prefix_length(previous.decode(), body)
+        exchange_id = f"{attempt.id}/{turn}"
+        calls = [{"name": call["name"], "args": call["args"]} for call in reply.get("calls", [])]
+        payload = {"attempt": attempt.id, "turn": turn, "text": reply.get("text", ""), "calls": calls, "model": model}
+        with self._store.change(attempt.run_id, "turn.answered", actor=model, payload=payload) as change:
+            change.insert(
+                schema.exchanges,
+                id=exchange_id,
+                run_id=attempt.run_id,
+                attempt_id=attempt.id,
+                turn=turn,
+                model=model,
+                request_digest=sha256(request),
+                request_shared=shared,
+                request_rest=body[shared:],
+                reply=reply,
+                response=response,
+                input_tokens=usage.input_tokens,
+                cached_input_tokens=usage.cached_input_tokens,
+                output_tokens=usage.output_tokens,
+                cost_usd=cost_usd,
+                latency_seconds=latency_seconds,
+                at=self._store.clock.now(),
+            )
+        found = self.find(attempt.id, turn)
+        assert found is not None  # noqa: S101  written above
+        return found
+
+    def find(self, attempt_id: str, turn: int) -> Exchange | None:
+        """The exchange of this turn, if the model has answered it."""
+        table = schema.exchanges.c
+        query = select(schema.exchanges).where(table.attempt_id == attempt_id, table.turn == turn)
+        with self._store.reading() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Exchange.model_validate(dict(row))
+
+    def list(self, run_id: str) -> list[Exchange]:
+        """A run's exchanges in the order they were made."""
+        query = select(schema.exchanges).where(schema.exchanges.c.run_id == run_id).order_by(schema.exchanges.c.at)
+        with self._store.reading() as connection:
+            return [Exchange.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def request(self, attempt_id: str, turn: int) -> str | None:
+        """The request of this turn as it was sent; None when there is none."""
+        table = schema.exchanges.c
+        query = (
+            select(table.turn, table.request_shared, table.request_rest)
+            .where(table.attempt_id == attempt_id, table.turn <= turn)
+            .order_by(table.turn)
+        )
+        body: str | None = None
+        with self._store.reading() as connection:
+            for row in connection.execute(query):
+                body = (body or "")[: row.request_shared] + row.request_rest
+                if row.turn == turn:
+                    return body
+        return None
+
+    def usage(self, run_id: str, *, attempt_id: str | None = None) -> Usage:
+        """What the model calls of a run, or of one attempt, added up to."""
+        table = schema.exchanges.c
+        query = select(
+            func.count().label("turns"),
+            func.coalesce(func.sum(table.input_tokens), 0).label("input_tokens"),
+            func.coalesce(func.sum(table.cached_input_tokens), 0).label("cached_input_tokens"),
+            func.coalesce(func.sum(table.output_tokens), 0).label("output_tokens"),
+            func.coalesce(func.sum(table.cost_usd), 0.0).label("cost_usd"),
+            (func.count() - func.count(table.cost_usd)).label("unpriced"),
+        ).where(table.run_id == run_id)
+        if attempt_id is not None:
+            query = query.where(table.attempt_id == attempt_id)
+        with self._store.reading() as connection:
+            return Usage.model_validate(dict(connection.execute(query).mappings().one()))
+
+
+class Messages:
+    """The `messages` section of the ledger: what people say to a running agent."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on a store."""
+        self._store = store
+
+    def queue(self, run_id: str, text: str, *, sender: str) -> Message:
+        """Make a message durable; the run's agent reads it before its next model call."""
+        message_id = new_id("message")
+        with self._store.change(
+            run_id, "message.queued", actor=sender, payload={"message": message_id, "text": text}
+        ) as change:
+            change.insert(
+                schema.messages,
+                id=message_id,
+                run_id=run_id,
+                sender=sender,
+                text=text,
+                status="queued",
+                queued_at=self._store.clock.now(),
+            )
+        return next(message for message in self.list(run_id) if message.id == message_id)
+
+    def deliver(self, attempt: Attempt, turn: int) -> list[Message]:
+        """Hand over what is queued for a turn, once: the same turn asked again gets the same messages (P11)."""
+        queued = [message for message in self.list(attempt.run_id) if message.status == "queued"]
+        if queued:
+            payload = {"attempt": attempt.id, "turn": turn, "messages": [message.id for message in queued]}
+            with self._store.change(attempt.run_id, "message.delivered", actor="engine", payload=payload) as change:
+                for message in queued:
+                    change.update(
+                        schema.messages,
+                        message.id,
+                        status="delivered",
+                        attempt_id=attempt.id,
+                        turn=turn,
+                        delivered_at=self._store.clock.now(),
+                    )
+        return [
+            message for message in self.list(attempt.run_id) if (message.attempt_id, message.turn) == (attempt.id, turn)
+        ]
+
+    def list(self, run_id: str) -> list[Message]:
+        """A run's messages in the order they were queued."""
+        query = select(schema.messages).where(schema.messages.c.run_id == run_id).order_by(schema.messages.c.queued_at)
+        with self._store.reading() as connection:
+            return [Message.model_validate(dict(row)) for row in connection.execute(query).mappings()]

@@ -1,0 +1,92 @@
+"""Effects: what was done to the world, recorded with its undoing before it was done (P3, P6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, select
+
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.records import Effect
+from phasegate.infra.ledger.store import Store
+
+
+class Effects:
+    """The `effects` section of the ledger."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on a store."""
+        self._store = store
+
+    def intend(self, run_id: str, kind: str, key: str, *, intent: Mapping[str, Any], compensation: str) -> Effect:
+        """Record that an effect is about to be made; an effect with this key is returned as it stands.
+
+        Args:
+            run_id: Whose effect.
+            kind: Which performer makes and undoes it, such as `merge`.
+            key: The idempotency key, unique in the ledger; what it makes in the world carries it.
+            intent: JSON-able: all the performer needs to make it and to find it made.
+            compensation: One sentence for people: what undoing it does.
+        """
+        if (known := self.find(key)) is not None:
+            return known
+        payload = {"effect": key, "kind": kind, "intent": dict(intent), "compensation": compensation}
+        with self._store.change(run_id, "effect.intended", actor="engine", payload=payload) as change:
+            count = select(func.count()).select_from(schema.effects).where(schema.effects.c.run_id == run_id)
+            change.insert(
+                schema.effects,
+                id=key,
+                run_id=run_id,
+                position=1 + (change.connection.execute(count).scalar() or 0),
+                kind=kind,
+                key=key,
+                intent=dict(intent),
+                compensation=compensation,
+                status="intended",
+                intended_at=self._store.clock.now(),
+            )
+        return self.get(key)
+
+    def done(self, effect: Effect, result: Mapping[str, Any]) -> Effect:
+        """Record that the effect is in the world, with what it made."""
+        payload = {"effect": effect.key, "result": dict(result)}
+        with self._store.change(effect.run_id, "effect.done", actor="engine", payload=payload) as change:
+            change.update(
+                schema.effects, effect.id, status="done", result=dict(result), done_at=self._store.clock.now()
+            )
+        return self.get(effect.key)
+
+    def undone(self, effect: Effect, result: Mapping[str, Any]) -> Effect:
+        """Record that the effect was undone, with what undoing it made."""
+        payload = {"effect": effect.key, "result": dict(result)}
+        with self._store.change(effect.run_id, "effect.undone", actor="engine", payload=payload) as change:
+            change.update(
+                schema.effects, effect.id, status="undone", undo_result=dict(result), undone_at=self._store.clock.now()
+            )
+        return self.get(effect.key)
+
+    def stuck(self, effect: Effect, error: Mapping[str, Any]) -> Effect:
+        """Record that undoing the effect failed for good: a person has to act."""
+        payload = {"effect": effect.key, "error": dict(error)}
+        with self._store.change(effect.run_id, "effect.stuck", actor="engine", payload=payload) as change:
+            change.update(schema.effects, effect.id, status="stuck", undo_result=dict(error))
+        return self.get(effect.key)
+
+    def find(self, key: str) -> Effect | None:
+        """The effect with this key, if it was ever intended."""
+        with self._store.reading() as connection:
+            row = connection.execute(select(schema.effects).where(schema.effects.c.key == key)).mappings().first()
+        return None if row is None else Effect.model_validate(dict(row))
+
+    def get(self, key: str) -> Effect:
+        """The effect with this key, which exists."""
+        effect = self.find(key)
+        assert effect is not None, key  # noqa: S101  the caller has just written it
+        return effect
+
+    def list(self, run_id: str) -> list[Effect]:
+        """A run's effects in the order they were intended."""
+        query = select(schema.effects).where(schema.effects.c.run_id == run_id).order_by(schema.effects.c.position)
+        with self._store.reading() as connection:
+            return [Effect.model_validate(dict(row)) for row in connection.execute(query).mappings()]

@@ -1,0 +1,73 @@
+"""The facade: one ledger, opened by URL, with a section per kind of record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from sqlalchemy import select
+
+from phasegate.infra.clock import SystemClock, WallClock
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.artifacts import Artifacts
+from phasegate.infra.ledger.attempts import Attempts
+from phasegate.infra.ledger.audit import Audit, audit
+from phasegate.infra.ledger.conversations import Exchanges, Messages
+from phasegate.infra.ledger.database import connect
+from phasegate.infra.ledger.effects import Effects
+from phasegate.infra.ledger.gates import Gates
+from phasegate.infra.ledger.records import Event
+from phasegate.infra.ledger.runs import Runs
+from phasegate.infra.ledger.store import Store
+
+
+class Ledger:
+    """What happened, in sections: runs, artifacts, attempts, gates, effects, exchanges, messages, events."""
+
+    def __init__(self, store: Store) -> None:
+        """Use `Ledger.open`."""
+        self._store = store
+        self.runs = Runs(store)
+        self.artifacts = Artifacts(store)
+        self.attempts = Attempts(store)
+        self.gates = Gates(store)
+        self.effects = Effects(store)
+        self.exchanges = Exchanges(store)
+        self.messages = Messages(store)
+
+    @classmethod
+    def open(cls, url: str, *, clock: WallClock | None = None) -> Self:
+        """Open, and bring to the newest format if need be.
+
+        Raises:
+            ConfigError: A newer phasegate wrote it.
+        """
+        return cls(Store(connect(url), clock or SystemClock()))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.engine.dispose()
+
+    def note(self, run_id: str, kind: str, *, actor: str = "engine", payload: Mapping[str, Any] | None = None) -> None:
+        """Append an event that touches no row, such as what a stage is doing now."""
+        with self._store.change(run_id, kind, actor=actor, payload=payload):
+            pass
+
+    def events(self, run_id: str, *, after: int = 0) -> list[Event]:
+        """A run's events, oldest first, from behind a position."""
+        table = schema.events.c
+        query = select(schema.events).where(table.run_id == run_id, table.position > after).order_by(table.position)
+        with self._store.reading() as connection:
+            return [
+                Event.model_validate({**row, "payload": json.loads(row["payload"])})
+                for row in connection.execute(query).mappings()
+            ]
+
+    def audit(self, run_id: str) -> Audit:
+        """Recompute every hash and digest of a run's trail.
+
+        Raises:
+            TrailBroken: Something does not hold; the message names the first row that does not.
+        """
+        return audit(self._store, run_id)

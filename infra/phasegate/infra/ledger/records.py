@@ -1,0 +1,219 @@
+"""Rows of the ledger as the rest of the house sees them: frozen, typed, JSON-able."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+RunStatus = Literal[
+    "accepted",
+    "running",
+    "waiting",
+    "paused",
+    "done",
+    "failed",
+    "rejected",
+    "cancelled",
+    "rolled-back",
+    "needs-operator",
+]
+AttemptStatus = Literal["running", "finished", "failed"]
+GateStatus = Literal["open", "approved", "revised", "rejected", "void", "expired"]
+Verdict = Literal["approve", "revise", "reject"]
+EffectStatus = Literal["intended", "done", "undone", "stuck"]
+
+ENDED: frozenset[str] = frozenset({"done", "rejected", "cancelled", "rolled-back"})
+"""Statuses from which a run never goes on."""
+STOPPED: frozenset[str] = ENDED | {"failed", "needs-operator"}
+"""Statuses in which nothing happens until a person acts."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class RunOptions(BaseModel):
+    """What the requester chose for one run.
+
+    Attributes:
+        model: `provider:model` for every stage, over the policy's; empty: the policy's.
+        rehearsal: The digest of the rehearsal script's stored text; empty: real models.
+        approve: Gates the requester approved in advance, with their standing decision.
+        notices: What the requester was told at the start, such as uncommitted changes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = ""
+    rehearsal: str = ""
+    approve: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+class Run(_Record):
+    """One ticket's way through the stages. `ticket` and `policy` are artifact digests."""
+
+    id: str
+    title: str
+    ticket: str
+    policy: str
+    repository: str
+    base_branch: str
+    base_commit: str
+    requester: str
+    options: RunOptions
+    definition: str
+    status: RunStatus
+    request: Literal["", "pause", "cancel", "rollback"]
+    reason: dict[str, Any] | None
+    flow_run_id: str | None
+    recoveries: int
+    grants: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class Attempt(_Record):
+    """One try of a stage (or of one part of a stage): its inputs' digests, and how it ended."""
+
+    id: str
+    run_id: str
+    stage: str
+    part: str
+    number: int
+    key: str
+    inputs: dict[str, str]
+    model: str
+    prompt: str
+    status: AttemptStatus
+    artifact: str | None
+    checkpoint: str | None
+    error: dict[str, Any] | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class Gate(_Record):
+    """A question to a person about exactly one set of digests."""
+
+    id: str
+    run_id: str
+    gate: str
+    number: int
+    subject: dict[str, str]
+    subject_digest: str
+    roles: tuple[str, ...]
+    quorum: int
+    exclude_requester: bool
+    requester: str
+    nonce: str
+    status: GateStatus
+    opened_at: datetime
+    expires_at: datetime
+
+
+class Decision(_Record):
+    """A person's answer to one gate. `standing`: given in advance, by the requester, with `--approve`."""
+
+    id: str
+    run_id: str
+    gate_id: str
+    subject_digest: str
+    verdict: Verdict
+    approver: str
+    identity: str
+    standing: bool
+    note: str
+    decided_at: datetime
+
+
+class Effect(_Record):
+    """A side effect on the world: recorded before it is made, with what undoes it."""
+
+    id: str
+    run_id: str
+    position: int
+    kind: str
+    key: str
+    intent: dict[str, Any]
+    compensation: str
+    status: EffectStatus
+    result: dict[str, Any] | None
+    undo_result: dict[str, Any] | None
+    intended_at: datetime
+    done_at: datetime | None
+    undone_at: datetime | None
+
+
+class Message(_Record):
+    """A person's message to a running agent, with its receipt."""
+
+    id: str
+    run_id: str
+    sender: str
+    text: str
+    status: Literal["queued", "delivered", "expired"]
+    attempt_id: str | None
+    turn: int | None
+    queued_at: datetime
+    delivered_at: datetime | None
+
+
+class Exchange(_Record):
+    """One model call: the reply in our own words, its usage and its price. Latency in seconds, cost in US dollars."""
+
+    id: str
+    run_id: str
+    attempt_id: str
+    turn: int
+    model: str
+    request_digest: str
+    reply: dict[str, Any]
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    latency_seconds: float
+    at: datetime
+
+
+class Usage(BaseModel):
+    """What model calls added up to. `cost_usd` counts the calls whose price is known; `unpriced` the others."""
+
+    model_config = ConfigDict(frozen=True)
+
+    turns: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Input and output tokens together."""
+        return self.input_tokens + self.output_tokens
+
+
+class Event(_Record):
+    """One row of the chain."""
+
+    run_id: str
+    position: int
+    at: datetime
+    kind: str
+    actor: str
+    payload: dict[str, Any]
+    hash: str
+
+
+class Lease(_Record):
+    """The right to work on something for a while. A later holder's `token` is higher: it fences the earlier one off."""
+
+    id: str
+    run_id: str
+    holder: str
+    token: int
+    expires_at: datetime

@@ -1,0 +1,180 @@
+"""Runs in the ledger: accepted, carried on, asked to stop, ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from sqlalchemy import select
+
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.errors import NotAllowed, NotFound, UsageError
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.artifacts import put
+from phasegate.infra.ledger.records import ENDED, Run, RunOptions, RunStatus
+from phasegate.infra.ledger.store import Change, Store
+
+
+class Runs:
+    """The `runs` section of the ledger."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on a store."""
+        self._store = store
+
+    def accept(
+        self,
+        run_id: str,
+        *,
+        title: str,
+        ticket: Artifact,
+        policy: Artifact,
+        repository: str,
+        base_branch: str,
+        base_commit: str,
+        requester: str,
+        options: RunOptions,
+        definition: str,
+        also: Sequence[Artifact] = (),
+    ) -> Run:
+        """Make a run durable; the engine takes it from here (outbox).
+
+        Args:
+            run_id: A fresh id, see `store.new_id`.
+            title: One line for lists.
+            ticket: The ticket, stored with the run.
+            policy: The policy at the base commit, stored with the run.
+            repository: The repository's top folder.
+            base_branch: The branch integrated into.
+            base_commit: The commit the run starts from.
+            requester: The person's name.
+            options: What they chose.
+            definition: The version of the pipeline's definition.
+            also: Further artifacts the run needs, such as the rehearsal script.
+        """
+        payload = {"title": title, "base_commit": base_commit, "notices": list(options.notices)}
+        with self._store.change(run_id, "run.accepted", actor=requester, payload=payload) as change:
+            for artifact in (ticket, policy, *also):
+                put(change, artifact, self._store.clock.now())
+            change.insert(
+                schema.runs,
+                id=run_id,
+                title=title,
+                ticket=ticket.digest,
+                policy=policy.digest,
+                repository=repository,
+                base_branch=base_branch,
+                base_commit=base_commit,
+                requester=requester,
+                options=options.model_dump(mode="json"),
+                definition=definition,
+                status="accepted",
+                request="",
+                recoveries=0,
+                grants=0,
+                created_at=self._store.clock.now(),
+            )
+        return self.get(run_id)
+
+    def get(self, run_id: str) -> Run:
+        """The run with exactly this id.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self._store.reading() as connection:
+            row = connection.execute(select(schema.runs).where(schema.runs.c.id == run_id)).mappings().first()
+        if row is None:
+            raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
+        return Run.model_validate(dict(row))
+
+    def find(self, reference: str) -> Run:
+        """The run a person means: an id, the beginning of one, or `latest`.
+
+        Raises:
+            NotFound: No run matches.
+            UsageError: Several do.
+        """
+        runs = self.list()
+        if reference == "latest" and runs:
+            return runs[0]
+        matching = [run for run in runs if run.id == reference] or [run for run in runs if run.id.startswith(reference)]
+        if len(matching) > 1:
+            raise UsageError(
+                f"{reference} could be {', '.join(run.id for run in matching)}", remedy="Give more of the run's id."
+            )
+        if not matching or not reference:
+            raise NotFound(f"there is no run {reference}", remedy="List the runs with `phasegate runs`.")
+        return matching[0]
+
+    def list(self, *, statuses: Sequence[str] = ()) -> list[Run]:
+        """Runs, newest first; only those in the given statuses, if any are given."""
+        query = select(schema.runs).order_by(schema.runs.c.created_at.desc())
+        if statuses:
+            query = query.where(schema.runs.c.status.in_(statuses))
+        with self._store.reading() as connection:
+            return [Run.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def dispatched(self, run_id: str, flow_run_id: str) -> None:
+        """Remember which Prefect flow run carries the run."""
+        with self._store.change(run_id, "run.dispatched", actor="engine") as change:
+            change.update(schema.runs, run_id, flow_run_id=flow_run_id)
+
+    def set_status(
+        self, run_id: str, status: RunStatus, *, actor: str = "engine", reason: dict[str, Any] | None = None
+    ) -> None:
+        """Say where the run stands; does nothing when it stands there already."""
+        run = self.get(run_id)
+        if run.status == status and run.reason == reason:
+            return
+        payload = {"from": run.status, "reason": reason}
+        with self._store.change(run_id, f"run.{status}", actor=actor, payload=payload) as change:
+            ended = {"finished_at": self._store.clock.now()} if status in ENDED else {}
+            request = {"request": ""} if status in ENDED else {}
+            change.update(schema.runs, run_id, status=status, reason=reason, **ended, **request)
+
+    def ask(self, run_id: str, request: Literal["pause", "cancel", "rollback"], *, actor: str) -> Run:
+        """Record that a person wants the run paused, cancelled or rolled back.
+
+        Raises:
+            NotAllowed: The run has ended in a way that leaves nothing to do.
+        """
+        with self._store.change(run_id, f"run.{request}-requested", actor=actor) as change:
+            run = _locked(change, run_id)
+            if run.status in ENDED and not (request == "rollback" and run.status == "done"):
+                raise NotAllowed(f"run {run_id} is {run.status}: there is nothing to {request}")
+            if request == "pause" and run.status in {"failed", "needs-operator", "paused"}:
+                raise NotAllowed(f"run {run_id} is {run.status}: nothing is running to pause")
+            wakes = {} if request == "pause" else {"status": "running", "finished_at": None}
+            change.update(schema.runs, run_id, request=request, **wakes)
+        return self.get(run_id)
+
+    def resume(self, run_id: str, *, actor: str) -> Run:
+        """Let a paused, failed or operator-needing run go on, with one more attempt granted.
+
+        Raises:
+            NotAllowed: The run is not stopped, or has ended.
+        """
+        with self._store.change(run_id, "run.resumed", actor=actor) as change:
+            run = _locked(change, run_id)
+            if run.status in ENDED:
+                raise NotAllowed(f"run {run_id} is {run.status} and cannot go on", remedy="Start a new run.")
+            if run.status not in {"failed", "needs-operator", "paused"} and run.request != "pause":
+                raise NotAllowed(f"run {run_id} is {run.status}: it does not need to be resumed")
+            grants = run.grants + (run.status == "needs-operator")
+            change.update(schema.runs, run_id, status="running", request="", reason=None, grants=grants, recoveries=0)
+        return self.get(run_id)
+
+    def recovered(self, run_id: str) -> Run:
+        """Count one automatic recovery since the last finished attempt."""
+        with self._store.change(run_id, "run.recovered", actor="engine") as change:
+            run = _locked(change, run_id)
+            change.update(schema.runs, run_id, recoveries=run.recoveries + 1)
+        return self.get(run_id)
+
+
+def _locked(change: Change, run_id: str) -> Run:
+    row = change.one(schema.runs, run_id)
+    if row is None:
+        raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
+    return Run.model_validate(dict(row._mapping))  # noqa: SLF001  SQLAlchemy's documented name
