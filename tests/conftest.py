@@ -1,0 +1,37 @@
+"""What holds for every test: a home of its own, a git identity, and no model keys."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Move HOME and all that hangs on it away before any test module, Prefect or git reads it."""
+    home = Path(tempfile.mkdtemp(prefix="phasegate-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    for name in [name for name in os.environ if name.startswith(("GIT_", "PHASEGATE_", "PREFECT_", "XDG_"))]:
+        del os.environ[name]
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GITHUB_TOKEN", "GH_TOKEN"):
+        os.environ.pop(name, None)
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Test Person\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
+    )
+    os.environ.update(
+        HOME=str(home),
+        GIT_CONFIG_GLOBAL=str(home / ".gitconfig"),
+        GIT_CONFIG_NOSYSTEM="1",
+        PREFECT_HOME=str(home / ".prefect"),
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        XDG_STATE_HOME=str(home / ".local" / "state"),
+    )
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout these tests belong to."""
+    return Path(__file__).parents[1]
