@@ -1,0 +1,255 @@
+"""OpenAI's Chat Completions, as gateways and local servers speak it, with their deviations allowed for.
+
+`client` uses it for `compatible:` models. Source: OpenAI API reference, "Create chat completion"; held to the
+`openai` SDK in tests/contracts/models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from pydantic import BaseModel, Field
+
+from phasegate.agents.models.conversation import (
+    AssistantMessage,
+    JsonObject,
+    Message,
+    StopReason,
+    ToolCall,
+    ToolSpec,
+    Usage,
+    arguments_to_show,
+    encode_json,
+    native_items,
+    read_call,
+)
+from phasegate.agents.models.wire import Answer, AnswerFailed, Opening
+
+_STOP_REASONS: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
+
+
+class _Problem(BaseModel):
+    code: str | int | None = None
+    type: str | None = None
+    message: str = "no message"
+
+
+class _PromptDetails(BaseModel):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Choice(BaseModel):
+    delta: JsonObject | None = None
+    message: JsonObject | None = None
+    finish_reason: str | None = None
+
+
+class _Document(BaseModel):
+    """A chunk of a stream, or a whole answer."""
+
+    model: str = ""
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: _Problem | str | None = None
+
+    def raise_error(self) -> None:
+        """Raise `AnswerFailed` if this is an error."""
+        if isinstance(self.error, str):
+            raise AnswerFailed("error", self.error)
+        if self.error is not None:
+            raise AnswerFailed(str(self.error.code or self.error.type or "error"), self.error.message)
+
+
+class _Function(BaseModel):
+    name: str | None = None
+    arguments: str | JsonObject | None = None
+
+    def raw(self) -> str:
+        """The arguments as text, which some servers give as an object."""
+        arguments = self.arguments or ""
+        return arguments if isinstance(arguments, str) else encode_json(arguments).decode()
+
+
+class _CallDelta(BaseModel, extra="allow"):
+    index: int | None = None
+    id: str | None = None
+    function: _Function = Field(default_factory=_Function)
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_CallDelta] | None = None
+
+
+class _Assembly:
+    """Adds deltas up; keys it does not know (`reasoning_content`, …) are kept, for the next request needs them."""
+
+    def __init__(self) -> None:
+        self._message: JsonObject = {"role": "assistant", "content": None}
+        self._calls: list[JsonObject] = []
+        self._positions: dict[int, int] = {}
+        self._finish_reason: str | None = None
+        self._usage: JsonObject | None = None
+        self._model = ""
+
+    def fold(self, event: str) -> str:
+        """As `wire.Assembly`."""
+        if event.strip() == "[DONE]":
+            return ""
+        chunk = _Document.model_validate_json(event)
+        chunk.raise_error()
+        self._model = chunk.model or self._model
+        if chunk.usage is not None:
+            self._usage = chunk.usage.model_dump()
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        self._finish_reason = choice.finish_reason or self._finish_reason
+        delta = choice.delta or {}
+        for call in _Message.model_validate(delta).tool_calls or []:
+            self._fold_call(call)
+        for key, value in delta.items():
+            if key not in {"role", "tool_calls"}:
+                self._message[key] = _added(self._message.get(key), value)
+        return delta.get("content") or ""
+
+    def _fold_call(self, delta: _CallDelta) -> None:
+        """Add to the call it continues; servers that give no index, or always 0, tell calls apart by id."""
+        at = len(self._calls) - 1 if delta.index is None else self._positions.get(delta.index, -1)
+        if at < 0 or (delta.id and delta.id != self._calls[at]["id"]):
+            call_id = delta.id or _new_call_id()
+            self._calls.append({"id": call_id, "type": "function", "function": {"name": "", "arguments": ""}})
+            at = len(self._calls) - 1
+        if delta.index is not None:
+            self._positions[delta.index] = at
+        function = self._calls[at]["function"]
+        function["name"] += delta.function.name or ""
+        function["arguments"] += delta.function.raw()
+        self._calls[at].update({key: value for key, value in (delta.model_extra or {}).items() if key != "type"})
+
+    def document(self) -> JsonObject | None:
+        """As `wire.Assembly`."""
+        if self._finish_reason is None:
+            return None
+        message = self._message | ({"tool_calls": self._calls} if self._calls else {})
+        choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
+        return {"model": self._model, "choices": [choice], "usage": self._usage}
+
+
+class ChatCompletionsProtocol:
+    """`POST /v1/chat/completions`."""
+
+    path: ClassVar[str] = "chat/completions"
+
+    def headers(self, key: str) -> dict[str, str]:
+        """As `wire.WireProtocol`; local servers need no key."""
+        return {"authorization": f"Bearer {key}"} if key else {}
+
+    def opening(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Opening:
+        """As `wire.WireProtocol`; the thread stays here, for some servers reject keys they do not know."""
+        del thread
+        head: JsonObject = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
+        if tools:
+            head["tools"] = [
+                {
+                    "type": "function",
+                    "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+                }
+                for tool in tools
+            ]
+        return Opening(head, "messages", [{"role": "system", "content": instructions}])
+
+    def encode(self, message: Message, origin: str) -> Iterable[JsonObject]:
+        """As `wire.WireProtocol`."""
+        match message["role"]:
+            case "user":
+                yield {"role": "user", "content": message["text"]}
+            case "assistant":
+                yield from native_items(message, origin) or [_assistant_item(message)]
+            case "tools":
+                for result in message["results"]:
+                    yield {"role": "tool", "tool_call_id": result["id"], "content": result["output"]}
+
+    def assembly(self) -> _Assembly:
+        """As `wire.WireProtocol`."""
+        return _Assembly()
+
+    def read(self, document: JsonObject, origin: str) -> Answer:
+        """As `wire.WireProtocol`."""
+        answer = _Document.model_validate(document)
+        answer.raise_error()
+        if not answer.choices or answer.choices[0].message is None:
+            raise ValueError("the answer has no choices")
+        native = answer.choices[0].message
+        parsed = _Message.model_validate(native)
+        calls = [
+            read_call(call.id or _new_call_id(), call.function.name or "", call.function.raw())
+            for call in parsed.tool_calls or []
+        ]
+        message: AssistantMessage = {
+            "role": "assistant",
+            "text": parsed.content or parsed.refusal or "",
+            "calls": calls,
+            "native": [{"origin": origin, "item": _sendable(native, calls)}],
+        }
+        reason = _STOP_REASONS.get(answer.choices[0].finish_reason or "", "calls" if calls else "end")
+        return Answer(message, _usage(answer.usage), answer.model, reason)
+
+
+def _new_call_id() -> str:
+    return f"call_{uuid4().hex}"
+
+
+def _added(value: Any, more: Any) -> Any:
+    """What a key of the message is after a further delta: texts and lists grow, anything else is replaced."""
+    if value is None or more is None:
+        return value if more is None else more
+    grows = type(value) is type(more) and isinstance(value, str | list)
+    return value + more if grows else more
+
+
+def _sendable(native: JsonObject, calls: list[ToolCall]) -> JsonObject:
+    """The message as it came, but for empty keys and for malformed arguments, on which servers' templates break."""
+    item = {key: value for key, value in native.items() if value is not None and value != []}
+    item["content"] = native.get("content") or ""
+    if calls:
+        item["tool_calls"] = [
+            {key: value for key, value in as_it_came.items() if key != "index"} | _call_item(call)
+            for as_it_came, call in zip(native["tool_calls"], calls, strict=True)
+        ]
+    return item
+
+
+def _assistant_item(message: AssistantMessage) -> JsonObject:
+    item: JsonObject = {"role": "assistant", "content": message["text"]}
+    if message["calls"]:
+        item["tool_calls"] = [_call_item(call) for call in message["calls"]]
+    return item
+
+
+def _call_item(call: ToolCall) -> JsonObject:
+    raw = call["raw"] if call["args"] is not None and call["raw"].strip() else _encoded_arguments(call)
+    return {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": raw}}
+
+
+def _encoded_arguments(call: ToolCall) -> str:
+    return encode_json(arguments_to_show(call)).decode()
+
+
+def _usage(usage: _Usage | None) -> Usage:
+    if usage is None:
+        return Usage()
+    details = usage.prompt_tokens_details or _PromptDetails()
+    return Usage(
+        usage.prompt_tokens, details.cached_tokens or 0, usage.completion_tokens, details.cache_write_tokens or 0
+    )

@@ -1,0 +1,207 @@
+"""One client for every model: sends a request, streams the answer, tries again what may work in a moment.
+
+The agent loop opens one per stage attempt and is its only caller. It must not know what a conversation is about,
+and lets no httpx error and no key out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import httpx
+from pydantic import TypeAdapter
+
+from phasegate.agents.models.chat_completions import ChatCompletionsProtocol
+from phasegate.agents.models.conversation import JsonObject, Reply, ToolSpec
+from phasegate.agents.models.failures import error_of_answer, error_of_status
+from phasegate.agents.models.keys import BASE_URL_VARIABLES
+from phasegate.agents.models.messages import MessagesProtocol
+from phasegate.agents.models.names import ModelName, Provider
+from phasegate.agents.models.responses import ResponsesProtocol
+from phasegate.agents.models.sse import SseDecoder
+from phasegate.agents.models.wire import AnswerFailed, Encoder, WireProtocol
+from phasegate.infra.errors import ModelKeyMissing, ModelUnavailable
+
+_PROTOCOLS: dict[Provider, Callable[[], WireProtocol]] = {
+    "openai": ResponsesProtocol,
+    "anthropic": MessagesProtocol,
+    "compatible": ChatCompletionsProtocol,
+}
+_PUBLIC_URLS: dict[Provider, str] = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com/v1",
+}
+_TIMEOUT = httpx.Timeout(600, connect=10)
+"""A model may think for minutes before the next byte. Source: the official SDKs' default."""
+_JSON_OBJECT = TypeAdapter(JsonObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often and how patiently a request is tried again.
+
+    Attributes:
+        tries: How often a request is sent at most.
+        first_delay_seconds: The first wait; each further one is twice as long, less up to half of it at random.
+        longest_delay_seconds: The longest wait; a provider that asks for more is not waited for.
+        sleep: Waits so many seconds.
+        chance: A random number from 0 to 1.
+    """
+
+    tries: int = 5
+    first_delay_seconds: float = 1.0
+    longest_delay_seconds: float = 60.0
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+    def delay_seconds(self, failed_tries: int) -> float:
+        """How long to wait after so many failed tries."""
+        delay = self.first_delay_seconds * 2.0 ** (failed_tries - 1)
+        return min(delay, self.longest_delay_seconds) * (1 - self.chance() / 2)
+
+
+class ModelClient(Protocol):
+    """A model that answers conversations."""
+
+    def conversation(self, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Encoder:
+        """Begin the requests of one conversation; `thread` names it to the provider's prompt cache."""
+        ...
+
+    async def send(self, body: bytes, *, on_text: Callable[[str], None] | None = None) -> Reply:
+        """Send one request and return its whole answer. Cancelling it closes the stream at once.
+
+        Args:
+            body: What `Encoder.body` gave.
+            on_text: Told each piece of the answer's text as it comes. A try that fails has told its pieces too.
+
+        Raises:
+            ModelUnavailable: The provider was out of reach, overloaded, or cut the stream, on every try.
+            ModelRefused: The provider will not answer this request.
+            ModelKeyMissing: The provider does not accept the key.
+            RehearsalDeparted: The request does not match the rehearsal's script.
+        """
+        ...
+
+
+def open_client(
+    name: ModelName, *, base_url: str | None, key: str, http: httpx.AsyncClient, retries: Retries | None = None
+) -> ModelClient:
+    """A client for the model `name`.
+
+    Args:
+        name: Whom to ask.
+        base_url: Where, with or without the version at its end (`/v1`); None: the provider's public address.
+        key: The provider's key; may be empty for a compatible server.
+        http: Carries the requests; stays the caller's to close.
+        retries: How often to try again; the default when None.
+
+    Raises:
+        ModelKeyMissing: A compatible server was named without its address.
+    """
+    url = base_url or _PUBLIC_URLS.get(name.provider)
+    if url is None:
+        variable = BASE_URL_VARIABLES[name.provider]
+        raise ModelKeyMissing(f"{name} needs the address of its server.", remedy=f"Set {variable}.", variable=variable)
+    protocol = _PROTOCOLS[name.provider]()
+    return _HttpModelClient(name, protocol, _endpoint(url, protocol.path), key, http, retries or Retries())
+
+
+def _endpoint(base_url: str, path: str) -> str:
+    """The address of `path`: SDKs disagree on whether a base URL holds the version, so both are understood."""
+    base = base_url.rstrip("/")
+    segments = httpx.URL(base).path.split("/")[-2:]  # some gateways have a word after the version: v1beta/openai
+    versioned = any(re.fullmatch(r"v\d+[a-z0-9]*", segment) for segment in segments)
+    return f"{base}/{path}" if versioned else f"{base}/v1/{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class _HttpModelClient:
+    name: ModelName
+    protocol: WireProtocol
+    url: str
+    key: str = field(repr=False)
+    http: httpx.AsyncClient
+    retries: Retries
+
+    def conversation(self, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Encoder:
+        """As `ModelClient`."""
+        return Encoder(self.protocol, self.name, instructions, tools, thread)
+
+    async def send(self, body: bytes, *, on_text: Callable[[str], None] | None = None) -> Reply:
+        """As `ModelClient`."""
+        for tries in itertools.count(1):
+            try:
+                return await self._send_once(body, on_text)
+            except ModelUnavailable as error:
+                asked = error.context.get("retry_after_seconds")
+                delay = asked if isinstance(asked, float) else self.retries.delay_seconds(tries)
+                if tries >= self.retries.tries or delay > self.retries.longest_delay_seconds:
+                    message = f"{error.message} ({tries} tries)"
+                    raise ModelUnavailable(message, delay=timedelta(seconds=delay), tries=tries) from error
+            await self.retries.sleep(delay)
+        raise AssertionError("itertools.count does not end")
+
+    async def _send_once(self, body: bytes, on_text: Callable[[str], None] | None) -> Reply:
+        started = time.monotonic()
+        headers = {"content-type": "application/json", **self.protocol.headers(self.key)}
+        try:
+            async with self.http.stream(
+                "POST", self.url, content=body, headers=headers, timeout=_TIMEOUT, follow_redirects=False
+            ) as response:
+                if not response.is_success:
+                    raise error_of_status(self.name, response, await response.aread())
+                document, received = await self._receive(response, on_text)
+        except httpx.RequestError as error:
+            reason = str(error) or type(error).__name__
+            raise ModelUnavailable(f"{self.name} was out of reach or cut off: {reason}") from error
+        with _reading(self.name):
+            answer = self.protocol.read(document, str(self.name))
+        return Reply(
+            message=answer.message,
+            usage=answer.usage,
+            model=answer.model or self.name.model,
+            stop_reason=answer.stop_reason,
+            request=body,
+            response=received.decode("utf-8", "replace"),
+            latency_seconds=time.monotonic() - started,
+        )
+
+    async def _receive(
+        self, response: httpx.Response, on_text: Callable[[str], None] | None
+    ) -> tuple[JsonObject, bytes]:
+        """The whole answer, and the bytes it came in; nothing is given out before the terminal event."""
+        if "json" in response.headers.get("content-type", ""):  # a server that does not stream
+            received = await response.aread()
+            with _reading(self.name):
+                return _JSON_OBJECT.validate_json(received), received
+        decoder, assembly, chunks = SseDecoder(), self.protocol.assembly(), list[bytes]()
+        async for chunk in response.aiter_bytes():
+            chunks.append(chunk)
+            with _reading(self.name):
+                texts = [assembly.fold(event) for event in decoder.feed(chunk)]
+            if on_text is not None and (text := "".join(texts)):
+                on_text(text)
+        document = assembly.document()
+        if document is None:
+            raise ModelUnavailable(f"{self.name} ended its stream before the answer was whole")
+        return document, b"".join(chunks)
+
+
+@contextmanager
+def _reading(name: ModelName) -> Generator[None]:
+    """Translate what a protocol raises while it reads an answer."""
+    try:
+        yield
+    except AnswerFailed as error:
+        raise error_of_answer(name, error) from error
+    except ValueError as error:
+        raise ModelUnavailable(f"{name} sent an answer that cannot be read: {error}") from error

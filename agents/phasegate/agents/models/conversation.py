@@ -1,0 +1,171 @@
+"""A conversation with a model, as plain JSON that belongs to no provider.
+
+The agent loop keeps these messages in its LangGraph state; each wire protocol encodes them and reads replies back
+into them. It must not know any provider.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypedDict, cast
+
+JsonObject: TypeAlias = dict[str, Any]
+StopReason = Literal["end", "calls", "length", "refusal"]
+
+
+class UserMessage(TypedDict):
+    """What a person, or phasegate in their place, says."""
+
+    role: Literal["user"]
+    text: str
+
+
+class ToolCall(TypedDict):
+    """One call the model asks for; `args` is None when `raw` is not a JSON object."""
+
+    id: str
+    name: str
+    args: JsonObject | None
+    raw: str
+
+
+class NativeItem(TypedDict):
+    """A provider's own item, sent back as it came, and only to the model it came from.
+
+    Reasoning is signed or encrypted for one model; `origin` is the `provider:model` that made it.
+    """
+
+    origin: str
+    item: JsonObject
+
+
+class AssistantMessage(TypedDict):
+    """What the model answered."""
+
+    role: Literal["assistant"]
+    text: str
+    calls: list[ToolCall]
+    native: list[NativeItem]
+
+
+class ToolResult(TypedDict):
+    """What one call gave."""
+
+    id: str
+    name: str
+    output: str
+    failed: bool
+
+
+class ToolsMessage(TypedDict):
+    """What the calls of the assistant message before it gave, in their order."""
+
+    role: Literal["tools"]
+    results: list[ToolResult]
+
+
+Message: TypeAlias = UserMessage | AssistantMessage | ToolsMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model is told of it.
+
+    Attributes:
+        name: Letters, digits, `_` and `-`.
+        description: What it does and when to use it.
+        parameters: JSON Schema of its arguments, an object.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more exchanges.
+
+    Attributes:
+        input_tokens: All input, cached or not.
+        cached_input_tokens: The part of the input that was read from the provider's prompt cache.
+        output_tokens: All output, reasoning included.
+        cache_write_tokens: The part of the input that was written to that cache, which some providers charge more for.
+    """
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        """The tokens of both."""
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One finished exchange with a model.
+
+    Attributes:
+        message: What to append to the conversation.
+        usage: The tokens the provider counted.
+        model: The model's name as the provider gave it.
+        stop_reason: `end`, `calls` (it waits for results), `length` (its output was cut), or `refusal`.
+        request: The body as sent.
+        response: The body as received, SSE text or JSON.
+        latency_seconds: From sending the request that succeeded to its last byte.
+    """
+
+    message: AssistantMessage
+    usage: Usage
+    model: str
+    stop_reason: StopReason
+    request: bytes
+    response: str
+    latency_seconds: float
+
+
+def read_call(call_id: str, name: str, raw: str) -> ToolCall:
+    """A call from its arguments as the model wrote them; no arguments at all mean `{}`."""
+    return {"id": call_id, "name": name, "args": parse_arguments(raw), "raw": raw}
+
+
+def parse_arguments(raw: str) -> JsonObject | None:
+    """The arguments as an object, or None when they are not one."""
+    if not raw.strip():
+        return {}
+    try:
+        value: Any = json.loads(raw, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return cast("JsonObject", value) if isinstance(value, dict) else None
+
+
+def arguments_to_show(call: ToolCall) -> JsonObject:
+    """The arguments as an object in any case: malformed ones are shown to the model inside one.
+
+    Anthropic takes objects only, and the chat templates of local servers parse what they are sent.
+    """
+    return call["args"] if call["args"] is not None else {"malformed_arguments": call["raw"]}
+
+
+def native_items(message: AssistantMessage, origin: str) -> list[JsonObject]:
+    """The provider's own items of this message, if the model `origin` is the one that made them."""
+    return [native["item"] for native in message["native"] if native["origin"] == origin]
+
+
+def encode_json(value: object) -> bytes:
+    """Compact UTF-8 JSON; what UTF-8 cannot hold (a lone surrogate in a tool's output) becomes `?`."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

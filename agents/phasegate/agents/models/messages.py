@@ -1,0 +1,239 @@
+"""Anthropic's Messages API.
+
+`client` uses it for `anthropic:` models. Source: Anthropic API reference, "Create a message", "Streaming" and
+"Prompt caching"; held to the `anthropic` SDK in tests/contracts/models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from phasegate.agents.models.conversation import (
+    AssistantMessage,
+    JsonObject,
+    Message,
+    StopReason,
+    ToolSpec,
+    Usage,
+    arguments_to_show,
+    encode_json,
+    native_items,
+    read_call,
+)
+from phasegate.agents.models.wire import Answer, AnswerFailed, Opening
+
+API_VERSION = "2023-06-01"
+MAX_OUTPUT_TOKENS = 32_000
+"""The API demands a figure; this is what every Claude 4 and later model allows."""
+
+_CACHE: JsonObject = {"type": "ephemeral"}
+_STOP_REASONS: dict[str, StopReason] = {
+    "tool_use": "calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+
+
+class _Problem(BaseModel):
+    type: str = "error"
+    message: str = "no message"
+
+
+class _Usage(BaseModel):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+
+
+class _Event(BaseModel):
+    type: str
+    index: int = 0
+    message: JsonObject = {}
+    content_block: JsonObject = {}
+    delta: JsonObject = {}
+    usage: JsonObject = {}
+    error: _Problem | None = None
+
+
+class _Delta(BaseModel):
+    type: str
+    text: str = ""
+    thinking: str = ""
+    signature: str = ""
+    partial_json: str = ""
+
+
+class _Document(BaseModel):
+    type: str
+    model: str = ""
+    content: list[JsonObject] = []
+    stop_reason: str | None = None
+    usage: _Usage = _Usage()
+    error: _Problem | None = None
+
+
+class _Block(BaseModel):
+    type: str
+    text: str = ""
+    id: str = ""
+    name: str = ""
+    input: object = None
+
+
+class _Assembly:
+    """Builds the message up block by block."""
+
+    def __init__(self) -> None:
+        self._message: JsonObject = {}
+        self._blocks: dict[int, JsonObject] = {}
+        self._arguments: dict[int, str] = {}
+        self._finished = False
+
+    def fold(self, event: str) -> str:
+        """As `wire.Assembly`."""
+        parsed = _Event.model_validate_json(event)
+        match parsed.type:
+            case "message_start":
+                self._message = dict(parsed.message)
+            case "content_block_start":
+                self._blocks[parsed.index] = dict(parsed.content_block)
+            case "content_block_delta":
+                return self._fold_delta(parsed.index, _Delta.model_validate(parsed.delta))
+            case "message_delta":
+                self._message |= parsed.delta
+                counted = {key: value for key, value in parsed.usage.items() if value is not None}
+                self._message["usage"] = (self._message.get("usage") or {}) | counted
+            case "message_stop":
+                self._finished = True
+            case "error":
+                problem = parsed.error or _Problem()
+                raise AnswerFailed(problem.type, problem.message)
+            case _:
+                pass
+        return ""
+
+    def _fold_delta(self, index: int, delta: _Delta) -> str:
+        block = self._blocks.get(index)
+        if block is None:
+            raise ValueError(f"a delta came for block {index}, which has not begun")
+        match delta.type:
+            case "text_delta":
+                block["text"] = block.get("text", "") + delta.text
+            case "thinking_delta":
+                block["thinking"] = block.get("thinking", "") + delta.thinking
+            case "signature_delta":
+                block["signature"] = delta.signature
+            case "input_json_delta":
+                self._arguments[index] = self._arguments.get(index, "") + delta.partial_json
+            case _:
+                pass
+        return delta.text
+
+    def document(self) -> JsonObject | None:
+        """As `wire.Assembly`; a tool's arguments stay text, for they may be malformed."""
+        if not self._finished:
+            return None
+        for index, raw in self._arguments.items():
+            self._blocks[index]["input"] = raw
+        return self._message | {"content": [self._blocks[index] for index in sorted(self._blocks)]}
+
+
+class MessagesProtocol:
+    """`POST /v1/messages`."""
+
+    path: ClassVar[str] = "messages"
+
+    def headers(self, key: str) -> dict[str, str]:
+        """As `wire.WireProtocol`."""
+        return {"x-api-key": key, "anthropic-version": API_VERSION}
+
+    def opening(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Opening:
+        """As `wire.WireProtocol`; this API finds the prompt's cache by the prompt alone, not by the thread.
+
+        The outer `cache_control` lets the API set a breakpoint after the last message by itself: a marker of our
+        own there would move with every turn, and no request would begin with the one before.
+        """
+        del thread
+        head: JsonObject = {
+            "model": model,
+            "max_tokens": MAX_OUTPUT_TOKENS,
+            "stream": True,
+            "cache_control": _CACHE,
+            "system": [{"type": "text", "text": instructions, "cache_control": _CACHE}],
+        }
+        if tools:
+            head["tools"] = [
+                {"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in tools
+            ]
+        return Opening(head, "messages")
+
+    def encode(self, message: Message, origin: str) -> Iterable[JsonObject]:
+        """As `wire.WireProtocol`; consecutive messages of one role are joined by the API."""
+        match message["role"]:
+            case "user":
+                yield {"role": "user", "content": message["text"]}
+            case "assistant":
+                blocks = [block for block in native_items(message, origin) or _blocks(message) if not _is_blank(block)]
+                if blocks:  # the API refuses a message without content, which it does sometimes send
+                    yield {"role": "assistant", "content": blocks}
+            case "tools":
+                results = [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": result["id"],
+                        "content": result["output"],
+                        "is_error": result["failed"],
+                    }
+                    for result in message["results"]
+                ]
+                yield {"role": "user", "content": results}
+
+    def assembly(self) -> _Assembly:
+        """As `wire.WireProtocol`."""
+        return _Assembly()
+
+    def read(self, document: JsonObject, origin: str) -> Answer:
+        """As `wire.WireProtocol`."""
+        parsed = _Document.model_validate(document)
+        if parsed.error is not None:
+            raise AnswerFailed(parsed.error.type, parsed.error.message)
+        blocks = [_Block.model_validate(block) for block in parsed.content]
+        calls = [read_call(block.id, block.name, _raw(block.input)) for block in blocks if block.type == "tool_use"]
+        inputs = iter(arguments_to_show(call) for call in calls)
+        message: AssistantMessage = {
+            "role": "assistant",
+            "text": "".join(block.text for block in blocks if block.type == "text"),
+            "calls": calls,
+            "native": [
+                {"origin": origin, "item": block | {"input": next(inputs)} if block["type"] == "tool_use" else block}
+                for block in parsed.content
+            ],
+        }
+        reason = _STOP_REASONS.get(parsed.stop_reason or "", "calls" if calls else "end")
+        return Answer(message, _usage(parsed.usage), parsed.model, reason)
+
+
+def _raw(arguments: object) -> str:
+    return arguments if isinstance(arguments, str) else encode_json(arguments or {}).decode()
+
+
+def _blocks(message: AssistantMessage) -> list[JsonObject]:
+    calls = [
+        {"type": "tool_use", "id": call["id"], "name": call["name"], "input": arguments_to_show(call)}
+        for call in message["calls"]
+    ]
+    return [{"type": "text", "text": message["text"]}, *calls]
+
+
+def _is_blank(block: JsonObject) -> bool:
+    return block.get("type") == "text" and not str(block.get("text", "")).strip()
+
+
+def _usage(usage: _Usage) -> Usage:
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    return Usage((usage.input_tokens or 0) + read + written, read, usage.output_tokens or 0, written)

@@ -1,0 +1,141 @@
+"""What a wire protocol has to say for itself, and the encoder all of them share.
+
+`responses`, `chat_completions` and `messages` each implement `WireProtocol`; `client` drives it. Nothing here
+knows HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+from phasegate.agents.models.conversation import (
+    AssistantMessage,
+    JsonObject,
+    Message,
+    StopReason,
+    ToolSpec,
+    Usage,
+    encode_json,
+)
+from phasegate.agents.models.names import ModelName
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The fixed part of every request of one conversation.
+
+    Attributes:
+        head: The keys before the list of messages.
+        list_key: The key of that list, which comes last.
+        first: Items of the list that never change.
+    """
+
+    head: Mapping[str, object]
+    list_key: str
+    first: Sequence[JsonObject] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A provider's whole answer, read."""
+
+    message: AssistantMessage
+    usage: Usage
+    model: str
+    stop_reason: StopReason
+
+
+class AnswerFailed(Exception):
+    """The provider put an error where the answer should be.
+
+    Attributes:
+        kind: The provider's word for it (`overloaded_error`, `rate_limit_exceeded`, …).
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        """Keep the provider's word and its message."""
+        super().__init__(message)
+        self.kind = kind
+
+
+class Assembly(Protocol):
+    """One streamed answer being put together."""
+
+    def fold(self, event: str) -> str:
+        """Take one event's data in and return the text it adds to the answer, if any.
+
+        Raises:
+            AnswerFailed: The event is an error.
+            ValueError: The event is not of this protocol (pydantic's ValidationError is one).
+        """
+        ...
+
+    def document(self) -> JsonObject | None:
+        """The answer as this protocol gives it without streaming; None until the terminal event came."""
+        ...
+
+
+class WireProtocol(Protocol):
+    """How one protocol writes requests and reads answers."""
+
+    path: ClassVar[str]
+    """The endpoint, after the version."""
+
+    def headers(self, key: str) -> dict[str, str]:
+        """What authenticates and versions a request."""
+        ...
+
+    def opening(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Opening:
+        """The fixed part of a conversation; `thread` names it to the provider's prompt cache."""
+        ...
+
+    def encode(self, message: Message, origin: str) -> Iterable[JsonObject]:
+        """One message as items of the list; `origin` is the `provider:model` it goes to."""
+        ...
+
+    def assembly(self) -> Assembly:
+        """A fresh assembly for one answer."""
+        ...
+
+    def read(self, document: JsonObject, origin: str) -> Answer:
+        """Read a whole answer.
+
+        Raises:
+            AnswerFailed: It is an error.
+            ValueError: It is not of this protocol.
+        """
+        ...
+
+
+class Encoder:
+    """The requests of one conversation: each message is encoded once, each request begins with the one before.
+
+    What grows comes last in the body, so that turn 300 costs what turn 3 costs and the provider's prompt cache
+    finds the same bytes again.
+    """
+
+    def __init__(
+        self, protocol: WireProtocol, name: ModelName, instructions: str, tools: Sequence[ToolSpec], thread: str
+    ) -> None:
+        """Write the fixed part."""
+        self._protocol = protocol
+        self._origin = str(name)
+        opening = protocol.opening(name.model, instructions, tools, thread)
+        self._bytes = bytearray(encode_json(opening.head)[:-1] + b"," + encode_json(opening.list_key) + b":[")
+        self._separator = b""
+        self._write(opening.first)
+
+    def append(self, message: Message) -> None:
+        """Add one message at the end."""
+        self._write(self._protocol.encode(message, self._origin))
+
+    def body(self) -> bytes:
+        """The request as it stands."""
+        return bytes(self._bytes) + b"]}"
+
+    def _write(self, items: Iterable[JsonObject]) -> None:
+        for item in items:
+            self._bytes += self._separator + encode_json(item)
+            self._separator = b","
