@@ -9,22 +9,36 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.metrics.conditions import PROBE_VALUES, parse_condition
 from phasegate.infra.policy.units import parse_duration, parse_size
-
-STAGES = ("prd", "implementation", "testing", "deployment", "monitoring")
-GATES = ("prd", "change", "release", "promotion")
 
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
 GateName = Literal["prd", "change", "release", "promotion"]
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-ByteSize = Annotated[int, BeforeValidator(parse_size)]
+
+STAGES: tuple[StageName, ...] = ("prd", "implementation", "testing", "deployment", "monitoring")
+GATES: tuple[GateName, ...] = ("prd", "change", "release", "promotion")
+METRIC_VALUES = {"probe": PROBE_VALUES}
+"""Metric source to the names its conditions may use."""
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
+ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+
+
+def _url_path(path: str) -> str:
+    if not path.startswith("/") or any(character.isspace() or character == "#" for character in path):
+        raise ValueError("must be a path like /healthz: a slash first, no spaces, no #")
+    return path
+
+
+UrlPath = Annotated[str, AfterValidator(_url_path)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class ProjectPolicy(_Table):
@@ -41,11 +55,12 @@ class ProjectPolicy(_Table):
     integrate: Literal["merge", "none"] = "merge"
     """How an approved change reaches the base branch: `merge` locally, or `none`."""
 
-    @model_validator(mode="after")
-    def _writes_junit(self) -> Self:
-        if "{junit}" not in self.test:
-            raise ValueError("project.test must contain {junit}, where the JUnit XML report is to be written")
-        return self
+    @field_validator("test")
+    @classmethod
+    def _writes_junit(cls, test: str) -> str:
+        if "{junit}" not in test:
+            raise ValueError("must contain {junit}, where the JUnit XML report is to be written")
+        return test
 
 
 class LifecyclePolicy(_Table):
@@ -56,11 +71,12 @@ class LifecyclePolicy(_Table):
     max_attempts: int = Field(default=3, ge=1, le=20)
     """Implementation attempts before the run waits for an operator."""
 
-    @model_validator(mode="after")
-    def _is_prefix(self) -> Self:
-        if not self.stages or self.stages != STAGES[: len(self.stages)]:
-            raise ValueError(f"lifecycle.stages must be a prefix of {', '.join(STAGES)}")
-        return self
+    @field_validator("stages")
+    @classmethod
+    def _is_prefix(cls, stages: tuple[StageName, ...]) -> tuple[StageName, ...]:
+        if not stages or stages != STAGES[: len(stages)]:
+            raise ValueError(f"must be a prefix of {', '.join(STAGES)}")
+        return stages
 
 
 class StageAgentPolicy(_Table):
@@ -105,7 +121,7 @@ class GatePolicy(_Table):
     @model_validator(mode="after")
     def _off_has_reason(self) -> Self:
         if self.off and not self.reason:
-            raise ValueError("a gate that is off needs a reason")
+            raise ValueError("a gate that is off needs a reason, which is shown on every run")
         return self
 
 
@@ -169,7 +185,7 @@ class DeployPolicy(_Table):
     """`process`: a local service, candidate beside current."""
     start: str = ""
     """Starts the service in the foreground on `{port}`."""
-    health: str = "/"
+    health: UrlPath = "/"
     """Path that answers 2xx once the service is up."""
     port: int = Field(default=0, ge=0, le=65535)
     """The service's port; 0: a free one, chosen at the first release and kept."""
@@ -185,10 +201,11 @@ class MetricPolicy(_Table):
     Source: https://argo-rollouts.readthedocs.io/en/stable/features/analysis/
     """
 
-    name: str
+    name: str = Field(min_length=1)
+    """How reports and people call it; each metric its own."""
     source: Literal["probe"] = "probe"
     """`probe`: HTTP requests to the released service."""
-    path: str = "/"
+    path: UrlPath = "/"
     """What the probe requests."""
     requests: int = Field(default=20, ge=1, le=1000)
     """Requests in one measurement."""
@@ -201,7 +218,10 @@ class MetricPolicy(_Table):
     initial_delay: Duration = timedelta(0)
     """Time before the first measurement."""
     success_condition: str = ""
-    """An expression over the measured values that must hold, e.g. `p95_ms < 200`."""
+    """An expression over the measured values that must hold, e.g. `p95_ms < 200`.
+
+    A probe's values are requests, errors, error_rate, p50_ms, p95_ms, p99_ms and max_ms.
+    """
     failure_condition: str = ""
     """An expression that must not hold, e.g. `error_rate > 0.05`."""
     failure_limit: int = Field(default=0, ge=0)
@@ -209,9 +229,17 @@ class MetricPolicy(_Table):
     inconclusive_limit: int = Field(default=0, ge=0)
     """Inconclusive measurements tolerated."""
     consecutive_error_limit: int = Field(default=4, ge=0)
-    """Errors in a row tolerated."""
+    """Measurements in a row that yield no values tolerated; such a one does not count towards `count`."""
     consecutive_success_limit: int = Field(default=0, ge=0)
-    """Successes in a row that end the measuring early; 0: never."""
+    """Successes in a row that pass the metric before `count` is reached; 0: only `count` does. Not reached within
+    `count`, the metric is inconclusive."""
+
+    @field_validator("success_condition", "failure_condition")
+    @classmethod
+    def _can_be_parsed(cls, condition: str, info: ValidationInfo) -> str:
+        if condition and (source := info.data.get("source")):
+            parse_condition(condition, METRIC_VALUES[source])
+        return condition
 
 
 class MonitorPolicy(_Table):
@@ -239,14 +267,46 @@ class Policy(_Table):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if "deployment" in self.lifecycle.stages and not self.deploy.start:
-            raise ValueError("deploy.start is needed because lifecycle.stages includes deployment")
-        named = {role for gate in GATES for role in getattr(self.gates, gate).roles}
-        if unknown := sorted(named - set(self.roles)):
-            raise ValueError(f"gates name roles that [roles] does not have: {', '.join(unknown)}")
+        if problems := _contradictions(self):
+            text = "; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in problems)
+            # the problems ride along so that whoever has the file's text can name each one's line
+            raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
         return self
+
+    @property
+    def metrics(self) -> tuple[MetricPolicy, ...]:
+        """What is measured after a release: the metrics named, or one probe of the service's health path."""
+        return self.monitor.metrics or (
+            MetricPolicy(
+                name="errors",
+                path=self.deploy.health,
+                count=5,
+                interval=timedelta(seconds=1),
+                failure_condition="error_rate > 0.05",
+            ),
+        )
 
     @property
     def digest(self) -> str:
         """`sha256:…` of the policy's canonical JSON, defaults included."""
         return sha256(canonical_json(self.model_dump(mode="json")))
+
+
+def _contradictions(policy: Policy) -> list[tuple[tuple[str | int, ...], str]]:
+    """What holds for each table alone and not for all together, with the path of the key to change."""
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    if "deployment" in policy.lifecycle.stages and not policy.deploy.start:
+        message = (
+            "is needed, because lifecycle.stages includes deployment; write the command that starts the service on "
+            '{port}, or end with `[lifecycle] stages = ["prd", "implementation", "testing"]`'
+        )
+        problems.append((("deploy", "start"), message))
+    for gate in GATES:
+        for index, role in enumerate(getattr(policy.gates, gate).roles):
+            if role not in policy.roles:
+                problems.append((("gates", gate, "roles", index), f"[roles] has no {role!r}"))
+    names = [metric.name for metric in policy.monitor.metrics]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            problems.append((("monitor", "metrics", index, "name"), f"another metric is called {name!r} too"))
+    return problems

@@ -15,14 +15,17 @@ def parse_duration(value: object) -> object:
     Raises:
         ValueError: The text is no such duration.
     """
-    if isinstance(value, timedelta) or not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
-    if value.startswith("P"):  # ISO 8601, as a stored policy spells it: left to pydantic
+    if isinstance(value, str) and value.startswith("P"):  # ISO 8601, as a stored policy spells it: left to pydantic
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", value.strip())
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)", value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"not a duration: {value!r}; write for example 250ms, 90s, 15m, 4h or 7d")
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    except OverflowError as error:
+        raise ValueError(f"longer than a duration can be: {value!r}") from error
 
 
 def parse_size(value: object) -> object:
@@ -33,7 +36,7 @@ def parse_size(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)", value.strip())
+    match = re.fullmatch(r"([0-9]+)\s*(B|KiB|MiB|GiB)", value.strip())
     if match is None:
         raise ValueError(f"not a size: {value!r}; write for example 512MiB or 2GiB")
     return int(match[1]) * _BYTES[match[2]]

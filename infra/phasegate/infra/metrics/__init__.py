@@ -1,0 +1,1 @@
+"""Whether a release does well: measurements, and the verdict code draws from them."""

@@ -1,0 +1,143 @@
+"""The conditions of a metric: `error_rate > 0.05 and requests >= 10`, parsed once and never `eval`ed.
+
+Called by the policy (at load, so that a bad condition costs no run) and by `verdict`. It knows arithmetic and
+comparisons and nothing else: no calls, no attributes, no text, and not where the values come from.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+import operator
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+MAX_LENGTH = 300
+PROBE_VALUES = ("requests", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+"""What one measurement of a probe yields; the names its conditions may use."""
+
+_COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: lambda left, right: left / right if right else math.nan,
+}
+
+
+class ConditionError(ValueError):
+    """The text is no condition; the message says where it departs from one."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A parsed condition; made by `parse_condition` only."""
+
+    text: str
+    _tree: ast.expr
+
+    def holds(self, values: Mapping[str, float]) -> bool | None:
+        """Whether the condition holds for these values.
+
+        Returns:
+            None when it cannot be told: a value that decides is missing or NaN, or something was divided by zero.
+            `and` and `or` still decide where the other side settles it (Kleene's logic), so `nan > 1 or 2 > 1` holds.
+        """
+        return _truth(self._tree, values)
+
+
+def parse_condition(text: str, names: Collection[str]) -> Condition:
+    """Read a condition over the given value names.
+
+    Raises:
+        ConditionError: It is too long, no expression, uses something besides comparisons, `and`, `or`, `not`,
+            numbers, names and `+ - * /`, names an unknown value, or mixes numbers with yes-or-no.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ConditionError(f"longer than {MAX_LENGTH} characters")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else "too deeply nested"
+        raise ConditionError(
+            f"not a condition ({reason}); write for example error_rate > 0.05 and p95_ms < 200"
+        ) from error
+    _require_truth(tree, names)
+    return Condition(text, tree)
+
+
+def _require_truth(node: ast.expr, names: Collection[str]) -> None:
+    match node:
+        case ast.BoolOp(values=parts):
+            for part in parts:
+                _require_truth(part, names)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            _require_truth(operand, names)
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            if not all(type(op) in _COMPARE for op in ops):
+                raise ConditionError("only < <= > >= == != compare")
+            for part in (left, *comparators):
+                _require_number(part, names)
+        case _:
+            raise ConditionError(f"`{ast.unparse(node)}` is not a comparison")
+
+
+def _require_number(node: ast.expr, names: Collection[str]) -> None:
+    match node:
+        case ast.Constant(value=value) if type(value) in {int, float}:
+            return
+        case ast.Name(id=name):
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+                raise ConditionError(f"unknown value {name}; {hint}")
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            _require_number(operand, names)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+            _require_number(left, names)
+            _require_number(right, names)
+        case _:
+            raise ConditionError(f"`{ast.unparse(node)}` is not a number, a value's name or + - * / of them")
+
+
+def _truth(node: ast.expr, values: Mapping[str, float]) -> bool | None:
+    match node:
+        case ast.BoolOp(op=op, values=parts):
+            settles = isinstance(op, ast.Or)
+            truths = [_truth(part, values) for part in parts]
+            if settles in truths:
+                return settles
+            return None if None in truths else not settles
+        case ast.UnaryOp(operand=operand):
+            truth = _truth(operand, values)
+            return None if truth is None else not truth
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            numbers = [_number(part, values) for part in (left, *comparators)]
+            if any(math.isnan(number) for number in numbers):
+                return None
+            return all(_COMPARE[type(op)](a, b) for op, a, b in zip(ops, numbers, numbers[1:], strict=False))
+        case _:
+            raise AssertionError(f"parse_condition let {ast.dump(node)} through")
+
+
+def _number(node: ast.expr, values: Mapping[str, float]) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return float(value)
+        case ast.Name(id=name):
+            return values.get(name, math.nan)
+        case ast.UnaryOp(op=op, operand=operand):
+            number = _number(operand, values)
+            return -number if isinstance(op, ast.USub) else number
+        case ast.BinOp(left=left, op=op, right=right):
+            return _ARITHMETIC[type(op)](_number(left, values), _number(right, values))
+        case _:
+            raise AssertionError(f"parse_condition let {ast.dump(node)} through")

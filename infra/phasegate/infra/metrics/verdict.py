@@ -1,0 +1,122 @@
+"""From values to outcomes to a verdict: the rules of Argo Rollouts, minus its ways of passing what nobody measured.
+
+Pure functions, called by `measure` after every reading. They know no clock, no source and no ledger.
+
+Source: https://argo-rollouts.readthedocs.io/en/stable/features/analysis/ and `assessMetricStatus` in its
+`analysis/analysis.go`. Different on purpose: no measurement at all, a series that was cut short, and a value that
+is not a number are never a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from phasegate.infra.metrics.conditions import Condition
+from phasegate.infra.metrics.report import Outcome, Verdict
+from phasegate.infra.policy.model import MetricPolicy
+
+_UNTOLD = "cannot be told: a value is not a number"
+_WORST_FIRST: tuple[Verdict, ...] = ("failed", "error", "inconclusive", "passed")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A metric's verdict and the rule that gave it."""
+
+    verdict: Verdict
+    reason: str
+
+
+def outcome_of(
+    success: Condition | None, failure: Condition | None, values: Mapping[str, float]
+) -> tuple[Outcome, str]:
+    """What one measurement says, and why.
+
+    With both conditions, values that meet neither are inconclusive. A condition that cannot be told (NaN) never
+    makes a success: with only a success condition it counts as not met, otherwise the measurement is inconclusive.
+
+    Args:
+        success: Must hold; None when the metric has no such condition.
+        failure: Must not hold; None likewise.
+        values: Value name to number.
+    """
+    if failure is None:
+        return _by_success_alone(success, values)
+    failed = failure.holds(values)
+    if failed:
+        return "failure", f"{failure.text} holds"
+    if failed is None:
+        return "inconclusive", f"{failure.text} {_UNTOLD}"
+    if success is None:
+        return "success", f"{failure.text} does not hold"
+    if success.holds(values):
+        return "success", f"{success.text} holds"
+    return "inconclusive", f"neither {success.text} nor {failure.text} holds"
+
+
+def _by_success_alone(success: Condition | None, values: Mapping[str, float]) -> tuple[Outcome, str]:
+    if success is None:
+        return "inconclusive", "the metric has no condition"
+    match success.holds(values):
+        case True:
+            return "success", f"{success.text} holds"
+        case False:
+            return "failure", f"{success.text} does not hold"
+        case None:
+            return "failure", f"{success.text} {_UNTOLD}"
+
+
+def judge(metric: MetricPolicy, outcomes: Sequence[Outcome], *, ended: bool = False) -> Judgement | None:
+    """What a metric's measurements so far say.
+
+    A limit is what is tolerated: one more breaks it. When several are broken, error outranks inconclusive outranks
+    failed. A measurement that ended in an error does not count towards `count`.
+
+    Args:
+        metric: The limits and the count.
+        outcomes: In the order measured.
+        ended: Whether no further measurement will be made.
+
+    Returns:
+        None while measuring should go on.
+    """
+    if broken := _broken_limit(metric, outcomes):
+        return broken
+    counted = len(outcomes) - outcomes.count("error")
+    successes, wanted = _longest_run(outcomes, "success"), metric.consecutive_success_limit
+    if wanted and successes >= wanted:
+        return Judgement("passed", f"{successes} successes in a row")
+    if counted >= metric.count:
+        if wanted:
+            return Judgement("inconclusive", f"at most {successes} successes in a row, {wanted} wanted")
+        return Judgement("passed", f"{counted} measured, {outcomes.count('failure')} failed")
+    if not ended:
+        return None
+    return Judgement("inconclusive", f"measuring ended after {counted} of {metric.count}")
+
+
+def _broken_limit(metric: MetricPolicy, outcomes: Sequence[Outcome]) -> Judgement | None:
+    failed, inconclusive, errors = (
+        outcomes.count("failure"),
+        outcomes.count("inconclusive"),
+        _longest_run(outcomes, "error"),
+    )
+    if errors > metric.consecutive_error_limit:
+        return Judgement("error", f"{errors} errors in a row, {metric.consecutive_error_limit} tolerated")
+    if inconclusive > metric.inconclusive_limit:
+        return Judgement("inconclusive", f"{inconclusive} inconclusive, {metric.inconclusive_limit} tolerated")
+    if failed > metric.failure_limit:
+        return Judgement("failed", f"{failed} failed, {metric.failure_limit} tolerated")
+    return None
+
+
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of the metrics' verdicts; inconclusive when there is none."""
+    found = list(verdicts)
+    return min(found, key=_WORST_FIRST.index) if found else "inconclusive"
+
+
+def _longest_run(outcomes: Sequence[Outcome], wanted: Outcome) -> int:
+    return max((len(list(run)) for outcome, run in groupby(outcomes) if outcome == wanted), default=0)
