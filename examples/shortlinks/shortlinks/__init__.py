@@ -1,0 +1,1 @@
+"""Short links for a team: `/handbook` leads to the handbook."""
