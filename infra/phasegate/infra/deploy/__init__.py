@@ -1,0 +1,1 @@
+"""Where an approved change runs, and how the release before it comes back."""

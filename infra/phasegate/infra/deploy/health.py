@@ -1,0 +1,51 @@
+"""Waits until a service answers. Used by the `process` target; it knows HTTP and nothing of releases."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import httpx
+
+from phasegate.infra.deploy.target import Check
+
+_POLL = timedelta(milliseconds=50)
+_ONE_REQUEST = timedelta(seconds=5)
+
+
+async def wait_until_healthy(url: str, patience: timedelta, ending: Callable[[], str | None]) -> Check:
+    """Ask until a 2xx answer comes, the process ends or the time is over.
+
+    Args:
+        url: What to GET.
+        patience: How long to go on asking.
+        ending: How the process ended; None while it runs.
+
+    Returns:
+        The check, not ok with the last thing seen when the service did not come up.
+    """
+    began = time.monotonic()
+    seen = "nothing answered"
+    # trust_env off: a proxy named in the environment has no business between us and our own service
+    async with httpx.AsyncClient(timeout=_ONE_REQUEST.total_seconds(), trust_env=False) as client:
+        while (waited := time.monotonic() - began) < patience.total_seconds():
+            if ended := ending():
+                return Check(name="health", ok=False, detail=f"the process {ended} after {waited:.1f} s")
+            seen, ok = await _ask(client, url, remaining=patience.total_seconds() - waited)
+            if ok and ending() is None:  # whoever answered there, it is not a process that has ended
+                return Check(name="health", ok=True, detail=f"GET {url} {seen} after {time.monotonic() - began:.1f} s")
+            await asyncio.sleep(_POLL.total_seconds())
+    limit = f"{patience.total_seconds():g} s"
+    return Check(name="health", ok=False, detail=f"GET {url} gave no 2xx within {limit}: {seen}")
+
+
+async def _ask(client: httpx.AsyncClient, url: str, *, remaining: float) -> tuple[str, bool]:
+    try:
+        async with asyncio.timeout(remaining), client.stream("GET", url) as response:
+            return f"answered {response.status_code}", response.is_success
+    except TimeoutError:
+        return "no answer in time", False
+    except httpx.HTTPError as error:
+        return f"no answer ({type(error).__name__})", False

@@ -1,0 +1,112 @@
+"""The deploy target that only pretends: the twin of the port, for tests and for rehearsals that perform nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from phasegate.infra.deploy.target import Candidate, Check, LiveRelease, Release, TargetState
+from phasegate.infra.errors import DeployFailed
+
+_PORT = 8000
+_HEALTHY = Check(name="health", ok=True, detail="as told")
+
+
+@dataclass
+class _Made:
+    commit: str
+    previous: str | None = None
+
+
+@dataclass
+class InMemoryTarget:
+    """A service that runs nowhere.
+
+    Attributes:
+        service: Its name.
+        sick: Commits that never become healthy.
+        sick_in_place: Commits that are healthy as a candidate and not in the service's place.
+    """
+
+    service: str
+    sick: Collection[str] = ()
+    sick_in_place: Collection[str] = ()
+    _current: str | None = None
+    _serving: bool = False
+    _made: dict[str, _Made] = field(default_factory=dict)
+    _candidates: dict[str, int] = field(default_factory=dict)
+
+    async def status(self) -> TargetState:
+        """As `DeployTarget.status`."""
+        current = self._current
+        return TargetState(
+            target="memory",
+            service=self.service,
+            current=self._live(current, _PORT, alive=self._serving) if current else None,
+            previous=self._made[current].previous if current else None,
+            candidates=tuple(self._live(one, port, alive=True) for one, port in self._candidates.items()),
+        )
+
+    async def start_candidate(self, release_id: str, commit: str) -> Candidate:
+        """As `DeployTarget.start_candidate`."""
+        made = self._made.setdefault(release_id, _Made(commit))
+        if made.commit != commit:
+            raise DeployFailed(f"Release {release_id} is of commit {made.commit}, not {commit}.")
+        if commit in self.sick:
+            raise DeployFailed(f"Release {release_id} of {self.service} did not come up.")
+        port = self._candidates.setdefault(release_id, _PORT + 1 + len(self._candidates))
+        return Candidate(release_id=release_id, commit=commit, url=_url(port), port=port, checks=(_HEALTHY,))
+
+    async def cut_over(self, release_id: str) -> Release:
+        """As `DeployTarget.cut_over`."""
+        made = self._release(release_id)
+        if made.commit in (*self.sick, *self.sick_in_place):
+            raise DeployFailed(f"Release {release_id} of {self.service} did not come up.")
+        if self._current != release_id:
+            made.previous = self._current
+        self._serve(release_id)
+        self._candidates.pop(release_id, None)
+        return Release(
+            target="memory",
+            service=self.service,
+            commit=made.commit,
+            release_id=release_id,
+            url=_url(_PORT),
+            port=_PORT,
+            previous=made.previous,
+            checks=(_HEALTHY,),
+        )
+
+    async def stop_candidate(self, release_id: str) -> None:
+        """As `DeployTarget.stop_candidate`."""
+        self._candidates.pop(release_id, None)
+
+    async def restore(self, release_id: str | None) -> TargetState:
+        """As `DeployTarget.restore`."""
+        if release_id is None:
+            self._current, self._serving = None, False
+        else:
+            self._release(release_id)
+            self._serve(release_id)
+        return await self.status()
+
+    async def stop(self) -> None:
+        """As `DeployTarget.stop`."""
+        self._serving = False
+        self._candidates.clear()
+
+    def _release(self, release_id: str) -> _Made:
+        if release_id not in self._made:
+            raise DeployFailed(f"{self.service} has no release {release_id}.")
+        return self._made[release_id]
+
+    def _serve(self, release_id: str) -> None:
+        self._current, self._serving = release_id, True
+
+    def _live(self, release_id: str, port: int, *, alive: bool) -> LiveRelease:
+        commit = self._made[release_id].commit
+        return LiveRelease(release_id=release_id, commit=commit, url=_url(port), port=port, alive=alive)
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"

@@ -1,0 +1,93 @@
+"""TCP ports on this machine: free ones, and who holds the others. Used by the `process` target."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+from phasegate.infra.deploy.processes import command_of, pids
+from phasegate.infra.errors import PortTaken
+
+HOST = "127.0.0.1"
+_STABLE = range(20000, 30000)
+"""Below where Linux takes the ports of outgoing connections from: a service keeps its port over restarts."""
+_LISTENING = "0A"
+
+
+def is_free(port: int) -> bool:
+    """Whether a service could listen on the port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection lingering is no listener
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def passing_port() -> int:
+    """A free port for a candidate's short life."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def lasting_port() -> int:
+    """A free port for a service to keep.
+
+    Raises:
+        PortTaken: Every port of the range is in use.
+    """
+    for port in random.sample(_STABLE, len(_STABLE)):
+        if is_free(port):
+            return port
+    raise PortTaken(
+        f"No port from {_STABLE.start} to {_STABLE.stop - 1} is free.",
+        remedy="Name one in phasegate.toml: `[deploy] port = …`.",
+    )
+
+
+def require_free(port: int, *, but_for: Collection[int] = ()) -> None:
+    """Stop unless the port is free, or held by one of these processes.
+
+    Raises:
+        PortTaken: Somebody listens there; the message names the process when /proc shows it.
+    """
+    if is_free(port):
+        return
+    pid = holder_of(port)
+    if pid in but_for:
+        return
+    holder = f"process {pid} ({command_of(pid)[:120]})" if pid else ""
+    raise PortTaken(
+        f"Port {port} is in use{f' by {holder}' if holder else ''}.",
+        remedy="Stop what listens there, or choose another port in phasegate.toml: `[deploy] port = …`.",
+        port=port,
+        holder=holder,
+    )
+
+
+def holder_of(port: int) -> int | None:
+    """The process that listens on a port; None when nobody does or /proc does not say."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for pid in pids() if sockets else ():
+        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                if str(descriptor.readlink()) in sockets:
+                    return pid
+    return None
+
+
+def _listening_inodes(port: int) -> set[str]:
+    inodes: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):  # a kernel without IPv6 has no tcp6
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(fields[9])
+    return inodes

@@ -1,0 +1,161 @@
+"""One service's folder on disk: its lock, its state and its releases' places.
+
+    <state>/services/<service>/
+        lock                     held while anybody changes something
+        state.json               what is current, what runs, every release there ever was
+        releases/<id>/source     clean checkout the release runs in
+        releases/<id>/ready      there once the checkout is complete and set up
+        releases/<id>/log        its standard output and error
+
+Used by the `process` target and by the listing of services. It must not start or stop anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from phasegate.infra.deploy.processes import ProcessId
+from phasegate.infra.deploy.target import Check, require_name
+from phasegate.infra.errors import DeployFailed
+from phasegate.infra.policy.model import DeployPolicy
+
+_POLL = timedelta(milliseconds=50)
+
+
+class Running(BaseModel):
+    """A process that was started for a release."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    release_id: str
+    port: int
+    process: ProcessId
+
+
+class ReleaseRecord(BaseModel):
+    """What it takes to start a release again, later, under another policy.
+
+    Attributes:
+        deploy: `[deploy]` as it was when the release was made.
+        port: Where it serves or served; None while it was only ever a candidate.
+        previous: What served before it; None when nothing did.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    commit: str
+    deploy: DeployPolicy
+    port: int | None = None
+    previous: str | None = None
+    checks: tuple[Check, ...] = ()
+
+
+class ServiceState(BaseModel):
+    """`state.json`.
+
+    Attributes:
+        current: The release that should serve, whether or not its process runs.
+        serving: The process last started on the service's port.
+        candidates: Release id to the process started beside it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    service: str
+    port: int | None = None
+    current: str | None = None
+    serving: Running | None = None
+    candidates: dict[str, Running] = {}
+    releases: dict[str, ReleaseRecord] = {}
+
+    def processes(self) -> list[ProcessId]:
+        """Every process that was written down, whether or not it still runs."""
+        return [running.process for running in (self.serving, *self.candidates.values()) if running]
+
+    def release(self, release_id: str) -> ReleaseRecord:
+        """The record of a release.
+
+        Raises:
+            DeployFailed: There is none.
+        """
+        if release_id not in self.releases:
+            raise DeployFailed(
+                f"{self.service} has no release {release_id}.",
+                remedy="See with `phasegate status` what there is.",
+                release_id=release_id,
+            )
+        return self.releases[release_id]
+
+
+class ServiceFolder:
+    """Where one service lives under phasegate's state folder."""
+
+    def __init__(self, state_folder: Path, service: str) -> None:
+        """Name the folder; nothing is made yet.
+
+        Raises:
+            ValueError: The service's name could lead elsewhere.
+        """
+        self.service = require_name(service)
+        self.path = (state_folder / "services" / service).absolute()
+
+    def release(self, release_id: str) -> Path:
+        """The folder of a release.
+
+        Raises:
+            ValueError: The id could lead elsewhere.
+        """
+        return self.path / "releases" / require_name(release_id)
+
+    def mark(self, role: Literal["service", "candidate"] | None = None, release_id: str | None = None) -> str:
+        """What processes of this service are found by; narrower with a role, and with a release."""
+        return "|".join([str(self.path), *(part for part in (role, release_id) if part), ""])
+
+    def read(self) -> ServiceState:
+        """The state as last written; an empty one when there is none.
+
+        Raises:
+            DeployFailed: The file is not what this version writes.
+        """
+        try:
+            return ServiceState.model_validate_json((self.path / "state.json").read_bytes())
+        except FileNotFoundError:
+            return ServiceState(service=self.service)
+        except ValidationError as error:
+            raise DeployFailed(
+                f"The state of {self.service} cannot be read: {self.path / 'state.json'}",
+                remedy="It was written by another version of phasegate, or edited: use that version, or move it away.",
+            ) from error
+
+    def write(self, state: ServiceState) -> None:
+        """Replace the state, whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        fresh = self.path / "state.json.new"
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(state.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.path / "state.json")
+
+    @asynccontextmanager
+    async def lock(self) -> AsyncGenerator[None]:
+        """Keep everybody else from changing the service; waits for whoever does. Ends with the process."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(_POLL.total_seconds())
+            yield

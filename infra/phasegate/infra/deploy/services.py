@@ -1,0 +1,76 @@
+"""What runs on this machine by our hand: the listing behind `phasegate status`, and the way to stop it.
+
+Reads the `process` target's folders; needs no policy and no repository, which may both be gone.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from phasegate.infra.deploy.ports import HOST
+from phasegate.infra.deploy.processes import ending, stop_all
+from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
+from phasegate.infra.deploy.target import LiveRelease, TargetState
+
+GRACE = timedelta(seconds=10)
+"""What a service is given between SIGTERM and SIGKILL."""
+
+
+def services(state_folder: Path) -> list[TargetState]:
+    """Every service that was ever released from this state folder, by name.
+
+    Raises:
+        DeployFailed: The state of one cannot be read.
+    """
+    found = sorted((state_folder / "services").glob("*/state.json"))
+    return [state_of(ServiceFolder(state_folder, path.parent.name)) for path in found]
+
+
+async def stop_service(state_folder: Path, service: str, *, grace: timedelta = GRACE) -> None:
+    """Stop a service and its candidates; which release is current is kept.
+
+    Effects:
+        Nothing of the service runs; repeated, nothing more.
+    """
+    folder = ServiceFolder(state_folder, service)
+    async with folder.lock():
+        state = folder.read()
+        await stop_all(folder.mark(), state.processes(), grace=grace)
+        if state.serving or state.candidates:
+            state.serving, state.candidates = None, {}
+            folder.write(state)
+
+
+def state_of(folder: ServiceFolder) -> TargetState:
+    """What a service's folder and its processes say at this moment.
+
+    Raises:
+        DeployFailed: The state cannot be read.
+    """
+    state = folder.read()
+    current = None
+    if state.current is not None:
+        serving = state.serving if state.serving and state.serving.release_id == state.current else None
+        current = _found(state, state.current, serving)
+    return TargetState(
+        target="process",
+        service=folder.service,
+        current=current,
+        previous=state.releases[state.current].previous if state.current else None,
+        candidates=tuple(_found(state, release_id, running) for release_id, running in state.candidates.items()),
+    )
+
+
+def _found(state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
+    record = state.releases[release_id]
+    ended = ending(running.process) if running else "was stopped"
+    port = running.port if running else record.port or 0
+    return LiveRelease(
+        release_id=release_id,
+        commit=record.commit,
+        url=f"http://{HOST}:{port}",
+        port=port,
+        alive=ended is None,
+        detail="runs" if ended is None else f"the process {ended}",
+    )

@@ -1,0 +1,174 @@
+"""The port to wherever a change runs, and the records that pass through it.
+
+Called by the deployment stage, by rollback and by `phasegate status`. Adapters: `process`, and `memory` for tests.
+Every operation is repeated after a crash with the same release id, so each finds what it already did.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from phasegate.infra.artifacts import Artifact
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Check(_Record):
+    """One thing that was looked at before a release was called up.
+
+    Attributes:
+        name: What was looked at, e.g. `health`.
+        ok: Whether it held.
+        detail: What was seen, in a few words.
+    """
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+class Candidate(_Record):
+    """A release that runs beside the current one and serves nobody yet."""
+
+    release_id: str
+    commit: str
+    url: str
+    port: int
+    checks: tuple[Check, ...]
+
+
+class Release(Artifact):
+    """A release that serves.
+
+    Attributes:
+        previous: The release that served before it; None when there was none.
+    """
+
+    kind: ClassVar[str] = "release"
+
+    target: str
+    service: str
+    commit: str
+    release_id: str
+    url: str
+    port: int
+    previous: str | None
+    checks: tuple[Check, ...]
+
+    def markdown(self) -> str:
+        """What serves, where, and what was checked."""
+        lines = [
+            f"# Release {self.release_id}",
+            "",
+            f"- service: {self.service} on target `{self.target}`",
+            f"- commit: `{self.commit}`",
+            f"- url: {self.url}",
+            f"- previous release: {self.previous or 'none'}",
+        ]
+        lines += [f"- {'✓' if check.ok else '✗'} {check.name}: {check.detail}" for check in self.checks]
+        return "\n".join(lines) + "\n"
+
+
+class LiveRelease(_Record):
+    """A release as it is found at this moment.
+
+    Attributes:
+        alive: Whether its process runs; a release may have died or been stopped since it was cut over.
+        detail: What was found, in a few words.
+    """
+
+    release_id: str
+    commit: str
+    url: str
+    port: int
+    alive: bool
+    detail: str = ""
+
+
+class TargetState(_Record):
+    """What a target holds of one service at this moment."""
+
+    target: str
+    service: str
+    current: LiveRelease | None
+    previous: str | None
+    candidates: tuple[LiveRelease, ...] = ()
+
+
+class DeployTarget(Protocol):
+    """One service on one target."""
+
+    async def status(self) -> TargetState:
+        """What is there now. Changes nothing and waits for nobody."""
+        ...
+
+    async def start_candidate(self, release_id: str, commit: str) -> Candidate:
+        """Start a release beside the current one and wait until it is healthy.
+
+        Raises:
+            DeployFailed: It ended, or was not healthy in time; nothing of it runs any more.
+
+        Effects:
+            A running candidate, by `release_id`: one that runs and is healthy is returned as it is.
+        """
+        ...
+
+    async def cut_over(self, release_id: str) -> Release:
+        """Let this release serve in the place of the current one, and stop its candidate.
+
+        Raises:
+            DeployFailed: It was never started as a candidate, or did not become healthy in its new place; the
+                release that served before serves again, if it comes up.
+            PortTaken: Somebody else listens on the service's port; what served still serves.
+
+        Effects:
+            The service's running release, by `release_id`: one that serves already is only read back.
+        """
+        ...
+
+    async def stop_candidate(self, release_id: str) -> None:
+        """Stop a candidate.
+
+        Effects:
+            No candidate of that id runs; nothing happens when none did.
+        """
+        ...
+
+    async def restore(self, release_id: str | None) -> TargetState:
+        """Make a release that served before serve again; None: there was none, so stop the service.
+
+        Raises:
+            DeployFailed: No such release was ever there, or it did not become healthy again.
+            PortTaken: Somebody else listens on the service's port.
+
+        Effects:
+            As `cut_over`, by `release_id`.
+
+        Returns:
+            The state as read back afterwards.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Stop everything of this service, candidates included; which release is current is kept.
+
+        Effects:
+            Nothing of the service runs; repeated, nothing more.
+        """
+        ...
+
+
+def require_name(name: str) -> str:
+    """Let only names through that are one folder's name; release ids and services become folders.
+
+    Raises:
+        ValueError: The name could lead elsewhere.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
+        raise ValueError(f"not usable as a folder's name: {name!r}")
+    return name

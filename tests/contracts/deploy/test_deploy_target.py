@@ -1,0 +1,192 @@
+"""What every deploy target promises, asked of the in-memory twin and of real processes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from phasegate.infra.deploy.memory import InMemoryTarget
+from phasegate.infra.deploy.process import ProcessTarget
+from phasegate.infra.deploy.target import DeployTarget
+from phasegate.infra.errors import DeployFailed
+from phasegate.infra.policy.model import DeployPolicy
+
+SERVICE = """
+import http.server, os, sys
+commit, port = "{commit}", int(sys.argv[1])
+if commit == "sick" or (commit == "sick-in-place" and 20000 <= port < 30000):
+    sys.exit("will not serve")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(commit.encode())
+    def log_message(self, *args): pass
+http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+def checkout(commit: str, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "service.py").write_text(SERVICE.replace("{commit}", commit))
+
+
+@pytest.fixture(params=["memory", "process"])
+async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DeployTarget]:
+    if request.param == "memory":
+        yield InMemoryTarget("shop", sick={"sick"}, sick_in_place={"sick-in-place"})
+        return
+    process = ProcessTarget(
+        DeployPolicy(start="python3 service.py {port}"),
+        service="shop",
+        state_folder=tmp_path,
+        checkout=checkout,
+        environment={"PATH": "/usr/bin:/bin"},
+    )
+    yield process
+    await process.stop()
+
+
+async def answer_of(target: DeployTarget, url: str) -> str | None:
+    """What a service says; the commit it is of. The twin has nobody to ask."""
+    if isinstance(target, InMemoryTarget):
+        return None
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(url)).text
+
+
+async def release(target: DeployTarget, release_id: str, commit: str) -> None:
+    await target.start_candidate(release_id, commit)
+    await target.cut_over(release_id)
+
+
+async def current(target: DeployTarget) -> tuple[str, str, bool] | None:
+    found = (await target.status()).current
+    return (found.release_id, found.commit, found.alive) if found else None
+
+
+async def test_nothing_is_there_before_the_first_release(target: DeployTarget):
+    state = await target.status()
+    assert (state.service, state.current, state.previous, state.candidates) == ("shop", None, None, ())
+
+
+async def test_a_candidate_runs_beside_and_is_not_current(target: DeployTarget):
+    candidate = await target.start_candidate("r1", "one")
+
+    assert all(check.ok for check in candidate.checks) and candidate.checks
+    assert await answer_of(target, candidate.url) in {None, "one"}
+    state = await target.status()
+    assert state.current is None
+    assert [(one.release_id, one.alive) for one in state.candidates] == [("r1", True)]
+
+
+async def test_starting_a_candidate_again_finds_the_one_that_runs(target: DeployTarget):
+    first = await target.start_candidate("r1", "one")
+    assert await target.start_candidate("r1", "one") == first
+
+
+async def test_a_release_id_belongs_to_one_commit(target: DeployTarget):
+    await target.start_candidate("r1", "one")
+    with pytest.raises(DeployFailed, match="is of commit one, not two"):
+        await target.start_candidate("r1", "two")
+
+
+async def test_a_sick_candidate_fails_and_leaves_the_current_release_alone(target: DeployTarget):
+    await release(target, "r1", "one")
+    with pytest.raises(DeployFailed, match="did not come up"):
+        await target.start_candidate("r2", "sick")
+
+    assert await current(target) == ("r1", "one", True)
+    assert (await target.status()).candidates == ()
+
+
+async def test_cutting_over_makes_the_candidate_current_and_remembers_what_was(target: DeployTarget):
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+
+    made = await target.cut_over("r2")
+
+    assert (made.release_id, made.commit, made.previous) == ("r2", "two", "r1")
+    assert await answer_of(target, made.url) in {None, "two"}
+    state = await target.status()
+    assert await current(target) == ("r2", "two", True)
+    assert (state.previous, state.candidates) == ("r1", ())
+
+
+async def test_the_service_keeps_its_url_over_releases(target: DeployTarget):
+    await target.start_candidate("r1", "one")
+    first = await target.cut_over("r1")
+    await target.start_candidate("r2", "two")
+    assert (await target.cut_over("r2")).url == first.url
+
+
+async def test_cutting_over_again_changes_nothing(target: DeployTarget):
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+    assert await target.cut_over("r2") == await target.cut_over("r2")
+
+
+async def test_cutting_over_to_what_was_never_a_candidate_fails(target: DeployTarget):
+    with pytest.raises(DeployFailed, match="no release r9"):
+        await target.cut_over("r9")
+
+
+async def test_a_release_that_fails_in_its_place_gives_it_back(target: DeployTarget):
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "sick-in-place")
+    with pytest.raises(DeployFailed, match="did not come up"):
+        await target.cut_over("r2")
+
+    assert await current(target) == ("r1", "one", True)
+
+
+async def test_restoring_brings_the_previous_release_back(target: DeployTarget):
+    await release(target, "r1", "one")
+    await release(target, "r2", "two")
+
+    state = await target.restore("r1")
+
+    assert state.current is not None
+    assert (state.current.release_id, state.current.alive, state.previous) == ("r1", True, None)
+    assert await answer_of(target, state.current.url) in {None, "one"}
+    assert await target.restore("r1") == state
+
+
+async def test_restoring_to_before_the_first_release_stops_the_service(target: DeployTarget):
+    await release(target, "r1", "one")
+    assert (await target.restore(None)).current is None
+    assert (await target.restore(None)).current is None
+
+
+async def test_restoring_what_was_never_there_fails(target: DeployTarget):
+    with pytest.raises(DeployFailed, match="no release r9"):
+        await target.restore("r9")
+
+
+async def test_stopping_a_candidate_is_repeatable(target: DeployTarget):
+    await target.start_candidate("r1", "one")
+    await target.stop_candidate("r1")
+    await target.stop_candidate("r1")
+    assert (await target.status()).candidates == ()
+
+
+async def test_a_release_after_a_restore_comes_after_the_restored_one(target: DeployTarget):
+    await release(target, "r1", "one")
+    await release(target, "r2", "two")
+    await target.restore("r1")
+    await target.start_candidate("r3", "three")
+    assert (await target.cut_over("r3")).previous == "r1"
+
+
+async def test_stopping_ends_all_and_keeps_which_release_is_current(target: DeployTarget):
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+
+    await target.stop()
+    await target.stop()
+
+    assert await current(target) == ("r1", "one", False)
+    assert (await target.status()).candidates == ()
+    assert (await target.restore("r1")).current is not None
+    assert await current(target) == ("r1", "one", True)
