@@ -1,0 +1,178 @@
+"""Start, stop, ask and wake the engine from another process.
+
+For the command line and the console: imports nothing heavy, so that `phasegate --help` stays quick. Two callers at once
+are as good as one: the engine's lock decides.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from phasegate.flows.engine import detached, line_socket
+from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock, engine_alive
+from phasegate.infra.errors import EngineUnavailable
+from phasegate.infra.settings import Settings
+
+Progress = Callable[[str], None]
+
+_ASK_TIMEOUT = timedelta(seconds=2)
+_START_SECONDS = 180.0
+_STOP_SECONDS = 40.0
+_KILL_SECONDS = 5.0
+_LOG_LINES = 15
+
+
+def status(settings: Settings) -> EngineInfo | None:
+    """The engine that serves now; None when there is none, or it is not ready."""
+    info = EngineInfo.read(settings)
+    if info is None or info.phase != "ready" or not info.process.alive() or not engine_alive(settings):
+        return None
+    return info if _ask(settings, {"verb": "ping"}) else None
+
+
+def start(
+    settings: Settings,
+    *,
+    on_progress: Progress = lambda _: None,
+    entrypoint: str | None = None,
+    services: Sequence[str] = (),
+) -> EngineInfo:
+    """Make sure that an engine serves; starts one, detached, when none does.
+
+    Args:
+        settings: Whose engine.
+        on_progress: Told what is going on, in a few words, whenever that changes.
+        entrypoint: Another flow than the lifecycle, as `package.module:name`.
+        services: Background services, as `package.module:name`.
+
+    Raises:
+        EngineUnavailable: It did not come up; the message has the end of its log.
+    """
+    settings.create_folders()
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "phasegate.flows.engine",
+    ]  # -P: the folder one stands in is no source of code
+    command += ["--entrypoint", entrypoint] if entrypoint else []
+    for service in services:
+        command += ["--service", service]
+    deadline = time.monotonic() + _START_SECONDS
+    attempt: _Attempt | None = None
+    said = ""
+    while (info := status(settings)) is None:
+        if attempt is None and not engine_alive(settings):
+            attempt = _Attempt(settings, command)
+        if attempt is not None and attempt.over():
+            attempt = None  # somebody else's engine was quicker, and serves soon
+        if time.monotonic() > deadline:
+            raise EngineUnavailable(
+                f"The engine is not ready after {_START_SECONDS:.0f} s.\n{_log_tail(settings)}",
+                remedy=f"Read {settings.engine_log} and {settings.prefect_log}.",
+            )
+        coming = EngineInfo.read(settings)
+        phase = coming.phase if coming and coming.process.alive() else "starting the engine"
+        if phase not in {said, "ready"}:
+            on_progress(said := phase)
+        time.sleep(0.05)
+    on_progress("ready")
+    return info
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the engine and its Prefect server, or clean up after one that died; false when there was nothing to do.
+
+    Raises:
+        EngineUnavailable: It does not end.
+    """
+    lock = EngineLock(settings)
+    try:
+        was_alive = lock.held()
+        if was_alive:
+            _ask_to_stop(settings)
+            _wait_for_end(settings, lock)
+        elif not lock.take():
+            return stop(settings)  # one started in between
+        return _clean_up(settings) or was_alive
+    finally:
+        lock.release()
+
+
+def wake(settings: Settings, run_id: str) -> None:
+    """Have the engine look at a run at once; does nothing when there is no engine."""
+    _ask(settings, {"verb": "wake", "run_id": run_id})
+
+
+def _ask(settings: Settings, request: dict[str, object]) -> bool:
+    try:
+        return bool(line_socket.ask(settings.engine_socket, request, timeout=_ASK_TIMEOUT).get("ok"))
+    except (OSError, ValueError):
+        return False
+
+
+def _ask_to_stop(settings: Settings) -> None:
+    if not _ask(settings, {"verb": "stop"}) and (info := EngineInfo.read(settings)):
+        info.process.signal(signal.SIGTERM)
+
+
+def _wait_for_end(settings: Settings, lock: EngineLock) -> None:
+    info = EngineInfo.read(settings)
+    deadline = time.monotonic() + _STOP_SECONDS
+    forced = False
+    while not lock.take():
+        if time.monotonic() < deadline:
+            continue
+        if forced or info is None:
+            raise EngineUnavailable("The engine does not end.", remedy=f"Read {settings.engine_log}.")
+        info.process.signal(signal.SIGKILL)
+        deadline, forced = time.monotonic() + _KILL_SECONDS, True
+
+
+def _clean_up(settings: Settings) -> bool:
+    """End the server a dead engine left and remove its files; the caller has the lock."""
+    from phasegate.flows.engine import prefect_process  # noqa: PLC0415 -- httpx is heavy for `status`
+
+    left = EngineInfo.read(settings)
+    alive = left is not None and left.server is not None and left.server.alive()
+    if left is not None and left.server is not None:
+        prefect_process.end(left.server)
+    settings.engine_file.unlink(missing_ok=True)
+    settings.engine_socket.unlink(missing_ok=True)
+    return alive
+
+
+def _log_tail(settings: Settings) -> str:
+    try:
+        lines = settings.engine_log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-_LOG_LINES:])
+
+
+class _Attempt:
+    """One engine that was started from here."""
+
+    def __init__(self, settings: Settings, command: Sequence[str]) -> None:
+        self._settings = settings
+        env = os.environ | settings.as_environment()
+        self._process = detached.spawn(command, env=env, log=settings.engine_log)
+
+    def over(self) -> bool:
+        """Whether it ended because another engine has the lock.
+
+        Raises:
+            EngineUnavailable: It ended for another reason.
+        """
+        code = detached.exit_code(self._process)
+        if code is None or code == EXIT_LOCK_HELD:
+            return code is not None
+        raise EngineUnavailable(
+            f"The engine ended with status {code} while it was starting.\n{_log_tail(self._settings)}",
+            remedy=f"Read {self._settings.engine_log} and {self._settings.prefect_log}.",
+        )

@@ -1,0 +1,184 @@
+"""How flow runs come to run: create one, set one going again, list the open ones.
+
+Called by the engine and its services (outbox, reconciler). Everything here may be done twice. It knows a run by its
+id alone and decides nothing: what a flow run that runs again does is the ledger's to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Scheduled
+from prefect.types import KeyValueLabels
+
+from phasegate.infra.errors import NotFound
+
+RUN_TAG = "run:"
+_TRIES = 4
+_FIRST_BACKOFF = timedelta(milliseconds=200)
+_PAGE = 200
+_OPEN = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OpenFlowRun:
+    """A flow run that Prefect does not hold for ended.
+
+    Attributes:
+        id: Prefect's id.
+        run_id: The run it belongs to; None when it was started from Prefect's own interface.
+        state: The state's name: Scheduled, Pending, Running, Paused, Suspended, AwaitingRetry, Cancelling …
+        since: When it entered that state.
+    """
+
+    id: UUID
+    run_id: str | None
+    state: str
+    since: datetime | None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits at a gate, hot or suspended."""
+        return self.state in {"Paused", "Suspended"}
+
+    @property
+    def claimed(self) -> bool:
+        """Whether some worker took it: it is lost when no worker has it in hand."""
+        return self.state not in {"Scheduled", "Late", "Resuming", "Suspended"}
+
+
+async def create_flow_run(
+    client: PrefectClient,
+    deployment_id: UUID,
+    run_id: str,
+    *,
+    idempotency_key: str,
+    name: str,
+    tags: Iterable[str] = (),
+    labels: KeyValueLabels | None = None,
+) -> UUID:
+    """Create the flow run of a run, scheduled for now; the same key gives the same flow run again.
+
+    Effects: one flow run in Prefect, idempotent by `idempotency_key`.
+
+    Raises:
+        httpx.HTTPError: Prefect did not answer, in spite of retries.
+    """
+    flow_run = await _patiently(
+        lambda: client.create_flow_run_from_deployment(
+            deployment_id,
+            parameters={"run_id": run_id},
+            name=name,
+            tags=[f"{RUN_TAG}{run_id}", *tags],
+            idempotency_key=idempotency_key,
+            labels=labels,
+        )
+    )
+    return flow_run.id
+
+
+async def reschedule(client: PrefectClient, flow_run_id: UUID, *, running_here: Callable[[UUID], bool]) -> bool:
+    """Have a flow run run again from the top, whatever its state; false when it runs right here.
+
+    The state is forced: Prefect's rules refuse to let a Running or Cancelled flow run be claimed again, fail one whose
+    pause timed out, and forget nothing about a suspension but its key. None of that decides anything here, since a
+    gate asks its own question again (`wait_at_gate`) and a finished stage is found finished.
+
+    Args:
+        client: Prefect's client.
+        flow_run_id: Which one.
+        running_here: The worker's `is_running`. The engine's lock makes sure that nobody else runs it.
+
+    Effects: the state in Prefect; a second call while it is scheduled for now changes nothing.
+
+    Raises:
+        NotFound: Prefect has no such flow run.
+        httpx.HTTPError: Prefect did not answer, in spite of retries.
+    """
+    try:
+        flow_run = await _patiently(lambda: client.read_flow_run(flow_run_id))
+    except ObjectNotFound as error:
+        raise NotFound(f"Prefect has no flow run {flow_run_id}.") from error
+    if running_here(flow_run_id):
+        return False
+    if not _due(flow_run):
+        state: State[Any] = Scheduled(message="set going again by phasegate")
+        await _patiently(lambda: client.set_flow_run_state(flow_run_id, state, force=True))
+    return True
+
+
+async def open_flow_runs(client: PrefectClient, deployment_id: UUID, *, run_id: str | None = None) -> list[OpenFlowRun]:
+    """The deployment's flow runs that have not ended, as Prefect believes; those of one run only, if named.
+
+    Raises:
+        httpx.HTTPError: Prefect did not answer, in spite of retries.
+    """
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_OPEN)),
+        tags=None if run_id is None else FlowRunFilterTags(all_=[f"{RUN_TAG}{run_id}"]),
+    )
+    deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
+    found: list[FlowRun] = []
+    more = True
+    while more:
+        read = partial(client.read_flow_runs, flow_run_filter=wanted, deployment_filter=deployment)
+        page = await _patiently(partial(read, limit=_PAGE, offset=len(found)))
+        found += page
+        more = len(page) == _PAGE
+    return [_opened(flow_run) for flow_run in found]
+
+
+def _opened(flow_run: FlowRun) -> OpenFlowRun:
+    runs = [tag.removeprefix(RUN_TAG) for tag in flow_run.tags if tag.startswith(RUN_TAG)]
+    return OpenFlowRun(
+        id=flow_run.id,
+        run_id=runs[0] if runs else None,
+        state=flow_run.state_name or "",
+        since=flow_run.state.timestamp if flow_run.state else None,
+    )
+
+
+def _due(flow_run: FlowRun) -> bool:
+    state = flow_run.state
+    if state is None or not state.is_scheduled():
+        return False
+    scheduled_time = state.state_details.scheduled_time
+    return scheduled_time is None or scheduled_time <= datetime.now(tz=scheduled_time.tzinfo)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Retry what SQLite was too busy for; the client's own retries come first."""
+    pause = _FIRST_BACKOFF.total_seconds()
+    for _ in range(_TRIES - 1):
+        try:
+            return await call()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+        except httpx.TransportError:
+            pass  # the server may be on its way back
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads retries, guards nothing
+        pause *= 2
+    return await call()

@@ -1,0 +1,84 @@
+"""Who waits hot in this engine, and how to wake them.
+
+The socket's `wake` rings, a gate listens. The worker lends each flow run it starts its engine's doorbell and its slot,
+so that a flow finds both without knowing the engine; a flow that runs elsewhere gets a doorbell nobody rings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from uuid import UUID
+
+import anyio
+
+
+class Doorbell:
+    """The gates that wait in this process, by run."""
+
+    def __init__(self) -> None:
+        """Start with nobody waiting."""
+        self._listeners: dict[str, list[asyncio.Event]] = {}
+
+    @property
+    def listening_count(self) -> int:
+        """How many gates wait here."""
+        return sum(len(events) for events in self._listeners.values())
+
+    def ring(self, run_id: str) -> bool:
+        """Wake whoever waits for this run; false when nobody does."""
+        events = self._listeners.get(run_id, [])
+        for event in events:
+            event.set()
+        return bool(events)
+
+    @contextmanager
+    def listening(self, run_id: str) -> Generator[asyncio.Event]:
+        """Listen for this run's bell; the event stays set from the first ring on."""
+        event = asyncio.Event()
+        self._listeners.setdefault(run_id, []).append(event)
+        try:
+            yield event
+        finally:
+            self._listeners[run_id].remove(event)
+            if not self._listeners[run_id]:
+                del self._listeners[run_id]
+
+
+class Slot:
+    """One flow run's place among those that may work at the same time."""
+
+    def __init__(self, limiter: anyio.CapacityLimiter, flow_run_id: UUID) -> None:
+        """The place that `flow_run_id` already borrows from the limiter."""
+        self._limiter = limiter
+        self._flow_run_id = flow_run_id
+
+    def give_up(self) -> None:
+        """Let somebody else work while this flow run only waits."""
+        self._limiter.release_on_behalf_of(self._flow_run_id)
+
+    async def take_back(self) -> None:
+        """Wait for a place; those who wait longer come first."""
+        await self._limiter.acquire_on_behalf_of(self._flow_run_id)
+
+
+_doorbell: ContextVar[Doorbell | None] = ContextVar("doorbell", default=None)
+_slot: ContextVar[Slot | None] = ContextVar("slot", default=None)
+
+
+def lend(doorbell: Doorbell, slot: Slot) -> None:
+    """Give the flow run of the current task its engine's doorbell and its own slot."""
+    _doorbell.set(doorbell)
+    _slot.set(slot)
+
+
+def current_doorbell() -> Doorbell:
+    """The doorbell of the engine that runs this flow run."""
+    return _doorbell.get() or Doorbell()
+
+
+def current_slot() -> Slot | None:
+    """This flow run's slot; None outside of an engine."""
+    return _slot.get()

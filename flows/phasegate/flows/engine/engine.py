@@ -1,0 +1,213 @@
+"""The engine's inside: Prefect's client, the worker, the socket and the background services, in one event loop.
+
+Made by the daemon, which has taken the lock, started the Prefect server and set Prefect's environment before this
+module is imported. Services are handed the engine and find everything they may use on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.context import AsyncClientContext
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.utilities.callables import parameter_schema
+
+from phasegate.flows.engine import dispatch, line_socket
+from phasegate.flows.engine.doorbell import Doorbell
+from phasegate.flows.engine.worker import POOL, PhasegateWorker
+from phasegate.infra.errors import ConfigError
+from phasegate.infra.settings import Settings
+
+DEPLOYMENT = "phasegate"
+_SERVICE_PAUSE_SECONDS = 5.0
+
+Service = Callable[["Engine"], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """One machine's engine, while it serves.
+
+    Attributes:
+        settings: The machine's settings.
+        doorbell: Wakes gates that wait hot.
+        worker: Runs the flow runs.
+        client: Prefect's client.
+        deployment_id: The deployment every run belongs to.
+    """
+
+    client: PrefectClient
+    deployment_id: UUID
+
+    def __init__(self, settings: Settings, *, entrypoint: str, services: Sequence[Service] = ()) -> None:
+        """An engine that does not serve yet.
+
+        Args:
+            settings: The machine's settings.
+            entrypoint: The flow, as `package.module:name`.
+            services: Run beside the worker; one that fails is started again, and all are cancelled at the end.
+
+        Raises:
+            ConfigError: The entrypoint names no async flow.
+        """
+        self.settings = settings
+        self.doorbell = Doorbell()
+        self._flow = load_flow(entrypoint)
+        self.worker = PhasegateWorker(self._flow, settings=settings, doorbell=self.doorbell)
+        self._entrypoint = entrypoint
+        self._services = services
+        self._stop_requested = asyncio.Event()
+        self._wakes: set[asyncio.Task[bool]] = set()
+
+    def request_stop(self) -> None:
+        """Begin to drain."""
+        self._stop_requested.set()
+
+    async def serve(self, *, on_ready: Callable[[], None]) -> None:
+        """Serve until a stop is requested, then drain.
+
+        Args:
+            on_ready: Called once requests are answered.
+        """
+        async with AsyncClientContext.get_or_create() as context:  # one connection pool for all that runs here
+            self.client = context.client
+            self.deployment_id = await self._register()
+            door = await line_socket.listen(self.settings.engine_socket, self._answer)
+            try:
+                await self._work(on_ready)
+            finally:
+                door.close()
+
+    async def _work(self, on_ready: Callable[[], None]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(self.worker.serve())
+            services = [tasks.create_task(_keep_serving(service, self)) for service in self._services]
+            on_ready()
+            await self._stop_requested.wait()
+            for service in services:
+                service.cancel()
+            self.worker.stop()
+            await working
+
+    async def _register(self) -> UUID:
+        try:
+            await self.client.create_work_pool(WorkPoolCreate(name=POOL, type=PhasegateWorker.type))
+        except ObjectAlreadyExists:
+            _log.debug("The work pool is there already.")
+        return await self.client.create_deployment(
+            await self.client.create_flow(self._flow),
+            DEPLOYMENT,
+            work_pool_name=POOL,
+            entrypoint=self._entrypoint,
+            path=".",
+            description="Runs inside phasegate's engine.",
+            parameter_openapi_schema=parameter_schema(self._flow).model_dump_for_openapi(),
+        )
+
+    async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str, tags: Iterable[str] = ()) -> UUID:
+        """`dispatch.create_flow_run` for this engine; it is taken up at once."""
+        flow_run_id = await dispatch.create_flow_run(
+            self.client, self.deployment_id, run_id, idempotency_key=idempotency_key, name=name, tags=tags
+        )
+        self.worker.wake()
+        return flow_run_id
+
+    async def reschedule(self, flow_run_id: UUID) -> bool:
+        """`dispatch.reschedule` for this engine; it is taken up at once."""
+        set_going = await dispatch.reschedule(self.client, flow_run_id, running_here=self.worker.is_running)
+        self.worker.wake()
+        return set_going
+
+    async def open_flow_runs(self, run_id: str | None = None) -> list[dispatch.OpenFlowRun]:
+        """`dispatch.open_flow_runs` for this engine."""
+        return await dispatch.open_flow_runs(self.client, self.deployment_id, run_id=run_id)
+
+    async def wake(self, run_id: str) -> bool:
+        """Have a run look again at what it waits for; false when nothing of it waits.
+
+        A hot gate is rung. A suspended flow run is rescheduled: its gate asks `decided` again, so a wake too many
+        costs a moment and opens nothing.
+        """
+        self.worker.wake()
+        if self.doorbell.ring(run_id):
+            return True
+        woken = False
+        for flow_run in await self.open_flow_runs(run_id):
+            if flow_run.waiting:
+                await self.worker.left(flow_run.id)  # it may have been suspended this very instant
+                woken |= await self.reschedule(flow_run.id)
+        return woken
+
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request:
+            case {"verb": "ping"}:
+                return {"ok": True, "live": len(self.worker.live_flow_runs()), "hot": self.doorbell.listening_count}
+            case {"verb": "wake", "run_id": str(run_id)}:
+                task = asyncio.create_task(self.wake(run_id))  # the caller has no use for the outcome
+                self._wakes.add(task)
+                task.add_done_callback(self._woke)
+                return {"ok": True}
+            case {"verb": "stop"}:
+                self.request_stop()
+                return {"ok": True}
+            case _:
+                return {"ok": False, "error": "unknown verb"}
+
+    def _woke(self, task: asyncio.Task[bool]) -> None:
+        self._wakes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("A wake came to nothing; the next look at what waits makes up for it: %r", error)
+
+
+async def _keep_serving(service: Service, engine: Engine) -> None:
+    while True:
+        attempt = asyncio.ensure_future(service(engine))
+        try:
+            await asyncio.wait({attempt})
+        finally:
+            attempt.cancel()
+        if (error := attempt.exception()) is None:
+            return
+        _log.error("A background service failed and is started again: %r", error, exc_info=error)
+        await asyncio.sleep(_SERVICE_PAUSE_SECONDS)
+
+
+def load_flow(entrypoint: str) -> Flow[..., Any]:
+    """The async flow that `package.module:name` names.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    module, _, name = entrypoint.partition(":")
+    try:
+        flow = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"The engine cannot import {module}: {error}.") from error
+    if not isinstance(flow, Flow) or not flow.isasync:
+        raise ConfigError(f"{entrypoint} is not an async flow.")
+    return cast("Flow[..., Any]", flow)
+
+
+def load_service(name: str) -> Service:
+    """The background service that `package.module:name` names.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        service: Service | None = getattr(importlib.import_module(module), attribute, None)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"The engine cannot import {module}: {error}.") from error
+    if service is None:
+        raise ConfigError(f"{name} is not a background service.")
+    return service

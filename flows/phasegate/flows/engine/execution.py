@@ -1,0 +1,72 @@
+"""One flow run inside this warm process: Prefect's own engine, less what only a process per run needs.
+
+Started by the worker. Prefect's engine assumes that it owns its process: it opens a web socket and two threads per
+flow run to hear of suspensions and to beat, blocks the event loop while they come and go, and reports a cancelled
+coroutine as a crash. Here one process runs them all and its worker watches over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+import anyio
+from prefect.exceptions import Abort, Pause
+from prefect.flow_engine import AsyncFlowRunEngine
+from prefect.states import Cancelled, Scheduled
+
+
+class Ending(Enum):
+    """Why the worker took a flow run's coroutine away."""
+
+    DRAINED = "the engine stopped"
+    CANCELLED = "cancelled in Prefect"
+    SUSPENDED = "suspended in Prefect"
+
+
+class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
+    """Runs one flow run to its end, to a suspension, or until it is taken away."""
+
+    ending: Ending | None = None
+
+    async def run(self) -> None:
+        """Run the flow; how it ended is the flow run's state in Prefect.
+
+        Raises:
+            httpx.HTTPError: The Prefect server stopped answering; the state is left as it was.
+            asyncio.CancelledError: The coroutine was taken away.
+        """
+        try:
+            async with self.start():
+                while self.is_running():
+                    async with self.run_context():
+                        _ = await self.call_flow_fn()
+        except (Pause, Abort):
+            return  # suspended, or no longer ours: Prefect has the state
+
+    @property
+    def heartbeat_seconds(self) -> int | None:
+        """No beats: nothing here may take a waiting run for dead."""
+        return None
+
+    @contextmanager
+    def setup_flow_run_suspension_request(self) -> Generator[Any, None, None]:
+        """Be suspended by the gate, or taken away by the worker, and by nothing else."""
+        yield self._get_flow_run_suspension_request()
+
+    async def handle_crash(self, exc: BaseException) -> None:
+        """Say what became of a coroutine that was taken away; leave true crashes to Prefect."""
+        match self.ending:
+            case None:
+                await super().handle_crash(exc)
+            case Ending.DRAINED:
+                # Not a crash: whoever polls next, which is the next engine, takes it up again.
+                with anyio.CancelScope(shield=True):
+                    await self.set_state(Scheduled(message=self.ending.value), force=True)
+            case Ending.CANCELLED:
+                with anyio.CancelScope(shield=True):
+                    await self.set_state(Cancelled(message=self.ending.value), force=True)
+            case Ending.SUSPENDED:
+                return

@@ -1,0 +1,114 @@
+"""The waiting half of a gate: hot for a while, then suspended.
+
+Called by the lifecycle's gates, inside a flow. It opens nothing: `decided` alone says when to go on, whatever Prefect
+was told about the flow run (DESIGN P5). It must not know what a gate, a decision or the ledger is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+from uuid import UUID, uuid4
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+from prefect.states import Paused, Running, Suspended
+from prefect.utilities.engine import propose_state
+
+from phasegate.flows.engine.doorbell import Doorbell, current_slot
+from phasegate.infra.settings import Settings
+
+Decided = Callable[[], bool]
+
+_POLL_SECONDS = 1.0  # for a decision whose bell was lost, as by an engine that was just starting
+
+
+async def wait_at_gate(key: str, *, run_id: str, decided: Decided, doorbell: Doorbell, settings: Settings) -> None:
+    """Return once `decided` says so; the flow run may leave this process in between.
+
+    Hot, the flow run stays a coroutine, shown as Paused in Prefect, gives its slot to others and goes on when the bell
+    rings. After `settings.hot_gate`, or when `settings.max_hot` gates wait already, it is suspended: this function
+    leaves the flow by Prefect's `Pause`, and is called again, from the top of the flow, once the flow run is
+    rescheduled.
+
+    Args:
+        key: Names the gate in Prefect; made unique at each waiting, since Prefect lets a key pass once it has fired.
+        run_id: Whose bell to listen to.
+        decided: Whether to go on; called often, so it must be quick.
+        doorbell: The engine's, from `current_doorbell()`.
+        settings: For how long, and with how many others, to wait hot.
+
+    Effects: the flow run's state in Prefect. A replay that finds the gate decided returns at once.
+
+    Raises:
+        Pause: The flow run was suspended. Let it pass.
+        RuntimeError: Called outside of a flow run.
+    """
+    if decided():
+        return
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("A gate is waited at from within a flow run.")
+    hot = settings.hot_gate.total_seconds() > 0 and doorbell.listening_count < settings.max_hot
+    async with get_client() as client:
+        with doorbell.listening(run_id) as bell:
+            waiting = _Waiting(client, context.flow_run.id, key, decided, bell)
+            if hot and await waiting.hot(settings.hot_gate.total_seconds()):
+                return
+            await waiting.suspend()
+
+
+class _Waiting:
+    """One flow run at one gate."""
+
+    def __init__(
+        self, client: PrefectClient, flow_run_id: UUID, key: str, decided: Decided, bell: asyncio.Event
+    ) -> None:
+        self._client = client
+        self._flow_run_id = flow_run_id
+        self._key = f"{key}:{uuid4().hex[:12]}"
+        self._decided = decided
+        self._bell = bell
+
+    async def hot(self, seconds: float) -> bool:
+        """Wait as a coroutine; whether it was decided. Prefect shows the flow run as Running again afterwards."""
+        deadline = time.monotonic() + seconds
+        slot = current_slot()
+        await propose_state(self._client, Paused(pause_key=f"{self._key}:hot"), flow_run_id=self._flow_run_id)
+        if slot is not None:
+            slot.give_up()
+        decided = await self._await_decision(deadline)
+        if slot is not None:
+            await slot.take_back()
+        await self._show_running()
+        return decided
+
+    async def _await_decision(self, deadline: float) -> bool:
+        while not self._decided():
+            patience = min(_POLL_SECONDS, deadline - time.monotonic())
+            if patience <= 0:
+                return False
+            try:
+                await asyncio.wait_for(self._bell.wait(), patience)
+            except TimeoutError:
+                continue
+            self._bell.clear()
+        return True
+
+    async def suspend(self) -> None:
+        """Leave the process, unless the decision came while Prefect was being told."""
+        state = await propose_state(self._client, Suspended(pause_key=self._key), flow_run_id=self._flow_run_id)
+        if not self._decided():
+            self._leave(state)
+        await self._show_running()
+
+    async def _show_running(self) -> None:
+        await propose_state(self._client, Running(), flow_run_id=self._flow_run_id)
+
+    @staticmethod
+    def _leave(state: State[Any]) -> NoReturn:
+        raise Pause(state=state)

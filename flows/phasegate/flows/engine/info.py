@@ -1,0 +1,107 @@
+"""What is known about the running engine from outside: its file and its lock.
+
+Used by the engine itself, by the Prefect server it starts, and by `control`; must import nothing heavy.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from phasegate.flows.engine.detached import ProcessId
+from phasegate.infra.settings import Settings
+
+EXIT_LOCK_HELD = 75  # EX_TEMPFAIL: how an engine ends that finds another one
+_LOCK_PATIENCE_SECONDS = 1.0  # whoever asks whether an engine lives holds the lock for an instant
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What an engine writes about itself into engine.json.
+
+    Attributes:
+        process: The engine's process.
+        server: The Prefect server's process; None until it is started.
+        api_url: The Prefect server's API.
+        ui_url: The Prefect server's user interface.
+        started_at: When the engine started, ISO 8601 in UTC.
+        version: phasegate's version.
+        phase: What it is doing, for people; "ready" once it serves.
+        model_keys: The names of the model key variables in its environment, never their values.
+    """
+
+    process: ProcessId
+    server: ProcessId | None = None
+    api_url: str = ""
+    ui_url: str = ""
+    started_at: str = ""
+    version: str = ""
+    phase: str = "starting"
+    model_keys: list[str] = field(default_factory=list[str])
+
+    def write(self, settings: Settings) -> None:
+        """Replace engine.json in one step."""
+        draft = settings.engine_file.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        draft.replace(settings.engine_file)
+
+    @classmethod
+    def read(cls, settings: Settings) -> EngineInfo | None:
+        """What the last engine wrote; None when there is nothing, or nothing of this shape."""
+        try:
+            fields: dict[str, Any] = json.loads(settings.engine_file.read_text())
+            server = fields.pop("server")
+            return cls(
+                process=ProcessId(**fields.pop("process")),
+                server=None if server is None else ProcessId(**server),
+                **fields,
+            )
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+class EngineLock:
+    """The lock that makes the engine the only one over its state folder. The kernel lets go of it at any death."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the lock file, without locking it."""
+        self._file = os.open(settings.engine_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def take(self) -> bool:
+        """Take the lock; false when somebody has it."""
+        deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.02)
+            else:
+                return True
+
+    def held(self) -> bool:
+        """Whether an engine has it. Several may ask at once without seeing each other."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        return False
+
+    def release(self) -> None:
+        """Let go of it and close the file."""
+        os.close(self._file)
+
+
+def engine_alive(settings: Settings) -> bool:
+    """Whether some engine has the lock at this instant."""
+    lock = EngineLock(settings)
+    try:
+        return lock.held()
+    finally:
+        lock.release()

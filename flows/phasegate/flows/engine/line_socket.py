@@ -1,0 +1,85 @@
+"""The engine's Unix socket: one JSON object per line in, one out.
+
+`control` asks, the engine answers. The socket is the owner's alone (0600 in a 0700 folder), so whoever can write to it
+could as well edit the state folder. Must import nothing heavy and knows no verb.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+@contextmanager
+def _address(path: Path) -> Generator[str]:
+    # A Unix address holds 107 bytes and a state folder may be deeper; the folder's descriptor makes any path short.
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def ask(path: Path, request: dict[str, Any], *, timeout: timedelta) -> dict[str, Any]:
+    """Send one request and wait for its answer.
+
+    Raises:
+        OSError: Nobody listens, or no answer came in time.
+        ValueError: The answer was cut short.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(path) as address:
+        connection.settimeout(timeout.total_seconds())
+        connection.connect(address)
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        with connection.makefile("rb") as lines:
+            answer: dict[str, Any] = json.loads(lines.readline())
+            return answer
+
+
+async def listen(path: Path, answer: Answer) -> asyncio.Server:
+    """Answer requests on the socket until the returned server is closed.
+
+    Args:
+        path: Where to listen; a socket left by a dead engine is replaced.
+        answer: Called with each request; what it returns is sent back.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps(await _answer_line(line, answer)).encode() + b"\n")
+                await writer.drain()
+        except ConnectionError:
+            return  # the other side has what it wanted, or is dead
+        finally:
+            writer.close()
+
+    return await asyncio.start_unix_server(serve, sock=_bind(path))
+
+
+def _bind(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with _address(path) as address:
+        listener.bind(address)
+    path.chmod(0o600)
+    return listener
+
+
+async def _answer_line(line: bytes, answer: Answer) -> dict[str, Any]:
+    try:
+        request: Any = json.loads(line)
+    except ValueError:
+        request = None
+    if not isinstance(request, dict):
+        return {"ok": False, "error": "not a JSON object"}
+    return await answer(cast("dict[str, Any]", request))

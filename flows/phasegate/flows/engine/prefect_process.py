@@ -1,0 +1,144 @@
+"""The engine's hand on the Prefect server: start it, adopt the one a dead engine left, end it.
+
+Called by the daemon, and by `control` to clean up. Imports nothing heavy: Prefect reads its environment at import,
+so what is set here must come first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+
+import httpx
+
+from phasegate.flows.engine import detached
+from phasegate.flows.engine.detached import ProcessId
+from phasegate.flows.engine.info import EngineInfo
+from phasegate.infra.errors import EngineUnavailable
+from phasegate.infra.settings import Settings
+
+LINGER = timedelta(seconds=60)
+_START_SECONDS = 120.0
+_TERM_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A running Prefect server.
+
+    Attributes:
+        process: Its process.
+        ui_url: Its address, which is also the user interface's.
+    """
+
+    process: ProcessId
+    ui_url: str
+
+    @property
+    def port(self) -> int:
+        """Where it listens on loopback."""
+        return int(self.ui_url.rpartition(":")[2])
+
+    @property
+    def api_url(self) -> str:
+        """The API's base URL."""
+        return f"{self.ui_url}/api"
+
+    def healthy(self) -> bool:
+        """Whether it answers."""
+        try:
+            return httpx.get(f"{self.api_url}/health", timeout=2, trust_env=False).status_code == HTTPStatus.OK
+        except httpx.HTTPError:
+            return False
+
+    def wait_until_healthy(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            EngineUnavailable: It died, or did not answer in time.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.healthy():
+            if not self.process.alive():
+                raise EngineUnavailable("The Prefect server died while it was starting.", remedy="See its log.")
+            if time.monotonic() > deadline:
+                raise EngineUnavailable(
+                    f"The Prefect server did not answer within {_START_SECONDS:.0f} s.", remedy="See its log."
+                )
+            time.sleep(0.05)
+
+
+def start(settings: Settings, *, port: int = 0, linger: timedelta = LINGER) -> PrefectServer:
+    """Start a Prefect server on loopback; it is not yet ready to answer.
+
+    Args:
+        settings: Whose state folder it serves.
+        port: Where it listens; zero takes a free one.
+        linger: How long it stays when no engine has the lock.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.set_inheritable(True)  # bound here and served there: nobody can take the port in between
+        ui_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        command = [sys.executable, "-P", "-m", "phasegate.flows.engine.prefect_server", "--home", str(settings.home)]
+        command += ["--socket", str(listener.fileno()), "--linger", str(linger.total_seconds())]
+        env = environment(settings, f"{ui_url}/api", os.environ)
+        return PrefectServer(detached.spawn(command, env=env, log=settings.prefect_log), ui_url)
+
+
+def adopt(settings: Settings) -> PrefectServer | None:
+    """The healthy server that a dead engine left; an unhealthy one is ended."""
+    left = EngineInfo.read(settings)
+    if left is None or left.server is None or not left.server.alive():
+        return None
+    server = PrefectServer(left.server, left.ui_url)
+    if server.healthy():
+        return server
+    end(server.process)
+    return None
+
+
+def end(process: ProcessId) -> None:
+    """End a server's process, by force when asking does not help."""
+    process.signal(signal.SIGTERM)
+    if not process.wait(_TERM_SECONDS):
+        process.signal(signal.SIGKILL)
+        process.wait(_TERM_SECONDS)
+
+
+def environment(settings: Settings, api_url: str, env: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which Prefect works for this state folder alone.
+
+    Args:
+        settings: Whose state folder.
+        api_url: Where the server is, or will be.
+        env: The environment to start from; Prefect settings in it are the user's own and are left behind.
+    """
+    ours = {
+        "PREFECT_HOME": str(settings.prefect),
+        "PREFECT_API_URL": api_url,
+        "PREFECT_UI_API_URL": api_url,
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(settings.prefect / "ui"),  # the package's folder may be read-only
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # A page in the user's browser has no business with a loopback API.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": api_url.removesuffix("/api"),
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+        "PREFECT_LOGGING_COLORS": "false",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # No block is stored, and the catalogue costs a second of every first start.
+        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+        # These two change the state of runs that only wait for a person or for a place.
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+    }
+    return {name: value for name, value in env.items() if not name.startswith("PREFECT_")} | ours

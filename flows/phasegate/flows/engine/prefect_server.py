@@ -1,0 +1,72 @@
+"""The Prefect server, as a process of its own: `python -m phasegate.flows.engine.prefect_server`.
+
+Started by `prefect_process`, which also sets the environment it needs. It outlives an engine that was killed, so that
+the next engine adopts it, and ends by itself when no engine has come for a while. It knows no flow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import uvicorn
+from prefect.server.api.server import create_app
+
+from phasegate.flows.engine.detached import ProcessId
+from phasegate.flows.engine.info import EngineInfo, EngineLock
+from phasegate.infra.settings import Settings
+
+_PROBES_PER_LINGER = 6
+
+
+class EngineWatch(threading.Thread):
+    """Ends this process once no engine has wanted it for a while."""
+
+    def __init__(self, settings: Settings, linger: timedelta) -> None:
+        """Watch the engine of this state folder.
+
+        Args:
+            settings: Whose engine to watch.
+            linger: How long to stay without an engine.
+        """
+        super().__init__(name="engine-watch", daemon=True)
+        self._settings = settings
+        self._lock = EngineLock(settings)
+        self._step = linger.total_seconds() / _PROBES_PER_LINGER
+        self._self = ProcessId.of(os.getpid())
+
+    def run(self) -> None:
+        """Probe until this server has been unwanted for the whole time."""
+        unwanted, pause = 0, threading.Event()
+        while unwanted < _PROBES_PER_LINGER:
+            pause.wait(self._step)
+            unwanted = 0 if self._wanted() else unwanted + 1
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _wanted(self) -> bool:
+        if not self._lock.held():
+            return False
+        engine = EngineInfo.read(self._settings)
+        # An engine that died before it had written us down leaves us to one that started another server.
+        return engine is None or engine.server in {None, self._self}
+
+
+def main() -> None:
+    """Serve until told to end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--socket", type=int, required=True, help="an inherited, bound TCP socket")
+    parser.add_argument("--linger", type=float, required=True, help="seconds to stay without an engine")
+    arguments = parser.parse_args()
+    EngineWatch(Settings(home=arguments.home), timedelta(seconds=arguments.linger)).start()
+    config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.socket)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Our Prefect worker: it takes flow runs from the work pool and runs them inside this process.
+
+Made by the engine. Prefect's `BaseWorker` gives the claiming of a flow run (Scheduled → Pending → Running, at most one
+taker); this class gives the polling, the waking, the bound on what works at once, and the ending of what runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.abc
+import httpx
+from prefect import Flow
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterState, FlowRunFilterStateName
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.logging.loggers import get_logger
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+from phasegate.flows.engine.doorbell import Doorbell, Slot, lend
+from phasegate.flows.engine.execution import Ending, FlowRunExecution
+from phasegate.infra.settings import Settings
+
+POOL = "phasegate"
+_POLL_SECONDS = 1.0
+_POLL_SECONDS_WHILE_FAILING = 5.0
+_POLLS_PER_WATCH = 3
+_STOPPED_IN_PREFECT = {"Cancelling": Ending.CANCELLED, "Suspended": Ending.SUSPENDED}
+
+_log = get_logger("phasegate.worker")
+
+
+class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
+    """Runs the flow runs of one deployment in this event loop."""
+
+    type = "phasegate"
+    _description = "Runs flow runs inside phasegate's engine."
+
+    def __init__(self, flow: Flow[..., Any], *, settings: Settings, doorbell: Doorbell) -> None:
+        """A worker for one flow.
+
+        Args:
+            flow: The deployment's flow, loaded once.
+            settings: For how many may work at once.
+            doorbell: Lent to every flow run.
+        """
+        super().__init__(work_pool_name=POOL, name="phasegate-engine", prefetch_seconds=0, limit=settings.concurrency)
+        self._flow = flow
+        self._doorbell = doorbell
+        self._executions: dict[UUID, tuple[FlowRunExecution, asyncio.Task[None]]] = {}
+        self._seen_stopped: dict[UUID, UUID | None] = {}
+        self._woken = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Poll at once."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Take no more flow runs, and let `serve` return once the running ones have been drained."""
+        self._stopping = True
+        self._woken.set()
+
+    def is_running(self, flow_run_id: UUID) -> bool:
+        """Whether this worker has this flow run in hand."""
+        return flow_run_id in self._executions or flow_run_id in self._submitting_flow_run_ids
+
+    def live_flow_runs(self) -> frozenset[UUID]:
+        """The flow runs this worker has in hand, those that wait hot included."""
+        return frozenset(self._executions) | frozenset(self._submitting_flow_run_ids)
+
+    async def left(self, flow_run_id: UUID) -> None:
+        """Wait until a flow run that is leaving has left."""
+        if execution := self._executions.get(flow_run_id):
+            await asyncio.wait({execution[1]})
+        while self.is_running(flow_run_id):  # noqa: ASYNC110 -- a submission ends without a sign
+            await asyncio.sleep(0.005)
+
+    async def serve(self) -> None:
+        """Poll and run until `stop`; then drain what runs.
+
+        Raises:
+            httpx.HTTPError: The Prefect server did not answer at the start.
+        """
+        async with self:
+            keeping_in_touch = asyncio.create_task(self._keep_in_touch())
+            try:
+                await self._poll_until_stopped()
+            finally:
+                keeping_in_touch.cancel()
+                await self._drain()
+
+    async def _poll_until_stopped(self) -> None:
+        polls = 0
+        while not self._stopping:
+            self._woken.clear()
+            pause = _POLL_SECONDS
+            try:
+                await self.get_and_submit_flow_runs()
+                if polls % _POLLS_PER_WATCH == 0:
+                    await self._end_those_stopped_in_prefect()
+            except httpx.HTTPError as error:
+                _log.warning("Prefect does not answer: %r", error)
+                pause = _POLL_SECONDS_WHILE_FAILING
+            polls += 1
+            await _wait(self._woken, pause)
+
+    async def _keep_in_touch(self) -> None:
+        while True:
+            await asyncio.sleep(self.heartbeat_interval_seconds)
+            try:
+                await self.sync_with_backend()
+            except httpx.HTTPError as error:
+                _log.warning("Prefect does not hear this worker: %r", error)
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        # Somebody may force a state on a flow run that is right here, waiting hot: it must not run twice.
+        scheduled = await super()._get_scheduled_flow_runs()
+        return [entry for entry in scheduled if not self.is_running(entry.flow_run.id)]
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> BaseWorkerResult:
+        """Run one flow run to its end; never reports it crashed."""
+        execution = FlowRunExecution(flow=self._flow, parameters=flow_run.parameters, flow_run=flow_run)
+        task = asyncio.create_task(self._run_in_its_slot(execution, flow_run.id), name=f"flow-run-{flow_run.id}")
+        self._executions[flow_run.id] = (execution, task)
+        if task_status is not None:
+            task_status.started(os.getpid())
+        try:
+            await asyncio.wait({task})
+        finally:
+            del self._executions[flow_run.id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("Flow run %s was left as it is in Prefect: %r", flow_run.id, error, exc_info=error)
+        return BaseWorkerResult(identifier=str(os.getpid()), status_code=0)
+
+    async def _run_in_its_slot(self, execution: FlowRunExecution, flow_run_id: UUID) -> None:
+        lend(self._doorbell, Slot(self.limiter, flow_run_id))
+        await execution.run()
+
+    async def _end_those_stopped_in_prefect(self) -> None:
+        """End what somebody cancelled or suspended in Prefect, once it was seen so twice: a gate suspends itself."""
+        if not self._executions:
+            return
+        stopped = await self.client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                id=FlowRunFilterId(any_=list(self._executions)),
+                state=FlowRunFilterState(name=FlowRunFilterStateName(any_=list(_STOPPED_IN_PREFECT))),
+            )
+        )
+        before, self._seen_stopped = self._seen_stopped, {run.id: run.state_id for run in stopped}
+        for flow_run in stopped:
+            if before.get(flow_run.id) == flow_run.state_id and flow_run.state_name is not None:
+                self._take_away(flow_run.id, _STOPPED_IN_PREFECT[flow_run.state_name])
+
+    def _take_away(self, flow_run_id: UUID, ending: Ending) -> None:
+        if flow_run_id in self._executions:
+            execution, task = self._executions[flow_run_id]
+            if execution.ending is None:
+                execution.ending = ending
+                task.cancel()
+
+    async def _drain(self) -> None:
+        while live := self.live_flow_runs():
+            for flow_run_id in live:
+                self._take_away(flow_run_id, Ending.DRAINED)
+            await asyncio.sleep(0.01)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

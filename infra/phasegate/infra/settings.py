@@ -1,0 +1,172 @@
+"""Where this machine keeps phasegate's state, and the few knobs that are the machine's and not a project's.
+
+Read once by each process (CLI, engine, console) and handed on. What a project wants is its policy; nothing of that
+belongs here, and nothing here may depend on a repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from phasegate.infra.errors import ConfigError
+from phasegate.infra.policy.units import parse_duration
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One machine's settings.
+
+    Attributes:
+        home: The state folder, an absolute path.
+        hot_gate: How long a gate waits as a coroutine before it is suspended; zero suspends at once.
+        max_hot: How many gates may wait hot at the same time.
+        concurrency: How many flow runs may work at the same time; gates that wait do not count.
+        database_url: The ledger's database, as an SQLAlchemy URL.
+    """
+
+    home: Path
+    hot_gate: timedelta = timedelta(minutes=15)
+    max_hot: int = 50
+    concurrency: int = 8
+    database_url: str = ""
+
+    def __post_init__(self) -> None:
+        """Put the ledger into the state folder unless a database was named."""
+        if not self.database_url:
+            object.__setattr__(self, "database_url", f"sqlite:///{self.ledger}")
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings from environment variables.
+
+        Effects: creates the state folder and those below it, readable by their owner only.
+
+        Raises:
+            ConfigError: A variable does not hold, or the state folder cannot be made.
+        """
+        settings = cls(
+            home=_home(env),
+            hot_gate=_duration(env, "PHASEGATE_HOT_GATE", cls.hot_gate),
+            max_hot=_count(env, "PHASEGATE_MAX_HOT", cls.max_hot, least=0),
+            concurrency=_count(env, "PHASEGATE_CONCURRENCY", cls.concurrency, least=1),
+            database_url=env.get("PHASEGATE_DATABASE_URL", ""),
+        )
+        settings.create_folders()
+        return settings
+
+    def as_environment(self) -> dict[str, str]:
+        """The environment variables that say the same to another process."""
+        return {
+            "PHASEGATE_HOME": str(self.home),
+            "PHASEGATE_HOT_GATE": f"{self.hot_gate.total_seconds():.3f}s",
+            "PHASEGATE_MAX_HOT": str(self.max_hot),
+            "PHASEGATE_CONCURRENCY": str(self.concurrency),
+            "PHASEGATE_DATABASE_URL": self.database_url,
+        }
+
+    def create_folders(self) -> None:
+        """Make the state folder and those below it, each with mode 0700.
+
+        Raises:
+            ConfigError: The file system refuses.
+        """
+        for folder in (self.home, self.logs, self.prefect, self.workspaces, self.scratch, self.services):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(
+                    f"The state folder {folder} cannot be made: {error.strerror}.",
+                    remedy="Name a folder you can write to in PHASEGATE_HOME.",
+                ) from error
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger, unless `database_url` names another."""
+        return self.home / "ledger.db"
+
+    @property
+    def threads(self) -> Path:
+        """The agents' conversations."""
+        return self.home / "threads.db"
+
+    @property
+    def engine_lock(self) -> Path:
+        """Locked by the engine for as long as it lives; never deleted."""
+        return self.home / "engine.lock"
+
+    @property
+    def engine_file(self) -> Path:
+        """What the running engine says about itself."""
+        return self.home / "engine.json"
+
+    @property
+    def engine_socket(self) -> Path:
+        """Where the engine listens."""
+        return self.home / "engine.sock"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs."""
+        return self.home / "logs"
+
+    @property
+    def engine_log(self) -> Path:
+        """The engine's log."""
+        return self.logs / "engine.log"
+
+    @property
+    def prefect_log(self) -> Path:
+        """The Prefect server's log."""
+        return self.logs / "prefect.log"
+
+    @property
+    def prefect(self) -> Path:
+        """The Prefect server's own folder, its PREFECT_HOME."""
+        return self.home / "prefect"
+
+    @property
+    def workspaces(self) -> Path:
+        """The runs' git worktrees."""
+        return self.home / "workspaces"
+
+    @property
+    def scratch(self) -> Path:
+        """Short-lived checkouts, such as grading makes."""
+        return self.home / "scratch"
+
+    @property
+    def services(self) -> Path:
+        """What the `process` deploy target runs."""
+        return self.home / "services"
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    if named := env.get("PHASEGATE_HOME"):
+        return Path(named).expanduser().absolute()
+    if state := env.get("XDG_STATE_HOME"):
+        return Path(state).absolute() / "phasegate"
+    user = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    return user / ".local" / "state" / "phasegate"
+
+
+def _duration(env: Mapping[str, str], name: str, default: timedelta) -> timedelta:
+    if not (text := env.get(name)):
+        return default
+    try:
+        value = parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{name} is {error}.") from error
+    if not isinstance(value, timedelta):
+        raise ConfigError(f"{name} is not a duration: {text!r}; write for example 90s, 15m or 4h.")
+    return value
+
+
+def _count(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    if not (text := env.get(name)):
+        return default
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(f"{name} is {text!r}, but must be a whole number of at least {least}.")
+    return int(text)
