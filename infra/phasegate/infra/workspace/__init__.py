@@ -1,0 +1,24 @@
+"""The user's repository, an agent's folder in it, and how a change gets from one to the other.
+
+Called by stages and effects. It must not know why a change is made, who approved it, or what a stage is.
+"""
+
+from phasegate.infra.workspace.change_set import ChangeSet, FileChange
+from phasegate.infra.workspace.integrate import Merge, find_merge, find_revert, merge, revert
+from phasegate.infra.workspace.protection import matches
+from phasegate.infra.workspace.repository import BaseCommit, Repository
+from phasegate.infra.workspace.workspace import Workspace
+
+__all__ = [
+    "BaseCommit",
+    "ChangeSet",
+    "FileChange",
+    "Merge",
+    "Repository",
+    "Workspace",
+    "find_merge",
+    "find_revert",
+    "matches",
+    "merge",
+    "revert",
+]

@@ -1,0 +1,45 @@
+"""Which paths a pattern of a policy means.
+
+Called when a change is collected and by whatever refuses a write earlier. It must not know what is protected why.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def matches(patterns: Iterable[str], path: str) -> bool:
+    """Whether a path, or a folder it lies in, matches one of the patterns.
+
+    Args:
+        patterns: Globs relative to the repository's root: `*` and `?` stop at `/`, `**` does not.
+        path: Relative to the repository's root, with `/`.
+    """
+    return any(_compiled(pattern).fullmatch(path) for pattern in patterns)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]/]+\])", pattern.removeprefix("./").strip("/"))
+    return re.compile("".join(_part(part) for part in parts) + r"(?:/.*)?", re.DOTALL)
+
+
+def _part(part: str) -> str:
+    match part:
+        case "**/":
+            return r"(?:.*/)?"
+        case "**":
+            return r".*"
+        case "*":
+            return r"[^/]*"
+        case "?":
+            return r"[^/]"
+        case _ if part.startswith("[") and part.endswith("]"):
+            return "[" + part[1:-1].replace("\\", r"\\").replace("!", "^", 1 if part[1] == "!" else 0) + "]"
+        case _:
+            return re.escape(part)

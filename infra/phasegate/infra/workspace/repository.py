@@ -1,0 +1,197 @@
+"""The user's repository: what a run starts from, read without touching anything the user has there.
+
+Called by intake, the stages and grading. It must not know of runs' folders (`workspace.py`) or of merging.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from phasegate.infra.errors import RepositoryError
+from phasegate.infra.workspace.git import Git, clean_environment, run_git, said
+from phasegate.infra.workspace.snapshot import checkout, reinstate
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+
+@dataclass(frozen=True)
+class BaseCommit:
+    """Where a run starts."""
+
+    branch: str
+    """The base branch, as people call it."""
+    commit: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A git repository that a run can start from.
+
+    Attributes:
+        top: The top folder of the user's working tree.
+        git_dir: The git directory of that working tree, with the user's HEAD and index.
+        git: git on the directory that all working trees share.
+    """
+
+    top: Path
+    git_dir: Path
+    git: Git
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Find the repository that a folder belongs to.
+
+        Raises:
+            RepositoryError: No such folder; no git repository; bare; without a commit; owned by somebody else.
+        """
+        if not path.is_dir():
+            raise RepositoryError(f"there is no folder {path}", remedy="Name the folder of a git repository.")
+        asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository", "--absolute-git-dir")
+        done = run_git((*asked, "--git-common-dir"), _user_environment(), path)
+        if done.returncode != 0:
+            remedy = "Run `git init` and commit there, or name another folder."
+            if b"dubious ownership" in done.stderr:
+                remedy = "Follow git's advice, or run phasegate as the folder's owner."
+            raise RepositoryError(f"{path} is not a git repository: {said(done)}", remedy=remedy)
+        bare, git_dir, common_dir = done.stdout.decode(errors="surrogateescape").rstrip("\n").split("\n")
+        inside = run_git(("rev-parse", "--show-toplevel"), _user_environment(), path)
+        if bare == "true" or inside.returncode != 0:
+            raise RepositoryError(f"{path} is bare: it has no working tree", remedy="Clone it and name the clone.")
+        top = Path(inside.stdout.decode(errors="surrogateescape").rstrip("\n"))
+        repository = cls(top, Path(git_dir), Git.at(Path(common_dir)))
+        if not repository._own.resolve("HEAD") and not repository.branches():
+            raise RepositoryError(f"{top} has no commit yet", remedy="Commit something first.")
+        return repository
+
+    @property
+    def _own(self) -> Git:
+        """Git as the user's working tree sees it: its HEAD, its index."""
+        return replace(self.git, git_dir=self.git_dir, work_tree=self.top)
+
+    def branches(self) -> list[str]:
+        """The local branches' names."""
+        return self.git.line("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").splitlines()
+
+    def current_branch(self) -> str:
+        """The branch the user has checked out.
+
+        Raises:
+            RepositoryError: HEAD is detached.
+        """
+        done = self._own.attempt("symbolic-ref", "--quiet", "--short", "HEAD")
+        if done.returncode != 0:
+            raise RepositoryError(
+                "HEAD is detached: there is no current branch to start from",
+                remedy="Name one with `project.base_branch` in phasegate.toml, or `git switch` to one.",
+            )
+        return done.stdout.decode(errors="surrogateescape").strip()
+
+    def base(self, branch: str = "") -> BaseCommit:
+        """The commit a run on this branch starts from.
+
+        It is the branch's, or that of its integration branch (`phasegate/<branch>`) when this one is ahead.
+
+        Args:
+            branch: The base branch; empty: the user's current one.
+
+        Raises:
+            RepositoryError: There is no such branch, or branch and integration branch have diverged.
+        """
+        name = branch or self.current_branch()
+        return BaseCommit(name, self.tip(name))
+
+    def tip(self, branch: str) -> str:
+        """The newer commit of a base branch and its integration branch. Raises as `base` does."""
+        own = self.git.resolve(f"refs/heads/{branch}^{{commit}}")
+        if own is None:
+            raise RepositoryError(
+                f"there is no branch {branch!r} here",
+                remedy=f"Set `project.base_branch` to one of: {', '.join(self.branches())}.",
+            )
+        integrated = self.git.resolve(f"refs/heads/{integration_branch(branch)}^{{commit}}")
+        if integrated is None or self.contains(own, integrated):
+            return own
+        if self.contains(integrated, own):
+            return integrated
+        raise RepositoryError(
+            f"{branch} and {integration_branch(branch)} have diverged",
+            remedy=f"Merge one into the other, for example: git switch {branch} && "
+            f"git merge {integration_branch(branch)}",
+        )
+
+    def contains(self, commit: str, other: str) -> bool:
+        """Whether `other` is `commit` or an ancestor of it."""
+        return self.git.attempt("merge-base", "--is-ancestor", other, commit).returncode == 0
+
+    def checked_out(self) -> frozenset[str]:
+        """The branches that are checked out in any of the user's working trees."""
+        prefix = "branch refs/heads/"
+        records = self.git.records("worktree", "list", "--porcelain", "-z")
+        return frozenset(record.removeprefix(prefix) for record in records if record.startswith(prefix))
+
+    def is_dirty(self) -> bool:
+        """Whether the user's working tree has changes, untracked files included, that a run will not see."""
+        return bool(self._own.output("status", "--porcelain", "--ignore-submodules=all"))
+
+    def read_file(self, commit: str, path: str) -> bytes | None:
+        """A file's content at a commit; None when there is no such file.
+
+        Args:
+            commit: A commit's id.
+            path: Relative to the repository's root.
+        """
+        done = self.git.attempt("cat-file", "blob", f"{commit}:{path}")
+        return done.stdout if done.returncode == 0 else None
+
+    def files(self, commit: str) -> list[str]:
+        """Every file's path at a commit."""
+        return self.git.records("ls-tree", "-r", "-z", "--name-only", commit)
+
+    def changed(self, base: str, commit: str) -> dict[str, str]:
+        """The paths that differ between two commits or trees, each with git's status letter (A, D, M, T)."""
+        words = self.git.records("diff-tree", "-r", "-z", "--no-renames", "--name-status", base, commit)
+        return dict(zip(words[1::2], words[::2], strict=False))
+
+    def identity_email(self) -> str | None:
+        """The e-mail address that the user commits with here, if git knows one."""
+        done = run_git(("config", "--get", "user.email"), _user_environment(), self.top)
+        return done.stdout.decode(errors="replace").strip() or None
+
+    def export(self, commit: str, folder: Path, *, base: str = "", reinstated: Sequence[str] = ()) -> None:
+        """Write a commit's files into a new folder, with no git directory beside them.
+
+        Args:
+            commit: What to write.
+            folder: Made if missing.
+            base: Where `reinstated` paths come from.
+            reinstated: Paths that are to be as in `base`, missing ones included.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.private_index(folder) as git:
+            git.output("read-tree", commit)
+            if reinstated:
+                reinstate(git, base, reinstated)
+            checkout(git)
+
+    @contextmanager
+    def private_index(self, work_tree: Path) -> Generator[Git]:
+        """Git with an index of its own that is gone afterwards."""
+        with tempfile.TemporaryDirectory(prefix="phasegate-index-") as scratch:
+            yield self.git.on(work_tree, Path(scratch) / "index")
+
+
+def integration_branch(branch: str) -> str:
+    """Where changes for a base branch go while the user has that branch checked out."""
+    return f"phasegate/{branch}"
+
+
+def _user_environment() -> dict[str, str]:
+    """For the questions that the user's own settings answer: whom git trusts, who the user is."""
+    names = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+    return clean_environment() | {name: os.environ[name] for name in names if name in os.environ}

@@ -1,0 +1,259 @@
+"""An agent's folder: a git worktree on the run's branch, its checkpoints, and the change that comes out of it.
+
+Called by the stages that let an agent write. It must not know what the agent does, or what becomes of the change.
+The folder is untrusted; what is kept of it lives in the repository under `refs/phasegate/<run>/` (DESIGN §3, P9).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from phasegate.infra.artifacts import sha256
+from phasegate.infra.errors import RepositoryError
+from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStatus, readable
+from phasegate.infra.workspace.git import plain_message
+from phasegate.infra.workspace.protection import matches
+from phasegate.infra.workspace.snapshot import checkout, reinstate, replace_files, write_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from phasegate.infra.workspace.git import Git
+    from phasegate.infra.workspace.repository import Repository
+
+_STATUS: dict[str, FileStatus] = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed"}
+_DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one run.
+
+    Attributes:
+        repository: Whose worktree it is.
+        run_id: Names the branch `phasegate/<run_id>` and the refs of the checkpoints.
+        base_commit: What the run started from.
+        folder: Where the agent works.
+        records: git's directory for this worktree; out of the agent's reach.
+    """
+
+    repository: Repository
+    run_id: str
+    base_commit: str
+    folder: Path
+    records: Path
+
+    @classmethod
+    def create(cls, repository: Repository, run_id: str, base_commit: str, folder: Path) -> Self:
+        """Make the folder, or attach to the one that is there, whatever a crash left of it.
+
+        A folder that is gone comes back as the latest checkpoint has it.
+
+        Effects: branch `phasegate/<run_id>`, `refs/phasegate/<run_id>/base`, a worktree; idempotent by run and folder.
+
+        Raises:
+            RepositoryError: The folder holds something else, or the run began at another commit.
+        """
+        git, folder = repository.git, folder.absolute().resolve()
+        base = git.resolve(f"{base_commit}^{{commit}}")
+        if base is None:
+            raise RepositoryError(f"there is no commit {base_commit} in {repository.top}")
+        begun = git.resolve(_ref(run_id, "base"))
+        if begun not in (None, base):
+            raise RepositoryError(f"the workspace of {run_id} began at {begun}, not at {base}", run_id=run_id)
+        was_there = folder.is_dir()
+        records = _find_records(git, folder)
+        if records is None:
+            records = _add_worktree(git, run_id, base, folder)
+        workspace = cls(repository, run_id, base, folder, records)
+        workspace._attach()
+        if begun is None or not was_there:
+            workspace._fill()
+        return workspace
+
+    @property
+    def branch(self) -> str:
+        """The run's branch."""
+        return f"phasegate/{self.run_id}"
+
+    def latest(self) -> str:
+        """The checkpoint the folder was last equal to; the base commit before the first."""
+        return self.repository.git.resolve(_ref(self.run_id, "latest")) or self.base_commit
+
+    def checkpoint(self, stage: str, number: int) -> str:
+        """Record the folder's tracked and untracked files.
+
+        Effects: a commit under `refs/phasegate/<run>/<stage>/<number>`, unless nothing changed since the previous one.
+
+        Returns:
+            The commit, or the previous one's.
+        """
+        with self._index() as git:
+            tree = write_tree(git, self.base_commit)
+        previous = self.latest()
+        if self.repository.git.tree_of(previous) == tree:
+            return previous
+        commit = self.repository.git.write_commit(tree, [previous], f"Checkpoint {stage} {number} of {self.run_id}")
+        self._point(**{f"{stage}/{number}": commit, "latest": commit})
+        return commit
+
+    def restore(self, commit: str) -> None:
+        """Make the folder's files equal a commit's, untracked ones too; ignored files stay.
+
+        Effects: what was there goes to `refs/phasegate/<run>/lost/<n>` first if it differed (P9).
+
+        Raises:
+            RepositoryError: There is no such commit, or an ignored file stands where a folder must go.
+        """
+        with self._index() as git:
+            current = write_tree(git, self.base_commit, also=self.repository.files(commit))
+            if current != git.tree_of(commit):
+                self._keep(current)
+                replace_files(git, commit)
+        self._point(latest=commit)
+
+    def collect(self, base_commit: str, protected: Sequence[str], message: str) -> ChangeSet:
+        """Commit the folder's state as one commit on top of the base commit, on the run's branch.
+
+        Args:
+            base_commit: The commit's parent.
+            protected: Globs of paths whose change is left out, and listed as refused.
+            message: The commit's message and the change's summary.
+
+        Effects: moves the run's branch; collecting the same state again gives the same commit.
+        """
+        git = self.repository.git
+        with self._index() as own:
+            whole = write_tree(own, base_commit)
+            touched = self.repository.changed(base_commit, whole)
+            reinstate(own, base_commit, [path for path in touched if matches(protected, path)])
+            tree = own.line("write-tree")
+        refused = self.repository.changed(tree, whole)
+        commit = self._same_commit(base_commit, tree, plain_message(message))
+        if commit is None:
+            commit = git.write_commit(tree, [base_commit], plain_message(message))
+            git.output("update-ref", "-m", f"phasegate: collect {self.run_id}", f"refs/heads/{self.branch}", commit)
+        git.on(self.folder, self.records / "index").output("read-tree", "--reset", commit)
+        return ChangeSet(
+            base_commit=base_commit,
+            commit=commit,
+            tree=tree,
+            branch=self.branch,
+            summary=message,
+            files=self._files(base_commit, commit),
+            refused=tuple(readable(path) for path in refused),
+            diff_digest=sha256(git.output(*_DIFF, "-p", "--binary", "--full-index", base_commit, commit)),
+        )
+
+    def diff(self, base: str, commit: str) -> str:
+        """The unified diff between two commits."""
+        return self.repository.git.output(*_DIFF, "-p", base, commit).decode(errors="replace")
+
+    def remove(self) -> None:
+        """Remove the folder, after recording what no checkpoint has yet; branch and checkpoints stay."""
+        git = self.repository.git
+        if self.folder.is_dir():
+            with self._index() as own:
+                tree = write_tree(own, self.base_commit)
+            if tree not in (git.tree_of(self.latest()), git.tree_of(f"refs/heads/{self.branch}")):
+                self._keep(tree)
+            self._attach()
+        if self.records.is_dir():
+            git.output("worktree", "remove", "--force", "--force", str(self.folder))
+
+    def _attach(self) -> None:
+        """Let the folder's `.git` name this worktree, whatever the agent made of it."""
+        (self.records / "locked").unlink(missing_ok=True)  # git's mark of a creation that was cut off
+        self.folder.mkdir(parents=True, exist_ok=True)
+        link, wanted = self.folder / ".git", f"gitdir: {self.records}\n"
+        if link.is_symlink() or not link.is_file() or link.read_bytes() != wanted.encode(errors="surrogateescape"):
+            if link.is_symlink() or link.exists():
+                aside = tempfile.mkdtemp(prefix="phasegate-replaced-", dir=self.records)
+                shutil.move(link, aside)
+            link.write_text(wanted, errors="surrogateescape")
+
+    def _fill(self) -> None:
+        """Write the latest checkpoint's files into the folder, and only then mark it as begun."""
+        with self._index() as git:
+            git.output("read-tree", "--reset", self.latest())
+            checkout(git)
+        self.repository.git.on(self.folder, self.records / "index").output("read-tree", "--reset", self.base_commit)
+        self._point(base=self.base_commit)
+
+    def _keep(self, tree: str) -> None:
+        parent, git = self.latest(), self.repository.git
+        taken = git.line("for-each-ref", "--format=%(refname:lstrip=-1)", _ref(self.run_id, "lost")).split()
+        number = max((int(name) for name in taken), default=0) + 1
+        commit = git.write_commit(tree, [parent], f"What was in the folder of {self.run_id} before it was replaced")
+        self._point(**{f"lost/{number}": commit})
+
+    def _point(self, **refs: str) -> None:
+        """Move several of the run's refs at once or not at all."""
+        lines = "".join(f"update {_ref(self.run_id, name)} {commit}\n" for name, commit in refs.items())
+        self.repository.git.output("update-ref", "--stdin", stdin=lines.encode())
+
+    def _same_commit(self, base_commit: str, tree: str, message: str) -> str | None:
+        said = self.repository.git.line("log", "-1", "--format=%H %T %P%n%B", f"refs/heads/{self.branch}", "--")
+        head, _, body = said.partition("\n")
+        commit, *rest = head.split(" ")
+        return commit if rest == [tree, base_commit] and body.strip() == message.strip() else None
+
+    def _files(self, base_commit: str, commit: str) -> tuple[FileChange, ...]:
+        letters = self.repository.changed(base_commit, commit)
+        counts = self.repository.git.records(*_DIFF, "-z", "--numstat", base_commit, commit)
+        return tuple(_file_change(record, letters) for record in counts)
+
+    @contextmanager
+    def _index(self) -> Generator[Git]:
+        """A private index that remembers between uses which files it has hashed; a crash leaves the last good one."""
+        kept = self.records / "phasegate-index"
+        with tempfile.TemporaryDirectory(prefix="phasegate-index-") as scratch:
+            index = Path(scratch) / "index"
+            if kept.exists():
+                shutil.copy2(kept, index)  # with its times: git compares them to notice edits made within one tick
+            yield self.repository.git.on(self.folder, index)
+            shutil.copy2(index, kept.with_suffix(".new"))
+        kept.with_suffix(".new").replace(kept)
+
+
+def _ref(run_id: str, name: str) -> str:
+    return f"refs/phasegate/{run_id}/{name}"
+
+
+def _file_change(record: str, letters: dict[str, str]) -> FileChange:
+    added, removed, path = record.split("\t", 2)
+    lines = [None if count == "-" else int(count) for count in (added, removed)]
+    return FileChange(path=readable(path), status=_STATUS[letters[path]], added=lines[0], removed=lines[1])
+
+
+def _find_records(git: Git, folder: Path) -> Path | None:
+    """Git's directory for the worktree at a folder; one that a crash left incomplete is cleared away."""
+    for backlink in (git.git_dir / "worktrees").glob("*/gitdir"):
+        if backlink.read_text(errors="surrogateescape").strip() == str(folder / ".git"):
+            if all((backlink.parent / name).is_file() for name in ("HEAD", "commondir")):
+                return backlink.parent
+            shutil.rmtree(backlink.parent)
+    return None
+
+
+def _add_worktree(git: Git, run_id: str, base: str, folder: Path) -> Path:
+    if folder.is_dir() and any(path.name != ".git" for path in folder.iterdir()):
+        raise RepositoryError(f"{folder} is not empty", remedy="Move away what is in it.", run_id=run_id)
+    if folder.is_dir():
+        (folder / ".git").unlink(missing_ok=True)
+    branch = f"phasegate/{run_id}"
+    at = git.resolve(f"refs/heads/{branch}")
+    if at is None:
+        git.output("worktree", "add", "--no-checkout", "--no-track", "-b", branch, str(folder), base)
+    elif at == base or git.resolve(_ref(run_id, "base")):
+        git.output("worktree", "add", "--no-checkout", str(folder), branch)
+    else:
+        raise RepositoryError(f"there already is a branch {branch}, and it is not phasegate's", run_id=run_id)
+    if (records := _find_records(git, folder)) is None:
+        raise RepositoryError(f"git made no worktree at {folder}", run_id=run_id)
+    return records
