@@ -16,15 +16,16 @@
     ├── TemporaryError         tried again after `delay`
     │   ├── ModelUnavailable   429, 5xx, time-out, cut stream
     │   └── LeaseHeld          somebody else runs this attempt
+    ├── OperatorNeeded         a person has to act before it can go on         exit code 5
+    │   ├── BudgetExceeded     the next call would break a budget
+    │   ├── AgentStopped       the agent ended without a usable result
+    │   └── CompensationFailed an effect could not be undone
     └── PermanentError         the stage stops                                 exit code 1
         ├── ModelRefused       the provider will never accept this request
         ├── RehearsalDeparted  the request does not match the script
-        ├── AgentStopped       the agent ended without a usable result
-        ├── BudgetExceeded     the next call would break a budget
         ├── SetupFailed        the project's setup command failed
         ├── IntegrationFailed  the change does not merge
         ├── DeployFailed       the release did not come up
-        ├── CompensationFailed an effect could not be undone
         └── TrailBroken        the audit trail does not hold
 
 A class's docstring is its default message, `remedy` says in the imperative what to do, and keyword context is
@@ -187,6 +188,32 @@ class LeaseHeld(TemporaryError):
     code = "lease-held"
 
 
+class OperatorNeeded(PhasegateError):
+    """A person has to act before the run can go on."""
+
+    code = "operator-needed"
+    exit_code = 5
+
+
+class BudgetExceeded(OperatorNeeded):
+    """The next model call would break a budget."""
+
+    code = "budget"
+    remedy = "`phasegate resume RUN` grants the run the same budget once more."
+
+
+class AgentStopped(OperatorNeeded):
+    """The agent ended without a usable result."""
+
+    code = "agent-stopped"
+
+
+class CompensationFailed(OperatorNeeded):
+    """An effect could not be undone."""
+
+    code = "compensation"
+
+
 class PermanentError(PhasegateError):
     """Something failed that will fail again."""
 
@@ -206,19 +233,6 @@ class RehearsalDeparted(PermanentError):
     remedy = "Change the script, or see with `phasegate logs` what the agent was told."
 
 
-class AgentStopped(PermanentError):
-    """The agent ended without a usable result."""
-
-    code = "agent-stopped"
-
-
-class BudgetExceeded(PermanentError):
-    """The next model call would break a budget."""
-
-    code = "budget"
-    remedy = "Raise the figure under `[budget]` in phasegate.toml and start a new run."
-
-
 class SetupFailed(PermanentError):
     """The project's setup command failed."""
 
@@ -235,12 +249,6 @@ class DeployFailed(PermanentError):
     """The release did not come up."""
 
     code = "deploy"
-
-
-class CompensationFailed(PermanentError):
-    """An effect could not be undone."""
-
-    code = "compensation"
 
 
 class TrailBroken(PermanentError):

@@ -7,9 +7,18 @@ into every gate. It must not know who reads it.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeGuard, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
@@ -19,13 +28,18 @@ from phasegate.infra.policy.units import parse_duration, parse_size
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
 GateName = Literal["prd", "change", "release", "promotion"]
 
-STAGES: tuple[StageName, ...] = ("prd", "implementation", "testing", "deployment", "monitoring")
-GATES: tuple[GateName, ...] = ("prd", "change", "release", "promotion")
+STAGES: tuple[StageName, ...] = get_args(StageName)
+GATES: tuple[GateName, ...] = get_args(GateName)
 METRIC_VALUES = {"probe": PROBE_VALUES}
 """Metric source to the names its conditions may use."""
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
 ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+
+
+def is_gate(name: str) -> TypeGuard[GateName]:
+    """Whether there is a gate of this name."""
+    return name in GATES
 
 
 def _url_path(path: str) -> str:
@@ -99,7 +113,8 @@ class AgentsPolicy(_Table):
 
     def model_for(self, stage: StageName) -> str:
         """The `provider:model` that works on a stage."""
-        return getattr(self, stage).model or self.model
+        own: StageAgentPolicy = getattr(self, stage)
+        return own.model or self.model
 
 
 class GatePolicy(_Table):
@@ -132,6 +147,11 @@ class GatesPolicy(_Table):
     change: GatePolicy = GatePolicy()
     release: GatePolicy = GatePolicy()
     promotion: GatePolicy = GatePolicy()
+
+    def named(self, gate: GateName) -> GatePolicy:
+        """What holds for one gate."""
+        policy: GatePolicy = getattr(self, gate)
+        return policy
 
 
 class IdentityPolicy(_Table):

@@ -1,0 +1,93 @@
+"""The deployment agent: says how an approved change is to be released, and what could go wrong."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from phasegate.agents.stage import Draft, StageAgent, bullets, section
+from phasegate.agents.tools.toolbox import READING
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.grading import Evidence
+from phasegate.infra.workspace import ChangeSet
+
+
+class Migration(Draft):
+    """A change to stored data or schema; what it does cannot be undone by rolling back."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    name: str
+    """What is migrated."""
+    phase: Literal["expand", "migrate", "contract"] = Field(alias="class")
+    """Its class, as in expand-migrate-contract."""
+
+
+class ReleasePlanDraft(Draft):
+    """How the change is to be released."""
+
+    summary: str = ""
+    """What is released."""
+    steps: tuple[str, ...] = ()
+    """What will happen, in order."""
+    checks: tuple[str, ...] = ()
+    """What to look at afterwards."""
+    migrations: tuple[Migration, ...] = ()
+    """Changes to stored data or schema."""
+    risks: tuple[str, ...] = ()
+    """What could go wrong."""
+
+
+class ReleasePlan(ReleasePlanDraft, Artifact):
+    """The plan with the facts code adds to it; what gate `release` asks about.
+
+    Attributes:
+        commit: What is released.
+        target: Where to.
+        service: The service's name there.
+        start: The command that starts it.
+        replaces: The release that runs now; empty: none.
+    """
+
+    kind: ClassVar[str] = "release-plan"
+    commit: str
+    target: str
+    service: str
+    start: str
+    replaces: str
+
+    def markdown(self) -> str:
+        """The plan as a person reads it at the gate."""
+        facts = (
+            f"commit `{self.commit[:12]}` to target `{self.target}`, service `{self.service}`",
+            f"started by `{self.start}`",
+            f"replaces release `{self.replaces}`" if self.replaces else "the first release: nothing runs there now",
+        )
+        migrations = tuple(f"{migration.phase}: {migration.name}" for migration in self.migrations)
+        return (
+            f"## Release plan\n\n{self.summary}\n"
+            + bullets("What is released", facts)
+            + bullets("Steps", self.steps)
+            + bullets("Checks", self.checks)
+            + bullets("Migrations (rolling back does not undo these)", migrations)
+            + bullets("Risks", self.risks)
+        )
+
+
+AGENT = StageAgent("deployment", ReleasePlanDraft, READING)
+
+
+def brief(change: ChangeSet, evidence: Evidence, *, target_state: str, start: str, note: str = "") -> str:
+    """What one attempt is about.
+
+    Args:
+        change: What is to be released.
+        evidence: How it was graded.
+        target_state: What runs on the target now, in words.
+        start: The command that starts the service.
+        note: What a person who sent the plan before back said.
+    """
+    text = section("change", change.markdown()) + section("evidence", evidence.markdown())
+    text += section("target", f"{target_state}\nStarted by: {start}")
+    return text + (section("reviewer_note", note) if note else "")

@@ -1,0 +1,42 @@
+"""The implementation agent: changes the code in a worktree of its own until it believes the PRD is met."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from phasegate.agents.prd import Prd
+from phasegate.agents.stage import Draft, StageAgent, section
+from phasegate.agents.tools.toolbox import WRITING
+
+
+class ChangeDraft(Draft):
+    """What was changed, for the reviewer."""
+
+    summary: str = Field(min_length=1)
+    """What the change does and how, in a few sentences."""
+    notes: str = ""
+    """What is left undone, or risky."""
+
+
+AGENT = StageAgent("implementation", ChangeDraft, WRITING)
+
+
+def brief(prd: Prd, *, test_command: str, protected: tuple[str, ...], feedback: str = "", note: str = "") -> str:
+    """What one attempt is about.
+
+    Args:
+        prd: What must become true.
+        test_command: How the project's tests are run.
+        protected: Patterns of files that may not be changed.
+        feedback: Why grading failed the attempt before; empty for a first attempt.
+        note: What a person who sent the change back said.
+    """
+    text = section("prd", prd.markdown())
+    text += section("project", f"Tests: {test_command}\nProtected files: {', '.join(protected) or 'none'}")
+    if feedback:
+        text += section("failed_grade", feedback)
+        text += "Your change so far is in the worktree, and failed its grading as told above. Mend it.\n"
+    if note:
+        text += section("reviewer_note", note)
+        text += "Your change so far is in the worktree. The reviewer sent it back with the note above. Meet it.\n"
+    return text

@@ -1,0 +1,84 @@
+"""The prd agent: reads the repository, and turns a ticket into criteria that others can build and test by."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from phasegate.agents.stage import Draft, StageAgent, bullets, section
+from phasegate.agents.tools.toolbox import READING
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.tickets.ticket import Ticket
+
+
+class Criterion(Draft):
+    """Something that must be true of the finished change, and can be tested."""
+
+    id: str = Field(min_length=1, max_length=20)
+    """`AC1`, `AC2`, …"""
+    statement: str = Field(min_length=1)
+    """What is observed, with concrete inputs and outputs."""
+
+
+class PrdDraft(Draft):
+    """The product requirements of one ticket."""
+
+    title: str = Field(min_length=1)
+    """One line."""
+    summary: str = ""
+    """What changes for whom, in a few sentences."""
+    acceptance_criteria: tuple[Criterion, ...] = Field(min_length=1)
+    """What must be true, each testable on its own."""
+    service_levels: tuple[str, ...] = ()
+    """What must hold once it runs."""
+    non_goals: tuple[str, ...] = ()
+    """What is left alone."""
+    risks: tuple[str, ...] = ()
+    """What could go wrong."""
+    open_questions: tuple[str, ...] = ()
+    """What the approver should settle."""
+
+    @field_validator("acceptance_criteria")
+    @classmethod
+    def _distinct(cls, criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
+        if len({criterion.id for criterion in criteria}) != len(criteria):
+            raise ValueError("two acceptance criteria have the same id")
+        return criteria
+
+
+class Prd(PrdDraft, Artifact):
+    """The product requirements as handed in; what gate `prd` asks about."""
+
+    kind: ClassVar[str] = "prd"
+
+    def markdown(self) -> str:
+        """The PRD as a person reads it at the gate."""
+        criteria = tuple(f"**{criterion.id}** {criterion.statement}" for criterion in self.acceptance_criteria)
+        return (
+            f"## {self.title}\n\n{self.summary}\n"
+            + bullets("Acceptance criteria", criteria)
+            + bullets("Service levels", self.service_levels)
+            + bullets("Non-goals", self.non_goals)
+            + bullets("Risks", self.risks)
+            + bullets("Open questions", self.open_questions)
+        )
+
+
+AGENT = StageAgent("prd", PrdDraft, READING)
+
+
+def brief(ticket: Ticket, *, previous: Prd | None = None, note: str = "") -> str:
+    """What one attempt is about: the ticket, and what a person wants changed in the attempt before.
+
+    Args:
+        ticket: What somebody asks for.
+        previous: The PRD that was sent back, if any.
+        note: What the person who sent it back said.
+    """
+    text = section("ticket", f"# {ticket.title}\n\n{ticket.body}")
+    if previous is not None:
+        text += section("previous_prd", previous.markdown())
+        text += section("reviewer_note", note or "(no note was given)")
+        text += "The reviewer sent the previous PRD back. Write it anew so that it meets the note.\n"
+    return text

@@ -1,0 +1,8 @@
+"""What an agent may do: one vocabulary for all stages, of which each stage is given a part.
+
+Files are read and written by phasegate's own process, inside the agent's folder only; commands run in the sandbox.
+"""
+
+from phasegate.agents.tools.toolbox import Toolbox, ToolOutcome
+
+__all__ = ["ToolOutcome", "Toolbox"]

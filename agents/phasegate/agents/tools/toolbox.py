@@ -1,0 +1,150 @@
+"""A stage's part of the vocabulary: tells the model what there is, and carries out what it asks for.
+
+Made by each stage's agent, used by the loop. A call that cannot be carried out is answered, never raised: the model
+reads why and goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from phasegate.agents.models.conversation import ToolCall, ToolResult, ToolSpec
+from phasegate.agents.tools.commands import RunCommand, Search, run_command, search
+from phasegate.agents.tools.failure import ToolFailure
+from phasegate.agents.tools.files import (
+    EditFile,
+    ListFiles,
+    ReadFile,
+    WriteFile,
+    edit_file,
+    list_files,
+    read_file,
+    write_file,
+)
+from phasegate.agents.tools.folder import Folder
+from phasegate.infra.sandbox import Sandbox
+from phasegate.infra.workspace import matches
+
+READING = ("list_files", "read_file", "search")
+WRITING = (*READING, "write_file", "edit_file", "run")
+_CHANGING = frozenset({"write_file", "edit_file", "run"})
+
+
+@dataclass(frozen=True)
+class ToolOutcome:
+    """What carrying out one call came to.
+
+    Attributes:
+        result: What the model is told.
+        finished: The draft, when the call was an accepted `finish`.
+        changed: Whether files may have changed.
+    """
+
+    result: ToolResult
+    finished: dict[str, Any] | None = None
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class _Tool:
+    arguments: type[BaseModel]
+    perform: Callable[[Any], str | Awaitable[str]]
+
+
+class Toolbox:
+    """Tools over one folder, ending in `finish` with a typed draft."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        names: Sequence[str],
+        sandbox: Sandbox,
+        draft: type[BaseModel],
+        protected: Sequence[str] = (),
+        command_timeout: timedelta = timedelta(minutes=2),
+    ) -> None:
+        """Lay out the tools.
+
+        Args:
+            root: The agent's folder.
+            names: Which of the vocabulary it is given; `finish` always comes with them.
+            sandbox: Where commands run.
+            draft: What `finish` must be called with.
+            protected: Glob patterns of files that may not be written.
+            command_timeout: Wall clock of one `run`.
+        """
+        self._folder, self._draft, self._protected = Folder(root), draft, tuple(protected)
+        folder = self._folder
+        tools: Mapping[str, _Tool] = {
+            "list_files": _Tool(ListFiles, partial(list_files, folder)),
+            "read_file": _Tool(ReadFile, partial(read_file, folder)),
+            "search": _Tool(Search, partial(search, folder, sandbox)),
+            "write_file": _Tool(WriteFile, partial(write_file, folder)),
+            "edit_file": _Tool(EditFile, partial(edit_file, folder)),
+            "run": _Tool(RunCommand, partial(run_command, folder, sandbox, timeout=command_timeout)),
+        }
+        self._tools = {name: tools[name] for name in names}
+
+    @property
+    def specs(self) -> list[ToolSpec]:
+        """The tools as the model is told of them."""
+        finish = f"End your work and hand in the result. {(self._draft.__doc__ or '').strip().splitlines()[0]}"
+        return [
+            *(_spec(name, tool.arguments.__doc__ or "", tool.arguments) for name, tool in self._tools.items()),
+            _spec("finish", finish, self._draft),
+        ]
+
+    async def call(self, call: ToolCall) -> ToolOutcome:
+        """Carry out one call."""
+        name = call["name"]
+        try:
+            if call["args"] is None:
+                raise ToolFailure("the arguments are not a JSON object: send the call again")
+            if name == "finish":
+                draft = self._draft.model_validate(call["args"])
+                return ToolOutcome(_result(call, "accepted"), finished=draft.model_dump(mode="json"))
+            if name not in self._tools:
+                raise ToolFailure(f"there is no tool {name}; there are: {', '.join([*self._tools, 'finish'])}")
+            return await self._perform(call, name, call["args"])
+        except ValidationError as error:
+            return ToolOutcome(_result(call, _explain(error), failed=True))
+        except ToolFailure as error:
+            return ToolOutcome(_result(call, str(error), failed=True))
+
+    async def _perform(self, call: ToolCall, name: str, args: dict[str, Any]) -> ToolOutcome:
+        tool = self._tools[name]
+        arguments = tool.arguments.model_validate(args)
+        if isinstance(arguments, WriteFile | EditFile):
+            self._refuse_protected(arguments.path)
+        output = tool.perform(arguments)
+        text = output if isinstance(output, str) else await output
+        return ToolOutcome(_result(call, text), changed=name in _CHANGING)
+
+    def _refuse_protected(self, path: str) -> None:
+        name = self._folder.name(self._folder.inside(path))
+        if matches(self._protected, name):
+            raise ToolFailure(f"{name} is protected by policy: leave it as it is")
+
+
+def _spec(name: str, description: str, arguments: type[BaseModel]) -> ToolSpec:
+    schema = arguments.model_json_schema()
+    schema.pop("title", None)
+    schema.pop("description", None)
+    return ToolSpec(name, description.strip(), schema)
+
+
+def _result(call: ToolCall, output: str, *, failed: bool = False) -> ToolResult:
+    return {"id": call["id"], "name": call["name"], "output": output, "failed": failed}
+
+
+def _explain(error: ValidationError) -> str:
+    problems = [f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+    return "the arguments do not hold; " + "; ".join(problems)

@@ -1,0 +1,168 @@
+"""Kick-off: everything that can be wrong is found before anything is written, then the run is made durable (P1).
+
+Called by the doors. The engine finds the accepted run in the ledger; nothing here speaks to Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from phasegate.agents.models.keys import credentials
+from phasegate.agents.models.names import ModelName
+from phasegate.agents.rehearsal.script_file import load_script
+from phasegate.flows.stored import StoredPolicy, StoredScript
+from phasegate.infra.errors import ConfigError, NotAllowed, PolicyError, UsageError
+from phasegate.infra.identity import Person
+from phasegate.infra.ledger import Ledger, Run, RunOptions, new_id
+from phasegate.infra.policy.load import load_policy
+from phasegate.infra.policy.model import GATES, Policy, is_gate
+from phasegate.infra.sandbox import open_sandbox
+from phasegate.infra.settings import Settings
+from phasegate.infra.tickets.read import read_ticket
+from phasegate.infra.workspace import BaseCommit, Repository
+
+DEFINITION = "1"
+"""The version of the pipeline's definition; raised when a waiting run could no longer go on as it began (P8)."""
+POLICY_FILE = "phasegate.toml"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asks for.
+
+    Attributes:
+        ticket: A file, `-` for standard input, or an issue's address.
+        repository: A folder of the repository.
+        model: `provider:model` for every stage, over the policy's; empty: the policy's.
+        rehearsal: A rehearsal script instead of models.
+        approve: Gates the requester approves in advance.
+    """
+
+    ticket: str
+    repository: Path
+    model: str = ""
+    rehearsal: Path | None = None
+    approve: tuple[str, ...] = ()
+
+
+def kick_off(
+    order: Order,
+    *,
+    ledger: Ledger,
+    settings: Settings,
+    person: Person,
+    environment: Mapping[str, str],
+    stdin: Callable[[], bytes],
+) -> Run:
+    """Check an order and accept it as a run.
+
+    Returns:
+        The run, durable. `options.notices` are lines the requester should read.
+
+    Raises:
+        ConfigError: Something does not hold; nothing was written.
+    """
+    ticket = read_ticket(order.ticket, stdin=stdin, environment=environment)
+    repository = Repository.open(order.repository)
+    base, policy, notices = _read_policy(repository)
+    script = load_script(order.rehearsal) if order.rehearsal is not None else None
+    _check_models(order, policy, environment, rehearsed=script is not None)
+    _check_standing(order, policy, person)
+    open_sandbox(policy.sandbox, settings.home)
+    if repository.is_dirty():
+        notices.append(
+            f"Uncommitted changes in {repository.top} are left untouched and are not part of the run, "
+            f"which starts from commit {base.commit[:12]}."
+        )
+    notices += _what_is_off(policy)
+    stored_script = StoredScript(script=script) if script is not None else None
+    return ledger.runs.accept(
+        new_id("run"),
+        title=ticket.title,
+        ticket=ticket,
+        policy=StoredPolicy(policy=policy),
+        repository=str(repository.top),
+        base_branch=base.branch,
+        base_commit=base.commit,
+        requester=person.name,
+        options=RunOptions(
+            model=order.model,
+            rehearsal=stored_script.digest if stored_script else "",
+            approve=order.approve,
+            notices=tuple(notices),
+        ),
+        definition=DEFINITION,
+        also=[stored_script] if stored_script else [],
+    )
+
+
+def _read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:
+    """The base commit and the policy in it.
+
+    The current branch's policy may name another base branch; then that branch's own policy is the one that counts. A
+    repository that has never committed a policy is governed by the requester's working copy, which no agent can write.
+    """
+    base = repository.base()
+    policy, notices = _policy_at(repository, base)
+    if policy.project.base_branch not in {"", base.branch}:
+        base = repository.base(policy.project.base_branch)
+        policy, notices = _policy_at(repository, base)
+    return base, policy, notices
+
+
+def _policy_at(repository: Repository, base: BaseCommit) -> tuple[Policy, list[str]]:
+    working = repository.top / POLICY_FILE
+    copy = working.read_bytes() if working.is_file() else None
+    committed = repository.read_file(base.commit, POLICY_FILE)
+    if committed is not None:
+        differs = f"{POLICY_FILE} in the working tree differs; the run follows the committed one."
+        policy = load_policy(committed, source=f"{POLICY_FILE} at commit {base.commit[:12]}")
+        return policy, [differs] if copy not in {None, committed} else []
+    if copy is not None:
+        uncommitted = f"{POLICY_FILE} is not committed on {base.branch} yet: this run follows your working copy."
+        return load_policy(copy, source=POLICY_FILE), [uncommitted]
+    raise PolicyError(
+        f"there is no {POLICY_FILE} in {repository.top}",
+        remedy="Write one with `phasegate init`, look it over, and commit it.",
+    )
+
+
+def _check_models(order: Order, policy: Policy, environment: Mapping[str, str], *, rehearsed: bool) -> None:
+    for stage in policy.lifecycle.stages:
+        name = ModelName.parse(order.model or policy.agents.model_for(stage))
+        if not rehearsed:
+            credentials(name, environment)
+
+
+def _check_standing(order: Order, policy: Policy, person: Person) -> None:
+    for gate in order.approve:
+        if not is_gate(gate):
+            raise UsageError(f"there is no gate {gate}", remedy=f"Gates are {', '.join(GATES)}.")
+        asked = policy.gates.named(gate)
+        people = {name for role in asked.roles for name in policy.roles[role]}
+        if asked.exclude_requester:
+            raise NotAllowed(f"policy excludes the requester from gate {gate}", remedy=f"Leave out --approve {gate}.")
+        if asked.roles and person.name not in people:
+            raise NotAllowed(f"{person.name} may not decide gate {gate}", remedy=f"Leave out --approve {gate}.")
+
+
+def _what_is_off(policy: Policy) -> list[str]:
+    off = [f"Gate {gate} is off: {policy.gates.named(gate).reason}" for gate in GATES if policy.gates.named(gate).off]
+    if policy.sandbox.backend == "none":
+        off.append("The sandbox is off: commands of agents and tests run with your rights.")
+    return off
+
+
+def require_same_definition(run: Run) -> None:
+    """Stop a run that another version of the pipeline began (P8).
+
+    Raises:
+        ConfigError: The definition has changed since.
+    """
+    if run.definition != DEFINITION:
+        raise ConfigError(
+            f"run {run.id} was begun by definition {run.definition} of the pipeline, this phasegate has {DEFINITION}",
+            remedy="Finish it with the phasegate that began it, or start a new run of the same ticket.",
+        )

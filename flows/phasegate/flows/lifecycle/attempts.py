@@ -1,0 +1,166 @@
+"""How a stage is tried: under a lease, at most once per inputs, and never again once it has finished (P2).
+
+Everything a stage does goes through `attempt`. What decides is the ledger; Prefect's own cache is off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import httpx
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import PrefectException
+
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import Ending, PutDown
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.errors import LeaseHeld, PhasegateError
+from phasegate.infra.ledger import Attempt, Lease
+
+Made = TypeVar("Made", bound=Artifact)
+
+_RENEWAL_SECONDS = 15.0
+_HEED_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+async def attempt(
+    run: RunContext,
+    stage: str,
+    number: int,
+    make: type[Made],
+    work: Callable[[Attempt], Awaitable[Made | None]],
+    *,
+    part: str = "",
+    inputs: Mapping[str, str],
+    model: str = "",
+    prompt: str = "",
+) -> Made:
+    """Try a stage, or give back what it has already made.
+
+    Args:
+        run: The run.
+        stage: The stage.
+        number: Which try.
+        make: What it makes.
+        work: Makes it; None when a person asked for a pause.
+        part: Which part of the stage, where it has several.
+        inputs: Name to digest of all that goes into it.
+        model: The `provider:model` that works on it, if one does.
+        prompt: The digest of the agent's fixed part.
+
+    Raises:
+        PutDown: A pause was asked for; the attempt goes on where it was.
+        LeaseHeld: Another engine works on it.
+        PhasegateError: Whatever ended the attempt, after it was recorded.
+
+    Effects:
+        One attempt row; its artifact and outcome in one transaction. A replay with the same inputs finds them.
+    """
+    run.heed()
+    ledger = run.shared.ledger
+    row, lease = ledger.attempts.begin(
+        run.run.id, stage, part, number, inputs=inputs, model=model, prompt=prompt, holder=run.shared.holder
+    )
+    if lease is None:
+        return ledger.artifacts.get(row.artifact or "", make)
+    name = f"{stage} {part}".strip()
+
+    @task(name=name, task_run_name=f"{name} #{number}", cache_policy=NO_CACHE, persist_result=False)
+    async def stage_attempt() -> Made | Ending:
+        return await _try(run, row, lease, work)
+
+    made = await stage_attempt()
+    if isinstance(made, Ending):
+        raise made
+    return made
+
+
+async def _try(
+    run: RunContext, row: Attempt, lease: Lease, work: Callable[[Attempt], Awaitable[Made | None]]
+) -> Made | Ending:
+    """Work under the lease and record how it ended; what a person asked for is no failure of the task's."""
+    attempts = run.shared.ledger.attempts
+    try:
+        async with _kept(run, lease):
+            made = await _unless_cancelled(run, work(row))
+    except PhasegateError as error:
+        attempts.fail(row, lease, error.as_json())
+        raise
+    except Ending as ending:
+        attempts.release(lease)
+        return ending
+    except asyncio.CancelledError:
+        attempts.release(lease)
+        raise
+    except Exception as error:
+        _log.exception("%s failed", row.id)
+        attempts.fail(row, lease, {"code": "internal", "message": repr(error), "remedy": "", "context": {}})
+        raise
+    if made is None:
+        attempts.release(lease)
+        return PutDown()
+    attempts.finish(row, lease, made)
+    await _show(row, made)
+    return made
+
+
+async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Made | None:
+    """Wait for the work, but drop it as soon as a person asks the run to end."""
+    task = asyncio.ensure_future(work)
+    try:
+        while True:
+            done, _ = await asyncio.wait({task}, timeout=_HEED_SECONDS)
+            if done:
+                return task.result()
+            if not run.is_to_pause():  # a pause waits for the end of the turn
+                run.heed()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, PhasegateError):
+            await task
+
+
+@asynccontextmanager
+async def _kept(run: RunContext, lease: Lease) -> AsyncIterator[None]:
+    """Renew a lease for as long as the block runs; a lost one ends the block."""
+    worker = asyncio.current_task()
+    lost: list[LeaseHeld] = []
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            try:
+                run.shared.ledger.attempts.renew(lease)
+            except LeaseHeld as error:
+                lost.append(error)
+                if worker is not None:
+                    worker.cancel()
+                return
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost:
+            raise lost[0] from None
+        raise
+    finally:
+        renewing.cancel()
+
+
+async def _show(row: Attempt, made: Artifact) -> None:
+    """Show the artifact in Prefect's UI. What is shown decides nothing, so a failure to show is only logged."""
+    key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
+    try:
+        await acreate_markdown_artifact(key=key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")
+    except (httpx.HTTPError, PrefectException) as error:
+        _log.warning("artifact %s is not shown in Prefect: %r", made.digest, error)

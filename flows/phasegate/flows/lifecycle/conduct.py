@@ -1,0 +1,107 @@
+"""How a run begins, holds and ends: everything around the pipeline. Called by the flow, once per time it is carried on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from phasegate.flows.engine.doorbell import current_doorbell
+from phasegate.flows.engine.gate_wait import wait_at_gate
+from phasegate.flows.intake import require_same_definition
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import Breached, Cancelled, PutDown, Rejected
+from phasegate.flows.lifecycle.saga import roll_back
+from phasegate.flows.resources import resources
+from phasegate.infra.errors import DeployFailed, LeaseHeld, OperatorNeeded, PhasegateError, TemporaryError
+from phasegate.infra.ledger import STOPPED, RunStatus
+
+_log = logging.getLogger(__name__)
+
+
+async def conduct(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+    """Take a run up where it stands and carry it to its next stop.
+
+    Args:
+        run_id: The run.
+        pipeline: What to walk through.
+
+    Raises:
+        Pause: The run waits for a person and costs nothing meanwhile.
+
+    Effects:
+        The run's status. A run that has ended is left alone, unless a person asked to roll it back.
+    """
+    shared = await resources()
+    while True:
+        run = RunContext(shared.ledger.runs.get(run_id), shared)
+        if run.run.status in STOPPED and not run.run.request:
+            return
+        try:
+            await _carry_on(run, pipeline)
+        except PutDown:
+            await _hold(run)
+        else:
+            return
+        finally:
+            await run.leave()
+
+
+async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+    """Walk through the pipeline, and record how the walk ended."""
+    try:
+        try:
+            run.heed()
+            require_same_definition(run.run)
+            run.shared.ledger.runs.set_status(run.run.id, "running")
+            await pipeline(run)
+            _end(run, "done")
+        except (Rejected, Cancelled, Breached, DeployFailed) as why:
+            await roll_back(run)
+            _end(run, *_ending_of(why))
+    except LeaseHeld:
+        _log.info("%s is worked on elsewhere", run.run.id)
+    except (OperatorNeeded, TemporaryError) as error:
+        _end(run, "needs-operator", error.as_json())
+    except PhasegateError as error:
+        _end(run, "failed", error.as_json())
+    except PutDown:
+        raise
+    except Exception as error:
+        _log.exception("run %s failed", run.run.id)
+        message = f"phasegate itself failed: {error!r}"
+        _end(run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}})
+
+
+def _ending_of(why: Rejected | Cancelled | Breached | DeployFailed) -> tuple[RunStatus, dict[str, object]]:
+    match why:
+        case Rejected(gate=gate, decision=decision):
+            return "rejected", {
+                "code": "rejected",
+                "message": f"{decision.approver} rejected {gate}",
+                "note": decision.note,
+            }
+        case Cancelled(args=("rollback",)):
+            return "rolled-back", {"code": "rollback", "message": "rolled back on a person's request"}
+        case Cancelled():
+            return "cancelled", {"code": "cancelled", "message": "cancelled on a person's request"}
+        case Breached():
+            return "rolled-back", {"code": "breached", "message": f"the release did not hold: {why.reasons}"}
+        case DeployFailed():
+            return "rolled-back", why.as_json()
+
+
+def _end(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
+    run.shared.ledger.runs.set_status(run.run.id, status, reason=reason)
+
+
+async def _hold(run: RunContext) -> None:
+    """Wait until the person who paused the run lets it go on, or ends it."""
+    runs = run.shared.ledger.runs
+    runs.set_status(run.run.id, "paused")
+    await wait_at_gate(
+        "pause",
+        run_id=run.run.id,
+        decided=lambda: runs.get(run.run.id).request != "pause",
+        doorbell=current_doorbell(),
+        settings=run.shared.settings,
+    )

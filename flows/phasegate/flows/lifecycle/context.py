@@ -1,0 +1,195 @@
+"""One run under way: what its stages work with. Made by `conduct` each time the run is carried on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from phasegate.agents.loop import Desk
+from phasegate.flows.lifecycle.endings import Cancelled, PutDown
+from phasegate.flows.resources import Resources
+from phasegate.flows.stored import StoredPolicy
+from phasegate.infra.artifacts import sha256
+from phasegate.infra.deploy.process import ProcessTarget
+from phasegate.infra.deploy.service_folder import ServiceFolder
+from phasegate.infra.deploy.target import DeployTarget
+from phasegate.infra.errors import SetupFailed
+from phasegate.infra.ledger import Run
+from phasegate.infra.policy.model import BudgetPolicy, Policy, StageName
+from phasegate.infra.sandbox import Sandbox, open_sandbox
+from phasegate.infra.tickets.ticket import Ticket
+from phasegate.infra.workspace import Repository, Workspace
+
+_LOG_CHARACTERS = 4_000
+
+Result = TypeVar("Result")
+
+
+class RunContext:
+    """A run, and everything that follows from it.
+
+    Attributes:
+        run: The run as it stood when it was taken up.
+        shared: What the engine shares among runs.
+    """
+
+    def __init__(self, run: Run, shared: Resources) -> None:
+        """Take a run up."""
+        self.run, self.shared = run, shared
+        self._numbers = Counter[str]()
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy at the base commit."""
+        return self.shared.ledger.artifacts.get(self.run.policy, StoredPolicy).policy
+
+    @cached_property
+    def ticket(self) -> Ticket:
+        """What somebody asked for."""
+        return self.shared.ledger.artifacts.get(self.run.ticket, Ticket)
+
+    @cached_property
+    def repository(self) -> Repository:
+        """The user's repository.
+
+        Raises:
+            RepositoryError: It is not there any more.
+        """
+        return Repository.open(Path(self.run.repository))
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """Where commands run."""
+        return open_sandbox(self.policy.sandbox, self.shared.settings.home)
+
+    @cached_property
+    def budget(self) -> BudgetPolicy:
+        """What the run may use up: the policy's budget, once more for each time an operator resumed it."""
+        budget, times = self.policy.budget, 1 + self.run.grants
+        cost = None if budget.cost_usd is None else budget.cost_usd * times
+        return budget.model_copy(
+            update={"cost_usd": cost, "tokens": budget.tokens * times, "turns": budget.turns * times}
+        )
+
+    @property
+    def desk(self) -> Desk:
+        """What every agent of this run works with."""
+        return Desk(self.shared.ledger, self.shared.threads, self.budget, self.is_to_pause)
+
+    @property
+    def service(self) -> str:
+        """The service's name on its target: the repository's folder, told apart by its path."""
+        top = Path(self.run.repository)
+        name = "".join(letter if letter.isalnum() else "-" for letter in top.name.lower()).strip("-") or "service"
+        return f"{name}-{sha256(self.run.repository)[-6:]}"
+
+    @cached_property
+    def target(self) -> DeployTarget:
+        """Where changes of this repository run."""
+        return ProcessTarget(
+            self.policy.deploy,
+            service=self.service,
+            state_folder=self.shared.settings.home,
+            checkout=self.repository.export,
+            environment=self.shared.environment,
+            prepare=self.set_up,
+        )
+
+    def model_for(self, stage: StageName) -> str:
+        """The `provider:model` that works on a stage."""
+        return self.run.options.model or self.policy.agents.model_for(stage)
+
+    def next_number(self, stage: str) -> int:
+        """The number of the next attempt: counted anew at each walk through the pipeline, so always the same."""
+        self._numbers[stage] += 1
+        return self._numbers[stage]
+
+    def ends_with(self, *stages: str) -> bool:
+        """Whether the policy's last stage is one of these."""
+        return self.policy.lifecycle.stages[-1] in stages
+
+    def beside(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Start something beside the pipeline; it is taken away when the pipeline is left."""
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        return task
+
+    async def leave(self) -> None:
+        """Take away what still runs beside the pipeline."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def is_to_pause(self) -> bool:
+        """Whether a person asked for a pause."""
+        return self.shared.ledger.runs.get(self.run.id).request == "pause"
+
+    def heed(self) -> None:
+        """Leave the pipeline if a person asked for it.
+
+        Raises:
+            PutDown: A pause was asked for.
+            Cancelled: The run is to end.
+        """
+        request = self.shared.ledger.runs.get(self.run.id).request
+        if request == "pause":
+            raise PutDown
+        if request:
+            raise Cancelled(request)
+
+    def step(self, stage: str, text: str) -> None:
+        """Tell whoever watches what is being done now."""
+        self.shared.ledger.note(self.run.id, "stage.step", payload={"stage": stage, "text": text})
+
+    async def checkout(self, commit: str) -> Path:
+        """A clean folder with a commit's files, for agents that only read; made once."""
+        folder = self.shared.settings.workspaces / self.run.id / commit[:16]
+        if not folder.exists():
+            making = folder.with_name(f".{folder.name}.{id(self)}")
+            await asyncio.to_thread(self.repository.export, commit, making)
+            try:
+                making.rename(folder)
+            except OSError:  # made by the stage beside this one
+                if not folder.exists():
+                    raise
+        return folder
+
+    async def workspace(self) -> Workspace:
+        """The run's worktree, made and set up once."""
+        folder = self.shared.settings.workspaces / self.run.id / "work"
+        workspace = await asyncio.to_thread(
+            Workspace.create, self.repository, self.run.id, self.run.base_commit, folder
+        )
+        marker = folder.with_name("work.is-set-up")
+        if not marker.exists():
+            await self.set_up(folder)
+            marker.touch()
+        return workspace
+
+    def service_log(self, release_id: str) -> str:
+        """The last lines a release wrote, as evidence for whoever explains it."""
+        log = ServiceFolder(self.shared.settings.home, self.service).release(release_id) / "log"
+        return log.read_text(errors="replace")[-_LOG_CHARACTERS:] if log.exists() else ""
+
+    async def set_up(self, folder: Path) -> None:
+        """Run the project's setup command in a fresh checkout.
+
+        Raises:
+            SetupFailed: It failed; the message carries the end of what it said.
+        """
+        command, sandbox = self.policy.project.setup, self.policy.sandbox
+        if not command:
+            return
+        result = await self.sandbox.run(
+            command, folder=folder, timeout=self.policy.project.test_timeout, network=sandbox.setup_network
+        )
+        if result.exit_code != 0 or result.timed_out:
+            raise SetupFailed(
+                f"`{command}` failed with exit code {result.exit_code}:\n{result.output[-2000:]}",
+                remedy="Mend project.setup in phasegate.toml; if it needs the network, set sandbox.setup_network = true.",
+            )

@@ -1,0 +1,43 @@
+"""How a run leaves its pipeline other than by coming to its end. Control flow, not errors: `conduct` catches each."""
+
+from __future__ import annotations
+
+from phasegate.infra.ledger import Decision
+from phasegate.infra.metrics.report import HealthReport
+
+
+class Ending(Exception):  # noqa: N818  not an error
+    """The run leaves its pipeline."""
+
+
+class PutDown(Ending):
+    """A person asked for a pause."""
+
+
+class Cancelled(Ending):
+    """A person asked the run to end, or to be rolled back."""
+
+
+class Rejected(Ending):
+    """A person said no at a gate."""
+
+    def __init__(self, gate: str, decision: Decision) -> None:
+        """Keep who said no to what."""
+        super().__init__(f"{decision.approver} rejected {gate}")
+        self.gate, self.decision = gate, decision
+
+
+class Breached(Ending):
+    """The release broke its service levels, and was rolled back."""
+
+    def __init__(self, report: HealthReport) -> None:
+        """Keep the measurements."""
+        super().__init__(f"the release {report.verdict} its health checks")
+        self.report = report
+
+    @property
+    def reasons(self) -> str:
+        """What each metric that did not pass says."""
+        return "; ".join(
+            f"{metric.name}: {metric.reason}" for metric in self.report.metrics if metric.verdict != "passed"
+        )

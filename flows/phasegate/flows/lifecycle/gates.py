@@ -1,0 +1,130 @@
+"""How a person is asked, and what an answer amounts to.
+
+A gate's answer is computed from the ledger each time anew (P4, P5): whatever Prefect says of the flow run, whoever woke
+it, the digests are recomputed and the decisions checked against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from phasegate.flows.engine.doorbell import current_doorbell
+from phasegate.flows.engine.gate_wait import wait_at_gate
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import Rejected
+from phasegate.infra.artifacts import Artifact, sha256
+from phasegate.infra.clock import SystemClock
+from phasegate.infra.errors import NotAllowed
+from phasegate.infra.identity import Person
+from phasegate.infra.ledger import Decision, Gate
+from phasegate.infra.policy.model import GateName
+
+Product = TypeVar("Product")
+Given = ParamSpec("Given")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One time round a gate.
+
+    Attributes:
+        number: From 1.
+        note: What the person said who sent the previous product back.
+        previous: What was sent back; None the first time.
+    """
+
+    number: int = 1
+    note: str = ""
+    previous: Any = None
+
+
+async def agreed(
+    run: RunContext,
+    gate: GateName,
+    produce: Callable[Concatenate[RunContext, Round, Given], Awaitable[Product]],
+    *args: Given.args,
+    **kwargs: Given.kwargs,
+) -> Product:
+    """Produce something, ask a person, and produce it anew for as long as the answer is `revise`.
+
+    Raises:
+        Rejected: The answer is no.
+    """
+    round_ = Round()
+    while True:
+        product = await produce(run, round_, *args, **kwargs)
+        subject = product if isinstance(product, tuple) else (product,)
+        decision = await _pass(run, gate, round_.number, [part for part in subject if isinstance(part, Artifact)])
+        if decision is None or decision.verdict == "approve":
+            return product
+        if decision.verdict == "reject":
+            raise Rejected(gate, decision)
+        round_ = Round(round_.number + 1, decision.note, product)
+
+
+async def ask(run: RunContext, gate: GateName, *subject: Artifact) -> bool:
+    """Ask once; whether the answer is yes. `revise` has nothing to send back to here, and counts as no."""
+    decision = await _pass(run, gate, 1, list(subject))
+    return decision is None or decision.verdict == "approve"
+
+
+async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Artifact]) -> Decision | None:
+    """Wait for a decision that holds; None when policy has the gate off."""
+    ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
+    if policy.off:
+        ledger.note(run.run.id, "gate.skipped", payload={"gate": gate, "number": number, "reason": policy.reason})
+        return None
+    people = sorted({name for role in policy.roles for name in run.policy.roles[role]})
+    while True:
+        run.heed()
+        digests = _digests(run, subject)
+        row = ledger.gates.open(
+            run.run,
+            gate,
+            number,
+            subject=digests,
+            roles=people,
+            quorum=policy.quorum,
+            exclude_requester=policy.exclude_requester,
+            expires=policy.expires,
+        )
+        _decide_in_advance(run, row)
+        if (ruling := ledger.gates.ruling(row, digests)) is not None:
+            ledger.runs.set_status(run.run.id, "running")
+            return ruling
+        ledger.runs.set_status(run.run.id, "waiting")
+        await wait_at_gate(
+            f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
+            run_id=run.run.id,
+            decided=lambda: _is_answered(run, row),  # noqa: B023  called before the loop goes on
+            doorbell=current_doorbell(),
+            settings=run.shared.settings,
+        )
+
+
+def _digests(run: RunContext, subject: list[Artifact]) -> Mapping[str, str]:
+    """The digests a decision is bound to, taken anew from what is stored."""
+    ledger = run.shared.ledger
+    digests = {artifact.kind: sha256(ledger.artifacts.text(artifact.digest)) for artifact in subject}
+    return {**digests, "policy": sha256(ledger.artifacts.text(run.run.policy))}
+
+
+def _decide_in_advance(run: RunContext, row: Gate) -> None:
+    """Record the requester's standing decision, if they gave one for this gate and policy lets them."""
+    if row.status != "open" or row.gate not in run.run.options.approve:
+        return
+    person = Person(run.run.requester, "local")
+    try:
+        run.shared.ledger.gates.decide(row.id, "approve", person, note="approved in advance", standing=True)
+    except NotAllowed as error:
+        run.shared.ledger.note(run.run.id, "gate.standing-refused", payload={"gate": row.gate, "why": error.message})
+
+
+def _is_answered(run: RunContext, row: Gate) -> bool:
+    ledger = run.shared.ledger
+    if ledger.runs.get(run.run.id).request:
+        return True
+    now = ledger.gates.get(row.id)
+    return now.status != "open" or now.expires_at <= SystemClock().now()

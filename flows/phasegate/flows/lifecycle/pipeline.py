@@ -1,0 +1,60 @@
+"""The pipeline, top to bottom. Each line is a stage, a gate or an effect; re-running it repeats nothing that is done."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from phasegate.flows.lifecycle.conduct import conduct
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import Breached
+from phasegate.flows.lifecycle.gates import agreed, ask
+from phasegate.flows.lifecycle.saga import roll_back
+from phasegate.flows.lifecycle.stages import (
+    author_tests,
+    change_that_passes,
+    deploy,
+    draft_prd,
+    draft_release_plan,
+    explain,
+    integrate,
+    monitor,
+)
+
+
+@flow(name="lifecycle", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
+async def lifecycle(run_id: str) -> None:
+    """Carry an accepted run on from wherever it stands.
+
+    Args:
+        run_id: The run's id in the ledger.
+
+    Effects:
+        What the run's stages and gates do, each once; the outcome is the run's status in the ledger.
+    """
+    await conduct(run_id, pipeline)
+
+
+async def pipeline(run: RunContext) -> None:
+    """From ticket to a watched release; ends early where the policy's stages end."""
+    prd = await agreed(run, "prd", draft_prd)
+    if run.ends_with("prd"):
+        return
+
+    sealed = run.beside(author_tests(run, prd)) if not run.ends_with("implementation") else None
+    change, evidence = await agreed(run, "change", change_that_passes, prd, sealed)
+    commit = await integrate(run, change)
+    if run.ends_with("implementation", "testing"):
+        return
+
+    plan = await agreed(run, "release", draft_release_plan, change, evidence, commit)
+    release = await deploy(run, plan)
+    if run.ends_with("deployment"):
+        return
+
+    report = await monitor(run, release)
+    if report.verdict == "inconclusive" and await ask(run, "promotion", report, release):
+        return
+    if report.verdict != "passed":
+        await roll_back(run)
+        await explain(run, change, release, report)
+        raise Breached(report)

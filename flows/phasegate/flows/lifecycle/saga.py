@@ -1,0 +1,170 @@
+"""What a run does to the world, and how it is undone: recorded before it is made, found if it was made, undone newest
+first (P3, P6).
+
+`perform` is the only way to make an effect, `roll_back` the only way to undo them. Each kind of effect has a performer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.errors import CompensationFailed, PhasegateError, TemporaryError
+from phasegate.infra.ledger import Effect
+from phasegate.infra.workspace import ChangeSet, find_merge, merge, revert
+
+Facts = dict[str, Any]
+
+_TRIES = 3
+_BETWEEN_TRIES = timedelta(seconds=1)
+
+
+class Performer(Protocol):
+    """Makes and undoes one kind of effect; both find what an interrupted try has already done."""
+
+    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
+        """Make it, or find it made; returns what is needed to undo it."""
+        ...
+
+    async def undo(self, run: RunContext, effect: Effect) -> Facts:
+        """Undo it, whether or not it was made; returns what undoing it did."""
+        ...
+
+
+class MergePerformer:
+    """`merge`: the change into the base branch; undone by a revert commit."""
+
+    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
+        """Merge, or find the merge that carries the effect's key."""
+        change = run.shared.ledger.artifacts.get(str(intent["change"]), ChangeSet)
+        made = await asyncio.to_thread(
+            merge,
+            run.repository,
+            change,
+            str(intent["branch"]),
+            run_id=run.run.id,
+            key=key,
+            message=str(intent["message"]),
+        )
+        return {"ref": made.ref, "commit": made.commit, "previous": made.previous}
+
+    async def undo(self, run: RunContext, effect: Effect) -> Facts:
+        """Revert the merge that carries the effect's key; nothing to do where there is none."""
+        branch = str(effect.intent["branch"])
+        made = await asyncio.to_thread(find_merge, run.repository, branch, effect.key)
+        if made is None:
+            return {"found": "no merge had been made"}
+        key = f"{effect.key}/undo"
+        commit = await asyncio.to_thread(revert, run.repository, made, branch, key=key)
+        return {"ref": made.ref, "commit": commit}
+
+
+class CandidatePerformer:
+    """`candidate`: the release running beside the current one; undone by stopping it."""
+
+    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
+        """Start the candidate and wait until it is healthy."""
+        candidate = await run.target.start_candidate(str(intent["release_id"]), str(intent["commit"]))
+        return candidate.model_dump(mode="json")
+
+    async def undo(self, run: RunContext, effect: Effect) -> Facts:
+        """Stop the candidate."""
+        await run.target.stop_candidate(str(effect.intent["release_id"]))
+        return {"stopped": effect.intent["release_id"]}
+
+
+class CutOverPerformer:
+    """`cut-over`: the release serves; undone by letting the one before it serve again."""
+
+    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
+        """Let the release serve."""
+        release = await run.target.cut_over(str(intent["release_id"]))
+        return release.model_dump(mode="json")
+
+    async def undo(self, run: RunContext, effect: Effect) -> Facts:
+        """Let the release that served before serve again, and read back what serves.
+
+        A later release of another run is left serving: taking that away is that run's rollback.
+        """
+        ours, replaced = effect.intent["release_id"], (effect.result or effect.intent).get("previous")
+        state = await run.target.status()
+        if state.current is None or state.current.release_id in {ours, replaced}:
+            state = await run.target.restore(replaced)
+        return state.model_dump(mode="json")
+
+
+PERFORMERS: Mapping[str, Performer] = {
+    "merge": MergePerformer(),
+    "candidate": CandidatePerformer(),
+    "cut-over": CutOverPerformer(),
+}
+
+
+@dataclass(frozen=True)
+class Intent:
+    """An effect about to be made.
+
+    Attributes:
+        kind: Which performer makes it.
+        name: Names it within the run; with the run's id, the idempotency key.
+        facts: JSON-able: all the performer needs.
+        compensation: What undoing it does, for people.
+    """
+
+    kind: str
+    name: str
+    facts: Mapping[str, Any]
+    compensation: str
+
+
+async def perform(run: RunContext, intent: Intent) -> Facts:
+    """Make an effect once, its compensation being on disk before it starts.
+
+    Effects:
+        As its performer says, by the key `<run>/<name>`; an effect that was made, or made and undone, is not repeated.
+    """
+    effects = run.shared.ledger.effects
+    key = f"{run.run.id}/{intent.name}"
+    effect = effects.intend(run.run.id, intent.kind, key, intent=intent.facts, compensation=intent.compensation)
+    if effect.status != "intended":
+        return effect.result or {}
+    result = await PERFORMERS[intent.kind].make(run, key, effect.intent)
+    effects.done(effect, result)
+    return result
+
+
+async def roll_back(run: RunContext) -> None:
+    """Undo a run's effects, newest first; what is undone already is left alone.
+
+    Raises:
+        CompensationFailed: An effect could not be undone; the older ones are untouched.
+
+    Effects:
+        The compensations, each retried; a repeat goes on where the last one stopped.
+    """
+    for effect in reversed(run.shared.ledger.effects.list(run.run.id)):
+        if effect.status != "undone":
+            await _undo(run, effect)
+
+
+async def _undo(run: RunContext, effect: Effect) -> None:
+    effects = run.shared.ledger.effects
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            effects.undone(effect, await PERFORMERS[effect.kind].undo(run, effect))
+        except PhasegateError as error:
+            if tries_left and isinstance(error, TemporaryError):
+                await asyncio.sleep(_BETWEEN_TRIES.total_seconds())
+                continue
+            effects.stuck(effect, error.as_json())
+            raise CompensationFailed(
+                f"{effect.kind} could not be undone ({effect.compensation}): {error.message}",
+                remedy=f"{error.remedy} Then `phasegate rollback {run.run.id}` goes on with the rest.".strip(),
+                effect=effect.key,
+            ) from error
+        else:
+            return

@@ -1,0 +1,18 @@
+"""What each stage does: its agent's part and its code's part, behind the attempts that make each at most once."""
+
+from phasegate.flows.lifecycle.stages.deployment import deploy, draft_release_plan
+from phasegate.flows.lifecycle.stages.implementation import change_that_passes, integrate
+from phasegate.flows.lifecycle.stages.monitoring import explain, monitor
+from phasegate.flows.lifecycle.stages.prd import draft_prd
+from phasegate.flows.lifecycle.stages.testing import author_tests
+
+__all__ = [
+    "author_tests",
+    "change_that_passes",
+    "deploy",
+    "draft_prd",
+    "draft_release_plan",
+    "explain",
+    "integrate",
+    "monitor",
+]

@@ -1,0 +1,85 @@
+"""Setting a stage's agent to work: the one way from an attempt to a draft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from phasegate.agents.loop import Assignment, Place, work
+from phasegate.agents.stage import Draft, StageAgent
+from phasegate.agents.tools import Toolbox
+from phasegate.flows.lifecycle.attempts import attempt
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.artifacts import Artifact, sha256
+from phasegate.infra.ledger import Attempt
+
+Handed = TypeVar("Handed", bound=Draft)
+Made = TypeVar("Made", bound=Artifact)
+
+
+async def propose(
+    run: RunContext,
+    agent: StageAgent[Handed],
+    number: int,
+    make: type[Made],
+    accept: Callable[[Handed], Made],
+    *,
+    brief: str,
+    folder: Path,
+    inputs: Mapping[str, str],
+    part: str = "",
+    place: Callable[[Attempt], Place] | None = None,
+    protected: tuple[str, ...] = (),
+) -> Made:
+    """Have an agent propose, and accept what it hands in as an artifact.
+
+    Args:
+        run: The run.
+        agent: Which agent.
+        number: Which try.
+        make: The artifact's type.
+        accept: Makes the artifact from the draft.
+        brief: What this attempt is about; its digest is among the inputs.
+        folder: What the agent sees.
+        inputs: Name to digest of what goes into it.
+        part: Which part of the stage.
+        place: Where it changes files; None for an agent that only reads.
+        protected: Patterns of files it may not write.
+
+    Raises:
+        As `attempt` and `phasegate.agents.loop.work`.
+    """
+
+    async def worked(row: Attempt) -> Made | None:
+        toolbox = Toolbox(
+            folder,
+            names=agent.tools,
+            sandbox=run.sandbox,
+            draft=agent.draft,
+            protected=protected,
+            command_timeout=run.policy.sandbox.command_timeout,
+        )
+        assignment = Assignment(
+            attempt=row,
+            prompt=agent.prompt,
+            brief=brief,
+            draft=agent.draft,
+            toolbox=toolbox,
+            client=run.shared.client_for(run.run, row),
+            place=place(row) if place else None,
+        )
+        draft = await work(assignment, run.desk)
+        return None if draft is None else accept(draft)
+
+    return await attempt(
+        run,
+        agent.stage,
+        number,
+        make,
+        worked,
+        part=part,
+        inputs={**inputs, "brief": sha256(brief)},
+        model=run.model_for(agent.stage),
+        prompt=agent.prompt_digest,
+    )

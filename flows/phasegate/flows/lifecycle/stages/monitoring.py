@@ -1,0 +1,74 @@
+"""Stage `monitoring`: code measures and judges; where the release did not hold, an agent explains afterwards."""
+
+from __future__ import annotations
+
+import logging
+
+from phasegate.agents import monitoring
+from phasegate.agents.monitoring import Incident, IncidentDraft
+from phasegate.flows.lifecycle.attempts import attempt
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.infra.deploy.target import Release
+from phasegate.infra.errors import PhasegateError
+from phasegate.infra.ledger import Attempt
+from phasegate.infra.metrics.clock import RealClock
+from phasegate.infra.metrics.measure import measure
+from phasegate.infra.metrics.probe import Probe
+from phasegate.infra.metrics.report import HealthReport, Measurement
+from phasegate.infra.policy.model import MetricPolicy
+from phasegate.infra.workspace import ChangeSet
+
+_log = logging.getLogger(__name__)
+
+
+async def monitor(run: RunContext, release: Release) -> HealthReport:
+    """Measure the release as policy says; the verdict is computed.
+
+    Effects:
+        One attempt per release.
+    """
+
+    def source_for(metric: MetricPolicy) -> Probe:
+        return Probe(metric, release.url)
+
+    def on_measurement(name: str, taken: Measurement) -> None:
+        run.step("monitoring", f"{name}: {taken.outcome}{f' ({taken.message})' if taken.message else ''}")
+
+    async def measured(_row: Attempt) -> HealthReport:
+        return await measure(run.policy.metrics, source_for, RealClock(), on_measurement)
+
+    number = run.next_number("monitoring")
+    return await attempt(
+        run, "monitoring", number, HealthReport, measured, part="measuring", inputs={"release": release.digest}
+    )
+
+
+async def explain(run: RunContext, change: ChangeSet, release: Release, report: HealthReport) -> None:
+    """Have an agent draft the incident. The rollback is done by then and does not depend on it.
+
+    Effects:
+        One attempt; where the agent cannot, its error stands in the ledger and the run ends all the same.
+    """
+    workspace = await run.workspace()
+
+    def accept(draft: IncidentDraft) -> Incident:
+        return Incident.model_validate(
+            {**draft.model_dump(), "release": release.digest, "health_report": report.digest}
+        )
+
+    diff = workspace.diff(change.base_commit, change.commit)
+    try:
+        await propose(
+            run,
+            monitoring.AGENT,
+            run.next_number("reading"),
+            Incident,
+            accept,
+            brief=monitoring.brief(change, report, diff=diff, log=run.service_log(release.release_id)),
+            folder=await run.checkout(release.commit),
+            inputs={"report": report.digest, "change": change.digest},
+            part="reading",
+        )
+    except PhasegateError as error:
+        _log.warning("the incident of %s has no reading: %s", run.run.id, error.message)

@@ -1,0 +1,31 @@
+"""Stage `prd`: a ticket becomes criteria."""
+
+from __future__ import annotations
+
+from phasegate.agents import prd
+from phasegate.agents.prd import Prd, PrdDraft
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.gates import Round
+from phasegate.flows.lifecycle.stages.agent import propose
+
+
+async def draft_prd(run: RunContext, round_: Round) -> Prd:
+    """Draft the PRD, or draft it anew with a person's note.
+
+    Effects:
+        One attempt per round.
+    """
+    return await propose(
+        run,
+        prd.AGENT,
+        run.next_number("prd"),
+        Prd,
+        _accept,
+        brief=prd.brief(run.ticket, previous=round_.previous, note=round_.note),
+        folder=await run.checkout(run.run.base_commit),
+        inputs={"ticket": run.run.ticket},
+    )
+
+
+def _accept(draft: PrdDraft) -> Prd:
+    return Prd.model_validate(draft.model_dump())

@@ -1,0 +1,111 @@
+"""What one engine process shares among all its runs: opened once, found by every flow.
+
+A Prefect flow is called with JSON alone, so what it works with is found here: `open_resources` is entered by the
+engine's service, `resources()` is asked by the lifecycle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from phasegate.agents.loop import Threads, open_threads
+from phasegate.agents.models.client import ModelClient, open_client
+from phasegate.agents.models.keys import credentials
+from phasegate.agents.models.names import ModelName
+from phasegate.agents.rehearsal.script import Script
+from phasegate.agents.rehearsal.server import RehearsalServer
+from phasegate.flows.stored import StoredScript
+from phasegate.infra.ledger import Attempt, Ledger, Run, new_id
+from phasegate.infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Resources:
+    """One engine's open connections.
+
+    Attributes:
+        settings: The machine's settings.
+        ledger: What happened.
+        threads: The agents' conversations.
+        rehearsal: Answers for runs that have a script.
+        http: Carries model calls.
+        environment: Where providers' keys are read from.
+        holder: Names this engine in leases: `machine/engine`.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    threads: Threads
+    rehearsal: RehearsalServer
+    http: httpx.AsyncClient
+    environment: Mapping[str, str]
+    holder: str
+
+    def client_for(self, run: Run, attempt: Attempt) -> ModelClient:
+        """The model that works on an attempt: the real one, or the rehearsal's answers over the same protocol.
+
+        Raises:
+            ModelKeyMissing: The engine's environment holds no key for the provider.
+        """
+        name = ModelName.parse(attempt.model)
+        if run.options.rehearsal:
+            base_url = self.rehearsal.base_url(run.id, attempt.stage, attempt.number)
+            return open_client(name, base_url=base_url, key="rehearsal", http=self.http)
+        access = credentials(name, self.environment)
+        return open_client(name, base_url=access.base_url, key=access.key, http=self.http)
+
+
+class _Shared:
+    """The resources of this process, as soon as there are any."""
+
+    def __init__(self) -> None:
+        self.opened: Resources | None = None
+        self.waiting: list[asyncio.Event] = []
+
+    def provide(self, opened: Resources | None) -> None:
+        self.opened = opened
+        for event in self.waiting:
+            event.set()
+        self.waiting.clear()
+
+
+_shared = _Shared()
+
+
+async def resources() -> Resources:
+    """What this engine shares; waits for it while the engine starts."""
+    while _shared.opened is None:
+        event = asyncio.Event()
+        _shared.waiting.append(event)
+        await event.wait()
+    return _shared.opened
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Open everything, and provide it to the flows of this process until the block ends."""
+    ledger = Ledger.open(settings.database_url)
+
+    def script_of(run_id: str) -> Script:
+        digest = ledger.runs.get(run_id).options.rehearsal
+        return ledger.artifacts.get(digest, StoredScript).script
+
+    async with (
+        open_threads(settings.threads) as threads,
+        RehearsalServer(script_of) as rehearsal,
+        httpx.AsyncClient() as http,
+    ):
+        holder = f"{socket.gethostname()}/{new_id('engine')}"
+        _shared.provide(Resources(settings, ledger, threads, rehearsal, http, dict(os.environ), holder))
+        try:
+            yield await resources()
+        finally:
+            _shared.provide(None)
+            ledger.close()

@@ -1,0 +1,23 @@
+"""What a run was started with, kept as artifacts so that no later change of a file changes the run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from phasegate.agents.rehearsal.script import Script
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.policy.model import Policy
+
+
+class StoredPolicy(Artifact):
+    """The policy at the base commit; its digest is bound into every gate."""
+
+    kind: ClassVar[str] = "policy"
+    policy: Policy
+
+
+class StoredScript(Artifact):
+    """The rehearsal script a run is answered from."""
+
+    kind: ClassVar[str] = "rehearsal-script"
+    script: Script
