@@ -13,7 +13,15 @@ MAX_BODY_BYTES = 16 * 1024
 log = logging.getLogger("shortlinks")
 
 
-def make_server(api: Api, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """One thread a request."""
+
+    request_queue_size = (
+        128  # with the default of 5, a connection that finds the queue full is tried again a second later
+    )
+
+
+def make_server(api: Api, port: int, host: str = "127.0.0.1") -> Server:
     """A server that answers from `api`; port 0 takes a free one."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -41,4 +49,4 @@ def make_server(api: Api, port: int, host: str = "127.0.0.1") -> ThreadingHTTPSe
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
             log.info("%s %s", self.client_address[0], format % args)
 
-    return ThreadingHTTPServer((host, port), Handler)
+    return Server((host, port), Handler)
