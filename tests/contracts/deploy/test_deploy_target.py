@@ -74,7 +74,8 @@ async def test_nothing_is_there_before_the_first_release(target: DeployTarget):
 async def test_a_candidate_runs_beside_and_is_not_current(target: DeployTarget):
     candidate = await target.start_candidate("r1", "one")
 
-    assert all(check.ok for check in candidate.checks) and candidate.checks
+    assert all(check.ok for check in candidate.checks)
+    assert candidate.checks
     assert await answer_of(target, candidate.url) in {None, "one"}
     state = await target.status()
     assert state.current is None

@@ -1,0 +1,154 @@
+"""Markdown with optional YAML front matter: what a ticket in a file looks like.
+
+    ---
+    title: Greet by name
+    labels: [api, small]
+    ---
+    The greeting should …
+
+Used by `read` for files and standard input. It must not know where the text comes from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import yaml
+
+from phasegate.infra.errors import TicketError
+
+MAX_TITLE = 200
+_MAX_DEPTH = 20
+_MAX_LENGTH = 64 * 1024
+_LABELS = "labels must be a list of texts, or one text with commas"
+_KNOWN = ("title", "key", "labels", "author")
+
+
+@dataclass(frozen=True)
+class TicketText:
+    """What a ticket's text says.
+
+    Attributes:
+        key: From the front matter; empty when it names none.
+        other: Front matter under keys that mean nothing to phasegate, as JSON.
+    """
+
+    title: str
+    body: str
+    key: str
+    labels: tuple[str, ...]
+    author: str
+    other: str
+
+
+def parse_ticket_text(text: str) -> TicketText:
+    """Read a ticket's text. The title is the front matter's, else the first heading, else the first line.
+
+    Raises:
+        TicketError: There is nothing but white space; or the front matter is never closed, is no YAML mapping, or
+            gives a known key the wrong shape. The message names the line.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    facts, body = _split(lines)
+    body_text = "\n".join(body).strip()
+    title = _text(facts, "title") or _title_of(body_text)
+    if not title:
+        raise TicketError("The ticket says nothing.", remedy="Write at least one line about what is wanted.")
+    return TicketText(
+        title=title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…",
+        body=body_text,
+        key=_text(facts, "key"),
+        labels=_labels(facts),
+        author=_text(facts, "author"),
+        other=json.dumps({key: value for key, value in facts.items() if key not in _KNOWN}, ensure_ascii=False),
+    )
+
+
+def fallback_key(prefix: str, content: bytes) -> str:
+    """A key for a ticket without one: the same for the same content."""
+    return f"{prefix}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def _split(lines: list[str]) -> tuple[dict[str, object], list[str]]:
+    if lines[0].rstrip() != "---":
+        return {}, lines
+    end = next((index for index, line in enumerate(lines[1:], start=1) if line.rstrip() in {"---", "..."}), None)
+    if end is None:
+        raise _bad(1, "it is opened here and never closed", remedy="Close it with a line `---`.")
+    return _facts("\n".join(lines[1:end])), lines[end + 1 :]
+
+
+def _facts(text: str) -> dict[str, object]:
+    try:
+        _require_plain(text)
+        # the base loader leaves every scalar text: no dates, no numbers, no tags that build things
+        value: object = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  the base loader constructs nothing
+    except yaml.MarkedYAMLError as error:
+        raise _bad(_line(error.problem_mark), error.problem or "it is no YAML") from error
+    except yaml.YAMLError as error:
+        raise _bad(1, str(error).splitlines()[0]) from error
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, dict):
+        raise _bad(2, "it must be lines of `key: value`")
+    return cast("dict[str, object]", value)
+
+
+def _require_plain(text: str) -> None:
+    """Refuse what only attacks and accidents write here: aliases, which can unfold without end, and deep nesting."""
+    if len(text) > _MAX_LENGTH:
+        raise _bad(1, f"it is over {_MAX_LENGTH} characters")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.BaseLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _bad(_line(event.start_mark), "aliases (`*name`) are not allowed")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise _bad(_line(event.start_mark), f"it is nested more than {_MAX_DEPTH} deep")
+
+
+def _text(facts: dict[str, object], key: str) -> str:
+    value = facts.get(key, "")
+    if not isinstance(value, str):
+        raise _bad(None, f"{key} must be text")
+    return " ".join(value.split())
+
+
+def _labels(facts: dict[str, object]) -> tuple[str, ...]:
+    value = facts.get("labels", "")
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list):
+        raise _bad(None, _LABELS)
+    labels: list[str] = []
+    for item in cast("list[object]", items):
+        if not isinstance(item, str):
+            raise _bad(None, _LABELS)
+        labels.append(item.strip())
+    return tuple(label for label in labels if label)
+
+
+def _title_of(body: str) -> str:
+    heading = re.search(r"^ {0,3}#{1,6}[ \t]+(\S.*)$", body, re.MULTILINE)
+    if heading and (title := heading[1].rstrip().rstrip("#").rstrip()):
+        return title
+    return body.partition("\n")[0].strip()
+
+
+class _Mark(Protocol):
+    @property
+    def line(self) -> int: ...
+
+
+def _line(mark: _Mark | None) -> int:
+    """The ticket's line, from 1; the front matter's first is the ticket's second."""
+    return mark.line + 2 if mark else 1
+
+
+def _bad(line: int | None, reason: str, *, remedy: str = "Correct it, or leave the front matter out.") -> TicketError:
+    where = f", line {line}" if line else ""
+    return TicketError(f"The ticket's front matter does not hold{where}: {reason}.", remedy=remedy)
