@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from phasegate.agents.models.conversation import (
     AssistantMessage,
@@ -77,7 +77,7 @@ class _Item(BaseModel):
     call_id: str = ""
     name: str = ""
     arguments: str = ""
-    content: list[_Content] = Field(default=[])
+    content: list[_Content] | None = None
 
 
 class _Assembly:
@@ -163,7 +163,7 @@ class ResponsesProtocol:
             problem = response.error or _Problem(message=f"the response ended as {response.status}")
             raise AnswerFailed(problem.code or problem.type or "error", problem.message)
         items = [_Item.model_validate(item) for item in response.output]
-        contents = [content for item in items if item.type == "message" for content in item.content]
+        contents = [content for item in items if item.type == "message" for content in item.content or []]
         calls = [read_call(item.call_id, item.name, item.arguments) for item in items if item.type == "function_call"]
         message: AssistantMessage = {
             "role": "assistant",
