@@ -104,6 +104,8 @@ class Gates:
         with self._store.change(run_id, "gate.decided", actor=person.name, payload=payload) as change:
             gate = _gate(change, gate_id)
             self._authorise(gate, person)
+            if any(decision.approver == person.name for decision in _decisions(change, gate_id)):
+                raise NotAllowed(f"{person.name} has decided gate {gate.gate} already")
             change.insert(
                 schema.decisions,
                 id=new_id("decision"),

@@ -1,0 +1,68 @@
+"""A ledger in a file of the test's own, with one run that has a bit of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.clock import FixedClock
+from phasegate.infra.ledger import Gate, Ledger, Run, RunOptions
+
+
+class Thing(Artifact):
+    """An artifact of no particular kind."""
+
+    kind: ClassVar[str] = "thing"
+    name: str
+
+
+@dataclass
+class Desk:
+    """A ledger with its clock and its address."""
+
+    ledger: Ledger
+    clock: FixedClock
+    url: str
+
+    def accept(self, run_id: str = "run-one", *, requester: str = "ana") -> Run:
+        """Accept a run."""
+        return self.ledger.runs.accept(
+            run_id,
+            title="A title",
+            ticket=Thing(name="ticket"),
+            policy=Thing(name="policy"),
+            repository="/somewhere",
+            base_branch="main",
+            base_commit="abc",
+            requester=requester,
+            options=RunOptions(),
+            definition="1",
+        )
+
+    def gate(self, run: Run, **changes: object) -> Gate:
+        """Open gate `prd` of a run."""
+        asked: dict[str, object] = {
+            "subject": {"prd": "sha256:1"},
+            "roles": [],
+            "quorum": 1,
+            "exclude_requester": False,
+            "expires": timedelta(days=1),
+            **changes,
+        }
+        return self.ledger.gates.open(run, "prd", 1, **asked)  # type: ignore[arg-type]  # the defaults above fit
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A fresh ledger whose clock stands still."""
+    clock = FixedClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    ledger = Ledger.open(url, clock=clock)
+    yield Desk(ledger, clock, url)
+    ledger.close()
