@@ -1,0 +1,110 @@
+"""What `phasegate init` writes: a `phasegate.toml` with only what was found out or differs from the defaults.
+
+It reads files; it runs nothing, writes nothing and does not ask git.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from phasegate.infra.policy.detect_project import ProjectFindings, detect_project
+from phasegate.infra.policy.detect_service import ServiceFindings, detect_service
+from phasegate.infra.policy.source_tree import SourceTree
+
+_HEAD = "# Found by `phasegate init`. Everything else has a default: `phasegate schema` prints every key.\n"
+_NO_START = (
+    "No way to start a service on a given port was recognised, so runs end after testing. For deployment, remove "
+    '[lifecycle] stages and add [deploy] start = "… {port}".'
+)
+_NO_HEALTH = "No health path was recognised: a release counts as up when / answers 2xx. Else set [deploy] health."
+
+
+@dataclass(frozen=True)
+class Detected:
+    """A first policy.
+
+    Attributes:
+        toml: The file's text; `load_policy` accepts it.
+        notes: What could not be told, and what to look at, a sentence each.
+    """
+
+    toml: str
+    notes: tuple[str, ...]
+
+
+def detect(folder: Path) -> Detected:
+    """Look at a repository's folder and write down what its policy should say.
+
+    Args:
+        folder: The repository's root.
+    """
+    tree = SourceTree(folder)
+    project = detect_project(tree)
+    service = detect_service(tree, project)
+    tables = [_HEAD, _project(project), _lifecycle(service), _sandbox(project), _deploy(service), _monitor(service)]
+    return Detected("\n".join(text for text in tables if text), (*project.notes, *_service_notes(service)))
+
+
+def _project(found: ProjectFindings) -> str:
+    lines: list[str] = []
+    if found.setup:
+        lines += [f"# runs once per workspace: {found.setup_because}", f"setup = {_quoted(found.setup)}"]
+    if found.test:
+        lines += [f"# must write JUnit XML to {{junit}}: {found.test_because}", f"test = {_quoted(found.test)}"]
+    return _table("[project]", lines)
+
+
+def _lifecycle(found: ServiceFindings) -> str:
+    if found.start:
+        return ""
+    return _table(
+        "[lifecycle]",
+        [
+            '# to deploy too: remove this line and add [deploy] start = "… {port}", the command that runs the service',
+            'stages = ["prd", "implementation", "testing"]',
+        ],
+    )
+
+
+def _sandbox(found: ProjectFindings) -> str:
+    return _table("[sandbox]", ["# for project.setup alone", "setup_network = true"] if found.setup else [])
+
+
+def _deploy(found: ServiceFindings) -> str:
+    if not found.start:
+        return ""
+    lines = [f"# runs the service in the foreground: {found.because}", f"start = {_quoted(found.start)}"]
+    if found.health:
+        lines += ["# answers 2xx once the service is up: the source mentions it", f"health = {_quoted(found.health)}"]
+    return _table("[deploy]", lines)
+
+
+def _monitor(found: ServiceFindings) -> str:
+    if not found.health:
+        return ""
+    return _table(
+        "[[monitor.metrics]]",
+        [
+            "# after a release: a larger share of failed requests than this brings the release before it back",
+            'name = "errors"',
+            f"path = {_quoted(found.health)}",
+            'failure_condition = "error_rate > 0.05"',
+        ],
+    )
+
+
+def _service_notes(found: ServiceFindings) -> list[str]:
+    if not found.start:
+        return [_NO_START]
+    return [] if found.health else [_NO_HEALTH]
+
+
+def _table(header: str, lines: list[str]) -> str:
+    return "\n".join([header, *lines, ""]) if lines else ""
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: JSON's escapes are among TOML's, DEL alone must not stand as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,259 @@
+"""What `phasegate init` writes for repositories of many kinds; each must be a policy that loads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from phasegate.infra.policy.detect import detect
+from phasegate.infra.policy.load import load_policy
+from phasegate.infra.policy.model import STAGES, Policy
+
+DEFAULT_TEST = Policy.model_validate({"deploy": {"start": "x"}}).project.test
+ARGPARSE = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--port', type=int)\n"
+ENVIRON = 'import os\nport = int(os.environ.get("PORT", "8000"))\n'
+VENV = "python3 -m venv .venv && echo '*' > .venv/.gitignore && .venv/bin/python -m pip install -q"
+VENV_TEST = ".venv/bin/python -m pytest -q --junitxml={junit}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A repository, and what its policy should say; an empty start means that runs end after testing."""
+
+    name: str
+    files: dict[str, str]
+    test: str = DEFAULT_TEST
+    setup: str = ""
+    start: str = ""
+    health: str = "/"
+    notes: tuple[str, ...] = field(default=())
+
+
+def package(**parts: object) -> str:
+    return json.dumps(parts)
+
+
+CASES = [
+    Case("an empty folder", {}, notes=("No test command", "No way to start")),
+    Case("prose only", {"README.md": "# Hi\n"}, notes=("No test command", "No way to start")),
+    Case(
+        "a flat service with --port",
+        {"app.py": ARGPARSE + "# GET /healthz\n", "tests/test_app.py": "import app"},
+        test="pytest -q -o pythonpath=. --junitxml={junit}",
+        start="python3 app.py --port {port}",
+        health="/healthz",
+    ),
+    Case(
+        "a flat service with PORT, a conftest at the root",
+        {"server.py": ENVIRON, "conftest.py": "", "tests/test_server.py": ""},
+        start="python3 server.py",
+        notes=("No health path",),
+    ),
+    Case(
+        "a package that runs, options in another module",
+        {
+            "pyproject.toml": '[project]\nname = "shop"\n',
+            "shop/__main__.py": "from shop.cli import main\nmain()\n",
+            "shop/cli.py": ARGPARSE + 'HEALTH = "/health"\n',
+        },
+        test="pytest -q -o pythonpath=. --junitxml={junit}",
+        start="python3 -m shop --port {port}",
+        health="/health",
+    ),
+    Case(
+        "a package below src",
+        {"pyproject.toml": "[project]\nname='shop'\n", "src/shop/__main__.py": ENVIRON + "'/healthz'"},
+        test="pytest -q -o pythonpath=src --junitxml={junit}",
+        start="env PYTHONPATH=src python3 -m shop",
+        health="/healthz",
+    ),
+    Case(
+        "a library that configures pytest itself",
+        {"pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['lib']\n", "lib/shop/__init__.py": ""},
+        notes=("No way to start",),
+    ),
+    Case(
+        "uv with an extra for tests",
+        {
+            "pyproject.toml": "[project]\nname='shop'\ndependencies=['flask']\n"
+            "[project.optional-dependencies]\ntest=['pytest']\n",
+            "uv.lock": "version = 1\n",
+            "main.py": ARGPARSE,
+        },
+        test="uv run --no-sync python -m pytest -q --junitxml={junit}",
+        setup="uv sync --extra test",
+        start="uv run --no-sync python main.py --port {port}",
+        notes=("No health path",),
+    ),
+    Case(
+        "requirements and FastAPI",
+        {
+            "requirements.txt": "# web\nfastapi\nuvicorn\n",
+            "main.py": "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/healthz')\ndef up(): ...\n",
+        },
+        test=VENV_TEST,
+        setup=f"{VENV} -r requirements.txt pytest",
+        start=".venv/bin/python -m uvicorn main:app --port {port}",
+        health="/healthz",
+    ),
+    Case(
+        "dependencies with extras, .venv ignored, Flask below src",
+        {
+            ".gitignore": ".venv/\n",
+            "pyproject.toml": "[project]\nname='shop'\ndependencies=['flask']\n"
+            "[project.optional-dependencies]\ndev=['pytest']\ndocs=['x']\n",
+            "src/shop/web.py": "import flask\nweb: flask.Flask = flask.Flask(__name__)\n",
+        },
+        test=".venv/bin/python -m pytest -q -o pythonpath=src --junitxml={junit}",
+        setup="python3 -m venv .venv && .venv/bin/python -m pip install -q -e '.[dev]' pytest",
+        start="env PYTHONPATH=src .venv/bin/python -m flask --app shop.web:web run --port {port}",
+        notes=("No health path",),
+    ),
+    Case(
+        "requirements with nothing in them",
+        {"requirements.txt": "\n# nothing yet\n", "app.py": ARGPARSE},
+        test="pytest -q -o pythonpath=. --junitxml={junit}",
+        start="python3 app.py --port {port}",
+        notes=("No health path",),
+    ),
+    Case(
+        "a Procfile outranks what the source says",
+        {
+            "Procfile": "worker: x\nweb: gunicorn app:app -b 0.0.0.0:${PORT:-8000} \n",
+            "app.py": ARGPARSE,
+            "setup.py": "",
+        },
+        test="pytest -q -o pythonpath=. --junitxml={junit}",
+        start="gunicorn app:app -b 0.0.0.0:{port}",
+        notes=("No health path",),
+    ),
+    Case(
+        "a Procfile in an environment of its own",
+        {"Procfile": 'web: gunicorn "app:app" --port $PORT', "requirements.txt": "gunicorn\n", ".gitignore": "venv"},
+        test=VENV_TEST,
+        setup="python3 -m venv .venv && .venv/bin/python -m pip install -q -r requirements.txt pytest",
+        start='env PATH="$PWD/.venv/bin:$PATH" gunicorn "app:app" --port {port}',
+        notes=("No health path",),
+    ),
+    Case(
+        "a port that only tests and examples mention",
+        {"lib.py": "x = 1\n", "tests/app.py": ARGPARSE, "examples/main.py": ARGPARSE, "test_app.py": ARGPARSE},
+        test="pytest -q -o pythonpath=. --junitxml={junit}",
+        notes=("No way to start",),
+    ),
+    Case(
+        "node's own test runner",
+        {
+            "package.json": package(scripts={"test": "node --test test/", "start": "node server.js"}),
+            "server.js": "http.listen(process.env.PORT); // /healthz",
+        },
+        test="node --test --test-reporter=junit --test-reporter-destination={junit} test/",
+        start="npm start",
+        health="/healthz",
+    ),
+    Case(
+        "node with vitest and a lock",
+        {
+            "package.json": package(scripts={"test": "vitest"}, devDependencies={"vitest": "1"}),
+            "package-lock.json": "{}",
+        },
+        test="npx vitest run --reporter=junit --outputFile={junit}",
+        setup="npm ci",
+        notes=("No way to start",),
+    ),
+    Case(
+        "node that reads --port, dependencies without a lock",
+        {
+            "package.json": package(scripts={"start": "node ."}, dependencies={"x": "1"}),
+            "index.js": "const at = argv.indexOf('--port')",
+        },
+        setup="npm install",
+        start="npm start -- --port {port}",
+        notes=("The test script", "No health path"),
+    ),
+    Case(
+        "node whose start script says nothing of a port",
+        {"package.json": package(scripts={"start": "node tool.js", "test": 'echo "Error: no test specified"'})},
+        notes=("The test script", "No way to start"),
+    ),
+    Case(
+        "go with a flag",
+        {
+            "go.mod": "module shop\n",
+            "cmd/shop/main.go": 'package main\nvar port = flag.Int("port", 8080, "")\n// "/healthz"\n',
+        },
+        test="gotestsum --junitfile {junit} ./...",
+        start="go run ./cmd/shop -port {port}",
+        health="/healthz",
+        notes=("gotestsum",),
+    ),
+    Case(
+        "go with PORT",
+        {"go.mod": "module shop\n", "main.go": 'package main\nvar port = os.Getenv("PORT")\n'},
+        test="gotestsum --junitfile {junit} ./...",
+        start="go run .",
+        notes=("gotestsum", "No health path"),
+    ),
+    Case(
+        "manifests that do not parse",
+        {"pyproject.toml": "[[[", "package.json": "[]", "app.py": "\xff\x00"},
+        test="pytest -q -o pythonpath=. --junitxml={junit}",
+        notes=("No way to start",),
+    ),
+    Case(
+        "quotes and backslashes survive",
+        {"Procfile": "web: sh -c 'echo \"\\$x\" \x7f; exec app $PORT'"},
+        start="sh -c 'echo \"\\$x\" \x7f; exec app {port}'",
+        notes=("No test command", "No health path"),
+    ),
+    Case(
+        "a longer path is no health path",
+        {"app.py": ARGPARSE + "'/healthcheck-old' '/health-2'"},
+        test="pytest -q -o pythonpath=. --junitxml={junit}",
+        start="python3 app.py --port {port}",
+        notes=("No health path",),
+    ),
+    Case(
+        "what is generated or hidden is not looked at",
+        {"node_modules/x/app.py": ARGPARSE, ".tool/main.py": ARGPARSE, "venv/lib/server.py": ARGPARSE},
+        notes=("No test command", "No way to start"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_is_found(case: Case, tmp_path: Path):
+    for name, text in case.files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    detected = detect(tmp_path)
+    policy = load_policy(detected.toml.encode(), source="phasegate.toml")
+
+    assert (policy.project.test, policy.project.setup) == (case.test, case.setup)
+    assert (policy.deploy.start, policy.deploy.health) == (case.start, case.health)
+    assert policy.sandbox.setup_network is bool(case.setup)
+    assert policy.lifecycle.stages == (STAGES if case.start else STAGES[:3])
+    assert policy.metrics[0].path == case.health
+    assert len(detected.notes) == len(case.notes)
+    for found, wanted in zip(detected.notes, case.notes, strict=True):
+        assert wanted in found
+
+
+def test_every_key_has_its_comment_and_no_branch_is_named(tmp_path: Path):
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    (tmp_path / "app.py").write_text(ARGPARSE + "'/healthz'")
+    lines = detect(tmp_path).toml.splitlines()
+    assert lines[0].startswith("# Found by `phasegate init`.")
+    for key in ("setup", "test", "setup_network", "start", "health", "name"):
+        at = next(index for index, line in enumerate(lines) if line.startswith(f"{key} = "))
+        assert lines[at - 1].startswith("# ")
+    assert not any("base_branch" in line for line in lines)
+
+
+def test_a_file_that_cannot_be_read_is_passed_over(tmp_path: Path):
+    (tmp_path / "app.py").symlink_to(tmp_path / "gone.py")
+    assert load_policy(detect(tmp_path).toml.encode(), source="phasegate.toml").deploy.start == ""
