@@ -134,9 +134,10 @@ class _Worker(Generic[Draft]):
     async def _begin(self, graph: CompiledStateGraph[Any], config: RunnableConfig) -> ThreadState | None:
         """The graph's input: the brief for a new thread; nothing for one that goes on."""
         snapshot = await graph.aget_state(config)
-        if not snapshot.values.get("messages"):
+        if not snapshot.values.get("conversation"):
             checkpoint = self._assignment.place.save(0) if self._assignment.place else ""
-            return {"messages": [{"role": "user", "text": self._assignment.brief}], "turn": 0, "checkpoint": checkpoint}
+            brief: Message = {"role": "user", "text": self._assignment.brief}
+            return {"conversation": [{"said": brief}], "turn": 0, "checkpoint": checkpoint}
         if self._assignment.place and snapshot.values["checkpoint"]:
             self._assignment.place.restore(snapshot.values["checkpoint"])
         if not snapshot.next and not snapshot.values.get("draft"):
@@ -158,18 +159,18 @@ class _Worker(Generic[Draft]):
         if self._desk.put_down():
             raise _PutDown
         delivered = self._desk.ledger.messages.deliver(self._attempt, state["turn"] + 1)
-        return {"messages": [{"role": "user", "text": message.text} for message in delivered]}
+        return {"conversation": [{"said": {"role": "user", "text": message.text}} for message in delivered]}
 
     async def _think(self, state: ThreadState) -> ThreadState:
         turn = state["turn"] + 1
-        for message in state["messages"][self._encoded :]:
-            self._encoder.append(message)
-        self._encoded = len(state["messages"])
+        for entry in state["conversation"][self._encoded :]:
+            self._encoder.append(entry["said"])
+        self._encoded = len(state["conversation"])
         body = self._encoder.body()
         exchange = self._desk.ledger.exchanges.find(self._attempt.id, turn) or await self._ask(turn, body)
         self._previous = body
         reply: Any = exchange.reply
-        return {"messages": [reply], "turn": turn}
+        return {"conversation": [{"said": reply}], "turn": turn}
 
     async def _ask(self, turn: int, body: bytes) -> Exchange:
         ledger = self._desk.ledger
@@ -195,13 +196,13 @@ class _Worker(Generic[Draft]):
         )
 
     async def _act(self, state: ThreadState) -> ThreadState:
-        message = state["messages"][-1]
+        message = state["conversation"][-1]["said"]
         calls = message["calls"] if message["role"] == "assistant" else []
         outcomes = [await self._assignment.toolbox.call(call) for call in calls]
         self._note(state["turn"], [outcome.result for outcome in outcomes])
         progressed = any(not outcome.result["failed"] for outcome in outcomes)
         strikes = 0 if progressed else state.get("strikes", 0) + 1
-        update: ThreadState = {"messages": [_answer(outcomes)], "strikes": strikes}
+        update: ThreadState = {"conversation": [{"said": _answer(outcomes)}], "strikes": strikes}
         if self._assignment.place and any(outcome.changed for outcome in outcomes):
             update["checkpoint"] = self._assignment.place.save(state["turn"])
             self._desk.ledger.attempts.checkpoint(self._attempt, update["checkpoint"])

@@ -10,8 +10,14 @@ from langgraph.channels.delta import DeltaChannel
 from phasegate.agents.models.conversation import Message
 
 
-def _append(known: list[Message], added: Sequence[list[Message]]) -> list[Message]:
-    return [*known, *(message for batch in added for message in batch)]
+class Said(TypedDict):
+    """One message of the conversation, wrapped: LangGraph takes a bare dict with a `role` for one of LangChain's."""
+
+    said: Message
+
+
+def _append(known: list[Said], added: Sequence[list[Said]]) -> list[Said]:
+    return [*known, *(entry for batch in added for entry in batch)]
 
 
 _NO_SNAPSHOTS = 1_000_000
@@ -22,7 +28,7 @@ class ThreadState(TypedDict, total=False):
     """The state of one attempt's thread.
 
     Attributes:
-        messages: The conversation, instructions aside.
+        conversation: What was said, instructions aside.
         turn: Model calls answered so far.
         strikes: Turns in a row that achieved nothing.
         checkpoint: The commit that holds the workspace as the last finished turn left it.
@@ -30,7 +36,7 @@ class ThreadState(TypedDict, total=False):
         stopped: Why the agent was stopped without a draft.
     """
 
-    messages: Annotated[list[Message], DeltaChannel(_append, snapshot_frequency=_NO_SNAPSHOTS)]
+    conversation: Annotated[list[Said], DeltaChannel(_append, snapshot_frequency=_NO_SNAPSHOTS)]
     turn: int
     strikes: int
     checkpoint: str

@@ -1,0 +1,225 @@
+"""The agent loop against the rehearsal server, over real HTTP, with a real ledger, thread store and worktree."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from phasegate.agents.implementation import ChangeDraft
+from phasegate.agents.loop import Assignment, Desk, Threads, open_threads, work
+from phasegate.agents.models.client import ModelClient, open_client
+from phasegate.agents.models.names import ModelName
+from phasegate.agents.rehearsal.script import Script
+from phasegate.agents.rehearsal.server import RehearsalServer
+from phasegate.agents.tools import Toolbox
+from phasegate.agents.tools.toolbox import WRITING
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.errors import AgentStopped, BudgetExceeded, RehearsalDeparted
+from phasegate.infra.ledger import Attempt, Ledger, RunOptions
+from phasegate.infra.policy.model import BudgetPolicy, SandboxPolicy
+from phasegate.infra.sandbox import open_sandbox
+from phasegate.infra.workspace import Repository, Workspace
+
+MODELS = ["openai:gpt-5.3-codex", "anthropic:claude-opus-4-6", "compatible:local"]
+EDIT = {"name": "edit_file", "args": {"path": "app.py", "old": "1", "new": "2"}}
+FINISH = {"finish": {"summary": "done"}}
+
+
+class Paper(Artifact):
+    """Stands for ticket and policy."""
+
+    kind: ClassVar[str] = "paper"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A worktree as the agent's place."""
+
+    workspace: Workspace
+
+    def save(self, turn: int) -> str:
+        return self.workspace.checkpoint("implementation", turn)
+
+    def restore(self, commit: str) -> None:
+        self.workspace.restore(commit)
+
+
+@dataclass
+class Office:
+    """All that one attempt needs; `turns` is what its model will answer."""
+
+    ledger: Ledger
+    threads: Threads
+    attempt: Attempt
+    workspace: Workspace
+    server: RehearsalServer
+    http: httpx.AsyncClient
+    turns: list[dict[str, Any]]
+    state: Path
+    paused: bool = False
+
+    async def work(self, model: str = MODELS[0], *, client: ModelClient | None = None, **budget: int) -> ChangeDraft | None:
+        """Let the agent work."""
+        base_url = self.server.base_url("run-one", "implementation", 1)
+        toolbox = Toolbox(
+            self.workspace.folder,
+            names=WRITING,
+            sandbox=open_sandbox(SandboxPolicy(), self.state),
+            draft=ChangeDraft,
+            protected=("locked/**",),
+        )
+        assignment = Assignment(
+            attempt=self.attempt,
+            prompt="Do it.",
+            brief="Make it two.",
+            draft=ChangeDraft,
+            toolbox=toolbox,
+            client=client or open_client(ModelName.parse(model), base_url=base_url, key="k", http=self.http),
+            place=Bench(self.workspace),
+        )
+        return await work(assignment, Desk(self.ledger, self.threads, BudgetPolicy(**budget), lambda: self.paused))
+
+    def results(self) -> list[tuple[str, bool]]:
+        """Each tool call's name and whether it failed, in order."""
+        return [
+            (result["name"], result["failed"])
+            for event in self.ledger.events("run-one")
+            if event.kind == "tools.answered"
+            for result in event.payload["results"]
+        ]
+
+
+@pytest_asyncio.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    """An attempt that has just begun."""
+    top = tmp_path / "repository"
+    top.mkdir()
+    (top / "app.py").write_text("x = 1\n")
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run(["git", *command], cwd=top, check=True)
+    repository = Repository.open(top)
+    base = repository.base()
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.runs.accept(
+        "run-one",
+        title="t",
+        ticket=Paper(),
+        policy=Paper(),
+        repository=str(top),
+        base_branch=base.branch,
+        base_commit=base.commit,
+        requester="ana",
+        options=RunOptions(),
+        definition="1",
+    )
+    attempt, _ = ledger.attempts.begin(
+        "run-one", "implementation", "", 1, inputs={}, model=MODELS[0], prompt="p", holder="here/1"
+    )
+    turns: list[dict[str, Any]] = []
+
+    def play(_run: str) -> Script:
+        return Script.model_validate({"version": 1, "stages": {"implementation": turns}})
+
+    workspace = Workspace.create(repository, "run-one", base.commit, tmp_path / "work")
+    async with (
+        open_threads(tmp_path / "threads.db") as threads,
+        RehearsalServer(play) as server,
+        httpx.AsyncClient() as http,
+    ):
+        yield Office(ledger, threads, attempt, workspace, server, http, turns, tmp_path / "state")
+    ledger.close()
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_it_works_until_it_finishes(office: Office, model: str) -> None:
+    office.turns += [{"text": "I look.", "tools": [{"name": "read_file", "args": {"path": "app.py"}}]}]
+    office.turns += [{"expect": "x = 1", "tools": [EDIT]}, {"expect": "edited app.py at line 1", **FINISH}]
+    assert await office.work(model) == ChangeDraft(summary="done")
+    assert (office.workspace.folder / "app.py").read_text() == "x = 2\n"
+    assert office.ledger.exchanges.usage("run-one").turns == 3
+    assert [exchange.turn for exchange in office.ledger.exchanges.list("run-one")] == [1, 2, 3]
+    office.ledger.audit("run-one")
+
+
+async def test_the_thread_is_in_langgraphs_checkpointer(office: Office) -> None:
+    office.turns += [{"tools": [EDIT]}, FINISH]
+    await office.work()
+    found = await office.threads.aget_tuple({"configurable": {"thread_id": office.attempt.id}})
+    assert found is not None
+    assert found.checkpoint["channel_values"]["turn"] == 2
+
+
+async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_tool(office: Office) -> None:
+    """The process dies after the edit was made, before the turn was checkpointed: the edit is made once in all."""
+    office.turns += [{"tools": [EDIT]}, {"tools": [{"name": "run", "args": {"command": "sleep 60; echo x"}}]}, FINISH]
+    working = asyncio.create_task(office.work())
+    while office.ledger.exchanges.usage("run-one").turns < 2:
+        await asyncio.sleep(0.01)
+    (office.workspace.folder / "half.txt").write_text("half done")
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    office.turns[1] = {"tools": [{"name": "run", "args": {"command": "ls; cat app.py"}}]}
+    # the second call was answered already: its recorded command runs again, on the tree the first turn left
+    resumed = asyncio.create_task(office.work())
+    await asyncio.sleep(1)
+    assert office.ledger.exchanges.usage("run-one").turns == 2
+    assert (office.workspace.folder / "app.py").read_text() == "x = 2\n"
+    assert not (office.workspace.folder / "half.txt").exists()
+    resumed.cancel()
+    await asyncio.gather(resumed, return_exceptions=True)
+
+
+async def test_a_message_reaches_the_next_request(office: Office) -> None:
+    office.turns += [{"tools": [EDIT]}, {"expect": "leave the names", **FINISH}]
+    office.ledger.messages.queue("run-one", "leave the names alone", sender="ana")
+    office.turns[0]["expect"] = "leave the names alone"
+    office.turns[1].pop("expect")
+    assert await office.work() == ChangeDraft(summary="done")
+    (message,) = office.ledger.messages.list("run-one")
+    assert (message.status, message.turn) == ("delivered", 1)
+
+
+async def test_a_pause_puts_the_work_down_between_turns_and_it_goes_on_there(office: Office) -> None:
+    office.turns += [{"tools": [EDIT]}, FINISH]
+    office.paused = True
+    assert await office.work() is None
+    assert office.ledger.exchanges.usage("run-one").turns == 0
+    office.paused = False
+    assert await office.work() == ChangeDraft(summary="done")
+
+
+async def test_a_departure_names_stage_and_turn(office: Office) -> None:
+    office.turns += [{"tools": [EDIT]}, {"expect": "never said", **FINISH}]
+    with pytest.raises(RehearsalDeparted, match=r"implementation.*turn 2"):
+        await office.work()
+
+
+async def test_bad_calls_are_answered_and_an_agent_that_achieves_nothing_is_stopped(office: Office) -> None:
+    bad = [
+        {"name": "read_file", "args": {"path": "../../etc/passwd"}},
+        {"name": "read_file", "args": {"path": "/etc/passwd"}},
+        {"name": "edit_file", "args": {"path": "app.py", "old": "absent", "new": ""}},
+        {"name": "write_file", "args": {"path": "locked/x", "content": ""}},
+        {"name": "deploy", "args": {}},
+    ]
+    office.turns += [{"tools": [call]} for call in bad] + [FINISH]
+    with pytest.raises(AgentStopped, match="5 turns in a row"):
+        await office.work()
+    assert office.results() == [(call["name"], True) for call in bad]
+    # resumed by a person, it goes on with a clean record
+    assert await office.work() == ChangeDraft(summary="done")
+
+
+async def test_a_budget_is_checked_before_the_call_that_would_break_it(office: Office) -> None:
+    office.turns += [{"tools": [EDIT]}, FINISH]
+    with pytest.raises(BudgetExceeded):
+        await office.work(turns=1)
+    assert office.ledger.exchanges.usage("run-one").turns == 1
