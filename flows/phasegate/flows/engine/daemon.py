@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from phasegate.flows.engine.engine import Engine
 
 LIFECYCLE = "phasegate.flows.lifecycle:lifecycle"
+_LIFECYCLE_SERVICES = ("phasegate.flows.reconciler:serve",)
 _DRAIN_SECONDS = 20.0
 _WATCH_SECONDS = 0.5
 _MODEL_KEY_SUFFIX = "_API_KEY"
@@ -170,7 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = Settings.from_environment(os.environ)
         os.chdir(settings.home)  # Prefect reads settings from files in the working directory
-        Daemon(settings, entrypoint=options.entrypoint, services=options.service).run()
+        services = _LIFECYCLE_SERVICES if options.entrypoint == LIFECYCLE else options.service
+        Daemon(settings, entrypoint=options.entrypoint, services=services).run()
     except PhasegateError as error:
         status = EXIT_LOCK_HELD if isinstance(error, EngineRuns) else error.exit_code
         sys.stderr.write(f"{error}\n")

@@ -7,7 +7,7 @@ so that a flow finds both without knowing the engine; a flow that runs elsewhere
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import UUID
@@ -54,6 +54,7 @@ class Slot:
         """The place that `flow_run_id` already borrows from the limiter."""
         self._limiter = limiter
         self._flow_run_id = flow_run_id
+        self._report: asyncio.Task[object] | None = None
 
     def give_up(self) -> None:
         """Let somebody else work while this flow run only waits."""
@@ -62,6 +63,20 @@ class Slot:
     async def take_back(self) -> None:
         """Wait for a place; those who wait longer come first."""
         await self._limiter.acquire_on_behalf_of(self._flow_run_id)
+
+    def report_later(self, report: Coroutine[object, object, object]) -> None:
+        """Tell Prefect something without keeping the flow waiting; nothing else is told before it."""
+        self._report = asyncio.create_task(report)
+
+    async def reported(self) -> None:
+        """Wait until what was to be told later has been told.
+
+        Raises:
+            httpx.HTTPError: The Prefect server did not answer.
+        """
+        report, self._report = self._report, None
+        if report is not None:
+            await report
 
 
 _doorbell: ContextVar[Doorbell | None] = ContextVar("doorbell", default=None)

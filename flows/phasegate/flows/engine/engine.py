@@ -7,6 +7,7 @@ module is imported. Services are handed the engine and find everything they may 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -67,6 +68,7 @@ class Engine:
         self._services = services
         self._stop_requested = asyncio.Event()
         self._wakes: set[asyncio.Task[bool]] = set()
+        self._woken = asyncio.Event()
 
     def request_stop(self) -> None:
         """Begin to drain."""
@@ -137,7 +139,6 @@ class Engine:
         A hot gate is rung. A suspended flow run is rescheduled: its gate asks `decided` again, so a wake too many
         costs a moment and opens nothing.
         """
-        self.worker.wake()
         if self.doorbell.ring(run_id):
             return True
         woken = False
@@ -145,7 +146,15 @@ class Engine:
             if flow_run.waiting:
                 await self.worker.left(flow_run.id)  # it may have been suspended this very instant
                 woken |= await self.reschedule(flow_run.id)
+        if not woken:
+            self.worker.wake()
         return woken
+
+    async def next_wake(self, seconds: float) -> None:
+        """Wait for the next wake of any run, but no longer than this."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        self._woken.clear()
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         match request:

@@ -13,9 +13,12 @@ from enum import Enum
 from typing import Any
 
 import anyio
+from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.states import Cancelled, Scheduled
+
+from phasegate.flows.engine.doorbell import current_slot
 
 
 class Ending(Enum):
@@ -27,7 +30,11 @@ class Ending(Enum):
 
 
 class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
-    """Runs one flow run to its end, to a suspension, or until it is taken away."""
+    """Runs one flow run to its end, to a suspension, or until it is taken away.
+
+    Attributes:
+        ending: Why it was taken away, if it was.
+    """
 
     ending: Ending | None = None
 
@@ -55,6 +62,12 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
     def setup_flow_run_suspension_request(self) -> Generator[Any, None, None]:
         """Be suspended by the gate, or taken away by the worker, and by nothing else."""
         yield self._get_flow_run_suspension_request()
+
+    async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:  # noqa: FBT001, FBT002 -- Prefect's
+        """Keep the order of what Prefect is told."""
+        if slot := current_slot():
+            await slot.reported()
+        return await super().set_state(state, force=force)
 
     async def handle_crash(self, exc: BaseException) -> None:
         """Say what became of a coroutine that was taken away; leave true crashes to Prefect."""

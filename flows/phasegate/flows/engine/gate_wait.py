@@ -54,6 +54,8 @@ async def wait_at_gate(key: str, *, run_id: str, decided: Decided, doorbell: Doo
     if context is None or context.flow_run is None:
         raise RuntimeError("A gate is waited at from within a flow run.")
     hot = settings.hot_gate.total_seconds() > 0 and doorbell.listening_count < settings.max_hot
+    if slot := current_slot():
+        await slot.reported()
     async with get_client() as client:
         with doorbell.listening(run_id) as bell:
             waiting = _Waiting(client, context.flow_run.id, key, decided, bell)
@@ -84,7 +86,10 @@ class _Waiting:
         decided = await self._await_decision(deadline)
         if slot is not None:
             await slot.take_back()
-        await self._show_running()
+        if slot is not None and decided:
+            slot.report_later(self._show_running())
+        else:
+            await self._show_running()
         return decided
 
     async def _await_decision(self, deadline: float) -> bool:

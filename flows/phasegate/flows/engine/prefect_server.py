@@ -22,6 +22,7 @@ from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.infra.settings import Settings
 
 _PROBES_PER_LINGER = 6
+_GRACE_SECONDS = 5.0
 
 
 class EngineWatch(threading.Thread):
@@ -47,6 +48,8 @@ class EngineWatch(threading.Thread):
             pause.wait(self._step)
             unwanted = 0 if self._wanted() else unwanted + 1
         os.kill(os.getpid(), signal.SIGTERM)
+        pause.wait(_GRACE_SECONDS)
+        os._exit(1)
 
     def _wanted(self) -> bool:
         if not self._lock.held():
@@ -66,6 +69,8 @@ def main() -> None:
     EngineWatch(Settings(home=arguments.home), timedelta(seconds=arguments.linger)).start()
     config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.socket)])
+    # Told to end while it was still starting, uvicorn leaves the database's threads running, which would keep us here.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,12 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         scheduled = await super()._get_scheduled_flow_runs()
         return [entry for entry in scheduled if not self.is_running(entry.flow_run.id)]
 
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        return  # there is one worker, and each of these two calls delays every resumption
+
+    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
+        return  # nothing is submitted to anywhere
+
     async def run(
         self,
         flow_run: FlowRun,

@@ -1,0 +1,242 @@
+"""One engine's life, in order: it serves, it waits, it is killed, it comes back, it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+from tests.integration.engine.conftest import Bench
+
+pytestmark = pytest.mark.timeout(300)  # a Prefect server starts four times, on a machine that may be busy
+
+from phasegate.flows.engine import control, prefect_process
+from phasegate.flows.engine.info import EXIT_LOCK_HELD
+
+
+def test_it_says_what_it_is_and_keeps_secrets(bench: Bench) -> None:
+    info = bench.engine()
+
+    assert info.model_keys == ["SOME_MODEL_API_KEY"]
+    assert "secret" not in bench.settings.engine_file.read_text()
+    assert bench.start() == info
+
+
+def test_a_second_engine_is_refused(bench: Bench) -> None:
+    env = os.environ | bench.settings.as_environment()
+    command = [sys.executable, "-P", "-m", "phasegate.flows.engine", "--entrypoint", "tiny_flow:tiny"]
+
+    second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert second.returncode == EXIT_LOCK_HELD
+    assert f"Another engine runs already (pid {bench.engine().process.pid})." in second.stderr
+    assert bench.engine().process.alive()
+
+
+def test_the_user_interface_loads_and_knows_its_api(bench: Bench) -> None:
+    info = bench.engine()
+    with httpx.Client(base_url=info.ui_url, follow_redirects=True, trust_env=False, timeout=20) as browser:
+        page = browser.get("/", headers={"Accept": "text/html"})
+        script = re.search(r'src="([^"]+\.js)"', page.text)
+        assert script is not None
+        assert page.status_code == 200
+        assert browser.get(script[1]).status_code == 200
+        assert info.api_url == browser.get("/ui-settings").json()["api_url"]
+        stranger = browser.get("/api/health", headers={"Origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in stranger.headers
+
+
+def test_a_gate_waits_hot_and_goes_on_when_woken(bench: Bench) -> None:
+    bench.run("hot")
+    bench.until_state("hot", "Paused")
+
+    control.wake(bench.settings, "hot")  # undecided: a wake opens nothing
+    bench.until_told("hot", "step", "gate")
+    bench.decide("hot")
+
+    bench.until_told("hot", "step", "gate", "done")
+    bench.until_state("hot", "Completed")
+
+
+def test_a_gate_suspends_and_goes_on_when_woken(bench: Bench) -> None:
+    bench.run("cold")
+    bench.until_state("cold", "Suspended")
+
+    bench.decide("cold")
+
+    bench.until_told("cold", "step", "gate", "step", "gate", "done")
+    bench.until_state("cold", "Completed")
+
+
+def test_a_hot_gate_is_suspended_after_its_time(bench: Bench) -> None:
+    bench.run("short")
+    bench.until_state("short", "Suspended")
+
+    control.wake(bench.settings, "short")  # undecided: it waits again, under a key that has not fired
+    bench.until_told("short", "step", "gate", "step", "gate")
+    bench.until_state("short", "Suspended")
+    bench.decide("short")
+
+    bench.until_state("short", "Completed")
+
+
+def test_a_state_forced_on_a_waiting_run_neither_opens_nor_doubles_it(bench: Bench) -> None:
+    bench.run("forced")
+    bench.until_state("forced", "Paused")
+
+    bench.force("forced", type="SCHEDULED")
+    bench.run("after")  # once this one waits, the worker has polled and left the forced one alone
+    bench.until_state("after", "Paused")
+
+    assert bench.told("forced") == ["step", "gate"]
+    for run_id in ("forced", "after"):
+        bench.decide(run_id)
+        bench.until_state(run_id, "Completed")
+    assert bench.told("forced") == ["step", "gate", "done"]
+
+
+def test_a_flow_that_fails_is_failed_and_the_worker_goes_on(bench: Bench) -> None:
+    bench.run("bad")
+    bench.until_state("bad", "Failed")
+
+    bench.run("good")
+    bench.decide("good")
+    bench.until_state("good", "Completed")
+
+
+def test_a_run_cancelled_in_prefect_stops(bench: Bench) -> None:
+    folder = bench.run("unwanted", hold=True)
+    bench.until_told("unwanted", "step")
+
+    bench.force("unwanted", type="CANCELLING", name="Cancelling")
+
+    bench.until_state("unwanted", "Cancelled")
+    (folder / "hold").unlink()
+    assert bench.told("unwanted") == ["step"]
+
+
+def test_dispatch_sets_any_flow_run_going_again(bench: Bench) -> None:
+    outcome = _with_prefect(bench, "revive", UUID(bench.flow_run("bad")["id"]))
+
+    assert outcome == {"first": True, "again": True, "here": False, "unknown": "NotFound", "same": True}
+    bench.until_told("bad", "step", "step")
+    bench.until_state("bad", "Failed")
+
+
+def test_the_prefect_server_comes_back_where_it_was(bench: Bench) -> None:
+    before = bench.engine()
+    assert before.server is not None
+    bench.run("survivor")
+    bench.until_state("survivor", "Paused")
+
+    before.server.signal(signal.SIGKILL)
+    bench.until(lambda: bench.engine().server != before.server)
+    bench.until(lambda: prefect_process.PrefectServer(before.server or before.process, before.ui_url).healthy())
+    bench.decide("survivor")
+
+    bench.until_state("survivor", "Completed")
+    assert bench.engine().process == before.process
+
+
+def test_a_killed_engine_comes_back_to_its_server_and_its_runs(bench: Bench) -> None:
+    folder = bench.run("struck", hold=True)
+    bench.until_told("struck", "step")
+    dead = bench.kill()
+    assert control.status(bench.settings) is None
+
+    engine = bench.start()
+    assert dead.server == engine.server
+    assert bench.flow_run("struck")["state_name"] == "Running"  # what Prefect believes for ever
+    (folder / "hold").unlink()
+    (folder / "decided").touch()
+    _with_prefect(bench, "reschedule", UUID(bench.flow_run("struck")["id"]))
+
+    bench.until_told("struck", "step", "step", "gate", "done")
+    bench.until_state("struck", "Completed")
+
+
+def test_a_stopped_engine_hands_its_runs_to_the_next(bench: Bench) -> None:
+    folder = bench.run("drained", hold=True)
+    bench.until_told("drained", "step")
+    bench.run("waiting")
+    bench.until_state("waiting", "Paused")
+    engine = bench.engine()
+
+    engine.process.signal(signal.SIGTERM)
+    assert engine.process.wait(30)
+    assert engine.server is not None
+    assert not engine.server.alive()
+    assert not control.stop(bench.settings)
+    (folder / "hold").unlink()
+    for run_id in ("drained", "waiting"):
+        (bench.tiny / run_id / "decided").touch()
+    bench.start()
+
+    bench.until_told("drained", "step", "step", "gate", "done")
+    bench.until_told("waiting", "step", "gate", "step", "gate", "done")
+    bench.until_state("drained", "Completed")
+
+
+def test_stop_cleans_up_after_a_dead_engine(bench: Bench) -> None:
+    dead = bench.kill()
+    assert dead.server is not None
+    assert dead.server.alive()
+
+    assert control.stop(bench.settings)
+
+    assert not dead.server.alive()
+    assert not bench.settings.engine_file.exists()
+
+
+def test_a_server_nobody_wants_ends_by_itself(bench: Bench) -> None:
+    server = prefect_process.start(bench.settings, linger=timedelta(seconds=0.6))
+    assert server.process.alive()
+
+    assert server.process.wait(20)
+
+
+_PREFECT_SCRIPT = """
+import asyncio, json, sys
+from datetime import timedelta
+from uuid import UUID, uuid4
+from prefect.client.orchestration import PrefectClient
+from phasegate.flows.engine import dispatch
+from phasegate.infra.errors import NotFound
+
+async def revive(client, flow_run_id):
+    here = await dispatch.reschedule(client, flow_run_id, running_here=lambda _: True)
+    first = await dispatch.reschedule(client, flow_run_id, running_here=lambda _: False)
+    again = await dispatch.reschedule(client, flow_run_id, running_here=lambda _: False)
+    try:
+        unknown = await dispatch.reschedule(client, uuid4(), running_here=lambda _: False)
+    except NotFound as error:
+        unknown = type(error).__name__
+    flow_run = await client.read_flow_run(flow_run_id)
+    same = await dispatch.create_flow_run(
+        client, flow_run.deployment_id, "bad", idempotency_key="bad", name="bad", tags=["tiny"]
+    )
+    return {"first": first, "again": again, "here": here, "unknown": unknown, "same": same == flow_run_id}
+
+async def reschedule(client, flow_run_id):
+    return await dispatch.reschedule(client, flow_run_id, running_here=lambda _: False)
+
+async def main():
+    async with PrefectClient(sys.argv[1]) as client:
+        print(json.dumps(await globals()[sys.argv[2]](client, UUID(sys.argv[3]))))
+
+asyncio.run(main())
+"""
+
+
+def _with_prefect(bench: Bench, function: str, flow_run_id: UUID) -> Any:
+    """Prefect's client in a process of its own: it reads its settings when imported, and these tests have others."""
+    command = [sys.executable, "-c", _PREFECT_SCRIPT, bench.engine().api_url, function, str(flow_run_id)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout)
