@@ -9,6 +9,9 @@ from typing import Protocol
 
 from phasegate.infra.clock import SystemClock, WallClock
 
+_SETTLED = 20
+"""Rounds of the event loop somebody must be next in before time moves, so that whoever is awake acts first."""
+
 
 class Clock(WallClock, Protocol):
     """Tells the time and waits."""
@@ -45,9 +48,10 @@ class SimulatedClock:
         mine = (self._now + max(timedelta(0), duration), self._tickets)
         heapq.heappush(self._sleepers, mine)
         try:
-            await asyncio.sleep(0)  # whoever runs now may go to sleep until an earlier moment
-            while self._sleepers[0] != mine:  # noqa: ASYNC110  what is waited for is the others' going to sleep
+            quiet = 0
+            while quiet < _SETTLED:
                 await asyncio.sleep(0)
+                quiet = quiet + 1 if self._sleepers[0] == mine else 0
             self._now = max(self._now, mine[0])
         finally:
             self._sleepers.remove(mine)
