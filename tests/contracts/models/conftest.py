@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from starlette.types import Receive, Scope, Send
 
 from phasegate.agents.models.client import ModelClient, Retries, open_client
@@ -45,10 +46,10 @@ class Asked:
 class Provider:
     """Answers with what is in `answers`, in order, and then refuses."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
         self.answers: list[Canned] = []
         self.asked: list[Asked] = []
-        self.url = ""
+        self.url = url
         self.holding = asyncio.Event()
         self.hung_up = asyncio.Event()
 
@@ -89,17 +90,35 @@ def sse(event: Any, *, named: bool = True) -> bytes:
     return f"{name}data: {json.dumps(data)}\n\n".encode()
 
 
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
-    async with LoopbackServer(provider) as server:
-        provider.url = server.url
-        yield provider
+class Stage:
+    """Where the provider of the running test stands."""
+
+    def __init__(self) -> None:
+        self.provider: Provider | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.provider is not None
+        await self.provider(scope, receive, send)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def serving() -> AsyncIterator[tuple[Stage, str]]:
+    """A server for a whole module: starting and stopping one takes longer than most tests."""
+    stage = Stage()
+    async with LoopbackServer(stage) as server:
+        yield stage, server.url
 
 
 @pytest.fixture
+def provider(serving: tuple[Stage, str]) -> Provider:
+    stage, url = serving
+    stage.provider = Provider(url)
+    return stage.provider
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         yield http
 
 

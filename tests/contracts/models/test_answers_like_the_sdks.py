@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from anthropic import types as claude
 from openai.types import chat
 from openai.types import responses as gpt
 
 from phasegate.agents.models.conversation import Usage
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
 TEXT = {

@@ -158,7 +158,7 @@ class _HttpModelClient:
                 "POST", self.url, content=body, headers=headers, timeout=_TIMEOUT, follow_redirects=False
             ) as response:
                 if not response.is_success:
-                    raise error_of_status(self.name, response, await response.aread())
+                    raise error_of_status(self.name, self.key, response, await response.aread())
                 document, received = await self._receive(response, on_text)
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__

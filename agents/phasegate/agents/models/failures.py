@@ -53,16 +53,18 @@ class _Body(BaseModel):
     error: _Error | str
 
 
-def error_of_status(name: ModelName, response: httpx.Response, content: bytes) -> PhasegateError:
-    """The error for an answer that is not 200.
+def error_of_status(name: ModelName, key: str, response: httpx.Response, content: bytes) -> PhasegateError:
+    """The error for an answer that is not a success.
 
     Args:
         name: The model asked.
+        key: The key used, kept out of the message should the provider repeat it.
         response: Its status and headers.
         content: Its body.
     """
     error, status = _read(content), response.status_code
     message = error.message or f"HTTP {status} {response.reason_phrase}".strip()
+    message = message.replace(key, "…") if key else message
     if error.type == REHEARSAL_DEPARTED:
         return RehearsalDeparted(message, stage=error.stage, turn=error.turn)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:

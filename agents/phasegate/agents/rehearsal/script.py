@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
@@ -46,7 +46,7 @@ def _stage_key(key: str) -> str:
 
 
 Arguments = Annotated[dict[str, JsonValue], AfterValidator(_json_only)]
-StageKey = Annotated[str, AfterValidator(_stage_key), Field(json_schema_extra={"pattern": _STAGE_KEY})]
+StageKey = Annotated[str, AfterValidator(_stage_key), WithJsonSchema({"type": "string", "pattern": _STAGE_KEY})]
 
 
 class _Node(BaseModel):
@@ -111,7 +111,9 @@ class Script(_Node):
 
     version: Literal[1]
     """The script format's version."""
-    stages: dict[StageKey, Annotated[list[Turn], Field(min_length=1)]]
+    stages: dict[StageKey, Annotated[list[Turn], Field(min_length=1)]] = Field(
+        json_schema_extra={"propertyNames": {"pattern": _STAGE_KEY}}
+    )
     """The turns of each stage. `STAGE` serves every attempt that has no `STAGE#N` of its own."""
     faults: list[Fault] = []
     """What goes wrong on the way, for the run to survive."""

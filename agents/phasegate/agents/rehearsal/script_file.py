@@ -5,6 +5,7 @@ Flows call it before a run starts. It must not know how a script is played.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,18 +25,22 @@ _MESSAGES = {
     "list_type": "must be a list",
     "missing": "this key is missing",
     "model_type": "must be a mapping",
+    "recursion_loop": "holds itself",
     "string_type": "must be text (quote it)",
 }
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without dates: a script's values are JSON, in which `2026-11-22` is text."""
+    """YAML whose plain values are those of JSON: `2026-11-22`, `on` and `no` are text."""
 
 
+_NOT_JSON = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_JSON]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+for _first in "tf":
+    _Loader.yaml_implicit_resolvers[_first].append(("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$")))
 
 
 def load_script(path: Path) -> Script:
