@@ -49,13 +49,13 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     ThreadingHTTPServer(("127.0.0.1", parser.parse_args().port), Handler).serve_forever()
 '''
-TEST = '''from app import greet
+TEST = """from app import greet
 
 
 def test_greets_by_name():
     assert greet("Ana") == "Hello, Ana"
-'''
-POLICY = '''
+"""
+POLICY = """
 [project]
 test = "pytest -q --junitxml={junit}"
 [deploy]
@@ -68,13 +68,13 @@ requests = 5
 interval = "200ms"
 count = 2
 failure_condition = "error_rate > 0.05"
-'''
-TICKET = '''---
+"""
+TICKET = """---
 title: Greet politely
 ---
 `greet` should take `polite`, and then say "Good day, NAME".
-'''
-SEALED = '''from app import greet
+"""
+SEALED = """from app import greet
 
 
 def test_polite():
@@ -83,7 +83,7 @@ def test_polite():
 
 def test_plain():
     assert greet("Bo", polite=False) == "Hello, Bo"
-'''
+"""
 OLD = '    return f"Hello, {name}"'
 NEW = '    return f"Good day, {name}" if polite else f"Hello, {name}"'
 
@@ -178,7 +178,8 @@ class Machine:
         deadline = time.monotonic() + seconds
         while not ready(shown := self.show(run)):
             if time.monotonic() > deadline:
-                raise AssertionError(f"still {shown['status']}: {shown.get('reason')}\n{self.phasegate('logs', run).out}")
+                logs = self.phasegate("logs", run).out
+                raise AssertionError(f"still {shown['status']}: {shown.get('reason')}\n{logs}")
             time.sleep(0.1)
         return shown
 

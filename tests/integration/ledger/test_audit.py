@@ -7,11 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.integration.ledger.conftest import Desk, Thing
 
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Ledger, Usage
-from tests.integration.ledger.conftest import Desk, Thing
 
 UNVOUCHED = {("leases", "expires_at")}
 """Changes every few seconds without an event, and proves nothing."""

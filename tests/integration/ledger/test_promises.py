@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import inspect
+from tests.integration.ledger.conftest import Desk, Thing
 
 from phasegate.infra.errors import LeaseHeld, NotAllowed, NotFound, UsageError
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Attempt, Lease, Usage
 from phasegate.infra.ledger.schema import metadata
-from tests.integration.ledger.conftest import Desk, Thing
 
 ANA, BO = Person("ana", "local"), Person("bo", "local")
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.loop import Assignment, Desk, Threads, open_threads, work
-from phasegate.agents.models.client import ModelClient, open_client
+from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.server import RehearsalServer
@@ -66,7 +66,7 @@ class Office:
     state: Path
     paused: bool = False
 
-    async def work(self, model: str = MODELS[0], *, client: ModelClient | None = None, **budget: int) -> ChangeDraft | None:
+    async def work(self, model: str = MODELS[0], **budget: int) -> ChangeDraft | None:
         """Let the agent work."""
         base_url = self.server.base_url("run-one", "implementation", 1)
         toolbox = Toolbox(
@@ -82,7 +82,7 @@ class Office:
             brief="Make it two.",
             draft=ChangeDraft,
             toolbox=toolbox,
-            client=client or open_client(ModelName.parse(model), base_url=base_url, key="k", http=self.http),
+            client=open_client(ModelName.parse(model), base_url=base_url, key="k", http=self.http),
             place=Bench(self.workspace),
         )
         return await work(assignment, Desk(self.ledger, self.threads, BudgetPolicy(**budget), lambda: self.paused))
@@ -97,15 +97,19 @@ class Office:
         ]
 
 
-@pytest_asyncio.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    """An attempt that has just begun."""
-    top = tmp_path / "repository"
+def committed(top: Path) -> Repository:
+    """A repository with one file in one commit."""
     top.mkdir()
     (top / "app.py").write_text("x = 1\n")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
         subprocess.run(["git", *command], cwd=top, check=True)
-    repository = Repository.open(top)
+    return Repository.open(top)
+
+
+@pytest_asyncio.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    """An attempt that has just begun."""
+    repository = committed(tmp_path / "repository")
     base = repository.base()
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
     ledger.runs.accept(
@@ -113,7 +117,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         title="t",
         ticket=Paper(),
         policy=Paper(),
-        repository=str(top),
+        repository=str(repository.top),
         base_branch=base.branch,
         base_commit=base.commit,
         requester="ana",
@@ -161,7 +165,7 @@ async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_
     """The process dies after the edit was made, before the turn was checkpointed: the edit is made once in all."""
     office.turns += [{"tools": [EDIT]}, {"tools": [{"name": "run", "args": {"command": "sleep 60; echo x"}}]}, FINISH]
     working = asyncio.create_task(office.work())
-    while office.ledger.exchanges.usage("run-one").turns < 2:
+    while office.ledger.exchanges.usage("run-one").turns < 2:  # noqa: ASYNC110  the ledger has no event to wait for
         await asyncio.sleep(0.01)
     (office.workspace.folder / "half.txt").write_text("half done")
     working.cancel()

@@ -1,7 +1,7 @@
 """The agent loop: steer → think → act → …, until the agent hands in its draft.
 
-One LangGraph thread per stage attempt, checkpointed at every step. The ledger keeps each model call as it was made, so a
-crash repeats no finished turn: an answered call is read back, and the workspace is put where the last turn left it.
+One LangGraph thread per stage attempt, checkpointed at every step. The ledger keeps each model call as it was made, so
+a crash repeats no finished turn: an answered call is read back, and the workspace is put where the last turn left it.
 """
 
 import os
@@ -9,7 +9,7 @@ import os
 # Read by langgraph when it is imported: stored threads may then hold plain data only (CVE-2026-28277).
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
-from phasegate.agents.loop.loop import Assignment, Desk, Place, work  # noqa: E402  after the variable above
-from phasegate.agents.loop.threads import Threads, open_threads  # noqa: E402  as above
+from phasegate.agents.loop.loop import Assignment, Desk, Place, work
+from phasegate.agents.loop.threads import Threads, open_threads
 
 __all__ = ["Assignment", "Desk", "Place", "Threads", "open_threads", "work"]

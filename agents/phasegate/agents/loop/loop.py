@@ -100,7 +100,7 @@ async def work(assignment: Assignment[Draft], desk: Desk) -> Draft | None:
     return await _Worker(assignment, desk).run()
 
 
-class _PutDown(Exception):  # noqa: N818  a pause, not an error
+class _PutDown(Exception):
     """Leaves the graph between two turns."""
 
 

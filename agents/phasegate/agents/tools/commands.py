@@ -53,8 +53,8 @@ async def search(folder: Folder, sandbox: Sandbox, arguments: Search) -> str:
     return "\n".join(lines) or "(no match)"
 
 
-async def run_command(folder: Folder, sandbox: Sandbox, arguments: RunCommand, *, timeout: timedelta) -> str:
-    """The command's output and exit code."""
-    result = await sandbox.run(arguments.command, folder=folder.root, timeout=timeout, output_limit=_OUTPUT_BYTES)
-    ended = f"stopped after {timeout.total_seconds():.0f} s" if result.timed_out else f"exit code {result.exit_code}"
+async def run_command(folder: Folder, sandbox: Sandbox, arguments: RunCommand, *, limit: timedelta) -> str:
+    """The command's output and exit code; it is stopped when it takes longer than `limit`."""
+    result = await sandbox.run(arguments.command, folder=folder.root, timeout=limit, output_limit=_OUTPUT_BYTES)
+    ended = f"stopped after {limit.total_seconds():.0f} s" if result.timed_out else f"exit code {result.exit_code}"
     return f"{result.output.rstrip()}\n[{ended}]".lstrip("\n")

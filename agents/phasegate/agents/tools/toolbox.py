@@ -89,7 +89,7 @@ class Toolbox:
             "search": _Tool(Search, partial(search, folder, sandbox)),
             "write_file": _Tool(WriteFile, partial(write_file, folder)),
             "edit_file": _Tool(EditFile, partial(edit_file, folder)),
-            "run": _Tool(RunCommand, partial(run_command, folder, sandbox, timeout=command_timeout)),
+            "run": _Tool(RunCommand, partial(run_command, folder, sandbox, limit=command_timeout)),
         }
         self._tools = {name: tools[name] for name in names}
 
@@ -104,20 +104,22 @@ class Toolbox:
 
     async def call(self, call: ToolCall) -> ToolOutcome:
         """Carry out one call."""
-        name = call["name"]
+        name, args = call["name"], call["args"]
+        if args is None:
+            return ToolOutcome(_result(call, "the arguments are not a JSON object: send the call again", failed=True))
+        if name not in {*self._tools, "finish"}:
+            known = ", ".join([*self._tools, "finish"])
+            return ToolOutcome(_result(call, f"there is no tool {name}; there are: {known}", failed=True))
         try:
-            if call["args"] is None:
-                raise ToolFailure("the arguments are not a JSON object: send the call again")
-            if name == "finish":
-                draft = self._draft.model_validate(call["args"])
-                return ToolOutcome(_result(call, "accepted"), finished=draft.model_dump(mode="json"))
-            if name not in self._tools:
-                raise ToolFailure(f"there is no tool {name}; there are: {', '.join([*self._tools, 'finish'])}")
-            return await self._perform(call, name, call["args"])
+            return await (self._finish(call, args) if name == "finish" else self._perform(call, name, args))
         except ValidationError as error:
             return ToolOutcome(_result(call, _explain(error), failed=True))
         except ToolFailure as error:
             return ToolOutcome(_result(call, str(error), failed=True))
+
+    async def _finish(self, call: ToolCall, args: dict[str, Any]) -> ToolOutcome:
+        draft = self._draft.model_validate(args)
+        return ToolOutcome(_result(call, "accepted"), finished=draft.model_dump(mode="json"))
 
     async def _perform(self, call: ToolCall, name: str, args: dict[str, Any]) -> ToolOutcome:
         tool = self._tools[name]

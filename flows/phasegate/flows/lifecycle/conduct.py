@@ -1,4 +1,4 @@
-"""How a run begins, holds and ends: everything around the pipeline. Called by the flow, once per time it is carried on."""
+"""How a run begins, holds and ends. Called by the flow each time the run is carried on."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
         _end(run, "failed", error.as_json())
     except PutDown:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  recorded as the run's outcome, with its traceback in the engine's log
         _log.exception("run %s failed", run.run.id)
         message = f"phasegate itself failed: {error!r}"
         _end(run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}})

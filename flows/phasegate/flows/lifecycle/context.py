@@ -191,5 +191,5 @@ class RunContext:
         if result.exit_code != 0 or result.timed_out:
             raise SetupFailed(
                 f"`{command}` failed with exit code {result.exit_code}:\n{result.output[-2000:]}",
-                remedy="Mend project.setup in phasegate.toml; if it needs the network, set sandbox.setup_network = true.",
+                remedy="Mend project.setup in phasegate.toml; if it needs the network, set sandbox.setup_network.",
             )

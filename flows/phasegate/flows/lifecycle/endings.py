@@ -6,7 +6,7 @@ from phasegate.infra.ledger import Decision
 from phasegate.infra.metrics.report import HealthReport
 
 
-class Ending(Exception):  # noqa: N818  not an error
+class Ending(Exception):
     """The run leaves its pipeline."""
 
 

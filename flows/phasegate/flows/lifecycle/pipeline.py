@@ -1,4 +1,4 @@
-"""The pipeline, top to bottom. Each line is a stage, a gate or an effect; re-running it repeats nothing that is done."""
+"""The pipeline, top to bottom: each line a stage, a gate or an effect. Walking it again repeats nothing that is done."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What a run does to the world, and how it is undone: recorded before it is made, found if it was made, undone newest
-first (P3, P6).
+"""What a run does to the world, and how it is undone (P3, P6).
 
-`perform` is the only way to make an effect, `roll_back` the only way to undo them. Each kind of effect has a performer.
+An effect is recorded before it is made, found if it was made, and undone newest first. `perform` is the only way to make an effect, `roll_back` the only way to undo them. Each kind of effect has a performer.
 """
 
 from __future__ import annotations

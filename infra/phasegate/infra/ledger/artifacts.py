@@ -13,7 +13,6 @@ from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.store import Change, Store
 
-
 A = TypeVar("A", bound=Artifact)
 
 

@@ -86,8 +86,8 @@ def _check_chain(connection: Connection, run_id: str) -> tuple[int, str, dict[st
 def _check_rows(connection: Connection, run_id: str, vouched: dict[str, str]) -> None:
     tables: dict[str, Table] = {table.name: table for table in schema.VOUCHED}
     for name, digest in sorted(vouched.items()):
-        table, _, row_id = name.partition("/")
-        found = row_digest(connection, tables[table], row_id)
+        table_name, _, row_id = name.partition("/")
+        found = row_digest(connection, tables[table_name], row_id)
         if found is None:
             _broken(name, "the row is gone")
         if found != digest:

@@ -163,11 +163,11 @@ class Gates:
         with self._store.reading() as connection:
             return [Gate.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
-    def waiting(self, run_id: str) -> list[Gate]:
+    def waiting(self, run_id: str) -> Sequence[Gate]:
         """A run's gates that wait for a decision."""
         return [gate for gate in self.list(run_id) if gate.status == "open"]
 
-    def decisions(self, run_id: str) -> list[Decision]:
+    def decisions(self, run_id: str) -> Sequence[Decision]:
         """A run's decisions in the order they were made."""
         query = (
             select(schema.decisions).where(schema.decisions.c.run_id == run_id).order_by(schema.decisions.c.decided_at)
