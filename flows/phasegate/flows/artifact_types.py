@@ -1,0 +1,66 @@
+"""Which type stands behind each kind of artifact, and where it lives.
+
+The ledger stores artifacts and knows none of them; whoever shows one or prints its schema asks here. A room is imported
+when its type is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from phasegate.infra.artifacts import Artifact, canonical_json
+
+ARTIFACTS: Mapping[str, str] = {
+    "ticket": "phasegate.infra.tickets.ticket:Ticket",
+    "prd": "phasegate.agents.prd:Prd",
+    "sealed-tests": "phasegate.infra.grading:SealedTests",
+    "change-set": "phasegate.infra.workspace:ChangeSet",
+    "evidence": "phasegate.infra.grading:Evidence",
+    "release-plan": "phasegate.agents.deployment:ReleasePlan",
+    "release": "phasegate.infra.deploy.target:Release",
+    "health-report": "phasegate.infra.metrics.report:HealthReport",
+    "incident": "phasegate.agents.monitoring:Incident",
+}
+"""Kind to `module:class`."""
+
+DOCUMENTS: Mapping[str, str] = {
+    "PrdDraft": "phasegate.agents.prd:PrdDraft",
+    "ChangeDraft": "phasegate.agents.implementation:ChangeDraft",
+    "TestsDraft": "phasegate.agents.testing:TestsDraft",
+    "ReleasePlanDraft": "phasegate.agents.deployment:ReleasePlanDraft",
+    "IncidentDraft": "phasegate.agents.monitoring:IncidentDraft",
+    "script": "phasegate.agents.rehearsal.script:Script",
+    "phasegate.toml": "phasegate.infra.policy.model:Policy",
+}
+"""What people and agents write: drafts handed in with `finish`, the rehearsal script, the policy."""
+
+
+def load(place: str) -> type[BaseModel]:
+    """The class at `module:class`."""
+    module, _, name = place.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, type), place  # noqa: S101  the tables above are ours
+    assert issubclass(found, BaseModel), place  # noqa: S101  as above
+    return found
+
+
+def markdown(kind: str, content: Mapping[str, Any]) -> str:
+    """An artifact's stored content as a person reads it; its JSON when its type does not know it (any more)."""
+    artifact_type = load(ARTIFACTS[kind]) if kind in ARTIFACTS else Artifact
+    if issubclass(artifact_type, Artifact) and artifact_type is not Artifact:
+        try:
+            return artifact_type.from_canonical(canonical_json({"kind": kind, **content})).markdown()
+        except ValueError:
+            pass  # written by another version: shown as it is stored
+    return f"```json\n{canonical_json(content)}\n```\n"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Name to JSON Schema of every artifact, draft and file."""
+    types = [load(place) for place in ARTIFACTS.values()]
+    named = {found.__name__: found for found in types} | {name: load(place) for name, place in DOCUMENTS.items()}
+    return {name: found.model_json_schema() for name, found in named.items()}

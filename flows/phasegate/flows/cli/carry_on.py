@@ -1,0 +1,75 @@
+"""From a wish in the ledger to the run's next stop: wake or start the engine, follow, say how it stands.
+
+Shared by `run`, the decisions and the requests. The wish is durable before anything here is called.
+"""
+
+from __future__ import annotations
+
+from phasegate.flows.cli.follow import Follower
+from phasegate.flows.cli.live import watching
+from phasegate.flows.cli.outcome import last_words
+from phasegate.flows.cli.output import document, say
+from phasegate.flows.cli.session import Session
+from phasegate.flows.cli.starting import start_engine
+from phasegate.flows.engine import control
+from phasegate.flows.engine.info import engine_alive
+from phasegate.flows.report import report
+from phasegate.infra.errors import EngineUnavailable
+
+
+def hand_over(session: Session, run_id: str, *, as_json: bool) -> None:
+    """Have the engine look at a run now; an engine is started when none is up.
+
+    Raises:
+        EngineUnavailable: No engine came up; the message says that the run is safe.
+    """
+    ensure_engine(session, run_id, as_json=as_json)
+    control.wake(session.settings, run_id)
+
+
+def ensure_engine(session: Session, run_id: str, *, as_json: bool) -> None:
+    """Start an engine if none is up.
+
+    Raises:
+        EngineUnavailable: It did not come up.
+    """
+    if control.status(session.settings) is not None:
+        return
+    say("No engine is up: starting one.", as_json=as_json)
+    try:
+        start_engine(session.settings, lambda text: say(f"  {text}", as_json=as_json))
+    except EngineUnavailable as error:
+        raise EngineUnavailable(
+            f"{error.message}\nRun {run_id} is safe in the ledger.",
+            remedy=f"{error.remedy} Then continue with `phasegate up --detach` and `phasegate watch {run_id}`.",
+            run=run_id,
+        ) from error
+
+
+def follow(session: Session, run_id: str, *, as_json: bool, after: int = 0) -> int:
+    """Show a run until it stops, then say how it stands; with JSON, print its report instead.
+
+    Args:
+        session: Whose ledger.
+        run_id: The run.
+        as_json: One document at the end, and nothing before it.
+        after: The last event that need not be shown.
+
+    Returns:
+        The exit code for where the run stands.
+    """
+    follower = Follower(session.ledger, run_id, lambda: engine_alive(session.settings), after)
+    with watching(session.ledger, as_json=as_json) as watcher:
+        follower.until_stopped(watcher)
+    return conclude(session, run_id, as_json=as_json)
+
+
+def conclude(session: Session, run_id: str, *, as_json: bool) -> int:
+    """Say how a run stands now; the exit code for it (0 while it goes on)."""
+    made = report(session.ledger, run_id)
+    if as_json:
+        document(made.document())
+    else:
+        for line in last_words(made):
+            say(line)
+    return made.exit_code or 0

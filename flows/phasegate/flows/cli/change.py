@@ -1,0 +1,70 @@
+"""A run's change, read from git: base commit to the newest commit the ledger names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from phasegate.flows.cli.plain import plain
+from phasegate.infra.errors import NotFound
+from phasegate.infra.ledger import Ledger, Run
+from phasegate.infra.workspace.repository import Repository
+
+_STYLES = (("+++", "bold"), ("---", "bold"), ("diff ", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
+
+
+@dataclass(frozen=True)
+class Change:
+    """Two commits and what lies between them."""
+
+    run_id: str
+    base: str
+    commit: str
+    patch: bytes
+
+    @property
+    def text(self) -> str:
+        """The patch as text; bytes that are not UTF-8 are replaced."""
+        return self.patch.decode(errors="replace")
+
+    def document(self) -> dict[str, Any]:
+        """As `--json` shows it."""
+        return {"run": self.run_id, "base_commit": self.base, "commit": self.commit, "diff": self.text}
+
+
+def read_change(ledger: Ledger, run: Run) -> Change:
+    """The change of a run.
+
+    Raises:
+        NotFound: No commit of this run is known yet.
+        RepositoryError: The run's repository is not there any more, or lacks the commit.
+    """
+    commit = _newest_commit(ledger, run)
+    git = Repository.open(Path(run.repository)).git
+    patch = git.output("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", run.base_commit, commit)
+    return Change(run.id, run.base_commit, commit, patch)
+
+
+def coloured(diff: str) -> Text:
+    """A diff for a terminal."""
+    text = Text()
+    for line in plain(diff).splitlines():
+        style = next((style for start, style in _STYLES if line.startswith(start)), "")
+        text.append(f"{line}\n", style=style)
+    return text
+
+
+def _newest_commit(ledger: Ledger, run: Run) -> str:
+    for attempt in reversed(ledger.attempts.list(run.id)):
+        if attempt.stage != "implementation":
+            continue
+        if attempt.artifact is not None and (commit := ledger.artifacts.json(attempt.artifact).get("commit")):
+            return str(commit)
+        if attempt.checkpoint is not None:
+            return attempt.checkpoint
+    raise NotFound(
+        f"run {run.id} has changed nothing yet", remedy=f"See where it stands with `phasegate show {run.id}`."
+    )

@@ -1,0 +1,178 @@
+"""What a run needs of this machine, checked one by one. For `doctor`.
+
+Each check changes nothing, and says what to do when it does not hold.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from phasegate.agents.models.keys import KEY_VARIABLES, credentials
+from phasegate.agents.models.names import ModelName
+from phasegate.flows.engine import control
+from phasegate.infra.errors import ConfigError, SandboxMissing
+from phasegate.infra.policy.load import load_policy
+from phasegate.infra.policy.model import Policy
+from phasegate.infra.sandbox import check
+from phasegate.infra.settings import Settings
+from phasegate.infra.workspace import Repository
+
+Outcome = Literal["ok", "warning", "failed"]
+GIT_NEEDED = (2, 38)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        name: What was checked.
+        outcome: `warning`: runs may be possible all the same.
+        detail: What was found.
+        remedy: What to do; empty when it holds.
+    """
+
+    name: str
+    outcome: Outcome
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is checked."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    folder: Path
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Run every check, in the order in which a run would stumble."""
+    policy, about_policy = _policy(patient)
+    yield _git()
+    yield _sandbox(patient, policy or Policy.model_construct())
+    yield _pytest()
+    yield _state_folder(patient)
+    yield about_policy
+    yield from _model_keys(patient, policy)
+    yield from _engine(patient)
+    yield _port()
+
+
+def _git() -> Finding:
+    try:
+        said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return Finding("git", "failed", "git cannot be run", "Install git (Debian: apt-get install git).")
+    found = re.search(r"(\d+)\.(\d+)", said)
+    if found is None or (int(found[1]), int(found[2])) < GIT_NEEDED:
+        return Finding("git", "failed", said, f"Install git {'.'.join(map(str, GIT_NEEDED))} or newer.")
+    return Finding("git", "ok", said)
+
+
+def _sandbox(patient: Patient, policy: Policy) -> Finding:
+    try:
+        said = check(policy.sandbox, patient.settings.home)
+    except SandboxMissing as error:
+        return Finding("sandbox", "failed", error.message, error.remedy)
+    if policy.sandbox.backend == "none":
+        return Finding("sandbox", "warning", said, 'Set `[sandbox] backend = "bubblewrap"` in phasegate.toml.')
+    return Finding("sandbox", "ok", said)
+
+
+def _pytest() -> Finding:
+    done = subprocess.run([sys.executable, "-m", "pytest", "--version"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        remedy = "Install pytest beside phasegate, or name the project's own runner in `project.test`."
+        return Finding("pytest", "warning", "the default test runner is missing", remedy)
+    return Finding("pytest", "ok", (done.stdout or done.stderr).strip())
+
+
+def _state_folder(patient: Patient) -> Finding:
+    home = patient.settings.home
+    try:
+        with tempfile.TemporaryFile(dir=home):
+            return Finding("state folder", "ok", str(home))
+    except OSError as error:
+        return Finding(
+            "state folder",
+            "failed",
+            f"{home} cannot be written: {error.strerror}",
+            "Name a folder you can write to in PHASEGATE_HOME.",
+        )
+
+
+def _policy(patient: Patient) -> tuple[Policy | None, Finding]:
+    name = "policy"
+    try:
+        repository = Repository.open(patient.folder)
+        base = repository.base()
+    except ConfigError as error:
+        return None, Finding(name, "warning", error.message, "Call `phasegate doctor` in the repository of your runs.")
+    committed = repository.read_file(base.commit, "phasegate.toml")
+    working = repository.top / "phasegate.toml"
+    if committed is None and not working.is_file():
+        return None, Finding(name, "failed", f"{repository.top} has no phasegate.toml", "Write it: `phasegate init`.")
+    content, source = (
+        (working.read_bytes(), "phasegate.toml, not committed yet")
+        if committed is None
+        else (committed, f"phasegate.toml at commit {base.commit[:12]}")
+    )
+    try:
+        policy = load_policy(content, source=source)
+    except ConfigError as error:
+        return None, Finding(name, "failed", error.message, error.remedy)
+    if committed is None:
+        return policy, Finding(name, "warning", source, "Commit it: runs follow the committed policy.")
+    return policy, Finding(name, "ok", source)
+
+
+def _model_keys(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+    wanted = (
+        {}
+        if policy is None
+        else {
+            ModelName.parse(policy.agents.model_for(stage)).provider: policy.agents.model_for(stage)
+            for stage in policy.lifecycle.stages
+        }
+    )
+    for provider, variable in KEY_VARIABLES.items():
+        model = wanted.get(provider)
+        try:
+            credentials(ModelName.parse(model or f"{provider}:any"), patient.environment)
+        except ConfigError as error:
+            outcome: Outcome = "failed" if model else "warning"
+            why = f"{error.message} Policy wants {model}." if model else f"{variable} is not set; no policy wants it."
+            yield Finding(f"key of {provider}", outcome, why, error.remedy)
+        else:
+            yield Finding(f"key of {provider}", "ok", f"{variable} is set")
+
+
+def _engine(patient: Patient) -> Iterator[Finding]:
+    info = control.status(patient.settings)
+    if info is None:
+        yield Finding("engine", "ok", "none is up; `phasegate run` starts one")
+        return
+    yield Finding("engine", "ok", f"up since {info.started_at} (pid {info.process.pid}), {info.ui_url}")
+    if missing := [
+        name for name in KEY_VARIABLES.values() if patient.environment.get(name) and name not in info.model_keys
+    ]:
+        remedy = "Start it anew: `phasegate down`, then `phasegate up --detach`."
+        yield Finding("engine's keys", "failed", f"the engine was started without {', '.join(missing)}", remedy)
+
+
+def _port() -> Finding:
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            return Finding("free port", "ok", f"for example {server.getsockname()[1]} on 127.0.0.1")
+    except OSError as error:
+        return Finding("free port", "failed", f"none on 127.0.0.1: {error.strerror}", "Bring the loopback device up.")

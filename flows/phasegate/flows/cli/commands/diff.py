@@ -1,0 +1,33 @@
+"""`phasegate diff`: what a run changed in the code."""
+
+from __future__ import annotations
+
+import click
+
+from phasegate.flows.cli.options import example, json_option, run_argument
+
+
+@click.command(epilog=example("phasegate diff latest", "phasegate diff run-5kq | git apply"))
+@run_argument
+@json_option
+def diff(run: str, as_json: bool) -> None:
+    """Print what a run changed in the code.
+
+    A unified diff against the commit the run started from. While the implementation works: its last checkpoint.
+    Piped, it is the exact patch; on a terminal it is coloured, with control characters shown. RUN is an id, the
+    beginning of one, or "latest".
+    """
+    import sys
+
+    from phasegate.flows.cli.change import coloured, read_change
+    from phasegate.flows.cli.output import console, document
+    from phasegate.flows.cli.session import opened
+
+    with opened() as session:
+        change = read_change(session.ledger, session.run(run))
+    if as_json:
+        document(change.document())
+    elif sys.stdout.isatty():
+        console().print(coloured(change.text))
+    else:
+        sys.stdout.buffer.write(change.patch)

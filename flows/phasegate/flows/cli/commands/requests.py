@@ -1,0 +1,86 @@
+"""`phasegate pause|resume|cancel|rollback`: what a person wants of a run, apart from its gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import click
+
+from phasegate.flows.cli.options import example, json_option, run_argument
+
+_SAID = {
+    "pause": "Run {run} pauses after the turn it is in. Continue with `phasegate resume {run}`.",
+    "resume": "Run {run} goes on.",
+    "cancel": "Run {run} is being cancelled; what it did is undone.",
+    "rollback": "Run {run} is being rolled back; what it did is undone, newest first.",
+}
+
+
+def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for decorate in (
+        json_option,
+        click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code."),
+        run_argument,
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command(epilog=example("phasegate pause latest"))
+@_request_options
+def pause(run: str, wait: bool, as_json: bool) -> int:
+    """Stop a run after the turn it is in, losing nothing."""
+    return _request("pause", run, wait=wait, as_json=as_json)
+
+
+@click.command(epilog=example("phasegate resume latest --wait"))
+@_request_options
+def resume(run: str, wait: bool, as_json: bool) -> int:
+    """Let a stopped run go on from where it stopped.
+
+    For runs that are paused, failed, or need an operator. No finished stage is executed again. A run that used up its
+    attempts gets one more.
+    """
+    return _request("resume", run, wait=wait, as_json=as_json)
+
+
+@click.command(epilog=example("phasegate cancel latest"))
+@_request_options
+def cancel(run: str, wait: bool, as_json: bool) -> int:
+    """End a run, and undo what it did to the world."""
+    return _request("cancel", run, wait=wait, as_json=as_json)
+
+
+@click.command(epilog=example("phasegate rollback latest --wait"))
+@_request_options
+def rollback(run: str, wait: bool, as_json: bool) -> int:
+    """Undo every effect of a run, newest first.
+
+    Also after the run is done: the release before it serves again, and the merge is reverted.
+    """
+    return _request("rollback", run, wait=wait, as_json=as_json)
+
+
+def _request(
+    wish: Literal["pause", "resume", "cancel", "rollback"], reference: str, *, wait: bool, as_json: bool
+) -> int:
+    from phasegate.flows.cli.carry_on import follow, hand_over
+    from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.session import opened
+    from phasegate.flows.report import report
+
+    with opened() as session:
+        found = session.run(reference)
+        seen = session.ledger.events(found.id)[-1].position
+        if wish == "resume":
+            session.ledger.runs.resume(found.id, actor=session.person.name)
+        else:
+            session.ledger.runs.ask(found.id, wish, actor=session.person.name)
+        say(_SAID[wish].format(run=found.id), as_json=as_json)
+        hand_over(session, found.id, as_json=as_json)
+        if wait:
+            return follow(session, found.id, as_json=as_json, after=seen)
+        if as_json:
+            document(report(session.ledger, found.id).document())
+        return 0

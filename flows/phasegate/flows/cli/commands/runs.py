@@ -1,0 +1,28 @@
+"""`phasegate runs`: what there is, newest first."""
+
+from __future__ import annotations
+
+import click
+
+from phasegate.flows.cli.options import example, json_option
+
+
+@click.command(epilog=example("phasegate runs --limit 5"))
+@click.option("--limit", type=click.IntRange(1), default=30, show_default=True, help="How many runs at most.")
+@json_option
+def runs(limit: int, as_json: bool) -> None:
+    """List the runs, newest first."""
+    from phasegate.flows.cli.output import console, document, say
+    from phasegate.flows.cli.session import opened
+
+    with opened() as session:
+        found = session.ledger.runs.list()[:limit]
+        gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in found}
+        if as_json:
+            document([{**run.model_dump(mode="json"), "open_gates": gates[run.id]} for run in found])
+        elif not found:
+            say("There are no runs yet. Start one with `phasegate run TICKET`, or see `phasegate demo`.")
+        else:
+            from phasegate.flows.cli.listing import runs_table
+
+            console().print(runs_table(found, gates))

@@ -1,0 +1,28 @@
+"""`phasegate status`: what this machine is doing for whom."""
+
+from __future__ import annotations
+
+import click
+
+from phasegate.flows.cli.options import example, json_option
+
+
+@click.command(epilog=example("phasegate status"))
+@json_option
+def status(as_json: bool) -> None:
+    """Show what this machine is doing.
+
+    The engine, the gates that wait for somebody, the runs that go on, and the released services.
+    """
+    from phasegate.flows.cli.machine import look
+    from phasegate.flows.cli.output import console, document
+    from phasegate.flows.cli.session import opened
+
+    with opened() as session:
+        machine = look(session)
+    if as_json:
+        document(machine.document())
+        return
+    from phasegate.flows.cli.machine import page
+
+    console().print(page(machine))

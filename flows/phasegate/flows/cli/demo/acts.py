@@ -1,0 +1,145 @@
+"""The demo from beginning to end: set the scene, two acts, the story, and nothing left running."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from phasegate.flows.cli.demo.ending import story_table
+from phasegate.flows.cli.demo.play import Player, Quit, heading
+from phasegate.flows.cli.demo.scratch import Scratch, make_scratch, nothing_left_running
+from phasegate.flows.cli.demo.service import Exchange, ask_for_an_expiring_link, look_up
+from phasegate.flows.cli.follow import Interrupted
+from phasegate.flows.cli.outcome import last_words
+from phasegate.flows.cli.output import console, document
+from phasegate.flows.cli.plain import plain
+from phasegate.flows.cli.session import opened
+from phasegate.flows.cli.starting import start_engine
+from phasegate.flows.report import ReleaseReport, RunReport
+from phasegate.infra.errors import TrailBroken
+
+FEATURE = "1-expiring-links"
+BREACH = "2-even-out-bursts"
+
+
+def perform(*, asks: bool, keep: bool, as_json: bool) -> int:
+    """Play the demo.
+
+    Args:
+        asks: A person decides at the gates; otherwise every gate is approved.
+        keep: Leave engine and service running at the end.
+        as_json: Say nothing on the way and print one document at the end.
+
+    Returns:
+        0 when the first ticket shipped, the second was rolled back, and both trails hold; 1 otherwise.
+
+    Raises:
+        Interrupted: Ctrl-C, or a person had enough; nothing is left running.
+        PhasegateError: The demo cannot be played on this machine.
+    """
+    scratch = make_scratch()
+    acts = _Acts(scratch, asks=asks, quiet=as_json)
+    try:
+        with nothing_left_running(scratch, keep=keep):
+            acts.play()
+    except Quit as error:
+        raise Interrupted(f"The demo has ended.\n{_where_to_look(scratch, keep=False)}") from error
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"The demo was interrupted.\n{_where_to_look(scratch, keep=False)}") from error
+    if as_json:
+        document({"ok": acts.ok, "folder": str(scratch.folder), "runs": [made.document() for made in acts.reports]})
+    else:
+        click.echo(_where_to_look(scratch, keep=keep, runs=[made.id for made in acts.reports]))
+    return 0 if acts.ok else 1
+
+
+class _Acts:
+    """The acts, and what came of them."""
+
+    def __init__(self, scratch: Scratch, *, asks: bool, quiet: bool) -> None:
+        self._scratch = scratch
+        self._asks = asks
+        self._quiet = quiet
+        self.reports: list[RunReport] = []
+        self.ok = False
+
+    def play(self) -> None:
+        self._say(f"The demo plays in {self._scratch.folder}; nothing outside of it is touched.")
+        self._say("No model is asked: a script answers, over HTTP, in the place of one. All else is real.")
+        self._heading("The engine starts")
+        info = start_engine(self._scratch.settings, lambda text: self._say(f"  {text}"))
+        self._say(f"  Prefect shows every step on {info.ui_url} until the demo ends.")
+        with opened() as session:
+            player = Player(session, self._scratch, self._asks, self._quiet)
+            shipped = self._feature(player) and self._breach(player)
+            self._heading("The story")
+            holds = [self._story(player, made) for made in self.reports]
+            self.ok = shipped and all(holds)
+
+    def _feature(self, player: Player) -> bool:
+        self._heading("Ticket 1: a feature")
+        made = self._play(player, FEATURE)
+        if made.status != "done" or made.release is None:
+            return False
+        self._say("\n  The service runs. This is what the ticket asked for:")
+        return self._show(ask_for_an_expiring_link(made.release.url), 201)
+
+    def _breach(self, player: Player) -> bool:
+        self._heading("Ticket 2: a change that passes its tests and breaks the service level once it runs")
+        made = self._play(player, BREACH)
+        if made.status != "rolled-back":
+            return False
+        self._say("\n  The release is undone. The one before it answers again, with what ticket 1 brought:")
+        earlier = self.reports[0].release or ReleaseReport(url="", current=False)
+        return self._show(ask_for_an_expiring_link(earlier.url), 201) and self._show(look_up(earlier.url), 200)
+
+    def _play(self, player: Player, name: str) -> RunReport:
+        self._say(plain(self._scratch.ticket(name).read_text()).rstrip(), indent="  │ ")
+        made = player.play(name)
+        self.reports.append(made)
+        for line in last_words(made)[:1]:
+            self._say(f"\n  {line}")
+        return made
+
+    def _show(self, exchange: Exchange, expected: int) -> bool:
+        self._say(f"    {plain(exchange.request)}\n    → {exchange.status} {plain(exchange.answer)}")
+        return exchange.status == expected
+
+    def _story(self, player: Player, made: RunReport) -> bool:
+        """Print a run's table and check its trail; whether it holds."""
+        try:
+            audit = player.session.ledger.audit(made.id)
+        except TrailBroken as error:
+            self._say(f"✗ {plain(error.message)}")
+            return False
+        if not self._quiet:
+            click.echo(f"\n  {plain(made.title)}: {made.status}")
+            console().print(story_table(made))
+        self._say(f"  ✓ the audit trail holds: {audit.events} events, {audit.rows} rows")
+        return True
+
+    def _heading(self, text: str) -> None:
+        if not self._quiet:
+            heading(text)
+
+    def _say(self, text: str, indent: str = "") -> None:
+        if not self._quiet:
+            click.echo("\n".join(f"{indent}{line}" for line in text.splitlines()))
+
+
+def _where_to_look(scratch: Scratch, *, keep: bool, runs: list[str] | None = None) -> str:
+    home = f"PHASEGATE_HOME={scratch.settings.home}"
+    lines = [f"\nEverything is in {scratch.folder}; delete it when you have seen enough. Look again with:"]
+    lines += [f"  {home} phasegate show {run}" for run in runs or ["latest"]]
+    lines += [f"  git -C {scratch.repository} log --graph --oneline --all"]
+    if keep:
+        lines += ["Engine and service still run. Stop them with:", f"  {home} phasegate down --services"]
+    else:
+        lines += ["Nothing of it is left running."]
+    return "\n".join(lines)
+
+
+def is_asked(*, yes: bool, as_json: bool) -> bool:
+    """Whether a person decides at the gates: there is one at a terminal, who did not say `--yes`."""
+    return not yes and not as_json and sys.stdin.isatty()

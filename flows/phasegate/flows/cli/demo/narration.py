@@ -1,0 +1,61 @@
+"""What the demo says about each step, in plain words, before the step shows what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from phasegate.flows.cli.story import told
+from phasegate.infra.ledger import Event, Run
+
+STEPS: Mapping[str, str] = {
+    "prd": "An agent that can only read turns the ticket into a PRD with numbered acceptance criteria.",
+    "implementation": "An agent changes the code: in a worktree of its own, in a sandbox without network.",
+    "testing.authoring": "Beside it another agent, which sees the PRD but not the change, writes the tests that "
+    "decide. They are sealed.",
+    "testing.grading": "Code, no agent, grades the change on clean checkouts: the sealed tests must fail before it and "
+    "pass after it.",
+    "deployment": "An agent drafts the release plan. After the gate code carries it out: the new release comes up "
+    "beside the one that serves, then takes over.",
+    "monitoring": "The new release is measured against its service level. Code computes the verdict.",
+}
+"""Stage, with its part if it has several, to what happens there."""
+
+GATES: Mapping[str, str] = {
+    "prd": "Is this what should be built?",
+    "change": "Does this change go into the main branch?",
+    "release": "Does this go to where people use it?",
+    "promotion": "The measurements do not decide. Does the release stay?",
+}
+"""Gate to the question it asks a person."""
+
+UNDOING = "Every effect of this run is undone, newest first; how was written down before it was made."
+
+
+class Narrator:
+    """Follows a run for somebody who sees all this for the first time."""
+
+    def __init__(self) -> None:
+        """Nothing is explained yet; each thing is, once."""
+        self._explained: set[str] = set()
+
+    def see(self, run: Run, news: list[Event]) -> None:
+        """Explain what is new of its kind, then say what happened."""
+        for event in news:
+            self._explain(event)
+            line = told(event)
+            if not line.detail:
+                click.echo(f"    {line}")
+
+    def _explain(self, event: Event) -> None:
+        if event.kind == "effect.undone":
+            self._once("undoing", UNDOING)
+        elif event.kind == "attempt.started":
+            step = str(event.payload["attempt"]).split("/")[1]
+            self._once(step, STEPS.get(step, STEPS.get(step.partition(".")[0], "")))
+
+    def _once(self, step: str, words: str) -> None:
+        if words and step not in self._explained:
+            self._explained.add(step)
+            click.echo(f"\n  {words}")

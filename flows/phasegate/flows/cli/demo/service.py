@@ -1,0 +1,42 @@
+"""Asking the released sample service something over HTTP, as its users would."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from phasegate.infra.errors import DeployFailed
+
+_NEW_LINK = {"url": "https://example.org/survey", "code": "survey", "expires_in_seconds": 3600}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its answer, for showing."""
+
+    request: str
+    status: int
+    answer: str
+
+
+def ask_for_an_expiring_link(url: str) -> Exchange:
+    """Use what ticket 1 added: make a link that expires in an hour."""
+    return _ask(url, "POST", "/api/links", _NEW_LINK)
+
+
+def look_up(url: str) -> Exchange:
+    """Look a link up, which any release can."""
+    return _ask(url, "GET", "/api/links/handbook")
+
+
+def _ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> Exchange:
+    address = url.rstrip("/") + path
+    try:
+        answer = httpx.request(method, address, json=body, timeout=10, trust_env=False)
+    except httpx.HTTPError as error:
+        raise DeployFailed(f"{method} {address} got no answer: {error}") from error
+    said = f" {json.dumps(body)}" if body else ""
+    return Exchange(f"{method} {address}{said}", answer.status_code, answer.text.strip())

@@ -1,0 +1,34 @@
+"""Runs as a table, for `runs` and `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from phasegate.flows.cli.plain import one_line, plain
+from phasegate.flows.cli.render import status_text, table
+from phasegate.infra.ledger import Run
+
+
+def runs_table(runs: Sequence[Run], open_gates: Mapping[str, Sequence[str]]) -> Table:
+    """One row per run.
+
+    Args:
+        runs: In the order they are to be shown.
+        open_gates: Run id to the names of the gates it waits at.
+    """
+    rows = table("run", "ticket", "status", "asked for by", "began")
+    for run in runs:
+        status = status_text(run.status)
+        if gates := open_gates.get(run.id):
+            status.append(f" at {', '.join(gates)}")
+        rows.add_row(
+            Text(run.id, no_wrap=True),
+            Text(one_line(run.title, 60)),
+            status,
+            Text(plain(run.requester)),
+            f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
+        )
+    return rows

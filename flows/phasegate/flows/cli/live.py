@@ -1,0 +1,116 @@
+"""Showing a run while it is followed: a live view on a terminal, appended lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+from rich.console import Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from phasegate.flows.cli.follow import Watcher
+from phasegate.flows.cli.output import console
+from phasegate.flows.cli.plain import one_line
+from phasegate.flows.cli.render import cost_text, seconds_text, status_text
+from phasegate.flows.cli.story import Line, told
+from phasegate.flows.report import usage_report
+from phasegate.infra.ledger import Attempt, Event, Ledger, Run
+
+_RECENT = 8
+_REFRESH_PER_SECOND = 8
+_TICKS = {"finished": ("✓", "green"), "failed": ("✗", "red")}
+
+
+class Lines:
+    """One appended line per event; for logs, pipes and scripts."""
+
+    def __init__(self, *, detail: bool = False, stage: str = "", out: bool = True) -> None:
+        """Show lines.
+
+        Args:
+            detail: Also what only the full log needs.
+            stage: Only this stage's lines; empty: all.
+            out: On standard output; otherwise on standard error.
+        """
+        self._detail = detail
+        self._stage = stage
+        self._out = out
+
+    def see(self, run: Run, news: list[Event]) -> None:
+        """Print what is new."""
+        for line in map(told, news):
+            if (self._detail or not line.detail) and self._stage in {"", line.stage}:
+                click.echo(str(line), err=not self._out)
+
+
+class Silence:
+    """Shows nothing; for `--json`."""
+
+    def see(self, run: Run, news: list[Event]) -> None:
+        """Look away."""
+
+
+class View:
+    """The live view: stages, gate, what the agent is doing now, tokens, cost, time."""
+
+    def __init__(self, ledger: Ledger, live: Live) -> None:
+        """Draw on a started `Live`."""
+        self._ledger = ledger
+        self._live = live
+        self._recent: deque[Line] = deque(maxlen=_RECENT)
+        self._spinners: dict[str, Spinner] = {}
+
+    def see(self, run: Run, news: list[Event]) -> None:
+        """Draw anew."""
+        self._recent += [line for line in map(told, news) if not line.detail]
+        self._live.update(Group(self._head(run), self._stages(run), *self._steps()))
+
+    def _head(self, run: Run) -> Text:
+        usage = usage_report(self._ledger.exchanges.usage(run.id))
+        elapsed = seconds_text(run.created_at, run.finished_at or datetime.now(UTC))
+        head = Text.assemble((one_line(run.title), "bold"), f"\nrun {run.id} · ", status_text(run.status))
+        head.append(f" · {elapsed} · {usage.tokens:,} tokens · {cost_text(usage)}")
+        for gate in self._ledger.gates.waiting(run.id):
+            head.append(f"\n◆ waits at gate {gate.gate}", style="bold yellow")
+        return head
+
+    def _stages(self, run: Run) -> Table:
+        grid = Table.grid(padding=(0, 2))
+        for attempt in self._ledger.attempts.list(run.id):
+            name = f"{attempt.stage} ({attempt.part})" if attempt.part else attempt.stage
+            grid.add_row(
+                self._mark(attempt),
+                Text(name),
+                Text(f"attempt {attempt.number}", style="dim"),
+                seconds_text(attempt.started_at, attempt.finished_at or datetime.now(UTC)),
+                Text(one_line(attempt.model, 40), style="dim"),
+            )
+        return grid
+
+    def _mark(self, attempt: Attempt) -> Text | Spinner:
+        if attempt.status in _TICKS:
+            return Text(*_TICKS[attempt.status])
+        return self._spinners.setdefault(attempt.id, Spinner("dots", style="cyan"))
+
+    def _steps(self) -> Iterator[Text]:
+        for line in self._recent:
+            yield Text(str(line), style="dim", no_wrap=True, overflow="ellipsis")
+
+
+@contextmanager
+def watching(ledger: Ledger, *, as_json: bool) -> Generator[Watcher]:
+    """The way of showing that fits: nothing for JSON, a live view on a terminal, lines elsewhere."""
+    if as_json:
+        yield Silence()
+    elif not sys.stdout.isatty():
+        yield Lines()
+    else:
+        with Live(console=console(), refresh_per_second=_REFRESH_PER_SECOND) as live:
+            yield View(ledger, live)

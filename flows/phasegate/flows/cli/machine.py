@@ -1,0 +1,78 @@
+"""This machine at one moment: its engine, its runs, its services. For `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import ConsoleRenderable, Group
+from rich.text import Text
+
+from phasegate.flows.cli.listing import runs_table
+from phasegate.flows.cli.plain import plain
+from phasegate.flows.cli.session import Session
+from phasegate.flows.engine import control
+from phasegate.flows.engine.info import EngineInfo
+from phasegate.infra.deploy.services import services
+from phasegate.infra.deploy.target import TargetState
+from phasegate.infra.ledger import Run
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was found.
+
+    Attributes:
+        engine: None when none is up.
+        runs: Every run that goes on or waits for somebody, newest first.
+        open_gates: Run id to the gates it waits at.
+        services: What was ever released from this state folder.
+    """
+
+    engine: EngineInfo | None
+    runs: list[Run]
+    open_gates: dict[str, list[str]]
+    services: list[TargetState]
+
+    def document(self) -> dict[str, Any]:
+        """As `--json` shows it."""
+        return {
+            "engine": None if self.engine is None else asdict(self.engine),
+            "runs": [
+                {**run.model_dump(mode="json"), "open_gates": self.open_gates.get(run.id, [])} for run in self.runs
+            ],
+            "services": [state.model_dump(mode="json") for state in self.services],
+        }
+
+
+def look(session: Session) -> Machine:
+    """Look at everything, once."""
+    runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
+    gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
+    return Machine(control.status(session.settings), runs, gates, services(session.settings.home))
+
+
+def page(machine: Machine) -> Group:
+    """The machine for a terminal."""
+    return Group(*_parts(machine))
+
+
+def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
+    if machine.engine is None:
+        yield Text("No engine is up. `phasegate up` starts one; `phasegate run` does so by itself.")
+    else:
+        yield Text(f"The engine is up (pid {machine.engine.process.pid}). Prefect shows it on {machine.engine.ui_url}")
+    if machine.runs:
+        yield runs_table(machine.runs, machine.open_gates)
+    else:
+        yield Text("No run goes on or waits for anybody.")
+    for state in machine.services:
+        yield Text(_service(state))
+
+
+def _service(state: TargetState) -> str:
+    if state.current is None:
+        return f"service {plain(state.service)}: nothing is released"
+    where = f"answers on {state.current.url}" if state.current.alive else plain(state.current.detail)
+    return f"service {plain(state.service)}: release {plain(state.current.release_id)} {where}"

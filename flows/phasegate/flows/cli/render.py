@@ -1,0 +1,214 @@
+"""A run's report on the terminal: what `show` and the demo print.
+
+Everything that comes from a ticket, a model or a tool goes through `plain` and rich's `Text`, so nothing in it is taken
+for markup or reaches the terminal as a command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderResult
+from rich.markdown import Markdown
+from rich.rule import Rule
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from phasegate.flows.artifact_types import markdown
+from phasegate.flows.cli.outcome import last_words
+from phasegate.flows.cli.plain import one_line, plain
+from phasegate.flows.cli.story import reason_text
+from phasegate.flows.report import RunReport, StageReport, UsageReport
+
+STATUS_STYLE = {
+    "finished": "green",
+    "done": "green",
+    "approved": "green",
+    "failed": "red",
+    "rejected": "red",
+    "cancelled": "red",
+    "stuck": "bold red",
+    "rolled-back": "yellow",
+    "undone": "yellow",
+    "waiting": "bold yellow",
+    "open": "bold yellow",
+    "paused": "yellow",
+    "needs-operator": "bold yellow",
+    "running": "cyan",
+    "accepted": "cyan",
+}
+_SHORT = 19  # `sha256:` and twelve digits, as gates name digests
+
+
+def short(digest: str) -> str:
+    """A digest as people compare it: `sha256:` and its first twelve digits."""
+    return digest[:_SHORT]
+
+
+def cost_text(usage: UsageReport) -> str:
+    """Money in US dollars, or that the price is unknown."""
+    if not usage.turns:
+        return "–"
+    if usage.cost_usd is None:
+        return "price unknown"
+    return f"${usage.cost_usd:.4f}{' + unknown' if usage.unpriced else ''}"
+
+
+def seconds_text(start: datetime, end: datetime | None) -> str:
+    """A length of time in a few characters."""
+    if end is None:
+        return "…"
+    seconds = (end - start).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def status_text(status: str) -> Text:
+    """A status word in its colour."""
+    return Text(status, style=STATUS_STYLE.get(status, ""))
+
+
+@dataclass(frozen=True)
+class PlainMarkdown:
+    """Markdown from somebody else: rendered, with every control character that survives made visible, and no links."""
+
+    source: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render, then clean each segment: an entity such as `&#x202e;` is only a character by now."""
+        for segment in console.render(Markdown(plain(self.source), hyperlinks=False), options):
+            style = segment.style.update_link(None) if segment.style else Style.null()
+            yield Segment(plain(segment.text), style)
+
+
+def table(*headers: str) -> Table:
+    """An empty table in the house's looks."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for header in headers:
+        made.add_column(header, overflow="fold")
+    return made
+
+
+def page(report: RunReport) -> Group:
+    """The whole of a run, with the open gate's page at the end."""
+    parts: list[ConsoleRenderable] = [_head(report)]
+    if report.stages:
+        parts.append(stages_table(report))
+        parts += [_error(stage) for stage in report.stages if stage.error]
+    if report.decisions:
+        parts.append(_decisions(report))
+    if report.effects:
+        parts.append(_effects(report))
+    if report.open_gate is not None:
+        parts += _gate_page(report)
+    parts.append(Text("\n".join(last_words(report))))
+    return Group(*parts)
+
+
+def gate_questions(report: RunReport) -> Group:
+    """What the open gate asks about, alone."""
+    return Group(*_gate_page(report))
+
+
+def stages_table(report: RunReport) -> Table:
+    """One row per attempt."""
+    rows = table("stage", "attempt", "status", "made", "model", "tokens", "cost", "time")
+    for stage in report.stages:
+        made = f"{stage.artifact.kind} {short(stage.artifact.digest)}" if stage.artifact else ""
+        rows.add_row(
+            Text(stage_name(stage)),
+            str(stage.attempt),
+            status_text(stage.status),
+            Text(plain(made)),
+            Text(one_line(stage.model, 40)),
+            f"{stage.usage.tokens:,}" if stage.usage.turns else "–",
+            cost_text(stage.usage),
+            seconds_text(stage.started_at, stage.finished_at),
+        )
+    return rows
+
+
+def stage_name(stage: StageReport) -> str:
+    """A stage, with its part if it has several."""
+    return f"{stage.stage} ({stage.part})" if stage.part else stage.stage
+
+
+def _head(report: RunReport) -> Text:
+    title = Text.assemble((one_line(report.title), "bold"), "\n", f"run {report.id} · ", status_text(report.status))
+    if why := one_line(reason_text(report.reason), 400):
+        title.append(f": {why}")
+    title.append(
+        f"\nasked for by {plain(report.requester)} on {report.created_at.astimezone():%Y-%m-%d %H:%M}, "
+        f"from {plain(report.base_branch)} at {report.base_commit[:12]} of {plain(report.repository)}"
+    )
+    title.append(
+        f"\n{report.usage.tokens:,} tokens in {report.usage.turns} turns · {cost_text(report.usage)}"
+        f" · policy {short(report.policy)}"
+    )
+    for notice in report.options.notices:
+        title.append(f"\n! {one_line(notice, 300)}", style="yellow")
+    if report.release is not None:
+        title.append(f"\n{'served on' if report.release.current else 'was served on'} {plain(report.release.url)}")
+    return title
+
+
+def _error(stage: StageReport) -> Text:
+    return Text(f"✗ {stage_name(stage)}, attempt {stage.attempt}: {plain(reason_text(stage.error))}", style="red")
+
+
+def _decisions(report: RunReport) -> Table:
+    gates = {gate.id: gate for gate in report.gates}
+    rows = table("gate", "decision", "by", "about", "note")
+    for decision in report.decisions:
+        gate = gates[decision.gate_id]
+        by = f"{plain(decision.approver)} ({decision.identity}{', in advance' if decision.standing else ''})"
+        rows.add_row(
+            gate.gate, decision.verdict, Text(by), short(decision.subject_digest), Text(one_line(decision.note, 200))
+        )
+    return rows
+
+
+def _effects(report: RunReport) -> Table:
+    rows = table("effect", "status", "what came of it", "undoing it")
+    for effect in report.effects:
+        result: dict[str, Any] = effect.undo_result or effect.result or {}
+        facts = ", ".join(f"{key} {value}" for key, value in result.items() if isinstance(value, str | int))
+        rows.add_row(
+            Text(plain(effect.kind)),
+            status_text(effect.status),
+            Text(one_line(facts, 160)),
+            Text(one_line(effect.compensation, 160)),
+        )
+    return rows
+
+
+def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
+    gate = report.open_gate
+    if gate is None:
+        return []
+    about = ", ".join(f"{plain(name)} {short(digest)}" for name, digest in gate.subject.items())
+    return [
+        Rule(Text(f"gate {gate.gate}")),
+        Text(f"asks about: {about}", style="dim"),
+        *_asked(report),
+        *_warnings(report),
+        Rule(),
+    ]
+
+
+def _warnings(report: RunReport) -> Iterator[Text]:
+    if report.sandbox == "none":
+        yield Text("! no sandbox: commands of agents and tests run with your rights", style="bold yellow")
+    for off in report.gates_off:
+        yield Text(f"! gate {off.gate} is off: {one_line(off.reason, 300)}", style="yellow")
+
+
+def _asked(report: RunReport) -> Iterator[ConsoleRenderable]:
+    gate = report.open_gate
+    for artifact in report.artifacts_of(gate) if gate else ():
+        yield PlainMarkdown(markdown(artifact.kind, artifact.content))

@@ -1,0 +1,67 @@
+"""What most commands need: the settings, the ledger, and who is at the keyboard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from phasegate.infra.errors import UsageError
+from phasegate.infra.identity import Person, local_person
+from phasegate.infra.ledger import Gate, Ledger, Run
+from phasegate.infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command's use of the ledger."""
+
+    settings: Settings
+    ledger: Ledger
+
+    @cached_property
+    def person(self) -> Person:
+        """Who gives the command."""
+        return local_person()
+
+    def run(self, reference: str) -> Run:
+        """The run a person means: an id, the beginning of one, or `latest`."""
+        return self.ledger.runs.find(reference)
+
+    def gate(self, run: Run, name: str | None) -> Gate:
+        """The open gate a person means.
+
+        Raises:
+            UsageError: No gate, or not this one, or more than one is open.
+        """
+        waiting = self.ledger.gates.waiting(run.id)
+        matching = [gate for gate in waiting if name in {None, gate.gate}]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            names = ", ".join(gate.gate for gate in matching)
+            raise UsageError(f"run {run.id} waits at several gates: {names}", remedy="Name the gate you mean.")
+        if waiting:
+            names = ", ".join(gate.gate for gate in waiting)
+            raise UsageError(f"run {run.id} does not wait at gate {name}, but at {names}", gate=str(name))
+        at = f"at gate {name}" if name else "at a gate"
+        raise UsageError(
+            f"run {run.id} is {run.status} and does not wait {at}", remedy=f"See it with `phasegate show {run.id}`."
+        )
+
+
+@contextmanager
+def opened() -> Generator[Session]:
+    """Open the ledger of this machine for one command.
+
+    Raises:
+        ConfigError: The settings do not hold, or a newer phasegate wrote the ledger.
+    """
+    settings = Settings.from_environment(os.environ)
+    ledger = Ledger.open(settings.database_url)
+    try:
+        yield Session(settings, ledger)
+    finally:
+        ledger.close()

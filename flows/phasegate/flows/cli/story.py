@@ -1,0 +1,160 @@
+"""Events as lines a person reads: one vocabulary for `run`, `watch`, `logs` and the demo.
+
+Knows the kinds of events, not where they are shown. Every line it returns is plain text already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from phasegate.flows.cli.plain import one_line
+from phasegate.infra.ledger import Event
+
+_TELLING_ARGUMENTS = ("path", "command", "pattern", "query", "question", "summary", "title")
+_WIDTH = 160
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event, told.
+
+    Attributes:
+        at: When it happened.
+        mark: A symbol for its sort: ▸ begins, ✓ holds, ✗ does not, ◆ asks a person, · is a step on the way.
+        text: Plain text without line ends.
+        attempt: The attempt it belongs to, by id; empty: the run.
+        detail: Whether only the full log needs it.
+    """
+
+    at: datetime
+    mark: str
+    text: str
+    attempt: str = ""
+    detail: bool = False
+
+    @property
+    def stage(self) -> str:
+        """The stage it belongs to; empty: the run."""
+        return self.attempt.split("/")[1].partition(".")[0] if "/" in self.attempt else ""
+
+    def __str__(self) -> str:
+        """The line with its local time of day."""
+        indent = "  " if self.mark == "·" else ""
+        return f"{self.at.astimezone():%H:%M:%S} {indent}{self.mark} {self.text}"
+
+
+def told(event: Event) -> Line:
+    """One event as a line."""
+    mark, tell, detail = _TELLERS.get(event.kind, ("·", _anything, True))
+    attempt = str(event.payload.get("attempt", "")) if event.kind.startswith(("attempt.", "turn.", "stage.")) else ""
+    text = one_line(tell(event) if event.kind in _TELLERS else _anything(event), _WIDTH)
+    return Line(event.at, mark, text, attempt, detail)
+
+
+def attempt_name(attempt_id: str) -> str:
+    """`run-1/testing.authoring/2` as people say it: `testing (authoring), attempt 2`."""
+    _, _, rest = attempt_id.partition("/")
+    stage, _, number = rest.partition("/")
+    name, _, part = stage.partition(".")
+    return f"{name}{f' ({part})' if part else ''}{f', attempt {number}' if number not in {'', '1'} else ''}"
+
+
+def call_name(call: Mapping[str, Any]) -> str:
+    """A tool call in a few words: `read_file app.py`."""
+    arguments: Mapping[str, Any] = call.get("args") or {}
+    telling = next((str(arguments[key]) for key in _TELLING_ARGUMENTS if isinstance(arguments.get(key), str)), "")
+    return f"{call.get('name', '')} {one_line(telling, 60)}".strip()
+
+
+def turn_text(payload: Mapping[str, Any]) -> str:
+    """What the agent said and did in one turn."""
+    calls = ", ".join(call_name(call) for call in payload.get("calls", []))
+    said = one_line(str(payload.get("text") or ""), 90)
+    return " → ".join(part for part in (said, calls) if part) or "(nothing)"
+
+
+def reason_text(reason: Mapping[str, Any] | None) -> str:
+    """Why a run stands where it stands, as the ledger has it; empty when it gives no reason."""
+    if not reason:
+        return ""
+    return str(reason.get("message") or reason.get("reason") or reason)
+
+
+def _anything(event: Event) -> str:
+    facts = {key: value for key, value in event.payload.items() if key != "rows"}
+    return f"{event.kind} {facts or ''}"
+
+
+def _run_status(event: Event) -> str:
+    why = reason_text(event.payload.get("reason"))
+    return f"run {event.kind.removeprefix('run.')}{f': {why}' if why else ''}"
+
+
+def _failed(event: Event) -> str:
+    return f"{attempt_name(event.payload['attempt'])} failed: {reason_text(event.payload.get('error'))}"
+
+
+def _decided(event: Event) -> str:
+    facts = event.payload
+    past = {"approve": "approved", "revise": "sent back", "reject": "rejected"}[facts["verdict"]]
+    standing = ", in advance" if facts.get("standing") else ""
+    note = f": {facts['note']}" if facts.get("note") else ""
+    return f"gate {past} by {event.actor}{standing}{note}"
+
+
+def _effect(words: str) -> Callable[[Event], str]:
+    def tell(event: Event) -> str:
+        facts = event.payload
+        more: Mapping[str, Any] = facts.get("result") or facts.get("error") or {}
+        told_of = more.get("url") or more.get("summary") or more.get("message") or more.get("commit") or ""
+        return f"{words} {facts.get('kind') or facts['effect']}{f': {told_of}' if told_of else ''}"
+
+    return tell
+
+
+def _attempt(words: str) -> Callable[[Event], str]:
+    return lambda event: f"{attempt_name(event.payload['attempt'])} {words}"
+
+
+def _says(words: str) -> Callable[[Event], str]:
+    return lambda event: words.format(actor=event.actor, **event.payload)
+
+
+_TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
+    "run.accepted": ("▸", _says("run accepted from {actor}: {title}"), False),
+    "run.dispatched": ("·", _says("handed to the engine"), True),
+    "run.running": ("▸", _run_status, True),
+    "run.waiting": ("◆", _run_status, True),
+    "run.paused": ("◆", _run_status, False),
+    "run.done": ("✓", _run_status, False),
+    "run.failed": ("✗", _run_status, False),
+    "run.rejected": ("✗", _run_status, False),
+    "run.cancelled": ("✗", _run_status, False),
+    "run.rolled-back": ("✗", _run_status, False),
+    "run.needs-operator": ("◆", _run_status, False),
+    "run.pause-requested": ("▸", _says("{actor} asked to pause"), False),
+    "run.cancel-requested": ("▸", _says("{actor} asked to cancel"), False),
+    "run.rollback-requested": ("▸", _says("{actor} asked to roll back"), False),
+    "run.resumed": ("▸", _says("{actor} let the run go on"), False),
+    "run.recovered": ("▸", _says("picked up again after an interruption"), False),
+    "attempt.started": ("▸", _attempt("started"), False),
+    "attempt.finished": ("✓", lambda event: f"{_attempt('made')(event)} {event.payload['kind']}", False),
+    "attempt.failed": ("✗", _failed, False),
+    "attempt.checkpointed": ("·", lambda event: f"checkpoint {event.payload['commit'][:12]}", True),
+    "stage.step": ("·", _says("{text}"), False),
+    "turn.answered": ("·", lambda event: turn_text(event.payload), False),
+    "gate.opened": ("◆", _says("gate {gate} opened"), False),
+    "gate.decided": ("▸", _decided, False),
+    "gate.void": ("◆", _says("gate closed: what it asked about has changed"), False),
+    "gate.expired": ("◆", _says("gate closed: nobody decided in time"), False),
+    "effect.intended": ("·", lambda event: f"about to do: {event.payload['kind']}", True),
+    "effect.done": ("✓", _effect("done:"), False),
+    "effect.undone": ("✓", _effect("undone:"), False),
+    "effect.stuck": ("✗", _effect("could not be undone:"), False),
+    "message.queued": ("▸", _says("{actor} to the agent: {text}"), False),
+    "message.delivered": ("·", _says("message delivered at turn {turn}"), True),
+}
+"""Kind to mark, teller, and whether only the full log needs it."""

@@ -1,0 +1,226 @@
+"""A run as one document: everything the ledger knows about it, in the shape `show --json` prints.
+
+Made for both doors (command line and console) and for the demo's story. A pure function of the ledger: it knows neither
+terminal nor engine, and the same rows always give the same document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from phasegate.infra.ledger import (
+    Attempt,
+    Decision,
+    Effect,
+    Gate,
+    Ledger,
+    Message,
+    Run,
+    RunOptions,
+    RunStatus,
+    Usage,
+)
+from phasegate.infra.policy.model import GATES
+
+EXIT_CODES: Mapping[RunStatus, int | None] = {
+    "accepted": None,
+    "running": None,
+    "waiting": 3,
+    "paused": 5,
+    "done": 0,
+    "failed": 1,
+    "rejected": 1,
+    "cancelled": 1,
+    "rolled-back": 4,
+    "needs-operator": 5,
+}
+"""What a command that follows a run exits with, by where the run stands; None: it goes on."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ArtifactReport(_Part):
+    """What an attempt made, or what a run started from."""
+
+    digest: str
+    kind: str
+    content: dict[str, Any]
+
+
+class UsageReport(_Part):
+    """Tokens and money. `cost_usd` is None when no call's price is known; `unpriced` counts the calls without one."""
+
+    turns: int
+    tokens: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    unpriced: int
+
+
+class StageReport(_Part):
+    """One attempt of a stage, or of one part of a stage."""
+
+    id: str
+    stage: str
+    part: str
+    attempt: int
+    status: str
+    model: str
+    artifact: ArtifactReport | None
+    checkpoint: str | None
+    usage: UsageReport
+    error: dict[str, Any] | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class GateOff(_Part):
+    """A gate that policy skips, with the reason it gives."""
+
+    gate: str
+    reason: str
+
+
+class ReleaseReport(_Part):
+    """Where the run's release is served; `current`: it has not been undone since."""
+
+    url: str
+    current: bool
+
+
+class RunReport(_Part):
+    """One run, completely."""
+
+    id: str
+    title: str
+    status: RunStatus
+    exit_code: int | None
+    reason: dict[str, Any] | None
+    request: str
+    repository: str
+    base_branch: str
+    base_commit: str
+    requester: str
+    options: RunOptions
+    definition: str
+    flow_run_id: str | None
+    recoveries: int
+    created_at: datetime
+    finished_at: datetime | None
+    ticket: ArtifactReport
+    policy: str
+    sandbox: str
+    gates_off: tuple[GateOff, ...]
+    stages: tuple[StageReport, ...]
+    gates: tuple[Gate, ...]
+    decisions: tuple[Decision, ...]
+    effects: tuple[Effect, ...]
+    messages: tuple[Message, ...]
+    usage: UsageReport
+    exchanges: int
+    release: ReleaseReport | None
+
+    @property
+    def open_gate(self) -> Gate | None:
+        """The gate a person is asked about, if the run waits for one."""
+        return next((gate for gate in reversed(self.gates) if gate.status == "open"), None)
+
+    def artifacts_of(self, gate: Gate) -> list[ArtifactReport]:
+        """What the stages made of the things a gate asks about, in the order they were made."""
+        asked = set(gate.subject.values())
+        return [stage.artifact for stage in self.stages if stage.artifact and stage.artifact.digest in asked]
+
+    def latest(self, kind: str) -> ArtifactReport | None:
+        """The newest artifact of a kind, if any attempt made one."""
+        made = [stage.artifact for stage in self.stages if stage.artifact is not None and stage.artifact.kind == kind]
+        return made[-1] if made else None
+
+    def document(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return self.model_dump(mode="json")
+
+
+def report(ledger: Ledger, run_id: str) -> RunReport:
+    """Everything the ledger knows about a run.
+
+    Raises:
+        NotFound: There is no run with this id.
+    """
+    run = ledger.runs.get(run_id)
+    policy = _policy(ledger, run)
+    stages = tuple(_stage(ledger, attempt) for attempt in ledger.attempts.list(run_id))
+    effects = tuple(ledger.effects.list(run_id))
+    usage = ledger.exchanges.usage(run_id)
+    return RunReport(
+        **run.model_dump(exclude={"ticket", "policy", "options", "grants"}),
+        options=run.options,
+        exit_code=EXIT_CODES[run.status],
+        ticket=_artifact(ledger, run.ticket),
+        policy=run.policy,
+        sandbox=str(policy.get("sandbox", {}).get("backend", "")),
+        gates_off=_gates_off(policy),
+        stages=stages,
+        gates=tuple(ledger.gates.list(run_id)),
+        decisions=tuple(ledger.gates.decisions(run_id)),
+        effects=effects,
+        messages=tuple(ledger.messages.list(run_id)),
+        usage=usage_report(usage),
+        exchanges=usage.turns,
+        release=_release(effects),
+    )
+
+
+def usage_report(usage: Usage) -> UsageReport:
+    """Tokens and money as people read them."""
+    priced = usage.turns > usage.unpriced
+    return UsageReport(
+        turns=usage.turns,
+        tokens=usage.tokens,
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=usage.cost_usd if priced or not usage.turns else None,
+        unpriced=usage.unpriced,
+    )
+
+
+def _artifact(ledger: Ledger, digest: str) -> ArtifactReport:
+    content = ledger.artifacts.json(digest)
+    return ArtifactReport(digest=digest, kind=str(content.pop("kind", "")), content=content)
+
+
+def _stage(ledger: Ledger, attempt: Attempt) -> StageReport:
+    return StageReport(
+        **attempt.model_dump(include=set(StageReport.model_fields) - {"artifact", "usage", "attempt"}),
+        attempt=attempt.number,
+        artifact=None if attempt.artifact is None else _artifact(ledger, attempt.artifact),
+        usage=usage_report(ledger.exchanges.usage(attempt.run_id, attempt_id=attempt.id)),
+    )
+
+
+def _policy(ledger: Ledger, run: Run) -> dict[str, Any]:
+    content = ledger.artifacts.json(run.policy)
+    nested = content.get("policy", content)
+    policy: dict[str, Any] = json.loads(nested) if isinstance(nested, str) else nested
+    return policy
+
+
+def _gates_off(policy: dict[str, Any]) -> tuple[GateOff, ...]:
+    gates = policy.get("gates", {})
+    return tuple(GateOff(gate=name, reason=gates[name]["reason"]) for name in GATES if gates.get(name, {}).get("off"))
+
+
+def _release(effects: tuple[Effect, ...]) -> ReleaseReport | None:
+    for effect in reversed(effects):
+        if effect.result is not None and (url := effect.result.get("url")):
+            return ReleaseReport(url=str(url), current=effect.status == "done")
+    return None

@@ -1,0 +1,116 @@
+"""What the commands before and around a run say: init, doctor, schema, and a kick-off that is refused."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from phasegate.infra.policy.load import load_policy
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "app.py").write_text("print('hello')\n")
+    for words in (("init", "-qb", "main"), ("add", "."), ("commit", "-qm", "Begin")):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+def test_init_writes_a_policy_once(phasegate, repository):
+    answer = phasegate("init", "--repo", str(repository))
+    assert answer.code == 0
+    written = (repository / "phasegate.toml").read_bytes()
+    load_policy(written, source="phasegate.toml")
+    assert "git commit" in answer.out
+    again = phasegate("init", "--repo", str(repository))
+    assert again.code == 2
+    assert "phasegate init --force" in again.err
+    (repository / "phasegate.toml").write_text("spoiled")
+    forced = phasegate("init", "--repo", str(repository), "--force", "--json")
+    assert forced.json["content"].encode() == written == (repository / "phasegate.toml").read_bytes()
+
+
+def test_init_outside_of_a_repository(phasegate, tmp_path):
+    answer = phasegate("init", "--repo", str(tmp_path), "--json")
+    assert (answer.code, answer.json["error"]["code"]) == (2, "repository")
+
+
+def test_doctor_finds_a_healthy_machine(phasegate, repository, monkeypatch):
+    phasegate("init", "--repo", str(repository))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up")
+    findings = phasegate("doctor", "--repo", str(repository), "--json")
+    assert [finding for finding in findings.json["findings"] if finding["outcome"] == "failed"] == []
+    assert findings.code == 0
+    assert "sk-made-up" not in findings.out
+
+
+def test_doctor_names_the_remedy_of_what_fails(phasegate, repository, monkeypatch):
+    (repository / "phasegate.toml").write_text("[agents]\nmodel = 'anthropic:claude-opus-4-6'\n[deploy]\nstart = 's'\n")
+    monkeypatch.setenv("PATH", str(repository))
+    answer = phasegate("doctor", "--repo", str(repository))
+    assert answer.code == 2
+    assert "✗ git" in answer.out
+    assert "Install git" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [("[agents]\nmodell = 'x:y'\n[deploy]\nstart = 's'\n", "modell"), (None, "phasegate init")],
+    ids=["unknown key", "no policy"],
+)
+def test_doctor_reads_the_policy(phasegate, repository, policy, said):
+    if policy is not None:
+        (repository / "phasegate.toml").write_text(policy)
+    answer = phasegate("doctor", "--repo", str(repository))
+    assert answer.code == 2
+    assert "✗ policy" in answer.out
+    assert said in answer.out
+
+
+def test_a_missing_key_fails_only_where_policy_wants_it(phasegate, repository):
+    phasegate("init", "--repo", str(repository))
+    found = {
+        finding["name"]: finding
+        for finding in phasegate("doctor", "--repo", str(repository), "--json").json["findings"]
+    }
+    assert (found["key of openai"]["outcome"], found["key of anthropic"]["outcome"]) == ("failed", "warning")
+    assert "OPENAI_API_KEY" in found["key of openai"]["remedy"]
+
+
+@pytest.mark.parametrize("words", [("nowhere.md",), ("empty.md",)], ids=["missing", "empty"])
+def test_a_refused_kick_off_leaves_nothing_behind(scene, phasegate, repository, tmp_path, words):
+    (tmp_path / "empty.md").write_text("")
+    answer = phasegate("run", *words, "--repo", str(repository))
+    assert answer.code == 2
+    assert "Traceback" not in answer.err
+    assert (answer.out, scene.ledger.runs.list()) == ("", [])
+
+
+def test_schema_is_one_document(phasegate):
+    every = phasegate("schema").json
+    assert {
+        "Ticket",
+        "Prd",
+        "SealedTests",
+        "ChangeSet",
+        "Evidence",
+        "ReleasePlan",
+        "Release",
+        "HealthReport",
+        "Incident",
+    } <= set(every)
+    assert {
+        "PrdDraft",
+        "ChangeDraft",
+        "TestsDraft",
+        "ReleasePlanDraft",
+        "IncidentDraft",
+        "script",
+        "phasegate.toml",
+    } <= set(every)
+    assert every["Prd"] == phasegate("schema", "Prd").json
+    assert "acceptance_criteria" in every["Prd"]["properties"]
