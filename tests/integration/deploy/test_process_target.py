@@ -131,14 +131,6 @@ async def test_a_service_that_never_answers_is_stopped_when_its_time_is_over(mak
     assert marked(ServiceFolder(tmp_path, "shop").mark()) == []
 
 
-async def test_a_status_that_is_no_2xx_is_not_healthy(make: Make):
-    target = make(
-        "python3 -m http.server --bind 127.0.0.1 {port}", health="/missing", start_timeout=timedelta(seconds=1.5)
-    )
-    with pytest.raises(DeployFailed, match="answered 404"):
-        await target.start_candidate("r1", "c1")
-
-
 async def test_what_a_service_started_ends_with_it(make: Make, tmp_path: Path):
     target = make("sleep 1000 & setsid sleep 1000 & exec python3 service.py")
     await target.start_candidate("r1", "c1")

@@ -27,13 +27,14 @@ async def wait_until_healthy(url: str, patience: timedelta, ending: Callable[[],
         The check, not ok with the last thing seen when the service did not come up.
     """
     began = time.monotonic()
-    seen = "nothing answered"
+    seen = "no answer in time"
     # trust_env off: a proxy named in the environment has no business between us and our own service
     async with httpx.AsyncClient(timeout=_ONE_REQUEST.total_seconds(), trust_env=False) as client:
         while (waited := time.monotonic() - began) < patience.total_seconds():
             if ended := ending():
                 return Check(name="health", ok=False, detail=f"the process {ended} after {waited:.1f} s")
-            seen, ok = await _ask(client, url, remaining=patience.total_seconds() - waited)
+            answer, ok = await _ask(client, url, remaining=patience.total_seconds() - waited)
+            seen = answer or seen  # a last request cut off by the end says less than the one before it
             if ok and ending() is None:  # whoever answered there, it is not a process that has ended
                 return Check(name="health", ok=True, detail=f"GET {url} {seen} after {time.monotonic() - began:.1f} s")
             await asyncio.sleep(_POLL.total_seconds())
@@ -46,6 +47,6 @@ async def _ask(client: httpx.AsyncClient, url: str, *, remaining: float) -> tupl
         async with asyncio.timeout(remaining), client.stream("GET", url) as response:
             return f"answered {response.status_code}", response.is_success
     except TimeoutError:
-        return "no answer in time", False
+        return "", False
     except httpx.HTTPError as error:
         return f"no answer ({type(error).__name__})", False
