@@ -1,0 +1,161 @@
+"""Commands shut in by bubblewrap: system folders and toolchains to read, the workspace to write, and nothing else.
+
+Called by whoever `open_sandbox` gave it to. What is not listed here does not exist inside: homes, other projects,
+phasegate's state, sockets of services. Source: bwrap(1); arguments take effect in the order they are given.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar, Self
+
+from phasegate.infra.errors import SandboxMissing
+from phasegate.infra.policy.model import SandboxPolicy
+from phasegate.infra.sandbox.environment import allowed_environment, as_arguments
+from phasegate.infra.sandbox.git_view import git_link, git_view
+from phasegate.infra.sandbox.port import OUTPUT_LIMIT, CommandResult
+from phasegate.infra.sandbox.process import Transcript, run_limited
+from phasegate.infra.sandbox.toolchains import CREDENTIALS, SYSTEM, rustup_home, toolchains
+
+HOME = Path("/tmp/home")  # noqa: S108 - in the sandbox's own /tmp
+_TRIAL_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Bubblewrap:
+    """Commands run in namespaces of their own.
+
+    Attributes:
+        policy: Limits, and the variables that are handed in.
+        state_folder: phasegate's own; never visible inside, but for the workspace that a command is given.
+        program: bwrap.
+        shell: The arguments that are the same for every command.
+        tools: The toolchains' folders.
+    """
+
+    name: ClassVar[str] = "bubblewrap"
+    policy: SandboxPolicy
+    state_folder: Path
+    program: str
+    shell: tuple[str, ...]
+    tools: tuple[Path, ...]
+
+    @classmethod
+    def open(cls, policy: SandboxPolicy, state_folder: Path) -> Self:
+        """Find bwrap and what commands need to see, and try it once.
+
+        Raises:
+            SandboxMissing: bwrap is not installed, or does not work here.
+        """
+        program = shutil.which("bwrap")
+        if program is None:
+            raise SandboxMissing("bubblewrap is not installed: there is no bwrap on PATH")
+        tools = tuple(toolchains())
+        sandbox = cls(policy, state_folder.absolute(), program, tuple(_walls(policy, tools)), tools)
+        command = [program, *sandbox.shell, "--remount-ro", "/", "--", "/bin/sh", "-c", ":"]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=_TRIAL_SECONDS, check=False, env={})
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SandboxMissing(f"bubblewrap does not work here: {error}") from error
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()
+            raise SandboxMissing(
+                f"bubblewrap does not work here: {said}",
+                remedy="Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor "
+                'profile for bwrap), or set `[sandbox] backend = "none"` in phasegate.toml to run without a sandbox.',
+            )
+        return sandbox
+
+    async def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        folder: Path,
+        timeout: timedelta,  # noqa: ASYNC109 - the port's
+        network: bool = False,
+        environment: Mapping[str, str] | None = None,
+        on_output: Callable[[str], None] | None = None,
+        writable: Sequence[Path] = (),
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> CommandResult:
+        """As the port says."""
+        given = allowed_environment(self.policy.environment, HOME)
+        if rustup_home() in self.tools:
+            given["RUSTUP_HOME"] = str(rustup_home())
+        return await run_limited(
+            self._shut_in(command, folder, writable, network=network),
+            policy=self.policy,
+            folder=folder,
+            # bwrap itself gets no more than the command: inside, its environment can be read as that of process 1
+            environment=given | dict(environment or {}),
+            seconds=timeout.total_seconds(),
+            transcript=Transcript(output_limit, on_output),
+        )
+
+    def _shut_in(
+        self, command: str | Sequence[str], folder: Path, writable: Sequence[Path], *, network: bool
+    ) -> list[str]:
+        own = folder.absolute()
+        arguments = [self.program, *self.shell]
+        if network:
+            resolver = str(Path("/etc/resolv.conf").resolve())  # often a link into /run, which is hidden
+            arguments += ["--share-net", "--ro-bind-try", resolver, resolver]
+        arguments += self._places(own, writable)
+        return [*arguments, "--chdir", str(own), "--", *as_arguments(command)]
+
+    def _places(self, folder: Path, writable: Sequence[Path]) -> Iterator[str]:
+        """The folders of this one command, after the walls."""
+        shown = (*map(Path, SYSTEM), *self.tools)
+        if any(self.state_folder.is_relative_to(place) for place in shown):
+            yield from ("--tmpfs", str(self.state_folder))
+        places = (folder, *(place.absolute() for place in writable))
+        yield from git_view(folder, places, self.state_folder / "sandbox")
+        for place in places:
+            yield from ("--bind", str(place), str(place))
+        yield from git_link(folder, places)
+        yield from ("--remount-ro", "/")
+
+
+def _walls(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
+    # dropping all capabilities matters to root, who keeps them otherwise and could take the walls down
+    yield from ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
+    for place in map(Path, SYSTEM):
+        if place.is_symlink():
+            yield from ("--symlink", str(place.readlink()), str(place))
+        elif place.exists():
+            yield from ("--ro-bind", str(place), str(place))
+    yield from _masked(Path("/etc"))
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    yield from ("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
+    for scratch in ("/dev/shm", "/tmp", "/var/tmp", "/run"):  # noqa: S108 - each sandbox has its own
+        yield from ("--size", str(policy.memory), "--perms", "1777", "--tmpfs", scratch)
+    yield from ("--symlink", "/run", "/var/run", "--dir", str(HOME))
+    for tool in tools:
+        yield from ("--ro-bind", str(tool.resolve()), str(tool))
+        if tool.resolve() != tool:
+            yield from ("--ro-bind", str(tool.resolve()), str(tool.resolve()))
+        for name in CREDENTIALS:
+            if (tool / name).is_file():
+                yield from ("--ro-bind", "/dev/null", str(tool / name))
+
+
+def _masked(folder: Path) -> Iterator[str]:
+    """Hide what only the owner may read, since the owner may be root and so may be the command."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if stat.S_ISLNK(mode):
+            continue
+        if entry.is_dir():
+            if mode & stat.S_IROTH:
+                yield from _masked(Path(entry.path))
+            else:
+                yield from ("--tmpfs", entry.path, "--remount-ro", entry.path)
+        elif not mode & stat.S_IROTH:
+            yield from ("--ro-bind", "/dev/null", entry.path)

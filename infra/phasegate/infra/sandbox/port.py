@@ -1,0 +1,65 @@
+"""What every sandbox does.
+
+Called through by the agents' `run` tool and by grading. It must not know of any backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+OUTPUT_LIMIT = 256 * 1024
+"""Bytes of output kept of one command, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command ended."""
+
+    exit_code: int
+    """The command's own; 128 + N when signal N ended it; 124 when time was up, as of `timeout(1)`."""
+    output: str
+    """Standard output and error as they came, undecodable bytes replaced; past the limit the middle is left out."""
+    timed_out: bool
+    duration_seconds: float
+    stopped: str = ""
+    """Which limit the command was stopped for exceeding; empty: none."""
+
+
+class Sandbox(Protocol):
+    """Runs one command at a time; nothing of it is left running afterwards."""
+
+    name: ClassVar[str]
+    """The backend's name in `[sandbox] backend`."""
+
+    async def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        folder: Path,
+        timeout: timedelta,  # noqa: ASYNC109 - the command's own, enforced by killing it
+        network: bool = False,
+        environment: Mapping[str, str] | None = None,
+        on_output: Callable[[str], None] | None = None,
+        writable: Sequence[Path] = (),
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> CommandResult:
+        """Run a command and everything it starts, until it ends or time is up.
+
+        Args:
+            command: Shell text, or a program with its arguments.
+            folder: The workspace: writable, and the working directory.
+            timeout: Wall clock; then everything the command started is killed.
+            network: Whether the network can be reached.
+            environment: Variables besides those that policy lets in.
+            on_output: Called with each piece of output as it comes.
+            writable: Further folders that may be written.
+            output_limit: Bytes of output to keep.
+
+        Raises:
+            asyncio.CancelledError: The caller was cancelled; everything the command started is dead by then.
+        """
+        ...
