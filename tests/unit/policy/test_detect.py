@@ -210,8 +210,15 @@ CASES = [
         notes=("No test command", "No health path"),
     ),
     Case(
+        "a health path in pieces",
+        {"app.py": ARGPARSE + 'match path.split("/"):\n    case ["healthz"]: ...\n'},
+        test="pytest -q -o pythonpath=. --junitxml={junit}",
+        start="python3 app.py --port {port}",
+        health="/healthz",
+    ),
+    Case(
         "a longer path is no health path",
-        {"app.py": ARGPARSE + "'/healthcheck-old' '/health-2'"},
+        {"app.py": ARGPARSE + "'/healthcheck-old' '/health-2' '/api/healthz' '/healthz/deep' 'health'"},
         test="pytest -q -o pythonpath=. --junitxml={junit}",
         start="python3 app.py --port {port}",
         notes=("No health path",),

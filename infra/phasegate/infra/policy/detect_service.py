@@ -21,7 +21,10 @@ _GO_OPTION = re.compile(r"""flag\.\w+\((?:&\w+,\s*)?"port",""")
 _FASTAPI = re.compile(r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:fastapi\.)?FastAPI\(", re.MULTILINE)
 _FLASK = re.compile(r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:flask\.)?Flask\(", re.MULTILINE)
 _SCRIPTS = ("app.py", "main.py", "server.py")
-_HEALTH_PATHS = ("/healthz", "/health")
+_HEALTH_PATHS = {
+    "/healthz": re.compile(r"""(?<![\w/])/healthz(?![\w/-])|(["'`])healthz\1"""),
+    "/health": re.compile(r"(?<![\w/])/health(?![\w/-])"),  # the bare word is too common to be a path
+}
 _SOURCES = (".py", ".js", ".mjs", ".cjs", ".ts", ".go")
 
 
@@ -137,4 +140,4 @@ def _port_arguments(text: str, variable: re.Pattern[str]) -> _PortArgument | Non
 
 def _health(tree: SourceTree) -> str:
     text = "\n".join(tree.text(path) for path in tree.sources(*_SOURCES))
-    return next((path for path in _HEALTH_PATHS if re.search(rf"{path}(?![\w/-])", text)), "")
+    return next((path for path, pattern in _HEALTH_PATHS.items() if pattern.search(text)), "")
