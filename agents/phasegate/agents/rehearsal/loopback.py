@@ -45,7 +45,8 @@ class LoopbackServer:
 
     async def __aenter__(self) -> Self:
         """Listen. Requests wait in the socket's queue until the server has started."""
-        self._socket = socket.socket()
+        # asyncio turns Nagle's algorithm off only where the socket says TCP; left on, each answer takes 40 ms more.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen(_BACKLOG)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
