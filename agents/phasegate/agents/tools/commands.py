@@ -44,7 +44,7 @@ async def search(folder: Folder, sandbox: Sandbox, arguments: Search) -> str:
     )
     if result.exit_code not in {0, 1} or result.timed_out:
         raise ToolFailure(f"the search failed: {result.output.strip() or 'it took too long'}")
-    lines = result.output.splitlines()
+    lines = [line.removeprefix("./") for line in result.output.splitlines()]
     if len(lines) > _SHOWN_MATCHES:
         lines = [
             *lines[:_SHOWN_MATCHES],
