@@ -114,7 +114,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
         patch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # the user's own Prefect, to be left alone
         patch.setenv("SOME_MODEL_API_KEY", "secret")
-        bench = Bench(Settings.from_environment(os.environ | {"PHASEGATE_HOME": str(folder / "home")}), folder / "tiny")
+        env = os.environ | {"PHASEGATE_HOME": str(folder / "home"), "PHASEGATE_CONCURRENCY": "2"}
+        bench = Bench(Settings.from_environment(env), folder / "tiny")
         try:
             engines = bench.start_twice_at_once()
             assert engines[0] == engines[1]

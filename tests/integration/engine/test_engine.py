@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
-from tests.integration.engine.conftest import Bench
-
-pytestmark = pytest.mark.timeout(300)  # a Prefect server starts four times, on a machine that may be busy
+import pytest
 
 from phasegate.flows.engine import control, prefect_process
 from phasegate.flows.engine.info import EXIT_LOCK_HELD
+
+if TYPE_CHECKING:
+    from tests.integration.engine.conftest import Bench
+
+pytestmark = pytest.mark.timeout(300)  # a Prefect server starts four times, on a machine that may be busy
 
 
 def test_it_says_what_it_is_and_keeps_secrets(bench: Bench) -> None:
@@ -85,6 +88,20 @@ def test_a_hot_gate_is_suspended_after_its_time(bench: Bench) -> None:
     bench.decide("short")
 
     bench.until_state("short", "Completed")
+
+
+def test_gates_that_wait_hot_keep_nobody_from_working(bench: Bench) -> None:
+    assert bench.settings.concurrency == 2
+    waiting = ["one", "two", "three"]
+
+    for run_id in waiting:
+        bench.run(run_id)
+    for run_id in waiting:
+        bench.until_state(run_id, "Paused")
+
+    for run_id in waiting:
+        bench.decide(run_id)
+        bench.until_state(run_id, "Completed")
 
 
 def test_a_state_forced_on_a_waiting_run_neither_opens_nor_doubles_it(bench: Bench) -> None:

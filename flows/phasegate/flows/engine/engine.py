@@ -139,6 +139,7 @@ class Engine:
         A hot gate is rung. A suspended flow run is rescheduled: its gate asks `decided` again, so a wake too many
         costs a moment and opens nothing.
         """
+        self._woken.set()
         if self.doorbell.ring(run_id):
             return True
         woken = False
