@@ -221,6 +221,6 @@ def _gates_off(policy: dict[str, Any]) -> tuple[GateOff, ...]:
 
 def _release(effects: tuple[Effect, ...]) -> ReleaseReport | None:
     for effect in reversed(effects):
-        if effect.result is not None and (url := effect.result.get("url")):
-            return ReleaseReport(url=str(url), current=effect.status == "done")
+        if effect.kind == "cut-over" and effect.result is not None:
+            return ReleaseReport(url=str(effect.result["url"]), current=effect.status == "done")
     return None

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from phasegate.flows.cli import carry_on
+from phasegate.flows.engine import control
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import RunOptions
@@ -21,7 +22,7 @@ def woken(monkeypatch) -> list[str]:
     """Runs the engine was told of. What a real engine does with it is tested end to end."""
     told: list[str] = []
     monkeypatch.setattr(carry_on, "ensure_engine", lambda *_, **__: None)
-    monkeypatch.setattr(carry_on.control, "wake", lambda _, run_id: told.append(run_id))
+    monkeypatch.setattr(control, "wake", lambda _, run_id: told.append(run_id))
     monkeypatch.setattr(carry_on, "engine_alive", lambda _: True)
     return told
 

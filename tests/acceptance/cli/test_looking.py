@@ -43,7 +43,7 @@ def test_show_json_is_the_whole_run(scene, phasegate):
 def test_show_has_decisions_effects_and_the_release(scene, phasegate):
     run, gate = scene.at_prd_gate()
     scene.ledger.gates.decide(gate.id, "approve", Person("ana", "local"), note="as agreed")
-    effect = scene.ledger.effects.intend(run.id, "release", "release:1", intent={}, compensation="restart the last")
+    effect = scene.ledger.effects.intend(run.id, "cut-over", "release:1", intent={}, compensation="restart the last")
     scene.ledger.effects.done(effect, {"url": "http://127.0.0.1:1/"})
     scene.ledger.runs.set_status(run.id, "done")
     shown = phasegate("show", run.id, "--json").json

@@ -7,7 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from phasegate.flows.engine import control
+from phasegate.flows.engine.detached import ProcessId
+from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.policy.load import load_policy
+
+ARTIFACTS = {
+    "Ticket",
+    "Prd",
+    "SealedTests",
+    "ChangeSet",
+    "Evidence",
+    "ReleasePlan",
+    "Release",
+    "HealthReport",
+    "Incident",
+}
+DRAFTS = {"PrdDraft", "ChangeDraft", "TestsDraft", "ReleasePlanDraft", "IncidentDraft"}
 
 
 @pytest.fixture
@@ -73,10 +89,8 @@ def test_doctor_reads_the_policy(phasegate, repository, policy, said):
 
 def test_a_missing_key_fails_only_where_policy_wants_it(phasegate, repository):
     phasegate("init", "--repo", str(repository))
-    found = {
-        finding["name"]: finding
-        for finding in phasegate("doctor", "--repo", str(repository), "--json").json["findings"]
-    }
+    findings = phasegate("doctor", "--repo", str(repository), "--json").json["findings"]
+    found = {finding["name"]: finding for finding in findings}
     assert (found["key of openai"]["outcome"], found["key of anthropic"]["outcome"]) == ("failed", "warning")
     assert "OPENAI_API_KEY" in found["key of openai"]["remedy"]
 
@@ -92,25 +106,15 @@ def test_a_refused_kick_off_leaves_nothing_behind(scene, phasegate, repository, 
 
 def test_schema_is_one_document(phasegate):
     every = phasegate("schema").json
-    assert {
-        "Ticket",
-        "Prd",
-        "SealedTests",
-        "ChangeSet",
-        "Evidence",
-        "ReleasePlan",
-        "Release",
-        "HealthReport",
-        "Incident",
-    } <= set(every)
-    assert {
-        "PrdDraft",
-        "ChangeDraft",
-        "TestsDraft",
-        "ReleasePlanDraft",
-        "IncidentDraft",
-        "script",
-        "phasegate.toml",
-    } <= set(every)
+    assert ARTIFACTS | DRAFTS | {"script", "phasegate.toml"} == set(every)
     assert every["Prd"] == phasegate("schema", "Prd").json
     assert "acceptance_criteria" in every["Prd"]["properties"]
+
+
+def test_doctor_finds_an_engine_without_a_key_that_is_set_now(phasegate, repository, monkeypatch):
+    info = EngineInfo(process=ProcessId(1, 1), ui_url="http://127.0.0.1:4200", model_keys=["ANTHROPIC_API_KEY"])
+    monkeypatch.setattr(control, "status", lambda _: info)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up")
+    answer = phasegate("doctor", "--repo", str(repository))
+    assert "✗ engine's keys: the engine was started without OPENAI_API_KEY" in answer.out
+    assert "phasegate down" in answer.out

@@ -5,12 +5,14 @@ Shared by `run`, the decisions and the requests. The wish is durable before anyt
 
 from __future__ import annotations
 
+import os
+
 from phasegate.flows.cli.follow import Follower
 from phasegate.flows.cli.live import watching
 from phasegate.flows.cli.outcome import last_words
 from phasegate.flows.cli.output import document, say
 from phasegate.flows.cli.session import Session
-from phasegate.flows.cli.starting import start_engine
+from phasegate.flows.cli.starting import keys_it_lacks, start_engine
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
 from phasegate.flows.report import report
@@ -33,7 +35,11 @@ def ensure_engine(session: Session, run_id: str, *, as_json: bool) -> None:
     Raises:
         EngineUnavailable: It did not come up.
     """
-    if control.status(session.settings) is not None:
+    if (engine := control.status(session.settings)) is not None:
+        rehearsed = session.ledger.runs.get(run_id).options.rehearsal
+        if not rehearsed and (lacks := keys_it_lacks(engine, os.environ)):
+            say(f"! The engine was started without {', '.join(lacks)}. If this run needs it:", as_json=as_json)
+            say("  phasegate down && phasegate up --detach", as_json=as_json)
         return
     say("No engine is up: starting one.", as_json=as_json)
     try:

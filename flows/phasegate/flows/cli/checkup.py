@@ -17,6 +17,7 @@ from typing import Literal
 
 from phasegate.agents.models.keys import KEY_VARIABLES, credentials
 from phasegate.agents.models.names import ModelName
+from phasegate.flows.cli.starting import keys_it_lacks
 from phasegate.flows.engine import control
 from phasegate.infra.errors import ConfigError, SandboxMissing
 from phasegate.infra.policy.load import load_policy
@@ -163,9 +164,7 @@ def _engine(patient: Patient) -> Iterator[Finding]:
         yield Finding("engine", "ok", "none is up; `phasegate run` starts one")
         return
     yield Finding("engine", "ok", f"up since {info.started_at} (pid {info.process.pid}), {info.ui_url}")
-    if missing := [
-        name for name in KEY_VARIABLES.values() if patient.environment.get(name) and name not in info.model_keys
-    ]:
+    if missing := keys_it_lacks(info, patient.environment):
         remedy = "Start it anew: `phasegate down`, then `phasegate up --detach`."
         yield Finding("engine's keys", "failed", f"the engine was started without {', '.join(missing)}", remedy)
 

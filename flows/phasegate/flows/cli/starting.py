@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from phasegate.agents.models.keys import KEY_VARIABLES
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.settings import Settings
@@ -18,3 +19,8 @@ def start_engine(settings: Settings, on_progress: Callable[[str], None]) -> Engi
         EngineUnavailable: It did not come up.
     """
     return control.start(settings, on_progress=on_progress, services=_SERVICES)
+
+
+def keys_it_lacks(engine: EngineInfo, environment: Mapping[str, str]) -> list[str]:
+    """The model key variables that are set here, and were not when the engine was started."""
+    return [name for name in KEY_VARIABLES.values() if environment.get(name) and name not in engine.model_keys]

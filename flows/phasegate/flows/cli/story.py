@@ -25,20 +25,15 @@ class Line:
         at: When it happened.
         mark: A symbol for its sort: ▸ begins, ✓ holds, ✗ does not, ◆ asks a person, · is a step on the way.
         text: Plain text without line ends.
-        attempt: The attempt it belongs to, by id; empty: the run.
+        stage: The stage it belongs to; empty: the run.
         detail: Whether only the full log needs it.
     """
 
     at: datetime
     mark: str
     text: str
-    attempt: str = ""
+    stage: str = ""
     detail: bool = False
-
-    @property
-    def stage(self) -> str:
-        """The stage it belongs to; empty: the run."""
-        return self.attempt.split("/")[1].partition(".")[0] if "/" in self.attempt else ""
 
     def __str__(self) -> str:
         """The line with its local time of day."""
@@ -49,9 +44,13 @@ class Line:
 def told(event: Event) -> Line:
     """One event as a line."""
     mark, tell, detail = _TELLERS.get(event.kind, ("·", _anything, True))
-    attempt = str(event.payload.get("attempt", "")) if event.kind.startswith(("attempt.", "turn.", "stage.")) else ""
-    text = one_line(tell(event) if event.kind in _TELLERS else _anything(event), _WIDTH)
-    return Line(event.at, mark, text, attempt, detail)
+    return Line(event.at, mark, one_line(tell(event), _WIDTH), _stage(event), detail)
+
+
+def _stage(event: Event) -> str:
+    if attempt := str(event.payload.get("attempt", "")):
+        return attempt.split("/")[1].partition(".")[0]
+    return str(event.payload.get("stage", ""))
 
 
 def attempt_name(attempt_id: str) -> str:
@@ -80,7 +79,8 @@ def reason_text(reason: Mapping[str, Any] | None) -> str:
     """Why a run stands where it stands, as the ledger has it; empty when it gives no reason."""
     if not reason:
         return ""
-    return str(reason.get("message") or reason.get("reason") or reason)
+    note = f": {reason['note']}" if reason.get("note") else ""
+    return f"{reason.get('message') or reason}{note}"
 
 
 def _anything(event: Event) -> str:
@@ -148,6 +148,8 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "turn.answered": ("·", lambda event: turn_text(event.payload), False),
     "gate.opened": ("◆", _says("gate {gate} opened"), False),
     "gate.decided": ("▸", _decided, False),
+    "gate.skipped": ("▸", _says("gate {gate} is off: {reason}"), False),
+    "gate.standing-refused": ("◆", _says("gate {gate} was not approved in advance: {why}"), False),
     "gate.void": ("◆", _says("gate closed: what it asked about has changed"), False),
     "gate.expired": ("◆", _says("gate closed: nobody decided in time"), False),
     "effect.intended": ("·", lambda event: f"about to do: {event.payload['kind']}", True),

@@ -21,6 +21,8 @@ _GISTS: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "prd": lambda made: f"{len(made['acceptance_criteria'])} acceptance criteria",
     "sealed-tests": lambda made: f"{len(made['files'])} sealed test files",
     "change-set": lambda made: f"{len(made['files'])} files changed",
+    "evidence": lambda made: f"grade {made['verdict']}",
+    "release-plan": lambda made: f"a plan of {len(made['steps'])} steps",
     "health-report": lambda made: f"service level {made['verdict']}",
     "release": lambda made: f"release {made['release_id']}",
     "incident": lambda made: f"incident: {made['summary']}",

@@ -16,11 +16,14 @@ STEPS: Mapping[str, str] = {
     "decide. They are sealed.",
     "testing.grading": "Code, no agent, grades the change on clean checkouts: the sealed tests must fail before it and "
     "pass after it.",
-    "deployment": "An agent drafts the release plan. After the gate code carries it out: the new release comes up "
-    "beside the one that serves, then takes over.",
-    "monitoring": "The new release is measured against its service level. Code computes the verdict.",
+    "deployment.plan": "An agent drafts the release plan from the evidence and from what serves now.",
+    "deployment.release": "Code carries the plan out: the new release comes up beside the one that serves, then takes "
+    "over.",
+    "monitoring.measuring": "The new release is measured against its service level. Code computes the verdict.",
+    "monitoring.reading": "An agent reads the measurements and drafts the incident, for whoever writes the next "
+    "ticket.",
 }
-"""Stage, with its part if it has several, to what happens there."""
+"""Stage, with its part where it has several, to what happens there."""
 
 GATES: Mapping[str, str] = {
     "prd": "Is this what should be built?",
@@ -53,7 +56,7 @@ class Narrator:
             self._once("undoing", UNDOING)
         elif event.kind == "attempt.started":
             step = str(event.payload["attempt"]).split("/")[1]
-            self._once(step, STEPS.get(step, STEPS.get(step.partition(".")[0], "")))
+            self._once(step, STEPS.get(step, ""))
 
     def _once(self, step: str, words: str) -> None:
         if words and step not in self._explained:
