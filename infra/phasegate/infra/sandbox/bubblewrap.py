@@ -26,6 +26,7 @@ from phasegate.infra.sandbox.toolchains import CREDENTIALS, SYSTEM, rustup_home,
 
 HOME = Path("/tmp/home")  # noqa: S108 - in the sandbox's own /tmp
 _TRIAL_SECONDS = 20
+_OPEN_FOLDER = stat.S_IROTH | stat.S_IXOTH
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _masked(folder: Path) -> Iterator[str]:
         if stat.S_ISLNK(mode):
             continue
         if entry.is_dir():
-            if mode & stat.S_IROTH:
+            if mode & _OPEN_FOLDER == _OPEN_FOLDER:
                 yield from _masked(Path(entry.path))
             else:
                 yield from ("--tmpfs", entry.path, "--remount-ro", entry.path)

@@ -17,7 +17,7 @@ from phasegate.infra.workspace.git import Git, clean_environment, run_git, said
 from phasegate.infra.workspace.snapshot import checkout, reinstate
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 
 @dataclass(frozen=True)
@@ -163,21 +163,30 @@ class Repository:
         done = run_git(("config", "--get", "user.email"), _user_environment(), self.top)
         return done.stdout.decode(errors="replace").strip() or None
 
-    def export(self, commit: str, folder: Path, *, base: str = "", reinstated: Sequence[str] = ()) -> None:
-        """Write a commit's files into a new folder, with no git directory beside them.
+    def export(
+        self,
+        commit: str,
+        folder: Path,
+        *,
+        base: str = "",
+        reinstated: Sequence[str] = (),
+        only: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Write a commit's files into a folder, over what is there, with no git directory beside them.
 
         Args:
             commit: What to write.
             folder: Made if missing.
             base: Where `reinstated` paths come from.
             reinstated: Paths that are to be as in `base`, missing ones included.
+            only: Which paths to write; None: all.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with self.private_index(folder) as git:
             git.output("read-tree", commit)
             if reinstated:
                 reinstate(git, base, reinstated)
-            checkout(git)
+            checkout(git, only)
 
     @contextmanager
     def private_index(self, work_tree: Path) -> Generator[Git]:

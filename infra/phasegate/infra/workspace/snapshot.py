@@ -15,7 +15,7 @@ from phasegate.infra.errors import RepositoryError
 from phasegate.infra.workspace.git import null_terminated, said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from phasegate.infra.workspace.git import Git
 
@@ -70,9 +70,16 @@ def reinstate(git: Git, base: str, paths: Iterable[str]) -> None:
     git.output("update-index", "-z", "--add", "--replace", "--index-info", stdin=kept)
 
 
-def checkout(git: Git) -> None:
-    """Write every file of the index into the work tree, over what is there."""
-    git.output("checkout-index", "--all", "--force", "--quiet")
+def checkout(git: Git, only: Callable[[str], bool] | None = None) -> None:
+    """Write the index's files into the work tree, over what is there.
+
+    Args:
+        git: With work tree and index.
+        only: Which paths to write; None: all.
+    """
+    paths = git.records("ls-files", "-z")
+    wanted = [path for path in paths if only is None or only(path)]
+    git.output("checkout-index", "--force", "--quiet", "-z", "--stdin", stdin=null_terminated(wanted))
 
 
 def replace_files(git: Git, commit: str) -> None:

@@ -1,0 +1,20 @@
+"""Whether a change does what was asked for: decided by code, from tests the implementer never saw.
+
+Called by the testing stage. It must not know who wrote the tests or the change, or what happens to the verdict.
+"""
+
+from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Regression
+from phasegate.infra.grading.grade import CriterionLike, grade
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+
+__all__ = [
+    "Counts",
+    "CriterionLike",
+    "CriterionResult",
+    "Evidence",
+    "Finding",
+    "Regression",
+    "SealedFile",
+    "SealedTests",
+    "grade",
+]

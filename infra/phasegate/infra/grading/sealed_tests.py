@@ -1,0 +1,88 @@
+"""Acceptance tests that were written from the approved PRD and sealed before the change existed.
+
+Made by the authoring half of testing, read by grading and by nobody else. It must not know how they are run.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.workspace.change_set import code
+
+
+def _inside(path: str) -> str:
+    parts = path.split("/")
+    if path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path) or not path.isprintable():
+        raise ValueError(f"not a path relative to the repository's root: {path!r}")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"not a plain relative path: {path!r}")
+    if any(part.lower() == ".git" for part in parts):
+        raise ValueError(f"a sealed test may not lie in a git directory: {path!r}")
+    return path
+
+
+class SealedFile(BaseModel):
+    """One test file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Annotated[str, AfterValidator(_inside)]
+    """Where it goes, relative to the repository's root."""
+    content: str
+    criteria: tuple[str, ...]
+    """The acceptance criteria it tests, by id. A test whose name holds one of these ids counts for that one only."""
+
+
+class SealedTests(Artifact):
+    """The acceptance tests of one run. Its digest goes to the ledger; its text goes to no workspace."""
+
+    kind: ClassVar[str] = "sealed-tests"
+
+    files: tuple[SealedFile, ...]
+
+    @model_validator(mode="after")
+    def _one_file_per_path(self) -> SealedTests:
+        paths = [file.path for file in self.files]
+        if doubled := sorted({path for path in paths if paths.count(path) > 1}):
+            raise ValueError(f"two sealed files have the same path: {', '.join(doubled)}")
+        return self
+
+    def write_into(self, folder: Path) -> None:
+        """Write the files into a checkout whose content is untrusted: what is in their way goes, links included.
+
+        Args:
+            folder: The checkout; nothing runs in it now.
+        """
+        for file in self.files:
+            target = folder
+            for name in file.path.split("/")[:-1]:
+                target /= name
+                if target.is_symlink() or not target.is_dir():
+                    target.unlink(missing_ok=True)
+                    target.mkdir()
+            target /= file.path.rpartition("/")[2]
+            _clear(target)
+            target.write_text(file.content, encoding="utf-8", newline="")
+
+    def markdown(self) -> str:
+        """What is sealed, without the tests themselves: whoever reads this may be talking to the implementer."""
+        lines = ["| sealed file | criteria | lines |", "| --- | --- | --- |"]
+        lines += [
+            f"| {code(file.path)} | {', '.join(file.criteria)} | {len(file.content.splitlines())} |"
+            for file in self.files
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _clear(target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        for entry in target.iterdir():
+            _clear(entry)
+        target.rmdir()
+    else:
+        target.unlink(missing_ok=True)

@@ -1,0 +1,121 @@
+"""FAIL_TO_PASS and PASS_TO_PASS: from two commits' test outcomes to criteria met and tests broken.
+
+Called by `grade`. It must not know how tests are run. Source: SWE-bench's grading (arXiv:2310.06770, §2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from phasegate.infra.grading.attribution import Attribution
+from phasegate.infra.grading.evidence import CriterionResult, Regression
+from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.sealed_tests import SealedTests
+
+_SHOWN = 5
+_SHORTEST_QUOTE = 8
+_FRAME = re.compile(r"^(?:E\s|[>\s])*\s*(?:\d+\s*\|)?\s*")
+
+
+class CriterionLike(Protocol):
+    """What grading needs of an acceptance criterion."""
+
+    @property
+    def id(self) -> str:
+        """Its id, as sealed files name it."""
+        ...
+
+    @property
+    def statement(self) -> str:
+        """What must hold."""
+        ...
+
+
+def judge_criteria(
+    criteria: Sequence[CriterionLike], sealed: SealedTests, base: Attribution, change: Attribution, trouble: str
+) -> tuple[CriterionResult, ...]:
+    """Judge each criterion by its sealed tests, on base and on the change.
+
+    Args:
+        criteria: All of the PRD's.
+        sealed: The tests' files.
+        base: Their outcomes on the base commit.
+        change: Their outcomes on the change.
+        trouble: Why the run on the change reported nothing; empty: it did.
+    """
+    quotes = {_bare(line) for file in sealed.files for line in file.content.splitlines()}
+    told = _unquoted(trouble, quotes)
+    return tuple(_judge(criterion, sealed, base, change, told, quotes) for criterion in criteria)
+
+
+def regressions(base: Iterable[TestCase], change: Iterable[TestCase]) -> tuple[Regression, ...]:
+    """The tests that passed on base and do not pass on the change."""
+    now = {(case.id, case.file): case for case in change}
+    broken: list[Regression] = []
+    for case in base:
+        after = now.get((case.id, case.file))
+        if case.status == "passed" and (after is None or after.status != "passed"):
+            message = "it did not run" if after is None else after.message or after.status
+            broken.append(Regression(test=case.id, message=message))
+    return tuple(broken)
+
+
+def _judge(
+    criterion: CriterionLike,
+    sealed: SealedTests,
+    base: Attribution,
+    change: Attribution,
+    trouble: str,
+    quotes: set[str],
+) -> CriterionResult:
+    files = [file for file in sealed.files if criterion.id in file.criteria]
+    after = change.cases_for(criterion.id, files)
+    before = {case.id: case for case in base.cases_for(criterion.id, files)}
+    result = CriterionResult(
+        id=criterion.id, statement=criterion.statement, status="failed", tests=tuple(case.id for case in after)
+    )
+    if not files:
+        message = "No sealed test names this criterion."
+        return result.model_copy(update={"status": "untested", "message": message})
+    if trouble:
+        return result.model_copy(update={"message": trouble})
+    faults = [f"{file.path} yields no test" for file in files if not change.sealed[file.path]]
+    if not after and not faults:
+        faults = ["none of its tests ran"]
+    ids = {case.id for case in after}
+    faults += [
+        f"{case.name}: did not run on the change"
+        for case in before.values()
+        if case.id not in ids and case.status != "error"
+    ]
+    counting = [case for case in after if not (case.status == "skipped" and _status(before, case) == "skipped")]
+    faults += [_fault(case, quotes) for case in counting if case.status != "passed"]
+    if after and not counting:
+        faults += ["all of its tests are skipped"]
+    if faults:
+        more = [f"… and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+        return result.model_copy(update={"message": "\n".join([*faults[:_SHOWN], *more])})
+    if all(_status(before, case) == "passed" for case in counting):
+        message = "Its tests pass on the base commit, too: they do not show that the change does anything."
+        return result.model_copy(update={"status": "vacuous", "message": message})
+    return result.model_copy(update={"status": "passed"})
+
+
+def _status(cases: dict[str, TestCase], case: TestCase) -> str:
+    return cases[case.id].status if case.id in cases else "missing"
+
+
+def _fault(case: TestCase, quotes: set[str]) -> str:
+    return f"{case.name}: {_unquoted(case.message, quotes) or case.status}"
+
+
+def _unquoted(message: str, quotes: set[str]) -> str:
+    """A message without the lines that it quotes from a sealed file."""
+    bare = ((line, _bare(line)) for line in message.splitlines())
+    return "\n".join(line for line, text in bare if len(text) < _SHORTEST_QUOTE or text not in quotes).strip()
+
+
+def _bare(line: str) -> str:
+    return _FRAME.sub("", line).strip()
