@@ -98,8 +98,8 @@ def test_logs_can_be_cut_to_a_stage(scene, phasegate):
     lines = phasegate("logs", run.id, "--stage", "prd").out.splitlines()
     assert [line[9:].strip() for line in lines] == [
         "▸ prd started",
-        "· I read ␛[2Jfirst. → read_file app.py",
-        "✓ prd made prd",
+        "· prd: I read ␛[2Jfirst. → read_file app.py",
+        "✓ prd finished: PRD with AC1",
     ]
     assert phasegate("logs", run.id, "--stage", "testing").out == ""
     kinds = [event["kind"] for event in phasegate("logs", run.id, "--json").json]

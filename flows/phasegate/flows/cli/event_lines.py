@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from phasegate.flows.cli.story import told
-from phasegate.infra.ledger import Event, Run
+from phasegate.infra.ledger import Event, Ledger, Run
 
 
-def of_stage(events: list[Event], stage: str) -> list[Event]:
-    """The events of one stage; of all when `stage` is empty."""
-    return [event for event in events if stage in {"", told(event).stage}]
-
-
-def event_document(event: Event) -> dict[str, Any]:
-    """One event as JSON, with the line people read."""
-    return {**event.model_dump(mode="json"), "line": told(event).text}
+def event_documents(ledger: Ledger, events: list[Event], stage: str) -> Iterator[dict[str, Any]]:
+    """Events as JSON, each with the line people read; only those of one stage, unless `stage` is empty."""
+    for event in events:
+        line = told(event, ledger)
+        if stage in {"", line.stage}:
+            yield {**event.model_dump(mode="json"), "line": line.text}
 
 
 class JsonLines:
     """One JSON document per line and event, as they come."""
 
-    def __init__(self, stage: str) -> None:
+    def __init__(self, ledger: Ledger, stage: str) -> None:
         """Show one stage's events; all when empty."""
+        self._ledger = ledger
         self._stage = stage
 
     def see(self, run: Run, news: list[Event]) -> None:
         """Print what is new."""
-        for event in of_stage(news, self._stage):
-            click.echo(json.dumps(event_document(event)))
+        for document in event_documents(self._ledger, news, self._stage):
+            click.echo(json.dumps(document))

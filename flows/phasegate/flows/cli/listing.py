@@ -19,7 +19,7 @@ def runs_table(runs: Sequence[Run], open_gates: Mapping[str, Sequence[str]]) -> 
         runs: In the order they are to be shown.
         open_gates: Run id to the names of the gates it waits at.
     """
-    rows = table("run", "ticket", "status", "asked for by", "began")
+    rows = table("run", "ticket", "status", "asked for by", "began", whole=("run", "began"))
     for run in runs:
         status = status_text(run.status)
         if gates := open_gates.get(run.id):

@@ -31,23 +31,24 @@ _TICKS = {"finished": ("✓", "green"), "failed": ("✗", "red")}
 class Lines:
     """One appended line per event; for logs, pipes and scripts."""
 
-    def __init__(self, *, detail: bool = False, stage: str = "", out: bool = True) -> None:
+    def __init__(self, ledger: Ledger, *, detail: bool = False, stage: str = "") -> None:
         """Show lines.
 
         Args:
+            ledger: Where the events come from.
             detail: Also what only the full log needs.
             stage: Only this stage's lines; empty: all.
-            out: On standard output; otherwise on standard error.
         """
+        self._ledger = ledger
         self._detail = detail
         self._stage = stage
-        self._out = out
 
     def see(self, run: Run, news: list[Event]) -> None:
         """Print what is new."""
-        for line in map(told, news):
+        for event in news:
+            line = told(event, self._ledger)
             if (self._detail or not line.detail) and self._stage in {"", line.stage}:
-                click.echo(str(line), err=not self._out)
+                click.echo(str(line))
 
 
 class Silence:
@@ -69,7 +70,8 @@ class View:
 
     def see(self, run: Run, news: list[Event]) -> None:
         """Draw anew."""
-        self._recent += [line for line in map(told, news) if not line.detail]
+        lines = [told(event, self._ledger) for event in news]
+        self._recent += [line for line in lines if not line.detail]
         self._live.update(Group(self._head(run), self._stages(run), *self._steps()))
 
     def _head(self, run: Run) -> Text:
@@ -110,7 +112,7 @@ def watching(ledger: Ledger, *, as_json: bool) -> Generator[Watcher]:
     if as_json:
         yield Silence()
     elif not sys.stdout.isatty():
-        yield Lines()
+        yield Lines(ledger)
     else:
         with Live(console=console(), refresh_per_second=_REFRESH_PER_SECOND) as live:
             yield View(ledger, live)

@@ -7,8 +7,13 @@ from phasegate.flows.cli.story import reason_text
 from phasegate.flows.report import RunReport
 
 
-def last_words(report: RunReport) -> list[str]:
-    """Lines for a person, plain text."""
+def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
+    """Lines for a person, plain text.
+
+    Args:
+        report: The run.
+        shown: Whether the person sees the run's page already.
+    """
     run, status = report.id, report.status
     reason = one_line(reason_text(report.reason), 400)
     why = f": {reason}" if reason else "."
@@ -22,7 +27,7 @@ def last_words(report: RunReport) -> list[str]:
         "cancelled": [f"Cancelled{why}", f"See it with `phasegate show {run}`."],
     }
     if status == "waiting":
-        return _at_gate(report)
+        return _at_gate(report, shown=shown)
     remedy = str((report.reason or {}).get("remedy") or "")
     if remedy and status in said:
         said[status].insert(1, one_line(remedy, 400))
@@ -41,16 +46,17 @@ def _go_on(run: str) -> list[str]:
     ]
 
 
-def _at_gate(report: RunReport) -> list[str]:
+def _at_gate(report: RunReport, *, shown: bool) -> list[str]:
     gate = report.open_gate
     if gate is None:
         return [f"Run {report.id} waits."]
     run, name = report.id, gate.gate
-    look = [f"  phasegate show {run}"] + ([f"  phasegate diff {run}"] if name in {"change", "release"} else [])
+    look = [] if shown else [f"  phasegate show {run}"]
+    look += [f"  phasegate diff {run}"] if name in {"change", "release"} else []
     return [
-        f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M}. Look at what is asked:",
-        *look,
-        "then decide:",
+        f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M}.",
+        *(["Look at what is asked:", *look] if look else []),
+        "Then decide:" if look else "Decide:",
         f"  phasegate approve {run} {name}",
         f'  phasegate revise {run} {name} --note "what should be different"',
         f"  phasegate reject {run} {name}",

@@ -6,6 +6,7 @@ for markup or reaches the terminal as a command.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +44,7 @@ STATUS_STYLE = {
     "running": "cyan",
     "accepted": "cyan",
 }
+_COMMIT, _SHORT_COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}$"), r"\1"
 _SHORT = 19  # `sha256:` and twelve digits, as gates name digests
 
 
@@ -51,12 +53,12 @@ def short(digest: str) -> str:
     return digest[:_SHORT]
 
 
-def cost_text(usage: UsageReport) -> str:
+def cost_text(usage: UsageReport, *, unknown: str = "price unknown") -> str:
     """Money in US dollars, or that the price is unknown."""
     if not usage.turns:
         return "–"
     if usage.cost_usd is None:
-        return "price unknown"
+        return unknown
     return f"${usage.cost_usd:.4f}{' + unknown' if usage.unpriced else ''}"
 
 
@@ -86,11 +88,16 @@ class PlainMarkdown:
             yield Segment(plain(segment.text), style)
 
 
-def table(*headers: str) -> Table:
-    """An empty table in the house's looks."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+def table(*headers: str, whole: tuple[str, ...] = ()) -> Table:
+    """An empty table in the house's looks, narrow enough for 80 columns.
+
+    Args:
+        headers: The columns.
+        whole: Those whose lines are never broken.
+    """
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="dim")
     for header in headers:
-        made.add_column(header, overflow="fold")
+        made.add_column(header, overflow="fold", no_wrap=header in whole)
     return made
 
 
@@ -106,7 +113,7 @@ def page(report: RunReport) -> Group:
         parts.append(_effects(report))
     if report.open_gate is not None:
         parts += _gate_page(report)
-    parts.append(Text("\n".join(last_words(report))))
+    parts.append(Text("\n".join(last_words(report, shown=True))))
     return Group(*parts)
 
 
@@ -117,25 +124,25 @@ def gate_questions(report: RunReport) -> Group:
 
 def stages_table(report: RunReport) -> Table:
     """One row per attempt."""
-    rows = table("stage", "attempt", "status", "made", "model", "tokens", "cost", "time")
+    headers = ("stage", "attempt", "status", "made", "model", "tokens\ncost", "time")
+    rows = table(*headers, whole=(*headers[:4], *headers[5:]))
     for stage in report.stages:
-        made = f"{stage.artifact.kind} {short(stage.artifact.digest)}" if stage.artifact else ""
+        made = stage.artifact
         rows.add_row(
-            Text(stage_name(stage)),
+            Text(stage_name(stage, "\n")),
             str(stage.attempt),
             status_text(stage.status),
-            Text(plain(made)),
+            Text(f"{plain(made.kind)}\n{made.digest.removeprefix('sha256:')[:12]}" if made else ""),
             Text(one_line(stage.model, 40)),
-            f"{stage.usage.tokens:,}" if stage.usage.turns else "–",
-            cost_text(stage.usage),
+            f"{stage.usage.tokens:,}\n{cost_text(stage.usage, unknown='price ?')}" if stage.usage.turns else "–",
             seconds_text(stage.started_at, stage.finished_at),
         )
     return rows
 
 
-def stage_name(stage: StageReport) -> str:
+def stage_name(stage: StageReport, between: str = " ") -> str:
     """A stage, with its part if it has several."""
-    return f"{stage.stage} ({stage.part})" if stage.part else stage.stage
+    return f"{stage.stage}{between}({stage.part})" if stage.part else stage.stage
 
 
 def _head(report: RunReport) -> Text:
@@ -150,6 +157,8 @@ def _head(report: RunReport) -> Text:
         f"\n{report.usage.tokens:,} tokens in {report.usage.turns} turns · {cost_text(report.usage)}"
         f" · policy {short(report.policy)}"
     )
+    if report.options.rehearsal:
+        title.append("\nrehearsed: a script answered, no model was asked and nothing was paid")
     for notice in report.options.notices:
         title.append(f"\n! {one_line(notice, 300)}", style="yellow")
     if report.release is not None:
@@ -177,7 +186,11 @@ def _effects(report: RunReport) -> Table:
     rows = table("effect", "status", "what came of it", "undoing it")
     for effect in report.effects:
         result: dict[str, Any] = effect.undo_result or effect.result or {}
-        facts = ", ".join(f"{key} {value}" for key, value in result.items() if isinstance(value, str | int))
+        facts = ", ".join(
+            f"{key} {_COMMIT.sub(_SHORT_COMMIT, str(value))}"
+            for key, value in result.items()
+            if isinstance(value, str | int)
+        )
         rows.add_row(
             Text(plain(effect.kind)),
             status_text(effect.status),

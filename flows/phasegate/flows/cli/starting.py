@@ -1,4 +1,4 @@
-"""Starting the engine with what it runs beside the flows. For `up`, for what starts it on demand, and for the demo."""
+"""Starting the engine with what it runs beside the flows, and stopping it. For `up`, `down`, `run` and the demo."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.settings import Settings
 
 _SERVICES = ("phasegate.flows.reconciler:serve",)
+_GONE_SECONDS = 10.0
 
 
 def start_engine(settings: Settings, on_progress: Callable[[str], None]) -> EngineInfo:
@@ -19,6 +20,19 @@ def start_engine(settings: Settings, on_progress: Callable[[str], None]) -> Engi
         EngineUnavailable: It did not come up.
     """
     return control.start(settings, on_progress=on_progress, services=_SERVICES)
+
+
+def stop_engine(settings: Settings) -> bool:
+    """Stop the engine, and wait until its process is gone; false when none was up.
+
+    Raises:
+        EngineUnavailable: It does not end.
+    """
+    engine = EngineInfo.read(settings)
+    stopped = control.stop(settings)
+    if engine is not None:
+        engine.process.wait(_GONE_SECONDS)  # it lets go of its lock a moment before it ends
+    return stopped
 
 
 def keys_it_lacks(engine: EngineInfo, environment: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Events as lines a person reads: one vocabulary for `run`, `watch`, `logs` and the demo.
 
-Knows the kinds of events, not where they are shown. Every line it returns is plain text already.
+Knows the kinds of events, not where they are shown. Every line it returns is plain text already. Of the ledger it reads
+no more than the artifact that an event names.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from phasegate.flows.cli.gist import gist
 from phasegate.flows.cli.plain import one_line
-from phasegate.infra.ledger import Event
+from phasegate.infra.ledger import Event, Ledger
 
 _TELLING_ARGUMENTS = ("path", "command", "pattern", "query", "question", "summary", "title")
 _WIDTH = 160
+_SHORT_COMMIT = 12
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,13 @@ class Line:
         return f"{self.at.astimezone():%H:%M:%S} {indent}{self.mark} {self.text}"
 
 
-def told(event: Event) -> Line:
+def told(event: Event, ledger: Ledger) -> Line:
     """One event as a line."""
     mark, tell, detail = _TELLERS.get(event.kind, ("·", _anything, True))
-    return Line(event.at, mark, one_line(tell(event), _WIDTH), _stage(event), detail)
+    text = tell(event)
+    if event.kind == "attempt.finished":
+        text = f"{text}: {gist(event.payload['kind'], ledger.artifacts.json(event.payload['artifact']))}"
+    return Line(event.at, mark, one_line(text, _WIDTH), _stage(event), detail)
 
 
 def _stage(event: Event) -> str:
@@ -107,12 +113,18 @@ def _decided(event: Event) -> str:
 
 def _effect(words: str) -> Callable[[Event], str]:
     def tell(event: Event) -> str:
-        facts = event.payload
-        more: Mapping[str, Any] = facts.get("result") or facts.get("error") or {}
-        told_of = more.get("url") or more.get("summary") or more.get("message") or more.get("commit") or ""
-        return f"{words} {facts.get('kind') or facts['effect']}{f': {told_of}' if told_of else ''}"
+        name = str(event.payload["effect"]).rpartition("/")[2]
+        facts: Mapping[str, Any] = event.payload.get("result") or event.payload.get("error") or {}
+        what = facts.get("url") or facts.get("message") or str(facts.get("commit", ""))[:_SHORT_COMMIT]
+        return words.format(name) + (f": {what}" if what else "")
 
     return tell
+
+
+def _step(event: Event) -> str:
+    said = turn_text(event.payload) if event.kind == "turn.answered" else str(event.payload["text"])
+    where = attempt_name(event.payload["attempt"]) if "attempt" in event.payload else event.payload["stage"]
+    return f"{where}: {said}"
 
 
 def _attempt(words: str) -> Callable[[Event], str]:
@@ -141,21 +153,21 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "run.resumed": ("▸", _says("{actor} let the run go on"), False),
     "run.recovered": ("▸", _says("picked up again after an interruption"), False),
     "attempt.started": ("▸", _attempt("started"), False),
-    "attempt.finished": ("✓", lambda event: f"{_attempt('made')(event)} {event.payload['kind']}", False),
+    "attempt.finished": ("✓", _attempt("finished"), False),
     "attempt.failed": ("✗", _failed, False),
     "attempt.checkpointed": ("·", lambda event: f"checkpoint {event.payload['commit'][:12]}", True),
-    "stage.step": ("·", _says("{text}"), False),
-    "turn.answered": ("·", lambda event: turn_text(event.payload), False),
+    "stage.step": ("·", _step, False),
+    "turn.answered": ("·", _step, False),
     "gate.opened": ("◆", _says("gate {gate} opened"), False),
     "gate.decided": ("▸", _decided, False),
     "gate.skipped": ("▸", _says("gate {gate} is off: {reason}"), False),
     "gate.standing-refused": ("◆", _says("gate {gate} was not approved in advance: {why}"), False),
     "gate.void": ("◆", _says("gate closed: what it asked about has changed"), False),
     "gate.expired": ("◆", _says("gate closed: nobody decided in time"), False),
-    "effect.intended": ("·", lambda event: f"about to do: {event.payload['kind']}", True),
-    "effect.done": ("✓", _effect("done:"), False),
-    "effect.undone": ("✓", _effect("undone:"), False),
-    "effect.stuck": ("✗", _effect("could not be undone:"), False),
+    "effect.intended": ("·", _says("about to make effect {kind}; undone by: {compensation}"), True),
+    "effect.done": ("✓", _effect("effect {} made"), False),
+    "effect.undone": ("✓", _effect("effect {} undone"), False),
+    "effect.stuck": ("✗", _effect("effect {} could not be undone"), False),
     "message.queued": ("▸", _says("{actor} to the agent: {text}"), False),
     "message.delivered": ("·", _says("message delivered at turn {turn}"), True),
 }

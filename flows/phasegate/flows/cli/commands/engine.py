@@ -59,12 +59,12 @@ def down(with_services: bool, as_json: bool) -> None:
     import asyncio
 
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.engine import control
+    from phasegate.flows.cli.starting import stop_engine
     from phasegate.infra.deploy.services import services, stop_service
     from phasegate.infra.settings import Settings
 
     settings = Settings.from_environment(os.environ)
-    stopped = control.stop(settings)
+    stopped = stop_engine(settings)
     running = [state.service for state in services(settings.home) if state.current and state.current.alive]
     if with_services:
         for state in services(settings.home):  # a candidate may run where no release serves
@@ -81,7 +81,7 @@ def down(with_services: bool, as_json: bool) -> None:
 
 def _stay(settings: Settings) -> None:
     """Wait until the engine ends; Ctrl-C and SIGTERM end it."""
-    from phasegate.flows.engine import control
+    from phasegate.flows.cli.starting import stop_engine
     from phasegate.flows.engine.info import engine_alive
     from phasegate.infra.errors import EngineUnavailable
 
@@ -93,7 +93,7 @@ def _stay(settings: Settings) -> None:
         while engine_alive(settings):
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
-        control.stop(settings)
+        stop_engine(settings)
         return
-    if control.stop(settings):  # it left a Prefect server behind
+    if stop_engine(settings):  # it left a Prefect server behind
         raise EngineUnavailable("The engine has died.", remedy=f"Read {settings.engine_log}, then `phasegate up`.")

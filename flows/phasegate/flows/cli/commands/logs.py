@@ -19,7 +19,7 @@ def logs(run: str, follow: bool, stage: str | None, as_json: bool) -> None:
 
     With --json one JSON array; with --follow one document per line. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.event_lines import JsonLines, event_document, of_stage
+    from phasegate.flows.cli.event_lines import JsonLines, event_documents
     from phasegate.flows.cli.follow import Follower
     from phasegate.flows.cli.live import Lines
     from phasegate.flows.cli.output import document
@@ -29,9 +29,10 @@ def logs(run: str, follow: bool, stage: str | None, as_json: bool) -> None:
     with opened() as session:
         found = session.run(run)
         if as_json and not follow:
-            document([event_document(event) for event in of_stage(session.ledger.events(found.id), stage or "")])
+            document(list(event_documents(session.ledger, session.ledger.events(found.id), stage or "")))
             return
-        watcher = JsonLines(stage or "") if as_json else Lines(detail=True, stage=stage or "")
+        ledger = session.ledger
+        watcher = JsonLines(ledger, stage or "") if as_json else Lines(ledger, detail=True, stage=stage or "")
         follower = Follower(session.ledger, found.id, lambda: engine_alive(session.settings))
         if follow:
             follower.until_stopped(watcher)

@@ -16,6 +16,7 @@ from phasegate.flows.cli.output import console, document
 from phasegate.flows.cli.plain import plain
 from phasegate.flows.cli.session import opened
 from phasegate.flows.cli.starting import start_engine
+from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.report import ReleaseReport, RunReport
 from phasegate.infra.errors import TrailBroken
 
@@ -35,7 +36,7 @@ def perform(*, asks: bool, keep: bool, as_json: bool) -> int:
         0 when the first ticket shipped, the second was rolled back, and both trails hold; 1 otherwise.
 
     Raises:
-        Interrupted: Ctrl-C, or a person had enough; nothing is left running.
+        Interrupted: Ctrl-C; nothing is left running.
         PhasegateError: The demo cannot be played on this machine.
     """
     scratch = make_scratch()
@@ -43,8 +44,8 @@ def perform(*, asks: bool, keep: bool, as_json: bool) -> int:
     try:
         with nothing_left_running(scratch, keep=keep):
             acts.play()
-    except Quit as error:
-        raise Interrupted(f"The demo has ended.\n{_where_to_look(scratch, keep=False)}") from error
+    except Quit:
+        keep = False
     except KeyboardInterrupt as error:
         raise Interrupted(f"The demo was interrupted.\n{_where_to_look(scratch, keep=False)}") from error
     if as_json:
@@ -68,7 +69,7 @@ class _Acts:
         self._say(f"The demo plays in {self._scratch.folder}; nothing outside of it is touched.")
         self._say("No model is asked: a script answers, over HTTP, in the place of one. All else is real.")
         self._heading("The engine starts")
-        info = start_engine(self._scratch.settings, lambda text: self._say(f"  {text}"))
+        info = self._start()
         self._say(f"  Prefect shows every step on {info.ui_url} until the demo ends.")
         with opened() as session:
             player = Player(session, self._scratch, self._asks, self._quiet)
@@ -76,6 +77,15 @@ class _Acts:
             self._heading("The story")
             holds = [self._story(player, made) for made in self.reports]
             self.ok = shipped and all(holds)
+
+    def _start(self) -> EngineInfo:
+        """Start the engine; one that Ctrl-C meets half-way comes up first, for only then can it be stopped surely."""
+        settings = self._scratch.settings
+        try:
+            return start_engine(settings, lambda text: self._say(f"  {text}"))
+        except KeyboardInterrupt:
+            start_engine(settings, lambda _: None)
+            raise
 
     def _feature(self, player: Player) -> bool:
         self._heading("Ticket 1: a feature")

@@ -5,37 +5,26 @@ Reads a report alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from phasegate.flows.cli.gist import gist
 from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.render import seconds_text, stage_name, status_text, table
 from phasegate.flows.cli.story import reason_text
 from phasegate.flows.report import RunReport, StageReport
 
-_GISTS: Mapping[str, Callable[[dict[str, Any]], str]] = {
-    "prd": lambda made: f"{len(made['acceptance_criteria'])} acceptance criteria",
-    "sealed-tests": lambda made: f"{len(made['files'])} sealed test files",
-    "change-set": lambda made: f"{len(made['files'])} files changed",
-    "evidence": lambda made: f"grade {made['verdict']}",
-    "release-plan": lambda made: f"a plan of {len(made['steps'])} steps",
-    "health-report": lambda made: f"service level {made['verdict']}",
-    "release": lambda made: f"release {made['release_id']}",
-    "incident": lambda made: f"incident: {made['summary']}",
-}
-
 
 def story_table(report: RunReport) -> Table:
     """One row per attempt; decisions and effects stand in the row of the attempt they followed."""
-    rows = table("stage", "attempt", "what came out", "tokens", "time", "decision", "effect", "undone")
+    headers = ("stage", "attempt", "what came out", "tokens", "time", "decision", "effect", "undone")
+    rows = table(*headers, whole=(*headers[:2], *headers[3:]))
     for stage in report.stages:
         effects = [effect for effect in report.effects if _row_of(report, effect.intended_at) is stage]
         rows.add_row(
-            Text(stage_name(stage)),
+            Text(stage_name(stage, "\n")),
             str(stage.attempt),
             Text(one_line(_came_out(stage), 60), style="red" if stage.error else ""),
             f"{stage.usage.tokens:,}" if stage.usage.turns else "–",
@@ -52,14 +41,13 @@ def _came_out(stage: StageReport) -> str:
         return reason_text(stage.error)
     if stage.artifact is None:
         return stage.status
-    gist = _GISTS.get(stage.artifact.kind)
-    return gist(stage.artifact.content) if gist else stage.artifact.kind
+    return gist(stage.artifact.kind, stage.artifact.content)
 
 
 def _decisions(report: RunReport, stage: StageReport) -> list[str]:
     gates = {gate.id: gate for gate in report.gates}
     return [
-        f"{gates[decision.gate_id].gate}: {decision.verdict} by {plain(decision.approver)}"
+        f"{gates[decision.gate_id].gate}:\n{decision.verdict}"
         for decision in report.decisions
         if _row_of(report, gates[decision.gate_id].opened_at) is stage
     ]

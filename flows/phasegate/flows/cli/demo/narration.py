@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 from phasegate.flows.cli.story import told
-from phasegate.infra.ledger import Event, Run
+from phasegate.infra.ledger import Event, Ledger, Run
 
 STEPS: Mapping[str, str] = {
     "prd": "An agent that can only read turns the ticket into a PRD with numbered acceptance criteria.",
@@ -33,21 +33,23 @@ GATES: Mapping[str, str] = {
 }
 """Gate to the question it asks a person."""
 
+AGAIN = "The grade failed. It goes back to the implementer with the failing criteria, not with the sealed tests."
 UNDOING = "Every effect of this run is undone, newest first; how was written down before it was made."
 
 
 class Narrator:
     """Follows a run for somebody who sees all this for the first time."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         """Nothing is explained yet; each thing is, once."""
+        self._ledger = ledger
         self._explained: set[str] = set()
 
     def see(self, run: Run, news: list[Event]) -> None:
         """Explain what is new of its kind, then say what happened."""
         for event in news:
             self._explain(event)
-            line = told(event)
+            line = told(event, self._ledger)
             if not line.detail:
                 click.echo(f"    {line}")
 
@@ -55,8 +57,10 @@ class Narrator:
         if event.kind == "effect.undone":
             self._once("undoing", UNDOING)
         elif event.kind == "attempt.started":
-            step = str(event.payload["attempt"]).split("/")[1]
+            _, step, number = str(event.payload["attempt"]).split("/")
             self._once(step, STEPS.get(step, ""))
+            if step == "implementation" and number != "1":
+                self._once("again", AGAIN)
 
     def _once(self, step: str, words: str) -> None:
         if words and step not in self._explained:

@@ -27,7 +27,7 @@ Answer = Literal["y", "n", "q"]
 _VERDICTS: dict[Answer, Verdict] = {"y": "approve", "n": "reject"}
 
 
-class Quit(KeyboardInterrupt):
+class Quit(Exception):
     """The person at the gate wants no more."""
 
 
@@ -63,7 +63,7 @@ class Player:
             stdin=sys.stdin.buffer.read,
         )
         control.wake(self.session.settings, run.id)
-        watcher: Watcher = Silence() if self.quiet else Narrator()
+        watcher: Watcher = Silence() if self.quiet else Narrator(self.session.ledger)
         follower = Follower(self.session.ledger, run.id, lambda: engine_alive(self.session.settings))
         while follower.until_stopped(watcher).status == "waiting":
             self._decide(self.session.gate(run, None))

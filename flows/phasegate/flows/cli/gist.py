@@ -1,0 +1,39 @@
+"""What came out of an attempt, in a few words: for lines and tables, where the artifact itself would be too much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def gist(kind: str, made: Mapping[str, Any]) -> str:
+    """An artifact's stored content in a few words, not yet plain; its kind where there is nothing better to say."""
+    tell = _GISTS.get(kind)
+    return tell(made) if tell else kind.replace("-", " ")
+
+
+def _counted(things: list[Any], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+
+
+def _grade(made: Mapping[str, Any]) -> str:
+    missed = [criterion["id"] for criterion in made["criteria"] if criterion["status"] == "failed"]
+    missed += [_counted(made["regressions"], "regression")] if made["regressions"] else []
+    return f"grade {made['verdict']}{': ' if missed else ''}{', '.join(missed)}"
+
+
+def _change(made: Mapping[str, Any]) -> str:
+    refused = f", {_counted(made['refused'], 'protected path')} left out" if made["refused"] else ""
+    return f"{_counted(made['files'], 'file')} changed{refused}"
+
+
+_GISTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "prd": lambda made: f"PRD with {', '.join(criterion['id'] for criterion in made['acceptance_criteria'])}",
+    "sealed-tests": lambda made: _counted(made["files"], "sealed test file"),
+    "change-set": _change,
+    "evidence": _grade,
+    "release-plan": lambda made: f"plan of {_counted(made['steps'], 'step')}",
+    "release": lambda made: f"release {made['release_id']}",
+    "health-report": lambda made: f"service level {made['verdict']}",
+    "incident": lambda made: f"incident: {made['summary']}",
+}
