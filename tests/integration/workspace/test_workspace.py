@@ -64,6 +64,8 @@ def test_a_checkpoint_holds_untracked_files_and_no_ignored_ones(
 ) -> None:
     (folder / "new.py").write_text("new\n")
     (folder / "debug.log").write_text("noise\n")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "app.pyc").write_text("a by-product that the repository does not ignore")
     (folder / "notes.txt").unlink()
     commit = workspace.checkpoint("implementation", 1)
     assert repository.files(commit) == [".gitignore", "app.py", "new.py"]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from phasegate.infra.workspace.git import Git
 
+_BY_PRODUCTS = ("__pycache__/", "*.pyc", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", "node_modules/", ".venv/")
+"""What tools leave behind wherever they run: nobody's work, whether or not the repository ignores it."""
+
 # Names that git refuses on some platform because they reach a git directory there. Source: git's read-cache.c, path.c
 _GIT_NAME = re.compile(r"(?:\.git|git~1)[ .]*(?::.*)?", re.IGNORECASE | re.DOTALL)
 _MODULES_NAME = re.compile(r"(?:\.gitmodules|gitmod~\d|gi7eba~\d)[ .]*(?::.*)?", re.IGNORECASE | re.DOTALL)
@@ -95,7 +98,8 @@ def _work_tree(git: Git) -> Path:
 
 def _untracked(git: Git, work_tree: Path) -> Iterator[str]:
     nested: list[str] = []
-    for path in git.records("ls-files", "-z", "--others", "--exclude-standard"):
+    excluded = [f"--exclude={pattern}" for pattern in _BY_PRODUCTS]
+    for path in git.records("ls-files", "-z", "--others", "--exclude-standard", *excluded):
         if path.endswith("/"):
             nested += _files_below(work_tree, path)
         elif path:

@@ -73,8 +73,8 @@ async def deploy(run: RunContext, plan: ReleasePlan) -> Release:
         run.step("deployment", f"starting release {release_id} beside the current one")
         await perform(run, Intent("candidate", "candidate", facts, f"stop the candidate {release_id}"))
         run.step("deployment", "cutting over")
-        before = f"release {plan.replaces}" if plan.replaces else "nothing, as before"
-        made = await perform(run, Intent("cut-over", "cut-over", facts, f"let {before} serve again"))
+        undoing = f"let release {plan.replaces} serve again" if plan.replaces else "stop the service"
+        made = await perform(run, Intent("cut-over", "cut-over", facts, undoing))
         return Release.model_validate(made)
 
     return await attempt(run, "deployment", number, Release, released, part="release", inputs={"plan": plan.digest})
