@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import click
@@ -18,7 +19,7 @@ from phasegate.flows.cli.session import opened
 from phasegate.flows.cli.starting import start_engine
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.report import ReleaseReport, RunReport
-from phasegate.infra.errors import TrailBroken
+from phasegate.infra.errors import PhasegateError, TrailBroken
 
 FEATURE = "1-expiring-links"
 BREACH = "2-even-out-bursts"
@@ -46,6 +47,9 @@ def perform(*, asks: bool, keep: bool, as_json: bool) -> int:
             acts.play()
     except Quit:
         keep = False
+    except PhasegateError:
+        click.echo(_where_to_look(scratch, keep=False), err=True)
+        raise
     except KeyboardInterrupt as error:
         raise Interrupted(f"The demo was interrupted.\n{_where_to_look(scratch, keep=False)}") from error
     if as_json:
@@ -139,12 +143,13 @@ class _Acts:
 
 
 def _where_to_look(scratch: Scratch, *, keep: bool, runs: list[str] | None = None) -> str:
-    home = f"PHASEGATE_HOME={scratch.settings.home}"
+    program = "phasegate" if shutil.which("phasegate") else sys.argv[0]  # `make demo` has it off the PATH
+    home = f"PHASEGATE_HOME={scratch.settings.home} {program}"
     lines = [f"\nEverything is in {scratch.folder}; delete it when you have seen enough. Look again with:"]
-    lines += [f"  {home} phasegate show {run}" for run in runs or ["latest"]]
+    lines += [f"  {home} show {run}" for run in runs or ["latest"]]
     lines += [f"  git -C {scratch.repository} log --graph --oneline --all"]
     if keep:
-        lines += ["Engine and service still run. Stop them with:", f"  {home} phasegate down --services"]
+        lines += ["Engine and service still run. Stop them with:", f"  {home} down --services"]
     else:
         lines += ["Nothing of it is left running."]
     return "\n".join(lines)
