@@ -66,7 +66,7 @@ def _has_expired_gate(shared: Resources, run: Run) -> bool:
 
 
 def _give_up(shared: Resources, run: Run) -> None:
-    reason = {
+    reason: dict[str, object] = {
         "code": "recoveries",
         "message": f"the run was recovered {run.recoveries} times without finishing a stage",
         "remedy": f"See the engine's log, then `phasegate resume {run.id}`.",

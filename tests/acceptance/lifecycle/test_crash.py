@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
 from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit, script
 
 

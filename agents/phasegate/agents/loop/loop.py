@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
+from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
+from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from pydantic import BaseModel
 
-from phasegate.agents.loop.state import ThreadState
+from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
 from phasegate.agents.models.client import ModelClient
 from phasegate.agents.models.conversation import Message, ToolResult
@@ -26,6 +26,7 @@ _STRIKES = 5
 _NUDGE = "You called no tool. Go on with your tools, or hand in your result with `finish`."
 
 Draft = TypeVar("Draft", bound=BaseModel)
+_Graph: TypeAlias = CompiledStateGraph[ThreadState, None, ThreadState, ThreadState]
 
 
 class Place(Protocol):
@@ -119,49 +120,60 @@ class _Worker(Generic[Draft]):
             "configurable": {"thread_id": self._attempt.id},
             "recursion_limit": 10 * self._desk.budget.turns + 10,
         }
-        begin = await self._begin(graph, config)
-        try:
-            state = await graph.ainvoke(begin, config, durability="sync")
-        except _PutDown:
-            return None
-        if draft := state.get("draft"):
-            return self._assignment.draft.model_validate(draft)
+        state = cast("ThreadState", (await graph.aget_state(config)).values)
+        if not state.get("conversation"):
+            begin = self._beginning()
+        else:
+            begin = None
+            await self._pick_up(state, graph, config)
+        if state.get("draft") is None:
+            try:
+                ended = await graph.ainvoke(begin, config, durability="sync")  # pyright: ignore[reportUnknownMemberType]  # langgraph's
+                state = cast("ThreadState", ended)
+            except _PutDown:
+                return None
+        if state["draft"] is not None:
+            return self._assignment.draft.model_validate(state["draft"])
         raise AgentStopped(
-            f"the agent of stage {self._attempt.stage} was stopped: {state.get('stopped', 'it handed in nothing')}",
+            f"the agent of stage {self._attempt.stage} was stopped: {state['stopped']}",
             remedy="See `phasegate logs RUN`; `phasegate resume RUN` lets it go on.",
         )
 
-    async def _begin(self, graph: CompiledStateGraph[Any], config: RunnableConfig) -> ThreadState | None:
-        """The graph's input: the brief for a new thread; nothing for one that goes on."""
-        snapshot = await graph.aget_state(config)
-        if not snapshot.values.get("conversation"):
-            checkpoint = self._assignment.place.save(0) if self._assignment.place else ""
-            brief: Message = {"role": "user", "text": self._assignment.brief}
-            return {"conversation": [{"said": brief}], "turn": 0, "checkpoint": checkpoint}
-        if self._assignment.place and snapshot.values["checkpoint"]:
-            self._assignment.place.restore(snapshot.values["checkpoint"])
-        if not snapshot.next and not snapshot.values.get("draft"):
-            await graph.aupdate_state(config, {"strikes": 0, "stopped": ""}, as_node="act")
-        return None
+    def _beginning(self) -> ThreadState:
+        """What a new thread starts from: the brief, and the files as they are."""
+        return {
+            "conversation": [{"said": {"role": "user", "text": self._assignment.brief}}],
+            "turn": 0,
+            "strikes": 0,
+            "checkpoint": self._assignment.place.save(0) if self._assignment.place else "",
+            "draft": None,
+            "stopped": "",
+        }
 
-    def _graph(self) -> CompiledStateGraph[Any]:
+    async def _pick_up(self, state: ThreadState, graph: _Graph, config: RunnableConfig) -> None:
+        """Put the files back where the thread left them, and give an agent that was stopped a clean record."""
+        if self._assignment.place:
+            self._assignment.place.restore(state["checkpoint"])
+        if state["stopped"]:
+            await graph.aupdate_state(config, {"strikes": 0, "stopped": ""}, as_node="act")
+
+    def _graph(self) -> _Graph:
         graph = StateGraph(ThreadState)
-        graph.add_node("steer", self._steer)
-        graph.add_node("think", self._think)
-        graph.add_node("act", self._act)
+        for name, node in {"steer": self._steer, "think": self._think, "act": self._act}.items():
+            graph.add_node(name, node)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
         graph.add_edge(START, "steer")
         graph.add_edge("steer", "think")
         graph.add_edge("think", "act")
         graph.add_conditional_edges("act", _next)
-        return graph.compile(checkpointer=self._desk.threads)
+        return graph.compile(checkpointer=self._desk.threads)  # pyright: ignore[reportUnknownMemberType]  # as above
 
-    async def _steer(self, state: ThreadState) -> ThreadState:
+    async def _steer(self, state: ThreadState) -> ThreadUpdate:
         if self._desk.put_down():
             raise _PutDown
         delivered = self._desk.ledger.messages.deliver(self._attempt, state["turn"] + 1)
         return {"conversation": [{"said": {"role": "user", "text": message.text}} for message in delivered]}
 
-    async def _think(self, state: ThreadState) -> ThreadState:
+    async def _think(self, state: ThreadState) -> ThreadUpdate:
         turn = state["turn"] + 1
         for entry in state["conversation"][self._encoded :]:
             self._encoder.append(entry["said"])
@@ -195,14 +207,14 @@ class _Worker(Generic[Draft]):
             latency_seconds=reply.latency_seconds,
         )
 
-    async def _act(self, state: ThreadState) -> ThreadState:
+    async def _act(self, state: ThreadState) -> ThreadUpdate:
         message = state["conversation"][-1]["said"]
         calls = message["calls"] if message["role"] == "assistant" else []
         outcomes = [await self._assignment.toolbox.call(call) for call in calls]
         self._note(state["turn"], [outcome.result for outcome in outcomes])
         progressed = any(not outcome.result["failed"] for outcome in outcomes)
-        strikes = 0 if progressed else state.get("strikes", 0) + 1
-        update: ThreadState = {"conversation": [{"said": _answer(outcomes)}], "strikes": strikes}
+        strikes = 0 if progressed else state["strikes"] + 1
+        update: ThreadUpdate = {"conversation": [{"said": _answer(outcomes)}], "strikes": strikes}
         if self._assignment.place and any(outcome.changed for outcome in outcomes):
             update["checkpoint"] = self._assignment.place.save(state["turn"])
             self._desk.ledger.attempts.checkpoint(self._attempt, update["checkpoint"])
@@ -240,4 +252,4 @@ def _answer(outcomes: list[ToolOutcome]) -> Message:
 
 
 def _next(state: ThreadState) -> str:
-    return END if state.get("draft") is not None or state.get("stopped") else "steer"
+    return END if state["draft"] is not None or state["stopped"] else "steer"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict
 
-from langgraph.channels.delta import DeltaChannel
+from langgraph.channels.delta import DeltaChannel  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 
 from phasegate.agents.models.conversation import Message
 
@@ -24,7 +24,7 @@ _NO_SNAPSHOTS = 1_000_000
 """Each snapshot repeats the whole conversation; without any, a thread of 300 turns stays under 2 MB."""
 
 
-class ThreadState(TypedDict, total=False):
+class ThreadState(TypedDict):
     """The state of one attempt's thread.
 
     Attributes:
@@ -32,13 +32,24 @@ class ThreadState(TypedDict, total=False):
         turn: Model calls answered so far.
         strikes: Turns in a row that achieved nothing.
         checkpoint: The commit that holds the workspace as the last finished turn left it.
-        draft: What the agent handed in.
-        stopped: Why the agent was stopped without a draft.
+        draft: What the agent handed in; None until then.
+        stopped: Why the agent was stopped without a draft; empty if it was not.
     """
 
     conversation: Annotated[list[Said], DeltaChannel(_append, snapshot_frequency=_NO_SNAPSHOTS)]
     turn: int
     strikes: int
     checkpoint: str
-    draft: dict[str, Any]
+    draft: dict[str, Any] | None
+    stopped: str
+
+
+class ThreadUpdate(TypedDict, total=False):
+    """What a step adds to or changes of `ThreadState`."""
+
+    conversation: list[Said]
+    turn: int
+    strikes: int
+    checkpoint: str
+    draft: dict[str, Any] | None
     stopped: str

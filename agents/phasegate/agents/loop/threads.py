@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -14,7 +14,7 @@ Threads: TypeAlias = BaseCheckpointSaver[str]
 
 
 @asynccontextmanager
-async def open_threads(path: Path) -> AsyncIterator[Threads]:
+async def open_threads(path: Path) -> AsyncGenerator[Threads]:
     """Open the thread store, creating it if need be."""
     async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
         await saver.conn.execute("PRAGMA busy_timeout=30000")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -130,7 +130,7 @@ async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Ma
 
 
 @asynccontextmanager
-async def _kept(run: RunContext, lease: Lease) -> AsyncIterator[None]:
+async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
     """Renew a lease for as long as the block runs; a lost one ends the block."""
     worker = asyncio.current_task()
     lost: list[LeaseHeld] = []

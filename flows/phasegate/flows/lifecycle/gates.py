@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from phasegate.flows.engine.doorbell import current_doorbell
 from phasegate.flows.engine.gate_wait import wait_at_gate
@@ -55,8 +55,7 @@ async def agreed(
     round_ = Round()
     while True:
         product = await produce(run, round_, *args, **kwargs)
-        subject = product if isinstance(product, tuple) else (product,)
-        decision = await _pass(run, gate, round_.number, [part for part in subject if isinstance(part, Artifact)])
+        decision = await _pass(run, gate, round_.number, _artifacts_in(product))
         if decision is None or decision.verdict == "approve":
             return product
         if decision.verdict == "reject":
@@ -68,6 +67,12 @@ async def ask(run: RunContext, gate: GateName, *subject: Artifact) -> bool:
     """Ask once; whether the answer is yes. `revise` has nothing to send back to here, and counts as no."""
     decision = await _pass(run, gate, 1, list(subject))
     return decision is None or decision.verdict == "approve"
+
+
+def _artifacts_in(product: object) -> list[Artifact]:
+    """What of a product is to be decided on: itself, or the artifacts it consists of."""
+    parts = cast("tuple[object, ...]", product) if isinstance(product, tuple) else (product,)
+    return [part for part in parts if isinstance(part, Artifact)]
 
 
 async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Artifact]) -> Decision | None:

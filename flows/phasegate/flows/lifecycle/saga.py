@@ -1,7 +1,7 @@
 """What a run does to the world, and how it is undone (P3, P6).
 
-An effect is recorded before it is made, found if it was made, and undone newest first. `perform` is the only way to make
-one, `roll_back` the only way to undo them. Each kind of effect has a performer.
+An effect is recorded before it is made, found if it was made, and undone newest first. `perform` is the only way to
+make one, `roll_back` the only way to undo them. Each kind of effect has a performer.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Attempts:
         known = self.find(attempt_id)
         if known is not None and known.status == "finished" and known.key == key:
             return known, None
-        payload = {"attempt": attempt_id, "inputs": dict(inputs), "again": known is not None}
+        payload: dict[str, Any] = {"attempt": attempt_id, "inputs": dict(inputs), "again": known is not None}
         with self._store.change(run_id, "attempt.started", actor="engine", payload=payload) as change:
             lease = self._take(change, run_id, attempt_id, holder)
             payload["token"] = lease.token
@@ -189,9 +189,9 @@ class Attempts:
     def _take(self, change: Change, run_id: str, name: str, holder: str) -> Lease:
         now = self._store.clock.now()
         row = change.one(schema.leases, name)
-        if row is not None and row.expires_at > now and row.holder != holder:
-            raise LeaseHeld(f"{row.holder} works on {name}", delay=row.expires_at - now)
-        token = 1 if row is None else row.token + 1
+        if row is not None and row["expires_at"] > now and row["holder"] != holder:
+            raise LeaseHeld(f"{row['holder']} works on {name}", delay=row["expires_at"] - now)
+        token = 1 if row is None else row["token"] + 1
         values = {"run_id": run_id, "holder": holder, "token": token, "expires_at": now + LEASE}
         if row is None:
             change.insert(schema.leases, id=name, **values)
@@ -202,5 +202,5 @@ class Attempts:
     @staticmethod
     def _hold(change: Change, lease: Lease) -> None:
         row = change.one(schema.leases, lease.id)
-        if row is None or row.token != lease.token or row.holder != lease.holder:
+        if row is None or row["token"] != lease.token or row["holder"] != lease.holder:
             raise LeaseHeld(f"the lease on {lease.id} was lost: a later attempt fenced this one off")

@@ -205,7 +205,7 @@ def _gate(change: Change, gate_id: str) -> Gate:
     row = change.one(schema.gates, gate_id)
     if row is None:
         raise NotFound(f"there is no gate {gate_id}")
-    return Gate.model_validate(dict(row._mapping))  # noqa: SLF001  SQLAlchemy's documented name
+    return Gate.model_validate(dict(row))
 
 
 def _decisions(change: Change, gate_id: str) -> list[Decision]:

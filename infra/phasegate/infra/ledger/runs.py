@@ -177,4 +177,4 @@ def _locked(change: Change, run_id: str) -> Run:
     row = change.one(schema.runs, run_id)
     if row is None:
         raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
-    return Run.model_validate(dict(row._mapping))  # noqa: SLF001  SQLAlchemy's documented name
+    return Run.model_validate(dict(row))

@@ -7,11 +7,11 @@ updated through it is read back at the end, digested, and named in the event tha
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Table, insert, select, text, update
+from sqlalchemy import Connection, Engine, RowMapping, Table, insert, select, text, update
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import WallClock
@@ -64,9 +64,9 @@ class Change:
         """Vouch for a row that another run's event has written before."""
         self._touch(table, row_id)
 
-    def one(self, table: Table, row_id: str) -> Row[Any] | None:
+    def one(self, table: Table, row_id: str) -> RowMapping | None:
         """The row with this id, seen inside the transaction."""
-        return self.connection.execute(select(table).where(table.c.id == row_id)).first()
+        return self.connection.execute(select(table).where(table.c.id == row_id)).mappings().first()
 
     def _touch(self, table: Table, row_id: str) -> None:
         self.touched[f"{table.name}/{row_id}"] = (table, row_id)
@@ -81,7 +81,7 @@ class Store:
         self.clock = clock
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Generator[Connection]:
         """A connection for reading only."""
         with self.engine.connect() as connection:
             yield connection
@@ -89,7 +89,7 @@ class Store:
     @contextmanager
     def change(
         self, run_id: str, kind: str, *, actor: str, payload: Mapping[str, Any] | None = None
-    ) -> Iterator[Change]:
+    ) -> Generator[Change]:
         """Open a write transaction that ends in one event of this kind, or in nothing at all.
 
         Args:
@@ -98,11 +98,10 @@ class Store:
             actor: Who or what caused it.
             payload: JSON-able facts; the caller may add to it until the block ends.
         """
-        facts = payload if payload is not None else {}
         with self.engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():
             change = Change(connection)
             yield change
-            self._append(change, run_id, kind, actor, facts)
+            self._append(change, run_id, kind, actor, payload or {})
 
     def _append(self, change: Change, run_id: str, kind: str, actor: str, payload: Mapping[str, Any]) -> None:
         rows = {name: row_digest(change.connection, *where) for name, where in sorted(change.touched.items())}
