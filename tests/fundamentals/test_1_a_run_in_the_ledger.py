@@ -42,7 +42,7 @@ def run(ledger: Ledger) -> Run:
         title="Greet politely",
         ticket=Note(text="Please greet politely"),
         policy=Note(text="the policy at the base commit"),
-        repository="/home/ana/greeter",
+        repository="/srv/greeter",
         base_branch="main",
         base_commit="c0ffee",
         requester="ana",

@@ -47,4 +47,5 @@ def _shows_stages(page: Page, ui: str, flow_run: str) -> None:
 
 def _shows_the_prd(page: Page, ui: str, run: str) -> None:
     page.goto(f"{ui}/artifacts/key/{run}-prd-1")
+    page.locator("a[href*='/artifacts/artifact/']").first.click(timeout=PATIENCE_MS)
     expect(page.get_by_role("heading", name="Acceptance criteria").first).to_be_visible(timeout=PATIENCE_MS)
