@@ -216,8 +216,10 @@ class _Worker(Generic[Draft]):
         strikes = 0 if progressed else state["strikes"] + 1
         update: ThreadUpdate = {"conversation": [{"said": _answer(outcomes)}], "strikes": strikes}
         if self._assignment.place and any(outcome.changed for outcome in outcomes):
-            update["checkpoint"] = self._assignment.place.save(state["turn"])
-            self._desk.ledger.attempts.checkpoint(self._attempt, update["checkpoint"])
+            checkpoint = self._assignment.place.save(state["turn"])
+            if checkpoint != state["checkpoint"]:
+                self._desk.ledger.attempts.checkpoint(self._attempt, checkpoint)
+            update["checkpoint"] = checkpoint
         for outcome in outcomes:
             if outcome.finished is not None:
                 update["draft"] = outcome.finished

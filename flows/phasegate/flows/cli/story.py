@@ -127,6 +127,18 @@ def _step(event: Event) -> str:
     return f"{where}: {said}"
 
 
+def _answered(event: Event) -> str:
+    results = [_result_text(result) for result in event.payload["results"]]
+    return f"{attempt_name(event.payload['attempt'])}: {', '.join(results) or 'no tool was called'}"
+
+
+def _result_text(result: Mapping[str, Any]) -> str:
+    """A tool's answer in a few words: what it said last is what a command ended with."""
+    lines = [line for line in str(result["output"]).splitlines() if line.strip()] or [""]
+    said = one_line(lines[-1] if result["name"] == "run" else lines[0], 60)
+    return f"{result['name']} {'refused: ' if result['failed'] else '→ '}{said}"
+
+
 def _attempt(words: str) -> Callable[[Event], str]:
     return lambda event: f"{attempt_name(event.payload['attempt'])} {words}"
 
@@ -158,6 +170,7 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "attempt.checkpointed": ("·", lambda event: f"checkpoint {event.payload['commit'][:12]}", True),
     "stage.step": ("·", _step, False),
     "turn.answered": ("·", _step, False),
+    "tools.answered": ("·", _answered, True),
     "gate.opened": ("◆", _says("gate {gate} opened"), False),
     "gate.decided": ("▸", _decided, False),
     "gate.skipped": ("▸", _says("gate {gate} is off: {reason}"), False),
