@@ -181,3 +181,27 @@ def test_no_model_key_stops_before_any_work(machine: Machine, project: Project) 
     assert result.code == 2
     assert "OPENAI_API_KEY" in result.err
     assert len(machine.phasegate("runs", "--json").json) == before
+
+
+def test_a_pause_waits_for_the_end_of_the_turn_and_a_cancel_undoes(machine: Machine, project: Project) -> None:
+    slow = [
+        SIGNATURE,
+        {"tools": [{"name": "run", "args": {"command": "sleep 3; echo slept > slept.txt"}}]},
+        edit("app.py", OLD, NEW),
+        {"finish": {"summary": "polite"}},
+    ]
+    content = project.script(script(implementation=slow))
+    order = ("run", project.ticket, "--repo", project.top, "--rehearse", content, "--approve", "prd", "--approve")
+    run = machine.phasegate(*order, "change", "--detach", "--json").json["id"]
+    machine.until(run, lambda shown: shown["usage"]["turns"] >= 6)
+    assert machine.phasegate("pause", run).code == 0
+    paused = machine.until(run, lambda shown: shown["status"] == "paused")
+    assert next(one for one in paused["stages"] if one["stage"] == "implementation")["usage"]["turns"] == 2
+    assert machine.phasegate("resume", run).code == 0
+    shown = machine.until(run, lambda shown: shown["status"] == "waiting" and bool(shown["effects"]))
+    (change,) = [one["artifact"]["content"] for one in shown["stages"] if one["stage"] == "implementation"]
+    assert "slept.txt" in [file["path"] for file in change["files"]]
+    assert machine.phasegate("cancel", run).code == 0
+    ended = machine.until(run, lambda shown: shown["status"] == "cancelled")
+    assert [effect["status"] for effect in ended["effects"]] == ["undone"]
+    assert [gate["status"] for gate in ended["gates"]] == ["approved", "approved", "void"]

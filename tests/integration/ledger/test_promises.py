@@ -191,6 +191,23 @@ def test_a_run_is_found_by_the_beginning_of_its_id(desk: Desk) -> None:
         desk.ledger.runs.find("run-x")
 
 
+def test_a_run_that_ends_leaves_no_gate_open_and_no_message_waiting(desk: Desk) -> None:
+    gate = desk.gate(desk.accept())
+    desk.ledger.messages.queue("run-one", "hello", sender="ana")
+    desk.ledger.runs.set_status("run-one", "cancelled")
+    assert desk.ledger.gates.get(gate.id).status == "void"
+    assert [message.status for message in desk.ledger.messages.list("run-one")] == ["expired"]
+    desk.ledger.audit("run-one")
+
+
+def test_a_run_is_not_done_over_a_persons_request(desk: Desk) -> None:
+    desk.accept()
+    desk.ledger.runs.ask("run-one", "cancel", actor="ana")
+    with pytest.raises(NotAllowed, match="asked to cancel"):
+        desk.ledger.runs.set_status("run-one", "done")
+    assert desk.ledger.runs.get("run-one").request == "cancel"
+
+
 def test_a_run_that_has_ended_is_not_resumed_but_a_done_one_is_rolled_back(desk: Desk) -> None:
     desk.accept()
     desk.ledger.runs.set_status("run-one", "done")

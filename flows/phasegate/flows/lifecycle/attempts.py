@@ -121,8 +121,7 @@ async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Ma
             done, _ = await asyncio.wait({task}, timeout=_HEED_SECONDS)
             if done:
                 return task.result()
-            if not run.is_to_pause():  # a pause waits for the end of the turn
-                run.heed()
+            run.heed(at_work=True)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError, PhasegateError):

@@ -12,7 +12,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached, Cancelled, PutDown, Rejected
 from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.resources import resources
-from phasegate.infra.errors import DeployFailed, LeaseHeld, OperatorNeeded, PhasegateError, TemporaryError
+from phasegate.infra.errors import DeployFailed, LeaseHeld, NotAllowed, OperatorNeeded, PhasegateError, TemporaryError
 from phasegate.infra.ledger import STOPPED, RunStatus
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
             require_same_definition(run.run)
             run.shared.ledger.runs.set_status(run.run.id, "running")
             await pipeline(run)
-            _end(run, "done")
+            _be_done(run)
         except (Rejected, Cancelled, Breached, DeployFailed) as why:
             await roll_back(run)
             _end(run, *_ending_of(why))
@@ -70,6 +70,19 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
         _log.exception("run %s failed", run.run.id)
         message = f"phasegate itself failed: {error!r}"
         _end(run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}})
+
+
+def _be_done(run: RunContext) -> None:
+    """Record that all is done, unless a person has asked for something else at the last moment.
+
+    Raises:
+        Cancelled: A person has.
+    """
+    try:
+        _end(run, "done")
+    except NotAllowed:
+        run.heed()
+        raise
 
 
 def _ending_of(why: Rejected | Cancelled | Breached | DeployFailed) -> tuple[RunStatus, dict[str, object]]:

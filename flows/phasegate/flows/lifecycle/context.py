@@ -129,8 +129,11 @@ class RunContext:
         """Whether a person asked for a pause."""
         return self.shared.ledger.runs.get(self.run.id).request == "pause"
 
-    def heed(self) -> None:
+    def heed(self, *, at_work: bool = False) -> None:
         """Leave the pipeline if a person asked for it.
+
+        Args:
+            at_work: Whether an attempt is under way: a pause then waits for the end of the turn.
 
         Raises:
             PutDown: A pause was asked for.
@@ -138,8 +141,9 @@ class RunContext:
         """
         request = self.shared.ledger.runs.get(self.run.id).request
         if request == "pause":
-            raise PutDown
-        if request:
+            if not at_work:
+                raise PutDown
+        elif request:
             raise Cancelled(request)
 
     def step(self, stage: str, text: str) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra import crash_points
 from phasegate.infra.errors import CompensationFailed, PhasegateError, TemporaryError
 from phasegate.infra.ledger import Effect
 from phasegate.infra.workspace import ChangeSet, find_merge, merge, revert
@@ -132,7 +133,9 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     effect = effects.intend(run.run.id, intent.kind, key, intent=intent.facts, compensation=intent.compensation)
     if effect.status != "intended":
         return effect.result or {}
+    crash_points.reached(f"before:make:{intent.kind}")
     result = await PERFORMERS[intent.kind].make(run, key, effect.intent)
+    crash_points.reached(f"after:make:{intent.kind}")
     effects.done(effect, result)
     return result
 
@@ -155,7 +158,10 @@ async def _undo(run: RunContext, effect: Effect) -> None:
     effects = run.shared.ledger.effects
     for tries_left in reversed(range(_TRIES)):
         try:
-            effects.undone(effect, await PERFORMERS[effect.kind].undo(run, effect))
+            crash_points.reached(f"before:undo:{effect.kind}")
+            result = await PERFORMERS[effect.kind].undo(run, effect)
+            crash_points.reached(f"after:undo:{effect.kind}")
+            effects.undone(effect, result)
         except PhasegateError as error:
             if tries_left and isinstance(error, TemporaryError):
                 await asyncio.sleep(_BETWEEN_TRIES.total_seconds())

@@ -123,15 +123,25 @@ class Runs:
     def set_status(
         self, run_id: str, status: RunStatus, *, actor: str = "engine", reason: dict[str, Any] | None = None
     ) -> None:
-        """Say where the run stands; does nothing when it stands there already."""
+        """Say where the run stands; does nothing when it stands there already.
+
+        A run that ends takes what was still open with it: its gates are void, its messages expired.
+
+        Raises:
+            NotAllowed: The run was to be done, but a person has asked for something else meanwhile.
+        """
         run = self.get(run_id)
         if run.status == status and run.reason == reason:
             return
         payload = {"from": run.status, "reason": reason}
         with self._store.change(run_id, f"run.{status}", actor=actor, payload=payload) as change:
-            ended = {"finished_at": self._store.clock.now()} if status in ENDED else {}
-            request = {"request": ""} if status in ENDED else {}
-            change.update(schema.runs, run_id, status=status, reason=reason, **ended, **request)
+            ended: dict[str, Any] = {}
+            if status in ENDED:
+                ended = {"finished_at": self._store.clock.now(), "request": ""}
+                _close_what_is_open(change, run_id)
+            if status == "done" and (asked := _locked(change, run_id).request) not in {"", "pause"}:
+                raise NotAllowed(f"run {run_id} is not done: a person asked to {asked}")
+            change.update(schema.runs, run_id, status=status, reason=reason, **ended)
 
     def ask(self, run_id: str, request: Literal["pause", "cancel", "rollback"], *, actor: str) -> Run:
         """Record that a person wants the run paused, cancelled or rolled back.
@@ -171,6 +181,13 @@ class Runs:
             run = _locked(change, run_id)
             change.update(schema.runs, run_id, recoveries=run.recoveries + 1)
         return self.get(run_id)
+
+
+def _close_what_is_open(change: Change, run_id: str) -> None:
+    for table, was, becomes in ((schema.gates, "open", "void"), (schema.messages, "queued", "expired")):
+        query = select(table.c.id).where(table.c.run_id == run_id, table.c.status == was)
+        for row_id in change.connection.execute(query).scalars().all():
+            change.update(table, row_id, status=becomes)
 
 
 def _locked(change: Change, run_id: str) -> Run:
