@@ -12,12 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-import httpx
-from prefect import task
-from prefect.artifacts import acreate_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import PrefectException
-
+from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Ending, PutDown
 from phasegate.infra.artifacts import Artifact
@@ -72,13 +67,7 @@ async def attempt(
     )
     if lease is None:
         return ledger.artifacts.get(row.artifact or "", make)
-    name = f"{stage} {part}".strip()
-
-    @task(name=name, task_run_name=f"{name} #{number}", cache_policy=NO_CACHE, persist_result=False)
-    async def stage_attempt() -> Made | Ending:
-        return await _try(run, row, lease, work)
-
-    made = await stage_attempt()
+    made = await carrier().stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
     if isinstance(made, Ending):
         raise made
     return made
@@ -157,9 +146,6 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
 
 
 async def _show(row: Attempt, made: Artifact) -> None:
-    """Show the artifact in Prefect's UI. What is shown decides nothing, so a failure to show is only logged."""
+    """Show the artifact to whoever looks at Prefect."""
     key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
-    try:
-        await acreate_markdown_artifact(key=key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")
-    except (httpx.HTTPError, PrefectException) as error:
-        _log.warning("artifact %s is not shown in Prefect: %r", made.digest, error)
+    await carrier().show(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from phasegate.flows.engine.doorbell import current_doorbell
-from phasegate.flows.engine.gate_wait import wait_at_gate
+from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached, Cancelled, PutDown, Rejected
@@ -111,10 +110,9 @@ async def _hold(run: RunContext) -> None:
     """Wait until the person who paused the run lets it go on, or ends it."""
     runs = run.shared.ledger.runs
     runs.set_status(run.run.id, "paused")
-    await wait_at_gate(
+    await carrier().wait(
         "pause",
         run_id=run.run.id,
         decided=lambda: runs.get(run.run.id).request != "pause",
-        doorbell=current_doorbell(),
         settings=run.shared.settings,
     )

@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from phasegate.flows.engine.doorbell import current_doorbell
-from phasegate.flows.engine.gate_wait import wait_at_gate
+from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Rejected
 from phasegate.infra.artifacts import Artifact, sha256
@@ -100,11 +99,10 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Arti
             ledger.runs.set_status(run.run.id, "running")
             return ruling
         ledger.runs.set_status(run.run.id, "waiting")
-        await wait_at_gate(
+        await carrier().wait(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.run.id,
             decided=lambda: _is_answered(run, row),  # noqa: B023  called before the loop goes on
-            doorbell=current_doorbell(),
             settings=run.shared.settings,
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, Table, insert, select, text, update
 
+from phasegate.infra import crash_points
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import WallClock
 from phasegate.infra.ledger import schema
@@ -102,6 +103,8 @@ class Store:
             change = Change(connection)
             yield change
             self._append(change, run_id, kind, actor, payload or {})
+            crash_points.reached(f"before:{kind}")
+        crash_points.reached(f"after:{kind}")
 
     def _append(self, change: Change, run_id: str, kind: str, actor: str, payload: Mapping[str, Any]) -> None:
         rows = {name: row_digest(change.connection, *where) for name, where in sorted(change.touched.items())}

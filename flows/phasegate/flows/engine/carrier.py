@@ -1,0 +1,91 @@
+"""What carries a run's flow: Prefect, unless this process says otherwise.
+
+Everything the lifecycle asks of Prefect while a run is under way goes through `carrier()`: running a stage as a task,
+showing what it made, waiting for a person. None of it decides anything, so the lifecycle runs the same without: the
+crash tests carry it in a plain asyncio process, hundreds of times (`carried_by`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
+
+import httpx
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import PrefectException
+
+from phasegate.flows.engine.doorbell import current_doorbell
+from phasegate.flows.engine.gate_wait import Decided, wait_at_gate
+from phasegate.infra.settings import Settings
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+class Carrier(Protocol):
+    """What the lifecycle needs of whatever carries it."""
+
+    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Run the work once, now, and show it as the `number`th try of a stage."""
+        ...
+
+    async def show(self, key: str, *, markdown: str, description: str) -> None:
+        """Show what a stage made. What is shown decides nothing, so a failure to show is only logged."""
+        ...
+
+    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        """Return once `decided` says so, or leave the flow, to be carried on later from the top."""
+        ...
+
+
+class PrefectCarrier:
+    """Carries a run as a Prefect flow run; called inside of one."""
+
+    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+        """As `Carrier.stage`: a Prefect task, whose cache is off because the ledger decides."""
+
+        @task(name=name, task_run_name=f"{name} #{number}", cache_policy=NO_CACHE, persist_result=False)
+        async def stage_attempt() -> Result:
+            return await work()
+
+        return await stage_attempt()
+
+    async def show(self, key: str, *, markdown: str, description: str) -> None:
+        """As `Carrier.show`: a Markdown artifact in Prefect's UI."""
+        try:
+            await acreate_markdown_artifact(key=key, markdown=markdown, description=description)
+        except (httpx.HTTPError, PrefectException) as error:
+            _log.warning("%s is not shown in Prefect: %r", description, error)
+
+    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        """As `Carrier.wait`: hot for a while, then suspended.
+
+        Raises:
+            Pause: The flow run was suspended. Let it pass.
+        """
+        await wait_at_gate(key, run_id=run_id, decided=decided, doorbell=current_doorbell(), settings=settings)
+
+
+_PREFECT = PrefectCarrier()
+_carrier: ContextVar[Carrier] = ContextVar("carrier", default=_PREFECT)
+
+
+def carrier() -> Carrier:
+    """What carries the flow of the current task."""
+    return _carrier.get()
+
+
+@contextmanager
+def carried_by(other: Carrier) -> Generator[None]:
+    """Have something else carry the flows of this task and of those it starts."""
+    token = _carrier.set(other)
+    try:
+        yield
+    finally:
+        _carrier.reset(token)
