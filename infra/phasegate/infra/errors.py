@@ -15,10 +15,12 @@
     │   └── NotFound           no such run, gate or artifact
     ├── TemporaryError         tried again after `delay`
     │   ├── ModelUnavailable   429, 5xx, time-out, cut stream
-    │   └── LeaseHeld          somebody else runs this attempt
+    │   ├── LeaseHeld          somebody else runs this attempt
+    │   └── LedgerUnavailable  the database lost the connection, or does not answer
     ├── OperatorNeeded         a person has to act before it can go on         exit code 5
     │   ├── BudgetExceeded     the next call would break a budget
     │   ├── AgentStopped       the agent ended without a usable result
+    │   ├── PastPivot          an effect that cannot be undone has been made: only forward
     │   └── CompensationFailed an effect could not be undone
     └── PermanentError         the stage stops                                 exit code 1
         ├── ModelRefused       the provider will never accept this request
@@ -188,6 +190,13 @@ class LeaseHeld(TemporaryError):
     code = "lease-held"
 
 
+class LedgerUnavailable(TemporaryError):
+    """The ledger's database does not answer."""
+
+    code = "ledger-unavailable"
+    remedy = "See that the database in PHASEGATE_DATABASE_URL runs and lets phasegate in; what was begun goes on then."
+
+
 class OperatorNeeded(PhasegateError):
     """A person has to act before the run can go on."""
 
@@ -206,6 +215,12 @@ class AgentStopped(OperatorNeeded):
     """The agent ended without a usable result."""
 
     code = "agent-stopped"
+
+
+class PastPivot(OperatorNeeded):
+    """The run has made an effect that cannot be undone."""
+
+    code = "past-pivot"
 
 
 class CompensationFailed(OperatorNeeded):

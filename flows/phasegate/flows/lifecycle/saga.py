@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra import crash_points
-from phasegate.infra.errors import CompensationFailed, PhasegateError, TemporaryError
-from phasegate.infra.ledger import Effect
+from phasegate.infra.errors import CompensationFailed, PastPivot, PhasegateError, TemporaryError
+from phasegate.infra.ledger import Effect, EffectClass
 from phasegate.infra.workspace import ChangeSet, find_merge, merge, revert
 
 Facts = dict[str, Any]
@@ -25,7 +25,13 @@ _BETWEEN_TRIES = timedelta(seconds=1)
 
 
 class Performer(Protocol):
-    """Makes and undoes one kind of effect; both find what an interrupted try has already done."""
+    """Makes and undoes one kind of effect; both find what an interrupted try has already done.
+
+    Attributes:
+        effect_class: `reversible`, `compensable` or `pivot`, as the ledger has it.
+    """
+
+    effect_class: ClassVar[EffectClass]
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Make it, or find it made; returns what is needed to undo it."""
@@ -38,6 +44,8 @@ class Performer(Protocol):
 
 class MergePerformer:
     """`merge`: the change into the base branch; undone by a revert commit."""
+
+    effect_class: ClassVar[EffectClass] = "compensable"
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Merge, or find the merge that carries the effect's key."""
@@ -67,6 +75,8 @@ class MergePerformer:
 class CandidatePerformer:
     """`candidate`: the release running beside the current one; undone by stopping it."""
 
+    effect_class: ClassVar[EffectClass] = "reversible"
+
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Start the candidate and wait until it is healthy."""
         candidate = await run.target.start_candidate(str(intent["release_id"]), str(intent["commit"]))
@@ -80,6 +90,8 @@ class CandidatePerformer:
 
 class CutOverPerformer:
     """`cut-over`: the release serves; undone by letting the one before it serve again."""
+
+    effect_class: ClassVar[EffectClass] = "reversible"
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Let the release serve."""
@@ -129,12 +141,19 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
         As its performer says, by the key `<run>/<name>`; an effect that was made, or made and undone, is not repeated.
     """
     effects = run.shared.ledger.effects
-    key = f"{run.run.id}/{intent.name}"
-    effect = effects.intend(run.run.id, intent.kind, key, intent=intent.facts, compensation=intent.compensation)
+    key, performer = f"{run.run.id}/{intent.name}", PERFORMERS[intent.kind]
+    effect = effects.intend(
+        run.run.id,
+        intent.kind,
+        key,
+        intent=intent.facts,
+        compensation=intent.compensation,
+        effect_class=performer.effect_class,
+    )
     if effect.status != "intended":
         return effect.result or {}
     crash_points.reached(f"before:make:{intent.kind}")
-    result = await PERFORMERS[intent.kind].make(run, key, effect.intent)
+    result = await performer.make(run, key, effect.intent)
     crash_points.reached(f"after:make:{intent.kind}")
     effects.done(effect, result)
     return result
@@ -145,11 +164,20 @@ async def roll_back(run: RunContext) -> None:
 
     Raises:
         CompensationFailed: An effect could not be undone; the older ones are untouched.
+        PastPivot: The run has made an effect that cannot be undone, so nothing is: it can only go forward.
 
     Effects:
         The compensations, each retried; a repeat goes on where the last one stopped.
     """
-    for effect in reversed(run.shared.ledger.effects.list(run.run.id)):
+    made = run.shared.ledger.effects.list(run.run.id)
+    for effect in made:
+        if effect.effect_class == "pivot" and effect.status == "done":
+            raise PastPivot(
+                f"{effect.kind} cannot be undone ({effect.compensation}), so nothing before or after it is",
+                remedy=f"Mend what is wrong, then `phasegate resume {run.run.id}` goes forward from here.",
+                effect=effect.key,
+            )
+    for effect in reversed(made):
         if effect.status != "undone":
             await _undo(run, effect)
 

@@ -18,10 +18,7 @@ A = TypeVar("A", bound=Artifact)
 
 def put(change: Change, artifact: Artifact, now: datetime) -> None:
     """Store an artifact within a change, once per digest."""
-    if change.one(schema.artifacts, artifact.digest) is None:
-        change.insert(schema.artifacts, id=artifact.digest, content=artifact.canonical(), created_at=now)
-    else:
-        change.keep(schema.artifacts, artifact.digest)
+    change.insert_once(schema.artifacts, id=artifact.digest, content=artifact.canonical(), created_at=now)
 
 
 class Artifacts:

@@ -6,7 +6,6 @@ An attempt's key is the digest of what goes into it: a finished attempt with the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -15,15 +14,13 @@ from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.errors import LeaseHeld, NotFound
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import put
+from phasegate.infra.ledger.leases import put_lease
 from phasegate.infra.ledger.records import Attempt, Lease
 from phasegate.infra.ledger.store import Change, Store
 
-LEASE = timedelta(seconds=60)
-"""How long a lease holds without being renewed."""
-
 
 class Attempts:
-    """The `attempts` and `leases` sections of the ledger."""
+    """The `attempts` section of the ledger, with the lease on each."""
 
     def __init__(self, store: Store) -> None:
         """Work on a store."""
@@ -80,8 +77,45 @@ class Attempts:
                     **fresh,
                 )
             else:
-                change.update(schema.attempts, attempt_id, **fresh, artifact=None, finished_at=None)
+                change.update(schema.attempts, attempt_id, **fresh, artifact=None, origin="", finished_at=None)
         return self.get(attempt_id), lease
+
+    def adopt(self, run_id: str, made: Attempt) -> Attempt:
+        """Take over a finished attempt of another run as this run's own; nothing is worked on, so no lease is needed.
+
+        Args:
+            run_id: The run that adopts.
+            made: The other run's attempt, finished.
+
+        Effects:
+            One attempt row that names where it came from and shares the artifact; a second call finds it.
+        """
+        attempt_id = self.attempt_id(run_id, made.stage, made.part, made.number)
+        if (known := self.find(attempt_id)) is not None:
+            return known
+        payload = {"attempt": attempt_id, "from": made.id, "artifact": made.artifact}
+        with self._store.change(run_id, "attempt.adopted", actor="engine", payload=payload) as change:
+            now = self._store.clock.now()
+            change.keep(schema.artifacts, made.artifact or "")
+            change.insert(
+                schema.attempts,
+                id=attempt_id,
+                run_id=run_id,
+                stage=made.stage,
+                part=made.part,
+                number=made.number,
+                key=sha256(canonical_json({"attempt": attempt_id, "inputs": made.inputs})),
+                inputs=made.inputs,
+                model=made.model,
+                prompt=made.prompt,
+                status="finished",
+                artifact=made.artifact,
+                checkpoint=made.checkpoint,
+                origin=made.id,
+                started_at=now,
+                finished_at=now,
+            )
+        return self.get(attempt_id)
 
     def finish(self, attempt: Attempt, lease: Lease, artifact: Artifact, *, also: tuple[Artifact, ...] = ()) -> Attempt:
         """Record what came out, in one transaction with the artifact itself.
@@ -93,7 +127,7 @@ class Attempts:
         with self._store.change(attempt.run_id, "attempt.finished", actor="engine", payload=payload) as change:
             self._hold(change, lease)
             now = self._store.clock.now()
-            for made in (artifact, *also):
+            for made in sorted((artifact, *also), key=lambda made: made.digest):  # one order for all: no deadlock
                 put(change, made, now)
             change.update(
                 schema.attempts, attempt.id, status="finished", artifact=artifact.digest, finished_at=now, error=None
@@ -153,8 +187,8 @@ class Attempts:
         Raises:
             LeaseHeld: It was lost meanwhile.
         """
-        expires_at = self._store.clock.now() + LEASE
-        with self._store.engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():
+        expires_at = self._store.clock.now() + self._store.lease
+        with self._store.writing(lease.run_id) as connection:
             table = schema.leases.c
             renewed = connection.execute(
                 update(schema.leases)
@@ -167,7 +201,7 @@ class Attempts:
 
     def release(self, lease: Lease) -> None:
         """Give a lease back without an outcome, as when the engine stops in the middle."""
-        with self._store.engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():
+        with self._store.writing(lease.run_id) as connection:
             table = schema.leases.c
             connection.execute(
                 update(schema.leases)
@@ -175,29 +209,13 @@ class Attempts:
                 .values(expires_at=self._store.clock.now())
             )
 
-    def break_leases_of_others(self, holder: str) -> None:
-        """Let go of leases held by earlier engines of this machine; called by the one engine that may run on it."""
-        machine = holder.partition("/")[0]
-        with self._store.engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():
-            table = schema.leases.c
-            connection.execute(
-                update(schema.leases)
-                .where(table.holder.startswith(f"{machine}/", autoescape=True), table.holder != holder)
-                .values(expires_at=self._store.clock.now())
-            )
-
     def _take(self, change: Change, run_id: str, name: str, holder: str) -> Lease:
         now = self._store.clock.now()
         row = change.one(schema.leases, name)
-        if row is not None and row["expires_at"] > now and row["holder"] != holder:
+        # Who writes inside a fence has the whole run: what an engine before it held of the run is held no more.
+        if row is not None and row["expires_at"] > now and row["holder"] != holder and self._store.fence is None:
             raise LeaseHeld(f"{row['holder']} works on {name}", delay=row["expires_at"] - now)
-        token = 1 if row is None else row["token"] + 1
-        values = {"run_id": run_id, "holder": holder, "token": token, "expires_at": now + LEASE}
-        if row is None:
-            change.insert(schema.leases, id=name, **values)
-        else:
-            change.update(schema.leases, name, **values)
-        return Lease.model_validate({"id": name, **values})
+        return put_lease(change, row, name, run_id=run_id, holder=holder, expires_at=now + self._store.lease)
 
     @staticmethod
     def _hold(change: Change, lease: Lease) -> None:

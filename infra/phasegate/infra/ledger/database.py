@@ -1,36 +1,83 @@
-"""Opening the database: its pragmas, and its migrations, once per revision."""
+"""Opening the database, SQLite or Postgres: its connections, and its migrations, once per revision."""
 
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
-from phasegate.infra.errors import ConfigError
+from phasegate.infra.errors import ConfigError, LedgerUnavailable
 
 REVISION = "0001"
 """The newest migration; a database that says so needs none."""
+_CONNECT_SECONDS = 5
+_MIGRATING = 0x7068617365676174
+"""The advisory lock of a migrating process on Postgres."""
 
 
 def connect(url: str) -> Engine:
     """Open a database and bring it to the newest schema.
 
     Args:
-        url: An SQLAlchemy URL, such as `sqlite:////path/ledger.db`.
+        url: `sqlite:////path/ledger.db`, or `postgresql://user@host/database`.
 
     Raises:
-        ConfigError: The database was written by a newer phasegate.
+        ConfigError: The address is of neither kind, or the database was written by a newer phasegate.
+        LedgerUnavailable: Postgres does not answer, or does not let phasegate in.
     """
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
+    engine = _open(url)
+    with translated(engine):
+        if _revision(engine) != REVISION:
+            _migrate(engine, url)
+    return engine
+
+
+def _open(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise _no_database("is no database's address") from error
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed)
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    if _revision(engine) != REVISION:
-        _migrate(engine, url)
-    return engine
+        return engine
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,  # a connection that died while it was idle is replaced before anything begins on it
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+        )
+    raise _no_database(f"names {parsed.get_backend_name()}")
+
+
+def _no_database(what: str) -> ConfigError:
+    return ConfigError(
+        f"PHASEGATE_DATABASE_URL {what}",
+        remedy="Write sqlite:////path/ledger.db, or postgresql://user@host/database.",
+    )
+
+
+@contextmanager
+def translated(engine: Engine) -> Generator[None]:
+    """Tell a database that went away from one that refuses.
+
+    Raises:
+        LedgerUnavailable: Postgres does not answer, or ended the connection or the transaction.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        if engine.dialect.name != "postgresql":
+            raise
+        first_line = next(iter(str(error.orig).splitlines()), "")
+        raise LedgerUnavailable(f"the ledger's database does not answer: {first_line}") from error
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
@@ -63,7 +110,7 @@ def _migrate(engine: Engine, url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", "phasegate.infra.ledger:migrations")
-    with _MigrationLock(url):
+    with _one_at_a_time(engine, url):
         found = _revision(engine)
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if found is not None and found not in known:
@@ -76,18 +123,14 @@ def _migrate(engine: Engine, url: str) -> None:
             command.upgrade(config, "head")
 
 
-class _MigrationLock:
-    """One migrating process at a time, for databases that are files."""
-
-    def __init__(self, url: str) -> None:
-        database = make_url(url).database
-        self._path = Path(f"{database}.migrating") if url.startswith("sqlite") and database else None
-
-    def __enter__(self) -> None:
-        if self._path is not None:
-            self._file = self._path.open("w")
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        if self._path is not None:
-            self._file.close()
+@contextmanager
+def _one_at_a_time(engine: Engine, url: str) -> Generator[None]:
+    """Let one process migrate at a time; the end of the process is the end of its lock."""
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection, connection.begin():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+            yield
+        return
+    with Path(f"{make_url(url).database}.migrating").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.records import Effect
+from phasegate.infra.ledger.records import Effect, EffectClass
 from phasegate.infra.ledger.store import Store
 
 
@@ -19,7 +19,16 @@ class Effects:
         """Work on a store."""
         self._store = store
 
-    def intend(self, run_id: str, kind: str, key: str, *, intent: Mapping[str, Any], compensation: str) -> Effect:
+    def intend(
+        self,
+        run_id: str,
+        kind: str,
+        key: str,
+        *,
+        intent: Mapping[str, Any],
+        compensation: str,
+        effect_class: EffectClass = "compensable",
+    ) -> Effect:
         """Record that an effect is about to be made; an effect with this key is returned as it stands.
 
         Args:
@@ -28,8 +37,12 @@ class Effects:
             key: The idempotency key, unique in the ledger; what it makes in the world carries it.
             intent: JSON-able: all the performer needs to make it and to find it made.
             compensation: One sentence for people: what undoing it does.
+            effect_class: `reversible` leaves no trace once undone, `compensable` does (a revert commit), and a `pivot`
+                cannot be undone at all.
         """
         if (known := self.find(key)) is not None:
+            if known.status == "intended":
+                self._store.require_fence(run_id, "effect.intended")  # whoever has the run now makes it
             return known
         payload = {"effect": key, "kind": kind, "intent": dict(intent), "compensation": compensation}
         with self._store.change(run_id, "effect.intended", actor="engine", payload=payload) as change:
@@ -42,6 +55,7 @@ class Effects:
                 kind=kind,
                 key=key,
                 intent=dict(intent),
+                effect_class=effect_class,
                 compensation=compensation,
                 status="intended",
                 intended_at=self._store.clock.now(),

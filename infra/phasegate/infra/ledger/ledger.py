@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Self
 
 from sqlalchemy import select
@@ -17,13 +18,14 @@ from phasegate.infra.ledger.conversations import Exchanges, Messages
 from phasegate.infra.ledger.database import connect
 from phasegate.infra.ledger.effects import Effects
 from phasegate.infra.ledger.gates import Gates
-from phasegate.infra.ledger.records import Event
+from phasegate.infra.ledger.records import Event, Lease
+from phasegate.infra.ledger.leases import Leases
 from phasegate.infra.ledger.runs import Runs
 from phasegate.infra.ledger.store import Store
 
 
 class Ledger:
-    """What happened, in sections: runs, artifacts, attempts, gates, effects, exchanges, messages, events."""
+    """What happened, in sections: runs, artifacts, attempts, leases, gates, effects, exchanges, messages, events."""
 
     def __init__(self, store: Store) -> None:
         """Use `Ledger.open`."""
@@ -31,19 +33,30 @@ class Ledger:
         self.runs = Runs(store)
         self.artifacts = Artifacts(store)
         self.attempts = Attempts(store)
+        self.leases = Leases(store)
         self.gates = Gates(store)
         self.effects = Effects(store)
         self.exchanges = Exchanges(store)
         self.messages = Messages(store)
 
     @classmethod
-    def open(cls, url: str, *, clock: WallClock | None = None) -> Self:
+    def open(cls, url: str, *, clock: WallClock | None = None, lease: timedelta = timedelta(seconds=60)) -> Self:
         """Open, and bring to the newest format if need be.
 
+        Args:
+            url: `sqlite:///…` or `postgresql://…`.
+            clock: Another clock than the machine's.
+            lease: How long what an engine holds stays its own without a sign of life.
+
         Raises:
-            ConfigError: A newer phasegate wrote it.
+            ConfigError: A newer phasegate wrote it, or the address names no database phasegate knows.
+            LedgerUnavailable: The database does not answer.
         """
-        return cls(Store(connect(url), clock or SystemClock()))
+        return cls(Store(connect(url), clock or SystemClock(), lease))
+
+    def fenced(self, lease: Lease) -> Self:
+        """The same ledger for an engine that carries a run: it writes only while the lease is the newest."""
+        return type(self)(Store(self._store.engine, self._store.clock, self._store.lease, lease))
 
     def close(self) -> None:
         """Let go of the database."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 RunStatus = Literal[
     "accepted",
@@ -22,6 +22,7 @@ RunStatus = Literal[
 AttemptStatus = Literal["running", "finished", "failed"]
 GateStatus = Literal["open", "approved", "revised", "rejected", "void", "expired"]
 Verdict = Literal["approve", "revise", "reject"]
+EffectClass = Literal["reversible", "compensable", "pivot"]
 EffectStatus = Literal["intended", "done", "undone", "stuck"]
 
 ENDED: frozenset[str] = frozenset({"done", "rejected", "cancelled", "rolled-back"})
@@ -52,6 +53,22 @@ class RunOptions(BaseModel):
     notices: tuple[str, ...] = ()
 
 
+class Origin(BaseModel):
+    """The run a run goes back to.
+
+    Attributes:
+        run: The earlier run's id.
+        stage: From this stage on everything is done again; for a rehearsal, the first.
+        mode: `replay` works anew from that stage on; `rehearse` asks whether the earlier run would be the same today.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True)
+
+    run: str
+    stage: str = Field(alias="from")
+    mode: Literal["replay", "rehearse"]
+
+
 class Run(_Record):
     """One ticket's way through the stages. `ticket` and `policy` are artifact digests."""
 
@@ -65,8 +82,9 @@ class Run(_Record):
     requester: str
     options: RunOptions
     definition: str
+    origin: Origin | None
     status: RunStatus
-    request: Literal["", "pause", "cancel", "rollback"]
+    request: Literal["", "pause", "cancel", "rollback", "rewind"]
     reason: dict[str, Any] | None
     flow_run_id: str | None
     recoveries: int
@@ -76,7 +94,11 @@ class Run(_Record):
 
 
 class Attempt(_Record):
-    """One try of a stage (or of one part of a stage): its inputs' digests, and how it ended."""
+    """One try of a stage (or of one part of a stage): its inputs' digests, and how it ended.
+
+    `origin` is the attempt of an earlier run it was adopted from; empty: this run worked on it itself.
+    `superseded` is the rewind that threw it away, from 1; 0: it stands.
+    """
 
     id: str
     run_id: str
@@ -90,7 +112,9 @@ class Attempt(_Record):
     status: AttemptStatus
     artifact: str | None
     checkpoint: str | None
+    origin: str
     error: dict[str, Any] | None
+    superseded: int = 0
     started_at: datetime
     finished_at: datetime | None
 
@@ -115,7 +139,11 @@ class Gate(_Record):
 
 
 class Decision(_Record):
-    """A person's answer to one gate. `standing`: given in advance, by the requester, with `--approve`."""
+    """A person's answer to one gate.
+
+    `standing`: given in advance, by the requester, with `--approve`. `override`: given against the gate's rules, by an
+    admin. `signature`: over the canonical decision, where identity is `ssh`.
+    """
 
     id: str
     run_id: str
@@ -125,12 +153,17 @@ class Decision(_Record):
     approver: str
     identity: str
     standing: bool
+    override: bool = False
     note: str
+    signature: str = ""
     decided_at: datetime
 
 
 class Effect(_Record):
-    """A side effect on the world: recorded before it is made, with what undoes it."""
+    """A side effect on the world: recorded before it is made, with what undoes it.
+
+    `superseded` is the rewind that undid it, from 1: it may be made anew, under another key.
+    """
 
     id: str
     run_id: str
@@ -138,10 +171,12 @@ class Effect(_Record):
     kind: str
     key: str
     intent: dict[str, Any]
+    effect_class: EffectClass
     compensation: str
     status: EffectStatus
     result: dict[str, Any] | None
     undo_result: dict[str, Any] | None
+    superseded: int = 0
     intended_at: datetime
     done_at: datetime | None
     undone_at: datetime | None

@@ -11,7 +11,7 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import NotAllowed, NotFound, UsageError
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import put
-from phasegate.infra.ledger.records import ENDED, Run, RunOptions, RunStatus
+from phasegate.infra.ledger.records import ENDED, Origin, Run, RunOptions, RunStatus
 from phasegate.infra.ledger.store import Change, Store
 
 
@@ -35,6 +35,7 @@ class Runs:
         requester: str,
         options: RunOptions,
         definition: str,
+        origin: Origin | None = None,
         also: Sequence[Artifact] = (),
     ) -> Run:
         """Make a run durable; the engine takes it from here (outbox).
@@ -50,11 +51,15 @@ class Runs:
             requester: The person's name.
             options: What they chose.
             definition: The version of the pipeline's definition.
+            origin: The run this one goes back to, if it does.
             also: Further artifacts the run needs, such as the rehearsal script.
         """
-        payload = {"title": title, "base_commit": base_commit, "notices": list(options.notices)}
+        said_of_origin = origin.model_dump(mode="json", by_alias=True) if origin else None
+        payload: dict[str, Any] = {"title": title, "base_commit": base_commit, "notices": list(options.notices)}
+        if said_of_origin:
+            payload["origin"] = said_of_origin
         with self._store.change(run_id, "run.accepted", actor=requester, payload=payload) as change:
-            for artifact in (ticket, policy, *also):
+            for artifact in sorted((ticket, policy, *also), key=lambda artifact: artifact.digest):
                 put(change, artifact, self._store.clock.now())
             change.insert(
                 schema.runs,
@@ -68,6 +73,7 @@ class Runs:
                 requester=requester,
                 options=options.model_dump(mode="json"),
                 definition=definition,
+                origin=said_of_origin,
                 status="accepted",
                 request="",
                 recoveries=0,

@@ -2,24 +2,38 @@
 
 Used by the sections of the ledger (`runs`, `attempts`, …). `change` opens a write transaction; what is inserted or
 updated through it is read back at the end, digested, and named in the event that commits with it.
+
+A store may carry a fence, the lease of the engine that writes: once another engine has the run, nothing of the one
+before it is written any more. People's writes carry none.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any, Never
 
 from sqlalchemy import Connection, Engine, RowMapping, Table, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from phasegate.infra import crash_points
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import WallClock
+from phasegate.infra.errors import LeaseHeld, LedgerUnavailable
 from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.database import translated
+from phasegate.infra.ledger.records import Lease
 
 GENESIS = "sha256:" + "0" * 64
 """What the first event of a run carries as the hash before it."""
+
+_PATIENCE = timedelta(seconds=5)
+"""How long a transaction that has not begun waits for a database on its way back."""
+_BETWEEN_TRIES = timedelta(milliseconds=200)
 
 
 def new_id(prefix: str) -> str:
@@ -41,6 +55,11 @@ def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
     return sha256(
         canonical_json({name: row[name] for name in row if (table.name, name) not in schema.UNVOUCHED_COLUMNS})
     )
+
+
+def _lock_key(run_id: str) -> int:
+    """The key of a run's advisory lock on Postgres, a signed 64-bit number."""
+    return int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8], "big", signed=True)
 
 
 class Change:
@@ -65,6 +84,12 @@ class Change:
         """Vouch for a row that another run's event has written before."""
         self._touch(table, row_id)
 
+    def insert_once(self, table: Table, **values: Any) -> None:
+        """Add a row unless another run's change has added it, or is just adding it; vouch for it either way."""
+        add = postgresql.insert if self.connection.dialect.name == "postgresql" else sqlite.insert
+        self.connection.execute(add(table).values(**values).on_conflict_do_nothing())
+        self._touch(table, values["id"])
+
     def one(self, table: Table, row_id: str) -> RowMapping | None:
         """The row with this id, seen inside the transaction."""
         return self.connection.execute(select(table).where(table.c.id == row_id)).mappings().first()
@@ -74,18 +99,70 @@ class Change:
 
 
 class Store:
-    """A database and a clock."""
+    """A database, a clock, how long a lease holds, and the fence that writes must be inside of, if any."""
 
-    def __init__(self, engine: Engine, clock: WallClock) -> None:
+    def __init__(self, engine: Engine, clock: WallClock, lease: timedelta, fence: Lease | None = None) -> None:
         """Use an engine made by `connect`."""
         self.engine = engine
         self.clock = clock
+        self.lease = lease
+        self.fence = fence
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
-        """A connection for reading only."""
-        with self.engine.connect() as connection:
-            yield connection
+        """A connection for reading only.
+
+        Raises:
+            LedgerUnavailable: The database went away; reading again is safe.
+        """
+        with translated(self.engine), ExitStack() as stack:
+            yield self._begun(stack, None)
+
+    @contextmanager
+    def writing(self, run_id: str) -> Generator[Connection]:
+        """A write transaction that no other about the same run overlaps.
+
+        Raises:
+            LedgerUnavailable: The database went away. If that was while committing, it may have been written all the
+                same: whoever writes again looks first.
+        """
+        with translated(self.engine), ExitStack() as stack:
+            yield self._begun(stack, run_id)
+
+    def _begun(self, stack: ExitStack, run_id: str | None) -> Connection:
+        """A connection in a transaction; tried again for a while, since nothing has been done on it yet."""
+        deadline = time.monotonic() + _PATIENCE.total_seconds()
+        while True:
+            attempt = ExitStack()
+            try:
+                with attempt, translated(self.engine):
+                    connection = self._begin(attempt, run_id)
+                    stack.push(attempt.pop_all())
+                    return connection
+            except LedgerUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_BETWEEN_TRIES.total_seconds())
+
+    def _begin(self, stack: ExitStack, run_id: str | None) -> Connection:
+        connection = stack.enter_context(self.engine.connect())
+        if run_id is not None:
+            connection = connection.execution_options(phasegate_write=True)
+        stack.enter_context(connection.begin())
+        if run_id is not None and self.engine.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(run_id)})
+        return connection
+
+    def require_fence(self, run_id: str, doing: str) -> None:
+        """Make sure that the run is still this engine's before something happens that the ledger cannot hold back.
+
+        Raises:
+            LeaseHeld: Another engine has the run.
+        """
+        with self.reading() as connection:
+            holder = self._fenced_off_by(connection)
+        if holder is not None:
+            self._refuse(run_id, doing, holder)
 
     @contextmanager
     def change(
@@ -98,13 +175,40 @@ class Store:
             kind: The event's kind, `noun.verb`.
             actor: Who or what caused it.
             payload: JSON-able facts; the caller may add to it until the block ends.
+
+        Raises:
+            LeaseHeld: The store's fence is down: another engine has the run. An event names the refused change.
+            LedgerUnavailable: As `writing` says.
         """
-        with self.engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():
-            change = Change(connection)
-            yield change
-            self._append(change, run_id, kind, actor, payload or {})
-            crash_points.reached(f"before:{kind}")
+        with self.writing(run_id) as connection:
+            holder = self._fenced_off_by(connection)
+            if holder is None:
+                change = Change(connection)
+                yield change
+                self._append(change, run_id, kind, actor, payload or {})
+                crash_points.reached(f"before:{kind}")
+        if holder is not None:
+            self._refuse(run_id, kind, holder)
         crash_points.reached(f"after:{kind}")
+
+    def _fenced_off_by(self, connection: Connection) -> str | None:
+        """Who has taken what this store's fence is about; None while it stands, or there is none."""
+        if self.fence is None:
+            return None
+        query = select(schema.leases.c.holder, schema.leases.c.token).where(schema.leases.c.id == self.fence.id)
+        row = connection.execute(query).first()
+        if row is not None and (row.holder, row.token) == (self.fence.holder, self.fence.token):
+            return None
+        return "nobody" if row is None else str(row.holder)
+
+    def _refuse(self, run_id: str, doing: str, holder: str) -> Never:
+        assert self.fence is not None  # noqa: S101  nothing else refuses
+        payload = {"kind": doing, "late": self.fence.holder, "token": self.fence.token, "holder": holder}
+        with Store(self.engine, self.clock, self.lease).change(
+            run_id, "write.refused", actor="engine", payload=payload
+        ):
+            pass
+        raise LeaseHeld(f"{holder} has taken {run_id} over: {doing} of {self.fence.holder} is refused")
 
     def _append(self, change: Change, run_id: str, kind: str, actor: str, payload: Mapping[str, Any]) -> None:
         rows = {name: row_digest(change.connection, *where) for name, where in sorted(change.touched.items())}

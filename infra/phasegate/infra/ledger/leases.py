@@ -1,0 +1,125 @@
+"""Leases: which engine has a run in its hands, with a fencing token.
+
+Called by the engine's reconciler and by the lifecycle, never by people's doors. Exactly one engine carries a run: the
+one whose lease has the highest token. A lease that is let go says that nothing was interrupted; one that runs out says
+that its engine died, or stood still for too long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, select, update
+
+from phasegate.infra.errors import LeaseHeld
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.records import Lease
+from phasegate.infra.ledger.store import Change, Store
+
+LET_GO = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a lease ran out that was let go on purpose."""
+
+
+def run_lease_id(run_id: str) -> str:
+    """The name of the lease on a whole run."""
+    return f"run/{run_id}"
+
+
+def put_lease(
+    change: Change, known: RowMapping | None, lease_id: str, *, run_id: str, holder: str, expires_at: datetime
+) -> Lease:
+    """Write a lease with the next token; `known` is its row so far."""
+    values: dict[str, Any] = {
+        "run_id": run_id,
+        "holder": holder,
+        "token": 1 if known is None else known["token"] + 1,
+        "expires_at": expires_at,
+    }
+    if known is None:
+        change.insert(schema.leases, id=lease_id, **values)
+    else:
+        change.update(schema.leases, lease_id, **values)
+    return Lease.model_validate({"id": lease_id, **values})
+
+
+class Leases:
+    """The `leases` section of the ledger: those on whole runs."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on a store."""
+        self._store = store
+
+    def find(self, run_id: str) -> Lease | None:
+        """The lease on a run, whether or not it still holds; None when nobody ever had one."""
+        query = select(schema.leases).where(schema.leases.c.id == run_lease_id(run_id))
+        with self._store.reading() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Lease.model_validate(dict(row))
+
+    def take(self, run_id: str, holder: str) -> Lease:
+        """Take a run into an engine's hands; a holder that has it already keeps its token.
+
+        Raises:
+            LeaseHeld: Another engine has it.
+
+        Effects: an event `run.taken` when the run changes hands; a repeat only extends the lease.
+        """
+        known = self.find(run_id)
+        if known is not None and known.holder == holder and known.expires_at > self._store.clock.now():
+            if self.renew(holder, [run_id]):
+                return known
+        payload: dict[str, Any] = {"holder": holder}
+        with self._store.change(run_id, "run.taken", actor="engine", payload=payload) as change:
+            row, now = change.one(schema.leases, run_lease_id(run_id)), self._store.clock.now()
+            if row is not None and row["expires_at"] > now and row["holder"] != holder:
+                raise LeaseHeld(f"{row['holder']} has {run_id} in its hands", delay=row["expires_at"] - now)
+            lease = put_lease(
+                change, row, run_lease_id(run_id), run_id=run_id, holder=holder, expires_at=now + self._store.lease
+            )
+            payload |= {"token": lease.token, "after": None if row is None else row["holder"]}
+        return lease
+
+    def renew(self, holder: str, run_ids: Collection[str]) -> int:
+        """Extend the leases this holder still has on these runs.
+
+        Returns:
+            How many it still has: one less for each that another engine has taken, or that was let go.
+        """
+        table = schema.leases.c
+        query = (
+            update(schema.leases)
+            .where(table.id.in_([run_lease_id(run_id) for run_id in run_ids]), table.holder == holder)
+            .where(table.expires_at != LET_GO)
+            .values(expires_at=self._store.clock.now() + self._store.lease)
+        )
+        with self._store.writing("leases") as connection:
+            return connection.execute(query).rowcount
+
+    def let_go(self, lease: Lease) -> None:
+        """Give a run out of this engine's hands on purpose; nothing happens when it is another's by now."""
+        table = schema.leases.c
+        query = update(schema.leases).where(table.id == lease.id, table.token == lease.token)
+        with self._store.writing(lease.run_id) as connection:
+            connection.execute(query.where(table.holder == lease.holder).values(expires_at=LET_GO))
+
+    def let_go_of_all(self, holder: str) -> None:
+        """Give all of an engine's runs out of its hands, as it stops on purpose."""
+        with self._store.writing("leases") as connection:
+            connection.execute(
+                update(schema.leases)
+                .where(schema.leases.c.holder == holder, schema.leases.c.id.startswith("run/"))
+                .values(expires_at=LET_GO)
+            )
+
+    def end_those_before(self, holder: str) -> None:
+        """End the leases of earlier engines of this machine; called by the one engine that may run on it."""
+        machine, table = holder.partition("/")[0], schema.leases.c
+        with self._store.writing("leases") as connection:
+            connection.execute(
+                update(schema.leases)
+                .where(table.holder.startswith(f"{machine}/", autoescape=True), table.holder != holder)
+                .where(table.expires_at > self._store.clock.now())
+                .values(expires_at=self._store.clock.now())
+            )
