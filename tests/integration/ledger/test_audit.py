@@ -82,10 +82,10 @@ def test_a_deleted_row_is_noticed(full: Path, tmp_path: Path) -> None:
 
 def test_a_row_nobody_wrote_is_noticed(full: Path) -> None:
     with sqlite3.connect(full) as database:
-        database.execute(
-            "INSERT INTO decisions SELECT 'decision-forged', run_id, gate_id, subject_digest, verdict, 'eve', "
-            "identity, standing, note, decided_at FROM decisions"
-        )
+        columns = [row[1] for row in database.execute("PRAGMA table_info(decisions)")]
+        forged = {"id": "'decision-forged'", "approver": "'eve'"}
+        values = ", ".join(forged.get(name, f'"{name}"') for name in columns)
+        database.execute(f"INSERT INTO decisions SELECT {values} FROM decisions")
     ledger = Ledger.open(f"sqlite:///{full}")
     with pytest.raises(TrailBroken, match="decisions/decision-forged: no event speaks of this row"):
         ledger.audit("run-one")

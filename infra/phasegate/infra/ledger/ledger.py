@@ -18,8 +18,9 @@ from phasegate.infra.ledger.conversations import Exchanges, Messages
 from phasegate.infra.ledger.database import connect
 from phasegate.infra.ledger.effects import Effects
 from phasegate.infra.ledger.gates import Gates
-from phasegate.infra.ledger.records import Event, Lease
 from phasegate.infra.ledger.leases import Leases
+from phasegate.infra.ledger.records import Event, Lease
+from phasegate.infra.ledger.rewinds import Rewinds
 from phasegate.infra.ledger.runs import Runs
 from phasegate.infra.ledger.store import Store
 
@@ -36,6 +37,7 @@ class Ledger:
         self.leases = Leases(store)
         self.gates = Gates(store)
         self.effects = Effects(store)
+        self.rewinds = Rewinds(store)
         self.exchanges = Exchanges(store)
         self.messages = Messages(store)
 

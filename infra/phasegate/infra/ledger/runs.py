@@ -161,6 +161,8 @@ class Runs:
                 raise NotAllowed(f"run {run_id} is {run.status}: there is nothing to {request}")
             if request == "pause" and run.status in {"failed", "needs-operator", "paused"}:
                 raise NotAllowed(f"run {run_id} is {run.status}: nothing is running to pause")
+            if request == "pause" and run.request not in {"", "pause"}:
+                raise NotAllowed(f"run {run_id} is not paused: a person asked to {run.request} it")
             wakes = {} if request == "pause" else {"status": "running", "finished_at": None}
             change.update(schema.runs, run_id, request=request, **wakes)
         return self.get(run_id)
@@ -178,7 +180,10 @@ class Runs:
             if run.status not in {"failed", "needs-operator", "paused"} and run.request != "pause":
                 raise NotAllowed(f"run {run_id} is {run.status}: it does not need to be resumed")
             grants = run.grants + (run.status == "needs-operator")
-            change.update(schema.runs, run_id, status="running", request="", reason=None, grants=grants, recoveries=0)
+            goes_on = "rewind" if run.request == "rewind" else ""  # one that got stuck half-way is finished first
+            change.update(
+                schema.runs, run_id, status="running", request=goes_on, reason=None, grants=grants, recoveries=0
+            )
         return self.get(run_id)
 
     def recovered(self, run_id: str) -> Run:

@@ -1,0 +1,94 @@
+"""What the ledger keeps of a rewind: one event, everything thrown away marked and still there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.clock import FixedClock
+from phasegate.infra.errors import NotAllowed
+from phasegate.infra.ledger import Ledger, RunOptions, RunStatus
+from phasegate.infra.ledger.rewinds import Discarded
+
+
+class Thing(Artifact):
+    kind: ClassVar[str] = "thing"
+    name: str
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=FixedClock(datetime(2026, 1, 1, tzinfo=UTC)))
+    opened.runs.accept(
+        "run-one",
+        title="A title",
+        ticket=Thing(name="ticket"),
+        policy=Thing(name="policy"),
+        repository="/somewhere",
+        base_branch="main",
+        base_commit="abc",
+        requester="ana",
+        options=RunOptions(),
+        definition="1",
+    )
+    yield opened
+    opened.close()
+
+
+def begin(ledger: Ledger, number: int = 1):
+    return ledger.attempts.begin(
+        "run-one", "implementation", "", number, inputs={}, model="m", prompt="p", holder="here/1"
+    )
+
+
+@pytest.mark.parametrize("status", ["accepted", "running", "rejected", "cancelled", "rolled-back"])
+def test_only_a_run_that_stands_still_and_has_not_been_undone_is_put_back(ledger: Ledger, status: RunStatus) -> None:
+    """Mutation tried: adding any of the statuses to `_STANDS_STILL` makes this fail."""
+    ledger.runs.set_status("run-one", status)
+    with pytest.raises(NotAllowed):
+        ledger.rewinds.ask("run-one", 1, actor="ana")
+    assert ledger.runs.get("run-one").request == ""
+
+
+def test_an_attempt_somebody_works_on_refuses(ledger: Ledger) -> None:
+    """Mutation tried: leaving the leases unread makes this fail."""
+    _, lease = begin(ledger)
+    assert lease is not None
+    ledger.runs.set_status("run-one", "waiting")
+    with pytest.raises(NotAllowed, match="is being worked on"):
+        ledger.rewinds.ask("run-one", 1, actor="ana")
+    ledger.attempts.release(lease)
+    ledger.rewinds.ask("run-one", 7, actor="ana")
+    assert (ledger.runs.get("run-one").request, ledger.rewinds.asked("run-one")) == ("rewind", 7)
+
+
+def test_what_is_thrown_away_is_marked_in_one_event_and_stays(ledger: Ledger) -> None:
+    attempt, _ = begin(ledger)
+    run = ledger.runs.get("run-one")
+    gate = ledger.gates.open(
+        run, "prd", 1, subject={}, roles=(), quorum=1, exclude_requester=False, expires=timedelta(days=1)
+    )
+    effect = ledger.effects.intend(run.id, "merge", "run-one/merge", intent={}, compensation="revert")
+    before = len(ledger.events(run.id))
+    ledger.rewinds.record(run.id, Discarded([attempt.id], [gate.id], [effect.id]), {"commit": "abc"})
+    (event,) = ledger.events(run.id, after=before)
+    assert (event.kind, event.payload["number"], event.payload["commit"]) == ("run.rewound", 1, "abc")
+    assert ledger.attempts.get(attempt.id).superseded == 1
+    assert ledger.gates.get(gate.id).status == "void"
+    assert ledger.effects.get(effect.key).superseded == 1
+    assert ledger.rewinds.count(run.id) == 1
+    ledger.audit(run.id)
+
+
+def test_a_rewind_that_got_stuck_is_what_resume_goes_on_with(ledger: Ledger) -> None:
+    """Mutation tried: `resume` clearing every request makes this fail: the run would go on half put back."""
+    ledger.runs.set_status("run-one", "waiting")
+    ledger.rewinds.ask("run-one", 1, actor="ana")
+    with pytest.raises(NotAllowed, match="asked to rewind"):
+        ledger.runs.ask("run-one", "pause", actor="ana")
+    ledger.runs.set_status("run-one", "needs-operator")
+    assert ledger.runs.resume("run-one", actor="ana").request == "rewind"
