@@ -13,6 +13,7 @@ from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.flows.stored import StoredPolicy, StoredScript
+from phasegate.infra.deploy.services import require_port, service_name
 from phasegate.infra.errors import ConfigError, NotAllowed, PolicyError, UsageError
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Ledger, Run, RunOptions, new_id
@@ -71,6 +72,8 @@ def kick_off(
     _check_models(order, policy, environment, rehearsed=script is not None)
     _check_standing(order, policy, person)
     open_sandbox(policy.sandbox, settings.home)
+    if policy.deploy.port and "deployment" in policy.lifecycle.stages:
+        require_port(settings.home, service_name(repository.top), policy.deploy.port)
     if repository.is_dirty():
         notices.append(
             f"Uncommitted changes in {repository.top} are left untouched and are not part of the run, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from typing import Any
@@ -205,3 +206,15 @@ def test_a_pause_waits_for_the_end_of_the_turn_and_a_cancel_undoes(machine: Mach
     ended = machine.until(run, lambda shown: shown["status"] == "cancelled")
     assert [effect["status"] for effect in ended["effects"]] == ["undone"]
     assert [gate["status"] for gate in ended["gates"]] == ["approved", "approved", "void"]
+
+
+def test_a_taken_port_is_told_before_anything_starts(machine: Machine, project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        policy = project.top / "phasegate.toml"
+        policy.write_text(policy.read_text().replace("[deploy]", f"[deploy]\nport = {port}"))
+        git(project.top, "commit", "-qam", "A port of its own")
+        content = project.script(script())
+        result = machine.phasegate("run", project.ticket, "--repo", project.top, "--rehearse", content)
+    assert result.code == 2
+    assert f"Port {port} is in use" in result.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -64,7 +65,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
     migration = Migration(world.made, world.fails, world.ledger_at_make)
     monkeypatch.setattr(saga, "PERFORMERS", {"thing": world, "migration": migration})
-    monkeypatch.setattr(saga, "_BETWEEN_TRIES", saga.timedelta(0))
+    monkeypatch.setattr(saga, "_BETWEEN_TRIES", timedelta(0))
     return world
 
 

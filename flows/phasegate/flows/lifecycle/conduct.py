@@ -11,7 +11,15 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached, Cancelled, PutDown, Rejected
 from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.resources import resources
-from phasegate.infra.errors import DeployFailed, LeaseHeld, NotAllowed, OperatorNeeded, PhasegateError, TemporaryError
+from phasegate.infra.errors import (
+    DeployFailed,
+    LeaseHeld,
+    NotAllowed,
+    OperatorNeeded,
+    PhasegateError,
+    PortTaken,
+    TemporaryError,
+)
 from phasegate.infra.ledger import STOPPED, RunStatus
 
 _log = logging.getLogger(__name__)
@@ -54,7 +62,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
             run.shared.ledger.runs.set_status(run.run.id, "running")
             await pipeline(run)
             _be_done(run)
-        except (Rejected, Cancelled, Breached, DeployFailed) as why:
+        except (Rejected, Cancelled, Breached, DeployFailed, PortTaken) as why:
             await roll_back(run)
             _end(run, *_ending_of(why))
     except LeaseHeld:
@@ -84,7 +92,9 @@ def _be_done(run: RunContext) -> None:
         raise
 
 
-def _ending_of(why: Rejected | Cancelled | Breached | DeployFailed) -> tuple[RunStatus, dict[str, object]]:
+def _ending_of(
+    why: Rejected | Cancelled | Breached | DeployFailed | PortTaken,
+) -> tuple[RunStatus, dict[str, object]]:
     match why:
         case Rejected(gate=gate, decision=decision):
             return "rejected", {
@@ -98,7 +108,7 @@ def _ending_of(why: Rejected | Cancelled | Breached | DeployFailed) -> tuple[Run
             return "cancelled", {"code": "cancelled", "message": "cancelled on a person's request"}
         case Breached():
             return "rolled-back", {"code": "breached", "message": f"the release did not hold: {why.reasons}"}
-        case DeployFailed():
+        case DeployFailed() | PortTaken():
             return "rolled-back", why.as_json()
 
 

@@ -13,9 +13,9 @@ from phasegate.agents.loop import Desk
 from phasegate.flows.lifecycle.endings import Cancelled, PutDown
 from phasegate.flows.resources import Resources
 from phasegate.flows.stored import StoredPolicy
-from phasegate.infra.artifacts import sha256
 from phasegate.infra.deploy.process import ProcessTarget
 from phasegate.infra.deploy.service_folder import ServiceFolder
+from phasegate.infra.deploy.services import service_name
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.ledger import Run
@@ -83,10 +83,8 @@ class RunContext:
 
     @property
     def service(self) -> str:
-        """The service's name on its target: the repository's folder, told apart by its path."""
-        top = Path(self.run.repository)
-        name = "".join(letter if letter.isalnum() else "-" for letter in top.name.lower()).strip("-") or "service"
-        return f"{name}-{sha256(self.run.repository)[-6:]}"
+        """The service's name on its target."""
+        return service_name(Path(self.run.repository))
 
     @cached_property
     def target(self) -> DeployTarget:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from phasegate.infra.deploy.ports import HOST
-from phasegate.infra.deploy.processes import ending, stop_all
+from phasegate.infra.artifacts import sha256
+from phasegate.infra.deploy.ports import HOST, require_free
+from phasegate.infra.deploy.processes import ending, marked, stop_all
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.target import LiveRelease, TargetState
 
@@ -25,6 +26,22 @@ def services(state_folder: Path) -> list[TargetState]:
     """
     found = sorted((state_folder / "services").glob("*/state.json"))
     return [state_of(ServiceFolder(state_folder, path.parent.name)) for path in found]
+
+
+def service_name(repository: Path) -> str:
+    """What the service of a repository is called: its folder's name, told apart from others by where it is."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in repository.name.lower()).strip("-") or "service"
+    return f"{name}-{sha256(str(repository))[-6:]}"
+
+
+def require_port(state_folder: Path, service: str, port: int) -> None:
+    """Stop unless the service could listen on a port: it is free, or the service itself has it.
+
+    Raises:
+        PortTaken: Somebody else listens there.
+    """
+    mark = ServiceFolder(state_folder, service).mark("service")
+    require_free(port, but_for={process.pid for process in marked(mark)})
 
 
 async def stop_service(state_folder: Path, service: str, *, grace: timedelta = GRACE) -> None:
