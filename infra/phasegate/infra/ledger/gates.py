@@ -1,30 +1,57 @@
 """Gates and decisions: the only place where a gate can be found open or passed.
 
 A gate is bound to the digests of its subject. A decision counts only for the gate it names, only while the digests are
-equal, and only from a person whom the policy at the base commit lets decide (P4, P5).
+equal, only from a person whom the policy at the base commit lets decide, and only when the run's chain, and with
+identity `ssh` a signature, vouch for it (P4, P5). What does not count is refused, and the refusal is an event.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, func, select
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, NotFound
-from phasegate.infra.identity import Person
+from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, DecisionStatement, Person, signer_of
 from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.artifacts import Artifacts
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
 from phasegate.infra.ledger.store import Change, Store, new_id
+from phasegate.infra.ledger.vouching import Chain
 
 _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "revised", "reject": "rejected"}
+_ALTERED = "the gate's row was altered by something other than phasegate"
 
 
 def subject_digest(gate: str, number: int, subject: Mapping[str, str]) -> str:
     """What a decision is bound to: the gate, the round, and every digest of the subject."""
     return sha256(canonical_json({"gate": gate, "number": number, "subject": dict(subject)}))
+
+
+def needs_signature(gate: Gate) -> bool:
+    """Whether decisions on a gate are SSH signatures: then its subject names whose."""
+    return AllowedSigners.kind in gate.subject
+
+
+def statement(gate: Gate, verdict: Verdict, *, note: str, override: bool, principal: str) -> DecisionStatement:
+    """The canonical decision on a gate."""
+    return DecisionStatement(
+        run=gate.run_id,
+        gate=gate.id,
+        name=gate.gate,
+        round=gate.number,
+        nonce=gate.nonce,
+        subject=gate.subject,
+        policy=gate.subject.get("policy", ""),
+        verdict=verdict,
+        override=override,
+        note=note,
+        principal=principal,
+    )
 
 
 class Gates:
@@ -33,6 +60,7 @@ class Gates:
     def __init__(self, store: Store) -> None:
         """Work on a store."""
         self._store = store
+        self._artifacts = Artifacts(store)
 
     def open(
         self,
@@ -48,7 +76,8 @@ class Gates:
     ) -> Gate:
         """The gate for this subject: found if it stands already, opened otherwise.
 
-        An open or approved gate of the same round about another subject is voided first; an expired one is closed.
+        An open or approved gate of the same round about another subject is voided first, as is one whose row somebody
+        altered; an expired one is closed.
 
         Args:
             run: Whose gate.
@@ -64,7 +93,9 @@ class Gates:
         for known in self.list(run.id):
             if (known.gate, known.number) != (gate, number) or known.status in {"void", "expired"}:
                 continue
-            if known.status == "open" and known.expires_at <= self._store.clock.now():
+            if not self._stands(known):
+                self.void(known, _ALTERED)
+            elif known.status == "open" and self.has_expired(known):
                 self._close(known, "expired")
             elif known.subject_digest == digest:
                 return known
@@ -93,57 +124,114 @@ class Gates:
             change.update(schema.runs, run.id, status="waiting")
         return self.get(gate_id)
 
-    def decide(self, gate_id: str, verdict: Verdict, person: Person, *, note: str = "", standing: bool = False) -> Gate:
+    def decide(
+        self,
+        gate_id: str,
+        verdict: Verdict,
+        person: Person,
+        *,
+        note: str = "",
+        standing: bool = False,
+        override: bool = False,
+        admins: Sequence[str] = (),
+        signature: str = "",
+    ) -> Gate:
         """Record a person's decision, and conclude the gate when it is enough.
 
+        Args:
+            gate_id: The gate.
+            verdict: The answer.
+            person: Whose.
+            note: What they say with it.
+            standing: Given in advance, by the requester.
+            override: Passes the gate whatever its roles and quorum say; needs an admin, and a note that says why.
+            admins: Who may override.
+            signature: Over the canonical decision, where identity is `ssh`.
+
         Raises:
-            NotAllowed: The gate is not open, has expired, the run is being ended, or this person may not decide it.
+            NotAllowed: The gate is not open, has expired, the run is being ended, this person may not decide it, or
+                the signature does not hold. The refusal is on record.
         """
-        run_id = self.get(gate_id).run_id
-        payload = {"gate": gate_id, "verdict": verdict, "note": note, "standing": standing}
-        with self._store.change(run_id, "gate.decided", actor=person.name, payload=payload) as change:
-            gate = _gate(change, gate_id)
-            self._authorise(gate, person)
-            if any(decision.approver == person.name for decision in _decisions(change, gate_id)):
-                raise NotAllowed(f"{person.name} has decided gate {gate.gate} already")
-            change.insert(
-                schema.decisions,
-                id=new_id("decision"),
-                run_id=run_id,
-                gate_id=gate_id,
-                subject_digest=gate.subject_digest,
-                verdict=verdict,
-                approver=person.name,
-                identity=person.identity,
-                standing=int(standing),
-                note=note,
-                decided_at=self._store.clock.now(),
-            )
-            payload["subject"] = gate.subject_digest
-            approvals = sum(decision.verdict == "approve" for decision in _decisions(change, gate_id))
-            if verdict != "approve" or approvals >= gate.quorum:
-                change.update(schema.gates, gate_id, status=_CONCLUSION[verdict])
-                change.update(schema.runs, run_id, status="running")
+        gate = self.get(gate_id)
+        decision = Decision(
+            id=new_id("decision"),
+            run_id=gate.run_id,
+            gate_id=gate_id,
+            subject_digest=gate.subject_digest,
+            verdict=verdict,
+            approver=person.name,
+            identity="ssh" if needs_signature(gate) else person.identity,
+            standing=standing,
+            override=override,
+            note=note,
+            signature=signature,
+            decided_at=self._now(gate.run_id),
+        )
+        try:
+            self._check(gate, decision, admins)
+            self._record(decision, admins)
+        except NotAllowed as error:
+            self.refuse(gate, error.message, decision=decision, actor=person.name)
+            raise
         return self.get(gate_id)
 
-    def ruling(self, gate: Gate, subject: Mapping[str, str]) -> Decision | None:
+    def ruling(self, gate: Gate, subject: Mapping[str, str], *, admins: Sequence[str] = ()) -> Decision | None:
         """What the decisions on a gate amount to for this subject, checked anew; None: nothing yet.
 
         Never read from the gate's status, nor from anything Prefect says: only decisions that name this gate and these
-        digests, by people who may decide, count.
+        digests count, made while it was open by people who may decide, signed if need be, each vouched for by an event.
+
+        Effects: one `decision.refused` event for each decision that does not count, once.
         """
-        digest = subject_digest(gate.gate, gate.number, subject)
-        counted = [
-            decision
-            for decision in self.decisions(gate.run_id)
-            if decision.gate_id == gate.id
-            and decision.subject_digest == digest == gate.subject_digest
-            and _may_decide(gate, decision.approver)
-        ]
+        gate = self.get(gate.id)
+        if subject_digest(gate.gate, gate.number, subject) != gate.subject_digest or gate.subject != dict(subject):
+            return None
+        counted: list[Decision] = []
+        for decision in self.decisions(gate.run_id):
+            if decision.gate_id == gate.id:
+                try:
+                    self._check_recorded(gate, decision)
+                    self._check(gate, decision, admins)
+                except NotAllowed as error:
+                    self.refuse(gate, error.message, decision=decision, actor="engine", stored=True)
+                else:
+                    counted.append(decision)
         against = [decision for decision in counted if decision.verdict != "approve"]
-        if against:
-            return against[0]
-        return counted[-1] if len(counted) >= gate.quorum else None
+        overrides = [decision for decision in counted if decision.override]
+        if against or overrides:
+            return (against or overrides)[0]
+        enough = len({decision.approver for decision in counted}) >= gate.quorum
+        return counted[-1] if counted and enough else None
+
+    def void(self, gate: Gate, why: str) -> None:
+        """Close a gate that claims an answer nobody gave.
+
+        Effects: a `gate.refused` event that says why, and the gate is void.
+        """
+        self._store_once(gate.run_id, "gate.refused", {"gate": gate.id, "name": gate.gate, "why": why}, actor="engine")
+        self._close(gate, "void")
+
+    def refuse(
+        self, gate: Gate, why: str, *, actor: str, decision: Decision | None = None, stored: bool = False
+    ) -> None:
+        """Put on record that a decision was refused; the same refusal once.
+
+        Args:
+            gate: What was to be decided.
+            why: The reason.
+            actor: Who tried; the engine when it found the decision in the ledger.
+            decision: What was refused, as far as it is known.
+            stored: Whether it is a row of the ledger.
+        """
+        payload: dict[str, Any] = {"gate": gate.id, "name": gate.gate, "why": why}
+        if decision is not None:
+            payload |= {"verdict": decision.verdict, "by": decision.approver}
+            payload |= {"decision": decision.id} if stored else {}
+        self._store_once(gate.run_id, "decision.refused", payload, actor=actor)
+
+    def has_expired(self, gate: Gate) -> bool:
+        """Whether a gate's time is over; a clock that was moved back does not give it more."""
+        return gate.expires_at <= self._now(gate.run_id)
 
     def get(self, gate_id: str) -> Gate:
         """The gate with this id.
@@ -175,30 +263,143 @@ class Gates:
         with self._store.reading() as connection:
             return [Decision.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
-    def _authorise(self, gate: Gate, person: Person) -> None:
-        if gate.status != "open":
-            raise NotAllowed(f"gate {gate.gate} is {gate.status}, not open", remedy="See `phasegate show`.")
-        if gate.expires_at <= self._store.clock.now():
-            raise NotAllowed(
-                f"gate {gate.gate} expired on {gate.expires_at:%Y-%m-%d %H:%M} UTC",
-                remedy="`phasegate up` lets the engine open it anew.",
-            )
-        if gate.exclude_requester and person.name == gate.requester:
-            raise NotAllowed(
-                f"{person.name} asked for this run, and policy excludes the requester from gate {gate.gate}"
-            )
-        if not _may_decide(gate, person.name):
-            raise NotAllowed(f"{person.name} may not decide gate {gate.gate}: it needs one of {', '.join(gate.roles)}")
+    def _record(self, decision: Decision, admins: Sequence[str]) -> None:
+        """Write a decision that has been checked, unless the gate is not what it was any more."""
+        payload: dict[str, Any] = {
+            "gate": decision.gate_id,
+            "verdict": decision.verdict,
+            "note": decision.note,
+            "standing": decision.standing,
+            "subject": decision.subject_digest,
+        }
+        kind = "gate.overridden" if decision.override else "gate.decided"
+        with self._store.change(decision.run_id, kind, actor=decision.approver, payload=payload) as change:
+            gate = _gate(change, decision.gate_id)
+            if gate.subject_digest != decision.subject_digest or not _vouched(change.connection, gate):
+                raise NotAllowed(_ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
+            _require_open(gate, decision.decided_at)
+            _require_entitled(gate, decision, admins)
+            made = _decisions(change, gate.id)
+            if any((one.approver, one.override) == (decision.approver, decision.override) for one in made):
+                raise NotAllowed(f"{decision.approver} has decided gate {gate.gate} already")
+            change.insert(schema.decisions, **decision.model_dump())
+            approvals = 1 + sum(one.verdict == "approve" for one in made)
+            if decision.verdict != "approve" or decision.override or approvals >= gate.quorum:
+                change.update(schema.gates, gate.id, status=_CONCLUSION[decision.verdict])
+                change.update(schema.runs, gate.run_id, status="running")
+
+    def _check(self, gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
+        """Whether a person may decide so, as they say they are.
+
+        Raises:
+            NotAllowed: They may not.
+        """
+        _require_entitled(gate, decision, admins)
+        if not needs_signature(gate):
+            if decision.identity != "local" or decision.signature:
+                raise NotAllowed(f"gate {gate.gate} is decided by users of this machine, not by {decision.identity}")
+            return
+        if decision.standing or not decision.signature:
+            raise NotAllowed(f"gate {gate.gate} takes signed decisions only", remedy="Decide with `phasegate approve`.")
+        said = statement(
+            gate, decision.verdict, note=decision.note, override=decision.override, principal=decision.approver
+        )
+        signer = signer_of(
+            said.content(),
+            decision.signature,
+            self._signers(gate),
+            namespace=DECISION_NAMESPACE,
+            at=decision.decided_at,
+        )
+        if decision.identity != "ssh" or signer != said.principal:
+            raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
+
+    def _check_recorded(self, gate: Gate, decision: Decision) -> None:
+        """Whether the chain says that this decision was made, by this person, while the gate was open.
+
+        Raises:
+            NotAllowed: It does not.
+        """
+        with self._store.reading() as connection:
+            chain = Chain.since_opening(connection, gate.run_id, gate.id)
+            if chain.vouching(connection, schema.gates, gate.id) is None:
+                raise NotAllowed(_ALTERED)
+            link = chain.vouching(connection, schema.decisions, decision.id)
+        kind = "gate.overridden" if decision.override else "gate.decided"
+        if link is None or (link.kind, link.actor, link.payload.get("gate")) != (kind, decision.approver, gate.id):
+            raise NotAllowed("no event of the run says that this decision was made")
+        if decision.subject_digest != gate.subject_digest:
+            raise NotAllowed("the decision is about something else than the gate")
+        if not chain.was_open(gate.id, gate.expires_at, link):
+            raise NotAllowed("the gate was not open when the decision was made")
+
+    def _signers(self, gate: Gate) -> AllowedSigners:
+        """Whose signatures count at a gate: the file at the base commit, by the digest that the gate binds."""
+        digest = gate.subject[AllowedSigners.kind]
+        text = self._artifacts.text(digest)
+        if sha256(text) != digest:
+            raise NotAllowed("the run's allowed signers were altered by something other than phasegate")
+        return AllowedSigners.from_canonical(text)
+
+    def _stands(self, gate: Gate) -> bool:
+        with self._store.reading() as connection:
+            return _vouched(connection, gate)
+
+    def _now(self, run_id: str) -> datetime:
+        """The clock's time, or the run's latest event's, whichever is later."""
+        latest = select(func.max(schema.events.c.at)).where(schema.events.c.run_id == run_id)
+        with self._store.reading() as connection:
+            at = connection.execute(latest).scalar()
+        now = self._store.clock.now()
+        return now if at is None else max(now, datetime.fromisoformat(at))
 
     def _close(self, gate: Gate, status: GateStatus) -> None:
         with self._store.change(gate.run_id, f"gate.{status}", actor="engine", payload={"gate": gate.id}) as change:
             change.update(schema.gates, gate.id, status=status)
 
+    def _store_once(self, run_id: str, kind: str, payload: dict[str, Any], *, actor: str) -> None:
+        table = schema.events.c
+        said = canonical_json({**payload, "rows": {}})
+        query = select(table.id).where(
+            table.run_id == run_id, table.kind == kind, table.actor == actor, table.payload == said
+        )
+        with self._store.reading() as connection:
+            known = connection.execute(query).first() is not None
+        if not known:
+            with self._store.change(run_id, kind, actor=actor, payload=payload):
+                pass
 
-def _may_decide(gate: Gate, name: str) -> bool:
+
+def _require_open(gate: Gate, now: datetime) -> None:
+    if gate.status != "open":
+        raise NotAllowed(f"gate {gate.gate} is {gate.status}, not open", remedy="See `phasegate show`.")
+    if gate.expires_at <= now:
+        raise NotAllowed(
+            f"gate {gate.gate} expired on {gate.expires_at:%Y-%m-%d %H:%M} UTC",
+            remedy="`phasegate up` lets the engine open it anew.",
+        )
+
+
+def _require_entitled(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
+    """Whether policy lets this person decide so."""
+    name = decision.approver
+    if decision.override:
+        if name not in admins:
+            raise NotAllowed(f"{name} may not override gate {gate.gate}: policy's [roles] admin does not name them")
+        if decision.verdict != "approve" or not decision.note.strip():
+            raise NotAllowed(f"an override of gate {gate.gate} is an approval with a note that says why")
+        return
+    if decision.standing and name != gate.requester:
+        raise NotAllowed(f"only the requester approves gate {gate.gate} in advance, and {name} is not")
     if gate.exclude_requester and name == gate.requester:
-        return False
-    return not gate.roles or name in gate.roles
+        raise NotAllowed(f"{name} asked for this run, and policy excludes the requester from gate {gate.gate}")
+    if gate.roles and name not in gate.roles:
+        raise NotAllowed(f"{name} may not decide gate {gate.gate}: it needs one of {', '.join(gate.roles)}")
+
+
+def _vouched(connection: Connection, gate: Gate) -> bool:
+    chain = Chain.since_opening(connection, gate.run_id, gate.id)
+    return chain.vouching(connection, schema.gates, gate.id) is not None
 
 
 def _gate(change: Change, gate_id: str) -> Gate:

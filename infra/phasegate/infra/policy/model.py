@@ -157,8 +157,10 @@ class GatesPolicy(_Table):
 class IdentityPolicy(_Table):
     """`[identity]`: how phasegate knows who decides."""
 
-    mode: Literal["local"] = "local"
-    """`local`: the operating-system user."""
+    mode: Literal["local", "ssh"] = "local"
+    """`local`: the operating-system user; `ssh`: whoever's key has signed the decision."""
+    allowed_signers: str = ".github/allowed_signers"
+    """With `ssh`: which key is whose, as ssh-keygen reads it; a path in the repository, read from the base commit."""
 
 
 class SandboxPolicy(_Table):

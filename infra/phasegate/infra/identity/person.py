@@ -1,4 +1,4 @@
-"""Who a person is, as far as phasegate can tell. Used by the doors when somebody starts a run or decides."""
+"""A person, and the one this process belongs to. Must not know what people decide."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Person:
     """Somebody who can be held to a decision.
 
     Attributes:
-        name: How policy's `[roles]` and the audit trail name them.
-        identity: How phasegate knows: `local` is the operating system's word for it.
+        name: How policy's `[roles]` and the audit trail name them: the user's name, or the principal of their key.
+        identity: How phasegate knows: `local` is the operating system's word for it, `ssh` a verified signature.
     """
 
     name: str

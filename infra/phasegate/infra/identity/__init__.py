@@ -1,0 +1,25 @@
+"""Who a person is, as far as phasegate can tell, and how they sign what they decide.
+
+Used by the doors when somebody starts a run or decides, and by the ledger when it checks a decision. Two modes: `local`
+takes the operating system's word; `ssh` takes nobody's, and has a signature verified with the tooling that people
+already sign commits with.
+"""
+
+from phasegate.infra.identity.allowed_signers import AllowedSigners
+from phasegate.infra.identity.keys import SigningKey, signing_key
+from phasegate.infra.identity.person import Person, local_person
+from phasegate.infra.identity.signatures import DECISION_NAMESPACE, REQUEST_NAMESPACE, sign, signer_of
+from phasegate.infra.identity.statement import DecisionStatement
+
+__all__ = [
+    "DECISION_NAMESPACE",
+    "REQUEST_NAMESPACE",
+    "AllowedSigners",
+    "DecisionStatement",
+    "Person",
+    "SigningKey",
+    "local_person",
+    "sign",
+    "signer_of",
+    "signing_key",
+]

@@ -1,0 +1,83 @@
+"""Which key belongs to whom: an allowed-signers file as it stood at the base commit, kept with the run.
+
+Format: ALLOWED SIGNERS in ssh-keygen(1). Here the file is only read to name a key's owner before there is a signature;
+whether a signature holds is ssh-keygen's word alone (`signatures`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import ClassVar
+
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.errors import NotAllowed, PolicyError
+from phasegate.infra.identity.public_key import fingerprint, key_blob
+
+_FIELD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"])*")+')
+_PATTERN = re.compile(r"[*?!]")
+
+
+class AllowedSigners(Artifact):
+    """The text of an allowed-signers file."""
+
+    kind: ClassVar[str] = "allowed-signers"
+    text: str
+
+    @classmethod
+    def from_file(cls, content: bytes, *, source: str) -> AllowedSigners:
+        """The file's content, once somebody can sign by it.
+
+        Args:
+            content: The file's bytes.
+            source: How messages name it.
+
+        Raises:
+            PolicyError: It is not UTF-8, or names no key of a single person.
+        """
+        try:
+            signers = cls(text=content.decode())
+        except UnicodeDecodeError as error:
+            raise PolicyError(f"{source} is not UTF-8 text: {error}") from error
+        if not any(is_one_person(name) for name, _ in signers.owners()):
+            raise PolicyError(
+                f"{source} allows nobody to sign",
+                remedy="Add a line `ana@example.org ssh-ed25519 AAAA…` for each person, and commit it.",
+            )
+        return signers
+
+    def owners(self) -> Iterator[tuple[str, str]]:
+        """Each line's first principal, and its key in base 64."""
+        for line in self.text.splitlines():
+            fields = _FIELD.findall(line)
+            if not fields or fields[0].startswith("#"):
+                continue
+            blobs = [blob for kind, blob in pairwise(fields[1:]) if key_blob(f"{kind} {blob}")]
+            if blobs and "cert-authority" not in fields[1].lower().split(","):
+                yield fields[0].strip('"').split(",")[0], blobs[0]
+
+    def principal_of(self, public_key: str) -> str | None:
+        """The one person that a public key belongs to; None when the file names nobody, or only a pattern."""
+        blob = key_blob(public_key)
+        names = (name for name, own in self.owners() if own == blob and is_one_person(name))
+        return next(names, None)
+
+    def require(self, public_key: str) -> str:
+        """As `principal_of`.
+
+        Raises:
+            NotAllowed: The key is nobody's.
+        """
+        principal = self.principal_of(public_key)
+        if principal is None:
+            raise NotAllowed(
+                f"the key {fingerprint(public_key)} is not among the run's allowed signers",
+                remedy="Sign with a key that the allowed-signers file named at the run's base commit (--key FILE).",
+            )
+        return principal
+
+
+def is_one_person(principal: str) -> bool:
+    """Whether a principal names a person rather than a pattern of people, who could decide under any name."""
+    return bool(principal) and not _PATTERN.search(principal)

@@ -1,0 +1,111 @@
+"""SSH signatures, made and verified by ssh-keygen: the only word on whether a signature holds.
+
+Format: https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig. Must not know what is signed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from phasegate.infra.errors import ConfigError, NotAllowed
+from phasegate.infra.identity.allowed_signers import AllowedSigners, is_one_person
+from phasegate.infra.identity.keys import SigningKey
+
+DECISION_NAMESPACE = "phasegate-decision"
+"""What decisions are signed under; a signature of a commit or an e-mail has another."""
+REQUEST_NAMESPACE = "phasegate-request"
+"""What the order of a run is signed under, where policy must know who asked."""
+
+_VERIFY_SECONDS = 30
+
+
+def sign(content: bytes, key: SigningKey, *, namespace: str) -> str:
+    """Sign some bytes; ssh-keygen asks at the terminal for a passphrase, or for a touch, if the key needs one.
+
+    Raises:
+        ConfigError: ssh-keygen is missing, or the key cannot be used.
+    """
+    with _folder() as folder:
+        where = ["-f", str(key.file)]
+        if key.file is None:
+            public = folder / "key.pub"
+            public.write_text(key.public + "\n")
+            where = ["-U", "-f", str(public)]
+        done = _ssh_keygen("sign", "-n", namespace, *where, content=content)
+    if done.returncode != 0:
+        raise ConfigError(
+            f"ssh-keygen could not sign with {key.name}: {_said(done)}",
+            remedy="Name a key that can sign with --key FILE, or add it to your agent with `ssh-add`.",
+        )
+    return done.stdout.decode()
+
+
+def signer_of(content: bytes, signature: str, signers: AllowedSigners, *, namespace: str, at: datetime) -> str:
+    """Who signed exactly these bytes, in the allowed-signers file's words.
+
+    Args:
+        content: The signed bytes.
+        signature: In ssh-keygen's armour.
+        signers: Whose keys count. A key on a line of several principals belongs to the first.
+        namespace: What it must have been signed for.
+        at: When the key must have been valid.
+
+    Raises:
+        NotAllowed: It is no signature, not by an allowed key, or of other bytes.
+        ConfigError: ssh-keygen is missing.
+    """
+    with _folder() as folder:
+        allowed, signed = folder / "allowed_signers", folder / "signature"
+        allowed.write_text(signers.text)
+        signed.write_text(signature)
+        when = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
+        files = (when, "-s", str(signed), "-f", str(allowed))
+        found = _ssh_keygen("find-principals", *files, timeout=_VERIFY_SECONDS)
+        principal = found.stdout.decode(errors="replace").partition("\n")[0]
+        if found.returncode != 0 or not is_one_person(principal):
+            raise NotAllowed(
+                f"the signature is by no key that is allowed to sign here: {_said(found)}",
+                remedy="Sign with a key that the allowed-signers file named at the run's base commit.",
+            )
+        checked = _ssh_keygen(
+            "verify", "-n", namespace, "-I", principal, *files, content=content, timeout=_VERIFY_SECONDS
+        )
+    if checked.returncode != 0:
+        raise NotAllowed(
+            f"the signature by {principal} does not hold: it is of other bytes, or for another purpose",
+            remedy="Print the bytes again with --print, sign those, and give the same verdict and note.",
+        )
+    return principal
+
+
+@contextmanager
+def _folder() -> Generator[Path]:
+    with tempfile.TemporaryDirectory(prefix="phasegate-signature-") as folder:
+        yield Path(folder)
+
+
+def _ssh_keygen(
+    verb: str, *arguments: str, content: bytes = b"", timeout: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    command = ["ssh-keygen", "-Y", verb, *arguments]
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}  # verify-time is read as local time
+    try:
+        return subprocess.run(
+            command, input=content, capture_output=True, check=False, timeout=timeout, env=environment
+        )
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "ssh-keygen is not installed, and this repository's decisions are SSH signatures",
+            remedy="Install OpenSSH's client (Debian: apt-get install openssh-client), 8.9 or newer.",
+        ) from error
+
+
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "no principal matched"

@@ -1,0 +1,61 @@
+"""The canonical decision: the exact bytes a person signs, and the ledger verifies.
+
+Made from the gate's row and the decision's row alone, so a signature holds for what the ledger says was decided or for
+nothing. Must not know how it is signed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from phasegate.infra.artifacts import canonical_json
+
+
+class DecisionStatement(BaseModel):
+    """What a person says with a decision, in full.
+
+    Attributes:
+        version: Of this format.
+        run: The run's id.
+        gate: The gate's id.
+        name: The gate's name.
+        round: How often this gate has been asked.
+        nonce: The gate's own, so that no other gate ever asks for these bytes.
+        subject: Name to digest of everything decided on.
+        policy: The digest of the policy the run follows.
+        verdict: The answer.
+        override: Whether it passes the gate against its rules.
+        note: What the person says with it.
+        principal: Who they are, in the allowed-signers file's words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    run: str
+    gate: str
+    name: str
+    round: int
+    nonce: str
+    subject: dict[str, str]
+    policy: str
+    verdict: Literal["approve", "revise", "reject"]
+    override: bool
+    note: str
+    principal: str
+
+    def content(self) -> bytes:
+        """The bytes to sign: canonical JSON, without a line end."""
+        return canonical_json(self.model_dump(mode="json")).encode()
+
+    @classmethod
+    def from_content(cls, content: bytes) -> Self:
+        """Read back what `content` wrote.
+
+        Raises:
+            ValueError: They are not the bytes of a decision.
+        """
+        return cls.model_validate(json.loads(content))

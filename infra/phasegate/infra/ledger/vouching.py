@@ -1,0 +1,87 @@
+"""What a run's chain says of a gate and its decisions: nothing else in the database is believed of them (P4, P5).
+
+Used by `gates` each time a decision is made or read. Like the audit it trusts no row; unlike it, it looks only at the
+part of the chain that concerns one gate, so that asking is quick.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import Connection, Table, func, select
+
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.store import GENESIS, event_hash, row_digest
+
+
+@dataclass(frozen=True)
+class Link:
+    """One event of the chain: where, what, by whom, and the digests of the rows it touched."""
+
+    position: int
+    kind: str
+    actor: str
+    at: datetime
+    payload: Mapping[str, Any]
+
+    def digest_of(self, table: Table, row_id: str) -> str | None:
+        """The digest this event gives for a row; None when it did not touch it."""
+        digest: str | None = self.payload["rows"].get(f"{table.name}/{row_id}")
+        return digest
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A run's events from the opening of one gate to the head.
+
+    Attributes:
+        links: In order; empty when no event opened the gate, or when the events do not follow from each other.
+    """
+
+    links: tuple[Link, ...]
+
+    @classmethod
+    def since_opening(cls, connection: Connection, run_id: str, gate_id: str) -> Self:
+        """Read and recompute the part of a run's chain that a gate's decisions can be in."""
+        table = schema.events
+        opening = select(func.min(table.c.position)).where(
+            table.c.run_id == run_id,
+            table.c.kind == "gate.opened",
+            table.c.payload.contains(f'"gates/{gate_id}"', autoescape=True),
+        )
+        start = connection.execute(opening).scalar()
+        if start is None:
+            return cls(())
+        query = select(table).where(table.c.run_id == run_id, table.c.position >= start - 1).order_by(table.c.position)
+        rows = list(connection.execute(query).mappings())
+        previous = rows.pop(0)["hash"] if start > 1 and rows and rows[0]["position"] == start - 1 else GENESIS
+        links: list[Link] = []
+        for position, row in enumerate(rows, start=start):
+            said = event_hash(previous, run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
+            if row["position"] != position or row["previous"] != previous or row["hash"] != said:
+                return cls(())
+            at, payload = datetime.fromisoformat(row["at"]), json.loads(row["payload"])
+            links.append(Link(position, row["kind"], row["actor"], at, payload))
+            previous = row["hash"]
+        return cls(tuple(links))
+
+    def vouching(self, connection: Connection, table: Table, row_id: str) -> Link | None:
+        """The event that vouches for a row as it stands; None when the row was made or changed by nobody's event."""
+        said = [link for link in self.links if link.digest_of(table, row_id) is not None]
+        if not said or said[-1].digest_of(table, row_id) != row_digest(connection, table, row_id):
+            return None
+        return said[-1]
+
+    def was_open(self, gate_id: str, expires_at: datetime, at: Link) -> bool:
+        """Whether a gate was open and not expired when an event happened.
+
+        Time only goes forward here: a clock that was moved back is not believed.
+        """
+        before = [link for link in self.links if link.position < at.position]
+        touched = [link for link in before if link.digest_of(schema.gates, gate_id) is not None]
+        latest = max(link.at for link in (*before, at))
+        return len(touched) == 1 and touched[0].kind == "gate.opened" and latest < expires_at
