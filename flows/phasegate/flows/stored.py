@@ -10,10 +10,14 @@ from phasegate.infra.policy.model import Policy
 
 
 class StoredPolicy(Artifact):
-    """The policy at the base commit; its digest is bound into every gate."""
+    """The policy at the base commit; its digest is bound into every gate.
+
+    `allowed_signers` is the digest of that file at the same commit, with identity `ssh`; empty otherwise.
+    """
 
     kind: ClassVar[str] = "policy"
     policy: Policy
+    allowed_signers: str = ""
 
 
 class StoredScript(Artifact):

@@ -176,9 +176,8 @@ def _decisions(report: RunReport) -> Table:
     for decision in report.decisions:
         gate = gates[decision.gate_id]
         by = f"{plain(decision.approver)} ({decision.identity}{', in advance' if decision.standing else ''})"
-        rows.add_row(
-            gate.gate, decision.verdict, Text(by), short(decision.subject_digest), Text(one_line(decision.note, 200))
-        )
+        verdict = f"{decision.verdict} (override)" if decision.override else decision.verdict
+        rows.add_row(gate.gate, verdict, Text(by), short(decision.subject_digest), Text(one_line(decision.note, 200)))
     return rows
 
 

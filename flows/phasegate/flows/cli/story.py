@@ -111,6 +111,10 @@ def _decided(event: Event) -> str:
     return f"gate {past} by {event.actor}{standing}{note}"
 
 
+def _overridden(event: Event) -> str:
+    return f"gate overridden by {event.actor}, against its rules: {event.payload['note']}"
+
+
 def _effect(words: str) -> Callable[[Event], str]:
     def tell(event: Event) -> str:
         name = str(event.payload["effect"]).rpartition("/")[2]
@@ -162,6 +166,8 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "run.pause-requested": ("▸", _says("{actor} asked to pause"), False),
     "run.cancel-requested": ("▸", _says("{actor} asked to cancel"), False),
     "run.rollback-requested": ("▸", _says("{actor} asked to roll back"), False),
+    "run.rewind-requested": ("▸", _says("{actor} asked to go back to checkpoint {checkpoint}"), False),
+    "run.rewound": ("▸", _says("back at checkpoint {checkpoint}; rewind {number} keeps what was thrown away"), False),
     "run.resumed": ("▸", _says("{actor} let the run go on"), False),
     "run.recovered": ("▸", _says("picked up again after an interruption"), False),
     "attempt.started": ("▸", _attempt("started"), False),
@@ -174,7 +180,11 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "gate.opened": ("◆", _says("gate {gate} opened"), False),
     "gate.decided": ("▸", _decided, False),
     "gate.skipped": ("▸", _says("gate {gate} is off: {reason}"), False),
-    "gate.standing-refused": ("◆", _says("gate {gate} was not approved in advance: {why}"), False),
+    "gate.carried": ("▸", _says("gate passed by the earlier run's answer to the same question"), False),
+    "gate.overridden": ("▸", _overridden, False),
+    "gate.refused": ("✗", _says("gate {name} is not passed: {why}"), False),
+    "decision.refused": ("✗", _says("a decision on gate {name} was refused: {why}"), False),
+    "state.refused": ("✗", _says("gate {name} is not passed by Prefect's state {state}: {why}"), False),
     "gate.void": ("◆", _says("gate closed: what it asked about has changed"), False),
     "gate.expired": ("◆", _says("gate closed: nobody decided in time"), False),
     "effect.intended": ("·", _says("about to make effect {kind}; undone by: {compensation}"), True),

@@ -20,9 +20,13 @@ from prefect.states import Paused, Running, Suspended
 from prefect.utilities.engine import propose_state
 
 from phasegate.flows.engine.doorbell import Doorbell, current_slot
+from phasegate.infra.errors import TemporaryError
 from phasegate.infra.settings import Settings
 
 Decided = Callable[[], bool]
+
+GOES_ON = "a gate was decided, or is asked again"
+"""What Prefect is told when a flow run that waited hot goes on."""
 
 _POLL_SECONDS = 1.0  # for a decision whose bell was lost, as by an engine that was just starting
 
@@ -73,7 +77,7 @@ class _Waiting:
         self._client = client
         self._flow_run_id = flow_run_id
         self._key = f"{key}:{uuid4().hex[:12]}"
-        self._decided = decided
+        self._ask = decided
         self._bell = bell
 
     async def hot(self, seconds: float) -> bool:
@@ -91,6 +95,12 @@ class _Waiting:
         else:
             await self._show_running()
         return decided
+
+    def _decided(self) -> bool:
+        try:
+            return self._ask()
+        except TemporaryError:  # whoever knows the answer is away for a moment
+            return False
 
     async def _await_decision(self, deadline: float) -> bool:
         while not self._decided():
@@ -112,7 +122,7 @@ class _Waiting:
         await self._show_running()
 
     async def _show_running(self) -> None:
-        await propose_state(self._client, Running(), flow_run_id=self._flow_run_id)
+        await propose_state(self._client, Running(message=GOES_ON), flow_run_id=self._flow_run_id)
 
     @staticmethod
     def _leave(state: State[Any]) -> NoReturn:

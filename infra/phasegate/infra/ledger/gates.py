@@ -16,42 +16,16 @@ from sqlalchemy import Connection, func, select
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, NotFound
-from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, DecisionStatement, Person, signer_of
+from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, signer_of
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import Artifacts
+from phasegate.infra.ledger.deciding import needs_signature, require_entitled, require_open, statement, subject_digest
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
 from phasegate.infra.ledger.store import Change, Store, new_id
 from phasegate.infra.ledger.vouching import Chain
 
 _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "revised", "reject": "rejected"}
 _ALTERED = "the gate's row was altered by something other than phasegate"
-
-
-def subject_digest(gate: str, number: int, subject: Mapping[str, str]) -> str:
-    """What a decision is bound to: the gate, the round, and every digest of the subject."""
-    return sha256(canonical_json({"gate": gate, "number": number, "subject": dict(subject)}))
-
-
-def needs_signature(gate: Gate) -> bool:
-    """Whether decisions on a gate are SSH signatures: then its subject names whose."""
-    return AllowedSigners.kind in gate.subject
-
-
-def statement(gate: Gate, verdict: Verdict, *, note: str, override: bool, principal: str) -> DecisionStatement:
-    """The canonical decision on a gate."""
-    return DecisionStatement(
-        run=gate.run_id,
-        gate=gate.id,
-        name=gate.gate,
-        round=gate.number,
-        nonce=gate.nonce,
-        subject=gate.subject,
-        policy=gate.subject.get("policy", ""),
-        verdict=verdict,
-        override=override,
-        note=note,
-        principal=principal,
-    )
 
 
 class Gates:
@@ -186,6 +160,8 @@ class Gates:
         gate = self.get(gate.id)
         if subject_digest(gate.gate, gate.number, subject) != gate.subject_digest or gate.subject != dict(subject):
             return None
+        if earlier := self._carried_from(gate):
+            return self._carried(gate, earlier, admins)
         counted: list[Decision] = []
         for decision in self.decisions(gate.run_id):
             if decision.gate_id == gate.id:
@@ -203,12 +179,38 @@ class Gates:
         enough = len({decision.approver for decision in counted}) >= gate.quorum
         return counted[-1] if counted and enough else None
 
+    def carry(self, gate: Gate, origin: str, *, admins: Sequence[str] = ()) -> Gate:
+        """Let an answer of an earlier run to the very same question hold at a gate of its replay.
+
+        Nothing is copied: the earlier run's decisions stay where they are, and are checked there at every reading. A
+        no and an override are not carried; nor is an approval of whom policy excludes here as the requester.
+
+        Args:
+            gate: The replay's gate.
+            origin: The earlier run.
+            admins: Who may override.
+
+        Effects:
+            One `gate.carried` event when there is such an answer; a second call finds the gate concluded.
+        """
+        if gate.status != "open":
+            return gate
+        for earlier in self.list(origin):
+            answer = self._carried(gate, earlier, admins)
+            if answer is not None:
+                payload = {"gate": gate.id, "from": earlier.id, "verdict": answer.verdict}
+                with self._store.change(gate.run_id, "gate.carried", actor="engine", payload=payload) as change:
+                    change.update(schema.gates, gate.id, status=_CONCLUSION[answer.verdict])
+                    change.update(schema.runs, gate.run_id, status="running")
+                return self.get(gate.id)
+        return gate
+
     def void(self, gate: Gate, why: str) -> None:
         """Close a gate that claims an answer nobody gave.
 
         Effects: a `gate.refused` event that says why, and the gate is void.
         """
-        self._store_once(gate.run_id, "gate.refused", {"gate": gate.id, "name": gate.gate, "why": why}, actor="engine")
+        self.note_once(gate, "gate.refused", {"why": why})
         self._close(gate, "void")
 
     def refuse(
@@ -223,11 +225,24 @@ class Gates:
             decision: What was refused, as far as it is known.
             stored: Whether it is a row of the ledger.
         """
-        payload: dict[str, Any] = {"gate": gate.id, "name": gate.gate, "why": why}
+        payload: dict[str, Any] = {"why": why}
         if decision is not None:
             payload |= {"verdict": decision.verdict, "by": decision.approver}
             payload |= {"decision": decision.id} if stored else {}
-        self._store_once(gate.run_id, "decision.refused", payload, actor=actor)
+        self.note_once(gate, "decision.refused", payload, actor=actor)
+
+    def note_once(self, gate: Gate, kind: str, payload: Mapping[str, Any], *, actor: str = "engine") -> None:
+        """Put on record what was tried at a gate, unless exactly that is on record."""
+        whole = {"gate": gate.id, "name": gate.gate, **payload}
+        table, said = schema.events.c, canonical_json({**whole, "rows": {}})
+        query = select(table.id).where(
+            table.run_id == gate.run_id, table.kind == kind, table.actor == actor, table.payload == said
+        )
+        with self._store.reading() as connection:
+            known = connection.execute(query).first() is not None
+        if not known:
+            with self._store.change(gate.run_id, kind, actor=actor, payload=whole):
+                pass
 
     def has_expired(self, gate: Gate) -> bool:
         """Whether a gate's time is over; a clock that was moved back does not give it more."""
@@ -277,8 +292,8 @@ class Gates:
             gate = _gate(change, decision.gate_id)
             if gate.subject_digest != decision.subject_digest or not _vouched(change.connection, gate):
                 raise NotAllowed(_ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
-            _require_open(gate, decision.decided_at)
-            _require_entitled(gate, decision, admins)
+            require_open(gate, decision.decided_at)
+            require_entitled(gate, decision, admins)
             made = _decisions(change, gate.id)
             if any((one.approver, one.override) == (decision.approver, decision.override) for one in made):
                 raise NotAllowed(f"{decision.approver} has decided gate {gate.gate} already")
@@ -294,7 +309,7 @@ class Gates:
         Raises:
             NotAllowed: They may not.
         """
-        _require_entitled(gate, decision, admins)
+        require_entitled(gate, decision, admins)
         if not needs_signature(gate):
             if decision.identity != "local" or decision.signature:
                 raise NotAllowed(f"gate {gate.gate} is decided by users of this machine, not by {decision.identity}")
@@ -356,45 +371,6 @@ class Gates:
     def _close(self, gate: Gate, status: GateStatus) -> None:
         with self._store.change(gate.run_id, f"gate.{status}", actor="engine", payload={"gate": gate.id}) as change:
             change.update(schema.gates, gate.id, status=status)
-
-    def _store_once(self, run_id: str, kind: str, payload: dict[str, Any], *, actor: str) -> None:
-        table = schema.events.c
-        said = canonical_json({**payload, "rows": {}})
-        query = select(table.id).where(
-            table.run_id == run_id, table.kind == kind, table.actor == actor, table.payload == said
-        )
-        with self._store.reading() as connection:
-            known = connection.execute(query).first() is not None
-        if not known:
-            with self._store.change(run_id, kind, actor=actor, payload=payload):
-                pass
-
-
-def _require_open(gate: Gate, now: datetime) -> None:
-    if gate.status != "open":
-        raise NotAllowed(f"gate {gate.gate} is {gate.status}, not open", remedy="See `phasegate show`.")
-    if gate.expires_at <= now:
-        raise NotAllowed(
-            f"gate {gate.gate} expired on {gate.expires_at:%Y-%m-%d %H:%M} UTC",
-            remedy="`phasegate up` lets the engine open it anew.",
-        )
-
-
-def _require_entitled(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
-    """Whether policy lets this person decide so."""
-    name = decision.approver
-    if decision.override:
-        if name not in admins:
-            raise NotAllowed(f"{name} may not override gate {gate.gate}: policy's [roles] admin does not name them")
-        if decision.verdict != "approve" or not decision.note.strip():
-            raise NotAllowed(f"an override of gate {gate.gate} is an approval with a note that says why")
-        return
-    if decision.standing and name != gate.requester:
-        raise NotAllowed(f"only the requester approves gate {gate.gate} in advance, and {name} is not")
-    if gate.exclude_requester and name == gate.requester:
-        raise NotAllowed(f"{name} asked for this run, and policy excludes the requester from gate {gate.gate}")
-    if gate.roles and name not in gate.roles:
-        raise NotAllowed(f"{name} may not decide gate {gate.gate}: it needs one of {', '.join(gate.roles)}")
 
 
 def _vouched(connection: Connection, gate: Gate) -> bool:

@@ -30,6 +30,8 @@ GateName = Literal["prd", "change", "release", "promotion"]
 
 STAGES: tuple[StageName, ...] = get_args(StageName)
 GATES: tuple[GateName, ...] = get_args(GateName)
+ADMIN = "admin"
+"""The role of `[roles]` that may override a gate."""
 METRIC_VALUES = {"probe": PROBE_VALUES}
 """Metric source to the names its conditions may use."""
 

@@ -1,0 +1,61 @@
+"""What somebody told Prefect about a flow run that waits at a gate: noticed, so that it can be put on record.
+
+Asked by the lifecycle's gates. Such a state opens nothing, with or without this; it must not know what a gate is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State, StateType
+from prefect.context import FlowRunContext
+
+from phasegate.flows.engine.dispatch import SET_GOING
+from phasegate.flows.engine.execution import Ending
+from phasegate.flows.engine.gate_wait import GOES_ON
+
+_OURS = frozenset({SET_GOING, GOES_ON, *(ending.value for ending in Ending)})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ForcedState:
+    """A state that phasegate did not ask for: Prefect's id and name of it."""
+
+    id: UUID
+    name: str
+
+
+async def forced_since(moment: datetime) -> Sequence[ForcedState]:
+    """The states that somebody else than phasegate gave the current flow run since a moment, as far as it can tell.
+
+    None outside of a flow run, or while Prefect does not answer: what is noticed here decides nothing.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return []
+    try:
+        async with get_client() as client:
+            states = await client.read_flow_run_states(context.flow_run.id)
+    except httpx.HTTPError as error:
+        _log.warning("What Prefect was told of %s is not known: %r", context.flow_run.id, error)
+        return []
+    return list(_forced(states, moment))
+
+
+def _forced(states: Iterable[State[Any]], moment: datetime) -> Iterable[ForcedState]:
+    before: StateType | None = None
+    for state in sorted(states, key=lambda one: one.timestamp):
+        began = state.type is StateType.RUNNING and before in {StateType.PENDING, StateType.RUNNING}
+        watched = state.type in {StateType.SCHEDULED, StateType.RUNNING, StateType.COMPLETED}
+        if watched and not began and state.message not in _OURS and state.timestamp > moment:
+            yield ForcedState(state.id, state.name or state.type.value)
+        before = state.type

@@ -1,0 +1,77 @@
+"""Who may decide what at a gate, and what exactly they say with it. Pure: it reads nothing but the records it is given.
+
+Used by `gates`, when a decision is made and each time it is read, and by whoever shows a person the bytes to sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.errors import NotAllowed
+from phasegate.infra.identity import AllowedSigners, DecisionStatement
+from phasegate.infra.ledger.records import Decision, Gate, Verdict
+
+
+def subject_digest(gate: str, number: int, subject: Mapping[str, str]) -> str:
+    """What a decision is bound to: the gate, the round, and every digest of the subject."""
+    return sha256(canonical_json({"gate": gate, "number": number, "subject": dict(subject)}))
+
+
+def needs_signature(gate: Gate) -> bool:
+    """Whether decisions on a gate are SSH signatures: then its subject names whose."""
+    return AllowedSigners.kind in gate.subject
+
+
+def statement(gate: Gate, verdict: Verdict, *, note: str, override: bool, principal: str) -> DecisionStatement:
+    """The canonical decision on a gate."""
+    return DecisionStatement(
+        run=gate.run_id,
+        gate=gate.id,
+        name=gate.gate,
+        round=gate.number,
+        nonce=gate.nonce,
+        subject=gate.subject,
+        policy=gate.subject.get("policy", ""),
+        verdict=verdict,
+        override=override,
+        note=note,
+        principal=principal,
+    )
+
+
+def require_open(gate: Gate, now: datetime) -> None:
+    """Whether a gate takes decisions.
+
+    Raises:
+        NotAllowed: It is closed, or its time is over.
+    """
+    if gate.status != "open":
+        raise NotAllowed(f"gate {gate.gate} is {gate.status}, not open", remedy="See `phasegate show`.")
+    if gate.expires_at <= now:
+        raise NotAllowed(
+            f"gate {gate.gate} expired on {gate.expires_at:%Y-%m-%d %H:%M} UTC",
+            remedy="`phasegate up` lets the engine open it anew.",
+        )
+
+
+def require_entitled(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
+    """Whether policy lets this person decide so.
+
+    Raises:
+        NotAllowed: It does not.
+    """
+    name = decision.approver
+    if decision.override:
+        if name not in admins:
+            raise NotAllowed(f"{name} may not override gate {gate.gate}: policy's [roles] admin does not name them")
+        if decision.verdict != "approve" or not decision.note.strip():
+            raise NotAllowed(f"an override of gate {gate.gate} is an approval with a note that says why")
+        return
+    if decision.standing and name != gate.requester:
+        raise NotAllowed(f"only the requester approves gate {gate.gate} in advance, and {name} is not")
+    if gate.exclude_requester and name == gate.requester:
+        raise NotAllowed(f"{name} asked for this run, and policy excludes the requester from gate {gate.gate}")
+    if gate.roles and name not in gate.roles:
+        raise NotAllowed(f"{name} may not decide gate {gate.gate}: it needs one of {', '.join(gate.roles)}")
