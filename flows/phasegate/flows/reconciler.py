@@ -1,13 +1,15 @@
 """Keeps what runs in step with what the ledger says should run (P1, P7). The engine's one background service.
 
-Every second, and at every wake: an accepted run gets its flow run, a run that should be going and is in nobody's hands
-is set going again. It decides nothing about a run but whether to give up.
+Every second, and at every wake: a run that should be going and is in nobody's hands is taken, and set going. It is in
+somebody's hands while an engine's lease on it holds, so of several engines on one ledger one carries it. What Prefect
+lost, or never knew, is made anew from the ledger. It decides nothing about a run but whether to give up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
@@ -15,61 +17,113 @@ import httpx
 from phasegate.flows.engine.engine import Engine
 from phasegate.flows.resources import Resources, open_resources
 from phasegate.infra.clock import SystemClock
-from phasegate.infra.errors import NotFound
-from phasegate.infra.ledger import Run
+from phasegate.infra.errors import LeaseHeld, LedgerUnavailable, NotFound
+from phasegate.infra.ledger import LET_GO, Lease, Ledger, Run
 
 _PERIOD_SECONDS = 1.0
+_RENEWALS_PER_LEASE = 4
 _RECOVERIES = 10
 """Automatic recoveries without a finished attempt in between, before a person is asked."""
-_ASKED_BY_A_PERSON = frozenset({"gate.decided", "run.resumed", "run.cancel-requested", "run.rollback-requested"})
 
 _log = logging.getLogger(__name__)
 
 
 async def serve(engine: Engine) -> None:
-    """Open what the engine's runs share, and look after the runs until cancelled."""
+    """Open what the engine's runs share, and look after the runs until cancelled, which is after they were drained."""
     async with open_resources(engine.settings) as shared:
-        shared.ledger.attempts.break_leases_of_others(shared.holder)
-        while True:
-            for run in shared.ledger.runs.list(statuses=("accepted", "running", "waiting")):
-                try:
-                    await _look_after(engine, shared, run)
-                except (httpx.HTTPError, NotFound) as error:
-                    _log.warning("run %s is looked after again in a moment: %r", run.id, error)
-            await engine.next_wake(_PERIOD_SECONDS)
+        renewing = asyncio.create_task(_renew(shared, engine.settings.lease))
+        try:
+            shared.ledger.leases.end_those_before(shared.holder)
+            while not engine.draining:
+                await _look_around(engine, shared)
+                await engine.next_wake(_PERIOD_SECONDS)
+            await asyncio.Future[None]()
+        finally:
+            renewing.cancel()
+            _let_go(shared)
+
+
+async def _look_around(engine: Engine, shared: Resources) -> None:
+    try:
+        for run in shared.ledger.runs.list(statuses=("accepted", "running", "waiting")):
+            if engine.draining:
+                return
+            try:
+                await _look_after(engine, shared, run)
+            except LeaseHeld as error:
+                _log.debug("%s", error)
+            except (httpx.HTTPError, NotFound) as error:
+                _log.warning("run %s is looked after again in a moment: %r", run.id, error)
+    except LedgerUnavailable as error:
+        _log.warning("%s", error)
 
 
 async def _look_after(engine: Engine, shared: Resources, run: Run) -> None:
-    if run.flow_run_id is None:
-        flow_run_id = await engine.create_flow_run(run.id, idempotency_key=run.id, name=run.id)
-        shared.ledger.runs.dispatched(run.id, str(flow_run_id))
+    if run.id in shared.hands.carried or (run.status == "waiting" and not _can_go_on(shared, run)):
         return
-    flow_run_id = UUID(run.flow_run_id)
-    if engine.worker.is_running(flow_run_id) or (run.status == "waiting" and not _has_expired_gate(shared, run)):
-        return
-    if run.status == "running" and not _was_asked_for(shared, run):
-        if run.recoveries >= _RECOVERIES:
-            _give_up(shared, run)
+    lease = shared.ledger.leases.find(run.id)
+    if run.id not in shared.hands.queued or lease is None or lease.holder != shared.holder:
+        interrupted = lease is not None and lease.expires_at != LET_GO
+        lease = shared.ledger.leases.take(run.id, shared.holder)
+        if interrupted and not _recover(shared.ledger.fenced(lease), run):
+            shared.ledger.leases.let_go(lease)
             return
-        shared.ledger.runs.recovered(run.id)
-    await engine.reschedule(flow_run_id)
+        shared.hands.queued.add(run.id)
+    await _set_going(engine, shared.ledger.fenced(lease), run, lease)
     await asyncio.sleep(0)
 
 
-def _was_asked_for(shared: Resources, run: Run) -> bool:
-    """Whether the last thing that happened to the run was a person's doing, rather than a crash."""
-    return shared.ledger.events(run.id)[-1].kind in _ASKED_BY_A_PERSON
+async def _set_going(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> None:
+    """Have this engine's Prefect run the run; a flow run that it does not know is made from the ledger."""
+    if run.flow_run_id is not None:
+        flow_run_id = UUID(run.flow_run_id)
+        if engine.worker.is_running(flow_run_id):
+            return
+        try:
+            await engine.reschedule(flow_run_id)
+        except NotFound:
+            _log.info("Prefect does not know flow run %s of %s: it gets another.", flow_run_id, run.id)
+        else:
+            return
+    key = f"{run.id}/{lease.token}"
+    ledger.runs.dispatched(run.id, str(await engine.create_flow_run(run.id, idempotency_key=key, name=run.id)))
 
 
-def _has_expired_gate(shared: Resources, run: Run) -> bool:
-    return any(gate.expires_at <= SystemClock().now() for gate in shared.ledger.gates.waiting(run.id))
+def _can_go_on(shared: Resources, run: Run) -> bool:
+    """Whether a run that was left waiting has something to do: nothing it waits for is open, or a gate has expired."""
+    gates = shared.ledger.gates.waiting(run.id)
+    return not gates or any(gate.expires_at <= SystemClock().now() for gate in gates)
 
 
-def _give_up(shared: Resources, run: Run) -> None:
+def _recover(ledger: Ledger, run: Run) -> bool:
+    """Count the interruption; false when there were too many, and a person is asked instead."""
+    if run.recoveries < _RECOVERIES:
+        ledger.runs.recovered(run.id)
+        return True
     reason: dict[str, object] = {
         "code": "recoveries",
         "message": f"the run was recovered {run.recoveries} times without finishing a stage",
         "remedy": f"See the engine's log, then `phasegate resume {run.id}`.",
         "context": {},
     }
-    shared.ledger.runs.set_status(run.id, "needs-operator", reason=reason)
+    ledger.runs.set_status(run.id, "needs-operator", reason=reason)
+    return False
+
+
+async def _renew(shared: Resources, lease: timedelta) -> None:
+    """Keep the leases on the runs in this engine's hands; where one is lost, the run's next write is refused."""
+    while True:
+        await asyncio.sleep(lease.total_seconds() / _RENEWALS_PER_LEASE)
+        if in_hand := shared.hands.carried | shared.hands.queued:
+            try:
+                shared.ledger.leases.renew(shared.holder, in_hand)
+            except LedgerUnavailable as error:
+                _log.warning("%s", error)
+
+
+def _let_go(shared: Resources) -> None:
+    """Say that the engine stopped on purpose: going on from here is no recovery."""
+    try:
+        shared.ledger.leases.let_go_of_all(shared.holder)
+    except LedgerUnavailable as error:
+        _log.warning("the leases run out by themselves: %s", error)

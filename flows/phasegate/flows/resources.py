@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -19,11 +19,26 @@ from phasegate.agents.loop import Threads, open_threads
 from phasegate.agents.models.client import ModelClient, open_client
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
+from phasegate.agents.rehearsal.recorded import Recording
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.server import RehearsalServer
 from phasegate.flows.stored import StoredScript
+from phasegate.infra.artifacts import sha256
 from phasegate.infra.ledger import Attempt, Ledger, Run, new_id
 from phasegate.infra.settings import Settings
+
+
+@dataclass
+class Hands:
+    """The runs that are in this engine's hands.
+
+    Attributes:
+        carried: Those that a flow is carrying now, at a hot gate included.
+        queued: Those that were set going, and that no flow has taken up yet.
+    """
+
+    carried: set[str] = field(default_factory=set[str])
+    queued: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,8 @@ class Resources:
         rehearsal: Answers for runs that have a script.
         http: Carries model calls.
         environment: Where providers' keys are read from.
-        holder: Names this engine in leases: `machine/engine`.
+        holder: Names this engine in leases: `machine/engine`, where a machine is a host and its state folder.
+        hands: The runs that are in this engine's hands.
     """
 
     settings: Settings
@@ -47,6 +63,7 @@ class Resources:
     http: httpx.AsyncClient
     environment: Mapping[str, str]
     holder: str
+    hands: Hands = field(default_factory=Hands)
 
     def client_for(self, run: Run, attempt: Attempt) -> ModelClient:
         """The model that works on an attempt: the real one, or the rehearsal's answers over the same protocol.
@@ -55,6 +72,10 @@ class Resources:
             ModelKeyMissing: The engine's environment holds no key for the provider.
         """
         name = ModelName.parse(attempt.model)
+        if run.origin is not None and run.origin.mode == "rehearse":
+            thread = attempt.id.split("/")[1]
+            base_url = self.rehearsal.base_url(run.id, thread, attempt.number)
+            return open_client(name, base_url=base_url, key="rehearsal", http=self.http)
         if run.options.rehearsal:
             base_url = self.rehearsal.base_url(run.id, attempt.stage, attempt.number)
             return open_client(name, base_url=base_url, key="rehearsal", http=self.http)
@@ -91,7 +112,13 @@ async def resources() -> Resources:
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
     """Open everything, and provide it to the flows of this process until the block ends."""
-    ledger = Ledger.open(settings.database_url)
+    ledger = Ledger.open(settings.database_url, lease=settings.lease)
+
+    def recording_of(run_id: str) -> Recording | None:
+        run = ledger.runs.get(run_id)
+        if run.origin is None or run.origin.mode != "rehearse":
+            return None
+        return Recording(ledger, ledger.runs.get(run.origin.run), run)
 
     def script_of(run_id: str) -> Script:
         digest = ledger.runs.get(run_id).options.rehearsal
@@ -99,10 +126,11 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
 
     async with (
         open_threads(settings.threads) as threads,
-        RehearsalServer(script_of) as rehearsal,
+        RehearsalServer(script_of, recording_of) as rehearsal,
         httpx.AsyncClient() as http,
     ):
-        holder = f"{socket.gethostname()}/{new_id('engine')}"
+        machine = f"{socket.gethostname()}-{sha256(str(settings.home))[-8:]}"
+        holder = f"{machine}/{new_id('engine')}"
         _shared.provide(Resources(settings, ledger, threads, rehearsal, http, dict(os.environ), holder))
         try:
             yield await resources()

@@ -24,7 +24,8 @@ class Settings:
         hot_gate: How long a gate waits as a coroutine before it is suspended; zero suspends at once.
         max_hot: How many gates may wait hot at the same time.
         concurrency: How many flow runs may work at the same time; gates that wait do not count.
-        database_url: The ledger's database, as an SQLAlchemy URL.
+        database_url: Where the ledger is: `sqlite:///…`, or `postgresql://…`, which then holds the threads as well.
+        lease: How long a run stays an engine's own without a sign of life; then another engine may take it.
     """
 
     home: Path
@@ -32,6 +33,7 @@ class Settings:
     max_hot: int = 50
     concurrency: int = 8
     database_url: str = ""
+    lease: timedelta = timedelta(seconds=60)
 
     def __post_init__(self) -> None:
         """Put the ledger into the state folder unless a database was named."""
@@ -53,6 +55,7 @@ class Settings:
             max_hot=_count(env, "PHASEGATE_MAX_HOT", cls.max_hot, least=0),
             concurrency=_count(env, "PHASEGATE_CONCURRENCY", cls.concurrency, least=1),
             database_url=env.get("PHASEGATE_DATABASE_URL", ""),
+            lease=_duration(env, "PHASEGATE_LEASE", cls.lease),
         )
         settings.create_folders()
         return settings
@@ -65,6 +68,7 @@ class Settings:
             "PHASEGATE_MAX_HOT": str(self.max_hot),
             "PHASEGATE_CONCURRENCY": str(self.concurrency),
             "PHASEGATE_DATABASE_URL": self.database_url,
+            "PHASEGATE_LEASE": f"{self.lease.total_seconds():.3f}s",
         }
 
     def create_folders(self) -> None:
@@ -88,9 +92,9 @@ class Settings:
         return self.home / "ledger.db"
 
     @property
-    def threads(self) -> Path:
-        """The agents' conversations."""
-        return self.home / "threads.db"
+    def threads(self) -> Path | str:
+        """The agents' conversations: a file, or the address of the Postgres that holds the ledger too."""
+        return self.database_url if self.database_url.startswith("postgresql") else self.home / "threads.db"
 
     @property
     def engine_lock(self) -> Path:

@@ -140,7 +140,7 @@ def test_a_fenced_off_holder_can_no_longer_write(desk: Desk) -> None:
 def test_a_new_engine_breaks_the_leases_of_the_one_before_it_on_this_machine(desk: Desk) -> None:
     desk.accept()
     begin(desk, "here/1")
-    desk.ledger.attempts.break_leases_of_others("here/2")
+    desk.ledger.leases.end_those_before("here/2")
     _, lease = begin(desk, "here/2")
     assert lease is not None
 

@@ -1,22 +1,136 @@
-"""Where threads are kept: LangGraph's own SQLite saver, in a file beside the ledger."""
+"""Where threads are kept: LangGraph's own savers, in a file beside the ledger, or in the Postgres that holds it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+from typing_extensions import override
+
+from phasegate.infra.errors import LedgerUnavailable
 
 Threads: TypeAlias = BaseCheckpointSaver[str]
+Answer = TypeVar("Answer")
+
+_CONNECTIONS = 8
+_CONNECT_SECONDS = 5
+_TRIES = 10
+_BETWEEN_TRIES_SECONDS = 0.5
+_SETTING_UP = 0x70686173656C6F6F
+"""The advisory lock of a process that makes the tables."""
 
 
 @asynccontextmanager
-async def open_threads(path: Path) -> AsyncGenerator[Threads]:
-    """Open the thread store, creating it if need be."""
+async def open_threads(where: Path | str) -> AsyncGenerator[Threads]:
+    """Open the thread store, creating it if need be.
+
+    Args:
+        where: A file, or the address of a Postgres database.
+
+    Raises:
+        LedgerUnavailable: Postgres does not answer.
+    """
+    async with _in_file(where) if isinstance(where, Path) else _on_postgres(where) as threads:
+        yield threads
+
+
+@asynccontextmanager
+async def _in_file(path: Path) -> AsyncGenerator[Threads]:
     async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
         await saver.conn.execute("PRAGMA busy_timeout=30000")
         await saver.setup()
         yield saver
+
+
+@asynccontextmanager
+async def _on_postgres(url: str) -> AsyncGenerator[Threads]:
+    address = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    await _patiently(lambda: _set_up(address))
+    async with AsyncConnectionPool(
+        address,
+        connection_class=AsyncConnection[DictRow],
+        kwargs={
+            "autocommit": True,
+            "prepare_threshold": 0,
+            "row_factory": dict_row,
+            "connect_timeout": _CONNECT_SECONDS,
+        },
+        min_size=1,
+        max_size=_CONNECTIONS,
+        timeout=_CONNECT_SECONDS,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    ) as pool:
+        yield _PostgresThreads(pool)
+
+
+async def _set_up(address: str) -> None:
+    async with await AsyncConnection[DictRow].connect(
+        address, autocommit=True, prepare_threshold=0, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
+    ) as connection:
+        await connection.execute("SELECT pg_advisory_lock(%s)", (_SETTING_UP,))  # let go as the connection closes
+        await AsyncPostgresSaver(connection).setup()
+
+
+async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Ask again while the database is away: what is written carries its own key, so twice is as good as once."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await call()
+        except (OperationalError, InterfaceError):
+            await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
+    try:
+        return await call()
+    except (OperationalError, InterfaceError) as error:
+        raise LedgerUnavailable(f"the thread store does not answer: {error}") from error
+
+
+class _PostgresThreads(AsyncPostgresSaver):
+    """LangGraph's saver, patient with a database that goes away and comes back."""
+
+    @override
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        call = super().aget_tuple
+        return await _patiently(lambda: call(config))
+
+    @override
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        call = super().aput
+        return await _patiently(lambda: call(config, checkpoint, metadata, new_versions))
+
+    @override
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        call = super().aput_writes
+        await _patiently(lambda: call(config, writes, task_id, task_path))
+
+    @override
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        call = super().aget_delta_channel_history
+        return await _patiently(lambda: call(config=config, channels=channels))

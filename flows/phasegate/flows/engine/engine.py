@@ -70,9 +70,15 @@ class Engine:
         self._wakes: set[asyncio.Task[bool]] = set()
         self._woken = asyncio.Event()
 
+    @property
+    def draining(self) -> bool:
+        """Whether a stop was requested: nothing new is to be set going."""
+        return self._stop_requested.is_set()
+
     def request_stop(self) -> None:
         """Begin to drain."""
         self._stop_requested.set()
+        self._woken.set()
 
     async def serve(self, *, on_ready: Callable[[], None]) -> None:
         """Serve until a stop is requested, then drain.
@@ -95,10 +101,10 @@ class Engine:
             services = [tasks.create_task(_keep_serving(service, self)) for service in self._services]
             on_ready()
             await self._stop_requested.wait()
-            for service in services:
-                service.cancel()
             self.worker.stop()
             await working
+            for service in services:  # last: the flow runs that were drained worked with what a service had opened
+                service.cancel()
 
     async def _register(self) -> UUID:
         try:

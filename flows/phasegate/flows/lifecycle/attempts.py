@@ -16,12 +16,12 @@ from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Ending, PutDown
 from phasegate.infra.artifacts import Artifact
-from phasegate.infra.errors import LeaseHeld, PhasegateError
+from phasegate.infra.errors import LeaseHeld, LedgerUnavailable, PhasegateError
 from phasegate.infra.ledger import Attempt, Lease
 
 Made = TypeVar("Made", bound=Artifact)
 
-_RENEWAL_SECONDS = 15.0
+_RENEWALS_PER_LEASE = 4
 _HEED_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ async def _try(
     try:
         async with _kept(run, lease):
             made = await _unless_cancelled(run, work(row))
+    except (LedgerUnavailable, LeaseHeld):
+        raise  # not the attempt's end: it goes on, here when the ledger is back, or where the run is now
     except PhasegateError as error:
         attempts.fail(row, lease, error.as_json())
         raise
@@ -125,9 +127,11 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
 
     async def renew() -> None:
         while True:
-            await asyncio.sleep(_RENEWAL_SECONDS)
+            await asyncio.sleep(run.shared.settings.lease.total_seconds() / _RENEWALS_PER_LEASE)
             try:
                 run.shared.ledger.attempts.renew(lease)
+            except LedgerUnavailable as error:
+                _log.warning("%s", error)
             except LeaseHeld as error:
                 lost.append(error)
                 if worker is not None:

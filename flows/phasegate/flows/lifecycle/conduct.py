@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached, Cancelled, PutDown, Rejected
 from phasegate.flows.lifecycle.saga import roll_back
-from phasegate.flows.resources import resources
+from phasegate.flows.resources import Resources, resources
 from phasegate.infra.errors import (
     DeployFailed,
     LeaseHeld,
+    LedgerUnavailable,
     NotAllowed,
     OperatorNeeded,
     PhasegateError,
@@ -39,18 +42,54 @@ async def conduct(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]
         The run's status. A run that has ended is left alone, unless a person asked to roll it back.
     """
     shared = await resources()
-    while True:
-        run = RunContext(shared.ledger.runs.get(run_id), shared)
-        if run.run.status in STOPPED and not run.run.request:
-            return
+    hands = shared.hands
+    hands.queued.discard(run_id)
+    if run_id in hands.carried:
+        return  # another flow run of this engine carries it
+    hands.carried.add(run_id)
+    try:
+        while not await _walk(run_id, shared, pipeline):  # noqa: ASYNC110  a database comes back without a sign
+            await asyncio.sleep(LedgerUnavailable.delay.total_seconds())
+    finally:
+        hands.carried.discard(run_id)
+
+
+async def _walk(run_id: str, shared: Resources, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
+    """Take the run's lease and carry the run on; false when the ledger went away, and the walk is to be made again."""
+    try:
+        known = shared.ledger.runs.get(run_id)
+        if known.status in STOPPED and not known.request:
+            return True
+        lease = shared.ledger.leases.take(run_id, shared.holder)
+        inside = replace(shared, ledger=shared.ledger.fenced(lease))
+        interrupted = False
         try:
-            await _carry_on(run, pipeline)
-        except PutDown:
-            await _hold(run)
-        else:
-            return
+            while await _goes_on(RunContext(inside.ledger.runs.get(run_id), inside), pipeline):
+                pass
+        except asyncio.CancelledError:
+            interrupted = True
+            raise
         finally:
-            await run.leave()
+            if not interrupted:  # left at a gate, or ended: whoever goes on from here recovers nothing
+                shared.ledger.leases.let_go(lease)
+    except LeaseHeld as error:
+        _log.info("%s is worked on elsewhere: %s", run_id, error)
+    except LedgerUnavailable as error:
+        _log.warning("%s goes on when the ledger is back: %s", run_id, error)
+        return False
+    return True
+
+
+async def _goes_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
+    """Walk through the pipeline once; whether it is to be walked again, since a person held the run for a while."""
+    try:
+        await _carry_on(run, pipeline)
+    except PutDown:
+        await _hold(run)
+        return True
+    finally:
+        await run.leave()
+    return False
 
 
 async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
@@ -65,8 +104,8 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
         except (Rejected, Cancelled, Breached, DeployFailed, PortTaken) as why:
             await roll_back(run)
             _end(run, *_ending_of(why))
-    except LeaseHeld:
-        _log.info("%s is worked on elsewhere", run.run.id)
+    except (LeaseHeld, LedgerUnavailable):
+        raise
     except (OperatorNeeded, TemporaryError) as error:
         _end(run, "needs-operator", error.as_json())
     except PhasegateError as error:

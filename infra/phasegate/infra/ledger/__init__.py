@@ -5,6 +5,7 @@ attempts begin and finish, gates open and are decided, effects are intended, don
 commits together with one event of the run's hash chain, or not at all.
 """
 
+from phasegate.infra.ledger.leases import LET_GO
 from phasegate.infra.ledger.ledger import Ledger
 from phasegate.infra.ledger.records import (
     ENDED,
@@ -29,6 +30,7 @@ from phasegate.infra.ledger.store import new_id
 
 __all__ = [
     "ENDED",
+    "LET_GO",
     "STOPPED",
     "Attempt",
     "Decision",

@@ -67,9 +67,9 @@ class Leases:
         Effects: an event `run.taken` when the run changes hands; a repeat only extends the lease.
         """
         known = self.find(run_id)
-        if known is not None and known.holder == holder and known.expires_at > self._store.clock.now():
-            if self.renew(holder, [run_id]):
-                return known
+        ours = known is not None and known.holder == holder and known.expires_at > self._store.clock.now()
+        if known is not None and ours and self.renew(holder, [run_id]):
+            return known
         payload: dict[str, Any] = {"holder": holder}
         with self._store.change(run_id, "run.taken", actor="engine", payload=payload) as change:
             row, now = change.one(schema.leases, run_lease_id(run_id)), self._store.clock.now()
