@@ -151,7 +151,7 @@ def test_a_gate_approved_in_advance_is_left_to_the_engine(scene, phasegate, woke
 
     def decide() -> None:
         time.sleep(0.5)  # the engine's moment between opening the gate and deciding it
-        scene.ledger.gates.decide(gate.id, "approve", ANA, standing=True)
+        scene.ledger.gates.decide(gate.id, "approve", Person(run.requester, "local"), standing=True)
         scene.ledger.runs.set_status(run.id, "done")
 
     engine = threading.Thread(target=decide)

@@ -8,7 +8,7 @@ already sign commits with.
 from phasegate.infra.identity.allowed_signers import AllowedSigners
 from phasegate.infra.identity.keys import SigningKey, signing_key
 from phasegate.infra.identity.person import Person, local_person
-from phasegate.infra.identity.signatures import DECISION_NAMESPACE, REQUEST_NAMESPACE, sign, signer_of
+from phasegate.infra.identity.signatures import DECISION_NAMESPACE, REQUEST_NAMESPACE, owner_of, sign, signer_of
 from phasegate.infra.identity.statement import DecisionStatement
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Person",
     "SigningKey",
     "local_person",
+    "owner_of",
     "sign",
     "signer_of",
     "signing_key",

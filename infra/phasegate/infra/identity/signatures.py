@@ -47,7 +47,7 @@ def sign(content: bytes, key: SigningKey, *, namespace: str) -> str:
 
 
 def signer_of(content: bytes, signature: str, signers: AllowedSigners, *, namespace: str, at: datetime) -> str:
-    """Who signed exactly these bytes, in the allowed-signers file's words.
+    """Who signed exactly these bytes.
 
     Args:
         content: The signed bytes.
@@ -60,28 +60,45 @@ def signer_of(content: bytes, signature: str, signers: AllowedSigners, *, namesp
         NotAllowed: It is no signature, not by an allowed key, or of other bytes.
         ConfigError: ssh-keygen is missing.
     """
-    with _folder() as folder:
-        allowed, signed = folder / "allowed_signers", folder / "signature"
-        allowed.write_text(signers.text)
-        signed.write_text(signature)
-        when = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
-        files = (when, "-s", str(signed), "-f", str(allowed))
-        found = _ssh_keygen("find-principals", *files, timeout=_VERIFY_SECONDS)
-        principal = found.stdout.decode(errors="replace").partition("\n")[0]
-        if found.returncode != 0 or not is_one_person(principal):
-            raise NotAllowed(
-                f"the signature is by no key that is allowed to sign here: {_said(found)}",
-                remedy="Sign with a key that the allowed-signers file named at the run's base commit.",
-            )
-        checked = _ssh_keygen(
-            "verify", "-n", namespace, "-I", principal, *files, content=content, timeout=_VERIFY_SECONDS
-        )
+    principal = owner_of(signature, signers, at=at)
+    with _files(signature, signers, at) as files:
+        arguments = ("-n", namespace, "-I", principal, *files)
+        checked = _ssh_keygen("verify", *arguments, content=content, timeout=_VERIFY_SECONDS)
     if checked.returncode != 0:
         raise NotAllowed(
             f"the signature by {principal} does not hold: it is of other bytes, or for another purpose",
             remedy="Print the bytes again with --print, sign those, and give the same verdict and note.",
         )
     return principal
+
+
+def owner_of(signature: str, signers: AllowedSigners, *, at: datetime) -> str:
+    """Whose key made a signature, in the allowed-signers file's words, whatever it is of.
+
+    Raises:
+        NotAllowed: It is no signature, or not by an allowed key.
+        ConfigError: ssh-keygen is missing.
+    """
+    with _files(signature, signers, at) as files:
+        found = _ssh_keygen("find-principals", *files, timeout=_VERIFY_SECONDS)
+    principal = found.stdout.decode(errors="replace").partition("\n")[0]
+    if found.returncode != 0 or not is_one_person(principal):
+        raise NotAllowed(
+            f"the signature is by no key that is allowed to sign here: {_said(found)}",
+            remedy="Sign with a key that the allowed-signers file named at the run's base commit.",
+        )
+    return principal
+
+
+@contextmanager
+def _files(signature: str, signers: AllowedSigners, at: datetime) -> Generator[tuple[str, ...]]:
+    """What every check is told: the signature, whose keys count, and when they must have been valid."""
+    with _folder() as folder:
+        allowed, signed = folder / "allowed_signers", folder / "signature"
+        allowed.write_text(signers.text)
+        signed.write_text(signature)
+        when = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
+        yield (when, "-s", str(signed), "-f", str(allowed))
 
 
 @contextmanager

@@ -322,12 +322,36 @@ class Gates:
         signer = signer_of(
             said.content(),
             decision.signature,
-            self._signers(gate),
+            self.signers(gate),
             namespace=DECISION_NAMESPACE,
             at=decision.decided_at,
         )
         if decision.identity != "ssh" or signer != said.principal:
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
+
+    def _carried_from(self, gate: Gate) -> Gate | None:
+        """The earlier run's gate whose answer holds at this one, as the chain says; None when it was asked here."""
+        with self._store.reading() as connection:
+            chain = Chain.since_opening(connection, gate.run_id, gate.id)
+            link = chain.vouching(connection, schema.gates, gate.id)
+        return self.get(str(link.payload["from"])) if link is not None and link.kind == "gate.carried" else None
+
+    def _carried(self, gate: Gate, earlier: Gate, admins: Sequence[str]) -> Decision | None:
+        """The answer of an earlier run's gate, if it was given to the same question by people who may decide here."""
+        if (earlier.gate, earlier.number, earlier.subject) != (gate.gate, gate.number, gate.subject):
+            return None
+        answer = self.ruling(earlier, gate.subject, admins=admins)
+        if answer is None or answer.verdict == "reject" or answer.override:
+            return None
+        behind = self._carried_from(earlier)
+        asked = earlier if behind is None else self.get(answer.gate_id)
+        try:
+            for decision in self.decisions(asked.run_id):
+                if decision.gate_id == asked.id:
+                    require_entitled(gate, decision, admins)
+        except NotAllowed:
+            return None
+        return answer
 
     def _check_recorded(self, gate: Gate, decision: Decision) -> None:
         """Whether the chain says that this decision was made, by this person, while the gate was open.
@@ -348,8 +372,12 @@ class Gates:
         if not chain.was_open(gate.id, gate.expires_at, link):
             raise NotAllowed("the gate was not open when the decision was made")
 
-    def _signers(self, gate: Gate) -> AllowedSigners:
-        """Whose signatures count at a gate: the file at the base commit, by the digest that the gate binds."""
+    def signers(self, gate: Gate) -> AllowedSigners:
+        """Whose signatures count at a gate: the file at the base commit, by the digest that the gate binds.
+
+        Raises:
+            NotAllowed: The stored file is not what the gate binds.
+        """
         digest = gate.subject[AllowedSigners.kind]
         text = self._artifacts.text(digest)
         if sha256(text) != digest:

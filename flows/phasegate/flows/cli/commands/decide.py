@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +16,22 @@ if TYPE_CHECKING:
     from phasegate.infra.ledger import Verdict
 
 _PAST = {"approve": "Approved", "revise": "Sent back", "reject": "Rejected"}
+_HOW = {
+    (False, "local"): "",
+    (False, "ssh"): ", signed",
+    (True, "local"): ", as an override",
+    (True, "ssh"): ", as a signed override",
+}
 
 
 def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    file = click.Path(path_type=Path, exists=True, dir_okay=False)
     for decorate in (
         json_option,
+        click.option("--as", "principal", default="", help="With --print: who will sign, where their key is not here."),
+        click.option("--signature", type=file, help="A signature made elsewhere, of what --print prints."),
+        click.option("--print", "printing", is_flag=True, help="Print the exact bytes to sign, and decide nothing."),
+        click.option("--key", type=file, help="Sign with this SSH key.  [default: git's user.signingKey]"),
         click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code."),
         click.option("--note", default="", help="What you want to say with it; kept in the ledger."),
         click.argument("gate", metavar="[GATE]", required=False),
@@ -28,20 +41,29 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(epilog=example("phasegate approve latest prd", "phasegate approve run-5kq --wait"))
+@click.command(
+    epilog=example(
+        "phasegate approve latest prd",
+        "phasegate approve run-5kq --wait",
+        "phasegate approve latest --print --as ana@example.org > decision",
+        "ssh-keygen -Y sign -n phasegate-decision -f ~/.ssh/id_ed25519 decision",
+        "phasegate approve latest --signature decision.sig",
+    )
+)
+@click.option("--override", is_flag=True, help="Pass the gate against its rules, as an admin; needs --note.")
 @_decision_options
-def approve(run: str, gate: str | None, note: str, wait: bool, as_json: bool) -> int:
+def approve(run: str, gate: str | None, note: str, override: bool, wait: bool, as_json: bool, **means: Any) -> int:
     """Say go at a gate.
 
     Without GATE the one that is open. Your approval holds for exactly what the gate asks about; if that changes, the
-    gate opens again.
+    gate opens again. Where policy's identity is ssh, you sign it with your key.
     """
-    return _decide("approve", run, gate, note, wait=wait, as_json=as_json)
+    return _decide("approve", run, gate, note, override=override, wait=wait, as_json=as_json, **means)
 
 
 @click.command(epilog=example('phasegate revise latest prd --note "say what an expired link answers"'))
 @_decision_options
-def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool) -> int:
+def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **means: Any) -> int:
     """Send what a gate asks about back, with a note.
 
     It goes to the stage that made it. Without GATE the one that is open. The gate opens anew when the stage has
@@ -51,33 +73,61 @@ def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool) -> 
         raise UsageError(
             "to send something back, say what should be different", remedy='Add `--note "what should be different"`.'
         )
-    return _decide("revise", run, gate, note, wait=wait, as_json=as_json)
+    return _decide("revise", run, gate, note, wait=wait, as_json=as_json, **means)
 
 
 @click.command(epilog=example('phasegate reject latest change --note "not worth the risk"'))
 @_decision_options
-def reject(run: str, gate: str | None, note: str, wait: bool, as_json: bool) -> int:
+def reject(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **means: Any) -> int:
     """End a run at its gate, and undo what it did to the world.
 
     Without GATE the one that is open.
     """
-    return _decide("reject", run, gate, note, wait=wait, as_json=as_json)
+    return _decide("reject", run, gate, note, wait=wait, as_json=as_json, **means)
 
 
-def _decide(verdict: Verdict, reference: str, name: str | None, note: str, *, wait: bool, as_json: bool) -> int:
+def _decide(
+    verdict: Verdict,
+    reference: str,
+    name: str | None,
+    note: str,
+    *,
+    wait: bool,
+    as_json: bool,
+    override: bool = False,
+    **means: Any,
+) -> int:
+    from phasegate.flows.cli import signing
     from phasegate.flows.cli.carry_on import follow, hand_over
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.plain import plain
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.stored import StoredPolicy
+    from phasegate.infra.policy.model import ADMIN
 
     with opened() as session:
         found = session.run(reference)
         gate = session.gate(found, name)
+        answer, chosen = signing.Answer(gate, verdict, note, override), signing.Means(**means)
+        if chosen.printing:
+            sys.stdout.buffer.write(signing.bytes_to_sign(session, answer, chosen))
+            return 0
         seen = session.ledger.events(found.id)[-1].position
-        decided = session.ledger.gates.decide(gate.id, verdict, session.person, note=note)
+        person, signature = signing.signed(session, answer, chosen)
+        policy = session.ledger.artifacts.get(found.policy, StoredPolicy).policy
+        decided = session.ledger.gates.decide(
+            gate.id,
+            verdict,
+            person,
+            note=note,
+            override=override,
+            admins=policy.roles.get(ADMIN, ()),
+            signature=signature,
+        )
         about = ", ".join(f"{plain(part)} {digest[:19]}" for part, digest in gate.subject.items())
         say(
-            f"{_PAST[verdict]}: gate {gate.gate} of run {found.id}, about {about}, by {plain(session.person.name)}.",
+            f"{_PAST[verdict]}: gate {gate.gate} of run {found.id}, about {about}, "
+            f"by {plain(person.name)}{_HOW[override, person.identity]}.",
             as_json=as_json,
         )
         if decided.status == "open":

@@ -1,0 +1,115 @@
+"""How a person signs a decision at the command line: with their key, or elsewhere (`--print`, `--signature`).
+
+Used by the decisions. What it makes is checked by the ledger, which believes none of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from phasegate.flows.cli.session import Session
+from phasegate.infra.clock import SystemClock
+from phasegate.infra.errors import NotAllowed, UsageError
+from phasegate.infra.identity import DECISION_NAMESPACE, Person, owner_of, sign, signing_key
+from phasegate.infra.ledger import Gate, Verdict
+from phasegate.infra.ledger.deciding import needs_signature, require_open, statement
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a person signs with.
+
+    Attributes:
+        key: Their key's file; None: git's `user.signingKey`, or the agent's first key that is allowed.
+        signature: A signature made elsewhere.
+        principal: Whose signature the printed bytes are for; empty: the key's owner.
+        printing: Whether the bytes to sign are all that is wanted.
+    """
+
+    key: Path | None = None
+    signature: Path | None = None
+    principal: str = ""
+    printing: bool = False
+
+    def require_unused(self) -> None:
+        """Refuse means of signing where nothing is signed.
+
+        Raises:
+            UsageError: Some were given.
+        """
+        if self != Means():
+            raise UsageError(
+                "this run's decisions are not signed: its policy has identity.mode local",
+                remedy="Leave out --key, --print, --as and --signature.",
+            )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person decides.
+
+    Attributes:
+        gate: On what.
+        verdict: How.
+        note: What they say with it.
+        override: Whether against the gate's rules.
+    """
+
+    gate: Gate
+    verdict: Verdict
+    note: str
+    override: bool
+
+    def content(self, principal: str) -> bytes:
+        """The exact bytes this person signs."""
+        said = statement(self.gate, self.verdict, note=self.note, override=self.override, principal=principal)
+        return said.content()
+
+
+def bytes_to_sign(session: Session, answer: Answer, means: Means) -> bytes:
+    """What `--print` prints.
+
+    Raises:
+        UsageError: Nothing is signed here.
+        NotAllowed: The gate takes no decision, or the key is nobody's.
+    """
+    if not needs_signature(answer.gate):
+        means.require_unused()
+    require_open(answer.gate, SystemClock().now())
+    if means.principal:
+        return answer.content(means.principal)
+    signers = session.ledger.gates.signers(answer.gate)
+    key = signing_key(signers, file=means.key, folder=Path(session.ledger.runs.get(answer.gate.run_id).repository))
+    return answer.content(signers.require(key.public))
+
+
+def signed(session: Session, answer: Answer, means: Means) -> tuple[Person, str]:
+    """Who decides, and their signature; the person at the keyboard and none where decisions are not signed.
+
+    Raises:
+        NotAllowed: The key is nobody's; the refusal is on record.
+        ConfigError: ssh-keygen is missing, or the key cannot be used.
+    """
+    if not needs_signature(answer.gate):
+        means.require_unused()
+        return session.person, ""
+    try:
+        return _signed(session, answer, means)
+    except NotAllowed as error:
+        session.ledger.gates.refuse(answer.gate, error.message, actor=session.person.name)
+        raise
+
+
+def _signed(session: Session, answer: Answer, means: Means) -> tuple[Person, str]:
+    signers, now = session.ledger.gates.signers(answer.gate), SystemClock().now()
+    if means.signature is not None:
+        try:
+            signature = means.signature.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{means.signature} cannot be read as a signature: {error}") from error
+        return Person(owner_of(signature, signers, at=now), "ssh"), signature
+    require_open(answer.gate, now)  # before anybody is asked for a passphrase
+    key = signing_key(signers, file=means.key, folder=Path(session.ledger.runs.get(answer.gate.run_id).repository))
+    principal = signers.require(key.public)
+    return Person(principal, "ssh"), sign(answer.content(principal), key, namespace=DECISION_NAMESPACE)

@@ -1,0 +1,62 @@
+"""Who asks for a run, where that decides who may not decide.
+
+Called at kick-off. With identity `local` the requester and the approvers are both users of the machine. With `ssh` an
+approver is the owner of a key, so a requester whom policy excludes has to prove theirs: else they would ask as one name
+and approve as another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from phasegate.infra.artifacts import Artifact, canonical_json
+from phasegate.infra.clock import SystemClock
+from phasegate.infra.errors import NotAllowed
+from phasegate.infra.identity import REQUEST_NAMESPACE, AllowedSigners, Person, sign, signer_of, signing_key
+from phasegate.infra.policy.model import GATES, Policy
+
+
+class SignedRequest(Artifact):
+    """The proof: who asked for which run, and their signature over exactly that."""
+
+    kind: ClassVar[str] = "request"
+    principal: str
+    facts: dict[str, str]
+    signature: str
+
+
+def proven_requester(
+    policy: Policy, signers: AllowedSigners | None, person: Person, *, facts: Mapping[str, str], folder: Path
+) -> tuple[str, SignedRequest | None]:
+    """The requester's name, proven where a gate of signed decisions excludes them.
+
+    Args:
+        policy: Says whether a gate does.
+        signers: Whose keys count; None with identity `local`.
+        person: Who asks, in the operating system's word.
+        facts: What is asked for: run, base commit, and the digests of ticket and policy.
+        folder: Where git is asked for `user.signingKey`.
+
+    Returns:
+        The name gates compare approvers with, and the proof to keep with the run, if one was needed.
+
+    Raises:
+        NotAllowed: A proof is needed, and there is no key of theirs that is allowed.
+        ConfigError: ssh-keygen is missing, or the key cannot be used.
+    """
+    if signers is None or not any(policy.gates.named(gate).exclude_requester for gate in GATES):
+        return person.name, None
+    try:
+        key = signing_key(signers, file=None, folder=folder)
+        principal = signers.require(key.public)
+        content = canonical_json({**facts, "principal": principal}).encode()
+        signature = sign(content, key, namespace=REQUEST_NAMESPACE)
+        signer_of(content, signature, signers, namespace=REQUEST_NAMESPACE, at=SystemClock().now())
+    except NotAllowed as error:
+        raise NotAllowed(
+            f"policy excludes the requester from a gate, so who asks must be known: {error.message}",
+            remedy="Set git's user.signingKey to your SSH key, or add it to your agent with `ssh-add`.",
+        ) from error
+    return principal, SignedRequest(principal=principal, facts=dict(facts), signature=signature)
