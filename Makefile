@@ -31,17 +31,24 @@ check: bootstrap  ## format, lint, import contracts, types
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright
 
+.PHONY: bench
+bench: bootstrap  ## measure phasegate beside its peers, into benchmarks/RESULTS.md (ARGS=decision: one measure)
+	@.ci/bootstrap peers
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: format
 format: bootstrap  ## format and fix what can be fixed by itself
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 .PHONY: lock
-lock:  ## resolve pyproject.toml into requirements.lock; needs uv
+lock:  ## resolve pyproject.toml into the lock files; needs uv
 	uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --python-version 3.11 --group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --python-version 3.11 --group pyproject.toml:bench -o requirements-bench.lock
 
 .PHONY: clean
 clean:  ## remove what can be made again
-	rm -rf .venv .venv-bootstrap dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-bootstrap dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find agents benchmarks examples flows infra tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,109 @@
+"""What every contender can do, so that each measure is one text for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a run consists of.
+
+    Attributes:
+        before: The steps up to the gate. `middle` rests for as long as the contender holds it.
+        after: The steps behind it; none: there is no gate.
+        seconds: How long each step takes.
+    """
+
+    before: tuple[str, ...] = ("first",)
+    after: tuple[str, ...] = ("after",)
+    seconds: float = 0.0
+
+
+GATED = Shape()
+STRUCK = Shape(before=("first", "middle"))
+FIVE = Shape(before=("first",), after=("after", "third", "fourth", "fifth"))
+WORKING = Shape(before=("first", "second", "third"), after=(), seconds=1.0)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a contender is set up for one measure.
+
+    Attributes:
+        folder: Its own, empty.
+        shape: What its runs consist of.
+        active: How many may work at once; zero: as it comes.
+        hot: Whether a gate is waited at in the process, where the contender knows the difference.
+    """
+
+    folder: Path
+    shape: Shape
+    active: int = 0
+    hot: bool = True
+
+
+class Contender(Protocol):
+    """A running engine, and the way into it from another process."""
+
+    name: str
+
+    def open(self, setup: Setup) -> None:
+        """Start everything; returns once it serves."""
+
+    def close(self) -> None:
+        """End everything, whatever state it is in."""
+
+    def start(self, count: int) -> list[str]:
+        """Begin runs; returns once they are durable."""
+
+    def waiting(self, runs: Sequence[str]) -> int:
+        """How many wait at their gate now, so that an approval would be taken."""
+
+    def finished(self, runs: Sequence[str]) -> int:
+        """How many have ended well."""
+
+    def approve(self, runs: Sequence[str]) -> None:
+        """Approve the gates of these runs; returns once that is durable and the engine has been told."""
+
+    def moments(self, runs: Iterable[str]) -> Mapping[str, Mapping[str, list[float]]]:
+        """Per run and step, when it began: Unix time, once per time it ran. `done`: when the run ended well."""
+
+    def kill(self) -> None:
+        """`kill -9` what executes the steps; what keeps the state stays."""
+
+    def restart(self) -> None:
+        """Start again what was killed, and do by hand what never happens by itself."""
+
+    def release(self) -> None:
+        """Let the held step go on."""
+
+    def roots(self) -> list[int]:
+        """The processes that do it all, without those they started."""
+
+    def remarks(self) -> list[str]:
+        """What a reader should know about how it went."""
+
+
+@dataclass
+class Told:
+    """The file a peer's steps write their moments to."""
+
+    path: Path
+    _read: int = 0
+    _moments: dict[str, dict[str, list[float]]] = field(default_factory=dict[str, dict[str, list[float]]])
+
+    def moments(self) -> Mapping[str, Mapping[str, list[float]]]:
+        """Everything told so far."""
+        if not self.path.exists():
+            return {}
+        with self.path.open() as told:
+            told.seek(self._read)
+            while (line := told.readline()).endswith("\n"):
+                run, what, at = line.split()
+                self._moments.setdefault(run, {}).setdefault(what, []).append(float(at))
+                self._read = told.tell()
+        return self._moments

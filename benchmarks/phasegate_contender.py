@@ -1,0 +1,141 @@
+"""phasegate, from another process: its ledger for what is durable, its socket to wake, its own way to start and stop.
+
+A run's moments are read from the ledger: a step begins with its stage's first model call.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from benchmarks.contender import Setup
+from benchmarks.processes import until
+from benchmarks.project import Project, make_project
+
+from phasegate.flows.cli.starting import start_engine
+from phasegate.flows.engine import control
+from phasegate.flows.engine.info import EngineInfo
+from phasegate.flows.intake import Order, kick_off
+from phasegate.infra.identity import local_person
+from phasegate.infra.ledger import Ledger
+from phasegate.infra.settings import Settings
+
+_AT_ONCE = timedelta(0)
+_STAGE_OF_STEP = {"first": "prd", "after": "implementation"}
+
+
+class Phasegate:
+    """The engine, its Prefect server, and the ledger between it and us."""
+
+    name = "phasegate"
+    project: Project
+    ledger: Ledger
+
+    def __init__(self, *, only_prd: bool = False) -> None:
+        """Choose the pipeline.
+
+        Args:
+            only_prd: Whether runs end at the first gate's approval.
+        """
+        self._only_prd = only_prd
+        self._settings: Settings | None = None
+
+    def open(self, setup: Setup) -> None:  # noqa: D102 -- as the port says; so below
+        self.project = make_project(setup, only_prd=self._only_prd)
+        env = {**os.environ, "PHASEGATE_HOME": str(setup.folder / "home")}
+        env |= {"PHASEGATE_CONCURRENCY": str(setup.active)} if setup.active else {}
+        env |= {} if setup.hot else {"PHASEGATE_HOT_GATE": "0s"}
+        self._settings = Settings.from_environment(env)
+        self.ledger = Ledger.open(self._settings.database_url)
+        self._up()
+
+    def close(self) -> None:  # noqa: D102
+        if self._settings is not None:
+            command = [str(Path(sys.executable).with_name("phasegate")), "down", "--services"]
+            env = os.environ | self._settings.as_environment()
+            subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True, timeout=120)
+            self.ledger.close()
+
+    def start(self, count: int) -> list[str]:  # noqa: D102
+        order = Order(
+            str(self.project.ticket), self.project.top, rehearsal=self.project.script, approve=("change", "release")
+        )
+        runs: list[str] = []
+        for _ in range(count):
+            run = kick_off(
+                order,
+                ledger=self.ledger,
+                settings=self._in_use(),
+                person=local_person(),
+                environment=os.environ,
+                stdin=lambda: b"",
+            )
+            control.wake(self._in_use(), run.id)
+            runs.append(run.id)
+        return runs
+
+    def waiting(self, runs: Sequence[str]) -> int:  # noqa: D102
+        return len({run.id for run in self.ledger.runs.list(statuses=("waiting",))}.intersection(runs))
+
+    def finished(self, runs: Sequence[str]) -> int:  # noqa: D102
+        return len({run.id for run in self.ledger.runs.list(statuses=("done",))}.intersection(runs))
+
+    def approve(self, runs: Sequence[str]) -> None:  # noqa: D102
+        for run in runs:
+            gate = next(gate for gate in self.ledger.gates.waiting(run) if gate.gate == "prd")
+            self.ledger.gates.decide(gate.id, "approve", local_person())
+            control.wake(self._in_use(), run)
+
+    def moments(self, runs: Iterable[str]) -> Mapping[str, Mapping[str, list[float]]]:  # noqa: D102
+        return {run: self._moments(run) for run in runs}
+
+    def kill(self) -> None:  # noqa: D102
+        info = EngineInfo.read(self._in_use())
+        assert info is not None
+        info.process.signal(signal.SIGKILL)
+        assert info.process.wait(10)
+
+    def restart(self) -> None:  # noqa: D102
+        self._up()
+
+    def release(self) -> None:  # noqa: D102
+        self.project.hold.unlink(missing_ok=True)
+
+    def roots(self) -> list[int]:  # noqa: D102
+        info = EngineInfo.read(self._in_use())
+        assert info is not None
+        return [process.pid for process in (info.process, info.server) if process is not None]
+
+    def remarks(self) -> list[str]:  # noqa: D102
+        log = self._in_use().engine_log.read_text(errors="replace")
+        errors = [line for line in log.splitlines() if " ERROR " in line]
+        return [f"{len(errors)} errors in the engine's log, the first: {errors[0]}"] if errors else []
+
+    def _up(self) -> None:
+        start_engine(self._in_use(), lambda _: None)
+        until(lambda: control.status(self._in_use()), seconds=60, what="the engine")
+
+    def _in_use(self) -> Settings:
+        assert self._settings is not None
+        return self._settings
+
+    def _moments(self, run: str) -> Mapping[str, list[float]]:
+        moments: dict[str, list[float]] = {}
+        for event in self.ledger.events(run):
+            if event.kind == "gate.opened":
+                moments.setdefault("gate", []).append(event.at.timestamp())
+            if event.kind == "attempt.started" and event.payload["attempt"].startswith(f"{run}/implementation/"):
+                moments.setdefault("middle", []).append(event.at.timestamp())
+            if event.kind == "run.done":
+                moments.setdefault("done", []).append(event.at.timestamp())
+        for exchange in self.ledger.exchanges.list(run):
+            stage = exchange.attempt_id.removeprefix(f"{run}/").partition("/")[0]
+            for step in (step for step, name in _STAGE_OF_STEP.items() if name == stage):
+                called = exchange.at.timestamp() - exchange.latency_seconds
+                moments.setdefault(step, []).append(called)
+        return moments

@@ -1,0 +1,92 @@
+"""What the benchmarks leave: a table for people, and every raw number beside it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.dbos_contender import PYTHON
+from benchmarks.measures import MEASURES, Measure, Row
+
+_FOLDER = Path(__file__).parent
+_RAW = _FOLDER / "results.json"
+_TABLE = _FOLDER / "RESULTS.md"
+
+
+def machine() -> dict[str, str]:
+    """What was measured on, and how busy it was with other things."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    code = "import importlib.metadata as m; print(m.version('dbos'))"
+    dbos = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    versions = {name: importlib.metadata.version(name) for name in ("phasegate", "prefect", "langgraph")}
+    return {
+        "date": datetime.now(tz=UTC).isoformat(timespec="minutes"),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{memory:.0f} GiB",
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        "versions": ", ".join(f"{name} {version}" for name, version in {**versions, "dbos": dbos}.items()),
+    }
+
+
+def keep(name: str, rows: list[Row], where: Mapping[str, str], command: str) -> None:
+    """Put one measure's numbers in the place of the last ones, and write the table anew."""
+    known: dict[str, Any] = json.loads(_RAW.read_text()) if _RAW.exists() else {}
+    known[name] = {"machine": dict(where), "command": command, "rows": [asdict(row) for row in rows]}
+    _RAW.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    _TABLE.write_text(table(known))
+
+
+def table(known: Mapping[str, Any]) -> str:
+    """All measures as Markdown."""
+    lines = [
+        "# The speed of the bones",
+        "",
+        "Written by `make bench`; the raw numbers are in `results.json`. Everybody works on the same machine, one",
+        "after the other. A figure with several samples is their median; the ratio compares the figure in bold with",
+        "phasegate's: above 1, phasegate is better by that factor. Peers do empty steps, phasegate whole stages.",
+    ]
+    for name in (name for name in MEASURES if name in known):
+        rows = [Row(**row) for row in known[name]["rows"]]
+        lines += ["", f"## {MEASURES[name].title}", "", f"Goal: {MEASURES[name].goal}.", ""]
+        lines += _rows(MEASURES[name], rows)
+        where = ", ".join(f"{key} {value}" for key, value in known[name]["machine"].items())
+        lines += ["", f"`{known[name]['command']}`: {where}."]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(measure: Measure, rows: list[Row]) -> list[str]:
+    figures = [_figures(row) for row in rows]
+    names = list(dict.fromkeys([measure.headline, *(name for row in figures for name in row)]))
+    head = [f"**{name}**" if name == measure.headline else name for name in names]
+    lines = [" | ".join(["| contender", *head, "ratio |"]), "|" + " --- |" * (len(names) + 2)]
+    ours = figures[0].get(measure.headline)
+    for row, own in zip(rows, figures, strict=True):
+        cells = [_number(own[name]) if name in own else "" for name in names]
+        lines.append(" | ".join([f"| {row.contender}", *cells, f"{_ratio(measure, ours, own)} |"]))
+    return lines + [f"\n- {row.contender}: {remark}." for row in rows for remark in row.remarks]
+
+
+def _figures(row: Row) -> dict[str, float]:
+    return {name: median(samples) for name, samples in row.samples.items()} | row.facts
+
+
+def _ratio(measure: Measure, ours: float | None, own: Mapping[str, float]) -> str:
+    theirs = own.get(measure.headline)
+    if not ours or not theirs:
+        return ""
+    return f"{theirs / ours if measure.smaller_is_better else ours / theirs:.3g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
