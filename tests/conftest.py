@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.postgres import PostgresServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,3 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def root() -> Path:
     """The checkout these tests belong to."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A Postgres that runs for as long as the tests do; fails, and says what to install, where there is none."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

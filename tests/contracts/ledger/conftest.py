@@ -1,4 +1,4 @@
-"""A ledger in a file of the test's own, with one run that has a bit of everything."""
+"""A ledger of the test's own, once in a SQLite file and once in a Postgres database."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from tests.postgres import PostgresServer
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import FixedClock
@@ -58,11 +59,19 @@ class Desk:
         return self.ledger.gates.open(run, "prd", 1, **asked)  # type: ignore[arg-type]  # the defaults above fit
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database: every test runs on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(database_url: str) -> Iterator[Desk]:
     """A fresh ledger whose clock stands still."""
     clock = FixedClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    ledger = Ledger.open(url, clock=clock)
-    yield Desk(ledger, clock, url)
+    ledger = Ledger.open(database_url, clock=clock)
+    yield Desk(ledger, clock, database_url)
     ledger.close()
