@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
+from langgraph.graph import START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from pydantic import BaseModel
 
+from phasegate.agents.loop.branch import next_step
 from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
 from phasegate.agents.models.client import ModelClient
@@ -164,7 +165,7 @@ class _Worker(Generic[Draft]):
         graph.add_edge(START, "steer")
         graph.add_edge("steer", "think")
         graph.add_edge("think", "act")
-        graph.add_conditional_edges("act", _next)
+        graph.add_conditional_edges("act", next_step)
         return graph.compile(checkpointer=self._desk.threads)  # pyright: ignore[reportUnknownMemberType]  # as above
 
     async def _steer(self, state: ThreadState) -> ThreadUpdate:
@@ -251,7 +252,3 @@ def _answer(outcomes: list[ToolOutcome]) -> Message:
     if not outcomes:
         return {"role": "user", "text": _NUDGE}
     return {"role": "tools", "results": [outcome.result for outcome in outcomes]}
-
-
-def _next(state: ThreadState) -> str:
-    return END if state["draft"] is not None or state["stopped"] else "steer"

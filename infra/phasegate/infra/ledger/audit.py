@@ -1,18 +1,22 @@
-"""Checking a run's trail from the stored rows alone (P13). Knows the schema; trusts nothing it reads."""
+"""Checking a run's trail from the stored rows alone (P13), in the database or in a bundle. Trusts nothing it reads."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Never
+from typing import Never
 
-from sqlalchemy import Connection, Table, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.store import GENESIS, Store, event_hash, row_digest
+from phasegate.infra.ledger.rows import DatabaseRows, Row, Rows
+from phasegate.infra.ledger.store import GENESIS, Store, digest_of_row, event_hash
+
+Heads = Iterable[tuple[int, str]]
+"""Positions and hashes of events, as somebody outside of the ledger saw them."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +36,40 @@ class Audit:
     head: str
 
 
-def audit(store: Store, run_id: str) -> Audit:
-    """Check the chain, then every row it vouches for, then what rows say of each other.
+def audit(store: Store, run_id: str, heads: Heads = ()) -> Audit:
+    """As `audit_rows`, on the database.
 
     Raises:
         TrailBroken: Naming the first row that does not hold.
     """
     try:
         with store.reading() as connection:
-            count, head, vouched = _check_chain(connection, run_id)
-            _check_rows(connection, run_id, vouched)
-            _check_artifacts(connection, vouched)
-            _check_exchanges(connection, run_id)
-            _check_decisions(connection, run_id)
-    except (SQLAlchemyError, UnicodeDecodeError) as error:
+            return audit_rows(DatabaseRows(connection), run_id, heads)
+    except SQLAlchemyError as error:
         raise TrailBroken(f"the ledger cannot be read: {error}") from error
-    return Audit(run_id, count, len(vouched), head)
+
+
+def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> Audit:
+    """Check the chain, what others saw of it, every row it vouches for, and what rows say of each other.
+
+    Args:
+        rows: Where the rows are.
+        run_id: The run.
+        heads: What the chain's head was at some moments, as kept elsewhere.
+
+    Raises:
+        TrailBroken: Naming the first row that does not hold.
+    """
+    try:
+        hashes, vouched = _check_chain(rows, run_id)
+        _check_heads(run_id, hashes, heads)
+        _check_rows(rows, run_id, vouched)
+        _check_artifacts(rows, vouched)
+        _check_exchanges(rows, run_id)
+        _check_decisions(rows, run_id)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise TrailBroken(f"the trail's rows are not what phasegate stores: {error!r}") from error
+    return Audit(run_id, len(hashes), len(vouched), hashes[-1])
 
 
 def _broken(row: str, why: str) -> Never:
@@ -58,72 +80,73 @@ def _broken(row: str, why: str) -> Never:
     )
 
 
-def _stored(connection: Connection, table: str, where: str, value: str, order: str) -> list[dict[str, Any]]:
-    """Rows as the database holds them, undecoded."""
-    query = text(f'SELECT * FROM "{table}" WHERE {where} = :value ORDER BY {order}')  # noqa: S608  names of our own schema
-    return [dict(row) for row in connection.execute(query, {"value": value}).mappings()]
-
-
-def _check_chain(connection: Connection, run_id: str) -> tuple[int, str, dict[str, str]]:
-    previous, vouched = GENESIS, dict[str, str]()
-    rows = _stored(connection, "events", "run_id", run_id, "position")
-    if not rows:
+def _check_chain(rows: Rows, run_id: str) -> tuple[list[str], dict[str, str]]:
+    hashes, vouched = [GENESIS], dict[str, str]()
+    events = sorted(rows.of_run("events", run_id), key=lambda row: int(row["position"]))
+    if not events:
         _broken(f"events/{run_id}/1", "the run has no events")
-    for position, row in enumerate(rows, start=1):
+    for position, row in enumerate(events, start=1):
         name = f"events/{run_id}/{position}"
         if row["position"] != position or row["id"] != f"{run_id}/{position}":
             _broken(name, "an event is missing or out of place")
-        if row["previous"] != previous:
+        if row["previous"] != hashes[-1]:
             _broken(name, "it does not follow the event before it")
-        said = event_hash(previous, run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
+        said = event_hash(hashes[-1], run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
         if row["hash"] != said:
             _broken(name, "its content does not match its hash")
         vouched.update(json.loads(row["payload"])["rows"])
-        previous = row["hash"]
-    return len(rows), previous, vouched
+        hashes.append(row["hash"])
+    return hashes[1:], vouched
 
 
-def _check_rows(connection: Connection, run_id: str, vouched: dict[str, str]) -> None:
-    tables: dict[str, Table] = {table.name: table for table in schema.VOUCHED}
+def _check_heads(run_id: str, hashes: list[str], heads: Heads) -> None:
+    for position, seen in heads:
+        name = f"events/{run_id}/{position}"
+        if position > len(hashes):
+            _broken(name, f"git has seen it as the chain's head, and the chain ends at {len(hashes)}: it was cut off")
+        if hashes[position - 1] != seen:
+            _broken(name, "git has seen another event in its place: the ledger was put back and went on from there")
+
+
+def _check_rows(rows: Rows, run_id: str, vouched: dict[str, str]) -> None:
     for name, digest in sorted(vouched.items()):
-        table_name, _, row_id = name.partition("/")
-        found = row_digest(connection, tables[table_name], row_id)
+        table, _, row_id = name.partition("/")
+        found = rows.one(table, row_id)
         if found is None:
             _broken(name, "the row is gone")
-        if found != digest:
+        if digest_of_row(table, found) != digest:
             _broken(name, "the row is not what its last event says")
-    for table in schema.VOUCHED:
-        if "run_id" in table.c:
-            for row in _stored(connection, table.name, "run_id", run_id, "id"):
-                if f"{table.name}/{row['id']}" not in vouched:
-                    _broken(f"{table.name}/{row['id']}", "no event speaks of this row")
+    for known in schema.VOUCHED:
+        if known.name != "artifacts":
+            for row in rows.of_run(known.name, run_id):
+                if f"{known.name}/{row['id']}" not in vouched:
+                    _broken(f"{known.name}/{row['id']}", "no event speaks of this row")
 
 
-def _check_artifacts(connection: Connection, vouched: dict[str, str]) -> None:
+def _check_artifacts(rows: Rows, vouched: dict[str, str]) -> None:
     for name in sorted(vouched):
         table, _, digest = name.partition("/")
-        if table == "artifacts":
-            (row,) = _stored(connection, "artifacts", "id", digest, "id")
-            if sha256(row["content"]) != digest:
-                _broken(name, "the content does not have this digest")
+        row = rows.one("artifacts", digest) if table == "artifacts" else None
+        if row is not None and sha256(row["content"]) != digest:
+            _broken(name, "the content does not have this digest")
 
 
-def _check_exchanges(connection: Connection, run_id: str) -> None:
+def _check_exchanges(rows: Rows, run_id: str) -> None:
     attempt, body = "", ""
-    for row in _stored(connection, "exchanges", "run_id", run_id, "attempt_id, turn"):
+    for row in sorted(rows.of_run("exchanges", run_id), key=lambda row: (row["attempt_id"], int(row["turn"]))):
         body = ("" if row["attempt_id"] != attempt else body)[: row["request_shared"]] + row["request_rest"]
         attempt = row["attempt_id"]
         if sha256(body) != row["request_digest"]:
             _broken(f"exchanges/{row['id']}", "the request does not have its digest")
 
 
-def _check_decisions(connection: Connection, run_id: str) -> None:
-    subjects = {
-        gate.id: gate.subject_digest
-        for gate in connection.execute(select(schema.gates).where(schema.gates.c.run_id == run_id))
-        if gate.subject_digest
-        == sha256(canonical_json({"gate": gate.gate, "number": gate.number, "subject": gate.subject}))
-    }
-    for row in _stored(connection, "decisions", "run_id", run_id, "id"):
+def _check_decisions(rows: Rows, run_id: str) -> None:
+    subjects = {gate["id"]: gate["subject_digest"] for gate in rows.of_run("gates", run_id) if _is_of_its_subject(gate)}
+    for row in rows.of_run("decisions", run_id):
         if subjects.get(row["gate_id"]) != row["subject_digest"]:
             _broken(f"decisions/{row['id']}", "it was not made on this gate's subject")
+
+
+def _is_of_its_subject(gate: Row) -> bool:
+    subject = {"gate": gate["gate"], "number": gate["number"], "subject": json.loads(gate["subject"])}
+    return bool(gate["subject_digest"] == sha256(canonical_json(subject)))

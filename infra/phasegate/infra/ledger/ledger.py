@@ -13,7 +13,7 @@ from phasegate.infra.clock import SystemClock, WallClock
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import Artifacts
 from phasegate.infra.ledger.attempts import Attempts
-from phasegate.infra.ledger.audit import Audit, audit
+from phasegate.infra.ledger.audit import Audit, Heads, audit
 from phasegate.infra.ledger.conversations import Exchanges, Messages
 from phasegate.infra.ledger.database import connect
 from phasegate.infra.ledger.effects import Effects
@@ -21,6 +21,7 @@ from phasegate.infra.ledger.gates import Gates
 from phasegate.infra.ledger.leases import Leases
 from phasegate.infra.ledger.records import Event, Lease
 from phasegate.infra.ledger.rewinds import Rewinds
+from phasegate.infra.ledger.rows import DatabaseRows, Row, exported
 from phasegate.infra.ledger.runs import Runs
 from phasegate.infra.ledger.store import Store
 
@@ -79,10 +80,19 @@ class Ledger:
                 for row in connection.execute(query).mappings()
             ]
 
-    def audit(self, run_id: str) -> Audit:
+    def exported(self, run_id: str) -> dict[str, list[Row]]:
+        """Every row of a run's trail as it is stored, by table."""
+        with self._store.reading() as connection:
+            return exported(DatabaseRows(connection), run_id)
+
+    def audit(self, run_id: str, heads: Heads = ()) -> Audit:
         """Recompute every hash and digest of a run's trail.
+
+        Args:
+            run_id: The run.
+            heads: Positions and hashes of events as they were seen outside of the ledger.
 
         Raises:
             TrailBroken: Something does not hold; the message names the first row that does not.
         """
-        return audit(self._store, run_id)
+        return audit(self._store, run_id, heads)

@@ -45,8 +45,7 @@ class Rewinds:
         """
         payload = {"checkpoint": checkpoint}
         with self._store.change(run_id, "run.rewind-requested", actor=actor, payload=payload) as change:
-            run = _run(change, run_id)
-            _refuse_while_it_works(run)
+            self.require_standing_still(_run(change, run_id))
             now = self._store.clock.now()
             for lease in change.connection.execute(select(schema.leases).where(schema.leases.c.run_id == run_id)):
                 if lease.id.startswith(f"{run_id}/") and lease.expires_at > now:  # an attempt's; the engine has its own
@@ -54,6 +53,26 @@ class Rewinds:
                         f"{lease.id} is being worked on", remedy=f"`phasegate pause {run_id}` first, then try again."
                     )
             change.update(schema.runs, run_id, request="rewind", status="running", finished_at=None)
+
+    @staticmethod
+    def require_standing_still(run: Run) -> None:
+        """Refuse to put back a run that works, or that has been undone.
+
+        Raises:
+            NotAllowed: Saying which, and what to do.
+        """
+        if run.status in {"accepted", "running"}:
+            raise NotAllowed(
+                f"run {run.id} is {run.status}: a run that works is not put back",
+                remedy=f"`phasegate pause {run.id}` first, and rewind it when it is paused.",
+            )
+        if run.status not in _STANDS_STILL:
+            raise NotAllowed(
+                f"run {run.id} is {run.status}: what it did is undone, and there is nothing to go back to",
+                remedy="Start a new run of the same ticket.",
+            )
+        if run.request not in {"", "pause", "rewind"}:
+            raise NotAllowed(f"run {run.id} is not put back: a person asked to {run.request} it")
 
     def asked(self, run_id: str) -> int:
         """The checkpoint that was asked for last."""
@@ -89,21 +108,6 @@ class Rewinds:
         query = select(table.payload).where(table.run_id == run_id, table.kind == kind).order_by(table.position)
         with self._store.reading() as connection:
             return [json.loads(text) for text in connection.execute(query).scalars()]
-
-
-def _refuse_while_it_works(run: Run) -> None:
-    if run.status in {"accepted", "running"}:
-        raise NotAllowed(
-            f"run {run.id} is {run.status}: a run that works is not put back",
-            remedy=f"`phasegate pause {run.id}` first, and rewind it when it is paused.",
-        )
-    if run.status not in _STANDS_STILL:
-        raise NotAllowed(
-            f"run {run.id} is {run.status}: what it did is undone, and there is nothing to go back to",
-            remedy="Start a new run of the same ticket.",
-        )
-    if run.request not in {"", "pause", "rewind"}:
-        raise NotAllowed(f"run {run.id} is not put back: a person asked to {run.request} it")
 
 
 def _run(change: Change, run_id: str) -> Run:

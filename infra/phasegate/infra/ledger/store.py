@@ -52,9 +52,12 @@ def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
     row = connection.execute(text(f'SELECT * FROM "{table.name}" WHERE id = :id'), {"id": row_id}).mappings().first()  # noqa: S608  the name is our own schema's
     if row is None:
         return None
-    return sha256(
-        canonical_json({name: row[name] for name in row if (table.name, name) not in schema.UNVOUCHED_COLUMNS})
-    )
+    return digest_of_row(table.name, row)
+
+
+def digest_of_row(table: str, row: Mapping[str, Any]) -> str:
+    """The digest of a row's columns that events vouch for, wherever the row was read."""
+    return sha256(canonical_json({name: row[name] for name in row if (table, name) not in schema.UNVOUCHED_COLUMNS}))
 
 
 def _lock_key(run_id: str) -> int:

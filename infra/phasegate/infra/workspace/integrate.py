@@ -61,9 +61,11 @@ def merge(repository: Repository, change: ChangeSet, base_branch: str, *, run_id
     text = f"{plain_message(message)}\n{RUN}: {run_id}\n{EFFECT}: {key}\n"
 
     def commit_onto(tip: str) -> str:
-        if repository.contains(tip, change.commit):
+        failure = f"the change does not merge into {base_branch}"
+        if not repository.contains(tip, change.commit):
+            tree = _merged_tree(repository, tip, change.commit, failure)
+        elif (tree := _again(repository, tip, change, failure)) == repository.git.tree_of(tip):
             raise IntegrationFailed(f"{base_branch} already contains {change.commit[:12]}", run_id=run_id)
-        tree = _merged_tree(repository, tip, change.commit, f"the change does not merge into {base_branch}")
         return repository.git.write_commit(tree, [tip, change.commit], text)
 
     return _advance(repository, base_branch, commit_onto, f"phasegate: merge {run_id}")
@@ -96,11 +98,8 @@ def revert(repository: Repository, merge: Merge, base_branch: str, *, key: str) 
     def commit_onto(tip: str) -> str:
         if not repository.contains(tip, merge.commit):
             return tip
-        # merge-tree of git 2.39 cannot be told a merge base, so these commits exist only to have the right one
-        base = git.write_commit(git.tree_of(merge.commit), [], "merge base")
-        ours = git.write_commit(git.tree_of(tip), [base], "ours")
-        theirs = git.write_commit(git.tree_of(f"{merge.commit}^1"), [base], "theirs")
-        tree = _merged_tree(repository, ours, theirs, f"the merge cannot be reverted on {base_branch}")
+        trees = (git.tree_of(merge.commit), git.tree_of(tip), git.tree_of(f"{merge.commit}^1"))
+        tree = _merged_trees(repository, *trees, f"the merge cannot be reverted on {base_branch}")
         return git.write_commit(tree, [tip], text)
 
     return _advance(repository, base_branch, commit_onto, f"phasegate: revert {run_id}").commit
@@ -164,6 +163,21 @@ def _movable(repository: Repository, base_branch: str) -> str:
         f"both {base_branch} and {integration_branch(base_branch)} are checked out",
         remedy=f"Switch away from {integration_branch(base_branch)}, then `phasegate resume` the run.",
     )
+
+
+def _again(repository: Repository, tip: str, change: ChangeSet, failure: str) -> str:
+    """What a change makes of a history that has it already: the same tree, unless a revert took it out again."""
+    git = repository.git
+    trees = (git.tree_of(change.base_commit), git.tree_of(tip), git.tree_of(change.commit))
+    return _merged_trees(repository, *trees, failure)
+
+
+def _merged_trees(repository: Repository, base: str, ours: str, theirs: str, failure: str) -> str:
+    """Three trees merged, by commits made for it: merge-tree of git 2.39 cannot be told a merge base."""
+    git = repository.git
+    root = git.write_commit(base, [], "merge base")
+    our_side, their_side = git.write_commit(ours, [root], "ours"), git.write_commit(theirs, [root], "theirs")
+    return _merged_tree(repository, our_side, their_side, failure)
 
 
 def _merged_tree(repository: Repository, ours: str, theirs: str, failure: str) -> str:

@@ -1,0 +1,84 @@
+"""A conversation put back: a new thread that begins as another one was after one of its turns.
+
+Called when a run is rewound. The other thread stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
+from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
+
+from phasegate.agents.loop.state import ThreadState, ThreadUpdate
+from phasegate.agents.loop.threads import Threads
+from phasegate.infra.errors import OperatorNeeded
+
+_LAST_NODE = "act"
+
+
+async def branch_thread(threads: Threads, source: str, turn: int, target: str) -> None:
+    """Let a thread begin with what another one held after a turn.
+
+    Args:
+        threads: Where both are kept.
+        source: The other thread.
+        turn: Its last turn to be taken over; 0: none, the new thread is empty.
+        target: The new thread; nobody has worked on it.
+
+    Raises:
+        OperatorNeeded: The other thread holds no finished turn of this number.
+
+    Effects:
+        The new thread, from scratch; a repeat makes the same one again.
+    """
+    await threads.adelete_thread(target)
+    if not turn:
+        return
+    graph = _graph(threads)
+    held = await _after(graph, threads, source, turn)
+    if held is None:
+        raise OperatorNeeded(
+            f"the conversation {source} is not stored as of turn {turn}",
+            remedy="Choose the checkpoint of another turn.",
+        )
+    await graph.aupdate_state(_config(target), dict(held), as_node=_LAST_NODE)
+
+
+async def _after(
+    graph: CompiledStateGraph[ThreadState, None, ThreadState, ThreadState], threads: Threads, source: str, turn: int
+) -> ThreadState | None:
+    """The state after a turn's tools had answered, and before anything of the next turn."""
+    async for stored in threads.alist(_config(source)):  # newest first
+        if stored.checkpoint["channel_values"].get("turn") != turn:
+            continue
+        snapshot = await graph.aget_state(stored.config)
+        if snapshot.next in {(), ("steer",)}:
+            return cast("ThreadState", snapshot.values)
+    return None
+
+
+def _config(thread: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+
+
+def _graph(threads: Threads) -> CompiledStateGraph[ThreadState, None, ThreadState, ThreadState]:
+    """The loop's nodes without their work: states are read and written by these names."""
+    graph = StateGraph(ThreadState)
+    for name in ("steer", "think", _LAST_NODE):
+        graph.add_node(name, _nothing)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
+    graph.add_edge(START, "steer")
+    graph.add_edge("steer", "think")
+    graph.add_edge("think", _LAST_NODE)
+    graph.add_conditional_edges(_LAST_NODE, next_step)
+    return graph.compile(checkpointer=threads)  # pyright: ignore[reportUnknownMemberType]  # as above
+
+
+async def _nothing(state: ThreadState) -> ThreadUpdate:
+    return {}
+
+
+def next_step(state: ThreadState) -> str:
+    """Where the loop goes after a turn: on, unless the agent handed in its draft or was stopped."""
+    return END if state["draft"] is not None or state["stopped"] else "steer"

@@ -1,0 +1,77 @@
+"""A run's rows exactly as they are stored, wherever that is: what the audit reads, and what an export writes.
+
+Two places: the database, and a bundle that left the machine (`flows.trail`). Whoever reads rows here trusts none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from sqlalchemy import Connection, text
+
+from phasegate.infra.ledger import schema
+
+Row: TypeAlias = Mapping[str, Any]
+TABLES = tuple(table.name for table in (*schema.VOUCHED, schema.events))
+
+
+class Rows(Protocol):
+    """Rows, undecoded: text and numbers as the database holds them."""
+
+    def of_run(self, table: str, run_id: str) -> Sequence[Row]:
+        """The rows of a table that carry a run's id, by their own ids; for `runs`, the run itself."""
+        ...
+
+    def one(self, table: str, row_id: str) -> Row | None:
+        """The row with this id, if it is there."""
+        ...
+
+
+class DatabaseRows:
+    """Rows in the ledger's database."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Read through an open connection."""
+        self._connection = connection
+
+    def of_run(self, table: str, run_id: str) -> Sequence[Row]:
+        """As `Rows.of_run`."""
+        return self._select(table, "id" if table == "runs" else "run_id", run_id)
+
+    def one(self, table: str, row_id: str) -> Row | None:
+        """As `Rows.one`."""
+        return next(iter(self._select(table, "id", row_id)), None)
+
+    def _select(self, table: str, column: str, value: str) -> list[Row]:
+        if table not in TABLES:
+            return []
+        query = text(f'SELECT * FROM "{table}" WHERE {column} = :value ORDER BY id')  # noqa: S608  names of our own schema
+        return [dict(row) for row in self._connection.execute(query, {"value": value}).mappings()]
+
+
+class ExportedRows:
+    """Rows of one run that left the machine: table to rows."""
+
+    def __init__(self, tables: Mapping[str, Sequence[Row]]) -> None:
+        """Read what `exported` made."""
+        self._tables = {name: {str(row["id"]): row for row in rows} for name, rows in tables.items()}
+
+    def of_run(self, table: str, run_id: str) -> Sequence[Row]:
+        """As `Rows.of_run`."""
+        column = "id" if table == "runs" else "run_id"
+        return [row for row in self._tables.get(table, {}).values() if row.get(column) == run_id]
+
+    def one(self, table: str, row_id: str) -> Row | None:
+        """As `Rows.one`."""
+        return self._tables.get(table, {}).get(row_id)
+
+
+def exported(rows: Rows, run_id: str) -> dict[str, list[Row]]:
+    """All that a run's trail consists of, by table; artifacts are those its events speak of."""
+    tables = {name: list(rows.of_run(name, run_id)) for name in TABLES if name != "artifacts"}
+    named = {name for event in tables["events"] for name in json.loads(event["payload"])["rows"]}
+    digests = sorted(name.partition("/")[2] for name in named if name.startswith("artifacts/"))
+    found = [rows.one("artifacts", digest) for digest in digests]
+    return {**tables, "artifacts": [row for row in found if row is not None]}
