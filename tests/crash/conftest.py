@@ -1,0 +1,157 @@
+"""Theatres: each plays scenes one after the other, with an engine that can be killed at any named point."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from tests.crash.promises import Play, play_in
+from tests.crash.scenes import SCENES, write_project
+
+from phasegate.infra.ledger import Ledger
+from phasegate.infra.settings import Settings
+
+KILLED = -9
+LANES = 2
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment of a scene: the `count`th time that a crash point is reached."""
+
+    scene: str
+    name: str
+    count: int
+
+    def __str__(self) -> str:
+        """As the failure names it."""
+        return f"{self.scene}, {self.name}:{self.count}"
+
+
+class Theatre:
+    """One process that plays scenes (`tests.crash.engine`)."""
+
+    def __init__(self) -> None:
+        """Start it; it takes seconds to import everything, once."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.engine"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def live(self, folder: Path, scene: str, *, at: str = "", log: Path | None = None) -> int:
+        """Be the engine until the run has stopped, or until the point; how the process ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order = {"folder": str(folder), "scene": scene, "at": at, "log": str(log or "")}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+@dataclass
+class House:
+    """The theatres, and each scene as it goes when nothing goes wrong."""
+
+    scratch: Path
+    theatres: SimpleQueue[Theatre] = field(default_factory=SimpleQueue[Theatre])
+    points: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+
+    def in_parallel(self, work: Callable[[Any], list[str]], items: Sequence[Any]) -> dict[str, list[str]]:
+        """Do a piece of work for each item, as many at a time as there are theatres; what was found, by item."""
+        with ThreadPoolExecutor(LANES) as pool:
+            return {str(item): found for item, found in zip(items, pool.map(work, items), strict=True) if found}
+
+    def rehearse(self, scene: str) -> list[str]:
+        """Play a scene without a crash, and remember which points it reached."""
+        play, before = self._stage(scene)
+        log = play.folder / "points.log"
+        code = self._live(play, scene, log=log)
+        self.points[scene] = log.read_text().splitlines()
+        self.facts[scene] = play.facts() if code == 0 else {}
+        return self._verdict(play, before, scene, [] if code == 0 else [f"the engine ended with {code}"])
+
+    def crash(self, scene: str, *points: str) -> list[str]:
+        """Play a scene, killed -9 at each of the points in turn; what does not hold in the end."""
+        play, before = self._stage(scene)
+        trouble: list[str] = []
+        for place, point in enumerate(points):
+            if (code := self._live(play, scene, at=point)) not in {KILLED, 0 if place else KILLED}:
+                trouble.append(f"{point}: not killed there, but ended with {code}")
+        if (code := self._live(play, scene)) != 0:
+            trouble.append(f"the engine that came after ended with {code}")
+        return self._verdict(play, before, scene, trouble)
+
+    def _live(self, play: Play, scene: str, *, at: str = "", log: Path | None = None) -> int:
+        theatre = self.theatres.get()
+        try:
+            return theatre.live(play.folder, scene, at=at, log=log)
+        finally:
+            self.theatres.put(theatre)
+
+    def _stage(self, scene: str) -> tuple[Play, dict[str, object]]:
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        template = self.scratch / f"template {scene}"
+        shutil.copytree(template, folder, dirs_exist_ok=True, symlinks=True)
+        play = play_in(folder, scene)
+        play.git("update-index", "--refresh", "-q", check=False)
+        return play, play.repository()
+
+    def _verdict(self, play: Play, before: dict[str, object], scene: str, trouble: list[str]) -> list[str]:
+        found = trouble or play.broken(before, self.facts[scene])
+        if found:
+            log = play.folder / "engine.log"
+            found = [*found, f"{play.folder}: {log.read_text()[-1500:] if log.exists() else ''}"]
+        play.stop_services()
+        if not found:
+            shutil.rmtree(play.folder)
+        return found
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[House]:
+    """A house whose every scene was played once, undisturbed."""
+    memory = Path("/dev/shm")
+    with ExitStack() as stack:
+        place = memory if os.access(memory, os.W_OK) else None
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="phasegate-crash-", dir=place)))
+        house = House(scratch)
+        for scene in SCENES.values():
+            template = scratch / f"template {scene.name}"
+            write_project(template, scene)
+            settings = Settings(home=template / "home")
+            settings.create_folders()
+            Ledger.open(settings.database_url).close()
+        for _ in range(LANES):
+            theatre = Theatre()
+            stack.callback(theatre.close)
+            house.theatres.put(theatre)
+        assert house.in_parallel(house.rehearse, list(SCENES)) == {}
+        yield house
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Seeded; another seed with PHASEGATE_CRASH_SEED."""
+    return random.Random(int(os.environ.get("PHASEGATE_CRASH_SEED", "20261122")))

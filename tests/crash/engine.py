@@ -1,0 +1,182 @@
+"""An engine without Prefect, that dies where it is told to: `python -m tests.crash.engine`.
+
+Reads lives from standard input, one JSON object per line, and answers with how each ended. Everything is imported
+once; each life is a fork, so that a kill -9 and a restart cost milliseconds. What a life does is what the engine does:
+the real reconciler looks after the runs, the real lifecycle carries them. What it does without is Prefect: a flow run
+is a coroutine (`PlainEngine`), a stage a call (`carrier.carried_by`), and the scene's person decides in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar, cast
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import httpx
+from tests.crash.scenes import REQUESTER, SCENES, ScenePerson
+
+from phasegate.flows.engine.carrier import carried_by
+from phasegate.flows.engine.engine import Engine
+from phasegate.flows.engine.gate_wait import Decided
+from phasegate.flows.intake import Order, kick_off
+from phasegate.flows.lifecycle.conduct import conduct
+from phasegate.flows.lifecycle.pipeline import pipeline
+from phasegate.flows.reconciler import serve
+from phasegate.flows.resources import resources
+from phasegate.infra import crash_points
+from phasegate.infra.errors import NotFound
+from phasegate.infra.ledger import STOPPED, Ledger, Run
+from phasegate.infra.settings import Settings
+
+PATIENCE_SECONDS = 60
+_GLANCE_SECONDS = 0.005
+
+Result = TypeVar("Result")
+
+
+class PersonCarrier:
+    """Carries a run in this process; whoever waits is answered at once."""
+
+    def __init__(self, person: ScenePerson) -> None:
+        """Have a person answer."""
+        self._person = person
+
+    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+        return await work()
+
+    async def show(self, key: str, *, markdown: str, description: str) -> None:
+        pass
+
+    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        if not decided():
+            self._person.answer(run_id, key, decided)
+        assert decided(), f"{key} is not answered"
+
+
+class PlainEngine:
+    """What the reconciler needs of the engine, with coroutines of this process for flow runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Know no flow run: an engine that died took its own along."""
+        self.settings, self.draining, self.worker = settings, False, self
+        self._flows: dict[UUID, tuple[str, asyncio.Task[None]]] = {}
+        self._woken = asyncio.Event()
+
+    def is_running(self, flow_run_id: UUID) -> bool:
+        return flow_run_id in self._flows and not self._flows[flow_run_id][1].done()
+
+    async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str) -> UUID:
+        flow_run_id = uuid5(NAMESPACE_OID, idempotency_key)
+        self._flows[flow_run_id] = run_id, asyncio.create_task(conduct(run_id, pipeline))
+        return flow_run_id
+
+    async def reschedule(self, flow_run_id: UUID) -> None:
+        if flow_run_id not in self._flows:
+            raise NotFound("another life's flow run")
+        run_id, before = self._flows[flow_run_id]
+        before.result()
+        self._flows[flow_run_id] = run_id, asyncio.create_task(conduct(run_id, pipeline))
+
+    async def next_wake(self, period: float) -> None:
+        self._woken.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), period)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+
+async def live(folder: Path, scene: str) -> None:
+    """Be the engine of a folder until its one run has stopped, and nobody wants any more of it."""
+    settings = Settings(home=folder / "home")
+    settings.create_folders()
+    engine = PlainEngine(settings)
+    ledger = Ledger.open(settings.database_url)
+    person = ScenePerson(SCENES[scene], ledger, folder)
+    with carried_by(PersonCarrier(person)):
+        service = asyncio.create_task(serve(cast("Engine", engine)))
+    shared = await resources()
+
+    async def note_request(request: httpx.Request) -> None:
+        with (folder / "requests.log").open("a") as log:
+            log.write(f"{request.url.path}\n")
+
+    shared.http.event_hooks["request"].append(note_request)
+    run_id = _accepted(ledger, settings, folder).id
+    going = True
+    while going:
+        engine.wake()
+        await _until_stopped(ledger, run_id, service, shared.hands.carried, person)
+        going = person.after(ledger.runs.get(run_id))
+    service.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await service
+    ledger.close()
+
+
+async def _until_stopped(
+    ledger: Ledger, run_id: str, service: asyncio.Task[None], carried: set[str], person: ScenePerson
+) -> None:
+    while True:
+        if service.done():
+            service.result()
+        run = ledger.runs.get(run_id)
+        if run.status in STOPPED and not run.request and not carried:
+            return
+        if run.status in {"waiting", "paused"} and not carried:
+            person.answer_cold(run)  # a run that waited when its engine died waits in nobody's hands
+        await asyncio.sleep(_GLANCE_SECONDS)
+
+
+def _accepted(ledger: Ledger, settings: Settings, folder: Path) -> Run:
+    if runs := ledger.runs.list():
+        return runs[0]
+    return kick_off(
+        Order(str(folder / "ticket.md"), folder / "greeter", rehearsal=folder / "script.yaml"),
+        ledger=ledger,
+        settings=settings,
+        person=REQUESTER,
+        environment={},
+        stdin=bytes,
+    )
+
+
+def _fork(folder: Path, scene: str, at: str, log: str) -> int:
+    """One life; how it ended, as `subprocess` says it: negative for a signal."""
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 1
+    try:
+        signal.alarm(PATIENCE_SECONDS)
+        output = os.open(folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+        crash_points.arm({crash_points.CRASH_AT: at, crash_points.CRASH_LOG: log})
+        asyncio.run(live(folder, scene))
+        code = 0
+    except BaseException:  # noqa: BLE001  a fork must never return into its parent's code
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    """Serve lives until standard input ends."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        print(_fork(Path(order["folder"]), order["scene"], order["at"], order["log"]), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Tiny lifecycles that between them make every ledger write and every effect, and the person who decides in them."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phasegate.infra.identity import Person
+from phasegate.infra.ledger import Ledger, Run
+
+REQUESTER, APPROVER = Person("ana", "local"), Person("bo", "local")
+STEER = "mind the greeting"
+
+SERVICE = """import socket, sys
+text = open("greeting.txt").read()
+if "crash" in text:
+    sys.exit(3)
+listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    connection, _ = listening.accept()
+    path = connection.recv(4096).split(b" ")[1]
+    status = "500 No" if "broken" in text and path != b"/healthz" else "200 OK"
+    connection.sendall(f"HTTP/1.1 {status}\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    connection.close()
+"""
+RUNNER = """cases=""
+for file in tests/*.sh; do
+  name=$(basename "$file" .sh)
+  if sh "$file"; then said=""; else said="<failure message='it fails'/>"; fi
+  cases="$cases<testcase classname='tests' name='$name' file='$file'>$said</testcase>"
+done
+echo "<testsuite name='all'>$cases</testsuite>" > "$1"
+"""
+POLICY = """
+[project]
+test = "sh run-tests.sh {junit}"
+[sandbox]
+backend = "none"
+[deploy]
+start = "python3 -I -S serve.py {port}"
+health = "/healthz"
+[[monitor.metrics]]
+name = "errors"
+path = "/"
+requests = 2
+interval = "10ms"
+count = 1
+"""
+NO_ERRORS = 'failure_condition = "error_rate > 0.05"\n'
+
+
+def edit(old: str, new: str) -> dict[str, Any]:
+    """A scripted turn that changes the greeting."""
+    return {"tools": [{"name": "edit_file", "args": {"path": "greeting.txt", "old": old, "new": new}}]}
+
+
+def implementation(greeting: str, before: str = "Hello") -> list[dict[str, Any]]:
+    return [edit(before, greeting), {"finish": {"summary": greeting}}]
+
+
+PRD = {"title": "Greet politely", "acceptance_criteria": [{"id": "AC1", "statement": "it says Good day"}]}
+SEALED = {"path": "tests/polite.sh", "content": 'grep -q "Good day" greeting.txt\n', "criteria": ["AC1"]}
+STAGES: Mapping[str, list[dict[str, Any]]] = {
+    "prd": [{"tools": [{"name": "read_file", "args": {"path": "greeting.txt"}}]}, {"finish": PRD}],
+    "implementation": implementation("Good day"),
+    "testing": [{"finish": {"files": [SEALED]}}],
+    "deployment": [{"finish": {"summary": "A greeting.", "steps": ["cut over"], "checks": ["GET /"]}}],
+    "monitoring": [{"finish": {"summary": "It is broken.", "suspected_hunk": "greeting.txt:1"}}],
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One lifecycle.
+
+    Attributes:
+        name: For people.
+        ends: The status it ends in.
+        policy: Added to `POLICY`.
+        stages: Scripted turns instead of `STAGES`'.
+        answers: What the person does at a gate (`GATE:ROUND`), in order; `approve` where nothing is said.
+        afterwards: What the person does once the run has stopped.
+        setup: Whether the project's setup command fails until the person has mended it.
+        merges: How many merges are on the base branch in the end.
+        serves: Whether a release runs in the end.
+    """
+
+    name: str
+    ends: str
+    policy: str = NO_ERRORS
+    stages: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    afterwards: str = ""
+    setup: bool = False
+    merges: int = 1
+    serves: bool = False
+
+
+SCENES: Mapping[str, Scene] = {
+    scene.name: scene
+    for scene in (
+        Scene("ships", "done", answers={"prd:1": ("steer", "revise")}, serves=True),
+        Scene(
+            "second attempt",
+            "done",
+            stages={
+                "implementation": implementation("Good night"),
+                "implementation#2": implementation("Good day", "Good night"),
+            },
+            serves=True,
+        ),
+        Scene("breaches", "rolled-back", stages={"implementation": implementation("Good day, broken")}),
+        Scene("does not come up", "rolled-back", stages={"implementation": implementation("Good day, crash")}),
+        Scene("is rejected", "rejected", answers={"release:1": ("reject",)}),
+        Scene("is cancelled", "cancelled", answers={"release:1": ("cancel",)}),
+        Scene("is rolled back", "rolled-back", afterwards="rollback"),
+        Scene(
+            "needs an operator",
+            "done",
+            policy=f"{NO_ERRORS}[lifecycle]\nmax_attempts = 1\n",
+            stages={
+                "implementation": implementation("Good night"),
+                "implementation#2": implementation("Good day", "Good night"),
+            },
+            afterwards="resume",
+            serves=True,
+        ),
+        Scene("fails", "done", setup=True, afterwards="resume", serves=True),
+        Scene(
+            "is paused, and promoted",
+            "done",
+            policy="consecutive_success_limit = 3\n[gates.release]\noff = true\nreason = 'a rehearsal'\n",
+            answers={"change:1": ("pause", "approve")},
+            serves=True,
+        ),
+        Scene(
+            "expires",
+            "done",
+            policy=f"{NO_ERRORS}[gates.prd]\nexpires = '1s'\n",
+            answers={"prd:1": ("expire",)},
+            serves=True,
+        ),
+    )
+}
+
+
+def write_project(folder: Path, scene: Scene) -> None:
+    """A committed repository with something uncommitted in it, a ticket and a script."""
+    top = folder / "greeter"
+    (top / "tests").mkdir(parents=True)
+    policy = POLICY + scene.policy
+    if scene.setup:
+        policy = policy.replace("[project]\n", "[project]\nsetup = 'test -e \"$HOME/mended\"'\n")
+    files = {
+        "greeting.txt": "Hello\n",
+        "serve.py": SERVICE,
+        "run-tests.sh": RUNNER,
+        "phasegate.toml": policy,
+        "tests/plain.sh": "test -s greeting.txt\n",
+    }
+    for name, text in files.items():
+        (top / name).write_text(text)
+    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "A greeter")):
+        subprocess.run(["git", *words], cwd=top, check=True, capture_output=True)
+    (top / "notes.txt").write_text("mine\n")
+    (top / "tests" / "plain.sh").write_text("test -s greeting.txt # mine, too\n")
+    (folder / "ticket.md").write_text("---\ntitle: Greet politely\n---\nSay Good day.\n")
+    (folder / "script.yaml").write_text(yaml.safe_dump({"version": 1, "stages": {**STAGES, **scene.stages}}))
+
+
+class ScenePerson:
+    """Does what the scene says, each thing once: what was done is read from the ledger, so a crash forgets nothing."""
+
+    def __init__(self, scene: Scene, ledger: Ledger, folder: Path) -> None:
+        """Act on a ledger."""
+        self._scene, self._ledger, self._folder = scene, ledger, folder
+
+    def answer(self, run_id: str, key: str, decided: Callable[[], bool]) -> None:
+        """Do what lets the run go on from where it waits."""
+        if key == "pause":
+            self._ledger.runs.resume(run_id, actor=APPROVER.name)
+            return
+        _, gate, number, _ = key.split(":")
+        answers = self._scene.answers.get(f"{gate}:{number}", ("approve",))
+        for answer in answers:
+            if decided():
+                return
+            self._do(run_id, gate, int(number), answer, decided)
+
+    def answer_cold(self, run: Run) -> None:
+        """Answer a run that waits in no engine's hands."""
+        if run.status == "paused":
+            self._ledger.runs.resume(run.id, actor=APPROVER.name)
+        for gate in self._ledger.gates.waiting(run.id):
+            self.answer(run.id, f"gate:{gate.gate}:{gate.number}:cold", partial(self._is_over, run.id, gate.id))
+
+    def _is_over(self, run_id: str, gate_id: str) -> bool:
+        gate = self._ledger.gates.get(gate_id)
+        return (
+            bool(self._ledger.runs.get(run_id).request) or gate.status != "open" or self._ledger.gates.has_expired(gate)
+        )
+
+    def after(self, run: Run) -> bool:
+        """Act on a run that has stopped; false when there is nothing left to do."""
+        if self._scene.afterwards == "rollback" and not self._happened(run.id, "run.rollback-requested"):
+            self._ledger.runs.ask(run.id, "rollback", actor=APPROVER.name)
+            return True
+        if self._scene.afterwards == "resume" and run.status in {"failed", "needs-operator"}:
+            (self._folder / "home" / "home" / "mended").touch()
+            self._ledger.runs.resume(run.id, actor=APPROVER.name)
+            return True
+        return False
+
+    def _do(self, run_id: str, gate: str, number: int, answer: str, decided: Callable[[], bool]) -> None:
+        rows = [row for row in self._ledger.gates.list(run_id) if (row.gate, row.number) == (gate, number)]
+        match answer:
+            case "steer":
+                if not self._ledger.messages.list(run_id):
+                    self._ledger.messages.queue(run_id, STEER, sender=APPROVER.name)
+            case "pause":
+                if not self._happened(run_id, "run.pause-requested"):
+                    self._ledger.runs.ask(run_id, "pause", actor=APPROVER.name)
+            case "cancel":
+                self._ledger.runs.ask(run_id, "cancel", actor=APPROVER.name)
+            case "expire" if len(rows) == 1:
+                while not decided():
+                    time.sleep(0.02)
+            case "revise" | "reject":
+                self._ledger.gates.decide(rows[-1].id, answer, APPROVER, note="as the scene says")
+            case _:
+                self._ledger.gates.decide(rows[-1].id, "approve", APPROVER)
+
+    def _happened(self, run_id: str, kind: str) -> bool:
+        return any(event.kind == kind for event in self._ledger.events(run_id))
