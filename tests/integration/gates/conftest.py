@@ -1,0 +1,136 @@
+"""People with SSH keys, and a ledger whose gates take their signatures; real ssh-keygen."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.clock import FixedClock
+from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
+from phasegate.infra.ledger import Gate, Ledger, Run, RunOptions
+from phasegate.infra.ledger.deciding import statement
+
+SUBJECT = {"prd": "sha256:1", "policy": "sha256:2"}
+
+
+class Thing(Artifact):
+    """An artifact of no particular kind."""
+
+    kind: ClassVar[str] = "thing"
+    name: str
+
+
+@dataclass
+class Keys:
+    """People's keys, made when they are first asked for."""
+
+    folder: Path
+    made: dict[str, SigningKey] = field(default_factory=dict)
+
+    def of(self, name: str) -> SigningKey:
+        """Somebody's key."""
+        if name not in self.made:
+            path = self.folder / name
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path], check=True)
+            self.made[name] = SigningKey(path.with_name(f"{name}.pub").read_text().strip(), path)
+        return self.made[name]
+
+    def line(self, name: str, options: str = "") -> str:
+        """Their line in an allowed-signers file."""
+        return f"{name} {options} {self.of(name).public}\n"
+
+
+@dataclass
+class Desk:
+    """A ledger with its clock and its file."""
+
+    ledger: Ledger
+    clock: FixedClock
+    file: Path
+    keys: Keys
+
+    def accept(self, run_id: str = "run-one", *, signers: AllowedSigners | None = None) -> Run:
+        """Accept a run that Ana asked for."""
+        return self.ledger.runs.accept(
+            run_id,
+            title="A title",
+            ticket=Thing(name="ticket"),
+            policy=Thing(name="policy"),
+            repository="/somewhere",
+            base_branch="main",
+            base_commit="abc",
+            requester="ana",
+            options=RunOptions(),
+            definition="1",
+            also=[signers] if signers else [],
+        )
+
+    def gate(self, run: Run, number: int = 1, **changes: Any) -> Gate:
+        """Open gate `prd` of a run."""
+        asked: dict[str, Any] = {
+            "subject": SUBJECT,
+            "roles": [],
+            "quorum": 1,
+            "exclude_requester": False,
+            "expires": timedelta(days=1),
+            **changes,
+        }
+        return self.ledger.gates.open(run, "prd", number, **asked)
+
+    def signed_gate(self, run_id: str = "run-one", text: str = "", **changes: Any) -> Gate:
+        """A gate at which Ana's and Bo's signatures count."""
+        signers = AllowedSigners(text=text or self.keys.line("ana") + self.keys.line("bo"))
+        run = self.accept(run_id, signers=signers)
+        return self.gate(run, subject={**SUBJECT, AllowedSigners.kind: signers.digest}, **changes)
+
+    def signature(
+        self, gate: Gate, name: str, *, key: str = "", namespace: str = DECISION_NAMESPACE, **said: Any
+    ) -> str:
+        """Somebody's signature over an approval of a gate, or over something that differs from it."""
+        facts: dict[str, Any] = {"note": "", "override": False, "principal": name, **said}
+        content = statement(gate, "approve", **facts).content()
+        return sign(content, self.keys.of(key or name), namespace=namespace)
+
+    def approve(self, gate: Gate, name: str, **changes: Any) -> Gate:
+        """Approve a signed gate as somebody would."""
+        signature = changes.pop("signature", None) or self.signature(gate, name)
+        return self.ledger.gates.decide(gate.id, "approve", Person(name, "ssh"), signature=signature, **changes)
+
+    def rules(self, gate: Gate, **more: Any) -> str | None:
+        """The verdict that counts at a gate."""
+        ruling = self.ledger.gates.ruling(gate, gate.subject, **more)
+        return ruling.verdict if ruling else None
+
+    def sql(self, command: str, *values: object) -> None:
+        """What somebody with the database's file can do."""
+        with sqlite3.connect(self.file) as database:
+            database.execute(command, values)
+        database.close()
+
+    def refusals(self, run_id: str = "run-one") -> list[str]:
+        """Why things were refused, as the trail has it."""
+        return [str(event.payload["why"]) for event in self.ledger.events(run_id) if event.kind.endswith(".refused")]
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """Keys for all tests: making them is slow."""
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, keys: Keys) -> Iterator[Desk]:
+    """A fresh ledger whose clock stands still."""
+    clock = FixedClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
+    file = tmp_path / "ledger.db"
+    ledger = Ledger.open(f"sqlite:///{file}", clock=clock)
+    yield Desk(ledger, clock, file, keys)
+    ledger.close()

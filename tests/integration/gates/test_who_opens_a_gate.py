@@ -1,0 +1,176 @@
+"""P4, P5: what counts at a gate, and what does not, whoever put it into the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from tests.integration.gates.conftest import Desk
+
+from phasegate.infra.errors import NotAllowed
+from phasegate.infra.identity import Person
+
+ANA, BO, CY = Person("ana", "local"), Person("bo", "local"), Person("cy", "local")
+FORGE = (
+    "INSERT INTO decisions SELECT 'decision-forged', g.run_id, g.id, g.subject_digest, 'approve', 'bo', 'local', 0, 0, "
+    "'', '', '2026-11-22T12:00:00.000000+00:00' FROM gates g WHERE g.id = ?"
+)
+OPEN = "UPDATE gates SET status = 'approved' WHERE id = ?"
+
+
+def test_a_forged_decision_does_not_count_and_is_named_once(desk: Desk) -> None:
+    """P5. Mutation tried: `_check_recorded` returns before it looks for the event; the forged row then rules."""
+    gate = desk.gate(desk.accept())
+    desk.sql(FORGE, gate.id)
+    assert [desk.rules(gate), desk.rules(gate)] == [None, None]
+    assert desk.refusals() == ["no event of the run says that this decision was made"]
+
+
+def test_a_gate_forced_open_beside_its_forged_decision_is_void_and_asked_anew(desk: Desk) -> None:
+    """P5. Mutation tried: `open` without `_stands`; the altered gate is found and taken for answered."""
+    run = desk.accept()
+    gate = desk.gate(run)
+    desk.sql(FORGE, gate.id)
+    desk.sql(OPEN, gate.id)
+    assert desk.rules(desk.ledger.gates.get(gate.id)) is None
+    anew = desk.gate(run)
+    assert (anew.status, desk.ledger.gates.get(gate.id).status) == ("open", "void")
+    assert anew.id != gate.id
+    assert "the gate's row was altered by something other than phasegate" in desk.refusals()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["quorum = 1", "roles = '[]'", "exclude_requester = 0", "expires_at = '2999-01-01T00:00:00.000000+00:00'"],
+)
+def test_an_altered_gate_takes_no_decision(desk: Desk, change: str) -> None:
+    """P5. Mutation tried: `_record` without `_vouched`; the next event then vouches for the altered row."""
+    gate = desk.gate(desk.accept(), quorum=2, roles=["bo", "cy"], exclude_requester=True)
+    desk.sql(f"UPDATE gates SET {change} WHERE id = ?", gate.id)
+    with pytest.raises(NotAllowed, match="altered"):
+        desk.ledger.gates.decide(gate.id, "approve", BO)
+    assert desk.rules(gate) is None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Where an honest decision is copied from."""
+
+    run: str
+    number: int
+    subject: dict[str, str]
+
+
+REPLAYS = {
+    "another run": Replay("run-two", 1, {"prd": "sha256:1", "policy": "sha256:2"}),
+    "another round": Replay("run-one", 2, {"prd": "sha256:1", "policy": "sha256:2"}),
+    "an older digest": Replay("run-one", 1, {"prd": "sha256:0", "policy": "sha256:2"}),
+}
+
+
+@pytest.mark.parametrize("replay", REPLAYS.values(), ids=REPLAYS)
+@pytest.mark.parametrize("wholly", [False, True], ids=["the row alone", "the row and the subject's digest"])
+def test_a_replayed_decision_does_not_count(desk: Desk, replay: Replay, wholly: bool) -> None:
+    """P4. Mutation tried: the vouching event need not be of this gate's chain (`link is None` let pass)."""
+    runs = {"run-one": desk.accept()}
+    if replay.run not in runs:
+        runs[replay.run] = desk.accept(replay.run)
+    honest = desk.gate(runs[replay.run], replay.number, subject=replay.subject)
+    desk.ledger.gates.decide(honest.id, "approve", BO)
+    gate = desk.gate(runs["run-one"])
+    digest = "g.subject_digest" if wholly else "d.subject_digest"
+    desk.sql(
+        f"INSERT INTO decisions SELECT 'decision-replayed', g.run_id, g.id, {digest}, d.verdict, d.approver, "
+        "d.identity, d.standing, d.override, d.note, d.signature, d.decided_at FROM decisions d, gates g "
+        "WHERE g.id = ? AND d.gate_id = ?",
+        gate.id,
+        honest.id,
+    )
+    assert desk.rules(gate) is None
+    assert desk.refusals() == ["no event of the run says that this decision was made"]
+
+
+def test_an_event_forged_in_the_middle_of_the_chain_vouches_for_nothing(desk: Desk) -> None:
+    """P5. Mutation tried: `Chain` does not recompute the hashes."""
+    gate = desk.gate(desk.accept())
+    desk.ledger.note("run-one", "stage.step", payload={"stage": "prd", "text": "x"})
+    desk.ledger.note("run-one", "stage.step", payload={"stage": "prd", "text": "y"})
+    desk.sql(FORGE, gate.id)
+    desk.sql(
+        "UPDATE events SET kind = 'gate.decided', actor = 'bo', payload = json_set(payload, '$.gate', ?, "
+        "'$.rows.\"decisions/decision-forged\"', 'sha256:x') WHERE id = 'run-one/3'",
+        gate.id,
+    )
+    assert desk.rules(gate) is None
+
+
+def test_a_clock_moved_back_revives_no_gate(desk: Desk) -> None:
+    """P5. Mutation tried: `_now` without the latest event's time; the decision is then taken."""
+    run = desk.accept()
+    gate = desk.gate(run)
+    desk.clock.advance(timedelta(days=2))
+    desk.ledger.note(run.id, "stage.step", payload={"stage": "prd", "text": "later"})
+    desk.clock.advance(-timedelta(days=2))
+    with pytest.raises(NotAllowed, match="expired"):
+        desk.ledger.gates.decide(gate.id, "approve", BO)
+    assert desk.gate(run).id != gate.id
+    assert any("expired" in why for why in desk.refusals())
+
+
+def test_a_quorum_counts_people_and_one_no_is_enough(desk: Desk) -> None:
+    """P5. Mutation tried: approvals counted by row after the unique key is dropped."""
+    gate = desk.gate(desk.accept(), quorum=2)
+    desk.ledger.gates.decide(gate.id, "approve", BO)
+    with pytest.raises(NotAllowed, match="bo has decided"):
+        desk.ledger.gates.decide(gate.id, "approve", BO)
+    assert desk.rules(gate) is None
+    desk.ledger.gates.decide(gate.id, "reject", CY)
+    assert desk.rules(gate) == "reject"
+
+
+def test_a_refused_person_is_on_record_once(desk: Desk) -> None:
+    """P5. Mutation tried: `decide` without `refuse`."""
+    gate = desk.gate(desk.accept(), exclude_requester=True, roles=["ana", "bo"])
+    for person in (ANA, ANA, CY):
+        with pytest.raises(NotAllowed):
+            desk.ledger.gates.decide(gate.id, "approve", person)
+    refused = [event for event in desk.ledger.events("run-one") if event.kind == "decision.refused"]
+    assert [(event.actor, event.payload["name"]) for event in refused] == [("ana", "prd"), ("cy", "prd")]
+    assert desk.ledger.audit("run-one").events == 4
+
+
+def test_only_the_requester_approves_in_advance(desk: Desk) -> None:
+    gate = desk.gate(desk.accept())
+    with pytest.raises(NotAllowed, match="only the requester"):
+        desk.ledger.gates.decide(gate.id, "approve", BO, standing=True)
+
+
+@pytest.mark.parametrize(
+    ("admins", "note", "why"),
+    [((), "the site is down", "admin does not name them"), (("ana",), " ", "a note that says why")],
+    ids=["no admin", "no reason"],
+)
+def test_an_override_needs_the_role_and_a_reason(desk: Desk, admins: tuple[str, ...], note: str, why: str) -> None:
+    """P5. Mutation tried: either half of `require_entitled`'s override."""
+    gate = desk.gate(desk.accept(), quorum=2)
+    with pytest.raises(NotAllowed, match=why):
+        desk.ledger.gates.decide(gate.id, "approve", ANA, override=True, note=note, admins=admins)
+    assert desk.rules(gate, admins=admins) is None
+
+
+def test_an_override_passes_the_gate_and_is_recorded_as_one(desk: Desk) -> None:
+    """P5. Mutation tried: `ruling` ignores overrides: the quorum is then missing."""
+    gate = desk.gate(desk.accept(), quorum=2, exclude_requester=True, roles=["bo", "cy"])
+    desk.ledger.gates.decide(gate.id, "approve", ANA, override=True, note="the site is down", admins=["ana"])
+    (decision,) = desk.ledger.gates.decisions("run-one")
+    assert (decision.override, decision.note) == (True, "the site is down")
+    assert desk.ledger.events("run-one")[-1].kind == "gate.overridden"
+    assert (desk.rules(gate, admins=["ana"]), desk.rules(gate)) == ("approve", None)
+
+
+def test_an_admin_whose_approval_was_not_enough_may_override_it(desk: Desk) -> None:
+    gate = desk.gate(desk.accept(), quorum=2)
+    desk.ledger.gates.decide(gate.id, "approve", BO)
+    desk.ledger.gates.decide(gate.id, "approve", BO, override=True, note="cy is away", admins=["bo"])
+    assert desk.rules(gate, admins=["bo"]) == "approve"
