@@ -12,10 +12,11 @@ from pathlib import Path
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.script_file import load_script
+from phasegate.flows.requester import proven_requester
 from phasegate.flows.stored import StoredPolicy, StoredScript
 from phasegate.infra.deploy.services import require_port, service_name
-from phasegate.infra.errors import ConfigError, NotAllowed, PolicyError, UsageError
-from phasegate.infra.identity import Person
+from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, UsageError
+from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Run, RunOptions, new_id
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import GATES, Policy, is_gate
@@ -67,10 +68,11 @@ def kick_off(
     """
     ticket = read_ticket(order.ticket, stdin=stdin, environment=environment)
     repository = Repository.open(order.repository)
-    base, policy, notices = _read_policy(repository)
+    base, policy, notices = read_policy(repository)
     script = load_script(order.rehearsal) if order.rehearsal is not None else None
     _check_models(order, policy, environment, rehearsed=script is not None)
     _check_standing(order, policy, person)
+    signers = read_signers(repository, base, policy)
     open_sandbox(policy.sandbox, settings.home)
     if policy.deploy.port and "deployment" in policy.lifecycle.stages:
         require_port(settings.home, service_name(repository.top), policy.deploy.port)
@@ -79,17 +81,23 @@ def kick_off(
             f"Uncommitted changes in {repository.top} are left untouched and are not part of the run, "
             f"which starts from commit {base.commit[:12]}."
         )
-    notices += _what_is_off(policy)
+    notices += what_is_off(policy)
     stored_script = StoredScript(script=script) if script is not None else None
-    return ledger.runs.accept(
+    run_id, stored_policy = (
         new_id("run"),
+        StoredPolicy(policy=policy, allowed_signers=signers.digest if signers else ""),
+    )
+    facts = {"run": run_id, "base": base.commit, "ticket": ticket.digest, "policy": stored_policy.digest}
+    requester, proof = proven_requester(policy, signers, person, facts=facts, folder=repository.top)
+    return ledger.runs.accept(
+        run_id,
         title=ticket.title,
         ticket=ticket,
-        policy=StoredPolicy(policy=policy),
+        policy=stored_policy,
         repository=str(repository.top),
         base_branch=base.branch,
         base_commit=base.commit,
-        requester=person.name,
+        requester=requester,
         options=RunOptions(
             model=order.model,
             rehearsal=stored_script.digest if stored_script else "",
@@ -97,11 +105,11 @@ def kick_off(
             notices=tuple(notices),
         ),
         definition=DEFINITION,
-        also=[stored_script] if stored_script else [],
+        also=[artifact for artifact in (stored_script, signers, proof) if artifact is not None],
     )
 
 
-def _read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:
+def read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:
     """The base commit and the policy in it.
 
     The current branch's policy may name another base branch; then that branch's own policy is the one that counts. A
@@ -140,6 +148,11 @@ def _check_models(order: Order, policy: Policy, environment: Mapping[str, str], 
 
 
 def _check_standing(order: Order, policy: Policy, person: Person) -> None:
+    if order.approve and policy.identity.mode == "ssh":
+        raise NotAllowed(
+            "no gate can be approved in advance: this repository's decisions are signed, each for what it is about",
+            remedy="Leave out --approve.",
+        )
     for gate in order.approve:
         if not is_gate(gate):
             raise UsageError(f"there is no gate {gate}", remedy=f"Gates are {', '.join(GATES)}.")
@@ -151,7 +164,22 @@ def _check_standing(order: Order, policy: Policy, person: Person) -> None:
             raise NotAllowed(f"{person.name} may not decide gate {gate}", remedy=f"Leave out --approve {gate}.")
 
 
-def _what_is_off(policy: Policy) -> list[str]:
+def read_signers(repository: Repository, base: BaseCommit, policy: Policy) -> AllowedSigners | None:
+    """Whose signatures count, as of the base commit; None where decisions are not signed."""
+    if policy.identity.mode != "ssh":
+        return None
+    path = policy.identity.allowed_signers
+    content = repository.read_file(base.commit, path)
+    if content is None:
+        raise PolicyError(
+            f"identity.mode is ssh, but there is no {path} at commit {base.commit[:12]}",
+            remedy=f"Commit {path} with a line `ana@example.org ssh-ed25519 AAAA…` for each person.",
+        )
+    return AllowedSigners.from_file(content, source=f"{path} at commit {base.commit[:12]}")
+
+
+def what_is_off(policy: Policy) -> list[str]:
+    """Lines that name each guard a policy does without."""
     off = [f"Gate {gate} is off: {policy.gates.named(gate).reason}" for gate in GATES if policy.gates.named(gate).off]
     if policy.sandbox.backend == "none":
         off.append("The sandbox is off: commands of agents and tests run with your rights.")
@@ -162,10 +190,10 @@ def require_same_definition(run: Run) -> None:
     """Stop a run that another version of the pipeline began (P8).
 
     Raises:
-        ConfigError: The definition has changed since.
+        FormatUnknown: The definition has changed since.
     """
     if run.definition != DEFINITION:
-        raise ConfigError(
+        raise FormatUnknown(
             f"run {run.id} was begun by definition {run.definition} of the pipeline, this phasegate has {DEFINITION}",
-            remedy="Finish it with the phasegate that began it, or start a new run of the same ticket.",
+            remedy=f"`phasegate replay {run.id}` goes on in a new run, which adopts all that is still understood.",
         )

@@ -54,11 +54,14 @@ class Artifact(BaseModel):
         """Read back what `canonical` wrote.
 
         Raises:
-            ValueError: The text is of another kind, or does not match this type.
+            ValueError: The text is of another kind, of a later format, or does not match this type.
         """
         data = json.loads(text)
         if (kind := data.pop("kind", None)) != cls.kind:
             raise ValueError(f"expected an artifact of kind {cls.kind}, found {kind}")
+        known: int = cls.model_fields["schema_version"].default
+        if (version := data.get("schema_version", 1)) > known:
+            raise ValueError(f"{kind} has format {version}, and {known} is the newest that is known here")
         return cls.model_validate(data)
 
     def markdown(self) -> str:

@@ -20,6 +20,7 @@
     ├── OperatorNeeded         a person has to act before it can go on         exit code 5
     │   ├── BudgetExceeded     the next call would break a budget
     │   ├── AgentStopped       the agent ended without a usable result
+    │   ├── FormatUnknown      another version of phasegate wrote or began it
     │   ├── PastPivot          an effect that cannot be undone has been made: only forward
     │   └── CompensationFailed an effect could not be undone
     └── PermanentError         the stage stops                                 exit code 1
@@ -221,6 +222,13 @@ class PastPivot(OperatorNeeded):
     """The run has made an effect that cannot be undone."""
 
     code = "past-pivot"
+
+
+class FormatUnknown(OperatorNeeded):
+    """This was written by another version of phasegate, in a way this one does not know."""
+
+    code = "format"
+    remedy = "`phasegate replay RUN` goes on in a new run, which adopts all that is still understood."
 
 
 class CompensationFailed(OperatorNeeded):

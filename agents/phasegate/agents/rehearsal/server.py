@@ -1,4 +1,4 @@
-"""A model provider on loopback that answers from scripts, in all three wire protocols.
+"""A model provider on loopback that answers from scripts or recordings, in all three wire protocols.
 
 The engine keeps one open and gives each stage attempt its address as a base URL; the demo and the tests drive the
 real model clients against it. It must not know runs beyond their id, and remembers nothing but how often each
@@ -29,6 +29,7 @@ from phasegate.agents.rehearsal.answers import (
     Departed,
     Dialect,
     Position,
+    Question,
     answer_to,
     due_fault,
     position,
@@ -39,6 +40,7 @@ from phasegate.agents.rehearsal.dialects.chat_completions import ChatCompletions
 from phasegate.agents.rehearsal.dialects.messages import MessagesDialect
 from phasegate.agents.rehearsal.dialects.responses import ResponsesDialect
 from phasegate.agents.rehearsal.loopback import LoopbackServer
+from phasegate.agents.rehearsal.recorded import NotAsRecorded, Recording
 from phasegate.agents.rehearsal.script import Fault, FaultKind, Script
 from phasegate.infra.errors import PhasegateError
 
@@ -62,13 +64,16 @@ class Attempt(NamedTuple):
 class RehearsalServer:
     """Plays scripts for as long as the context is open."""
 
-    def __init__(self, scripts: Callable[[str], Script]) -> None:
+    def __init__(
+        self, scripts: Callable[[str], Script], recordings: Callable[[str], Recording | None] = lambda _run: None
+    ) -> None:
         """Prepare, without listening yet.
 
         Args:
             scripts: Gives the script of a run id; may raise a PhasegateError, which the asking client is told.
+            recordings: Gives what a run id is answered from instead of a script, if it is; may raise likewise.
         """
-        self._scripts = scripts
+        self._scripts, self._recordings = scripts, recordings
         self._struck = Counter[tuple[Attempt, int]]()
         routes = [
             Route(
@@ -109,12 +114,24 @@ class RehearsalServer:
             return _error(HTTPStatus.BAD_REQUEST, "invalid_request_error", f"The request cannot be read: {error}")
         at = position(question.utterances)
         try:
-            script = self._scripts(attempt.run)
-            turn = scripted_turn(script, attempt.stage, attempt.number, at)
-        except Departed as error:
-            return _departed(str(error), attempt.stage, at.turn)
-        except PhasegateError as error:
-            return _departed(error.message, attempt.stage, at.turn)
+            if (recording := self._recordings(attempt.run)) is not None:
+                return _as_recorded(recording.answer(attempt.stage, attempt.number, body))
+            return self._play(dialect, question, asked, attempt, at)
+        except (Departed, NotAsRecorded, PhasegateError) as error:
+            message = error.message if isinstance(error, PhasegateError) else str(error)
+            return _departed(message, attempt.stage, at.turn)
+
+    def _play(
+        self, dialect: Dialect, question: Question, asked: JsonObject, attempt: Attempt, at: Position
+    ) -> Response:
+        """The scripted answer, or the fault that is due instead of it or within it.
+
+        Raises:
+            Departed: The request does not match the script.
+            PhasegateError: There is no script.
+        """
+        script = self._scripts(attempt.run)
+        turn = scripted_turn(script, attempt.stage, attempt.number, at)
         fault = self._strike(script, attempt, at)
         if fault is not None and fault.kind in _STATUSES:
             return _error(*_STATUSES[fault.kind])
@@ -153,6 +170,12 @@ class _Played(Response):
                     await asyncio.sleep(self._fault.seconds)
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _as_recorded(response: str) -> Response:
+    """A response as it was received then: a stream of events, or one document."""
+    is_document = response.lstrip().startswith("{")
+    return Response(response.encode(), media_type="application/json" if is_document else "text/event-stream")
 
 
 def _halves(content: bytes) -> list[bytes]:

@@ -22,9 +22,17 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "logs": "logs",
     },
     "Gates": {"approve": "decide", "revise": "decide", "reject": "decide"},
-    "Carrying on": {"pause": "requests", "resume": "requests", "cancel": "requests", "rollback": "requests"},
+    "Carrying on": {
+        "pause": "requests",
+        "resume": "requests",
+        "replay": "replay",
+        "cancel": "requests",
+        "rollback": "requests",
+        "checkpoints": "checkpoints",
+        "rewind": "rewind",
+    },
     "The machine": {"up": "engine", "down": "engine", "status": "status"},
-    "Checking": {"audit": "audit", "schema": "schema"},
+    "Checking": {"audit": "audit", "export": "export", "schema": "schema"},
 }
 """Section of the help to command name to the module of `cli.commands` that has it."""
 

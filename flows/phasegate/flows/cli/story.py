@@ -147,6 +147,15 @@ def _attempt(words: str) -> Callable[[Event], str]:
     return lambda event: f"{attempt_name(event.payload['attempt'])} {words}"
 
 
+def _adopted(event: Event) -> str:
+    return f"{attempt_name(event.payload['attempt'])} adopted from run {event.payload['from'].partition('/')[0]}"
+
+
+def _departed(event: Event) -> str:
+    facts = event.payload
+    return f"{attempt_name(facts['attempt'])}, turn {facts['turn']} departs from the record: {facts['why']}"
+
+
 def _says(words: str) -> Callable[[Event], str]:
     return lambda event: words.format(actor=event.actor, **event.payload)
 
@@ -171,14 +180,17 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "run.resumed": ("▸", _says("{actor} let the run go on"), False),
     "run.recovered": ("▸", _says("picked up again after an interruption"), False),
     "attempt.started": ("▸", _attempt("started"), False),
+    "attempt.adopted": ("✓", _adopted, False),
     "attempt.finished": ("✓", _attempt("finished"), False),
     "attempt.failed": ("✗", _failed, False),
     "attempt.checkpointed": ("·", lambda event: f"checkpoint {event.payload['commit'][:12]}", True),
+    "stage.observed": ("·", _says("looked at {name}"), True),
     "stage.step": ("·", _step, False),
     "turn.answered": ("·", _step, False),
     "tools.answered": ("·", _answered, True),
     "gate.opened": ("◆", _says("gate {gate} opened"), False),
     "gate.decided": ("▸", _decided, False),
+    "gate.rehearsed": ("▸", _says("gate {gate} passed as recorded: {verdict}"), False),
     "gate.skipped": ("▸", _says("gate {gate} is off: {reason}"), False),
     "gate.carried": ("▸", _says("gate passed by the earlier run's answer to the same question"), False),
     "gate.overridden": ("▸", _overridden, False),
@@ -188,9 +200,12 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "gate.void": ("◆", _says("gate closed: what it asked about has changed"), False),
     "gate.expired": ("◆", _says("gate closed: nobody decided in time"), False),
     "effect.intended": ("·", _says("about to make effect {kind}; undone by: {compensation}"), True),
+    "effect.adopted": ("✓", _effect("effect {} is in the world already"), False),
+    "effect.rehearsed": ("·", _says("would have made effect {kind}; undone by: {compensation}"), False),
     "effect.done": ("✓", _effect("effect {} made"), False),
     "effect.undone": ("✓", _effect("effect {} undone"), False),
     "effect.stuck": ("✗", _effect("effect {} could not be undone"), False),
+    "rehearsal.departed": ("✗", _departed, False),
     "message.queued": ("▸", _says("{actor} to the agent: {text}"), False),
     "message.delivered": ("·", _says("message delivered at turn {turn}"), True),
 }

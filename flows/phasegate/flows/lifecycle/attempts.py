@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from phasegate.flows.engine.carrier import carrier
+from phasegate.flows.lifecycle.adoption import adopted
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Ending, PutDown
 from phasegate.infra.artifacts import Artifact
@@ -62,6 +63,8 @@ async def attempt(
     """
     run.heed()
     ledger = run.shared.ledger
+    if (taken := adopted(run, make, stage, part, number, inputs)) is not None:
+        return taken
     row, lease = ledger.attempts.begin(
         run.run.id, stage, part, number, inputs=inputs, model=model, prompt=prompt, holder=run.shared.holder
     )

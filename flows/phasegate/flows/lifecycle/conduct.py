@@ -10,9 +10,12 @@ from dataclasses import replace
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached, Cancelled, PutDown, Rejected
+from phasegate.flows.lifecycle.endings import Breached, Cancelled, PutBack, PutDown, Rejected
+from phasegate.flows.lifecycle.rehearsing import SAME, rehearse
+from phasegate.flows.lifecycle.rewinding import put_back_if_asked
 from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.resources import Resources, resources
+from phasegate.flows.trail import keep_head
 from phasegate.infra.errors import (
     DeployFailed,
     LeaseHeld,
@@ -87,6 +90,8 @@ async def _goes_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[N
     except PutDown:
         await _hold(run)
         return True
+    except PutBack:
+        return True
     finally:
         await run.leave()
     return False
@@ -96,10 +101,11 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
     """Walk through the pipeline, and record how the walk ended."""
     try:
         try:
+            await put_back_if_asked(run)
             run.heed()
             require_same_definition(run.run)
             run.shared.ledger.runs.set_status(run.run.id, "running")
-            await pipeline(run)
+            await (rehearse(run, pipeline) if run.rehearses else pipeline(run))
             _be_done(run)
         except (Rejected, Cancelled, Breached, DeployFailed, PortTaken) as why:
             await roll_back(run)
@@ -110,7 +116,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
         _end(run, "needs-operator", error.as_json())
     except PhasegateError as error:
         _end(run, "failed", error.as_json())
-    except PutDown:
+    except (PutDown, PutBack):
         raise
     except Exception as error:  # noqa: BLE001  recorded as the run's outcome, with its traceback in the engine's log
         _log.exception("run %s failed", run.run.id)
@@ -125,7 +131,7 @@ def _be_done(run: RunContext) -> None:
         Cancelled: A person has.
     """
     try:
-        _end(run, "done")
+        _end(run, "done", dict(SAME) if run.rehearses else None)
     except NotAllowed:
         run.heed()
         raise
@@ -153,6 +159,7 @@ def _ending_of(
 
 def _end(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
     run.shared.ledger.runs.set_status(run.run.id, status, reason=reason)
+    keep_head(run.shared.ledger, run.run)
 
 
 async def _hold(run: RunContext) -> None:

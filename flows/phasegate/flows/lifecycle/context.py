@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from phasegate.agents.loop import Desk
-from phasegate.flows.lifecycle.endings import Cancelled, PutDown
+from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown
 from phasegate.flows.resources import Resources
 from phasegate.flows.stored import StoredPolicy
 from phasegate.infra.deploy.process import ProcessTarget
@@ -40,7 +40,7 @@ class RunContext:
     def __init__(self, run: Run, shared: Resources) -> None:
         """Take a run up."""
         self.run, self.shared = run, shared
-        self._numbers = Counter[str]()
+        self._numbers = Counter[tuple[str, str]]()
         self._tasks: list[asyncio.Task[Any]] = []
 
     @cached_property
@@ -70,7 +70,7 @@ class RunContext:
     @cached_property
     def budget(self) -> BudgetPolicy:
         """What the run may use up: the policy's budget, once more for each time an operator resumed it."""
-        budget, times = self.policy.budget, 1 + self.run.grants
+        budget, times = self.policy.budget, 1 + self.grants
         cost = None if budget.cost_usd is None else budget.cost_usd * times
         return budget.model_copy(
             update={"cost_usd": cost, "tokens": budget.tokens * times, "turns": budget.turns * times}
@@ -98,14 +98,37 @@ class RunContext:
             prepare=self.set_up,
         )
 
+    @property
+    def rehearses(self) -> bool:
+        """Whether the run is answered from an earlier run's record, and performs nothing."""
+        return self.run.origin is not None and self.run.origin.mode == "rehearse"
+
+    @property
+    def grants(self) -> int:
+        """How often an operator granted more; a rehearsal is granted what its original was."""
+        behind = self.shared.ledger.runs.get(self.run.origin.run).grants if self.run.origin and self.rehearses else 0
+        return self.run.grants + behind
+
     def model_for(self, stage: StageName) -> str:
         """The `provider:model` that works on a stage."""
         return self.run.options.model or self.policy.agents.model_for(stage)
 
-    def next_number(self, stage: str) -> int:
-        """The number of the next attempt: counted anew at each walk through the pipeline, so always the same."""
-        self._numbers[stage] += 1
-        return self._numbers[stage]
+    def next_number(self, stage: str, part: str = "") -> int:
+        """The number of the next attempt that no rewind threw away: counted anew at each walk, so always the same."""
+        self._numbers[stage, part] += 1
+        while (stage, part, self._numbers[stage, part]) in self._superseded:
+            self._numbers[stage, part] += 1
+        return self._numbers[stage, part]
+
+    @cached_property
+    def _superseded(self) -> set[tuple[str, str, int]]:
+        behind = self.shared.ledger.attempts.list(self.run.origin.run) if self.run.origin else []
+        known = [*self.shared.ledger.attempts.list(self.run.id), *behind]
+        return {(attempt.stage, attempt.part, attempt.number) for attempt in known if attempt.superseded}
+
+    def go_on_from(self, stage: str, number: int, part: str = "") -> None:
+        """Let the next attempt of a stage have this number, as where an earlier run's attempts were adopted."""
+        self._numbers[stage, part] = max(self._numbers[stage, part], number - 1)
 
     def ends_with(self, *stages: str) -> bool:
         """Whether the policy's last stage is one of these."""
@@ -135,12 +158,15 @@ class RunContext:
 
         Raises:
             PutDown: A pause was asked for.
+            PutBack: The run is to go back to a checkpoint.
             Cancelled: The run is to end.
         """
         request = self.shared.ledger.runs.get(self.run.id).request
         if request == "pause":
             if not at_work:
                 raise PutDown
+        elif request == "rewind":
+            raise PutBack
         elif request:
             raise Cancelled(request)
 
@@ -161,15 +187,17 @@ class RunContext:
                     raise
         return folder
 
+    async def worktree(self) -> Workspace:
+        """The run's worktree, made once, and perhaps not set up."""
+        folder = self.shared.settings.workspaces / self.run.id / "work"
+        return await asyncio.to_thread(Workspace.create, self.repository, self.run.id, self.run.base_commit, folder)
+
     async def workspace(self) -> Workspace:
         """The run's worktree, made and set up once."""
-        folder = self.shared.settings.workspaces / self.run.id / "work"
-        workspace = await asyncio.to_thread(
-            Workspace.create, self.repository, self.run.id, self.run.base_commit, folder
-        )
-        marker = folder.with_name("work.is-set-up")
+        workspace = await self.worktree()
+        marker = workspace.folder.with_name("work.is-set-up")
         if not marker.exists():
-            await self.set_up(folder)
+            await self.set_up(workspace.folder)
             marker.touch()
         return workspace
 

@@ -14,8 +14,16 @@ class PutDown(Ending):
     """A person asked for a pause."""
 
 
+class PutBack(Ending):
+    """A person had the run put back: it is walked anew from the top."""
+
+
 class Cancelled(Ending):
     """A person asked the run to end, or to be rolled back."""
+
+
+class RecordEnded(Ending):
+    """A rehearsal has come to where the recorded run stopped."""
 
 
 class Rejected(Ending):

@@ -6,22 +6,31 @@ it, the digests are recomputed and the decisions checked against them.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from phasegate.flows.engine.carrier import carrier
+from phasegate.flows.engine.forced_states import forced_since
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Rejected
+from phasegate.flows.trail import keep_head
+from phasegate.flows.lifecycle.rehearsing import recorded_ruling
+from phasegate.flows.stored import StoredPolicy
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.clock import SystemClock
-from phasegate.infra.errors import NotAllowed
-from phasegate.infra.identity import Person
+from phasegate.infra.errors import NotAllowed, TrailBroken
+from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
-from phasegate.infra.policy.model import GateName
+from phasegate.infra.policy.model import ADMIN, GateName
 
 Product = TypeVar("Product")
 Given = ParamSpec("Given")
+
+_UNHURRIED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -80,10 +89,14 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Arti
     if policy.off:
         ledger.note(run.run.id, "gate.skipped", payload={"gate": gate, "number": number, "reason": policy.reason})
         return None
+    if run.rehearses:
+        return recorded_ruling(run, gate, number)
     people = sorted({name for role in policy.roles for name in run.policy.roles[role]})
+    admins = run.policy.roles.get(ADMIN, ())
     while True:
         run.heed()
         digests = _digests(run, subject)
+        known = {row.id for row in ledger.gates.list(run.run.id)}
         row = ledger.gates.open(
             run.run,
             gate,
@@ -94,11 +107,21 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Arti
             exclude_requester=policy.exclude_requester,
             expires=policy.expires,
         )
+        if run.run.origin is not None:
+            row = ledger.gates.carry(row, run.run.origin.run, admins=admins)
         _decide_in_advance(run, row)
-        if (ruling := ledger.gates.ruling(row, digests)) is not None:
+        if (ruling := ledger.gates.ruling(row, digests, admins=admins)) is not None:
+            if row.id in known:
+                run.beside(_note_forced_states(run, row, after=_UNHURRIED_SECONDS))
             ledger.runs.set_status(run.run.id, "running")
             return ruling
+        if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
+            ledger.gates.void(row, f"the gate's row says {row.status}, but no decision that counts says so")
+            continue
+        if row.id in known:
+            await _note_forced_states(run, row)
         ledger.runs.set_status(run.run.id, "waiting")
+        await asyncio.to_thread(keep_head, ledger, run.run)
         await carrier().wait(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.run.id,
@@ -108,10 +131,27 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Arti
 
 
 def _digests(run: RunContext, subject: list[Artifact]) -> Mapping[str, str]:
-    """The digests a decision is bound to, taken anew from what is stored."""
+    """The digests a decision is bound to, taken anew from what is stored.
+
+    Raises:
+        TrailBroken: The stored policy is not the one the run began with.
+    """
     ledger = run.shared.ledger
     digests = {artifact.kind: sha256(ledger.artifacts.text(artifact.digest)) for artifact in subject}
-    return {**digests, "policy": sha256(ledger.artifacts.text(run.run.policy))}
+    if (policy := sha256(ledger.artifacts.text(run.run.policy))) != run.run.policy:
+        raise TrailBroken("the run's stored policy was altered", remedy="Compare with a copy of the ledger.")
+    digests["policy"] = policy
+    if signers := ledger.artifacts.get(policy, StoredPolicy).allowed_signers:
+        digests[AllowedSigners.kind] = signers
+    return digests
+
+
+async def _note_forced_states(run: RunContext, row: Gate, *, after: float = 0) -> None:
+    """Put on record what somebody told Prefect to get past a gate; each state once."""
+    await asyncio.sleep(after)
+    for state in await forced_since(row.opened_at):
+        facts = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
+        run.shared.ledger.gates.note_once(row, "state.refused", facts)
 
 
 def _decide_in_advance(run: RunContext, row: Gate) -> None:
@@ -119,10 +159,8 @@ def _decide_in_advance(run: RunContext, row: Gate) -> None:
     if row.status != "open" or row.gate not in run.run.options.approve:
         return
     person = Person(run.run.requester, "local")
-    try:
+    with contextlib.suppress(NotAllowed):  # the refusal is on record
         run.shared.ledger.gates.decide(row.id, "approve", person, note="approved in advance", standing=True)
-    except NotAllowed as error:
-        run.shared.ledger.note(run.run.id, "gate.standing-refused", payload={"gate": row.gate, "why": error.message})
 
 
 def _is_answered(run: RunContext, row: Gate) -> bool:

@@ -7,12 +7,14 @@ make one, `roll_back` the only way to undo them. Each kind of effect has a perfo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
+from phasegate.flows.lifecycle.adoption import effects_behind, taken_over
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.rehearsing import recorded_effect
 from phasegate.infra import crash_points
 from phasegate.infra.errors import CompensationFailed, PastPivot, PhasegateError, TemporaryError
 from phasegate.infra.ledger import Effect, EffectClass
@@ -140,8 +142,12 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     Effects:
         As its performer says, by the key `<run>/<name>`; an effect that was made, or made and undone, is not repeated.
     """
+    if run.rehearses:
+        return recorded_effect(run, intent.kind, intent.name, intent.compensation)
+    if (made := taken_over(run, intent.kind, intent.name, intent.facts)) is not None:
+        return made.result or {}
     effects = run.shared.ledger.effects
-    key, performer = f"{run.run.id}/{intent.name}", PERFORMERS[intent.kind]
+    key, performer = _key(run, intent.name), PERFORMERS[intent.kind]
     effect = effects.intend(
         run.run.id,
         intent.kind,
@@ -159,8 +165,20 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     return result
 
 
-async def roll_back(run: RunContext) -> None:
+def _key(run: RunContext, name: str) -> str:
+    """The idempotency key: another one each time a rewind has undone the effect, so that it can be made anew."""
+    first = f"{run.run.id}/{name}"
+    known = run.shared.ledger.effects.list(run.run.id)
+    undone = sum(bool(one.superseded) and (one.key == first or one.key.startswith(f"{first}/")) for one in known)
+    return f"{first}/{undone + 1}" if undone else first
+
+
+async def roll_back(run: RunContext, *, only: Collection[str] | None = None) -> None:
     """Undo a run's effects, newest first; what is undone already is left alone.
+
+    Args:
+        run: The run.
+        only: The keys of those to undo; None: all.
 
     Raises:
         CompensationFailed: An effect could not be undone; the older ones are untouched.
@@ -169,7 +187,7 @@ async def roll_back(run: RunContext) -> None:
     Effects:
         The compensations, each retried; a repeat goes on where the last one stopped.
     """
-    made = run.shared.ledger.effects.list(run.run.id)
+    made = [one for one in effects_behind(run.shared.ledger, run.run.id) if only is None or one.key in only]
     for effect in made:
         if effect.effect_class == "pivot" and effect.status == "done":
             raise PastPivot(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 
 from phasegate.infra.artifacts import Artifact
-from phasegate.infra.errors import NotFound
+from phasegate.infra.errors import FormatUnknown, NotFound
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.store import Change, Store
 
@@ -47,5 +47,15 @@ class Artifacts:
         return value
 
     def get(self, digest: str, artifact_type: type[A]) -> A:
-        """The artifact with this digest, as its type."""
-        return artifact_type.from_canonical(self.text(digest))
+        """The artifact with this digest, as its type.
+
+        Raises:
+            NotFound: There is none.
+            FormatUnknown: It is stored in a format that its type does not know, or is of another type (P8).
+        """
+        try:
+            return artifact_type.from_canonical(self.text(digest))
+        except ValueError as error:
+            raise FormatUnknown(
+                f"{artifact_type.kind} {digest} is stored in a format this phasegate does not know", artifact=digest
+            ) from error

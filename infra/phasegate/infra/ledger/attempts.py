@@ -195,8 +195,9 @@ class Attempts:
                 .where(table.id == lease.id, table.token == lease.token, table.holder == lease.holder)
                 .values(expires_at=expires_at)
             )
-            if renewed.rowcount != 1:
-                raise LeaseHeld(f"the lease on {lease.id} was lost")
+        if renewed.rowcount != 1:
+            self._store.require_fence(lease.run_id, "attempt.renewed")
+            raise LeaseHeld(f"the lease on {lease.id} was lost")
         return lease.model_copy(update={"expires_at": expires_at})
 
     def release(self, lease: Lease) -> None:

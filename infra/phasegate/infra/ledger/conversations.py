@@ -122,6 +122,13 @@ class Exchanges:
                     return body
         return None
 
+    def response(self, attempt_id: str, turn: int) -> str | None:
+        """The response of this turn as it was received; None when there is none."""
+        table = schema.exchanges.c
+        query = select(table.response).where(table.attempt_id == attempt_id, table.turn == turn)
+        with self._store.reading() as connection:
+            return connection.execute(query).scalar()
+
     def usage(self, run_id: str, *, attempt_id: str | None = None) -> Usage:
         """What the model calls of a run, or of one attempt, added up to."""
         table = schema.exchanges.c

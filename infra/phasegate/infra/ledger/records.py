@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 RunStatus = Literal[
     "accepted",
@@ -62,10 +62,10 @@ class Origin(BaseModel):
         mode: `replay` works anew from that stage on; `rehearse` asks whether the earlier run would be the same today.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     run: str
-    stage: str = Field(alias="from")
+    stage: str = Field(validation_alias=AliasChoices("from", "stage"), serialization_alias="from")
     mode: Literal["replay", "rehearse"]
 
 

@@ -117,6 +117,26 @@ class Workspace:
                 replace_files(git, commit)
         self._point(latest=commit)
 
+    def set_aside(self, number: int) -> list[str]:
+        """Keep the folder's files, the way they came about and the run's branch, before the run is put back.
+
+        Effects: refs `work`, `latest` and `branch` under `refs/phasegate/<run>/rewound/<number>/`; those that are there
+        already stay as they are, so a repeat after the files were put back loses nothing.
+
+        Returns:
+            The refs' names.
+        """
+        git, latest = self.repository.git, self.latest()
+        with self._index() as own:
+            tree = write_tree(own, self.base_commit)
+        work = git.write_commit(tree, [latest], f"What {self.run_id} had in its folder before rewind {number}")
+        made = {"work": work, "latest": latest, "branch": git.line("rev-parse", f"refs/heads/{self.branch}")}
+        names = {f"rewound/{number}/{name}": commit for name, commit in made.items()}
+        fresh = {name: at for name, at in names.items() if git.resolve(_ref(self.run_id, name)) is None}
+        if fresh:
+            self._point(**fresh)
+        return [_ref(self.run_id, name) for name in names]
+
     def collect(self, base_commit: str, protected: Sequence[str], message: str) -> ChangeSet:
         """Commit the folder's state as one commit on top of the base commit, on the run's branch.
 
@@ -153,6 +173,20 @@ class Workspace:
     def diff(self, base: str, commit: str) -> str:
         """The unified diff between two commits."""
         return self.repository.git.output(*_DIFF, "-p", base, commit).decode(errors="replace")
+
+    def begin_from(self, commit: str) -> None:
+        """Take a change made elsewhere over as this run's own: its files into the folder, and onto the run's branch.
+
+        Effects: moves the run's branch; what was in the folder and differs is kept, as `restore` does.
+
+        Raises:
+            RepositoryError: There is no such commit.
+        """
+        if self.repository.git.resolve(f"{commit}^{{commit}}") is None:
+            raise RepositoryError(f"there is no commit {commit} in {self.repository.top}", run_id=self.run_id)
+        self.restore(commit)
+        words = ("update-ref", "-m", f"phasegate: begin {self.run_id} from a change", f"refs/heads/{self.branch}")
+        self.repository.git.output(*words, commit)
 
     def remove(self) -> None:
         """Remove the folder, after recording what no checkpoint has yet; branch and checkpoints stay."""
@@ -251,7 +285,8 @@ def _add_worktree(git: Git, run_id: str, base: str, folder: Path) -> Path:
     if at is None:
         git.output("worktree", "add", "--no-checkout", "--no-track", "-b", branch, str(folder), base)
     elif at == base or git.resolve(_ref(run_id, "base")):
-        git.output("worktree", "add", "--no-checkout", str(folder), branch)
+        # By force: the branch may be checked out in the workspace of an engine that had the run before this one.
+        git.output("worktree", "add", "--force", "--no-checkout", str(folder), branch)
     else:
         raise RepositoryError(f"there already is a branch {branch}, and it is not phasegate's", run_id=run_id)
     if (records := _find_records(git, folder)) is None:

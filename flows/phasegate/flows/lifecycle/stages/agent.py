@@ -11,7 +11,10 @@ from phasegate.agents.stage import Draft, StageAgent
 from phasegate.agents.tools import Toolbox
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import RecordEnded
+from phasegate.flows.lifecycle.rehearsing import record_has_ended
 from phasegate.infra.artifacts import Artifact, sha256
+from phasegate.infra.errors import RehearsalDeparted
 from phasegate.infra.ledger import Attempt
 
 Handed = TypeVar("Handed", bound=Draft)
@@ -69,7 +72,12 @@ async def propose(
             client=run.shared.client_for(run.run, row),
             place=place(row) if place else None,
         )
-        draft = await work(assignment, run.desk)
+        try:
+            draft = await work(assignment, run.desk)
+        except RehearsalDeparted as error:
+            if run.rehearses and record_has_ended(run, row):
+                raise RecordEnded from error
+            raise
         return None if draft is None else accept(draft)
 
     return await attempt(

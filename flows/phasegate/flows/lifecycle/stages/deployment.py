@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from phasegate.agents import deployment
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
+from phasegate.agents.models.conversation import JsonObject
+from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import Round
@@ -21,16 +23,15 @@ async def draft_release_plan(
     """Draft the release plan from the evidence and from what runs now.
 
     Effects:
-        One attempt per round. What runs now is part of the attempt's inputs only through the plan it makes: a plan
-        that is drafted already is not drafted again because its own release serves meanwhile.
+        One attempt per round. What runs now is looked at once per round: a plan that is drafted already is not drafted
+        again because its own release serves meanwhile.
     """
-    number = run.next_number("deployment")
-    drafted = run.shared.ledger.attempts.find(
-        run.shared.ledger.attempts.attempt_id(run.run.id, "deployment", "plan", number)
-    )
-    if drafted is not None and drafted.artifact:
-        return run.shared.ledger.artifacts.get(drafted.artifact, ReleasePlan)
-    state, start = await run.target.status(), run.policy.deploy.start
+    number, start = run.next_number("deployment", "plan"), run.policy.deploy.start
+
+    async def look() -> JsonObject:
+        return (await run.target.status()).model_dump(mode="json")
+
+    state = TargetState.model_validate(await observe(run, "deployment", f"target/{number}", look))
 
     def accept(draft: ReleasePlanDraft) -> ReleasePlan:
         return ReleasePlan.model_validate(
@@ -66,7 +67,8 @@ async def deploy(run: RunContext, plan: ReleasePlan) -> Release:
     Effects:
         `candidate` and `cut-over`, each undone by its performer.
     """
-    number, release_id = run.next_number("release"), run.run.id
+    number = run.next_number("deployment", "release")
+    release_id = run.run.id if number == 1 else f"{run.run.id}-{number}"  # one that was taken back keeps its own
     facts = {"release_id": release_id, "commit": plan.commit, "previous": plan.replaces or None}
 
     async def released(_row: Attempt) -> Release:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from phasegate.agents import implementation
 from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.prd import Prd
+from phasegate.flows.lifecycle.adoption import adoptable, adopted, last_attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.testing import grade_change
+from phasegate.flows.rewind import checkpoint_number
+from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.grading import Evidence, SealedTests
 from phasegate.infra.workspace import ChangeSet, Workspace
-
-_TURNS_PER_ATTEMPT = 100_000
-"""More turns than any attempt has: keeps the checkpoints of one attempt before those of the next."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class _Bench:
     attempt_number: int
 
     def save(self, turn: int) -> str:
-        return self.workspace.checkpoint("implementation", self.attempt_number * _TURNS_PER_ATTEMPT + turn)
+        return self.workspace.checkpoint("implementation", checkpoint_number(self.attempt_number, turn))
 
     def restore(self, commit: str) -> None:
         self.workspace.restore(commit)
@@ -52,13 +53,14 @@ async def change_that_passes(
     Effects:
         One attempt and one grade per try.
     """
-    feedback, tries = "", run.policy.lifecycle.max_attempts + run.run.grants
+    feedback, tries = "", run.policy.lifecycle.max_attempts + run.grants
+    await _go_on_from_last_change(run, prd)
     for _ in range(tries):
         number = run.next_number("implementation")
         change = await _implement(run, number, prd, feedback, round_.note)
         if sealed is None:
             return change, None
-        evidence = await grade_change(run, number, prd, change, await sealed)
+        evidence = await grade_change(run, prd, change, await sealed)
         if evidence.verdict == "passed":
             return change, evidence
         feedback = evidence.failing()
@@ -88,11 +90,40 @@ async def integrate(run: RunContext, change: ChangeSet) -> str:
     return str(made["commit"])
 
 
+async def _go_on_from_last_change(run: RunContext, prd: Prd) -> None:
+    """Where only what comes after is done again: begin with the change the earlier run had come to."""
+    origin = run.run.origin
+    if origin is None or origin.stage != "testing":
+        return
+    if (last := last_attempt(run, "implementation", {"prd": prd.digest})) is not None:
+        run.go_on_from("implementation", last)
+        run.go_on_from("testing", last, part="grading")
+
+
+async def _taken_over(run: RunContext, number: int, inputs: Mapping[str, str]) -> ChangeSet | None:
+    """An adopted change; the run's own worktree and branch begin from it."""
+    made = adoptable(run, ChangeSet, "implementation", "", number, inputs)
+    attempts = run.shared.ledger.attempts
+    is_new = attempts.find(attempts.attempt_id(run.run.id, "implementation", "", number)) is None
+    if made is not None and is_new:
+        change = run.shared.ledger.artifacts.get(made.artifact or "", ChangeSet)
+        workspace = await run.worktree()
+        await asyncio.to_thread(workspace.begin_from, change.commit)
+    return adopted(run, ChangeSet, "implementation", "", number, inputs)
+
+
 async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note: str) -> ChangeSet:
-    workspace, protected = await run.workspace(), run.policy.protect.paths
+    protected = run.policy.protect.paths
     brief = implementation.brief(
         prd, test_command=run.policy.project.test, protected=protected, feedback=feedback, note=note
     )
+
+    inputs = {"prd": prd.digest}
+    again_from_testing = run.run.origin is not None and run.run.origin.stage == "testing"
+    exactly = inputs if again_from_testing and not feedback else {**inputs, "brief": sha256(brief)}
+    if (taken := await _taken_over(run, number, exactly)) is not None:
+        return taken
+    workspace = await run.workspace()
 
     def collect(draft: ChangeDraft) -> ChangeSet:
         summary = f"{draft.summary}\n\n{draft.notes}".strip()
@@ -106,7 +137,7 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         collect,
         brief=brief,
         folder=workspace.folder,
-        inputs={"prd": prd.digest},
+        inputs=inputs,
         place=lambda row: _Bench(workspace, row.number),
         protected=protected,
     )

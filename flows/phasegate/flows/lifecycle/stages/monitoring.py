@@ -6,8 +6,10 @@ import logging
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
+from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import RecordEnded
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.infra.deploy.target import Release
 from phasegate.infra.errors import PhasegateError
@@ -36,9 +38,11 @@ async def monitor(run: RunContext, release: Release) -> HealthReport:
         run.step("monitoring", f"{name}: {taken.outcome}{f' ({taken.message})' if taken.message else ''}")
 
     async def measured(_row: Attempt) -> HealthReport:
+        if run.rehearses:  # what was measured then is adopted; there is nothing to measure now
+            raise RecordEnded
         return await measure(run.policy.metrics, source_for, RealClock(), on_measurement)
 
-    number = run.next_number("monitoring")
+    number = run.next_number("monitoring", "measuring")
     return await attempt(
         run, "monitoring", number, HealthReport, measured, part="measuring", inputs={"release": release.digest}
     )
@@ -50,7 +54,12 @@ async def explain(run: RunContext, change: ChangeSet, release: Release, report: 
     Effects:
         One attempt; where the agent cannot, its error stands in the ledger and the run ends all the same.
     """
-    workspace = await run.workspace()
+    workspace, number = await run.worktree(), run.next_number("monitoring", "reading")
+
+    async def look() -> str:
+        return run.service_log(release.release_id)
+
+    log = await observe(run, "monitoring", f"log/{number}", look)
 
     def accept(draft: IncidentDraft) -> Incident:
         return Incident.model_validate(
@@ -62,10 +71,10 @@ async def explain(run: RunContext, change: ChangeSet, release: Release, report: 
         await propose(
             run,
             monitoring.AGENT,
-            run.next_number("reading"),
+            number,
             Incident,
             accept,
-            brief=monitoring.brief(change, report, diff=diff, log=run.service_log(release.release_id)),
+            brief=monitoring.brief(change, report, diff=diff, log=log),
             folder=await run.checkout(release.commit),
             inputs={"report": report.digest, "change": change.digest},
             part="reading",

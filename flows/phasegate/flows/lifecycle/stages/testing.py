@@ -26,7 +26,7 @@ async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
     return await propose(
         run,
         testing.AGENT,
-        1,
+        run.next_number("testing", "authoring"),
         SealedTests,
         _seal,
         brief=testing.brief(prd, test_command=run.policy.project.test),
@@ -36,12 +36,13 @@ async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
     )
 
 
-async def grade_change(run: RunContext, number: int, prd: Prd, change: ChangeSet, sealed: SealedTests) -> Evidence:
+async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: SealedTests) -> Evidence:
     """Grade a change on clean checkouts; no agent has a part in it.
 
     Effects:
         One attempt per change.
     """
+    number = run.next_number("testing", "grading")
 
     async def graded(_row: Attempt) -> Evidence:
         scratch = run.shared.settings.scratch / run.run.id / f"grading-{number}"

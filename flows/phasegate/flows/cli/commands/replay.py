@@ -1,0 +1,121 @@
+"""`phasegate replay`: go back to a run, to do some of it again or to ask whether it would be the same today."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from phasegate.flows.cli.options import example, json_option, run_argument
+
+if TYPE_CHECKING:
+    from phasegate.flows.cli.session import Session
+
+
+@click.command(
+    epilog=example(
+        "phasegate replay latest",
+        "phasegate replay run-5kq0 --from testing --model anthropic:claude-opus-4-6",
+        "phasegate replay run-5kq0 --rehearse",
+    )
+)
+@run_argument
+@click.option("--from", "stage", default="", metavar="STAGE", help="Do this stage and all after it again.")
+@click.option("--model", default="", help="PROVIDER:MODEL for the stages that are done again.")
+@click.option("--repo-policy", is_flag=True, help="Go by the policy the base branch has now.")
+@click.option("--rehearse", is_flag=True, help="Answer from the run's record, perform nothing, and compare.")
+@click.option("--repo", type=click.Path(path_type=Path), help="The repository, if it has moved.")
+@click.option("--detach", is_flag=True, help="Return as soon as the new run is accepted and handed over.")
+@json_option
+def replay(
+    run: str,
+    stage: str,
+    model: str,
+    repo_policy: bool,
+    rehearse: bool,
+    repo: Path | None,
+    detach: bool,
+    as_json: bool,
+) -> int:
+    """Start a new run that goes back to an earlier one.
+
+    The stages before STAGE are adopted where what went into them is the same: no model is called for them, and people
+    are not asked again about what they approved. STAGE is the first that did not finish unless you name one. RUN is an
+    id, the beginning of one, or "latest".
+
+    With --rehearse every model call is answered from the run's record and nothing is performed: it ends with "same"
+    (exit 0), or with the first turn that departs and a diff of the two requests (exit 1).
+    """
+    import os
+
+    from phasegate.flows.cli.carry_on import conclude, follow, hand_over
+    from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.plain import one_line
+    from phasegate.flows.cli.session import opened
+    from phasegate.flows.replay import Again
+    from phasegate.flows.replay import replay as begin
+    from phasegate.flows.report import report
+
+    if rehearse and detach:
+        raise click.UsageError("--rehearse compares, and --detach would not wait for the outcome.")
+    with opened() as session:
+        wish = Again(session.run(run), stage, model, repo_policy, rehearse, repo)
+        new = begin(
+            wish,
+            ledger=session.ledger,
+            settings=session.settings,
+            person=session.person,
+            environment=os.environ,
+        )
+        assert new.origin is not None  # noqa: S101  replay gives every run it accepts an origin
+        how = "rehearses" if rehearse else f"replays, from {new.origin.stage} on,"
+        say(f"Run {new.id} {how} {wish.run.id}: {one_line(new.title)}", as_json=as_json)
+        hand_over(session, new.id, as_json=as_json)
+        if rehearse:
+            return _compare(session, new.id, as_json=as_json)
+        if not detach:
+            return follow(session, new.id, as_json=as_json)
+        if as_json:
+            document(report(session.ledger, new.id).document())
+        else:
+            conclude(session, new.id, as_json=False)
+        return 0
+
+
+def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
+    """Follow a rehearsal to its end and say what came out of it."""
+    from phasegate.flows.cli.follow import Follower
+    from phasegate.flows.cli.live import watching
+    from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.plain import plain
+    from phasegate.flows.cli.story import attempt_name, reason_text
+    from phasegate.flows.engine.info import engine_alive
+
+    with watching(session.ledger, as_json=as_json) as watcher:
+        ended = Follower(session.ledger, run_id, lambda: engine_alive(session.settings)).until_stopped(watcher)
+    events = session.ledger.events(run_id)
+    departed = next((event.payload for event in events if event.kind == "rehearsal.departed"), None)
+    same = ended.status == "done"
+    if as_json:
+        where = {key: departed[key] for key in ("attempt", "turn", "why", "diff")} if departed else None
+        original = ended.origin.run if ended.origin else ""
+        document(
+            {
+                "verdict": "same" if same else "departed" if departed else "failed",
+                "run": run_id,
+                "original": original,
+                "turns": session.ledger.exchanges.usage(run_id).turns,
+                "departed": where,
+                "reason": ended.reason,
+            }
+        )
+    elif same:
+        say(f"same: {session.ledger.exchanges.usage(run_id).turns} turns as recorded; nothing was performed")
+    elif departed:
+        say(f"departed at {attempt_name(departed['attempt'])}, turn {departed['turn']}: {departed['why']}")
+        for line in str(departed["diff"]).splitlines():
+            say(plain(line))
+    else:
+        say(f"the rehearsal failed: {plain(reason_text(ended.reason))}")
+    return 0 if same else 1

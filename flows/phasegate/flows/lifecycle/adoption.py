@@ -1,0 +1,159 @@
+"""What a run takes over from the run it replays: finished attempts, observations, effects that are in the world.
+
+Asked by `attempts` before a stage is tried, by the stages before they look at the world, and by `saga` before an effect
+is made. It starts nothing itself, and what does not match the earlier run's record is left to be done anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.errors import FormatUnknown
+from phasegate.infra.ledger import Attempt, Effect, Ledger
+from phasegate.infra.policy.model import Policy
+
+Made = TypeVar("Made", bound=Artifact)
+
+_STAGE_OF_EFFECT = {"merge": "testing"}
+"""Whose stage an effect belongs to; what is not named here belongs to the deployment."""
+
+
+def comes_before(policy: Policy, stage: str, start: str) -> bool:
+    """Whether a stage is over before another begins, as the policy orders them."""
+    stages: list[str] = list(policy.lifecycle.stages)
+    return stage in stages and start in stages and stages.index(stage) < stages.index(start)
+
+
+def adoptable(
+    run: RunContext, make: type[Made], stage: str, part: str, number: int, inputs: Mapping[str, str]
+) -> Attempt | None:
+    """The earlier run's attempt that this one may take over; None: it has to be made anew.
+
+    A replay takes over what lies before the stage it starts from and was made of the same inputs. A rehearsal takes
+    over what its original took over itself, and what was measured rather than made.
+    """
+    origin, ledger = run.run.origin, run.shared.ledger
+    if origin is None:
+        return None
+    made = ledger.attempts.find(ledger.attempts.attempt_id(origin.run, stage, part, number))
+    if made is None or made.status != "finished" or made.superseded:
+        return None
+    if origin.mode == "rehearse":
+        return made if made.origin or part == "measuring" else None
+    same = all(made.inputs.get(name) == digest for name, digest in inputs.items())
+    if not same or not comes_before(run.policy, stage, origin.stage):
+        return None
+    return made if _is_understood(ledger, made, make) else None
+
+
+def adopted(
+    run: RunContext, make: type[Made], stage: str, part: str, number: int, inputs: Mapping[str, str]
+) -> Made | None:
+    """What the earlier run made of the same inputs, taken over as this run's own; None: it has to be made anew.
+
+    Effects:
+        One attempt row that names where it came from. A second walk finds it.
+    """
+    attempts = run.shared.ledger.attempts
+    known = attempts.find(attempts.attempt_id(run.run.id, stage, part, number))
+    if known is not None and not known.origin:
+        return None
+    made = known or adoptable(run, make, stage, part, number, inputs)
+    if made is None:
+        return None
+    row = known or attempts.adopt(run.run.id, made)
+    return run.shared.ledger.artifacts.get(row.artifact or "", make)
+
+
+def last_attempt(run: RunContext, stage: str, inputs: Mapping[str, str]) -> int | None:
+    """The number of the earlier run's last finished attempt at a stage, made of these inputs, where that is adopted."""
+    origin, ledger = run.run.origin, run.shared.ledger
+    if origin is None or origin.mode == "rehearse" or not comes_before(run.policy, stage, origin.stage):
+        return None
+    begun = [one for one in ledger.attempts.list(run.run.id) if one.stage == stage and not one.superseded]
+    if begun:
+        return min(one.number for one in begun)
+    there = [one for one in ledger.attempts.list(origin.run) if one.stage == stage and not one.superseded]
+    finished = [one.number for one in there if one.status == "finished" and inputs.items() <= one.inputs.items()]
+    return max(finished, default=None)
+
+
+async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awaitable[Any]]) -> Any:
+    """What the world looked like to a stage: looked at once, and the same ever after, so that a second walk agrees.
+
+    Args:
+        run: The run.
+        stage: Who wants to know.
+        name: Names the observation within the run.
+        look: Looks; what it gives must be JSON-able.
+
+    Effects:
+        One event with what was seen. A replay of later stages, and a rehearsal, see what the earlier run saw.
+    """
+    ledger, origin = run.shared.ledger, run.run.origin
+    seen = _observation(ledger, run.run.id, name)
+    if seen is None and origin is not None:
+        if origin.mode == "rehearse" or comes_before(run.policy, stage, origin.stage):
+            seen = _observation(ledger, origin.run, name)
+        if seen is not None:
+            ledger.note(run.run.id, "stage.observed", payload={**seen, "from": origin.run})
+    if seen is None:
+        seen = {"stage": stage, "name": name, "value": json.loads(json.dumps(await look()))}
+        ledger.note(run.run.id, "stage.observed", payload=seen)
+    return seen["value"]
+
+
+def taken_over(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) -> Effect | None:
+    """The earlier run's effect that is in the world and need not be made again, for its stage is adopted.
+
+    Effects:
+        One event that names it: rolling this run back undoes it too.
+    """
+    origin, ledger = run.run.origin, run.shared.ledger
+    if origin is None:
+        return None
+    stages = run.policy.lifecycle.stages
+    stage = _STAGE_OF_EFFECT.get(kind, "deployment")
+    if not comes_before(run.policy, stage if stage in stages else stages[-1], origin.stage):
+        return None
+    for effect in effects_behind(ledger, origin.run):
+        same = effect.kind == kind and effect.intent.get("change") == facts.get("change")
+        if same and effect.status == "done" and effect_name(effect) == name:
+            if effect.key not in _adopted_keys(ledger, run.run.id):
+                ledger.note(run.run.id, "effect.adopted", payload={"effect": effect.key, "kind": kind})
+            return effect
+    return None
+
+
+def effects_behind(ledger: Ledger, run_id: str) -> list[Effect]:
+    """A run's effects and, before them, those it took over: all that rolling it back undoes, oldest first."""
+    taken = [ledger.effects.get(key) for key in _adopted_keys(ledger, run_id)]
+    return [*taken, *ledger.effects.list(run_id)]
+
+
+def _adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
+    return [str(event.payload["effect"]) for event in ledger.events(run_id) if event.kind == "effect.adopted"]
+
+
+def effect_name(effect: Effect) -> str:
+    """What an effect is called within its run, however often a rewind has had it made anew."""
+    return effect.key.removeprefix(f"{effect.run_id}/").partition("/")[0]
+
+
+def _observation(ledger: Ledger, run_id: str, name: str) -> dict[str, Any] | None:
+    for event in ledger.events(run_id):
+        if event.kind == "stage.observed" and event.payload["name"] == name:
+            return {key: event.payload[key] for key in ("stage", "name", "value")}
+    return None
+
+
+def _is_understood(ledger: Ledger, made: Attempt, make: type[Artifact]) -> bool:
+    try:
+        ledger.artifacts.get(made.artifact or "", make)
+    except FormatUnknown:
+        return False
+    return True

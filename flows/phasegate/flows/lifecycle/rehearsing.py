@@ -1,0 +1,102 @@
+"""How a rehearsal goes: the pipeline as it is today, answered from an earlier run's record, performing nothing.
+
+The gates, the saga and `conduct` ask here when the run is a rehearsal. A rehearsal ends where the record ends; whether
+it was the same up to there is the run's outcome. No gate is opened and no effect is intended by a rehearsal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from phasegate.flows.lifecycle.adoption import effect_name, effects_behind
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import Breached, RecordEnded, Rejected
+from phasegate.infra.errors import DeployFailed, PhasegateError, RehearsalDeparted, TemporaryError
+from phasegate.infra.ledger import Attempt, Decision
+
+SAME: Mapping[str, object] = {
+    "code": "same",
+    "message": "every request was as recorded; nothing was performed",
+}
+"""The reason a rehearsal gives for being done."""
+
+
+async def rehearse(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+    """Walk through the pipeline to where the record ends.
+
+    Raises:
+        RehearsalDeparted: The walk is not the recorded one.
+        PhasegateError: Something failed that had not failed then.
+    """
+    try:
+        await pipeline(run)
+    except (RecordEnded, Rejected, Breached, DeployFailed):
+        pass
+    except PhasegateError as error:
+        recorded = run.shared.ledger.runs.get(_origin(run)).reason or {}
+        if isinstance(error, RehearsalDeparted | TemporaryError) or recorded.get("code") != error.code:
+            raise
+    _require_all_turns(run)
+
+
+def recorded_ruling(run: RunContext, gate: str, number: int) -> Decision:
+    """What people decided at a gate then.
+
+    Raises:
+        RecordEnded: Nobody has.
+    """
+    ledger = run.shared.ledger
+    for row in ledger.gates.list(_origin(run)):
+        if (row.gate, row.number) == (gate, number) and (ruling := ledger.gates.ruling(row, row.subject)) is not None:
+            payload = {"gate": gate, "number": number, "verdict": ruling.verdict, "decision": ruling.id}
+            ledger.note(run.run.id, "gate.rehearsed", payload=payload)
+            return ruling
+    raise RecordEnded
+
+
+def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) -> dict[str, Any]:
+    """What an effect made then, in place of making it.
+
+    Raises:
+        RecordEnded: It was not made.
+    """
+    ledger = run.shared.ledger
+    for effect in effects_behind(ledger, _origin(run)):
+        same = (effect.kind, effect_name(effect), effect.superseded) == (kind, name, 0)
+        if same and effect.result is not None:
+            payload = {"effect": effect.key, "kind": kind, "compensation": compensation}
+            ledger.note(run.run.id, "effect.rehearsed", payload=payload)
+            return effect.result
+    raise RecordEnded
+
+
+def record_has_ended(run: RunContext, attempt: Attempt) -> bool:
+    """Whether an attempt has made all the model calls that its original made before it stopped, unfinished."""
+    ledger = run.shared.ledger
+    original = ledger.attempts.find(f"{_origin(run)}{attempt.id.removeprefix(attempt.run_id)}")
+    if original is None or original.status == "finished":
+        return False
+    return _turns(run, attempt.id) == _turns(run, original.id)
+
+
+def _require_all_turns(run: RunContext) -> None:
+    """Depart where an attempt finished before its original did."""
+    ledger = run.shared.ledger
+    for attempt in ledger.attempts.list(run.run.id):
+        original = f"{_origin(run)}{attempt.id.removeprefix(run.run.id)}"
+        here, there = _turns(run, attempt.id), _turns(run, original)
+        if attempt.status == "finished" and not attempt.origin and here < there:
+            where = f"{attempt.stage}, attempt {attempt.number}"
+            payload = {"attempt": attempt.id, "turn": here + 1, "why": "the attempt ended before this turn", "diff": ""}
+            ledger.note(run.run.id, "rehearsal.departed", payload=payload)
+            raise RehearsalDeparted(f"{where} ended before turn {here + 1}, which the record has")
+
+
+def _turns(run: RunContext, attempt_id: str) -> int:
+    return run.shared.ledger.exchanges.usage(attempt_id.partition("/")[0], attempt_id=attempt_id).turns
+
+
+def _origin(run: RunContext) -> str:
+    assert run.run.origin is not None  # noqa: S101  only rehearsals come here
+    return run.run.origin.run

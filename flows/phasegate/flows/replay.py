@@ -1,0 +1,193 @@
+"""Going back to a run: a new one that adopts what still holds of it, or one that rehearses it from its record.
+
+Called by the doors. All that can be wrong is found before anything is written; what is adopted is decided later, stage
+by stage, in `lifecycle/adoption`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from phasegate.agents.models.keys import credentials
+from phasegate.agents.models.names import ModelName
+from phasegate.flows.intake import DEFINITION, read_policy, read_signers, what_is_off
+from phasegate.flows.requester import proven_requester
+from phasegate.flows.stored import StoredPolicy, StoredScript
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, UsageError
+from phasegate.infra.grading import Evidence
+from phasegate.infra.identity import AllowedSigners, Person
+from phasegate.infra.ledger import STOPPED, Attempt, Ledger, Origin, Run, RunOptions, new_id
+from phasegate.infra.policy.model import Policy
+from phasegate.infra.sandbox import open_sandbox
+from phasegate.infra.settings import Settings
+from phasegate.infra.tickets.ticket import Ticket
+from phasegate.infra.workspace import Repository, find_merge
+
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "testing": ("authoring", "grading"),
+    "deployment": ("plan", "release"),
+    "monitoring": ("measuring",),
+}
+"""The parts without which a stage has not finished; a stage that is not named here has one, without a name."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """What a person wants of an earlier run.
+
+    Attributes:
+        run: The earlier run.
+        stage: From where on everything is done again; empty: the first stage that did not finish, else the last.
+        model: `provider:model` for what is done again; empty: as before.
+        repo_policy: Go by the policy that the base branch has now, instead of the earlier run's.
+        rehearse: Only ask whether the earlier run would be the same today.
+        repository: Where the repository is now; None: where it was.
+    """
+
+    run: Run
+    stage: str = ""
+    model: str = ""
+    repo_policy: bool = False
+    rehearse: bool = False
+    repository: Path | None = None
+
+
+def replay(wish: Again, *, ledger: Ledger, settings: Settings, person: Person, environment: Mapping[str, str]) -> Run:
+    """Check a wish and accept it as a new run.
+
+    Returns:
+        The new run, durable. `origin` names the earlier one.
+
+    Raises:
+        ConfigError: Something does not hold; nothing was written.
+        FormatUnknown: The earlier run's ticket or policy cannot be read any more.
+    """
+    old = wish.run
+    _require_stopped(wish)
+    repository = Repository.open(wish.repository or Path(old.repository))
+    ticket, stored = ledger.artifacts.get(old.ticket, Ticket), _policy(wish, ledger, repository)
+    stages = stored.policy.lifecycle.stages
+    first_unfinished = next((stage for stage in stages if not _has_finished(ledger, old, stage)), stages[-1])
+    stage: str = stages[0]
+    if not wish.rehearse:
+        stage = wish.stage or first_unfinished
+        _require_reached(old, stage, tuple(stages), first_unfinished)
+        _require_no_conflict(ledger, repository, old, stage, tuple(stages))
+        _require_models(wish, stored.policy, stage, environment)
+    open_sandbox(stored.policy.sandbox, settings.home)
+    run_id = new_id("run")
+    facts = {"run": run_id, "base": old.base_commit, "ticket": ticket.digest, "policy": stored.digest}
+    signers = ledger.artifacts.get(stored.allowed_signers, AllowedSigners) if stored.allowed_signers else None
+    requester, proof = proven_requester(stored.policy, signers, person, facts=facts, folder=repository.top)
+    script = ledger.artifacts.get(old.options.rehearsal, StoredScript) if old.options.rehearsal else None
+    also: tuple[Artifact | None, ...] = (script, signers, proof)
+    return ledger.runs.accept(
+        run_id,
+        title=old.title,
+        ticket=ticket,
+        policy=stored,
+        repository=str(repository.top),
+        base_branch=old.base_branch,
+        base_commit=old.base_commit,
+        requester=requester,
+        options=RunOptions(
+            model=wish.model or old.options.model,
+            rehearsal=old.options.rehearsal,
+            notices=tuple(what_is_off(stored.policy)),
+        ),
+        definition=DEFINITION,
+        origin=Origin(run=old.id, stage=stage, mode="rehearse" if wish.rehearse else "replay"),
+        also=[artifact for artifact in also if artifact is not None],
+    )
+
+
+def _require_stopped(wish: Again) -> None:
+    old, still = wish.run, {"waiting", "paused"} if wish.rehearse else set[str]()
+    if wish.rehearse and (wish.stage or wish.model or wish.repo_policy):
+        raise UsageError(
+            "a rehearsal repeats the whole run as it was", remedy="Leave out --from, --model and --repo-policy."
+        )
+    if old.origin is not None and old.origin.mode == "rehearse":
+        raise UsageError(
+            f"run {old.id} is a rehearsal: there is nothing of its own to go back to",
+            remedy=f"Go back to the run it rehearses: `phasegate replay {old.origin.run}`.",
+        )
+    if old.status not in STOPPED | still:
+        raise NotAllowed(
+            f"run {old.id} is {old.status}: it goes on by itself",
+            remedy=f"Follow it with `phasegate watch {old.id}`, or end it first with `phasegate cancel {old.id}`.",
+        )
+
+
+def _policy(wish: Again, ledger: Ledger, repository: Repository) -> StoredPolicy:
+    if wish.repo_policy:
+        base, policy, _ = read_policy(repository)
+        signers = read_signers(repository, base, policy)
+        return StoredPolicy(policy=policy, allowed_signers=signers.digest if signers else "")
+    try:
+        return ledger.artifacts.get(wish.run.policy, StoredPolicy)
+    except FormatUnknown as error:
+        raise FormatUnknown(
+            f"the policy of run {wish.run.id} is stored in a format this phasegate does not know",
+            remedy=f"Go by the repository's policy of today: `phasegate replay {wish.run.id} --repo-policy`.",
+        ) from error
+
+
+def _has_finished(ledger: Ledger, run: Run, stage: str) -> bool:
+    known = [attempt for attempt in ledger.attempts.list(run.id) if attempt.stage == stage and not attempt.superseded]
+    last = {attempt.part: attempt for attempt in sorted(known, key=lambda attempt: attempt.number)}
+    parts = _PARTS.get(stage, ("",))
+    if not all(part in last and last[part].status == "finished" for part in parts):
+        return False
+    return stage != "testing" or _has_passed(ledger, last["grading"])
+
+
+def _has_passed(ledger: Ledger, grading: Attempt) -> bool:
+    try:
+        return ledger.artifacts.get(grading.artifact or "", Evidence).verdict == "passed"
+    except FormatUnknown:
+        return False
+
+
+def _require_reached(old: Run, stage: str, stages: tuple[str, ...], first_unfinished: str) -> None:
+    if stage not in stages:
+        raise UsageError(
+            f"run {old.id} has no stage {stage}", remedy=f"Its stages are {', '.join(stages)}.", stage=stage
+        )
+    if stages.index(stage) > stages.index(first_unfinished):
+        raise UsageError(
+            f"run {old.id} never finished stage {first_unfinished}, so there is nothing to start {stage} from",
+            remedy=f"Start earlier: `phasegate replay {old.id} --from {first_unfinished}`.",
+        )
+
+
+def _require_no_conflict(ledger: Ledger, repository: Repository, old: Run, stage: str, stages: tuple[str, ...]) -> None:
+    """Refuse where what the earlier run did to the world stands in the new one's way, or is not there to go on from."""
+    again = {"prd", "implementation", "testing"} & set(stages)
+    for effect in ledger.effects.list(old.id):
+        if effect.superseded:
+            continue
+        may_be_in = effect.kind == "merge" and stage in again and effect.status != "undone"
+        if may_be_in and find_merge(repository, old.base_branch, effect.key) is not None:
+            raise ConfigError(
+                f"what run {old.id} merged is still in {old.base_branch}: a new change would be merged on top of it",
+                remedy=f"Take it out first: `phasegate rollback {old.id}`, then replay.",
+                effect=effect.key,
+            )
+        if effect.kind == "cut-over" and stage == "monitoring" and effect.status != "done":
+            raise ConfigError(
+                f"the release of run {old.id} does not serve any more: there is nothing to monitor",
+                remedy=f"Release it again: `phasegate replay {old.id} --from deployment`.",
+                effect=effect.key,
+            )
+
+
+def _require_models(wish: Again, policy: Policy, stage: str, environment: Mapping[str, str]) -> None:
+    stages = policy.lifecycle.stages
+    for again in stages[list(stages).index(stage) :] if stage in stages else ():
+        name = ModelName.parse(wish.model or wish.run.options.model or policy.agents.model_for(again))
+        if not wish.run.options.rehearsal:
+            credentials(name, environment)
