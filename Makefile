@@ -21,7 +21,7 @@ demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without aski
 .PHONY: test
 test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
 	@.ci/bootstrap bubblewrap chromium postgresql
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: bootstrap  ## format, lint, import contracts, types

@@ -65,8 +65,8 @@ def parse_condition(text: str, names: Collection[str]) -> Condition:
         raise ConditionError(f"longer than {MAX_LENGTH} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else "too deeply nested"
+    except (SyntaxError, MemoryError, ValueError) as error:  # ValueError: a null byte, before Python 3.11.4
+        reason = error.msg if isinstance(error, SyntaxError) else str(error) or "too deeply nested"
         raise ConditionError(
             f"not a condition ({reason}); write for example error_rate > 0.05 and p95_ms < 200"
         ) from error
