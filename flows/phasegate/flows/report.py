@@ -79,6 +79,7 @@ class StageReport(_Part):
     checkpoint: str | None
     usage: UsageReport
     error: dict[str, Any] | None
+    superseded: int
     started_at: datetime
     finished_at: datetime | None
 
@@ -141,8 +142,8 @@ class RunReport(_Part):
 
     def latest(self, kind: str) -> ArtifactReport | None:
         """The newest artifact of a kind, if any attempt made one."""
-        made = [stage.artifact for stage in self.stages if stage.artifact is not None and stage.artifact.kind == kind]
-        return made[-1] if made else None
+        made = [stage.artifact for stage in self.stages if stage.artifact and not stage.superseded]
+        return next((artifact for artifact in reversed(made) if artifact.kind == kind), None)
 
     def document(self) -> dict[str, Any]:
         """The report as plain JSON values."""

@@ -7,7 +7,6 @@ Attestation Framework v1 (statement), RFC 8032 (Ed25519).
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +120,7 @@ def decoded(text: str) -> bytes:
     """
     try:
         content = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except (TypeError, ValueError) as error:
         raise TrailBroken(f"this is no Base64: {error}") from error
     if encoded(content) != text:
         raise TrailBroken("this Base64 is not spelled as it was written")

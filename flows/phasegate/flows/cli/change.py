@@ -59,7 +59,7 @@ def coloured(diff: str) -> Text:
 
 def _newest_commit(ledger: Ledger, run: Run) -> str:
     for attempt in reversed(ledger.attempts.list(run.id)):
-        if attempt.stage != "implementation":
+        if attempt.stage != "implementation" or attempt.superseded:
             continue
         if attempt.artifact is not None and (commit := ledger.artifacts.json(attempt.artifact).get("commit")):
             return str(commit)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -17,9 +16,9 @@ from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.engine.forced_states import forced_since
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Rejected
-from phasegate.flows.trail import keep_head
 from phasegate.flows.lifecycle.rehearsing import recorded_ruling
 from phasegate.flows.stored import StoredPolicy
+from phasegate.flows.trail import keep_head
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed, TrailBroken

@@ -52,7 +52,7 @@ def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
     row = connection.execute(text(f'SELECT * FROM "{table.name}" WHERE id = :id'), {"id": row_id}).mappings().first()  # noqa: S608  the name is our own schema's
     if row is None:
         return None
-    return digest_of_row(table.name, row)
+    return digest_of_row(table.name, dict(row))
 
 
 def digest_of_row(table: str, row: Mapping[str, Any]) -> str:

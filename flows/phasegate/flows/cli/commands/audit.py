@@ -1,31 +1,53 @@
-"""`phasegate audit`: verify a run's trail offline."""
+"""`phasegate audit`: verify a run's trail offline, in the ledger or in an exported bundle."""
 
 from __future__ import annotations
 
 import click
 
-from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.flows.cli.options import example, json_option
 
 
-@click.command(epilog=example("phasegate audit latest"))
-@run_argument
+@click.command(epilog=example("phasegate audit latest", "phasegate audit run-5kq.bundle.json"))
+@click.argument("trail", metavar="RUN|FILE")
+@click.option("--key", default="", help="Who must have signed the FILE: sha256:… of the engine's public key.")
 @json_option
-def audit(run: str, as_json: bool) -> None:
+def audit(trail: str, key: str, as_json: bool) -> None:
     """Verify a run's trail.
 
-    Recomputes every hash and digest, and exits 1 at the first row that does not hold. RUN is an id, the beginning of
-    one, or "latest". Needs neither engine nor network.
+    Recomputes every hash and digest, compares the chain with the heads that git has seen, and exits 1 at the first row
+    that does not hold. RUN is an id, the beginning of one, or "latest"; a name with a dot or a slash is a FILE that
+    `phasegate export` wrote, checked with nothing but itself. Needs neither engine nor network.
     """
-    from dataclasses import asdict
+    from pathlib import Path
 
     from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.plain import one_line
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.trail import audit_bundle, audit_run
+    from phasegate.infra.errors import UsageError
 
-    with opened() as session:
-        checked = session.ledger.audit(session.run(run).id)
+    if "." in trail or "/" in trail:
+        try:
+            bundle = Path(trail).read_bytes()
+        except OSError as error:
+            raise UsageError(f"{trail} cannot be read: {error.strerror}") from error
+        checked = audit_bundle(bundle, expected_key=key)
+    elif key:
+        raise UsageError("--key is for bundles", remedy="Name the bundle's file.")
+    else:
+        with opened() as session:
+            checked = audit_run(session.ledger, session.run(trail))
     if as_json:
-        document(asdict(checked))
+        document(checked.document())
         return
-    say(f"✓ {checked.events} events of run {checked.run_id} form one unbroken chain")
-    say(f"✓ {checked.rows} rows are as their events left them, and every digest holds")
-    say(f"  the chain's head is {checked.head}")
+    say(f"✓ {checked.trail.events} events of run {one_line(checked.trail.run_id)} form one unbroken chain")
+    say(f"✓ {checked.trail.rows} rows are as their events left them, and every digest holds")
+    if checked.heads_missing:
+        say(f"! not compared with git: {one_line(checked.heads_missing)}")
+    else:
+        say(f"✓ git has seen {checked.heads} heads of this chain, and all are in it")
+    if checked.release:
+        say(f"✓ a signed statement says the same of the released commit {one_line(checked.release)}")
+    if checked.key:
+        say(f"  signed by {checked.key}")
+    say(f"  the chain's head is {one_line(checked.trail.head)}")

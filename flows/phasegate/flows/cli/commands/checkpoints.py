@@ -1,0 +1,43 @@
+"""`phasegate checkpoints`: the moments a run can be put back to."""
+
+from __future__ import annotations
+
+import click
+
+from phasegate.flows.cli.options import example, json_option, run_argument
+
+
+@click.command(epilog=example("phasegate checkpoints latest", "phasegate checkpoints run-5kq --json"))
+@run_argument
+@json_option
+def checkpoints(run: str, as_json: bool) -> None:
+    """List the moments a run can be put back to.
+
+    Every turn of the implementation, every finished stage and every decided gate, each with the commit that holds the
+    workspace's files. A checkpoint keeps its number. RUN is an id, the beginning of one, or "latest".
+    """
+    from phasegate.flows.cli.output import console, document
+    from phasegate.flows.cli.session import opened
+    from phasegate.flows.rewind import checkpoints as read
+
+    with opened() as session:
+        found = read(session.ledger, session.run(run))
+    if as_json:
+        document([checkpoint.document() for checkpoint in found])
+        return
+    from rich.text import Text
+
+    from phasegate.flows.cli.plain import one_line
+    from phasegate.flows.cli.render import table
+
+    rows = table("#", "moment", "", "commit", "at", whole=("#", "commit", "at"))
+    for checkpoint in found:
+        turn = f", turn {checkpoint.turn}" if checkpoint.turn else ""
+        rows.add_row(
+            Text(str(checkpoint.id)),
+            Text(one_line(f"{checkpoint.kind}: {checkpoint.what}{turn}", 60)),
+            Text(f"thrown away by rewind {checkpoint.discarded}" if checkpoint.discarded else ""),
+            Text(checkpoint.commit[:12]),
+            Text(f"{checkpoint.at.astimezone():%H:%M:%S}"),
+        )
+    console().print(rows)

@@ -1,0 +1,40 @@
+"""`phasegate rewind`: put a run back to one of its checkpoints."""
+
+from __future__ import annotations
+
+import click
+
+from phasegate.flows.cli.options import example, json_option, run_argument
+
+
+@click.command(epilog=example("phasegate rewind latest 7 --wait"))
+@run_argument
+@click.argument("checkpoint", type=click.IntRange(min=1))
+@click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code.")
+@json_option
+def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
+    """Put a run back to a checkpoint, from where it goes on.
+
+    Its code (untracked files too), its conversation and its gates are as they were; effects made since are undone,
+    newest first. What is thrown away is kept in git. CHECKPOINT is a number of `phasegate checkpoints`. A run that
+    works is paused first. RUN is an id, the beginning of one, or "latest".
+    """
+    from phasegate.flows.cli.carry_on import follow, hand_over
+    from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.session import opened
+    from phasegate.flows.report import report
+    from phasegate.flows.rewind import ask_to_rewind
+
+    with opened() as session:
+        found = session.run(run)
+        seen = session.ledger.events(found.id)[-1].position
+        planned = ask_to_rewind(session.ledger, found, checkpoint, actor=session.person.name)
+        undone = ", ".join(effect.kind for effect in reversed(planned.effects)) or "none"
+        say(f"Run {found.id} goes back to checkpoint {checkpoint}. Effects to undo: {undone}.", as_json=as_json)
+        say(f"What is thrown away stays under refs/phasegate/{found.id}/rewound/.", as_json=as_json)
+        hand_over(session, found.id, as_json=as_json)
+        if wait:
+            return follow(session, found.id, as_json=as_json, after=seen)
+        if as_json:
+            document(report(session.ledger, found.id).document())
+        return 0

@@ -1,0 +1,73 @@
+"""Putting a run back to a checkpoint: the world, the files, the conversation, and then the ledger, in that order.
+
+Called by `conduct` when a person asked for it (`flows.rewind` says what it means). Every step finds what an interrupted
+try has already done; the request stands until the ledger says in one event that all of it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from phasegate.agents.loop import branch_thread
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import PutBack
+from phasegate.flows.lifecycle.saga import roll_back
+from phasegate.flows.rewind import Rewind, plan_rewind
+from phasegate.flows.trail import keep_head
+from phasegate.infra.ledger.rewinds import Discarded
+
+
+async def put_back_if_asked(run: RunContext) -> None:
+    """Put the run back if a person asked for it, and leave the pipeline: it is walked anew from the top.
+
+    Raises:
+        PutBack: The run stands at the checkpoint now.
+        NotAllowed: The checkpoint is not to be gone back to, any more.
+        CompensationFailed: An effect could not be undone; the older ones are untouched.
+        OperatorNeeded: The conversation of that turn is not stored.
+
+    Effects:
+        Compensations of the effects made since; `refs/phasegate/<run>/rewound/<n>/…`; the workspace's files; a thread
+        for the attempt that goes on; one event with all that no longer counts. A repeat goes on where it was cut off.
+    """
+    if run.run.request != "rewind":
+        return
+    ledger, run_id = run.shared.ledger, run.run.id
+    rewind = plan_rewind(ledger, run.run, ledger.rewinds.asked(run_id))
+    await roll_back(run, only=frozenset(effect.key for effect in rewind.effects))
+    kept = await _put_files_back(run, rewind, ledger.rewinds.count(run_id) + 1)
+    continued = await _branch_conversation(run, rewind)
+    ledger.rewinds.record(
+        run_id,
+        Discarded(rewind.attempts, rewind.gates, [effect.id for effect in rewind.effects]),
+        {
+            "checkpoint": rewind.checkpoint.id,
+            "position": rewind.checkpoint.position,
+            "commit": rewind.checkpoint.commit,
+            "source": rewind.source,
+            "continued": continued,
+            "turn": rewind.turn,
+            "kept": kept,
+        },
+    )
+    await asyncio.to_thread(keep_head, ledger, run.run)
+    raise PutBack
+
+
+async def _put_files_back(run: RunContext, rewind: Rewind, number: int) -> list[str]:
+    """Make the workspace what it was; the refs that keep what it was until now."""
+    if run.repository.git.resolve(f"refs/phasegate/{run.run.id}/base") is None:
+        return []  # no agent has had a folder yet
+    workspace = await run.workspace()
+    kept = await asyncio.to_thread(workspace.set_aside, number)
+    await asyncio.to_thread(workspace.restore, rewind.checkpoint.commit)
+    return kept
+
+
+async def _branch_conversation(run: RunContext, rewind: Rewind) -> str:
+    """Let the implementation's next attempt begin with the conversation of that turn; its id, empty if it has none."""
+    attempts = run.shared.ledger.attempts
+    taken = [one.number for one in attempts.list(run.run.id) if (one.stage, one.part) == ("implementation", "")]
+    upcoming = attempts.attempt_id(run.run.id, "implementation", "", max(taken, default=0) + 1)
+    await branch_thread(run.shared.threads, rewind.source, rewind.turn, upcoming)
+    return upcoming if rewind.turn else ""

@@ -1,0 +1,260 @@
+"""The moments a run can be put back to, and what going back to one throws away.
+
+A pure reading of the ledger: asked by the doors before they ask for a rewind, and again by `lifecycle.rewinding`, which
+performs it. A moment is a position in the run's chain of events; its number is its rank there, so it never changes.
+What a rewind threw away keeps its number and is no longer gone back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from phasegate.infra.errors import NotAllowed, NotFound
+from phasegate.infra.ledger import Attempt, Effect, Event, Ledger, Run
+
+_TURNS_PER_ATTEMPT = 100_000
+"""More turns than any attempt has: keeps the checkpoints of one attempt before those of the next."""
+
+
+def checkpoint_number(attempt: int, turn: int) -> int:
+    """What names a turn's commit under `refs/phasegate/<run>/implementation/`."""
+    return attempt * _TURNS_PER_ATTEMPT + turn
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of a run.
+
+    Attributes:
+        id: Its number, from 1.
+        kind: What ended there: nothing yet, a turn of the implementation, a stage's attempt, a gate.
+        what: The attempt's id, or the gate's name and verdict.
+        position: Of its event in the chain.
+        at: When.
+        commit: The commit with the workspace's files of that moment, untracked ones too.
+        ref: What names that commit; empty for the base commit.
+        turn: The turn, for a turn.
+        discarded: The rewind that threw it away, from 1; 0: it can be gone back to.
+    """
+
+    id: int
+    kind: Literal["start", "turn", "stage", "gate"]
+    what: str
+    position: int
+    at: datetime
+    commit: str
+    ref: str = ""
+    turn: int = 0
+    discarded: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """As `--json` shows it."""
+        return {**vars(self), "at": self.at.isoformat()}
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """What going back to a checkpoint means.
+
+    Attributes:
+        checkpoint: The moment.
+        attempts: Ids of the attempts that no longer count.
+        gates: Ids of the gates that are asked anew.
+        effects: Effects made since, oldest first, to be undone.
+        source: The implementation that was under way at that moment; its conversation goes on in a new attempt.
+        turn: The last turn it had finished by then; 0: none, so it starts over.
+    """
+
+    checkpoint: Checkpoint
+    attempts: Sequence[str]
+    gates: Sequence[str]
+    effects: Sequence[Effect]
+    source: str = ""
+    turn: int = 0
+
+
+def checkpoints(ledger: Ledger, run: Run) -> list[Checkpoint]:
+    """The moments of a run, oldest first."""
+    return _History.of(ledger, run).numbered()
+
+
+def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> Rewind:
+    """What going back to a checkpoint throws away.
+
+    Raises:
+        NotFound: The run has no such checkpoint.
+        NotAllowed: It was thrown away itself, or the way back leads over an effect that cannot be taken.
+    """
+    history = _History.of(ledger, run)
+    target = next((known for known in history.numbered() if known.id == checkpoint), None)
+    if target is None:
+        raise NotFound(f"run {run.id} has no checkpoint {checkpoint}", remedy=f"See `phasegate checkpoints {run.id}`.")
+    if target.discarded:
+        raise NotAllowed(
+            f"checkpoint {checkpoint} of run {run.id} was thrown away by rewind {target.discarded}",
+            remedy=f"Its files are kept under refs/phasegate/{run.id}/rewound/{target.discarded}/.",
+        )
+    attempts = ledger.attempts.list(run.id)
+    source = history.under_way(attempts, target.position)
+    return Rewind(
+        target,
+        history.attempts_since(attempts, target.position),
+        history.gates_since(ledger, target.position),
+        _effects_since(ledger, history, target),
+        "" if source is None else source.id,
+        0 if source is None else history.turn_of(source.id, target.position),
+    )
+
+
+def ask_to_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> Rewind:
+    """Record that a person wants a run put back; the engine does it.
+
+    Raises:
+        NotFound, NotAllowed: As `plan_rewind` and `Rewinds.ask` say.
+    """
+    ledger.rewinds.require_standing_still(run)
+    planned = plan_rewind(ledger, run, checkpoint)
+    ledger.rewinds.ask(run.id, checkpoint, actor=actor)
+    return planned
+
+
+def _effects_since(ledger: Ledger, history: _History, target: Checkpoint) -> list[Effect]:
+    standing = [effect for effect in ledger.effects.list(history.run.id) if not effect.superseded]
+    since = [effect for effect in standing if history.born[f"effects/{effect.id}"] > target.position]
+    for effect in standing:
+        if effect not in since and effect.status in {"undone", "stuck"}:
+            raise NotAllowed(
+                f"{effect.kind}, made before checkpoint {target.id}, is {effect.status}",
+                remedy="Choose a checkpoint from before it was made.",
+            )
+    for effect in since:
+        if effect.effect_class == "pivot" and effect.status != "undone":
+            raise NotAllowed(
+                f"{effect.kind}, made after checkpoint {target.id}, cannot be undone ({effect.compensation})",
+                remedy="Choose a checkpoint from after it, or go forward with a new run.",
+            )
+    return since
+
+
+@dataclass
+class _History:
+    """A run's events, read once: what came when."""
+
+    run: Run
+    born: dict[str, int] = field(default_factory=dict[str, int])
+    finished: dict[str, int] = field(default_factory=dict[str, int])
+    decided: dict[str, int] = field(default_factory=dict[str, int])
+    rewinds: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    moments: list[Checkpoint] = field(default_factory=list[Checkpoint])
+    turns: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    seeds: dict[str, int] = field(default_factory=dict[str, int])
+    commit: str = ""
+    refs: dict[str, str] = field(default_factory=dict[str, str])
+
+    @classmethod
+    def of(cls, ledger: Ledger, run: Run) -> _History:
+        history = cls(run, commit=run.base_commit)
+        for event in ledger.events(run.id):
+            history._read(event)
+        return history
+
+    def numbered(self) -> list[Checkpoint]:
+        """The moments, each with the rewind that threw it away."""
+
+        def discarded(position: int) -> int:
+            over = (number for number, (to, by) in enumerate(self.rewinds, start=1) if to < position < by)
+            return next(over, 0)
+
+        return [replace(moment, discarded=discarded(moment.position)) for moment in self.moments]
+
+    def under_way(self, attempts: Sequence[Attempt], position: int) -> Attempt | None:
+        """The implementation that had begun and not finished at a moment."""
+        for attempt in attempts:
+            ended = self.finished.get(attempt.id, position + 1) <= position
+            taken_back = attempt.superseded and self.rewinds[attempt.superseded - 1][1] <= position
+            if attempt.stage == "implementation" and self._was_there(attempt, position) and not ended | taken_back:
+                return attempt
+        return None
+
+    def attempts_since(self, attempts: Sequence[Attempt], position: int) -> list[str]:
+        """The attempts that had not finished by then; sealed tests, made from the PRD alone, stand while it does."""
+        standing = [attempt for attempt in attempts if not attempt.superseded]
+        done = [one for one in standing if self.finished.get(one.id, position + 1) <= position]
+        made = {attempt.artifact for attempt in done}
+        kept = {attempt.id for attempt in done} | {
+            attempt.id for attempt in standing if attempt.part == "authoring" and attempt.inputs.get("prd") in made
+        }
+        return [attempt.id for attempt in standing if attempt.id not in kept]
+
+    def gates_since(self, ledger: Ledger, position: int) -> list[str]:
+        """The gates that were opened or decided after a moment."""
+        return [
+            gate.id
+            for gate in ledger.gates.list(self.run.id)
+            if gate.status not in {"void", "expired"}
+            and max(self.born[f"gates/{gate.id}"], self.decided.get(gate.id, 0)) > position
+        ]
+
+    def turn_of(self, attempt: str, position: int) -> int:
+        """The last turn an attempt had finished at a moment, those it inherited included."""
+        own = [
+            turn for (name, turn), at in self.turns.items() if name == attempt and self.moments[at].position <= position
+        ]
+        return max(own, default=self.seeds.get(attempt, 0))
+
+    def _was_there(self, attempt: Attempt, position: int) -> bool:
+        return self.born[f"attempts/{attempt.id}"] <= position
+
+    def _read(self, event: Event) -> None:
+        facts = event.payload
+        for row in facts["rows"]:
+            self.born.setdefault(row, event.position)
+        attempt = str(facts.get("attempt", ""))
+        match event.kind:
+            case "run.accepted":
+                self._add(event, "start", "the run was accepted")
+            case "tools.answered" if self._stage_of(attempt) == "implementation":
+                self._add_turn(event, attempt, facts["turn"])
+            case "attempt.checkpointed":
+                self._move_commit(event, attempt, facts["commit"])
+            case "attempt.finished" | "attempt.adopted":
+                self.finished[attempt] = event.position
+                self._add(event, "stage", attempt.removeprefix(f"{self.run.id}/"))
+            case "gate.decided":
+                self.decided[facts["gate"]] = event.position
+                if f"gates/{facts['gate']}" in facts["rows"]:  # this decision concluded it
+                    self._add(event, "gate", f"{facts['verdict']} by {event.actor}")
+            case "run.rewound":
+                self.rewinds.append((facts["position"], event.position))
+                self.commit = facts["commit"]
+                if facts["continued"]:
+                    self.seeds[facts["continued"]] = facts["turn"]
+            case _:
+                pass
+
+    def _add(self, event: Event, kind: Literal["start", "turn", "stage", "gate"], what: str, turn: int = 0) -> None:
+        number, ref = len(self.moments) + 1, self.refs.get(self.commit, "")
+        self.moments.append(Checkpoint(number, kind, what, event.position, event.at, self.commit, ref, turn))
+
+    def _add_turn(self, event: Event, attempt: str, turn: int) -> None:
+        if (known := self.turns.get((attempt, turn))) is not None:  # its tools ran again after a crash
+            self.moments[known] = replace(self.moments[known], position=event.position)
+            return
+        self.turns[attempt, turn] = len(self.moments)
+        self._add(event, "turn", attempt.removeprefix(f"{self.run.id}/"), turn)
+
+    def _move_commit(self, event: Event, attempt: str, commit: str) -> None:
+        turns = [turn for name, turn in self.turns if name == attempt]
+        if not turns:
+            return
+        self.commit, turn = commit, max(turns)
+        number = checkpoint_number(int(attempt.rpartition("/")[2]), turn)
+        self.refs.setdefault(commit, f"refs/phasegate/{self.run.id}/implementation/{number}")
+        at = self.turns[attempt, turn]
+        self.moments[at] = replace(self.moments[at], position=event.position, commit=commit, ref=self.refs[commit])
+
+    def _stage_of(self, attempt: str) -> str:
+        return attempt.removeprefix(f"{self.run.id}/").partition("/")[0].partition(".")[0]

@@ -1,0 +1,219 @@
+"""The audit trail that leaves the machine: heads in git, one file per run, and the same audit here and there.
+
+A bundle is one JSON document in its canonical spelling and a line end: `format`, `key` (the engine's public Ed25519
+key, Base64) and `envelope`, a DSSE envelope whose payload is the content: the run's rows of every table as stored, the
+heads of its chain that git has seen, and, for a run that released something, a second DSSE envelope with an in-toto
+Statement v1 about that release. Called by the doors and, for the heads, by the lifecycle. Only verified bytes are read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.attestation import IN_TOTO, STATEMENT, SigningKey, decoded, encoded, key_id, verified
+from phasegate.infra.errors import RepositoryError, TrailBroken, UsageError
+from phasegate.infra.ledger import Ledger, Run
+from phasegate.infra.ledger.audit import Audit, audit_rows
+from phasegate.infra.ledger.rows import ExportedRows, Row, Rows
+from phasegate.infra.workspace import Repository
+from phasegate.infra.workspace.heads import publish_head, published_heads
+
+FORMAT = "phasegate-bundle/1"
+CONTENT = "application/vnd.phasegate.bundle+json"
+PREDICATE = "urn:phasegate:predicate:release:v1"
+
+_MATERIALS = {
+    "ticket": "ticket",
+    "prd": "prd",
+    "sealed-tests": "sealedTests",
+    "change-set": "change",
+    "evidence": "evidence",
+    "release-plan": "plan",
+    "release": "release",
+    "health-report": "healthReport",
+}
+"""Kind of artifact to its name in the predicate."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What was checked and held.
+
+    Attributes:
+        trail: The chain and its rows.
+        heads: How many heads that git has seen were found in the chain.
+        heads_missing: Why git's heads could not be compared; empty if they were.
+        key: Who signed the bundle, as the digest of a public key; empty in the database.
+        release: The released commit that a signed statement is about; empty if there is none.
+    """
+
+    trail: Audit
+    heads: int
+    heads_missing: str
+    key: str = ""
+    release: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """As `--json` shows it."""
+        ours = {name: value for name, value in vars(self).items() if name != "trail"}
+        return {**vars(self.trail), **ours}
+
+
+def keep_head(ledger: Ledger, run: Run) -> None:
+    """Show git the head of a run's chain. What cannot be kept is only logged: no run fails for it.
+
+    Effects: `refs/phasegate/<run>/head` grows by one; nothing when it says so already.
+    """
+    newest = ledger.events(run.id)[-1]
+    try:
+        publish_head(Repository.open(Path(run.repository)), run.id, newest.position, newest.hash)
+    except RepositoryError as error:
+        _log.warning("the head of %s is not kept in git: %s", run.id, error.message)
+
+
+def audit_run(ledger: Ledger, run: Run) -> Audited:
+    """Audit a run in the ledger, beside what git has seen of it.
+
+    Raises:
+        TrailBroken: Naming the first row that does not hold.
+    """
+    heads, missing = _heads(run)
+    return Audited(ledger.audit(run.id, heads), len(heads), missing)
+
+
+def export_bundle(ledger: Ledger, run: Run, key: SigningKey) -> bytes:
+    """A run's whole trail as one signed file."""
+    heads, missing = _heads(run)
+    tables = ledger.exported(run.id)
+    stated = release_statement(ExportedRows(tables), run.id)
+    content = {
+        "run": run.id,
+        "rows": tables,
+        "heads": heads,
+        "heads_missing": missing,
+        "release": None if stated is None else key.sign(IN_TOTO, canonical_json(stated).encode()),
+    }
+    sealed = key.sign(CONTENT, canonical_json(content).encode())
+    return _spelled({"format": FORMAT, "key": encoded(key.public), "envelope": sealed})
+
+
+def audit_bundle(bundle: bytes, *, expected_key: str = "") -> Audited:
+    """Audit a bundle, with nothing but the bundle.
+
+    Args:
+        bundle: The file's bytes.
+        expected_key: Who must have signed it, as `sha256:…` of the public key; empty: whoever the bundle names.
+
+    Raises:
+        UsageError: The file is no bundle.
+        TrailBroken: It was changed since it was signed, or what was signed does not hold.
+    """
+    outside = _parsed(bundle)
+    public = decoded(outside["key"])
+    if expected_key not in {"", key_id(public)}:
+        raise TrailBroken(f"the bundle is signed by {key_id(public)}, not by {expected_key}")
+    content = json.loads(verified(outside["envelope"], public, CONTENT))
+    try:
+        rows, run_id = ExportedRows(content["rows"]), str(content["run"])
+        heads = [(int(position), str(seen)) for position, seen in content["heads"]]
+        missing, envelope = str(content["heads_missing"]), content["release"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TrailBroken(f"the bundle does not hold what phasegate exports: {error!r}") from error
+    trail = audit_rows(rows, run_id, heads)
+    return Audited(trail, len(heads), missing, key_id(public), _check_release(rows, run_id, envelope, public))
+
+
+def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
+    """What an in-toto Statement says of the release that a run's rows tell of; None when nothing is released."""
+    made = _artifacts(rows, run_id)
+    shipped = [row for row in rows.of_run("effects", run_id) if (row["kind"], row["status"]) == ("cut-over", "done")]
+    run = rows.one("runs", run_id)
+    if run is None or not shipped or "release" not in made:
+        return None
+    head = max(rows.of_run("events", run_id), key=lambda event: int(event["position"]))
+    digests = {name: sha256(made[kind]) for kind, name in _MATERIALS.items() if kind in made}
+    release = json.loads(made["release"])
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": str(release["service"]), "digest": {"gitCommit": str(release["commit"])}}],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "run": {name: run[name] for name in ("id", "requester", "base_branch", "base_commit", "definition")},
+            "digests": {**digests, "policy": run["policy"]},
+            "gates": [_gate(rows, run_id, row) for row in _in_time(rows.of_run("gates", run_id), "opened_at")],
+            "health": json.loads(made["health-report"]).get("verdict") if "health-report" in made else None,
+            "chain": {"position": head["position"], "hash": head["hash"]},
+        },
+    }
+
+
+def _check_release(rows: Rows, run_id: str, envelope: Mapping[str, Any] | None, public: bytes) -> str:
+    """The commit a signed statement is about, once it is found to say what the rows say."""
+    expected = release_statement(rows, run_id)
+    if expected is None or envelope is None:
+        if expected is not None or envelope is not None:
+            raise TrailBroken("the bundle's statement and its rows do not agree on whether there is a release")
+        return ""
+    stated = json.loads(verified(envelope, public, IN_TOTO))
+    if stated != expected:
+        raise TrailBroken("the statement about the release does not say what the rows say")
+    return str(stated["subject"][0]["digest"]["gitCommit"])
+
+
+def _artifacts(rows: Rows, run_id: str) -> dict[str, str]:
+    """Kind to the canonical text of the newest artifact of that kind that stands."""
+    run = rows.one("runs", run_id)
+    attempts = _in_time(rows.of_run("attempts", run_id), "started_at")
+    digests = [] if run is None else [run["ticket"]]
+    digests += [attempt["artifact"] for attempt in attempts if attempt["artifact"] and not attempt["superseded"]]
+    found = [row["content"] for digest in digests if (row := rows.one("artifacts", digest)) is not None]
+    return {str(json.loads(text)["kind"]): text for text in found}
+
+
+def _gate(rows: Rows, run_id: str, gate: Row) -> dict[str, Any]:
+    decisions = [row for row in rows.of_run("decisions", run_id) if row["gate_id"] == gate["id"]]
+    named = ("approver", "identity", "verdict", "standing", "decided_at", "signature")
+    return {
+        **{name: gate[name] for name in ("gate", "number", "status", "subject_digest")},
+        "subject": json.loads(gate["subject"]),
+        "decisions": [{name: row.get(name) for name in named} for row in _in_time(decisions, "decided_at")],
+    }
+
+
+def _in_time(rows: Any, column: str) -> list[Row]:
+    return sorted(rows, key=lambda row: (row[column], row["id"]))
+
+
+def _heads(run: Run) -> tuple[list[tuple[int, str]], str]:
+    """What git has seen of a run's chain, or why that cannot be known."""
+    try:
+        heads = published_heads(Repository.open(Path(run.repository)), run.id)
+    except RepositoryError as error:
+        return [], error.message
+    return heads, "" if heads else f"no head of {run.id} was ever kept in {run.repository}"
+
+
+def _parsed(bundle: bytes) -> dict[str, Any]:
+    try:
+        outside = json.loads(bundle)
+    except ValueError as error:
+        raise UsageError(f"this is no bundle: {error}", remedy="`phasegate export RUN` makes one.") from error
+    if not isinstance(outside, dict) or set(outside) != {"format", "key", "envelope"}:
+        raise UsageError("this is no bundle", remedy="`phasegate export RUN` makes one.")
+    if outside["format"] != FORMAT:
+        raise UsageError(f"this phasegate reads {FORMAT}, not {outside['format']}", remedy="Use the other version.")
+    if _spelled(outside) != bundle:
+        raise TrailBroken("the bundle is not spelled as it was written: it was changed")
+    return outside
+
+
+def _spelled(outside: Mapping[str, Any]) -> bytes:
+    return f"{canonical_json(outside)}\n".encode()
