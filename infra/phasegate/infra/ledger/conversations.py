@@ -171,7 +171,13 @@ class Messages:
         return next(message for message in self.list(run_id) if message.id == message_id)
 
     def deliver(self, attempt: Attempt, turn: int) -> list[Message]:
-        """Hand over what is queued for a turn, once: the same turn asked again gets the same messages (P11)."""
+        """Hand over what is queued for a turn, once: the same turn asked again gets the same messages (P11).
+
+        A rehearsal is handed what its original was handed at that turn, and nothing that is queued now.
+        """
+        if (original := self._original(attempt.run_id)) is not None:
+            recorded = f"{original}{attempt.id.removeprefix(attempt.run_id)}"
+            return [said for said in self.list(original) if (said.attempt_id, said.turn) == (recorded, turn)]
         queued = [message for message in self.list(attempt.run_id) if message.status == "queued"]
         if queued:
             payload = {"attempt": attempt.id, "turn": turn, "messages": [message.id for message in queued]}
@@ -188,6 +194,12 @@ class Messages:
         return [
             message for message in self.list(attempt.run_id) if (message.attempt_id, message.turn) == (attempt.id, turn)
         ]
+
+    def _original(self, run_id: str) -> str | None:
+        """The run that this one rehearses, if it is a rehearsal."""
+        with self._store.reading() as connection:
+            origin = connection.execute(select(schema.runs.c.origin).where(schema.runs.c.id == run_id)).scalar()
+        return str(origin["run"]) if origin and origin["mode"] == "rehearse" else None
 
     def list(self, run_id: str) -> list[Message]:
         """A run's messages in the order they were queued."""

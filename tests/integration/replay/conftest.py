@@ -1,0 +1,149 @@
+"""The real lifecycle in this process, without Prefect, with a provider that counts and refuses."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import pytest
+from tests.crash.scenes import REQUESTER, SCENES, write_project
+
+from phasegate.flows.engine.carrier import carried_by
+from phasegate.flows.engine.gate_wait import Decided
+from phasegate.flows.intake import Order, kick_off
+from phasegate.flows.lifecycle.conduct import conduct
+from phasegate.flows.lifecycle.pipeline import pipeline
+from phasegate.flows.replay import Again, replay
+from phasegate.flows.resources import Resources, open_resources
+from phasegate.infra.deploy.services import services, stop_service
+from phasegate.infra.errors import ModelRefused
+from phasegate.infra.ledger import Ledger, Run
+from phasegate.infra.settings import Settings
+
+Result = TypeVar("Result")
+
+
+class Waits(BaseException):
+    """The run waits at a gate, and nobody answers."""
+
+
+@dataclass
+class House:
+    """One machine.
+
+    Attributes:
+        folder: Holds repository, ticket, script and state.
+        shared: What its engine shares.
+        answering: Whether gates that are asked are approved; else the run is left waiting.
+        refused: Thread names without their run (`implementation/1`), with the turn from which on they are refused.
+        asked: Model calls by thread.
+        gates: The keys of the gates where somebody was asked.
+    """
+
+    folder: Path
+    shared: Resources
+    answering: bool = True
+    refused: dict[str, int] = field(default_factory=dict[str, int])
+    asked: Counter[str] = field(default_factory=Counter[str])
+    gates: list[str] = field(default_factory=list[str])
+
+    @property
+    def ledger(self) -> Ledger:
+        """What happened."""
+        return self.shared.ledger
+
+    async def run(self) -> Run:
+        """Kick the ticket off and carry it to its end."""
+        order = Order(str(self.folder / "ticket.md"), self.folder / "greeter", rehearsal=self.folder / "script.yaml")
+        accepted = kick_off(
+            order,
+            ledger=self.ledger,
+            settings=self.shared.settings,
+            person=REQUESTER,
+            environment={},
+            stdin=bytes,
+        )
+        return await self.carry(accepted)
+
+    async def again(self, old: Run, stage: str = "", **wish: bool | str) -> Run:
+        """Replay or rehearse a run, and carry the new one to its end."""
+        return await self.carry(self.accept(old, stage, **wish))
+
+    def accept(self, old: Run, stage: str = "", **wish: bool | str) -> Run:
+        """Accept a replay or a rehearsal."""
+        return replay(
+            Again(self.ledger.runs.get(old.id), stage, **wish),  # type: ignore[arg-type]  # the test names the fields
+            ledger=self.ledger,
+            settings=self.shared.settings,
+            person=REQUESTER,
+            environment={},
+        )
+
+    async def carry(self, run: Run) -> Run:
+        """Carry a run to its next stop."""
+        try:
+            with carried_by(self):
+                await conduct(run.id, pipeline)
+        except Waits:
+            pass
+        return self.ledger.runs.get(run.id)
+
+    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+        return await work()
+
+    async def show(self, key: str, *, markdown: str, description: str) -> None:
+        pass
+
+    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        if decided():
+            return
+        self.gates.append(key)
+        if not self.answering:
+            raise Waits
+        for gate in self.ledger.gates.waiting(run_id):
+            self.ledger.gates.decide(gate.id, "approve", REQUESTER, note="go")
+
+    async def count(self, request: httpx.Request) -> None:
+        """Look at a model call before it is sent."""
+        asked = json.loads(request.content)
+        thread = asked["prompt_cache_key"]
+        turn = 1 + sum(item.get("type") == "function_call_output" for item in asked["input"])
+        self.asked[thread] += 1
+        if turn >= self.refused.get(thread.partition("/")[2], 1_000):
+            raise ModelRefused("the provider refused")
+
+    def turns(self, run: Run) -> dict[str, int]:
+        """Model calls of a run, by thread."""
+        begin = f"{run.id}/"
+        return {thread.removeprefix(begin): n for thread, n in self.asked.items() if thread.startswith(begin)}
+
+    def kinds(self, run: Run) -> list[str]:
+        """The kinds of a run's events."""
+        return [event.kind for event in self.ledger.events(run.id)]
+
+
+@asynccontextmanager
+async def living_in(folder: Path) -> AsyncGenerator[House]:
+    """Open a machine's resources for as long as the block runs."""
+    settings = Settings(home=folder / "home")
+    settings.create_folders()
+    async with open_resources(settings) as shared:
+        house = House(folder, shared)
+        shared.http.event_hooks["request"].append(house.count)
+        yield house
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncGenerator[House]:
+    """A machine with a project, a ticket and a script; what it has released is stopped at the end."""
+    write_project(tmp_path, SCENES["ships"])
+    async with living_in(tmp_path) as house:
+        yield house
+        for state in services(house.shared.settings.home):
+            await stop_service(house.shared.settings.home, state.service)
