@@ -42,25 +42,32 @@ class PostgresServer:
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
-        initdb = [self._bin / "initdb", "--username=phasegate", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
+        initdb: list[str | Path] = [
+            self._bin / "initdb",
+            "--username=phasegate",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+        ]
         subprocess.run(
             [*initdb, "--no-sync", self.folder / "data"], check=True, capture_output=True, cwd="/", **self._as
         )
 
     def start(self) -> None:
         """Bring it up, and wait until it answers."""
-        command = [self._bin / "postgres", "-D", self.folder / "data", "-k", self.folder]
+        command: list[str | Path] = [self._bin / "postgres", "-D", self.folder / "data", "-k", self.folder]
         for setting in ("listen_addresses=", "max_connections=200", "fsync=off"):
             command += ["-c", setting]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self._as)
+            process = subprocess.Popen[bytes](command, stdout=log, stderr=log, cwd="/", **self._as)
+        self._process = process
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
                 psycopg.connect(self.url("postgres")).close()
                 return
             except psycopg.OperationalError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
+                if time.monotonic() > deadline or process.poll() is not None:
                     raise AssertionError((self.folder / "log").read_text()) from None
                 time.sleep(0.02)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -83,7 +84,7 @@ def test_p3_p4_every_late_write_is_refused_and_leaves_an_event(desk: Desk) -> No
     desk.clock.advance(PAST)
     desk.ledger.leases.take("run-one", "b/1")
     gate = {"subject": {"prd": "x"}, "roles": [], "quorum": 1, "exclude_requester": False, "expires": PAST}
-    writes = {
+    writes: dict[str, Callable[[], object]] = {
         "gate.opened": lambda: late.gates.open(run, "prd", 1, **gate),  # type: ignore[arg-type]  # as above
         "effect.done": lambda: late.effects.done(intended, {"commit": "abc"}),
         "effect.intended": lambda: late.effects.intend(

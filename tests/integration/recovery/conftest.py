@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNATURE, TICKET, Machine, Project, edit, git
 
+from phasegate.infra.errors import LedgerUnavailable
 from phasegate.infra.ledger import Event, Ledger
 
 POLICY = '[project]\ntest = "pytest -q --junitxml={junit}"\n[lifecycle]\nstages = ["prd", "implementation"]\n'
@@ -67,7 +68,7 @@ class Shared:
         ledger = Ledger.open(self.url)
         try:
             deadline = time.monotonic() + seconds
-            while not ready(ledger):
+            while not _is(ready, ledger):
                 if time.monotonic() > deadline:
                     said = [
                         (event.kind, event.payload) for run in ledger.runs.list() for event in ledger.events(run.id)
@@ -83,6 +84,13 @@ class Shared:
         found = [event for event in ledger.events(run) if event.kind == kind]
         ledger.close()
         return found
+
+
+def _is(ready: Callable[[Ledger], bool], ledger: Ledger) -> bool:
+    try:
+        return ready(ledger)
+    except LedgerUnavailable:  # it is taken down on purpose
+        return False
 
 
 @pytest.fixture

@@ -75,10 +75,15 @@ async def _on_postgres(url: str) -> AsyncGenerator[Threads]:
         min_size=1,
         max_size=_CONNECTIONS,
         timeout=_CONNECT_SECONDS,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         open=False,
     ) as pool:
         yield _PostgresThreads(pool)
+
+
+async def _check(connection: AsyncConnection[DictRow]) -> None:
+    """Find a connection dead before it is lent, rather than after."""
+    await connection.execute("SELECT 1")
 
 
 async def _set_up(address: str) -> None:
