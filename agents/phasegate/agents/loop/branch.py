@@ -50,10 +50,11 @@ async def _after(
     graph: CompiledStateGraph[ThreadState, None, ThreadState, ThreadState], threads: Threads, source: str, turn: int
 ) -> ThreadState | None:
     """The state after a turn's tools had answered, and before anything of the next turn."""
-    async for stored in threads.alist(_config(source)):  # newest first
-        if stored.checkpoint["channel_values"].get("turn") != turn:
+    stored = [one async for one in threads.alist(_config(source))]  # first: the store is locked while it is listed
+    for one in stored:  # newest first
+        if one.checkpoint["channel_values"].get("turn") != turn:
             continue
-        snapshot = await graph.aget_state(stored.config)
+        snapshot = await graph.aget_state(one.config)
         if snapshot.next in {(), ("steer",)}:
             return cast("ThreadState", snapshot.values)
     return None
@@ -75,7 +76,7 @@ def _graph(threads: Threads) -> CompiledStateGraph[ThreadState, None, ThreadStat
     return graph.compile(checkpointer=threads)  # pyright: ignore[reportUnknownMemberType]  # as above
 
 
-async def _nothing(state: ThreadState) -> ThreadUpdate:
+async def _nothing(state: ThreadState) -> ThreadUpdate:  # noqa: ARG001  langgraph knows a node by this name
     return {}
 
 

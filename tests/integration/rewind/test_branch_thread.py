@@ -1,0 +1,75 @@
+"""A conversation put back: a new thread begins as another one was after a turn."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from langgraph.graph import START, StateGraph
+
+from phasegate.agents.loop import branch_thread, open_threads
+from phasegate.agents.loop.branch import next_step
+from phasegate.agents.loop.state import ThreadState, ThreadUpdate
+from phasegate.infra.errors import OperatorNeeded
+
+TURNS = 4
+
+
+def said(text: str):
+    return [{"said": {"role": "user", "text": text}}]
+
+
+async def steer(state: ThreadState) -> ThreadUpdate:
+    return {"conversation": []}
+
+
+async def think(state: ThreadState) -> ThreadUpdate:
+    turn = state["turn"] + 1
+    return {"conversation": said(f"asked {turn}"), "turn": turn}  # type: ignore[typeddict-item]  # the shape is right
+
+
+async def act(state: ThreadState) -> ThreadUpdate:
+    turn = state["turn"]
+    draft = {"done": True} if turn == TURNS else None
+    return {"conversation": said(f"answered {turn}"), "checkpoint": f"commit {turn}", "draft": draft}  # type: ignore[typeddict-item]  # as above
+
+
+def worked(threads):
+    graph = StateGraph(ThreadState)
+    for name, node in {"steer": steer, "think": think, "act": act}.items():
+        graph.add_node(name, node)
+    graph.add_edge(START, "steer")
+    graph.add_edge("steer", "think")
+    graph.add_edge("think", "act")
+    graph.add_conditional_edges("act", next_step)
+    return graph.compile(checkpointer=threads)
+
+
+def thread(name: str):
+    return {"configurable": {"thread_id": name}}
+
+
+async def test_a_branch_holds_what_was_said_until_then_and_goes_on_from_there(tmp_path: Path) -> None:
+    """Mutations tried: taking the newest checkpoint of the turn before its tools had answered, or that of another turn;
+    reading states while the store is listed (it is locked then: this test timed out).
+    """
+    async with open_threads(tmp_path / "threads.db") as threads:
+        graph = worked(threads)
+        begin = {"conversation": said("brief"), "turn": 0, "strikes": 0, "checkpoint": "", "draft": None, "stopped": ""}
+        await graph.ainvoke(begin, thread("one"), durability="sync")
+        for _ in range(2):  # a repeat makes the same branch again
+            async with asyncio.timeout(10):
+                await branch_thread(threads, "one", 2, "two")
+        held = await graph.aget_state(thread("two"))
+        texts = [entry["said"]["text"] for entry in held.values["conversation"]]
+        assert texts == ["brief", "asked 1", "answered 1", "asked 2", "answered 2"]
+        assert (held.values["turn"], held.values["checkpoint"], held.values["draft"]) == (2, "commit 2", None)
+        assert held.next == ("steer",)
+        ended = await graph.ainvoke(None, thread("two"), durability="sync")
+        assert (ended["turn"], ended["draft"]) == (TURNS, {"done": True})
+        assert (await graph.aget_state(thread("one"))).values["turn"] == TURNS
+        await branch_thread(threads, "one", 0, "two")
+        assert (await graph.aget_state(thread("two"))).values == {}
+        with pytest.raises(OperatorNeeded, match="as of turn 9"):
+            await branch_thread(threads, "one", 9, "two")
