@@ -178,6 +178,8 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "run.rewind-requested": ("▸", _says("{actor} asked to go back to checkpoint {checkpoint}"), False),
     "run.rewound": ("▸", _says("back at checkpoint {checkpoint}; rewind {number} keeps what was thrown away"), False),
     "run.resumed": ("▸", _says("{actor} let the run go on"), False),
+    "run.taken": ("·", _says("taken up by engine {holder}"), True),
+    "write.refused": ("✗", _says("a late write of engine {late} was refused: {holder} has the run now"), False),
     "run.recovered": ("▸", _says("picked up again after an interruption"), False),
     "attempt.started": ("▸", _attempt("started"), False),
     "attempt.adopted": ("✓", _adopted, False),
