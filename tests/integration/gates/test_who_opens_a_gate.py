@@ -10,6 +10,8 @@ from tests.integration.gates.conftest import Desk
 
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import Person
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.store import row_digest
 
 ANA, BO, CY = Person("ana", "local"), Person("bo", "local"), Person("cy", "local")
 FORGE = (
@@ -97,10 +99,13 @@ def test_an_event_forged_in_the_middle_of_the_chain_vouches_for_nothing(desk: De
     desk.ledger.note("run-one", "stage.step", payload={"stage": "prd", "text": "x"})
     desk.ledger.note("run-one", "stage.step", payload={"stage": "prd", "text": "y"})
     desk.sql(FORGE, gate.id)
+    with desk.ledger._store.reading() as connection:
+        forged = row_digest(connection, schema.decisions, "decision-forged")
     desk.sql(
         "UPDATE events SET kind = 'gate.decided', actor = 'bo', payload = json_set(payload, '$.gate', ?, "
-        "'$.rows.\"decisions/decision-forged\"', 'sha256:x') WHERE id = 'run-one/3'",
+        "'$.rows.\"decisions/decision-forged\"', ?) WHERE id = 'run-one/3'",
         gate.id,
+        forged,
     )
     assert desk.rules(gate) is None
 
