@@ -108,6 +108,8 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Arti
         )
         if run.run.origin is not None:
             row = ledger.gates.carry(row, run.run.origin.run, admins=admins)
+        if row.id not in known:
+            await asyncio.to_thread(keep_head, ledger, run.run)
         _decide_in_advance(run, row)
         if (ruling := ledger.gates.ruling(row, digests, admins=admins)) is not None:
             if row.id in known:
@@ -120,7 +122,6 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Arti
         if row.id in known:
             await _note_forced_states(run, row)
         ledger.runs.set_status(run.run.id, "waiting")
-        await asyncio.to_thread(keep_head, ledger, run.run)
         await carrier().wait(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.run.id,

@@ -169,8 +169,8 @@ def _key(run: RunContext, name: str) -> str:
     """The idempotency key: another one each time a rewind has undone the effect, so that it can be made anew."""
     first = f"{run.run.id}/{name}"
     known = run.shared.ledger.effects.list(run.run.id)
-    undone = sum(bool(one.superseded) and (one.key == first or one.key.startswith(f"{first}/")) for one in known)
-    return f"{first}/{undone + 1}" if undone else first
+    undone = sum(bool(one.superseded) and (one.key == first or one.key.startswith(f"{first}.")) for one in known)
+    return f"{first}.{undone + 1}" if undone else first
 
 
 async def roll_back(run: RunContext, *, only: Collection[str] | None = None) -> None:
