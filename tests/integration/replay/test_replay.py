@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import pytest
 from tests.integration.replay.conftest import House
+
+from phasegate.agents.prd import Prd
+from phasegate.agents.stage import StageAgent
+from phasegate.flows import intake
+from phasegate.infra.errors import ConfigError, NotAllowed, UsageError
 
 
 async def test_replaying_from_testing_calls_no_model_for_what_it_adopts(house: House) -> None:
@@ -40,3 +48,137 @@ async def test_rehearsing_a_finished_run_says_same_and_performs_nothing(house: H
     assert house.ledger.gates.list(rehearsal.id) == []
     assert house.kinds(rehearsal).count("effect.rehearsed") == 3
     house.ledger.audit(rehearsal.id)
+
+
+async def test_a_rehearsal_names_the_first_turn_that_departs_and_how(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutation tried: `Recording.answer` comparing nothing; the rehearsal then said same."""
+    done = await house.run()
+    real = vars(StageAgent)["prompt"].fget
+    monkeypatch.setattr(
+        StageAgent, "prompt", property(lambda agent: real(agent) + ("Be brief." if agent.stage == "testing" else ""))
+    )
+
+    rehearsal = await house.again(done, rehearse=True)
+
+    assert (rehearsal.status, (rehearsal.reason or {}).get("code")) == ("failed", "rehearsal")
+    departed = [event.payload for event in house.ledger.events(rehearsal.id) if event.kind == "rehearsal.departed"]
+    assert [(one["attempt"], one["turn"]) for one in departed] == [(f"{rehearsal.id}/testing.authoring/1", 1)]
+    assert "Be brief." in departed[0]["diff"]
+    assert house.ledger.effects.list(rehearsal.id) == []
+
+
+async def test_resuming_repeats_no_answered_turn(house: House) -> None:
+    """Mutation tried: `_think` never looking for a recorded exchange and starting anew; turn 1 was asked twice."""
+    house.refused = {"implementation/1": 2}
+    failed = await house.run()
+    assert failed.status == "failed", failed.reason
+    assert house.turns(failed)["implementation/1"] == 2  # the first was answered, the second refused
+    house.refused = {}
+
+    house.ledger.runs.resume(failed.id, actor="ana")
+    resumed = await house.carry(failed)
+
+    assert resumed.status == "done", resumed.reason
+    turns = [one.turn for one in house.ledger.exchanges.list(failed.id) if "/implementation/" in one.attempt_id]
+    assert turns == [1, 2]
+    assert house.turns(failed)["implementation/1"] == 3
+    assert house.turns(failed)["prd/1"] == 2
+    house.ledger.audit(failed.id)
+
+
+async def test_what_was_merged_has_to_be_taken_out_before_it_is_made_again(house: House) -> None:
+    """Mutation tried: `_require_no_conflict` left out; the replay was accepted."""
+    done = await house.run()
+    with pytest.raises(ConfigError, match="is still in main") as refused:
+        house.accept(done, "implementation")
+    assert f"phasegate rollback {done.id}" in refused.value.remedy
+
+    house.ledger.runs.ask(done.id, "rollback", actor="ana")
+    assert (await house.carry(done)).status == "rolled-back"
+    again = await house.again(done, "implementation")
+    assert again.status == "done", again.reason
+    assert "prd/1" not in house.turns(again)
+
+
+async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_run(house: House) -> None:
+    """Mutation tried: `roll_back` over the run's own effects alone; the adopted ones stayed done."""
+    done = await house.run()
+
+    again = await house.again(done, "monitoring")
+
+    assert again.status == "done", again.reason
+    assert house.turns(again) == {}
+    assert house.ledger.effects.list(again.id) == []
+    house.ledger.runs.ask(again.id, "rollback", actor="ana")
+    assert (await house.carry(again)).status == "rolled-back"
+    assert {effect.status for effect in house.ledger.effects.list(done.id)} == {"undone"}
+    house.ledger.audit(done.id)
+
+
+async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P8. Mutation tried: `require_same_definition` left out of the walk; the run went on to its end."""
+    monkeypatch.setattr(intake, "DEFINITION", "0")
+    house.refused = {"implementation/1": 1}
+    begun = await house.run()
+    monkeypatch.undo()
+    house.refused = {}
+    house.ledger.runs.resume(begun.id, actor="ana")
+
+    stopped = await house.carry(begun)
+
+    assert stopped.status == "needs-operator"
+    assert f"phasegate replay {begun.id}" in (stopped.reason or {})["remedy"]
+    again = await house.again(begun)
+    assert (again.status, again.definition) == ("done", intake.DEFINITION), again.reason
+    assert "prd/1" not in house.turns(again)
+
+
+async def test_a_stored_format_that_is_not_known_stops_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P8. Mutation tried: no check of `schema_version`; the run failed with an error of pydantic's, or went on."""
+    house.answering = False
+    waiting = await house.run()
+    assert waiting.status == "waiting"
+    monkeypatch.setattr(Prd.model_fields["schema_version"], "default", 0)  # as if 1 were a later version's
+
+    stopped = await house.carry(waiting)
+
+    assert stopped.status == "needs-operator", stopped.reason
+    assert ((stopped.reason or {})["code"], "phasegate replay" in (stopped.reason or {})["remedy"]) == ("format", True)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A replay that is refused before anything is written."""
+
+    stage: str
+    says: str
+    wish: dict[str, bool | str]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Refusal("cooking", "has no stage cooking", {}),
+        Refusal("deployment", "never finished stage implementation", {}),
+        Refusal("prd", "a rehearsal repeats the whole run", {"rehearse": True}),
+    ],
+    ids=lambda case: case.says,
+)
+async def test_what_cannot_be_replayed_is_refused(house: House, case: Refusal) -> None:
+    house.refused = {"implementation/1": 1}
+    failed = await house.run()
+    before = len(house.ledger.runs.list())
+    with pytest.raises(UsageError, match=case.says):
+        house.accept(failed, case.stage, **case.wish)
+    assert len(house.ledger.runs.list()) == before
+
+
+async def test_a_run_that_goes_on_is_not_replayed(house: House) -> None:
+    house.answering = False
+    waiting = await house.run()
+    with pytest.raises(NotAllowed, match="is waiting: it goes on by itself"):
+        house.accept(waiting)

@@ -65,6 +65,8 @@ def adopted(
     made = known or adoptable(run, make, stage, part, number, inputs)
     if made is None:
         return None
+    if known is None and part == "release":
+        _take_over_release(run)
     row = known or attempts.adopt(run.run.id, made)
     return run.shared.ledger.artifacts.get(row.artifact or "", make)
 
@@ -123,10 +125,23 @@ def taken_over(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) 
     for effect in effects_behind(ledger, origin.run):
         same = effect.kind == kind and effect.intent.get("change") == facts.get("change")
         if same and effect.status == "done" and effect_name(effect) == name:
-            if effect.key not in _adopted_keys(ledger, run.run.id):
-                ledger.note(run.run.id, "effect.adopted", payload={"effect": effect.key, "kind": kind})
+            _take_over(ledger, run.run.id, effect)
             return effect
     return None
+
+
+def _take_over_release(run: RunContext) -> None:
+    """Take over what made an adopted release serve, so that rolling this run back undoes it."""
+    origin, ledger = run.run.origin, run.shared.ledger
+    if origin is not None and not run.rehearses:
+        for effect in effects_behind(ledger, origin.run):
+            if effect.kind not in _STAGE_OF_EFFECT and effect.status == "done":
+                _take_over(ledger, run.run.id, effect)
+
+
+def _take_over(ledger: Ledger, run_id: str, effect: Effect) -> None:
+    if effect.key not in _adopted_keys(ledger, run_id):
+        ledger.note(run_id, "effect.adopted", payload={"effect": effect.key, "kind": effect.kind})
 
 
 def effects_behind(ledger: Ledger, run_id: str) -> list[Effect]:
