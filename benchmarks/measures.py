@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contender import FIVE, GATED, STRUCK, WORKING, Contender, Setup, Shape
@@ -61,6 +62,25 @@ class Measure:
     take: Callable[[Path], list[Row]]
 
 
+class _NotUp(Exception):
+    """A contender that did not come up; carries the row that says so."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(row.contender)
+        self.row = row
+
+
+def _taken(*takes: Callable[[], Row]) -> list[Row]:
+    """Measure one after the other; one that does not come up keeps nobody else from it."""
+    rows: list[Row] = []
+    for take in takes:
+        try:
+            rows.append(take())
+        except _NotUp as failure:
+            rows.append(failure.row)
+    return rows
+
+
 @contextmanager
 def _opened(contender: Contender, folder: Path, shape: Shape, *, active: int = 0, hot: bool = True) -> Iterator[Row]:
     row = Row(contender.name if hot else f"{contender.name}, suspended")
@@ -68,7 +88,11 @@ def _opened(contender: Contender, folder: Path, shape: Shape, *, active: int = 0
     place.mkdir(parents=True)
     try:
         began = time.time()
-        contender.open(Setup(place, shape, active=active, hot=hot))
+        try:
+            contender.open(Setup(place, shape, active=active, hot=hot))
+        except TimeoutError as error:
+            row.remarks.append(str(error))
+            raise _NotUp(row) from error
         row.facts["cold start, s"] = time.time() - began
         yield row
         row.remarks += contender.remarks()
@@ -95,12 +119,12 @@ def _median_of_decisions(folder: Path, contender: Contender, count: int, *, hot:
 
 
 def _decision(folder: Path) -> list[Row]:
-    return [
-        _median_of_decisions(folder, Phasegate(), 10),
-        _median_of_decisions(folder, Phasegate(), 10, hot=False),
-        _median_of_decisions(folder, Prefect(), 4),
-        _median_of_decisions(folder, Dbos(), 10),
-    ]
+    return _taken(
+        partial(_median_of_decisions, folder, Phasegate(), 10),
+        partial(_median_of_decisions, folder, Phasegate(), 10, hot=False),
+        partial(_median_of_decisions, folder, Prefect(), 4),
+        partial(_median_of_decisions, folder, Dbos(), 10),
+    )
 
 
 def _recovery_of(folder: Path, contender: Contender, count: int) -> Row:
@@ -128,7 +152,7 @@ def _times(contender: Contender, runs: Sequence[str], step: str) -> int:
 
 
 def _recovery(folder: Path) -> list[Row]:
-    rows = [_recovery_of(folder, contender, 3) for contender in (Phasegate(), Prefect(), Dbos())]
+    rows = _taken(*(partial(_recovery_of, folder, contender, 3) for contender in (Phasegate(), Prefect(), Dbos())))
     rows[1].remarks.append("set going again by hand: by itself it never is")
     return rows
 
@@ -169,11 +193,11 @@ def _not_orchestration(contender: Phasegate, run: str) -> dict[str, float]:
 
 
 def _orchestration(folder: Path) -> list[Row]:
-    return [
-        _orchestration_of(folder, Phasegate(), 5),
-        _orchestration_of(folder, Prefect(), 2),
-        _orchestration_of(folder, Dbos(), 5),
-    ]
+    return _taken(
+        partial(_orchestration_of, folder, Phasegate(), 5),
+        partial(_orchestration_of, folder, Prefect(), 2),
+        partial(_orchestration_of, folder, Dbos(), 5),
+    )
 
 
 def _many_of(folder: Path, contender: Contender) -> Row:
@@ -213,7 +237,9 @@ def _watch(ready: Callable[[], bool], *, until_time: float) -> None:
 
 
 def _many(folder: Path) -> list[Row]:
-    return [_many_of(folder, contender) for contender in (Phasegate(only_prd=True), Prefect(), Dbos())]
+    return _taken(
+        *(partial(_many_of, folder, contender) for contender in (Phasegate(only_prd=True), Prefect(), Dbos()))
+    )
 
 
 def _active_of(folder: Path, contender: Contender) -> Row:
@@ -227,7 +253,7 @@ def _active_of(folder: Path, contender: Contender) -> Row:
 
 
 def _active(folder: Path) -> list[Row]:
-    return [_active_of(folder, contender) for contender in (Phasegate(), Prefect(), Dbos())]
+    return _taken(*(partial(_active_of, folder, contender) for contender in (Phasegate(), Prefect(), Dbos())))
 
 
 MEASURES: dict[str, Measure] = {
