@@ -1,0 +1,153 @@
+"""One machine with an engine, people with SSH keys, and whoever wants a gate open without them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.lifecycle import conftest as lifecycle
+from tests.acceptance.lifecycle.conftest import Machine, Project, git
+
+from phasegate.flows.engine import control
+from phasegate.flows.engine.info import EngineInfo
+from phasegate.infra.ledger import Event
+from phasegate.infra.settings import Settings
+
+project = lifecycle.project
+
+POLICY = """
+[project]
+test = "pytest -q --junitxml={junit}"
+[lifecycle]
+stages = ["prd", "implementation"]
+"""
+SSH = """
+[identity]
+mode = "ssh"
+"""
+
+
+@dataclass
+class Attacker:
+    """Somebody who may do all but decide: the database's file, Prefect's API and the engine's socket are theirs."""
+
+    machine: Machine
+    folder: Path
+    keys: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """The machine's."""
+        return Settings(home=self.machine.home)
+
+    def prefect(self, path: str, content: dict[str, Any] | None = None) -> Any:
+        """Ask Prefect's API."""
+        info = EngineInfo.read(self.settings)
+        assert info is not None
+        body = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(f"{info.api_url}{path}", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return {"refused": error.code}
+
+    def force(self, run: str, state: dict[str, Any]) -> None:
+        """Give a run's flow run another state."""
+        flow_run = self.machine.show(run)["flow_run_id"]
+        answer = self.prefect(f"/flow_runs/{flow_run}/set_state", {"state": state, "force": True})
+        assert answer["status"] == "ACCEPT", answer
+
+    def wake(self, run: str) -> None:
+        """Have the engine look at a run."""
+        control.wake(self.settings, run)
+
+    def sql(self, command: str, *values: object) -> None:
+        """Write into the ledger."""
+        with sqlite3.connect(self.settings.ledger, timeout=30) as database:
+            database.execute(command, values)
+        database.close()
+
+    def events(self, run: str) -> list[Event]:
+        """A run's trail."""
+        ledger = self.machine.ledger()
+        try:
+            return ledger.events(run)
+        finally:
+            ledger.close()
+
+    def refusals(self, run: str) -> list[str]:
+        """The kinds of the refusals on record, each with what it names."""
+        return [
+            f"{event.kind}: {event.payload.get('state') or event.payload['why']}"
+            for event in self.events(run)
+            if event.kind.endswith(".refused")
+        ]
+
+    def is_refused(self, run: str, what: str) -> Callable[[dict[str, Any]], bool]:
+        """For `Machine.until`: whether the refusal is on record."""
+        return lambda _: any(what in refusal for refusal in self.refusals(run))
+
+    def key(self, name: str) -> Path:
+        """Somebody's private key."""
+        if name not in self.keys:
+            self.keys[name] = self.folder / name
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", self.keys[name]], check=True
+            )
+        return self.keys[name]
+
+    def line(self, name: str) -> str:
+        """Their line in an allowed-signers file."""
+        return f"{name} {self.key(name).with_name(f'{name}.pub').read_text()}"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One machine per module, on which one gate at a time waits hot and every other one is suspended."""
+    home = tmp_path_factory.mktemp("user")
+    (home / ".ssh").mkdir()
+    (home / ".ssh" / "id_ed25519").write_text("hunter2-the-private-key")
+    environment = {"PHASEGATE_MAX_HOT": "1", "HOME": str(home), "OPENAI_API_KEY": "hunter2-the-model-key"}
+    machine = Machine(tmp_path_factory.mktemp("machine"), environment)
+    assert machine.phasegate("up", "--detach", timeout=280).code == 0
+    yield machine
+    machine.phasegate("down", "--services")
+
+
+@pytest.fixture(scope="module")
+def attacker(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Attacker:
+    """Against this machine."""
+    return Attacker(machine, tmp_path_factory.mktemp("keys"))
+
+
+def commit(project: Project, policy: str, *, signers: str = "") -> None:
+    """Let a policy, and whose signatures count, be the base commit's."""
+    (project.top / "phasegate.toml").write_text(policy)
+    if signers:
+        (project.top / ".github").mkdir(exist_ok=True)
+        (project.top / ".github" / "allowed_signers").write_text(signers)
+    git(project.top, "add", "-A")
+    git(project.top, "commit", "-q", "-m", "Policy")
+
+
+def at_prd_gate(machine: Machine, project: Project, content: dict[str, Any] | None = None) -> str:
+    """A run that waits at its first gate."""
+    script = project.script(content or lifecycle.script())
+    result = machine.phasegate("run", project.ticket, "--repo", project.top, "--rehearse", script, "--json")
+    assert result.code == 3, result.err + result.out
+    run: str = result.json["id"]
+    return run
+
+
+def gates(shown: dict[str, Any]) -> list[tuple[str, str]]:
+    """The gates of a run, as `show` has them."""
+    return [(gate["gate"], gate["status"]) for gate in shown["gates"]]
