@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.attestation import IN_TOTO, STATEMENT, SigningKey, decoded, encoded, key_id, verified
@@ -203,11 +203,12 @@ def _heads(run: Run) -> tuple[list[tuple[int, str]], str]:
 
 def _parsed(bundle: bytes) -> dict[str, Any]:
     try:
-        outside = json.loads(bundle)
+        outside: Any = json.loads(bundle)
     except ValueError as error:
         raise UsageError(f"this is no bundle: {error}", remedy="`phasegate export RUN` makes one.") from error
-    if not isinstance(outside, dict) or set(outside) != {"format", "key", "envelope"}:
+    if not isinstance(outside, dict) or set(cast("dict[str, Any]", outside)) != {"format", "key", "envelope"}:
         raise UsageError("this is no bundle", remedy="`phasegate export RUN` makes one.")
+    outside = cast("dict[str, Any]", outside)
     if outside["format"] != FORMAT:
         raise UsageError(f"this phasegate reads {FORMAT}, not {outside['format']}", remedy="Use the other version.")
     if _spelled(outside) != bundle:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langgraph.graph import START, StateGraph
 
-from phasegate.agents.loop import branch_thread, open_threads
+from phasegate.agents.loop import Threads, branch_thread, open_threads
 from phasegate.agents.loop.branch import next_step
 from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.infra.errors import OperatorNeeded
@@ -16,7 +17,7 @@ from phasegate.infra.errors import OperatorNeeded
 TURNS = 4
 
 
-def said(text: str):
+def said(text: str) -> Any:
     return [{"said": {"role": "user", "text": text}}]
 
 
@@ -26,16 +27,16 @@ async def steer(state: ThreadState) -> ThreadUpdate:
 
 async def think(state: ThreadState) -> ThreadUpdate:
     turn = state["turn"] + 1
-    return {"conversation": said(f"asked {turn}"), "turn": turn}  # type: ignore[typeddict-item]  # the shape is right
+    return {"conversation": said(f"asked {turn}"), "turn": turn}
 
 
 async def act(state: ThreadState) -> ThreadUpdate:
     turn = state["turn"]
     draft = {"done": True} if turn == TURNS else None
-    return {"conversation": said(f"answered {turn}"), "checkpoint": f"commit {turn}", "draft": draft}  # type: ignore[typeddict-item]  # as above
+    return {"conversation": said(f"answered {turn}"), "checkpoint": f"commit {turn}", "draft": draft}
 
 
-def worked(threads):
+def worked(threads: Threads) -> Any:
     graph = StateGraph(ThreadState)
     for name, node in {"steer": steer, "think": think, "act": act}.items():
         graph.add_node(name, node)
@@ -46,7 +47,7 @@ def worked(threads):
     return graph.compile(checkpointer=threads)
 
 
-def thread(name: str):
+def thread(name: str) -> Any:
     return {"configurable": {"thread_id": name}}
 
 
