@@ -15,7 +15,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from phasegate.flows.engine import control, prefect_process
+from phasegate.flows.engine import control, prefect_database, prefect_process
 from phasegate.flows.engine.info import EXIT_LOCK_HELD
 
 if TYPE_CHECKING:
@@ -41,6 +41,13 @@ def test_a_second_engine_is_refused(bench: Bench) -> None:
     assert second.returncode == EXIT_LOCK_HELD
     assert f"Another engine runs already (pid {bench.engine().process.pid})." in second.stderr
     assert bench.engine().process.alive()
+
+
+def test_the_first_start_leaves_a_migrated_database_for_the_next(bench: Bench) -> None:
+    template = prefect_database.template(os.environ)
+
+    assert template.stat().st_size > 100_000
+    assert not list(template.parent.glob("*.db.*"))
 
 
 def test_the_user_interface_loads_and_knows_its_api(bench: Bench) -> None:

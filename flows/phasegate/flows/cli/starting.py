@@ -10,7 +10,6 @@ from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.settings import Settings
 
 _SERVICES = ("phasegate.flows.reconciler:serve",)
-_GONE_SECONDS = 10.0
 
 
 def start_engine(settings: Settings, on_progress: Callable[[str], None]) -> EngineInfo:
@@ -23,16 +22,12 @@ def start_engine(settings: Settings, on_progress: Callable[[str], None]) -> Engi
 
 
 def stop_engine(settings: Settings) -> bool:
-    """Stop the engine, and wait until its process is gone; false when none was up.
+    """Stop the engine; false when none was up.
 
     Raises:
         EngineUnavailable: It does not end.
     """
-    engine = EngineInfo.read(settings)
-    stopped = control.stop(settings)
-    if engine is not None:
-        engine.process.wait(_GONE_SECONDS)  # it lets go of its lock a moment before it ends
-    return stopped
+    return control.stop(settings)
 
 
 def keys_it_lacks(engine: EngineInfo, environment: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from phasegate.flows.engine import detached, line_socket
+from phasegate.flows.engine import detached, line_socket, prefect_process
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock, engine_alive
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
@@ -95,8 +95,9 @@ def stop(settings: Settings) -> bool:
     try:
         was_alive = lock.held()
         if was_alive:
-            _ask_to_stop(settings)
-            _wait_for_end(settings, lock)
+            engine = EngineInfo.read(settings)  # now: it removes its file before it ends
+            _ask_to_stop(settings, engine)
+            _wait_for_end(settings, lock, engine)
         elif not lock.take():
             return stop(settings)  # one started in between
         return _clean_up(settings) or was_alive
@@ -116,28 +117,33 @@ def _ask(settings: Settings, request: dict[str, object]) -> bool:
         return False
 
 
-def _ask_to_stop(settings: Settings) -> None:
-    if not _ask(settings, {"verb": "stop"}) and (info := EngineInfo.read(settings)):
-        info.process.signal(signal.SIGTERM)
+def _ask_to_stop(settings: Settings, engine: EngineInfo | None) -> None:
+    if not _ask(settings, {"verb": "stop"}) and engine is not None:
+        engine.process.signal(signal.SIGTERM)
 
 
-def _wait_for_end(settings: Settings, lock: EngineLock) -> None:
-    info = EngineInfo.read(settings)
-    deadline = time.monotonic() + _STOP_SECONDS
-    forced = False
-    while not lock.take():
-        if time.monotonic() < deadline:
-            continue
-        if forced or info is None:
+def _wait_for_end(settings: Settings, lock: EngineLock, engine: EngineInfo | None) -> None:
+    """Wait until the lock is free and the process is gone, which happens in this order, a moment apart."""
+    if not _taken(lock, _STOP_SECONDS):
+        if engine is not None:
+            engine.process.signal(signal.SIGKILL)
+        if engine is None or not _taken(lock, _KILL_SECONDS):
             raise EngineUnavailable("The engine does not end.", remedy=f"Read {settings.engine_log}.")
-        info.process.signal(signal.SIGKILL)
-        deadline, forced = time.monotonic() + _KILL_SECONDS, True
+    if engine is not None and not engine.process.wait(_KILL_SECONDS):
+        engine.process.signal(signal.SIGKILL)
+        engine.process.wait(_KILL_SECONDS)
+
+
+def _taken(lock: EngineLock, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not lock.take():
+        if time.monotonic() > deadline:
+            return False
+    return True
 
 
 def _clean_up(settings: Settings) -> bool:
     """End the server a dead engine left and remove its files; the caller has the lock."""
-    from phasegate.flows.engine import prefect_process  # noqa: PLC0415 -- httpx is heavy for `status`
-
     left = EngineInfo.read(settings)
     alive = left is not None and left.server is not None and left.server.alive()
     if left is not None and left.server is not None:

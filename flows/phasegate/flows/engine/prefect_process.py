@@ -1,7 +1,7 @@
 """The engine's hand on the Prefect server: start it, adopt the one a dead engine left, end it.
 
-Called by the daemon, and by `control` to clean up. Imports nothing heavy: Prefect reads its environment at import,
-so what is set here must come first.
+Called by the daemon, and by `control` to clean up. Imports nothing heavy: the server starts while the engine
+still imports, and Prefect reads its environment at import, so what is set here must come first.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-
-import httpx
+from http.client import HTTPConnection, HTTPException
 
 from phasegate.flows.engine import detached
 from phasegate.flows.engine.detached import ProcessId
@@ -53,10 +52,14 @@ class PrefectServer:
 
     def healthy(self) -> bool:
         """Whether it answers."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
-            return httpx.get(f"{self.api_url}/health", timeout=2, trust_env=False).status_code == HTTPStatus.OK
-        except httpx.HTTPError:
+            connection.request("GET", "/api/health")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     def wait_until_healthy(self) -> None:
         """Wait until it answers.

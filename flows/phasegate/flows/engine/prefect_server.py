@@ -14,9 +14,7 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
-import uvicorn
-from prefect.server.api.server import create_app
-
+from phasegate.flows.engine import prefect_database
 from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.infra.settings import Settings
@@ -66,7 +64,13 @@ def main() -> None:
     parser.add_argument("--socket", type=int, required=True, help="an inherited, bound TCP socket")
     parser.add_argument("--linger", type=float, required=True, help="seconds to stay without an engine")
     arguments = parser.parse_args()
-    EngineWatch(Settings(home=arguments.home), timedelta(seconds=arguments.linger)).start()
+    settings = Settings(home=arguments.home)
+    EngineWatch(settings, timedelta(seconds=arguments.linger)).start()
+    prefect_database.prepare(settings.prefect / "prefect.db", prefect_database.template(os.environ))
+    # Only now, since it takes seconds: a server nobody wants ends meanwhile, too.
+    import uvicorn  # noqa: PLC0415 -- see above
+    from prefect.server.api.server import create_app  # noqa: PLC0415 -- see above
+
     config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.socket)])
     # Told to end while it was still starting, uvicorn leaves the database's threads running, which would keep us here.
