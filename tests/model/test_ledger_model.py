@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from phasegate.infra import crash_points
 from phasegate.infra.artifacts import Artifact
@@ -31,12 +31,12 @@ from phasegate.infra.ledger import Attempt, Lease, Ledger, Run, RunOptions
 from phasegate.infra.ledger.records import Verdict
 
 HOLD, GATE_EXPIRES = timedelta(seconds=60), timedelta(minutes=10)
-RUNS, ENGINES, PEOPLE = ("run-one", "run-two"), ("here/1", "here/2", "there/1"), ("ana", "bo", "cy")
+RUNS, ENGINES, PEOPLE = ("run-one",), ("here/1", "there/1"), ("ana", "bo", "cy")
 REQUESTER, QUORUM = "ana", 2
 CONCLUSION = {"approve": "approved", "revise": "revised", "reject": "rejected"}
 
 T = TypeVar("T")
-runs, engines, numbers = st.sampled_from(RUNS), st.sampled_from(ENGINES), st.integers(1, 2)
+runs, engines, numbers = st.sampled_from(RUNS), st.sampled_from(ENGINES), st.sampled_from([1, 1, 2])
 crashes = st.sampled_from(["", "", "", "before", "after"])
 
 
@@ -96,7 +96,7 @@ class LedgerModel(RuleBasedStateMachine):
     works = Bundle("works")
 
     def __init__(self) -> None:
-        """Two accepted runs, in nobody's hands."""
+        """An accepted run, in nobody's hands."""
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="phasegate-model-"))
         (self.folder / "ledger.db").write_bytes(empty_database())
@@ -115,6 +115,11 @@ class LedgerModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.ledger.close()
         shutil.rmtree(self.folder)
+
+    @initialize()
+    def taken(self) -> None:
+        """What comes first anyway: most of what there is to try needs an engine that has the run."""
+        self.take(RUNS[0], ENGINES[0], "")
 
     @rule(run=runs, engine=engines, crash=crashes)
     def take(self, run: str, engine: str, crash: str) -> None:
@@ -162,7 +167,7 @@ class LedgerModel(RuleBasedStateMachine):
         self.attempt_tokens[attempt_id] = lease.token
         return Work(engine, self.known_leases[run, engine].token, attempt, lease)
 
-    @rule(work=consumes(works), fails=st.booleans(), crash=crashes)
+    @rule(work=consumes(works), fails=st.sampled_from([False, False, True]), crash=crashes)
     def end(self, work: Work, fails: bool, crash: str) -> None:
         run, attempts = work.attempt.run_id, self._fenced_as(work).attempts
         made = Thing(name=f"{work.engine} {work.lease.token}")
@@ -425,8 +430,8 @@ class LedgerModel(RuleBasedStateMachine):
 
 TestLedgerModel = pytest.mark.timeout(600)(LedgerModel.TestCase)
 TestLedgerModel.settings = settings(
-    max_examples=30,
-    stateful_step_count=30,
+    max_examples=20,
+    stateful_step_count=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

@@ -1,0 +1,101 @@
+"""No write and no effect escapes the matrix: every event kind in the code is a point of some scene, or says why not."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from tests.crash.conftest import House
+
+from phasegate.flows.lifecycle.saga import PERFORMERS
+from phasegate.infra.ledger import RunStatus
+
+pytestmark = pytest.mark.timeout(600)  # the house opens once, for whichever test comes first
+
+WRITERS = {"change", "note", "note_once"}
+"""Methods whose second argument is an event's kind."""
+PATTERNS = {
+    "run.{}": get_args(RunStatus),
+    "gate.{}": ("void", "expired"),
+    "run.{}-requested": ("pause", "cancel", "rollback"),
+}
+"""What a kind that is put together may come to."""
+ELSEWHERE = {
+    "run.recovered": "the engine that comes after a crash, whose own crashes test_crash_matrix makes",
+    "attempt.adopted": "by replay",
+    "effect.adopted": "by replay",
+    "gate.carried": "by replay",
+    "effect.rehearsed": "by replay --rehearse, which does nothing else",
+    "gate.rehearsed": "by replay --rehearse",
+    "stage.observed": "by replay --rehearse",
+    "rehearsal.departed": "by replay --rehearse of a run that departs",
+    "run.rewind-requested": "by rewind",
+    "run.rewound": "by rewind",
+    "effect.stuck": "an effect that cannot be undone: a merge that later commits conflict with",
+    "gate.void": "a gate whose subject changes after it was opened",
+    "gate.overridden": "an admin's override",
+    "gate.refused": "an attack",
+    "decision.refused": "an attack, or a person who may not decide",
+    "state.refused": "a state forced in Prefect",
+    "write.refused": "the late write of an engine that another has replaced",
+}
+"""Kinds that no scene makes, and where they come from."""
+
+
+def test_every_kind_of_event_is_crashed_at_or_says_why_not(house: House) -> None:
+    reached = {name.partition(":")[2] for names in house.points.values() for name in names}
+    written = set(kinds_in_the_code())
+    assert written - reached - ELSEWHERE.keys() == set()
+    assert ELSEWHERE.keys() & reached == set()
+    assert ELSEWHERE.keys() - written == set()
+
+
+def test_every_effect_is_crashed_at_before_and_after_making_and_undoing_it(house: House) -> None:
+    reached = {name for names in house.points.values() for name in names}
+    assert {
+        f"{when}:{what}:{kind}" for when in ("before", "after") for what in ("make", "undo") for kind in PERFORMERS
+    } <= reached
+
+
+def kinds_in_the_code() -> Iterator[str]:
+    """The kind of every event that some code writes."""
+    for floor in ("infra", "agents", "flows"):
+        for path in (Path(__file__).parents[2] / floor / "phasegate").rglob("*.py"):
+            for function in ast.walk(ast.parse(path.read_text())):
+                if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield from _kinds_in(function)
+
+
+def _kinds_in(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    for call in ast.walk(function):
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and call.func.attr in WRITERS
+            and len(call.args) > 1
+        ):
+            kind = call.args[1]
+            if isinstance(kind, ast.Name):
+                parameters = [*function.args.args, *function.args.kwonlyargs]
+                if any(parameter.arg == kind.id for parameter in parameters):
+                    assert function.name in WRITERS, f"{function.name} hands a kind on: name it in WRITERS"
+                for assigned in ast.walk(function):
+                    if isinstance(assigned, ast.Assign) and ast.unparse(assigned.targets[0]) == kind.id:
+                        yield from _constants(assigned.value)
+            else:
+                yield from _constants(kind)
+
+
+def _constants(kind: ast.expr) -> Iterator[str]:
+    if isinstance(kind, ast.JoinedStr):
+        pattern = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in kind.values)
+        assert pattern in PATTERNS, f"say in PATTERNS what {ast.unparse(kind)} may come to"
+        yield from (pattern.format(word) for word in PATTERNS[pattern])
+        return
+    for part in ast.walk(kind):
+        if isinstance(part, ast.Constant) and re.fullmatch(r"[a-z]+\.[a-z-]+", str(part.value)):
+            yield str(part.value)
