@@ -203,12 +203,12 @@ def _heads(run: Run) -> tuple[list[tuple[int, str]], str]:
 
 def _parsed(bundle: bytes) -> dict[str, Any]:
     try:
-        outside: Any = json.loads(bundle)
+        found: Any = json.loads(bundle)
     except ValueError as error:
         raise UsageError(f"this is no bundle: {error}", remedy="`phasegate export RUN` makes one.") from error
-    if not isinstance(outside, dict) or set(cast("dict[str, Any]", outside)) != {"format", "key", "envelope"}:
+    if not isinstance(found, dict) or set(cast("dict[str, Any]", found)) != {"format", "key", "envelope"}:
         raise UsageError("this is no bundle", remedy="`phasegate export RUN` makes one.")
-    outside = cast("dict[str, Any]", outside)
+    outside = cast("dict[str, Any]", found)
     if outside["format"] != FORMAT:
         raise UsageError(f"this phasegate reads {FORMAT}, not {outside['format']}", remedy="Use the other version.")
     if _spelled(outside) != bundle:

@@ -52,7 +52,7 @@ def thread(name: str) -> Any:
 
 
 async def test_a_branch_holds_what_was_said_until_then_and_goes_on_from_there(tmp_path: Path) -> None:
-    """Mutations tried: taking the newest checkpoint of the turn before its tools had answered, or that of another turn;
+    """Untried mutation: taking the newest checkpoint of the turn before its tools had answered, or that of another turn;
     reading states while the store is listed (it is locked then: this test timed out).
     """
     async with open_threads(tmp_path / "threads.db") as threads:

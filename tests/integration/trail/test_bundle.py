@@ -131,7 +131,7 @@ def test_the_statement_about_the_release_is_in_toto_and_says_who_approved(scene:
 def test_no_byte_of_a_bundle_can_be_changed(scene: Scene) -> None:
     """Every byte outside of the payload and every 97th inside, each with one bit turned, and each left out.
 
-    Mutations tried: not comparing the spelling, not comparing Base64's spelling, not verifying: each makes this fail.
+    Untried mutation: not comparing the spelling, not comparing Base64's spelling, not verifying: each.
     """
     bundle = scene.bundle()
     start = bundle.index(b'"payload":"') + len(b'"payload":"')
@@ -159,7 +159,7 @@ def test_what_was_signed_again_by_another_key_is_noticed_by_who_knows_the_key(sc
 
 
 def test_rows_that_do_not_hold_are_noticed_though_they_are_signed(scene: Scene) -> None:
-    """Mutation tried: leaving `audit_rows` out for bundles makes this fail."""
+    """Untried mutation: leaving `audit_rows` out for bundles."""
     content = json.loads(decoded(json.loads(scene.bundle())["envelope"]["payload"]))
     content["rows"]["decisions"][0]["approver"] = "eve"
     with pytest.raises(TrailBroken, match="decisions/"):
@@ -167,7 +167,7 @@ def test_rows_that_do_not_hold_are_noticed_though_they_are_signed(scene: Scene) 
 
 
 def test_a_statement_that_says_something_else_than_the_rows_is_noticed(scene: Scene) -> None:
-    """Mutation tried: trusting a statement because its signature holds makes this fail."""
+    """Untried mutation: trusting a statement because its signature holds."""
     content = json.loads(decoded(json.loads(scene.bundle())["envelope"]["payload"]))
     stated = release_statement(ExportedRows(content["rows"]), RUN)
     assert stated is not None
@@ -182,7 +182,7 @@ def test_a_statement_that_says_something_else_than_the_rows_is_noticed(scene: Sc
 def test_a_ledger_that_was_put_back_to_an_earlier_state_is_noticed(scene: Scene) -> None:
     """The newest events and the rows they touched are gone together: the chain alone holds.
 
-    Mutation tried: not comparing with the heads in git makes both halves fail.
+    Untried mutation: not comparing with the heads in git makes both halves fail.
     """
     earlier = scene.copy("earlier.db")
     scene.ledger.runs.set_status(RUN, "done")

@@ -14,7 +14,7 @@ KIND = "http://example.com/HelloWorld"
 
 
 def test_what_is_signed_is_the_specifications_example() -> None:
-    """Source: the example of DSSE v1.0.2, protocol.md. Mutation tried: leaving out either length makes this fail."""
+    """Source: the example of DSSE v1.0.2, protocol.md. Untried mutation: leaving out either length."""
     expected = b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
     assert pre_authentication_encoding(KIND, b"hello world") == expected
 
@@ -34,7 +34,7 @@ def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_a_signed_payload_comes_back_and_no_other(tmp_path: Path) -> None:
-    """Mutation tried: not checking the payload's type, the key's id, or the signature, makes a case fail."""
+    """Untried mutation: not checking the payload's type, the key's id, or the signature, makes a case fail."""
     key, other = SigningKey.open(tmp_path / "key"), SigningKey.open(tmp_path / "other")
     envelope = key.sign(KIND, b"{}")
     assert verified(envelope, key.public, KIND) == b"{}"
@@ -53,6 +53,6 @@ def test_a_signed_payload_comes_back_and_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["QQ", "QR==", "Q Q==", "QQ==\n", "é"])
 def test_base64_has_one_spelling(text: str) -> None:
-    """`QR==` decodes to the same byte as `QQ==`. Mutation tried: not encoding it again makes this fail."""
+    """`QR==` decodes to the same byte as `QQ==`. Untried mutation: not encoding it again."""
     with pytest.raises(TrailBroken):
         decoded(text)
