@@ -14,7 +14,7 @@ from phasegate.infra.errors import ConfigError, NotAllowed, UsageError
 
 
 async def test_replaying_from_testing_calls_no_model_for_what_it_adopts(house: House) -> None:
-    """Mutation tried: `adopted` gives None always; the provider was then asked for `prd/1` again."""
+    """Mutation tried: `adopted` gives None always; the assertions on the second run then failed."""
     house.refused = {"testing.authoring/1": 1}
     failed = await house.run()
     assert failed.status == "failed", failed.reason
@@ -35,7 +35,7 @@ async def test_replaying_from_testing_calls_no_model_for_what_it_adopts(house: H
 
 
 async def test_rehearsing_a_finished_run_says_same_and_performs_nothing(house: House) -> None:
-    """Mutation tried: `perform` without asking `rehearses`; three effects were then intended."""
+    """A rehearsal intends no effect and opens no gate."""
     done = await house.run()
     assert done.status == "done", done.reason
     asked = dict(house.turns(done))
@@ -70,7 +70,7 @@ async def test_a_rehearsal_names_the_first_turn_that_departs_and_how(
 
 
 async def test_resuming_repeats_no_answered_turn(house: House) -> None:
-    """Mutation tried: `_think` never looking for a recorded exchange and starting anew; turn 1 was asked twice."""
+    """A stage that failed in the middle goes on from its last turn."""
     house.refused = {"implementation/1": 2}
     failed = await house.run()
     assert failed.status == "failed", failed.reason
@@ -103,7 +103,7 @@ async def test_what_was_merged_has_to_be_taken_out_before_it_is_made_again(house
 
 
 async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_run(house: House) -> None:
-    """Mutation tried: `roll_back` over the run's own effects alone; the adopted ones stayed done."""
+    """Mutation seen: an adopted release without its effects taken over; rolling back left them done."""
     done = await house.run()
 
     again = await house.again(done, "monitoring")
@@ -120,7 +120,7 @@ async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_
 async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P8. Mutation tried: `require_same_definition` left out of the walk; the run went on to its end."""
+    """P8: a changed definition stops a run with an offer."""
     monkeypatch.setattr(intake, "DEFINITION", "0")
     house.refused = {"implementation/1": 1}
     begun = await house.run()
@@ -138,7 +138,7 @@ async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
 
 
 async def test_a_stored_format_that_is_not_known_stops_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """P8. Mutation tried: no check of `schema_version`; the run failed with an error of pydantic's, or went on."""
+    """P8: a later format stops a run with an offer."""
     house.answering = False
     waiting = await house.run()
     assert waiting.status == "waiting"
