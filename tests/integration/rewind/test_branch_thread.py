@@ -52,8 +52,9 @@ def thread(name: str) -> Any:
 
 
 async def test_a_branch_holds_what_was_said_until_then_and_goes_on_from_there(tmp_path: Path) -> None:
-    """Untried mutation: taking the newest checkpoint of the turn before its tools had answered, or that of another turn;
-    reading states while the store is listed (it is locked then: this test timed out).
+    """Seen: reading states while the store was listed hung a rewind end to end, for the store is locked then.
+
+    Untried mutation: taking the turn's checkpoint from before its tools had answered, or another turn's.
     """
     async with open_threads(tmp_path / "threads.db") as threads:
         graph = worked(threads)
