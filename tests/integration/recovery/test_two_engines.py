@@ -14,7 +14,7 @@ from tests.integration.recovery.conftest import Shared, send, small_script
 def test_a_run_is_taken_over_from_a_stopped_engine_whose_late_writes_are_refused(
     shared: Shared, project: Project
 ) -> None:
-    """Mutation tried: without the fence (`Store._fenced_off_by` giving None) the first engine writes on: no refusal."""
+    """What breaks when the fence is taken out is tried in tests/contracts/ledger/test_leases.py."""
     first, second = shared.machine("first"), shared.machine("second")
     run = _start(first, project)
     shared.until(lambda ledger: any(event.payload.get("turn") == 2 for event in ledger.events(run)[-3:]))

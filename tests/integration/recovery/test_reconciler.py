@@ -1,0 +1,175 @@
+"""What the reconciler does with a run that should be going, as the ledger, the leases and Prefect have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from phasegate.flows import reconciler
+from phasegate.flows.engine.engine import Engine
+from phasegate.flows.resources import Hands, Resources
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.clock import FixedClock
+from phasegate.infra.errors import NotFound
+from phasegate.infra.identity import Person
+from phasegate.infra.ledger import Ledger, RunOptions
+from phasegate.infra.settings import Settings
+
+OURS, THEIRS = "here/1", "there/1"
+
+
+class Thing(Artifact):
+    kind: ClassVar[str] = "thing"
+    name: str
+
+
+class Prefect:
+    """An engine whose Prefect knows the flow runs it was asked for, until it forgets them."""
+
+    draining = False
+
+    def __init__(self) -> None:
+        self.known: dict[UUID, str] = {}
+        self.rescheduled: list[UUID] = []
+        self.worker = self
+
+    def is_running(self, flow_run_id: UUID) -> bool:
+        return False
+
+    async def reschedule(self, flow_run_id: UUID) -> bool:
+        if flow_run_id not in self.known:
+            raise NotFound(f"Prefect has no flow run {flow_run_id}.")
+        self.rescheduled.append(flow_run_id)
+        return True
+
+    async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str) -> UUID:
+        for flow_run_id, key in self.known.items():
+            if key == idempotency_key:
+                return flow_run_id
+        made = uuid4()
+        self.known[made] = idempotency_key
+        return made
+
+
+class Scene:
+    """One run, one ledger, one engine that looks after it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = FixedClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
+        self.ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}", clock=self.clock)
+        self.prefect = Prefect()
+        missing = cast("Any", None)
+        settings = Settings(home=folder)
+        self.shared = Resources(settings, self.ledger, missing, missing, missing, {}, OURS, Hands())
+        self.run = self.ledger.runs.accept(
+            "run-one",
+            title="t",
+            ticket=Thing(name="ticket"),
+            policy=Thing(name="policy"),
+            repository="/r",
+            base_branch="main",
+            base_commit="abc",
+            requester="ana",
+            options=RunOptions(),
+            definition="1",
+        )
+
+    async def look(self) -> None:
+        await reconciler._look_around(cast("Engine", self.prefect), self.shared)
+
+    def begin(self) -> None:
+        """What `conduct` does as it takes the run up."""
+        self.shared.hands.queued.discard("run-one")
+        self.ledger.runs.set_status("run-one", "running")
+
+    def count(self, kind: str) -> int:
+        return sum(event.kind == kind for event in self.ledger.events("run-one"))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """An accepted run that nobody has taken up."""
+    made = Scene(tmp_path)
+    yield made
+    made.ledger.close()
+
+
+async def test_p1_an_accepted_run_is_set_going_once_however_often_it_is_looked_at(scene: Scene) -> None:
+    for _ in range(5):
+        await scene.look()
+    assert list(scene.prefect.known.values()) == ["run-one/1"]
+    assert (scene.count("run.taken"), scene.count("run.recovered")) == (1, 0)
+
+
+async def test_a_flow_run_that_prefect_lost_is_made_anew_under_a_fresh_key(scene: Scene) -> None:
+    await scene.look()
+    scene.begin()
+    lease = scene.ledger.leases.find("run-one")
+    assert lease is not None
+    scene.ledger.leases.let_go(lease)
+    scene.prefect.known.clear()
+    await scene.look()
+    assert list(scene.prefect.known.values()) == ["run-one/2"]
+    assert scene.ledger.runs.get("run-one").flow_run_id == str(next(iter(scene.prefect.known)))
+    assert scene.count("run.recovered") == 0
+
+
+async def test_another_engines_run_is_left_alone_until_its_lease_runs_out(scene: Scene) -> None:
+    scene.ledger.leases.take("run-one", THEIRS)
+    scene.ledger.runs.set_status("run-one", "running")
+    await scene.look()
+    assert scene.prefect.known == {}
+    scene.clock.advance(timedelta(minutes=2))
+    await scene.look()
+    assert list(scene.prefect.known.values()) == ["run-one/2"]
+    assert scene.count("run.recovered") == 1
+
+
+async def test_an_engine_that_was_taken_down_on_purpose_costs_no_recovery(scene: Scene) -> None:
+    await scene.look()
+    scene.begin()
+    reconciler._let_go(scene.shared)
+    await scene.look()
+    assert (scene.count("run.recovered"), len(scene.prefect.rescheduled)) == (0, 1)
+
+
+async def test_p7_recoveries_are_bounded_and_then_a_person_is_asked(scene: Scene) -> None:
+    for _ in range(12):
+        await scene.look()
+        if scene.ledger.runs.get("run-one").status == "needs-operator":
+            break
+        scene.begin()  # and is dropped: the flow run ended in Prefect, by nobody's decision
+    run = scene.ledger.runs.get("run-one")
+    assert (run.status, scene.count("run.recovered")) == ("needs-operator", 10)
+    assert run.reason is not None
+    assert "phasegate resume run-one" in run.reason["remedy"]
+    before = len(scene.prefect.rescheduled)
+    await scene.look()
+    assert len(scene.prefect.rescheduled) == before
+
+
+async def test_a_run_left_waiting_goes_on_when_its_gate_is_decided_or_has_expired(scene: Scene) -> None:
+    await scene.look()
+    scene.begin()
+    gate = scene.ledger.gates.open(
+        scene.run,
+        "prd",
+        1,
+        subject={"prd": "sha256:1"},
+        roles=[],
+        quorum=1,
+        exclude_requester=False,
+        expires=timedelta(days=9_999),
+    )
+    reconciler._let_go(scene.shared)
+    await scene.look()
+    assert scene.prefect.rescheduled == []
+    scene.ledger.gates.decide(gate.id, "approve", Person("bo", "local"))
+    scene.ledger.runs.set_status("run-one", "waiting")  # the decision came just before the flow said that it waits
+    await scene.look()
+    assert len(scene.prefect.rescheduled) == 1
