@@ -1,7 +1,6 @@
 """Make the golden fixture of one released version: a finished run, as that version stored it.
 
-`python -m tests.golden.make 0.1`, until that version is released; from then on its files are kept as they are. Each is
-audited and rehearsed by tests/acceptance/replay/test_golden.py.
+`python -m tests.golden.make 0.1`, until that version is released; from then on its files are kept as they are.
 """
 
 from __future__ import annotations
