@@ -1,0 +1,101 @@
+"""P4, P5: rows written behind phasegate's back, and what the engine makes of them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.acceptance.attacks.conftest import POLICY, SSH, Attacker, at_prd_gate, commit, gates
+from tests.acceptance.lifecycle.conftest import Machine, Project, Result, git, script
+
+pytestmark = pytest.mark.timeout(300)  # the engine's start is in the first of them
+
+FORGE = (
+    "INSERT INTO decisions SELECT ?, g.run_id, g.id, g.subject_digest, 'approve', g.requester, 'local', 0, 0, "
+    "'', '', g.opened_at FROM gates g WHERE g.run_id = ? AND g.status = 'open'"
+)
+
+
+def test_a_forged_row_opens_no_gate(machine: Machine, project: Project, attacker: Attacker) -> None:
+    """P5. Mutation tried: see tests/integration/gates."""
+    commit(project, POLICY)
+    run = at_prd_gate(machine, project)
+    attacker.sql(FORGE, "decision-forged", run)
+    attacker.sql("UPDATE gates SET status = 'approved' WHERE run_id = ?", run)
+    attacker.sql("UPDATE runs SET status = 'running' WHERE id = ?", run)
+    attacker.wake(run)
+    shown = machine.until(run, lambda shown: gates(shown) == [("prd", "void"), ("prd", "open")])
+    machine.until(run, attacker.is_refused(run, "gate.refused"))
+    assert {stage["stage"] for stage in shown["stages"]} == {"prd"}
+    assert machine.phasegate("audit", run).code == 1
+
+
+def signed_by(attacker: Attacker, name: str, machine: Machine, run: str, *words: str, to_print: str = "") -> Result:
+    """Approve with a signature made elsewhere, by ssh-keygen alone."""
+    printed = machine.phasegate("approve", run, "--print", "--as", to_print or name, *words)
+    assert printed.code == 0, printed.err
+    content = attacker.folder / "decision"
+    content.write_text(printed.out)
+    content.with_name("decision.sig").unlink(missing_ok=True)
+    sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "phasegate-decision", "-f", str(attacker.key(name)), str(content)]
+    subprocess.run(sign, check=True, capture_output=True)
+    return machine.phasegate("approve", run, "--signature", f"{content}.sig", *words)
+
+
+@pytest.fixture
+def signed_run(machine: Machine, project: Project, attacker: Attacker) -> str:
+    """A run whose gates take Ana's and Bo's signatures; Ana asked for it, and is excluded."""
+    policy = POLICY + SSH + '[gates.prd]\nroles = ["lead"]\nexclude_requester = true\n'
+    policy += '[roles]\nlead = ["ana", "bo"]\nadmin = ["ana"]\n'
+    commit(project, policy, signers=attacker.line("ana") + attacker.line("bo"))
+    git(project.top, "config", "user.signingKey", str(attacker.key("ana")))
+    revised = [{"finish": {"title": "Again", "acceptance_criteria": [{"id": "AC1", "statement": "better"}]}}]
+    return at_prd_gate(machine, project, script(prd_2=revised))
+
+
+def test_only_the_right_signature_of_the_right_bytes_opens_a_gate(
+    machine: Machine, project: Project, attacker: Attacker, signed_run: str
+) -> None:
+    """P4, P5. Mutation tried: see tests/integration/gates."""
+    run = signed_run
+    assert machine.show(run)["requester"] == "ana"
+    refused = {
+        "excludes the requester": machine.phasegate("approve", run),
+        "is not among the run's allowed signers": machine.phasegate("approve", run, "--key", attacker.key("eve")),
+        "by no key that is allowed": signed_by(attacker, "eve", machine, run, to_print="bo"),
+        "does not hold: it is of other bytes": signed_by(attacker, "bo", machine, run, to_print="ana"),
+        "a note that says why": machine.phasegate("approve", run, "--override"),
+    }
+    assert {why: result.code for why, result in refused.items()} == dict.fromkeys(refused, 2)
+    for why, result in refused.items():
+        assert why in result.err
+        assert any(why in refusal for refusal in attacker.refusals(run)), why
+
+    older = attacker.folder / "older"
+    older.write_text(machine.phasegate("approve", run, "--print", "--as", "bo").out)
+    sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "phasegate-decision", "-f", str(attacker.key("bo")), str(older)]
+    subprocess.run(sign, check=True, capture_output=True)
+    assert machine.phasegate("revise", run, "--note", "better", "--key", attacker.key("bo")).code == 0
+    machine.until(run, lambda shown: gates(shown) == [("prd", "revised"), ("prd", "open")])
+    late = machine.phasegate("approve", run, "--signature", Path(f"{older}.sig"))
+    assert (late.code, "of other bytes" in late.err) == (2, True)
+
+    assert signed_by(attacker, "bo", machine, run, "--note", "go").code == 0
+    shown = machine.until(run, lambda shown: gates(shown)[1:] == [("prd", "approved"), ("change", "open")])
+    assert [(one["approver"], one["identity"]) for one in shown["decisions"]] == [("bo", "ssh"), ("bo", "ssh")]
+    assert machine.phasegate("audit", run).code == 0
+
+
+def test_no_gate_is_approved_in_advance_where_decisions_are_signed(
+    machine: Machine, project: Project, attacker: Attacker
+) -> None:
+    commit(project, POLICY + SSH, signers=attacker.line("ana"))
+    rehearsal = project.script(script())
+    start = ("run", project.ticket, "--repo", project.top, "--rehearse", rehearsal)
+    refused = machine.phasegate(*start, "--approve", "prd")
+    assert (refused.code, "no gate can be approved in advance" in refused.err) == (2, True)
+    git(project.top, "rm", "-q", ".github/allowed_signers")
+    git(project.top, "commit", "-q", "-m", "Nobody")
+    refused = machine.phasegate(*start)
+    assert (refused.code, "there is no .github/allowed_signers at commit" in refused.err) == (2, True)
