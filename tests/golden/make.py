@@ -43,7 +43,15 @@ def main(version: str) -> None:
 
 def _finished_run(machine: Machine, project: Project) -> str:
     options = ["--approve", "prd", "--approve", "change", "--approve", "release"]
-    arguments = ["run", project.ticket, "--repo", project.top, "--rehearse", project.script(script()), "--json"]
+    arguments: list[str | Path] = [
+        "run",
+        project.ticket,
+        "--repo",
+        project.top,
+        "--rehearse",
+        project.script(script()),
+        "--json",
+    ]
     result = machine.phasegate(*arguments, *options, timeout=300)
     if result.code != 0:
         sys.exit(result.err + result.out)
