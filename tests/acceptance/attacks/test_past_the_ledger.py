@@ -1,4 +1,4 @@
-"""P4, P5: rows written behind phasegate's back, and what the engine makes of them."""
+"""P4, P5, P10: rows written behind phasegate's back, signatures of the wrong people or things, an agent that tries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.acceptance.attacks.conftest import POLICY, SSH, Attacker, at_prd_gate, commit, gates
 from tests.acceptance.lifecycle.conftest import Machine, Project, Result, git, script
+
+from phasegate.flows.engine.info import EngineInfo
 
 pytestmark = pytest.mark.timeout(300)  # the engine's start is in the first of them
 
@@ -99,3 +101,37 @@ def test_no_gate_is_approved_in_advance_where_decisions_are_signed(
     git(project.top, "commit", "-q", "-m", "Nobody")
     refused = machine.phasegate(*start)
     assert (refused.code, "there is no .github/allowed_signers at commit" in refused.err) == (2, True)
+
+
+def test_an_agent_in_the_sandbox_reaches_nothing_that_decides(
+    machine: Machine, project: Project, attacker: Attacker
+) -> None:
+    """P5, P10. Mutation tried: `[sandbox] backend = "none"`: the agent's turn then reads REACHED."""
+    info = EngineInfo.read(attacker.settings)
+    assert info is not None
+    port = info.api_url.split(":")[2].split("/")[0]
+    home, ledger, door = machine.environment["HOME"], attacker.settings.ledger, attacker.settings.engine_socket
+    attempts = [
+        f"test -e {ledger} && echo REACHED the ledger",
+        f"ls {machine.home}/*.db ~/.ssh/* {home}/.ssh/* /root/.ssh/* 2>/dev/null | sed 's/^/REACHED /'",
+        f'python3 -c \'import socket; s = socket.socket(socket.AF_UNIX); s.connect("{door}"); print("REACHED", 1)\'',
+        f'python3 -c \'import socket; socket.create_connection(("127.0.0.1", {port}), 3); print("REACHED", 2)\'',
+        "(env; cat /proc/*/environ) 2>/dev/null | tr '\\0' '\\n' | grep -a hunter2 | sed 's/^/REACHED /'",
+        "echo finished trying",
+    ]
+    turns = [{"tools": [{"name": "run", "args": {"command": command}}]} for command in attempts]
+    commit(project, POLICY)
+    run = at_prd_gate(
+        machine, project, script(implementation=[*turns, {"expect": "finished trying", "finish": {"summary": "x"}}])
+    )
+    assert machine.phasegate("approve", run).code == 0
+    machine.until(run, lambda shown: shown["status"] not in {"accepted", "running"}, seconds=90)
+    answers = [
+        result["output"]
+        for event in attacker.events(run)
+        if event.kind == "tools.answered"
+        for result in event.payload["results"]
+        if result["name"] == "run"
+    ]
+    assert len(answers) == len(attempts)
+    assert [answer for answer in answers if "REACHED" in answer.replace('"REACHED"', "")] == []
