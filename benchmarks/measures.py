@@ -5,6 +5,7 @@ Each gives samples of seconds or counts per contender; medians, ratios and words
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -95,6 +96,7 @@ def _opened(contender: Contender, folder: Path, shape: Shape, *, active: int = 0
             raise _NotUp(row) from error
         row.facts["cold start, s"] = time.time() - began
         yield row
+        row.facts["machine's load"] = os.getloadavg()[0]
         row.remarks += contender.remarks()
     except TimeoutError as error:
         row.remarks.append(str(error))
