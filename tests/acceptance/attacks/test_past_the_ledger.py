@@ -106,7 +106,7 @@ def test_no_gate_is_approved_in_advance_where_decisions_are_signed(
 def test_an_agent_in_the_sandbox_reaches_nothing_that_decides(
     machine: Machine, project: Project, attacker: Attacker
 ) -> None:
-    """P5, P10. Mutation tried: `[sandbox] backend = "none"`: the agent's turn then reads REACHED."""
+    """P5, P10. The ledger, the doors, Prefect and the keys do not exist inside."""
     info = EngineInfo.read(attacker.settings)
     assert info is not None
     port = info.api_url.split(":")[2].split("/")[0]

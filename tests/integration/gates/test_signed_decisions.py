@@ -90,7 +90,7 @@ def test_a_signature_does_not_open_the_same_gate_of_another_run(desk: Desk) -> N
     "change", ["verdict = 'reject'", "note = 'x'", "approver = 'ana'", "signature = ''", "identity = 'local'"]
 )
 def test_a_decision_altered_later_counts_no_more(desk: Desk, change: str) -> None:
-    """P5. Mutation tried: `ruling` without `_check` and without the row's digest."""
+    """P5. What a person signed, and what its event vouches for, is the whole row."""
     gate = desk.signed_gate()
     desk.approve(gate, "bo")
     desk.sql(f"UPDATE decisions SET {change}")

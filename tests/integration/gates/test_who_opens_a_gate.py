@@ -124,7 +124,7 @@ def test_a_clock_moved_back_revives_no_gate(desk: Desk) -> None:
 
 
 def test_a_quorum_counts_people_and_one_no_is_enough(desk: Desk) -> None:
-    """P5. Mutation tried: approvals counted by row after the unique key is dropped."""
+    """P5. A second approval by the same person is refused, and a no outweighs it."""
     gate = desk.gate(desk.accept(), quorum=2)
     desk.ledger.gates.decide(gate.id, "approve", BO)
     with pytest.raises(NotAllowed, match="bo has decided"):
