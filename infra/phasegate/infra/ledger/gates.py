@@ -20,6 +20,7 @@ from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person,
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import Artifacts
 from phasegate.infra.ledger.deciding import needs_signature, require_entitled, require_open, statement, subject_digest
+from phasegate.infra.ledger.gate_rows import GateRows
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
 from phasegate.infra.ledger.store import Change, Store, new_id
 from phasegate.infra.ledger.vouching import Chain
@@ -28,12 +29,12 @@ _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "r
 _ALTERED = "the gate's row was altered by something other than phasegate"
 
 
-class Gates:
+class Gates(GateRows):
     """The `gates` and `decisions` sections of the ledger."""
 
     def __init__(self, store: Store) -> None:
         """Work on a store."""
-        self._store = store
+        super().__init__(store)
         self._artifacts = Artifacts(store)
 
     def open(
@@ -247,36 +248,6 @@ class Gates:
     def has_expired(self, gate: Gate) -> bool:
         """Whether a gate's time is over; a clock that was moved back does not give it more."""
         return gate.expires_at <= self._now(gate.run_id)
-
-    def get(self, gate_id: str) -> Gate:
-        """The gate with this id.
-
-        Raises:
-            NotFound: There is none.
-        """
-        with self._store.reading() as connection:
-            row = connection.execute(select(schema.gates).where(schema.gates.c.id == gate_id)).mappings().first()
-        if row is None:
-            raise NotFound(f"there is no gate {gate_id}")
-        return Gate.model_validate(dict(row))
-
-    def list(self, run_id: str) -> list[Gate]:
-        """A run's gates in the order they were opened."""
-        query = select(schema.gates).where(schema.gates.c.run_id == run_id).order_by(schema.gates.c.opened_at)
-        with self._store.reading() as connection:
-            return [Gate.model_validate(dict(row)) for row in connection.execute(query).mappings()]
-
-    def waiting(self, run_id: str) -> Sequence[Gate]:
-        """A run's gates that wait for a decision."""
-        return [gate for gate in self.list(run_id) if gate.status == "open"]
-
-    def decisions(self, run_id: str) -> Sequence[Decision]:
-        """A run's decisions in the order they were made."""
-        query = (
-            select(schema.decisions).where(schema.decisions.c.run_id == run_id).order_by(schema.decisions.c.decided_at)
-        )
-        with self._store.reading() as connection:
-            return [Decision.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def _record(self, decision: Decision, admins: Sequence[str]) -> None:
         """Write a decision that has been checked, unless the gate is not what it was any more."""

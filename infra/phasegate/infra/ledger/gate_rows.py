@@ -1,0 +1,50 @@
+"""Gates and decisions as they are stored: reading only. What they amount to is for `gates` to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from phasegate.infra.errors import NotFound
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.records import Decision, Gate
+from phasegate.infra.ledger.store import Store
+
+
+class GateRows:
+    """The rows of gates and decisions."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from a store."""
+        self._store = store
+
+    def get(self, gate_id: str) -> Gate:
+        """The gate with this id.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self._store.reading() as connection:
+            row = connection.execute(select(schema.gates).where(schema.gates.c.id == gate_id)).mappings().first()
+        if row is None:
+            raise NotFound(f"there is no gate {gate_id}")
+        return Gate.model_validate(dict(row))
+
+    def list(self, run_id: str) -> list[Gate]:
+        """A run's gates in the order they were opened."""
+        query = select(schema.gates).where(schema.gates.c.run_id == run_id).order_by(schema.gates.c.opened_at)
+        with self._store.reading() as connection:
+            return [Gate.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def waiting(self, run_id: str) -> Sequence[Gate]:
+        """A run's gates that wait for a decision."""
+        return [gate for gate in self.list(run_id) if gate.status == "open"]
+
+    def decisions(self, run_id: str) -> Sequence[Decision]:
+        """A run's decisions in the order they were made."""
+        query = (
+            select(schema.decisions).where(schema.decisions.c.run_id == run_id).order_by(schema.decisions.c.decided_at)
+        )
+        with self._store.reading() as connection:
+            return [Decision.model_validate(dict(row)) for row in connection.execute(query).mappings()]
