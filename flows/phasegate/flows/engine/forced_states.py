@@ -55,7 +55,8 @@ def _forced(states: Iterable[State[Any]], moment: datetime) -> Iterable[ForcedSt
     before: StateType | None = None
     for state in sorted(states, key=lambda one: one.timestamp):
         began = state.type is StateType.RUNNING and before in {StateType.PENDING, StateType.RUNNING}
+        ended = state.type is StateType.COMPLETED and before is StateType.RUNNING  # the flow itself came to its end
         watched = state.type in {StateType.SCHEDULED, StateType.RUNNING, StateType.COMPLETED}
-        if watched and not began and state.message not in _OURS and state.timestamp > moment:
+        if watched and not began and not ended and state.message not in _OURS and state.timestamp > moment:
             yield ForcedState(state.id, state.name or state.type.value)
         before = state.type
