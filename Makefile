@@ -23,6 +23,11 @@ test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
 	@.ci/bootstrap bubblewrap chromium postgresql
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
+.PHONY: proof
+proof:  ## crash the engine everywhere, restart Postgres under load, hold the ledger to its model: takes long
+	@.ci/bootstrap bubblewrap postgresql
+	@$(BIN)/pytest -m proof $(ARGS)
+
 .PHONY: check
 check: bootstrap  ## format, lint, import contracts, types
 	@$(BIN)/ruff format --check .

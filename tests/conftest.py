@@ -54,3 +54,24 @@ def postgres() -> Iterator[PostgresServer]:
 def postgres_url(postgres: PostgresServer) -> str:
     """The address of an empty database on Postgres."""
     return postgres.new_database()
+
+
+PROOFS = (
+    "tests/crash/",
+    "tests/model/",
+    "tests/integration/recovery/test_chaos",
+    "tests/integration/recovery/test_two",
+)
+    "tests/crash/",
+    "tests/model/",
+    "tests/integration/recovery/test_chaos",
+    "tests/integration/recovery/test_two",
+)
+"""What takes minutes each: `make proof` runs it."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what belongs to `make proof`."""
+    for item in items:
+        if item.path.relative_to(config.rootpath).as_posix().startswith(PROOFS):
+            item.add_marker(pytest.mark.proof)
