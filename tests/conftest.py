@@ -62,11 +62,6 @@ PROOFS = (
     "tests/integration/recovery/test_chaos",
     "tests/integration/recovery/test_two",
 )
-    "tests/crash/",
-    "tests/model/",
-    "tests/integration/recovery/test_chaos",
-    "tests/integration/recovery/test_two",
-)
 """What takes minutes each: `make proof` runs it."""
 
 
