@@ -31,7 +31,6 @@ ELSEWHERE = {
     "gate.carried": "by replay",
     "effect.rehearsed": "by replay --rehearse, which does nothing else",
     "gate.rehearsed": "by replay --rehearse",
-    "stage.observed": "by replay --rehearse",
     "rehearsal.departed": "by replay --rehearse of a run that departs",
     "run.rewind-requested": "by rewind",
     "run.rewound": "by rewind",

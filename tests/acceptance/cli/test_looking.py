@@ -149,7 +149,8 @@ def test_audit_says_what_was_checked_and_finds_one_changed_byte(scene, phasegate
     run, _ = scene.at_prd_gate()
     head = scene.ledger.events(run.id)[-1].hash
     assert head in phasegate("audit", run.id).out
-    assert {"run_id": run.id, "events": 5, "rows": 8, "head": head} == phasegate("audit", run.id, "--json").json
+    told = phasegate("audit", run.id, "--json").json
+    assert (told["run_id"], told["events"], told["rows"], told["head"]) == (run.id, 5, 8, head)
     with sqlite3.connect(scene.settings.ledger) as database:
         database.execute("UPDATE attempts SET model = 'openai:gpt-5.3-codey'")
     answer = phasegate("audit", run.id)

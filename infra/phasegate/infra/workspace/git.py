@@ -170,6 +170,10 @@ def null_terminated(records: Iterable[str]) -> bytes:
     return b"".join(os.fsencode(record) + b"\0" for record in records)
 
 
+RUN_TRAILER = "Phasegate-Run"
+"""Names the run in the commits made for it."""
+
+
 def plain_message(text: str) -> str:
     """An untrusted text as a commit message that cannot pass for one of phasegate's own trailers."""
     return re.sub(r"(?im)^(?=\s*phasegate-[\w-]+\s*:)", "> ", text.replace("\0", "")).strip() + "\n"

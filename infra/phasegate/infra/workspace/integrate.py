@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from phasegate.infra.errors import IntegrationFailed, RepositoryError
 from phasegate.infra.workspace.change_set import readable
-from phasegate.infra.workspace.git import EMAIL, null_terminated, plain_message, said
+from phasegate.infra.workspace.git import EMAIL, RUN_TRAILER, null_terminated, plain_message, said
 from phasegate.infra.workspace.repository import integration_branch
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from phasegate.infra.workspace.change_set import ChangeSet
     from phasegate.infra.workspace.repository import Repository
 
-EFFECT, RUN = "Phasegate-Effect", "Phasegate-Run"
+EFFECT, RUN = "Phasegate-Effect", RUN_TRAILER
 _SWAPS = 5
 
 

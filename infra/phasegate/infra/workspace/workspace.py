@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStatus, readable
-from phasegate.infra.workspace.git import plain_message
+from phasegate.infra.workspace.git import RUN_TRAILER, plain_message
 from phasegate.infra.workspace.protection import matches
 from phasegate.infra.workspace.snapshot import checkout, reinstate, replace_files, write_tree
 
@@ -154,9 +154,10 @@ class Workspace:
             reinstate(own, base_commit, [path for path in touched if matches(protected, path)])
             tree = own.line("write-tree")
         refused = self.repository.changed(tree, whole)
-        commit = self._same_commit(base_commit, tree, plain_message(message))
+        text = f"{plain_message(message)}\n{RUN_TRAILER}: {self.run_id}\n"  # equal changes of two runs are two commits
+        commit = self._same_commit(base_commit, tree, text)
         if commit is None:
-            commit = git.write_commit(tree, [base_commit], plain_message(message))
+            commit = git.write_commit(tree, [base_commit], text)
             git.output("update-ref", "-m", f"phasegate: collect {self.run_id}", f"refs/heads/{self.branch}", commit)
         git.on(self.folder, self.records / "index").output("read-tree", "--reset", commit)
         return ChangeSet(
