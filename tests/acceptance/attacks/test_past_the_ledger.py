@@ -113,7 +113,7 @@ def test_an_agent_in_the_sandbox_reaches_nothing_that_decides(
     home, ledger, door = machine.environment["HOME"], attacker.settings.ledger, attacker.settings.engine_socket
     attempts = [
         f"test -e {ledger} && echo REACHED the ledger",
-        f"ls {machine.home}/*.db ~/.ssh/* {home}/.ssh/* /root/.ssh/* 2>/dev/null | sed 's/^/REACHED /'",
+        f"ls {machine.home}/*.db ~/.ssh/* {home}/.ssh/* ~root/.ssh/* 2>/dev/null | sed 's/^/REACHED /'",
         f'python3 -c \'import socket; s = socket.socket(socket.AF_UNIX); s.connect("{door}"); print("REACHED", 1)\'',
         f'python3 -c \'import socket; socket.create_connection(("127.0.0.1", {port}), 3); print("REACHED", 2)\'',
         "(env; cat /proc/*/environ) 2>/dev/null | tr '\\0' '\\n' | grep -a hunter2 | sed 's/^/REACHED /'",
