@@ -1,4 +1,4 @@
-"""Starting the engine with what it runs beside the flows, and stopping it. For `up`, `down`, `run` and the demo."""
+"""Starting the engine and stopping it. For `up`, `down`, `run` and the demo."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.settings import Settings
 
-_SERVICES = ("phasegate.flows.reconciler:serve",)
-
 
 def start_engine(settings: Settings, on_progress: Callable[[str], None]) -> EngineInfo:
     """Make sure that an engine serves.
@@ -18,7 +16,7 @@ def start_engine(settings: Settings, on_progress: Callable[[str], None]) -> Engi
     Raises:
         EngineUnavailable: It did not come up.
     """
-    return control.start(settings, on_progress=on_progress, services=_SERVICES)
+    return control.start(settings, on_progress=on_progress)
 
 
 def stop_engine(settings: Settings) -> bool:
