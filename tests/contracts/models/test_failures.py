@@ -83,6 +83,22 @@ async def test_the_provider_says_how_long_to_wait(client_of: Any, provider: Any,
     assert sleeper.slept == [7.0, 0.0]
 
 
+async def test_the_provider_may_say_it_in_milliseconds(client_of: Any, provider: Any, sleeper: Any, name: str) -> None:
+    canned(provider, status=429, headers={"retry-after-ms": "250", "retry-after": "7"})
+    provider.says(*WHOLE[name])
+    assert await answered(client_of(name)) == "Hello."
+    assert sleeper.slept == [0.25]
+
+
+async def test_the_provider_says_whether_trying_again_helps(client_of: Any, provider: Any, name: str) -> None:
+    """Mutation tried: not looking at the header fails this."""
+    canned(provider, status=400, headers={"x-should-retry": "true"})
+    canned(provider, status=429, headers={"x-should-retry": "false"})
+    with pytest.raises(ModelRefused):
+        await answered(client_of(name))
+    assert len(provider.asked) == 2
+
+
 async def test_a_long_wait_is_left_to_the_caller(client_of: Any, provider: Any, sleeper: Any, name: str) -> None:
     canned(provider, status=429, headers={"retry-after": "3600"})
     with pytest.raises(ModelUnavailable) as caught:

@@ -78,6 +78,18 @@ def test_a_conversation_without_tools(name: str) -> None:
     assert not json.loads(conversation(name, tools=[]).body()).get("tools")
 
 
+def test_openais_cache_key_is_never_longer_than_the_api_takes() -> None:
+    keys = [_cache_key_of("run-1/prd/1"), _cache_key_of("r" * 65), _cache_key_of("r" * 66)]
+    assert keys[0] == "run-1/prd/1"
+    assert [len(key) for key in keys[1:]] == [64, 64]
+    assert keys[1] != keys[2]
+
+
+def _cache_key_of(thread: str) -> str:
+    client = open_client(ModelName.parse(NAMES[0]), base_url="http://127.0.0.1:9", key="", http=_http())
+    return str(json.loads(client.conversation("", [], thread).body())["prompt_cache_key"])
+
+
 def test_anthropic_is_sent_no_empty_message() -> None:
     encoder = conversation("anthropic:claude-opus-4-6")
     encoder.append({"role": "assistant", "text": " \n", "calls": [], "native": []})

@@ -39,6 +39,7 @@ _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Sent as 429, but no waiting helps."""
 
 _LONGEST_MESSAGE = 600
+_LONGEST_WAIT = timedelta(days=1)
 
 
 class _Error(BaseModel):
@@ -79,8 +80,8 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
         return ModelRefused(
             f"{name}: {message}", remedy="Check the plan and the billing of the account the key belongs to."
         )
-    if status in _TEMPORARY_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        after = _retry_after(response.headers.get("retry-after", ""))
+    if _is_temporary(response):
+        after = _asked_for(response.headers)
         asked = None if after is None else after.total_seconds()
         return ModelUnavailable(f"{name}: {message}", delay=after, status=status, retry_after_seconds=asked)
     return ModelRefused(f"{name} refused the request: {message}", remedy=_remedy(status), status=status)
@@ -101,6 +102,22 @@ def _read(content: bytes) -> _Error:
     return _Error(message=error) if isinstance(error, str) else error
 
 
+def _is_temporary(response: httpx.Response) -> bool:
+    """Whether trying again may help; the providers say so themselves where the status alone does not."""
+    said = response.headers.get("x-should-retry")
+    if said in {"true", "false"}:
+        return said == "true"
+    return response.status_code in _TEMPORARY_STATUSES or response.is_server_error
+
+
+def _asked_for(headers: httpx.Headers) -> timedelta | None:
+    """How long the provider asks to wait: the finer word first, as in the SDKs."""
+    milliseconds = headers.get("retry-after-ms", "")
+    if milliseconds.isascii() and milliseconds.isdecimal():
+        return min(timedelta(milliseconds=int(milliseconds[:12])), _LONGEST_WAIT)
+    return _retry_after(headers.get("retry-after", ""))
+
+
 def _retry_after(value: str) -> timedelta | None:
     """How long to wait: seconds or an HTTP date. Source: RFC 9110, 10.2.3."""
     try:
@@ -114,7 +131,7 @@ def _retry_after(value: str) -> timedelta | None:
         seconds = (aware - datetime.now(UTC)).total_seconds()
     if not math.isfinite(seconds):
         return None
-    return timedelta(seconds=min(max(seconds, 0.0), 86_400.0))
+    return timedelta(seconds=min(max(seconds, 0.0), _LONGEST_WAIT.total_seconds()))
 
 
 def _remedy(status: int) -> str:

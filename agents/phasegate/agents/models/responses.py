@@ -24,6 +24,10 @@ from phasegate.agents.models.conversation import (
     read_call,
 )
 from phasegate.agents.models.wire import Answer, AnswerFailed, Opening
+from phasegate.infra.artifacts import sha256
+
+_LONGEST_CACHE_KEY = 64
+"""The API refuses a longer `prompt_cache_key`."""
 
 
 class _Problem(BaseModel):
@@ -126,7 +130,7 @@ class ResponsesProtocol:
             "stream": True,
             "store": False,
             "include": ["reasoning.encrypted_content"],
-            "prompt_cache_key": thread,
+            "prompt_cache_key": _cache_key(thread),
             "instructions": instructions,
             "tools": [
                 {
@@ -173,6 +177,10 @@ class ResponsesProtocol:
         }
         refused = any(content.type == "refusal" for content in contents)
         return Answer(message, _usage(response.usage), response.model, _stop_reason(response, calls, refused=refused))
+
+
+def _cache_key(thread: str) -> str:
+    return thread if len(thread) <= _LONGEST_CACHE_KEY else sha256(thread).removeprefix("sha256:")
 
 
 def _assistant_items(message: AssistantMessage) -> Iterable[JsonObject]:
