@@ -20,7 +20,7 @@ WRITERS = {"change", "note", "note_once"}
 """Methods whose second argument is an event's kind."""
 PATTERNS = {
     "run.{}": get_args(RunStatus),
-    "gate.{}": ("void", "expired"),
+    "gate.{}": ("void", "expired", "outdated"),
     "run.{}-requested": ("pause", "cancel", "rollback"),
 }
 """What a kind that is put together may come to."""
@@ -36,6 +36,7 @@ ELSEWHERE = {
     "run.rewound": "by rewind",
     "effect.stuck": "an effect that cannot be undone: a merge that later commits conflict with",
     "gate.void": "a gate whose subject changes after it was opened",
+    "gate.outdated": "another run's release while a plan waits; see tests/integration/gates",
     "gate.overridden": "an admin's override",
     "gate.refused": "an attack",
     "decision.refused": "an attack, or a person who may not decide",

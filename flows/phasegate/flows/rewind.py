@@ -223,9 +223,9 @@ class _History:
             case "attempt.finished" | "attempt.adopted":
                 self.finished[attempt] = event.position
                 self._add(event, "stage", attempt.removeprefix(f"{self.run.id}/"))
-            case "gate.decided":
+            case "gate.decided" | "gate.overridden" | "gate.outdated":
                 self.decided[facts["gate"]] = event.position
-                if f"gates/{facts['gate']}" in facts["rows"]:  # this decision concluded it
+                if "verdict" in facts and f"gates/{facts['gate']}" in facts["rows"]:  # this decision concluded it
                     self._add(event, "gate", f"{facts['verdict']} by {event.actor}")
             case "run.rewound":
                 self.rewinds.append((facts["position"], event.position))

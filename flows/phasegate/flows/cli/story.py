@@ -200,6 +200,7 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "decision.refused": ("✗", _says("a decision on gate {name} was refused: {why}"), False),
     "state.refused": ("✗", _says("gate {name} is not passed by Prefect's state {state}: {why}"), False),
     "gate.void": ("◆", _says("gate closed: what it asked about has changed"), False),
+    "gate.outdated": ("◆", _says("gate closed: {why}"), False),
     "gate.expired": ("◆", _says("gate closed: nobody decided in time"), False),
     "effect.intended": ("·", _says("about to make effect {kind}; undone by: {compensation}"), True),
     "effect.adopted": ("✓", _effect("effect {} is in the world already"), False),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached, Cancelled, PutBack, PutDown, Rejected
+from phasegate.flows.lifecycle.endings import Breached, Cancelled, Outdated, PutBack, PutDown, Rejected
 from phasegate.flows.lifecycle.rehearsing import SAME, rehearse
 from phasegate.flows.lifecycle.rewinding import put_back_if_asked
 from phasegate.flows.lifecycle.saga import roll_back
@@ -90,7 +90,7 @@ async def _goes_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[N
     except PutDown:
         await _hold(run)
         return True
-    except PutBack:
+    except (PutBack, Outdated):
         return True
     finally:
         await run.leave()
@@ -116,7 +116,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
         _end(run, "needs-operator", error.as_json())
     except PhasegateError as error:
         _end(run, "failed", error.as_json())
-    except (PutDown, PutBack):
+    except (PutDown, PutBack, Outdated):
         raise
     except Exception as error:  # noqa: BLE001  recorded as the run's outcome, with its traceback in the engine's log
         _log.exception("run %s failed", run.run.id)

@@ -18,6 +18,15 @@ class PutBack(Ending):
     """A person had the run put back: it is walked anew from the top."""
 
 
+class Outdated(Ending):
+    """What was agreed on was made for a world that is another one now: it is made, and asked for, anew."""
+
+    def __init__(self, why: str) -> None:
+        """Keep what has changed, for whoever makes it anew."""
+        super().__init__(why)
+        self.why = why
+
+
 class Cancelled(Ending):
     """A person asked the run to end, or to be rolled back."""
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.engine.forced_states import forced_since
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Rejected
+from phasegate.flows.lifecycle.endings import Outdated, Rejected
 from phasegate.flows.lifecycle.rehearsing import recorded_ruling
 from phasegate.flows.stored import StoredPolicy
 from phasegate.flows.trail import keep_head
@@ -47,6 +47,33 @@ class Round:
     previous: Any = None
 
 
+@runtime_checkable
+class Premise(Protocol):
+    """What a product was made for, as one of its parts: something in the world that may change meanwhile.
+
+    Attributes:
+        kind: What the gate's subject calls it.
+        digest: Of the world as it was when the product was made.
+    """
+
+    @property
+    def kind(self) -> str:
+        """As above."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """As above."""
+        ...
+
+    async def outdated(self, run: RunContext) -> str:
+        """What has changed since, in a sentence; empty while it holds, and once the run has begun to act on it."""
+        ...
+
+
+Subject = Sequence[Artifact | Premise]
+
+
 async def agreed(
     run: RunContext,
     gate: GateName,
@@ -54,7 +81,7 @@ async def agreed(
     *args: Given.args,
     **kwargs: Given.kwargs,
 ) -> Product:
-    """Produce something, ask a person, and produce it anew for as long as the answer is `revise`.
+    """Produce something, ask a person, and produce it anew for as long as the answer is `revise` or comes too late.
 
     Raises:
         Rejected: The answer is no.
@@ -62,7 +89,11 @@ async def agreed(
     round_ = Round()
     while True:
         product = await produce(run, round_, *args, **kwargs)
-        decision = await _pass(run, gate, round_.number, _artifacts_in(product))
+        try:
+            decision = await _pass(run, gate, round_.number, _parts_of(product))
+        except Outdated as outdated:
+            round_ = Round(round_.number + 1, outdated.why, product)
+            continue
         if decision is None or decision.verdict == "approve":
             return product
         if decision.verdict == "reject":
@@ -76,50 +107,42 @@ async def ask(run: RunContext, gate: GateName, *subject: Artifact) -> bool:
     return decision is None or decision.verdict == "approve"
 
 
-def _artifacts_in(product: object) -> list[Artifact]:
-    """What of a product is to be decided on: itself, or the artifacts it consists of."""
+def _parts_of(product: object) -> list[Artifact | Premise]:
+    """What of a product is to be decided on: itself, or the artifacts and premises it consists of."""
     parts = cast("tuple[object, ...]", product) if isinstance(product, tuple) else (product,)
-    return [part for part in parts if isinstance(part, Artifact)]
+    return [part for part in parts if isinstance(part, Artifact | Premise)]
 
 
-async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Artifact]) -> Decision | None:
-    """Wait for a decision that holds; None when policy has the gate off."""
+async def _pass(run: RunContext, gate: GateName, number: int, subject: Subject) -> Decision | None:
+    """Wait for a decision that holds; None when policy has the gate off.
+
+    Raises:
+        Outdated: A premise of the subject does not hold any more; the round is over, whatever was decided in it.
+    """
     ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
     if policy.off:
         ledger.note(run.run.id, "gate.skipped", payload={"gate": gate, "number": number, "reason": policy.reason})
         return None
     if run.rehearses:
         return recorded_ruling(run, gate, number)
-    people = sorted({name for role in policy.roles for name in run.policy.roles[role]})
     admins = run.policy.roles.get(ADMIN, ())
     while True:
         run.heed()
         digests = _digests(run, subject)
-        known = {row.id for row in ledger.gates.list(run.run.id)}
-        row = ledger.gates.open(
-            run.run,
-            gate,
-            number,
-            subject=digests,
-            roles=people,
-            quorum=policy.quorum,
-            exclude_requester=policy.exclude_requester,
-            expires=policy.expires,
-        )
-        if run.run.origin is not None:
-            row = ledger.gates.carry(row, run.run.origin.run, admins=admins)
-        if row.id not in known:
-            await asyncio.to_thread(keep_head, ledger, run.run)
+        row, known = await _asked(run, gate, number, digests)
+        if why := await _outdated(run, subject):
+            ledger.gates.outdate(row, why)
+            raise Outdated(why)
         _decide_in_advance(run, row)
         if (ruling := ledger.gates.ruling(row, digests, admins=admins)) is not None:
-            if row.id in known:
+            if known:
                 run.beside(_note_forced_states(run, row, after=_UNHURRIED_SECONDS))
             ledger.runs.set_status(run.run.id, "running")
             return ruling
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
             ledger.gates.void(row, f"the gate's row says {row.status}, but no decision that counts says so")
             continue
-        if row.id in known:
+        if known:
             await _note_forced_states(run, row)
         ledger.runs.set_status(run.run.id, "waiting")
         await carrier().wait(
@@ -130,14 +153,51 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: list[Arti
         )
 
 
-def _digests(run: RunContext, subject: list[Artifact]) -> Mapping[str, str]:
+async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[str, str]) -> tuple[Gate, bool]:
+    """The gate of this round about these digests, and whether it was asked before.
+
+    Raises:
+        Outdated: The round is over.
+    """
+    ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
+    rows = {row.id: row for row in ledger.gates.list(run.run.id)}
+    for row in rows.values():
+        if (row.gate, row.number, row.status) == (gate, number, "outdated"):
+            raise Outdated(ledger.gates.why_outdated(row))
+    row = ledger.gates.open(
+        run.run,
+        gate,
+        number,
+        subject=digests,
+        roles=sorted({name for role in policy.roles for name in run.policy.roles[role]}),
+        quorum=policy.quorum,
+        exclude_requester=policy.exclude_requester,
+        expires=policy.expires,
+    )
+    if run.run.origin is not None:
+        row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
+    if row.id not in rows:
+        await asyncio.to_thread(keep_head, ledger, run.run)
+    return row, row.id in rows
+
+
+async def _outdated(run: RunContext, subject: Subject) -> str:
+    """What has changed of the world the subject was made for; empty when nothing has."""
+    said = [await part.outdated(run) for part in subject if not isinstance(part, Artifact)]
+    return " ".join(one for one in said if one)
+
+
+def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
     """The digests a decision is bound to, taken anew from what is stored.
 
     Raises:
         TrailBroken: The stored policy is not the one the run began with.
     """
     ledger = run.shared.ledger
-    digests = {artifact.kind: sha256(ledger.artifacts.text(artifact.digest)) for artifact in subject}
+    digests = {
+        part.kind: sha256(ledger.artifacts.text(part.digest)) if isinstance(part, Artifact) else part.digest
+        for part in subject
+    }
     if (policy := sha256(ledger.artifacts.text(run.run.policy))) != run.run.policy:
         raise TrailBroken("the run's stored policy was altered", remedy="Compare with a copy of the ledger.")
     digests["policy"] = policy

@@ -46,8 +46,8 @@ async def pipeline(run: RunContext) -> None:
     if evidence is None or run.ends_with("testing"):
         return
 
-    plan = await agreed(run, "release", draft_release_plan, change, evidence, commit)
-    release = await deploy(run, plan)
+    plan, replaced = await agreed(run, "release", draft_release_plan, change, evidence, commit)
+    release = await deploy(run, plan, replaced)
     if run.ends_with("deployment"):
         return
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from phasegate.flows.lifecycle.adoption import effect_name, effects_behind
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached, RecordEnded, Rejected
+from phasegate.flows.lifecycle.endings import Breached, Outdated, RecordEnded, Rejected
 from phasegate.infra.errors import DeployFailed, PhasegateError, RehearsalDeparted, TemporaryError
 from phasegate.infra.ledger import Attempt, Decision
 
@@ -45,9 +45,12 @@ def recorded_ruling(run: RunContext, gate: str, number: int) -> Decision:
 
     Raises:
         RecordEnded: Nobody has.
+        Outdated: The round was over before anybody's decision could count.
     """
     ledger = run.shared.ledger
     for row in ledger.gates.list(_origin(run)):
+        if (row.gate, row.number, row.status) == (gate, number, "outdated"):
+            raise Outdated(ledger.gates.why_outdated(row))
         if (row.gate, row.number) == (gate, number) and (ruling := ledger.gates.ruling(row, row.subject)) is not None:
             payload = {"gate": gate, "number": number, "verdict": ruling.verdict, "decision": ruling.id}
             ledger.note(run.run.id, "gate.rehearsed", payload=payload)

@@ -96,8 +96,8 @@ class CutOverPerformer:
     effect_class: ClassVar[EffectClass] = "reversible"
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
-        """Let the release serve."""
-        release = await run.target.cut_over(str(intent["release_id"]))
+        """Let the release serve, in the place of the one it was approved to replace and of no other."""
+        release = await run.target.cut_over(str(intent["release_id"]), over=(intent.get("previous"),))
         return release.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:

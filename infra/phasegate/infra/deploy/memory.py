@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from phasegate.infra.deploy.target import Candidate, Check, LiveRelease, Release, TargetState
+from phasegate.infra.deploy.target import Candidate, Check, LiveRelease, Release, TargetState, require_replaceable
 from phasegate.infra.errors import DeployFailed
 
 _PORT = 8000
@@ -57,9 +57,10 @@ class InMemoryTarget:
         port = self._candidates.setdefault(release_id, _PORT + 1 + len(self._candidates))
         return Candidate(release_id=release_id, commit=commit, url=_url(port), port=port, checks=(_HEALTHY,))
 
-    async def cut_over(self, release_id: str) -> Release:
+    async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`."""
         made = self._release(release_id)
+        require_replaceable(self.service, release_id, self._current, over)
         if made.commit in (*self.sick, *self.sick_in_place):
             raise DeployFailed(f"Release {release_id} of {self.service} did not come up.")
         if self._current != release_id:

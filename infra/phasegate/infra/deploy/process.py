@@ -10,7 +10,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from phasegate.infra.deploy.health import wait_until_healthy
 from phasegate.infra.deploy.processes import ending, marked, start, stop_all
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.services import GRACE, state_of, stop_service
-from phasegate.infra.deploy.target import Candidate, Check, Release, TargetState
+from phasegate.infra.deploy.target import Candidate, Check, Release, TargetState, require_replaceable
 from phasegate.infra.errors import DeployFailed, PortTaken
 from phasegate.infra.policy.model import DeployPolicy
 
@@ -97,11 +97,12 @@ class ProcessTarget:
                 checks=record.checks,
             )
 
-    async def cut_over(self, release_id: str) -> Release:
+    async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`."""
         async with self._folder.lock():
             state = self._folder.read()
             record = state.release(release_id)
+            require_replaceable(self._folder.service, release_id, state.current, over)
             if not await self._serves(state, release_id):
                 await self._replace_current(state, release_id)
             await self._end_candidate(state, release_id)

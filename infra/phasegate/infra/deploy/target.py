@@ -7,11 +7,13 @@ Every operation is repeated after a crash with the same release id, so each find
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.infra.artifacts import Artifact
+from phasegate.infra.errors import DeployFailed
 
 
 class _Record(BaseModel):
@@ -118,12 +120,16 @@ class DeployTarget(Protocol):
         """
         ...
 
-    async def cut_over(self, release_id: str) -> Release:
+    async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """Let this release serve in the place of the current one, and stop its candidate.
+
+        Args:
+            release_id: The release.
+            over: The releases it may replace, None standing for nothing; empty: whichever is current.
 
         Raises:
             DeployFailed: It was never started as a candidate, or did not become healthy in its new place; the
-                release that served before serves again, if it comes up.
+                release that served before serves again, if it comes up. Or another one is current than it may replace.
             PortTaken: Somebody else listens on the service's port; what served still serves.
 
         Effects:
@@ -161,6 +167,21 @@ class DeployTarget(Protocol):
             Nothing of the service runs; repeated, nothing more.
         """
         ...
+
+
+def require_replaceable(service: str, release_id: str, current: str | None, over: Collection[str | None]) -> None:
+    """Let a release replace only what it may.
+
+    Raises:
+        DeployFailed: Something else is current.
+    """
+    if over and current not in {*over, release_id}:
+        meant = ", ".join(one or "nothing" for one in over)
+        raise DeployFailed(
+            f"Release {release_id} of {service} was to replace {meant}, but {current or 'nothing'} is current by now.",
+            remedy="Somebody else released meanwhile: plan this release again, for what serves now.",
+            release_id=release_id,
+        )
 
 
 def require_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from sqlalchemy import select
@@ -37,9 +38,28 @@ class GateRows:
         with self._store.reading() as connection:
             return [Gate.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
+    def replayed_by(self, run_id: str) -> str:
+        """The run that a run replays; empty when it replays none."""
+        query = select(schema.runs.c.origin).where(schema.runs.c.id == run_id)
+        with self._store.reading() as connection:
+            origin = connection.execute(query).scalar() or {}
+        return str(origin["run"]) if origin.get("mode") == "replay" else ""
+
     def waiting(self, run_id: str) -> Sequence[Gate]:
         """A run's gates that wait for a decision."""
         return [gate for gate in self.list(run_id) if gate.status == "open"]
+
+    def why_outdated(self, gate: Gate) -> str:
+        """Why a round was given up, in the words of its event; empty when it was not."""
+        table = schema.events.c
+        query = select(table.payload).where(
+            table.run_id == gate.run_id,
+            table.kind == "gate.outdated",
+            table.payload.contains(f'"gates/{gate.id}"', autoescape=True),
+        )
+        with self._store.reading() as connection:
+            payload = connection.execute(query).scalar()
+        return "" if payload is None else str(json.loads(payload)["why"])
 
     def decisions(self, run_id: str) -> Sequence[Decision]:
         """A run's decisions in the order they were made."""

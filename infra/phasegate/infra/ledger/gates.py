@@ -26,6 +26,7 @@ from phasegate.infra.ledger.store import Change, Store, new_id
 from phasegate.infra.ledger.vouching import Chain
 
 _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "revised", "reject": "rejected"}
+GONE: frozenset[GateStatus] = frozenset({"void", "expired", "outdated"})
 _ALTERED = "the gate's row was altered by something other than phasegate"
 
 
@@ -66,7 +67,7 @@ class Gates(GateRows):
         """
         digest = subject_digest(gate, number, subject)
         for known in self.list(run.id):
-            if (known.gate, known.number) != (gate, number) or known.status in {"void", "expired"}:
+            if (known.gate, known.number) != (gate, number) or known.status in GONE:
                 continue
             if not self._stands(known):
                 self.void(known, _ALTERED)
@@ -214,6 +215,13 @@ class Gates(GateRows):
         self.note_once(gate, "gate.refused", {"why": why})
         self._close(gate, "void")
 
+    def outdate(self, gate: Gate, why: str) -> None:
+        """Close a round whose subject was made for a world that is another one now, whatever was decided in it.
+
+        Effects: one `gate.outdated` event that says why.
+        """
+        self._close(gate, "outdated", why=why)
+
     def refuse(
         self, gate: Gate, why: str, *, actor: str, decision: Decision | None = None, stored: bool = False
     ) -> None:
@@ -301,11 +309,14 @@ class Gates(GateRows):
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
 
     def _carried_from(self, gate: Gate) -> Gate | None:
-        """The earlier run's gate whose answer holds at this one, as the chain says; None when it was asked here."""
+        """The gate, of the run that this one's replays, whose answer holds here; None when it was asked here."""
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
             link = chain.vouching(connection, schema.gates, gate.id)
-        return self.get(str(link.payload["from"])) if link is not None and link.kind == "gate.carried" else None
+        if link is None or link.kind != "gate.carried":
+            return None
+        earlier = self.get(str(link.payload["from"]))
+        return earlier if earlier.run_id == self.replayed_by(gate.run_id) else None
 
     def _carried(self, gate: Gate, earlier: Gate, admins: Sequence[str]) -> Decision | None:
         """The answer of an earlier run's gate, if it was given to the same question by people who may decide here."""
@@ -367,8 +378,9 @@ class Gates(GateRows):
         now = self._store.clock.now()
         return now if at is None else max(now, datetime.fromisoformat(at))
 
-    def _close(self, gate: Gate, status: GateStatus) -> None:
-        with self._store.change(gate.run_id, f"gate.{status}", actor="engine", payload={"gate": gate.id}) as change:
+    def _close(self, gate: Gate, status: GateStatus, **facts: str) -> None:
+        payload = {"gate": gate.id, **facts}
+        with self._store.change(gate.run_id, f"gate.{status}", actor="engine", payload=payload) as change:
             change.update(schema.gates, gate.id, status=status)
 
 

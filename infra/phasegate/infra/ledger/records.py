@@ -20,7 +20,7 @@ RunStatus = Literal[
     "needs-operator",
 ]
 AttemptStatus = Literal["running", "finished", "failed"]
-GateStatus = Literal["open", "approved", "revised", "rejected", "void", "expired"]
+GateStatus = Literal["open", "approved", "revised", "rejected", "void", "expired", "outdated"]
 Verdict = Literal["approve", "revise", "reject"]
 EffectClass = Literal["reversible", "compensable", "pivot"]
 EffectStatus = Literal["intended", "done", "undone", "stuck"]

@@ -2,25 +2,94 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from phasegate.agents import deployment
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
 from phasegate.agents.models.conversation import JsonObject
-from phasegate.flows.lifecycle.adoption import observe
+from phasegate.flows.lifecycle.adoption import comes_before, observe
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import Outdated
 from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.target import Release, TargetState
 from phasegate.infra.grading import Evidence
-from phasegate.infra.ledger import Attempt
+from phasegate.infra.ledger import Attempt, Effect
 from phasegate.infra.workspace import ChangeSet
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """The release that a plan replaces: what of the target a decision on the plan is bound to.
+
+    Attributes:
+        target: The target.
+        service: The service.
+        release_id: The release that served when the plan was drafted; None: none did.
+        commit: Its commit; empty: there was none.
+    """
+
+    kind: ClassVar[str] = "target"
+    target: str
+    service: str
+    release_id: str | None
+    commit: str
+
+    @classmethod
+    def of(cls, state: TargetState) -> Replaced:
+        """What serves, whether or not it is alive at this moment."""
+        current = state.current
+        named = (current.release_id, current.commit) if current else (None, "")
+        return cls(state.target, state.service, *named)
+
+    @property
+    def digest(self) -> str:
+        """Of all of it."""
+        return sha256(canonical_json(vars(self)))
+
+    async def outdated(self, run: RunContext) -> str:
+        """As `Premise.outdated`: what serves now, if it is something else and nothing of the plan was carried out."""
+        if run.rehearses or _begun(run) is not None or _is_adopted(run):
+            return ""
+        now = Replaced.of(await run.target.status())
+        if now.digest == self.digest:
+            return ""
+        return (
+            f"What serves has changed since the plan was drafted: now it is {now.release_id or 'nothing'}"
+            f"{f' (commit {now.commit[:12]})' if now.commit else ''}, and the plan replaces "
+            f"{self.release_id or 'nothing'}. It has to be drafted for what serves now."
+        )
+
+    async def previous(self, run: RunContext) -> str | None:
+        """The release to go back to: what served when this run began to deploy."""
+        if (effect := _begun(run)) is not None:
+            found: str | None = effect.intent["previous"]
+            return found
+        return self.release_id if run.rehearses else Replaced.of(await run.target.status()).release_id
+
+
+def _begun(run: RunContext) -> Effect | None:
+    """The run's own candidate, from the moment it was intended: nobody else's release is taken for a change then."""
+    made = run.shared.ledger.effects.list(run.run.id)
+    return next((effect for effect in made if effect.kind == "candidate" and not effect.superseded), None)
+
+
+def _is_adopted(run: RunContext) -> bool:
+    """Whether the deployment was the earlier run's, and is taken over."""
+    return run.run.origin is not None and comes_before(run.policy, "deployment", run.run.origin.stage)
 
 
 async def draft_release_plan(
     run: RunContext, round_: Round, change: ChangeSet, evidence: Evidence, commit: str
-) -> ReleasePlan:
+) -> tuple[ReleasePlan, Replaced]:
     """Draft the release plan from the evidence and from what runs now.
+
+    Returns:
+        The plan, and what it replaces: once something else serves, it is a plan for another world.
 
     Effects:
         One attempt per round. What runs now is looked at once per round: a plan that is drafted already is not drafted
@@ -45,7 +114,7 @@ async def draft_release_plan(
             }
         )
 
-    return await propose(
+    plan = await propose(
         run,
         deployment.AGENT,
         number,
@@ -56,26 +125,30 @@ async def draft_release_plan(
         inputs={"change": change.digest, "evidence": evidence.digest},
         part="plan",
     )
+    return plan, Replaced.of(state)
 
 
-async def deploy(run: RunContext, plan: ReleasePlan) -> Release:
+async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Release:
     """Carry out an approved plan: the candidate beside the current release, then the cut-over.
 
     Raises:
+        Outdated: Something else serves than what was approved to be replaced; nothing has been done yet.
         DeployFailed: The release did not come up; what served before serves.
 
     Effects:
         `candidate` and `cut-over`, each undone by its performer.
     """
-    number = run.next_number("deployment", "release")
+    if not run.policy.gates.release.off and (why := await replaced.outdated(run)):
+        raise Outdated(why)
+    number, previous = run.next_number("deployment", "release"), await replaced.previous(run)
     release_id = run.run.id if number == 1 else f"{run.run.id}-{number}"  # one that was taken back keeps its own
-    facts = {"release_id": release_id, "commit": plan.commit, "previous": plan.replaces or None}
+    facts = {"release_id": release_id, "commit": plan.commit, "previous": previous}
 
     async def released(_row: Attempt) -> Release:
         run.step("deployment", f"starting release {release_id} beside the current one")
         await perform(run, Intent("candidate", "candidate", facts, f"stop the candidate {release_id}"))
         run.step("deployment", "cutting over")
-        undoing = f"let release {plan.replaces} serve again" if plan.replaces else "stop the service"
+        undoing = f"let release {previous} serve again" if previous else "stop the service"
         made = await perform(run, Intent("cut-over", "cut-over", facts, undoing))
         return Release.model_validate(made)
 
