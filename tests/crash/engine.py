@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import json
 import logging
 import os
@@ -37,7 +38,7 @@ from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import STOPPED, Ledger, Run
 from phasegate.infra.settings import Settings
 
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 60
 _GLANCE_SECONDS = 0.005
 
 Result = TypeVar("Result")
@@ -89,7 +90,8 @@ class PlainEngine:
     async def next_wake(self, period: float) -> None:
         self._woken.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), period)
+            async with asyncio.timeout(period):
+                await self._woken.wait()
 
     def wake(self) -> None:
         self._woken.set()
@@ -157,6 +159,7 @@ def _fork(folder: Path, scene: str, at: str, log: str) -> int:
     code = 1
     try:
         signal.alarm(PATIENCE_SECONDS)
+        faulthandler.dump_traceback_later(PATIENCE_SECONDS - 5)
         output = os.open(folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)

@@ -48,7 +48,7 @@ class Thing(Artifact):
 
 
 class Killed(BaseException):
-    """The process is gone at a crash point."""
+    """The process is gone at the crash point of this name."""
 
 
 @dataclass
@@ -401,9 +401,9 @@ class LedgerModel(RuleBasedStateMachine):
         """Make a call that may die; whether its change is in."""
         try:
             self._killed(call, crash)
-        except Killed:
+        except Killed as killed:
             self.reopen()
-            return crash == "after"
+            return crash == "after" and killed.args != ("after:write.refused",)
         return True
 
     def _repeated(self, call: Callable[[], T], crash: str) -> T:
@@ -419,7 +419,7 @@ class LedgerModel(RuleBasedStateMachine):
 
         def reached(name: str) -> None:
             if crash and name.startswith(f"{crash}:"):
-                raise Killed
+                raise Killed(name)
 
         crash_points.reached = reached
         try:

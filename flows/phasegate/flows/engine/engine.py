@@ -160,7 +160,8 @@ class Engine:
     async def next_wake(self, seconds: float) -> None:
         """Wait for the next wake of any run, but no longer than this."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for loses a cancellation that comes together with a wake
+                await self._woken.wait()
         self._woken.clear()
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -56,13 +56,17 @@ class Attempts:
         """
         attempt_id = self.attempt_id(run_id, stage, part, number)
         key = sha256(canonical_json({"attempt": attempt_id, "inputs": dict(inputs)}))
-        known = self.find(attempt_id)
-        if known is not None and known.status == "finished" and known.key == key:
-            return known, None
-        payload: dict[str, Any] = {"attempt": attempt_id, "inputs": dict(inputs), "again": known is not None}
+        if (made := self.find(attempt_id)) is not None and made.has_finished_from(key):
+            return made, None  # asked at every walk, so without a write transaction: what has finished stays so
+        payload: dict[str, Any] = {"attempt": attempt_id, "inputs": dict(inputs)}
         with self._store.change(run_id, "attempt.started", actor="engine", payload=payload) as change:
+            row = change.one(schema.attempts, attempt_id)
+            known = None if row is None else Attempt.model_validate(dict(row))
+            if known is not None and known.has_finished_from(key):
+                change.call_off()
+                return known, None
             lease = self._take(change, run_id, attempt_id, holder)
-            payload["token"] = lease.token
+            payload |= {"again": known is not None, "token": lease.token}
             fresh = {"key": key, "inputs": dict(inputs), "status": "running", "error": None, "model": model}
             if known is None:
                 change.insert(
@@ -188,7 +192,7 @@ class Attempts:
             LeaseHeld: It was lost meanwhile.
         """
         expires_at = self._store.clock.now() + self._store.lease
-        with self._store.writing(lease.run_id) as connection:
+        with self._store.writing(lease.run_id, "attempt.renewed") as connection:
             table = schema.leases.c
             renewed = connection.execute(
                 update(schema.leases)
@@ -202,7 +206,7 @@ class Attempts:
 
     def release(self, lease: Lease) -> None:
         """Give a lease back without an outcome, as when the engine stops in the middle."""
-        with self._store.writing(lease.run_id) as connection:
+        with self._store.writing(lease.run_id, "attempt.released") as connection:
             table = schema.leases.c
             connection.execute(
                 update(schema.leases)

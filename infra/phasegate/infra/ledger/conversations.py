@@ -178,22 +178,31 @@ class Messages:
         if (original := self._original(attempt.run_id)) is not None:
             recorded = f"{original}{attempt.id.removeprefix(attempt.run_id)}"
             return [said for said in self.list(original) if (said.attempt_id, said.turn) == (recorded, turn)]
-        queued = [message for message in self.list(attempt.run_id) if message.status == "queued"]
-        if queued:
-            payload = {"attempt": attempt.id, "turn": turn, "messages": [message.id for message in queued]}
-            with self._store.change(attempt.run_id, "message.delivered", actor="engine", payload=payload) as change:
-                for message in queued:
-                    change.update(
-                        schema.messages,
-                        message.id,
-                        status="delivered",
-                        attempt_id=attempt.id,
-                        turn=turn,
-                        delivered_at=self._store.clock.now(),
-                    )
+        if any(message.status == "queued" for message in self.list(attempt.run_id)):
+            self._deliver(attempt, turn)
         return [
             message for message in self.list(attempt.run_id) if (message.attempt_id, message.turn) == (attempt.id, turn)
         ]
+
+    def _deliver(self, attempt: Attempt, turn: int) -> None:
+        payload: dict[str, Any] = {"attempt": attempt.id, "turn": turn}
+        table = schema.messages.c
+        query = (
+            select(table.id).where(table.run_id == attempt.run_id, table.status == "queued").order_by(table.queued_at)
+        )
+        with self._store.change(attempt.run_id, "message.delivered", actor="engine", payload=payload) as change:
+            payload["messages"] = list(change.connection.execute(query).scalars())
+            if not payload["messages"]:  # expired with the run's end, or delivered, since they were seen
+                change.call_off()
+            for message_id in payload["messages"]:
+                change.update(
+                    schema.messages,
+                    message_id,
+                    status="delivered",
+                    attempt_id=attempt.id,
+                    turn=turn,
+                    delivered_at=self._store.clock.now(),
+                )
 
     def _original(self, run_id: str) -> str | None:
         """The run that this one rehearses, if it is a rehearsal."""

@@ -94,19 +94,19 @@ class Leases:
             .where(table.expires_at != LET_GO)
             .values(expires_at=self._store.clock.now() + self._store.lease)
         )
-        with self._store.writing("leases") as connection:
+        with self._store.writing("leases", "lease.renewed") as connection:
             return connection.execute(query).rowcount
 
     def let_go(self, lease: Lease) -> None:
         """Give a run out of this engine's hands on purpose; nothing happens when it is another's by now."""
         table = schema.leases.c
         query = update(schema.leases).where(table.id == lease.id, table.token == lease.token)
-        with self._store.writing(lease.run_id) as connection:
+        with self._store.writing(lease.run_id, "lease.let-go") as connection:
             connection.execute(query.where(table.holder == lease.holder).values(expires_at=LET_GO))
 
     def let_go_of_all(self, holder: str) -> None:
         """Give all of an engine's runs out of its hands, as it stops on purpose."""
-        with self._store.writing("leases") as connection:
+        with self._store.writing("leases", "lease.let-go-of-all") as connection:
             connection.execute(
                 update(schema.leases)
                 .where(schema.leases.c.holder == holder, schema.leases.c.id.startswith("run/"))
@@ -116,7 +116,7 @@ class Leases:
     def end_those_before(self, holder: str) -> None:
         """End the leases of earlier engines of this machine; called by the one engine that may run on it."""
         machine, table = holder.partition("/")[0], schema.leases.c
-        with self._store.writing("leases") as connection:
+        with self._store.writing("leases", "lease.ended") as connection:
             connection.execute(
                 update(schema.leases)
                 .where(table.holder.startswith(f"{machine}/", autoescape=True), table.holder != holder)

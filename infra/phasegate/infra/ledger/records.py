@@ -118,6 +118,10 @@ class Attempt(_Record):
     started_at: datetime
     finished_at: datetime | None
 
+    def has_finished_from(self, key: str) -> bool:
+        """Whether it has made its artifact from the inputs that this key stands for."""
+        return self.status == "finished" and self.key == key
+
 
 class Gate(_Record):
     """A question to a person about exactly one set of digests."""

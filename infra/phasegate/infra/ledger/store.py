@@ -31,8 +31,8 @@ from phasegate.infra.ledger.records import Lease
 GENESIS = "sha256:" + "0" * 64
 """What the first event of a run carries as the hash before it."""
 
-_PATIENCE = timedelta(seconds=5)
-"""How long a transaction that has not begun waits for a database on its way back."""
+_PATIENCE = timedelta(seconds=3)
+"""How long transactions that have not begun wait for a database on its way back: in all, for each time it goes away."""
 _BETWEEN_TRIES = timedelta(milliseconds=200)
 
 
@@ -72,6 +72,7 @@ class Change:
         """Collect on an open transaction."""
         self.connection = connection
         self.touched: dict[str, tuple[Table, str]] = {}
+        self.is_called_off = False
 
     def insert(self, table: Table, **values: Any) -> None:
         """Add a row; `id` is among the values."""
@@ -93,6 +94,10 @@ class Change:
         self.connection.execute(add(table).values(**values).on_conflict_do_nothing())
         self._touch(table, values["id"])
 
+    def call_off(self) -> None:
+        """Change nothing, and append no event: what was to be written is there already."""
+        self.is_called_off = True
+
     def one(self, table: Table, row_id: str) -> RowMapping | None:
         """The row with this id, seen inside the transaction."""
         return self.connection.execute(select(table).where(table.c.id == row_id)).mappings().first()
@@ -101,15 +106,45 @@ class Change:
         self.touched[f"{table.name}/{row_id}"] = (table, row_id)
 
 
+class Outage:
+    """Since when the database does not answer: all who wait for it block their process no longer than one would."""
+
+    def __init__(self) -> None:
+        """None so far."""
+        self._since: float | None = None
+
+    def is_worth_waiting(self) -> bool:
+        """Note that the database did not answer; whether it may still be on its way back."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        return now - self._since < _PATIENCE.total_seconds()
+
+    def is_over(self) -> None:
+        """Note that it answered."""
+        self._since = None
+
+
 class Store:
     """A database, a clock, how long a lease holds, and the fence that writes must be inside of, if any."""
 
-    def __init__(self, engine: Engine, clock: WallClock, lease: timedelta, fence: Lease | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: WallClock,
+        lease: timedelta,
+        fence: Lease | None = None,
+        outage: Outage | None = None,
+    ) -> None:
         """Use an engine made by `connect`."""
         self.engine = engine
         self.clock = clock
         self.lease = lease
         self.fence = fence
+        self._outage = outage or Outage()
+
+    def fenced(self, fence: Lease | None) -> Store:
+        """The same database behind this fence, or behind none."""
+        return Store(self.engine, self.clock, self.lease, fence, self._outage)
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
@@ -122,28 +157,39 @@ class Store:
             yield self._begun(stack, None)
 
     @contextmanager
-    def writing(self, run_id: str) -> Generator[Connection]:
-        """A write transaction that no other about the same run overlaps.
+    def writing(self, run_id: str, kind: str) -> Generator[Connection]:
+        """A write transaction without an event, for what nothing vouches for; no other about the same run overlaps it.
+
+        Args:
+            run_id: Whose rows are written.
+            kind: Names the crash points before and after it, `noun.verb`.
 
         Raises:
             LedgerUnavailable: The database went away. If that was while committing, it may have been written all the
                 same: whoever writes again looks first.
         """
+        with self._transaction(run_id) as connection:
+            yield connection
+            crash_points.reached(f"before:{kind}")
+        crash_points.reached(f"after:{kind}")
+
+    @contextmanager
+    def _transaction(self, run_id: str) -> Generator[Connection]:
         with translated(self.engine), ExitStack() as stack:
             yield self._begun(stack, run_id)
 
     def _begun(self, stack: ExitStack, run_id: str | None) -> Connection:
         """A connection in a transaction; tried again for a while, since nothing has been done on it yet."""
-        deadline = time.monotonic() + _PATIENCE.total_seconds()
         while True:
             attempt = ExitStack()
             try:
                 with attempt, translated(self.engine):
                     connection = self._begin(attempt, run_id)
                     stack.push(attempt.pop_all())
+                    self._outage.is_over()
                     return connection
             except LedgerUnavailable:
-                if time.monotonic() > deadline:
+                if not self._outage.is_worth_waiting():
                     raise
             time.sleep(_BETWEEN_TRIES.total_seconds())
 
@@ -183,11 +229,13 @@ class Store:
             LeaseHeld: The store's fence is down: another engine has the run. An event names the refused change.
             LedgerUnavailable: As `writing` says.
         """
-        with self.writing(run_id) as connection:
+        with self._transaction(run_id) as connection:
             holder = self._fenced_off_by(connection)
             if holder is None:
                 change = Change(connection)
                 yield change
+                if change.is_called_off:
+                    return
                 self._append(change, run_id, kind, actor, payload or {})
                 crash_points.reached(f"before:{kind}")
         if holder is not None:
@@ -207,9 +255,7 @@ class Store:
     def _refuse(self, run_id: str, doing: str, holder: str) -> Never:
         assert self.fence is not None  # noqa: S101  nothing else refuses
         payload = {"kind": doing, "late": self.fence.holder, "token": self.fence.token, "holder": holder}
-        with Store(self.engine, self.clock, self.lease).change(
-            run_id, "write.refused", actor="engine", payload=payload
-        ):
+        with self.fenced(None).change(run_id, "write.refused", actor="engine", payload=payload):
             pass
         raise LeaseHeld(f"{holder} has taken {run_id} over: {doing} of {self.fence.holder} is refused")
 
