@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 from pydantic import Field
@@ -9,11 +11,15 @@ from pydantic import Field
 from phasegate.agents.tools.failure import ToolFailure
 from phasegate.agents.tools.files import Arguments
 from phasegate.agents.tools.folder import Folder
+from phasegate.agents.tools.supervision import Supervision
+from phasegate.infra.permissions import signs_in
 from phasegate.infra.sandbox import Sandbox
 
 _SEARCH_TIMEOUT = timedelta(seconds=20)
 _SHOWN_MATCHES = 200
 _OUTPUT_BYTES = 16_000
+_NAMED_FILES = 8
+_NAMED_BYTES = 256 * 1024
 
 
 class Search(Arguments):
@@ -53,8 +59,38 @@ async def search(folder: Folder, sandbox: Sandbox, arguments: Search) -> str:
     return "\n".join(lines) or "(no match)"
 
 
-async def run_command(folder: Folder, sandbox: Sandbox, arguments: RunCommand, *, limit: timedelta) -> str:
+async def run_command(
+    folder: Folder,
+    sandbox: Sandbox,
+    supervision: Supervision,
+    arguments: RunCommand,
+    *,
+    limit: timedelta,
+) -> str:
     """The command's output and exit code; it is stopped when it takes longer than `limit`."""
-    result = await sandbox.run(arguments.command, folder=folder.root, timeout=limit, output_limit=_OUTPUT_BYTES)
+    command = arguments.command
+    named = list(_named_files(folder, command))  # before it runs: it may remove them
+    result = await sandbox.run(command, folder=folder.root, timeout=limit, output_limit=_OUTPUT_BYTES)
+    signs = signs_in(command, result, files=named, landmarks=supervision.landmarks)
+    supervision.attempted(command, signs, refused=result.refused, exit_code=result.exit_code)
     ended = f"stopped after {limit.total_seconds():.0f} s" if result.timed_out else f"exit code {result.exit_code}"
-    return f"{result.output.rstrip()}\n[{ended}]".lstrip("\n")
+    if result.stopped:
+        ended = f"stopped: {result.stopped}"
+    said = [result.output.rstrip(), *(f"[proxy: {refusal}]" for refusal in result.refused), f"[{ended}]"]
+    return "\n".join(line for line in said if line)
+
+
+def _named_files(folder: Folder, command: str) -> Iterator[str]:
+    """The text of the workspace's files that a command names, such as a script it starts."""
+    words = list(dict.fromkeys(re.split(r"[\s'\";&|<>()=`$]+", command)))
+    found = 0
+    for word in words:
+        if not word or found == _NAMED_FILES:
+            continue
+        try:
+            path = folder.inside(word)
+            if path.is_file() and path.stat().st_size <= _NAMED_BYTES:
+                found += 1
+                yield path.read_text(errors="replace")
+        except (ToolFailure, OSError, ValueError):  # no file of the workspace
+            continue

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from phasegate.agents.models.conversation import ToolCall, ToolResult, ToolSpec
 from phasegate.agents.tools.commands import RunCommand, Search, run_command, search
-from phasegate.agents.tools.failure import ToolFailure
+from phasegate.agents.tools.failure import ToolDenied, ToolFailure
 from phasegate.agents.tools.files import (
     EditFile,
     ListFiles,
@@ -29,11 +29,13 @@ from phasegate.agents.tools.files import (
     write_file,
 )
 from phasegate.agents.tools.folder import Folder
+from phasegate.agents.tools.supervision import PermissionNeeded, PermissionRequest, Supervision
 from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.workspace import matches
 
 READING = ("list_files", "read_file", "search")
 WRITING = (*READING, "write_file", "edit_file", "run")
+_SUBJECT_CHARACTERS = 300
 _CHANGING = frozenset({"write_file", "edit_file", "run"})
 
 
@@ -45,11 +47,13 @@ class ToolOutcome:
         result: What the model is told.
         finished: The draft, when the call was an accepted `finish`.
         changed: Whether files may have changed.
+        needs: What a person has to permit before this call can be carried out; it was not.
     """
 
     result: ToolResult
     finished: dict[str, Any] | None = None
     changed: bool = False
+    needs: PermissionRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Toolbox:
         draft: type[BaseModel],
         protected: Sequence[str] = (),
         command_timeout: timedelta = timedelta(minutes=2),
+        supervision: Supervision | None = None,
     ) -> None:
         """Lay out the tools.
 
@@ -80,8 +85,10 @@ class Toolbox:
             draft: What `finish` must be called with.
             protected: Glob patterns of files that may not be written.
             command_timeout: Wall clock of one `run`.
+            supervision: What holds the tools to policy, and takes the records; None: policy's defaults, no records.
         """
         self._folder, self._draft, self._protected = Folder(root), draft, tuple(protected)
+        self._supervision = supervision or Supervision()
         folder = self._folder
         tools: Mapping[str, _Tool] = {
             "list_files": _Tool(ListFiles, partial(list_files, folder)),
@@ -89,9 +96,10 @@ class Toolbox:
             "search": _Tool(Search, partial(search, folder, sandbox)),
             "write_file": _Tool(WriteFile, partial(write_file, folder)),
             "edit_file": _Tool(EditFile, partial(edit_file, folder)),
-            "run": _Tool(RunCommand, partial(run_command, folder, sandbox, limit=command_timeout)),
+            "run": _Tool(RunCommand, partial(run_command, folder, sandbox, self._supervision, limit=command_timeout)),
         }
-        self._tools = {name: tools[name] for name in names}
+        permitted = self._supervision.permissions.tools
+        self._tools = {name: tools[name] for name in names if name in permitted}
 
     @property
     def specs(self) -> list[ToolSpec]:
@@ -109,31 +117,50 @@ class Toolbox:
             return ToolOutcome(_result(call, "the arguments are not a JSON object: send the call again", failed=True))
         if name not in {*self._tools, "finish"}:
             known = ", ".join([*self._tools, "finish"])
+            self._supervision.denied(name, _subject(args), "the stage has no such tool")
             return ToolOutcome(_result(call, f"there is no tool {name}; there are: {known}", failed=True))
         try:
             return await (self._finish(call, args) if name == "finish" else self._perform(call, name, args))
         except ValidationError as error:
             return ToolOutcome(_result(call, _explain(error), failed=True))
         except ToolFailure as error:
-            return ToolOutcome(_result(call, str(error), failed=True))
+            if isinstance(error, ToolDenied):
+                self._supervision.denied(name, _subject(args), str(error))
+            return ToolOutcome(_result(call, self._supervision.masked(str(error), name), failed=True))
+        except PermissionNeeded as needed:
+            answer = f"not run yet: {needed.request.reason}, and nobody has answered"
+            return ToolOutcome(_result(call, answer, failed=True), needs=needed.request)
 
     async def _finish(self, call: ToolCall, args: dict[str, Any]) -> ToolOutcome:
-        draft = self._draft.model_validate(args)
+        masked, leaks = self._supervision.secrets.mask_all(args)
+        self._supervision.note_leaks(leaks, "the result handed in")
+        draft = self._draft.model_validate(masked)
         return ToolOutcome(_result(call, "accepted"), finished=draft.model_dump(mode="json"))
 
     async def _perform(self, call: ToolCall, name: str, args: dict[str, Any]) -> ToolOutcome:
         tool = self._tools[name]
         arguments = tool.arguments.model_validate(args)
         if isinstance(arguments, WriteFile | EditFile):
-            self._refuse_protected(arguments.path)
+            self._require_writable(arguments.path)
+        elif isinstance(arguments, RunCommand):
+            self._supervision.permit(call["id"], arguments.command)
         output = tool.perform(arguments)
         text = output if isinstance(output, str) else await output
-        return ToolOutcome(_result(call, text), changed=name in _CHANGING)
+        shown = self._supervision.masked(text, f"the output of {name}")
+        return ToolOutcome(_result(call, shown), changed=name in _CHANGING)
 
-    def _refuse_protected(self, path: str) -> None:
+    def _require_writable(self, path: str) -> None:
         name = self._folder.name(self._folder.inside(path))
         if matches(self._protected, name):
-            raise ToolFailure(f"{name} is protected by policy: leave it as it is")
+            raise ToolDenied(f"{name} is protected by policy: leave it as it is")
+        if not matches(self._supervision.permissions.write, name):
+            raise ToolDenied(f"{name} is not among the files that policy lets this stage write")
+
+
+def _subject(args: dict[str, Any]) -> str:
+    """What a call was about, for the record."""
+    telling = next((str(args[key]) for key in ("path", "command", "pattern") if key in args), "")
+    return telling[:_SUBJECT_CHARACTERS]
 
 
 def _spec(name: str, description: str, arguments: type[BaseModel]) -> ToolSpec:

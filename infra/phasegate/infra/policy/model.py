@@ -11,9 +11,6 @@ from typing import Annotated, Literal, Self, TypeGuard, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -23,7 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.metrics.conditions import PROBE_VALUES, parse_condition
-from phasegate.infra.policy.units import parse_duration, parse_size
+from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
+from phasegate.infra.policy.table import ByteSize, Duration, Table
 
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
 GateName = Literal["prd", "change", "release", "promotion"]
@@ -34,9 +32,6 @@ ADMIN = "admin"
 """The role of `[roles]` that may override a gate."""
 METRIC_VALUES = {"probe": PROBE_VALUES}
 """Metric source to the names its conditions may use."""
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
-ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 
 
 def is_gate(name: str) -> TypeGuard[GateName]:
@@ -53,11 +48,7 @@ def _url_path(path: str) -> str:
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class ProjectPolicy(_Table):
+class ProjectPolicy(Table):
     """`[project]`: how this repository is built, tested and integrated."""
 
     base_branch: str = ""
@@ -79,7 +70,7 @@ class ProjectPolicy(_Table):
         return test
 
 
-class LifecyclePolicy(_Table):
+class LifecyclePolicy(Table):
     """`[lifecycle]`: which stages run, and how often one may be tried."""
 
     stages: tuple[StageName, ...] = STAGES
@@ -95,14 +86,14 @@ class LifecyclePolicy(_Table):
         return stages
 
 
-class StageAgentPolicy(_Table):
+class StageAgentPolicy(Table):
     """`[agents.STAGE]`: what differs for one stage."""
 
     model: str = ""
     """`provider:model`; empty: the default of `[agents]`."""
 
 
-class AgentsPolicy(_Table):
+class AgentsPolicy(Table):
     """`[agents]`: which model answers, for all stages and for single ones."""
 
     model: str = "openai:gpt-5.3-codex"
@@ -119,7 +110,7 @@ class AgentsPolicy(_Table):
         return own.model or self.model
 
 
-class GatePolicy(_Table):
+class GatePolicy(Table):
     """`[gates.GATE]`: who may decide, and for how long an open gate waits."""
 
     roles: tuple[str, ...] = ()
@@ -142,7 +133,7 @@ class GatePolicy(_Table):
         return self
 
 
-class GatesPolicy(_Table):
+class GatesPolicy(Table):
     """`[gates]`: one table per gate; a gate that is not named has the defaults."""
 
     prd: GatePolicy = GatePolicy()
@@ -156,7 +147,7 @@ class GatesPolicy(_Table):
         return policy
 
 
-class IdentityPolicy(_Table):
+class IdentityPolicy(Table):
     """`[identity]`: how phasegate knows who decides."""
 
     mode: Literal["local", "ssh"] = "local"
@@ -165,17 +156,21 @@ class IdentityPolicy(_Table):
     """With `ssh`: which key is whose, as ssh-keygen reads it; a path in the repository, read from the base commit."""
 
 
-class SandboxPolicy(_Table):
+class SandboxPolicy(Table):
     """`[sandbox]`: what an agent-run command may reach."""
 
     backend: Literal["bubblewrap", "none"] = "bubblewrap"
     """`none` must be asked for by name and is shown on every gate page."""
     setup_network: bool = False
-    """Whether `project.setup` may reach the network; agents and tests never do."""
+    """Whether `project.setup` may reach the network, all of it; tests never do."""
+    network: tuple[HostPattern, ...] = ()
+    """Hosts that agents' commands reach, through a proxy that lets nothing else pass, e.g. `example.org`."""
     environment: tuple[str, ...] = ()
     """Names of variables handed into the sandbox besides PATH, HOME, LANG and TERM."""
     memory: ByteSize = 2 * 1024**3
     """Address space of one command, in bytes (or `2GiB`)."""
+    disk: ByteSize = 4 * 1024**3
+    """By how much one command may make the workspace larger, in bytes (or `4GiB`)."""
     cpu_seconds: int = Field(default=600, ge=1)
     """Processor time of one command."""
     pids: int = Field(default=256, ge=8)
@@ -184,14 +179,14 @@ class SandboxPolicy(_Table):
     """Wall clock one command of an agent may take."""
 
 
-class ProtectPolicy(_Table):
+class ProtectPolicy(Table):
     """`[protect]`: what an agent may not change."""
 
     paths: tuple[str, ...] = ("phasegate.toml", ".github/**", ".gitlab-ci.yml")
     """Glob patterns, relative to the repository's root."""
 
 
-class BudgetPolicy(_Table):
+class BudgetPolicy(Table):
     """`[budget]`: checked before every model call of a run."""
 
     cost_usd: float | None = Field(default=None, gt=0)
@@ -202,7 +197,7 @@ class BudgetPolicy(_Table):
     """Model calls."""
 
 
-class DeployPolicy(_Table):
+class DeployPolicy(Table):
     """`[deploy]`: where an approved change runs."""
 
     target: Literal["process"] = "process"
@@ -219,7 +214,7 @@ class DeployPolicy(_Table):
     """Names of variables handed to the service besides PATH, HOME, LANG and PORT."""
 
 
-class MetricPolicy(_Table):
+class MetricPolicy(Table):
     """`[[monitor.metrics]]`: one measurement, in Argo Rollouts' words.
 
     Source: https://argo-rollouts.readthedocs.io/en/stable/features/analysis/
@@ -266,24 +261,25 @@ class MetricPolicy(_Table):
         return condition
 
 
-class MonitorPolicy(_Table):
+class MonitorPolicy(Table):
     """`[monitor]`: what is measured after a release."""
 
     metrics: tuple[MetricPolicy, ...] = ()
     """Empty: one probe of the service's `health` path."""
 
 
-class Policy(_Table):
+class Policy(Table):
     """The whole of `phasegate.toml`."""
 
     project: ProjectPolicy = ProjectPolicy()
     lifecycle: LifecyclePolicy = LifecyclePolicy()
     agents: AgentsPolicy = AgentsPolicy()
     gates: GatesPolicy = GatesPolicy()
-    roles: dict[str, tuple[str, ...]] = {}
+    roles: dict[str, tuple[str, ...]] = Field(default={})
     """Role name to the people who have it."""
     identity: IdentityPolicy = IdentityPolicy()
     sandbox: SandboxPolicy = SandboxPolicy()
+    permissions: PermissionsPolicy = PermissionsPolicy()
     protect: ProtectPolicy = ProtectPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     deploy: DeployPolicy = DeployPolicy()
@@ -309,6 +305,14 @@ class Policy(_Table):
                 failure_condition="error_rate > 0.05",
             ),
         )
+
+    def permissions_for(self, stage: StageName) -> Permissions:
+        """What a stage's agent may use, write and run."""
+        return self.permissions.for_stage(stage)
+
+    def sandbox_for(self, stage: StageName) -> SandboxPolicy:
+        """What a stage's commands may reach and use up."""
+        return self.sandbox.model_copy(update=self.permissions.limits_for(stage))
 
     @property
     def digest(self) -> str:

@@ -98,6 +98,7 @@ class Bubblewrap:
             environment=given | dict(environment or {}),
             seconds=timeout.total_seconds(),
             transcript=Transcript(output_limit, on_output),
+            writable=writable,
         )
 
     def _shut_in(
@@ -135,9 +136,9 @@ def _walls(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
     yield from _masked(Path("/etc"))
     yield from ("--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
-    for scratch in ("/dev/shm", "/tmp", "/var/tmp", "/run"):  # noqa: S108 - each sandbox has its own
-        yield from ("--size", str(policy.memory), "--perms", "1777", "--tmpfs", scratch)
-    yield from ("--symlink", "/run", "/var/run", "--dir", str(HOME))
+    for scratch, share in (("/tmp", 1), ("/dev/shm", 4), ("/run", 16)):  # noqa: S108 - each sandbox has its own
+        yield from ("--size", str(policy.memory // share), "--perms", "1777", "--tmpfs", scratch)
+    yield from ("--symlink", "/tmp", "/var/tmp", "--symlink", "/run", "/var/run", "--dir", str(HOME))  # noqa: S108
     for tool in tools:
         yield from ("--ro-bind", str(tool.resolve()), str(tool))
         if tool.resolve() != tool:

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import os
 import shlex
+import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from phasegate.infra.policy.model import SandboxPolicy
 
-FILE_SIZE = 4 * 1024**3
-"""Bytes of the largest file a command may write."""
+OPEN_FILES = 4096
+"""Files one process may have open at once."""
 _TASKS_PER_PROCESS = 16  # the kernel counts threads; policy counts processes
 _CPU_GRACE_SECONDS = 5  # for the count over the whole tree, which can say why, to come first
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -40,7 +41,8 @@ def limited(command: Sequence[str], policy: SandboxPolicy, cgroup: Path | None) 
     steps = [
         f"ulimit -d {policy.memory // 1024}",
         f"ulimit -t {policy.cpu_seconds + _CPU_GRACE_SECONDS}",
-        f"ulimit -f {FILE_SIZE // 512}",
+        f"ulimit -f {max(1, policy.disk // 512)}",
+        f"ulimit -n {OPEN_FILES}",
         "ulimit -c 0",
     ]
     if cgroup:
@@ -150,6 +152,45 @@ def _fields(process_id: int, file: str) -> list[bytes]:
             return text.read().rpartition(b")")[2].split()
     except OSError:  # ended meanwhile
         return []
+
+
+class Growth:
+    """How much larger some folders have become, without looking at every file all the time.
+
+    Files are only looked at once the file system itself has lost room; then those count that were changed since.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Begin to watch."""
+        self._folders = folders
+        self._began = time.time()
+        self._free = [_free_bytes(folder) for folder in folders]
+
+    def exceeded(self, policy: SandboxPolicy) -> str:
+        """The limit that is exceeded, as a person reads it; empty: none."""
+        lost = [was - _free_bytes(folder) for was, folder in zip(self._free, self._folders, strict=True)]
+        if max(lost, default=0) < policy.disk // 2:
+            return ""
+        written = sum(_changed_bytes(folder, self._began) for folder in self._folders)
+        return f"more than {policy.disk // 1024**2} MiB written" if written > policy.disk else ""
+
+
+def _free_bytes(folder: Path) -> int:
+    try:
+        found = os.statvfs(folder)
+    except OSError:  # removed meanwhile
+        return 0
+    return found.f_bavail * found.f_frsize
+
+
+def _changed_bytes(folder: Path, since: float) -> int:
+    total = 0
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with suppress(OSError):  # removed meanwhile
+                found = os.lstat(os.path.join(parent, name))  # noqa: PTH118  for each of many files
+                total += found.st_blocks * 512 if found.st_ctime >= since else 0
+    return total
 
 
 @asynccontextmanager

@@ -51,5 +51,6 @@ class NoSandbox:
             environment=allowed_environment(self.policy.environment, home) | dict(environment or {}) | {_MARK: mark},
             seconds=timeout.total_seconds(),
             transcript=Transcript(output_limit, on_output),
+            writable=writable,
             mark=f"{_MARK}={mark}",
         )

@@ -27,6 +27,10 @@ class CommandResult:
     duration_seconds: float
     stopped: str = ""
     """Which limit the command was stopped for exceeding; empty: none."""
+    cut: bool = False
+    """Whether there was more output than is kept."""
+    refused: tuple[str, ...] = ()
+    """What the proxy did not let through, a sentence each."""
 
 
 class Sandbox(Protocol):

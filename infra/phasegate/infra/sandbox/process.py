@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from phasegate.infra.errors import SandboxMissing
-from phasegate.infra.sandbox.limits import Usage, limited, members, task_group, usage
+from phasegate.infra.sandbox.limits import Growth, limited, members, task_group, usage
 from phasegate.infra.sandbox.port import CommandResult
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class Transcript:
             del self._tail[:excess]
             self._dropped += excess
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether something is missing."""
+        return bool(self._dropped)
+
     def text(self) -> str:
         """All that was kept, with a note where something is missing."""
         if not self._dropped:
@@ -68,6 +73,7 @@ async def run_limited(
     environment: Mapping[str, str],
     seconds: float,
     transcript: Transcript,
+    writable: Sequence[Path] = (),
     mark: str = "",
 ) -> CommandResult:
     """Run a command to its end, its time's end or a limit; afterwards nothing it started is running.
@@ -79,6 +85,7 @@ async def run_limited(
         environment: All that the program sees.
         seconds: Wall clock.
         transcript: Takes the output.
+        writable: Further folders whose growth counts.
         mark: `NAME=value` in `environment` by which processes that left the session are found.
 
     Raises:
@@ -106,7 +113,8 @@ async def run_limited(
                 raise SandboxMissing(f"a command could not be started: {error}") from error
             finally:
                 os.close(write_end)
-            stopped = await _see_through(process, policy, seconds, _feed(reader, transcript), mark)
+            watch = _watch(process.pid, policy, Growth((folder, *writable)))
+            stopped = await _see_through(process, watch, seconds, _feed(reader, transcript), mark)
     finally:
         pipe.close()
     code = -signal.SIGKILL if process.returncode is None else process.returncode
@@ -118,19 +126,20 @@ async def run_limited(
         timed_out=stopped == _TIME,
         duration_seconds=time.monotonic() - began,
         stopped="" if stopped == _TIME else stopped,
+        cut=transcript.is_cut,
     )
 
 
 async def _see_through(
     process: asyncio.subprocess.Process,
-    policy: SandboxPolicy,
+    watch: Coroutine[None, None, str],
     seconds: float,
     feeding: Coroutine[None, None, None],
     mark: str,
 ) -> str:
     """Wait for the end, whoever brings it about, and leave nothing running. Returns what stopped the command."""
     ending = asyncio.create_task(process.wait())
-    watching = asyncio.create_task(_watch(process.pid, policy))
+    watching = asyncio.create_task(watch)
     reading = asyncio.create_task(feeding)
     try:
         stopped = await _first(ending, watching, reading, seconds)
@@ -184,16 +193,17 @@ async def _feed(reader: asyncio.StreamReader, transcript: Transcript) -> None:
     transcript.add(b"")
 
 
-async def _watch(leader: int, policy: SandboxPolicy) -> str:
+async def _watch(leader: int, policy: SandboxPolicy, growth: Growth) -> str:
     """The limit the command exceeds, as soon as it does."""
     while True:
-        used, cost_seconds = await asyncio.to_thread(_measure, leader)
-        if exceeded := used.exceeded(policy):
+        exceeded, cost_seconds = await asyncio.to_thread(_measure, leader, policy, growth)
+        if exceeded:
             return exceeded
         # the count itself gets a twentieth of one processor at most, however many processes there are
         await asyncio.sleep(max(_WATCH_SECONDS, 20 * cost_seconds))
 
 
-def _measure(leader: int) -> tuple[Usage, float]:
+def _measure(leader: int, policy: SandboxPolicy, growth: Growth) -> tuple[str, float]:
     began = time.thread_time()
-    return usage(leader), time.thread_time() - began
+    exceeded = usage(leader).exceeded(policy) or growth.exceeded(policy)
+    return exceeded, time.thread_time() - began

@@ -13,6 +13,7 @@ from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import RecordEnded
 from phasegate.flows.lifecycle.rehearsing import record_has_ended
+from phasegate.flows.lifecycle.supervising import sandbox_of, supervise
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.errors import RehearsalDeparted
 from phasegate.infra.ledger import Attempt
@@ -55,18 +56,20 @@ async def propose(
     """
 
     async def worked(row: Attempt) -> Made | None:
+        supervision = supervise(run, agent.stage, row)
         toolbox = Toolbox(
             folder,
             names=agent.tools,
-            sandbox=run.sandbox,
+            sandbox=sandbox_of(run, agent.stage),
             draft=agent.draft,
             protected=protected,
-            command_timeout=run.policy.sandbox.command_timeout,
+            command_timeout=run.policy.sandbox_for(agent.stage).command_timeout,
+            supervision=supervision,
         )
         assignment = Assignment(
             attempt=row,
             prompt=agent.prompt,
-            brief=brief,
+            brief=supervision.masked(brief, "the brief"),
             draft=agent.draft,
             toolbox=toolbox,
             client=run.shared.client_for(run.run, row),

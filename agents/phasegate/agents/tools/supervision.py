@@ -1,0 +1,145 @@
+"""What holds an agent's tools to policy, and where what it tries is put on record.
+
+Made by whoever sets an agent to work, used by the toolbox. It knows no model, no ledger and no gate: a person's
+permission comes through `Permission`, records go through `Record`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from phasegate.agents.tools.failure import ToolDenied
+from phasegate.infra.permissions import Sign, rule_on
+from phasegate.infra.policy.permissions import Permissions
+from phasegate.infra.secrets import Leak, Secrets
+
+Answer = Literal["granted", "refused", "unanswered"]
+Record = Callable[[str, Mapping[str, Any]], None]
+"""Takes an event's kind and its facts, in plain JSON."""
+
+DENIED, ATTEMPTED, MASKED = "tool.denied", "sandbox.attempted", "secret.masked"
+"""The kinds of events that tools put on record."""
+
+
+@dataclass(frozen=True)
+class PermissionRequest:
+    """What a person is asked to permit.
+
+    Attributes:
+        call_id: The model's call; a permission given once holds for this one.
+        command: The command line, whole.
+        program: The program in it that policy asks about; a permission for the stage holds for this text.
+        reason: Which rule asks.
+    """
+
+    call_id: str
+    command: str
+    program: str
+    reason: str
+
+
+class Permission(Protocol):
+    """Knows what people have answered."""
+
+    def answer(self, request: PermissionRequest) -> Answer:
+        """What a person said to this request, now or for the whole stage; `unanswered` has it asked."""
+        ...
+
+
+class NobodyAsked:
+    """Nobody has answered anything."""
+
+    def answer(self, request: PermissionRequest) -> Answer:
+        """Always `unanswered`."""
+        return "unanswered"
+
+
+class PermissionNeeded(Exception):
+    """The call waits for a person; nothing was done."""
+
+    def __init__(self, request: PermissionRequest) -> None:
+        """Carry what is to be asked."""
+        super().__init__(request.reason)
+        self.request = request
+
+
+def unrecorded(kind: str, facts: Mapping[str, Any]) -> None:
+    """Puts nothing on record: for agents at work without a run."""
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """One agent's supervision.
+
+    Attributes:
+        permissions: What policy lets it use, write and run.
+        secrets: What must not pass on to it, or out of it.
+        permission: What people have answered.
+        record: Where attempts, refusals and masked secrets go.
+        landmarks: Words no command has reason to name, such as phasegate's own folder.
+    """
+
+    permissions: Permissions = field(default_factory=Permissions)
+    secrets: Secrets = field(default_factory=Secrets)
+    permission: Permission = field(default_factory=NobodyAsked)
+    record: Record = unrecorded
+    landmarks: tuple[str, ...] = ()
+    _recorded: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
+
+    def permit(self, call_id: str, command: str) -> None:
+        """Hold a command line against policy, and ask for a person's answer where policy wants one.
+
+        Raises:
+            ToolDenied: Policy or a person denies it.
+            PermissionNeeded: A person has to answer first.
+        """
+        ruling = rule_on(command, self.permissions.commands)
+        if ruling.verdict == "allow":
+            return
+        if ruling.verdict == "ask":
+            request = PermissionRequest(call_id, command, ruling.program, ruling.reason)
+            answer = self.permission.answer(request)
+            if answer == "granted":
+                return
+            if answer == "unanswered":
+                raise PermissionNeeded(request)
+            raise ToolDenied(f"not run: a person refused `{ruling.program}`")
+        raise ToolDenied(f"not run: {ruling.reason}; do without it")
+
+    def denied(self, tool: str, subject: str, reason: str) -> None:
+        """Put on record that a call was answered with a refusal."""
+        self.record(DENIED, {"tool": tool, "subject": self.masked_quietly(subject), "reason": reason})
+
+    def attempted(self, command: str, signs: Iterable[Sign], *, refused: Iterable[str], exit_code: int) -> None:
+        """Put on record what a command tried; each sign once per agent."""
+        fresh = [sign for sign in signs if (sign.kind, sign.what) not in self._recorded]
+        self._recorded.update((sign.kind, sign.what) for sign in fresh)
+        refusals = list(refused)
+        if fresh or refusals:
+            facts = {
+                "command": self.masked_quietly(command)[:500],
+                "signs": [
+                    {"kind": sign.kind, "what": self.masked_quietly(sign.what), "seen": sign.seen} for sign in fresh
+                ],
+                "refused": refusals,
+                "exit_code": exit_code,
+            }
+            self.record(ATTEMPTED, facts)
+
+    def masked(self, text: str, where: str) -> str:
+        """The text without its secrets; what was taken out is put on record."""
+        masked = self.secrets.mask(text)
+        self.note_leaks(masked.leaks, where)
+        return masked.text
+
+    def note_leaks(self, leaks: Iterable[Leak], where: str) -> None:
+        """Put on record which secrets were taken out, by kind and short digest."""
+        found = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
+        if found:
+            self.record(MASKED, {"where": where, "secrets": found})
+
+    def masked_quietly(self, text: str) -> str:
+        """The text without its secrets, for records about something else."""
+        return self.secrets.mask(text).text

@@ -1,0 +1,10 @@
+"""What an agent's command amounts to before it is run, and what it tried while it ran.
+
+Called by the agents' tools. `shell` reads a command line as the shell would, `rules` holds it against policy, `signs`
+tells an attempt on what is none of the agent's business. Nothing here runs anything.
+"""
+
+from phasegate.infra.permissions.rules import Ruling, rule_on
+from phasegate.infra.permissions.signs import Sign, signs_in
+
+__all__ = ["Ruling", "Sign", "rule_on", "signs_in"]

@@ -1,0 +1,118 @@
+"""Whether policy lets a command line run, asks a person first, or denies it.
+
+Called by the agents' `run` tool. Rules are held against parsed programs, never against text; what cannot be read with
+certainty is treated as the strictest thing the rules know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from phasegate.infra.permissions.programs import Program, programs
+from phasegate.infra.permissions.shell import Unparsable, Word
+from phasegate.infra.policy.permissions import CommandRules
+
+Verdict = Literal["allow", "ask", "deny"]
+_STRICTNESS: dict[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What policy says of a command line.
+
+    Attributes:
+        verdict: The strictest over all programs it would start.
+        program: The program that decided, as far as it is known.
+        reason: Why, as the model and a person read it; empty when allowed.
+    """
+
+    verdict: Verdict
+    program: str = ""
+    reason: str = ""
+
+
+def rule_on(command: str, rules: CommandRules) -> Ruling:
+    """Hold a command line against the rules.
+
+    Of several rules that fit a program the longest decides, of equally long ones the strictest.
+
+    Args:
+        command: Shell text.
+        rules: `[permissions] commands`.
+    """
+    if not rules.restrict:
+        return Ruling("allow")
+    try:
+        found = programs(command)
+    except Unparsable as error:
+        return _strictest(rules, command[:80], f"the command line cannot be read with certainty: {error}")
+    rulings = [_rule_on_program(program, rules) for program in found]
+    return max(rulings, key=lambda ruling: _STRICTNESS[ruling.verdict], default=Ruling("allow"))
+
+
+def _rule_on_program(program: Program, rules: CommandRules) -> Ruling:
+    shown = " ".join(word.text or "…" for word in program)[:80]
+    if not program[0].literal:
+        return _strictest(rules, shown, "which program runs is computed: write its name out")
+    best: tuple[int, int, Ruling] = (-1, 0, _otherwise(rules, shown))
+    lists: tuple[tuple[Verdict, tuple[str, ...]], ...] = (
+        ("allow", rules.allow),
+        ("ask", rules.ask),
+        ("deny", rules.deny),
+    )
+    for verdict, patterns in lists:
+        for pattern in patterns:
+            if _fits(program, pattern.split(), loosely=verdict != "allow"):
+                reason = "" if verdict == "allow" else f"policy {_SAYS[verdict]} `{pattern}`"
+                best = max(
+                    best, (len(pattern.split()), _STRICTNESS[verdict], Ruling(verdict, shown, reason)), key=_rank
+                )
+    return best[2]
+
+
+_SAYS: dict[Verdict, str] = {"ask": "asks a person before", "deny": "denies", "allow": "allows"}
+
+
+def _rank(candidate: tuple[int, int, Ruling]) -> tuple[int, int]:
+    return candidate[:2]
+
+
+def _otherwise(rules: CommandRules, shown: str) -> Ruling:
+    if rules.otherwise == "allow":
+        return Ruling("allow", shown)
+    return Ruling(rules.otherwise, shown, f"policy {_SAYS[rules.otherwise]} what no rule allows")
+
+
+def _strictest(rules: CommandRules, shown: str, why: str) -> Ruling:
+    verdict: Verdict = "deny" if rules.deny else "ask" if rules.ask else rules.otherwise
+    return Ruling(verdict, shown, why if verdict != "allow" else "")
+
+
+def _fits(program: Program, pattern: list[str], *, loosely: bool) -> bool:
+    """Whether a program and its arguments begin with a rule's words.
+
+    Args:
+        program: As it would run.
+        pattern: The rule's words; `*` and `?` as in file names.
+        loosely: Whether computed words fit anything, and options with their values may stand between.
+    """
+    if not fnmatchcase(program[0].text, pattern[0]):
+        return False
+    return _words_fit(program[1:], pattern[1:], loosely=loosely)
+
+
+def _words_fit(words: tuple[Word, ...], pattern: list[str], *, loosely: bool) -> bool:
+    if not pattern or not words:
+        return not pattern
+    word, wanted = words[0], pattern[0]
+    fits = fnmatchcase(word.text, wanted) if word.literal else loosely
+    if fits and _words_fit(words[1:], pattern[1:], loosely=loosely):
+        return True
+    is_option = not word.literal or word.text.startswith("-")
+    if not loosely or not (is_option or wanted.startswith("-")):
+        return False
+    # an option, perhaps with its value in the next word
+    after = [words[1:], words[2:]] if is_option else [words[1:]]
+    return any(_words_fit(rest, pattern, loosely=True) for rest in after)

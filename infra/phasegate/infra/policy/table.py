@@ -1,0 +1,19 @@
+"""What all tables of a policy have in common. Used by `model` and `permissions`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from phasegate.infra.policy.units import parse_duration, parse_size
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
+ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+
+
+class Table(BaseModel):
+    """A table of `phasegate.toml`: no unknown keys, every attribute's docstring in the schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)

@@ -1,0 +1,142 @@
+"""What looks like a secret, and the same text without it.
+
+Called wherever text passes on its way to a model, the ledger or an artifact: tool output, drafts, briefs, tickets,
+changes. Pure: it reads no file and no environment by itself. It must not know where a text comes from or goes.
+Source of the patterns: the token formats that each provider documents.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import quote
+
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|PAT)(?:_ID)?$", re.IGNORECASE
+)
+_URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+_SHORTEST = 8
+_PLAIN_WORD = re.compile(r"[a-z]{,11}|[A-Z]{,11}|[A-Z][a-z]{,10}|(?:/[\w.-]+)+")
+"""`password` and paths: masking them would hit ordinary text."""
+_DIGEST_CHARACTERS = 8
+_PATTERNS: Mapping[str, re.Pattern[str]] = {
+    "private key": re.compile(
+        r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?"
+        r"(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|\Z)"
+    ),
+    "AWS key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "AWS secret": re.compile(r"(?i)aws_secret_access_key['\"]?\s*[=:]\s*['\"]?(?P<secret>[A-Za-z0-9/+=]{40})"),
+    "GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})"),
+    "GitLab token": re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}"),
+    "Anthropic key": re.compile(r"\bsk-ant-[A-Za-z0-9_-]{20,}"),
+    "OpenAI key": re.compile(r"\bsk-(?:proj-|svcacct-|admin-)?(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{32,}"),
+    "Slack token": re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{20,}"),
+    "Google key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}"),
+    "Stripe key": re.compile(r"\b[rs]k_live_[A-Za-z0-9]{20,}"),
+    "npm token": re.compile(r"\bnpm_[A-Za-z0-9]{36}\b"),
+    "PyPI token": re.compile(r"\bpypi-AgE[A-Za-z0-9_-]{50,}"),
+    "JWT": re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+}
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A secret that stood in a text; never the secret itself.
+
+    Attributes:
+        kind: What it looks like, or the name of the variable that holds it.
+        digest: The first characters of its SHA-256, to tell one from another.
+    """
+
+    kind: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A text without its secrets, and what was taken out."""
+
+    text: str
+    leaks: tuple[Leak, ...] = ()
+
+
+class Secrets:
+    """The secrets that are known by value, and the forms that others have."""
+
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
+        """Know these.
+
+        Args:
+            known: Name to value; short values and plain words are passed over, they would hit ordinary text.
+        """
+        self._known: dict[str, str] = {}
+        for name, value in (known or {}).items():
+            for form in _forms(value.strip()):
+                self._known.setdefault(form, name)
+        forms = sorted(self._known, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, forms))) if forms else None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], *, public: Iterable[str] = ()) -> Secrets:
+        """The secrets among an environment's variables: by name, and the passwords in URLs.
+
+        Args:
+            environment: Variables.
+            public: Names that are no secret though they sound like one.
+        """
+        shown = set(public)
+        known = {name: value for name, value in environment.items() if _SECRET_NAME.search(name) and name not in shown}
+        for name, value in environment.items():
+            if match := _URL_PASSWORD.search(value):
+                known[f"the password in {name}"] = match[1]
+        return cls(known)
+
+    def mask(self, text: str) -> Masked:
+        """The text with `[masked: KIND DIGEST]` in the place of each secret."""
+        leaks: dict[Leak, None] = {}
+
+        def replace(kind: str, match: re.Match[str]) -> str:
+            group = "secret" if "secret" in match.re.groupindex else 0
+            leak = Leak(kind, hashlib.sha256(match[group].encode(errors="replace")).hexdigest()[:_DIGEST_CHARACTERS])
+            leaks[leak] = None
+            return match[0].replace(match[group], f"[masked: {leak.kind} {leak.digest}]")
+
+        if self._values:
+            text = self._values.sub(lambda match: replace(self._known[match[0]], match), text)
+        for kind, pattern in _PATTERNS.items():
+            text = pattern.sub(lambda match, kind=kind: replace(kind, match), text)  # type: ignore[misc]  # the loop's variable is bound at once
+        return Masked(text, tuple(leaks))
+
+    def mask_all(self, value: Any) -> tuple[Any, tuple[Leak, ...]]:
+        """JSON with every text in it masked, keys aside."""
+        leaks: dict[Leak, None] = {}
+
+        def walk(part: Any) -> Any:
+            if isinstance(part, str):
+                masked = self.mask(part)
+                leaks.update(dict.fromkeys(masked.leaks))
+                return masked.text
+            if isinstance(part, dict):
+                return {key: walk(one) for key, one in cast("dict[str, Any]", part).items()}
+            if isinstance(part, list | tuple):
+                return [walk(one) for one in cast("list[Any]", part)]
+            return part
+
+        return walk(value), tuple(leaks)
+
+
+def _forms(value: str) -> Iterable[str]:
+    """A value, and how it looks in the encodings that text commonly passes through."""
+    if len(value) < _SHORTEST or _PLAIN_WORD.fullmatch(value):
+        return
+    raw = value.encode(errors="surrogateescape")
+    yield value
+    yield quote(value, safe="")
+    yield raw.hex()
+    yield base64.b64encode(raw).decode().rstrip("=")
+    yield base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    yield value[::-1]
