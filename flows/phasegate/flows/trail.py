@@ -1,9 +1,10 @@
 """The audit trail that leaves the machine: heads in git, one file per run, and the same audit here and there.
 
 A bundle is one JSON document in its canonical spelling and a line end: `format`, `key` (the engine's public Ed25519
-key, Base64) and `envelope`, a DSSE envelope whose payload is the content: the run's rows of every table as stored, the
-heads of its chain that git has seen, and, for a run that released something, a second DSSE envelope with an in-toto
-Statement v1 about that release. Called by the doors and, for the heads, by the lifecycle. Only verified bytes are read.
+key, Base64) and `envelope`, a DSSE envelope whose payload is the content: the rows of every table as stored, of the run
+and of those it replays, the heads of their chains that git has seen, and, for a run that released something, a second
+DSSE envelope with an in-toto Statement v1 about that release. Called by the doors and, for the heads, by the lifecycle.
+Only verified bytes are read.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from phasegate.infra.attestation import IN_TOTO, STATEMENT, SigningKey, decoded,
 from phasegate.infra.errors import RepositoryError, TrailBroken, UsageError
 from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.ledger.audit import Audit, audit_rows
-from phasegate.infra.ledger.rows import ExportedRows, Row, Rows
+from phasegate.infra.ledger.rows import ExportedRows, Row, Rows, lineage
 from phasegate.infra.workspace import Repository
 from phasegate.infra.workspace.heads import publish_head, published_heads
 
@@ -51,6 +52,7 @@ class Audited:
         trail: The chain and its rows.
         heads: How many heads that git has seen were found in the chain.
         heads_missing: Why git's heads could not be compared; empty if they were.
+        replayed: The earlier runs it replays, whose trails hold as well.
         key: Who signed the bundle, as the digest of a public key; empty in the database.
         release: The released commit that a signed statement is about; empty if there is none.
     """
@@ -58,6 +60,7 @@ class Audited:
     trail: Audit
     heads: int
     heads_missing: str
+    replayed: tuple[str, ...] = ()
     key: str = ""
     release: str = ""
 
@@ -80,25 +83,30 @@ def keep_head(ledger: Ledger, run: Run) -> None:
 
 
 def audit_run(ledger: Ledger, run: Run) -> Audited:
-    """Audit a run in the ledger, beside what git has seen of it.
+    """Audit a run in the ledger, and those it replays, beside what git has seen of them.
 
     Raises:
         TrailBroken: Naming the first row that does not hold.
+        ConfigError: There are signatures to verify, and ssh-keygen is missing.
     """
-    heads, missing = _heads(run)
-    return Audited(ledger.audit(run.id, heads), len(heads), missing)
+    (ours, *earlier), (heads, missing) = ledger.lineage(run.id), _heads(run)
+    for replayed in reversed(earlier):
+        ledger.audit(replayed, _heads(ledger.runs.get(replayed))[0])
+    return Audited(ledger.audit(ours, heads), len(heads), missing, tuple(earlier))
 
 
 def export_bundle(ledger: Ledger, run: Run, key: SigningKey) -> bytes:
-    """A run's whole trail as one signed file."""
+    """A run's whole trail, and those of the runs it replays, as one signed file."""
     heads, missing = _heads(run)
     tables = ledger.exported(run.id)
+    earlier = {replayed: _heads(ledger.runs.get(replayed))[0] for replayed in ledger.lineage(run.id)[1:]}
     stated = release_statement(ExportedRows(tables), run.id)
     content = {
         "run": run.id,
         "rows": tables,
         "heads": heads,
         "heads_missing": missing,
+        "heads_replayed": earlier,
         "release": None if stated is None else key.sign(IN_TOTO, canonical_json(stated).encode()),
     }
     sealed = key.sign(CONTENT, canonical_json(content).encode())
@@ -115,6 +123,7 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> Audited:
     Raises:
         UsageError: The file is no bundle.
         TrailBroken: It was changed since it was signed, or what was signed does not hold.
+        ConfigError: There are people's signatures to verify, and ssh-keygen is missing.
     """
     outside = _parsed(bundle)
     public = decoded(outside["key"])
@@ -123,12 +132,16 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> Audited:
     content = json.loads(verified(outside["envelope"], public, CONTENT))
     try:
         rows, run_id = ExportedRows(content["rows"]), str(content["run"])
-        heads = [(int(position), str(seen)) for position, seen in content["heads"]]
+        heads = _read_heads(content["heads"])
+        replayed = {str(run): _read_heads(seen) for run, seen in content["heads_replayed"].items()}
         missing, envelope = str(content["heads_missing"]), content["release"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TrailBroken(f"the bundle does not hold what phasegate exports: {error!r}") from error
-    trail = audit_rows(rows, run_id, heads)
-    return Audited(trail, len(heads), missing, key_id(public), _check_release(rows, run_id, envelope, public))
+    earlier = lineage(rows, run_id)[1:]
+    for run in reversed(earlier):
+        audit_rows(rows, run, replayed.get(run, ()))
+    trail, release = audit_rows(rows, run_id, heads), _check_release(rows, run_id, envelope, public)
+    return Audited(trail, len(heads), missing, tuple(earlier), key_id(public), release)
 
 
 def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
@@ -199,6 +212,10 @@ def _heads(run: Run) -> tuple[list[tuple[int, str]], str]:
     except RepositoryError as error:
         return [], error.message
     return heads, "" if heads else f"no head of {run.id} was ever kept in {run.repository}"
+
+
+def _read_heads(stored: Any) -> list[tuple[int, str]]:
+    return [(int(position), str(seen)) for position, seen in stored]
 
 
 def _parsed(bundle: bytes) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Never
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.rows import DatabaseRows, Row, Rows
+from phasegate.infra.ledger.audit_decisions import broken, check_decisions
+from phasegate.infra.ledger.rows import DatabaseRows, Rows
 from phasegate.infra.ledger.store import GENESIS, Store, digest_of_row, event_hash
 
 Heads = Iterable[tuple[int, str]]
@@ -27,12 +27,14 @@ class Audit:
         run_id: The run.
         events: Events in its chain.
         rows: Rows the chain vouches for.
+        signatures: Signatures of people that were verified.
         head: The hash of its last event.
     """
 
     run_id: str
     events: int
     rows: int
+    signatures: int
     head: str
 
 
@@ -50,7 +52,7 @@ def audit(store: Store, run_id: str, heads: Heads = ()) -> Audit:
 
 
 def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> Audit:
-    """Check the chain, what others saw of it, every row it vouches for, and what rows say of each other.
+    """Check the chain, what others saw of it, every row it vouches for, and who decided what.
 
     Args:
         rows: Where the rows are.
@@ -59,6 +61,7 @@ def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> Audit:
 
     Raises:
         TrailBroken: Naming the first row that does not hold.
+        ConfigError: There are signatures to verify, and ssh-keygen is missing.
     """
     try:
         hashes, vouched = _check_chain(rows, run_id)
@@ -66,34 +69,26 @@ def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> Audit:
         _check_rows(rows, run_id, vouched)
         _check_artifacts(rows, vouched)
         _check_exchanges(rows, run_id)
-        _check_decisions(rows, run_id)
+        signatures = check_decisions(rows, run_id)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise TrailBroken(f"the trail's rows are not what phasegate stores: {error!r}") from error
-    return Audit(run_id, len(hashes), len(vouched), hashes[-1])
-
-
-def _broken(row: str, why: str) -> Never:
-    raise TrailBroken(
-        f"the audit trail does not hold at {row}: {why}",
-        remedy="Compare with a copy of the ledger from before; nothing after this row can be relied on.",
-        row=row,
-    )
+    return Audit(run_id, len(hashes), len(vouched), signatures, hashes[-1])
 
 
 def _check_chain(rows: Rows, run_id: str) -> tuple[list[str], dict[str, str]]:
     hashes, vouched = [GENESIS], dict[str, str]()
     events = sorted(rows.of_run("events", run_id), key=lambda row: int(row["position"]))
     if not events:
-        _broken(f"events/{run_id}/1", "the run has no events")
+        broken(f"events/{run_id}/1", "the run has no events")
     for position, row in enumerate(events, start=1):
         name = f"events/{run_id}/{position}"
         if row["position"] != position or row["id"] != f"{run_id}/{position}":
-            _broken(name, "an event is missing or out of place")
+            broken(name, "an event is missing or out of place")
         if row["previous"] != hashes[-1]:
-            _broken(name, "it does not follow the event before it")
+            broken(name, "it does not follow the event before it")
         said = event_hash(hashes[-1], run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
         if row["hash"] != said:
-            _broken(name, "its content does not match its hash")
+            broken(name, "its content does not match its hash")
         vouched.update(json.loads(row["payload"])["rows"])
         hashes.append(row["hash"])
     return hashes[1:], vouched
@@ -102,10 +97,12 @@ def _check_chain(rows: Rows, run_id: str) -> tuple[list[str], dict[str, str]]:
 def _check_heads(run_id: str, hashes: list[str], heads: Heads) -> None:
     for position, seen in heads:
         name = f"events/{run_id}/{position}"
+        if position < 1:
+            broken(name, "no event has such a position")
         if position > len(hashes):
-            _broken(name, f"git has seen it as the chain's head, and the chain ends at {len(hashes)}: it was cut off")
+            broken(name, f"git has seen it as the chain's head, and the chain ends at {len(hashes)}: it was cut off")
         if hashes[position - 1] != seen:
-            _broken(name, "git has seen another event in its place: the ledger was put back and went on from there")
+            broken(name, "git has seen another event in its place: the ledger was put back and went on from there")
 
 
 def _check_rows(rows: Rows, run_id: str, vouched: dict[str, str]) -> None:
@@ -113,14 +110,14 @@ def _check_rows(rows: Rows, run_id: str, vouched: dict[str, str]) -> None:
         table, _, row_id = name.partition("/")
         found = rows.one(table, row_id)
         if found is None:
-            _broken(name, "the row is gone")
+            broken(name, "the row is gone")
         if digest_of_row(table, found) != digest:
-            _broken(name, "the row is not what its last event says")
+            broken(name, "the row is not what its last event says")
     for known in schema.VOUCHED:
         if known.name != "artifacts":
             for row in rows.of_run(known.name, run_id):
                 if f"{known.name}/{row['id']}" not in vouched:
-                    _broken(f"{known.name}/{row['id']}", "no event speaks of this row")
+                    broken(f"{known.name}/{row['id']}", "no event speaks of this row")
 
 
 def _check_artifacts(rows: Rows, vouched: dict[str, str]) -> None:
@@ -128,7 +125,7 @@ def _check_artifacts(rows: Rows, vouched: dict[str, str]) -> None:
         table, _, digest = name.partition("/")
         row = rows.one("artifacts", digest) if table == "artifacts" else None
         if row is not None and sha256(row["content"]) != digest:
-            _broken(name, "the content does not have this digest")
+            broken(name, "the content does not have this digest")
 
 
 def _check_exchanges(rows: Rows, run_id: str) -> None:
@@ -137,16 +134,4 @@ def _check_exchanges(rows: Rows, run_id: str) -> None:
         body = ("" if row["attempt_id"] != attempt else body)[: row["request_shared"]] + row["request_rest"]
         attempt = row["attempt_id"]
         if sha256(body) != row["request_digest"]:
-            _broken(f"exchanges/{row['id']}", "the request does not have its digest")
-
-
-def _check_decisions(rows: Rows, run_id: str) -> None:
-    subjects = {gate["id"]: gate["subject_digest"] for gate in rows.of_run("gates", run_id) if _is_of_its_subject(gate)}
-    for row in rows.of_run("decisions", run_id):
-        if subjects.get(row["gate_id"]) != row["subject_digest"]:
-            _broken(f"decisions/{row['id']}", "it was not made on this gate's subject")
-
-
-def _is_of_its_subject(gate: Row) -> bool:
-    subject = {"gate": gate["gate"], "number": gate["number"], "subject": json.loads(gate["subject"])}
-    return bool(gate["subject_digest"] == sha256(canonical_json(subject)))
+            broken(f"exchanges/{row['id']}", "the request does not have its digest")

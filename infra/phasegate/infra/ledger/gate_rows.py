@@ -42,8 +42,8 @@ class GateRows:
         """The run that a run replays; empty when it replays none."""
         query = select(schema.runs.c.origin).where(schema.runs.c.id == run_id)
         with self._store.reading() as connection:
-            origin = connection.execute(query).scalar() or {}
-        return str(origin["run"]) if origin.get("mode") == "replay" else ""
+            origin: dict[str, str] | None = connection.execute(query).scalar()
+        return origin["run"] if origin is not None and origin["mode"] == "replay" else ""
 
     def waiting(self, run_id: str) -> Sequence[Gate]:
         """A run's gates that wait for a decision."""

@@ -52,7 +52,7 @@ class DatabaseRows:
 
 
 class ExportedRows:
-    """Rows of one run that left the machine: table to rows."""
+    """Rows that left the machine, of a run and those it replays: table to rows."""
 
     def __init__(self, tables: Mapping[str, Sequence[Row]]) -> None:
         """Read what `exported` made."""
@@ -68,9 +68,25 @@ class ExportedRows:
         return self._tables.get(table, {}).get(row_id)
 
 
+def lineage(rows: Rows, run_id: str) -> list[str]:
+    """A run, the run it replays, and so on: what approvals and stages of the first may rest on."""
+    found = list[str]()
+    upcoming = run_id
+    while upcoming and upcoming not in found:
+        found.append(upcoming)
+        run = rows.one("runs", upcoming)
+        origin = json.loads(run["origin"] or "null") if run is not None else None
+        upcoming = str(origin["run"]) if origin is not None and origin["mode"] == "replay" else ""
+    return found
+
+
 def exported(rows: Rows, run_id: str) -> dict[str, list[Row]]:
-    """All that a run's trail consists of, by table; artifacts are those its events speak of."""
-    tables = {name: list(rows.of_run(name, run_id)) for name in TABLES if name != "artifacts"}
+    """All that a run's trail consists of, by table, and the trails of the runs it replays.
+
+    Artifacts are those the events speak of.
+    """
+    runs = lineage(rows, run_id)
+    tables = {name: [row for run in runs for row in rows.of_run(name, run)] for name in TABLES if name != "artifacts"}
     named = {name for event in tables["events"] for name in json.loads(event["payload"])["rows"]}
     digests = sorted(name.partition("/")[2] for name in named if name.startswith("artifacts/"))
     found = [rows.one("artifacts", digest) for digest in digests]

@@ -14,8 +14,8 @@ from phasegate.flows.cli.options import example, json_option
 def audit(trail: str, key: str, as_json: bool) -> None:
     """Verify a run's trail.
 
-    Recomputes every hash and digest, compares the chain with the heads that git has seen, and exits 1 at the first row
-    that does not hold. RUN is an id, the beginning of one, or "latest"; a name with a dot or a slash is a FILE that
+    Recomputes every hash and digest, verifies every signature on a decision, compares the chain with the heads that git
+    has seen, and exits 1 at the first row that does not hold. RUN is an id, the beginning of one, or "latest"; a name with a dot or a slash is a FILE that
     `phasegate export` wrote, checked with nothing but itself. Needs neither engine nor network.
     """
     from pathlib import Path
@@ -42,6 +42,10 @@ def audit(trail: str, key: str, as_json: bool) -> None:
         return
     say(f"✓ {checked.trail.events} events of run {one_line(checked.trail.run_id)} form one unbroken chain")
     say(f"✓ {checked.trail.rows} rows are as their events left them, and every digest holds")
+    if checked.trail.signatures:
+        say(f"✓ {checked.trail.signatures} people's signatures hold, by the allowed signers of the base commit")
+    if checked.replayed:
+        say(f"✓ the same holds of what it replays: {one_line(', '.join(checked.replayed))}")
     if checked.heads_missing:
         say(f"! not compared with git: {one_line(checked.heads_missing)}")
     else:

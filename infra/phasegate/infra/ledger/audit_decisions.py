@@ -1,0 +1,201 @@
+"""Checking who decided what from the stored rows alone (P4, P5, P13): the part of the audit that knows about people.
+
+Called by `audit`, on the database or on a bundle, once chain and rows hold. Like it, it believes no row: a decision
+must be about its gate's subject, be told by the person's own event, be one that its gate takes, and, where the run's
+policy names allowed signers, be signed by one of theirs over exactly what the rows say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Never
+
+from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.errors import NotAllowed, TrailBroken
+from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, signer_of
+from phasegate.infra.ledger.deciding import needs_signature, require_entitled, statement, subject_digest
+from phasegate.infra.ledger.records import Decision, Gate, Run
+from phasegate.infra.ledger.rows import Row, Rows
+
+_SAID_BY = {0: "gate.decided", 1: "gate.overridden"}
+_VERDICT = {"approved": "approve", "revised": "revise", "rejected": "reject"}
+
+
+def broken(row: str, why: str) -> Never:
+    """Say which row does not hold.
+
+    Raises:
+        TrailBroken: Always.
+    """
+    raise TrailBroken(
+        f"the audit trail does not hold at {row}: {why}",
+        remedy="Compare with a copy of the ledger from before; nothing after this row can be relied on.",
+        row=row,
+    )
+
+
+def check_decisions(rows: Rows, run_id: str) -> int:
+    """Check a run's decisions in the order they were made; how many signatures hold, the requester's included.
+
+    Raises:
+        TrailBroken: Naming the first decision, gate or request that does not hold.
+        ConfigError: There are signatures to verify, and ssh-keygen is missing.
+    """
+    run = _run(rows, run_id)
+    gates = {gate.id: gate for gate in map(_gate, rows.of_run("gates", run_id))}
+    signers = _signers(rows, run)
+    for gate in gates.values():
+        _check_gate(gate, signers)
+    events = sorted(rows.of_run("events", run_id), key=lambda row: int(row["position"]))
+    told = dict(_told(events))
+    signed = _check_request(rows, run, gates, signers, events)
+    counted: dict[str, list[Decision]] = {gate: [] for gate in gates}
+    for row in sorted(rows.of_run("decisions", run_id), key=lambda row: (row["decided_at"], row["id"])):
+        _check_told(row, told)
+        decision = Decision.model_validate(dict(row))
+        signed += _check_decision(gates.get(decision.gate_id), decision, signers)
+        counted[decision.gate_id].append(decision)
+    carried = dict(_carried(events))
+    for gate in gates.values():
+        if gate.id in carried:
+            _check_carried(rows, run, gate, carried[gate.id])
+        else:
+            _check_conclusion(gate, counted[gate.id])
+    return signed
+
+
+def _run(rows: Rows, run_id: str) -> Run:
+    row = rows.one("runs", run_id)
+    if row is None:
+        broken(f"runs/{run_id}", "the row is gone")
+    return Run.model_validate(_decoded(row, "options", "origin", "reason"))
+
+
+def _gate(row: Row) -> Gate:
+    return Gate.model_validate(_decoded(row, "subject", "roles"))
+
+
+def _decoded(row: Row, *columns: str) -> dict[str, Any]:
+    return {**row, **{name: None if row[name] is None else json.loads(row[name]) for name in columns}}
+
+
+def _signers(rows: Rows, run: Run) -> AllowedSigners | None:
+    """Whose signatures count in a run, as its policy has it; None where decisions are not signed."""
+    policy = rows.one("artifacts", run.policy)
+    digest = "" if policy is None else str(json.loads(policy["content"]).get("allowed_signers", ""))
+    if not digest:
+        return None
+    stored = rows.one("artifacts", digest)
+    if stored is None or sha256(stored["content"]) != digest:
+        broken(f"artifacts/{digest}", "these are not the allowed signers that the run's policy names")
+    return AllowedSigners.from_canonical(stored["content"])
+
+
+def _check_gate(gate: Gate, signers: AllowedSigners | None) -> None:
+    if gate.subject_digest != subject_digest(gate.gate, gate.number, gate.subject):
+        broken(f"gates/{gate.id}", "its digest is not that of its subject")
+    if gate.subject.get(AllowedSigners.kind) != (signers.digest if signers else None):
+        broken(f"gates/{gate.id}", "it does not take the signatures that the run's policy asks for")
+
+
+def _told(events: list[Row]) -> Iterator[tuple[str, tuple[str, str, Mapping[str, Any]]]]:
+    """For each row of `decisions`, the last event that touched it: kind, actor and payload."""
+    for event in events:
+        payload = json.loads(event["payload"])
+        for name in payload["rows"]:
+            if name.startswith("decisions/"):
+                yield name, (event["kind"], event["actor"], payload)
+
+
+def _carried(events: list[Row]) -> Iterator[tuple[str, str]]:
+    """The gates that an answer of an earlier run was carried to, each with the gate it was given at."""
+    for event in events:
+        if event["kind"] == "gate.carried":
+            payload = json.loads(event["payload"])
+            yield str(payload["gate"]), str(payload["from"])
+
+
+def _check_carried(rows: Rows, run: Run, gate: Gate, earlier_id: str) -> None:
+    """Check that a carried answer is the one of the run that this one replays, to the very same question."""
+    name, row = f"gates/{gate.id}", rows.one("gates", earlier_id)
+    if row is None:
+        broken(name, f"the answer it carries was given at {earlier_id}, which is not there")
+    earlier = _gate(row)
+    if run.origin is None or (run.origin.mode, run.origin.run) != ("replay", earlier.run_id):
+        broken(name, f"the answer it carries is of {earlier.run_id}, which this run does not replay")
+    if (earlier.gate, earlier.number, earlier.subject) != (gate.gate, gate.number, gate.subject):
+        broken(name, f"the answer it carries was given to another question, {earlier_id}")
+    if gate.status in _VERDICT and earlier.status != gate.status:
+        broken(name, f"it is {gate.status}, but {earlier_id} is {earlier.status}")
+
+
+def _check_conclusion(gate: Gate, decisions: list[Decision]) -> None:
+    """Check that a gate says of itself what the decisions on it amount to."""
+    if gate.status not in _VERDICT:
+        return
+    agreeing = [one for one in decisions if one.verdict == _VERDICT[gate.status]]
+    alone = gate.status != "approved" or any(one.override for one in agreeing)
+    if len({one.approver for one in agreeing}) < (1 if alone else gate.quorum):
+        broken(f"gates/{gate.id}", f"it is {gate.status}, and no decisions say so")
+
+
+def _check_told(row: Row, told: Mapping[str, tuple[str, str, Mapping[str, Any]]]) -> None:
+    name = f"decisions/{row['id']}"
+    kind, actor, payload = told[name]
+    said = (kind, actor, payload.get("gate"), payload.get("verdict"), payload.get("note"))
+    if said != (_SAID_BY[row["override"]], row["approver"], row["gate_id"], row["verdict"], row["note"]):
+        broken(name, "its event says something else, or is not the approver's own")
+
+
+def _check_decision(gate: Gate | None, decision: Decision, signers: AllowedSigners | None) -> int:
+    """Check one decision against its gate; how many signatures that took."""
+    name = f"decisions/{decision.id}"
+    if gate is None or gate.subject_digest != decision.subject_digest:
+        broken(name, "it was not made on this gate's subject")
+    try:
+        require_entitled(gate, decision, (decision.approver,))
+    except NotAllowed as error:
+        broken(name, error.message)
+    if signers is None or not needs_signature(gate):
+        if decision.identity == "ssh" or decision.signature:
+            broken(name, "it claims a signature where none is taken")
+        return 0
+    said = statement(
+        gate, decision.verdict, note=decision.note, override=decision.override, principal=decision.approver
+    )
+    try:
+        signer = signer_of(
+            said.content(), decision.signature, signers, namespace=DECISION_NAMESPACE, at=decision.decided_at
+        )
+    except NotAllowed as error:
+        broken(name, error.message)
+    if decision.identity != "ssh" or signer != decision.approver:
+        broken(name, f"it is {decision.approver}'s, but {signer} signed it")
+    return 1
+
+
+def _check_request(
+    rows: Rows, run: Run, gates: Mapping[str, Gate], signers: AllowedSigners | None, events: list[Row]
+) -> int:
+    """Check the requester's proof of who they are, where a gate of signed decisions excludes them."""
+    if signers is None or not any(gate.exclude_requester for gate in gates.values()):
+        return 0
+    touched = json.loads(events[0]["payload"])["rows"]
+    stored = (rows.one("artifacts", name.partition("/")[2]) for name in touched if name.startswith("artifacts/"))
+    made = [json.loads(row["content"]) for row in stored if row is not None]
+    proof = next((one for one in made if one.get("kind") == "request"), None)
+    name = f"runs/{run.id}"
+    if proof is None:
+        broken(name, "policy excludes the requester from a gate, and nobody proved who they are")
+    facts = {"run": run.id, "base": run.base_commit, "ticket": run.ticket, "policy": run.policy}
+    if (proof["facts"], proof["principal"]) != (facts, run.requester):
+        broken(name, "its requester's proof is about another run, or another person's")
+    content = canonical_json({**facts, "principal": run.requester}).encode()
+    try:
+        signer = signer_of(content, proof["signature"], signers, namespace=REQUEST_NAMESPACE, at=run.created_at)
+    except NotAllowed as error:
+        broken(name, error.message)
+    if signer != run.requester:
+        broken(name, f"{run.requester} asked for it, but {signer} signed that")
+    return 1
