@@ -31,6 +31,11 @@ GOES_ON = "a gate was decided, or is asked again"
 _POLL_SECONDS = 1.0  # for a decision whose bell was lost, as by an engine that was just starting
 
 
+def waits_hot(doorbell: Doorbell, settings: Settings) -> bool:
+    """Whether a gate that begins to wait now waits as a coroutine of this process."""
+    return settings.hot_gate.total_seconds() > 0 and doorbell.listening_count < settings.max_hot
+
+
 async def wait_at_gate(key: str, *, run_id: str, decided: Decided, doorbell: Doorbell, settings: Settings) -> None:
     """Return once `decided` says so; the flow run may leave this process in between.
 
@@ -57,7 +62,7 @@ async def wait_at_gate(key: str, *, run_id: str, decided: Decided, doorbell: Doo
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise RuntimeError("A gate is waited at from within a flow run.")
-    hot = settings.hot_gate.total_seconds() > 0 and doorbell.listening_count < settings.max_hot
+    hot = waits_hot(doorbell, settings)
     if slot := current_slot():
         await slot.reported()
     async with get_client() as client:
@@ -108,7 +113,8 @@ class _Waiting:
             if patience <= 0:
                 return False
             try:
-                await asyncio.wait_for(self._bell.wait(), patience)
+                async with asyncio.timeout(patience):  # wait_for loses a cancellation that comes with the bell
+                    await self._bell.wait()
             except TimeoutError:
                 continue
             self._bell.clear()

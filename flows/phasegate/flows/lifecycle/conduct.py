@@ -109,6 +109,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
             _be_done(run)
         except (Rejected, Cancelled, Breached, DeployFailed, PortTaken) as why:
             await roll_back(run)
+            await run.put_away()
             _end(run, *_ending_of(why))
     except (LeaseHeld, LedgerUnavailable):
         raise

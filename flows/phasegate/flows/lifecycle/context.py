@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from phasegate.agents.loop import Desk
+from phasegate.flows.engine.doorbell import current_doorbell
+from phasegate.flows.engine.gate_wait import waits_hot
 from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown
+from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.resources import Resources
 from phasegate.flows.stored import StoredPolicy
 from phasegate.infra.deploy.process import ProcessTarget
@@ -187,19 +190,25 @@ class RunContext:
                     raise
         return folder
 
-    async def worktree(self) -> Workspace:
-        """The run's worktree, made once, and perhaps not set up."""
+    @cached_property
+    def worktree(self) -> RunWorktree:
+        """Where this run's agents change files."""
         folder = self.shared.settings.workspaces / self.run.id / "work"
-        return await asyncio.to_thread(Workspace.create, self.repository, self.run.id, self.run.base_commit, folder)
+        create = partial(Workspace.create, self.repository, self.run.id, self.run.base_commit, folder)
+        return RunWorktree(folder, create, self.set_up)
 
-    async def workspace(self) -> Workspace:
-        """The run's worktree, made and set up once."""
-        workspace = await self.worktree()
-        marker = workspace.folder.with_name("work.is-set-up")
-        if not marker.exists():
-            await self.set_up(workspace.folder)
-            marker.touch()
-        return workspace
+    def get_ready(self) -> None:
+        """Make the worktree while a person thinks, for the agent that works in it once they have said yes.
+
+        Only where the gate waits in this process: a run that is suspended costs nothing but its rows.
+        """
+        if self.run.origin is None and waits_hot(current_doorbell(), self.shared.settings):
+            self._tasks.append(self.worktree.get_ready())
+
+    async def put_away(self) -> None:
+        """Take back what was made ready for an agent that never came to it."""
+        if not any(one.stage == "implementation" for one in self.shared.ledger.attempts.list(self.run.id)):
+            await self.worktree.put_away()
 
     def service_log(self, release_id: str) -> str:
         """The last lines a release wrote, as evidence for whoever explains it."""

@@ -58,7 +58,7 @@ async def _put_files_back(run: RunContext, rewind: Rewind, number: int) -> list[
     """Make the workspace what it was; the refs that keep what it was until now."""
     if run.repository.git.resolve(f"refs/phasegate/{run.run.id}/base") is None:
         return []  # no agent has had a folder yet
-    workspace = await run.workspace()
+    workspace = await run.worktree.set_up()
     kept = await asyncio.to_thread(workspace.set_aside, number)
     await asyncio.to_thread(workspace.restore, rewind.checkpoint.commit)
     return kept

@@ -102,6 +102,17 @@ class Workspace:
         self._point(**{f"{stage}/{number}": commit, "latest": commit})
         return commit
 
+    def is_there(self) -> bool:
+        """Whether folder and records are still in their places."""
+        return (self.folder / ".git").is_file() and self.records.is_dir()
+
+    def untouched(self) -> str | None:
+        """The latest checkpoint's commit, if the folder's files equal it; nothing is recorded."""
+        with self._index() as git:
+            tree = write_tree(git, self.base_commit)
+        latest = self.latest()
+        return latest if self.repository.git.tree_of(latest) == tree else None
+
     def restore(self, commit: str) -> None:
         """Make the folder's files equal a commit's, untracked ones too; ignored files stay.
 
@@ -200,6 +211,15 @@ class Workspace:
             self._attach()
         if self.records.is_dir():
             git.output("worktree", "remove", "--force", "--force", str(self.folder))
+
+    def discard(self) -> None:
+        """Take back what `create` made, for a run that no agent has worked for.
+
+        Effects: as `remove`; then the branch goes too, if it never left the base commit, and the mark of the base.
+        """
+        self.remove()
+        for ref in (f"refs/heads/{self.branch}", _ref(self.run_id, "base")):
+            self.repository.git.attempt("update-ref", "-d", ref, self.base_commit)
 
     def _attach(self) -> None:
         """Let the folder's `.git` name this worktree, whatever the agent made of it."""

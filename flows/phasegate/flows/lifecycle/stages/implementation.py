@@ -28,8 +28,11 @@ class _Bench:
 
     workspace: Workspace
     attempt_number: int
+    begins_at: str
 
     def save(self, turn: int) -> str:
+        if turn == 0 and self.begins_at:
+            return self.begins_at
         return self.workspace.checkpoint("implementation", checkpoint_number(self.attempt_number, turn))
 
     def restore(self, commit: str) -> None:
@@ -107,7 +110,7 @@ async def _taken_over(run: RunContext, number: int, inputs: Mapping[str, str]) -
     is_new = attempts.find(attempts.attempt_id(run.run.id, "implementation", "", number)) is None
     if made is not None and is_new:
         change = run.shared.ledger.artifacts.get(made.artifact or "", ChangeSet)
-        workspace = await run.worktree()
+        workspace = await run.worktree.made()
         await asyncio.to_thread(workspace.begin_from, change.commit)
     return adopted(run, ChangeSet, "implementation", "", number, inputs)
 
@@ -123,7 +126,8 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
     exactly = inputs if again_from_testing and not feedback else {**inputs, "brief": sha256(brief)}
     if (taken := await _taken_over(run, number, exactly)) is not None:
         return taken
-    workspace = await run.workspace()
+    workspace = await run.worktree.set_up()
+    begins_at = run.worktree.take_untouched()
 
     def collect(draft: ChangeDraft) -> ChangeSet:
         summary = f"{draft.summary}\n\n{draft.notes}".strip()
@@ -138,6 +142,6 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         brief=brief,
         folder=workspace.folder,
         inputs=inputs,
-        place=lambda row: _Bench(workspace, row.number),
+        place=lambda row: _Bench(workspace, row.number, begins_at),
         protected=protected,
     )

@@ -54,7 +54,7 @@ async def explain(run: RunContext, change: ChangeSet, release: Release, report: 
     Effects:
         One attempt; where the agent cannot, its error stands in the ledger and the run ends all the same.
     """
-    workspace, number = await run.worktree(), run.next_number("monitoring", "reading")
+    workspace, number = await run.worktree.made(), run.next_number("monitoring", "reading")
 
     async def look() -> str:
         return run.service_log(release.release_id)

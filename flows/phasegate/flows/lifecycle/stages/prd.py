@@ -13,9 +13,9 @@ async def draft_prd(run: RunContext, round_: Round) -> Prd:
     """Draft the PRD, or draft it anew with a person's note.
 
     Effects:
-        One attempt per round.
+        One attempt per round; the worktree of the stage after the gate.
     """
-    return await propose(
+    made = await propose(
         run,
         prd.AGENT,
         run.next_number("prd"),
@@ -25,6 +25,9 @@ async def draft_prd(run: RunContext, round_: Round) -> Prd:
         folder=await run.checkout(run.run.base_commit),
         inputs={"ticket": run.run.ticket},
     )
+    if not run.ends_with("prd"):
+        run.get_ready()
+    return made
 
 
 def _accept(draft: PrdDraft) -> Prd:

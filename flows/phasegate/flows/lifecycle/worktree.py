@@ -1,0 +1,113 @@
+"""The run's worktree: made once, set up once, and made ready while a person still thinks.
+
+Held by `RunContext`. What is made ready is no part of any attempt: what a crash leaves of it is found or made anew, and
+`put_away` takes it back after a no. It must not know what an agent does there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from phasegate.infra.errors import PhasegateError
+from phasegate.infra.workspace import Workspace
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+class RunWorktree:
+    """One run's worktree in one walk through the pipeline."""
+
+    def __init__(
+        self, folder: Path, create: Callable[[], Workspace], set_up: Callable[[Path], Awaitable[None]]
+    ) -> None:
+        """Know how to make it, without making it.
+
+        Args:
+            folder: Where it is to be.
+            create: Makes it, or finds it made; blocks.
+            set_up: Runs the project's setup command in a folder.
+        """
+        self._folder, self._create, self._set_up = folder, create, set_up
+        self._readying: asyncio.Task[None] | None = None
+        self._ready: Workspace | None = None
+        self._untouched = ""
+
+    async def made(self) -> Workspace:
+        """The worktree, perhaps not set up."""
+        await self._until_ready()
+        return await uninterrupted(self._create)
+
+    async def set_up(self) -> Workspace:
+        """The worktree, set up once.
+
+        Raises:
+            SetupFailed: The setup command failed.
+        """
+        await self._until_ready()
+        if self._ready is not None and self._ready.is_there():
+            return self._ready
+        return await self._make()
+
+    def take_untouched(self) -> str:
+        """The commit that the files are known to equal, told once, to whoever is about to change them; else empty."""
+        commit, self._untouched = self._untouched, ""
+        return commit
+
+    def get_ready(self) -> asyncio.Task[None]:
+        """Begin to make it and to set it up; the same task however often it is asked for."""
+        if self._readying is None:
+            self._readying = asyncio.create_task(self._get_ready())
+        return self._readying
+
+    async def put_away(self) -> None:
+        """Take it back, for a run that no agent has worked for; nothing where there is none.
+
+        Effects: folder, branch and the mark of the base commit are gone.
+        """
+        if self._readying is not None:
+            self._readying.cancel()
+        await self._until_ready()
+        self._ready = None
+        if self._folder.exists():
+            self._mark.unlink(missing_ok=True)
+            await uninterrupted(lambda: self._create().discard())
+
+    async def _get_ready(self) -> None:
+        try:
+            workspace = await self._make()
+            untouched = await uninterrupted(workspace.untouched)
+        except PhasegateError as error:
+            _log.info("%s is made when it is needed: %s", self._folder, error)
+        else:
+            self._ready, self._untouched = workspace, untouched or ""
+
+    async def _make(self) -> Workspace:
+        workspace = await uninterrupted(self._create)
+        if not self._mark.exists():
+            await self._set_up(workspace.folder)
+            self._mark.touch()
+        return workspace
+
+    async def _until_ready(self) -> None:
+        if self._readying is not None:
+            await asyncio.wait({self._readying})
+
+    @property
+    def _mark(self) -> Path:
+        return self._folder.with_name("work.is-set-up")
+
+
+async def uninterrupted(work: Callable[[], Result]) -> Result:
+    """Do something in a thread, and stay until it is done: two walks of one run must not be at its worktree at once."""
+    doing = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait({doing})
+        raise
