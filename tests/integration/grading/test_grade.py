@@ -10,7 +10,7 @@ import pytest
 
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
-from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy
+from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import ChangeSet, Repository, Workspace
 
@@ -55,8 +55,12 @@ IMPORTING = SealedTests(
 )
 
 
-def policy_with(project: ProjectPolicy) -> Policy:
-    return Policy(project=project, lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")))
+QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False)
+
+
+def policy_with(project: ProjectPolicy, grading: GradingPolicy = QUICK) -> Policy:
+    stages = LifecyclePolicy(stages=("prd", "implementation", "testing"))
+    return Policy(project=project, lifecycle=stages, grading=grading)
 
 
 class Project:
@@ -207,12 +211,12 @@ async def test_a_conftest_that_makes_everything_pass_is_taken_out(project: Proje
     assert codes(evidence) == {"test-file-added"}
 
 
-async def test_changed_test_settings_are_reported(project: Project) -> None:
+async def test_changed_test_settings_are_put_back_and_reported(project: Project) -> None:
     settings = FILES["pyproject.toml"] + 'addopts = "--deselect tests/test_app.py::test_greet"\n'
     evidence = await project.grade({"app.py": SHOUT, "pyproject.toml": settings})
-    assert evidence.verdict == "failed"
-    assert [regression.message for regression in evidence.regressions] == ["it did not run"]
-    assert "pytest-config-changed" in codes(evidence)
+    assert evidence.verdict == "passed", evidence.markdown()
+    assert evidence.counts.project_still_passing == 2
+    assert codes(evidence) == {"test-settings-changed"}
 
 
 async def test_code_that_looks_for_the_runner_and_protected_paths_are_reported(project: Project) -> None:

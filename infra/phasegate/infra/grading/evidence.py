@@ -14,8 +14,14 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
+Severity = Literal["note", "suspicion", "cheating"]
 _MARKS = {"passed": "✓", "failed": "✗", "vacuous": "○", "untested": "–"}
 _SHOWN = 20
+_HEADINGS: dict[Severity, str] = {
+    "cheating": "Cheating",
+    "suspicion": "Look at these before you decide",
+    "note": "Worth knowing",
+}
 
 
 class _Part(BaseModel):
@@ -49,6 +55,49 @@ class Finding(_Part):
     """A stable word, such as `test-file-touched`."""
     path: str = ""
     message: str
+    severity: Severity = "note"
+    """`note`: honest changes do this, too; `suspicion`: honest code hardly ever does, so a person is to look;
+    `cheating`: shown by what was run, and fails the grade."""
+
+
+class Place(_Part):
+    """Some lines of a file of the change."""
+
+    path: str
+    start: int = 0
+    """First line; 0: the whole file."""
+    end: int = 0
+    """Last line, included; before `start` where lines were only taken away after `start`."""
+
+    def __str__(self) -> str:
+        """As people say it."""
+        if self.start == 0:
+            return f"{code(self.path)}, the whole file"
+        if self.end < self.start:
+            return f"{code(self.path)}, what was taken away after line {self.start}"
+        return f"{code(self.path)}, line{f's {self.start}–{self.end}' if self.end > self.start else f' {self.start}'}"
+
+
+class Ablation(_Part):
+    """What the tests say with one piece of the change taken out, for each piece."""
+
+    guarded: int = 0
+    """Pieces without which some test fails."""
+    unguarded: tuple[Place, ...] = ()
+    """Pieces without which every test passes that passes with them."""
+    untried: tuple[Place, ...] = ()
+    """Pieces that the time did not suffice for."""
+    left_out: tuple[str, ...] = ()
+    """Files that no test is expected to notice: documentation, comments alone."""
+
+
+class Coverage(_Part):
+    """Which changed lines the tests run; says nothing about whether they check what comes of it."""
+
+    reached: int = 0
+    unreached: tuple[Place, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    """Changed files of code that nothing here can measure."""
 
 
 class Counts(_Part):
@@ -74,6 +123,10 @@ class Evidence(Artifact):
     regressions: tuple[Regression, ...] = ()
     findings: tuple[Finding, ...] = ()
     counts: Counts = Counts()
+    ablation: Ablation | None = None
+    """None: not done, because the change failed or policy gives it no time."""
+    coverage: Coverage | None = None
+    """None: not measured."""
 
     def failing(self) -> str:
         """What the implementer is told: the failing criteria and messages, nothing of the sealed tests' text."""
@@ -86,8 +139,7 @@ class Evidence(Artifact):
             lines += _quoted(regression.message)
         if more := len(self.regressions) - _SHOWN:
             lines += [f"- … and {more} more tests that passed before."] if more > 0 else []
-        for finding in self.findings:
-            lines += [f"- {finding.code}{': ' + code(finding.path) if finding.path else ''}: {finding.message}"]
+        lines += map(_line, self.findings)
         return "\n".join(lines) + "\n" if lines else ""
 
     def markdown(self) -> str:
@@ -109,11 +161,45 @@ class Evidence(Artifact):
                 lines += [f"- {code(regression.test)}", *_quoted(regression.message)]
             if (more := len(self.regressions) - _SHOWN) > 0:
                 lines += [f"- … and {more} more"]
-        if self.findings:
-            lines += ["", "**Worth knowing:**", ""]
-            for finding in self.findings:
-                lines += [f"- {finding.code}{': ' + code(finding.path) if finding.path else ''}: {finding.message}"]
-        return "\n".join(lines) + "\n"
+        for severity, heading in _HEADINGS.items():
+            found = [finding for finding in self.findings if finding.severity == severity]
+            lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
+        return "\n".join([*lines, *_guards(self.ablation), *_reach(self.coverage)]) + "\n"
+
+
+def _line(finding: Finding) -> str:
+    where = f": {code(finding.path)}" if finding.path else ""
+    return f"- {finding.code}{where}: {finding.message}"
+
+
+def _guards(ablation: Ablation | None) -> list[str]:
+    if ablation is None:
+        return []
+    tried = ablation.guarded + len(ablation.unguarded)
+    lines = ["", f"**Without it, some test fails:** {ablation.guarded} of {tried} pieces of the change."]
+    lines += _places("No test guards", ablation.unguarded)
+    lines += _places("Not tried, the time was up", ablation.untried)
+    if ablation.left_out:
+        lines += ["", f"Not code: {', '.join(map(code, ablation.left_out[:_SHOWN]))}."]
+    return lines
+
+
+def _reach(coverage: Coverage | None) -> list[str]:
+    if coverage is None:
+        return ["", "Coverage of the changed lines: not measured."]
+    total = coverage.reached + sum(place.end - place.start + 1 for place in coverage.unreached)
+    lines = ["", f"**Changed lines that the tests run:** {coverage.reached} of {total}."] if total else []
+    lines += _places("Run by no test", coverage.unreached)
+    if coverage.unmeasured:
+        lines += ["", f"Coverage not measured: {', '.join(map(code, coverage.unmeasured[:_SHOWN]))}."]
+    return lines
+
+
+def _places(heading: str, places: tuple[Place, ...]) -> list[str]:
+    if not places:
+        return []
+    lines = ["", f"**{heading}:**", "", *(f"- {place}" for place in places[:_SHOWN])]
+    return lines + ([f"- … and {len(places) - _SHOWN} more"] if len(places) > _SHOWN else [])
 
 
 def _told(criterion: CriterionResult) -> list[str]:

@@ -5,12 +5,15 @@ Called by `grade`. It must not know how the verdict is reached.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
-from phasegate.infra.grading.evidence import CriterionResult, Finding
-from phasegate.infra.grading.test_files import changed_settings, is_test_file, looks_for_test_runner, named_in
+from phasegate.infra.grading.added import Hunk, hunks
+from phasegate.infra.grading.evidence import CriterionResult, Finding, Severity
+from phasegate.infra.grading.graded_tree import GradedTree
+from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.suspicions import about_added_lines, about_agreeing_objects, about_new_file
 from phasegate.infra.grading.test_run import TestRun
-from phasegate.infra.policy.model import Policy
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
@@ -20,31 +23,38 @@ _PROBLEMS = {
     "no-junit-report": "the test command wrote no JUnit report, or one without a test",
     "junit-unreadable": "the test command's report cannot be read",
 }
+_ASSERTS = re.compile(r"\bassert\w*\b|\bexpect\(|\bt\.(?:Error|Fatal|Fail)\w*\(|pytest\.raises|\.should\b")
+_SKIPS = re.compile(
+    r"(?:mark\.|pytest\.|unittest\.|^\s*@?)(?:skip\w*|xfail|importorskip|expectedFailure)\b|\.(?:skip|todo|only)\b|\bt\.Skip"
+    r"|@Disabled|@Ignore|\bxit\(|\bxdescribe\(|(?:skip|todo):\s*true|collect_ignore|__test__\s*=\s*False|deselect"
+)
+_TESTS = re.compile(r"^\s*(?:async\s+)?def test|\b(?:test|it)\(|^func Test|@Test\b")
+_HOOKS = re.compile(
+    r"def pytest_|hookimpl|pytest_plugins|\b_pytest\b|sys\.modules|os\._exit|setattr|monkeypatch\.setattr"
+)
 
 
-def touched_test_files(repository: Repository, change: ChangeSet, policy: Policy) -> list[str]:
-    """The paths of a change that are tests, test configuration, CI, or named in the setup or test command."""
-    base_files = repository.files(change.base_commit)
-    named = named_in(policy.project.test, base_files) | named_in(policy.project.setup, base_files)
-    paths = repository.changed(change.base_commit, change.commit)
-    return [path for path in paths if is_test_file(path) or path in named]
-
-
-def about_files(repository: Repository, change: ChangeSet, policy: Policy) -> Iterator[Finding]:
-    """What the change did to tests, their settings and protected paths, and where it looks for a test runner."""
+def about_files(repository: Repository, change: ChangeSet, graded: GradedTree, known: SealedCases) -> Iterator[Finding]:
+    """What the change did to tests, their settings and protected paths, and what in its code asks to be looked at."""
     for path in change.refused:
-        yield Finding(code="protected-path", path=path, message="policy protects it; the change to it was left out")
-    tests = set(touched_test_files(repository, change, policy))
+        message = "policy protects it; the change to it was left out"
+        yield Finding(code="protected-path", path=path, message=message)
+    base_files = repository.files(change.base_commit)
     for path, letter in repository.changed(change.base_commit, change.commit).items():
-        if path in tests:
-            yield _about_test_file(path, letter)
-            continue
         before, after = (repository.read_file(commit, path) for commit in (change.base_commit, change.commit))
-        if settings := changed_settings(path, before, after):
-            code = "pytest-config-changed" if path.endswith(".toml") else "test-settings-changed"
-            yield Finding(code=code, path=readable(path), message=f"{settings}; it was graded as the change has it")
-        if looks_for_test_runner(after) and not looks_for_test_runner(before):
-            yield Finding(code="test-runner-sniffed", path=readable(path), message="it asks whether it is being tested")
+        pieces = hunks(repository, change.base_commit, change.commit, path, letter)
+        if path in graded.restored:
+            yield _about_test_file(path, letter, pieces, after)
+            continue
+        if path in graded.resettled:
+            message = "its test settings are not what they were; graded with those of the base commit"
+            yield Finding(code="test-settings-changed", path=readable(path), message=message)
+        if letter != "D":
+            mode, target = _mode(repository, change.commit, path), (after or b"").decode(errors="replace")
+            yield from about_new_file(path, mode, target, base_files)
+        yield from about_added_lines(pieces)
+        yield from about_agreeing_objects(path, before, after)
+        yield from known.about(path, pieces)
 
 
 def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:
@@ -62,10 +72,44 @@ def about_run(where: str, run: TestRun) -> Iterator[Finding]:
         yield Finding(code=run.problem, message=f"{where}, {_PROBLEMS[run.problem]}")
 
 
-def _about_test_file(path: str, letter: str) -> Finding:
+def _mode(repository: Repository, commit: str, path: str) -> str:
+    found = repository.git.records("ls-tree", "-z", commit, f":(literal){path}")
+    return found[0].split(" ", 1)[0] if found else ""
+
+
+def _about_test_file(path: str, letter: str, pieces: Sequence[Hunk], after: bytes | None) -> Finding:
+    name = path.rpartition("/")[2]
     if letter == "A":
-        message = "added by the change; taken out before grading"
-        return Finding(code="test-file-added", path=readable(path), message=message)
-    did = "deleted" if letter == "D" else "changed"
-    message = f"{did} by the change; graded as it was on the base commit"
-    return Finding(code="test-file-touched", path=readable(path), message=message)
+        message, severity = "added by the change; taken out before grading", "note"
+        text = (after or b"").decode(errors="replace")
+        if name.endswith(".pth") or name.startswith(("sitecustomize", "usercustomize", "pytest.py", "_pytest")):
+            message, severity = f"would be loaded before any test; {message}", "suspicion"
+        elif name == "conftest.py" and _HOOKS.search(text):
+            message, severity = f"reaches into the test runner; {message}", "suspicion"
+        return _finding("test-file-added", path, message, severity)
+    if letter == "D":
+        return _finding("test-file-touched", path, "deleted by the change; graded as on the base commit", "suspicion")
+    taken = "\n".join(line for piece in pieces for line in piece.removed)
+    put = "\n".join(line for piece in pieces for _, line in piece.added)
+    weaker = [
+        words
+        for words, fewer in (
+            ("fewer tests", _count(_TESTS, put) < _count(_TESTS, taken)),
+            ("fewer assertions", _count(_ASSERTS, put) < _count(_ASSERTS, taken)),
+            ("more skips", _count(_SKIPS, put) > _count(_SKIPS, taken)),
+            ("hooks into the test runner", _count(_HOOKS, put) > _count(_HOOKS, taken)),
+        )
+        if fewer
+    ]
+    message = "changed by the change; graded as on the base commit"
+    if weaker:
+        return _finding("test-weakened", path, f"{', '.join(weaker)}; {message}", "suspicion")
+    return _finding("test-file-touched", path, message, "note")
+
+
+def _finding(code: str, path: str, message: str, severity: Severity | str) -> Finding:
+    return Finding.model_validate({"code": code, "path": readable(path), "message": message, "severity": severity})
+
+
+def _count(pattern: re.Pattern[str], text: str) -> int:
+    return sum(1 for line in text.splitlines() if pattern.search(line))

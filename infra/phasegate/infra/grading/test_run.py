@@ -1,22 +1,28 @@
 """One run of a project's tests on a clean checkout, in the sandbox.
 
-Called by `grade`. It must not know which run it is, or what follows from the outcome.
+Called by `grade`, ablation and coverage. It must not know which run it is, or what follows from the outcome.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from phasegate.infra.grading.junit import ReportUnreadable, TestCase, clean, read_report
-from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_files import is_test_file
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+from phasegate.infra.grading.test_files import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.workspace import Repository
+
+_TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
+_OF_TOOLS = (".git", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class TestRun:
     junit-unreadable; empty: the tests ran and reported."""
     said: str = ""
     """The end of the output, where there is a problem."""
+    exit_code: int = 0
+    """The test command's."""
+    rewritten: tuple[str, ...] = ()
+    """Test files that were written to while the tests ran."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +49,26 @@ class Checkout:
 
     name: str
     """The folder's name in the scratch folder."""
-    commit: str
-    base: str = ""
-    restored: Sequence[str] = ()
-    """Paths that are to be as in `base`."""
+    tree: str
+    """A commit or tree."""
+    belongs_to_tests: Callable[[str], bool] = is_test_file
+    """Paths that are written anew once the setup command, which runs the change's code, is through."""
     sealed: SealedTests | None = None
-    """Acceptance tests to put in, after the setup command has run."""
+    """Acceptance tests to put in, after that."""
+    planted: tuple[SealedFile, ...] = ()
+    """Further test files to put in."""
+
+
+class Probe(Protocol):
+    """Watches a run of the tests."""
+
+    def prepare(self, folder: Path, checkout: Path) -> dict[str, str]:
+        """Put into a folder what the tests' processes are to load, and return their environment for it."""
+        ...
+
+    def read(self, folder: Path, checkout: Path) -> None:
+        """Read what they left there; untrusted."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,19 +81,19 @@ class Bench:
     scratch: Path
     on_step: Callable[[str], None]
 
-    async def run(self, checkout: Checkout) -> TestRun:
+    async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
         place = self.scratch / checkout.name
         folder, report = place / "checkout", place / "report"
-        shutil.rmtree(place, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
         try:
-            self._export(checkout, folder)
+            await asyncio.to_thread(self.repository.export, checkout.tree, folder)
             report.mkdir()
-            return await self._run(checkout, folder, report)
+            return await self._run(checkout, folder, report, probe)
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
-    async def _run(self, checkout: Checkout, folder: Path, report: Path) -> TestRun:
+    async def _run(self, checkout: Checkout, folder: Path, report: Path, probe: Probe | None) -> TestRun:
         project = self.policy.project
         if project.setup:
             self.on_step(f"{checkout.name}: setting up")
@@ -77,27 +101,73 @@ class Bench:
                 project.setup, folder=folder, timeout=project.test_timeout, network=self.policy.sandbox.setup_network
             )
             if done.exit_code != 0:
-                return TestRun(problem="setup-failed", said=clean(done.output, folder))
+                return TestRun(problem="setup-failed", said=clean(done.output, folder), exit_code=done.exit_code)
             # the change's own setup has run: whatever it did to the tests is undone
-            self._export(checkout, folder, only=is_test_file)
-        if checkout.sealed:
-            checkout.sealed.write_into(folder)
+            await asyncio.to_thread(self._take_back, checkout, folder)
+        own = (*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted)
+        SealedTests(files=own).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
         file = report / "junit.xml"
+        environment = probe.prepare(report, folder) if probe else {}
+        watched = [file.path for file in own]
+        watched += [path for path in self.repository.files(checkout.tree) if _is_test_code(path, checkout)]
+        before = dict(_states(folder, watched))
         done = await self.sandbox.run(
             project.test.replace("{junit}", shlex.quote(str(file))),
             folder=folder,
             timeout=project.test_timeout,
             writable=[report],
+            environment=environment,
         )
+        rewritten = tuple(path for path, state in _states(folder, watched) if before[path] != state)
         said = clean(done.output, folder)
+        if probe:
+            probe.read(report, folder)
         if done.timed_out:
-            return TestRun(problem="tests-timed-out", said=said)
+            return TestRun(problem="tests-timed-out", said=said, exit_code=done.exit_code, rewritten=rewritten)
         try:
             cases = tuple(read_report(file, folder))
         except ReportUnreadable as error:
-            return TestRun(problem="junit-unreadable", said=f"{error}\n{said}")
-        return TestRun(cases) if cases else TestRun(problem="no-junit-report", said=said)
+            problem, said = "junit-unreadable", f"{error}\n{said}"
+            return TestRun((), problem, said, done.exit_code, rewritten)
+        problem = "" if cases else "no-junit-report"
+        return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten)
 
-    def _export(self, checkout: Checkout, folder: Path, *, only: Callable[[str], bool] | None = None) -> None:
-        self.repository.export(checkout.commit, folder, base=checkout.base, reinstated=checkout.restored, only=only)
+    def _take_back(self, checkout: Checkout, folder: Path) -> None:
+        self.repository.export(checkout.tree, folder, only=checkout.belongs_to_tests)
+        _clear_strays(folder, set(self.repository.files(checkout.tree)))
+
+
+def _is_test_code(path: str, checkout: Checkout) -> bool:
+    return path.endswith(_TEST_CODE) and checkout.belongs_to_tests(path)
+
+
+def _states(folder: Path, paths: Collection[str]) -> Iterator[tuple[str, object]]:
+    """What changes when a file is written, even if its content and times are put back afterwards."""
+    for path in paths:
+        try:
+            about = os.lstat(folder / path)
+        except OSError:
+            yield path, None
+        else:
+            yield path, (about.st_ino, about.st_ctime_ns, about.st_size, about.st_mode)
+
+
+def _clear_strays(folder: Path, known: Collection[str]) -> None:
+    """Remove what steers tests and was not there before the setup: configuration, hooks, compiled Python.
+
+    Compiled Python may say that its source is not to be looked at, and would then be run in its stead.
+    """
+    for parent, folders, files in os.walk(folder):
+        for name in [name for name in folders if name == "__pycache__"]:
+            shutil.rmtree(Path(parent, name), ignore_errors=True)
+        folders[:] = [
+            name
+            for name in folders
+            if name not in (*_OF_TOOLS, "__pycache__") and not Path(parent, name, "pyvenv.cfg").exists()
+        ]
+        for name in files:
+            path = Path(parent, name)
+            relative = str(path.relative_to(folder))
+            if relative not in known and steers_tests(relative):
+                path.unlink()

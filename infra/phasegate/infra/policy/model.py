@@ -179,6 +179,17 @@ class SandboxPolicy(Table):
     """Wall clock one command of an agent may take."""
 
 
+class GradingPolicy(Table):
+    """`[grading]`: how hard a change that passes its tests is looked at."""
+
+    ablation_time: Duration = timedelta(minutes=1)
+    """Wall clock for taking out each piece of a change alone, to see which no test guards; 0: not done."""
+    flaky_reruns: int = Field(default=2, ge=0, le=10)
+    """How often the tests are run again on the base commit when one of them fails on the change."""
+    coverage: bool = True
+    """Whether the tests are run once more to see which changed lines they run."""
+
+
 class ProtectPolicy(Table):
     """`[protect]`: what an agent may not change."""
 
@@ -280,6 +291,7 @@ class Policy(Table):
     identity: IdentityPolicy = IdentityPolicy()
     sandbox: SandboxPolicy = SandboxPolicy()
     permissions: PermissionsPolicy = PermissionsPolicy()
+    grading: GradingPolicy = GradingPolicy()
     protect: ProtectPolicy = ProtectPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     deploy: DeployPolicy = DeployPolicy()

@@ -1,0 +1,89 @@
+"""What a change adds and takes away, line by line, and in which pieces.
+
+Called by the findings, by ablation and by the coverage of changed lines. It must not know what any of them looks for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from phasegate.infra.workspace import Repository
+
+_DIFF = ("diff-tree", "-r", "-p", "-U0", "--inter-hunk-context=2", "--no-renames", "--no-ext-diff", "--no-textconv")
+_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_BINARY_AFTER = 8000  # bytes without a NUL, as git decides
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """A piece of a change: some lines of a file, or a whole file that was added, deleted or is no text."""
+
+    path: str
+    start: int
+    """First line in the changed file; where nothing is left, the line after which something went; 0: the whole file."""
+    end: int
+    """Last line, included; before `start` where lines were only taken away."""
+    added: tuple[tuple[int, str], ...] = ()
+    """Number and text of each added line."""
+    removed: tuple[str, ...] = ()
+    old_start: int = 0
+    """Where it begins in the base commit's file, counted from 0; the lines taken away begin there."""
+
+
+def hunks(repository: Repository, base: str, commit: str, path: str, letter: str) -> list[Hunk]:
+    """The pieces of one file's change.
+
+    Args:
+        repository: Holds both commits.
+        base: What the change starts from.
+        commit: The change.
+        path: The file.
+        letter: Git's status letter of the file in the change.
+    """
+    before, after = (repository.read_file(at, path) or b"" for at in (base, commit))
+    if letter == "A":
+        return [Hunk(path, 0, 0, tuple(enumerate(_lines(after), 1)))]
+    if letter != "M" or _is_binary(before) or _is_binary(after):
+        return [Hunk(path, 0, 0, removed=tuple(_lines(before)))]
+    said = repository.git.output(*_DIFF, base, commit, "--", f":(literal){path}")
+    return list(_hunks_in(path, said)) or [Hunk(path, 0, 0)]  # its mode alone
+
+
+def without(hunk: Hunk, before: bytes | None, after: bytes) -> bytes | None:
+    """A changed file with one piece of its change taken out; None: the file goes."""
+    if hunk.start == 0:
+        return before
+    kept = after.splitlines(keepends=True)
+    old = (before or b"").splitlines(keepends=True)[hunk.old_start : hunk.old_start + len(hunk.removed)]
+    first = hunk.start - 1 if hunk.end >= hunk.start else hunk.start
+    return b"".join([*kept[:first], *old, *kept[max(first, hunk.end) :]])
+
+
+def _hunks_in(path: str, diff: bytes) -> Iterator[Hunk]:
+    lines = diff.split(b"\n")
+    starts = [number for number, line in enumerate(lines) if _HUNK.match(line)]
+    for start, following in zip(starts, [*starts[1:], len(lines)], strict=True):
+        head = _HUNK.match(lines[start])
+        if head is None:
+            continue
+        old_at, old_count, new_at, new_count = (1 if group is None else int(group) for group in head.groups())
+        number, added, removed = new_at, list[tuple[int, str]](), list[str]()
+        for line in lines[start + 1 : following]:
+            text = line[1:].decode(errors="replace")
+            if line.startswith(b"+"):
+                added.append((number, text))
+            elif line.startswith((b"-", b" ")):
+                removed.append(text)
+            number += line[:1] in (b"+", b" ")
+        begins = old_at - 1 if old_count else old_at
+        yield Hunk(path, new_at, new_at + new_count - 1, tuple(added), tuple(removed), begins)
+
+
+def _lines(content: bytes) -> list[str]:
+    return [] if _is_binary(content) else content.decode(errors="replace").splitlines()
+
+
+def _is_binary(content: bytes) -> bool:
+    return b"\0" in content[:_BINARY_AFTER]

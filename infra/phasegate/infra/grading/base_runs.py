@@ -1,0 +1,125 @@
+"""How the tests fare on the base commit: run once for all attempts of a run, and again where a test may be flaky.
+
+Called by `grade`. It must not know the change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pydantic import TypeAdapter, ValidationError
+
+from phasegate.infra.artifacts import sha256
+from phasegate.infra.errors import SetupFailed
+from phasegate.infra.grading.attribution import attribute
+from phasegate.infra.grading.planted import Planted, language, plant_canaries
+from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+
+_RUN = TypeAdapter(TestRun)
+
+
+@dataclass(frozen=True)
+class BaseRuns:
+    """The base commit's outcomes, which are the same for every attempt of a run."""
+
+    alone: TestRun
+    sealed: TestRun
+    armed: tuple[str, ...] = ()
+    """Languages whose canary was run and reported as failing, as it must."""
+    ends_badly: bool = False
+    """Whether the test command's exit code said so."""
+
+
+_STORED = TypeAdapter(BaseRuns)
+
+
+async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
+    """Run the tests on the base commit, with the sealed ones and without.
+
+    Effects: outcomes kept beside the scratch folder, and read from there the next time.
+
+    Raises:
+        SetupFailed: The setup command fails.
+    """
+    stored = bench.scratch.parent / f"base-{_key(bench, commit, sealed)}.json"
+    try:
+        return _STORED.validate_json(stored.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        pass  # the first grade of this run, or one that died while writing
+    planted = plant_canaries(sealed)
+    checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files)
+    with_sealed, armed, ends_badly = without_canaries(bench, commit, planted, await bench.run(checkout), sealed)
+    alone = _without_sealed(bench, commit, sealed, with_sealed)
+    if alone is None and with_sealed.problem != "setup-failed":
+        ran = await bench.run(Checkout("base", commit, planted=planted.files))
+        alone, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
+        armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
+    if alone is None or alone.problem == "setup-failed":
+        raise SetupFailed(
+            f"the setup command fails on the base commit: {(alone or with_sealed).said}",
+            remedy="Mend `project.setup` in phasegate.toml; it has no network unless `sandbox.setup_network` is true.",
+        )
+    runs = BaseRuns(alone, with_sealed, armed, ends_badly)
+    if "tests-timed-out" not in (alone.problem, with_sealed.problem):
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        fresh = stored.with_suffix(".new")
+        fresh.write_bytes(_STORED.dump_json(runs))
+        fresh.replace(stored)
+    return runs
+
+
+async def not_always_passing(bench: Bench, commit: str, sealed: SealedTests) -> set[tuple[str, str | None]]:
+    """Tests, by id and file, that fail in some of the further runs on the base commit.
+
+    Effects: outcomes kept as `on_base` does.
+    """
+    flaky: set[tuple[str, str | None]] = set()
+    seen: set[tuple[str, str | None]] = set()
+    for number in range(1, bench.policy.grading.flaky_reruns + 1):
+        stored = bench.scratch.parent / f"base-{_key(bench, commit, sealed)}-again-{number}.json"
+        try:
+            run = _RUN.validate_json(stored.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            run = await bench.run(Checkout(f"base-again-{number}", commit))
+            stored.write_bytes(_RUN.dump_json(run))
+        flaky |= {(case.id, case.file) for case in run.cases if case.status != "passed"}
+        seen |= {(case.id, case.file) for case in run.cases}
+    return flaky & seen
+
+
+def without_canaries(
+    bench: Bench, commit: str, planted: Planted, run: TestRun, sealed: SealedTests | None = None
+) -> tuple[TestRun, tuple[str, ...], bool]:
+    """A run without what was planted, the languages whose canary failed in it, and whether its exit code says so."""
+    everything = SealedTests(files=(*(sealed.files if sealed else ()), *planted.files))
+    told = attribute(run.cases, everything, bench.repository.files(commit), ())
+    own = {(case.id, case.file) for file in planted.files for case in told.sealed[file.path]}
+    armed = {
+        language(file.path)
+        for file in planted.canaries
+        if any(case.status == "failed" for case in told.sealed[file.path])
+        and not any(case.status == "passed" for case in told.sealed[file.path])
+    }
+    kept = tuple(case for case in run.cases if (case.id, case.file) not in own)
+    return replace(run, cases=kept), tuple(sorted(armed)), bool(armed) and run.exit_code != 0
+
+
+def _key(bench: Bench, commit: str, sealed: SealedTests) -> str:
+    tree = bench.repository.git.tree_of(commit)
+    key = sha256(f"{tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name}")
+    return key.removeprefix("sha256:")[:32]
+
+
+def _without_sealed(bench: Bench, commit: str, sealed: SealedTests, run: TestRun) -> TestRun | None:
+    """How the project's own tests fare without the sealed ones, as far as a run with them shows it; None: it does not.
+
+    It does when every sealed file was collected (one that cannot be imported may keep the others from running), none
+    took the place of a file of the project, and none of the project's tests has trouble.
+    """
+    files = bench.repository.files(commit)
+    told = attribute(run.cases, sealed, files, ())
+    collected = all(cases and all(case.status != "error" for case in cases) for cases in told.sealed.values())
+    healthy = bool(told.project) and all(case.status in ("passed", "skipped") for case in told.project)
+    in_the_way = any(file.path in files for file in sealed.files)
+    return TestRun(told.project) if collected and healthy and not in_the_way else None

@@ -1,0 +1,217 @@
+"""Which changed lines the tests run, where the language gives it cheaply: Python by a tracer, node by V8's own count.
+
+Called by `grade`, for a change that passed. What the tests' processes leave behind is untrusted and advisory: it
+decides nothing. A project whose own tools trace (pytest-cov, a debugger) is not measured. It must not know the verdict.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from phasegate.infra.grading.evidence import Coverage, Place
+from phasegate.infra.grading.graded_tree import GradedTree, product_hunks
+from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.suspicions import is_code
+from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.workspace.change_set import readable
+
+_NODE = (".js", ".mjs", ".cjs")
+_LARGEST = 64 * 1024 * 1024
+_TRACER = """\
+import atexit
+import json
+import os
+import sys
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(HERE, "wanted.json")) as listed:
+    WANTED = json.load(listed)
+HITS = {path: set() for path in WANTED}
+KNOWN = {}
+
+
+def on_call(frame, event, arg):
+    name = frame.f_code.co_filename
+    path = KNOWN.get(name)
+    if path is None:
+        path = KNOWN[name] = os.path.realpath(name)
+    if path not in HITS:
+        return None
+    hits = HITS[path]
+
+    def on_line(frame, event, arg):
+        if event == "line":
+            hits.add(frame.f_lineno)
+        return on_line
+
+    return on_line
+
+
+def lines_of(code):
+    found = {line for _, _, line in code.co_lines() if line} if hasattr(code, "co_lines") else set()
+    for inner in code.co_consts:
+        if hasattr(inner, "co_code"):
+            found |= lines_of(inner) - {inner.co_firstlineno}
+    return found
+
+
+def leave():
+    if sys.gettrace() is not on_call:
+        return
+    sys.settrace(None)
+    told = {}
+    for path, hits in HITS.items():
+        if hits:
+            with open(path, "rb") as source:
+                told[path] = {"hit": sorted(hits), "lines": sorted(lines_of(compile(source.read(), path, "exec")))}
+    with open(os.path.join(HERE, "hits-%d.json" % os.getpid()), "w") as file:
+        json.dump(told, file)
+
+
+atexit.register(leave)
+threading.settrace(on_call)
+sys.settrace(on_call)
+"""
+
+
+@dataclass
+class _Lines:
+    """What is known of one file."""
+
+    there: set[int] = field(default_factory=set[int])
+    """Lines that can be run."""
+    run: set[int] = field(default_factory=set[int])
+
+
+@dataclass
+class _Tracing:
+    """Measures some files while the tests run."""
+
+    paths: Sequence[str]
+    found: dict[str, _Lines] = field(default_factory=dict[str, _Lines])
+    is_measured: set[str] = field(default_factory=set[str])
+    """Which languages left anything behind."""
+
+    def prepare(self, folder: Path, checkout: Path) -> dict[str, str]:
+        """As the port says."""
+        tracer, counted = folder / "tracer", folder / "v8"
+        tracer.mkdir()
+        counted.mkdir()
+        wanted = [str((checkout / path).resolve()) for path in self.paths if path.endswith(".py")]
+        (tracer / "wanted.json").write_text(json.dumps(wanted))
+        (tracer / "sitecustomize.py").write_text(_TRACER)
+        return {"PYTHONPATH": str(tracer), "NODE_V8_COVERAGE": str(counted)}
+
+    def read(self, folder: Path, checkout: Path) -> None:
+        """As the port says."""
+        for told in _documents((folder / "tracer").glob("hits-*.json")):
+            self.is_measured.add("python")
+            for path, lines in told.items():
+                self._add(path, checkout, _numbers(lines, "lines"), _numbers(lines, "hit"))
+        for told in _documents((folder / "v8").glob("coverage-*.json")):
+            self.is_measured.add("node")
+            for script in _listed(told, "result"):
+                path = unquote(urlsplit(str(script.get("url", ""))).path)
+                if self._name(path, checkout):
+                    self._add(path, checkout, *_counted((checkout / self._name(path, checkout)).read_bytes(), script))
+
+    def _name(self, path: str, checkout: Path) -> str:
+        root = f"{checkout.resolve()}/"
+        name = path.removeprefix(root) if path.startswith(root) else ""
+        return name if name in self.paths else ""
+
+    def _add(self, path: str, checkout: Path, there: set[int], run: set[int]) -> None:
+        if name := self._name(path, checkout):
+            lines = self.found.setdefault(name, _Lines())
+            lines.there |= there
+            lines.run |= run
+
+
+async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTests) -> Coverage | None:
+    """Run the tests once more and see which changed lines are run; None: the change holds no line of code.
+
+    Args:
+        bench: Where tests are run.
+        base: The base commit.
+        graded: What the tests were run on.
+        sealed: The sealed tests.
+    """
+    changed: dict[str, set[int]] = {}
+    for hunk in product_hunks(bench.repository, base, graded):
+        if is_code(hunk.path) and (lines := {number for number, text in hunk.added if text.strip()}):
+            changed.setdefault(hunk.path, set()).update(lines)
+    if not changed:
+        return None
+    tracing = _Tracing(tuple(changed))
+    if any(_language(path) for path in changed):
+        await bench.run(Checkout("coverage", graded.tree, graded.belongs_to_tests, sealed), tracing)
+    reached, unreached, unmeasured = 0, list[Place](), list[str]()
+    for path, lines in changed.items():
+        if _language(path) not in tracing.is_measured:
+            unmeasured.append(path)
+            continue
+        known = tracing.found.get(path) or _Lines(there=lines)
+        counting = lines & known.there
+        reached += len(counting & known.run)
+        unreached += _places(path, counting - known.run)
+    return Coverage(reached=reached, unreached=tuple(unreached), unmeasured=tuple(map(readable, unmeasured)))
+
+
+def _language(path: str) -> str:
+    return "python" if path.endswith(".py") else "node" if path.endswith(_NODE) else ""
+
+
+def _counted(source: bytes, script: dict[str, Any]) -> tuple[set[int], set[int]]:
+    """Lines with code, and those of them that V8 saw run: of nested ranges, the innermost decides."""
+    text = source.decode(errors="replace")
+    is_run = [True] * len(text)
+    for function in _listed(script, "functions"):
+        for found in _listed(function, "ranges"):
+            start, end = int(found.get("startOffset", 0)), int(found.get("endOffset", 0))
+            start, end = max(0, min(start, len(text))), max(0, min(end, len(text)))
+            is_run[start:end] = [bool(found.get("count"))] * max(0, end - start)
+    there, run, at = set[int](), set[int](), 0
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        told = [is_run[at + place] for place, character in enumerate(line) if not character.isspace()]
+        at += len(line)
+        if told and not line.lstrip().startswith(("//", "*", "/*", "}")):
+            there.add(number)
+            run |= {number} if any(told) else set[int]()
+    return there, run
+
+
+def _places(path: str, lines: Iterable[int]) -> list[Place]:
+    runs = groupby(enumerate(sorted(lines)), lambda pair: pair[1] - pair[0])
+    grouped = ([number for _, number in group] for _, group in runs)
+    return [Place(path=readable(path), start=numbers[0], end=numbers[-1]) for numbers in grouped]
+
+
+def _documents(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
+    for path in sorted(paths):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+            continue
+        try:
+            told = json.loads(path.read_bytes())
+        except ValueError:
+            continue
+        if isinstance(told, dict):
+            yield told
+
+
+def _listed(told: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    found: Any = told.get(key)
+    entries = cast("list[Any]", found) if isinstance(found, list) else []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _numbers(told: Any, key: str) -> set[int]:
+    found: Any = cast("dict[str, Any]", told).get(key) if isinstance(told, dict) else None
+    entries = cast("list[Any]", found) if isinstance(found, list) else []
+    return {number for number in entries if isinstance(number, int)}
