@@ -85,32 +85,34 @@ class House:
 
     def rehearse(self, scene: str) -> list[str]:
         """Play a scene without a crash, and remember which points it reached."""
-        play, before = self._stage(scene)
+        play, before = self.stage(scene)
         log = play.folder / "points.log"
-        code = self._live(play, scene, log=log)
+        code = self.live(play, scene, log=log)
         self.points[scene] = log.read_text().splitlines()
         self.facts[scene] = play.facts() if code == 0 else {}
-        return self._verdict(play, before, scene, [] if code == 0 else [f"the engine ended with {code}"])
+        return self.verdict(play, before, scene, [] if code == 0 else [f"the engine ended with {code}"])
 
     def crash(self, scene: str, *points: str) -> list[str]:
         """Play a scene, killed -9 at each of the points in turn; what does not hold in the end."""
-        play, before = self._stage(scene)
+        play, before = self.stage(scene)
         trouble: list[str] = []
         for place, point in enumerate(points):
-            if (code := self._live(play, scene, at=point)) not in {KILLED, 0 if place else KILLED}:
+            if (code := self.live(play, scene, at=point)) not in {KILLED, 0 if place else KILLED}:
                 trouble.append(f"{point}: not killed there, but ended with {code}")
-        if (code := self._live(play, scene)) != 0:
+        if (code := self.live(play, scene)) != 0:
             trouble.append(f"the engine that came after ended with {code}")
-        return self._verdict(play, before, scene, trouble)
+        return self.verdict(play, before, scene, trouble)
 
-    def _live(self, play: Play, scene: str, *, at: str = "", log: Path | None = None) -> int:
+    def live(self, play: Play, scene: str, *, at: str = "", log: Path | None = None) -> int:
+        """One life of the engine of a play, on whichever theatre is free; how it ended."""
         theatre = self.theatres.get()
         try:
             return theatre.live(play.folder, scene, at=at, log=log)
         finally:
             self.theatres.put(theatre)
 
-    def _stage(self, scene: str) -> tuple[Play, dict[str, object]]:
+    def stage(self, scene: str) -> tuple[Play, dict[str, object]]:
+        """A fresh play of a scene, and the user's repository as it is before it."""
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
         template = self.scratch / f"template {scene}"
         shutil.copytree(template, folder, dirs_exist_ok=True, symlinks=True)
@@ -118,7 +120,8 @@ class House:
         play.git("update-index", "--refresh", "-q", check=False)
         return play, play.repository()
 
-    def _verdict(self, play: Play, before: dict[str, object], scene: str, trouble: list[str]) -> list[str]:
+    def verdict(self, play: Play, before: dict[str, object], scene: str, trouble: list[str]) -> list[str]:
+        """What does not hold once a play has ended; its folder is kept for as long as the tests run if anything."""
         found = trouble or play.broken(before, self.facts[scene])
         if found:
             log = play.folder / "engine.log"
@@ -153,5 +156,5 @@ def house() -> Iterator[House]:
 
 @pytest.fixture
 def dice() -> random.Random:
-    """Seeded; another seed with PHASEGATE_CRASH_SEED."""
-    return random.Random(int(os.environ.get("PHASEGATE_CRASH_SEED", "20261122")))
+    """Seeded; another seed with CRASH_SEED."""
+    return random.Random(int(os.environ.get("CRASH_SEED", "20261122")))

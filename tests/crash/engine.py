@@ -52,7 +52,11 @@ class PersonCarrier:
         self._person = person
 
     async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+        self._person.watch(name, number)
         return await work()
+
+    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        await work()
 
     async def show(self, key: str, *, markdown: str, description: str) -> None:
         pass
@@ -99,7 +103,7 @@ class PlainEngine:
 
 async def live(folder: Path, scene: str) -> None:
     """Be the engine of a folder until its one run has stopped, and nobody wants any more of it."""
-    settings = Settings(home=folder / "home")
+    settings = Settings(home=folder / "home", lease=SCENES[scene].lease)
     settings.create_folders()
     engine = PlainEngine(settings)
     ledger = Ledger.open(settings.database_url)

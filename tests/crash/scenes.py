@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def implementation(greeting: str, before: str = "Hello") -> list[dict[str, Any]]
     return [edit(before, greeting), {"finish": {"summary": greeting}}]
 
 
+TAKES_ITS_TIME = {"tools": [{"name": "run", "args": {"command": "sleep 0.3"}}]}
 PRD = {"title": "Greet politely", "acceptance_criteria": [{"id": "AC1", "statement": "it says Good day"}]}
 SEALED = {"path": "tests/polite.sh", "content": 'grep -q "Good day" greeting.txt\n', "criteria": ["AC1"]}
 STAGES: Mapping[str, list[dict[str, Any]]] = {
@@ -87,6 +89,8 @@ class Scene:
         stages: Scripted turns instead of `STAGES`'.
         answers: What the person does at a gate (`GATE:ROUND`), in order; `approve` where nothing is said.
         afterwards: What the person does once the run has stopped.
+        paused_in: A stage during whose first attempt the person has the run paused.
+        lease: How long the engine holds what it works on without a sign of life; a quarter of it passes between two.
         setup: Whether the project's setup command fails until the person has mended it.
         merges: How many merges are on the base branch in the end.
         serves: Whether a release runs in the end.
@@ -98,6 +102,8 @@ class Scene:
     stages: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     afterwards: str = ""
+    paused_in: str = ""
+    lease: timedelta = timedelta(minutes=1)
     setup: bool = False
     merges: int = 1
     serves: bool = False
@@ -118,8 +124,14 @@ SCENES: Mapping[str, Scene] = {
         ),
         Scene("breaches", "rolled-back", stages={"implementation": implementation("Good day, broken")}),
         Scene("does not come up", "rolled-back", stages={"implementation": implementation("Good day, crash")}),
-        Scene("is rejected", "rejected", answers={"release:1": ("reject",)}),
-        Scene("is cancelled", "cancelled", answers={"release:1": ("cancel",)}),
+        Scene(
+            "takes its time, and is rejected",
+            "rejected",
+            stages={"implementation": [TAKES_ITS_TIME, *implementation("Good day")]},
+            answers={"release:1": ("reject",)},
+            lease=timedelta(milliseconds=400),
+        ),
+        Scene("is paused at work, and cancelled", "cancelled", answers={"release:1": ("cancel",)}, paused_in="prd"),
         Scene("is rolled back", "rolled-back", afterwards="rollback"),
         Scene(
             "needs an operator",
@@ -193,6 +205,12 @@ class ScenePerson:
             if decided():
                 return
             self._do(run_id, gate, int(number), answer, decided)
+
+    def watch(self, stage: str, number: int) -> None:
+        """See that a stage is tried."""
+        (run,) = self._ledger.runs.list()
+        if (stage, number) == (self._scene.paused_in, 1) and not self._happened(run.id, "run.pause-requested"):
+            self._ledger.runs.ask(run.id, "pause", actor=APPROVER.name)
 
     def answer_cold(self, run: Run) -> None:
         """Answer a run that waits in no engine's hands."""

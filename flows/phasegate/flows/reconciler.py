@@ -90,7 +90,12 @@ async def _set_going(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> 
 
 
 def _can_go_on(shared: Resources, run: Run) -> bool:
-    """Whether a run that was left waiting has something to do: nothing it waits for is open, or a gate has expired."""
+    """Whether a run that was left waiting has something to do.
+
+    A person asked something of it, nothing it waits for is open, or a gate has expired.
+    """
+    if run.request:
+        return True
     gates = shared.ledger.gates.waiting(run.id)
     return not gates or any(gate.expires_at <= SystemClock().now() for gate in gates)
 

@@ -17,7 +17,7 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import NotFound
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import Ledger, RunOptions
+from phasegate.infra.ledger import Gate, Ledger, RunOptions
 from phasegate.infra.settings import Settings
 
 OURS, THEIRS = "here/1", "there/1"
@@ -87,6 +87,19 @@ class Scene:
         self.shared.hands.queued.discard("run-one")
         self.ledger.runs.set_status("run-one", "running")
 
+    def ask(self) -> Gate:
+        """A gate that waits for a person."""
+        return self.ledger.gates.open(
+            self.run,
+            "prd",
+            1,
+            subject={"prd": "sha256:1"},
+            roles=[],
+            quorum=1,
+            exclude_requester=False,
+            expires=timedelta(days=9_999),
+        )
+
     def count(self, kind: str) -> int:
         return sum(event.kind == kind for event in self.ledger.events("run-one"))
 
@@ -139,6 +152,7 @@ async def test_an_engine_that_was_taken_down_on_purpose_costs_no_recovery(scene:
 
 
 async def test_p7_recoveries_are_bounded_and_then_a_person_is_asked(scene: Scene) -> None:
+    """P7. Tried: recoveries without a bound."""
     for _ in range(12):
         await scene.look()
         if scene.ledger.runs.get("run-one").status == "needs-operator":
@@ -147,29 +161,37 @@ async def test_p7_recoveries_are_bounded_and_then_a_person_is_asked(scene: Scene
     run = scene.ledger.runs.get("run-one")
     assert (run.status, scene.count("run.recovered")) == ("needs-operator", 10)
     assert run.reason is not None
-    assert "phasegate resume run-one" in run.reason["remedy"]
+    assert (run.reason["code"], "phasegate resume run-one" in run.reason["remedy"]) == ("recoveries", True)
     before = len(scene.prefect.rescheduled)
     await scene.look()
     assert len(scene.prefect.rescheduled) == before
+    scene.ledger.runs.resume("run-one", actor="bo")
+    await scene.look()
+    assert (len(scene.prefect.rescheduled), scene.ledger.runs.get("run-one").recoveries) == (before + 1, 0)
 
 
 async def test_a_run_left_waiting_goes_on_when_its_gate_is_decided_or_has_expired(scene: Scene) -> None:
     await scene.look()
     scene.begin()
-    gate = scene.ledger.gates.open(
-        scene.run,
-        "prd",
-        1,
-        subject={"prd": "sha256:1"},
-        roles=[],
-        quorum=1,
-        exclude_requester=False,
-        expires=timedelta(days=9_999),
-    )
+    gate = scene.ask()
     reconciler._let_go(scene.shared)
     await scene.look()
     assert scene.prefect.rescheduled == []
     scene.ledger.gates.decide(gate.id, "approve", Person("bo", "local"))
     scene.ledger.runs.set_status("run-one", "waiting")  # the decision came just before the flow said that it waits
+    await scene.look()
+    assert len(scene.prefect.rescheduled) == 1
+
+
+async def test_a_run_left_waiting_is_paused_when_a_person_asks(scene: Scene) -> None:
+    """Tried: without asking for `request`, the run waits on, and is paused only once its gate is decided."""
+    await scene.look()
+    scene.begin()
+    scene.ask()
+    reconciler._let_go(scene.shared)
+    scene.ledger.runs.set_status("run-one", "waiting")
+    await scene.look()
+    assert scene.prefect.rescheduled == []
+    scene.ledger.runs.ask("run-one", "pause", actor="bo")
     await scene.look()
     assert len(scene.prefect.rescheduled) == 1
