@@ -103,7 +103,7 @@ def _constants(kind: ast.expr) -> Iterator[str]:
 
 
 def test_nothing_is_written_but_through_what_names_its_points() -> None:
-    """Tried: `Leases.let_go` on a connection of `reading`, and `renew` on one that it opens itself: each is named."""
+    """Mutation tried: `Leases.let_go` inside `reading`; `Leases.renew` in a transaction of its own."""
     stray = [
         f"{path.name}: {function.name} calls {call}"
         for path in sorted((FLOORS / "infra" / "phasegate" / "infra" / "ledger").glob("*.py"))

@@ -152,7 +152,7 @@ async def test_an_engine_that_was_taken_down_on_purpose_costs_no_recovery(scene:
 
 
 async def test_p7_recoveries_are_bounded_and_then_a_person_is_asked(scene: Scene) -> None:
-    """P7. Tried: recoveries without a bound."""
+    """P7. Mutation tried: recoveries without a bound."""
     for _ in range(12):
         await scene.look()
         if scene.ledger.runs.get("run-one").status == "needs-operator":
@@ -184,7 +184,7 @@ async def test_a_run_left_waiting_goes_on_when_its_gate_is_decided_or_has_expire
 
 
 async def test_a_run_left_waiting_is_paused_when_a_person_asks(scene: Scene) -> None:
-    """Tried: without asking for `request`, the run waits on, and is paused only once its gate is decided."""
+    """Mutation tried: without asking for `request`, the run waits on, and is paused only once its gate is decided."""
     await scene.look()
     scene.begin()
     scene.ask()

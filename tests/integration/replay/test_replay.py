@@ -120,7 +120,7 @@ async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_
 async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P8: a changed definition stops a run with an offer."""
+    """P8. Mutation tried: `require_same_definition` lets any definition pass."""
     monkeypatch.setattr(intake, "DEFINITION", "0")
     house.refused = {"implementation/1": 1}
     begun = await house.run()
@@ -138,7 +138,7 @@ async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
 
 
 async def test_a_stored_format_that_is_not_known_stops_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """P8: a later format stops a run with an offer."""
+    """P8. Mutation tried: `Artifacts.get` raises NotFound instead of FormatUnknown."""
     house.answering = False
     waiting = await house.run()
     assert waiting.status == "waiting"

@@ -49,6 +49,7 @@ def port() -> Iterator[int]:
 
 
 async def test_there_is_no_network_unless_asked_for(sandbox: Sandbox, folder: Path, port: int) -> None:
+    """P10. Mutation tried: `--share-net` whatever policy says."""
     command = f'python3 -c \'import socket; socket.create_connection(("127.0.0.1", {port}), 5); print("connected")\''
     assert "connected" not in await output(sandbox, folder, command)
     assert "connected" in await output(sandbox, folder, command, network=True)
@@ -90,6 +91,7 @@ async def test_files_only_root_may_read_stay_unread(sandbox: Sandbox, folder: Pa
 
 
 async def test_only_the_workspace_can_be_written(sandbox: Sandbox, folder: Path, tmp_path: Path) -> None:
+    """P10. Mutation tried: the system bound writable, `--bind` for `--ro-bind`."""
     (tmp_path / "also").mkdir()
     places = ["/usr/x", "/etc/x", "/x", f"{sys.prefix}/x"]
     command = "; ".join(f"(echo bad > {place}) 2>/dev/null && echo wrote {place}" for place in places)

@@ -92,6 +92,7 @@ def test_a_checkpoint_of_nothing_new_is_the_previous_one(workspace: Workspace, f
 def test_restore_brings_back_untracked_files_and_keeps_what_was_there(
     workspace: Workspace, folder: Path, repository: Repository
 ) -> None:
+    """P9. Mutation tried: `restore` without `_keep`."""
     (folder / "new.py").write_text("new\n")
     (folder / "debug.log").write_text("noise\n")
     first = workspace.checkpoint("implementation", 1)
