@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from phasegate.agents.tools.failure import ToolDenied
 
+_LONGEST_NAME = 255
 _GIT_NAME = re.compile(r"(?:\.git|git~1)[ .]*", re.IGNORECASE)  # and what some file systems take for it
 
 
@@ -21,16 +22,17 @@ class Folder:
         """The file or folder an agent means.
 
         Raises:
-            ToolDenied: The path leads out of the folder, by `..`, from `/` or through a link, or into `.git`.
+            ToolDenied: No file can have this name; or it leads out of the folder, by `..`, from `/` or through a link,
+                or into `.git`.
         """
-        if "\0" in path:
-            raise ToolDenied("a path holds no NUL")
         relative = PurePosixPath(path or ".")
+        if "\0" in path or any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in relative.parts):
+            raise ToolDenied(f"{path[:80]}: no file can have this name")
         if relative.is_absolute():
             raise ToolDenied(f"{path}: give a path relative to the repository's root")
         try:
             resolved = (self.root / relative).resolve()
-        except (OSError, RuntimeError) as error:  # a name too long, links that lead to each other
+        except (OSError, RuntimeError, ValueError) as error:  # links that lead to each other, names that are no text
             raise ToolDenied(f"{path[:200]}: {error}") from error
         if not resolved.is_relative_to(self.root):
             raise ToolDenied(f"{path}: outside the repository")

@@ -34,7 +34,7 @@ class Sign:
 _TARGETS = {
     "credentials": r"\.ssh\b|\bid_(rsa|ed25519|ecdsa)\b|\.gnupg\b|\.git-credentials|\.netrc\b|\.aws\b|\.kube\b"
     r"|\.docker/config|\.npmrc\b|\.pypirc\b|SSH_AUTH_SOCK|GPG_AGENT|/etc/(g?shadow|sudoers|ssl/private)"
-    r"|git credential\b|_(KEY|TOKEN|SECRET|PASSWORD)\b",
+    r"|git credential\b|_(KEY|TOKEN|SECRET|PASSWORD)\b|(^|[;&|]\s*)(printenv|env\s*([|;>&]|$))",
     "homes": r"(?<![\w.])(/root|/home)(/|\b)|~root\b|os\.path\.expanduser|Path\.home\(\)|getpw(nam|uid)",
     "other processes": r"/proc/([0-9]+|\*|\$PPID|\[)|\bptrace\b|PTRACE_|process_vm_|\bgdb\b|\bstrace\b"
     r"|\b(kill|os\.kill)\b[^;&|\n]*[\s(]-?(1|[0-9]{2,})\b|\b(pkill|killall)\b|/proc\b.*environ|listdir\(.?/proc",

@@ -134,7 +134,8 @@ def _walls(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
         elif place.exists():
             yield from ("--ro-bind", str(place), str(place))
     yield from _masked(Path("/etc"))
-    yield from ("--proc", "/proc", "--dev", "/dev")
+    # whoever is root outside could set the machine's own switches below /proc/sys, without any capability
+    yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
     yield from ("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
     for scratch, share in (("/tmp", 1), ("/dev/shm", 4), ("/run", 16)):  # noqa: S108 - each sandbox has its own
         yield from ("--size", str(policy.memory // share), "--perms", "1777", "--tmpfs", scratch)
