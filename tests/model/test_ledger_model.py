@@ -2,6 +2,8 @@
 
 Every call may die just before or just after its transaction commits (`crash_points`), after which the database is
 opened anew. The model says what must have happened; the invariants are the promises, checked after every step.
+
+Mutation tried: `Attempt.has_finished_from` always False; a finished attempt is then begun again (P2).
 """
 
 from __future__ import annotations

@@ -34,7 +34,10 @@ def waiting(machine: Machine, project: Project, attacker: Attacker, hot: dict[st
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_forced_state_opens_no_gate(machine: Machine, attacker: Attacker, waiting: str, state: str) -> None:
-    """P5. Prefect's word on a suspended run is put on record, and decides nothing."""
+    """P5. Prefect's word on a suspended run is put on record, and decides nothing.
+
+    Mutation tried: `_pass` takes a flow that goes on at a gate asked before for an approval.
+    """
     attacker.force(waiting, {"type": state, "message": "approved"})
     attacker.wake(waiting)
     shown = machine.until(waiting, lambda shown: shown["status"] == "waiting")
