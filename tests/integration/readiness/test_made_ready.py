@@ -43,6 +43,9 @@ class SlowPerson:
     async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         return await work()
 
+    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        await work()
+
     async def show(self, key: str, *, markdown: str, description: str) -> None:
         pass
 

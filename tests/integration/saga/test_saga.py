@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
 
+from phasegate.flows.engine.carrier import carried_by
+from phasegate.flows.engine.gate_wait import Decided
 from phasegate.flows.lifecycle import saga
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.saga import Facts, Intent, perform, roll_back
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import CompensationFailed, DeployFailed, PastPivot, TemporaryError
 from phasegate.infra.ledger import Effect, EffectClass, Ledger, RunOptions
+from phasegate.infra.settings import Settings
+
+Result = TypeVar("Result")
 
 
 class Paper(Artifact):
@@ -69,8 +74,35 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
+@dataclass
+class Shown:
+    """Carries a run in this process, and notes what Prefect would show."""
+
+    names: list[str] = field(default_factory=list)
+
+    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+        self.names.append(f"{name} #{number}")
+        return await work()
+
+    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self.names.append(f"flow {name}")
+        await work()
+
+    async def show(self, key: str, *, markdown: str, description: str) -> None:
+        raise AssertionError("nothing is made here")
+
+    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        raise AssertionError("a rollback waits for nobody")
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[RunContext]:
+def shown() -> Shown:
+    """What Prefect would show."""
+    return Shown()
+
+
+@pytest.fixture
+def run(tmp_path: Path, shown: Shown) -> Iterator[RunContext]:
     """A run with a ledger, and nothing else."""
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
     accepted = ledger.runs.accept(
@@ -85,7 +117,8 @@ def run(tmp_path: Path) -> Iterator[RunContext]:
         options=RunOptions(),
         definition="1",
     )
-    yield RunContext(accepted, cast("Any", SimpleNamespace(ledger=ledger)))
+    with carried_by(shown):
+        yield RunContext(accepted, cast("Any", SimpleNamespace(ledger=ledger)))
     ledger.close()
 
 
@@ -127,14 +160,43 @@ async def test_effects_are_undone_newest_first_and_retried(run: RunContext, worl
 async def test_one_that_fails_stops_the_rollback_loudly_and_it_goes_on_from_there(
     run: RunContext, world: World
 ) -> None:
+    """P6. Mutation tried: the error is logged instead of raised; the older effects are then undone around it."""
     for name in ("a", "b", "c"):
         await perform(run, intent(name))
     world.fails += [DeployFailed("c is stuck", remedy="Unstick c.")]
-    with pytest.raises(CompensationFailed, match=r"c is stuck\nUnstick c.*rollback run-one"):
+    with pytest.raises(CompensationFailed, match=r"c is stuck\nUnstick c.*resume run-one"):
         await roll_back(run)
     assert statuses(run) == ["done", "done", "stuck"]
     await roll_back(run)
     assert (statuses(run), world.made) == (["undone"] * 3, [])
+
+
+async def test_a_rollback_is_a_flow_of_its_own_with_a_task_per_try(run: RunContext, world: World, shown: Shown) -> None:
+    for name in ("a", "b"):
+        await perform(run, intent(name))
+    world.fails += [Busy()]
+    await roll_back(run)
+    await roll_back(run)
+    assert shown.names == ["flow rollback run-one", "undo thing #1", "undo thing #2", "undo thing #1"]
+
+
+async def test_why_it_goes_back_is_on_record_before_anything_is_undone_and_stays(run: RunContext, world: World) -> None:
+    """P6. Mutation tried: `begin_rollback` after the effects; a rollback cut off has then forgotten how it ends."""
+    effects = run.shared.ledger.effects
+    ending = {"status": "rejected", "reason": {"code": "rejected"}}
+    await roll_back(run, ending=ending)
+    assert effects.rollback("run-one") is None
+    await perform(run, intent("a"))
+    world.fails += [DeployFailed("a is stuck")]
+    with pytest.raises(CompensationFailed):
+        await roll_back(run, ending=ending)
+    await roll_back(run, ending={"status": "rolled-back", "reason": {}})
+    begun = effects.rollback("run-one")
+    assert begun is not None
+    assert (begun["status"], statuses(run)) == ("rejected", ["undone"])
+    kinds = [event.kind for event in run.shared.ledger.events("run-one")]
+    assert kinds.count("rollback.began") == 1
+    assert kinds.index("rollback.began") < kinds.index("effect.stuck")
 
 
 async def test_a_try_too_many_is_a_failure(run: RunContext, world: World) -> None:

@@ -207,6 +207,7 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "effect.rehearsed": ("·", _says("would have made effect {kind}; undone by: {compensation}"), False),
     "effect.done": ("✓", _effect("effect {} made"), False),
     "effect.undone": ("✓", _effect("effect {} undone"), False),
+    "rollback.began": ("◆", _says("rolling back, newest effect first"), False),
     "effect.stuck": ("✗", _effect("effect {} could not be undone"), False),
     "rehearsal.departed": ("✗", _departed, False),
     "message.queued": ("▸", _says("{actor} to the agent: {text}"), False),

@@ -1,8 +1,8 @@
 """What carries a run's flow: Prefect, unless this process says otherwise.
 
-Everything the lifecycle asks of Prefect while a run is under way goes through `carrier()`: running a stage as a task,
-showing what it made, waiting for a person. None of it decides anything, so the lifecycle runs the same without: the
-crash tests carry it in a plain asyncio process, hundreds of times (`carried_by`).
+Everything the lifecycle asks of Prefect while a run is under way goes through `carrier()`: running a stage as a task
+or a rollback as a flow of its own, showing what was made, waiting for a person. None of it decides anything, so the
+lifecycle runs the same without: the crash tests carry it in a plain asyncio process, hundreds of times (`carried_by`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
 import httpx
-from prefect import task
+from prefect import flow, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
 from phasegate.flows.engine.doorbell import current_doorbell
+from phasegate.flows.engine.execution import FlowRunExecution
 from phasegate.flows.engine.gate_wait import Decided, wait_at_gate
 from phasegate.infra.settings import Settings
 
@@ -33,6 +34,10 @@ class Carrier(Protocol):
 
     async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         """Run the work once, now, and show it as the `number`th try of a stage."""
+        ...
+
+    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work, now, and show it as a flow of its own."""
         ...
 
     async def show(self, key: str, *, markdown: str, description: str) -> None:
@@ -55,6 +60,26 @@ class PrefectCarrier:
             return await work()
 
         return await stage_attempt()
+
+    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """As `Carrier.flow`: a flow run below the run's own, the same again after a crash.
+
+        It must not wait for anybody: such a flow run cannot be suspended.
+        """
+        begun = False
+
+        @flow(name=name, flow_run_name=name, persist_result=False, validate_parameters=False)
+        async def apart() -> None:
+            nonlocal begun
+            begun = True
+            await work()
+
+        execution = FlowRunExecution(flow=apart, parameters={})
+        await execution.run()
+        if begun:
+            await execution.result()
+        else:
+            await work()  # Prefect holds it for over; what has to be done is not Prefect's to say
 
     async def show(self, key: str, *, markdown: str, description: str) -> None:
         """As `Carrier.show`: a Markdown artifact in Prefect's UI."""

@@ -102,15 +102,15 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
     try:
         try:
             await put_back_if_asked(run)
+            if (begun := run.shared.ledger.effects.rollback(run.run.id)) is not None:
+                return await _roll_back_and_end(run, begun["status"], begun["reason"])
             run.heed()
             require_same_definition(run.run)
             run.shared.ledger.runs.set_status(run.run.id, "running")
             await (rehearse(run, pipeline) if run.rehearses else pipeline(run))
             _be_done(run)
         except (Rejected, Cancelled, Breached, DeployFailed, PortTaken) as why:
-            await roll_back(run)
-            await run.put_away()
-            _end(run, *_ending_of(why))
+            await _roll_back_and_end(run, *_ending_of(why))
     except (LeaseHeld, LedgerUnavailable):
         raise
     except (OperatorNeeded, TemporaryError) as error:
@@ -123,6 +123,13 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
         _log.exception("run %s failed", run.run.id)
         message = f"phasegate itself failed: {error!r}"
         _end(run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}})
+
+
+async def _roll_back_and_end(run: RunContext, status: RunStatus, reason: dict[str, object]) -> None:
+    """Undo what was done, and end; once begun, nothing else is done with the run, however often it is taken up."""
+    await roll_back(run, ending={"status": status, "reason": reason})
+    await run.put_away()
+    _end(run, status, reason)
 
 
 def _be_done(run: RunContext) -> None:

@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
+from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.lifecycle.adoption import effects_behind, taken_over
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.rehearsing import recorded_effect
 from phasegate.infra import crash_points
-from phasegate.infra.errors import CompensationFailed, PastPivot, PhasegateError, TemporaryError
+from phasegate.infra.errors import (
+    CompensationFailed,
+    LeaseHeld,
+    LedgerUnavailable,
+    PastPivot,
+    PhasegateError,
+    TemporaryError,
+)
 from phasegate.infra.ledger import Effect, EffectClass
 from phasegate.infra.workspace import ChangeSet, find_merge, merge, revert
 
@@ -173,12 +181,15 @@ def _key(run: RunContext, name: str) -> str:
     return f"{first}.{undone + 1}" if undone else first
 
 
-async def roll_back(run: RunContext, *, only: Collection[str] | None = None) -> None:
-    """Undo a run's effects, newest first; what is undone already is left alone.
+async def roll_back(
+    run: RunContext, *, only: Collection[str] | None = None, ending: Mapping[str, Any] | None = None
+) -> None:
+    """Undo a run's effects, newest first, in a flow of its own; what is undone already is left alone.
 
     Args:
         run: The run.
         only: The keys of those to undo; None: all.
+        ending: How the run ends with it, recorded before anything is undone; None: the run goes on.
 
     Raises:
         CompensationFailed: An effect could not be undone; the older ones are untouched.
@@ -195,27 +206,39 @@ async def roll_back(run: RunContext, *, only: Collection[str] | None = None) -> 
                 remedy=f"Mend what is wrong, then `phasegate resume {run.run.id}` goes forward from here.",
                 effect=effect.key,
             )
-    for effect in reversed(made):
-        if effect.status != "undone":
+    left = [effect for effect in reversed(made) if effect.status != "undone"]
+    if not left:
+        return
+    if ending is not None and run.shared.ledger.effects.rollback(run.run.id) is None:
+        run.shared.ledger.effects.begin_rollback(run.run.id, ending)
+
+    async def undo_all() -> None:
+        for effect in left:
             await _undo(run, effect)
+
+    await carrier().flow(f"rollback {run.run.id}", undo_all)
 
 
 async def _undo(run: RunContext, effect: Effect) -> None:
-    effects = run.shared.ledger.effects
-    for tries_left in reversed(range(_TRIES)):
+    async def undone() -> None:
+        crash_points.reached(f"before:undo:{effect.kind}")
+        result = await PERFORMERS[effect.kind].undo(run, effect)
+        crash_points.reached(f"after:undo:{effect.kind}")
+        run.shared.ledger.effects.undone(effect, result)
+
+    for number in range(1, _TRIES + 1):
         try:
-            crash_points.reached(f"before:undo:{effect.kind}")
-            result = await PERFORMERS[effect.kind].undo(run, effect)
-            crash_points.reached(f"after:undo:{effect.kind}")
-            effects.undone(effect, result)
+            await carrier().stage(f"undo {effect.kind}", number, undone)
+        except (LeaseHeld, LedgerUnavailable):
+            raise  # not this try's failure: it goes on where the run is, or when the ledger is back
         except PhasegateError as error:
-            if tries_left and isinstance(error, TemporaryError):
+            if number < _TRIES and isinstance(error, TemporaryError):
                 await asyncio.sleep(_BETWEEN_TRIES.total_seconds())
                 continue
-            effects.stuck(effect, error.as_json())
+            run.shared.ledger.effects.stuck(effect, error.as_json())
             raise CompensationFailed(
                 f"{effect.kind} could not be undone ({effect.compensation}): {error.message}",
-                remedy=f"{error.remedy} Then `phasegate rollback {run.run.id}` goes on with the rest.".strip(),
+                remedy=f"{error.remedy} Then `phasegate resume {run.run.id}` goes on from here.".strip(),
                 effect=effect.key,
             ) from error
         else:

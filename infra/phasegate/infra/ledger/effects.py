@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,6 +87,23 @@ class Effects:
         with self._store.change(effect.run_id, "effect.stuck", actor="engine", payload=payload) as change:
             change.update(schema.effects, effect.id, status="stuck", undo_result=dict(error))
         return self.get(effect.key)
+
+    def begin_rollback(self, run_id: str, ending: Mapping[str, Any]) -> None:
+        """Record why a run's effects are about to be undone and how it ends then: from here on it only goes back."""
+        with self._store.change(run_id, "rollback.began", actor="engine", payload=ending):
+            pass
+
+    def rollback(self, run_id: str) -> Mapping[str, Any] | None:
+        """What a rollback that has begun was begun for; None: none has, or the run was put back since."""
+        table = schema.events.c
+        query = (
+            select(table.kind, table.payload)
+            .where(table.run_id == run_id, table.kind.in_(("rollback.began", "run.rewound")))
+            .order_by(table.position.desc())
+        )
+        with self._store.reading() as connection:
+            last = connection.execute(query).first()
+        return None if last is None or last.kind != "rollback.began" else json.loads(last.payload)
 
     def find(self, key: str) -> Effect | None:
         """The effect with this key, if it was ever intended."""

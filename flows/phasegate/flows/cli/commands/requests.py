@@ -57,7 +57,8 @@ def cancel(run: str, wait: bool, as_json: bool) -> int:
 def rollback(run: str, wait: bool, as_json: bool) -> int:
     """Undo every effect of a run, newest first.
 
-    Also after the run is done: the release before it serves again, and the merge is reverted.
+    Also after the run is done: the release before it serves again, and the merge is reverted. One that could not be
+    undone stops the rollback: mend what its message names, then `phasegate resume` goes on from there.
     """
     return _request("rollback", run, wait=wait, as_json=as_json)
 
@@ -65,13 +66,16 @@ def rollback(run: str, wait: bool, as_json: bool) -> int:
 def _request(
     wish: Literal["pause", "resume", "cancel", "rollback"], reference: str, *, wait: bool, as_json: bool
 ) -> int:
-    from phasegate.flows.cli.carry_on import follow, hand_over
+    from phasegate.flows.cli.carry_on import conclude, follow, hand_over
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.report import report
 
     with opened() as session:
         found = session.run(reference)
+        if wish == "rollback" and found.status == "rolled-back":
+            say(f"Run {found.id} is rolled back already: there is nothing left to undo.", as_json=as_json)
+            return conclude(session, found.id, as_json=as_json)
         seen = session.ledger.events(found.id)[-1].position
         if wish == "resume":
             session.ledger.runs.resume(found.id, actor=session.person.name)
