@@ -193,7 +193,7 @@ def test_the_audit_names_the_decision_that_is_forged(
 
 @pytest.mark.parametrize("named", [True, False], ids=["other signers", "no signers"])
 def test_the_signers_are_those_the_policy_names(registry: Registry, named: bool) -> None:
-    """P5. Whoever brings signers of their own has to change the policy, or the gate. Mutation tried: no `_check_gate`."""
+    """P5. Whoever brings signers of their own has to change the policy too. Mutation tried: no `_check_gate`."""
     run = registry.accept("run-one")
     eve = AllowedSigners(text=registry.keys.line("eve").replace("eve ", "bo ", 1))
     subject = {"prd": "sha256:1", "policy": run.policy}

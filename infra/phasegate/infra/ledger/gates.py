@@ -313,10 +313,8 @@ class Gates(GateRows):
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
             link = chain.vouching(connection, schema.gates, gate.id)
-        if link is None or link.kind != "gate.carried":
-            return None
-        earlier = self.get(str(link.payload["from"]))
-        return earlier if earlier.run_id == self.replayed_by(gate.run_id) else None
+        earlier = self.get(str(link.payload["from"])) if link is not None and link.kind == "gate.carried" else None
+        return earlier if earlier is not None and earlier.run_id == self.replayed_by(gate.run_id) else None
 
     def _carried(self, gate: Gate, earlier: Gate, admins: Sequence[str]) -> Decision | None:
         """The answer of an earlier run's gate, if it was given to the same question by people who may decide here."""

@@ -15,8 +15,9 @@ def audit(trail: str, key: str, as_json: bool) -> None:
     """Verify a run's trail.
 
     Recomputes every hash and digest, verifies every signature on a decision, compares the chain with the heads that git
-    has seen, and exits 1 at the first row that does not hold. RUN is an id, the beginning of one, or "latest"; a name with a dot or a slash is a FILE that
-    `phasegate export` wrote, checked with nothing but itself. Needs neither engine nor network.
+    has seen, and exits 1 at the first row that does not hold. RUN is an id, the beginning of one, or "latest"; a name
+    with a dot or a slash is a FILE that `phasegate export` wrote, checked with nothing but itself. Needs neither engine
+    nor network.
     """
     from pathlib import Path
 
