@@ -10,21 +10,27 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Self
 
 from phasegate.infra.errors import SandboxMissing
 from phasegate.infra.policy.model import SandboxPolicy
+from phasegate.infra.sandbox import bridge
 from phasegate.infra.sandbox.environment import allowed_environment, as_arguments
 from phasegate.infra.sandbox.git_view import git_link, git_view
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
+from phasegate.infra.sandbox.proxy import Dialer, Proxy, SystemDialer
 from phasegate.infra.sandbox.toolchains import CREDENTIALS, SYSTEM, rustup_home, toolchains
 
 HOME = Path("/tmp/home")  # noqa: S108 - in the sandbox's own /tmp
+_BRIDGE, _PROXY = "/run/phasegate/bridge.py", "/run/phasegate/proxy.sock"
 _TRIAL_SECONDS = 20
 _OPEN_FOLDER = stat.S_IROTH | stat.S_IXOTH
 
@@ -39,6 +45,7 @@ class Bubblewrap:
         program: bwrap.
         shell: The arguments that are the same for every command.
         tools: The toolchains' folders.
+        dialer: How the proxy reaches the hosts that policy names.
     """
 
     name: ClassVar[str] = "bubblewrap"
@@ -47,6 +54,7 @@ class Bubblewrap:
     program: str
     shell: tuple[str, ...]
     tools: tuple[Path, ...]
+    dialer: Dialer = field(default_factory=SystemDialer)
 
     @classmethod
     def open(cls, policy: SandboxPolicy, state_folder: Path) -> Self:
@@ -90,27 +98,42 @@ class Bubblewrap:
         given = allowed_environment(self.policy.environment, HOME)
         if rustup_home() in self.tools:
             given["RUSTUP_HOME"] = str(rustup_home())
-        return await run_limited(
-            self._shut_in(command, folder, writable, network=network),
-            policy=self.policy,
-            folder=folder,
-            # bwrap itself gets no more than the command: inside, its environment can be read as that of process 1
-            environment=given | dict(environment or {}),
-            seconds=timeout.total_seconds(),
-            transcript=Transcript(output_limit, on_output),
-            writable=writable,
-        )
+        proxy = Proxy(() if network else self.policy.network, self.dialer)
+        async with self._way_out(proxy, network=network) as (shown, wrapper):
+            result = await run_limited(
+                self._shut_in([*wrapper, *as_arguments(command)], folder, writable, shown, network=network),
+                policy=self.policy,
+                folder=folder,
+                # bwrap itself gets no more than the command: inside, its environment can be read as that of process 1
+                environment=given | dict(environment or {}),
+                seconds=timeout.total_seconds(),
+                transcript=Transcript(output_limit, on_output),
+                writable=writable,
+            )
+        return replace(result, refused=tuple(proxy.refused))
+
+    @asynccontextmanager
+    async def _way_out(self, proxy: Proxy, *, network: bool) -> AsyncGenerator[tuple[list[str], list[str]]]:
+        """What is shown of the proxy, and what runs the command beside it; nothing where policy names no host."""
+        if network or not self.policy.network:
+            yield [], []
+            return
+        with tempfile.TemporaryDirectory(prefix="phasegate-") as scratch:  # a socket's path has to be short
+            path = Path(scratch) / "proxy"
+            async with proxy.listening(path):
+                shown = ["--ro-bind", str(bridge.__file__), _BRIDGE, "--ro-bind", str(path), _PROXY]
+                yield shown, [sys.executable, "-I", "-S", _BRIDGE, _PROXY]
 
     def _shut_in(
-        self, command: str | Sequence[str], folder: Path, writable: Sequence[Path], *, network: bool
+        self, command: Sequence[str], folder: Path, writable: Sequence[Path], shown: Sequence[str], *, network: bool
     ) -> list[str]:
         own = folder.absolute()
         arguments = [self.program, *self.shell]
         if network:
             resolver = str(Path("/etc/resolv.conf").resolve())  # often a link into /run, which is hidden
             arguments += ["--share-net", "--ro-bind-try", resolver, resolver]
-        arguments += self._places(own, writable)
-        return [*arguments, "--chdir", str(own), "--", *as_arguments(command)]
+        arguments += [*shown, *self._places(own, writable)]
+        return [*arguments, "--chdir", str(own), "--", *command]
 
     def _places(self, folder: Path, writable: Sequence[Path]) -> Iterator[str]:
         """The folders of this one command, after the walls."""
