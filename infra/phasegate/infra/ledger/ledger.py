@@ -21,7 +21,7 @@ from phasegate.infra.ledger.gates import Gates
 from phasegate.infra.ledger.leases import Leases
 from phasegate.infra.ledger.records import Event, Lease
 from phasegate.infra.ledger.rewinds import Rewinds
-from phasegate.infra.ledger.rows import DatabaseRows, Row, exported
+from phasegate.infra.ledger.rows import DatabaseRows, Row, exported, lineage
 from phasegate.infra.ledger.runs import Runs
 from phasegate.infra.ledger.store import Store
 
@@ -81,9 +81,14 @@ class Ledger:
             ]
 
     def exported(self, run_id: str) -> dict[str, list[Row]]:
-        """Every row of a run's trail as it is stored, by table."""
+        """Every row of a run's trail as it is stored, and of those it replays, by table."""
         with self._store.reading() as connection:
             return exported(DatabaseRows(connection), run_id)
+
+    def lineage(self, run_id: str) -> list[str]:
+        """A run, the run it replays, and so on."""
+        with self._store.reading() as connection:
+            return lineage(DatabaseRows(connection), run_id)
 
     def audit(self, run_id: str, heads: Heads = ()) -> Audit:
         """Recompute every hash and digest of a run's trail.
