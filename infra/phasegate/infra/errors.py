@@ -20,6 +20,7 @@
     ├── OperatorNeeded         a person has to act before it can go on         exit code 5
     │   ├── BudgetExceeded     the next call would break a budget
     │   ├── AgentStopped       the agent ended without a usable result
+    │   ├── QuestionAsked      the agent waits for a person's answer
     │   ├── FormatUnknown      another version of phasegate wrote or began it
     │   ├── PastPivot          an effect that cannot be undone has been made: only forward
     │   └── CompensationFailed an effect could not be undone
@@ -216,6 +217,13 @@ class AgentStopped(OperatorNeeded):
     """The agent ended without a usable result."""
 
     code = "agent-stopped"
+
+
+class QuestionAsked(OperatorNeeded):
+    """The agent has a question."""
+
+    code = "question-asked"
+    remedy = '`phasegate answer RUN "…"` answers it.'
 
 
 class PastPivot(OperatorNeeded):

@@ -10,7 +10,7 @@ import pytest
 from langgraph.graph import START, StateGraph
 
 from phasegate.agents.loop import Threads, branch_thread, open_threads
-from phasegate.agents.loop.branch import next_step
+from phasegate.agents.loop.branch import TURN, next_step
 from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.infra.errors import OperatorNeeded
 
@@ -21,29 +21,18 @@ def said(text: str) -> Any:
     return [{"said": {"role": "user", "text": text}}]
 
 
-async def steer(state: ThreadState) -> ThreadUpdate:
-    return {"conversation": []}
-
-
-async def think(state: ThreadState) -> ThreadUpdate:
-    turn = state["turn"] + 1
-    return {"conversation": said(f"asked {turn}"), "turn": turn}
-
-
-async def act(state: ThreadState) -> ThreadUpdate:
-    turn = state["turn"]
-    draft = {"done": True} if turn == TURNS else None
-    return {"conversation": said(f"answered {turn}"), "checkpoint": f"commit {turn}", "draft": draft}
+async def turn(state: ThreadState) -> ThreadUpdate:
+    number = state["turn"] + 1
+    draft = {"done": True} if number == TURNS else None
+    exchanged = [*said(f"asked {number}"), *said(f"answered {number}")]
+    return {"conversation": exchanged, "turn": number, "checkpoint": f"commit {number}", "draft": draft}
 
 
 def worked(threads: Threads) -> Any:
     graph = StateGraph(ThreadState)
-    for name, node in {"steer": steer, "think": think, "act": act}.items():
-        graph.add_node(name, node)
-    graph.add_edge(START, "steer")
-    graph.add_edge("steer", "think")
-    graph.add_edge("think", "act")
-    graph.add_conditional_edges("act", next_step)
+    graph.add_node(TURN, turn)
+    graph.add_edge(START, TURN)
+    graph.add_conditional_edges(TURN, next_step)
     return graph.compile(checkpointer=threads)
 
 
@@ -67,7 +56,7 @@ async def test_a_branch_holds_what_was_said_until_then_and_goes_on_from_there(tm
         texts = [entry["said"]["text"] for entry in held.values["conversation"]]
         assert texts == ["brief", "asked 1", "answered 1", "asked 2", "answered 2"]
         assert (held.values["turn"], held.values["checkpoint"], held.values["draft"]) == (2, "commit 2", None)
-        assert held.next == ("steer",)
+        assert held.next == (TURN,)
         ended = await graph.ainvoke(None, thread("two"), durability="sync")
         assert (ended["turn"], ended["draft"]) == (TURNS, {"done": True})
         assert (await graph.aget_state(thread("one"))).values["turn"] == TURNS

@@ -1,6 +1,6 @@
 """The agent loop: steer → think → act → …, until the agent hands in its draft.
 
-One LangGraph thread per stage attempt, checkpointed at every step. The ledger keeps each model call as it was made, so
+One LangGraph thread per stage attempt, checkpointed at every turn. The ledger keeps each model call as it was made, so
 a crash repeats no finished turn: an answered call is read back, and the workspace is put where the last turn left it.
 """
 

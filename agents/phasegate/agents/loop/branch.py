@@ -15,7 +15,8 @@ from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
 from phasegate.infra.errors import OperatorNeeded
 
-_LAST_NODE = "act"
+TURN = "turn"
+"""The one node of the loop's graph: a turn is a step of the thread, whole or not at all."""
 
 
 async def branch_thread(threads: Threads, source: str, turn: int, target: str) -> None:
@@ -43,7 +44,7 @@ async def branch_thread(threads: Threads, source: str, turn: int, target: str) -
             f"the conversation {source} is not stored as of turn {turn}",
             remedy="Choose the checkpoint of another turn.",
         )
-    await graph.aupdate_state(_config(target), dict(held), as_node=_LAST_NODE)
+    await graph.aupdate_state(_config(target), dict(held), as_node=TURN)
 
 
 async def _after(
@@ -55,7 +56,7 @@ async def _after(
         if one.checkpoint["channel_values"].get("turn") != turn:
             continue
         snapshot = await graph.aget_state(one.config)
-        if snapshot.next in {(), ("steer",)}:
+        if snapshot.next in {(), (TURN,)}:
             return cast("ThreadState", snapshot.values)
     return None
 
@@ -65,14 +66,11 @@ def _config(thread: str) -> RunnableConfig:
 
 
 def _graph(threads: Threads) -> CompiledStateGraph[ThreadState, None, ThreadState, ThreadState]:
-    """The loop's nodes without their work: states are read and written by these names."""
+    """The loop's node without its work: states are read and written by its name."""
     graph = StateGraph(ThreadState)
-    for name in ("steer", "think", _LAST_NODE):
-        graph.add_node(name, _nothing)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
-    graph.add_edge(START, "steer")
-    graph.add_edge("steer", "think")
-    graph.add_edge("think", _LAST_NODE)
-    graph.add_conditional_edges(_LAST_NODE, next_step)
+    graph.add_node(TURN, _nothing)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
+    graph.add_edge(START, TURN)
+    graph.add_conditional_edges(TURN, next_step)
     return graph.compile(checkpointer=threads)  # pyright: ignore[reportUnknownMemberType]  # as above
 
 
@@ -82,4 +80,4 @@ async def _nothing(state: ThreadState) -> ThreadUpdate:  # noqa: ARG001  langgra
 
 def next_step(state: ThreadState) -> str:
     """Where the loop goes after a turn: on, unless the agent handed in its draft or was stopped."""
-    return END if state["draft"] is not None or state["stopped"] else "steer"
+    return END if state["draft"] is not None or state["stopped"] else TURN

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -11,22 +12,29 @@ from langgraph.graph import START, StateGraph  # pyright: ignore[reportMissingTy
 from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from pydantic import BaseModel
 
-from phasegate.agents.loop.branch import next_step
-from phasegate.agents.loop.state import ThreadState, ThreadUpdate
+from phasegate.agents.loop import asking, progress
+from phasegate.agents.loop.branch import TURN, next_step
+from phasegate.agents.loop.compaction import compacted_to, shown
+from phasegate.agents.loop.interruption import Bell, Interrupted, nobody_rings, unless_called
+from phasegate.agents.loop.state import Said, ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
 from phasegate.agents.models.client import ModelClient
-from phasegate.agents.models.conversation import Message, ToolResult
+from phasegate.agents.models.conversation import Message, ToolCall, ToolResult
+from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.prices import cost_usd
+from phasegate.agents.models.windows import input_tokens
 from phasegate.agents.tools import Toolbox, ToolOutcome
 from phasegate.infra.errors import AgentStopped, BudgetExceeded
 from phasegate.infra.ledger import Attempt, Exchange, Ledger, Usage
 from phasegate.infra.policy.model import BudgetPolicy
 
-_STRIKES = 5
-"""Turns in a row without any successful call before the agent is stopped."""
 _NUDGE = "You called no tool. Go on with your tools, or hand in your result with `finish`."
 
+_INTERRUPTED = "interrupted by a person's message, which follows; what it had changed by then stays"
+_NOT_BEGUN = "not carried out: a person's message came first, and follows"
+
 Draft = TypeVar("Draft", bound=BaseModel)
+Result = TypeVar("Result")
 _Graph: TypeAlias = CompiledStateGraph[ThreadState, None, ThreadState, ThreadState]
 
 
@@ -51,12 +59,14 @@ class Desk:
         threads: Where threads are kept.
         budget: What the run may use up.
         put_down: Whether a person asked for a pause; asked before every model call.
+        bell: Rings when there may be a message that is not to wait for the turn's end.
     """
 
     ledger: Ledger
     threads: Threads
     budget: BudgetPolicy
     put_down: Callable[[], bool]
+    bell: Bell = nobody_rings
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class Assignment(Generic[Draft]):
         toolbox: What the agent may do.
         client: The model.
         place: Where it changes files; None for an agent that only reads.
+        asks: Whether it may ask the person in charge.
+        window: Tokens of input the model takes; zero: what is known of it.
     """
 
     attempt: Attempt
@@ -80,6 +92,8 @@ class Assignment(Generic[Draft]):
     toolbox: Toolbox
     client: ModelClient
     place: Place | None = None
+    asks: bool = False
+    window: int = 0
 
 
 async def work(assignment: Assignment[Draft], desk: Desk) -> Draft | None:
@@ -95,6 +109,8 @@ async def work(assignment: Assignment[Draft], desk: Desk) -> Draft | None:
         BudgetExceeded: The next model call would break the run's budget.
         ModelUnavailable: The provider did not answer, tries included.
         PermanentError: The provider refused, or a rehearsal departed from its script.
+        QuestionAsked: The agent waits for a person's answer. Once that is in the ledger, `work` goes on with it.
+        PermissionNeeded: A tool waits for a person's permission; likewise.
 
     Effects:
         One exchange per turn, keyed by attempt and turn; a repeat finds it and calls no model.
@@ -109,17 +125,17 @@ class _PutDown(Exception):
 class _Worker(Generic[Draft]):
     def __init__(self, assignment: Assignment[Draft], desk: Desk) -> None:
         self._assignment, self._desk, self._attempt = assignment, desk, assignment.attempt
-        self._encoder = assignment.client.conversation(
-            assignment.prompt, assignment.toolbox.specs, assignment.attempt.id
-        )
-        self._encoded = 0
+        self._window = assignment.window or input_tokens(ModelName.parse(assignment.attempt.model))
+        self._requests = _Requests(assignment)
         self._previous = b""
+        self._resumes = False
+        self._rung = asyncio.Event()
 
     async def run(self) -> Draft | None:
         graph = self._graph()
         config: RunnableConfig = {
             "configurable": {"thread_id": self._attempt.id},
-            "recursion_limit": 10 * self._desk.budget.turns + 10,
+            "recursion_limit": 2 * self._desk.budget.turns + 10,
         }
         state = cast("ThreadState", (await graph.aget_state(config)).values)
         if not state.get("conversation"):
@@ -128,8 +144,10 @@ class _Worker(Generic[Draft]):
             begin = None
             await self._pick_up(state, graph, config)
         if state.get("draft") is None:
+            self._resumes = True
             try:
-                ended = await graph.ainvoke(begin, config, durability="sync")  # pyright: ignore[reportUnknownMemberType]  # langgraph's
+                with self._desk.bell() as self._rung:
+                    ended = await graph.ainvoke(begin, config, durability="sync")  # pyright: ignore[reportUnknownMemberType]  # langgraph's
                 state = cast("ThreadState", ended)
             except _PutDown:
                 return None
@@ -156,34 +174,53 @@ class _Worker(Generic[Draft]):
         if self._assignment.place:
             self._assignment.place.restore(state["checkpoint"])
         if state["stopped"]:
-            await graph.aupdate_state(config, {"strikes": 0, "stopped": ""}, as_node="act")
+            await graph.aupdate_state(config, {"strikes": 0, "stopped": "", "recent": []}, as_node=TURN)
 
     def _graph(self) -> _Graph:
         graph = StateGraph(ThreadState)
-        for name, node in {"steer": self._steer, "think": self._think, "act": self._act}.items():
-            graph.add_node(name, node)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
-        graph.add_edge(START, "steer")
-        graph.add_edge("steer", "think")
-        graph.add_edge("think", "act")
-        graph.add_conditional_edges("act", next_step)
+        graph.add_node(TURN, self._turn)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
+        graph.add_edge(START, TURN)
+        graph.add_conditional_edges(TURN, next_step)
         return graph.compile(checkpointer=self._desk.threads)  # pyright: ignore[reportUnknownMemberType]  # as above
 
-    async def _steer(self, state: ThreadState) -> ThreadUpdate:
+    async def _turn(self, state: ThreadState) -> ThreadUpdate:
+        """Steer, think, act: one step of the thread, for what is between them is in the ledger."""
         if self._desk.put_down():
             raise _PutDown
-        delivered = self._desk.ledger.messages.deliver(self._attempt, state["turn"] + 1)
-        return {"conversation": [{"said": {"role": "user", "text": message.text}} for message in delivered]}
+        said, exchange = await self._think(state)
+        reply = cast("Message", exchange.reply)
+        outcomes = await self._act(exchange.turn, reply["calls"] if reply["role"] == "assistant" else [])
+        update = self._concluded(state, reply, outcomes)
+        self._note(exchange.turn, [outcome.result for outcome in outcomes])
+        conversation = [*said, Said(said=reply), Said(said=_answer(outcomes)), *update.get("conversation", [])]
+        compacted = compacted_to(
+            [*state["conversation"], *conversation],
+            before := state.get("compacted", 0),
+            input_tokens=exchange.input_tokens,
+            window=self._window,
+        )
+        if compacted != before:
+            payload = {"attempt": self._attempt.id, "turn": exchange.turn, "messages": compacted}
+            self._desk.ledger.note(self._attempt.run_id, "thread.compacted", payload=payload)
+            update["compacted"] = compacted
+        return {**update, "conversation": conversation, "turn": exchange.turn}
 
-    async def _think(self, state: ThreadState) -> ThreadUpdate:
-        turn = state["turn"] + 1
-        for entry in state["conversation"][self._encoded :]:
-            self._encoder.append(entry["said"])
-        self._encoded = len(state["conversation"])
-        body = self._encoder.body()
-        exchange = self._desk.ledger.exchanges.find(self._attempt.id, turn) or await self._ask(turn, body)
-        self._previous = body
-        reply: Any = exchange.reply
-        return {"conversation": [{"said": reply}], "turn": turn}
+    async def _think(self, state: ThreadState) -> tuple[list[Said], Exchange]:
+        """What people said before this turn's model call, and the call; a call that is cut is made anew."""
+        ledger, turn = self._desk.ledger, state["turn"] + 1
+        resumes, self._resumes = self._resumes, False
+        if resumes and (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
+            heard = [_said_by_user(message.text) for message in ledger.messages.delivered(self._attempt, turn)]
+            self._previous = self._requests.body([*state["conversation"], *heard], state.get("compacted", 0))
+            return heard, answered
+        while True:
+            self._rung.clear()
+            heard = [_said_by_user(message.text) for message in ledger.messages.deliver(self._attempt, turn)]
+            body = self._requests.body([*state["conversation"], *heard], state.get("compacted", 0))
+            try:
+                return heard, await self._unless_called(self._ask(turn, body))
+            except Interrupted:
+                ledger.note(self._attempt.run_id, "turn.cut", payload={"attempt": self._attempt.id, "turn": turn})
 
     async def _ask(self, turn: int, body: bytes) -> Exchange:
         ledger = self._desk.ledger
@@ -191,12 +228,13 @@ class _Worker(Generic[Draft]):
         if not self._previous and turn > 1:
             self._previous = (ledger.exchanges.request(self._attempt.id, turn - 1) or "").encode()
         reply = await self._assignment.client.send(body)
+        previous, self._previous = self._previous, body
         return ledger.exchanges.record(
             self._attempt,
             turn,
             model=self._attempt.model,
             request=reply.request,
-            previous=self._previous,
+            previous=previous,
             reply=dict(reply.message),
             response=reply.response,
             usage=Usage(
@@ -208,24 +246,49 @@ class _Worker(Generic[Draft]):
             latency_seconds=reply.latency_seconds,
         )
 
-    async def _act(self, state: ThreadState) -> ThreadUpdate:
-        message = state["conversation"][-1]["said"]
-        calls = message["calls"] if message["role"] == "assistant" else []
-        outcomes = [await self._assignment.toolbox.call(call) for call in calls]
-        self._note(state["turn"], [outcome.result for outcome in outcomes])
-        progressed = any(not outcome.result["failed"] for outcome in outcomes)
-        strikes = 0 if progressed else state["strikes"] + 1
-        update: ThreadUpdate = {"conversation": [{"said": _answer(outcomes)}], "strikes": strikes}
+    async def _act(self, turn: int, calls: list[ToolCall]) -> list[ToolOutcome]:
+        """Carry out the calls in their order; those that a person's message comes before are not carried out."""
+        answers = asking.answers(self._desk.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
+        outcomes: list[ToolOutcome] = []
+        interrupted = False
+        for call in calls:
+            if interrupted:
+                outcomes.append(ToolOutcome(_not_done(call, _NOT_BEGUN)))
+            elif call["id"] in answers:
+                outcomes.append(ToolOutcome(answers[call["id"]]))
+            else:
+                try:
+                    outcomes.append(await self._unless_called(self._assignment.toolbox.call(call)))
+                except Interrupted:
+                    interrupted = True
+                    outcomes.append(ToolOutcome(_not_done(call, _INTERRUPTED), changed=True))
+        return outcomes
+
+    async def _unless_called(self, work: Awaitable[Result]) -> Result:
+        run_id = self._attempt.run_id
+        return await unless_called(work, self._rung, lambda: self._desk.ledger.messages.calls_now(run_id))
+
+    def _concluded(self, state: ThreadState, reply: Message, outcomes: list[ToolOutcome]) -> ThreadUpdate:
+        """What a turn leaves besides what was said: files, a draft, and whether it led anywhere."""
+        turn, results = state["turn"] + 1, [outcome.result for outcome in outcomes]
+        recent = state.get("recent", [])
+        mark = progress.fingerprint(reply["calls"] if reply["role"] == "assistant" else [], results)
+        interrupted = any(result["output"] == _INTERRUPTED for result in results)
+        achieved = interrupted or progress.achieved(mark, results, recent)
+        strikes = 0 if achieved else state["strikes"] + 1
+        update: ThreadUpdate = {"strikes": strikes, "recent": progress.remembered(recent, mark)}
+        if strikes == progress.TELL_AFTER:
+            update["conversation"] = [_said_by_user(progress.TOLD.format(turns=strikes))]
+        if strikes >= progress.STOP_AFTER:
+            update["stopped"] = f"{strikes} turns in a row achieved nothing"
         if self._assignment.place and any(outcome.changed for outcome in outcomes):
-            checkpoint = self._assignment.place.save(state["turn"])
+            checkpoint = self._assignment.place.save(turn)
             if checkpoint != state["checkpoint"]:
                 self._desk.ledger.attempts.checkpoint(self._attempt, checkpoint)
             update["checkpoint"] = checkpoint
         for outcome in outcomes:
             if outcome.finished is not None:
-                update["draft"] = outcome.finished
-        if strikes >= _STRIKES:
-            update["stopped"] = f"{strikes} turns in a row achieved nothing"
+                update |= {"draft": outcome.finished, "stopped": ""}
         return update
 
     def _note(self, turn: int, results: list[ToolResult]) -> None:
@@ -246,6 +309,37 @@ class _Worker(Generic[Draft]):
             raise BudgetExceeded(f"the run has used {used.tokens} of the {budget.tokens} tokens its budget allows")
         if budget.cost_usd is not None and used.cost_usd >= budget.cost_usd:
             raise BudgetExceeded(f"the run has cost {used.cost_usd:.2f} of the {budget.cost_usd:.2f} USD it may")
+
+
+class _Requests:
+    """The requests of one thread, each beginning with the one before, until outputs are left out."""
+
+    def __init__(self, assignment: Assignment[Any]) -> None:
+        self._assignment = assignment
+        self._begin(0)
+
+    def body(self, conversation: Sequence[Said], compacted: int) -> bytes:
+        """The request for a conversation that has only grown since the last one."""
+        if compacted != self._compacted:
+            self._begin(compacted)
+        for message in shown(conversation, self._encoded, compacted):
+            self._encoder.append(message)
+        self._encoded = len(conversation)
+        return self._encoder.body()
+
+    def _begin(self, compacted: int) -> None:
+        one = self._assignment
+        tools = [*one.toolbox.specs, *([asking.SPEC] if one.asks else [])]
+        self._encoder = one.client.conversation(one.prompt, tools, one.attempt.id)
+        self._encoded, self._compacted = 0, compacted
+
+
+def _said_by_user(text: str) -> Said:
+    return {"said": {"role": "user", "text": text}}
+
+
+def _not_done(call: ToolCall, why: str) -> ToolResult:
+    return {"id": call["id"], "name": call["name"], "output": why, "failed": True}
 
 
 def _answer(outcomes: list[ToolOutcome]) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from langgraph.channels.delta import DeltaChannel  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 
@@ -21,7 +21,7 @@ def _append(known: list[Said], added: Sequence[list[Said]]) -> list[Said]:
 
 
 _NO_SNAPSHOTS = 1_000_000
-"""Each snapshot repeats the whole conversation; without any, a thread of 300 turns stays under 2 MB."""
+"""Each snapshot repeats the whole conversation; without any, a thread grows by what is said."""
 
 
 class ThreadState(TypedDict):
@@ -34,6 +34,8 @@ class ThreadState(TypedDict):
         checkpoint: The commit that holds the workspace as the last finished turn left it.
         draft: What the agent handed in; None until then.
         stopped: Why the agent was stopped without a draft; empty if it was not.
+        recent: What the latest turns did, in short.
+        compacted: Before which message old outputs are left out of requests.
     """
 
     conversation: Annotated[list[Said], DeltaChannel(_append, snapshot_frequency=_NO_SNAPSHOTS)]
@@ -42,10 +44,12 @@ class ThreadState(TypedDict):
     checkpoint: str
     draft: dict[str, Any] | None
     stopped: str
+    recent: NotRequired[list[str]]
+    compacted: NotRequired[int]
 
 
 class ThreadUpdate(TypedDict, total=False):
-    """What a step adds to or changes of `ThreadState`."""
+    """What a turn adds to or changes of `ThreadState`."""
 
     conversation: list[Said]
     turn: int
@@ -53,3 +57,5 @@ class ThreadUpdate(TypedDict, total=False):
     checkpoint: str
     draft: dict[str, Any] | None
     stopped: str
+    recent: list[str]
+    compacted: int

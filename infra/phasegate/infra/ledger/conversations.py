@@ -65,7 +65,7 @@ class Exchanges:
         """
         body = request.decode()
         shared = _common_prefix_length(previous.decode(), body)
-        exchange_id = f"{attempt.id}/{turn}"
+        exchange_id, digest, at = f"{attempt.id}/{turn}", sha256(request), self._store.clock.now()
         calls = [{"name": call["name"], "args": call["args"]} for call in reply.get("calls", [])]
         payload = {"attempt": attempt.id, "turn": turn, "text": reply.get("text", ""), "calls": calls, "model": model}
         with self._store.change(attempt.run_id, "turn.answered", actor=model, payload=payload) as change:
@@ -76,7 +76,7 @@ class Exchanges:
                 attempt_id=attempt.id,
                 turn=turn,
                 model=model,
-                request_digest=sha256(request),
+                request_digest=digest,
                 request_shared=shared,
                 request_rest=body[shared:],
                 reply=reply,
@@ -86,11 +86,23 @@ class Exchanges:
                 output_tokens=usage.output_tokens,
                 cost_usd=cost_usd,
                 latency_seconds=latency_seconds,
-                at=self._store.clock.now(),
+                at=at,
             )
-        found = self.find(attempt.id, turn)
-        assert found is not None  # noqa: S101  written above
-        return found
+        return Exchange(
+            id=exchange_id,
+            run_id=attempt.run_id,
+            attempt_id=attempt.id,
+            turn=turn,
+            model=model,
+            request_digest=digest,
+            reply=reply,
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            output_tokens=usage.output_tokens,
+            cost_usd=cost_usd,
+            latency_seconds=latency_seconds,
+            at=at,
+        )
 
     def find(self, attempt_id: str, turn: int) -> Exchange | None:
         """The exchange of this turn, if the model has answered it."""
@@ -153,12 +165,18 @@ class Messages:
         """Work on a store."""
         self._store = store
 
-    def queue(self, run_id: str, text: str, *, sender: str) -> Message:
-        """Make a message durable; the run's agent reads it before its next model call."""
+    def queue(self, run_id: str, text: str, *, sender: str, urgent: bool = False) -> Message:
+        """Make a message durable; the run's agent reads it before its next model call.
+
+        Args:
+            run_id: The run.
+            text: What to tell its agent.
+            sender: Who says so.
+            urgent: Whether what the agent is in the middle of is to be dropped for it.
+        """
         message_id = new_id("message")
-        with self._store.change(
-            run_id, "message.queued", actor=sender, payload={"message": message_id, "text": text}
-        ) as change:
+        payload = {"message": message_id, "text": text, "urgent": urgent}
+        with self._store.change(run_id, "message.queued", actor=sender, payload=payload) as change:
             change.insert(
                 schema.messages,
                 id=message_id,
@@ -166,6 +184,7 @@ class Messages:
                 sender=sender,
                 text=text,
                 status="queued",
+                urgent=int(urgent),
                 queued_at=self._store.clock.now(),
             )
         return next(message for message in self.list(run_id) if message.id == message_id)
@@ -177,12 +196,37 @@ class Messages:
         """
         if (original := self._original(attempt.run_id)) is not None:
             recorded = f"{original}{attempt.id.removeprefix(attempt.run_id)}"
-            return [said for said in self.list(original) if (said.attempt_id, said.turn) == (recorded, turn)]
-        if any(message.status == "queued" for message in self.list(attempt.run_id)):
+            return self._delivered(original, recorded, turn)
+        if self._is_waiting(attempt.run_id):
             self._deliver(attempt, turn)
-        return [
-            message for message in self.list(attempt.run_id) if (message.attempt_id, message.turn) == (attempt.id, turn)
-        ]
+        return self._delivered(attempt.run_id, attempt.id, turn)
+
+    def delivered(self, attempt: Attempt, turn: int) -> list[Message]:
+        """What was handed over for a turn that has been answered; nothing is added to it any more."""
+        run_id = self._original(attempt.run_id) or attempt.run_id
+        return self._delivered(run_id, f"{run_id}{attempt.id.removeprefix(attempt.run_id)}", turn)
+
+    def calls_now(self, run_id: str) -> bool:
+        """Whether a message waits that is to interrupt the agent."""
+        return self._original(run_id) is None and self._is_waiting(run_id, urgent=True)
+
+    def _is_waiting(self, run_id: str, *, urgent: bool = False) -> bool:
+        table = schema.messages.c
+        query = select(table.id).where(table.run_id == run_id, table.status == "queued").limit(1)
+        if urgent:
+            query = query.where(table.urgent == 1)
+        with self._store.reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def _delivered(self, run_id: str, attempt_id: str, turn: int) -> list[Message]:
+        table = schema.messages.c
+        query = (
+            select(schema.messages)
+            .where(table.run_id == run_id, table.attempt_id == attempt_id, table.turn == turn)
+            .order_by(table.queued_at)
+        )
+        with self._store.reading() as connection:
+            return [Message.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def _deliver(self, attempt: Attempt, turn: int) -> None:
         payload: dict[str, Any] = {"attempt": attempt.id, "turn": turn}

@@ -19,6 +19,7 @@ from phasegate.infra.ledger.database import connect
 from phasegate.infra.ledger.effects import Effects
 from phasegate.infra.ledger.gates import Gates
 from phasegate.infra.ledger.leases import Leases
+from phasegate.infra.ledger.questions import Questions
 from phasegate.infra.ledger.records import Event, Lease
 from phasegate.infra.ledger.rewinds import Rewinds
 from phasegate.infra.ledger.rows import DatabaseRows, Row, exported, lineage
@@ -41,6 +42,7 @@ class Ledger:
         self.rewinds = Rewinds(store)
         self.exchanges = Exchanges(store)
         self.messages = Messages(store)
+        self.questions = Questions(store)
 
     @classmethod
     def open(cls, url: str, *, clock: WallClock | None = None, lease: timedelta = timedelta(seconds=60)) -> Self:
@@ -59,7 +61,7 @@ class Ledger:
 
     def fenced(self, lease: Lease) -> Self:
         """The same ledger for an engine that carries a run: it writes only while the lease is the newest."""
-        return type(self)(Store(self._store.engine, self._store.clock, self._store.lease, lease))
+        return type(self)(self._store.fenced(lease))
 
     def close(self) -> None:
         """Let go of the database."""

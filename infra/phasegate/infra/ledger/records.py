@@ -187,7 +187,10 @@ class Effect(_Record):
 
 
 class Message(_Record):
-    """A person's message to a running agent, with its receipt."""
+    """A person's message to a running agent, with its receipt.
+
+    `urgent`: what the agent was in the middle of was dropped for it.
+    """
 
     id: str
     run_id: str
@@ -198,6 +201,21 @@ class Message(_Record):
     turn: int | None
     queued_at: datetime
     delivered_at: datetime | None
+    urgent: bool = False
+
+
+class Question(_Record):
+    """What an agent asks the person in charge. `answer` is None while it is open."""
+
+    id: str
+    run_id: str
+    attempt_id: str
+    turn: int
+    text: str
+    answer: str | None
+    answered_by: str
+    asked_at: datetime
+    answered_at: datetime | None
 
 
 class Exchange(_Record):

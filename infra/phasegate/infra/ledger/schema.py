@@ -179,6 +179,21 @@ messages = Table(
     Column("turn", Integer),
     Column("queued_at", Instant, nullable=False),
     Column("delivered_at", Instant),
+    Column("urgent", Integer, nullable=False, default=0),
+)
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _of_run(),
+    Column("attempt_id", Text, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("answer", Text),
+    Column("answered_by", Text, nullable=False, default=""),
+    Column("asked_at", Instant, nullable=False),
+    Column("answered_at", Instant),
 )
 
 exchanges = Table(
@@ -228,8 +243,9 @@ events = Table(
     UniqueConstraint("run_id", "position"),
 )
 
-VOUCHED = (runs, attempts, artifacts, gates, decisions, effects, messages, exchanges, leases)
+VOUCHED = (runs, attempts, artifacts, gates, decisions, effects, messages, questions, exchanges, leases)
 """The tables whose every row an event vouches for."""
 
-UNVOUCHED_COLUMNS = {("leases", "expires_at")}
-"""What changes without an event: a lease is renewed every few seconds, and its expiry proves nothing."""
+UNVOUCHED_COLUMNS = {("leases", "expires_at"), ("messages", "urgent")}
+"""What changes without an event: a lease is renewed every few seconds, and its expiry proves nothing. And what a later
+format brought: older rows have no digest of it, and the event that queued a message says whether it was urgent."""

@@ -1,0 +1,66 @@
+"""Keeping a long thread inside its model's window: old tool outputs are left out of the requests, never of the thread.
+
+The loop asks after every turn. It is done rarely and in one big step, since each time the provider's prompt cache has
+to read the thread anew; in between each request begins with the one before, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from phasegate.agents.loop.state import Said
+from phasegate.agents.models.conversation import Message, ToolResult, encode_json
+
+_FULL = 0.7
+"""The share of the window at which room is made."""
+_KEPT = 0.25
+"""The share of the window that the latest messages may fill; they stay whole."""
+_WORTH = 0.1
+"""The share of the window that must come free; less is not worth reading all anew."""
+_BYTES_PER_TOKEN = 4
+_SHORT = 400
+"""Characters of an output that is never left out."""
+
+
+def compacted_to(conversation: Sequence[Said], before: int, *, input_tokens: int, window: int) -> int:
+    """Up to where outputs are to be left out from now on.
+
+    Args:
+        conversation: The thread.
+        before: Up to where they are left out already.
+        input_tokens: What the provider counted for the last request.
+        window: Tokens of input the model takes.
+
+    Returns:
+        A number of messages, at least `before`.
+    """
+    if input_tokens < _FULL * window:
+        return before
+    room, start = _KEPT * window * _BYTES_PER_TOKEN, len(conversation)
+    while start > before and (room := room - len(encode_json(conversation[start - 1]["said"]))) > 0:
+        start -= 1
+    freed = sum(
+        len(result["output"]) - len(_left_out(result)["output"])
+        for entry in conversation[before:start]
+        if entry["said"]["role"] == "tools"
+        for result in entry["said"]["results"]
+    )
+    return start if freed >= _WORTH * window * _BYTES_PER_TOKEN else before
+
+
+def shown(conversation: Sequence[Said], start: int, end: int) -> Iterable[Message]:
+    """The messages of a thread as the model is sent them; outputs before `end` are left out."""
+    for place, entry in enumerate(conversation[start:], start):
+        message = entry["said"]
+        if message["role"] == "tools" and place < end:
+            yield {"role": "tools", "results": [_left_out(result) for result in message["results"]]}
+        else:
+            yield message
+
+
+def _left_out(result: ToolResult) -> ToolResult:
+    output = result["output"]
+    if len(output) <= _SHORT:
+        return result
+    note = f"[{len(output)} characters left out to save room; call {result['name']} again to see them]"
+    return {**result, "output": f"{output[: _SHORT // 2]}…\n{note}"}

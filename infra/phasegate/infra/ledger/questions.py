@@ -1,0 +1,114 @@
+"""What agents ask people, and what was answered. A question is about one call of one turn, and is answered once."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from phasegate.infra.errors import NotAllowed
+from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.records import Attempt, Origin, Question
+from phasegate.infra.ledger.store import Store
+
+
+class Questions:
+    """The `questions` section of the ledger."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on a store."""
+        self._store = store
+
+    def ask(self, attempt: Attempt, turn: int, place: int, text: str) -> Question:
+        """Put a question to the person in charge, or find it as it stands.
+
+        A rehearsal is given the answer that its original was given.
+
+        Args:
+            attempt: Whose agent asks.
+            turn: In which turn.
+            place: Which of the turn's calls it is, from 0.
+            text: The question.
+        """
+        question_id = f"{attempt.id}/{turn}/{place}"
+        if (known := self._find(question_id)) is not None:
+            return known
+        answered = self._answered_before(attempt, question_id)
+        payload = {"question": question_id, "text": text}
+        with self._store.change(attempt.run_id, "question.asked", actor=attempt.model, payload=payload) as change:
+            change.insert(
+                schema.questions,
+                id=question_id,
+                run_id=attempt.run_id,
+                attempt_id=attempt.id,
+                turn=turn,
+                text=text,
+                asked_at=self._store.clock.now(),
+                answer=answered.answer if answered else None,
+                answered_by=answered.answered_by if answered else "",
+                answered_at=answered.answered_at if answered else None,
+            )
+        return self._get(question_id)
+
+    def answer(self, run_id: str, text: str, *, person: str) -> Question:
+        """Answer the oldest question of a run that is open.
+
+        Raises:
+            NotAllowed: No question is open.
+        """
+        with self._store.change(
+            run_id, "question.answered", actor=person, payload=(payload := {"text": text})
+        ) as change:
+            opened = change.connection.execute(self._open(run_id)).scalars().first()
+            if opened is None:
+                raise NotAllowed(
+                    f"run {run_id} has asked nothing that is open", remedy=f'`phasegate steer {run_id} "…"` tells it.'
+                )
+            payload["question"] = opened
+            change.update(
+                schema.questions, opened, answer=text, answered_by=person, answered_at=self._store.clock.now()
+            )
+        return self._get(opened)
+
+    def open(self, run_id: str) -> list[Question]:
+        """The questions of a run that wait for an answer, oldest first."""
+        with self._store.reading() as connection:
+            waiting = list(connection.execute(self._open(run_id)).scalars())
+        return [self._get(question_id) for question_id in waiting]
+
+    def list(self, run_id: str) -> list[Question]:
+        """A run's questions in the order they were asked."""
+        query = (
+            select(schema.questions).where(schema.questions.c.run_id == run_id).order_by(schema.questions.c.asked_at)
+        )
+        with self._store.reading() as connection:
+            return [Question.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def _open(self, run_id: str) -> select[tuple[str]]:
+        """Those nobody has answered, of attempts that may still go on."""
+        question, attempt = schema.questions.c, schema.attempts.c
+        return (
+            select(question.id)
+            .join(schema.attempts, attempt.id == question.attempt_id)
+            .where(question.run_id == run_id, question.answer.is_(None))
+            .where(attempt.status != "finished", attempt.superseded == 0)
+            .order_by(question.asked_at, question.id)
+        )
+
+    def _find(self, question_id: str) -> Question | None:
+        query = select(schema.questions).where(schema.questions.c.id == question_id)
+        with self._store.reading() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Question.model_validate(dict(row))
+
+    def _get(self, question_id: str) -> Question:
+        found = self._find(question_id)
+        assert found is not None  # noqa: S101  written before
+        return found
+
+    def _answered_before(self, attempt: Attempt, question_id: str) -> Question | None:
+        query = select(schema.runs.c.origin).where(schema.runs.c.id == attempt.run_id)
+        with self._store.reading() as connection:
+            stored = connection.execute(query).scalar()
+        origin = Origin.model_validate(stored) if stored else None
+        if origin is None or origin.mode != "rehearse":
+            return None
+        return self._find(f"{origin.run}{question_id.removeprefix(attempt.run_id)}")
