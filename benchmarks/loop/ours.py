@@ -1,0 +1,67 @@
+"""phasegate's loop as it runs in a stage: real client, LangGraph thread, ledger, tools.
+
+`python -m benchmarks.loop.ours URL TURNS FOLDER`; started by `benchmarks.loop.measure`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import httpx
+
+from phasegate.agents.implementation import AGENT, ChangeDraft
+from phasegate.agents.loop import Assignment, Desk, open_threads, work
+from phasegate.agents.models.client import open_client
+from phasegate.agents.models.names import ModelName
+from phasegate.agents.tools import Toolbox
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.ledger import Ledger, RunOptions
+from phasegate.infra.policy.model import BudgetPolicy, SandboxPolicy
+from phasegate.infra.sandbox import open_sandbox
+
+_MODEL = "compatible:loopback"
+
+
+class _Paper(Artifact):
+    """Stands for ticket and policy."""
+
+    kind: ClassVar[str] = "paper"
+
+
+async def main(url: str, turns: int, folder: Path) -> None:
+    """Work through one trajectory."""
+    ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
+    ledger.runs.accept(
+        "run-one",
+        title="t",
+        ticket=_Paper(),
+        policy=_Paper(),
+        repository=str(folder),
+        base_branch="main",
+        base_commit="0" * 40,
+        requester="bench",
+        options=RunOptions(),
+        definition="1",
+    )
+    attempt, _ = ledger.attempts.begin(
+        "run-one", "implementation", "", 1, inputs={}, model=_MODEL, prompt=AGENT.prompt_digest, holder="here/1"
+    )
+    toolbox = Toolbox(
+        folder / "work",
+        names=AGENT.tools,
+        sandbox=open_sandbox(SandboxPolicy(backend="none"), folder / "state"),
+        draft=ChangeDraft,
+    )
+    async with open_threads(folder / "threads.db") as threads, httpx.AsyncClient() as http:
+        client = open_client(ModelName.parse(_MODEL), base_url=url, key="k", http=http)
+        assignment = Assignment(attempt, AGENT.prompt, "Read the notes.", ChangeDraft, toolbox, client)
+        desk = Desk(ledger, threads, BudgetPolicy(turns=turns + 1, tokens=10**12), lambda: False)
+        assert await work(assignment, desk) == ChangeDraft(summary="done")
+    ledger.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))
