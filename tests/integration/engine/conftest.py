@@ -111,7 +111,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     (folder / "tiny").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINY_FOLDER", str(folder / "tiny"))
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
         patch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # the user's own Prefect, to be left alone
         patch.setenv("SOME_MODEL_API_KEY", "secret")
         env = os.environ | {"PHASEGATE_HOME": str(folder / "home"), "PHASEGATE_CONCURRENCY": "2"}

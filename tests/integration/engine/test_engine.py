@@ -186,6 +186,32 @@ def test_a_killed_engine_comes_back_to_its_server_and_its_runs(bench: Bench) -> 
     bench.until_state("struck", "Completed")
 
 
+def test_a_killed_engine_is_followed_by_its_standby(bench: Bench) -> None:
+    bench.until(lambda: bench.engine().standby is not None and (bench.settings.home / "standby.sock").exists())
+    standby = bench.engine().standby
+    bench.kill()
+
+    assert bench.start().process == standby
+
+    bench.run("followed")
+    bench.until_told("followed", "step", "gate")
+    bench.decide("followed")
+    bench.until_told("followed", "step", "gate", "done")
+
+
+def test_without_its_standby_an_engine_starts_all_the_same(bench: Bench) -> None:
+    bench.until(lambda: bench.engine().standby is not None and (bench.settings.home / "standby.sock").exists())
+    standby = bench.engine().standby
+    assert standby is not None
+    standby.signal(signal.SIGKILL)
+    assert standby.wait(10)
+    dead = bench.kill()
+
+    engine = bench.start()
+
+    assert engine.process not in {standby, dead.process}
+
+
 def test_a_stopped_engine_hands_its_runs_to_the_next(bench: Bench) -> None:
     folder = bench.run("drained", hold=True)
     bench.until_told("drained", "step")
@@ -216,6 +242,7 @@ def test_stop_cleans_up_after_a_dead_engine(bench: Bench) -> None:
     assert control.stop(bench.settings)
 
     assert not dead.server.alive()
+    assert dead.standby is None or not dead.standby.alive()
     assert not bench.settings.engine_file.exists()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,7 @@ def _subject(args: dict[str, Any]) -> str:
     return telling[:_SUBJECT_CHARACTERS]
 
 
+@cache
 def _spec(name: str, description: str, arguments: type[BaseModel]) -> ToolSpec:
     schema = arguments.model_json_schema()
     schema.pop("title", None)

@@ -7,6 +7,7 @@ lifecycle runs the same without: the crash tests carry it in a plain asyncio pro
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from phasegate.flows.engine.gate_wait import Decided, wait_at_gate
 from phasegate.infra.settings import Settings
 
 Result = TypeVar("Result")
+
+_HEAD_START_SECONDS = 0.05
+"""From a stage's beginning to its first model call, and a little more."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,13 +57,22 @@ class PrefectCarrier:
     """Carries a run as a Prefect flow run; called inside of one."""
 
     async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
-        """As `Carrier.stage`: a Prefect task, whose cache is off because the ledger decides."""
+        """As `Carrier.stage`: a Prefect task, whose cache is off because the ledger decides.
+
+        The work begins before Prefect is told of it: what Prefect shows must not keep a model waiting.
+        """
+        working = asyncio.ensure_future(work())
 
         @task(name=name, task_run_name=f"{name} #{number}", cache_policy=NO_CACHE, persist_result=False)
         async def stage_attempt() -> Result:
-            return await work()
+            return await working
 
-        return await stage_attempt()
+        try:
+            await asyncio.wait({working}, timeout=_HEAD_START_SECONDS)
+            return await stage_attempt()
+        finally:
+            working.cancel()
+            await asyncio.wait({working})
 
     async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """As `Carrier.flow`: a flow run below the run's own, the same again after a crash.

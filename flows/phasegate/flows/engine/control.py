@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from phasegate.flows.engine import detached, line_socket, prefect_process
+from phasegate.flows.engine import detached, line_socket, prefect_process, standby
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock, engine_alive
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
@@ -148,6 +148,8 @@ def _clean_up(settings: Settings) -> bool:
     alive = left is not None and left.server is not None and left.server.alive()
     if left is not None and left.server is not None:
         prefect_process.end(left.server)
+    if left is not None and left.standby is not None:
+        standby.end(settings, left.standby)
     settings.engine_file.unlink(missing_ok=True)
     settings.engine_socket.unlink(missing_ok=True)
     return alive
@@ -167,14 +169,17 @@ class _Attempt:
     def __init__(self, settings: Settings, command: Sequence[str]) -> None:
         self._settings = settings
         env = os.environ | settings.as_environment()
-        self._process = detached.spawn(command, env=env, log=settings.engine_log)
+        self._summoned = standby.summon(settings, command, env)
+        self._process = self._summoned or detached.spawn(command, env=env, log=settings.engine_log)
 
     def over(self) -> bool:
-        """Whether it ended because another engine has the lock.
+        """Whether it ended, because another engine has the lock, or because a stand-in could not do it.
 
         Raises:
             EngineUnavailable: It ended for another reason.
         """
+        if self._summoned is not None:  # nobody's child here: how it ended is not known, and a fresh one will say
+            return not self._summoned.alive()
         code = detached.exit_code(self._process)
         if code is None or code == EXIT_LOCK_HELD:
             return code is not None

@@ -16,13 +16,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from phasegate.flows.engine import prefect_process
+from phasegate.flows.engine import prefect_process, standby
 from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock
 from phasegate.infra.errors import EngineUnavailable, PhasegateError
@@ -35,6 +36,8 @@ LIFECYCLE = "phasegate.flows.lifecycle:lifecycle"
 _LIFECYCLE_SERVICES = ("phasegate.flows.reconciler:serve",)
 _DRAIN_SECONDS = 20.0
 _WATCH_SECONDS = 0.5
+_STANDBY_AFTER_SECONDS = 3.0
+"""What the engine was started for comes first."""
 _MODEL_KEY_SUFFIX = "_API_KEY"
 
 _log = logging.getLogger(__name__)
@@ -63,6 +66,8 @@ class Daemon:
         self._services = services
         self._stop_requested = threading.Event()
         self._server: prefect_process.PrefectServer | None = None
+        self._standby: ProcessId | None = None
+        self._ready_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
 
@@ -89,6 +94,8 @@ class Daemon:
             engine = self._prepare(self._server)
             self._serve(engine, info)
         finally:
+            if self._standby is not None:
+                standby.end(self._settings, self._standby)
             if self._server is not None:
                 prefect_process.end(self._server.process)
             self._settings.engine_socket.unlink(missing_ok=True)
@@ -112,6 +119,7 @@ class Daemon:
         thread.start()
         while thread.is_alive() and not self._stop_requested.wait(_WATCH_SECONDS):
             self._restart_server_if_dead(info)
+            self._have_standby(info)
         self._forward_stop(engine)
         thread.join(_DRAIN_SECONDS)
         if thread.is_alive():
@@ -123,7 +131,15 @@ class Daemon:
         if self._server is not None and not self._server.process.alive():
             _log.error("The Prefect server died; starting it again.")
             self._server = prefect_process.start(self._settings, port=self._server.port)
-            replace(info, server=self._server.process, phase="ready").write(self._settings)
+            replace(info, server=self._server.process, standby=self._standby, phase="ready").write(self._settings)
+
+    def _have_standby(self, info: EngineInfo) -> None:
+        """Start a stand-in once this engine has served for a moment, once."""
+        if self._standby is None and self._ready_at and time.monotonic() > self._ready_at + _STANDBY_AFTER_SECONDS:
+            modules = {name.partition(":")[0] for name in (self._entrypoint, *self._services)}
+            self._standby = standby.spawn(self._settings, ["phasegate.flows.engine.engine", *sorted(modules)])
+            server = self._server.process if self._server is not None else None
+            replace(info, server=server, standby=self._standby, phase="ready").write(self._settings)
 
     def _run_loop(self, engine: Engine, info: EngineInfo) -> None:
         try:
@@ -135,7 +151,11 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         if self._stop_requested.is_set():
             engine.request_stop()
-        await engine.serve(on_ready=lambda: replace(info, phase="ready").write(self._settings))
+        await engine.serve(on_ready=lambda: self._say_ready(info))
+
+    def _say_ready(self, info: EngineInfo) -> None:
+        replace(info, phase="ready").write(self._settings)
+        self._ready_at = time.monotonic()
 
     def _forward_stop(self, engine: Engine) -> None:
         if self._loop is not None:

@@ -26,6 +26,7 @@ class EngineInfo:
     Attributes:
         process: The engine's process.
         server: The Prefect server's process; None until it is started.
+        standby: The process that waits to become the next engine; None until it is started.
         api_url: The Prefect server's API.
         ui_url: The Prefect server's user interface.
         started_at: When the engine started, ISO 8601 in UTC.
@@ -36,6 +37,7 @@ class EngineInfo:
 
     process: ProcessId
     server: ProcessId | None = None
+    standby: ProcessId | None = None
     api_url: str = ""
     ui_url: str = ""
     started_at: str = ""
@@ -54,10 +56,11 @@ class EngineInfo:
         """What the last engine wrote; None when there is nothing, or nothing of this shape."""
         try:
             fields: dict[str, Any] = json.loads(settings.engine_file.read_text())
-            server = fields.pop("server")
+            server, standby = fields.pop("server"), fields.pop("standby", None)
             return cls(
                 process=ProcessId(**fields.pop("process")),
                 server=None if server is None else ProcessId(**server),
+                standby=None if standby is None else ProcessId(**standby),
                 **fields,
             )
         except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -63,10 +63,11 @@ async def listen(path: Path, answer: Answer) -> asyncio.Server:
         finally:
             writer.close()
 
-    return await asyncio.start_unix_server(serve, sock=_bind(path))
+    return await asyncio.start_unix_server(serve, sock=bind(path))
 
 
-def _bind(path: Path) -> socket.socket:
+def bind(path: Path) -> socket.socket:
+    """A socket at this path, for its owner alone; one that a dead process left is replaced."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with _address(path) as address:

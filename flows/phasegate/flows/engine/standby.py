@@ -1,0 +1,139 @@
+"""The engine's stand-in: it has everything imported, and waits to become the engine should that one be killed.
+
+Started by an engine that serves, asked by `control` before it starts a fresh process: importing Prefect and LangGraph
+is nearly all of what a restart takes. It opens nothing and knows no run until then. It goes when its engine stops, and
+by itself when no engine has come for a while. Imports nothing heavy before `main`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from phasegate.flows.engine import detached, line_socket
+from phasegate.flows.engine.detached import ProcessId
+from phasegate.flows.engine.info import EngineInfo, EngineLock
+from phasegate.infra.settings import Settings
+
+_ASK_TIMEOUT = timedelta(seconds=1)
+_PROBE_SECONDS = 5.0
+_PROBES_WITHOUT_ENGINE = 12
+_END_SECONDS = 5.0
+_PREFECT_URL = "PREFECT_API_URL"
+
+
+def spawn(settings: Settings, modules: Sequence[str]) -> ProcessId:
+    """Start a stand-in for the engine of this process.
+
+    Args:
+        settings: Whose engine.
+        modules: What it imports beforehand.
+    """
+    command = [sys.executable, "-P", "-m", "phasegate.flows.engine.standby", *modules]
+    return detached.spawn(command, env=os.environ | settings.as_environment(), log=settings.engine_log)
+
+
+def summon(settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> ProcessId | None:
+    """Have the stand-in become the engine; None when there is none that can.
+
+    Args:
+        settings: Whose engine.
+        command: What a fresh engine would be started with.
+        environment: Its whole environment, keys included: the socket is its owner's alone.
+    """
+    request = {"command": list(command), "environment": dict(environment), "version": _version()}
+    try:
+        answer = line_socket.ask(_socket(settings), request, timeout=_ASK_TIMEOUT)
+        return ProcessId(**answer["process"]) if answer.get("ok") else None
+    except (OSError, ValueError):
+        return None
+
+
+def main() -> None:
+    """Import, wait, and become the engine when asked to."""
+    settings = Settings.from_environment(os.environ)
+    prefect = os.environ.get(_PREFECT_URL, "")
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    from phasegate.flows.engine import daemon  # noqa: PLC0415 -- last: the engine's own, which the others bring along
+
+    waiting = _Watch(settings)
+    waiting.start()
+    request = _await_request(settings)
+    waiting.cancelled.set()
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    left = EngineInfo.read(settings)
+    if left is None or left.api_url != prefect:  # Prefect has read its address, and there is another server now
+        os.execv(sys.executable, request["command"])  # noqa: S606 -- as `control` would have started it
+    daemon.main(request["command"][request["command"].index("phasegate.flows.engine") + 1 :])
+
+
+def _await_request(settings: Settings) -> dict[str, Any]:
+    path = _socket(settings)
+    with line_socket.bind(path) as listener:
+        listener.listen()
+        while True:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rwb") as lines:
+                try:
+                    request: dict[str, Any] = json.loads(lines.readline())
+                except ValueError:
+                    continue
+                ok = request["version"] == _version()
+                if ok:
+                    path.unlink(missing_ok=True)
+                process = ProcessId.of(os.getpid()) or ProcessId(os.getpid(), 0)
+                lines.write(json.dumps({"ok": ok, "process": vars(process)}).encode() + b"\n")
+            if ok:
+                return request
+
+
+class _Watch(threading.Thread):
+    """Ends this process when another stand-in took its place, or no engine has come for a while."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="standby-watch", daemon=True)
+        self._settings, self._lock = settings, EngineLock(settings)
+        self.cancelled = threading.Event()
+
+    def run(self) -> None:
+        alone = 0
+        while alone < _PROBES_WITHOUT_ENGINE:
+            if self.cancelled.wait(_PROBE_SECONDS):
+                self._lock.release()
+                return
+            engine = EngineInfo.read(self._settings)
+            replaced = engine is not None and engine.standby not in {None, ProcessId.of(os.getpid())}
+            if replaced or not self._settings.home.is_dir():
+                break
+            alone = 0 if self._lock.held() else alone + 1
+        os._exit(0)
+
+
+def end(settings: Settings, process: ProcessId) -> None:
+    """End a stand-in whose engine stops."""
+    process.signal(signal.SIGKILL)  # it holds nothing
+    process.wait(_END_SECONDS)
+    _socket(settings).unlink(missing_ok=True)
+
+
+def _socket(settings: Settings) -> Path:
+    return settings.home / "standby.sock"
+
+
+def _version() -> str:
+    return importlib.metadata.version("phasegate")
+
+
+if __name__ == "__main__":
+    main()
