@@ -66,8 +66,6 @@ def postgres_url(postgres: PostgresServer) -> str:
 
 
 PROOFS = (
-    "tests/crash/",
-    "tests/model/",
     "tests/integration/recovery/test_chaos",
     "tests/integration/recovery/test_two",
 )
