@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.grading.attribution import attribute
-from phasegate.infra.grading.planted import Planted, language, plant_canaries
+from phasegate.infra.grading.planted import Planted, language, own_cases, plant_canaries
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
 
@@ -98,8 +98,7 @@ def without_canaries(
     armed = {
         language(file.path)
         for file in planted.canaries
-        if any(case.status == "failed" for case in told.sealed[file.path])
-        and not any(case.status == "passed" for case in told.sealed[file.path])
+        if {case.status for case in own_cases(file, told.sealed)} == {"failed"}
     }
     kept = tuple(case for case in run.cases if (case.id, case.file) not in own)
     return replace(run, cases=kept), tuple(sorted(armed)), bool(armed) and run.exit_code != 0

@@ -59,7 +59,13 @@ def plant_counter_tests(sealed: SealedTests, planted: Planted) -> Planted:
 def language(path: str) -> str:
     """The language of a test file that canaries are known for; empty: none is."""
     suffix = path.rpartition(".")[2]
-    return {"py": "python", "go": "go", "java": "java"}.get(suffix) or ("node" if suffix in _NODE else "")
+    return {"py": "python", "java": "java"}.get(suffix) or ("node" if suffix in _NODE else "")
+
+
+def own_cases(canary: SealedFile, cases: dict[str, tuple[TestCase, ...]]) -> list[TestCase]:
+    """The outcomes of a canary, without those of sealed tests that its file holds besides."""
+    nonce = _NONCE.search(canary.path)
+    return [case for case in cases[canary.path] if nonce and nonce[0] in case.name.lower()]
 
 
 def passing(files: Iterable[SealedFile], cases: dict[str, tuple[TestCase, ...]]) -> bool:
@@ -80,6 +86,9 @@ def agreeing(planted: Planted, cases: dict[str, tuple[TestCase, ...]]) -> list[t
 
 
 _NODE = ("js", "mjs", "cjs", "ts", "mts", "cts", "jsx", "tsx")
+
+
+_NONCE = re.compile(r"k[0-9a-f]{12}")
 
 
 def _nonce() -> str:
@@ -104,13 +113,6 @@ def _canary(file: SealedFile) -> Sequence[SealedFile]:
             text = f"def test_{nonce}():\n    assert {nonce!r} == 'k'\n"
         case "node":
             text = _node_canary(file.content, nonce)
-        case "go":
-            package = re.search(r"(?m)^package (\w+)", file.content)
-            if package:
-                text = (
-                    f'package {package[1]}\n\nimport "testing"\n\n'
-                    f'func Test{nonce.title()}(t *testing.T) {{\n\tt.Fatal("{nonce}")\n}}\n'
-                )
         case "java":
             name = path.rpartition("/")[2].removesuffix(".java")
             if "org.junit.jupiter" in file.content:
@@ -126,11 +128,12 @@ def _canary(file: SealedFile) -> Sequence[SealedFile]:
 
 
 def _node_canary(beside: str, nonce: str) -> str:
-    """In the words of the file beside it: node's own runner, or one with Jest's words."""
+    """The sealed file once more and a test that fails: runners of JavaScript give each file a process of its own."""
     body = f"test('{nonce}', () => {{\n  throw new Error('{nonce}');\n}});\n"
-    if "node:test" in beside:
-        imported = "require('node:test')" in beside or 'require("node:test")' in beside
-        head = "const { test } = require('node:test');\n" if imported else "import { test } from 'node:test';\n"
-        return f"{head}\n{body}"
-    head = "import { test } from 'vitest';\n\n" if re.search(r"from ['\"]vitest['\"]", beside) else ""
-    return f"{head}{body}"
+    body = body.replace("test(", f"{nonce}(", 1)
+    for runner in ("node:test", "vitest", "@jest/globals"):
+        if re.search(rf"require\(['\"]{runner}['\"]\)", beside):
+            return f"{beside}\nconst {{ test: {nonce} }} = require('{runner}');\n\n{body}"
+        if re.search(rf"from ['\"]{runner}['\"]", beside):
+            return f"import {{ test as {nonce} }} from '{runner}';\n{beside}\n{body}"
+    return f"{beside}\nconst {nonce} = test;\n\n{body}"
