@@ -15,7 +15,7 @@ def test_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("escape", ESCAPES, ids=lambda escape: escape.name)
 async def test_nothing_gets_out_and_the_try_is_on_record(world: World, escape: Escape) -> None:
-    """No mutation of it is on record yet."""
+    """Mutations tried: bwrap with `--share-net`; without `--remount-ro /proc`."""
     for name, content in escape.files.items():
         (world.workspace.folder / name).write_text(world.told(content))
     before = world.outside()
@@ -55,7 +55,7 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:30].replace("\0", "NUL"))
 @pytest.mark.parametrize("tool", ["write_file", "edit_file", "read_file", "list_files", "search"])
 async def test_no_file_tool_leads_out(world: World, tool: str, path: str) -> None:
-    """No mutation of it is on record yet."""
+    """Mutations tried: `Folder.inside` without resolving links; with its check for `.git` turned round."""
     folder = world.workspace.folder
     (folder / "link").symlink_to(world.root / "home")
     (folder / "to-file").symlink_to(world.root / "home" / ".netrc")

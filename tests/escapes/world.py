@@ -108,7 +108,7 @@ class World:
             command_timeout=timedelta(seconds=8),
             supervision=Supervision(record=note, landmarks=(str(self.root / "state" / "ledger.db"),)),
         )
-        outcome = await toolbox.call({"id": uuid.uuid4().hex, "name": tool, "args": args})
+        outcome = await toolbox.call({"id": uuid.uuid4().hex, "name": tool, "args": args, "raw": ""})
         return outcome, self.ledger.events(RUN)[before:]
 
     def engine_looks(self) -> None:

@@ -42,6 +42,8 @@ class ChangeSet(Artifact):
     files: tuple[FileChange, ...]
     refused: tuple[str, ...] = ()
     """Protected paths whose change was left out."""
+    secrets: tuple[str, ...] = ()
+    """Paths whose change was left out because it brought in what looks like a secret, each with what it looks like."""
     diff_digest: str
     """`sha256:…` of the full diff, binary files included."""
 
@@ -57,6 +59,9 @@ class ChangeSet(Artifact):
         if self.refused:
             lines += ["", "**Left out, because policy protects these paths:**", ""]
             lines += [f"- {code(path)}" for path in self.refused]
+        if self.secrets:
+            lines += ["", "**Left out, because they bring in what looks like a secret:**", ""]
+            lines += [f"- {code(path)}" for path in self.secrets]
         return "\n".join(lines) + "\n"
 
 

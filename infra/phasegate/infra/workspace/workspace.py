@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import RepositoryError
+from phasegate.infra.secrets import Secrets
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStatus, readable
 from phasegate.infra.workspace.git import RUN_TRAILER, plain_message
 from phasegate.infra.workspace.protection import matches
@@ -148,13 +149,16 @@ class Workspace:
             self._point(**fresh)
         return [_ref(self.run_id, name) for name in names]
 
-    def collect(self, base_commit: str, protected: Sequence[str], message: str) -> ChangeSet:
+    def collect(
+        self, base_commit: str, protected: Sequence[str], message: str, secrets: Secrets | None = None
+    ) -> ChangeSet:
         """Commit the folder's state as one commit on top of the base commit, on the run's branch.
 
         Args:
             base_commit: The commit's parent.
             protected: Globs of paths whose change is left out, and listed as refused.
             message: The commit's message and the change's summary.
+            secrets: What must not be committed: a file that brings such a thing in is left out, and listed.
 
         Effects: moves the run's branch; collecting the same state again gives the same commit.
         """
@@ -162,9 +166,10 @@ class Workspace:
         with self._index() as own:
             whole = write_tree(own, base_commit)
             touched = self.repository.changed(base_commit, whole)
-            reinstate(own, base_commit, [path for path in touched if matches(protected, path)])
+            leaking = self._leaking(base_commit, whole, touched, secrets or Secrets())
+            reinstate(own, base_commit, [path for path in touched if path in leaking or matches(protected, path)])
             tree = own.line("write-tree")
-        refused = self.repository.changed(tree, whole)
+        refused = self.repository.changed(tree, whole).keys() - leaking.keys()
         text = f"{plain_message(message)}\n{RUN_TRAILER}: {self.run_id}\n"  # equal changes of two runs are two commits
         commit = self._same_commit(base_commit, tree, text)
         if commit is None:
@@ -178,9 +183,22 @@ class Workspace:
             branch=self.branch,
             summary=message,
             files=self._files(base_commit, commit),
-            refused=tuple(readable(path) for path in refused),
+            refused=tuple(readable(path) for path in sorted(refused)),
+            secrets=tuple(f"{readable(path)}: {kinds}" for path, kinds in leaking.items()),
             diff_digest=sha256(git.output(*_DIFF, "-p", "--binary", "--full-index", base_commit, commit)),
         )
+
+    def _leaking(self, base: str, tree: str, touched: dict[str, str], secrets: Secrets) -> dict[str, str]:
+        """The touched files that hold a secret which they did not hold at the base; what it looks like, by path."""
+        found: dict[str, str] = {}
+        for path, letter in touched.items():
+            now = self.repository.read_file(tree, path) if letter != "D" else None
+            leaks = secrets.mask((now or b"").decode(errors="replace")).leaks
+            if leaks:
+                before = secrets.mask((self.repository.read_file(base, path) or b"").decode(errors="replace")).leaks
+                if fresh := [leak for leak in leaks if leak not in before]:
+                    found[path] = ", ".join(f"{leak.kind} ({leak.digest})" for leak in fresh)
+        return found
 
     def diff(self, base: str, commit: str) -> str:
         """The unified diff between two commits."""
