@@ -17,7 +17,6 @@ from benchmarks.contender import Setup
 from benchmarks.processes import until
 from benchmarks.project import Project, make_project
 
-from phasegate.flows.cli.starting import start_engine
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.intake import Order, kick_off
@@ -117,7 +116,7 @@ class Phasegate:
         return [f"{len(errors)} errors in the engine's log, the first: {errors[0]}"] if errors else []
 
     def _up(self) -> None:
-        start_engine(self._in_use(), lambda _: None)
+        control.start(self._in_use())
         until(lambda: control.status(self._in_use()), seconds=60, what="the engine")
 
     def _in_use(self) -> Settings:

@@ -117,7 +117,7 @@ def test_without_an_engine_the_decision_stands_all_the_same(scene, phasegate, mo
     def refuse(*_, **__):
         raise EngineUnavailable("The engine ended while it was starting.", remedy="Read its log.")
 
-    monkeypatch.setattr(carry_on, "start_engine", refuse)
+    monkeypatch.setattr(control, "start", refuse)
     run, gate = scene.at_prd_gate()
     answer = phasegate("approve", run.id)
     assert answer.code == 2

@@ -12,7 +12,7 @@ from phasegate.flows.cli.live import watching
 from phasegate.flows.cli.outcome import last_words
 from phasegate.flows.cli.output import document, say
 from phasegate.flows.cli.session import Session
-from phasegate.flows.cli.starting import keys_it_lacks, start_engine
+from phasegate.flows.cli.starting import keys_it_lacks
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
 from phasegate.flows.report import report
@@ -43,7 +43,7 @@ def ensure_engine(session: Session, run_id: str, *, as_json: bool) -> None:
         return
     say("No engine is up: starting one.", as_json=as_json)
     try:
-        start_engine(session.settings, lambda text: say(f"  {text}", as_json=as_json))
+        control.start(session.settings, on_progress=lambda text: say(f"  {text}", as_json=as_json))
     except EngineUnavailable as error:
         raise EngineUnavailable(
             f"{error.message}\nRun {run_id} is safe in the ledger.",

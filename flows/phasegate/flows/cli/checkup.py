@@ -19,8 +19,8 @@ from phasegate.agents.models.keys import KEY_VARIABLES, credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.flows.cli.starting import keys_it_lacks
 from phasegate.flows.engine import control
+from phasegate.flows.intake import POLICY_FILE, read_policy
 from phasegate.infra.errors import ConfigError, SandboxMissing
-from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import check
 from phasegate.infra.settings import Settings
@@ -113,28 +113,20 @@ def _state_folder(patient: Patient) -> Finding:
 
 
 def _policy(patient: Patient) -> tuple[Policy | None, Finding]:
+    """The policy a run started here would follow: `kick_off` reads it the same way."""
     name = "policy"
     try:
         repository = Repository.open(patient.folder)
-        base = repository.base()
+        repository.base()
     except ConfigError as error:
         return None, Finding(name, "warning", error.message, "Call `phasegate doctor` in the repository of your runs.")
-    committed = repository.read_file(base.commit, "phasegate.toml")
-    working = repository.top / "phasegate.toml"
-    if committed is None and not working.is_file():
-        return None, Finding(name, "failed", f"{repository.top} has no phasegate.toml", "Write it: `phasegate init`.")
-    content, source = (
-        (working.read_bytes(), "phasegate.toml, not committed yet")
-        if committed is None
-        else (committed, f"phasegate.toml at commit {base.commit[:12]}")
-    )
     try:
-        policy = load_policy(content, source=source)
+        base, policy, notices = read_policy(repository)
     except ConfigError as error:
         return None, Finding(name, "failed", error.message, error.remedy)
-    if committed is None:
-        return policy, Finding(name, "warning", source, "Commit it: runs follow the committed policy.")
-    return policy, Finding(name, "ok", source)
+    if notices:
+        return policy, Finding(name, "warning", " ".join(notices), f"Commit {POLICY_FILE} on {base.branch}.")
+    return policy, Finding(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {base.branch}")
 
 
 def _model_keys(patient: Patient, policy: Policy | None) -> Iterator[Finding]:

@@ -29,13 +29,12 @@ def up(detach: bool, as_json: bool) -> None:
     as it is.
     """
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.starting import start_engine
     from phasegate.flows.engine import control
     from phasegate.infra.settings import Settings
 
     settings = Settings.from_environment(os.environ)
     already = control.status(settings) is not None
-    info = start_engine(settings, lambda text: say(f"  {text}", as_json=as_json))
+    info = control.start(settings, on_progress=lambda text: say(f"  {text}", as_json=as_json))
     if as_json:
         document({"already": already, "pid": info.process.pid, "ui_url": info.ui_url, "log": str(settings.engine_log)})
     else:
@@ -59,12 +58,12 @@ def down(with_services: bool, as_json: bool) -> None:
     import asyncio
 
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.starting import stop_engine
+    from phasegate.flows.engine import control
     from phasegate.infra.deploy.services import services, stop_service
     from phasegate.infra.settings import Settings
 
     settings = Settings.from_environment(os.environ)
-    stopped = stop_engine(settings)
+    stopped = control.stop(settings)
     running = [state.service for state in services(settings.home) if state.current and state.current.alive]
     if with_services:
         for state in services(settings.home):  # a candidate may run where no release serves
@@ -81,7 +80,7 @@ def down(with_services: bool, as_json: bool) -> None:
 
 def _stay(settings: Settings) -> None:
     """Wait until the engine ends; Ctrl-C and SIGTERM end it."""
-    from phasegate.flows.cli.starting import stop_engine
+    from phasegate.flows.engine import control
     from phasegate.flows.engine.info import engine_alive
     from phasegate.infra.errors import EngineUnavailable
 
@@ -93,7 +92,7 @@ def _stay(settings: Settings) -> None:
         while engine_alive(settings):
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
-        stop_engine(settings)
+        control.stop(settings)
         return
-    if stop_engine(settings):  # it left a Prefect server behind
+    if control.stop(settings):  # it left a Prefect server behind
         raise EngineUnavailable("The engine has died.", remedy=f"Read {settings.engine_log}, then `phasegate up`.")

@@ -16,7 +16,7 @@ from phasegate.flows.cli.outcome import last_words
 from phasegate.flows.cli.output import console, document
 from phasegate.flows.cli.plain import plain
 from phasegate.flows.cli.session import opened
-from phasegate.flows.cli.starting import start_engine
+from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.report import ReleaseReport, RunReport
 from phasegate.infra.errors import PhasegateError, TrailBroken
@@ -86,9 +86,9 @@ class _Acts:
         """Start the engine; one that Ctrl-C meets half-way comes up first, for only then can it be stopped surely."""
         settings = self._scratch.settings
         try:
-            return start_engine(settings, lambda text: self._say(f"  {text}"))
+            return control.start(settings, on_progress=lambda text: self._say(f"  {text}"))
         except KeyboardInterrupt:
-            start_engine(settings, lambda _: None)
+            control.start(settings)
             raise
 
     def _feature(self, player: Player) -> bool:

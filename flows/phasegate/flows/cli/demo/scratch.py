@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Never
 
 from phasegate.flows.cli.demo.examples import SERVICE, find_examples
-from phasegate.flows.cli.starting import stop_engine
+from phasegate.flows.engine import control
 from phasegate.infra.deploy.services import services, stop_service
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.settings import Settings
@@ -95,7 +95,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> Never:
 
 def _stop(settings: Settings) -> None:
     try:
-        stop_engine(settings)
+        control.stop(settings)
     finally:
         for state in services(settings.home):
             asyncio.run(stop_service(settings.home, state.service))

@@ -1,0 +1,41 @@
+"""`doctor` looks at the policy that a run started here would follow."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from phasegate.flows.cli.checkup import Finding, Patient, examine
+from phasegate.infra.settings import Settings
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+
+
+def policy_of(repository: Path, home: Path) -> Finding:
+    (finding,) = [one for one in examine(Patient(Settings(home=home), {}, repository)) if one.name == "policy"]
+    return finding
+
+
+def test_it_follows_the_base_branch_that_the_policy_names(tmp_path: Path) -> None:
+    """Mutation tried: `_policy` reads the current branch's file: what is broken on the base branch goes unseen."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    policy, home = repository / "phasegate.toml", tmp_path / "home"
+    git(repository, "init", "-q", "-b", "main")
+    policy.write_text("[nonsense]\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "Broken")
+    git(repository, "switch", "-q", "-c", "dev")
+    policy.write_text('[project]\ntest = "true {junit}"\nbase_branch = "main"\n[lifecycle]\nstages = ["prd"]\n')
+    git(repository, "commit", "-q", "-am", "Mended here")
+    found = policy_of(repository, home)
+    assert (found.outcome, "nonsense" in found.detail) == ("failed", True), found
+
+    git(repository, "branch", "-f", "main")
+    found = policy_of(repository, home)
+    assert (found.outcome, found.detail.endswith(" of main")) == ("ok", True), found
+
+    policy.write_text(policy.read_text() + "\n")
+    assert policy_of(repository, home).outcome == "warning"
