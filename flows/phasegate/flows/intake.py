@@ -17,12 +17,13 @@ from phasegate.flows.stored import StoredPolicy, StoredScript
 from phasegate.infra.deploy.services import require_port, service_name
 from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, UsageError
 from phasegate.infra.identity import AllowedSigners, Person
-from phasegate.infra.ledger import Ledger, Run, RunOptions, new_id
+from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import GATES, Policy, is_gate
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.settings import Settings
 from phasegate.infra.tickets.read import read_ticket
+from phasegate.infra.tickets.ticket import Ticket
 from phasegate.infra.workspace import BaseCommit, Repository
 
 DEFINITION = "1"
@@ -83,29 +84,70 @@ def kick_off(
         )
     notices += what_is_off(policy)
     stored_script = StoredScript(script=script) if script is not None else None
-    run_id, stored_policy = (
-        new_id("run"),
-        StoredPolicy(policy=policy, allowed_signers=signers.digest if signers else ""),
-    )
-    facts = {"run": run_id, "base": base.commit, "ticket": ticket.digest, "policy": stored_policy.digest}
-    requester, proof = proven_requester(policy, signers, person, facts=facts, folder=repository.top)
-    return ledger.runs.accept(
-        run_id,
+    demand = Demand(
         title=ticket.title,
         ticket=ticket,
-        policy=stored_policy,
-        repository=str(repository.top),
-        base_branch=base.branch,
-        base_commit=base.commit,
-        requester=requester,
+        policy=StoredPolicy(policy=policy, allowed_signers=signers.digest if signers else ""),
+        base=base,
         options=RunOptions(
             model=order.model,
             rehearsal=stored_script.digest if stored_script else "",
             approve=order.approve,
             notices=tuple(notices),
         ),
+        signers=signers,
+        script=stored_script,
+    )
+    return accept(demand, ledger=ledger, repository=repository, person=person)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a run is to be, once all of it has been found to hold.
+
+    Attributes:
+        title: One line for lists.
+        ticket: What is wanted.
+        policy: What the run goes by.
+        base: Where it starts.
+        options: What the requester chose.
+        signers: Whose signatures count; None with identity `local`.
+        script: What it is rehearsed from, if it is.
+        origin: The run it goes back to, if it does.
+    """
+
+    title: str
+    ticket: Ticket
+    policy: StoredPolicy
+    base: BaseCommit
+    options: RunOptions
+    signers: AllowedSigners | None = None
+    script: StoredScript | None = None
+    origin: Origin | None = None
+
+
+def accept(demand: Demand, *, ledger: Ledger, repository: Repository, person: Person) -> Run:
+    """Make a run durable, with proof of who asks for it where policy needs that.
+
+    Raises:
+        NotAllowed: Proof is needed, and there is no key of theirs that is allowed; nothing was written.
+    """
+    run_id, base, stored = new_id("run"), demand.base, demand.policy
+    facts = {"run": run_id, "base": base.commit, "ticket": demand.ticket.digest, "policy": stored.digest}
+    requester, proof = proven_requester(stored.policy, demand.signers, person, facts=facts, folder=repository.top)
+    return ledger.runs.accept(
+        run_id,
+        title=demand.title,
+        ticket=demand.ticket,
+        policy=stored,
+        repository=str(repository.top),
+        base_branch=base.branch,
+        base_commit=base.commit,
+        requester=requester,
+        options=demand.options,
         definition=DEFINITION,
-        also=[artifact for artifact in (stored_script, signers, proof) if artifact is not None],
+        origin=demand.origin,
+        also=[artifact for artifact in (demand.script, demand.signers, proof) if artifact is not None],
     )
 
 

@@ -12,19 +12,17 @@ from pathlib import Path
 
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
-from phasegate.flows.intake import DEFINITION, read_policy, read_signers, what_is_off
-from phasegate.flows.requester import proven_requester
+from phasegate.flows.intake import Demand, accept, read_policy, read_signers, what_is_off
 from phasegate.flows.stored import StoredPolicy, StoredScript
-from phasegate.infra.artifacts import Artifact
-from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, UsageError
+from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, RepositoryError, UsageError
 from phasegate.infra.grading import Evidence
 from phasegate.infra.identity import AllowedSigners, Person
-from phasegate.infra.ledger import STOPPED, Attempt, Ledger, Origin, Run, RunOptions, new_id
+from phasegate.infra.ledger import STOPPED, Attempt, Ledger, Origin, Run, RunOptions
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.settings import Settings
 from phasegate.infra.tickets.ticket import Ticket
-from phasegate.infra.workspace import Repository, find_merge
+from phasegate.infra.workspace import BaseCommit, Repository, find_merge
 
 _PARTS: Mapping[str, tuple[str, ...]] = {
     "testing": ("authoring", "grading"),
@@ -68,7 +66,8 @@ def replay(wish: Again, *, ledger: Ledger, settings: Settings, person: Person, e
     old = wish.run
     _require_stopped(wish)
     repository = Repository.open(wish.repository or Path(old.repository))
-    ticket, stored = ledger.artifacts.get(old.ticket, Ticket), _policy(wish, ledger, repository)
+    _require_base(repository, old)
+    ticket, (stored, signers) = ledger.artifacts.get(old.ticket, Ticket), _policy(wish, ledger, repository)
     stages = stored.policy.lifecycle.stages
     first_unfinished = next((stage for stage in stages if not _has_finished(ledger, old, stage)), stages[-1])
     stage: str = stages[0]
@@ -78,30 +77,22 @@ def replay(wish: Again, *, ledger: Ledger, settings: Settings, person: Person, e
         _require_no_conflict(ledger, repository, old, stage, tuple(stages))
         _require_models(wish, stored.policy, stage, environment)
     open_sandbox(stored.policy.sandbox, settings.home)
-    run_id = new_id("run")
-    facts = {"run": run_id, "base": old.base_commit, "ticket": ticket.digest, "policy": stored.digest}
-    signers = ledger.artifacts.get(stored.allowed_signers, AllowedSigners) if stored.allowed_signers else None
-    requester, proof = proven_requester(stored.policy, signers, person, facts=facts, folder=repository.top)
     script = ledger.artifacts.get(old.options.rehearsal, StoredScript) if old.options.rehearsal else None
-    also: tuple[Artifact | None, ...] = (script, signers, proof)
-    return ledger.runs.accept(
-        run_id,
+    demand = Demand(
         title=old.title,
         ticket=ticket,
         policy=stored,
-        repository=str(repository.top),
-        base_branch=old.base_branch,
-        base_commit=old.base_commit,
-        requester=requester,
+        base=BaseCommit(old.base_branch, old.base_commit),
         options=RunOptions(
             model=wish.model or old.options.model,
             rehearsal=old.options.rehearsal,
             notices=tuple(what_is_off(stored.policy)),
         ),
-        definition=DEFINITION,
+        signers=signers,
+        script=script,
         origin=Origin(run=old.id, stage=stage, mode="rehearse" if wish.rehearse else "replay"),
-        also=[artifact for artifact in also if artifact is not None],
     )
+    return accept(demand, ledger=ledger, repository=repository, person=person)
 
 
 def _require_stopped(wish: Again) -> None:
@@ -122,18 +113,29 @@ def _require_stopped(wish: Again) -> None:
         )
 
 
-def _policy(wish: Again, ledger: Ledger, repository: Repository) -> StoredPolicy:
+def _require_base(repository: Repository, old: Run) -> None:
+    if repository.git.resolve(f"{old.base_commit}^{{commit}}") is None:
+        raise RepositoryError(
+            f"{repository.top} does not have commit {old.base_commit[:12]}, which run {old.id} started from",
+            remedy="Name the repository it was about with --repo, or fetch that commit.",
+        )
+
+
+def _policy(wish: Again, ledger: Ledger, repository: Repository) -> tuple[StoredPolicy, AllowedSigners | None]:
+    """What the new run goes by, and whose signatures count with that."""
     if wish.repo_policy:
         base, policy, _ = read_policy(repository)
-        signers = read_signers(repository, base, policy)
-        return StoredPolicy(policy=policy, allowed_signers=signers.digest if signers else "")
+        now = read_signers(repository, base, policy)
+        return StoredPolicy(policy=policy, allowed_signers=now.digest if now else ""), now
     try:
-        return ledger.artifacts.get(wish.run.policy, StoredPolicy)
+        stored = ledger.artifacts.get(wish.run.policy, StoredPolicy)
     except FormatUnknown as error:
         raise FormatUnknown(
             f"the policy of run {wish.run.id} is stored in a format this phasegate does not know",
             remedy=f"Go by the repository's policy of today: `phasegate replay {wish.run.id} --repo-policy`.",
         ) from error
+    signers = ledger.artifacts.get(stored.allowed_signers, AllowedSigners) if stored.allowed_signers else None
+    return stored, signers
 
 
 def _has_finished(ledger: Ledger, run: Run, stage: str) -> bool:

@@ -133,7 +133,7 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> Audited:
     try:
         rows, run_id = ExportedRows(content["rows"]), str(content["run"])
         heads = _read_heads(content["heads"])
-        replayed = {str(run): _read_heads(seen) for run, seen in content["heads_replayed"].items()}
+        replayed = {str(run): _read_heads(seen) for run, seen in content.get("heads_replayed", {}).items()}
         missing, envelope = str(content["heads_missing"]), content["release"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TrailBroken(f"the bundle does not hold what phasegate exports: {error!r}") from error
