@@ -114,7 +114,7 @@ class Shut:
 async def test_everything_else_is_refused_and_told(
     sandbox: Bubblewrap, tmp_path: Path, case: Shut, tunnel: str
 ) -> None:
-    """No mutation of it is on record yet."""
+    """Mutation tried: every address taken for a public one."""
     result = await run(sandbox, tmp_path, f"curl -sS {tunnel} '{case.url}'")
     assert "hello" not in result.output
     assert len(result.refused) == 1, result
