@@ -42,9 +42,7 @@ OURS = _Contender("phasegate", (sys.executable, "-m", "benchmarks.loop.ours"))
 _CONTENDERS = (
     OURS,
     BARE,
-    _Contender(
-        "LangChain create_agent, SqliteSaver", (_PEERS, str(_TOP / "benchmarks/peers/loop_langchain.py"))
-    ),
+    _Contender("LangChain create_agent, SqliteSaver", (_PEERS, str(_TOP / "benchmarks/peers/loop_langchain.py"))),
     _Contender("mini-swe-agent", (_PEERS, str(_TOP / "benchmarks/peers/loop_mini.py")), "bash"),
 )
 
@@ -168,9 +166,7 @@ def _report(found: Mapping[tuple[str, int], Figures], load: float) -> str:
                 f"{own.stored / 1000:.0f}", f"{own.stored / bare.stored:.1f}", f"{100 * own.share:.0f} %",
             ]  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
-    versions = subprocess.run(
-        [_PEERS, "-c", _VERSIONS], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    versions = subprocess.run([_PEERS, "-c", _VERSIONS], capture_output=True, text=True, check=True).stdout.strip()
     at = datetime.now(tz=UTC).isoformat(timespec="minutes")
     lines += ["", f"{at}, {len(os.sched_getaffinity(0))} cores, load before {load:.1f}; {versions}."]
     return "\n".join(lines) + "\n"

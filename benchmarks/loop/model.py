@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-_TEXT = "I read on, since the part I am looking for has not come up yet; after this I know how the two belong together. "
+_TEXT = (
+    "I read on, since the part I am looking for has not come up yet; after this I know how the two belong together. "
+)
 _ARGUMENTS = {"read_file": '{"path": "notes.txt"}', "bash": '{"command": "cat notes.txt"}'}
 _LAST = {"read_file": ("finish", '{"summary": "done"}'), "bash": ("bash", '{"command": "submit"}')}
 

@@ -82,7 +82,8 @@ class RunContext:
     @property
     def desk(self) -> Desk:
         """What every agent of this run works with."""
-        return Desk(self.shared.ledger, self.shared.threads, self.budget, self.is_to_pause)
+        bell = partial(current_doorbell().listening, self.run.id)
+        return Desk(self.shared.ledger, self.shared.threads, self.budget, self.is_to_pause, bell)
 
     @property
     def service(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.ledger import schema
@@ -82,7 +82,7 @@ class Questions:
         with self._store.reading() as connection:
             return [Question.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
-    def _open(self, run_id: str) -> select[tuple[str]]:
+    def _open(self, run_id: str) -> Select[str]:
         """Those nobody has answered, of attempts that may still go on."""
         question, attempt = schema.questions.c, schema.attempts.c
         return (
