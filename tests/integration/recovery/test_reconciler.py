@@ -184,7 +184,7 @@ async def test_a_run_left_waiting_goes_on_when_its_gate_is_decided_or_has_expire
 
 
 async def test_a_run_left_waiting_is_paused_when_a_person_asks(scene: Scene) -> None:
-    """Mutation tried: without asking for `request`, the run waits on, and is paused only once its gate is decided."""
+    """Untried mutation: without asking for `request`, the run waits on, and is paused only once its gate is decided."""
     await scene.look()
     scene.begin()
     scene.ask()
