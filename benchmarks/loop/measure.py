@@ -142,14 +142,14 @@ def _report(found: Mapping[tuple[str, int], Figures], load: float) -> str:
     lines = [
         "# The agent loop beside its peers",
         "",
-        "Written by `make bench ARGS=loop`. Every contender plays the same trajectory: at each turn the model asks for",
+        "Written by `make bench ARGS=loop`. Everybody plays the same trajectory: at each turn the model asks for",
         "the same file of 1.6 kB. A turn's overhead is what the model's side of the wire sees between the last byte of",
         f"its answer and the last byte of the next request: the mean of the first and of the last {_ENDS} turns, median of",
-        f"{_ROUNDS} rounds. Stored: everything the contender left on disk. Prefix: the least share of a request's messages that",
+        f"{_ROUNDS} rounds. Stored: all that it left on disk. Prefix: the least share of a request's messages that",
         "the next request began with, unchanged.",
         "",
-        "phasegate streams, keeps each exchange as sent and received with its cost in a hash-chained ledger (fsynced), and",
-        "checkpoints its LangGraph thread at every turn; the bare loop keeps what was said, once; LangChain checkpoints",
+        "phasegate streams, keeps each exchange as sent and received in a hash-chained ledger (fsynced), and",
+        "checkpoints its LangGraph thread at every turn; the bare loop keeps what was said; LangChain checkpoints",
         "its thread; mini-swe-agent writes its trajectory. None of the peers keeps requests or receipts.",
         "",
         "Goals (DESIGN §10): at most twice the bare loop, flat; storage linear; prefix 100 %.",
@@ -174,7 +174,7 @@ def _report(found: Mapping[tuple[str, int], Figures], load: float) -> str:
 
 _VERSIONS = """
 import importlib.metadata as m
-print(", ".join(f"{name} {m.version(name)}" for name in ("langchain", "langchain-openai", "langgraph", "mini-swe-agent", "httpx")))
+print(", ".join(f"{name} {m.version(name)}" for name in "langchain langgraph mini-swe-agent httpx".split()))
 """
 
 if __name__ == "__main__":

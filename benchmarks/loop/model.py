@@ -1,4 +1,4 @@
-"""A model on loopback that answers every request with the next call of one tool, and tells how long it was kept waiting.
+"""A model on loopback that answers every request with the next call of one tool, and tells how long it waited.
 
 Run as a process of its own by `benchmarks.loop.measure`. Speaks Chat Completions, streamed or not; two more paths,
 `/reset?turns=N&tool=NAME` and `/report`, belong to whoever measures. What it was sent is looked into at the end only.
@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -66,17 +67,14 @@ def _report() -> dict[str, Any]:
     gaps = [asked - answered for answered, asked in zip(_talk.answered, _talk.asked[1:], strict=False)]
     shares: list[float] = []
     texts = [[json.dumps(message) for message in json.loads(body)["messages"]] for body in _talk.bodies]
-    for earlier, later in zip(texts, texts[1:], strict=False):
+    for earlier, later in pairwise(texts):
         same = 0
         for one, other in zip(earlier, later, strict=False):
             if one != other:
                 break
             same += len(one)
         shares.append(same / sum(map(len, earlier)))
-    bytewise = [
-        _shared(one, other) / _until_messages_end(one)
-        for one, other in zip(_talk.bodies, _talk.bodies[1:], strict=False)
-    ]
+    bytewise = [_shared(one, other) / _until_messages_end(one) for one, other in pairwise(_talk.bodies)]
     return {
         "turns": len(_talk.bodies),
         "seconds": gaps,
