@@ -144,7 +144,7 @@ def _report(found: Mapping[tuple[str, int], Figures], load: float) -> str:
         "",
         "Written by `make bench ARGS=loop`. Everybody plays the same trajectory: at each turn the model asks for",
         "the same file of 1.6 kB. A turn's overhead is what the model's side of the wire sees between the last byte of",
-        f"its answer and the last byte of the next request: the mean of the first and of the last {_ENDS} turns, median of",
+        f"its answer and the last byte of the next request: the mean of the first and last {_ENDS} turns, median of",
         f"{_ROUNDS} rounds. Stored: all that it left on disk. Prefix: the least share of a request's messages that",
         "the next request began with, unchanged.",
         "",
