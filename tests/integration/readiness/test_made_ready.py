@@ -29,7 +29,9 @@ from phasegate.infra.workspace import Repository, Workspace
 Result = TypeVar("Result")
 
 ANA = Person("ana", "local")
-POLICY = '[project]\ntest = "true {junit}"\n[lifecycle]\nstages = ["prd", "implementation"]\n[sandbox]\nbackend = "none"\n'
+POLICY = (
+    '[project]\ntest = "true {junit}"\n[lifecycle]\nstages = ["prd", "implementation"]\n[sandbox]\nbackend = "none"\n'
+)
 CHANGE = [SIGNATURE, edit("app.py", OLD, NEW), {"finish": {"summary": "greet takes polite"}}]
 
 
