@@ -77,7 +77,7 @@ async def released(house: House, run: Run) -> Run:
 
 
 async def test_a_plan_is_void_once_another_run_has_released(house: House, two: tuple[Run, Run]) -> None:
-    """P4. Mutation tried: `Replaced.outdated` says nothing: the cut-over itself then refuses, and the run is undone."""
+    """P4. Mutation tried: `Replaced.outdated` says nothing; the run then replaces a release unasked."""
     first, second = two
     await released(house, first)
 
@@ -120,7 +120,7 @@ async def test_the_plan_is_not_taken_up_again_when_what_it_replaced_is_back(hous
 async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first_effect(
     house: House, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P4. Mutation tried: `deploy` does not ask `outdated`: the cut-over then refuses, and the run is rolled back."""
+    """P4. Mutation tried: `deploy` does not ask `outdated`; the second look is then never made."""
     first, second = two
     looks: list[str] = []
     asked = Replaced.outdated

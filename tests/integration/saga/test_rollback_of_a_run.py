@@ -56,7 +56,7 @@ UNDONE = [("merge", "undone"), ("candidate", "undone"), ("cut-over", "undone")]
 async def test_one_that_is_stuck_asks_for_a_person_and_resume_goes_on_from_it(
     house: House, released: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P6. Mutation tried: `_carry_on` without the rollback that has begun: the resumed run walks on to "done"."""
+    """P6. Untried mutation: `_carry_on` without the rollback that has begun: the resumed run walks on to "done"."""
     with monkeypatch.context() as patched:
         undo_raises(patched, CandidatePerformer, DeployFailed("the port is gone", remedy="Bring the port back."))
         run = await asked_to_roll_back(house, released)
@@ -79,7 +79,7 @@ async def test_one_that_is_stuck_asks_for_a_person_and_resume_goes_on_from_it(
 async def test_one_that_was_cut_off_goes_on_from_there(
     house: House, released: Run, monkeypatch: pytest.MonkeyPatch, performer: Any, after: bool
 ) -> None:
-    """P6. Mutation tried: none of its own; see tests/crash."""
+    """P6. The same by kill -9: tests/crash."""
     with monkeypatch.context() as patched:
         undo_raises(patched, performer, Died(), after=after)
         with pytest.raises(Died):
@@ -94,7 +94,7 @@ async def test_one_that_was_cut_off_goes_on_from_there(
 async def test_a_release_that_failed_is_not_tried_again_once_it_is_being_undone(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P3, P6. Mutation tried: as the first: the resumed run then intends a cut-over of a candidate that is gone."""
+    """P3, P6. Untried mutation: as the first: the resumed run then intends a cut-over of a candidate that is gone."""
     with monkeypatch.context() as patched:
 
         async def make(*_: Any) -> Facts:

@@ -160,7 +160,7 @@ async def test_effects_are_undone_newest_first_and_retried(run: RunContext, worl
 async def test_one_that_fails_stops_the_rollback_loudly_and_it_goes_on_from_there(
     run: RunContext, world: World
 ) -> None:
-    """P6. Mutation tried: the error is logged instead of raised; the older effects are then undone around it."""
+    """P6. Untried mutation: the error is logged instead of raised; the older effects are then undone around it."""
     for name in ("a", "b", "c"):
         await perform(run, intent(name))
     world.fails += [DeployFailed("c is stuck", remedy="Unstick c.")]
@@ -181,7 +181,7 @@ async def test_a_rollback_is_a_flow_of_its_own_with_a_task_per_try(run: RunConte
 
 
 async def test_why_it_goes_back_is_on_record_before_anything_is_undone_and_stays(run: RunContext, world: World) -> None:
-    """P6. Mutation tried: `begin_rollback` after the effects; a rollback cut off has then forgotten how it ends."""
+    """P6. Untried mutation: `begin_rollback` after the effects; a rollback cut off has then forgotten how it ends."""
     effects = run.shared.ledger.effects
     ending = {"status": "rejected", "reason": {"code": "rejected"}}
     await roll_back(run, ending=ending)
