@@ -99,6 +99,8 @@ class House:
         for place, point in enumerate(points):
             if (code := self.live(play, scene, at=point)) not in {KILLED, 0 if place else KILLED}:
                 trouble.append(f"{point}: not killed there, but ended with {code}")
+            if point.startswith(("before:make:", "after:make:")) and not play.intends(point.split(":")[2]):
+                trouble.append(f"{point}: P3 nothing on record said that it was about to be made")
         if (code := self.live(play, scene)) != 0:
             trouble.append(f"the engine that came after ended with {code}")
         return self.verdict(play, before, scene, trouble)

@@ -23,7 +23,7 @@ from typing import TypeVar, cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import httpx
-from tests.crash.scenes import REQUESTER, SCENES, ScenePerson
+from tests.crash.scenes import REQUESTER, SCENES, Scene, ScenePerson
 
 from phasegate.flows.engine.carrier import carried_by
 from phasegate.flows.engine.engine import Engine
@@ -117,7 +117,7 @@ async def live(folder: Path, scene: str) -> None:
             log.write(f"{request.url.path}\n")
 
     shared.http.event_hooks["request"].append(note_request)
-    run_id = _accepted(ledger, settings, folder).id
+    run_id = _accepted(ledger, settings, folder, SCENES[scene]).id
     going = True
     while going:
         engine.wake()
@@ -143,11 +143,11 @@ async def _until_stopped(
         await asyncio.sleep(_GLANCE_SECONDS)
 
 
-def _accepted(ledger: Ledger, settings: Settings, folder: Path) -> Run:
+def _accepted(ledger: Ledger, settings: Settings, folder: Path, scene: Scene) -> Run:
     if runs := ledger.runs.list():
         return runs[0]
     return kick_off(
-        Order(str(folder / "ticket.md"), folder / "greeter", rehearsal=folder / "script.yaml"),
+        Order(str(folder / "ticket.md"), folder / "greeter", rehearsal=folder / "script.yaml", approve=scene.approve),
         ledger=ledger,
         settings=settings,
         person=REQUESTER,

@@ -63,6 +63,12 @@ class Play:
         for service in self._services():
             asyncio.run(stop_service(self.settings.home, service))
 
+    def intends(self, kind: str) -> bool:
+        """Whether an effect of this kind is on record."""
+        with self.ledger() as ledger:
+            (run,) = ledger.runs.list()
+            return any(effect.kind == kind for effect in ledger.effects.list(run.id))
+
     def facts(self) -> dict[str, Any]:
         """What a crash may not change: compared with a play that nothing interrupted."""
         with self.ledger() as ledger:

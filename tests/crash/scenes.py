@@ -87,6 +87,7 @@ class Scene:
         ends: The status it ends in.
         policy: Added to `POLICY`.
         stages: Scripted turns instead of `STAGES`'.
+        approve: Gates that were approved in advance: the person says nothing more.
         answers: What the person does at a gate (`GATE:ROUND`), in order; `approve` where nothing is said.
         afterwards: What the person does once the run has stopped.
         paused_in: A stage during whose first attempt the person has the run paused.
@@ -100,6 +101,7 @@ class Scene:
     ends: str
     policy: str = NO_ERRORS
     stages: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    approve: tuple[str, ...] = ()
     answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     afterwards: str = ""
     paused_in: str = ""
@@ -116,6 +118,7 @@ SCENES: Mapping[str, Scene] = {
         Scene(
             "second attempt",
             "done",
+            approve=("prd", "change"),
             stages={
                 "implementation": implementation("Good night"),
                 "implementation#2": implementation("Good day", "Good night"),
@@ -200,6 +203,8 @@ class ScenePerson:
             self._ledger.runs.resume(run_id, actor=APPROVER.name)
             return
         _, gate, number, _ = key.split(":")
+        if gate in self._scene.approve:
+            return
         answers = self._scene.answers.get(f"{gate}:{number}", ("approve",))
         for answer in answers:
             if decided():

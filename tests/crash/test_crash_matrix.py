@@ -27,7 +27,7 @@ LIVES = 15
 Say = Callable[[str, object], None]
 
 
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(14_400)
 def test_a_run_survives_kill_9_wherever_it_strikes(house: House, dice: random.Random, record_property: Say) -> None:
     every = all_points(house)
     points = every if os.environ.get("CRASH_ALL") else one_of_each(every, dice)
@@ -45,6 +45,16 @@ def test_a_run_survives_kill_9_wherever_it_strikes(house: House, dice: random.Ra
 @pytest.mark.parametrize("first", ["after:turn.answered:3", "before:effect.done"])
 def test_a_recovery_survives_its_own_crash(house: House, first: str, moment: str) -> None:
     assert house.crash("ships", first, f"{moment}:run.recovered") == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("gate", [1, 2])
+@pytest.mark.parametrize("moment", ["after:gate.opened", "before:gate.decided"])
+def test_p1_an_approval_given_in_advance_survives_that_it_was_not_recorded_yet(
+    house: House, moment: str, gate: int
+) -> None:
+    """As the reconciler's own test, here with everything but Prefect."""
+    assert house.crash("second attempt", f"{moment}:{gate}") == []
 
 
 @pytest.mark.timeout(600)

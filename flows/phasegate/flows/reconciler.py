@@ -63,7 +63,7 @@ async def _look_after(engine: Engine, shared: Resources, run: Run) -> None:
         return
     lease = shared.ledger.leases.find(run.id)
     if run.id not in shared.hands.queued or lease is None or lease.holder != shared.holder:
-        interrupted = lease is not None and lease.expires_at != LET_GO
+        interrupted = _was_interrupted(lease)
         lease = shared.ledger.leases.take(run.id, shared.holder)
         if interrupted and not _recover(shared.ledger.fenced(lease), run):
             shared.ledger.leases.let_go(lease)
@@ -92,12 +92,23 @@ async def _set_going(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> 
 def _can_go_on(shared: Resources, run: Run) -> bool:
     """Whether a run that was left waiting has something to do.
 
-    A person asked something of it, nothing it waits for is open, or a gate has expired.
+    A person asked something of it, no gate or question it waits for is open, a gate has expired, or its engine may have died
+    between opening a gate and answering it with what a person had said before.
     """
     if run.request:
         return True
+    if shared.ledger.questions.open(run.id):
+        return False
     gates = shared.ledger.gates.waiting(run.id)
-    return not gates or any(gate.expires_at <= SystemClock().now() for gate in gates)
+    if not gates or any(gate.expires_at <= SystemClock().now() for gate in gates):
+        return True
+    answered_before = run.origin is not None or any(gate.gate in run.options.approve for gate in gates)
+    return answered_before and _was_interrupted(shared.ledger.leases.find(run.id))
+
+
+def _was_interrupted(lease: Lease | None) -> bool:
+    """Whether whoever had the run in hand did not let it go."""
+    return lease is not None and lease.expires_at != LET_GO
 
 
 def _recover(ledger: Ledger, run: Run) -> bool:

@@ -46,7 +46,7 @@ _armed: dict[str, _Trap] = {}
 
 
 def arm(environment: Mapping[str, str]) -> None:
-    """Read what an environment asks for; done once on import, and by a test's process that forked."""
+    """Read what an environment asks for; done on import, and by a process that takes another environment on."""
     _armed.clear()
     at, log = environment.get(CRASH_AT, ""), environment.get(CRASH_LOG, "")
     if at or log:

@@ -59,7 +59,7 @@ class Prefect:
 class Scene:
     """One run, one ledger, one engine that looks after it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, approve: tuple[str, ...] = ()) -> None:
         self.clock = FixedClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
         self.ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}", clock=self.clock)
         self.prefect = Prefect()
@@ -75,7 +75,7 @@ class Scene:
             base_branch="main",
             base_commit="abc",
             requester="ana",
-            options=RunOptions(),
+            options=RunOptions(approve=approve),
             definition="1",
         )
 
@@ -184,7 +184,7 @@ async def test_a_run_left_waiting_goes_on_when_its_gate_is_decided_or_has_expire
 
 
 async def test_a_run_left_waiting_is_paused_when_a_person_asks(scene: Scene) -> None:
-    """Untried mutation: without asking for `request`, the run waits on, and is paused only once its gate is decided."""
+    """Mutation tried: `_can_go_on` without asking for `request`: the run is paused only once its gate is decided."""
     await scene.look()
     scene.begin()
     scene.ask()
@@ -195,3 +195,27 @@ async def test_a_run_left_waiting_is_paused_when_a_person_asks(scene: Scene) -> 
     scene.ledger.runs.ask("run-one", "pause", actor="bo")
     await scene.look()
     assert len(scene.prefect.rescheduled) == 1
+
+
+@pytest.mark.parametrize(("approve", "goes_on"), [(("prd",), True), (("change",), False), ((), False)])
+async def test_p1_a_run_whose_engine_died_before_it_gave_an_answer_given_in_advance_goes_on(
+    tmp_path: Path, approve: tuple[str, ...], goes_on: bool
+) -> None:
+    """Mutation tried: `_can_go_on` without `answered_before`; the run then waits for ever.
+
+    A gate that waits for a person is left in peace, whether its engine died or let it go.
+    """
+    scene = Scene(tmp_path, approve)
+    try:
+        await scene.look()
+        scene.begin()
+        scene.ask()
+        await scene.look()
+        assert (len(scene.prefect.rescheduled), scene.count("run.recovered")) == (int(goes_on), int(goes_on))
+        scene.begin()
+        reconciler._let_go(scene.shared)
+        scene.ledger.runs.set_status("run-one", "waiting")
+        await scene.look()
+        assert len(scene.prefect.rescheduled) == int(goes_on)
+    finally:
+        scene.ledger.close()

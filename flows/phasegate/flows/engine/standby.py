@@ -22,6 +22,7 @@ from typing import Any
 from phasegate.flows.engine import detached, line_socket
 from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EngineInfo, EngineLock
+from phasegate.infra import crash_points
 from phasegate.infra.settings import Settings
 
 _ASK_TIMEOUT = timedelta(seconds=1)
@@ -72,6 +73,7 @@ def main() -> None:
     waiting.cancelled.set()
     os.environ.clear()
     os.environ.update(request["environment"])
+    crash_points.arm(os.environ)
     left = EngineInfo.read(settings)
     if left is None or left.api_url != prefect:  # Prefect has read its address, and there is another server now
         os.execv(sys.executable, request["command"])  # noqa: S606 -- as `control` would have started it
