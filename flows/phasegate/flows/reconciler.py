@@ -92,8 +92,8 @@ async def _set_going(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> 
 def _can_go_on(shared: Resources, run: Run) -> bool:
     """Whether a run that was left waiting has something to do.
 
-    A person asked something of it, no gate or question it waits for is open, a gate has expired, or its engine may have died
-    between opening a gate and answering it with what a person had said before.
+    A person asked something of it, no gate or question it waits for is open, a gate has expired, or its engine may have
+    died between opening a gate and answering it with what a person had said before.
     """
     if run.request:
         return True
