@@ -4,7 +4,8 @@ Every call may die just before or just after its transaction commits (`crash_poi
 opened anew. The model says what must have happened; the invariants are the promises, checked after every step.
 
 Mutations tried: `Attempt.has_finished_from` always False, a finished attempt is then begun again (P2); `_hold` without
-comparing holder and token, who was replaced then finishes (P2); messages expire instead of being delivered (P11).
+comparing holder and token, who was replaced then finishes (P2); `_deliver` takes what was delivered again, messages
+expire instead of being delivered (P11).
 """
 
 from __future__ import annotations
