@@ -177,6 +177,47 @@ async def test_a_run_that_died_deploying_does_not_take_its_own_release_for_anoth
     assert kinds == ["merge", "candidate", "cut-over"]
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_run_that_died_deploying_goes_back_to_what_it_began_over(
+    house: House, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    """P3, P6. Mutation tried: `previous` is None once the candidate is intended; the run is then rolled back."""
+    first, run = await released(house, await at_release_gate(house)), await at_release_gate(house)
+    approve(house, run)
+    with monkeypatch.context() as patched:
+        patched.setattr(CandidatePerformer, "make", dies(after)(CandidatePerformer.make))
+        with pytest.raises(Died):
+            await house.carry(run)
+    house.ledger.leases.end_those_before("another")
+
+    run = await house.carry(house.ledger.runs.get(run.id))
+
+    assert (run.status, serves(house)) == ("done", run.id), run.reason
+    (cut_over,) = [effect for effect in house.ledger.effects.list(run.id) if effect.kind == "cut-over"]
+    assert (cut_over.intent["previous"], cut_over.compensation) == (first.id, f"let release {first.id} serve again")
+    house.ledger.runs.ask(run.id, "rollback", actor="ana")
+    assert (await house.carry(run)).status == "rolled-back"
+    assert serves(house) == first.id
+
+
+async def test_a_release_made_while_the_run_was_dead_is_not_replaced_unasked(
+    house: House, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P4. Mutation tried: `previous` looks at what serves once more; the run then replaces a release unasked."""
+    first, second = two
+    with monkeypatch.context() as patched:
+        patched.setattr(CandidatePerformer, "make", dies(after=True)(CandidatePerformer.make))
+        with pytest.raises(Died):
+            await house.carry(second)
+    house.ledger.leases.end_those_before("another")
+    await released(house, first)
+
+    second = await house.carry(house.ledger.runs.get(second.id))
+
+    assert (second.status, serves(house)) == ("rolled-back", first.id)
+    assert "was to replace nothing, but" in (second.reason or {})["message"]
+
+
 async def test_a_release_that_cuts_in_between_candidate_and_cut_over_is_not_replaced_unasked(
     house: House, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +234,9 @@ async def test_a_release_that_cuts_in_between_candidate_and_cut_over_is_not_repl
     second = await house.carry(second)
 
     assert (second.status, serves(house)) == ("rolled-back", first.id)
-    assert "was to replace nothing, but" in (second.reason or {})["message"]
+    reason = second.reason or {}
+    assert "was to replace nothing, but" in reason["message"]
+    assert "phasegate replay RUN --from deployment" in reason["remedy"]
 
 
 async def test_a_rehearsal_goes_round_as_often_as_the_run_did(house: House, two: tuple[Run, Run]) -> None:

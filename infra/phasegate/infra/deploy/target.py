@@ -179,7 +179,7 @@ def require_replaceable(service: str, release_id: str, current: str | None, over
         meant = ", ".join(one or "nothing" for one in over)
         raise DeployFailed(
             f"Release {release_id} of {service} was to replace {meant}, but {current or 'nothing'} is current by now.",
-            remedy="Somebody else released meanwhile: plan this release again, for what serves now.",
+            remedy="`phasegate replay RUN --from deployment` plans the release anew, for what serves now.",
             release_id=release_id,
         )
 
