@@ -8,14 +8,18 @@ from datetime import timedelta
 import pytest
 from tests.integration.gates.conftest import Desk
 
-from phasegate.infra.errors import NotAllowed
+from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.store import row_digest
 
 ANA, BO, CY = Person("ana", "local"), Person("bo", "local"), Person("cy", "local")
+INTO_DECISIONS = (
+    "INSERT INTO decisions (id, run_id, gate_id, subject_digest, verdict, approver, identity, standing, override, "
+    "note, signature, decided_at) "
+)
 FORGE = (
-    "INSERT INTO decisions SELECT 'decision-forged', g.run_id, g.id, g.subject_digest, 'approve', 'bo', 'local', 0, 0, "
+    f"{INTO_DECISIONS} SELECT 'decision-forged', g.run_id, g.id, g.subject_digest, 'approve', 'bo', 'local', 0, 0, "
     "'', '', '2026-11-22T12:00:00.000000+00:00' FROM gates g WHERE g.id = ?"
 )
 OPEN = "UPDATE gates SET status = 'approved' WHERE id = ?"
@@ -83,7 +87,7 @@ def test_a_replayed_decision_does_not_count(desk: Desk, replay: Replay, wholly: 
     gate = desk.gate(runs["run-one"])
     digest = "g.subject_digest" if wholly else "d.subject_digest"
     desk.sql(
-        f"INSERT INTO decisions SELECT 'decision-replayed', g.run_id, g.id, {digest}, d.verdict, d.approver, "
+        f"{INTO_DECISIONS} SELECT 'decision-replayed', g.run_id, g.id, {digest}, d.verdict, d.approver, "
         "d.identity, d.standing, d.override, d.note, d.signature, d.decided_at FROM decisions d, gates g "
         "WHERE g.id = ? AND d.gate_id = ?",
         gate.id,
@@ -110,6 +114,29 @@ def test_an_event_forged_in_the_middle_of_the_chain_vouches_for_nothing(desk: De
     assert desk.rules(gate) is None
 
 
+ACCEPTED = {
+    "a standing approval": "options = json_set(options, '$.approve', json('[\"prd\"]'))",
+    "another policy": "policy = 'sha256:3'",
+    "another requester": "requester = 'eve'",
+    "a run it replays": """origin = '{"run": "run-two", "stage": "testing", "mode": "replay"}'""",
+}
+
+
+@pytest.mark.parametrize("change", ACCEPTED.values(), ids=ACCEPTED)
+def test_a_run_altered_behind_phasegate_is_not_carried_on(desk: Desk, change: str) -> None:
+    """P5, P13. A later event vouches for the row as it finds it, the first one for what was accepted."""
+    run = desk.accept()
+    desk.ledger.runs.set_status(run.id, "running")
+    desk.ledger.runs.require_as_accepted(run.id)
+    desk.sql(f"UPDATE runs SET {change} WHERE id = ?", run.id)
+    desk.ledger.runs.dispatched(run.id, "flow-run")
+    desk.ledger.runs.recovered(run.id)
+    with pytest.raises(TrailBroken, match="not what was accepted"):
+        desk.ledger.runs.require_as_accepted(run.id)
+    with pytest.raises(TrailBroken, match="runs/run-one: the run is not what was accepted"):
+        desk.ledger.audit(run.id)
+
+
 def test_a_clock_moved_back_revives_no_gate(desk: Desk) -> None:
     """P5. Mutation tried: `_now` without the latest event's time; the decision is then taken."""
     run = desk.accept()
@@ -121,6 +148,31 @@ def test_a_clock_moved_back_revives_no_gate(desk: Desk) -> None:
         desk.ledger.gates.decide(gate.id, "approve", BO)
     assert desk.gate(run).id != gate.id
     assert any("expired" in why for why in desk.refusals())
+
+
+def test_a_clock_moved_ahead_closes_a_gate_and_moved_back_does_not_open_it(desk: Desk) -> None:
+    """P5. Time was seen to be over: whatever the clock says next, the gate takes nothing any more."""
+    run = desk.accept()
+    gate = desk.gate(run)
+    desk.clock.advance(timedelta(days=2))
+    anew = desk.gate(run)
+    desk.clock.advance(-timedelta(days=2))
+    with pytest.raises(NotAllowed, match="expired"):
+        desk.ledger.gates.decide(gate.id, "approve", BO)
+    assert (desk.ledger.gates.get(gate.id).status, desk.rules(gate)) == ("expired", None)
+    desk.ledger.gates.decide(anew.id, "approve", BO)
+    assert desk.rules(anew) == "approve"
+
+
+def test_a_decision_dated_back_by_a_forger_does_not_revive_an_expired_gate(desk: Desk) -> None:
+    """P5. A row that claims a moment at which the gate was open is no decision."""
+    gate = desk.gate(desk.accept(), quorum=2)
+    desk.ledger.gates.decide(gate.id, "approve", BO)
+    desk.clock.advance(timedelta(days=2))
+    desk.sql(FORGE.replace("'bo'", "'cy'"), gate.id)
+    assert desk.rules(gate) is None
+    with pytest.raises(NotAllowed, match="expired"):
+        desk.ledger.gates.decide(gate.id, "approve", CY)
 
 
 def test_a_quorum_counts_people_and_one_no_is_enough(desk: Desk) -> None:

@@ -105,6 +105,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
             if (begun := run.shared.ledger.effects.rollback(run.run.id)) is not None:
                 return await _roll_back_and_end(run, begun["status"], begun["reason"])
             run.heed()
+            run.shared.ledger.runs.require_as_accepted(run.run.id)
             require_same_definition(run.run)
             run.shared.ledger.runs.set_status(run.run.id, "running")
             await (rehearse(run, pipeline) if run.rehearses else pipeline(run))

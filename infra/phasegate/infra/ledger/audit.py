@@ -14,6 +14,7 @@ from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.audit_decisions import broken, check_decisions
 from phasegate.infra.ledger.rows import DatabaseRows, Rows
 from phasegate.infra.ledger.store import GENESIS, Store, digest_of_row, event_hash
+from phasegate.infra.ledger.vouching import is_as_accepted
 
 Heads = Iterable[tuple[int, str]]
 """Positions and hashes of events, as somebody outside of the ledger saw them."""
@@ -67,6 +68,8 @@ def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> Audit:
         hashes, vouched = _check_chain(rows, run_id)
         _check_heads(run_id, hashes, heads)
         _check_rows(rows, run_id, vouched)
+        if not is_as_accepted(rows, run_id):
+            broken(f"runs/{run_id}", "the run is not what was accepted")
         _check_artifacts(rows, vouched)
         _check_exchanges(rows, run_id)
         signatures = check_decisions(rows, run_id)

@@ -8,11 +8,13 @@ from typing import Any, Literal
 from sqlalchemy import select
 
 from phasegate.infra.artifacts import Artifact
-from phasegate.infra.errors import NotAllowed, NotFound, UsageError
+from phasegate.infra.errors import NotAllowed, NotFound, TrailBroken, UsageError
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import put
 from phasegate.infra.ledger.records import ENDED, Origin, Run, RunOptions, RunStatus
+from phasegate.infra.ledger.rows import DatabaseRows
 from phasegate.infra.ledger.store import Change, Store
+from phasegate.infra.ledger.vouching import is_as_accepted
 
 
 class Runs:
@@ -93,6 +95,22 @@ class Runs:
         if row is None:
             raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
         return Run.model_validate(dict(row))
+
+    def require_as_accepted(self, run_id: str) -> None:
+        """Make sure that a run is about what was accepted: ticket, policy, requester and what they chose.
+
+        Each event vouches for the run's row as it finds it; the first one alone says what was accepted.
+
+        Raises:
+            TrailBroken: Something other than phasegate changed it.
+        """
+        with self._store.reading() as connection:
+            holds = is_as_accepted(DatabaseRows(connection), run_id)
+        if not holds:
+            raise TrailBroken(
+                f"run {run_id} is not what was accepted: its row was altered by something other than phasegate",
+                remedy="Compare with a copy of the ledger, and start a new run of the ticket.",
+            )
 
     def find(self, reference: str) -> Run:
         """The run a person means: an id, the beginning of one, or `latest`.

@@ -1,7 +1,7 @@
-"""What a run's chain says of a gate and its decisions: nothing else in the database is believed of them (P4, P5).
+"""What a run's chain says of the run, a gate and its decisions: nothing else in the database is believed (P4, P5).
 
-Used by `gates` each time a decision is made or read. Like the audit it trusts no row; unlike it, it looks only at the
-part of the chain that concerns one gate, so that asking is quick.
+Used by `gates` each time a decision is made or read, by `runs` and by the audit. Like the audit it trusts no
+row; unlike it, it looks at one gate's part of the chain only, so that asking is quick.
 """
 
 from __future__ import annotations
@@ -15,7 +15,19 @@ from typing import Any, Self
 from sqlalchemy import Connection, Table, func, select
 
 from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.store import GENESIS, event_hash, row_digest
+from phasegate.infra.ledger.rows import Rows
+from phasegate.infra.ledger.store import GENESIS, digest_of_row, event_hash, row_digest
+
+_GOES_ON: Mapping[str, Any] = {
+    "status": "accepted",
+    "request": "",
+    "reason": None,
+    "flow_run_id": None,
+    "recoveries": 0,
+    "grants": 0,
+    "finished_at": None,
+}
+"""What changes of a run as it goes on, as it was when the run was accepted."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,16 @@ class Link:
         """The digest this event gives for a row; None when it did not touch it."""
         digest: str | None = self.payload["rows"].get(f"{table.name}/{row_id}")
         return digest
+
+
+def is_as_accepted(rows: Rows, run_id: str) -> bool:
+    """Whether all that a run was accepted with is as its first event says, whatever later events vouch for."""
+    run, first = rows.one("runs", run_id), rows.one("events", f"{run_id}/1")
+    if run is None or first is None:
+        return False
+    said = event_hash(GENESIS, run_id, 1, first["at"], first["kind"], first["actor"], first["payload"])
+    digest = json.loads(first["payload"])["rows"].get(f"runs/{run_id}")
+    return bool(said == first["hash"]) and digest_of_row("runs", {**run, **_GOES_ON}) == digest
 
 
 @dataclass(frozen=True)
