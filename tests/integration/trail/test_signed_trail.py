@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import delete, select
 from tests.integration.gates.conftest import Keys
 
+from phasegate.flows.cli.follow import Follower
 from phasegate.flows.trail import Audited, audit_bundle, audit_run, export_bundle
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.attestation import SigningKey
@@ -259,6 +260,17 @@ def test_a_carried_approval_is_of_the_run_that_is_replayed(registry: Registry) -
     assert registry.ledger.gates.ruling(gate, gate.subject) is None
     with pytest.raises(TrailBroken, match=f"gates/{gate.id}: the answer it carries is of run-one"):
         registry.ledger.audit("run-three")
+
+
+def test_whoever_follows_a_replay_does_not_stop_where_an_answer_is_about_to_be_carried(registry: Registry) -> None:
+    """A gate opens first, and gets the earlier run's answer a moment later. Mutation tried: taking it for a stop."""
+    registry.approve(registry.gate(registry.accept("run-one")))
+    replay = registry.accept("run-two", origin="run-one")
+    follower = Follower(registry.ledger, replay.id, lambda: True)
+    registry.gate(replay)
+    assert not follower.stopped(registry.ledger.runs.get(replay.id))
+    registry.gate(replay, "change")
+    assert follower.stopped(registry.ledger.runs.get(replay.id))
 
 
 def test_without_ssh_keygen_nothing_is_called_verified(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from phasegate.infra.ledger import STOPPED, Event, Gate, Ledger, Run
 POLL_SECONDS = 0.25
 _ENGINE_CHECK_SECONDS = 1.0
 _ENGINE_MISSES = 2  # one miss may be an engine that is just being restarted
-_STANDING_SECONDS = 5.0  # a gate approved in advance is decided by the engine, a moment after it opens
+_STANDING_SECONDS = 5.0  # what needs no person is decided by the engine, a moment after it opens
 
 
 class Interrupted(KeyboardInterrupt):
@@ -88,10 +88,15 @@ class Follower:
         return run.status in STOPPED or EXIT_CODES[run.status] is not None
 
     def _is_for_a_person(self, run: Run, gate: Gate) -> bool:
-        if gate.gate not in run.options.approve:
+        if gate.gate not in run.options.approve and not self._was_answered_before(run, gate):
             return True
         first_seen = self._standing.setdefault(gate.id, time.monotonic())
         return time.monotonic() - first_seen > _STANDING_SECONDS
+
+    def _was_answered_before(self, run: Run, gate: Gate) -> bool:
+        """Whether the run it replays has an answer to the same question, which is carried over a moment later."""
+        before = self.ledger.gates.list(run.origin.run) if run.origin is not None else []
+        return any((one.subject_digest, one.status) == (gate.subject_digest, "approved") for one in before)
 
     def _check_engine(self, run: Run) -> None:
         now = time.monotonic()
