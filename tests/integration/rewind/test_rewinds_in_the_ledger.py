@@ -47,7 +47,7 @@ def begin(ledger: Ledger, number: int = 1):
 
 @pytest.mark.parametrize("status", ["accepted", "running", "rejected", "cancelled", "rolled-back"])
 def test_only_a_run_that_stands_still_and_has_not_been_undone_is_put_back(ledger: Ledger, status: RunStatus) -> None:
-    """Untried mutation: adding any of the statuses to `_STANDS_STILL`."""
+    """Mutation tried: `rejected` added to `_STANDS_STILL`."""
     ledger.runs.set_status("run-one", status)
     with pytest.raises(NotAllowed):
         ledger.rewinds.ask("run-one", 1, actor="ana")
@@ -55,7 +55,7 @@ def test_only_a_run_that_stands_still_and_has_not_been_undone_is_put_back(ledger
 
 
 def test_an_attempt_somebody_works_on_refuses(ledger: Ledger) -> None:
-    """Untried mutation: leaving the leases unread."""
+    """Mutation tried: leaving the leases unread."""
     _, lease = begin(ledger)
     assert lease is not None
     ledger.runs.set_status("run-one", "waiting")
@@ -85,7 +85,7 @@ def test_what_is_thrown_away_is_marked_in_one_event_and_stays(ledger: Ledger) ->
 
 
 def test_a_rewind_that_got_stuck_is_what_resume_goes_on_with(ledger: Ledger) -> None:
-    """Untried mutation: `resume` clearing every request makes this fail: the run would go on half put back."""
+    """Mutation tried: `resume` clearing every request: the run would go on half put back."""
     ledger.runs.set_status("run-one", "waiting")
     ledger.rewinds.ask("run-one", 1, actor="ana")
     with pytest.raises(NotAllowed, match="asked to rewind"):

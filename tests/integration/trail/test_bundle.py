@@ -131,7 +131,8 @@ def test_the_statement_about_the_release_is_in_toto_and_says_who_approved(scene:
 def test_no_byte_of_a_bundle_can_be_changed(scene: Scene) -> None:
     """Every byte outside of the payload and every 97th inside, each with one bit turned, and each left out.
 
-    Untried mutation: not comparing the spelling, not comparing Base64's spelling, not verifying: each.
+    Mutations tried, each: not comparing the spelling, not verifying. Base64 that is spelled otherwise is in the
+    former; `test_attestation` holds it alone.
     """
     bundle = scene.bundle()
     start = bundle.index(b'"payload":"') + len(b'"payload":"')
@@ -167,7 +168,7 @@ def test_rows_that_do_not_hold_are_noticed_though_they_are_signed(scene: Scene) 
 
 
 def test_a_statement_that_says_something_else_than_the_rows_is_noticed(scene: Scene) -> None:
-    """Untried mutation: trusting a statement because its signature holds."""
+    """Mutation tried: trusting a statement because its signature holds."""
     content = json.loads(decoded(json.loads(scene.bundle())["envelope"]["payload"]))
     stated = release_statement(ExportedRows(content["rows"]), RUN)
     assert stated is not None
@@ -182,7 +183,7 @@ def test_a_statement_that_says_something_else_than_the_rows_is_noticed(scene: Sc
 def test_a_ledger_that_was_put_back_to_an_earlier_state_is_noticed(scene: Scene) -> None:
     """The newest events and the rows they touched are gone together: the chain alone holds.
 
-    Untried mutation: not comparing with the heads in git makes both halves fail.
+    Mutation tried: not comparing with the heads in git.
     """
     earlier = scene.copy("earlier.db")
     scene.ledger.runs.set_status(RUN, "done")

@@ -53,6 +53,6 @@ def test_a_signed_payload_comes_back_and_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["QQ", "QR==", "Q Q==", "QQ==\n", "é"])
 def test_base64_has_one_spelling(text: str) -> None:
-    """`QR==` decodes to the same byte as `QQ==`. Untried mutation: not encoding it again."""
+    """`QR==` decodes to the same byte as `QQ==`. Mutation tried: not encoding it again."""
     with pytest.raises(TrailBroken):
         decoded(text)
