@@ -71,6 +71,14 @@ def test_a_key_that_is_not_allowed_decides_nothing(desk: Desk) -> None:
     assert desk.rules(gate) is None
 
 
+def test_another_file_than_the_signature_is_called_that(desk: Desk) -> None:
+    signers = desk.ledger.gates.signers(desk.signed_gate())
+    for given in (desk.keys.of("bo").public, '{"gate":"gate-1"}', ""):
+        with pytest.raises(NotAllowed, match="no SSH signature") as refused:
+            signatures.owner_of(given, signers, at=desk.clock.now())
+        assert ".sig file" in refused.value.remedy
+
+
 @pytest.mark.parametrize("signature", ["", "not a signature", "-----BEGIN SSH SIGNATURE-----\nAAAA\n"])
 def test_without_a_signature_nothing_is_decided(desk: Desk, signature: str) -> None:
     gate = desk.signed_gate()

@@ -61,6 +61,16 @@ def test_a_key_of_nobody_is_named_by_its_fingerprint() -> None:
         AllowedSigners(text=f"ana {ANA}").require(BO)
 
 
+def test_whoever_is_to_sign_elsewhere_is_named_by_the_file() -> None:
+    """Bytes for somebody who is not named would be signed in vain."""
+    signers = AllowedSigners(text=f"ana {ANA}\n*@example.org {BO}\n")
+    assert signers.require_named("ana") == "ana"
+    for nobody in ("cy", "*@example.org", "cy@example.org"):
+        with pytest.raises(NotAllowed, match="is not among the run's allowed signers") as refused:
+            signers.require_named(nobody)
+        assert "named ana." in refused.value.remedy
+
+
 @pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-rsa " + ANA.split()[1], "a b", "-----BEGIN OPENSSH"])
 def test_what_is_no_public_key_has_no_blob(text: str) -> None:
     assert key_blob(text) == ""

@@ -72,14 +72,14 @@ def bytes_to_sign(session: Session, answer: Answer, means: Means) -> bytes:
 
     Raises:
         UsageError: Nothing is signed here.
-        NotAllowed: The gate takes no decision, or the key is nobody's.
+        NotAllowed: The gate takes no decision, or the signers name neither the key nor the person.
     """
     if not needs_signature(answer.gate):
         means.require_unused()
     require_open(answer.gate, SystemClock().now())
-    if means.principal:
-        return answer.content(means.principal)
     signers = session.ledger.gates.signers(answer.gate)
+    if means.principal:
+        return answer.content(signers.require_named(means.principal))
     key = signing_key(signers, file=means.key, folder=Path(session.ledger.runs.get(answer.gate.run_id).repository))
     return answer.content(signers.require(key.public))
 

@@ -77,6 +77,20 @@ class AllowedSigners(Artifact):
             )
         return principal
 
+    def require_named(self, principal: str) -> str:
+        """A principal whom the file names.
+
+        Raises:
+            NotAllowed: It does not, or only as a pattern.
+        """
+        names = sorted({name for name, _ in self.owners() if is_one_person(name)})
+        if principal not in names:
+            raise NotAllowed(
+                f"{principal} is not among the run's allowed signers",
+                remedy=f"At the run's base commit that file named {', '.join(names)}.",
+            )
+        return principal
+
 
 def is_one_person(principal: str) -> bool:
     """Whether a principal names a person rather than a pattern of people, who could decide under any name."""

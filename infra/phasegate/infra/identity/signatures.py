@@ -23,6 +23,7 @@ REQUEST_NAMESPACE = "phasegate-request"
 """What the order of a run is signed under, where policy must know who asked."""
 
 _VERIFY_SECONDS = 30
+_BEGIN = "-----BEGIN SSH SIGNATURE-----"
 
 
 def sign(content: bytes, key: SigningKey, *, namespace: str) -> str:
@@ -67,7 +68,7 @@ def signer_of(content: bytes, signature: str, signers: AllowedSigners, *, namesp
     if checked.returncode != 0:
         raise NotAllowed(
             f"the signature by {principal} does not hold: it is of other bytes, or for another purpose",
-            remedy="Print the bytes again with --print, sign those, and give the same verdict and note.",
+            remedy=f"Print them anew with --print, sign with `-n {namespace}`, and give the same verdict and note.",
         )
     return principal
 
@@ -79,6 +80,8 @@ def owner_of(signature: str, signers: AllowedSigners, *, at: datetime) -> str:
         NotAllowed: It is no signature, or not by an allowed key.
         ConfigError: ssh-keygen is missing.
     """
+    if not signature.lstrip().startswith(_BEGIN):
+        raise NotAllowed("that is no SSH signature", remedy="Give the .sig file that `ssh-keygen -Y sign` wrote.")
     with _files(signature, signers, at) as files:
         found = _ssh_keygen("find-principals", *files, timeout=_VERIFY_SECONDS)
     principal = found.stdout.decode(errors="replace").partition("\n")[0]
