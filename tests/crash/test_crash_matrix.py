@@ -44,7 +44,9 @@ def test_a_run_survives_kill_9_wherever_it_strikes(house: House, dice: random.Ra
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("first", ["after:turn.answered:3", "before:effect.done"])
 def test_a_recovery_survives_its_own_crash(house: House, first: str, moment: str) -> None:
-    """Mutation tried: `Attempt.has_finished_from` always False; an attempt then finishes twice (P2)."""
+    """Mutations tried: `Attempt.has_finished_from` always False, an attempt then finishes twice (P2); `merge` without
+    looking for the merge that is there, the run then fails (P1).
+    """
     assert house.crash("ships", first, f"{moment}:run.recovered") == []
 
 
