@@ -9,7 +9,7 @@ import pytest
 from tests.escapes.world import World, built
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One machine for all escapes."""
     root: Path = tmp_path_factory.mktemp("machine")

@@ -58,7 +58,7 @@ def test_a_change_that_brings_a_secret_in_leaves_that_file_out_and_says_so(world
     folder, base = world.workspace.folder, world.workspace.base_commit
     (folder / "fine.py").write_text("y = 2\n")
     (folder / "app.py").write_text(f"token = '{TOKEN}'\n")
-    change = world.workspace.collect(base, (), "A change", Secrets())
+    change = world.workspace.collect(base, (), "A change")
     assert [file.path for file in change.files] == ["fine.py"]
     (told,) = change.secrets
     assert told.startswith("app.py: GitHub token (")

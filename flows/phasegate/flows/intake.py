@@ -21,6 +21,7 @@ from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import GATES, Policy, is_gate
 from phasegate.infra.sandbox import open_sandbox
+from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
 from phasegate.infra.tickets.read import read_ticket
 from phasegate.infra.tickets.ticket import Ticket
@@ -67,9 +68,10 @@ def kick_off(
     Raises:
         ConfigError: Something does not hold; nothing was written.
     """
-    ticket = read_ticket(order.ticket, stdin=stdin, environment=environment)
+    ticket, kept_out = _without_secrets(read_ticket(order.ticket, stdin=stdin, environment=environment), environment)
     repository = Repository.open(order.repository)
     base, policy, notices = read_policy(repository)
+    notices += kept_out
     script = load_script(order.rehearsal) if order.rehearsal is not None else None
     _check_models(order, policy, environment, rehearsed=script is not None)
     _check_standing(order, policy, person)
@@ -99,6 +101,15 @@ def kick_off(
         script=stored_script,
     )
     return accept(demand, ledger=ledger, repository=repository, person=person)
+
+
+def _without_secrets(ticket: Ticket, environment: Mapping[str, str]) -> tuple[Ticket, list[str]]:
+    """The ticket as it may be kept and shown to a model, and a line about what was taken out."""
+    masked, leaks = Secrets.of(environment).mask_all(ticket.model_dump(mode="json"))
+    if not leaks:
+        return ticket, []
+    found = ", ".join(f"{leak.kind} ({leak.digest})" for leak in leaks)
+    return Ticket.model_validate(masked), [f"The ticket held what looks like a secret, which is masked: {found}."]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from phasegate.flows.cautions import KINDS, Caution, cautions
 from phasegate.infra.ledger import (
     Attempt,
     Decision,
@@ -121,6 +122,7 @@ class RunReport(_Part):
     policy: str
     sandbox: str
     gates_off: tuple[GateOff, ...]
+    cautions: tuple[Caution, ...]
     stages: tuple[StageReport, ...]
     gates: tuple[Gate, ...]
     decisions: tuple[Decision, ...]
@@ -169,6 +171,7 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
         policy=run.policy,
         sandbox=str(policy.get("sandbox", {}).get("backend", "")),
         gates_off=_gates_off(policy),
+        cautions=cautions(ledger.events(run_id, kinds=KINDS)),
         stages=stages,
         gates=tuple(ledger.gates.list(run_id)),
         decisions=tuple(ledger.gates.decisions(run_id)),

@@ -12,11 +12,12 @@ import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import httpx
 
 from phasegate.agents.loop import Threads, open_threads
-from phasegate.agents.models.client import ModelClient, open_client
+from phasegate.agents.models.client import ModelClient, Redact, open_client
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.recorded import Recording
@@ -25,6 +26,7 @@ from phasegate.agents.rehearsal.server import RehearsalServer
 from phasegate.flows.stored import StoredScript
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.ledger import Attempt, Ledger, Run, new_id
+from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
 
 
@@ -65,8 +67,18 @@ class Resources:
     holder: str
     hands: Hands = field(default_factory=Hands)
 
-    def client_for(self, run: Run, attempt: Attempt) -> ModelClient:
+    @cached_property
+    def secrets(self) -> Secrets:
+        """What must not pass to a model, the ledger or an artifact: what the engine's own environment holds."""
+        return Secrets.of(self.environment)
+
+    def client_for(self, run: Run, attempt: Attempt, redact: Redact) -> ModelClient:
         """The model that works on an attempt: the real one, or the rehearsal's answers over the same protocol.
+
+        Args:
+            run: The run.
+            attempt: The attempt.
+            redact: Takes secrets out of answers.
 
         Raises:
             ModelKeyMissing: The engine's environment holds no key for the provider.
@@ -75,12 +87,12 @@ class Resources:
         if run.origin is not None and run.origin.mode == "rehearse":
             thread = attempt.id.split("/")[1]
             base_url = self.rehearsal.base_url(run.id, thread, attempt.number)
-            return open_client(name, base_url=base_url, key="rehearsal", http=self.http)
+            return open_client(name, base_url=base_url, key="rehearsal", http=self.http, redact=redact)
         if run.options.rehearsal:
             base_url = self.rehearsal.base_url(run.id, attempt.stage, attempt.number)
-            return open_client(name, base_url=base_url, key="rehearsal", http=self.http)
+            return open_client(name, base_url=base_url, key="rehearsal", http=self.http, redact=redact)
         access = credentials(name, self.environment)
-        return open_client(name, base_url=access.base_url, key=access.key, http=self.http)
+        return open_client(name, base_url=access.base_url, key=access.key, http=self.http, redact=redact)
 
 
 class _Shared:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
@@ -111,8 +112,13 @@ class Secrets:
             text = pattern.sub(lambda match, kind=kind: replace(kind, match), text)  # type: ignore[misc]  # the loop's variable is bound at once
         return Masked(text, tuple(leaks))
 
-    def mask_all(self, value: Any) -> tuple[Any, tuple[Leak, ...]]:
-        """JSON with every text in it masked, keys aside."""
+    def mask_all(self, value: Any, *, opaque: Collection[str] = ()) -> tuple[Any, tuple[Leak, ...]]:
+        """JSON with every text in it masked, keys aside.
+
+        Args:
+            value: JSON.
+            opaque: Keys whose values are left as they are, for nobody but their maker reads them.
+        """
         leaks: dict[Leak, None] = {}
 
         def walk(part: Any) -> Any:
@@ -121,7 +127,8 @@ class Secrets:
                 leaks.update(dict.fromkeys(masked.leaks))
                 return masked.text
             if isinstance(part, dict):
-                return {key: walk(one) for key, one in cast("dict[str, Any]", part).items()}
+                members = cast("dict[str, Any]", part).items()
+                return {key: one if key in opaque else walk(one) for key, one in members}
             if isinstance(part, list | tuple):
                 return [walk(one) for one in cast("list[Any]", part)]
             return part
@@ -135,6 +142,8 @@ def _forms(value: str) -> Iterable[str]:
         return
     raw = value.encode(errors="surrogateescape")
     yield value
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield quote(value, safe="")
     yield raw.hex()
     yield base64.b64encode(raw).decode().rstrip("=")

@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import httpx
 from pydantic import TypeAdapter
 
 from phasegate.agents.models.chat_completions import ChatCompletionsProtocol
-from phasegate.agents.models.conversation import JsonObject, Reply, ToolSpec
+from phasegate.agents.models.conversation import JsonObject, Reply, ToolSpec, encode_json
 from phasegate.agents.models.failures import error_of_answer, error_of_status
 from phasegate.agents.models.keys import BASE_URL_VARIABLES
 from phasegate.agents.models.messages import MessagesProtocol
@@ -43,6 +43,7 @@ _PUBLIC_URLS: dict[Provider, str] = {
 _TIMEOUT = httpx.Timeout(600, connect=10)
 """A model may think for minutes before the next byte. Source: the official SDKs' default."""
 _JSON_OBJECT = TypeAdapter(JsonObject)
+Redact: TypeAlias = Callable[[JsonObject], JsonObject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,13 @@ class ModelClient(Protocol):
 
 
 def open_client(
-    name: ModelName, *, base_url: str | None, key: str, http: httpx.AsyncClient, retries: Retries | None = None
+    name: ModelName,
+    *,
+    base_url: str | None,
+    key: str,
+    http: httpx.AsyncClient,
+    retries: Retries | None = None,
+    redact: Redact | None = None,
 ) -> ModelClient:
     """A client for the model `name`.
 
@@ -103,6 +110,7 @@ def open_client(
         key: The provider's key; may be empty for a compatible server.
         http: Carries the requests; stays the caller's to close.
         retries: How often to try again; the default when None.
+        redact: Takes out of an answer what must not be kept, before anything is read from it; None: nothing.
 
     Raises:
         ModelKeyMissing: A compatible server was named without its address.
@@ -112,7 +120,7 @@ def open_client(
         variable = BASE_URL_VARIABLES[name.provider]
         raise ModelKeyMissing(f"{name} needs the address of its server.", remedy=f"Set {variable}.", variable=variable)
     protocol = _PROTOCOLS[name.provider]()
-    return _HttpModelClient(name, protocol, _endpoint(url, protocol.path), key, http, retries or Retries())
+    return _HttpModelClient(name, protocol, _endpoint(url, protocol.path), key, http, retries or Retries(), redact)
 
 
 def _endpoint(base_url: str, path: str) -> str:
@@ -131,6 +139,7 @@ class _HttpModelClient:
     key: str = field(repr=False)
     http: httpx.AsyncClient
     retries: Retries
+    redact: Redact | None
 
     def conversation(self, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Encoder:
         """As `ModelClient`."""
@@ -163,6 +172,8 @@ class _HttpModelClient:
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise ModelUnavailable(f"{self.name} was out of reach or cut off: {reason}") from error
+        if self.redact is not None and (redacted := self.redact(document)) != document:
+            document, received = redacted, encode_json(redacted)
         with _reading(self.name):
             answer = self.protocol.read(document, str(self.name))
         return Reply(

@@ -120,7 +120,7 @@ class Reply:
         model: The model's name as the provider gave it.
         stop_reason: `end`, `calls` (it waits for results), `length` (its output was cut), or `refusal`.
         request: The body as sent.
-        response: The body as received, SSE text or JSON.
+        response: The body as received, SSE text or JSON; where it was redacted, the whole answer as JSON.
         latency_seconds: From sending the request that succeeded to its last byte.
     """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from phasegate.agents.tools.failure import ToolDenied
 from phasegate.infra.permissions import Sign, rule_on
@@ -21,6 +21,8 @@ Record = Callable[[str, Mapping[str, Any]], None]
 
 DENIED, ATTEMPTED, MASKED = "tool.denied", "sandbox.attempted", "secret.masked"
 """The kinds of events that tools put on record."""
+_OPAQUE = frozenset({"id", "call_id", "encrypted_content", "signature", "data"})
+"""What a provider names, encrypts or signs for itself: it takes it back unaltered or not at all."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,14 @@ class Supervision:
 
     def denied(self, tool: str, subject: str, reason: str) -> None:
         """Put on record that a call was answered with a refusal."""
-        self.record(DENIED, {"tool": tool, "subject": self.masked_quietly(subject), "reason": reason})
+        facts = {"tool": tool, "subject": subject, "reason": reason}
+        self.record(DENIED, {name: self.masked_quietly(fact) for name, fact in facts.items()})
 
     def attempted(self, command: str, signs: Iterable[Sign], *, refused: Iterable[str], exit_code: int) -> None:
         """Put on record what a command tried; each sign once per agent."""
         fresh = [sign for sign in signs if (sign.kind, sign.what) not in self._recorded]
         self._recorded.update((sign.kind, sign.what) for sign in fresh)
-        refusals = list(refused)
+        refusals = [self.masked_quietly(refusal) for refusal in refused]
         if fresh or refusals:
             facts = {
                 "command": self.masked_quietly(command)[:500],
@@ -133,6 +136,12 @@ class Supervision:
         masked = self.secrets.mask(text)
         self.note_leaks(masked.leaks, where)
         return masked.text
+
+    def masked_answer(self, document: dict[str, Any]) -> dict[str, Any]:
+        """A model's answer, as its provider spelled it, without secrets; nothing else of it reaches a record."""
+        masked, leaks = self.secrets.mask_all(document, opaque=_OPAQUE)
+        self.note_leaks(leaks, "the model's answer")
+        return cast("dict[str, Any]", masked)
 
     def note_leaks(self, leaks: Iterable[Leak], where: str) -> None:
         """Put on record which secrets were taken out, by kind and short digest."""

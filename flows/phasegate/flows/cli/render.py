@@ -111,8 +111,7 @@ def page(report: RunReport) -> Group:
         parts.append(_decisions(report))
     if report.effects:
         parts.append(_effects(report))
-    if report.open_gate is not None:
-        parts += _gate_page(report)
+    parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
     parts.append(Text("\n".join(last_words(report, shown=True))))
     return Group(*parts)
 
@@ -209,6 +208,7 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
         Text(f"asks about: {about}", style="dim"),
         *_asked(report),
         *_warnings(report),
+        *_cautions(report),
         Rule(),
     ]
 
@@ -218,6 +218,22 @@ def _warnings(report: RunReport) -> Iterator[Text]:
         yield Text("! no sandbox: commands of agents and tests run with your rights", style="bold yellow")
     for off in report.gates_off:
         yield Text(f"! gate {off.gate} is off: {one_line(off.reason, 300)}", style="yellow")
+
+
+_CAUTIONS = {
+    "denied": "! the agent tried, and was refused: {}",
+    "attempted": "! the agent tried: {}",
+    "masked": "! a secret was masked: {}",
+}
+
+
+def _cautions(report: RunReport) -> Iterator[Text]:
+    for caution in report.cautions:
+        times = f" ×{caution.count}" if caution.count > 1 else ""
+        head = _CAUTIONS[caution.sort].format(f"{plain(caution.what)}{times}")
+        where = f" ({plain(', '.join(caution.stages))})" if caution.stages else ""
+        examples = "; ".join(one_line(example, 120) for example in caution.examples)
+        yield Text(f"{head}{where}: {examples}", style="yellow")
 
 
 def _asked(report: RunReport) -> Iterator[ConsoleRenderable]:

@@ -26,7 +26,8 @@ class Line:
 
     Attributes:
         at: When it happened.
-        mark: A symbol for its sort: ▸ begins, ✓ holds, ✗ does not, ◆ asks a person, · is a step on the way.
+        mark: A symbol for its sort: ▸ begins, ✓ holds, ✗ does not, ◆ asks a person, ! is to be known,
+            · is a step on the way.
         text: Plain text without line ends.
         stage: The stage it belongs to; empty: the run.
         detail: Whether only the full log needs it.
@@ -156,6 +157,24 @@ def _departed(event: Event) -> str:
     return f"{attempt_name(facts['attempt'])}, turn {facts['turn']} departs from the record: {facts['why']}"
 
 
+def _denied(event: Event) -> str:
+    facts = event.payload
+    call = one_line(f"{facts['tool']} {facts['subject']}", 80).strip()
+    return f"{attempt_name(facts['attempt'])} was refused {call}: {facts['reason']}"
+
+
+def _attempted(event: Event) -> str:
+    facts = event.payload
+    signs = list(dict.fromkeys(str(sign["kind"]) for sign in facts["signs"])) or ["network"]
+    return f"{attempt_name(facts['attempt'])} tried ({', '.join(signs)}): {facts['command']}"
+
+
+def _masked(event: Event) -> str:
+    facts = event.payload
+    found = ", ".join(f"{secret['kind']} ({secret['digest']})" for secret in facts["secrets"])
+    return f"{attempt_name(facts['attempt'])}: masked in {facts['where']}: {found}"
+
+
 def _says(words: str) -> Callable[[Event], str]:
     return lambda event: words.format(actor=event.actor, **event.payload)
 
@@ -190,6 +209,9 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "stage.step": ("·", _step, False),
     "turn.answered": ("·", _step, False),
     "tools.answered": ("·", _answered, True),
+    "tool.denied": ("✗", _denied, False),
+    "sandbox.attempted": ("!", _attempted, False),
+    "secret.masked": ("!", _masked, False),
     "gate.opened": ("◆", _says("gate {gate} opened"), False),
     "gate.decided": ("▸", _decided, False),
     "gate.rehearsed": ("▸", _says("gate {gate} passed as recorded: {verdict}"), False),

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
@@ -27,6 +27,7 @@ from phasegate.flows.engine import prefect_process, standby
 from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock
 from phasegate.infra.errors import EngineUnavailable, PhasegateError
+from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -179,13 +180,27 @@ def _describe(server: prefect_process.PrefectServer, phase: str) -> EngineInfo:
     )
 
 
+class _WithoutSecrets(logging.Formatter):
+    """Lines of the engine's log, tracebacks included, without what the engine's own environment holds."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._secrets = Secrets.of(environment)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record, masked."""
+        return self._secrets.mask(super().format(record)).text
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the engine of this environment's state folder."""
     parser = argparse.ArgumentParser(prog="python -m phasegate.flows.engine")
     parser.add_argument("--entrypoint", default=LIFECYCLE, help="the flow, as package.module:name")
     parser.add_argument("--service", action="append", default=[], help="a background service, as package.module:name")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_WithoutSecrets(os.environ))
     logging.getLogger("httpx").setLevel(logging.WARNING)
     status = 0
     try:

@@ -104,7 +104,8 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
         if seen is not None:
             ledger.note(run.run.id, "stage.observed", payload={**seen, "from": origin.run})
     if seen is None:
-        seen = {"stage": stage, "name": name, "value": json.loads(json.dumps(await look()))}
+        value, _ = run.shared.secrets.mask_all(json.loads(json.dumps(await look())))
+        seen = {"stage": stage, "name": name, "value": value}
         ledger.note(run.run.id, "stage.observed", payload=seen)
     return seen["value"]
 

@@ -16,6 +16,7 @@ from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.lifecycle.adoption import adopted
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Ending, PutDown
+from phasegate.flows.lifecycle.supervising import without_secrets
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import LeaseHeld, LedgerUnavailable, PhasegateError
 from phasegate.infra.ledger import Attempt, Lease
@@ -87,7 +88,8 @@ async def _try(
     except (LedgerUnavailable, LeaseHeld):
         raise  # not the attempt's end: it goes on, here when the ledger is back, or where the run is now
     except PhasegateError as error:
-        attempts.fail(row, lease, error.as_json())
+        said, _ = run.shared.secrets.mask_all(error.as_json())
+        attempts.fail(row, lease, said)
         raise
     except Ending as ending:
         attempts.release(lease)
@@ -102,6 +104,7 @@ async def _try(
     if made is None:
         attempts.release(lease)
         return PutDown()
+    made = without_secrets(run, row, made)
     attempts.finish(row, lease, made)
     await _show(row, made)
     return made

@@ -167,7 +167,8 @@ def _ending_of(
 
 
 def _end(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
-    run.shared.ledger.runs.set_status(run.run.id, status, reason=reason)
+    said, _ = run.shared.secrets.mask_all(reason)
+    run.shared.ledger.runs.set_status(run.run.id, status, reason=said)
     keep_head(run.shared.ledger, run.run)
 
 

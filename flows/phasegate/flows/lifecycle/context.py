@@ -195,7 +195,9 @@ class RunContext:
     def worktree(self) -> RunWorktree:
         """Where this run's agents change files."""
         folder = self.shared.settings.workspaces / self.run.id / "work"
-        create = partial(Workspace.create, self.repository, self.run.id, self.run.base_commit, folder)
+        create = partial(
+            Workspace.create, self.repository, self.run.id, self.run.base_commit, folder, self.shared.secrets
+        )
         return RunWorktree(folder, create, self.set_up)
 
     def get_ready(self) -> None:
@@ -229,7 +231,8 @@ class RunContext:
             command, folder=folder, timeout=self.policy.project.test_timeout, network=sandbox.setup_network
         )
         if result.exit_code != 0 or result.timed_out:
+            said = self.shared.secrets.mask(result.output).text
             raise SetupFailed(
-                f"`{command}` failed with exit code {result.exit_code}:\n{result.output[-2000:]}",
+                f"`{command}` failed with exit code {result.exit_code}:\n{said[-2000:]}",
                 remedy="Mend project.setup in phasegate.toml; if it needs the network, set sandbox.setup_network.",
             )

@@ -6,15 +6,17 @@ Called where an agent is set to work (`stages/agent.py`). It must not know what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from phasegate.agents.tools import Permission, Supervision
-from phasegate.agents.tools.supervision import NobodyAsked
+from phasegate.agents.tools.supervision import MASKED, NobodyAsked
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.policy.model import StageName
 from phasegate.infra.sandbox import Sandbox, open_sandbox
-from phasegate.infra.secrets import Secrets
+
+Made = TypeVar("Made", bound=Artifact)
 
 
 def supervise(run: RunContext, stage: StageName, row: Attempt, permission: Permission | None = None) -> Supervision:
@@ -37,16 +39,26 @@ def supervise(run: RunContext, stage: StageName, row: Attempt, permission: Permi
     own = (settings.ledger, settings.threads, settings.engine_file, settings.engine_socket, settings.prefect)
     return Supervision(
         permissions=run.policy.permissions_for(stage),
-        secrets=secrets_of(run),
+        secrets=run.shared.secrets,
         permission=permission or NobodyAsked(),
         record=note,
         landmarks=tuple(map(str, own)),
     )
 
 
-def secrets_of(run: RunContext) -> Secrets:
-    """What must not pass to a model, the ledger or an artifact: what the engine's own environment holds."""
-    return Secrets.of(run.shared.environment)
+def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:
+    """An artifact as it may be kept and shown.
+
+    Effects:
+        One event that says which secrets were taken out, if any were.
+    """
+    masked, leaks = run.shared.secrets.mask_all(made.model_dump(mode="json"))
+    if not leaks:
+        return made
+    found = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
+    facts = {"attempt": row.id, "where": f"the {made.kind} it came to", "secrets": found}
+    run.shared.ledger.note(run.run.id, MASKED, payload=facts)
+    return type(made).model_validate(masked)
 
 
 def sandbox_of(run: RunContext, stage: StageName) -> Sandbox:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Self
 
@@ -72,10 +72,12 @@ class Ledger:
         with self._store.change(run_id, kind, actor=actor, payload=payload):
             pass
 
-    def events(self, run_id: str, *, after: int = 0) -> list[Event]:
-        """A run's events, oldest first, from behind a position."""
+    def events(self, run_id: str, *, after: int = 0, kinds: Collection[str] = ()) -> list[Event]:
+        """A run's events, oldest first, from behind a position; only those of some kinds, unless none is named."""
         table = schema.events.c
         query = select(schema.events).where(table.run_id == run_id, table.position > after).order_by(table.position)
+        if kinds:
+            query = query.where(table.kind.in_(kinds))
         with self._store.reading() as connection:
             return [
                 Event.model_validate({**row, "payload": json.loads(row["payload"])})

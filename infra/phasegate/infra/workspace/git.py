@@ -36,6 +36,7 @@ _SETTINGS = {
     "diff.external": "",
     "gc.auto": "0",
     "gpg.program": "false",
+    "log.showSignature": "false",
     "maintenance.auto": "false",
     "protocol.allow": "never",
     "rerere.enabled": "false",

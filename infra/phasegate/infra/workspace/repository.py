@@ -72,7 +72,8 @@ class Repository:
     @property
     def _own(self) -> Git:
         """Git as the user's working tree sees it: its HEAD, its index."""
-        return replace(self.git, git_dir=self.git_dir, work_tree=self.top)
+        own = Git.at(self.git_dir)  # what its configuration includes may depend on the working tree
+        return replace(own, work_tree=self.top)
 
     def branches(self) -> list[str]:
         """The local branches' names."""

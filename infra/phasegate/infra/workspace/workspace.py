@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +18,7 @@ from phasegate.infra.errors import RepositoryError
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStatus, readable
 from phasegate.infra.workspace.git import RUN_TRAILER, plain_message
+from phasegate.infra.workspace.leaks import leaking, masked_tree
 from phasegate.infra.workspace.protection import matches
 from phasegate.infra.workspace.snapshot import checkout, reinstate, replace_files, write_tree
 
@@ -41,6 +42,7 @@ class Workspace:
         base_commit: What the run started from.
         folder: Where the agent works.
         records: git's directory for this worktree; out of the agent's reach.
+        secrets: What must be kept in no commit.
     """
 
     repository: Repository
@@ -48,9 +50,13 @@ class Workspace:
     base_commit: str
     folder: Path
     records: Path
+    secrets: Secrets = field(default_factory=Secrets, repr=False, compare=False)
+    _clean: set[str] = field(default_factory=set[str], repr=False, compare=False)
 
     @classmethod
-    def create(cls, repository: Repository, run_id: str, base_commit: str, folder: Path) -> Self:
+    def create(
+        cls, repository: Repository, run_id: str, base_commit: str, folder: Path, secrets: Secrets | None = None
+    ) -> Self:
         """Make the folder, or attach to the one that is there, whatever a crash left of it.
 
         A folder that is gone comes back as the latest checkpoint has it.
@@ -71,7 +77,7 @@ class Workspace:
         records = _find_records(git, folder)
         if records is None:
             records = _add_worktree(git, run_id, base, folder)
-        workspace = cls(repository, run_id, base, folder, records)
+        workspace = cls(repository, run_id, base, folder, records, secrets or Secrets())
         workspace._attach()
         if begun is None or not was_there:
             workspace._fill()
@@ -95,7 +101,7 @@ class Workspace:
             The commit, or the previous one's.
         """
         with self._index() as git:
-            tree = write_tree(git, self.base_commit)
+            tree = self._write_tree(git)
         previous = self.latest()
         if self.repository.git.tree_of(previous) == tree:
             return previous
@@ -110,7 +116,7 @@ class Workspace:
     def untouched(self) -> str | None:
         """The latest checkpoint's commit, if the folder's files equal it; nothing is recorded."""
         with self._index() as git:
-            tree = write_tree(git, self.base_commit)
+            tree = self._write_tree(git)
         latest = self.latest()
         return latest if self.repository.git.tree_of(latest) == tree else None
 
@@ -123,7 +129,7 @@ class Workspace:
             RepositoryError: There is no such commit, or an ignored file stands where a folder must go.
         """
         with self._index() as git:
-            current = write_tree(git, self.base_commit, also=self.repository.files(commit))
+            current = self._write_tree(git, self.repository.files(commit))
             if current != git.tree_of(commit):
                 self._keep(current)
                 replace_files(git, commit)
@@ -140,7 +146,7 @@ class Workspace:
         """
         git, latest = self.repository.git, self.latest()
         with self._index() as own:
-            tree = write_tree(own, self.base_commit)
+            tree = self._write_tree(own)
         work = git.write_commit(tree, [latest], f"What {self.run_id} had in its folder before rewind {number}")
         made = {"work": work, "latest": latest, "branch": git.line("rev-parse", f"refs/heads/{self.branch}")}
         names = {f"rewound/{number}/{name}": commit for name, commit in made.items()}
@@ -149,16 +155,15 @@ class Workspace:
             self._point(**fresh)
         return [_ref(self.run_id, name) for name in names]
 
-    def collect(
-        self, base_commit: str, protected: Sequence[str], message: str, secrets: Secrets | None = None
-    ) -> ChangeSet:
+    def collect(self, base_commit: str, protected: Sequence[str], message: str) -> ChangeSet:
         """Commit the folder's state as one commit on top of the base commit, on the run's branch.
+
+        A file that brings a secret in is left out, and listed: masked code would not be what the agent made.
 
         Args:
             base_commit: The commit's parent.
             protected: Globs of paths whose change is left out, and listed as refused.
             message: The commit's message and the change's summary.
-            secrets: What must not be committed: a file that brings such a thing in is left out, and listed.
 
         Effects: moves the run's branch; collecting the same state again gives the same commit.
         """
@@ -166,10 +171,11 @@ class Workspace:
         with self._index() as own:
             whole = write_tree(own, base_commit)
             touched = self.repository.changed(base_commit, whole)
-            leaking = self._leaking(base_commit, whole, touched, secrets or Secrets())
-            reinstate(own, base_commit, [path for path in touched if path in leaking or matches(protected, path)])
+            found = leaking(git, base_commit, whole, self.secrets, self._clean)
+            out = {file.path for file in found}
+            reinstate(own, base_commit, [path for path in touched if path in out or matches(protected, path)])
             tree = own.line("write-tree")
-        refused = self.repository.changed(tree, whole).keys() - leaking.keys()
+        refused = self.repository.changed(tree, whole).keys() - out
         text = f"{plain_message(message)}\n{RUN_TRAILER}: {self.run_id}\n"  # equal changes of two runs are two commits
         commit = self._same_commit(base_commit, tree, text)
         if commit is None:
@@ -184,21 +190,19 @@ class Workspace:
             summary=message,
             files=self._files(base_commit, commit),
             refused=tuple(readable(path) for path in sorted(refused)),
-            secrets=tuple(f"{readable(path)}: {kinds}" for path, kinds in leaking.items()),
+            secrets=tuple(
+                f"{readable(self.secrets.mask(file.path).text)}: "
+                + ", ".join(f"{leak.kind} ({leak.digest})" for leak in file.leaks)
+                for file in found
+            ),
             diff_digest=sha256(git.output(*_DIFF, "-p", "--binary", "--full-index", base_commit, commit)),
         )
 
-    def _leaking(self, base: str, tree: str, touched: dict[str, str], secrets: Secrets) -> dict[str, str]:
-        """The touched files that hold a secret which they did not hold at the base; what it looks like, by path."""
-        found: dict[str, str] = {}
-        for path, letter in touched.items():
-            now = self.repository.read_file(tree, path) if letter != "D" else None
-            leaks = secrets.mask((now or b"").decode(errors="replace")).leaks
-            if leaks:
-                before = secrets.mask((self.repository.read_file(base, path) or b"").decode(errors="replace")).leaks
-                if fresh := [leak for leak in leaks if leak not in before]:
-                    found[path] = ", ".join(f"{leak.kind} ({leak.digest})" for leak in fresh)
-        return found
+    def _write_tree(self, git: Git, also: Sequence[str] = ()) -> str:
+        """Record the folder's files as they may be kept: where one brings a secret in, a masked copy is."""
+        tree = write_tree(git, self.base_commit, also)
+        found = leaking(self.repository.git, self.base_commit, tree, self.secrets, self._clean)
+        return masked_tree(git, found, self.secrets) if found else tree
 
     def diff(self, base: str, commit: str) -> str:
         """The unified diff between two commits."""
@@ -223,7 +227,7 @@ class Workspace:
         git = self.repository.git
         if self.folder.is_dir():
             with self._index() as own:
-                tree = write_tree(own, self.base_commit)
+                tree = self._write_tree(own)
             if tree not in (git.tree_of(self.latest()), git.tree_of(f"refs/heads/{self.branch}")):
                 self._keep(tree)
             self._attach()

@@ -72,7 +72,7 @@ async def propose(
             brief=supervision.masked(brief, "the brief"),
             draft=agent.draft,
             toolbox=toolbox,
-            client=run.shared.client_for(run.run, row),
+            client=run.shared.client_for(run.run, row, supervision.masked_answer),
             place=place(row) if place else None,
         )
         try:

@@ -15,7 +15,6 @@ from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.testing import grade_change
-from phasegate.flows.lifecycle.supervising import secrets_of
 from phasegate.flows.rewind import checkpoint_number
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
@@ -132,7 +131,7 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
 
     def collect(draft: ChangeDraft) -> ChangeSet:
         summary = f"{draft.summary}\n\n{draft.notes}".strip()
-        return workspace.collect(run.run.base_commit, protected, f"{run.run.title}\n\n{summary}", secrets_of(run))
+        return workspace.collect(run.run.base_commit, protected, f"{run.run.title}\n\n{summary}")
 
     return await propose(
         run,

@@ -1,0 +1,96 @@
+"""What an agent reached for that is not its own, summed up for the person who decides.
+
+Made for the run's report, out of what its tools put on record. However much an agent does, the sum stays short: a line
+per sort of thing, counted, with a few examples. It must not know how it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from phasegate.agents.tools.supervision import ATTEMPTED, DENIED, MASKED
+from phasegate.infra.ledger import Event
+from phasegate.infra.policy.permissions import ToolName
+
+Sort = Literal["denied", "attempted", "masked"]
+KINDS = (DENIED, ATTEMPTED, MASKED)
+"""The kinds of events that are summed up."""
+_TOOLS = (*get_args(ToolName), "finish")
+_ORDER: tuple[Sort, ...] = get_args(Sort)
+_EXAMPLES, _EXAMPLE_CHARACTERS, _AT_MOST = 3, 120, 24
+
+
+class Caution(BaseModel):
+    """One sort of thing that was tried, or kept from passing.
+
+    Attributes:
+        sort: `denied`: refused, and nothing ran; `attempted`: a command left signs of it; `masked`: a secret.
+        what: The tool, what was reached for, or whose secret.
+        count: How often.
+        stages: Whose agents.
+        examples: The first few, one line each; text of the agent's.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sort: Sort
+    what: str
+    count: int
+    stages: tuple[str, ...]
+    examples: tuple[str, ...]
+
+
+@dataclass
+class _Sum:
+    count: int = 0
+    stages: dict[str, None] = field(default_factory=dict[str, None])
+    examples: dict[str, None] = field(default_factory=dict[str, None])
+
+
+def cautions(events: Iterable[Event]) -> tuple[Caution, ...]:
+    """Events of `KINDS`, summed up: what was refused first, then what was tried, then secrets."""
+    sums: dict[tuple[Sort, str], _Sum] = {}
+    for event in events:
+        stage = str(event.payload.get("attempt", "")).partition("/")[2].partition("/")[0]
+        for sort, what, example in _told(event.kind, event.payload):
+            known = sums.setdefault((sort, what), _Sum())
+            known.count += 1
+            known.stages[stage] = None
+            if len(known.examples) < _EXAMPLES:
+                known.examples[_shortened(example)] = None
+    ranked = sorted(sums.items(), key=lambda entry: (_ORDER.index(entry[0][0]), -entry[1].count))
+    return tuple(
+        Caution(
+            sort=sort,
+            what=what,
+            count=known.count,
+            stages=tuple(stage for stage in known.stages if stage),
+            examples=tuple(known.examples),
+        )
+        for (sort, what), known in ranked[:_AT_MOST]
+    )
+
+
+def _told(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[Sort, str, str]]:
+    if kind == DENIED:
+        tool = str(facts["tool"])
+        yield "denied", tool if tool in _TOOLS else "a tool it does not have", str(facts["subject"] or tool)
+    elif kind == ATTEMPTED:
+        reached = {str(sign["kind"]): sign for sign in reversed(facts["signs"])}
+        if facts["refused"]:
+            reached.setdefault("network", {"seen": "command"})
+        for what, sign in reached.items():
+            where = f" (a file it names says {sign['what']})" if sign["seen"] == "file" else ""
+            yield "attempted", what, f"{facts['command']}{where}"
+    elif kind == MASKED:
+        for secret in facts["secrets"]:
+            yield "masked", f"{secret['kind']} ({secret['digest']})", f"in {facts['where']}"
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _EXAMPLE_CHARACTERS else f"{line[: _EXAMPLE_CHARACTERS - 1]}…"
