@@ -60,12 +60,6 @@ class Attacker:
         except urllib.error.HTTPError as error:
             return {"refused": error.code}
 
-    def force(self, run: str, state: dict[str, Any]) -> None:
-        """Give a run's flow run another state."""
-        flow_run = self.machine.show(run)["flow_run_id"]
-        answer = self.prefect(f"/flow_runs/{flow_run}/set_state", {"state": state, "force": True})
-        assert answer["status"] == "ACCEPT", answer
-
     def wake(self, run: str) -> None:
         """Have the engine look at a run."""
         control.wake(self.settings, run)
@@ -111,12 +105,13 @@ class Attacker:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """One machine per module, on which one gate at a time waits hot and every other one is suspended."""
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One machine per module, on which as many gates wait hot as it says in `MAX_HOT`, and every other is suspended."""
     home = tmp_path_factory.mktemp("user")
     (home / ".ssh").mkdir()
     (home / ".ssh" / "id_ed25519").write_text("hunter2-the-private-key")
-    environment = {"PHASEGATE_MAX_HOT": "1", "HOME": str(home), "OPENAI_API_KEY": "hunter2-the-model-key"}
+    max_hot: int = getattr(request.module, "MAX_HOT", 0)
+    environment = {"PHASEGATE_MAX_HOT": str(max_hot), "HOME": str(home), "OPENAI_API_KEY": "hunter2-the-model-key"}
     machine = Machine(tmp_path_factory.mktemp("machine"), environment)
     assert machine.phasegate("up", "--detach", timeout=280).code == 0
     yield machine

@@ -13,8 +13,12 @@ from phasegate.flows.engine.info import EngineInfo
 
 pytestmark = pytest.mark.timeout(300)  # the engine's start is in the first of them
 
+INTO_DECISIONS = (
+    "INSERT INTO decisions (id, run_id, gate_id, subject_digest, verdict, approver, identity, standing, override, "
+    "note, signature, decided_at) "
+)
 FORGE = (
-    "INSERT INTO decisions SELECT ?, g.run_id, g.id, g.subject_digest, 'approve', g.requester, 'local', 0, 0, "
+    f"{INTO_DECISIONS} SELECT ?, g.run_id, g.id, g.subject_digest, 'approve', g.requester, 'local', 0, 0, "
     "'', '', g.opened_at FROM gates g WHERE g.run_id = ? AND g.status = 'open'"
 )
 
@@ -31,6 +35,31 @@ def test_a_forged_row_opens_no_gate(machine: Machine, project: Project, attacker
     machine.until(run, attacker.is_refused(run, "gate.refused"))
     assert {stage["stage"] for stage in shown["stages"]} == {"prd"}
     assert machine.phasegate("audit", run).code == 1
+
+
+COPY = (
+    f"{INTO_DECISIONS} SELECT 'copied into ' || g.id, g.run_id, g.id, g.subject_digest, d.verdict, d.approver, "
+    "d.identity, d.standing, d.override, d.note, d.signature, d.decided_at FROM decisions d, gates g "
+    "WHERE d.run_id = ? AND d.id NOT LIKE 'copied %' AND g.run_id = ? AND g.status = 'open'"
+)
+
+
+def test_a_decision_copied_from_elsewhere_opens_no_gate(machine: Machine, project: Project, attacker: Attacker) -> None:
+    """P4. From another run, and from an earlier gate of the same run, with the digest of the gate it is put to.
+
+    Mutation tried: see tests/integration/gates.
+    """
+    commit(project, POLICY)
+    decided, another = at_prd_gate(machine, project), at_prd_gate(machine, project)
+    assert machine.phasegate("approve", decided, "--wait").code == 3
+    expected = {another: [("prd", "open")], decided: [("prd", "approved"), ("change", "open")]}
+    for run, unchanged in expected.items():
+        attacker.sql(COPY, decided, run)
+        attacker.prefect(f"/flow_runs/{machine.show(run)['flow_run_id']}/resume", {})
+        attacker.wake(run)
+        machine.until(run, attacker.is_refused(run, "decision.refused: no event of the run says"))
+        shown = machine.until(run, lambda shown: shown["status"] not in {"accepted", "running"})
+        assert (gates(shown), shown["status"]) == (unchanged, "waiting")
 
 
 def signed_by(attacker: Attacker, name: str, machine: Machine, run: str, *words: str, to_print: str = "") -> Result:
@@ -87,6 +116,20 @@ def test_only_the_right_signature_of_the_right_bytes_opens_a_gate(
     shown = machine.until(run, lambda shown: gates(shown)[1:] == [("prd", "approved"), ("change", "open")])
     assert [(one["approver"], one["identity"]) for one in shown["decisions"]] == [("bo", "ssh"), ("bo", "ssh")]
     assert machine.phasegate("audit", run).code == 0
+
+
+def test_an_admin_overrides_on_record(machine: Machine, attacker: Attacker, signed_run: str) -> None:
+    """P5. Ana, whom policy excludes as the requester, passes the gate as an admin, and the trail says so.
+
+    Mutation tried: see tests/integration/gates.
+    """
+    done = machine.phasegate("approve", signed_run, "--override", "--note", "the site is down")
+    assert done.code == 0, done.err
+    machine.until(signed_run, lambda shown: gates(shown) == [("prd", "approved"), ("change", "open")])
+    (event,) = [event for event in attacker.events(signed_run) if event.kind == "gate.overridden"]
+    assert (event.actor, event.payload["note"]) == ("ana", "the site is down")
+    assert "override" in machine.phasegate("show", signed_run).out
+    assert machine.phasegate("audit", signed_run).code == 0
 
 
 def test_no_gate_is_approved_in_advance_where_decisions_are_signed(
