@@ -69,6 +69,24 @@ def test_a_change_that_brings_a_secret_in_leaves_that_file_out_and_says_so(world
     assert TOKEN.encode() not in shown.stdout
 
 
+def test_a_checkpoint_keeps_a_masked_copy_and_the_folder_what_it_had(world: World) -> None:
+    """Mutations tried: `_write_tree` returns the tree as it is; `leaking` passes over names."""
+    folder = world.workspace.folder
+    (folder / "keys").write_bytes(b"\xff token = " + TOKEN.encode() + b"\nkept = 1\n")
+    (folder / TOKEN).write_text("x")
+    commit = world.workspace.checkpoint("implementation", 7)
+    world.workspace.restore(commit)
+    assert TOKEN.encode() in (folder / "keys").read_bytes()
+    top = world.root / "project"
+    listed = subprocess.run(["git", "-C", top, "ls-tree", "-r", commit], capture_output=True, check=True).stdout
+    kept = subprocess.run(
+        ["git", "-C", top, "cat-file", "blob", f"{commit}:keys"], capture_output=True, check=True
+    ).stdout
+    assert TOKEN.encode() not in listed + kept
+    assert kept.startswith(b"\xff token = [masked: GitHub token ")
+    assert kept.endswith(b"]\nkept = 1\n")
+
+
 async def test_a_command_that_needs_permission_waits_and_does_nothing(world: World) -> None:
     """Mutation tried: `permit` takes `unanswered` for granted."""
     permissions = Permissions(commands=CommandRules(ask=("touch",)))
