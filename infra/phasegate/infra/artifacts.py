@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 
 def canonical_json(value: Any) -> str:
@@ -39,10 +39,14 @@ class Artifact(BaseModel):
 
     kind: ClassVar[str]
     schema_version: int = 1
+    _read_from: str = PrivateAttr(default="")
 
     def canonical(self) -> str:
-        """The canonical JSON text, with its kind, that the digest is taken of."""
-        return canonical_json({"kind": self.kind, **self.model_dump(mode="json")})
+        """The canonical JSON text, with its kind, that the digest is taken of.
+
+        What an earlier version stored keeps its text, and so its digest, when the type has got more fields since.
+        """
+        return self._read_from or canonical_json({"kind": self.kind, **self.model_dump(mode="json")})
 
     @property
     def digest(self) -> str:
@@ -62,7 +66,10 @@ class Artifact(BaseModel):
         known: int = cls.model_fields["schema_version"].default
         if (version := data.get("schema_version", 1)) > known:
             raise ValueError(f"{kind} has format {version}, and {known} is the newest that is known here")
-        return cls.model_validate(data)
+        made = cls.model_validate(data)
+        if made.canonical() != text:
+            made._read_from = text  # noqa: SLF001  of this class; only then, so that what is read equals what was made
+        return made
 
     def markdown(self) -> str:
         """The artifact as a person reads it; a plain JSON block unless the type knows better."""
