@@ -65,8 +65,7 @@ def replay(wish: Again, *, ledger: Ledger, settings: Settings, person: Person, e
     """
     old = wish.run
     _require_stopped(wish)
-    repository = Repository.open(wish.repository or Path(old.repository))
-    _require_base(repository, old)
+    repository = _repository(wish)
     ticket, (stored, signers) = ledger.artifacts.get(old.ticket, Ticket), _policy(wish, ledger, repository)
     stages = stored.policy.lifecycle.stages
     first_unfinished = next((stage for stage in stages if not _has_finished(ledger, old, stage)), stages[-1])
@@ -113,12 +112,24 @@ def _require_stopped(wish: Again) -> None:
         )
 
 
-def _require_base(repository: Repository, old: Run) -> None:
+def _repository(wish: Again) -> Repository:
+    """Where the earlier run's commits are now."""
+    old, where = wish.run, wish.repository or Path(wish.run.repository)
+    try:
+        repository = Repository.open(where)
+    except RepositoryError as error:
+        if wish.repository is not None:
+            raise
+        raise RepositoryError(
+            f"run {old.id} is about a repository that is not where it was: {error.message}",
+            remedy="Say where it is now: --repo FOLDER.",
+        ) from error
     if repository.git.resolve(f"{old.base_commit}^{{commit}}") is None:
         raise RepositoryError(
             f"{repository.top} does not have commit {old.base_commit[:12]}, which run {old.id} started from",
             remedy="Name the repository it was about with --repo, or fetch that commit.",
         )
+    return repository
 
 
 def _policy(wish: Again, ledger: Ledger, repository: Repository) -> tuple[StoredPolicy, AllowedSigners | None]:

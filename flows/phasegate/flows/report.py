@@ -21,6 +21,7 @@ from phasegate.infra.ledger import (
     Gate,
     Ledger,
     Message,
+    Origin,
     Run,
     RunOptions,
     RunStatus,
@@ -68,7 +69,7 @@ class UsageReport(_Part):
 
 
 class StageReport(_Part):
-    """One attempt of a stage, or of one part of a stage."""
+    """One attempt of a stage, or of one part of a stage; `origin` is the earlier run's attempt it was adopted from."""
 
     id: str
     stage: str
@@ -81,6 +82,7 @@ class StageReport(_Part):
     usage: UsageReport
     error: dict[str, Any] | None
     superseded: int
+    origin: str
     started_at: datetime
     finished_at: datetime | None
 
@@ -114,6 +116,7 @@ class RunReport(_Part):
     requester: str
     options: RunOptions
     definition: str
+    origin: Origin | None
     flow_run_id: str | None
     recoveries: int
     created_at: datetime

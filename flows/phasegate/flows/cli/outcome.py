@@ -5,6 +5,7 @@ from __future__ import annotations
 from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.story import reason_text
 from phasegate.flows.report import RunReport
+from phasegate.infra.errors import FormatUnknown
 
 
 def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
@@ -28,6 +29,12 @@ def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
     }
     if status == "waiting":
         return _at_gate(report, shown=shown)
+    if (report.reason or {}).get("code") == FormatUnknown.code:  # resuming is what cannot be done
+        return [
+            f"Needs an operator{why}",
+            f"`phasegate replay {run}` goes on in a new run, which adopts all that is still understood;",
+            f"`phasegate rollback {run}` undoes what was done.",
+        ]
     remedy = str((report.reason or {}).get("remedy") or "")
     if remedy and status in said:
         said[status].insert(1, one_line(remedy, 400))

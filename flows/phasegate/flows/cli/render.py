@@ -29,6 +29,7 @@ from phasegate.flows.report import RunReport, StageReport, UsageReport
 
 STATUS_STYLE = {
     "finished": "green",
+    "adopted": "green",
     "done": "green",
     "approved": "green",
     "failed": "red",
@@ -130,7 +131,7 @@ def stages_table(report: RunReport) -> Table:
         rows.add_row(
             Text(stage_name(stage, "\n")),
             str(stage.attempt),
-            status_text(stage.status),
+            status_text("adopted" if stage.origin else stage.status),
             Text(f"{plain(made.kind)}\n{made.digest.removeprefix('sha256:')[:12]}" if made else ""),
             Text(one_line(stage.model, 40)),
             f"{stage.usage.tokens:,}\n{cost_text(stage.usage, unknown='price ?')}" if stage.usage.turns else "–",
@@ -156,6 +157,8 @@ def _head(report: RunReport) -> Text:
         f"\n{report.usage.tokens:,} tokens in {report.usage.turns} turns · {cost_text(report.usage)}"
         f" · policy {short(report.policy)}"
     )
+    if origin := _origin(report):
+        title.append(f"\n{origin}")
     if report.options.rehearsal:
         title.append("\nrehearsed: a script answered, no model was asked and nothing was paid")
     for notice in report.options.notices:
@@ -163,6 +166,24 @@ def _head(report: RunReport) -> Text:
     if report.release is not None:
         title.append(f"\n{'served on' if report.release.current else 'was served on'} {plain(report.release.url)}")
     return title
+
+
+def _origin(report: RunReport) -> str:
+    """What the run goes back to, and what it took over from there; empty for a run of its own."""
+    if report.origin is None:
+        return ""
+    earlier = plain(report.origin.run)
+    if report.origin.mode == "rehearse":
+        return f"rehearses run {earlier}: answered from its record, nothing is performed"
+    decided = {decision.gate_id for decision in report.decisions}
+    taken = list(dict.fromkeys(stage_name(stage) for stage in report.stages if stage.origin))
+    taken += [
+        f"the answer at gate {gate.gate}"
+        for gate in report.gates
+        if gate.status == "approved" and gate.id not in decided
+    ]
+    adopted = f", and adopts {', '.join(taken)}" if taken else ""
+    return f"replays run {earlier} from {report.origin.stage} on{adopted}"
 
 
 def _error(stage: StageReport) -> Text:
