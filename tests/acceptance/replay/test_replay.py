@@ -20,7 +20,9 @@ GATES = ("--approve", "prd", "--approve", "change", "--approve", "release")
 
 def started(machine: Machine, project: Project, *more: str, code: int) -> str:
     """Run the ticket up to its first stop, and give its id."""
-    result = machine.phasegate("run", project.ticket, "--repo", project.top, "--model", MODEL, "--json", *more)
+    result = machine.phasegate(
+        "run", project.ticket, "--repo", project.top, "--model", MODEL, "--json", *more, timeout=250
+    )
     assert result.code == code, result.err + result.out
     run: str = result.json["id"]
     return run
