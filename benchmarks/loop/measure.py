@@ -18,6 +18,8 @@ from statistics import mean, median
 from typing import Any
 from urllib.request import urlopen
 
+from benchmarks.loop.model import FILES
+
 _TOP = Path(__file__).parents[2]
 _PEERS = str(_TOP / ".venv-bench/bin/python")
 _TABLE = _TOP / "benchmarks/LOOP.md"
@@ -88,7 +90,8 @@ def _one(contender: _Contender, turns: int, url: str) -> Figures:
     folder = Path(tempfile.mkdtemp(prefix="phasegate-loop-"))
     try:
         (folder / "work").mkdir()
-        (folder / "work/notes.txt").write_text(_NOTES)
+        for number in range(FILES):
+            (folder / f"work/notes-{number}.txt").write_text(_NOTES)
         _ask(f"{url}/reset?turns={turns}&tool={contender.tool}")
         command = [*contender.command, url, str(turns), str(folder)]
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
@@ -143,7 +146,7 @@ def _report(found: Mapping[tuple[str, int], Figures], load: float) -> str:
         "# The agent loop beside its peers",
         "",
         "Written by `make bench ARGS=loop`. Everybody plays the same trajectory: at each turn the model asks for",
-        "the same file of 1.6 kB. A turn's overhead is what the model's side of the wire sees between the last byte of",
+        "a file of 1.6 kB. A turn's overhead is what the model's side of the wire sees between the last byte of",
         f"its answer and the last byte of the next request: the mean of the first and last {_ENDS} turns, median of",
         f"{_ROUNDS} rounds. Stored: all that it left on disk. Prefix: the least share of a request's messages that",
         "the next request began with, unchanged.",

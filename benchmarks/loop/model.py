@@ -17,7 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 _TEXT = (
     "I read on, since the part I am looking for has not come up yet; after this I know how the two belong together. "
 )
-_ARGUMENTS = {"read_file": '{"path": "notes.txt"}', "bash": '{"command": "cat notes.txt"}'}
+_ARGUMENTS = {"read_file": '{"path": "notes-%d.txt"}', "bash": '{"command": "cat notes-%d.txt"}'}
+FILES = 20
+"""How many files are asked for in rotation: who asks for the same one over and over is rightly stopped."""
 _LAST = {"read_file": ("finish", '{"summary": "done"}'), "bash": ("bash", '{"command": "submit"}')}
 
 
@@ -36,7 +38,9 @@ _talk = _Talk()
 
 
 def _message(turn: int) -> dict[str, Any]:
-    name, arguments = (_talk.tool, _ARGUMENTS[_talk.tool]) if turn < _talk.turns else _LAST[_talk.tool]
+    name, arguments = _LAST[_talk.tool]
+    if turn < _talk.turns:
+        name, arguments = _talk.tool, _ARGUMENTS[_talk.tool] % (turn % FILES)
     call = {"id": f"call_{turn}", "type": "function", "function": {"name": name, "arguments": arguments}}
     return {"role": "assistant", "content": f"Turn {turn}. {_TEXT}", "tool_calls": [call]}
 

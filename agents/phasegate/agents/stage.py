@@ -5,6 +5,7 @@ Each stage's package defines its `AGENT` and says in `brief` what one attempt is
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Generic, TypeVar
@@ -51,8 +52,9 @@ class StageAgent(Generic[AnyDraft]):
 
 
 def section(title: str, body: str) -> str:
-    """One part of a brief, fenced so that what it quotes is seen as a quotation."""
-    return f"<{title}>\n{body.strip()}\n</{title}>\n"
+    """One part of a brief, fenced so that what it quotes is seen as a quotation: it cannot end the fence itself."""
+    inside = re.sub(rf"<(?=\s*/\s*{title}\b)", "‹", body.strip(), flags=re.IGNORECASE)
+    return f"<{title}>\n{inside}\n</{title}>\n"
 
 
 def bullets(title: str, lines: tuple[str, ...]) -> str:

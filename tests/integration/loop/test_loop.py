@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -64,11 +65,12 @@ class Office:
     http: httpx.AsyncClient
     turns: list[dict[str, Any]]
     state: Path
+    faults: list[dict[str, Any]]
     paused: bool = False
 
     async def work(self, model: str = MODELS[0], **budget: int) -> ChangeDraft | None:
         """Let the agent work."""
-        base_url = self.server.base_url("run-one", "implementation", 1)
+        base_url = self.server.base_url(self.attempt.run_id, "implementation", 1)
         toolbox = Toolbox(
             self.workspace.folder,
             names=WRITING,
@@ -86,6 +88,14 @@ class Office:
             place=Bench(self.workspace),
         )
         return await work(assignment, Desk(self.ledger, self.threads, BudgetPolicy(**budget), lambda: self.paused))
+
+    def struck(self) -> bool:
+        """Whether a fault of the script has struck."""
+        return self.server.struck > 0
+
+    def kinds(self) -> list[str]:
+        """The kinds of the run's events, in order."""
+        return [event.kind for event in self.ledger.events("run-one")]
 
     def results(self) -> list[tuple[str, bool]]:
         """Each tool call's name and whether it failed, in order."""
@@ -127,10 +137,10 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
     attempt, _ = ledger.attempts.begin(
         "run-one", "implementation", "", 1, inputs={}, model=MODELS[0], prompt="p", holder="here/1"
     )
-    turns: list[dict[str, Any]] = []
+    turns, faults = list[dict[str, Any]](), list[dict[str, Any]]()
 
     def play(_run: str) -> Script:
-        return Script.model_validate({"version": 1, "stages": {"implementation": turns}})
+        return Script.model_validate({"version": 1, "stages": {"implementation": turns}, "faults": faults})
 
     workspace = Workspace.create(repository, "run-one", base.commit, tmp_path / "work")
     async with (
@@ -138,7 +148,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         RehearsalServer(play) as server,
         httpx.AsyncClient() as http,
     ):
-        yield Office(ledger, threads, attempt, workspace, server, http, turns, tmp_path / "state")
+        yield Office(ledger, threads, attempt, workspace, server, http, turns, tmp_path / "state", faults)
     ledger.close()
 
 
@@ -179,6 +189,28 @@ async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_
     assert not (office.workspace.folder / "half.txt").exists()
     resumed.cancel()
     await asyncio.gather(resumed, return_exceptions=True)
+
+
+async def test_turns_that_a_power_cut_took_from_the_thread_are_made_again_without_the_model(
+    office: Office, tmp_path: Path
+) -> None:
+    """The thread store is not synced, the ledger is: two turns are gone from the one and not from the other.
+
+    Mutation tried: only the first turn of a resumed thread is looked for in the ledger.
+    """
+    look = {"name": "read_file", "args": {"path": "app.py"}}
+    office.turns += [{"tools": [look]}, {"tools": [EDIT]}, FINISH]
+    assert await office.work() == ChangeDraft(summary="done")
+    office.turns.clear()  # a model that was asked again would have nothing to say
+    with sqlite3.connect(tmp_path / "threads.db") as threads:
+        known = [row[0] for row in threads.execute("SELECT checkpoint_id FROM checkpoints ORDER BY checkpoint_id DESC")]
+        threads.execute("DELETE FROM checkpoints WHERE checkpoint_id > ?", (known[2],))
+        threads.execute("DELETE FROM writes WHERE checkpoint_id >= ?", (known[2],))
+    assert await office.work() == ChangeDraft(summary="done")
+    assert (office.workspace.folder / "app.py").read_text() == "x = 2\n"
+    assert office.ledger.exchanges.usage("run-one").turns == 3
+    assert [name for name, failed in office.results() if not failed].count("edit_file") == 2
+    office.ledger.audit("run-one")
 
 
 async def test_a_message_reaches_the_next_request(office: Office) -> None:

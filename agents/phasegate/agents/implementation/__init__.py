@@ -21,7 +21,15 @@ class ChangeDraft(Draft):
 AGENT = StageAgent("implementation", ChangeDraft, WRITING)
 
 
-def brief(prd: Prd, *, test_command: str, protected: tuple[str, ...], feedback: str = "", note: str = "") -> str:
+def brief(
+    prd: Prd,
+    *,
+    test_command: str,
+    protected: tuple[str, ...],
+    feedback: str = "",
+    note: str = "",
+    conventions: str = "",
+) -> str:
     """What one attempt is about.
 
     Args:
@@ -30,9 +38,12 @@ def brief(prd: Prd, *, test_command: str, protected: tuple[str, ...], feedback: 
         protected: Patterns of files that may not be changed.
         feedback: Why grading failed the attempt before; empty for a first attempt.
         note: What a person who sent the change back said.
+        conventions: What the repository says about working in it, as `phasegate.agents.conventions` quotes it.
     """
     text = section("prd", prd.markdown())
-    text += section("project", f"Tests: {test_command}\nProtected files: {', '.join(protected) or 'none'}")
+    text += (
+        section("project", f"Tests: {test_command}\nProtected files: {', '.join(protected) or 'none'}") + conventions
+    )
     if feedback:
         text += section("failed_grade", feedback)
         text += "Your change so far is in the worktree, and failed its grading as told above. Mend it.\n"

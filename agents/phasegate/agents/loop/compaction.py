@@ -17,7 +17,8 @@ _KEPT = 0.25
 """The share of the window that the latest messages may fill; they stay whole."""
 _WORTH = 0.1
 """The share of the window that must come free; less is not worth reading all anew."""
-_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
+"""A rule of thumb, for what no provider has counted."""
 _SHORT = 400
 """Characters of an output that is never left out."""
 
@@ -36,7 +37,7 @@ def compacted_to(conversation: Sequence[Said], before: int, *, input_tokens: int
     """
     if input_tokens < _FULL * window:
         return before
-    room, start = _KEPT * window * _BYTES_PER_TOKEN, len(conversation)
+    room, start = _KEPT * window * BYTES_PER_TOKEN, len(conversation)
     while start > before and (room := room - len(encode_json(conversation[start - 1]["said"]))) > 0:
         start -= 1
     freed = sum(
@@ -45,7 +46,7 @@ def compacted_to(conversation: Sequence[Said], before: int, *, input_tokens: int
         if entry["said"]["role"] == "tools"
         for result in entry["said"]["results"]
     )
-    return start if freed >= _WORTH * window * _BYTES_PER_TOKEN else before
+    return start if freed >= _WORTH * window * BYTES_PER_TOKEN else before
 
 
 def shown(conversation: Sequence[Said], start: int, end: int) -> Iterable[Message]:

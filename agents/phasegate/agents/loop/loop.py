@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from phasegate.agents.loop import asking, progress
 from phasegate.agents.loop.branch import TURN, next_step
-from phasegate.agents.loop.compaction import compacted_to, shown
+from phasegate.agents.loop.compaction import BYTES_PER_TOKEN, compacted_to, shown
 from phasegate.agents.loop.interruption import Bell, Interrupted, nobody_rings, unless_called
 from phasegate.agents.loop.state import Said, ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
@@ -23,6 +23,7 @@ from phasegate.agents.models.conversation import Message, ToolCall, ToolResult
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.windows import input_tokens
+from phasegate.agents.models.wire import Encoder
 from phasegate.agents.tools import Toolbox, ToolOutcome
 from phasegate.infra.errors import AgentStopped, BudgetExceeded
 from phasegate.infra.ledger import Attempt, Exchange, Ledger, Usage
@@ -129,9 +130,12 @@ class _Worker(Generic[Draft]):
         self._requests = _Requests(assignment)
         self._previous = b""
         self._resumes = False
+        self._streamed = 0
+        self._interrupted_then: dict[tuple[int, int], str] = {}
         self._rung = asyncio.Event()
 
     async def run(self) -> Draft | None:
+        self._interrupted_then = self._recorded_interruptions()
         graph = self._graph()
         config: RunnableConfig = {
             "configurable": {"thread_id": self._attempt.id},
@@ -208,11 +212,11 @@ class _Worker(Generic[Draft]):
     async def _think(self, state: ThreadState) -> tuple[list[Said], Exchange]:
         """What people said before this turn's model call, and the call; a call that is cut is made anew."""
         ledger, turn = self._desk.ledger, state["turn"] + 1
-        resumes, self._resumes = self._resumes, False
-        if resumes and (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
+        if self._resumes and (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
             heard = [_said_by_user(message.text) for message in ledger.messages.delivered(self._attempt, turn)]
             self._previous = self._requests.body([*state["conversation"], *heard], state.get("compacted", 0))
             return heard, answered
+        self._resumes = False
         while True:
             self._rung.clear()
             heard = [_said_by_user(message.text) for message in ledger.messages.deliver(self._attempt, turn)]
@@ -220,14 +224,15 @@ class _Worker(Generic[Draft]):
             try:
                 return heard, await self._unless_called(self._ask(turn, body))
             except Interrupted:
-                ledger.note(self._attempt.run_id, "turn.cut", payload={"attempt": self._attempt.id, "turn": turn})
+                self._note_cut(turn, body)
 
     async def _ask(self, turn: int, body: bytes) -> Exchange:
         ledger = self._desk.ledger
         self._check_budget()
         if not self._previous and turn > 1:
             self._previous = (ledger.exchanges.request(self._attempt.id, turn - 1) or "").encode()
-        reply = await self._assignment.client.send(body)
+        self._streamed = 0
+        reply = await self._assignment.client.send(body, on_text=self._count)
         previous, self._previous = self._previous, body
         return ledger.exchanges.record(
             self._attempt,
@@ -251,8 +256,10 @@ class _Worker(Generic[Draft]):
         answers = asking.answers(self._desk.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
         outcomes: list[ToolOutcome] = []
         interrupted = False
-        for call in calls:
-            if interrupted:
+        for place, call in enumerate(calls):
+            if (then := self._interrupted_then.get((turn, place))) is not None:
+                outcomes.append(ToolOutcome(_not_done(call, then), changed=then == _INTERRUPTED))
+            elif interrupted:
                 outcomes.append(ToolOutcome(_not_done(call, _NOT_BEGUN)))
             elif call["id"] in answers:
                 outcomes.append(ToolOutcome(answers[call["id"]]))
@@ -291,6 +298,32 @@ class _Worker(Generic[Draft]):
                 update |= {"draft": outcome.finished, "stopped": ""}
         return update
 
+    def _count(self, text: str) -> None:
+        self._streamed += len(text)
+
+    def _note_cut(self, turn: int, body: bytes) -> None:
+        """Put on record that a call was cut; no provider tells what such a call used, so that is estimated."""
+        estimate = {
+            "input_tokens": len(body) // BYTES_PER_TOKEN,
+            "output_tokens": self._streamed // BYTES_PER_TOKEN,
+        }
+        payload = {"attempt": self._attempt.id, "turn": turn, "usage": "unknown", "estimate": estimate}
+        self._desk.ledger.note(self._attempt.run_id, "turn.cut", payload=payload)
+
+    def _recorded_interruptions(self) -> dict[tuple[int, int], str]:
+        """What interrupted calls of a rehearsal's original were answered, by turn and place."""
+        origin, ledger = self._desk.ledger.runs.get(self._attempt.run_id).origin, self._desk.ledger
+        if origin is None or origin.mode != "rehearse":
+            return {}
+        original = f"{origin.run}{self._attempt.id.removeprefix(self._attempt.run_id)}"
+        return {
+            (event.payload["turn"], place): result["output"]
+            for event in ledger.events(origin.run)
+            if event.kind == "tools.answered" and event.payload["attempt"] == original
+            for place, result in enumerate(event.payload["results"])
+            if result["output"] in {_INTERRUPTED, _NOT_BEGUN}
+        }
+
     def _note(self, turn: int, results: list[ToolResult]) -> None:
         shown = [
             {"name": result["name"], "failed": result["failed"], "output": result["output"][:500]} for result in results
@@ -299,6 +332,7 @@ class _Worker(Generic[Draft]):
             self._attempt.run_id,
             "tools.answered",
             payload={"attempt": self._attempt.id, "turn": turn, "results": shown},
+            synced=False,  # the next turn's exchange is, and brings this with it
         )
 
     def _check_budget(self) -> None:
@@ -316,22 +350,21 @@ class _Requests:
 
     def __init__(self, assignment: Assignment[Any]) -> None:
         self._assignment = assignment
-        self._begin(0)
+        self._encoder, self._encoded, self._compacted = self._begun(), 0, 0
 
     def body(self, conversation: Sequence[Said], compacted: int) -> bytes:
         """The request for a conversation that has only grown since the last one."""
         if compacted != self._compacted:
-            self._begin(compacted)
+            self._encoder, self._encoded, self._compacted = self._begun(), 0, compacted
         for message in shown(conversation, self._encoded, compacted):
             self._encoder.append(message)
         self._encoded = len(conversation)
         return self._encoder.body()
 
-    def _begin(self, compacted: int) -> None:
+    def _begun(self) -> Encoder:
         one = self._assignment
         tools = [*one.toolbox.specs, *([asking.SPEC] if one.asks else [])]
-        self._encoder = one.client.conversation(one.prompt, tools, one.attempt.id)
-        self._encoded, self._compacted = 0, compacted
+        return one.client.conversation(one.prompt, tools, one.attempt.id)
 
 
 def _said_by_user(text: str) -> Said:

@@ -104,7 +104,7 @@ def _read(content: bytes) -> _Error:
 
 def _is_temporary(response: httpx.Response) -> bool:
     """Whether trying again may help; the providers say so themselves where the status alone does not."""
-    said = response.headers.get("x-should-retry")
+    said: str | None = response.headers.get("x-should-retry")
     if said in {"true", "false"}:
         return said == "true"
     return response.status_code in _TEMPORARY_STATUSES or response.is_server_error

@@ -1,6 +1,7 @@
 """How much a model can be sent. The loop makes room before it is full; it asks here by name.
 
-Source: the providers' model pages, as those of `prices.toml`; the least that any listed model of a provider takes.
+Unsourced defaults, set low: no provider tells by its API how much a model takes. Whoever knows better says so in
+`Assignment.window`. Too low a figure leaves old outputs out early; too high a one has the provider refuse the request.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from phasegate.agents.models.names import ModelName, Provider
 
 _INPUT_TOKENS: dict[Provider, int] = {"anthropic": 168_000, "openai": 272_000, "compatible": 96_000}
-"""Windows of 200,000 less 32,000 of output, 400,000 less 128,000, and 128,000 less 32,000, which many servers allow."""
+"""Windows taken to be 200,000, 400,000 and 128,000 tokens, less room for an answer."""
 
 
 def input_tokens(name: ModelName) -> int:

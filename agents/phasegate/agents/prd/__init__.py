@@ -68,15 +68,16 @@ class Prd(PrdDraft, Artifact):
 AGENT = StageAgent("prd", PrdDraft, READING)
 
 
-def brief(ticket: Ticket, *, previous: Prd | None = None, note: str = "") -> str:
+def brief(ticket: Ticket, *, previous: Prd | None = None, note: str = "", conventions: str = "") -> str:
     """What one attempt is about: the ticket, and what a person wants changed in the attempt before.
 
     Args:
         ticket: What somebody asks for.
         previous: The PRD that was sent back, if any.
         note: What the person who sent it back said.
+        conventions: What the repository says about working in it, as `phasegate.agents.conventions` quotes it.
     """
-    text = section("ticket", f"# {ticket.title}\n\n{ticket.body}")
+    text = section("ticket", f"# {ticket.title}\n\n{ticket.body}") + conventions
     if previous is not None:
         text += section("previous_prd", previous.markdown())
         text += section("reviewer_note", note or "(no note was given)")

@@ -96,6 +96,11 @@ class RehearsalServer:
         """Stop; answers under way are cut."""
         await self._server.__aexit__(kind, error, trace)
 
+    @property
+    def struck(self) -> int:
+        """How many faults have struck so far."""
+        return self._struck.total()
+
     def base_url(self, run: str, stage: str, attempt: int) -> str:
         """The base URL to open a model client with for one stage attempt, whatever its provider.
 

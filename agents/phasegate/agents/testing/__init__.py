@@ -22,11 +22,12 @@ class TestsDraft(Draft):
 AGENT = StageAgent("testing", TestsDraft, READING)
 
 
-def brief(prd: Prd, *, test_command: str) -> str:
+def brief(prd: Prd, *, test_command: str, conventions: str = "") -> str:
     """What one attempt is about.
 
     Args:
         prd: What must become true.
         test_command: How the project's tests are run.
+        conventions: What the repository says about working in it, as `phasegate.agents.conventions` quotes it.
     """
-    return section("prd", prd.markdown()) + section("project", f"Tests: {test_command}")
+    return section("prd", prd.markdown()) + section("project", f"Tests: {test_command}") + conventions

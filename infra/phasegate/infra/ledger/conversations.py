@@ -164,6 +164,7 @@ class Messages:
     def __init__(self, store: Store) -> None:
         """Work on a store."""
         self._store = store
+        self._originals: dict[str, str | None] = {}
 
     def queue(self, run_id: str, text: str, *, sender: str, urgent: bool = False) -> Message:
         """Make a message durable; the run's agent reads it before its next model call.
@@ -250,9 +251,11 @@ class Messages:
 
     def _original(self, run_id: str) -> str | None:
         """The run that this one rehearses, if it is a rehearsal."""
-        with self._store.reading() as connection:
-            origin = connection.execute(select(schema.runs.c.origin).where(schema.runs.c.id == run_id)).scalar()
-        return str(origin["run"]) if origin and origin["mode"] == "rehearse" else None
+        if run_id not in self._originals:  # asked at every turn, and never another
+            with self._store.reading() as connection:
+                origin = connection.execute(select(schema.runs.c.origin).where(schema.runs.c.id == run_id)).scalar()
+            self._originals[run_id] = str(origin["run"]) if origin and origin["mode"] == "rehearse" else None
+        return self._originals[run_id]
 
     def list(self, run_id: str) -> list[Message]:
         """A run's messages in the order they were queued."""

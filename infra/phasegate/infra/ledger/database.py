@@ -90,8 +90,13 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    level = "NORMAL" if options.get("phasegate_unsynced", False) else "FULL"
+    if connection.info.get("synchronous", "FULL") != level:
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+        connection.info["synchronous"] = level
     # A writer takes its lock at the start: upgrading a read lock later fails at once instead of waiting.
-    writes = connection.get_execution_options().get("phasegate_write", False)
+    writes = options.get("phasegate_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

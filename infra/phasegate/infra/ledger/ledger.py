@@ -67,9 +67,17 @@ class Ledger:
         """Let go of the database."""
         self._store.engine.dispose()
 
-    def note(self, run_id: str, kind: str, *, actor: str = "engine", payload: Mapping[str, Any] | None = None) -> None:
-        """Append an event that touches no row, such as what a stage is doing now."""
-        with self._store.change(run_id, kind, actor=actor, payload=payload):
+    def note(
+        self,
+        run_id: str,
+        kind: str,
+        *,
+        actor: str = "engine",
+        payload: Mapping[str, Any] | None = None,
+        synced: bool = True,
+    ) -> None:
+        """Append an event that touches no row, such as what a stage is doing now; `synced` is as in `Store.change`."""
+        with self._store.change(run_id, kind, actor=actor, payload=payload, synced=synced):
             pass
 
     def events(self, run_id: str, *, after: int = 0, kinds: Collection[str] = ()) -> list[Event]:

@@ -11,7 +11,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Dialect, Float, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Dialect, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.types import TypeDecorator
 from typing_extensions import override
 
@@ -216,6 +216,11 @@ exchanges = Table(
     Column("latency_seconds", Float, nullable=False),
     Column("at", Instant, nullable=False),
     UniqueConstraint("attempt_id", "turn"),
+    # Asked before every model call: totals are read from here, not from rows of many pages.
+    Index(
+        "ix_exchanges_usage",
+        *("run_id", "attempt_id", "input_tokens", "cached_input_tokens", "output_tokens", "cost_usd"),
+    ),
 )
 
 leases = Table(
@@ -246,6 +251,8 @@ events = Table(
 VOUCHED = (runs, attempts, artifacts, gates, decisions, effects, messages, questions, exchanges, leases)
 """The tables whose every row an event vouches for."""
 
-UNVOUCHED_COLUMNS = {("leases", "expires_at"), ("messages", "urgent")}
-"""What changes without an event: a lease is renewed every few seconds, and its expiry proves nothing. And what a later
-format brought: older rows have no digest of it, and the event that queued a message says whether it was urgent."""
+UNVOUCHED_COLUMNS = {("leases", "expires_at")}
+"""What changes without an event: a lease is renewed every few seconds, and its expiry proves nothing."""
+
+LATER_COLUMNS = {("messages", "urgent"): 0}
+"""What a later format brought, with what older rows have there: a row's digest is about it where it says otherwise."""

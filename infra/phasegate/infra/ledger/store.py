@@ -57,7 +57,11 @@ def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
 
 def digest_of_row(table: str, row: Mapping[str, Any]) -> str:
     """The digest of a row's columns that events vouch for, wherever the row was read."""
-    return sha256(canonical_json({name: row[name] for name in row if (table, name) not in schema.UNVOUCHED_COLUMNS}))
+    vouched = {name: row[name] for name in row if (table, name) not in schema.UNVOUCHED_COLUMNS}
+    for (of, name), older in schema.LATER_COLUMNS.items():
+        if of == table and name in vouched and vouched[name] == older:
+            del vouched[name]
+    return sha256(canonical_json(vouched))
 
 
 def _lock_key(run_id: str) -> int:
@@ -174,17 +178,17 @@ class Store:
         crash_points.reached(f"after:{kind}")
 
     @contextmanager
-    def _transaction(self, run_id: str) -> Generator[Connection]:
+    def _transaction(self, run_id: str, *, synced: bool = True) -> Generator[Connection]:
         with translated(self.engine), ExitStack() as stack:
-            yield self._begun(stack, run_id)
+            yield self._begun(stack, run_id, synced=synced)
 
-    def _begun(self, stack: ExitStack, run_id: str | None) -> Connection:
+    def _begun(self, stack: ExitStack, run_id: str | None, *, synced: bool = True) -> Connection:
         """A connection in a transaction; tried again for a while, since nothing has been done on it yet."""
         while True:
             attempt = ExitStack()
             try:
                 with attempt, translated(self.engine):
-                    connection = self._begin(attempt, run_id)
+                    connection = self._begin(attempt, run_id, synced=synced)
                     stack.push(attempt.pop_all())
                     self._outage.is_over()
                     return connection
@@ -193,13 +197,15 @@ class Store:
                     raise
             time.sleep(_BETWEEN_TRIES.total_seconds())
 
-    def _begin(self, stack: ExitStack, run_id: str | None) -> Connection:
+    def _begin(self, stack: ExitStack, run_id: str | None, *, synced: bool) -> Connection:
         connection = stack.enter_context(self.engine.connect())
         if run_id is not None:
-            connection = connection.execution_options(phasegate_write=True)
+            connection = connection.execution_options(phasegate_write=True, phasegate_unsynced=not synced)
         stack.enter_context(connection.begin())
         if run_id is not None and self.engine.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(run_id)})
+            if not synced:
+                connection.execute(text("SET LOCAL synchronous_commit = off"))
         return connection
 
     def require_fence(self, run_id: str, doing: str) -> None:
@@ -215,7 +221,7 @@ class Store:
 
     @contextmanager
     def change(
-        self, run_id: str, kind: str, *, actor: str, payload: Mapping[str, Any] | None = None
+        self, run_id: str, kind: str, *, actor: str, payload: Mapping[str, Any] | None = None, synced: bool = True
     ) -> Generator[Change]:
         """Open a write transaction that ends in one event of this kind, or in nothing at all.
 
@@ -224,12 +230,14 @@ class Store:
             kind: The event's kind, `noun.verb`.
             actor: Who or what caused it.
             payload: JSON-able facts; the caller may add to it until the block ends.
+            synced: Whether to wait until it is on disk. One that is not outlives the process all the same; a power cut
+                may take it, with all that was written after it, until the next synced change.
 
         Raises:
             LeaseHeld: The store's fence is down: another engine has the run. An event names the refused change.
             LedgerUnavailable: As `writing` says.
         """
-        with self._transaction(run_id) as connection:
+        with self._transaction(run_id, synced=synced) as connection:
             holder = self._fenced_off_by(connection)
             if holder is None:
                 change = Change(connection)

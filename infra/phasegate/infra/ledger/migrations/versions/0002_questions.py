@@ -1,4 +1,4 @@
-"""Agents ask people questions, and messages may be urgent."""
+"""Agents ask people questions, messages may be urgent, and what was used is asked before every model call."""
 
 from __future__ import annotations
 
@@ -26,3 +26,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_questions_run_id"), "questions", ["run_id"], unique=False)
+    columns = ["run_id", "attempt_id", "input_tokens", "cached_input_tokens", "output_tokens", "cost_usd"]
+    op.create_index("ix_exchanges_usage", "exchanges", columns, unique=False)
