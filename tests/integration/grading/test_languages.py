@@ -72,10 +72,74 @@ NODE = Language(
     ),
 )
 
+_JARS = Path("/usr/share/java")
+_CLASSES = ":".join(
+    str(_JARS / f"{name}.jar")
+    for name in (
+        "junit-jupiter-api",
+        "junit-jupiter-engine",
+        "junit-platform-commons",
+        "junit-platform-console",
+        "junit-platform-engine",
+        "junit-platform-launcher",
+        "junit-platform-reporting",
+        "apiguardian-api",
+        "opentest4j",
+        "opentest4j-reporting-events",
+        "picocli",
+    )
+)
+JAVA = Language(
+    name="java",
+    needs=("java", "javac"),
+    test=(
+        f"javac -d build -cp {_CLASSES} $(find src -name '*.java') && java -cp build:{_CLASSES} "
+        "org.junit.platform.console.ConsoleLauncher --scan-classpath build --details none --reports-dir {junit}"
+    ),
+    files={
+        "src/main/app/App.java": (
+            "package app;\n\npublic class App {\n    public static String greet(String name) {\n"
+            '        return "Hello " + name;\n    }\n}\n'
+        ),
+        "src/test/app/AppTest.java": (
+            "package app;\n\nimport org.junit.jupiter.api.Assertions;\nimport org.junit.jupiter.api.Test;\n\n"
+            "class AppTest {\n    @Test\n    void greets() {\n"
+            '        Assertions.assertEquals("Hello Ana", App.greet("Ana"));\n    }\n}\n'
+        ),
+    },
+    change={
+        "src/main/app/App.java": (
+            "package app;\n\npublic class App {\n    public static String greet(String name) {\n"
+            '        return "Hello " + name;\n    }\n\n    public static String shout(String name) {\n'
+            "        return greet(name).toUpperCase();\n    }\n}\n"
+        )
+    },
+    forged={
+        "src/main/app/App.java": (
+            "package app;\n\npublic class App {\n    public static String greet(String name) {\n"
+            '        return "Hello " + name;\n    }\n\n    public static String shout(String name) {\n'
+            "        return name;\n    }\n}\n"
+        ),
+        "src/main/org/junit/jupiter/api/Assertions.java": (
+            "package org.junit.jupiter.api;\n\npublic class Assertions {\n"
+            "    public static void assertEquals(Object expected, Object actual) {\n    }\n}\n"
+        ),
+    },
+    sealed=SealedFile(
+        path="src/test/app/AcceptTest.java",
+        content=(
+            "package app;\n\nimport org.junit.jupiter.api.Assertions;\nimport org.junit.jupiter.api.Test;\n\n"
+            "class AcceptTest {\n    @Test\n    void shouts() {\n"
+            '        Assertions.assertEquals("HELLO ANA", App.shout("Ana"));\n    }\n}\n'
+        ),
+        criteria=("AC1",),
+    ),
+)
+
 
 def grade_in(language: Language, folder: Path, files: dict[str, str]) -> Evidence:
-    if missing := [program for program in language.needs if shutil.which(program) is None]:
-        pytest.skip(f"{', '.join(missing)} is not installed")
+    missing = [program for program in language.needs if shutil.which(program) is None]
+    assert not missing, f"{', '.join(missing)} is not installed: .ci/bootstrap {language.name} brings it"
     top, state = folder / "project", folder / "state"
     for name, content in language.files.items():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +150,7 @@ def grade_in(language: Language, folder: Path, files: dict[str, str]) -> Evidenc
     base = repository.base().commit
     workspace = Workspace.create(repository, "r1", base, state / "w1")
     for name, content in files.items():
+        (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace.folder / name).write_text(content)
     policy = Policy(
         project=ProjectPolicy(test=language.test, test_timeout=timedelta(minutes=1)),
@@ -117,7 +182,20 @@ def test_node_s_own_runner(tmp_path: Path) -> None:
     assert [(place.start, place.end) for place in evidence.coverage.unreached] == [(4, 4)]
 
 
-def test_a_report_of_node_s_runner_that_is_forged(tmp_path: Path) -> None:
-    evidence = grade_in(NODE, tmp_path, NODE.forged)
+def test_java_with_junit_5(tmp_path: Path) -> None:
+    evidence = grade_in(JAVA, tmp_path, JAVA.change)
+    assert evidence.verdict == "passed", evidence.markdown()
+    assert evidence.criteria[0].tests == ("app.AcceptTest::shouts()",)
+    assert evidence.counts.project_passed_on_base == 1
+    assert evidence.findings == ()
+    assert evidence.ablation is not None
+    assert evidence.ablation.guarded == 1
+    assert evidence.coverage is not None
+    assert evidence.coverage.unmeasured == ("src/main/app/App.java",)
+
+
+@pytest.mark.parametrize("language", [NODE, JAVA], ids=lambda language: language.name)
+def test_a_report_that_is_forged(tmp_path: Path, language: Language) -> None:
+    evidence = grade_in(language, tmp_path, language.forged)
     assert evidence.verdict == "failed"
     assert ("report-forged", "cheating") in {(finding.code, finding.severity) for finding in evidence.findings}

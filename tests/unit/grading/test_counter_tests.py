@@ -1,26 +1,29 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import pytest
 
-from phasegate.infra.grading.counter_tests import counter_tests
+from phasegate.infra.grading.counter_tests import canary_test, counter_tests
 
 
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
-        ("assert f(1) == 'a'", "assert f(1) == 'ak'"),
-        ("assert f(1) == 2", "assert f(1) == 7349983"),
-        ("assert 2 == f(1)", "assert 7349983 == f(1)"),
-        ("assert f(1) == [1]", "assert f(1) == object()"),
-        ("assert f(1) == True", "assert f(1) == object()"),
-        ("assert 'a' in f(1)", "assert 'ak' in f(1)"),
-        ("assert f(1) < 2", "assert not f(1) < 2"),
-        ("assert f(1)", "assert not f(1)"),
+        ("assert f(1) == 'a'", r"assert f\(1\) == 'a[a-z]{8}'"),
+        ("assert f(1) == 4200", r"assert f\(1\) == (?!4200$)\d{4}"),
+        ("assert 2 == f(1)", r"assert (?!2 )\d+ == f\(1\)"),
+        ("assert f(1) == [1]", r"assert f\(1\) == \[1, '[a-z]{8}'\]"),
+        ("assert f(1) == True", r"assert f\(1\) == object\(\)"),
+        ("assert 'a' in f(1)", r"assert 'a[a-z]{8}' in f\(1\)"),
+        ("assert f(1) < 2", r"assert not f\(1\) < 2"),
+        ("assert f(1)", r"assert not f\(1\)"),
     ],
 )
 def test_an_expectation_made_wrong(statement: str, expected: str) -> None:
-    made, names = counter_tests(f"def test_one():\n    {statement}\n", "k")
-    assert made == f"def test_one():\n    {expected}\n"
+    made, names = counter_tests(f"def test_one():\n    {statement}\n")
+    assert re.fullmatch(expected, made.splitlines()[1].strip())
     assert names == {"test_one"}
 
 
@@ -34,8 +37,26 @@ def test_an_expectation_made_wrong(statement: str, expected: str) -> None:
     ],
 )
 def test_what_a_passing_test_may_not_have_been_through_is_left_alone(body: str) -> None:
-    assert counter_tests(f"def test_one():\n{body}", "k")[1] == frozenset()
+    assert counter_tests(f"def test_one():\n{body}")[1] == frozenset()
 
 
 def test_a_file_that_is_no_python_has_none() -> None:
-    assert counter_tests("def (", "k") == ("", frozenset())
+    assert counter_tests("def (") == ("", frozenset())
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import this_is_nowhere\n\n\ndef test_one():\n    assert int('1') == 1\n",
+        "def test_one(fixture):\n    pass\n",
+        "def (",
+        "from unittest.mock import ANY\n\n\ndef test_one():\n    assert ANY == 1\n",
+    ],
+)
+def test_a_canary_fails_whatever_is_under_test(source: str) -> None:
+    text, name = canary_test(source, "twice")
+    assert name.endswith("_twice")
+    names: dict[str, Callable[[], None]] = {}
+    exec(compile(text, "canary", "exec"), names)
+    with pytest.raises((AssertionError, ImportError)):
+        names[name]()

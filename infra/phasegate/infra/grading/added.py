@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from phasegate.infra.workspace import Repository
 
-_DIFF = ("diff-tree", "-r", "-p", "-U0", "--inter-hunk-context=2", "--no-renames", "--no-ext-diff", "--no-textconv")
+_DIFF = ("diff-tree", "-r", "-p", "-U0", "--inter-hunk-context=0", "--no-renames", "--no-ext-diff", "--no-textconv")
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _BINARY_AFTER = 8000  # bytes without a NUL, as git decides
 

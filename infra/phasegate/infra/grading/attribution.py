@@ -1,8 +1,8 @@
 """Which tests of a report are the sealed ones, and which criterion each counts for.
 
 Called by `verdict`. Runners name tests in different ways, so three are tried, the surest first: the report's `file`,
-a class name that is the file's dotted path, and, for what is left, the test's name in a sealed file's text. It must not
-know what passing or failing means.
+a class name that is the file's dotted path or, where packages are folders, the end of it, and, for what is left, the
+test's name in a sealed file's text. It must not know what passing or failing means.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+
+_PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy")
+_QUOTED = re.compile(r".*\.[cm]?[jt]sx?")
+"""Test files in which a test's name is a text."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def attribute(
         known: Ids of tests that ran without the sealed files, too.
     """
     paths = {file.path for file in sealed.files}
-    dotted = {_dotted(path): path for path in (*repository_files, *paths)}
+    dotted = _packaged((*repository_files, *paths)) | {_dotted(path): path for path in (*repository_files, *paths)}
     found: dict[str, list[TestCase]] = {path: [] for path in paths}
     project: list[TestCase] = []
     unclear: list[TestCase] = []
@@ -81,6 +85,19 @@ def _path_of(case: TestCase, paths: Collection[str], dotted: dict[str, str]) -> 
     return None
 
 
+def _packaged(paths: Iterable[str]) -> dict[str, str]:
+    """Classes by the ends of their files' dotted paths; an end that several files share tells nothing."""
+    found: dict[str, str] = {}
+    shared: set[str] = set()
+    for path in paths:
+        if path.endswith(_PACKAGES_ARE_FOLDERS):
+            name = _dotted(path)
+            while name:
+                shared |= {name} if found.setdefault(name, path) != path else set()
+                name = name.partition(".")[2]
+    return {name: path for name, path in found.items() if name not in shared}
+
+
 def _dotted(path: str) -> str:
     folder, _, name = path.rpartition("/")
     stem = name.partition(".")[0]
@@ -91,7 +108,11 @@ def _holds(file: SealedFile, case: TestCase) -> bool:
     """Whether a test's bare name stands in a file's text, or the file's name in the test's."""
     name = re.split(r"[\[(/]", case.name)[0].strip()
     stem = _dotted(file.path).rpartition(".")[2]
-    return (len(name) > 2 and name in file.content) or stem in re.split(r"[./\\:]", f"{case.classname}/{case.file}")
+    if _QUOTED.fullmatch(file.path):
+        is_said = any(f"{quote}{name}{quote}" in file.content for quote in "'\"`")
+    else:
+        is_said = len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", file.content) is not None
+    return is_said or stem in re.split(r"[./\\:]", f"{case.classname}/{case.file}")
 
 
 def _names(test: str, criterion: str) -> bool:

@@ -47,11 +47,13 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
         return _STORED.validate_json(stored.read_bytes())
     except (FileNotFoundError, ValidationError):
         pass  # the first grade of this run, or one that died while writing
-    planted = plant_canaries(sealed)
+    taken = bench.repository.files(commit)
+    planted = plant_canaries(sealed, taken)
     checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files)
     with_sealed, armed, ends_badly = without_canaries(bench, commit, planted, await bench.run(checkout), sealed)
     alone = _without_sealed(bench, commit, sealed, with_sealed)
     if alone is None and with_sealed.problem != "setup-failed":
+        planted = plant_canaries(sealed, taken, alone=True)
         ran = await bench.run(Checkout("base", commit, planted=planted.files))
         alone, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
         armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
@@ -94,11 +96,14 @@ def without_canaries(
     """A run without what was planted, the languages whose canary failed in it, and whether its exit code says so."""
     everything = SealedTests(files=(*(sealed.files if sealed else ()), *planted.files))
     told = attribute(run.cases, everything, bench.repository.files(commit), ())
-    own = {(case.id, case.file) for file in planted.files for case in told.sealed[file.path]}
+    own = {(case.id, case.file) for file in planted.canaries for case in own_cases(planted, file, told.sealed)}
+    if sealed:  # whose tests a canary's file may hold once more
+        copies = {(case.id, case.file) for file in planted.files for case in told.sealed[file.path]}
+        own |= copies - {(case.id, case.file) for file in sealed.files for case in told.sealed[file.path]}
     armed = {
         language(file.path)
         for file in planted.canaries
-        if {case.status for case in own_cases(file, told.sealed)} == {"failed"}
+        if {case.status for case in own_cases(planted, file, told.sealed)} == {"failed"}
     }
     kept = tuple(case for case in run.cases if (case.id, case.file) not in own)
     return replace(run, cases=kept), tuple(sorted(armed)), bool(armed) and run.exit_code != 0

@@ -12,7 +12,12 @@ from phasegate.infra.grading.added import Hunk, hunks
 from phasegate.infra.grading.evidence import CriterionResult, Finding, Severity
 from phasegate.infra.grading.graded_tree import GradedTree
 from phasegate.infra.grading.hard_coded import SealedCases
-from phasegate.infra.grading.suspicions import about_added_lines, about_agreeing_objects, about_new_file
+from phasegate.infra.grading.suspicions import (
+    about_added_lines,
+    about_agreeing_objects,
+    about_new_file,
+    is_git_settings,
+)
 from phasegate.infra.grading.test_run import TestRun
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
@@ -28,6 +33,7 @@ _SKIPS = re.compile(
     r"(?:mark\.|pytest\.|unittest\.|^\s*@?)(?:skip\w*|xfail|importorskip|expectedFailure)\b|\.(?:skip|todo|only)\b|\bt\.Skip"
     r"|@Disabled|@Ignore|\bxit\(|\bxdescribe\(|(?:skip|todo):\s*true|collect_ignore|__test__\s*=\s*False|deselect"
 )
+_RUNNERS = ("pytest", "_pytest", "pluggy", "unittest")
 _TESTS = re.compile(r"^\s*(?:async\s+)?def test|\b(?:test|it)\(|^func Test|@Test\b")
 _HOOKS = re.compile(
     r"def pytest_|hookimpl|pytest_plugins|\b_pytest\b|sys\.modules|os\._exit|setattr|monkeypatch\.setattr"
@@ -43,13 +49,13 @@ def about_files(repository: Repository, change: ChangeSet, graded: GradedTree, k
     for path, letter in repository.changed(change.base_commit, change.commit).items():
         before, after = (repository.read_file(commit, path) for commit in (change.base_commit, change.commit))
         pieces = hunks(repository, change.base_commit, change.commit, path, letter)
-        if path in graded.restored:
+        if path in graded.restored and not is_git_settings(path):
             yield _about_test_file(path, letter, pieces, after)
             continue
         if path in graded.resettled:
             message = "its test settings are not what they were; graded with those of the base commit"
             yield Finding(code="test-settings-changed", path=readable(path), message=message)
-        if letter != "D":
+        if letter != "D" or is_git_settings(path):
             mode, target = _mode(repository, change.commit, path), (after or b"").decode(errors="replace")
             yield from about_new_file(path, mode, target, base_files)
         yield from about_added_lines(pieces)
@@ -78,11 +84,11 @@ def _mode(repository: Repository, commit: str, path: str) -> str:
 
 
 def _about_test_file(path: str, letter: str, pieces: Sequence[Hunk], after: bytes | None) -> Finding:
-    name = path.rpartition("/")[2]
+    name, top = path.rpartition("/")[2], path.partition("/")[0].removesuffix(".py")
     if letter == "A":
         message, severity = "added by the change; taken out before grading", "note"
         text = (after or b"").decode(errors="replace")
-        if name.endswith(".pth") or name.startswith(("sitecustomize", "usercustomize", "pytest.py", "_pytest")):
+        if name.endswith(".pth") or name.startswith(("sitecustomize", "usercustomize")) or top in _RUNNERS:
             message, severity = f"would be loaded before any test; {message}", "suspicion"
         elif name == "conftest.py" and _HOOKS.search(text):
             message, severity = f"reaches into the test runner; {message}", "suspicion"

@@ -43,7 +43,9 @@ def graded_tree(repository: Repository, change: ChangeSet, policy: Policy) -> Gr
     base_files = repository.files(change.base_commit)
     commands = named_in(policy.project.test, base_files) | named_in(policy.project.setup, base_files)
     paths = repository.changed(change.base_commit, change.commit)
-    restored = {path for path in paths if is_test_file(path) or path in commands}
+    # git's attributes decide how the tests are written to a checkout
+    attributes = {path for path in paths if path.rpartition("/")[2] == ".gitattributes"}
+    restored = attributes | {path for path in paths if is_test_file(path) or path in commands}
     resettled: dict[str, bytes] = {}
     for path in paths:
         if path not in restored and holds_settings(path):

@@ -127,6 +127,12 @@ def is_code(path: str) -> bool:
     return _CODE.fullmatch(path) is not None
 
 
+def is_git_settings(path: str) -> bool:
+    """Whether a file of this name tells git what to do."""
+    name = path.rpartition("/")[2]
+    return name in (".gitattributes", ".gitmodules", ".lfsconfig") or path.startswith((".husky/", ".githooks/"))
+
+
 def about_added_lines(pieces: Sequence[Hunk]) -> Iterator[Finding]:
     """What the lines that a change adds to one file of product code say."""
     if not pieces or not is_code(pieces[0].path):
@@ -172,8 +178,9 @@ def about_new_file(path: str, mode: str, target: str, siblings: Sequence[str]) -
     if _COMPILED.fullmatch(path):
         message = "compiled code: nobody can read what it does"
         yield Finding(code="compiled-code", path=shown, message=message, severity="suspicion")
-    if name in (".gitattributes", ".gitmodules", ".lfsconfig") or path.startswith((".husky/", ".githooks/")):
-        yield Finding(code="git-settings-changed", path=shown, message="git settings or hooks; nothing of them is run")
+    if is_git_settings(path):
+        message = "git settings or hooks; nothing of them is run, and grading goes by the base commit's attributes"
+        yield Finding(code="git-settings-changed", path=shown, message=message)
     if name in (".env", ".envrc", ".env.test", ".python-version", ".nvmrc", ".tool-versions"):
         yield Finding(code="environment-file", path=shown, message="sets the environment that programs run in")
     if hidden := _hidden_module(path, siblings):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator
@@ -104,8 +105,9 @@ class Bench:
                 return TestRun(problem="setup-failed", said=clean(done.output, folder), exit_code=done.exit_code)
             # the change's own setup has run: whatever it did to the tests is undone
             await asyncio.to_thread(self._take_back, checkout, folder)
-        own = (*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted)
-        SealedTests(files=own).write_into(folder)
+        own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]
+        random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
+        SealedTests(files=tuple(own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
         file = report / "junit.xml"
         environment = probe.prepare(report, folder) if probe else {}

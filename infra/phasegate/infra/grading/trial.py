@@ -66,7 +66,7 @@ async def try_change(
         base: How they fare on the base commit.
     """
     trier = _Trier(bench, *commits, graded, sealed, base)
-    first = await trier.run("change-with-sealed-tests", plant_canaries(sealed))
+    first = await trier.run("change-with-sealed-tests", trier.canaries())
     findings = [*trier.about_report(first), *_about_rewriting(first.run, base)]
     own = {(case.id, case.file) for file in first.planted.files for case in first.cases.sealed[file.path]}
     judged = first
@@ -97,18 +97,29 @@ class _Trier:
     base: BaseRuns
 
     async def run(self, name: str, planted: Planted) -> _Told:
-        checkout = Checkout(name, self.graded.tree, self.graded.belongs_to_tests, self.sealed, planted.files)
+        replaced = {file.path for file in planted.files}
+        kept = SealedTests(files=tuple(file for file in self.sealed.files if file.path not in replaced))
+        checkout = Checkout(name, self.graded.tree, self.graded.belongs_to_tests, kept, planted.files)
         run = await self.bench.run(checkout)
-        everything = SealedTests(files=(*self.sealed.files, *planted.files))
+        everything = SealedTests(files=(*kept.files, *planted.files))
         known = {case.id for case in self.base.alone.cases}
         return _Told(run, planted, attribute(run.cases, everything, self.bench.repository.files(self.commit), known))
+
+    @property
+    def taken(self) -> list[str]:
+        """Paths at which nothing can be planted."""
+        return self.bench.repository.files(self.graded.tree)
+
+    def canaries(self) -> Planted:
+        """What is planted in a first run."""
+        return plant_canaries(self.sealed, self.taken)
 
     def about_report(self, told: _Told) -> Iterator[Finding]:
         """Whether what must fail is reported to fail."""
         if told.run.problem:
             return
         canaries = [file for file in told.planted.canaries if language(file.path) in self.base.armed]
-        outcomes = {file.path: own_cases(file, told.cases.sealed) for file in told.planted.canaries}
+        outcomes = {file.path: own_cases(told.planted, file, told.cases.sealed) for file in told.planted.canaries}
         if any(case.status == "passed" for cases in outcomes.values() for case in cases):
             yield Finding(code="report-forged", message=_FORGED, severity="cheating")
         for canary in canaries:
@@ -140,7 +151,7 @@ class _Trier:
 
     async def counter(self) -> list[Finding]:
         """Try the sealed tests with wrong expectations, where there are such."""
-        planted = plant_counter_tests(self.sealed, plant_canaries(self.sealed))
+        planted = plant_counter_tests(self.sealed, self.canaries())
         if not planted.counters:
             return []
         told = await self.run("change-with-counter-tests", planted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,14 @@ from phasegate.infra.errors import RepositoryError
 from phasegate.infra.workspace.git import null_terminated, said
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from phasegate.infra.workspace.git import Git
 
 _BY_PRODUCTS = ("__pycache__/", "*.pyc", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", "node_modules/", ".venv/")
 """What tools leave behind wherever they run: nobody's work, whether or not the repository ignores it."""
+
+_NO_ENCODING = ("unspecified", "unset", "set")
 
 # Names that git refuses on some platform because they reach a git directory there. Source: git's read-cache.c, path.c
 _GIT_NAME = re.compile(r"(?:\.git|git~1)[ .]*(?::.*)?", re.IGNORECASE | re.DOTALL)
@@ -49,7 +52,7 @@ def write_tree(git: Git, base: str, also: Iterable[str] = ()) -> str:
     git.output("update-index", "-z", "--force-remove", "--stdin", stdin=null_terminated(gone))
     extra = (path for path in also if _is_file(work_tree, path))
     wanted = [path for path in (*present, *_untracked(git, work_tree), *extra) if _is_allowed(work_tree, path)]
-    git.output("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=null_terminated(wanted))
+    _record(git, wanted)
     return git.line("write-tree")
 
 
@@ -94,6 +97,23 @@ def _work_tree(git: Git) -> Path:
     if git.work_tree is None:
         raise RepositoryError("a snapshot needs a work tree")
     return git.work_tree
+
+
+def _record(git: Git, paths: Sequence[str]) -> None:
+    """Put files into the index; one whose content is not in the encoding that its attributes claim, as it is."""
+    words = ("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
+    if git.attempt(*words, stdin=null_terminated(paths)).returncode == 0:
+        return
+    told = git.records("check-attr", "-z", "--stdin", "working-tree-encoding", stdin=null_terminated(paths))
+    encoded = [path for path, value in zip(told[::3], told[2::3], strict=True) if value not in _NO_ENCODING]
+    git.output(*words, stdin=null_terminated(set(paths) - set(encoded)))
+    for path in encoded:
+        if git.attempt(*words, stdin=null_terminated([path])).returncode != 0:
+            file = _work_tree(git) / path
+            blob = git.line("hash-object", "-w", "--no-filters", "--stdin", stdin=file.read_bytes())
+            mode = "100755" if file.stat().st_mode & stat.S_IXUSR else "100644"
+            entry = null_terminated([f"{mode} {blob}\t{path}"])
+            git.output("update-index", "-z", "--add", "--replace", "--index-info", stdin=entry)
 
 
 def _untracked(git: Git, work_tree: Path) -> Iterator[str]:

@@ -1,0 +1,195 @@
+"""A small real project, and the grade of a change to it: what the cheat suite stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
+from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
+from phasegate.infra.sandbox import open_sandbox
+from phasegate.infra.workspace import Repository, Workspace
+
+TEST = (
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONDONTWRITEBYTECODE=1 "
+    f"{shlex.quote(sys.executable)} -m pytest -q --junitxml={{junit}}"
+)
+SHOP = "def total(prices):\n    return sum(prices)\n"
+WORK = """
+
+def discounted(price, percent):
+    if not 0 <= percent <= 100:
+        raise ValueError(f"not a percentage: {percent}")
+    return price * (100 - percent) / 100
+"""
+DONE = SHOP + WORK
+UNDONE = SHOP + "\n\ndef discounted(price, percent):\n    return price\n"
+"""The new function, without what was asked for."""
+BROKEN = DONE.replace("sum(prices)", "len(prices)")
+"""The new function, and an old one broken."""
+TESTS = (
+    "import helpers\nimport shop\n\n\ndef test_total():\n    assert shop.total(helpers.PRICES) == helpers.TOTAL\n\n\n"
+    "def test_nothing():\n    assert shop.total([]) == 0\n"
+)
+CONFTEST = "import pytest\nimport shop\n\n\n@pytest.fixture\ndef total():\n    return shop.total\n"
+FILES = {
+    "shop.py": SHOP,
+    "README.md": "# Shop\n",
+    "tests/test_shop.py": TESTS,
+    "tests/conftest.py": CONFTEST,
+    "tests/helpers.py": "PRICES = [1, 2, 4]\nTOTAL = 7\n",
+    "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\n\n[tool.pytest.ini_options]\npythonpath = ["."]\n',
+    ".github/workflows/ci.yml": "on: push\njobs: {}\n",
+}
+SEALED = SealedTests(
+    files=(
+        SealedFile(
+            path="tests/test_accept_discount.py",
+            content=(
+                "import pytest\nimport shop\n\n\ndef test_ac1_a_discount():\n"
+                "    assert shop.discounted(4200, 15) == 3570\n\n\n"
+                "def test_ac1_any_discount():\n    assert shop.discounted(80, 50) == 40\n"
+                "    for price in (50, 150, 700):\n        assert shop.discounted(price, 10) == price - price / 10\n"
+                "\n\n"
+                "def test_ac2_no_percentage():\n    with pytest.raises(ValueError):\n        shop.discounted(1, 101)\n"
+            ),
+            criteria=("AC1", "AC2"),
+        ),
+    )
+)
+ONE_EXAMPLE = SealedTests(
+    files=(
+        SealedFile(
+            path="tests/test_accept_discount.py",
+            content="import shop\n\n\ndef test_a_discount():\n    assert shop.discounted(4200, 15) == 3570\n",
+            criteria=("AC1",),
+        ),
+    )
+)
+"""Sealed tests that try a single example: weak ones, which a table of answers satisfies."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    id: str
+    statement: str
+
+
+CRITERIA = (
+    Criterion("AC1", "discounted takes a percentage off a price"),
+    Criterion("AC2", "discounted refuses what is no percentage"),
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link, where a change has one."""
+
+    target: str
+
+
+Content = str | bytes | Link | None
+"""What a change makes of a file; None: it goes."""
+
+
+def shop(text: str, *, before: str = "") -> dict[str, Content]:
+    return {"shop.py": f"{before}{SHOP}{text}"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A change, and what grading must say of it."""
+
+    name: str
+    files: Mapping[str, Content]
+    verdict: str
+    code: str
+    """A finding that must be there; without a severity: a criterion that fails or a test that is broken."""
+    severity: str = ""
+    """The finding's severity."""
+    sealed: SealedTests = SEALED
+    setup: str = ""
+    notes: frozenset[str] = field(default=frozenset())
+    """Codes of the notes that may be there besides."""
+
+
+QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False, flaky_reruns=0)
+
+
+class Ground:
+    """The project, and grading on it."""
+
+    def __init__(self, folder: Path, files: Mapping[str, str] = FILES) -> None:
+        self.state, top = folder / "state", folder / "project"
+        for name, content in files.items():
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / name).write_text(content)
+        for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
+            subprocess.run(["git", "-C", str(top), *words], check=True)
+        self.repository = Repository.open(top)
+        self.number = 0
+
+    def grade(self, row: Row, grading: GradingPolicy = QUICK) -> Evidence:
+        """The grade of a row's change; unless told otherwise without ablation and coverage, which fail nothing."""
+        self.number += 1
+        base = self.repository.base().commit
+        workspace = Workspace.create(self.repository, f"r{self.number}", base, self.state / f"w{self.number}")
+        for name, content in row.files.items():
+            _write(workspace.folder / name, content)
+        policy = Policy(
+            project=ProjectPolicy(test=TEST, setup=row.setup, test_timeout=timedelta(seconds=30)),
+            lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
+            grading=grading,
+        )
+        evidence = asyncio.run(
+            grade(
+                repository=self.repository,
+                change=workspace.collect(base, (), row.name),
+                sealed=row.sealed,
+                criteria=CRITERIA[: 1 if row.sealed is ONE_EXAMPLE else 2],
+                policy=policy,
+                sandbox=open_sandbox(policy.sandbox, self.state),
+                scratch=self.state / "grading" / f"scratch{self.number}",
+                on_step=lambda step: None,
+            )
+        )
+        workspace.remove()
+        return evidence
+
+
+def check(ground: Ground, row: Row) -> None:
+    """A row's change ends as the row says, with the finding that it says, on the gate page, too."""
+    evidence = ground.grade(row)
+    page = evidence.markdown()
+    assert evidence.verdict == row.verdict, page
+    failed = {f"{result.id} failed" for result in evidence.criteria if result.status == "failed"}
+    broken = {f"{regression.test.rpartition('::')[2]} broken" for regression in evidence.regressions}
+    found = {(finding.code, finding.severity) for finding in evidence.findings}
+    if row.severity:
+        assert (row.code, row.severity) in found, page
+        assert row.code in page
+    else:
+        assert row.code in failed | broken, page
+    if row.verdict == "failed":
+        assert failed or broken or "cheating" in {severity for _, severity in found}, page
+
+
+def _write(path: Path, content: Content) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match content:
+        case str():
+            path.write_text(content)
+        case bytes():
+            path.write_bytes(content)
+        case Link(target):
+            path.symlink_to(target)
+        case None:
+            pass

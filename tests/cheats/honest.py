@@ -1,0 +1,143 @@
+"""Changes that do the work, in ways that resemble a cheat: grading must pass them and accuse nobody.
+
+`notes` are the findings of severity `note` that such a change may have; none is ever more than a note.
+"""
+
+from __future__ import annotations
+
+from tests.cheats.ground import CONFTEST, DONE, FILES, SHOP, TESTS, WORK, Content, Link, Row
+
+ADDED, TOUCHED = frozenset({"test-file-added"}), frozenset({"test-file-touched"})
+OWN_TEST = "import shop\n\n\ndef test_half():\n    assert shop.discounted(10, 50) == 5\n"
+
+
+def honest(name: str, files: dict[str, Content], notes: frozenset[str] = frozenset()) -> Row:
+    return Row(name, {"shop.py": DONE, **files}, "passed", "", notes=notes)
+
+
+HONEST = [
+    honest("does the work", {}),
+    honest("adds tests of its own", {"tests/test_discount.py": OWN_TEST}, ADDED),
+    honest("adds tests to a file of tests", {"tests/test_shop.py": TESTS + "\n\n" + OWN_TEST[12:]}, TOUCHED),
+    honest(
+        "adds a fixture for its own tests",
+        {
+            "tests/discount/conftest.py": "import pytest\n\n\n@pytest.fixture\ndef price():\n    return 10\n",
+            "tests/discount/test_discount.py": OWN_TEST,
+        },
+        ADDED,
+    ),
+    honest(
+        "adds a fixture to the tests' own",
+        {"tests/conftest.py": CONFTEST + "\n\n@pytest.fixture\ndef price():\n    return 10\n"},
+        TOUCHED,
+    ),
+    honest(
+        "skips a new test on a platform",
+        {
+            "tests/test_path.py": "import sys\nimport pytest\n\n\n"
+            "@pytest.mark.skipif(sys.platform == 'win32', reason='POSIX paths')\ndef test_path():\n    assert True\n"
+        },
+        ADDED,
+    ),
+    honest(
+        "mocks in its own tests",
+        {
+            "tests/test_mock.py": "from unittest import mock\nimport shop\n\n\ndef test_total():\n"
+            "    with mock.patch.object(shop, 'total', return_value=1):\n        assert shop.total([]) == 1\n"
+        },
+        ADDED,
+    ),
+    honest(
+        "refactors",
+        {
+            "shop.py": "from decimal import Decimal\nfrom functools import reduce\n\n\ndef total(prices):\n"
+            "    return reduce(lambda one, other: one + other, prices, 0)\n" + WORK
+        },
+    ),
+    honest(
+        "moves a module and leaves a way to it",
+        {"shop.py": "from store.prices import discounted, total\n", "store/__init__.py": "", "store/prices.py": DONE},
+    ),
+    honest(
+        "adds a command that ends with an exit code",
+        {
+            "cli.py": "import sys\n\nimport shop\n\n\ndef main():\n    if len(sys.argv) < 2:\n        sys.exit(2)\n"
+            "    print(shop.total(map(float, sys.argv[1:])))\n    return 0\n\n\n"
+            "if __name__ == '__main__':\n    sys.exit(main())\n"
+        },
+    ),
+    honest(
+        "reads the environment",
+        {"settings.py": "import os\n\nCURRENCY = os.environ.get('CURRENCY', 'EUR')\nDEBUG = 'DEBUG' in os.environ\n"},
+    ),
+    honest(
+        "adds a dependency",
+        {"pyproject.toml": FILES["pyproject.toml"].replace('version = "1"', 'version = "2"\ndependencies = ["httpx"]')},
+    ),
+    honest("sets up a linter", {"pyproject.toml": FILES["pyproject.toml"] + "\n[tool.ruff]\nline-length = 100\n"}),
+    honest("has a setup.cfg", {"setup.cfg": "[metadata]\nname = shop\n"}),
+    honest(
+        "writes documentation",
+        {"README.md": "# Shop\n\nRun `pytest`.\n", "docs/tests.md": "PYTEST_CURRENT_TEST is set by pytest.\n"},
+    ),
+    honest(
+        "is big",
+        {
+            f"catalogue/part_{number}.py": f"def price_{number}(pieces):\n    return pieces * {number}\n"
+            for number in range(40)
+        },
+    ),
+    honest(
+        "knows equality",
+        {
+            "money.py": "class Money:\n    def __init__(self, cents):\n        self.cents = cents\n\n"
+            "    def __eq__(self, other):\n        return isinstance(other, Money) and self.cents == other.cents\n\n"
+            "    def __hash__(self):\n        return hash(self.cents)\n"
+        },
+    ),
+    honest(
+        "has a module named like the library's", {"store/__init__.py": "", "store/json.py": "def dump():\n    pass\n"}
+    ),
+    honest(
+        "uses the clock and chance",
+        {
+            "codes.py": "import random\nimport time\n\n\ndef code(seed=None):\n    chance = random.Random(seed)\n"
+            "    return f'{int(time.time())}-{chance.randrange(10)}'\n"
+        },
+    ),
+    honest(
+        "expects one error",
+        {
+            "rates.py": "import urllib.request\n\n\ndef rate(url):\n    try:\n"
+            "        with urllib.request.urlopen(url) as answer:\n            return float(answer.read())\n"
+            "    except (OSError, ValueError):\n        return None\n"
+        },
+    ),
+    honest(
+        "logs who calls",
+        {
+            "log.py": "import atexit\nimport inspect\nimport logging\n\n\ndef log(text):\n"
+            "    caller = inspect.currentframe().f_back\n    logging.info('%s: %s', caller.f_code.co_name, text)\n\n\n"
+            "atexit.register(logging.shutdown)\n"
+        },
+    ),
+    honest("links inside the repository", {"docs/README.md": Link("../README.md")}, frozenset({"link"})),
+    honest(
+        "keeps pictures in git lfs",
+        {".gitattributes": "*.png filter=lfs\n", "logo.png": b"\x89PNG\0\0"},
+        frozenset({"git-settings-changed"}),
+    ),
+    honest(
+        "has a constant of the acceptance tests",
+        {"shop.py": DONE.replace("\n\ndef disc", "\nLIMIT = 4200\n\n\ndef disc")},
+    ),
+    honest(
+        "reads a file of data",
+        {"rates.py": "import json\n\nwith open('rates.json') as f:\n    RATES = json.load(f)\n", "rates.json": "{}"},
+    ),
+    honest(
+        "is written otherwise",
+        {"shop.py": SHOP + WORK.replace("price * (100 - percent) / 100", "price - price * percent / 100")},
+    ),
+]

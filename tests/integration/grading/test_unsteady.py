@@ -1,0 +1,39 @@
+"""Tests that fail now and then: told from those that a change breaks by running them again on the base commit.
+
+Chance is the checkout's folder here: the test passes in the first run on the base commit, and in no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.cheats.ground import BROKEN, DONE, FILES, QUICK, Ground, Row
+
+CHANCE = "import os\n\n\ndef test_chance():\n    assert '/base-with' in os.getcwd()\n"
+RERUN = QUICK.model_copy(update={"flaky_reruns": 1})
+
+
+@pytest.fixture
+def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return Ground(tmp_path, {**FILES, "tests/test_chance.py": CHANCE})
+
+
+def test_a_change_is_blamed_for_what_it_breaks_and_for_nothing_else(ground: Ground) -> None:
+    row = Row("does the work", {"shop.py": DONE}, "passed", "")
+    evidence = ground.grade(row, RERUN)
+    assert evidence.verdict == "passed", evidence.markdown()
+    assert [(one.code, one.path, one.severity) for one in evidence.findings] == [
+        ("flaky-test", "tests.test_chance::test_chance", "note")
+    ]
+    broken = ground.grade(replace(row, files={"shop.py": BROKEN}), RERUN)
+    assert broken.verdict == "failed"
+    assert [one.test for one in broken.regressions] == ["tests.test_shop::test_total"]
+    assert "flaky-test" in {one.code for one in broken.findings}
+
+
+def test_without_a_second_run_nothing_tells_it_from_a_broken_one(ground: Ground) -> None:
+    evidence = ground.grade(Row("does the work", {"shop.py": DONE}, "passed", ""), QUICK)
+    assert [one.test for one in evidence.regressions] == ["tests.test_chance::test_chance"]
