@@ -1,6 +1,6 @@
-"""`python -m benchmarks [NAME…]`: measure phasegate beside its peers, and write the table.
+"""`python -m benchmarks [NAME…]`: measure phasegate beside its peers, and write the tables.
 
-All of it takes half an hour. Run from the repository's root, with `.venv-bench/` made by `make bench`.
+All of it takes about twenty minutes. Run from the repository's root, with `.venv-bench/` made by `make bench`.
 """
 
 from __future__ import annotations
@@ -10,27 +10,32 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.loop.measure import measure
-from benchmarks.measures import MEASURES
-from benchmarks.report import keep, machine
+from benchmarks.measures import FULL, MEASURES, QUICK
+from benchmarks.report import FOLDER, keep, machine
 
 
 def main() -> None:
     """Take the measures that are asked for; all, if none is named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, "or loop alone"]))
-    names: list[str] = parser.parse_args().names or list(MEASURES)
+    parser.add_argument("--quick", action="store_true", help="as little as shows that all of it works; nothing is kept")
+    arguments = parser.parse_args()
+    names: list[str] = arguments.names or list(MEASURES)
     if names == ["loop"]:
         measure()
         return
     if unknown := set(names) - set(MEASURES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
-    for name in names:
-        where = machine()
-        with tempfile.TemporaryDirectory(prefix="phasegate-bench-", ignore_cleanup_errors=True) as folder:
-            rows = MEASURES[name].take(Path(folder))
-        keep(name, rows, where, f"python -m benchmarks {name}")
-        for row in rows:
-            print(name, row)
+    with tempfile.TemporaryDirectory(prefix="phasegate-bench-", ignore_cleanup_errors=True) as scratch:
+        results, scale = (Path(scratch), QUICK) if arguments.quick else (FOLDER, FULL)
+        table = ""
+        for name in names:
+            where = machine()
+            rows = MEASURES[name].take(Path(scratch) / name, scale)
+            table = keep(name, rows, where, f"python -m benchmarks {name}", results)
+            for row in rows:
+                print(name, row, flush=True)
+    print(table)
 
 
 if __name__ == "__main__":

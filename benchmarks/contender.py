@@ -66,6 +66,9 @@ class Contender(Protocol):
     def finished(self, runs: Sequence[str]) -> int:
         """How many have ended well."""
 
+    def gone_on(self, runs: Sequence[str]) -> int:
+        """How many have begun the first step behind their gate."""
+
     def approve(self, runs: Sequence[str]) -> None:
         """Approve the gates of these runs; returns once that is durable and the engine has been told."""
 

@@ -60,6 +60,10 @@ class Dbos:
         told = self._told.moments()
         return sum("done" in told.get(run, {}) for run in runs)
 
+    def gone_on(self, runs: Sequence[str]) -> int:  # noqa: D102
+        told = self._told.moments()
+        return sum("after" in told.get(run, {}) for run in runs)
+
     def approve(self, runs: Sequence[str]) -> None:  # noqa: D102
         self._ask("approve", runs)
 

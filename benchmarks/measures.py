@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,10 +21,31 @@ from benchmarks.processes import until, weigh
 
 _PATIENCE_SECONDS = 120.0
 _SETTLE_SECONDS = 1.5
-_MANY = 500
-_MANY_SECONDS = 300.0
-_ACTIVE = 50
-_ACTIVE_SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured.
+
+    Attributes:
+        samples: How often what is quick is repeated.
+        slow_samples: How often what takes a contender ten seconds or more is.
+        many: How many runs wait at a gate.
+        many_seconds: How long they have to get there, and again to go on from there.
+        active: How many runs work at once.
+        active_seconds: How long they have for it.
+    """
+
+    samples: int = 8
+    slow_samples: int = 3
+    many: int = 500
+    many_seconds: float = 180.0
+    active: int = 50
+    active_seconds: float = 150.0
+
+
+FULL = Scale()
+QUICK = Scale(samples=1, slow_samples=1, many=4, many_seconds=60.0, active=3, active_seconds=60.0)
 
 
 @dataclass
@@ -53,14 +74,21 @@ class Measure:
         headline: The figure whose ratio to phasegate's counts.
         smaller_is_better: Whether that figure should be small.
         goal: DESIGN §10's words.
-        take: Measures everybody, in a folder.
+        take: Measures everybody, in a folder, as much as the scale says.
     """
 
     title: str
     headline: str
     smaller_is_better: bool
     goal: str
-    take: Callable[[Path], list[Row]]
+    take: Callable[[Path, Scale], list[Row]]
+
+
+SUSPENDED = ", suspended"
+DECISION = "decision → next step, s"
+RECOVERY = "restart → the stage runs again, s"
+ORCHESTRATION = "orchestration, s"
+GOING_ON = "runs going on per second"
 
 
 class _NotUp(Exception):
@@ -84,7 +112,7 @@ def _taken(*takes: Callable[[], Row]) -> list[Row]:
 
 @contextmanager
 def _opened(contender: Contender, folder: Path, shape: Shape, *, active: int = 0, hot: bool = True) -> Iterator[Row]:
-    row = Row(contender.name if hot else f"{contender.name}, suspended")
+    row = Row(contender.name if hot else f"{contender.name}{SUSPENDED}")
     place = folder / "".join(letter if letter.isalnum() else "-" for letter in row.contender)
     place.mkdir(parents=True)
     try:
@@ -114,18 +142,18 @@ def _median_of_decisions(folder: Path, contender: Contender, count: int, *, hot:
             contender.approve(runs)
             until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023
             seen = contender.moments(runs)[runs[0]]
-            row.samples.setdefault("decision → next step, s", []).append(min(seen["after"]) - began)
+            row.samples.setdefault(DECISION, []).append(min(seen["after"]) - began)
             if "middle" in seen:
                 row.samples.setdefault("of that until the stage began, s", []).append(min(seen["middle"]) - began)
     return row
 
 
-def _decision(folder: Path) -> list[Row]:
+def _decision(folder: Path, scale: Scale) -> list[Row]:
     return _taken(
-        partial(_median_of_decisions, folder, Phasegate(), 10),
-        partial(_median_of_decisions, folder, Phasegate(), 10, hot=False),
-        partial(_median_of_decisions, folder, Prefect(), 4),
-        partial(_median_of_decisions, folder, Dbos(), 10),
+        partial(_median_of_decisions, folder, Phasegate(), scale.samples),
+        partial(_median_of_decisions, folder, Phasegate(), scale.samples, hot=False),
+        partial(_median_of_decisions, folder, Prefect(), scale.slow_samples),
+        partial(_median_of_decisions, folder, Dbos(), scale.samples),
     )
 
 
@@ -143,7 +171,7 @@ def _recovery_of(folder: Path, contender: Contender, count: int) -> Row:
             contender.restart()
             until(lambda: _times(contender, runs, "middle") > 1, seconds=_PATIENCE_SECONDS, what="recovery")  # noqa: B023
             again = contender.moments(runs)[runs[0]]["middle"][1]
-            row.samples.setdefault("restart → the stage runs again, s", []).append(again - began)
+            row.samples.setdefault(RECOVERY, []).append(again - began)
             if number == count - 1:
                 contender.release()
     return row
@@ -153,9 +181,13 @@ def _times(contender: Contender, runs: Sequence[str], step: str) -> int:
     return len(contender.moments(runs)[runs[0]].get(step, []))
 
 
-def _recovery(folder: Path) -> list[Row]:
-    rows = _taken(*(partial(_recovery_of, folder, contender, 3) for contender in (Phasegate(), Prefect(), Dbos())))
-    rows[1].remarks.append("set going again by hand: by itself it never is")
+def _recovery(folder: Path, scale: Scale) -> list[Row]:
+    contenders = (Phasegate(), Phasegate(cold=True), Prefect(), Dbos())
+    rows = _taken(*(partial(_recovery_of, folder, contender, scale.slow_samples) for contender in contenders))
+    warm, cold, prefect, _ = rows
+    warm.remarks.append("killed once its stand-in is ready, some ten seconds after its start")
+    cold.remarks.append("its stand-in was killed before it: a restart imports everything anew")
+    prefect.remarks.append("set going again by hand: by itself it never is")
     return rows
 
 
@@ -170,45 +202,59 @@ def _orchestration_of(folder: Path, contender: Contender, count: int) -> Row:
             approved = time.time()
             contender.approve(runs)
             until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023
-            wall = reached - accepted + max(contender.moments(runs)[runs[0]]["done"]) - approved
+            windows = [(accepted, reached), (approved, max(contender.moments(runs)[runs[0]]["done"]))]
+            wall = sum(end - begin for begin, end in windows)
             parts = _not_orchestration(contender, runs[0]) if isinstance(contender, Phasegate) else {}
-            for name, seconds in parts.items():
-                row.samples.setdefault(name, []).append(seconds)
-            excluded = sum(parts.get(name, 0.0) for name in ("models, s", "test commands, s"))
+            for name, spans in parts.items():
+                row.samples.setdefault(name, []).append(covered(spans, windows))
+            excluded = covered([span for spans in parts.values() for span in spans], windows)
             row.samples.setdefault("wall clock, s", []).append(wall)
-            row.samples.setdefault("orchestration, s", []).append(wall - excluded)
+            row.samples.setdefault(ORCHESTRATION, []).append(wall - excluded)
     return row
 
 
-def _not_orchestration(contender: Phasegate, run: str) -> dict[str, float]:
-    """What of a run's time the project and the models take; the service's start is told, but not taken off."""
-    spent = [tuple(map(float, line.split())) for line in contender.project.tests_log.read_text().splitlines()]
-    contender.project.tests_log.write_text("")
-    effects = {effect.kind: effect for effect in contender.ledger.effects.list(run)}
-    candidate = effects["candidate"]
-    assert candidate.done_at is not None
-    return {
-        "models, s": sum(exchange.latency_seconds for exchange in contender.ledger.exchanges.list(run)),
-        "test commands, s": sum(end - begin for begin, end in spent),
-        "service's start, s": (candidate.done_at - candidate.intended_at).total_seconds(),
-    }
+Span = tuple[float, float]
 
 
-def _orchestration(folder: Path) -> list[Row]:
+def covered(spans: Iterable[Span], windows: Iterable[Span]) -> float:
+    """How many seconds of some windows lie in at least one of the spans: what overlaps counts once."""
+    ordered, total = sorted(spans), 0.0
+    for begin, end in windows:
+        seen = begin
+        for start, stop in ordered:
+            total += max(0.0, min(stop, end) - max(start, seen))
+            seen = max(seen, min(stop, end))
+    return total
+
+
+def _not_orchestration(contender: Phasegate, run: str) -> dict[str, list[Span]]:
+    """When models, the project's tests and its starting service were at work, as ledger and test command have it."""
+    ledger, log = contender.ledger, contender.project.tests_log
+    spent = [(float(begin), float(end)) for begin, end in map(str.split, log.read_text().splitlines())]
+    log.write_text("")
+    calls = [(call.at.timestamp() - call.latency_seconds, call.at.timestamp()) for call in ledger.exchanges.list(run)]
+    starts = [
+        (effect.intended_at.timestamp(), effect.done_at.timestamp())
+        for effect in ledger.effects.list(run)
+        if effect.kind == "candidate" and effect.done_at is not None
+    ]
+    return {"models, s": calls, "test commands, s": spent, "service's start, s": starts}
+
+
+def _orchestration(folder: Path, scale: Scale) -> list[Row]:
     return _taken(
-        partial(_orchestration_of, folder, Phasegate(), 5),
-        partial(_orchestration_of, folder, Prefect(), 2),
-        partial(_orchestration_of, folder, Dbos(), 5),
+        partial(_orchestration_of, folder, Phasegate(), scale.slow_samples),
+        partial(_orchestration_of, folder, Prefect(), scale.slow_samples),
+        partial(_orchestration_of, folder, Dbos(), scale.slow_samples),
     )
 
 
-def _many_of(folder: Path, contender: Contender) -> Row:
+def _many_of(folder: Path, contender: Contender, scale: Scale) -> Row:
     with _opened(contender, folder, GATED) as row:
         began = time.time()
-        deadline = began + _MANY_SECONDS
-        runs = contender.start(_MANY)
+        runs = contender.start(scale.many)
         row.facts["accepted, s"] = time.time() - began
-        _watch(lambda: contender.waiting(runs) == _MANY, until_time=deadline - _MANY_SECONDS / 3)
+        _watch(lambda: contender.waiting(runs) == scale.many, until_time=began + scale.many_seconds)
         reached = contender.waiting(runs)
         row.facts |= {"runs at their gate": reached, "all at their gate, s": time.time() - began}
         time.sleep(_SETTLE_SECONDS)
@@ -216,16 +262,13 @@ def _many_of(folder: Path, contender: Contender) -> Row:
         row.facts |= {"processes": weight.count, "RSS, MiB": weight.rss, "PSS, MiB": weight.pss}
         engine = weigh(contender.roots()[:1])
         row.facts["of that the first process's RSS, MiB"] = engine.rss
-        chosen = runs if reached == _MANY else _those_waiting(contender, runs)
-        before = contender.finished(runs)
+        chosen = runs if reached == scale.many else _those_waiting(contender, runs)
         approved = time.time()
         contender.approve(chosen)
         row.facts["approved, s"] = time.time() - approved
-        wanted = before + len(chosen)
-        _watch(lambda: contender.finished(runs) >= wanted, until_time=max(deadline, approved + _MANY_SECONDS / 3))
-        finished = contender.finished(runs) - before
-        row.facts |= {"went on": finished, "lost": len(chosen) - finished + _MANY - reached}
-        row.facts["runs going on per second"] = finished / (time.time() - approved)
+        _watch(lambda: contender.gone_on(chosen) >= len(chosen), until_time=approved + scale.many_seconds)
+        seconds, gone_on = time.time() - approved, contender.gone_on(chosen)
+        row.facts |= {"went on": gone_on, "lost": scale.many - gone_on, GOING_ON: gone_on / seconds}
     return row
 
 
@@ -238,51 +281,49 @@ def _watch(ready: Callable[[], bool], *, until_time: float) -> None:
         time.sleep(0.25)
 
 
-def _many(folder: Path) -> list[Row]:
-    return _taken(
-        *(partial(_many_of, folder, contender) for contender in (Phasegate(only_prd=True), Prefect(), Dbos()))
-    )
+def _many(folder: Path, scale: Scale) -> list[Row]:
+    return _taken(*(partial(_many_of, folder, contender, scale) for contender in (Phasegate(), Prefect(), Dbos())))
 
 
-def _active_of(folder: Path, contender: Contender) -> Row:
-    with _opened(contender, folder, WORKING, active=_ACTIVE) as row:
+def _active_of(folder: Path, contender: Contender, scale: Scale) -> Row:
+    with _opened(contender, folder, WORKING, active=scale.active) as row:
         began = time.time()
-        runs = contender.start(_ACTIVE)
-        _watch(lambda: contender.finished(runs) == _ACTIVE, until_time=began + _ACTIVE_SECONDS)
+        runs = contender.start(scale.active)
+        _watch(lambda: contender.finished(runs) == scale.active, until_time=began + scale.active_seconds)
         row.facts["all ended, s"] = time.time() - began
-        row.facts["lost or crashed"] = _ACTIVE - contender.finished(runs)
+        row.facts["lost or crashed"] = scale.active - contender.finished(runs)
     return row
 
 
-def _active(folder: Path) -> list[Row]:
-    return _taken(*(partial(_active_of, folder, contender) for contender in (Phasegate(), Prefect(), Dbos())))
+def _active(folder: Path, scale: Scale) -> list[Row]:
+    return _taken(*(partial(_active_of, folder, contender, scale) for contender in (Phasegate(), Prefect(), Dbos())))
 
 
 MEASURES: dict[str, Measure] = {
     "decision": Measure(
         "From a decision to the next stage's first step (phasegate: its first model call)",
-        "decision → next step, s",
+        DECISION,
         smaller_is_better=True,
         goal="hot ≤ 10 ms at no idle cost, suspended ≤ 1 s",
         take=_decision,
     ),
     "recovery": Measure(
         "kill -9 in the middle of a stage: from the restart until the stage runs again",
-        "restart → the stage runs again, s",
+        RECOVERY,
         smaller_is_better=True,
         goal="≤ 2 s, no finished turn repeated",
         take=_recovery,
     ),
     "orchestration": Measure(
-        "Five stages and a gate: all that is neither model nor test command nor the person's thinking",
-        "orchestration, s",
+        "Five stages and a gate: all that is neither model, test command, the service's start nor a person's thinking",
+        ORCHESTRATION,
         smaller_is_better=True,
         goal="≤ 1 s",
         take=_orchestration,
     ),
     "waiting": Measure(
-        "500 runs waiting at gates, all approved at once (each contender has five minutes)",
-        "runs going on per second",
+        "500 runs waiting at gates, all approved at once, until the next stage's first step; three minutes each",
+        GOING_ON,
         smaller_is_better=False,
         goal="0 processes, engine under 300 MB, none lost, twice stock Prefect's rate or better",
         take=_many,

@@ -22,7 +22,7 @@ from benchmarks.contender import Setup, Told
 from benchmarks.processes import kill, spawn, until
 
 _APP = Path(__file__).parent / "peers" / "prefect_app.py"
-_APPROVAL_SECONDS = 120.0
+_APPROVAL_SECONDS = 90.0
 
 
 class Prefect:
@@ -86,6 +86,10 @@ class Prefect:
     def finished(self, runs: Sequence[str]) -> int:  # noqa: D102
         told = self._told.moments()
         return sum("done" in told.get(run, {}) for run in runs)
+
+    def gone_on(self, runs: Sequence[str]) -> int:  # noqa: D102
+        told = self._told.moments()
+        return sum("after" in told.get(run, {}) for run in runs)
 
     def approve(self, runs: Sequence[str]) -> None:  # noqa: D102
         deadline, left = time.monotonic() + _APPROVAL_SECONDS, list(runs)

@@ -63,13 +63,8 @@ class Project:
     hold: Path
 
 
-def make_project(setup: Setup, *, only_prd: bool = False) -> Project:
-    """Write a repository whose runs have the wanted shape.
-
-    Args:
-        setup: Where, and which shape.
-        only_prd: Whether runs end at the first gate's approval, for measures in which nothing after it counts.
-    """
+def make_project(setup: Setup) -> Project:
+    """Write a repository whose runs have the wanted shape, where the setup says."""
     folder = setup.folder
     project = Project(
         top=folder / "repository",
@@ -78,7 +73,7 @@ def make_project(setup: Setup, *, only_prd: bool = False) -> Project:
         tests_log=folder / "tests.log",
         hold=folder / "hold",
     )
-    stages = _STAGES[: 1 if only_prd else _LENGTHS[setup.shape]]
+    stages = _STAGES[: _LENGTHS[setup.shape]]
     for name, content in {**_FILES, "phasegate.toml": _policy(stages, project, setup)}.items():
         path = project.top / name
         path.parent.mkdir(parents=True, exist_ok=True)

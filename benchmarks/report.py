@@ -14,12 +14,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.dbos_contender import PYTHON
+from benchmarks.dbos_contender import PYTHON, Dbos
+from benchmarks.goals import GOALS
 from benchmarks.measures import MEASURES, Measure, Row
+from benchmarks.phasegate_contender import Phasegate
+from benchmarks.prefect_contender import Prefect
 
-_FOLDER = Path(__file__).parent
-_RAW = _FOLDER / "results.json"
-_TABLE = _FOLDER / "RESULTS.md"
+FOLDER = Path(__file__).parent
 
 
 def machine() -> dict[str, str]:
@@ -39,12 +40,30 @@ def machine() -> dict[str, str]:
     }
 
 
-def keep(name: str, rows: list[Row], where: Mapping[str, str], command: str) -> None:
-    """Put one measure's numbers in the place of the last ones, and write the table anew."""
-    known: dict[str, Any] = json.loads(_RAW.read_text()) if _RAW.exists() else {}
+def keep(name: str, rows: list[Row], where: Mapping[str, str], command: str, folder: Path) -> str:
+    """Put one measure's numbers in the place of the last ones in a folder, and write the tables anew.
+
+    Returns:
+        The short table, as it is to stand in the README.
+    """
+    raw = folder / "results.json"
+    known: dict[str, Any] = json.loads(raw.read_text()) if raw.exists() else {}
     known[name] = {"machine": dict(where), "command": command, "rows": [asdict(row) for row in rows]}
-    _RAW.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
-    _TABLE.write_text(table(known))
+    raw.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    (folder / "RESULTS.md").write_text(table(known))
+    return summary(known)
+
+
+def summary(known: Mapping[str, Any]) -> str:
+    """A row for each goal that was measured."""
+    lines = ["| | phasegate | stock Prefect | DBOS (SQLite) | goal | met |", "| --- | --- | --- | --- | --- | --- |"]
+    for goal in (goal for goal in GOALS if goal.measure in known):
+        figures = {row["contender"]: _figures(Row(**row)) for row in known[goal.measure]["rows"]}
+        ours = figures.get(f"{Phasegate.name}{goal.variant}", {})
+        cells = [goal.said(ours), *(goal.said(figures.get(name, {})) for name in (Prefect.name, Dbos.name))]
+        met = goal.holds(ours, figures.get(Prefect.name, {}))
+        lines.append(" | ".join([f"| {goal.title}", *cells, goal.words, f"{'yes' if met else 'no'} |"]))
+    return "\n".join(lines) + "\n"
 
 
 def table(known: Mapping[str, Any]) -> str:
@@ -55,6 +74,8 @@ def table(known: Mapping[str, Any]) -> str:
         "Written by `make bench`; the raw numbers are in `results.json`. Everybody works on the same machine, one",
         "after the other. A figure with several samples is their median; the ratio compares the figure in bold with",
         "phasegate's: above 1, phasegate is better by that factor. Peers do empty steps, phasegate whole stages.",
+        "",
+        *summary(known).splitlines(),
     ]
     for name in (name for name in MEASURES if name in known):
         rows = [Row(**row) for row in known[name]["rows"]]

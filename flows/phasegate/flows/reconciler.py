@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from datetime import timedelta
 from uuid import UUID
 
@@ -21,6 +22,11 @@ from phasegate.infra.errors import LeaseHeld, LedgerUnavailable, NotFound
 from phasegate.infra.ledger import LET_GO, Lease, Ledger, Run
 
 _PERIOD_SECONDS = 1.0
+_PERIOD_SECONDS_WITH_A_BACKLOG = 0.1
+_QUEUED_PER_PLACE = 2
+"""How many runs are set going for each that may work: what Prefect has queued it reads again at each poll."""
+_UNHEARD_SECONDS = 3.0
+"""How long a run that was set going may stay untaken before Prefect is asked about it."""
 _RENEWALS_PER_LEASE = 4
 _RECOVERIES = 10
 """Automatic recoveries without a finished attempt in between, before a person is asked."""
@@ -34,28 +40,54 @@ async def serve(engine: Engine) -> None:
         renewing = asyncio.create_task(_renew(shared, engine.settings.lease))
         try:
             shared.ledger.leases.end_those_before(shared.holder)
+            engine.looked_after = True
+            asked: dict[str, float] = {}
             while not engine.draining:
-                await _look_around(engine, shared)
-                await engine.next_wake(_PERIOD_SECONDS)
+                all_seen = await _look_around(engine, shared, asked)
+                await engine.next_wake(_PERIOD_SECONDS if all_seen else _PERIOD_SECONDS_WITH_A_BACKLOG)
             await asyncio.Future[None]()
         finally:
             renewing.cancel()
             _let_go(shared)
 
 
-async def _look_around(engine: Engine, shared: Resources) -> None:
+async def _look_around(engine: Engine, shared: Resources, asked: dict[str, float] | None = None) -> bool:
+    """Look after every run that may want it; false when some were left for when there is a place for them.
+
+    Args:
+        engine: Has the places.
+        shared: Has the ledger.
+        asked: When Prefect was last asked to run what is queued, on the monotonic clock; kept by the caller.
+    """
+    hands, asked = shared.hands, {} if asked is None else asked
     try:
-        for run in shared.ledger.runs.list(statuses=("accepted", "running", "waiting")):
+        wanting = shared.ledger.leases.wanting()
+        hands.queued.intersection_update({run.id for run in wanting})
+        for run_id in asked.keys() - hands.queued:
+            del asked[run_id]
+        for run in wanting:
             if engine.draining:
-                return
+                return True
+            if run.id not in hands.queued | hands.carried and _is_enough(shared):
+                return False
+            if run.id in hands.queued and time.monotonic() - asked.get(run.id, 0) < _UNHEARD_SECONDS:
+                continue
             try:
                 await _look_after(engine, shared, run)
+                asked[run.id] = time.monotonic()
             except LeaseHeld as error:
+                hands.queued.discard(run.id)
                 _log.debug("%s", error)
             except (httpx.HTTPError, NotFound) as error:
                 _log.warning("run %s is looked after again in a moment: %r", run.id, error)
     except LedgerUnavailable as error:
         _log.warning("%s", error)
+    return True
+
+
+def _is_enough(shared: Resources) -> bool:
+    """Whether as many runs are set going as will be taken up in the next moment."""
+    return len(shared.hands.queued) >= _QUEUED_PER_PLACE * shared.settings.concurrency
 
 
 async def _look_after(engine: Engine, shared: Resources, run: Run) -> None:

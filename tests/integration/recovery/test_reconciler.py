@@ -17,7 +17,7 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import NotFound
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import Gate, Ledger, RunOptions
+from phasegate.infra.ledger import Gate, Ledger, Run, RunOptions
 from phasegate.infra.settings import Settings
 
 OURS, THEIRS = "here/1", "there/1"
@@ -66,8 +66,11 @@ class Scene:
         missing = cast("Any", None)
         settings = Settings(home=folder)
         self.shared = Resources(settings, self.ledger, missing, missing, missing, {}, OURS, Hands())
-        self.run = self.ledger.runs.accept(
-            "run-one",
+        self.run = self.accept("run-one", approve)
+
+    def accept(self, run_id: str, approve: tuple[str, ...] = ()) -> Run:
+        return self.ledger.runs.accept(
+            run_id,
             title="t",
             ticket=Thing(name="ticket"),
             policy=Thing(name="policy"),
@@ -219,3 +222,29 @@ async def test_p1_a_run_whose_engine_died_before_it_gave_an_answer_given_in_adva
         assert len(scene.prefect.rescheduled) == int(goes_on)
     finally:
         scene.ledger.close()
+
+
+async def test_no_more_runs_are_set_going_than_will_be_taken_up(scene: Scene) -> None:
+    """Mutation tried: `_is_enough` always false; Prefect then reads all that is queued at each poll."""
+    most = 2 * scene.shared.settings.concurrency
+    for number in range(most + 3):
+        scene.accept(f"run-more-{number}")
+    assert [await reconciler._look_around(cast("Engine", scene.prefect), scene.shared) for _ in range(3)] == [False] * 3
+    assert len(scene.prefect.known) == most
+    scene.begin()
+    scene.shared.hands.carried.add("run-one")
+    await scene.look()
+    assert len(scene.prefect.known) == most + 1
+
+
+async def test_what_waits_for_a_person_is_not_even_looked_at(scene: Scene) -> None:
+    """Mutation tried: `wanting` without `not_(left)`; 500 that wait then cost half a second of every second."""
+    await scene.look()
+    scene.begin()
+    gate = scene.ask()
+    reconciler._let_go(scene.shared)
+    scene.ledger.runs.set_status("run-one", "waiting")
+    assert scene.ledger.leases.wanting() == []
+    scene.clock.advance(timedelta(days=10_000))
+    assert [run.id for run in scene.ledger.leases.wanting()] == ["run-one"]
+    assert gate.status == "open"

@@ -7,7 +7,7 @@ so that a flow finds both without knowing the engine; a flow that runs elsewhere
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import UUID
@@ -50,15 +50,19 @@ class Doorbell:
 class Slot:
     """One flow run's place among those that may work at the same time."""
 
-    def __init__(self, limiter: anyio.CapacityLimiter, flow_run_id: UUID) -> None:
+    def __init__(
+        self, limiter: anyio.CapacityLimiter, flow_run_id: UUID, on_given_up: Callable[[], None] = lambda: None
+    ) -> None:
         """The place that `flow_run_id` already borrows from the limiter."""
         self._limiter = limiter
         self._flow_run_id = flow_run_id
+        self._on_given_up = on_given_up
         self._report: asyncio.Task[object] | None = None
 
     def give_up(self) -> None:
         """Let somebody else work while this flow run only waits."""
         self._limiter.release_on_behalf_of(self._flow_run_id)
+        self._on_given_up()
 
     async def take_back(self) -> None:
         """Wait for a place; those who wait longer come first."""

@@ -44,10 +44,12 @@ class Engine:
         worker: Runs the flow runs.
         client: Prefect's client.
         deployment_id: The deployment every run belongs to.
+        looked_after: Whether a service sets suspended runs going at each wake, so that the engine need not.
     """
 
     client: PrefectClient
     deployment_id: UUID
+    looked_after = False
 
     def __init__(self, settings: Settings, *, entrypoint: str, services: Sequence[Service] = ()) -> None:
         """An engine that does not serve yet.
@@ -142,11 +144,11 @@ class Engine:
     async def wake(self, run_id: str) -> bool:
         """Have a run look again at what it waits for; false when nothing of it waits.
 
-        A hot gate is rung. A suspended flow run is rescheduled: its gate asks `decided` again, so a wake too many
-        costs a moment and opens nothing.
+        A hot gate is rung. A suspended flow run is rescheduled, by whoever looks after the runs: its gate asks
+        `decided` again, so a wake too many costs a moment and opens nothing.
         """
         self._woken.set()
-        if self.doorbell.ring(run_id):
+        if self.doorbell.ring(run_id) or self.looked_after:
             return True
         woken = False
         for flow_run in await self.open_flow_runs(run_id):

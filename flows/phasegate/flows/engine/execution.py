@@ -34,9 +34,11 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
 
     Attributes:
         ending: Why it was taken away, if it was.
+        is_named: Whether Prefect knows it by its own name already, so that it need not be told.
     """
 
     ending: Ending | None = None
+    is_named: bool = False
 
     async def run(self) -> None:
         """Run the flow; how it ended is the flow run's state in Prefect.
@@ -45,6 +47,7 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
             httpx.HTTPError: The Prefect server stopped answering; the state is left as it was.
             asyncio.CancelledError: The coroutine was taken away.
         """
+        self._flow_run_name_set = self.is_named
         try:
             async with self.start():
                 while self.is_running():

@@ -28,7 +28,7 @@ Decided = Callable[[], bool]
 GOES_ON = "a gate was decided, or is asked again"
 """What Prefect is told when a flow run that waited hot goes on."""
 
-_POLL_SECONDS = 1.0  # for a decision whose bell was lost, as by an engine that was just starting
+_POLL_SECONDS = 5.0  # for a decision whose bell was lost, as by an engine that was just starting
 
 
 def waits_hot(doorbell: Doorbell, settings: Settings) -> bool:

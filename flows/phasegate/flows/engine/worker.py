@@ -77,7 +77,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         """Wait until a flow run that is leaving has left."""
         if execution := self._executions.get(flow_run_id):
             await asyncio.wait({execution[1]})
-        while self.is_running(flow_run_id):  # noqa: ASYNC110 -- a submission ends without a sign
+        while self.is_running(flow_run_id):  # noqa: ASYNC110 -- being claimed ends without a sign
             await asyncio.sleep(0.005)
 
     async def serve(self) -> None:
@@ -122,11 +122,19 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         scheduled = await super()._get_scheduled_flow_runs()
         return [entry for entry in scheduled if not self.is_running(entry.flow_run.id)]
 
-    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
-        return  # there is one worker, and each of these two calls delays every resumption
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Poll, if there is a place for what might be found."""
+        return await super().get_and_submit_flow_runs() if self.limiter.available_tokens >= 1 else []
 
-    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
-        return  # nothing is submitted to anywhere
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        # Nothing is submitted to anywhere, so Prefect need not be asked what with.
+        try:
+            if await self._propose_pending_state(flow_run):
+                await self.run(flow_run, BaseJobConfiguration())
+        finally:
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            self._release_limit_slot(flow_run.id)
+            self.wake()  # somebody may wait for the place
 
     async def run(
         self,
@@ -136,6 +144,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
     ) -> BaseWorkerResult:
         """Run one flow run to its end; never reports it crashed."""
         execution = FlowRunExecution(flow=self._flow, parameters=flow_run.parameters, flow_run=flow_run)
+        execution.is_named = flow_run.name == flow_run.parameters.get("run_id")
         task = asyncio.create_task(self._run_in_its_slot(execution, flow_run.id), name=f"flow-run-{flow_run.id}")
         self._executions[flow_run.id] = (execution, task)
         if task_status is not None:
@@ -149,7 +158,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         return BaseWorkerResult(identifier=str(os.getpid()), status_code=0)
 
     async def _run_in_its_slot(self, execution: FlowRunExecution, flow_run_id: UUID) -> None:
-        lend(self._doorbell, Slot(self.limiter, flow_run_id))
+        lend(self._doorbell, Slot(self.limiter, flow_run_id, self.wake))
         await execution.run()
 
     async def _end_those_stopped_in_prefect(self) -> None:

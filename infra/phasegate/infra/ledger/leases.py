@@ -11,20 +11,22 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, and_, exists, not_, or_, select, update
 
 from phasegate.infra.errors import LeaseHeld
 from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.records import Lease
+from phasegate.infra.ledger.records import Lease, Run
 from phasegate.infra.ledger.store import Change, Store
 
 LET_GO = datetime(1970, 1, 1, tzinfo=UTC)
 """When a lease ran out that was let go on purpose."""
+_RUN_LEASE = "run/"
+"""What the lease on a whole run is called before the run's id."""
 
 
 def run_lease_id(run_id: str) -> str:
     """The name of the lease on a whole run."""
-    return f"run/{run_id}"
+    return f"{_RUN_LEASE}{run_id}"
 
 
 def put_lease(
@@ -57,6 +59,28 @@ class Leases:
         with self._store.reading() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else Lease.model_validate(dict(row))
+
+    def wanting(self) -> list[Run]:
+        """The runs that an engine may have something to do for, oldest first.
+
+        All that go on by themselves, but for those that were let go at a gate which is still open: however many wait
+        for a person, looking for the others costs one query.
+        """
+        runs, gates, leases = schema.runs.c, schema.gates.c, schema.leases.c
+        open_gate = and_(gates.run_id == runs.id, gates.status == "open")
+        now = self._store.clock.now()
+        left = and_(
+            runs.request == "",
+            exists().where(open_gate, gates.expires_at > now),
+            not_(exists().where(open_gate, gates.expires_at <= now)),
+            not_(exists().where(leases.id == _RUN_LEASE + runs.id, leases.expires_at != LET_GO)),
+        )
+        query = select(schema.runs).where(
+            or_(runs.status.in_(("accepted", "running")), and_(runs.status == "waiting", not_(left)))
+        )
+        with self._store.reading() as connection:
+            rows = connection.execute(query.order_by(runs.created_at)).mappings()
+            return [Run.model_validate(dict(row)) for row in rows]
 
     def take(self, run_id: str, holder: str) -> Lease:
         """Take a run into an engine's hands; a holder that has it already keeps its token.
