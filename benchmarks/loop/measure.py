@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,7 @@ class Figures:
         stored: Bytes of its record.
         share: The least share of a request's messages that the next one began with.
         sent: Bytes sent to the model.
+        cpu: Seconds of processor time, from the process's start to its end.
     """
 
     first: float
@@ -66,6 +68,7 @@ class Figures:
     stored: int
     share: float
     sent: int
+    cpu: float
 
 
 def measure() -> None:
@@ -95,6 +98,7 @@ def _one(contender: _Contender, turns: int, url: str) -> Figures:
         _ask(f"{url}/reset?turns={turns}&tool={contender.tool}")
         command = [*contender.command, url, str(turns), str(folder)]
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        cpu = _cpu_of_ended()
         done = subprocess.run(
             command, cwd=_TOP, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
         )
@@ -108,10 +112,21 @@ def _one(contender: _Contender, turns: int, url: str) -> Figures:
             if path.is_file() and path.relative_to(folder).parts[0] not in _WORK
         )
         return Figures(
-            mean(milliseconds[:_ENDS]), mean(milliseconds[-_ENDS:]), stored, float(told["share"]), int(told["sent"])
+            first=mean(milliseconds[:_ENDS]),
+            last=mean(milliseconds[-_ENDS:]),
+            stored=stored,
+            share=float(told["share"]),
+            sent=int(told["sent"]),
+            cpu=_cpu_of_ended() - cpu,
         )
     finally:
         shutil.rmtree(folder)
+
+
+def _cpu_of_ended() -> float:
+    """Seconds of processor time of all children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 @contextmanager
@@ -138,6 +153,7 @@ def _median(rounds: Sequence[Figures]) -> Figures:
         stored=int(median(figures.stored for figures in rounds)),
         share=min(figures.share for figures in rounds),
         sent=int(median(figures.sent for figures in rounds)),
+        cpu=median(figures.cpu for figures in rounds),
     )
 
 
@@ -149,16 +165,17 @@ def _report(found: Mapping[tuple[str, int], Figures], load: float) -> str:
         "a file of 1.6 kB. A turn's overhead is what the model's side of the wire sees between the last byte of",
         f"its answer and the last byte of the next request: the mean of the first and last {_ENDS} turns, median of",
         f"{_ROUNDS} rounds. Stored: all that it left on disk. Prefix: the least share of a request's messages that",
-        "the next request began with, unchanged.",
+        "the next request began with, unchanged. CPU: of the whole process, its start included.",
         "",
         "phasegate streams, keeps each exchange as sent and received in a hash-chained ledger (fsynced), and",
         "checkpoints its LangGraph thread at every turn; the bare loop keeps what was said; LangChain checkpoints",
-        "its thread; mini-swe-agent writes its trajectory. None of the peers keeps requests or receipts.",
+        "its thread; mini-swe-agent writes its trajectory. None of the peers keeps requests or receipts. Leaving old",
+        "outputs out of long threads is off: the peers have nothing of the kind.",
         "",
         "Goals (DESIGN §10): at most twice the bare loop, flat; storage linear; prefix 100 %.",
         "",
-        "| turns | contender | first turns, ms | last turns, ms | × bare, last | stored, kB | stored × bare | prefix |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| turns | contender | first, ms | last, ms | last × bare | stored, kB | stored × bare | prefix | CPU, s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for turns in _TURNS:
         bare = found[BARE.name, turns]
@@ -167,6 +184,7 @@ def _report(found: Mapping[tuple[str, int], Figures], load: float) -> str:
             cells = [
                 str(turns), contender.name, f"{own.first:.1f}", f"{own.last:.1f}", f"{own.last / bare.last:.1f}",
                 f"{own.stored / 1000:.0f}", f"{own.stored / bare.stored:.1f}", f"{100 * own.share:.0f} %",
+                f"{own.cpu:.1f}",
             ]  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
     versions = subprocess.run([_PEERS, "-c", _VERSIONS], capture_output=True, text=True, check=True).stdout.strip()

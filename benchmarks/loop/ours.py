@@ -57,7 +57,10 @@ async def main(url: str, turns: int, folder: Path) -> None:
     )
     async with open_threads(folder / "threads.db") as threads, httpx.AsyncClient() as http:
         client = open_client(ModelName.parse(_MODEL), base_url=url, key="k", http=http)
-        assignment = Assignment(attempt, AGENT.prompt, "Read the notes.", ChangeDraft, toolbox, client)
+        assignment = Assignment(
+            *(attempt, AGENT.prompt, "Read the notes.", ChangeDraft, toolbox, client),
+            window=10**9,  # nothing is left out of a request: the peers leave nothing out either
+        )
         desk = Desk(ledger, threads, BudgetPolicy(turns=turns + 1, tokens=10**12), lambda: False)
         assert await work(assignment, desk) == ChangeDraft(summary="done")
     ledger.close()
