@@ -9,18 +9,15 @@ from phasegate.agents.models.conversation import Message, ToolResult, encode_jso
 WINDOW = 10_000
 
 
-def thread(turns: int, output: int = 2_000) -> list[Said]:
+def thread(turns: int, size: int = 2_000) -> list[Said]:
     """A conversation whose every turn has an output of so many characters."""
-    said: list[Message] = [{"role": "user", "text": "brief"}]
+    said: list[Message] = []
+    said.append({"role": "user", "text": "brief"})
     for turn in range(turns):
-        call = read_call(f"c{turn}", "read_file", "{}")
-        result: ToolResult = {
-            "id": call["id"], "name": call["name"], "output": f"{turn}:".ljust(output, "x"), "failed": False,
-        }  # fmt: skip
-        said += [
-            {"role": "assistant", "text": "", "calls": [call], "native": []},
-            {"role": "tools", "results": [result]},
-        ]
+        call, output = read_call(f"c{turn}", "read_file", "{}"), f"{turn}:".ljust(size, "x")
+        result: ToolResult = {"id": call["id"], "name": call["name"], "output": output, "failed": False}
+        said.append({"role": "assistant", "text": "", "calls": [call], "native": []})
+        said.append({"role": "tools", "results": [result]})
     return [{"said": message} for message in said]
 
 
@@ -60,4 +57,4 @@ def test_the_newest_outputs_stay_whole_and_the_old_ones_say_how_to_see_them() ->
 
 
 def test_what_would_free_little_is_left_alone() -> None:
-    assert compacted_to(thread(200, output=50), 0, input_tokens=WINDOW, window=WINDOW) == 0
+    assert compacted_to(thread(200, size=50), 0, input_tokens=WINDOW, window=WINDOW) == 0
