@@ -13,7 +13,7 @@ from typing import ClassVar
 import httpx
 
 from phasegate.agents.implementation import AGENT, ChangeDraft
-from phasegate.agents.loop import Assignment, Desk, open_threads, work
+from phasegate.agents.loop import Assignment, Desk, RunBudget, open_threads, work
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.tools import Toolbox
@@ -61,7 +61,7 @@ async def main(url: str, turns: int, folder: Path) -> None:
             *(attempt, AGENT.prompt, "Read the notes.", ChangeDraft, toolbox, client),
             window=10**9,  # nothing is left out of a request: the peers leave nothing out either
         )
-        desk = Desk(ledger, threads, BudgetPolicy(turns=turns + 1, tokens=10**12), lambda: False)
+        desk = Desk(ledger, threads, RunBudget(ledger, BudgetPolicy(turns=turns + 1, tokens=10**12)), lambda: False)
         assert await work(assignment, desk) == ChangeDraft(summary="done")
     ledger.close()
 

@@ -32,12 +32,14 @@ class StageAgent(Generic[AnyDraft]):
     Attributes:
         stage: The stage it works in.
         draft: What it hands in.
-        tools: Its part of the vocabulary, `finish` aside.
+        tools: Its part of the vocabulary, `finish` and `ask` aside.
+        asks: Whether it may ask the person in charge.
     """
 
     stage: StageName
     draft: type[AnyDraft]
     tools: tuple[str, ...]
+    asks: bool = False
 
     @property
     def prompt(self) -> str:
@@ -47,7 +49,7 @@ class StageAgent(Generic[AnyDraft]):
     @property
     def prompt_digest(self) -> str:
         """The digest of all that is fixed about it; part of every attempt it makes."""
-        fixed = {"prompt": self.prompt, "draft": self.draft.model_json_schema(), "tools": self.tools}
+        fixed = {"prompt": self.prompt, "draft": self.draft.model_json_schema(), "tools": self.tools, "asks": self.asks}
         return sha256(canonical_json(fixed))
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from phasegate.agents.models.conversation import Usage
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
+from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.flows.requester import proven_requester
 from phasegate.flows.stored import StoredPolicy, StoredScript
@@ -19,7 +21,7 @@ from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, Usage
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.load import load_policy
-from phasegate.infra.policy.model import GATES, Policy, is_gate
+from phasegate.infra.policy.model import GATES, SMALL_GATES, Policy, is_gate
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
@@ -85,6 +87,7 @@ def kick_off(
             f"which starts from commit {base.commit[:12]}."
         )
     notices += what_is_off(policy)
+    notices += what_has_no_price(policy, order.model) if script is None else []
     stored_script = StoredScript(script=script) if script is not None else None
     demand = Demand(
         title=ticket.title,
@@ -209,6 +212,8 @@ def _check_standing(order: Order, policy: Policy, person: Person) -> None:
     for gate in order.approve:
         if not is_gate(gate):
             raise UsageError(f"there is no gate {gate}", remedy=f"Gates are {', '.join(GATES)}.")
+        if gate in SMALL_GATES:
+            raise UsageError(f"gate {gate} cannot be approved in advance", remedy=f"Leave out --approve {gate}.")
         asked = policy.gates.named(gate)
         people = {name for role in asked.roles for name in policy.roles[role]}
         if asked.exclude_requester:
@@ -237,6 +242,20 @@ def what_is_off(policy: Policy) -> list[str]:
     if policy.sandbox.backend == "none":
         off.append("The sandbox is off: commands of agents and tests run with your rights.")
     return off
+
+
+def what_has_no_price(policy: Policy, model: str) -> list[str]:
+    """A line that names the models whose calls no budget of money can hold.
+
+    Args:
+        policy: What the run goes by.
+        model: The requester's choice for every stage; empty: the policy's.
+    """
+    names = dict.fromkeys(model or policy.agents.model_for(stage) for stage in policy.lifecycle.stages)
+    unknown = [name for name in names if cost_usd(name, Usage()) is None]
+    if not unknown:
+        return []
+    return [f"The price of {', '.join(unknown)} is not known: what it costs is not counted; budgets of tokens hold."]
 
 
 def require_same_definition(run: Run) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
-from phasegate.flows.intake import Demand, accept, read_policy, read_signers, what_is_off
+from phasegate.flows.intake import Demand, accept, read_policy, read_signers, what_has_no_price, what_is_off
 from phasegate.flows.stored import StoredPolicy, StoredScript
 from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, RepositoryError, UsageError
 from phasegate.infra.grading import Evidence
@@ -77,6 +77,7 @@ def replay(wish: Again, *, ledger: Ledger, settings: Settings, person: Person, e
         _require_models(wish, stored.policy, stage, environment)
     open_sandbox(stored.policy.sandbox, settings.home)
     script = ledger.artifacts.get(old.options.rehearsal, StoredScript) if old.options.rehearsal else None
+    unpriced = [] if script else what_has_no_price(stored.policy, wish.model or old.options.model)
     demand = Demand(
         title=old.title,
         ticket=ticket,
@@ -85,7 +86,7 @@ def replay(wish: Again, *, ledger: Ledger, settings: Settings, person: Person, e
         options=RunOptions(
             model=wish.model or old.options.model,
             rehearsal=old.options.rehearsal,
-            notices=tuple(what_is_off(stored.policy)),
+            notices=(*what_is_off(stored.policy), *unpriced),
         ),
         signers=signers,
         script=script,

@@ -14,7 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.flows.cautions import KINDS, Caution, cautions
+from phasegate.flows.small_gates import SMALL
 from phasegate.infra.ledger import (
+    STOPPED,
     Attempt,
     Decision,
     Effect,
@@ -22,12 +24,13 @@ from phasegate.infra.ledger import (
     Ledger,
     Message,
     Origin,
+    Question,
     Run,
     RunOptions,
     RunStatus,
     Usage,
 )
-from phasegate.infra.policy.model import GATES
+from phasegate.infra.policy.model import GATES, SMALL_GATES
 
 EXIT_CODES: Mapping[RunStatus, int | None] = {
     "accepted": None,
@@ -42,6 +45,9 @@ EXIT_CODES: Mapping[RunStatus, int | None] = {
     "needs-operator": 5,
 }
 """What a command that follows a run exits with, by where the run stands; None: it goes on."""
+
+
+_SMALL_KINDS = frozenset(kind.kind for kind in SMALL.values())
 
 
 class _Part(BaseModel):
@@ -131,6 +137,8 @@ class RunReport(_Part):
     decisions: tuple[Decision, ...]
     effects: tuple[Effect, ...]
     messages: tuple[Message, ...]
+    questions: tuple[Question, ...]
+    asked: tuple[ArtifactReport, ...]
     usage: UsageReport
     exchanges: int
     release: ReleaseReport | None
@@ -141,9 +149,16 @@ class RunReport(_Part):
         return next((gate for gate in reversed(self.gates) if gate.status == "open"), None)
 
     def artifacts_of(self, gate: Gate) -> list[ArtifactReport]:
-        """What the stages made of the things a gate asks about, in the order they were made."""
+        """What was made of the things a gate asks about, in the order it was made."""
         asked = set(gate.subject.values())
-        return [stage.artifact for stage in self.stages if stage.artifact and stage.artifact.digest in asked]
+        made = [*(stage.artifact for stage in self.stages), *self.asked]
+        return [artifact for artifact in made if artifact and artifact.digest in asked]
+
+    @property
+    def open_question(self) -> Question | None:
+        """The question that the next answer is for, if an agent waits for one."""
+        is_over = self.status in STOPPED and self.status not in {"failed", "needs-operator"}
+        return None if is_over else next((one for one in self.questions if one.answer is None), None)
 
     def latest(self, kind: str) -> ArtifactReport | None:
         """The newest artifact of a kind, if any attempt made one."""
@@ -165,6 +180,7 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
     policy = _policy(ledger, run)
     stages = tuple(_stage(ledger, attempt) for attempt in ledger.attempts.list(run_id))
     effects = tuple(ledger.effects.list(run_id))
+    gates = tuple(ledger.gates.list(run_id))
     usage = ledger.exchanges.usage(run_id)
     return RunReport(
         **run.model_dump(exclude={"ticket", "policy", "options", "grants"}),
@@ -176,10 +192,12 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
         gates_off=_gates_off(policy),
         cautions=cautions(ledger.events(run_id, kinds=KINDS)),
         stages=stages,
-        gates=tuple(ledger.gates.list(run_id)),
+        gates=gates,
         decisions=tuple(ledger.gates.decisions(run_id)),
         effects=effects,
         messages=tuple(ledger.messages.list(run_id)),
+        questions=tuple(ledger.questions.list(run_id)),
+        asked=_asked(ledger, gates),
         usage=usage_report(usage),
         exchanges=usage.turns,
         release=_release(effects),
@@ -203,6 +221,13 @@ def usage_report(usage: Usage) -> UsageReport:
 def _artifact(ledger: Ledger, digest: str) -> ArtifactReport:
     content = ledger.artifacts.json(digest)
     return ArtifactReport(digest=digest, kind=str(content.pop("kind", "")), content=content)
+
+
+def _asked(ledger: Ledger, gates: tuple[Gate, ...]) -> tuple[ArtifactReport, ...]:
+    """What small gates asked about: no attempt has made it."""
+    small = [gate for gate in gates if gate.gate in SMALL_GATES]
+    digests = (digest for gate in small for kind, digest in gate.subject.items() if kind in _SMALL_KINDS)
+    return tuple(_artifact(ledger, digest) for digest in digests)
 
 
 def _stage(ledger: Ledger, attempt: Attempt) -> StageReport:

@@ -21,6 +21,7 @@
     │   ├── BudgetExceeded     the next call would break a budget
     │   ├── AgentStopped       the agent ended without a usable result
     │   ├── QuestionAsked      the agent waits for a person's answer
+    │   ├── PermissionAsked    the agent waits for a person's permission
     │   ├── FormatUnknown      another version of phasegate wrote or began it
     │   ├── PastPivot          an effect that cannot be undone has been made: only forward
     │   └── CompensationFailed an effect could not be undone
@@ -210,7 +211,7 @@ class BudgetExceeded(OperatorNeeded):
     """The next model call would break a budget."""
 
     code = "budget"
-    remedy = "`phasegate resume RUN` grants the run the same budget once more."
+    remedy = "A person with the right role raises it: `phasegate approve RUN budget`."
 
 
 class AgentStopped(OperatorNeeded):
@@ -224,6 +225,13 @@ class QuestionAsked(OperatorNeeded):
 
     code = "question-asked"
     remedy = '`phasegate answer RUN "…"` answers it.'
+
+
+class PermissionAsked(OperatorNeeded):
+    """The agent wants to run a command that a person has to permit."""
+
+    code = "permission-asked"
+    remedy = "`phasegate approve RUN permission` permits it."
 
 
 class PastPivot(OperatorNeeded):

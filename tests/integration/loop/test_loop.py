@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from phasegate.agents.implementation import ChangeDraft
-from phasegate.agents.loop import Assignment, Desk, Threads, open_threads, work
+from phasegate.agents.loop import Assignment, Desk, RunBudget, Threads, open_threads, work
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.script import Script
@@ -87,7 +87,8 @@ class Office:
             client=open_client(ModelName.parse(model), base_url=base_url, key="k", http=self.http),
             place=Bench(self.workspace),
         )
-        return await work(assignment, Desk(self.ledger, self.threads, BudgetPolicy(**budget), lambda: self.paused))
+        limits = RunBudget(self.ledger, BudgetPolicy(**budget))
+        return await work(assignment, Desk(self.ledger, self.threads, limits, lambda: self.paused))
 
     def struck(self) -> bool:
         """Whether a fault of the script has struck."""

@@ -18,7 +18,7 @@ class ChangeDraft(Draft):
     """What is left undone, or risky."""
 
 
-AGENT = StageAgent("implementation", ChangeDraft, WRITING)
+AGENT = StageAgent("implementation", ChangeDraft, WRITING, asks=True)
 
 
 def brief(

@@ -10,7 +10,20 @@ import os
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
 from phasegate.agents.loop.branch import branch_thread
+from phasegate.agents.loop.budget import Budget, Grant, NoBudget, RunBudget
 from phasegate.agents.loop.loop import Assignment, Desk, Place, work
 from phasegate.agents.loop.threads import Threads, open_threads
 
-__all__ = ["Assignment", "Desk", "Place", "Threads", "branch_thread", "open_threads", "work"]
+__all__ = [
+    "Assignment",
+    "Budget",
+    "Desk",
+    "Grant",
+    "NoBudget",
+    "Place",
+    "RunBudget",
+    "Threads",
+    "branch_thread",
+    "open_threads",
+    "work",
+]

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from phasegate.agents.loop import asking, progress
 from phasegate.agents.loop.branch import TURN, next_step
+from phasegate.agents.loop.budget import Budget
 from phasegate.agents.loop.compaction import BYTES_PER_TOKEN, compacted_to, shown
 from phasegate.agents.loop.interruption import Bell, Interrupted, nobody_rings, unless_called
 from phasegate.agents.loop.state import Said, ThreadState, ThreadUpdate
@@ -25,14 +26,16 @@ from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.windows import input_tokens
 from phasegate.agents.models.wire import Encoder
 from phasegate.agents.tools import Toolbox, ToolOutcome
-from phasegate.infra.errors import AgentStopped, BudgetExceeded
+from phasegate.infra.errors import AgentStopped, PermissionAsked
 from phasegate.infra.ledger import Attempt, Exchange, Ledger, Usage
-from phasegate.infra.policy.model import BudgetPolicy
 
 _NUDGE = "You called no tool. Go on with your tools, or hand in your result with `finish`."
 
 _INTERRUPTED = "interrupted by a person's message, which follows; what it had changed by then stays"
 _NOT_BEGUN = "not carried out: a person's message came first, and follows"
+
+_STEPS = 1_000_000
+"""Of the graph: how long an agent goes on is for its budget to say, and for what `progress` keeps of it."""
 
 Draft = TypeVar("Draft", bound=BaseModel)
 Result = TypeVar("Result")
@@ -58,14 +61,14 @@ class Desk:
     Attributes:
         ledger: Where model calls are recorded and messages wait.
         threads: Where threads are kept.
-        budget: What the run may use up.
+        budget: What the run may use up; asked before every model call.
         put_down: Whether a person asked for a pause; asked before every model call.
         bell: Rings when there may be a message that is not to wait for the turn's end.
     """
 
     ledger: Ledger
     threads: Threads
-    budget: BudgetPolicy
+    budget: Budget
     put_down: Callable[[], bool]
     bell: Bell = nobody_rings
 
@@ -107,11 +110,11 @@ async def work(assignment: Assignment[Draft], desk: Desk) -> Draft | None:
 
     Raises:
         AgentStopped: The agent went on without achieving anything.
-        BudgetExceeded: The next model call would break the run's budget.
+        BudgetExceeded: The next model call could break a budget.
         ModelUnavailable: The provider did not answer, tries included.
         PermanentError: The provider refused, or a rehearsal departed from its script.
         QuestionAsked: The agent waits for a person's answer. Once that is in the ledger, `work` goes on with it.
-        PermissionNeeded: A tool waits for a person's permission; likewise.
+        PermissionAsked: A command waits for a person's permission, and nothing of its turn was done; likewise.
 
     Effects:
         One exchange per turn, keyed by attempt and turn; a repeat finds it and calls no model.
@@ -139,7 +142,7 @@ class _Worker(Generic[Draft]):
         graph = self._graph()
         config: RunnableConfig = {
             "configurable": {"thread_id": self._attempt.id},
-            "recursion_limit": 2 * self._desk.budget.turns + 10,
+            "recursion_limit": _STEPS,
         }
         state = cast("ThreadState", (await graph.aget_state(config)).values)
         if not state.get("conversation"):
@@ -228,32 +231,33 @@ class _Worker(Generic[Draft]):
 
     async def _ask(self, turn: int, body: bytes) -> Exchange:
         ledger = self._desk.ledger
-        self._check_budget()
         if not self._previous and turn > 1:
             self._previous = (ledger.exchanges.request(self._attempt.id, turn - 1) or "").encode()
-        self._streamed = 0
-        reply = await self._assignment.client.send(body, on_text=self._count)
-        previous, self._previous = self._previous, body
-        return ledger.exchanges.record(
-            self._attempt,
-            turn,
-            model=self._attempt.model,
-            request=reply.request,
-            previous=previous,
-            reply=dict(reply.message),
-            response=reply.response,
-            usage=Usage(
-                input_tokens=reply.usage.input_tokens,
-                cached_input_tokens=reply.usage.cached_input_tokens,
-                output_tokens=reply.usage.output_tokens,
-            ),
-            cost_usd=cost_usd(self._attempt.model, reply.usage),
-            latency_seconds=reply.latency_seconds,
-        )
+        with self._desk.budget.call(self._attempt, body):
+            self._streamed = 0
+            reply = await self._assignment.client.send(body, on_text=self._count)
+            previous, self._previous = self._previous, body
+            return ledger.exchanges.record(
+                self._attempt,
+                turn,
+                model=self._attempt.model,
+                request=reply.request,
+                previous=previous,
+                reply=dict(reply.message),
+                response=reply.response,
+                usage=Usage(
+                    input_tokens=reply.usage.input_tokens,
+                    cached_input_tokens=reply.usage.cached_input_tokens,
+                    output_tokens=reply.usage.output_tokens,
+                ),
+                cost_usd=cost_usd(self._attempt.model, reply.usage),
+                latency_seconds=reply.latency_seconds,
+            )
 
     async def _act(self, turn: int, calls: list[ToolCall]) -> list[ToolOutcome]:
         """Carry out the calls in their order; those that a person's message comes before are not carried out."""
         answers = asking.answers(self._desk.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
+        self._require_permission(turn, calls)
         outcomes: list[ToolOutcome] = []
         interrupted = False
         for place, call in enumerate(calls):
@@ -272,8 +276,7 @@ class _Worker(Generic[Draft]):
         return outcomes
 
     async def _unless_called(self, work: Awaitable[Result]) -> Result:
-        run_id = self._attempt.run_id
-        return await unless_called(work, self._rung, lambda: self._desk.ledger.messages.calls_now(run_id))
+        return await unless_called(work, self._rung, lambda: self._desk.ledger.messages.calls_now(self._attempt))
 
     def _concluded(self, state: ThreadState, reply: Message, outcomes: list[ToolOutcome]) -> ThreadUpdate:
         """What a turn leaves besides what was said: files, a draft, and whether it led anywhere."""
@@ -335,14 +338,19 @@ class _Worker(Generic[Draft]):
             synced=False,  # the next turn's exchange is, and brings this with it
         )
 
-    def _check_budget(self) -> None:
-        used, budget = self._desk.ledger.exchanges.usage(self._attempt.run_id), self._desk.budget
-        if used.turns >= budget.turns:
-            raise BudgetExceeded(f"the run has made the {budget.turns} model calls its budget allows")
-        if used.tokens >= budget.tokens:
-            raise BudgetExceeded(f"the run has used {used.tokens} of the {budget.tokens} tokens its budget allows")
-        if budget.cost_usd is not None and used.cost_usd >= budget.cost_usd:
-            raise BudgetExceeded(f"the run has cost {used.cost_usd:.2f} of the {budget.cost_usd:.2f} USD it may")
+    def _require_permission(self, turn: int, calls: list[ToolCall]) -> None:
+        """Have a person asked before anything of the turn is done: it is done from its beginning once they answered."""
+        for call in calls:
+            if (request := self._assignment.toolbox.needs(call)) is not None:
+                raise PermissionAsked(
+                    f"the agent of stage {self._attempt.stage} asks to run: {request.command}",
+                    attempt=self._attempt.id,
+                    turn=turn,
+                    call=request.call_id,
+                    command=request.command,
+                    programs=request.programs,
+                    reason=request.reason,
+                )
 
 
 class _Requests:

@@ -12,6 +12,14 @@ _INPUT_TOKENS: dict[Provider, int] = {"anthropic": 168_000, "openai": 272_000, "
 """Windows taken to be 200,000, 400,000 and 128,000 tokens, less room for an answer."""
 
 
+_OUTPUT_TOKENS: dict[Provider, int] = {"anthropic": 32_000, "openai": 128_000, "compatible": 32_000}
+
+
+def output_tokens(name: ModelName) -> int:
+    """Tokens that one answer of a model takes at most, as far as it is known."""
+    return _OUTPUT_TOKENS[name.provider]
+
+
 def input_tokens(name: ModelName) -> int:
     """Tokens of input that a model takes, its own answer left room for."""
     return _INPUT_TOKENS[name.provider]

@@ -65,7 +65,7 @@ class Prd(PrdDraft, Artifact):
         )
 
 
-AGENT = StageAgent("prd", PrdDraft, READING)
+AGENT = StageAgent("prd", PrdDraft, READING, asks=True)
 
 
 def brief(ticket: Ticket, *, previous: Prd | None = None, note: str = "", conventions: str = "") -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast
 
 from phasegate.agents.tools.failure import ToolDenied
-from phasegate.infra.permissions import Sign, rule_on
+from phasegate.infra.permissions import Sign, asked_about, rule_on
 from phasegate.infra.policy.permissions import Permissions
 from phasegate.infra.secrets import Leak, Secrets
 
@@ -34,12 +34,15 @@ class PermissionRequest:
         command: The command line, whole.
         program: The program in it that policy asks about; a permission for the stage holds for this text.
         reason: Which rule asks.
+        programs: All programs in it that policy asks about, whole; empty when some of them is computed, and only the
+            very same command line is the same thing.
     """
 
     call_id: str
     command: str
     program: str
     reason: str
+    programs: tuple[str, ...] = ()
 
 
 class Permission(Protocol):
@@ -49,6 +52,10 @@ class Permission(Protocol):
         """What a person said to this request, now or for the whole stage; `unanswered` has it asked."""
         ...
 
+    def note(self, request: PermissionRequest) -> str:
+        """What a person who refused it said besides; empty: nothing."""
+        ...
+
 
 class NobodyAsked:
     """Nobody has answered anything."""
@@ -56,6 +63,10 @@ class NobodyAsked:
     def answer(self, request: PermissionRequest) -> Answer:
         """Always `unanswered`."""
         return "unanswered"
+
+    def note(self, request: PermissionRequest) -> str:
+        """Nothing."""
+        return ""
 
 
 class PermissionNeeded(Exception):
@@ -90,6 +101,11 @@ class Supervision:
     landmarks: tuple[str, ...] = ()
     _recorded: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
 
+    def needs(self, call_id: str, command: str) -> PermissionRequest | None:
+        """What a person has to answer before a command line may run; None when there is nothing to wait for."""
+        request = self._request(call_id, command)
+        return request if request is not None and self.permission.answer(request) == "unanswered" else None
+
     def permit(self, call_id: str, command: str) -> None:
         """Hold a command line against policy, and ask for a person's answer where policy wants one.
 
@@ -97,18 +113,31 @@ class Supervision:
             ToolDenied: Policy or a person denies it.
             PermissionNeeded: A person has to answer first.
         """
-        ruling = rule_on(command, self.permissions.commands)
-        if ruling.verdict == "allow":
+        request = self._request(call_id, command)
+        if request is None:
             return
-        if ruling.verdict == "ask":
-            request = PermissionRequest(call_id, command, ruling.program, ruling.reason)
-            answer = self.permission.answer(request)
-            if answer == "granted":
+        match self.permission.answer(request):
+            case "granted":
                 return
-            if answer == "unanswered":
+            case "unanswered":
                 raise PermissionNeeded(request)
-            raise ToolDenied(f"not run: a person refused `{ruling.program}`")
-        raise ToolDenied(f"not run: {ruling.reason}; do without it")
+            case "refused":
+                note = self.permission.note(request)
+                raise ToolDenied(f"not run: a person refused `{request.program}`{f': {note}' if note else ''}")
+
+    def _request(self, call_id: str, command: str) -> PermissionRequest | None:
+        """What a person is to be asked about a command line; None when policy lets it run.
+
+        Raises:
+            ToolDenied: Policy denies it.
+        """
+        rules = self.permissions.commands
+        ruling = rule_on(command, rules)
+        if ruling.verdict == "deny":
+            raise ToolDenied(f"not run: {ruling.reason}; do without it")
+        if ruling.verdict == "allow":
+            return None
+        return PermissionRequest(call_id, command, ruling.program, ruling.reason, asked_about(command, rules))
 
     def denied(self, tool: str, subject: str, reason: str) -> None:
         """Put on record that a call was answered with a refusal."""

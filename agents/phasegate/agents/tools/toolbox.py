@@ -110,6 +110,16 @@ class Toolbox:
             _spec("finish", finish, self._draft),
         ]
 
+    def needs(self, call: ToolCall) -> PermissionRequest | None:
+        """What a person has to permit before a call can be carried out; None: nothing. Does nothing."""
+        command = (call["args"] or {}).get("command")
+        if call["name"] != "run" or call["name"] not in self._tools or not isinstance(command, str):
+            return None
+        try:
+            return self._supervision.needs(call["id"], command)
+        except ToolDenied:  # which the call itself is answered with
+            return None
+
     async def call(self, call: ToolCall) -> ToolOutcome:
         """Carry out one call."""
         name, args = call["name"], call["args"]

@@ -84,7 +84,9 @@ class Follower:
     def stopped(self, run: Run) -> bool:
         """Whether nothing more happens until a person acts."""
         if run.status == "waiting":
-            return any(self._is_for_a_person(run, gate) for gate in self.ledger.gates.waiting(run.id))
+            return bool(self.ledger.questions.open(run.id)) or any(
+                self._is_for_a_person(run, gate) for gate in self.ledger.gates.waiting(run.id)
+            )
         return run.status in STOPPED or EXIT_CODES[run.status] is not None
 
     def _is_for_a_person(self, run: Run, gate: Gate) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -12,18 +12,23 @@ from phasegate.flows.cli.render import status_text, table
 from phasegate.infra.ledger import Run
 
 
-def runs_table(runs: Sequence[Run], open_gates: Mapping[str, Sequence[str]]) -> Table:
+def runs_table(
+    runs: Sequence[Run], open_gates: Mapping[str, Sequence[str]], asking: Collection[str] = frozenset()
+) -> Table:
     """One row per run.
 
     Args:
         runs: In the order they are to be shown.
         open_gates: Run id to the names of the gates it waits at.
+        asking: The ids of runs whose agent has asked something.
     """
     rows = table("run", "ticket", "status", "asked for by", "began", whole=("run", "began"))
     for run in runs:
         status = status_text(run.status)
         if gates := open_gates.get(run.id):
             status.append(f" at {', '.join(gates)}")
+        if run.id in asking:
+            status.append(" for an answer")
         rows.add_row(
             Text(run.id, no_wrap=True),
             Text(one_line(run.title, 60)),

@@ -81,6 +81,8 @@ class View:
         head.append(f" · {elapsed} · {usage.tokens:,} tokens · {cost_text(usage)}")
         for gate in self._ledger.gates.waiting(run.id):
             head.append(f"\n◆ waits at gate {gate.gate}", style="bold yellow")
+        for question in self._ledger.questions.open(run.id):
+            head.append(f"\n◆ waits for an answer: {one_line(question.text, 200)}", style="bold yellow")
         return head
 
     def _stages(self, run: Run) -> Table:

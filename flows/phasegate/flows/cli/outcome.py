@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from phasegate.flows.cli.plain import one_line, plain
-from phasegate.flows.cli.story import reason_text
+from phasegate.flows.cli.story import attempt_name, reason_text
 from phasegate.flows.report import RunReport
 from phasegate.infra.errors import FormatUnknown
+from phasegate.infra.ledger import Gate
 
 
 def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
@@ -28,7 +29,7 @@ def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
         "cancelled": [f"Cancelled{why}", f"See it with `phasegate show {run}`."],
     }
     if status == "waiting":
-        return _at_gate(report, shown=shown)
+        return _waiting(report, shown=shown)
     if (report.reason or {}).get("code") == FormatUnknown.code:  # resuming is what cannot be done
         return [
             f"Needs an operator{why}",
@@ -53,10 +54,22 @@ def _go_on(run: str) -> list[str]:
     ]
 
 
-def _at_gate(report: RunReport, *, shown: bool) -> list[str]:
+def _waiting(report: RunReport, *, shown: bool) -> list[str]:
     gate = report.open_gate
-    if gate is None:
+    if gate is not None:
+        return _at_gate(report, gate, shown=shown)
+    question = report.open_question
+    if question is None:
         return [f"Run {report.id} waits."]
+    return [
+        f"The agent of {attempt_name(question.id)} asks:",
+        *(f"  {line}" for line in plain(question.text).splitlines()),
+        "Answer it, in your own words:",
+        f'  phasegate answer {report.id} "…"',
+    ]
+
+
+def _at_gate(report: RunReport, gate: Gate, *, shown: bool) -> list[str]:
     run, name = report.id, gate.gate
     look = [] if shown else [f"  phasegate show {run}"]
     look += [f"  phasegate diff {run}"] if name in {"change", "release"} else []
@@ -64,7 +77,24 @@ def _at_gate(report: RunReport, *, shown: bool) -> list[str]:
         f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M}.",
         *(["Look at what is asked:", *look] if look else []),
         "Then decide:" if look else "Decide:",
-        f"  phasegate approve {run} {name}",
-        f'  phasegate revise {run} {name} --note "what should be different"',
-        f"  phasegate reject {run} {name}",
+        *(f"  {line.format(run=run, gate=name)}" for line in _DECISIONS.get(name, _ANY)),
     ]
+
+
+_ANY = (
+    "phasegate approve {run} {gate}",
+    'phasegate revise {run} {gate} --note "what should be different"',
+    "phasegate reject {run} {gate}",
+)
+_DECISIONS = {
+    "budget": (
+        "phasegate approve {run} budget     grants what the page says, and the run goes on",
+        "phasegate reject {run} budget      ends the run, and undoes what it did",
+    ),
+    "permission": (
+        "phasegate approve {run} permission                what is asked, this once",
+        "phasegate approve {run} permission --for-stage    the same again too, for the rest of the stage",
+        'phasegate reject {run} permission --note "why"    the agent is told, and the run goes on',
+    ),
+}
+"""What can be typed at a gate, where that is something of its own."""

@@ -24,7 +24,7 @@ from rich.text import Text
 from phasegate.flows.artifact_types import markdown
 from phasegate.flows.cli.outcome import last_words
 from phasegate.flows.cli.plain import one_line, plain
-from phasegate.flows.cli.story import reason_text
+from phasegate.flows.cli.story import attempt_name, reason_text, receipt
 from phasegate.flows.report import RunReport, StageReport, UsageReport
 
 STATUS_STYLE = {
@@ -108,6 +108,8 @@ def page(report: RunReport) -> Group:
     if report.stages:
         parts.append(stages_table(report))
         parts += [_error(stage) for stage in report.stages if stage.error]
+    if report.messages or report.questions:
+        parts.append(_said(report))
     if report.decisions:
         parts.append(_decisions(report))
     if report.effects:
@@ -188,6 +190,20 @@ def _origin(report: RunReport) -> str:
 
 def _error(stage: StageReport) -> Text:
     return Text(f"✗ {stage_name(stage)}, attempt {stage.attempt}: {plain(reason_text(stage.error))}", style="red")
+
+
+def _said(report: RunReport) -> Table:
+    """What people and agents said to each other, with the receipts."""
+    rows = table("from", "said", "receipt")
+    for message in report.messages:
+        urgent = " (at once)" if message.urgent else ""
+        rows.add_row(Text(plain(message.sender)), Text(one_line(message.text, 400)), Text(receipt(message) + urgent))
+    for question in report.questions:
+        rows.add_row(Text(attempt_name(question.id)), Text(one_line(question.text, 400)), Text("asked"))
+        if question.answer is not None:
+            by = plain(question.answered_by)
+            rows.add_row(Text(by), Text(one_line(question.answer, 400)), Text("answered"))
+    return rows
 
 
 def _decisions(report: RunReport) -> Table:

@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "logs": "logs",
     },
     "Gates": {"approve": "decide", "revise": "decide", "reject": "decide"},
+    "Talking to agents": {"steer": "tell", "answer": "tell"},
     "Carrying on": {
         "pause": "requests",
         "resume": "requests",
@@ -37,7 +38,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 """Section of the help to command name to the module of `cli.commands` that has it."""
 
 EXIT_CODES = (
-    "Exit codes: 0 done · 1 failed, rejected or cancelled · 2 usage or configuration · 3 waiting at a gate · "
+    "Exit codes: 0 done · 1 failed, rejected or cancelled · 2 usage or configuration · 3 waiting for a person · "
     "4 rolled back · 5 needs an operator."
 )
 

@@ -54,16 +54,25 @@ class Answer:
         verdict: How.
         note: What they say with it.
         override: Whether against the gate's rules.
+        for_stage: Whether a permission holds for the rest of the stage.
     """
 
     gate: Gate
     verdict: Verdict
     note: str
     override: bool
+    for_stage: bool = False
 
     def content(self, principal: str) -> bytes:
         """The exact bytes this person signs."""
-        said = statement(self.gate, self.verdict, note=self.note, override=self.override, principal=principal)
+        said = statement(
+            self.gate,
+            self.verdict,
+            note=self.note,
+            override=self.override,
+            principal=principal,
+            for_stage=self.for_stage,
+        )
         return said.content()
 
 

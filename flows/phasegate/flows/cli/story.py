@@ -13,7 +13,7 @@ from typing import Any
 
 from phasegate.flows.cli.gist import gist
 from phasegate.flows.cli.plain import one_line
-from phasegate.infra.ledger import Event, Ledger
+from phasegate.infra.ledger import Event, Ledger, Message
 
 _TELLING_ARGUMENTS = ("path", "command", "pattern", "query", "question", "summary", "title")
 _WIDTH = 160
@@ -51,6 +51,8 @@ def told(event: Event, ledger: Ledger) -> Line:
     text = tell(event)
     if event.kind == "attempt.finished":
         text = f"{text}: {gist(event.payload['kind'], ledger.artifacts.json(event.payload['artifact']))}"
+    if unread := len(event.payload.get("expired", [])):
+        text = f"{text} ({unread} {'message' if unread == 1 else 'messages'} expired unread)"
     return Line(event.at, mark, one_line(text, _WIDTH), _stage(event), detail)
 
 
@@ -61,9 +63,8 @@ def _stage(event: Event) -> str:
 
 
 def attempt_name(attempt_id: str) -> str:
-    """`run-1/testing.authoring/2` as people say it: `testing (authoring), attempt 2`."""
-    _, _, rest = attempt_id.partition("/")
-    stage, _, number = rest.partition("/")
+    """`run-1/testing.authoring/2` as people say it: `testing (authoring), attempt 2`; so is what belongs to it."""
+    _, stage, number = attempt_id.split("/")[:3]
     name, _, part = stage.partition(".")
     return f"{name}{f' ({part})' if part else ''}{f', attempt {number}' if number not in {'', '1'} else ''}"
 
@@ -107,7 +108,9 @@ def _failed(event: Event) -> str:
 def _decided(event: Event) -> str:
     facts = event.payload
     past = {"approve": "approved", "revise": "sent back", "reject": "rejected"}[facts["verdict"]]
-    standing = ", in advance" if facts.get("standing") else ""
+    standing = (
+        ", in advance" if facts.get("standing") else ", for the rest of the stage" if facts.get("for_stage") else ""
+    )
     note = f": {facts['note']}" if facts.get("note") else ""
     return f"gate {past} by {event.actor}{standing}{note}"
 
@@ -175,6 +178,29 @@ def _masked(event: Event) -> str:
     return f"{attempt_name(facts['attempt'])}: masked in {facts['where']}: {found}"
 
 
+def _queued(event: Event) -> str:
+    to = attempt_name(event.payload["attempt"]) if "attempt" in event.payload else "the next agent"
+    return f"{event.actor} to {to}{', at once' if event.payload.get('urgent') else ''}: {event.payload['text']}"
+
+
+def _delivered(event: Event) -> str:
+    count = len(event.payload["messages"])
+    what = "the message" if count == 1 else f"{count} messages"
+    return f"{attempt_name(event.payload['attempt'])} was told {what} at turn {event.payload['turn']}"
+
+
+def receipt(message: Message) -> str:
+    """What became of a message to an agent."""
+    whose = "the next agent" if message.attempt_id is None else attempt_name(message.attempt_id)
+    match message.status:
+        case "queued":
+            return f"queued for {whose}"
+        case "delivered":
+            return f"delivered to {whose} at turn {message.turn}"
+        case "expired":
+            return f"expired: {whose} ended before it was read" if message.attempt_id else "expired with the run"
+
+
 def _says(words: str) -> Callable[[Event], str]:
     return lambda event: words.format(actor=event.actor, **event.payload)
 
@@ -212,6 +238,7 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "tool.denied": ("✗", _denied, False),
     "sandbox.attempted": ("!", _attempted, False),
     "secret.masked": ("!", _masked, False),
+    "gate.prepared": ("·", _says("gate {gate} is about to ask"), True),
     "gate.opened": ("◆", _says("gate {gate} opened"), False),
     "gate.decided": ("▸", _decided, False),
     "gate.rehearsed": ("▸", _says("gate {gate} passed as recorded: {verdict}"), False),
@@ -232,7 +259,14 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "rollback.began": ("◆", _says("rolling back, newest effect first"), False),
     "effect.stuck": ("✗", _effect("effect {} could not be undone"), False),
     "rehearsal.departed": ("✗", _departed, False),
-    "message.queued": ("▸", _says("{actor} to the agent: {text}"), False),
-    "message.delivered": ("·", _says("message delivered at turn {turn}"), True),
+    "message.queued": ("▸", _queued, False),
+    "message.delivered": ("·", _delivered, False),
+    "turn.cut": ("·", _attempt("was cut short for a message"), False),
+    "question.asked": (
+        "◆",
+        lambda event: f"{attempt_name(event.payload['question'])} asks: {event.payload['text']}",
+        False,
+    ),
+    "question.answered": ("▸", _says("{actor} answers: {text}"), False),
 }
 """Kind to mark, teller, and whether only the full log needs it."""

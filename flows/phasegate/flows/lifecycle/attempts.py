@@ -15,10 +15,17 @@ from typing import TypeVar
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.lifecycle.adoption import adopted
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Ending, PutDown
+from phasegate.flows.lifecycle.endings import Ending, PutDown, RecordEnded, Waits
 from phasegate.flows.lifecycle.supervising import without_secrets
 from phasegate.infra.artifacts import Artifact
-from phasegate.infra.errors import LeaseHeld, LedgerUnavailable, PhasegateError
+from phasegate.infra.errors import (
+    BudgetExceeded,
+    LeaseHeld,
+    LedgerUnavailable,
+    PermissionAsked,
+    PhasegateError,
+    QuestionAsked,
+)
 from phasegate.infra.ledger import Attempt, Lease
 
 Made = TypeVar("Made", bound=Artifact)
@@ -48,7 +55,7 @@ async def attempt(
         stage: The stage.
         number: Which try.
         make: What it makes.
-        work: Makes it; None when a person asked for a pause.
+        work: Makes it; None when it was put down, for a person or for an agent beside it.
         part: Which part of the stage, where it has several.
         inputs: Name to digest of all that goes into it.
         model: The `provider:model` that works on it, if one does.
@@ -56,6 +63,8 @@ async def attempt(
 
     Raises:
         PutDown: A pause was asked for; the attempt goes on where it was.
+        Waits: Its agent, or one beside it, needs a person's answer; likewise.
+        RecordEnded: In a rehearsal: nobody had answered by then.
         LeaseHeld: Another engine works on it.
         PhasegateError: Whatever ended the attempt, after it was recorded.
 
@@ -73,7 +82,7 @@ async def attempt(
         return ledger.artifacts.get(row.artifact or "", make)
     made = await carrier().stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
     if isinstance(made, Ending):
-        raise made
+        raise RecordEnded() if run.rehearses and isinstance(made, Waits) else made
     return made
 
 
@@ -87,6 +96,9 @@ async def _try(
             made = await _unless_cancelled(run, work(row))
     except (LedgerUnavailable, LeaseHeld):
         raise  # not the attempt's end: it goes on, here when the ledger is back, or where the run is now
+    except (BudgetExceeded, PermissionAsked, QuestionAsked) as need:
+        attempts.release(lease)
+        return Waits(need)
     except PhasegateError as error:
         said, _ = run.shared.secrets.mask_all(error.as_json())
         attempts.fail(row, lease, said)
@@ -103,7 +115,7 @@ async def _try(
         raise
     if made is None:
         attempts.release(lease)
-        return PutDown()
+        return run.waits_beside() or PutDown()
     made = without_secrets(run, row, made)
     attempts.finish(row, lease, made)
     await _show(row, made)

@@ -10,10 +10,20 @@ from dataclasses import replace
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached, Cancelled, Outdated, PutBack, PutDown, Rejected
+from phasegate.flows.lifecycle.endings import (
+    Answered,
+    Breached,
+    Cancelled,
+    Outdated,
+    PutBack,
+    PutDown,
+    Rejected,
+    Waits,
+)
 from phasegate.flows.lifecycle.rehearsing import SAME, rehearse
 from phasegate.flows.lifecycle.rewinding import put_back_if_asked
 from phasegate.flows.lifecycle.saga import roll_back
+from phasegate.flows.lifecycle.waiting import wait_for_answer
 from phasegate.flows.resources import Resources, resources
 from phasegate.flows.trail import keep_head
 from phasegate.infra.errors import (
@@ -90,7 +100,7 @@ async def _goes_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[N
     except PutDown:
         await _hold(run)
         return True
-    except (PutBack, Outdated):
+    except (PutBack, Outdated, Answered):
         return True
     finally:
         await run.leave()
@@ -108,7 +118,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
             run.shared.ledger.runs.require_as_accepted(run.run.id)
             require_same_definition(run.run)
             run.shared.ledger.runs.set_status(run.run.id, "running")
-            await (rehearse(run, pipeline) if run.rehearses else pipeline(run))
+            await _walk_through(run, pipeline)
             _be_done(run)
         except (Rejected, Cancelled, Breached, DeployFailed, PortTaken) as why:
             await _roll_back_and_end(run, *_ending_of(why))
@@ -118,12 +128,26 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
         _end(run, "needs-operator", error.as_json())
     except PhasegateError as error:
         _end(run, "failed", error.as_json())
-    except (PutDown, PutBack, Outdated):
+    except (PutDown, PutBack, Outdated, Answered):
         raise
     except Exception as error:  # noqa: BLE001  recorded as the run's outcome, with its traceback in the engine's log
         _log.exception("run %s failed", run.run.id)
         message = f"phasegate itself failed: {error!r}"
         _end(run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}})
+
+
+async def _walk_through(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+    """Walk through the pipeline to its end, or to where an agent needs a person; what works beside it works on.
+
+    Raises:
+        Answered: The person has answered.
+        Rejected: They said no.
+    """
+    try:
+        await (rehearse(run, pipeline) if run.rehearses else pipeline(run))
+    except Waits as waits:
+        await wait_for_answer(run, waits.need)
+        raise Answered from None
 
 
 async def _roll_back_and_end(run: RunContext, status: RunStatus, reason: dict[str, object]) -> None:

@@ -9,10 +9,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from phasegate.agents.loop import Desk
+from phasegate.agents.loop import Budget, Desk, NoBudget, RunBudget
 from phasegate.flows.engine.doorbell import current_doorbell
 from phasegate.flows.engine.gate_wait import waits_hot
-from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown
+from phasegate.flows.lifecycle.answers import granted
+from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.resources import Resources
 from phasegate.flows.stored import StoredPolicy
@@ -22,7 +23,7 @@ from phasegate.infra.deploy.services import service_name
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.ledger import Run
-from phasegate.infra.policy.model import BudgetPolicy, Policy, StageName
+from phasegate.infra.policy.model import ADMIN, Policy, StageName
 from phasegate.infra.sandbox import Sandbox, open_sandbox
 from phasegate.infra.tickets.ticket import Ticket
 from phasegate.infra.workspace import Repository, Workspace
@@ -71,19 +72,18 @@ class RunContext:
         return open_sandbox(self.policy.sandbox, self.shared.settings.home)
 
     @cached_property
-    def budget(self) -> BudgetPolicy:
-        """What the run may use up: the policy's budget, once more for each time an operator resumed it."""
-        budget, times = self.policy.budget, 1 + self.grants
-        cost = None if budget.cost_usd is None else budget.cost_usd * times
-        return budget.model_copy(
-            update={"cost_usd": cost, "tokens": budget.tokens * times, "turns": budget.turns * times}
-        )
+    def budget(self) -> Budget:
+        """What the run's agents may use up, as of this walk: a grant leads to another. A rehearsal uses nothing."""
+        if self.rehearses:
+            return NoBudget()
+        ledger, policy = self.shared.ledger, self.policy
+        return RunBudget(ledger, policy.budget, granted(ledger, self.run.id, admins=policy.roles.get(ADMIN, ())))
 
     @property
     def desk(self) -> Desk:
         """What every agent of this run works with."""
         bell = partial(current_doorbell().listening, self.run.id)
-        return Desk(self.shared.ledger, self.shared.threads, self.budget, self.is_to_pause, bell)
+        return Desk(self.shared.ledger, self.shared.threads, self.budget, self.is_to_put_down, bell)
 
     @property
     def service(self) -> str:
@@ -150,9 +150,14 @@ class RunContext:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def is_to_pause(self) -> bool:
-        """Whether a person asked for a pause."""
-        return self.shared.ledger.runs.get(self.run.id).request == "pause"
+    def is_to_put_down(self) -> bool:
+        """Whether agents are to stop after their turn: for a person's pause, or since one beside them waits for one."""
+        return self.shared.ledger.runs.get(self.run.id).request == "pause" or self.waits_beside() is not None
+
+    def waits_beside(self) -> Waits | None:
+        """What an agent beside the pipeline waits for: a person is asked at once, not when its turn comes."""
+        ended = (task for task in self._tasks if task.done() and not task.cancelled())
+        return next((why for task in ended if isinstance(why := task.exception(), Waits)), None)
 
     def heed(self, *, at_work: bool = False) -> None:
         """Leave the pipeline if a person asked for it.

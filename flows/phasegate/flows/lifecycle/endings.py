@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.ledger import Decision
 from phasegate.infra.metrics.report import HealthReport
 
@@ -12,6 +13,19 @@ class Ending(Exception):
 
 class PutDown(Ending):
     """A person asked for a pause."""
+
+
+class Waits(Ending):
+    """An agent cannot go on until a person has answered it."""
+
+    def __init__(self, need: OperatorNeeded) -> None:
+        """Keep what it needs."""
+        super().__init__(need.message)
+        self.need = need
+
+
+class Answered(Ending):
+    """A person has answered an agent: the run is walked anew from the top, to where it waits."""
 
 
 class PutBack(Ending):

@@ -24,7 +24,7 @@ from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
-from phasegate.infra.policy.model import ADMIN, GateName
+from phasegate.infra.policy.model import ADMIN, GateName, SmallGate
 
 Product = TypeVar("Product")
 Given = ParamSpec("Given")
@@ -105,6 +105,13 @@ async def ask(run: RunContext, gate: GateName, *subject: Artifact) -> bool:
     """Ask once; whether the answer is yes. `revise` has nothing to send back to here, and counts as no."""
     decision = await _pass(run, gate, 1, list(subject))
     return decision is None or decision.verdict == "approve"
+
+
+async def settled(run: RunContext, gate: SmallGate, number: int, subject: Artifact) -> Decision:
+    """Ask what an agent needs to know, and give the decision that holds, whatever it is."""
+    decision = await _pass(run, gate, number, [subject])
+    assert decision is not None, gate  # noqa: S101  policy cannot have a small gate off
+    return decision
 
 
 def _parts_of(product: object) -> list[Artifact | Premise]:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from phasegate.agents.tools import Permission, Supervision
-from phasegate.agents.tools.supervision import MASKED, NobodyAsked
+from phasegate.agents.tools.supervision import MASKED
+from phasegate.flows.lifecycle.answers import PeoplesPermission
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.policy.model import StageName
+from phasegate.infra.policy.model import ADMIN, StageName
 from phasegate.infra.sandbox import Sandbox, open_sandbox
 
 Made = TypeVar("Made", bound=Artifact)
@@ -26,7 +27,7 @@ def supervise(run: RunContext, stage: StageName, row: Attempt, permission: Permi
         run: The run.
         stage: The agent's stage.
         row: The attempt that records are about.
-        permission: What people have answered; None: nothing yet.
+        permission: What people have answered; None: as the ledger has it.
 
     Effects:
         None by itself; the tools write an event for each refusal, attempt and masked secret.
@@ -40,10 +41,18 @@ def supervise(run: RunContext, stage: StageName, row: Attempt, permission: Permi
     return Supervision(
         permissions=run.policy.permissions_for(stage),
         secrets=run.shared.secrets,
-        permission=permission or NobodyAsked(),
+        permission=permission or _permission(run, row),
         record=note,
         landmarks=tuple(map(str, own)),
     )
+
+
+def _permission(run: RunContext, row: Attempt) -> PeoplesPermission:
+    """What people have permitted this attempt's agent; a rehearsal's, what they permitted its original."""
+    ledger, origin, asked = run.shared.ledger, run.run.origin, row
+    if run.rehearses and origin is not None:
+        asked = ledger.attempts.find(f"{origin.run}{row.id.removeprefix(row.run_id)}") or row
+    return PeoplesPermission(ledger, row, asked, run.policy.roles.get(ADMIN, ()))
 
 
 def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:

@@ -30,6 +30,7 @@ class DecisionStatement(BaseModel):
         override: Whether it passes the gate against its rules.
         note: What the person says with it.
         principal: Who they are, in the allowed-signers file's words.
+        for_stage: Whether it holds for the rest of the stage; said only when it does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,10 +47,11 @@ class DecisionStatement(BaseModel):
     override: bool
     note: str
     principal: str
+    for_stage: bool = False
 
     def content(self) -> bytes:
         """The bytes to sign: canonical JSON, without a line end."""
-        return canonical_json(self.model_dump(mode="json")).encode()
+        return canonical_json(self.model_dump(mode="json", exclude=None if self.for_stage else {"for_stage"})).encode()
 
     @classmethod
     def from_content(cls, content: bytes) -> Self:

@@ -28,6 +28,15 @@ class Artifacts:
         """Work on a store."""
         self._store = store
 
+    def prepare(self, run_id: str, gate: str, artifact: Artifact) -> None:
+        """Store what a gate of a run is going to ask about, where no attempt has made it.
+
+        Effects: one `gate.prepared` event with the artifact.
+        """
+        payload = {"gate": gate, "artifact": artifact.digest}
+        with self._store.change(run_id, "gate.prepared", actor="engine", payload=payload) as change:
+            put(change, artifact, self._store.clock.now())
+
     def text(self, digest: str) -> str:
         """The canonical JSON text with this digest.
 

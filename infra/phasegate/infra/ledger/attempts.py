@@ -14,6 +14,7 @@ from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.errors import LeaseHeld, NotFound
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import put
+from phasegate.infra.ledger.conversations import expire_unread
 from phasegate.infra.ledger.leases import put_lease
 from phasegate.infra.ledger.records import Attempt, Lease
 from phasegate.infra.ledger.store import Change, Store
@@ -122,12 +123,12 @@ class Attempts:
         return self.get(attempt_id)
 
     def finish(self, attempt: Attempt, lease: Lease, artifact: Artifact, *, also: tuple[Artifact, ...] = ()) -> Attempt:
-        """Record what came out, in one transaction with the artifact itself.
+        """Record what came out, in one transaction with the artifact itself; messages its agent did not read expire.
 
         Raises:
             LeaseHeld: The lease was lost meanwhile: somebody else has the word.
         """
-        payload = {"attempt": attempt.id, "artifact": artifact.digest, "kind": artifact.kind}
+        payload: dict[str, Any] = {"attempt": attempt.id, "artifact": artifact.digest, "kind": artifact.kind}
         with self._store.change(attempt.run_id, "attempt.finished", actor="engine", payload=payload) as change:
             self._hold(change, lease)
             now = self._store.clock.now()
@@ -137,6 +138,8 @@ class Attempts:
                 schema.attempts, attempt.id, status="finished", artifact=artifact.digest, finished_at=now, error=None
             )
             change.update(schema.runs, attempt.run_id, recoveries=0)
+            if unread := expire_unread(change, attempt):
+                payload["expired"] = unread
             change.update(schema.leases, lease.id, expires_at=now)
         return self.get(attempt.id)
 

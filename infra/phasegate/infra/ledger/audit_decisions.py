@@ -14,7 +14,7 @@ from typing import Any, Never
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, signer_of
-from phasegate.infra.ledger.deciding import needs_signature, require_entitled, statement, subject_digest
+from phasegate.infra.ledger.deciding import needs_signature, require_entitled, said_by, subject_digest
 from phasegate.infra.ledger.records import Decision, Gate, Run
 from phasegate.infra.ledger.rows import Row, Rows
 
@@ -143,8 +143,9 @@ def _check_conclusion(gate: Gate, decisions: list[Decision]) -> None:
 def _check_told(row: Row, told: Mapping[str, tuple[str, str, Mapping[str, Any]]]) -> None:
     name = f"decisions/{row['id']}"
     kind, actor, payload = told[name]
-    said = (kind, actor, payload.get("gate"), payload.get("verdict"), payload.get("note"))
-    if said != (_SAID_BY[row["override"]], row["approver"], row["gate_id"], row["verdict"], row["note"]):
+    said = (kind, actor, payload.get("gate"), payload.get("verdict"), payload.get("note"), payload.get("for_stage", 0))
+    claimed = (row["approver"], row["gate_id"], row["verdict"], row["note"], row.get("for_stage", 0))
+    if said != (_SAID_BY[row["override"]], *claimed):
         broken(name, "its event says something else, or is not the approver's own")
 
 
@@ -161,9 +162,7 @@ def _check_decision(gate: Gate | None, decision: Decision, signers: AllowedSigne
         if decision.identity == "ssh" or decision.signature:
             broken(name, "it claims a signature where none is taken")
         return 0
-    said = statement(
-        gate, decision.verdict, note=decision.note, override=decision.override, principal=decision.approver
-    )
+    said = said_by(gate, decision)
     try:
         signer = signer_of(
             said.content(), decision.signature, signers, namespace=DECISION_NAMESPACE, at=decision.decided_at

@@ -6,14 +6,16 @@ storage grows with the conversation, not with its square.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from phasegate.infra.artifacts import sha256
+from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.records import Attempt, Exchange, Message, Usage
-from phasegate.infra.ledger.store import Store, new_id
+from phasegate.infra.ledger.records import ENDED, Attempt, Exchange, Message, Usage
+from phasegate.infra.ledger.store import Change, Store, new_id
 
 
 def _common_prefix_length(one: str, other: str) -> int:
@@ -141,8 +143,25 @@ class Exchanges:
         with self._store.reading() as connection:
             return connection.execute(query).scalar()
 
-    def usage(self, run_id: str, *, attempt_id: str | None = None) -> Usage:
-        """What the model calls of a run, or of one attempt, added up to."""
+    def usage(self, run_id: str, *, attempt_id: str | None = None, stage: str = "") -> Usage:
+        """What the model calls of a run, of one of its stages or of one attempt, added up to."""
+        table = schema.exchanges.c
+        calls = table.run_id == run_id
+        if attempt_id is not None:
+            calls &= table.attempt_id == attempt_id
+        if stage:
+            attempt = schema.attempts.c
+            calls &= table.attempt_id.in_(select(attempt.id).where(attempt.run_id == run_id, attempt.stage == stage))
+        return self._added_up(calls)
+
+    def usage_since(self, run_id: str, moment: datetime) -> Usage:
+        """What the model calls since a moment added up to, of all runs in the repository of this one."""
+        run, table = schema.runs.c, schema.exchanges.c
+        repository = select(run.repository).where(run.id == run_id).scalar_subquery()
+        runs = select(run.id).where(run.repository == repository)
+        return self._added_up(table.run_id.in_(runs) & (table.at >= moment))
+
+    def _added_up(self, calls: ColumnElement[bool]) -> Usage:
         table = schema.exchanges.c
         query = select(
             func.count().label("turns"),
@@ -151,9 +170,7 @@ class Exchanges:
             func.coalesce(func.sum(table.output_tokens), 0).label("output_tokens"),
             func.coalesce(func.sum(table.cost_usd), 0.0).label("cost_usd"),
             (func.count() - func.count(table.cost_usd)).label("unpriced"),
-        ).where(table.run_id == run_id)
-        if attempt_id is not None:
-            query = query.where(table.attempt_id == attempt_id)
+        ).where(calls)
         with self._store.reading() as connection:
             return Usage.model_validate(dict(connection.execute(query).mappings().one()))
 
@@ -167,17 +184,26 @@ class Messages:
         self._originals: dict[str, str | None] = {}
 
     def queue(self, run_id: str, text: str, *, sender: str, urgent: bool = False) -> Message:
-        """Make a message durable; the run's agent reads it before its next model call.
+        """Make a message durable; the agent it is for reads it before its next model call.
+
+        It is for the agent at work, whichever attempt of its stage that is in the end; of two side by side for the one
+        that works on the stage itself and not on a part of it. While none is at work, it is for the next that begins.
 
         Args:
             run_id: The run.
             text: What to tell its agent.
             sender: Who says so.
             urgent: Whether what the agent is in the middle of is to be dropped for it.
+
+        Raises:
+            NotAllowed: Nobody will read it: the run has ended, or repeats an earlier one.
         """
         message_id = new_id("message")
-        payload = {"message": message_id, "text": text, "urgent": urgent}
+        payload: dict[str, Any] = {"message": message_id, "text": text, "urgent": urgent}
         with self._store.change(run_id, "message.queued", actor=sender, payload=payload) as change:
+            _require_reader(change, run_id)
+            if (reader := _at_work(change, run_id)) is not None:
+                payload["attempt"] = reader
             change.insert(
                 schema.messages,
                 id=message_id,
@@ -185,6 +211,7 @@ class Messages:
                 sender=sender,
                 text=text,
                 status="queued",
+                attempt_id=reader,
                 urgent=int(urgent),
                 queued_at=self._store.clock.now(),
             )
@@ -198,7 +225,7 @@ class Messages:
         if (original := self._original(attempt.run_id)) is not None:
             recorded = f"{original}{attempt.id.removeprefix(attempt.run_id)}"
             return self._delivered(original, recorded, turn)
-        if self._is_waiting(attempt.run_id):
+        if self._is_waiting(attempt):
             self._deliver(attempt, turn)
         return self._delivered(attempt.run_id, attempt.id, turn)
 
@@ -207,13 +234,13 @@ class Messages:
         run_id = self._original(attempt.run_id) or attempt.run_id
         return self._delivered(run_id, f"{run_id}{attempt.id.removeprefix(attempt.run_id)}", turn)
 
-    def calls_now(self, run_id: str) -> bool:
-        """Whether a message waits that is to interrupt the agent."""
-        return self._original(run_id) is None and self._is_waiting(run_id, urgent=True)
+    def calls_now(self, attempt: Attempt) -> bool:
+        """Whether a message waits that is to interrupt the agent at work on this attempt."""
+        return self._is_waiting(attempt, urgent=True) and self._original(attempt.run_id) is None
 
-    def _is_waiting(self, run_id: str, *, urgent: bool = False) -> bool:
+    def _is_waiting(self, attempt: Attempt, *, urgent: bool = False) -> bool:
         table = schema.messages.c
-        query = select(table.id).where(table.run_id == run_id, table.status == "queued").limit(1)
+        query = select(table.id).where(_queued_for(attempt)).limit(1)
         if urgent:
             query = query.where(table.urgent == 1)
         with self._store.reading() as connection:
@@ -232,9 +259,7 @@ class Messages:
     def _deliver(self, attempt: Attempt, turn: int) -> None:
         payload: dict[str, Any] = {"attempt": attempt.id, "turn": turn}
         table = schema.messages.c
-        query = (
-            select(table.id).where(table.run_id == attempt.run_id, table.status == "queued").order_by(table.queued_at)
-        )
+        query = select(table.id).where(_queued_for(attempt)).order_by(table.queued_at)
         with self._store.change(attempt.run_id, "message.delivered", actor="engine", payload=payload) as change:
             payload["messages"] = list(change.connection.execute(query).scalars())
             if not payload["messages"]:  # expired with the run's end, or delivered, since they were seen
@@ -262,3 +287,43 @@ class Messages:
         query = select(schema.messages).where(schema.messages.c.run_id == run_id).order_by(schema.messages.c.queued_at)
         with self._store.reading() as connection:
             return [Message.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def expire_unread(change: Change, attempt: Attempt) -> list[str]:
+    """Expire, within a change, what was queued for an agent that has finished; the messages' ids."""
+    table = schema.messages.c
+    query = select(table.id).where(_queued_for(attempt), table.attempt_id.is_not(None)).order_by(table.queued_at)
+    unread = [str(message_id) for message_id in change.connection.execute(query).scalars()]
+    for message_id in unread:
+        change.update(schema.messages, message_id, status="expired")
+    return unread
+
+
+def _queued_for(attempt: Attempt) -> ColumnElement[bool]:
+    """The messages that an attempt's agent is to read: those for its stage, whichever the attempt, and for anybody."""
+    table = schema.messages.c
+    stage = attempt.id.rpartition("/")[0]
+    is_reader = or_(table.attempt_id.is_(None), table.attempt_id.startswith(f"{stage}/", autoescape=True))
+    return (table.run_id == attempt.run_id) & (table.status == "queued") & is_reader
+
+
+def _require_reader(change: Change, run_id: str) -> None:
+    run = change.one(schema.runs, run_id)
+    if run is None:
+        raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
+    if run["status"] in ENDED:
+        raise NotAllowed(f"run {run_id} is {run['status']}: no agent of it will read a message any more")
+    if run["origin"] is not None and run["origin"]["mode"] == "rehearse":
+        raise NotAllowed(f"run {run_id} is a rehearsal: its agents are told what they were told then, and nothing else")
+
+
+def _at_work(change: Change, run_id: str) -> str | None:
+    """The attempt whose agent is at work, also where that waits for a person; None: there is none."""
+    table = schema.attempts.c
+    query = (
+        select(table.id)
+        .where(table.run_id == run_id, table.status == "running", table.superseded == 0, table.model != "")
+        .order_by(table.part, table.started_at.desc())
+    )
+    found = change.connection.execute(query).scalars().first()
+    return None if found is None else str(found)

@@ -13,6 +13,9 @@ from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import AllowedSigners, DecisionStatement
 from phasegate.infra.ledger.records import Decision, Gate, Verdict
 
+_RAISED, _PERMITTED = "budget", "permission"
+"""The gates at which the verdicts mean something of their own."""
+
 
 def subject_digest(gate: str, number: int, subject: Mapping[str, str]) -> str:
     """What a decision is bound to: the gate, the round, and every digest of the subject."""
@@ -24,7 +27,9 @@ def needs_signature(gate: Gate) -> bool:
     return AllowedSigners.kind in gate.subject
 
 
-def statement(gate: Gate, verdict: Verdict, *, note: str, override: bool, principal: str) -> DecisionStatement:
+def statement(
+    gate: Gate, verdict: Verdict, *, note: str, override: bool, principal: str, for_stage: bool = False
+) -> DecisionStatement:
     """The canonical decision on a gate."""
     return DecisionStatement(
         run=gate.run_id,
@@ -38,6 +43,19 @@ def statement(gate: Gate, verdict: Verdict, *, note: str, override: bool, princi
         override=override,
         note=note,
         principal=principal,
+        for_stage=for_stage,
+    )
+
+
+def said_by(gate: Gate, decision: Decision) -> DecisionStatement:
+    """The canonical decision that a row of the ledger stands for."""
+    return statement(
+        gate,
+        decision.verdict,
+        note=decision.note,
+        override=decision.override,
+        principal=decision.approver,
+        for_stage=decision.for_stage,
     )
 
 
@@ -63,6 +81,12 @@ def require_entitled(gate: Gate, decision: Decision, admins: Sequence[str]) -> N
         NotAllowed: It does not.
     """
     name = decision.approver
+    if decision.verdict == "revise" and gate.gate == _RAISED:
+        raise NotAllowed(
+            f"there is nothing to send back at gate {gate.gate}", remedy="Approve it to grant more, or reject it."
+        )
+    if decision.for_stage and (gate.gate, decision.verdict) != (_PERMITTED, "approve"):
+        raise NotAllowed(f"only an approval of gate {_PERMITTED} can hold for the rest of a stage")
     if decision.override:
         if name not in admins:
             raise NotAllowed(f"{name} may not override gate {gate.gate}: policy's [roles] admin does not name them")

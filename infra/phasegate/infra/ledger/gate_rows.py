@@ -10,7 +10,7 @@ from sqlalchemy import select
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.records import Decision, Gate
-from phasegate.infra.ledger.store import Store
+from phasegate.infra.ledger.store import Change, Store
 
 
 class GateRows:
@@ -68,3 +68,21 @@ class GateRows:
         )
         with self._store.reading() as connection:
             return [Decision.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def gate_in(change: Change, gate_id: str) -> Gate:
+    """The gate with this id, as a change sees it.
+
+    Raises:
+        NotFound: There is none.
+    """
+    row = change.one(schema.gates, gate_id)
+    if row is None:
+        raise NotFound(f"there is no gate {gate_id}")
+    return Gate.model_validate(dict(row))
+
+
+def decisions_in(change: Change, gate_id: str) -> list[Decision]:
+    """The decisions on a gate, as a change sees them."""
+    query = select(schema.decisions).where(schema.decisions.c.gate_id == gate_id)
+    return [Decision.model_validate(dict(row)) for row in change.connection.execute(query).mappings()]

@@ -15,14 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.errors import NotAllowed, NotFound
+from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, signer_of
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import Artifacts
-from phasegate.infra.ledger.deciding import needs_signature, require_entitled, require_open, statement, subject_digest
-from phasegate.infra.ledger.gate_rows import GateRows
+from phasegate.infra.ledger.deciding import needs_signature, require_entitled, require_open, said_by, subject_digest
+from phasegate.infra.ledger.gate_rows import GateRows, decisions_in, gate_in
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
-from phasegate.infra.ledger.store import Change, Store, new_id
+from phasegate.infra.ledger.store import Store, new_id
 from phasegate.infra.ledger.vouching import Chain
 
 _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "revised", "reject": "rejected"}
@@ -109,6 +109,7 @@ class Gates(GateRows):
         note: str = "",
         standing: bool = False,
         override: bool = False,
+        for_stage: bool = False,
         admins: Sequence[str] = (),
         signature: str = "",
     ) -> Gate:
@@ -121,6 +122,7 @@ class Gates(GateRows):
             note: What they say with it.
             standing: Given in advance, by the requester.
             override: Passes the gate whatever its roles and quorum say; needs an admin, and a note that says why.
+            for_stage: Whether a permission holds for the rest of the stage.
             admins: Who may override.
             signature: Over the canonical decision, where identity is `ssh`.
 
@@ -141,6 +143,7 @@ class Gates(GateRows):
             override=override,
             note=note,
             signature=signature,
+            for_stage=for_stage,
             decided_at=self._now(gate.run_id),
         )
         try:
@@ -266,14 +269,16 @@ class Gates(GateRows):
             "standing": decision.standing,
             "subject": decision.subject_digest,
         }
+        if decision.for_stage:
+            payload["for_stage"] = True
         kind = "gate.overridden" if decision.override else "gate.decided"
         with self._store.change(decision.run_id, kind, actor=decision.approver, payload=payload) as change:
-            gate = _gate(change, decision.gate_id)
+            gate = gate_in(change, decision.gate_id)
             if gate.subject_digest != decision.subject_digest or not _vouched(change.connection, gate):
                 raise NotAllowed(_ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
             require_open(gate, decision.decided_at)
             require_entitled(gate, decision, admins)
-            made = _decisions(change, gate.id)
+            made = decisions_in(change, gate.id)
             if any((one.approver, one.override) == (decision.approver, decision.override) for one in made):
                 raise NotAllowed(f"{decision.approver} has decided gate {gate.gate} already")
             change.insert(schema.decisions, **decision.model_dump())
@@ -295,9 +300,7 @@ class Gates(GateRows):
             return
         if decision.standing or not decision.signature:
             raise NotAllowed(f"gate {gate.gate} takes signed decisions only", remedy="Decide with `phasegate approve`.")
-        said = statement(
-            gate, decision.verdict, note=decision.note, override=decision.override, principal=decision.approver
-        )
+        said = said_by(gate, decision)
         signer = signer_of(
             said.content(),
             decision.signature,
@@ -347,8 +350,9 @@ class Gates(GateRows):
         kind = "gate.overridden" if decision.override else "gate.decided"
         if link is None or (link.kind, link.actor, link.payload.get("gate")) != (kind, decision.approver, gate.id):
             raise NotAllowed("no event of the run says that this decision was made")
-        if decision.subject_digest != gate.subject_digest:
-            raise NotAllowed("the decision is about something else than the gate")
+        told = link.payload.get("for_stage", False)
+        if (decision.subject_digest, decision.for_stage) != (gate.subject_digest, told):
+            raise NotAllowed("the decision is about something else than the gate, or than its event says")
         if not chain.was_open(gate.id, gate.expires_at, link):
             raise NotAllowed("the gate was not open when the decision was made")
 
@@ -385,15 +389,3 @@ class Gates(GateRows):
 def _vouched(connection: Connection, gate: Gate) -> bool:
     chain = Chain.since_opening(connection, gate.run_id, gate.id)
     return chain.vouching(connection, schema.gates, gate.id) is not None
-
-
-def _gate(change: Change, gate_id: str) -> Gate:
-    row = change.one(schema.gates, gate_id)
-    if row is None:
-        raise NotFound(f"there is no gate {gate_id}")
-    return Gate.model_validate(dict(row))
-
-
-def _decisions(change: Change, gate_id: str) -> list[Decision]:
-    query = select(schema.decisions).where(schema.decisions.c.gate_id == gate_id)
-    return [Decision.model_validate(dict(row)) for row in change.connection.execute(query).mappings()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from sqlalchemy import select
@@ -66,6 +66,10 @@ class Ledger:
     def close(self) -> None:
         """Let go of the database."""
         self._store.engine.dispose()
+
+    def now(self) -> datetime:
+        """The time that the ledger's rows carry."""
+        return self._store.clock.now()
 
     def note(
         self,

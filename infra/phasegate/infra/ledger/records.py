@@ -146,7 +146,8 @@ class Decision(_Record):
     """A person's answer to one gate.
 
     `standing`: given in advance, by the requester, with `--approve`. `override`: given against the gate's rules, by an
-    admin. `signature`: over the canonical decision, where identity is `ssh`.
+    admin. `signature`: over the canonical decision, where identity is `ssh`. `for_stage`: a permission that holds
+    for the rest of the stage, and not only for the one call that was asked about.
     """
 
     id: str
@@ -160,6 +161,7 @@ class Decision(_Record):
     override: bool = False
     note: str
     signature: str = ""
+    for_stage: bool = False
     decided_at: datetime
 
 
@@ -189,7 +191,8 @@ class Effect(_Record):
 class Message(_Record):
     """A person's message to a running agent, with its receipt.
 
-    `urgent`: what the agent was in the middle of was dropped for it.
+    `attempt_id`: whose agent read it; until then, whose it is for: None: the next that begins. `urgent`: what the agent
+    was in the middle of was dropped for it.
     """
 
     id: str

@@ -157,12 +157,13 @@ class Runs:
         run = self.get(run_id)
         if run.status == status and run.reason == reason:
             return
-        payload = {"from": run.status, "reason": reason}
+        payload: dict[str, Any] = {"from": run.status, "reason": reason}
         with self._store.change(run_id, f"run.{status}", actor=actor, payload=payload) as change:
             ended: dict[str, Any] = {}
             if status in ENDED:
                 ended = {"finished_at": self._store.clock.now(), "request": ""}
-                _close_what_is_open(change, run_id)
+                if unread := _close_what_is_open(change, run_id):
+                    payload["expired"] = unread
             if status == "done" and (asked := _locked(change, run_id).request) not in {"", "pause"}:
                 raise NotAllowed(f"run {run_id} is not done: a person asked to {asked}")
             change.update(schema.runs, run_id, status=status, reason=reason, **ended)
@@ -212,11 +213,15 @@ class Runs:
         return self.get(run_id)
 
 
-def _close_what_is_open(change: Change, run_id: str) -> None:
+def _close_what_is_open(change: Change, run_id: str) -> list[str]:
+    """Void a run's open gates and expire its unread messages, whose ids are returned."""
+    closed: dict[str, list[str]] = {}
     for table, was, becomes in ((schema.gates, "open", "void"), (schema.messages, "queued", "expired")):
         query = select(table.c.id).where(table.c.run_id == run_id, table.c.status == was)
-        for row_id in change.connection.execute(query).scalars().all():
+        closed[table.name] = [str(row_id) for row_id in change.connection.execute(query).scalars()]
+        for row_id in closed[table.name]:
             change.update(table, row_id, status=becomes)
+    return closed["messages"]
 
 
 def _locked(change: Change, run_id: str) -> Run:

@@ -6,6 +6,7 @@ certainty is treated as the strictest thing the rules know.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -50,6 +51,21 @@ def rule_on(command: str, rules: CommandRules) -> Ruling:
         return _strictest(rules, command[:80], f"the command line cannot be read with certainty: {error}")
     rulings = [_rule_on_program(program, rules) for program in found]
     return max(rulings, key=lambda ruling: _STRICTNESS[ruling.verdict], default=Ruling("allow"))
+
+
+def asked_about(command: str, rules: CommandRules) -> tuple[str, ...]:
+    """The programs of a command line that policy asks a person about, whole, as a shell would be given them.
+
+    Returns:
+        None of them when a word of one is computed, or the line cannot be read: then they are not known beforehand.
+    """
+    try:
+        asked = [one for one in programs(command) if _rule_on_program(one, rules).verdict == "ask"]
+    except Unparsable:
+        return ()
+    if not all(word.literal for program in asked for word in program):
+        return ()
+    return tuple(shlex.join(word.text for word in program) for program in asked)
 
 
 def _rule_on_program(program: Program, rules: CommandRules) -> Ruling:

@@ -51,14 +51,16 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 )
 @click.option("--override", is_flag=True, help="Pass the gate against its rules, as an admin; needs --note.")
+@click.option("--for-stage", is_flag=True, help="At gate permission: for the rest of the stage, not for one call.")
 @_decision_options
-def approve(run: str, gate: str | None, note: str, override: bool, wait: bool, as_json: bool, **means: Any) -> int:
+def approve(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **how: Any) -> int:
     """Say go at a gate.
 
     Without GATE the one that is open. Your approval holds for exactly what the gate asks about; if that changes, the
-    gate opens again. Where policy's identity is ssh, you sign it with your key.
+    gate opens again. At gate budget it grants as much as the gate's page says, at gate permission it lets one command
+    run. Where policy's identity is ssh, you sign it with your key.
     """
-    return _decide("approve", run, gate, note, override=override, wait=wait, as_json=as_json, **means)
+    return _decide("approve", run, gate, note, wait=wait, as_json=as_json, **how)
 
 
 @click.command(epilog=example('phasegate revise latest prd --note "say what an expired link answers"'))
@@ -67,7 +69,8 @@ def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **m
     """Send what a gate asks about back, with a note.
 
     It goes to the stage that made it. Without GATE the one that is open. The gate opens anew when the stage has
-    answered the note.
+    answered the note. At gate permission it is a no, and the agent is told your note; gate budget has nothing to send
+    back.
     """
     if not note.strip():
         raise UsageError(
@@ -81,7 +84,8 @@ def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **m
 def reject(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **means: Any) -> int:
     """End a run at its gate, and undo what it did to the world.
 
-    Without GATE the one that is open.
+    Without GATE the one that is open. At gate permission the run goes on: its agent is told that the command is
+    refused, and your note.
     """
     return _decide("reject", run, gate, note, wait=wait, as_json=as_json, **means)
 
@@ -95,6 +99,7 @@ def _decide(
     wait: bool,
     as_json: bool,
     override: bool = False,
+    for_stage: bool = False,
     **means: Any,
 ) -> int:
     from phasegate.flows.cli import signing
@@ -108,7 +113,7 @@ def _decide(
     with opened() as session:
         found = session.run(reference)
         gate = session.gate(found, name)
-        answer, chosen = signing.Answer(gate, verdict, note, override), signing.Means(**means)
+        answer, chosen = signing.Answer(gate, verdict, note, override, for_stage), signing.Means(**means)
         if chosen.printing:
             sys.stdout.buffer.write(signing.bytes_to_sign(session, answer, chosen))
             return 0
@@ -121,13 +126,15 @@ def _decide(
             person,
             note=note,
             override=override,
+            for_stage=for_stage,
             admins=policy.roles.get(ADMIN, ()),
             signature=signature,
         )
         about = ", ".join(f"{plain(part)} {digest[:19]}" for part, digest in gate.subject.items())
         say(
             f"{_PAST[verdict]}: gate {gate.gate} of run {found.id}, about {about}, "
-            f"by {plain(person.name)}{_HOW[override, person.identity]}.",
+            f"by {plain(person.name)}{_HOW[override, person.identity]}"
+            f"{', for the rest of the stage' if for_stage else ''}.",
             as_json=as_json,
         )
         if decided.status == "open":

@@ -18,11 +18,17 @@ def runs(limit: int, as_json: bool) -> None:
     with opened() as session:
         found = session.ledger.runs.list()[:limit]
         gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in found}
+        asking = {run.id for run in found if run.status == "waiting" and session.ledger.questions.open(run.id)}
         if as_json:
-            document([{**run.model_dump(mode="json"), "open_gates": gates[run.id]} for run in found])
+            document(
+                [
+                    {**run.model_dump(mode="json"), "open_gates": gates[run.id], "asks": run.id in asking}
+                    for run in found
+                ]
+            )
         elif not found:
             say("There are no runs yet. Start one with `phasegate run TICKET`, or see `phasegate demo`.")
         else:
             from phasegate.flows.cli.listing import runs_table
 
-            console().print(runs_table(found, gates))
+            console().print(runs_table(found, gates, asking))

@@ -81,6 +81,7 @@ async def propose(
             toolbox=toolbox,
             client=run.shared.client_for(run.run, row, supervision.masked_answer),
             place=place(row) if place else None,
+            asks=agent.asks and "ask" in run.policy.permissions_for(agent.stage).tools,
         )
         try:
             draft = await work(assignment, run.desk)

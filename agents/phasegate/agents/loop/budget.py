@@ -1,0 +1,236 @@
+"""What a run's agents may use up, held against what their next model call is expected to use (P12).
+
+The loop asks before every call. Who raises a budget, and how they are asked, is not known here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from phasegate.agents.models.conversation import Usage as Tokens
+from phasegate.agents.models.names import ModelName
+from phasegate.agents.models.prices import cost_usd
+from phasegate.agents.models.windows import output_tokens
+from phasegate.infra.errors import BudgetExceeded
+from phasegate.infra.ledger import Attempt, Ledger, Usage
+from phasegate.infra.policy.model import BudgetedName, BudgetPolicy, StageBudgetPolicy
+
+Scope = Literal["run", "stage", "day"]
+What = BudgetedName
+
+_BYTES_PER_TOKEN = 4
+_RESERVED = 0.1
+"""The share of a budget that is kept free for one answer at most; else a small budget would let no call be made."""
+_AGENTS_OWN = frozenset({"attempt.started", "turn.answered", "tools.answered", "turn.cut"})
+
+
+class Budget(Protocol):
+    """What a run's agents may use up."""
+
+    def call(self, attempt: Attempt, request: bytes) -> AbstractContextManager[None]:
+        """Is entered to make one model call, and left when that is in the ledger.
+
+        Raises:
+            BudgetExceeded: The call is not to be made.
+        """
+        ...
+
+
+class NoBudget:
+    """For calls that cost nothing, such as those a rehearsal repeats."""
+
+    @contextmanager
+    def call(self, attempt: Attempt, request: bytes) -> Generator[None]:
+        """Let every call be made."""
+        yield
+
+
+@dataclass(frozen=True)
+class Grant:
+    """How much more than policy says a person has allowed.
+
+    Attributes:
+        scope: Of which budget.
+        of: Of which stage, or on which day.
+        what: Of what.
+        amount: US dollars, tokens, turns or seconds.
+    """
+
+    scope: Scope
+    of: str
+    what: What
+    amount: float
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one model call is expected to use: its input by its size, as if none of it were cached; its longest answer.
+
+    Attributes:
+        input_tokens: A token for every four bytes of the request.
+        output_tokens: As long as the model's answers get.
+        input_usd: What the input costs; zero when the price is not known.
+        output_usd: What the answer costs; likewise.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    input_usd: float
+    output_usd: float
+
+    @classmethod
+    def of(cls, model: str, request: bytes) -> Expected:
+        """What sending a request to a model is expected to use."""
+        sent, answered = len(request) // _BYTES_PER_TOKEN + 1, output_tokens(ModelName.parse(model))
+        whole = cost_usd(model, Tokens(input_tokens=sent, cached_input_tokens=0, output_tokens=answered)) or 0.0
+        asked = cost_usd(model, Tokens(input_tokens=sent, cached_input_tokens=0, output_tokens=0)) or 0.0
+        return cls(sent, answered, asked, whole - asked)
+
+    def uses(self, what: What, budget: float) -> float:
+        """How much of a budget is to be free for it."""
+        amounts: Mapping[What, tuple[float, float]] = {
+            "cost_usd": (self.input_usd, self.output_usd),
+            "tokens": (self.input_tokens, self.output_tokens),
+            "turns": (1, 0),
+            "wall_clock": (0, 0),
+        }
+        asked, answered = amounts[what]
+        return asked + min(answered, _RESERVED * budget)
+
+
+@dataclass
+class RunBudget:
+    """The budgets of one run: its own, those of its stages, and those of a day in its repository.
+
+    Attributes:
+        ledger: What was used.
+        policy: What may be used.
+        grants: What people allowed besides, in this run.
+    """
+
+    ledger: Ledger
+    policy: BudgetPolicy
+    grants: Sequence[Grant] = ()
+    _under_way: dict[str, Expected] = field(default_factory=dict[str, Expected])
+    _times: dict[str, _WorkingTime] = field(default_factory=dict[str, "_WorkingTime"])
+
+    @contextmanager
+    def call(self, attempt: Attempt, request: bytes) -> Generator[None]:
+        """As `Budget.call`; calls of other agents of the run that are under way count as made.
+
+        Raises:
+            BudgetExceeded: The call could break a budget; `context` says which, as a small gate asks about it.
+        """
+        expected = Expected.of(attempt.model, request)
+        for scope, of, table in self._tables(attempt):
+            self._require(attempt, expected, scope, of, table)
+        self._under_way[attempt.id] = expected
+        try:
+            yield
+        finally:
+            del self._under_way[attempt.id]
+
+    def _tables(self, attempt: Attempt) -> Iterator[tuple[Scope, str, StageBudgetPolicy]]:
+        yield "run", "", self.policy
+        yield "stage", attempt.stage, self.policy.stages.named(attempt.stage)
+        yield "day", f"{self.ledger.now():%Y-%m-%d}", self.policy.day
+
+    def _require(self, attempt: Attempt, expected: Expected, scope: Scope, of: str, table: StageBudgetPolicy) -> None:
+        limits = table.limits
+        if not limits:
+            return
+        used = self._used(attempt, scope, wall_clock="wall_clock" in limits)
+        for what, budget in limits.items():
+            granted = (one.amount for one in self.grants if (one.scope, one.of, one.what) == (scope, of, what))
+            allowed = budget + sum(granted)
+            others = self._beside(attempt, scope, what, budget)
+            wanted = expected.uses(what, budget)
+            spent = used[what] + others
+            if spent < allowed and spent + wanted <= allowed:
+                continue
+            grant = budget * max(1, math.ceil((spent + wanted - allowed) / budget))
+            raise BudgetExceeded(
+                f"the next model call could break the {_named(scope, of)} of {_amount(what, allowed)}: "
+                f"{_amount(what, spent)} are used",
+                run=attempt.run_id,
+                scope=scope,
+                of=of,
+                what=what,
+                used=spent,
+                expected=wanted,
+                allowed=allowed,
+                grant=grant,
+            )
+
+    def _used(self, attempt: Attempt, scope: Scope, *, wall_clock: bool) -> Mapping[str, float]:
+        exchanges = self.ledger.exchanges
+        used: Usage
+        match scope:
+            case "run":
+                used = exchanges.usage(attempt.run_id)
+            case "stage":
+                used = exchanges.usage(attempt.run_id, stage=attempt.stage)
+            case "day":
+                used = exchanges.usage_since(attempt.run_id, _midnight(self.ledger.now()))
+        seconds = 0.0
+        if wall_clock:
+            known = self._times.setdefault(attempt.run_id, _WorkingTime(self.ledger, attempt.run_id))
+            seconds = known.seconds(attempt.stage if scope == "stage" else "")
+        return {"cost_usd": used.cost_usd, "tokens": used.tokens, "turns": used.turns, "wall_clock": seconds}
+
+    def _beside(self, attempt: Attempt, scope: Scope, what: What, budget: float) -> float:
+        """What calls of the run's other agents, being made now, are expected to use."""
+        if scope == "stage":
+            return 0.0
+        return sum(one.uses(what, budget) for name, one in self._under_way.items() if name != attempt.id)
+
+
+class _WorkingTime:
+    """How long a run's agents have worked, each counted by itself: asked models, and ran their tools.
+
+    That is the time between two events of an attempt, unless the later one begins it again: what lies before that is
+    the time a person thought, or nobody was there.
+    """
+
+    def __init__(self, ledger: Ledger, run_id: str) -> None:
+        self._ledger, self._run_id, self._position = ledger, run_id, 0
+        self._last: dict[str, datetime] = {}
+        self._worked = defaultdict[str, timedelta](timedelta)
+
+    def seconds(self, stage: str) -> float:
+        """The time of a stage's agents; of all when the stage is empty."""
+        for event in self._ledger.events(self._run_id, after=self._position):
+            self._position = event.position
+            if event.kind not in _AGENTS_OWN:
+                continue
+            attempt = str(event.payload["attempt"])
+            if attempt in self._last and event.kind != "attempt.started":
+                self._worked[attempt.split("/")[1].partition(".")[0]] += event.at - self._last[attempt]
+            self._last[attempt] = event.at
+        return sum(worked.total_seconds() for name, worked in self._worked.items() if stage in {"", name})
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _named(scope: Scope, of: str) -> str:
+    return {"run": "run's budget", "stage": f"budget for stage {of}", "day": f"repository's budget for {of} (UTC)"}[
+        scope
+    ]
+
+
+def _amount(what: What, amount: float) -> str:
+    match what:
+        case "cost_usd":
+            return f"{amount:.2f} USD"
+        case "wall_clock":
+            return f"{timedelta(seconds=round(amount))} of work"
+        case _:
+            return f"{round(amount):,} {what}"

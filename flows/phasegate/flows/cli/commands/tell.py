@@ -1,0 +1,103 @@
+"""`phasegate steer|answer`: what a person says to an agent, unasked or asked."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.infra.errors import UsageError
+
+_LONGEST = 20_000
+
+
+@click.command(
+    epilog=example(
+        'phasegate steer latest "leave the old endpoint as it is"',
+        'phasegate steer run-5kq --now "stop: that is the wrong file"',
+        "git diff | phasegate steer latest -",
+    )
+)
+@run_argument
+@click.argument("message")
+@click.option("--now", is_flag=True, help="Cut what the agent is doing, a model call or a command, for it.")
+@json_option
+def steer(run: str, message: str, now: bool, as_json: bool) -> int:
+    """Tell a running agent something.
+
+    It reads your message before its next model call; with --now that is at once. MESSAGE is the text, or - for standard
+    input. It is kept until it is read: `phasegate show` has the receipt, queued, delivered at which turn, or expired
+    with its stage. While no agent is at work it is for the next one. RUN is an id, the beginning of one, or "latest".
+    """
+    from phasegate.flows.cli.carry_on import hand_over
+    from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.session import opened
+    from phasegate.flows.cli.story import attempt_name
+
+    with opened() as session:
+        found, text = session.run(run), _text(message)
+        queued = session.ledger.messages.queue(found.id, text, sender=session.person.name, urgent=now)
+        if queued.attempt_id is None:
+            said = "No agent is at work now: queued for the next one."
+        elif now:
+            said = f"Queued for {attempt_name(queued.attempt_id)}: what its agent is doing is cut for it."
+        else:
+            said = f"Queued for {attempt_name(queued.attempt_id)}: its agent reads it before its next model call."
+        say(said, as_json=as_json)
+        say(f"The receipt: phasegate show {found.id}", as_json=as_json)
+        hand_over(session, found.id, as_json=as_json)
+        if as_json:
+            document(queued.model_dump(mode="json"))
+        return 0
+
+
+@click.command(epilog=example('phasegate answer latest "two digits, as before"', "phasegate answer run-5kq --wait -"))
+@run_argument
+@click.argument("message")
+@click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code.")
+@json_option
+def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
+    """Answer what an agent asks.
+
+    The run waits until somebody does, and goes on with your words. MESSAGE is the text, or - for standard input; it
+    answers the oldest question that is open. Whoever may use this machine's ledger may answer; the answer is recorded
+    under their name and is no decision: it opens no gate. RUN is an id, the beginning of one, or "latest".
+    """
+    from phasegate.flows.cli.carry_on import follow, hand_over
+    from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.plain import one_line
+    from phasegate.flows.cli.session import opened
+
+    with opened() as session:
+        found, text = session.run(run), _text(message)
+        seen = session.ledger.events(found.id)[-1].position
+        answered = session.ledger.questions.answer(found.id, text, person=session.person.name)
+        say(f"Answered: {one_line(answered.text, 200)}", as_json=as_json)
+        hand_over(session, found.id, as_json=as_json)
+        if wait:
+            return follow(session, found.id, as_json=as_json, after=seen)
+        if as_json:
+            document(answered.model_dump(mode="json"))
+        return 0
+
+
+def _text(message: str) -> str:
+    """What a person wants to say.
+
+    Raises:
+        UsageError: It says nothing, too much, or is no text.
+    """
+    try:
+        text = (sys.stdin.buffer.read().decode() if message == "-" else message).strip()
+        text.encode()
+    except UnicodeError as error:
+        raise UsageError("the message is not UTF-8 text") from error
+    if not text or "\0" in text:
+        raise UsageError("there is no message to pass on", remedy='Say something: phasegate steer latest "…"')
+    if len(text) > _LONGEST:
+        raise UsageError(
+            f"the message has {len(text)} characters, and an agent is told {_LONGEST} at most",
+            remedy="Put it into a file of the repository, and name that.",
+        )
+    return text

@@ -1,0 +1,105 @@
+"""What people have answered at a run's small gates, read from the ledger and checked anew each time (P4, P5).
+
+Asked by whoever holds an agent to its budget and to policy. It opens no gate and waits for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from phasegate.agents.loop import Grant
+from phasegate.agents.tools import PermissionRequest
+from phasegate.agents.tools.supervision import Answer
+from phasegate.flows.small_gates import Overrun, PermissionRequested
+from phasegate.infra.errors import TrailBroken
+from phasegate.infra.ledger import Attempt, Decision, Gate, Ledger
+
+Asked = TypeVar("Asked", bound=Overrun | PermissionRequested)
+
+
+def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
+    """What a small gate asks about, if it is still what was stored.
+
+    Raises:
+        TrailBroken: It was altered.
+    """
+    digest = row.subject[kind.kind]
+    asked = ledger.artifacts.get(digest, kind)
+    if asked.digest != digest:
+        raise TrailBroken(f"what gate {row.gate} asks about was altered", remedy="Compare with a copy of the ledger.")
+    return asked
+
+
+def granted(ledger: Ledger, run_id: str, *, admins: Sequence[str]) -> list[Grant]:
+    """How much more than policy says people have allowed a run."""
+    return [
+        Grant(asked.scope, asked.of, asked.what, asked.grant)
+        for _, asked, decision in _answered(ledger, run_id, "budget", Overrun, admins)
+        if decision.verdict == "approve" and asked.run == run_id
+    ]
+
+
+@dataclass(frozen=True)
+class PeoplesPermission:
+    """What people have permitted an attempt's agent to run; a `Permission` of its tools.
+
+    Attributes:
+        ledger: What was asked, and answered.
+        attempt: Whose agent asks.
+        asked: The attempt that people were asked about: the same, or for a rehearsal the one that it repeats.
+        admins: Who may override a gate.
+    """
+
+    ledger: Ledger
+    attempt: Attempt
+    asked: Attempt
+    admins: Sequence[str]
+
+    def answer(self, request: PermissionRequest) -> Answer:
+        """As `Permission.answer`: for the one call that was asked about, or for the rest of the stage."""
+        decision = self._decision(request)
+        if decision is None:
+            return "unanswered"
+        return "granted" if decision.verdict == "approve" else "refused"
+
+    def note(self, request: PermissionRequest) -> str:
+        """As `Permission.note`."""
+        decision = self._decision(request)
+        return "" if decision is None else decision.note
+
+    def _decision(self, request: PermissionRequest) -> Decision | None:
+        run_id, turn = self.asked.run_id, self._turn()
+        for row, asked, decision in _answered(self.ledger, run_id, "permission", PermissionRequested, self.admins):
+            if asked.about == (self.asked.id, turn, request.call_id, request.command):
+                return decision
+            holds_on = decision.verdict == "approve" and self._is_for_stage(row)
+            if holds_on and asked.stage == self.attempt.stage and _is_covered(request, asked):
+                return decision
+        return None
+
+    def _turn(self) -> int:
+        """The turn whose calls are being carried out: the latest that the model has answered."""
+        return self.ledger.exchanges.usage(self.attempt.run_id, attempt_id=self.attempt.id).turns
+
+    def _is_for_stage(self, row: Gate) -> bool:
+        """Whether all who approved said so for the rest of the stage."""
+        said = [one for one in self.ledger.gates.decisions(row.run_id) if one.gate_id == row.id]
+        return all(one.for_stage for one in said if one.verdict == "approve")
+
+
+def _is_covered(request: PermissionRequest, asked: PermissionRequested) -> bool:
+    """Whether a permission for the stage holds for this: the same line, or nothing else in it to be asked about."""
+    return request.command == asked.command or (bool(request.programs) and set(request.programs) <= set(asked.programs))
+
+
+def _answered(
+    ledger: Ledger, run_id: str, gate: str, kind: type[Asked], admins: Sequence[str]
+) -> Iterator[tuple[Gate, Asked, Decision]]:
+    """The small gates of one name on which decisions that count amount to an answer."""
+    for row in ledger.gates.list(run_id):
+        if row.gate == gate and row.status in {"approved", "revised", "rejected"}:
+            ruling = ledger.gates.ruling(row, row.subject, admins=admins)
+            if ruling is not None:
+                yield row, subject_of(ledger, row, kind), ruling

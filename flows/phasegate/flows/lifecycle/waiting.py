@@ -1,0 +1,78 @@
+"""What happens when an agent cannot go on by itself: a person is asked, and the run waits for their answer.
+
+Called by `conduct` with what the agent's attempt came to; the attempt has failed in nothing, and goes on where it was
+once the answer is in the ledger. A question takes any words; a budget and a permission are small gates, and take
+decisions like any other.
+"""
+
+from __future__ import annotations
+
+from phasegate.flows.engine.carrier import carrier
+from phasegate.flows.lifecycle.answers import subject_of
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import Rejected
+from phasegate.flows.lifecycle.gates import settled
+from phasegate.flows.small_gates import SMALL, Overrun, PermissionRequested
+from phasegate.infra.errors import BudgetExceeded, OperatorNeeded, PermissionAsked
+from phasegate.infra.policy.model import SmallGate
+
+
+async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
+    """Ask a person what an agent needs to know, and wait until they have answered.
+
+    Args:
+        run: The run.
+        need: `QuestionAsked`, `BudgetExceeded` or `PermissionAsked`.
+
+    Raises:
+        Rejected: A budget is not raised: the run ends.
+        PutDown: A person asked for a pause meanwhile; so for the other endings of `RunContext.heed`.
+        Pause: The run is suspended.
+
+    Effects:
+        The run's status; for a small gate its row, and the artifact it asks about. A repeat finds both.
+    """
+    match need:
+        case BudgetExceeded():
+            await _settle(run, "budget", Overrun.model_validate(need.context))
+        case PermissionAsked():
+            stage = str(need.context["attempt"]).split("/")[1].partition(".")[0]
+            facts = {"run": run.run.id, "stage": stage, **need.context}
+            await _settle(run, "permission", PermissionRequested.model_validate(facts))
+        case _:
+            await _wait_for_words(run)
+
+
+async def _settle(run: RunContext, gate: SmallGate, asked: Overrun | PermissionRequested) -> None:
+    """Open a small gate, or find it as it stands, and wait for what decides it."""
+    number, subject = _round(run, gate, asked)
+    decision = await settled(run, gate, number, subject)
+    if gate == "budget" and decision.verdict != "approve":
+        raise Rejected(gate, decision)
+
+
+def _round(
+    run: RunContext, gate: SmallGate, asked: Overrun | PermissionRequested
+) -> tuple[int, Overrun | PermissionRequested]:
+    """Which round of its gate a question is, and in which words: those of before, where it was asked before."""
+    ledger = run.shared.ledger
+    rows = [row for row in ledger.gates.list(run.run.id) if row.gate == gate]
+    for row in rows:
+        known = subject_of(ledger, row, SMALL[gate])
+        if known.about == asked.about:
+            return row.number, known
+    ledger.artifacts.prepare(run.run.id, gate, asked)
+    return max((row.number for row in rows), default=0) + 1, asked
+
+
+async def _wait_for_words(run: RunContext) -> None:
+    ledger, run_id = run.shared.ledger, run.run.id
+
+    def is_answered() -> bool:
+        return bool(ledger.runs.get(run_id).request) or not ledger.questions.open(run_id)
+
+    run.heed()
+    if is_answered():
+        return
+    ledger.runs.set_status(run_id, "waiting")
+    await carrier().wait("question", run_id=run_id, decided=is_answered, settings=run.shared.settings)

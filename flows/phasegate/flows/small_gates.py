@@ -1,0 +1,126 @@
+"""What small gates ask about: those an agent comes to in the middle of its work, rather than with what it made.
+
+Made by the lifecycle, shown by the doors. Knows neither.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar, Literal
+
+from phasegate.infra.artifacts import Artifact
+from phasegate.infra.policy.model import BudgetedName, SmallGate
+
+_NAMES: dict[BudgetedName, str] = {
+    "cost_usd": "US dollars",
+    "tokens": "tokens",
+    "turns": "model calls",
+    "wall_clock": "agents' working time",
+}
+
+
+class Overrun(Artifact):
+    """A budget that the next model call could break.
+
+    Attributes:
+        run: Whose agent wants to make the call.
+        scope: Whether it is the run's budget, a stage's, or a day's of the repository.
+        of: Which stage, or which day.
+        what: What is limited. Amounts are US dollars, tokens, model calls or seconds.
+        used: What is used up.
+        expected: What is to be free for the next call.
+        allowed: What may be used up, earlier grants included.
+        grant: How much more an approval allows.
+    """
+
+    kind: ClassVar[str] = "overrun"
+    run: str
+    scope: Literal["run", "stage", "day"]
+    of: str
+    what: BudgetedName
+    used: float
+    expected: float
+    allowed: float
+    grant: float
+
+    @property
+    def about(self) -> tuple[object, ...]:
+        """What it is the same question as: only how much is used changes while a person thinks."""
+        return (self.run, self.scope, self.of, self.what, self.allowed)
+
+    def markdown(self) -> str:
+        """The question as a person reads it at the gate."""
+        whose = {
+            "run": "this run",
+            "stage": f"stage {self.of}",
+            "day": f"all runs of the repository on {self.of} (UTC)",
+        }
+        return (
+            f"The budget of {_NAMES[self.what]} for {whose[self.scope]} is used up.\n\n"
+            f"- used: **{self._shown(self.used)}** of {self._shown(self.allowed)}\n"
+            f"- to be free for the next model call: {self._shown(self.expected)}\n"
+            f"- an approval grants **{self._shown(self.grant)}** more: {self._shown(self.allowed + self.grant)} in all "
+            "for this run\n- a rejection ends the run, and undoes what it did to the world\n"
+        )
+
+    def _shown(self, amount: float) -> str:
+        match self.what:
+            case "cost_usd":
+                return f"${amount:.2f}"
+            case "wall_clock":
+                return str(timedelta(seconds=round(amount)))
+            case _:
+                return f"{round(amount):,}"
+
+
+class PermissionRequested(Artifact):
+    """A command that an agent wants to run, and that policy has a person asked about.
+
+    Attributes:
+        run: Whose agent.
+        attempt: Which attempt's.
+        stage: Its stage: for the rest of it a permission may hold.
+        turn: In which turn.
+        call: The model's call; a permission given once is for this one.
+        command: The command line, whole.
+        programs: All programs in it that policy asks about; empty when they are not known beforehand.
+        reason: Which rule asks.
+    """
+
+    kind: ClassVar[str] = "permission-request"
+    run: str
+    attempt: str
+    stage: str
+    turn: int
+    call: str
+    command: str
+    programs: tuple[str, ...]
+    reason: str
+
+    @property
+    def about(self) -> tuple[object, ...]:
+        """What it is the same question as."""
+        return (self.attempt, self.turn, self.call, self.command)
+
+    def markdown(self) -> str:
+        """The question as a person reads it at the gate."""
+        text = f"The agent of stage {self.stage} wants to run, in turn {self.turn}:\n\n{_indented(self.command)}\n"
+        text += f"Why you are asked: {self.reason}.\n\n"
+        if self.programs:
+            known = "".join(_indented(program) for program in self.programs)
+            text += f"An approval for the stage holds wherever nothing else to be asked about starts:\n\n{known}\n"
+        else:
+            text += "What it starts is only known when it runs: an approval for the stage holds for this very line.\n\n"
+        return text + "A rejection is told to the agent, with your note, and the run goes on.\n"
+
+
+SMALL: dict[SmallGate, type[Overrun | PermissionRequested]] = {
+    "budget": Overrun,
+    "permission": PermissionRequested,
+}
+"""Gate to what it asks about."""
+
+
+def _indented(text: str) -> str:
+    """Text as a Markdown code block, which nothing in it can end."""
+    return "".join(f"    {line}\n" for line in text.splitlines() or [""])

@@ -1,0 +1,85 @@
+"""The real lifecycle in this process, and a person who answers agents as a test says."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.crash.scenes import REQUESTER, SCENES, Scene, write_project
+from tests.integration.replay.conftest import House, Waits
+
+from phasegate.flows.engine.gate_wait import Decided
+from phasegate.flows.resources import open_resources
+from phasegate.infra.ledger import Gate, Ledger
+from phasegate.infra.settings import Settings
+
+Deed = Callable[[Ledger, str], object]
+"""What a person does about a run: to be given the ledger and the run's id."""
+
+
+@dataclass
+class Office(House):
+    """A machine whose person does one thing after the other at what is no gate of the pipeline; else they approve.
+
+    Attributes:
+        deeds: What they do, in order; when there is nothing left they stay away.
+        waits: Where the run waited for them, in order: the keys' first words.
+    """
+
+    deeds: deque[Deed] = field(default_factory=deque[Deed])
+    waits: list[str] = field(default_factory=list[str])
+
+    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        """Do the next thing."""
+        word = key.split(":")[1] if key.startswith("gate:") else key
+        if word in {"prd", "change", "release"}:
+            await super().wait(key, run_id=run_id, decided=decided, settings=settings)
+            return
+        self.waits.append(word)
+        if not self.deeds:
+            raise Waits
+        self.deeds.popleft()(self.ledger, run_id)
+        assert decided(), f"{key} is not answered"
+
+    def events(self, run_id: str, kind: str) -> list[Mapping[str, Any]]:
+        """What a run's events of one kind say."""
+        return [event.payload for event in self.ledger.events(run_id) if event.kind == kind]
+
+
+def decide(verdict: str, **more: Any) -> Deed:
+    """Decide on the gate that is open."""
+
+    def deed(ledger: Ledger, run_id: str) -> Gate:
+        (gate,) = ledger.gates.waiting(run_id)
+        return ledger.gates.decide(gate.id, verdict, REQUESTER, **more)  # type: ignore[arg-type]  # the test's word
+
+    return deed
+
+
+def answer(text: str) -> Deed:
+    """Answer the question that is open."""
+    return lambda ledger, run_id: ledger.questions.answer(run_id, text, person="ana")
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Callable[..., Any]:
+    """Opens an office for a project with a policy and a script of the test's."""
+
+    @asynccontextmanager
+    async def open_office(stages: Mapping[str, Any], policy: str = "") -> AsyncGenerator[Office]:
+        ends = '[lifecycle]\nstages = ["prd", "implementation", "testing"]\n'
+        base = SCENES["ships"]
+        write_project(tmp_path, Scene("people", "done", policy=f"{base.policy}{ends}{policy}", stages=stages))
+        settings = Settings(home=tmp_path / "home")
+        settings.create_folders()
+        async with open_resources(settings) as shared:
+            office = Office(tmp_path, shared)
+            shared.http.event_hooks["request"].append(office.count)
+            yield office
+
+    return open_office
