@@ -153,3 +153,19 @@ async def test_nothing_of_a_turn_is_done_before_all_of_it_is_permitted(opened: O
         assert (folder / "greeting.txt").read_text() == "Hello\n"
         office.deeds.append(decide("approve"))
         assert (await office.carry(left)).status == "done"
+
+
+async def test_a_rehearsal_is_given_the_answers_of_then(opened: Opened) -> None:
+    asks = {"tools": [{"name": "ask", "args": {"question": "Which?"}}]}
+    stages = {
+        "prd": [asks, {"expect": "This", "finish": PRD}],
+        "implementation": [run("touch one"), run("touch two"), POLITE, FINISH],
+    }
+    async with opened(stages, f"{ASK_FIRST}[budget]\nturns = 5\n") as office:
+        office.deeds.extend([answer("This"), *[decide("approve")] * 4])
+        done = await office.run()
+        assert done.status == "done", done.reason
+        again = await office.again(done, rehearse=True)
+        said = office.events(again.id, "rehearsal.departed")
+        assert (again.status, (again.reason or {}).get("code")) == ("done", "same"), (again.reason, said)
+        assert not office.ledger.gates.list(again.id)

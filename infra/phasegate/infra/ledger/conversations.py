@@ -6,12 +6,13 @@ storage grows with the conversation, not with its square.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
-from phasegate.infra.artifacts import sha256
+from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.records import ENDED, Attempt, Exchange, Message, Usage
@@ -97,7 +98,7 @@ class Exchanges:
             turn=turn,
             model=model,
             request_digest=digest,
-            reply=reply,
+            reply=json.loads(canonical_json(reply)),  # spelled as it is read back: so the next request is, then too
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
             output_tokens=usage.output_tokens,
