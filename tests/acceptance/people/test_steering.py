@@ -9,9 +9,12 @@ import pytest
 from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit
 from tests.acceptance.people.conftest import begin, kill_engine
 
+from phasegate.infra.settings import Settings
+
 SLEEP = {"tools": [{"name": "run", "args": {"command": "touch begun; sleep 30; touch ended"}}]}
 POLITE = edit("app.py", OLD, NEW)
 FINISH = {"finish": {"summary": "polite"}}
+HOLD = {"tools": [{"name": "run", "args": {"command": "until test -e go; do sleep 0.1; done; rm go; echo slept"}}]}
 HEARD = "mind the greeting"
 
 
@@ -22,6 +25,11 @@ def turns(shown: dict[str, Any], stage: str = "implementation") -> int:
 
 def delivered(shown: dict[str, Any]) -> list[tuple[str, int]]:
     return [(one["status"], one["turn"]) for one in shown["messages"]]
+
+
+def let_go(machine: Machine, run: str) -> None:
+    """Let the command of `HOLD` end."""
+    (Settings(home=machine.home).workspaces / run / "work" / "go").touch()
 
 
 def at_work(machine: Machine, run: str, turn: int) -> None:
@@ -48,40 +56,49 @@ def test_at_once_cuts_a_tool_call_of_30_seconds(machine: Machine, project: Proje
 
 
 def test_without_at_once_the_tool_call_ends_first(machine: Machine, project: Project) -> None:
-    slow = {"tools": [{"name": "run", "args": {"command": "sleep 3; echo slept"}}]}
     hearing = {"expect": f"(?s)slept.*{HEARD}", **POLITE}
-    run = begin(machine, project, implementation=[SIGNATURE, slow, hearing, FINISH])
+    run = begin(machine, project, implementation=[SIGNATURE, HOLD, hearing, FINISH])
     at_work(machine, run, 2)
     said = machine.phasegate("steer", run, "-", stdin=f"{HEARD}\n")
     assert (said.code, "before its next model call" in said.out) == (0, True), said.out + said.err
+    let_go(machine, run)
     assert delivered(machine.stops(run)) == [("delivered", 3)]
 
 
 @pytest.mark.parametrize("now", [True, False])
 def test_a_slow_stream_is_cut_only_at_once(machine: Machine, project: Project, now: bool) -> None:
     """At once, the same turn is asked again with the message; else the turn after it brings it."""
-    rest = 30 if now else 4
+    rest = 60 if now else 15
     fault = {"stage": "implementation", "turn": 2, "kind": "slow", "seconds": rest}
-    second = {**POLITE, "expect": HEARD} if now else POLITE
-    last = FINISH if now else {**FINISH, "expect": HEARD}
-    run = begin(machine, project, faults=[fault], implementation=[SIGNATURE, second, last])
+    run = begin(machine, project, faults=[fault], implementation=[SIGNATURE, POLITE, FINISH])
     at_work(machine, run, 1)
     time.sleep(0.5)  # until the second call is under way, which leaves no sign
     assert machine.phasegate("steer", run, HEARD, *(["--now"] if now else [])).code == 0
     began = time.monotonic()
     shown = machine.until(run, lambda shown: turns(shown) >= 2)
-    assert not now or time.monotonic() - began < 15
-    assert delivered(machine.stops(run)) == [("delivered", 2 if now else 3)], shown
+    assert not now or time.monotonic() - began < 40
+    heard = 2 if now else 3
+    assert delivered(machine.stops(run)) == [("delivered", heard)], shown
+    ledger = machine.ledger()
+    requests = [ledger.exchanges.request(f"{run}/implementation/1", turn) or "" for turn in (1, 2, 3)]
+    assert [turn for turn, sent in enumerate(requests, 1) if sent.count(HEARD) == 1] == list(range(heard, 4))
+    assert [event.kind for event in ledger.events(run)].count("turn.cut") == int(now)
+    ledger.close()
 
 
 def test_killed_between_queue_and_delivery_it_is_delivered_once(machine: Machine, project: Project) -> None:
-    slow = {"tools": [{"name": "run", "args": {"command": "sleep 4"}}]}
-    run = begin(machine, project, implementation=[SIGNATURE, slow, {"expect": HEARD, **POLITE}, FINISH])
+    run = begin(machine, project, implementation=[SIGNATURE, HOLD, {"expect": HEARD, **POLITE}, FINISH])
     at_work(machine, run, 2)
     assert machine.phasegate("steer", run, HEARD).code == 0
     kill_engine(machine)
     assert machine.show(run)["messages"][0]["status"] == "queued"
     assert machine.phasegate("up", "--detach").code == 0
+
+    def has_let_go(shown: dict[str, Any]) -> bool:
+        let_go(machine, run)  # again and again: the turn is done anew, from the files it began with
+        return bool(shown["status"] == "waiting")
+
+    machine.until(run, has_let_go)
     shown = machine.stops(run)
     assert delivered(shown) == [("delivered", 3)]
     events = machine.phasegate("logs", run, "--json").json
@@ -89,7 +106,7 @@ def test_killed_between_queue_and_delivery_it_is_delivered_once(machine: Machine
 
 
 def test_a_message_that_comes_too_late_expires_and_says_so(machine: Machine, project: Project) -> None:
-    fault = {"stage": "implementation", "turn": 3, "kind": "slow", "seconds": 4}
+    fault = {"stage": "implementation", "turn": 3, "kind": "slow", "seconds": 15}
     run = begin(machine, project, faults=[fault], implementation=[SIGNATURE, POLITE, FINISH])
     at_work(machine, run, 2)
     assert machine.phasegate("steer", run, HEARD).code == 0

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from phasegate.agents.models.conversation import Usage as Tokens
 from phasegate.agents.models.names import ModelName
@@ -19,10 +19,11 @@ from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.windows import output_tokens
 from phasegate.infra.errors import BudgetExceeded
 from phasegate.infra.ledger import Attempt, Ledger, Usage
-from phasegate.infra.policy.model import BudgetedName, BudgetPolicy, StageBudgetPolicy
+from phasegate.infra.policy.model import BudgetedName, BudgetPolicy, DayBudgetPolicy, StageBudgetPolicy
 
 Scope = Literal["run", "stage", "day"]
 What = BudgetedName
+_Table: TypeAlias = StageBudgetPolicy | DayBudgetPolicy
 
 _BYTES_PER_TOKEN = 4
 _RESERVED = 0.1
@@ -136,12 +137,12 @@ class RunBudget:
         finally:
             del self._under_way[attempt.id]
 
-    def _tables(self, attempt: Attempt) -> Iterator[tuple[Scope, str, StageBudgetPolicy]]:
+    def _tables(self, attempt: Attempt) -> Iterator[tuple[Scope, str, _Table]]:
         yield "run", "", self.policy
         yield "stage", attempt.stage, self.policy.stages.named(attempt.stage)
         yield "day", f"{self.ledger.now():%Y-%m-%d}", self.policy.day
 
-    def _require(self, attempt: Attempt, expected: Expected, scope: Scope, of: str, table: StageBudgetPolicy) -> None:
+    def _require(self, attempt: Attempt, expected: Expected, scope: Scope, of: str, table: _Table) -> None:
         limits = table.limits
         if not limits:
             return
