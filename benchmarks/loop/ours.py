@@ -19,7 +19,8 @@ from phasegate.agents.models.names import ModelName
 from phasegate.agents.tools import Toolbox
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions
-from phasegate.infra.policy.model import BudgetPolicy, SandboxPolicy
+from phasegate.infra.policy.budgets import BudgetPolicy
+from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox
 
 _MODEL = "compatible:loopback"

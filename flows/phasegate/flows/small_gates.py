@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import ClassVar, Literal
 
 from phasegate.infra.artifacts import Artifact
-from phasegate.infra.policy.model import BudgetedName, SmallGate
+from phasegate.infra.policy.budgets import BudgetedName
+from phasegate.infra.policy.model import SmallGate
 
 _NAMES: dict[BudgetedName, str] = {
     "cost_usd": "US dollars",

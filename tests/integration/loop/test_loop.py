@@ -25,7 +25,8 @@ from phasegate.agents.tools.toolbox import WRITING
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import AgentStopped, BudgetExceeded, RehearsalDeparted
 from phasegate.infra.ledger import Attempt, Ledger, RunOptions
-from phasegate.infra.policy.model import BudgetPolicy, SandboxPolicy
+from phasegate.infra.policy.budgets import BudgetPolicy
+from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import Repository, Workspace
 
@@ -87,7 +88,7 @@ class Office:
             client=open_client(ModelName.parse(model), base_url=base_url, key="k", http=self.http),
             place=Bench(self.workspace),
         )
-        limits = RunBudget(self.ledger, BudgetPolicy(**budget))
+        limits = RunBudget(self.ledger, BudgetPolicy.model_validate(budget))
         return await work(assignment, Desk(self.ledger, self.threads, limits, lambda: self.paused))
 
     def struck(self) -> bool:

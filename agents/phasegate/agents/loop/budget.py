@@ -19,7 +19,7 @@ from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.windows import output_tokens
 from phasegate.infra.errors import BudgetExceeded
 from phasegate.infra.ledger import Attempt, Ledger, Usage
-from phasegate.infra.policy.model import BudgetedName, BudgetPolicy, DayBudgetPolicy, StageBudgetPolicy
+from phasegate.infra.policy.budgets import BudgetedName, BudgetPolicy, DayBudgetPolicy, StageBudgetPolicy
 
 Scope = Literal["run", "stage", "day"]
 What = BudgetedName

@@ -207,11 +207,11 @@ def _documents(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
 
 def _listed(told: dict[str, Any], key: str) -> list[dict[str, Any]]:
     found: Any = told.get(key)
-    entries: list[Any] = found if isinstance(found, list) else []
+    entries: list[Any] = found if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def _numbers(told: Any, key: str) -> set[int]:
     found: Any = cast("dict[str, Any]", told).get(key) if isinstance(told, dict) else None
-    entries: list[Any] = found if isinstance(found, list) else []
+    entries: list[Any] = found if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
     return {number for number in entries if isinstance(number, int)}

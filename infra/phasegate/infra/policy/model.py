@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.metrics.conditions import PROBE_VALUES, parse_condition
+from phasegate.infra.policy.budgets import BudgetPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
 from phasegate.infra.policy.table import ByteSize, Duration, Table
 
@@ -32,7 +33,6 @@ STAGES: tuple[StageName, ...] = get_args(StageName)
 SMALL_GATES: tuple[SmallGate, ...] = get_args(SmallGate)
 """Those that an agent comes to in the middle of its work; they are neither skipped nor passed in advance."""
 GATES: tuple[GateName, ...] = (*get_args(PipelineGate), *SMALL_GATES)
-BudgetedName = Literal["cost_usd", "tokens", "turns", "wall_clock"]
 ADMIN = "admin"
 """The role of `[roles]` that may override a gate."""
 METRIC_VALUES = {"probe": PROBE_VALUES}
@@ -211,64 +211,6 @@ class ProtectPolicy(Table):
 
     paths: tuple[str, ...] = ("phasegate.toml", ".github/**", ".gitlab-ci.yml")
     """Glob patterns, relative to the repository's root."""
-
-
-class StageBudgetPolicy(Table):
-    """`[budget.stages.STAGE]`: what a stage's agents may use up, all their attempts together."""
-
-    cost_usd: float | None = Field(default=None, gt=0)
-    """US dollars; not checked for a model whose price is unknown."""
-    tokens: int | None = Field(default=None, ge=1)
-    """Input and output tokens of all model calls."""
-    turns: int | None = Field(default=None, ge=1)
-    """Model calls."""
-    wall_clock: Duration | None = Field(default=None, gt=timedelta(0))
-    """How long agents may work, each counted by itself; the time people think does not count, nor does grading."""
-
-    @property
-    def limits(self) -> dict[BudgetedName, float]:
-        """What is limited to how much: US dollars, tokens, model calls, seconds."""
-        seconds = None if self.wall_clock is None else self.wall_clock.total_seconds()
-        named: dict[BudgetedName, float | None] = {
-            "cost_usd": self.cost_usd,
-            "tokens": self.tokens,
-            "turns": self.turns,
-            "wall_clock": seconds,
-        }
-        return {name: amount for name, amount in named.items() if amount is not None}
-
-
-class DayBudgetPolicy(StageBudgetPolicy):
-    """`[budget.day]`: what the agents of all runs in this repository may use up in a day (UTC)."""
-
-    wall_clock: None = None
-    """Not limited: a day is as long as it is."""
-
-
-class StagesBudgetPolicy(Table):
-    """`[budget.stages]`: one table per stage; a stage that is not named has the run's budget only."""
-
-    prd: StageBudgetPolicy = StageBudgetPolicy()
-    implementation: StageBudgetPolicy = StageBudgetPolicy()
-    testing: StageBudgetPolicy = StageBudgetPolicy()
-    deployment: StageBudgetPolicy = StageBudgetPolicy()
-    monitoring: StageBudgetPolicy = StageBudgetPolicy()
-
-    def named(self, stage: str) -> StageBudgetPolicy:
-        """What holds for one stage."""
-        policy: StageBudgetPolicy = getattr(self, stage)
-        return policy
-
-
-class BudgetPolicy(StageBudgetPolicy):
-    """`[budget]`: what a run's agents may use up; checked before every model call."""
-
-    tokens: int | None = Field(default=5_000_000, ge=1)
-    """Input and output tokens of all model calls."""
-    turns: int | None = Field(default=400, ge=1)
-    """Model calls."""
-    stages: StagesBudgetPolicy = StagesBudgetPolicy()
-    day: DayBudgetPolicy = DayBudgetPolicy()
 
 
 class DeployPolicy(Table):
