@@ -22,6 +22,8 @@ ARTIFACTS = {
     "Release",
     "HealthReport",
     "Incident",
+    "Overrun",
+    "PermissionRequested",
 }
 DRAFTS = {"PrdDraft", "ChangeDraft", "TestsDraft", "ReleasePlanDraft", "IncidentDraft"}
 

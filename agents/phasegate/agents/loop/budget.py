@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 
 from phasegate.agents.models.conversation import Usage as Tokens
 from phasegate.agents.models.names import ModelName
@@ -19,11 +19,10 @@ from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.windows import output_tokens
 from phasegate.infra.errors import BudgetExceeded
 from phasegate.infra.ledger import Attempt, Ledger, Usage
-from phasegate.infra.policy.budgets import BudgetedName, BudgetPolicy, DayBudgetPolicy, StageBudgetPolicy
+from phasegate.infra.policy.budgets import BudgetedName, BudgetPolicy, LimitsPolicy
 
 Scope = Literal["run", "stage", "day"]
 What = BudgetedName
-_Table: TypeAlias = StageBudgetPolicy | DayBudgetPolicy
 
 _BYTES_PER_TOKEN = 4
 _RESERVED = 0.1
@@ -137,12 +136,12 @@ class RunBudget:
         finally:
             del self._under_way[attempt.id]
 
-    def _tables(self, attempt: Attempt) -> Iterator[tuple[Scope, str, _Table]]:
+    def _tables(self, attempt: Attempt) -> Iterator[tuple[Scope, str, LimitsPolicy]]:
         yield "run", "", self.policy
         yield "stage", attempt.stage, self.policy.stages.named(attempt.stage)
         yield "day", f"{self.ledger.now():%Y-%m-%d}", self.policy.day
 
-    def _require(self, attempt: Attempt, expected: Expected, scope: Scope, of: str, table: _Table) -> None:
+    def _require(self, attempt: Attempt, expected: Expected, scope: Scope, of: str, table: LimitsPolicy) -> None:
         limits = table.limits
         if not limits:
             return

@@ -16,8 +16,8 @@ from phasegate.infra.policy.table import Duration, Table
 BudgetedName = Literal["cost_usd", "tokens", "turns", "wall_clock"]
 
 
-class DayBudgetPolicy(Table):
-    """`[budget.day]`: what the agents of all runs in this repository may use up in a day (UTC)."""
+class LimitsPolicy(Table):
+    """What every budget may limit."""
 
     cost_usd: float | None = Field(default=None, gt=0)
     """US dollars; not checked for a model whose price is unknown."""
@@ -37,7 +37,14 @@ class DayBudgetPolicy(Table):
         return {name: amount for name, amount in named.items() if amount is not None}
 
 
-class StageBudgetPolicy(DayBudgetPolicy):
+class DayBudgetPolicy(LimitsPolicy):
+    """`[budget.day]`: what the agents of all runs in this repository may use up in a day (UTC)."""
+
+    wall_clock: None = None
+    """Not limited: a day is as long as it is."""
+
+
+class StageBudgetPolicy(LimitsPolicy):
     """`[budget.stages.STAGE]`: what a stage's agents may use up, all their attempts together."""
 
     wall_clock: Duration | None = Field(default=None, gt=timedelta(0))
