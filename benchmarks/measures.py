@@ -136,11 +136,11 @@ def _median_of_decisions(folder: Path, contender: Contender, count: int, *, hot:
     with _opened(contender, folder, GATED, hot=hot) as row:
         for _ in range(count):
             runs = contender.start(1)
-            until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate")  # noqa: B023
+            until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate")  # noqa: B023 -- called before the loop goes on
             time.sleep(_SETTLE_SECONDS)  # nobody decides in the same second
             began = time.time()
             contender.approve(runs)
-            until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023
+            until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023 -- called before the loop goes on
             seen = contender.moments(runs)[runs[0]]
             row.samples.setdefault(DECISION, []).append(min(seen["after"]) - began)
             if "middle" in seen:
@@ -162,14 +162,14 @@ def _recovery_of(folder: Path, contender: Contender, count: int) -> Row:
         for number in range(count):
             runs = contender.start(1)
             if isinstance(contender, Phasegate):  # its gate lies before the stage that is struck
-                until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate")  # noqa: B023
+                until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate")  # noqa: B023 -- called before the loop goes on
                 contender.approve(runs)
-            until(lambda: _times(contender, runs, "middle") == 1, seconds=_PATIENCE_SECONDS, what="the stage")  # noqa: B023
+            until(lambda: _times(contender, runs, "middle") == 1, seconds=_PATIENCE_SECONDS, what="the stage")  # noqa: B023 -- called before the loop goes on
             time.sleep(_SETTLE_SECONDS)
             contender.kill()
             began = time.time()
             contender.restart()
-            until(lambda: _times(contender, runs, "middle") > 1, seconds=_PATIENCE_SECONDS, what="recovery")  # noqa: B023
+            until(lambda: _times(contender, runs, "middle") > 1, seconds=_PATIENCE_SECONDS, what="recovery")  # noqa: B023 -- called before the loop goes on
             again = contender.moments(runs)[runs[0]]["middle"][1]
             row.samples.setdefault(RECOVERY, []).append(again - began)
             if number == count - 1:
@@ -196,12 +196,12 @@ def _orchestration_of(folder: Path, contender: Contender, count: int) -> Row:
         for _ in range(count):
             accepted = time.time()
             runs = contender.start(1)
-            until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate", step=0.005)  # noqa: B023
+            until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate", step=0.005)  # noqa: B023 -- called before the loop goes on
             reached = time.time()
             time.sleep(_SETTLE_SECONDS)
             approved = time.time()
             contender.approve(runs)
-            until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023
+            until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023 -- called before the loop goes on
             windows = [(accepted, reached), (approved, max(contender.moments(runs)[runs[0]]["done"]))]
             wall = sum(end - begin for begin, end in windows)
             parts = _not_orchestration(contender, runs[0]) if isinstance(contender, Phasegate) else {}

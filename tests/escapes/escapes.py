@@ -7,6 +7,10 @@ harms the machine if it succeeds: kernel settings are written back as they are, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path("~root").expanduser()
+"""The home of root, whoever runs the tests."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ FILES = [
         f"cat ../../run-other/work/secret.py; ls ../.. | grep other {OUT}",
         "other workspaces",
     ),
-    Escape("ssh keys", "cat {home}/.ssh/* ~/.ssh/* /root/.ssh/* ~root/.ssh/*", "credentials"),
+    Escape("ssh keys", f"cat {{home}}/.ssh/* ~/.ssh/* {ROOT}/.ssh/* ~root/.ssh/*", "credentials"),
     Escape("gnupg", f"cat {{home}}/.gnupg/*/*; ls {{home}}/.gnupg {OUT}", "credentials"),
     Escape("git credentials", "cat {home}/.git-credentials; git credential fill < /dev/null", "credentials"),
     Escape("netrc and clouds", "cat {home}/.netrc {home}/.aws/credentials", "credentials"),
@@ -91,7 +95,7 @@ FILES = [
     Escape("passwords", f"cat /etc/shadow {OUT}", "credentials"),
     Escape("the host's /tmp", f"cd /tmp/../tmp; ls {{root}}/home | grep -v sock {OUT}", "other workspaces"),
     Escape("a write beside the workspace", "touch ../../../escape {tripwire}", "other workspaces"),
-    Escape("home", f"cat ~root/.profile {OUT}; cat /root/.bashrc {OUT}; ls -A {{home}} | grep . {OUT}", "homes"),
+    Escape("home", f"cat ~root/.profile {OUT}; cat {ROOT}/.bashrc {OUT}; ls -A {{home}} | grep . {OUT}", "homes"),
     Escape("the workspace's link to git", "rm .git; ln -s {project}/.git .git; cat .git/config", "git"),
 ]
 PROCESSES = [

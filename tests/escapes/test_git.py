@@ -155,7 +155,7 @@ def poison(request: pytest.FixtureRequest) -> Poison:
 def ground(tmp_path: Path, poison: Poison) -> Ground:
     made = Ground(tmp_path / "project", tmp_path / "state")
     made.top.mkdir()
-    trip = f"touch {made.wire} {made.state}/work/tripped"
+    trip = f"touch {made.wire} {made.state / 'work' / 'tripped'}"
     git(made.top, "init", "-q", "-b", "main")
     (made.top / "app.py").write_text("x = 1\n")
     for name, content in poison.tracked.items():

@@ -75,7 +75,7 @@ def keep_head(ledger: Ledger, run: Run) -> None:
 
     Effects: `refs/phasegate/<run>/head` grows by one; nothing when it says so already.
     """
-    newest = ledger.events(run.id)[-1]
+    newest = ledger.newest(run.id)
     try:
         publish_head(Repository.open(Path(run.repository)), run.id, newest.position, newest.hash)
     except RepositoryError as error:

@@ -108,7 +108,7 @@ class Daemon:
             del os.environ[name]  # the user's own Prefect, if any, is another one
         os.environ.update(prefect_process.environment(self._settings, server.api_url, {}))
         # Only now may Prefect be imported; it takes as long as the server does to come up.
-        from phasegate.flows.engine.engine import Engine, load_service  # noqa: PLC0415
+        from phasegate.flows.engine.engine import Engine, load_service  # noqa: PLC0415 -- see above
 
         services = [load_service(name) for name in self._services]
         engine = Engine(self._settings, entrypoint=self._entrypoint, services=services)

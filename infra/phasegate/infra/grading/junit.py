@@ -147,7 +147,7 @@ def _case(element: ET.Element, suite: str, root: Path) -> TestCase:
     status: Status = "passed"
     message = ""
     for child in element:
-        found: Status | None = {"failure": "failed", "error": "error", "skipped": "skipped"}.get(child.tag)  # type: ignore[assignment]
+        found: Status | None = {"failure": "failed", "error": "error", "skipped": "skipped"}.get(child.tag)  # type: ignore[assignment]  # get() widens the literals to str
         if found and _WORST_FIRST.index(found) < _WORST_FIRST.index(status):
             status, message = found, clean(_message(child), root)
     if element.get("status") in ("skipped", "notrun", "disabled") and status == "passed":

@@ -91,10 +91,14 @@ class Ledger:
         if kinds:
             query = query.where(table.kind.in_(kinds))
         with self._store.reading() as connection:
-            return [
-                Event.model_validate({**row, "payload": json.loads(row["payload"])})
-                for row in connection.execute(query).mappings()
-            ]
+            return [_event(row) for row in connection.execute(query).mappings()]
+
+    def newest(self, run_id: str) -> Event:
+        """A run's latest event; it has one from the moment it is accepted."""
+        table = schema.events.c
+        query = select(schema.events).where(table.run_id == run_id).order_by(table.position.desc()).limit(1)
+        with self._store.reading() as connection:
+            return _event(connection.execute(query).mappings().one())
 
     def exported(self, run_id: str) -> dict[str, list[Row]]:
         """Every row of a run's trail as it is stored, and of those it replays, by table."""
@@ -117,3 +121,7 @@ class Ledger:
             TrailBroken: Something does not hold; the message names the first row that does not.
         """
         return audit(self._store, run_id, heads)
+
+
+def _event(row: Mapping[Any, Any]) -> Event:
+    return Event.model_validate({**row, "payload": json.loads(row["payload"])})

@@ -162,7 +162,7 @@ def _walls(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
     yield from ("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
     for scratch, share in (("/tmp", 1), ("/dev/shm", 4), ("/run", 16)):  # noqa: S108 - each sandbox has its own
         yield from ("--size", str(policy.memory // share), "--perms", "1777", "--tmpfs", scratch)
-    yield from ("--symlink", "/tmp", "/var/tmp", "--symlink", "/run", "/var/run", "--dir", str(HOME))  # noqa: S108
+    yield from ("--symlink", "/tmp", "/var/tmp", "--symlink", "/run", "/var/run", "--dir", str(HOME))  # noqa: S108 - as above
     for tool in tools:
         yield from ("--ro-bind", str(tool.resolve()), str(tool))
         if tool.resolve() != tool:

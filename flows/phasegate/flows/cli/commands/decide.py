@@ -117,7 +117,7 @@ def _decide(
         if chosen.printing:
             sys.stdout.buffer.write(signing.bytes_to_sign(session, answer, chosen))
             return 0
-        seen = session.ledger.events(found.id)[-1].position
+        seen = session.ledger.newest(found.id).position
         person, signature = signing.signed(session, answer, chosen)
         policy = session.ledger.artifacts.get(found.policy, StoredPolicy).policy
         decided = session.ledger.gates.decide(

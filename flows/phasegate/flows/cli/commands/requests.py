@@ -76,7 +76,7 @@ def _request(
         if wish == "rollback" and found.status == "rolled-back":
             say(f"Run {found.id} is rolled back already: there is nothing left to undo.", as_json=as_json)
             return conclude(session, found.id, as_json=as_json)
-        seen = session.ledger.events(found.id)[-1].position
+        seen = session.ledger.newest(found.id).position
         if wish == "resume":
             session.ledger.runs.resume(found.id, actor=session.person.name)
         else:

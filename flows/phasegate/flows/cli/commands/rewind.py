@@ -27,7 +27,7 @@ def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
 
     with opened() as session:
         found = session.run(run)
-        seen = session.ledger.events(found.id)[-1].position
+        seen = session.ledger.newest(found.id).position
         planned = ask_to_rewind(session.ledger, found, checkpoint, actor=session.person.name)
         undone = ", ".join(effect.kind for effect in reversed(planned.effects)) or "none"
         say(f"Run {found.id} goes back to checkpoint {checkpoint}. Effects to undo: {undone}.", as_json=as_json)

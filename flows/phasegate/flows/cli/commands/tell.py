@@ -71,7 +71,7 @@ def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
 
     with opened() as session:
         found, text = session.run(run), _text(message)
-        seen = session.ledger.events(found.id)[-1].position
+        seen = session.ledger.newest(found.id).position
         answered = session.ledger.questions.answer(found.id, text, person=session.person.name)
         say(f"Answered: {one_line(answered.text, 200)}", as_json=as_json)
         hand_over(session, found.id, as_json=as_json)
