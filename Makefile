@@ -20,12 +20,12 @@ demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without aski
 
 .PHONY: test
 test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
-	@.ci/bootstrap bubblewrap chromium java node postgresql
+	@.ci/bootstrap bubblewrap chromium java node postgresql ssh
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: proof
 proof:  ## crash the engine at every moment of every scene, restart Postgres under load: takes an hour
-	@.ci/bootstrap bubblewrap postgresql
+	@.ci/bootstrap bubblewrap postgresql ssh
 	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery $(ARGS)
 
 .PHONY: check

@@ -221,8 +221,9 @@ async def test_git_of_an_agent_runs_none(ground: Ground) -> None:
 
 def test_a_working_tree_of_the_user_s_own_runs_none(ground: Ground) -> None:
     """A person may work in a linked worktree, too."""
-    git(ground.top, "-c", "filter.evil.required=false", "worktree", "add", "-q", "-b", "linked", "../linked")
     linked = ground.top.with_name("linked")
+    disarmed = ("-c", "core.hooksPath=", "-c", "filter.evil.required=false", "-c", "filter.evil.process=")
+    git(ground.top, *disarmed, "worktree", "add", "-q", "-b", "linked", str(linked))
     (linked / "app.py").write_text("x = 3\n")
     ground.wire.unlink(missing_ok=True)
     repository = Repository.open(linked)

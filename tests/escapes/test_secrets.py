@@ -99,9 +99,11 @@ async def test_a_command_that_needs_permission_waits_and_does_nothing(world: Wor
     class Said:
         def __init__(self, answer: Any) -> None:
             self.answer = lambda _: answer
+            self.note = lambda _: "not today"
 
     refused = await toolbox(world, permissions=permissions, permission=Said("refused")).call(call)
     assert (refused.needs, refused.result["failed"]) == (None, True)
+    assert "a person refused `touch made`: not today" in refused.result["output"]
     granted = await toolbox(world, permissions=permissions, permission=Said("granted")).call(call)
     assert (granted.needs, granted.result["failed"]) == (None, False)
     assert (world.workspace.folder / "made").exists()

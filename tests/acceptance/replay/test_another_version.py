@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 from tests.acceptance.lifecycle.conftest import Machine, Project, script
 from tests.acceptance.lifecycle.test_lifecycle import start
 
+from phasegate.flows import intake
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.ledger import schema
@@ -26,9 +28,13 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine.phasegate("down", "--services")
 
 
-def of_another_version(change: Change, run: str) -> None:
-    """As if another version's pipeline had begun the run."""
-    change.update(schema.runs, run, definition="0")
+def another_version(folder: Path) -> dict[str, str]:
+    """The environment in which `phasegate` is another version, whose pipeline has definition 0."""
+    copy = folder / "phasegate" / "flows"
+    shutil.copytree(Path(intake.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    module = copy / "intake.py"
+    module.write_text(module.read_text().replace(f'DEFINITION = "{intake.DEFINITION}"', 'DEFINITION = "0"'))
+    return {"PYTHONPATH": str(folder)}
 
 
 def in_a_later_format(change: Change, run: str) -> None:
@@ -42,28 +48,29 @@ def in_a_later_format(change: Change, run: str) -> None:
     change.update(schema.attempts, attempt["id"], artifact=sha256(content))
 
 
-@pytest.mark.parametrize(
-    ("alter", "says", "turns"),
-    [
-        (of_another_version, "definition 0 of the pipeline", 0),
-        (in_a_later_format, "a format this phasegate does not know", 2),
-    ],
-    ids=["the pipeline's definition", "a stored format"],
-)
-def test_a_waiting_run_stops_and_offers_a_replay(
-    own: Machine, project: Project, alter: Any, says: str, turns: int
-) -> None:
+def test_a_run_of_another_definition_stops_and_offers_a_replay(own: Machine, project: Project, tmp_path: Path) -> None:
+    """Mutation tried: `require_same_definition` does nothing."""
+    run = start(Machine(own.home, another_version(tmp_path / "another")), project, script())
+    assert own.phasegate("down").code == 0
+    stops_and_is_replayed(own, run, "definition 0 of the pipeline", turns=0)
+
+
+def test_a_run_with_a_later_format_stops_and_offers_a_replay(own: Machine, project: Project) -> None:
     """What was approved is not asked again: a PRD that is made anew and says the same is the one that was approved.
 
-    The mutations of both were tried in `tests/integration/replay`.
+    The mutation was tried in `tests/integration/replay`.
     """
     run = start(own, project, script())
     assert own.phasegate("down").code == 0
     ledger = own.ledger()
     with ledger._store.change(run, "run.altered", actor="another version") as change:
-        alter(change, run)
+        in_a_later_format(change, run)
     ledger.close()
+    stops_and_is_replayed(own, run, "a format this phasegate does not know", turns=2)
 
+
+def stops_and_is_replayed(own: Machine, run: str, says: str, *, turns: int) -> None:
+    """Approving says what is wrong; a replay adopts what it can, and asks the model for `turns` turns of the PRD."""
     stopped = own.phasegate("approve", run, "--wait")
 
     assert stopped.code == 5, stopped.out + stopped.err
