@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.kubernetes import Kubelet, KubernetesServer
 from tests.postgres import PostgresServer
 
 
@@ -63,6 +64,20 @@ def postgres() -> Iterator[PostgresServer]:
 def postgres_url(postgres: PostgresServer) -> str:
     """The address of an empty database on Postgres."""
     return postgres.new_database()
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Iterator[KubernetesServer]:
+    """A Kubernetes API server that runs for as long as the tests do; where there is none, the test is skipped loudly."""
+    server = KubernetesServer()
+    kubelet = Kubelet(server)
+    try:
+        server.start()
+        kubelet.start()
+        yield server
+    finally:
+        kubelet.stop()
+        server.remove()
 
 
 PROOFS = (

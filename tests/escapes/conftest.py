@@ -1,4 +1,4 @@
-"""The world that escapes are tried in; built once."""
+"""The world that escapes are tried in."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from tests.escapes.world import World, built
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One machine for all escapes."""
+    """One machine for a module of escapes; what it sets in the environment ends with it."""
     root: Path = tmp_path_factory.mktemp("machine")
     with pytest.MonkeyPatch.context() as patch:
         (root / "home").mkdir()

@@ -20,19 +20,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from tests.ledgers import Thing, accepted
 
 from phasegate.infra import crash_points
-from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import LeaseHeld, NotAllowed
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import Attempt, Lease, Ledger, Run, RunOptions
+from phasegate.infra.ledger import Attempt, Lease, Ledger, Run
 from phasegate.infra.ledger.records import Verdict
 
 HOLD, GATE_EXPIRES = timedelta(seconds=60), timedelta(minutes=10)
@@ -45,13 +45,6 @@ MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 T = TypeVar("T")
 runs, engines, numbers = st.sampled_from(RUNS), st.sampled_from(ENGINES), st.integers(1, 4)
 crashes = st.sampled_from(["", "", "", "before", "after"])
-
-
-class Thing(Artifact):
-    """Something an attempt made."""
-
-    kind: ClassVar[str] = "thing"
-    name: str
 
 
 class Killed(BaseException):
@@ -76,6 +69,15 @@ class Asked:
     until: datetime
     status: str = "open"
     decisions: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
+
+
+@dataclass
+class Said:
+    """A message as it should be: for the agent at work where there was one, else for the next."""
+
+    is_for_stage: bool
+    status: str = "queued"
+    read: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ class LedgerModel(RuleBasedStateMachine):
         self.finished: dict[str, str] = {}
         self.gates: dict[str, list[Asked]] = {run: [] for run in RUNS}
         self.effects: dict[str, str] = {}
-        self.heard: dict[str, tuple[str, int] | None] = {}
+        self.said: dict[str, Said] = {}
+        self.at_work: set[str] = set()
         for run in RUNS:
             self._accept(run)
 
@@ -174,6 +177,7 @@ class LedgerModel(RuleBasedStateMachine):
         assert lease is not None
         assert lease.token > self.attempt_tokens.get(attempt_id, 0)
         self.attempt_tokens[attempt_id] = lease.token
+        self.at_work.add(attempt_id)
         return Work(engine, self.known_leases[run, engine].token, attempt, lease)
 
     @rule(target=works, work=works, crash=crashes)
@@ -196,13 +200,17 @@ class LedgerModel(RuleBasedStateMachine):
             return
         if happened:
             assert allowed, f"{work} wrote late"
+            self.at_work.discard(work.attempt.id)
             if not fails:
                 self.finished[work.attempt.id] = made.digest
+                for said in self.said.values():
+                    if said.status == "queued" and said.is_for_stage:
+                        said.status = "expired"
 
     @rule(work=works, turn=st.integers(1, 3), crash=crashes)
     def deliver(self, work: Work, turn: int, crash: str) -> None:
-        run, attempt = work.attempt.run_id, work.attempt
-        queued = [name for name, where in self.heard.items() if where is None and name.startswith(run)]
+        attempt = work.attempt
+        queued = [said for said in self.said.values() if said.status == "queued"]
         try:
             got = self._repeated(lambda: self._fenced_as(work).messages.deliver(attempt, turn), crash)
         except LeaseHeld:
@@ -211,15 +219,16 @@ class LedgerModel(RuleBasedStateMachine):
             return
         if queued:
             assert self._is_owner(work)
-        self.heard |= dict.fromkeys(queued, (attempt.id, turn))
-        expected = {name for name, where in self.heard.items() if where == (attempt.id, turn)}
+        for said in queued:
+            said.status, said.read = "delivered", (attempt.id, turn)
+        expected = {text for text, said in self.said.items() if said.read == (attempt.id, turn)}
         assert {message.text for message in got} == expected
 
     @rule(run=runs, crash=crashes)
     def say(self, run: str, crash: str) -> None:
-        text = f"{run} {len(self.heard)}"
+        text = f"{run} {len(self.said)}"
         if self._once(lambda: self.ledger.messages.queue(run, text, sender="bo"), crash):
-            self.heard[text] = None
+            self.said[text] = Said(is_for_stage=bool(self.at_work))
 
     @rule(run=runs, engine=engines, subject=st.sampled_from(["one", "other"]), crash=crashes)
     def ask(self, run: str, engine: str, subject: str, crash: str) -> None:
@@ -353,8 +362,12 @@ class LedgerModel(RuleBasedStateMachine):
     def p11_a_message_is_delivered_once_or_waits(self) -> None:
         for run in RUNS:
             for message in self.ledger.messages.list(run):
-                where = self.heard[message.text]
-                assert (message.attempt_id, message.turn) == (where or (None, None))
+                said = self.said[message.text]
+                assert (message.status, message.attempt_id is not None) == (
+                    said.status,
+                    said.is_for_stage or said.read is not None,
+                )
+                assert said.read is None or (message.attempt_id, message.turn) == said.read
         delivered = [
             name
             for run in RUNS
@@ -362,7 +375,7 @@ class LedgerModel(RuleBasedStateMachine):
             if event.kind == "message.delivered"
             for name in event.payload["messages"]
         ]
-        assert len(delivered) == len(set(delivered)) == sum(where is not None for where in self.heard.values())
+        assert len(delivered) == len(set(delivered)) == sum(said.read is not None for said in self.said.values())
 
     @invariant()
     def p13_the_audit_passes(self) -> None:
@@ -373,18 +386,7 @@ class LedgerModel(RuleBasedStateMachine):
         return Ledger.open(f"sqlite:///{self.folder / 'ledger.db'}", clock=self.clock, lease=HOLD)
 
     def _accept(self, run: str) -> None:
-        self.ledger.runs.accept(
-            run,
-            title="A title",
-            ticket=Thing(name="ticket"),
-            policy=Thing(name="policy"),
-            repository="/somewhere",
-            base_branch="main",
-            base_commit="abc",
-            requester=REQUESTER,
-            options=RunOptions(),
-            definition="1",
-        )
+        accepted(self.ledger, run, requester=REQUESTER)
 
     def _run(self, run: str) -> Run:
         return self.ledger.runs.get(run)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -70,14 +70,20 @@ class Audited:
         return {**vars(self.trail), **ours}
 
 
-def keep_head(ledger: Ledger, run: Run) -> None:
+def keep_head(ledger: Ledger, run: Run, repository: Callable[[], Repository] | None = None) -> None:
     """Show git the head of a run's chain. What cannot be kept is only logged: no run fails for it.
+
+    Args:
+        ledger: Has the chain.
+        run: Whose.
+        repository: Opens the run's repository, where somebody has it open already.
 
     Effects: `refs/phasegate/<run>/head` grows by one; nothing when it says so already.
     """
     newest = ledger.newest(run.id)
     try:
-        publish_head(Repository.open(Path(run.repository)), run.id, newest.position, newest.hash)
+        opened = repository() if repository else Repository.open(Path(run.repository))
+        publish_head(opened, run.id, newest.position, newest.hash)
     except RepositoryError as error:
         _log.warning("the head of %s is not kept in git: %s", run.id, error.message)
 

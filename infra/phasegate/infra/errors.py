@@ -16,7 +16,8 @@
     ├── TemporaryError         tried again after `delay`
     │   ├── ModelUnavailable   429, 5xx, time-out, cut stream
     │   ├── LeaseHeld          somebody else runs this attempt
-    │   └── LedgerUnavailable  the database lost the connection, or does not answer
+    │   ├── LedgerUnavailable  the database lost the connection, or does not answer
+    │   └── TargetUnavailable  where releases go does not answer, for longer than was waited
     ├── OperatorNeeded         a person has to act before it can go on         exit code 5
     │   ├── BudgetExceeded     the next call would break a budget
     │   ├── AgentStopped       the agent ended without a usable result
@@ -24,6 +25,7 @@
     │   ├── PermissionAsked    the agent waits for a person's permission
     │   ├── FormatUnknown      another version of phasegate wrote or began it
     │   ├── PastPivot          an effect that cannot be undone has been made: only forward
+    │   ├── TargetRefused      where releases go does not let phasegate: a right, a quota, a field is missing
     │   └── CompensationFailed an effect could not be undone
     └── PermanentError         the stage stops                                 exit code 1
         ├── ModelRefused       the provider will never accept this request
@@ -200,6 +202,12 @@ class LedgerUnavailable(TemporaryError):
     remedy = "See that the database in PHASEGATE_DATABASE_URL runs and lets phasegate in; what was begun goes on then."
 
 
+class TargetUnavailable(TemporaryError):
+    """Where releases go does not answer."""
+
+    code = "target-unavailable"
+
+
 class OperatorNeeded(PhasegateError):
     """A person has to act before the run can go on."""
 
@@ -238,6 +246,12 @@ class PastPivot(OperatorNeeded):
     """The run has made an effect that cannot be undone."""
 
     code = "past-pivot"
+
+
+class TargetRefused(OperatorNeeded):
+    """Where releases go does not let phasegate do that."""
+
+    code = "target-refused"
 
 
 class FormatUnknown(OperatorNeeded):

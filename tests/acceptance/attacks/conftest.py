@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.lifecycle import conftest as lifecycle
-from tests.acceptance.lifecycle.conftest import Machine, Project, git
+from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit, git
 
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
@@ -136,7 +136,8 @@ def commit(project: Project, policy: str, *, signers: str = "") -> None:
 
 def at_prd_gate(machine: Machine, project: Project, content: dict[str, Any] | None = None) -> str:
     """A run that waits at its first gate."""
-    script = project.script(content or lifecycle.script())
+    quick = [SIGNATURE, edit("app.py", OLD, NEW), {"finish": {"summary": "greet takes polite"}}]
+    script = project.script(content or lifecycle.script(implementation=quick))
     result = machine.phasegate("run", project.ticket, "--repo", project.top, "--rehearse", script, "--json")
     assert result.code == 3, result.err + result.out
     run: str = result.json["id"]

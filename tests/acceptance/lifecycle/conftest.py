@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from phasegate.flows.report import report
 from phasegate.infra.ledger import Ledger
 from phasegate.infra.settings import Settings
 
@@ -174,13 +175,17 @@ class Machine:
         return shown
 
     def until(self, run: str, ready: Callable[[dict[str, Any]], bool], *, seconds: float = 60) -> dict[str, Any]:
-        """Wait until a run's `show` is as wanted."""
+        """Wait until a run's `show` is as wanted: asked of the ledger, since a command takes a second to start."""
         deadline = time.monotonic() + seconds
-        while not ready(shown := self.show(run)):
-            if time.monotonic() > deadline:
-                logs = self.phasegate("logs", run).out
-                raise AssertionError(f"still {shown['status']}: {shown.get('reason')}\n{logs}")
-            time.sleep(0.1)
+        ledger = self.ledger()
+        try:
+            while not ready(shown := report(ledger, run).document()):
+                if time.monotonic() > deadline:
+                    logs = self.phasegate("logs", run).out
+                    raise AssertionError(f"still {shown['status']}: {shown.get('reason')}\n{logs}")
+                time.sleep(0.05)
+        finally:
+            ledger.close()
         return shown
 
     def stops(self, run: str) -> dict[str, Any]:
@@ -189,7 +194,8 @@ class Machine:
 
     def ledger(self) -> Ledger:
         """The machine's ledger; to be closed."""
-        return Ledger.open(Settings(home=self.home).database_url)
+        url = self.environment.get("PHASEGATE_DATABASE_URL", "")
+        return Ledger.open(Settings(home=self.home, database_url=url).database_url)
 
 
 @dataclass

@@ -187,7 +187,11 @@ def test_no_model_key_stops_before_any_work(machine: Machine, project: Project) 
 def test_a_pause_waits_for_the_end_of_the_turn_and_a_cancel_undoes(machine: Machine, project: Project) -> None:
     slow = [
         SIGNATURE,
-        {"tools": [{"name": "run", "args": {"command": "sleep 3; echo slept > slept.txt"}}]},
+        {
+            "tools": [
+                {"name": "run", "args": {"command": "until [ -e go ]; do sleep 0.1; done; echo slept > slept.txt"}}
+            ]
+        },
         edit("app.py", OLD, NEW),
         {"finish": {"summary": "polite"}},
     ]
@@ -196,6 +200,7 @@ def test_a_pause_waits_for_the_end_of_the_turn_and_a_cancel_undoes(machine: Mach
     run = machine.phasegate(*order, "change", "--detach", "--json").json["id"]
     machine.until(run, lambda shown: shown["usage"]["turns"] >= 6)
     assert machine.phasegate("pause", run).code == 0
+    (machine.home / "workspaces" / run / "work" / "go").touch()
     paused = machine.until(run, lambda shown: shown["status"] == "paused")
     assert next(one for one in paused["stages"] if one["stage"] == "implementation")["usage"]["turns"] == 2
     assert machine.phasegate("resume", run).code == 0

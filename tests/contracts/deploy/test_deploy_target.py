@@ -1,12 +1,13 @@
-"""What every deploy target promises, asked of the in-memory twin and of real processes."""
+"""What every deploy target promises, asked of the in-memory twin, of real processes and of a real API server."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.kubernetes import kubernetes_target
 
 from phasegate.infra.deploy.memory import InMemoryTarget
 from phasegate.infra.deploy.process import ProcessTarget
@@ -32,10 +33,14 @@ def checkout(commit: str, folder: Path) -> None:
     (folder / "service.py").write_text(SERVICE.replace("{commit}", commit))
 
 
-@pytest.fixture(params=["memory", "process"])
+@pytest.fixture(params=["memory", "process", "kubernetes, rolling", "kubernetes, canary"])
 async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DeployTarget]:
     if request.param == "memory":
         yield InMemoryTarget("shop", sick={"sick"}, sick_in_place={"sick-in-place"})
+        return
+    if request.param.startswith("kubernetes"):
+        strategy = request.param.rpartition(" ")[2]
+        yield kubernetes_target(request.getfixturevalue("kubernetes"), tmp_path, strategy=strategy)
         return
     process = ProcessTarget(
         DeployPolicy(start="python3 service.py {port}"),
@@ -49,8 +54,8 @@ async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 async def answer_of(target: DeployTarget, url: str) -> str | None:
-    """What a service says; the commit it is of. The twin has nobody to ask."""
-    if isinstance(target, InMemoryTarget):
+    """What a service says; the commit it is of. Only processes can be asked: the cluster of these tests has no node."""
+    if not isinstance(target, ProcessTarget):
         return None
     async with httpx.AsyncClient(trust_env=False) as client:
         return (await client.get(url)).text
@@ -93,13 +98,32 @@ async def test_a_release_id_belongs_to_one_commit(target: DeployTarget):
         await target.start_candidate("r1", "two")
 
 
-async def test_a_sick_candidate_fails_and_leaves_the_current_release_alone(target: DeployTarget):
+async def test_a_sick_candidate_fails_and_leaves_the_current_release_alone(
+    target: DeployTarget, request: pytest.FixtureRequest
+):
     await release(target, "r1", "one")
-    with pytest.raises(DeployFailed, match="did not come up"):
+    if "rolling" in request.node.name:  # which runs nothing beside
         await target.start_candidate("r2", "sick")
+        attempt: Awaitable[object] = target.cut_over("r2")
+    else:
+        attempt = target.start_candidate("r2", "sick")
+    with pytest.raises(DeployFailed, match="did not come up"):
+        await attempt
 
+    await target.stop_candidate("r2")
     assert await current(target) == ("r1", "one", True)
     assert (await target.status()).candidates == ()
+
+
+async def test_a_preview_changes_nothing(target: DeployTarget):
+    await release(target, "r1", "one")
+    before = await target.status()
+
+    preview = await target.preview("two")
+
+    assert preview == await target.preview("two")
+    assert preview.taking == ()
+    assert await target.status() == before
 
 
 async def test_cutting_over_makes_the_candidate_current_and_remembers_what_was(target: DeployTarget):
@@ -152,6 +176,7 @@ async def test_restoring_brings_the_previous_release_back(target: DeployTarget):
     assert (state.current.release_id, state.current.alive, state.previous) == ("r1", True, None)
     assert await answer_of(target, state.current.url) in {None, "one"}
     assert await target.restore("r1") == state
+    assert await target.status() == state
 
 
 async def test_restoring_to_before_the_first_release_stops_the_service(target: DeployTarget):

@@ -6,21 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
+from tests.ledgers import accepted
 from tests.postgres import PostgresServer
 
-from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import FixedClock
-from phasegate.infra.ledger import Gate, Ledger, Run, RunOptions
-
-
-class Thing(Artifact):
-    """An artifact of no particular kind."""
-
-    kind: ClassVar[str] = "thing"
-    name: str
+from phasegate.infra.ledger import Gate, Ledger, Run
 
 
 @dataclass
@@ -33,18 +25,7 @@ class Desk:
 
     def accept(self, run_id: str = "run-one", *, requester: str = "ana") -> Run:
         """Accept a run."""
-        return self.ledger.runs.accept(
-            run_id,
-            title="A title",
-            ticket=Thing(name="ticket"),
-            policy=Thing(name="policy"),
-            repository="/somewhere",
-            base_branch="main",
-            base_commit="abc",
-            requester=requester,
-            options=RunOptions(),
-            definition="1",
-        )
+        return accepted(self.ledger, run_id, requester=requester)
 
     def gate(self, run: Run, **changes: object) -> Gate:
         """Open gate `prd` of a run."""

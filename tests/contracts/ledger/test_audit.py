@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, MetaData, Table, create_engine, delete, insert, select, update
-from tests.contracts.ledger.conftest import Desk, Thing
+from tests.contracts.ledger.conftest import Desk
+from tests.ledgers import Thing
 
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.identity import Person

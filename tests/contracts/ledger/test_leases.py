@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from tests.contracts.ledger.conftest import Desk, Thing
+from tests.contracts.ledger.conftest import Desk
+from tests.ledgers import Thing
 
 from phasegate.infra.errors import LeaseHeld
 from phasegate.infra.identity import Person

@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from tests.contracts.ledger.conftest import Desk, Thing
+from tests.contracts.ledger.conftest import Desk
+from tests.ledgers import Thing, accepted
 from tests.postgres import PostgresServer
 
 from phasegate.infra.errors import ConfigError, LeaseHeld, LedgerUnavailable, NotAllowed
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import Ledger, RunOptions, schema
+from phasegate.infra.ledger import Ledger, schema
 
 WRITERS = 6
 
@@ -82,18 +83,7 @@ def test_runs_that_share_an_artifact_are_accepted_at_once(desk: Desk) -> None:
         ledger = Ledger.open(desk.url)
         start.wait()
         for turn in range(5):
-            ledger.runs.accept(
-                f"run-{number}-{turn}",
-                title="t",
-                ticket=Thing(name=f"ticket-{turn}"),
-                policy=Thing(name="policy"),
-                repository="/r",
-                base_branch="main",
-                base_commit="abc",
-                requester="ana",
-                options=RunOptions(),
-                definition="1",
-            )
+            accepted(ledger, f"run-{number}-{turn}", ticket=Thing(name=f"ticket-{turn}"))
         ledger.close()
 
     with ThreadPoolExecutor(WRITERS) as pool:

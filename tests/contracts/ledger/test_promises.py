@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import inspect
-from tests.contracts.ledger.conftest import Desk, Thing
+from tests.contracts.ledger.conftest import Desk
+from tests.ledgers import Thing
 
 from phasegate.infra.errors import LeaseHeld, NotAllowed, NotFound, UsageError
 from phasegate.infra.identity import Person

@@ -8,24 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from tests.ledgers import accepted
 
-from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
-from phasegate.infra.ledger import Gate, Ledger, Run, RunOptions
+from phasegate.infra.ledger import Gate, Ledger, Run
 from phasegate.infra.ledger.deciding import statement
 
 SUBJECT = {"prd": "sha256:1", "policy": "sha256:2"}
-
-
-class Thing(Artifact):
-    """An artifact of no particular kind."""
-
-    kind: ClassVar[str] = "thing"
-    name: str
 
 
 @dataclass
@@ -59,19 +52,7 @@ class Desk:
 
     def accept(self, run_id: str = "run-one", *, signers: AllowedSigners | None = None) -> Run:
         """Accept a run that Ana asked for."""
-        return self.ledger.runs.accept(
-            run_id,
-            title="A title",
-            ticket=Thing(name="ticket"),
-            policy=Thing(name="policy"),
-            repository="/somewhere",
-            base_branch="main",
-            base_commit="abc",
-            requester="ana",
-            options=RunOptions(),
-            definition="1",
-            also=[signers] if signers else [],
-        )
+        return accepted(self.ledger, run_id, also=[signers] if signers else [])
 
     def gate(self, run: Run, number: int = 1, **changes: Any) -> Gate:
         """Open gate `prd` of a run."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from tests.ledgers import accepted
 
 from phasegate.flows import reconciler
 from phasegate.flows.engine.engine import Engine
 from phasegate.flows.resources import Hands, Resources
-from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import NotFound
 from phasegate.infra.identity import Person
@@ -21,11 +21,6 @@ from phasegate.infra.ledger import Gate, Ledger, Run, RunOptions
 from phasegate.infra.settings import Settings
 
 OURS, THEIRS = "here/1", "there/1"
-
-
-class Thing(Artifact):
-    kind: ClassVar[str] = "thing"
-    name: str
 
 
 class Prefect:
@@ -69,18 +64,7 @@ class Scene:
         self.run = self.accept("run-one", approve)
 
     def accept(self, run_id: str, approve: tuple[str, ...] = ()) -> Run:
-        return self.ledger.runs.accept(
-            run_id,
-            title="t",
-            ticket=Thing(name="ticket"),
-            policy=Thing(name="policy"),
-            repository="/r",
-            base_branch="main",
-            base_commit="abc",
-            requester="ana",
-            options=RunOptions(approve=approve),
-            definition="1",
-        )
+        return accepted(self.ledger, run_id, options=RunOptions(approve=approve))
 
     async def look(self) -> None:
         await reconciler._look_around(cast("Engine", self.prefect), self.shared)

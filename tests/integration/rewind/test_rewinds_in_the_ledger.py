@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
+from tests.ledgers import accepted
 
-from phasegate.infra.artifacts import Artifact
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import NotAllowed
-from phasegate.infra.ledger import Ledger, RunOptions, RunStatus
+from phasegate.infra.ledger import Ledger, RunStatus
 from phasegate.infra.ledger.rewinds import Discarded
-
-
-class Thing(Artifact):
-    kind: ClassVar[str] = "thing"
-    name: str
 
 
 @pytest.fixture
 def ledger(tmp_path: Path):
     opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=FixedClock(datetime(2026, 1, 1, tzinfo=UTC)))
-    opened.runs.accept(
-        "run-one",
-        title="A title",
-        ticket=Thing(name="ticket"),
-        policy=Thing(name="policy"),
-        repository="/somewhere",
-        base_branch="main",
-        base_commit="abc",
-        requester="ana",
-        options=RunOptions(),
-        definition="1",
-    )
+    accepted(opened)
     yield opened
     opened.close()
 

@@ -13,21 +13,17 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from tests.ledgers import Thing, accepted
 
 from phasegate.flows.trail import audit_bundle, audit_run, export_bundle, keep_head, release_statement
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.attestation import IN_TOTO, SigningKey, decoded, encoded, verified
 from phasegate.infra.errors import PhasegateError, TrailBroken, UsageError
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import Ledger, RunOptions
+from phasegate.infra.ledger import Ledger
 from phasegate.infra.ledger.rows import ExportedRows
 
 RUN, COMMIT = "run-one", "c" * 40
-
-
-class Thing(Artifact):
-    kind: ClassVar[str] = "ticket"
-    name: str
 
 
 class Shipped(Artifact):
@@ -74,18 +70,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "first"], cwd=repository, check=True)
     database = tmp_path / "ledger.db"
     ledger = Ledger.open(f"sqlite:///{database}")
-    run = ledger.runs.accept(
-        RUN,
-        title="A title",
-        ticket=Thing(name="é ticket"),
-        policy=Thing(name="policy"),
-        repository=str(repository),
-        base_branch="main",
-        base_commit="abc",
-        requester="ana",
-        options=RunOptions(),
-        definition="1",
-    )
+    run = accepted(ledger, RUN, ticket=Thing(name="é ticket"), repository=str(repository))
     gate = ledger.gates.open(
         run,
         "prd",

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import pytest
 from sqlalchemy import delete, select
 from tests.integration.gates.conftest import Keys
+from tests.ledgers import Thing, accepted
 
 from phasegate.flows.cli.follow import Follower
 from phasegate.flows.trail import Audited, audit_bundle, audit_run, export_bundle
@@ -24,13 +25,8 @@ from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.attestation import SigningKey
 from phasegate.infra.errors import ConfigError, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, Person, sign
-from phasegate.infra.ledger import Decision, Gate, Ledger, Origin, Run, RunOptions, schema
+from phasegate.infra.ledger import Decision, Gate, Ledger, Origin, Run, schema
 from phasegate.infra.ledger.deciding import statement
-
-
-class Thing(Artifact):
-    kind: ClassVar[str] = "ticket"
-    name: str
 
 
 class Rules(Artifact):
@@ -60,17 +56,13 @@ class Registry:
         facts = {"run": run_id, "base": "abc", "ticket": ticket.digest, "policy": policy.digest}
         content = canonical_json({**facts, "principal": asked_as}).encode()
         signature = sign(content, self.keys.of(key), namespace=REQUEST_NAMESPACE)
-        return self.ledger.runs.accept(
+        return accepted(
+            self.ledger,
             run_id,
-            title="A title",
             ticket=ticket,
             policy=policy,
             repository=str(self.folder),
-            base_branch="main",
-            base_commit="abc",
             requester=asked_as,
-            options=RunOptions(),
-            definition="1",
             origin=Origin.model_validate({"run": origin, "from": "testing", "mode": "replay"}) if origin else None,
             also=[signers, Request(principal=asked_as, facts=facts, signature=signature)],
         )

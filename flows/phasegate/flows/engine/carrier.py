@@ -20,7 +20,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
-from phasegate.flows.engine.doorbell import current_doorbell
+from phasegate.flows.engine.doorbell import current_doorbell, current_slot
 from phasegate.flows.engine.execution import FlowRunExecution
 from phasegate.flows.engine.gate_wait import Decided, wait_at_gate
 from phasegate.infra.settings import Settings
@@ -62,13 +62,13 @@ class PrefectCarrier:
         The work begins before Prefect is told of it: what Prefect shows must not keep a model waiting.
         """
         working = asyncio.ensure_future(work())
-
-        @task(name=name, task_run_name=f"{name} #{number}", cache_policy=NO_CACHE, persist_result=False)
-        async def stage_attempt() -> Result:
-            return await working
-
         try:
             await asyncio.wait({working}, timeout=_HEAD_START_SECONDS)
+
+            @task(name=name, task_run_name=f"{name} #{number}", cache_policy=NO_CACHE, persist_result=False)
+            async def stage_attempt() -> Result:
+                return await working
+
             return await stage_attempt()
         finally:
             working.cancel()
@@ -95,11 +95,12 @@ class PrefectCarrier:
             await work()  # Prefect holds it for over; what has to be done is not Prefect's to say
 
     async def show(self, key: str, *, markdown: str, description: str) -> None:
-        """As `Carrier.show`: a Markdown artifact in Prefect's UI."""
-        try:
-            await acreate_markdown_artifact(key=key, markdown=markdown, description=description)
-        except (httpx.HTTPError, PrefectException) as error:
-            _log.warning("%s is not shown in Prefect: %r", description, error)
+        """As `Carrier.show`: a Markdown artifact in Prefect's UI, a moment later, so that nothing waits for it."""
+        showing = _show(key, markdown=markdown, description=description)
+        if slot := current_slot():
+            slot.report_later(showing)
+        else:
+            await showing
 
     async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
         """As `Carrier.wait`: hot for a while, then suspended.
@@ -108,6 +109,13 @@ class PrefectCarrier:
             Pause: The flow run was suspended. Let it pass.
         """
         await wait_at_gate(key, run_id=run_id, decided=decided, doorbell=current_doorbell(), settings=settings)
+
+
+async def _show(key: str, *, markdown: str, description: str) -> None:
+    try:
+        await acreate_markdown_artifact(key=key, markdown=markdown, description=description)
+    except (httpx.HTTPError, PrefectException) as error:
+        _log.warning("%s is not shown in Prefect: %r", description, error)
 
 
 _PREFECT = PrefectCarrier()

@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,8 +36,6 @@ LIFECYCLE = "phasegate.flows.lifecycle:lifecycle"
 _LIFECYCLE_SERVICES = ("phasegate.flows.reconciler:serve",)
 _DRAIN_SECONDS = 20.0
 _WATCH_SECONDS = 0.5
-_STANDBY_AFTER_SECONDS = 3.0
-"""What the engine was started for comes first."""
 _MODEL_KEY_SUFFIX = "_API_KEY"
 
 _log = logging.getLogger(__name__)
@@ -68,7 +65,6 @@ class Daemon:
         self._stop_requested = threading.Event()
         self._server: prefect_process.PrefectServer | None = None
         self._standby: ProcessId | None = None
-        self._ready_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
 
@@ -92,8 +88,11 @@ class Daemon:
             self._server = self._server or prefect_process.start(self._settings)
             info = _describe(self._server, phase)
             info.write(self._settings)
-            engine = self._prepare(self._server)
-            self._serve(engine, info)
+            self._import(self._server)
+            self._standby = self._branch_off_standby(lock)
+            info = replace(info, standby=self._standby)
+            info.write(self._settings)
+            self._serve(self._prepare(self._server), info)
         finally:
             if self._standby is not None:
                 standby.end(self._settings, self._standby)
@@ -103,12 +102,26 @@ class Daemon:
             self._settings.engine_file.unlink(missing_ok=True)
             lock.release()
 
-    def _prepare(self, server: prefect_process.PrefectServer) -> Engine:
+    def _import(self, server: prefect_process.PrefectServer) -> None:
+        """Import all that the engine needs, in the environment in which Prefect is to find itself."""
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             del os.environ[name]  # the user's own Prefect, if any, is another one
         os.environ.update(prefect_process.environment(self._settings, server.api_url, {}))
         # Only now may Prefect be imported; it takes as long as the server does to come up.
-        from phasegate.flows.engine.engine import Engine, load_service  # noqa: PLC0415 -- see above
+        from phasegate.flows.engine.engine import load_flow, load_service  # noqa: PLC0415 -- see above
+
+        load_flow(self._entrypoint)
+        for name in self._services:
+            load_service(name)
+
+    def _branch_off_standby(self, lock: EngineLock) -> ProcessId | None:
+        """Have a stand-in, as long as this process has but one thread: a branch of it has none of the others."""
+        if threading.active_count() > 1:
+            return None
+        return standby.fork(self._settings, lock)
+
+    def _prepare(self, server: prefect_process.PrefectServer) -> Engine:
+        from phasegate.flows.engine.engine import Engine, load_service  # noqa: PLC0415 -- imported by now
 
         services = [load_service(name) for name in self._services]
         engine = Engine(self._settings, entrypoint=self._entrypoint, services=services)
@@ -120,7 +133,6 @@ class Daemon:
         thread.start()
         while thread.is_alive() and not self._stop_requested.wait(_WATCH_SECONDS):
             self._restart_server_if_dead(info)
-            self._have_standby(info)
         self._forward_stop(engine)
         thread.join(_DRAIN_SECONDS)
         if thread.is_alive():
@@ -132,15 +144,7 @@ class Daemon:
         if self._server is not None and not self._server.process.alive():
             _log.error("The Prefect server died; starting it again.")
             self._server = prefect_process.start(self._settings, port=self._server.port)
-            replace(info, server=self._server.process, standby=self._standby, phase="ready").write(self._settings)
-
-    def _have_standby(self, info: EngineInfo) -> None:
-        """Start a stand-in once this engine has served for a moment, once."""
-        if self._standby is None and self._ready_at and time.monotonic() > self._ready_at + _STANDBY_AFTER_SECONDS:
-            modules = {name.partition(":")[0] for name in (self._entrypoint, *self._services)}
-            self._standby = standby.spawn(self._settings, ["phasegate.flows.engine.engine", *sorted(modules)])
-            server = self._server.process if self._server is not None else None
-            replace(info, server=server, standby=self._standby, phase="ready").write(self._settings)
+            replace(info, server=self._server.process, phase="ready").write(self._settings)
 
     def _run_loop(self, engine: Engine, info: EngineInfo) -> None:
         try:
@@ -156,7 +160,6 @@ class Daemon:
 
     def _say_ready(self, info: EngineInfo) -> None:
         replace(info, phase="ready").write(self._settings)
-        self._ready_at = time.monotonic()
 
     def _forward_stop(self, engine: Engine) -> None:
         if self._loop is not None:

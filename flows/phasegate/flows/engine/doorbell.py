@@ -69,11 +69,11 @@ class Slot:
         await self._limiter.acquire_on_behalf_of(self._flow_run_id)
 
     def report_later(self, report: Coroutine[object, object, object]) -> None:
-        """Tell Prefect something without keeping the flow waiting; nothing else is told before it."""
-        self._report = asyncio.create_task(report)
+        """Tell Prefect something without keeping the flow waiting, in the order in which it is asked for."""
+        self._report = asyncio.create_task(_after(self._report, report))
 
     async def reported(self) -> None:
-        """Wait until what was to be told later has been told.
+        """Wait until what was to be told later has been told; the flow run's state is not changed before.
 
         Raises:
             httpx.HTTPError: The Prefect server did not answer.
@@ -81,6 +81,13 @@ class Slot:
         report, self._report = self._report, None
         if report is not None:
             await report
+
+
+async def _after(earlier: asyncio.Task[object] | None, report: Coroutine[object, object, object]) -> object:
+    if earlier is not None:
+        await asyncio.wait({earlier})
+    outcome = await report
+    return outcome if earlier is None else earlier.result()  # what went wrong before is not to be lost
 
 
 _doorbell: ContextVar[Doorbell | None] = ContextVar("doorbell", default=None)

@@ -144,11 +144,14 @@ class Engine:
     async def wake(self, run_id: str) -> bool:
         """Have a run look again at what it waits for; false when nothing of it waits.
 
-        A hot gate is rung. A suspended flow run is rescheduled, by whoever looks after the runs: its gate asks
-        `decided` again, so a wake too many costs a moment and opens nothing.
+        A hot gate is rung, and nobody else is woken: it is in a hurry, and needs none. A suspended flow run is
+        rescheduled, by whoever looks after the runs: its gate asks `decided` again, so a wake too many costs a moment
+        and opens nothing.
         """
+        if self.doorbell.ring(run_id):
+            return True
         self._woken.set()
-        if self.doorbell.ring(run_id) or self.looked_after:
+        if self.looked_after:
             return True
         woken = False
         for flow_run in await self.open_flow_runs(run_id):

@@ -34,10 +34,14 @@ class ForcedState:
     name: str
 
 
-async def forced_since(moment: datetime) -> Sequence[ForcedState]:
-    """The states that somebody else than phasegate gave the current flow run since a moment, as far as it can tell.
+async def forced_between(opened: datetime, answered: datetime | None) -> Sequence[ForcedState]:
+    """The states that somebody else gave the current flow run while a gate stood open, as far as can be told.
 
     None outside of a flow run, or while Prefect does not answer: what is noticed here decides nothing.
+
+    Args:
+        opened: Since when.
+        answered: Until when; None: it is open still.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
@@ -48,15 +52,16 @@ async def forced_since(moment: datetime) -> Sequence[ForcedState]:
     except httpx.HTTPError as error:
         _log.warning("What Prefect was told of %s is not known: %r", context.flow_run.id, error)
         return []
-    return list(_forced(states, moment))
+    return list(_forced(states, opened, answered))
 
 
-def _forced(states: Iterable[State[Any]], moment: datetime) -> Iterable[ForcedState]:
+def _forced(states: Iterable[State[Any]], opened: datetime, answered: datetime | None) -> Iterable[ForcedState]:
     before: StateType | None = None
     for state in sorted(states, key=lambda one: one.timestamp):
         began = state.type is StateType.RUNNING and before in {StateType.PENDING, StateType.RUNNING}
         ended = state.type is StateType.COMPLETED and before is StateType.RUNNING  # the flow itself came to its end
         watched = state.type in {StateType.SCHEDULED, StateType.RUNNING, StateType.COMPLETED}
-        if watched and not began and not ended and state.message not in _OURS and state.timestamp > moment:
+        meanwhile = state.timestamp > opened and (answered is None or state.timestamp <= answered)
+        if watched and not began and not ended and state.message not in _OURS and meanwhile:
             yield ForcedState(state.id, state.name or state.type.value)
         before = state.type

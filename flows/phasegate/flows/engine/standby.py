@@ -1,15 +1,16 @@
 """The engine's stand-in: it has everything imported, and waits to become the engine should that one be killed.
 
-Started by an engine that serves, asked by `control` before it starts a fresh process: importing Prefect and LangGraph
-is nearly all of what a restart takes. It opens nothing and knows no run until then. It goes when its engine stops, and
-by itself when no engine has come for a while. Imports nothing heavy before `main`.
+Branched off by the engine before that begins to serve, asked by `control` before it starts a fresh process: importing
+Prefect and LangGraph is nearly all of what a restart takes. It opens nothing and knows no run until then. It goes when
+its engine stops, and by itself when no engine has come for a while.
 """
 
 from __future__ import annotations
 
-import importlib
+import gc
 import importlib.metadata
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from phasegate.flows.engine import detached, line_socket
+from phasegate.flows.engine import line_socket
 from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.infra import crash_points
@@ -31,16 +32,32 @@ _PROBES_WITHOUT_ENGINE = 12
 _END_SECONDS = 5.0
 _PREFECT_URL = "PREFECT_API_URL"
 
+_log = logging.getLogger(__name__)
 
-def spawn(settings: Settings, modules: Sequence[str]) -> ProcessId:
-    """Start a stand-in for the engine of this process.
+
+def fork(settings: Settings, lock: EngineLock) -> ProcessId:
+    """Branch a stand-in off this process, which has imported all that an engine needs and has one thread so far.
+
+    What both have imported lies in memory once, for as long as neither writes to it.
 
     Args:
         settings: Whose engine.
-        modules: What it imports beforehand.
+        lock: The engine's, of which the stand-in lets go: a lock lasts until the last process has closed its file.
+
+    Returns:
+        The stand-in; it never returns from here itself.
     """
-    command = [sys.executable, "-P", "-m", "phasegate.flows.engine.standby", *modules]
-    return detached.spawn(command, env=os.environ | settings.as_environment(), log=settings.engine_log)
+    gc.freeze()  # a collection would write to every object, and so part the two
+    sys.stderr.flush()
+    if pid := os.fork():
+        return ProcessId.of(pid) or ProcessId(pid, 0)
+    try:
+        lock.release()
+        _leave_engine(settings)
+        _wait_and_become(settings)
+    except BaseException:  # noqa: BLE001 -- above is the engine's own stack, which must not be unwound here
+        _log.exception("The stand-in failed.")
+    os._exit(1)
 
 
 def summon(settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> ProcessId | None:
@@ -59,14 +76,22 @@ def summon(settings: Settings, command: Sequence[str], environment: Mapping[str,
         return None
 
 
-def main() -> None:
-    """Import, wait, and become the engine when asked to."""
-    settings = Settings.from_environment(os.environ)
-    prefect = os.environ.get(_PREFECT_URL, "")
-    for module in sys.argv[1:]:
-        importlib.import_module(module)
-    from phasegate.flows.engine import daemon  # noqa: PLC0415 -- last: the engine's own, which the others bring along
+def _leave_engine(settings: Settings) -> None:
+    """Become a process of its own, whatever happens to the engine's terminal."""
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    for target, path in ((0, Path(os.devnull)), (1, settings.engine_log), (2, settings.engine_log)):
+        opened = os.open(path, os.O_RDONLY if target == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(opened, target)
+        os.close(opened)
 
+
+def _wait_and_become(settings: Settings) -> None:
+    """Wait, and become the engine when asked to."""
+    from phasegate.flows.engine import daemon  # noqa: PLC0415 -- which itself imports this module
+
+    prefect = os.environ.get(_PREFECT_URL, "")
     waiting = _Watch(settings)
     waiting.start()
     request = _await_request(settings)
@@ -135,7 +160,3 @@ def _socket(settings: Settings) -> Path:
 
 def _version() -> str:
     return importlib.metadata.version("phasegate")
-
-
-if __name__ == "__main__":
-    main()

@@ -193,7 +193,7 @@ def _ending_of(
 def _end(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
     said, _ = run.shared.secrets.mask_all(reason)
     run.shared.ledger.runs.set_status(run.run.id, status, reason=said)
-    keep_head(run.shared.ledger, run.run)
+    keep_head(run.shared.ledger, run.run, lambda: run.repository)
 
 
 async def _hold(run: RunContext) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from phasegate.agents.conventions import conventions
 from phasegate.agents.loop import Budget, Desk, NoBudget, RunBudget
 from phasegate.flows.engine.doorbell import current_doorbell
 from phasegate.flows.engine.gate_wait import waits_hot
@@ -29,6 +30,8 @@ from phasegate.infra.tickets.ticket import Ticket
 from phasegate.infra.workspace import Repository, Workspace
 
 _LOG_CHARACTERS = 4_000
+_HEAD_START_SECONDS = 0.05
+"""From a decision to the next stage's first model call, and a little more."""
 
 Result = TypeVar("Result")
 
@@ -65,6 +68,11 @@ class RunContext:
             RepositoryError: It is not there any more.
         """
         return Repository.open(Path(self.run.repository))
+
+    @cached_property
+    def conventions(self) -> str:
+        """What the run's repository says, at the base commit, about working in it; a part of every brief."""
+        return conventions(partial(self.repository.read_file, self.run.base_commit))
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -138,9 +146,15 @@ class RunContext:
         """Whether the policy's last stage is one of these."""
         return self.policy.lifecycle.stages[-1] in stages
 
-    def beside(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Start something beside the pipeline; it is taken away when the pipeline is left."""
-        task = asyncio.create_task(work)
+    def beside(self, work: Coroutine[Any, Any, Result], *, unhurried: bool = False) -> asyncio.Task[Result]:
+        """Start something beside the pipeline; it is taken away when the pipeline is left.
+
+        Args:
+            work: What is to be done.
+            unhurried: Whether the pipeline goes first: both share one thread, and somebody may wait for the pipeline.
+        """
+        task = asyncio.create_task(_after_head_start(work) if unhurried else work)
+        task.add_done_callback(lambda _: work.close())  # it may have been taken away before it began
         self._tasks.append(task)
         return task
 
@@ -181,7 +195,7 @@ class RunContext:
 
     def step(self, stage: str, text: str) -> None:
         """Tell whoever watches what is being done now."""
-        self.shared.ledger.note(self.run.id, "stage.step", payload={"stage": stage, "text": text})
+        self.shared.ledger.note(self.run.id, "stage.step", payload={"stage": stage, "text": text}, synced=False)
 
     async def checkout(self, commit: str) -> Path:
         """A clean folder with a commit's files, for agents that only read; made once."""
@@ -241,3 +255,8 @@ class RunContext:
                 f"`{command}` failed with exit code {result.exit_code}:\n{said[-2000:]}",
                 remedy="Mend project.setup in phasegate.toml; if it needs the network, set sandbox.setup_network.",
             )
+
+
+async def _after_head_start(work: Coroutine[Any, Any, Result]) -> Result:
+    await asyncio.sleep(_HEAD_START_SECONDS)
+    return await work

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 from phasegate.flows.engine.carrier import carrier
-from phasegate.flows.engine.forced_states import forced_since
+from phasegate.flows.engine.forced_states import forced_between
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Outdated, Rejected
 from phasegate.flows.lifecycle.rehearsing import recorded_ruling
@@ -24,6 +24,7 @@ from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
+from phasegate.infra.ledger.gates import GONE
 from phasegate.infra.policy.model import ADMIN, GateName, SmallGate
 
 Product = TypeVar("Product")
@@ -134,23 +135,21 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: Subject) 
         return recorded_ruling(run, gate, number)
     admins = run.policy.roles.get(ADMIN, ())
     while True:
+        run.beside(_note_forced_states(run, _standing(run, gate, number)))
+        await asyncio.sleep(0)  # so that it has begun, whatever comes next
         run.heed()
         digests = _digests(run, subject)
-        row, known = await _asked(run, gate, number, digests)
+        row = await _asked(run, gate, number, digests)
         if why := await _outdated(run, subject):
             ledger.gates.outdate(row, why)
             raise Outdated(why)
         _decide_in_advance(run, row)
         if (ruling := ledger.gates.ruling(row, digests, admins=admins)) is not None:
-            if known:
-                run.beside(_note_forced_states(run, row, after=_UNHURRIED_SECONDS))
             ledger.runs.set_status(run.run.id, "running")
             return ruling
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
             ledger.gates.void(row, f"the gate's row says {row.status}, but no decision that counts says so")
             continue
-        if known:
-            await _note_forced_states(run, row)
         ledger.runs.set_status(run.run.id, "waiting")
         await carrier().wait(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
@@ -160,8 +159,14 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: Subject) 
         )
 
 
-async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[str, str]) -> tuple[Gate, bool]:
-    """The gate of this round about these digests, and whether it was asked before.
+def _standing(run: RunContext, gate: GateName, number: int) -> Sequence[Gate]:
+    """The gates of a round that were asked before, and not given up."""
+    rows = run.shared.ledger.gates.list(run.run.id)
+    return [row for row in rows if (row.gate, row.number) == (gate, number) and row.status not in GONE]
+
+
+async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[str, str]) -> Gate:
+    """The gate of this round about these digests.
 
     Raises:
         Outdated: The round is over.
@@ -185,7 +190,7 @@ async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[
         row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
     if row.id not in rows:
         await asyncio.to_thread(keep_head, ledger, run.run)
-    return row, row.id in rows
+    return row
 
 
 async def _outdated(run: RunContext, subject: Subject) -> str:
@@ -213,12 +218,20 @@ def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
     return digests
 
 
-async def _note_forced_states(run: RunContext, row: Gate, *, after: float = 0) -> None:
-    """Put on record what somebody told Prefect to get past a gate; each state once."""
-    await asyncio.sleep(after)
-    for state in await forced_since(row.opened_at):
-        facts = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
-        run.shared.ledger.gates.note_once(row, "state.refused", facts)
+async def _note_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
+    """Put on record what somebody told Prefect to get past gates that stood open; each state once.
+
+    Unhurried, since it decides nothing; at once when the run is left before, so that nothing goes unrecorded.
+    """
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(_UNHURRIED_SECONDS)
+    gates = run.shared.ledger.gates
+    for row in rows:
+        answered = [one.decided_at for one in gates.decisions(run.run.id) if one.gate_id == row.id]
+        until = max(answered, default=None) if gates.get(row.id).status != "open" else None
+        for state in await forced_between(row.opened_at, until):
+            facts = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
+            gates.note_once(row, "state.refused", facts)
 
 
 def _decide_in_advance(run: RunContext, row: Gate) -> None:

@@ -40,7 +40,7 @@ async def pipeline(run: RunContext) -> None:
     if run.ends_with("prd"):
         return
 
-    sealed = run.beside(author_tests(run, prd)) if not run.ends_with("implementation") else None
+    sealed = run.beside(author_tests(run, prd), unhurried=True) if not run.ends_with("implementation") else None
     change, evidence = await agreed(run, "change", change_that_passes, prd, sealed)
     commit = await integrate(run, change)
     if evidence is None or run.ends_with("testing"):

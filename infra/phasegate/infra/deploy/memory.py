@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from phasegate.infra.deploy.target import Candidate, Check, LiveRelease, Release, TargetState, require_replaceable
+from phasegate.infra.deploy.target import (
+    Candidate,
+    Check,
+    LiveRelease,
+    Preview,
+    Release,
+    TargetState,
+    require_replaceable,
+)
 from phasegate.infra.errors import DeployFailed
 
 _PORT = 8000
@@ -47,7 +55,11 @@ class InMemoryTarget:
             candidates=tuple(self._live(one, port, alive=True) for one, port in self._candidates.items()),
         )
 
-    async def start_candidate(self, release_id: str, commit: str) -> Candidate:
+    async def preview(self, commit: str) -> Preview:
+        """As `DeployTarget.preview`."""
+        return Preview(changes=f"- {self._made[self._current].commit if self._current else 'nothing'}\n+ {commit}")
+
+    async def start_candidate(self, release_id: str, commit: str, *, taking: Collection[str] = ()) -> Candidate:
         """As `DeployTarget.start_candidate`."""
         made = self._made.setdefault(release_id, _Made(commit))
         if made.commit != commit:

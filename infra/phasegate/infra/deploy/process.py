@@ -20,7 +20,7 @@ from phasegate.infra.deploy.health import wait_until_healthy
 from phasegate.infra.deploy.processes import ending, marked, start, stop_all
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.services import GRACE, state_of, stop_service
-from phasegate.infra.deploy.target import Candidate, Check, Release, TargetState, require_replaceable
+from phasegate.infra.deploy.target import Candidate, Check, Preview, Release, TargetState, require_replaceable
 from phasegate.infra.errors import DeployFailed, PortTaken
 from phasegate.infra.policy.model import DeployPolicy
 
@@ -73,7 +73,11 @@ class ProcessTarget:
         """As `DeployTarget.status`."""
         return state_of(self._folder)
 
-    async def start_candidate(self, release_id: str, commit: str) -> Candidate:
+    async def preview(self, commit: str) -> Preview:
+        """As `DeployTarget.preview`: one process takes the place of another, and there is no more to show."""
+        return Preview()
+
+    async def start_candidate(self, release_id: str, commit: str, *, taking: Collection[str] = ()) -> Candidate:
         """As `DeployTarget.start_candidate`.
 
         Raises:

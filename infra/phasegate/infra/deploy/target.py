@@ -1,6 +1,7 @@
 """The port to wherever a change runs, and the records that pass through it.
 
-Called by the deployment stage, by rollback and by `phasegate status`. Adapters: `process`, and `memory` for tests.
+Called by the deployment stage, by rollback and by `phasegate status`. Adapters: `process`, `kubernetes`, and `memory`
+for tests.
 Every operation is repeated after a crash with the same release id, so each finds what it already did.
 """
 
@@ -34,8 +35,25 @@ class Check(_Record):
     detail: str = ""
 
 
+class Preview(_Record):
+    """What a release would change, for whoever decides about it.
+
+    Attributes:
+        changes: A diff of what is live and what is wanted; empty where the target has none to show.
+        taking: What somebody else owns and the release would take over, a line each; an approval covers just these.
+    """
+
+    changes: str = ""
+    taking: tuple[str, ...] = ()
+
+
 class Candidate(_Record):
-    """A release that runs beside the current one and serves nobody yet."""
+    """A release that is ready to serve: it runs beside the current one, or it was tried as far as the target can.
+
+    Attributes:
+        url: Where it answers; empty where it cannot be reached by itself.
+        port: 0 where there is no such port.
+    """
 
     release_id: str
     commit: str
@@ -93,13 +111,18 @@ class LiveRelease(_Record):
 
 
 class TargetState(_Record):
-    """What a target holds of one service at this moment."""
+    """What a target holds of one service at this moment.
+
+    Attributes:
+        revision: Another once somebody else has changed what serves; empty where the target cannot tell.
+    """
 
     target: str
     service: str
     current: LiveRelease | None
     previous: str | None
     candidates: tuple[LiveRelease, ...] = ()
+    revision: str = ""
 
 
 class DeployTarget(Protocol):
@@ -109,11 +132,29 @@ class DeployTarget(Protocol):
         """What is there now. Changes nothing and waits for nobody."""
         ...
 
-    async def start_candidate(self, release_id: str, commit: str) -> Candidate:
+    async def preview(self, commit: str) -> Preview:
+        """What releasing a commit would change, as of now. Changes nothing.
+
+        Raises:
+            ConfigError: The commit is not one this target can release.
+            DeployFailed: The target would refuse it.
+            TargetRefused: Something is missing that a person has to give.
+        """
+        ...
+
+    async def start_candidate(self, release_id: str, commit: str, *, taking: Collection[str] = ()) -> Candidate:
         """Start a release beside the current one and wait until it is healthy.
+
+        A target that cannot run one beside tries what it can without starting it, and `cut_over` finds out the rest.
+
+        Args:
+            release_id: The release.
+            commit: What it is of.
+            taking: What it may take over from others, as `Preview` named it.
 
         Raises:
             DeployFailed: It ended, or was not healthy in time; nothing of it runs any more.
+            TargetRefused: Something is missing that a person has to give; nothing of it runs.
 
         Effects:
             A running candidate, by `release_id`: one that runs and is healthy is returned as it is.
@@ -131,6 +172,8 @@ class DeployTarget(Protocol):
             DeployFailed: It was never started as a candidate, or did not become healthy in its new place; the
                 release that served before serves again, if it comes up. Or another one is current than it may replace.
             PortTaken: Somebody else listens on the service's port; what served still serves.
+            TargetRefused: Something is missing that a person has to give; what served serves.
+            TargetUnavailable: The target stayed away; what was begun goes on with the next try.
 
         Effects:
             The service's running release, by `release_id`: one that serves already is only read back.

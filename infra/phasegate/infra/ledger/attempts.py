@@ -60,7 +60,9 @@ class Attempts:
         if (made := self.find(attempt_id)) is not None and made.has_finished_from(key):
             return made, None  # asked at every walk, so without a write transaction: what has finished stays so
         payload: dict[str, Any] = {"attempt": attempt_id, "inputs": dict(inputs)}
-        with self._store.change(run_id, "attempt.started", actor="engine", payload=payload) as change:
+        # Not synced: an attempt that a power cut takes begins again; the change that tells what came of it is, and
+        # brings this with it.
+        with self._store.change(run_id, "attempt.started", actor="engine", payload=payload, synced=False) as change:
             row = change.one(schema.attempts, attempt_id)
             known = None if row is None else Attempt.model_validate(dict(row))
             if known is not None and known.has_finished_from(key):

@@ -15,9 +15,10 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any, Never
 
-from sqlalchemy import Connection, Engine, RowMapping, Table, insert, select, text, update
+from sqlalchemy import Connection, Engine, Insert, RowMapping, Table, TextClause, bindparam, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from phasegate.infra import crash_points
@@ -47,12 +48,30 @@ def event_hash(previous: str, run_id: str, position: int, at: str, kind: str, ac
     return sha256(canonical_json([previous, run_id, position, at, kind, actor, payload]))
 
 
+# Statements of every change, put together once: that takes longer than the database takes to carry them out.
+_events = schema.events.c
+_LAST = select(_events.position, _events.hash).where(_events.run_id == bindparam("run")).order_by(_events.position.desc())
+_LAST = _LAST.limit(1)
+_APPEND = insert(schema.events)
+_HOLDER = select(schema.leases.c.holder, schema.leases.c.token).where(schema.leases.c.id == bindparam("lease"))
+
+
+@cache
+def _inserting(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
+def _row_as_stored(table: str) -> TextClause:
+    return text(f'SELECT * FROM "{table}" WHERE id = :id')  # noqa: S608  the name is our own schema's
+
+
 def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
     """The digest of a row's stored columns, as text or numbers, exactly as the database holds them; None: no row."""
-    row = connection.execute(text(f'SELECT * FROM "{table.name}" WHERE id = :id'), {"id": row_id}).mappings().first()  # noqa: S608  the name is our own schema's
+    row = connection.execute(_row_as_stored(table.name), {"id": row_id}).mappings().first()
     if row is None:
         return None
-    return digest_of_row(table.name, dict(row))
+    return digest_of_row(table.name, row)
 
 
 def digest_of_row(table: str, row: Mapping[str, Any]) -> str:
@@ -80,7 +99,7 @@ class Change:
 
     def insert(self, table: Table, **values: Any) -> None:
         """Add a row; `id` is among the values."""
-        self.connection.execute(insert(table).values(**values))
+        self.connection.execute(_inserting(table), values)
         self._touch(table, values["id"])
 
     def update(self, table: Table, row_id: str, **values: Any) -> None:
@@ -254,8 +273,7 @@ class Store:
         """Who has taken what this store's fence is about; None while it stands, or there is none."""
         if self.fence is None:
             return None
-        query = select(schema.leases.c.holder, schema.leases.c.token).where(schema.leases.c.id == self.fence.id)
-        row = connection.execute(query).first()
+        row = connection.execute(_HOLDER, {"lease": self.fence.id}).first()
         if row is not None and (row.holder, row.token) == (self.fence.holder, self.fence.token):
             return None
         return "nobody" if row is None else str(row.holder)
@@ -269,25 +287,21 @@ class Store:
 
     def _append(self, change: Change, run_id: str, kind: str, actor: str, payload: Mapping[str, Any]) -> None:
         rows = {name: row_digest(change.connection, *where) for name, where in sorted(change.touched.items())}
-        last = change.connection.execute(
-            select(schema.events.c.position, schema.events.c.hash)
-            .where(schema.events.c.run_id == run_id)
-            .order_by(schema.events.c.position.desc())
-            .limit(1)
-        ).first()
+        last = change.connection.execute(_LAST, {"run": run_id}).first()
         position, previous = (1, GENESIS) if last is None else (last.position + 1, last.hash)
         at = self.clock.now().isoformat(timespec="microseconds")
         body = canonical_json({**payload, "rows": rows})
         change.connection.execute(
-            insert(schema.events).values(
-                id=f"{run_id}/{position}",
-                run_id=run_id,
-                position=position,
-                at=at,
-                kind=kind,
-                actor=actor,
-                payload=body,
-                previous=previous,
-                hash=event_hash(previous, run_id, position, at, kind, actor, body),
-            )
+            _APPEND,
+            {
+                "id": f"{run_id}/{position}",
+                "run_id": run_id,
+                "position": position,
+                "at": at,
+                "kind": kind,
+                "actor": actor,
+                "payload": body,
+                "previous": previous,
+                "hash": event_hash(previous, run_id, position, at, kind, actor, body),
+            },
         )

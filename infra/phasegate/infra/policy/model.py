@@ -7,6 +7,7 @@ into every gate. It must not know who reads it.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self, TypeGuard, get_args
 
 from pydantic import (
@@ -51,6 +52,15 @@ def _url_path(path: str) -> str:
 
 
 UrlPath = Annotated[str, AfterValidator(_url_path)]
+
+
+def _repository_path(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError("must be a path inside the repository")
+    return path
+
+
+RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
 
 
 class ProjectPolicy(Table):
@@ -216,10 +226,10 @@ class ProtectPolicy(Table):
 class DeployPolicy(Table):
     """`[deploy]`: where an approved change runs."""
 
-    target: Literal["process"] = "process"
-    """`process`: a local service, candidate beside current."""
+    target: Literal["process", "kubernetes"] = "process"
+    """`process`: a local service, candidate beside current; `kubernetes`: the manifests of the commit, applied."""
     start: str = ""
-    """Starts the service in the foreground on `{port}`."""
+    """With `process`: starts the service in the foreground on `{port}`."""
     health: UrlPath = "/"
     """Path that answers 2xx once the service is up."""
     port: int = Field(default=0, ge=0, le=65535)
@@ -228,6 +238,21 @@ class DeployPolicy(Table):
     """How long a release may take until `health` answers."""
     environment: tuple[str, ...] = ()
     """Names of variables handed to the service besides PATH, HOME, LANG and PORT."""
+    manifests: RepositoryPath = ""
+    """With `kubernetes`: a folder of YAML or JSON files, or one built file; every image by its digest."""
+    namespace: str = Field(default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    """The namespace releases go to."""
+    context: str = ""
+    """The context of the engine's kubeconfig; empty: its current one, or the service account phasegate runs as."""
+    strategy: Literal["rolling", "canary"] = "rolling"
+    """`rolling`: each Deployment updates itself; `canary`: a share of its replicas runs the release first, as a second
+    Deployment behind the same Service."""
+    canary_percent: int = Field(default=10, ge=1, le=50)
+    """The share of replicas that a canary is, rounded up to one."""
+    rollout_timeout: Duration = timedelta(minutes=10)
+    """How long a rollout may take on Kubernetes; a Deployment's own progress deadline may end it earlier."""
+    url: str = Field(default="", pattern=r"^(https?://[^\s#]+)?$")
+    """Where the released service answers; empty: its Service's name inside the cluster."""
 
 
 class MetricPolicy(Table):
@@ -340,12 +365,17 @@ class Policy(Table):
 def _contradictions(policy: Policy) -> list[tuple[tuple[str | int, ...], str]]:
     """What holds for each table alone and not for all together, with the path of the key to change."""
     problems: list[tuple[tuple[str | int, ...], str]] = []
-    if "deployment" in policy.lifecycle.stages and not policy.deploy.start:
+    needed = {
+        "process": ("start", "write the command that starts the service on {port}"),
+        "kubernetes": ("manifests", "name the folder or built file that is to be applied"),
+    }
+    key, advice = needed[policy.deploy.target]
+    if "deployment" in policy.lifecycle.stages and not getattr(policy.deploy, key):
         message = (
-            "is needed, because lifecycle.stages includes deployment; write the command that starts the service on "
-            '{port}, or end with `[lifecycle] stages = ["prd", "implementation", "testing"]`'
+            f"is needed, because lifecycle.stages includes deployment; {advice}, or end with "
+            '`[lifecycle] stages = ["prd", "implementation", "testing"]`'
         )
-        problems.append((("deploy", "start"), message))
+        problems.append((("deploy", key), message))
     for gate in GATES:
         for index, role in enumerate(getattr(policy.gates, gate).roles):
             if role not in policy.roles:

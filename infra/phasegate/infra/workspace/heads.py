@@ -31,10 +31,11 @@ def publish_head(repository: Repository, run_id: str, position: int, event_hash:
         RepositoryError: git refused, or somebody else moved the ref meanwhile.
     """
     git, line = repository.git, f"{position} {event_hash}"
-    known = git.resolve(head_ref(run_id))
-    if known is not None and git.line("log", "-1", "--format=%B", known, "--").strip() == line:
+    newest = git.attempt("log", "-1", "--format=%H %B", head_ref(run_id), "--")
+    known, _, said = newest.stdout.decode(errors="replace").strip().partition(" ")
+    if known and said == line:
         return
-    parents = [] if known is None else [known]
+    parents = [known] if known else []
     commit = git.write_commit(git.line("mktree"), parents, f"{line}\n")
     git.output("update-ref", "-m", "phasegate: head", head_ref(run_id), commit, known or "0" * len(commit))
 

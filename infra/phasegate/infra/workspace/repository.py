@@ -6,9 +6,10 @@ Called by intake, the stages and grading. It must not know of runs' folders (`wo
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +19,11 @@ from phasegate.infra.workspace.snapshot import checkout, reinstate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+
+
+_WHOLE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_LISTS_KNOWN = 16
+"""Of a large repository, one list of files is a few megabytes."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Repository:
     top: Path
     git_dir: Path
     git: Git
+    _known: dict[tuple[str, ...], list[str]] = field(
+        default_factory=dict[tuple[str, ...], list[str]], repr=False, compare=False
+    )
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -152,12 +161,24 @@ class Repository:
 
     def files(self, commit: str) -> list[str]:
         """Every file's path at a commit."""
-        return self.git.records("ls-tree", "-r", "-z", "--name-only", commit)
+        return self._listed((commit,), "ls-tree", "-r", "-z", "--name-only", commit)
 
     def changed(self, base: str, commit: str) -> dict[str, str]:
         """The paths that differ between two commits or trees, each with git's status letter (A, D, M, T)."""
-        words = self.git.records("diff-tree", "-r", "-z", "--no-renames", "--name-status", base, commit)
+        asked = ("diff-tree", "-r", "-z", "--no-renames", "--name-status", base, commit)
+        words = self._listed((base, commit), *asked)
         return dict(zip(words[1::2], words[::2], strict=False))
+
+    def _listed(self, objects: Sequence[str], *arguments: str) -> list[str]:
+        """What git lists of some objects; asked once where each is named by its whole id, since it can never change."""
+        if not all(map(_WHOLE_ID.fullmatch, objects)):
+            return self.git.records(*arguments)
+        known = self._known.get(arguments)
+        if known is None:
+            known = self._known[arguments] = self.git.records(*arguments)
+            for oldest in list(self._known)[:-_LISTS_KNOWN]:
+                self._known.pop(oldest, None)
+        return list(known)
 
     def identity_email(self) -> str | None:
         """The e-mail address that the user commits with here, if git knows one."""

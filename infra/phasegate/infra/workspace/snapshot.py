@@ -49,7 +49,8 @@ def write_tree(git: Git, base: str, also: Iterable[str] = ()) -> str:
     letters = {path: meta[-1] for meta, path in zip(changed[::2], changed[1::2], strict=False)}
     present = [path for path, letter in letters.items() if letter != "D" and _is_file(work_tree, path)]
     gone = letters.keys() - set(present)
-    git.output("update-index", "-z", "--force-remove", "--stdin", stdin=null_terminated(gone))
+    if gone:
+        git.output("update-index", "-z", "--force-remove", "--stdin", stdin=null_terminated(gone))
     extra = (path for path in also if _is_file(work_tree, path))
     wanted = [path for path in (*present, *_untracked(git, work_tree), *extra) if _is_allowed(work_tree, path)]
     _record(git, wanted)
@@ -65,6 +66,8 @@ def reinstate(git: Git, base: str, paths: Iterable[str]) -> None:
         paths: Relative to the repository's root.
     """
     wanted = set(paths)
+    if not wanted:
+        return
     entries: dict[str, str] = {}
     for record in git.records("ls-tree", "-r", "-z", base):
         meta, _, path = record.partition("\t")
@@ -102,7 +105,7 @@ def _work_tree(git: Git) -> Path:
 def _record(git: Git, paths: Sequence[str]) -> None:
     """Put files into the index; one whose content is not in the encoding that its attributes claim, as it is."""
     words = ("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
-    if git.attempt(*words, stdin=null_terminated(paths)).returncode == 0:
+    if not paths or git.attempt(*words, stdin=null_terminated(paths)).returncode == 0:
         return
     told = git.records("check-attr", "-z", "--stdin", "working-tree-encoding", stdin=null_terminated(paths))
     encoded = [path for path, value in zip(told[::3], told[2::3], strict=True) if value not in _NO_ENCODING]
@@ -124,6 +127,8 @@ def _untracked(git: Git, work_tree: Path) -> Iterator[str]:
             nested += _files_below(work_tree, path)
         elif path:
             yield path
+    if not nested:
+        return
     asked = {f"./{path}": path for path in nested}  # so that no name begins like pathspec magic
     done = git.attempt("check-ignore", "-z", "--no-index", "--stdin", stdin=null_terminated(asked))
     if done.returncode not in (0, 1):

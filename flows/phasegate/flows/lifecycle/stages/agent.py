@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from phasegate.agents.conventions import conventions
 from phasegate.agents.loop import Assignment, Place, work
 from phasegate.agents.stage import Draft, StageAgent
 from phasegate.agents.tools import Toolbox
@@ -22,11 +20,6 @@ from phasegate.infra.ledger import Attempt
 
 Handed = TypeVar("Handed", bound=Draft)
 Made = TypeVar("Made", bound=Artifact)
-
-
-def conventions_of(run: RunContext) -> str:
-    """What the run's repository says, at the base commit, about working in it; a part of a brief."""
-    return conventions(partial(run.repository.read_file, run.run.base_commit))
 
 
 async def propose(

@@ -13,7 +13,7 @@ from phasegate.flows.lifecycle.adoption import adoptable, adopted, last_attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
-from phasegate.flows.lifecycle.stages.agent import conventions_of, propose
+from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.testing import grade_change
 from phasegate.flows.rewind import checkpoint_number
 from phasegate.infra.artifacts import sha256
@@ -123,7 +123,7 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         protected=protected,
         feedback=feedback,
         note=note,
-        conventions=conventions_of(run),
+        conventions=run.conventions,
     )
 
     inputs = {"prd": prd.digest}

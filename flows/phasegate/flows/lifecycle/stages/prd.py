@@ -6,7 +6,7 @@ from phasegate.agents import prd
 from phasegate.agents.prd import Prd, PrdDraft
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import Round
-from phasegate.flows.lifecycle.stages.agent import conventions_of, propose
+from phasegate.flows.lifecycle.stages.agent import propose
 
 
 async def draft_prd(run: RunContext, round_: Round) -> Prd:
@@ -21,7 +21,7 @@ async def draft_prd(run: RunContext, round_: Round) -> Prd:
         run.next_number("prd"),
         Prd,
         _accept,
-        brief=prd.brief(run.ticket, previous=round_.previous, note=round_.note, conventions=conventions_of(run)),
+        brief=prd.brief(run.ticket, previous=round_.previous, note=round_.note, conventions=run.conventions),
         folder=await run.checkout(run.run.base_commit),
         inputs={"ticket": run.run.ticket},
     )

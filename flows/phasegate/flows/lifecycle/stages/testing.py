@@ -11,7 +11,7 @@ from phasegate.agents.prd import Prd
 from phasegate.agents.testing import TestsDraft
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.stages.agent import conventions_of, propose
+from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.infra.grading import Evidence, SealedTests, grade
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.workspace import ChangeSet
@@ -29,7 +29,7 @@ async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
         run.next_number("testing", "authoring"),
         SealedTests,
         _seal,
-        brief=testing.brief(prd, test_command=run.policy.project.test, conventions=conventions_of(run)),
+        brief=testing.brief(prd, test_command=run.policy.project.test, conventions=run.conventions),
         folder=await run.checkout(run.run.base_commit),
         inputs={"prd": prd.digest},
         part="authoring",
