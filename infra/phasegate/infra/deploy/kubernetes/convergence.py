@@ -1,0 +1,184 @@
+"""Brings objects to where a release wants them: applied, waited for, the rest taken away, and all of it read back.
+
+Called by the target for a release, for the one it goes back to, and for canaries. Each step may be repeated: what is
+there already is only looked at. It knows nothing of services' records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from phasegate.infra.deploy.kubernetes.cluster import Cluster
+from phasegate.infra.deploy.kubernetes.difference import differ
+from phasegate.infra.deploy.kubernetes.faults import FieldConflict, OwnedField
+from phasegate.infra.deploy.kubernetes.lock import Held
+from phasegate.infra.deploy.kubernetes.manifests import WORKLOADS, Manifest, Ref, table
+from phasegate.infra.deploy.kubernetes.records import stamp_of
+from phasegate.infra.deploy.kubernetes.rollout import Trouble, has_been_seen, newest, owned_by, progress, trouble
+from phasegate.infra.errors import DeployFailed, TargetRefused
+
+_LOOK_SECONDS = 0.2
+
+
+@dataclass
+class Convergence:
+    """How objects get to where they are wanted.
+
+    Attributes:
+        cluster: Where they are.
+        held: The service's lock.
+        service: Whose objects may be deleted.
+        timeout: How long one rollout or deletion may take.
+    """
+
+    cluster: Cluster
+    held: Held
+    service: str
+    timeout: timedelta
+
+    async def apply(self, manifests: Iterable[Manifest], taking: Collection[str] = ()) -> None:
+        """Apply objects in their order.
+
+        Raises:
+            FieldConflict: A field belongs to somebody, and not to those it may be taken from.
+        """
+        for manifest in manifests:
+            await self.held.require()
+            await apply_taking(self.cluster, manifest, taking)
+
+    async def roll_out(self, manifests: Iterable[Manifest]) -> str:
+        """Wait until every workload among the manifests is rolled out, as kubectl does.
+
+        Returns:
+            What was reached, for people.
+
+        Raises:
+            DeployFailed: It will not come up by itself, or has not in time.
+            TargetRefused: It would, but for something a person has to give.
+        """
+        workloads = [Ref.of(manifest) for manifest in manifests if manifest["kind"] in WORKLOADS]
+        return "; ".join([await self._rolled_out(ref) for ref in workloads]) or "nothing had to be rolled out"
+
+    async def take_away(self, refs: Iterable[Ref]) -> None:
+        """Delete those of the objects that are the service's, and wait until they are gone.
+
+        Raises:
+            DeployFailed: One stays.
+        """
+        for ref in refs:
+            live = await self.cluster.get(ref)
+            if live is None or stamp_of(live)[0] != self.service:
+                continue  # whoever made it since may want to keep it
+            await self.held.require()
+            await self.cluster.delete(ref)
+            await self._gone(ref)
+
+    async def _rolled_out(self, ref: Ref) -> str:
+        until, seen = time.monotonic() + self.timeout.total_seconds(), "it is not there"
+        while True:
+            live = await self.cluster.get(ref)
+            if live is None:
+                raise DeployFailed(f"{ref} did not come up: somebody has deleted it.", reason="drift")
+            now = progress(live)
+            if now.done:
+                return f"{ref}: {now.detail}"
+            seen = now.detail
+            if (found := await self._trouble(live)) is not None:
+                raise _failure(ref, found)
+            if time.monotonic() > until:
+                limit = f"{self.timeout.total_seconds():g} s"
+                late = Trouble("progress-deadline", f"{seen} after {limit}, which is deploy.rollout_timeout")
+                raise _failure(ref, late)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _trouble(self, live: Manifest) -> Trouble | None:
+        """What the newest pods and the controller say, once the controller has seen the spec."""
+        if not has_been_seen(live):
+            return None
+        labels = table(live["spec"]["selector"].get("matchLabels"))
+        owner: Manifest | None = live
+        if live["kind"] == "Deployment":
+            owner = newest(live, await self.cluster.list(live["apiVersion"], "ReplicaSet", labels))
+        pods = owned_by(owner, await self.cluster.list("v1", "Pod", labels)) if owner else []
+        if live["kind"] != "Deployment":
+            pods = [pod for pod in pods if _is_of_update(pod, live)]
+        return trouble(live, pods)
+
+    async def _gone(self, ref: Ref) -> None:
+        until = time.monotonic() + self.timeout.total_seconds()
+        while await self.cluster.get(ref) is not None:
+            if time.monotonic() > until:
+                raise DeployFailed(
+                    f"{ref} was deleted and stays: something else holds on to it.",
+                    remedy=f"Look at its finalizers: `kubectl get {ref} -o yaml`.",
+                    reason="not-deleted",
+                )
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def apply_taking(
+    cluster: Cluster, manifest: Manifest, taking: Collection[str] = (), *, dry_run: bool = False
+) -> Manifest:
+    """Apply one object; of fields that others own, only those named are taken.
+
+    Raises:
+        FieldConflict: Somebody owns another one.
+    """
+    try:
+        return await cluster.apply(manifest, dry_run=dry_run)
+    except FieldConflict as conflict:
+        if left := tuple(one for one in conflict.fields if str(one) not in taking):
+            raise FieldConflict(left) from conflict
+        return await cluster.apply(manifest, dry_run=dry_run, force=True)
+
+
+async def deviations(cluster: Cluster, manifests: Sequence[Manifest]) -> list[str]:
+    """What is not as it was applied, read back from the cluster; empty: all is.
+
+    The API server itself is asked what applying the manifest would change; each answer is a line for people.
+    """
+    found: list[str] = []
+    for manifest in manifests:
+        ref = Ref.of(manifest)
+        live = await cluster.get(ref)
+        if live is None:
+            found.append(f"{ref} is not there")
+            continue
+        try:
+            predicted = await cluster.apply(manifest, dry_run=True)
+        except FieldConflict as conflict:
+            found += [f"somebody else has changed {field}" for field in conflict.fields]
+            continue
+        if differ(live, predicted):
+            found.append(f"{ref} is not as it was applied")
+    return found
+
+
+async def owned_elsewhere(cluster: Cluster, manifest: Manifest) -> tuple[Manifest, tuple[OwnedField, ...]]:
+    """What an object would be once applied, and which fields that takes from others."""
+    try:
+        return await cluster.apply(manifest, dry_run=True), ()
+    except FieldConflict as conflict:
+        return await cluster.apply(manifest, dry_run=True, force=True), conflict.fields
+
+
+def _is_of_update(pod: Manifest, live: Manifest) -> bool:
+    """Whether a pod is of a StatefulSet's new revision; of a DaemonSet that does not say, every pod counts."""
+    wanted = table(live.get("status")).get("updateRevision")
+    labels = table(pod["metadata"].get("labels"))
+    return wanted is None or labels.get("controller-revision-hash") == wanted
+
+
+def _failure(ref: Ref, found: Trouble) -> DeployFailed | TargetRefused:
+    text = f"{ref} did not come up ({found.reason}): {found.detail}."
+    if found.end == "ask":
+        return TargetRefused(text, remedy="Raise the quota, or free what it counts; then go on.", reason=found.reason)
+    return DeployFailed(
+        text,
+        remedy="Mend what it says in the change or its manifests, and deploy anew.",
+        reason=found.reason,
+    )

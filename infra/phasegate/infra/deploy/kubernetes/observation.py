@@ -1,0 +1,44 @@
+"""How a release is found at this moment: whether its pods can be reached, and whether anybody else has changed it.
+
+Called by the target. It reads and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.deploy.kubernetes.cluster import FIELD_MANAGER, Cluster
+from phasegate.infra.deploy.kubernetes.manifests import WORKLOADS, Manifest, Ref, tables
+from phasegate.infra.deploy.kubernetes.records import Record
+from phasegate.infra.deploy.kubernetes.rollout import available, progress
+from phasegate.infra.deploy.target import LiveRelease
+
+
+async def live_release(cluster: Cluster, record: Record, manifests: Iterable[Manifest]) -> LiveRelease:
+    """A release as its workloads among these manifests are found; alive while each has a pod that can be reached."""
+    said: list[str] = []
+    alive = True
+    for ref in [Ref.of(one) for one in manifests if one["kind"] in WORKLOADS]:
+        live = await cluster.get(ref)
+        alive = alive and live is not None and available(live) > 0
+        said.append(f"{ref}: {progress(live).detail if live else 'is not there'}")
+    return LiveRelease(
+        release_id=record.release_id,
+        commit=record.commit,
+        url=record.url,
+        port=record.port,
+        alive=alive,
+        detail="; ".join(said),
+    )
+
+
+async def revision(cluster: Cluster, record: Record) -> str:
+    """Another once an object was made anew, or somebody has taken or changed a field that the release set."""
+    seen: list[object] = []
+    for ref in sorted(record.refs):
+        live = await cluster.get(ref)
+        managers = tables(live["metadata"].get("managedFields")) if live else []
+        ours = [one.get("fieldsV1") for one in managers if one.get("manager") == FIELD_MANAGER]
+        seen.append([str(ref), live["metadata"]["uid"] if live else "", ours])
+    return sha256(canonical_json(seen))

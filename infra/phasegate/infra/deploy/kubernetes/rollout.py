@@ -1,0 +1,183 @@
+"""Whether a rollout is over, goes on or will not succeed: kubectl's rules, and what pods say before a deadline does.
+
+Called by the target while it waits. Pure: it is given objects and reads nothing.
+
+Source: `kubectl rollout status`, k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from phasegate.infra.deploy.kubernetes.manifests import Manifest, table, tables
+
+_HOPELESS = {
+    "ImagePullBackOff": "image-pull",
+    "InvalidImageName": "image-pull",
+    "ErrImageNeverPull": "image-pull",
+    "CreateContainerConfigError": "container-config",
+    "CreateContainerError": "container-config",
+}
+"""What a container waits for that more waiting does not bring: the kubelet has tried more than once by then."""
+_CRASHES = 3
+"""Restarts after which a crash loop is one; a service may end once or twice while what it needs comes up."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a workload's rollout is.
+
+    Attributes:
+        done: Whether it is over.
+        detail: In kubectl's words.
+    """
+
+    done: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a rollout will not succeed by itself.
+
+    Attributes:
+        reason: `progress-deadline`, `image-pull`, `crash-loop`, `container-config`, `quota` or `pods-refused`.
+        detail: What was seen, for people.
+        end: Whether the release is to be rolled back, or put back and a person asked for what is missing.
+    """
+
+    reason: str
+    detail: str
+    end: Literal["roll back", "ask"] = "roll back"
+
+
+def progress(workload: Manifest) -> Progress:
+    """How far a Deployment, StatefulSet or DaemonSet is with what its spec says."""
+    status = table(workload.get("status"))
+    if not has_been_seen(workload):
+        return Progress(done=False, detail="the new spec has not been observed yet")
+    match workload["kind"]:
+        case "Deployment":
+            return _deployment(workload, status)
+        case "StatefulSet":
+            return _stateful_set(workload, status)
+        case _:
+            return _daemon_set(status)
+
+
+def trouble(workload: Manifest, pods: Iterable[Manifest]) -> Trouble | None:
+    """What keeps a rollout from succeeding.
+
+    Args:
+        workload: As it is live.
+        pods: Those of its newest revision.
+    """
+    name = f"{workload['kind']}/{workload['metadata']['name']}"
+    found = next((one for pod in pods for one in _pod_troubles(pod)), None)
+    if found is not None:
+        return found
+    for condition in _conditions(workload):
+        said = f"{name}: {condition.get('message', '')}"
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            if "exceeded quota" in said:
+                return Trouble("quota", said, end="ask")
+            return Trouble("pods-refused", said)
+        if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
+            return Trouble("progress-deadline", f"{name} exceeded its progress deadline")
+    return None
+
+
+def owned_by(owner: Manifest, objects: Iterable[Manifest]) -> list[Manifest]:
+    """Those of the objects that an object controls."""
+    uid = owner["metadata"]["uid"]
+    return [
+        one for one in objects if any(ref.get("uid") == uid for ref in tables(one["metadata"].get("ownerReferences")))
+    ]
+
+
+def newest(deployment: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | None:
+    """The ReplicaSet of a Deployment's present revision; None until its controller has made it."""
+    revision = revision_of(deployment)
+    own = owned_by(deployment, replica_sets)
+    return next((one for one in own if revision and revision_of(one) == revision), None)
+
+
+def revision_of(workload: Manifest) -> str:
+    """The revision its controller counts; empty when it counts none."""
+    metadata = table(workload.get("metadata"))
+    return str(table(metadata.get("annotations")).get("deployment.kubernetes.io/revision", ""))
+
+
+def replicas(workload: Manifest) -> int:
+    """How many pods a workload is to have; one where it does not say."""
+    wanted = table(workload.get("spec")).get("replicas")
+    return 1 if wanted is None else int(wanted)
+
+
+def available(workload: Manifest) -> int:
+    """How many of a workload's pods can be reached."""
+    status = table(workload.get("status"))
+    counted = {"Deployment": "availableReplicas", "StatefulSet": "readyReplicas"}
+    return int(status.get(counted.get(workload["kind"], "numberAvailable")) or 0)
+
+
+def has_been_seen(workload: Manifest) -> bool:
+    """Whether its controller has seen what its spec says by now; conditions are of an earlier one until then."""
+    seen = int(table(workload.get("status")).get("observedGeneration") or 0)
+    return int(workload["metadata"].get("generation", 0)) <= seen
+
+
+def _deployment(workload: Manifest, status: Manifest) -> Progress:
+    wanted, updated = replicas(workload), int(status.get("updatedReplicas") or 0)
+    available, present = int(status.get("availableReplicas") or 0), int(status.get("replicas") or 0)
+    if updated < wanted:
+        return Progress(done=False, detail=f"{updated} out of {wanted} new replicas have been updated")
+    if present > updated:
+        return Progress(done=False, detail=f"{present - updated} old replicas are pending termination")
+    if available < updated:
+        return Progress(done=False, detail=f"{available} of {updated} updated replicas are available")
+    return Progress(done=True, detail=f"{available} of {wanted} replicas are available")
+
+
+def _stateful_set(workload: Manifest, status: Manifest) -> Progress:
+    wanted = replicas(workload)
+    strategy = table(table(workload.get("spec")).get("updateStrategy"))
+    partition = int(table(strategy.get("rollingUpdate")).get("partition") or 0)
+    ready, updated = int(status.get("readyReplicas") or 0), int(status.get("updatedReplicas") or 0)
+    if ready < wanted:
+        return Progress(done=False, detail=f"{ready} of {wanted} replicas are ready")
+    if updated < wanted - partition:
+        return Progress(done=False, detail=f"{updated} out of {wanted - partition} new replicas have been updated")
+    if not partition and status.get("updateRevision") != status.get("currentRevision"):
+        return Progress(done=False, detail="the last replicas are being updated")
+    return Progress(done=True, detail=f"{ready} of {wanted} replicas are ready")
+
+
+def _daemon_set(status: Manifest) -> Progress:
+    wanted = int(status.get("desiredNumberScheduled") or 0)
+    updated, available = int(status.get("updatedNumberScheduled") or 0), int(status.get("numberAvailable") or 0)
+    if updated < wanted:
+        return Progress(done=False, detail=f"{updated} out of {wanted} new pods have been updated")
+    if available < wanted:
+        return Progress(done=False, detail=f"{available} of {wanted} updated pods are available")
+    return Progress(done=True, detail=f"{available} of {wanted} pods are available")
+
+
+def _pod_troubles(pod: Manifest) -> Iterator[Trouble]:
+    status = table(pod.get("status"))
+    for name in ("initContainerStatuses", "containerStatuses"):
+        for container in tables(status.get(name)):
+            waiting = table(table(container.get("state")).get("waiting"))
+            reason = str(waiting.get("reason", ""))
+            where = f"container {container.get('name')} of pod {pod['metadata']['name']}"
+            said = f"{where}: {reason}: {waiting.get('message', '')}".rstrip(": ")
+            if reason in _HOPELESS:
+                yield Trouble(_HOPELESS[reason], said)
+            elif reason == "CrashLoopBackOff" and int(container.get("restartCount") or 0) >= _CRASHES:
+                yield Trouble("crash-loop", f"{said} ({container.get('restartCount')} restarts)")
+
+
+def _conditions(workload: Manifest) -> list[dict[str, Any]]:
+    return tables(table(workload.get("status")).get("conditions"))
