@@ -42,8 +42,10 @@ def test_at_once_cuts_a_tool_call_of_30_seconds(machine: Machine, project: Proje
     run = begin(machine, project, implementation=[SIGNATURE, SLEEP, hearing, FINISH])
     at_work(machine, run, 2)
     began = time.monotonic()
-    said = machine.phasegate("steer", run, HEARD, "--now")
+    token = "ghp_" + "Ab1" * 13
+    said = machine.phasegate("steer", run, f"{HEARD}; the token is {token}", "--now")
     assert (said.code, "what its agent is doing is cut" in said.out) == (0, True), said.out + said.err
+    assert "which is masked: GitHub token" in said.err
     shown = machine.until(run, lambda shown: turns(shown) >= 3)
     assert time.monotonic() - began < 20
     assert delivered(shown) == [("delivered", 3)]
@@ -52,6 +54,8 @@ def test_at_once_cuts_a_tool_call_of_30_seconds(machine: Machine, project: Proje
     shown = machine.stops(run)
     (change,) = [one["artifact"]["content"] for one in shown["stages"] if one["stage"] == "implementation"]
     assert "ended" not in [file["path"] for file in change["files"]]
+    assert HEARD in shown["messages"][0]["text"]
+    assert not any(token.encode() in path.read_bytes() for path in machine.home.rglob("*.db*"))
     assert machine.phasegate("audit", run).code == 0
 
 

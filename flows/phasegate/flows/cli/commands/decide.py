@@ -107,11 +107,12 @@ def _decide(
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.plain import plain
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.cli.words import without_secrets
     from phasegate.flows.stored import StoredPolicy
     from phasegate.infra.policy.model import ADMIN
 
     with opened() as session:
-        found = session.run(reference)
+        found, note = session.run(reference), without_secrets(note)
         gate = session.gate(found, name)
         answer, chosen = signing.Answer(gate, verdict, note, override, for_stage), signing.Means(**means)
         if chosen.printing:

@@ -34,9 +34,10 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.cli.story import attempt_name
+    from phasegate.flows.cli.words import without_secrets
 
     with opened() as session:
-        found, text = session.run(run), _text(message)
+        found, text = session.run(run), without_secrets(_text(message))
         queued = session.ledger.messages.queue(found.id, text, sender=session.person.name, urgent=now)
         if queued.attempt_id is None:
             said = "No agent is at work now: queued for the next one."
@@ -68,9 +69,10 @@ def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.plain import one_line
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.cli.words import without_secrets
 
     with opened() as session:
-        found, text = session.run(run), _text(message)
+        found, text = session.run(run), without_secrets(_text(message))
         seen = session.ledger.newest(found.id).position
         answered = session.ledger.questions.answer(found.id, text, person=session.person.name)
         say(f"Answered: {one_line(answered.text, 200)}", as_json=as_json)
