@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+ENGINE = "the engine"
+"""What executes the steps."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -86,6 +89,9 @@ class Contender(Protocol):
 
     def roots(self) -> list[int]:
         """The processes that do it all, without those they started."""
+
+    def parts(self) -> Mapping[str, int]:
+        """The processes that are worth weighing each by itself, by what they are; the engine is `ENGINE`."""
 
     def remarks(self) -> list[str]:
         """What a reader should know about how it went."""

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.contender import Setup, Told
+from benchmarks.contender import ENGINE, Setup, Told
 from benchmarks.processes import kill, spawn, until
 
 PYTHON = Path(__file__).parents[1] / ".venv-bench" / "bin" / "python"
@@ -83,6 +83,9 @@ class Dbos:
 
     def roots(self) -> list[int]:  # noqa: D102
         return [self._app.pid] if self._app is not None else []
+
+    def parts(self) -> Mapping[str, int]:  # noqa: D102
+        return {ENGINE: self._app.pid} if self._app is not None else {}
 
     def remarks(self) -> list[str]:  # noqa: D102
         return []

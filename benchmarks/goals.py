@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from benchmarks.contender import ENGINE
 from benchmarks.measures import DECISION, GOING_ON, ORCHESTRATION, RECOVERY, SUSPENDED
 
 Figures = Mapping[str, float]
 
+_WEIGHT = f"of that {ENGINE}, PSS, MiB"
 _NOTHING = float("nan")
 """Compares as false with everything: a goal that was not measured is not met."""
 
@@ -50,12 +52,12 @@ def _at_most(name: str, most: float) -> Callable[[Figures, Figures], bool]:
 def _waited(own: Figures) -> str:
     if "went on" not in own:
         return ""
-    weight = own["of that the first process's RSS, MiB"]
-    return f"{own['went on']:.0f} went on, {own[GOING_ON]:.1f} a second, {weight:.0f} MiB"
+    weight = own[_WEIGHT]
+    return f"{own['went on']:.0f} went on, {own[GOING_ON]:.1f} a second, {weight:.0f} of {own['PSS, MiB']:.0f} MiB"
 
 
 def _waited_well(own: Figures, prefect: Figures) -> bool:
-    light = own.get("of that the first process's RSS, MiB", _NOTHING) < 300
+    light = own.get(_WEIGHT, _NOTHING) < 300
     return light and own.get("lost") == 0 and own.get(GOING_ON, _NOTHING) >= 2 * prefect.get(GOING_ON, 0)
 
 

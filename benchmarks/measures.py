@@ -210,6 +210,10 @@ def _orchestration_of(folder: Path, contender: Contender, count: int) -> Row:
             excluded = covered([span for spans in parts.values() for span in spans], windows)
             row.samples.setdefault("wall clock, s", []).append(wall)
             row.samples.setdefault(ORCHESTRATION, []).append(wall - excluded)
+            if isinstance(contender, Phasegate):
+                spans = [span for found in parts.values() for span in found]
+                for name, seconds in _by_stage(contender, runs[0], spans, windows).items():
+                    row.samples.setdefault(name, []).append(seconds)
     return row
 
 
@@ -229,16 +233,34 @@ def covered(spans: Iterable[Span], windows: Iterable[Span]) -> float:
 
 def _not_orchestration(contender: Phasegate, run: str) -> dict[str, list[Span]]:
     """When models, the project's tests and its starting service were at work, as ledger and test command have it."""
-    ledger, log = contender.ledger, contender.project.tests_log
-    spent = [(float(begin), float(end)) for begin, end in map(str.split, log.read_text().splitlines())]
+    exchanges = contender.ledger.exchanges.list(run)
+    calls = [(call.at.timestamp() - call.latency_seconds, call.at.timestamp()) for call in exchanges]
+    spent, starts = (_taken_from(log) for log in (contender.project.tests_log, contender.project.service_log))
+    return {"models, s": calls, "test commands, s": spent, "service's starts, s": starts}
+
+
+def _taken_from(log: Path) -> list[Span]:
+    """The spans in a log, which is empty afterwards."""
+    spans = [(float(begin), float(end)) for begin, end in map(str.split, log.read_text().splitlines())]
     log.write_text("")
-    calls = [(call.at.timestamp() - call.latency_seconds, call.at.timestamp()) for call in ledger.exchanges.list(run)]
-    starts = [
-        (effect.intended_at.timestamp(), effect.done_at.timestamp())
-        for effect in ledger.effects.list(run)
-        if effect.kind == "candidate" and effect.done_at is not None
-    ]
-    return {"models, s": calls, "test commands, s": spent, "service's start, s": starts}
+    return spans
+
+
+def _by_stage(contender: Phasegate, run: str, spans: Sequence[Span], windows: Sequence[Span]) -> dict[str, float]:
+    """Where the orchestration went: per attempt, in their order, and in what is left between them."""
+    parts: dict[str, float] = {}
+    seen = list(spans)
+    for attempt in contender.ledger.attempts.list(run):
+        if attempt.finished_at is not None:
+            own = [(attempt.started_at.timestamp(), attempt.finished_at.timestamp())]
+            before = covered(seen, windows)
+            seen += own
+            parts[f"{attempt.stage} {attempt.part}".strip()] = covered(seen, windows) - before
+    (accepted, _), *_ = windows
+    first = min((attempt.started_at.timestamp() for attempt in contender.ledger.attempts.list(run)), default=accepted)
+    parts["before the first stage"] = first - accepted
+    parts["between stages"] = sum(end - begin for begin, end in windows) - covered([*seen, (accepted, first)], windows)
+    return {f"of that {name}, s": seconds for name, seconds in parts.items()}
 
 
 def _orchestration(folder: Path, scale: Scale) -> list[Row]:
@@ -260,8 +282,8 @@ def _many_of(folder: Path, contender: Contender, scale: Scale) -> Row:
         time.sleep(_SETTLE_SECONDS)
         weight = weigh(contender.roots())
         row.facts |= {"processes": weight.count, "RSS, MiB": weight.rss, "PSS, MiB": weight.pss}
-        engine = weigh(contender.roots()[:1])
-        row.facts["of that the first process's RSS, MiB"] = engine.rss
+        for name, pid in contender.parts().items():
+            row.facts[f"of that {name}, PSS, MiB"] = weigh([pid], alone=True).pss
         chosen = runs if reached == scale.many else _those_waiting(contender, runs)
         approved = time.time()
         contender.approve(chosen)

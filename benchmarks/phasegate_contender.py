@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks.contender import Setup
+from benchmarks.contender import ENGINE, Setup
 from benchmarks.processes import until
 from benchmarks.project import Project, make_project
 
@@ -124,6 +124,12 @@ class Phasegate:
         info = EngineInfo.read(self._in_use())
         assert info is not None
         return [process.pid for process in (info.process, info.server) if process is not None]
+
+    def parts(self) -> Mapping[str, int]:  # noqa: D102
+        info = EngineInfo.read(self._in_use())
+        assert info is not None
+        found = {ENGINE: info.process, "the Prefect server": info.server, "the stand-in": info.standby}
+        return {name: process.pid for name, process in found.items() if process is not None}
 
     def remarks(self) -> list[str]:  # noqa: D102
         log = self._in_use().engine_log.read_text(errors="replace")

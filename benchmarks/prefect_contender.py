@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from benchmarks.contender import Setup, Told
+from benchmarks.contender import ENGINE, Setup, Told
 from benchmarks.processes import kill, spawn, until
 
 _APP = Path(__file__).parent / "peers" / "prefect_app.py"
@@ -116,6 +116,10 @@ class Prefect:
 
     def roots(self) -> list[int]:  # noqa: D102
         return [process.pid for process in (self._server, self._runner) if process is not None]
+
+    def parts(self) -> Mapping[str, int]:  # noqa: D102
+        found = {ENGINE: self._runner, "the Prefect server": self._server}
+        return {name: process.pid for name, process in found.items() if process is not None}
 
     def remarks(self) -> list[str]:  # noqa: D102
         return [f"{self._refused} calls answered with 503"] if self._refused else []

@@ -59,9 +59,9 @@ def descendants(pid: int) -> list[int]:
     return children + [deeper for child in children for deeper in descendants(child)]
 
 
-def weigh(roots: Iterable[int]) -> Weight:
-    """What these processes and all they started hold now."""
-    pids = {pid for root in roots for pid in (root, *descendants(root))}
+def weigh(roots: Iterable[int], *, alone: bool = False) -> Weight:
+    """What these processes hold now, with all they started unless they are weighed alone."""
+    pids = {pid for root in roots for pid in (root, *(() if alone else descendants(root)))}
     sums = {"Rss": 0, "Pss": 0}
     for pid in pids:
         with contextlib.suppress(OSError):

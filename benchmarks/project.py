@@ -25,10 +25,17 @@ _FILES = {
 } >"$1"
 echo "$began $(date +%s.%N)" >>"$2"
 """,
-    "service.py": """import socket
+    "service.py": """import os
+import socket
 import sys
+import time
 
 door = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+with open("/proc/self/stat") as stat:
+    ticks = int(stat.read().rpartition(")")[2].split()[19])
+age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+with open(sys.argv[2], "a") as log:
+    log.write(f"{time.time() - age} {time.time()}\\n")
 while True:
     caller, _ = door.accept()
     with caller:
@@ -53,6 +60,7 @@ class Project:
         ticket: The ticket.
         script: The rehearsal.
         tests_log: Gets a line per run of the test command: when it began and ended, Unix time.
+        service_log: Gets a line per start of the service: when its process began and when it listened, likewise.
         hold: The held step rests while this file is there.
     """
 
@@ -60,6 +68,7 @@ class Project:
     ticket: Path
     script: Path
     tests_log: Path
+    service_log: Path
     hold: Path
 
 
@@ -71,6 +80,7 @@ def make_project(setup: Setup) -> Project:
         ticket=folder / "ticket.md",
         script=folder / "script.yaml",
         tests_log=folder / "tests.log",
+        service_log=folder / "service.log",
         hold=folder / "hold",
     )
     stages = _STAGES[: _LENGTHS[setup.shape]]
@@ -98,7 +108,7 @@ stages = [{", ".join(f'"{stage}"' for stage in stages)}]
 [sandbox]
 backend = "none"
 [deploy]
-start = "python3 -S service.py {{port}}"
+start = "python3 -S service.py {{port}} {project.service_log}"
 health = "/"
 [[monitor.metrics]]
 name = "errors"

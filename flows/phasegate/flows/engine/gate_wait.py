@@ -28,6 +28,8 @@ Decided = Callable[[], bool]
 GOES_ON = "a gate was decided, or is asked again"
 """What Prefect is told when a flow run that waited hot goes on."""
 
+_HEAD_START_SECONDS = 0.05
+"""What was decided on goes first, and Prefect is told after."""
 _POLL_SECONDS = 5.0  # for a decision whose bell was lost, as by an engine that was just starting
 
 
@@ -96,7 +98,7 @@ class _Waiting:
         if slot is not None:
             await slot.take_back()
         if slot is not None and decided:
-            slot.report_later(self._show_running())
+            slot.report_later(self._show_running(after=_HEAD_START_SECONDS))
         else:
             await self._show_running()
         return decided
@@ -127,7 +129,8 @@ class _Waiting:
             self._leave(state)
         await self._show_running()
 
-    async def _show_running(self) -> None:
+    async def _show_running(self, *, after: float = 0) -> None:
+        await asyncio.sleep(after)
         await propose_state(self._client, Running(message=GOES_ON), flow_run_id=self._flow_run_id)
 
     @staticmethod

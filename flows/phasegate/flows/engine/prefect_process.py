@@ -133,6 +133,8 @@ def environment(settings: Settings, api_url: str, env: Mapping[str, str]) -> dic
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # Threads come and go, and each arena keeps what it once had.
+        "MALLOC_ARENA_MAX": "2",
         # A page in the user's browser has no business with a loopback API.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": api_url.removesuffix("/api"),
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",

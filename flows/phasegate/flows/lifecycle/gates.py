@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 from phasegate.flows.engine.carrier import carrier
@@ -157,6 +158,24 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: Subject) 
             decided=lambda: _is_answered(run, row),  # noqa: B023  called before the loop goes on
             settings=run.shared.settings,
         )
+        if (ruling := await _ruled(run, row, subject)) is not None:
+            return ruling
+
+
+async def _ruled(run: RunContext, row: Gate, subject: Subject) -> Decision | None:
+    """The decision that holds at a gate that was waited at just now; None: the gate is to be asked for again.
+
+    Somebody has just decided and looks on, so nothing is asked here but what a decision depends on.
+    """
+    run.heed()
+    gates, digests = run.shared.ledger.gates, _digests(run, subject)
+    if gates.get(row.id).status in GONE or await _outdated(run, subject):
+        return None
+    ruling = gates.ruling(row, digests, admins=run.policy.roles.get(ADMIN, ()))
+    if ruling is not None:
+        run.shared.ledger.runs.set_status(run.run.id, "running")
+        run.beside(_note_forced_states(run, [row]))
+    return ruling
 
 
 def _standing(run: RunContext, gate: GateName, number: int) -> Sequence[Gate]:
@@ -210,12 +229,18 @@ def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
         part.kind: sha256(ledger.artifacts.text(part.digest)) if isinstance(part, Artifact) else part.digest
         for part in subject
     }
-    if (policy := sha256(ledger.artifacts.text(run.run.policy))) != run.run.policy:
+    stored = ledger.artifacts.text(run.run.policy)
+    if (policy := sha256(stored)) != run.run.policy:
         raise TrailBroken("the run's stored policy was altered", remedy="Compare with a copy of the ledger.")
     digests["policy"] = policy
-    if signers := ledger.artifacts.get(policy, StoredPolicy).allowed_signers:
+    if signers := _allowed_signers(stored):
         digests[AllowedSigners.kind] = signers
     return digests
+
+
+@lru_cache(maxsize=64)
+def _allowed_signers(stored_policy: str) -> str:
+    return StoredPolicy.from_canonical(stored_policy).allowed_signers
 
 
 async def _note_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
