@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from phasegate.infra.policy.detect_kubernetes import KubernetesFindings, detect_kubernetes
 from phasegate.infra.policy.detect_project import ProjectFindings, detect_project
 from phasegate.infra.policy.detect_service import ServiceFindings, detect_service
 from phasegate.infra.policy.source_tree import SourceTree
@@ -42,9 +43,15 @@ def detect(folder: Path) -> Detected:
     """
     tree = SourceTree(folder)
     project = detect_project(tree)
-    service = detect_service(tree, project)
-    tables = [_HEAD, _project(project), _lifecycle(service), _sandbox(project), _deploy(service), _monitor(service)]
-    return Detected("\n".join(text for text in tables if text), (*project.notes, *_service_notes(service)))
+    service, cluster = detect_service(tree, project), detect_kubernetes(tree)
+    if cluster.manifests and not (cluster.loose and service.start):
+        released = [_until_deployment(), _sandbox(project), _to_kubernetes(cluster)]
+        notes = [*_loose_images(cluster), _where(cluster)]
+    else:
+        released = [_lifecycle(service), _sandbox(project), _deploy(service), _monitor(service)]
+        notes = [*_service_notes(service), *cluster.notes, *_loose_images(cluster)]
+    tables = [_HEAD, _project(project), *released]
+    return Detected("\n".join(text for text in tables if text), (*project.notes, *notes))
 
 
 def _project(found: ProjectFindings) -> str:
@@ -66,6 +73,45 @@ def _lifecycle(found: ServiceFindings) -> str:
             'stages = ["prd", "implementation", "testing"]',
         ],
     )
+
+
+def _until_deployment() -> str:
+    return _table(
+        "[lifecycle]",
+        [
+            "# to monitor too: remove this line, and add deploy.url, where the engine reaches the released service",
+            'stages = ["prd", "implementation", "testing", "deployment"]',
+        ],
+    )
+
+
+def _to_kubernetes(found: KubernetesFindings) -> str:
+    lines = [
+        "# applied to the cluster of the engine's kubeconfig; `context` names another than its current one",
+        'target = "kubernetes"',
+        f"manifests = {_quoted(found.manifests)}",
+    ]
+    if found.namespace:
+        lines += ["# the one the manifests name", f"namespace = {_quoted(found.namespace)}"]
+    return _table("[deploy]", lines)
+
+
+def _where(found: KubernetesFindings) -> str:
+    return (
+        f"Releases of {found.manifests} go to namespace {found.namespace or 'default'} with the engine's own "
+        "kubeconfig; infra/kubernetes/rbac.yaml of phasegate names the rights it needs there."
+    )
+
+
+def _loose_images(found: KubernetesFindings) -> list[str]:
+    if not found.loose:
+        return []
+    return [
+        (
+            f"Only images named by their digest are released to Kubernetes; in {found.manifests} these are not: "
+            f"{', '.join(found.loose[:5])}. Write name@sha256:…, as the registry and CI print it."
+        )
+    ]
 
 
 def _sandbox(found: ProjectFindings) -> str:
