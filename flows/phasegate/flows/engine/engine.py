@@ -64,7 +64,8 @@ class Engine:
         """
         self.settings = settings
         self.doorbell = Doorbell()
-        self._flow = load_flow(entrypoint)
+        # Nothing is stored there; without it, Prefect asks its server for each flow run where to, and all else waits.
+        self._flow = load_flow(entrypoint).with_options(result_storage=settings.prefect / "results")
         self.worker = PhasegateWorker(self._flow, settings=settings, doorbell=self.doorbell)
         self._entrypoint = entrypoint
         self._services = services
@@ -125,15 +126,17 @@ class Engine:
 
     async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str, tags: Iterable[str] = ()) -> UUID:
         """`dispatch.create_flow_run` for this engine; it is taken up at once."""
-        flow_run_id = await dispatch.create_flow_run(
-            self.client, self.deployment_id, run_id, idempotency_key=idempotency_key, name=name, tags=tags
-        )
+        async with self.worker.at_the_queue:
+            flow_run_id = await dispatch.create_flow_run(
+                self.client, self.deployment_id, run_id, idempotency_key=idempotency_key, name=name, tags=tags
+            )
         self.worker.wake()
         return flow_run_id
 
     async def reschedule(self, flow_run_id: UUID) -> bool:
         """`dispatch.reschedule` for this engine; it is taken up at once."""
-        set_going = await dispatch.reschedule(self.client, flow_run_id, running_here=self.worker.is_running)
+        async with self.worker.at_the_queue:
+            set_going = await dispatch.reschedule(self.client, flow_run_id, running_here=self.worker.is_running)
         self.worker.wake()
         return set_going
 

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import certifi
 
 from phasegate.flows.engine import detached
 from phasegate.flows.engine.detached import ProcessId
@@ -26,6 +29,7 @@ from phasegate.infra.settings import Settings
 LINGER = timedelta(seconds=60)
 _START_SECONDS = 120.0
 _TERM_SECONDS = 5.0
+_CERTIFICATE_END = "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,14 @@ def environment(settings: Settings, api_url: str, env: Mapping[str, str]) -> dic
         settings: Whose state folder.
         api_url: Where the server is, or will be.
         env: The environment to start from; Prefect settings in it are the user's own and are left behind.
+
+    Effects:
+        A file with one certificate, in Prefect's folder.
     """
     ours = {
         "PREFECT_HOME": str(settings.prefect),
         "PREFECT_API_URL": api_url,
+        "PREFECT_API_SSL_CERT_FILE": str(_one_authority(settings.prefect)),
         "PREFECT_UI_API_URL": api_url,
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(settings.prefect / "ui"),  # the package's folder may be read-only
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -147,3 +155,18 @@ def environment(settings: Settings, api_url: str, env: Mapping[str, str]) -> dic
         "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
     }
     return {name: value for name, value in env.items() if not name.startswith("PREFECT_")} | ours
+
+
+def _one_authority(folder: Path) -> Path:
+    """A file with one certificate authority in place of all that are known.
+
+    Prefect reads them anew for each of its clients, several times a run and 30 ms each; on loopback none is needed.
+    """
+    file = folder / "authority.pem"
+    if not file.exists():
+        known = Path(certifi.where()).read_text()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = file.with_suffix(f".{os.getpid()}")
+        draft.write_text(known[: known.index(_CERTIFICATE_END) + len(_CERTIFICATE_END)] + "\n")
+        draft.replace(file)
+    return file

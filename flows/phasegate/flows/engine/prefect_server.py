@@ -7,20 +7,30 @@ the next engine adopts it, and ends by itself when no engine has come for a whil
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import signal
 import socket
 import threading
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from phasegate.flows.engine import prefect_database
 from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.infra.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 _PROBES_PER_LINGER = 6
 _GRACE_SECONDS = 5.0
+_TRIES = 20
+_BETWEEN_TRIES_SECONDS = 0.05
 
 
 class EngineWatch(threading.Thread):
@@ -57,6 +67,59 @@ class EngineWatch(threading.Thread):
         return engine is None or engine.server in {None, self._self}
 
 
+class Patient:
+    """The server's app, which tries by itself again what SQLite was too busy for.
+
+    Two that write at once are too many for SQLite as Prefect uses it; the one that is refused has written nothing.
+    Prefect's client asks again two seconds later, four the next time, and a person waits with it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an app."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does in the end."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = [await receive()]
+        while asked[-1].get("more_body"):
+            asked.append(await receive())
+        for _ in range(_TRIES):
+            answer = _Answer(send)
+            await self._app({**scope}, _again(asked, receive), answer.send)
+            if not answer.is_refused:
+                return
+            await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
+        await self._app(scope, _again(asked, receive), send)
+
+
+class _Answer:
+    """Hands an answer on as it comes, unless it says that the server is too busy."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.is_refused = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.is_refused = True
+        if not self.is_refused:
+            await self._send(message)
+
+
+def _again(asked: Iterable[Message], receive: Receive) -> Receive:
+    """What was received, from the start, and then whatever else comes."""
+    left = iter(asked)
+
+    async def received() -> Message:
+        message = next(left, None)
+        return await receive() if message is None else message
+
+    return received
+
+
 def main() -> None:
     """Serve until told to end."""
     parser = argparse.ArgumentParser()
@@ -71,7 +134,7 @@ def main() -> None:
     import uvicorn  # noqa: PLC0415 -- see above
     from prefect.server.api.server import create_app  # noqa: PLC0415 -- see above
 
-    config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(Patient(create_app(final=True)), log_level="warning", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.socket)])
     # Told to end while it was still starting, uvicorn leaves the database's threads running, which would keep us here.
     os._exit(0)

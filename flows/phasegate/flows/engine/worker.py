@@ -35,7 +35,12 @@ _log = get_logger("phasegate.worker")
 
 
 class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
-    """Runs the flow runs of one deployment in this event loop."""
+    """Runs the flow runs of one deployment in this event loop.
+
+    Attributes:
+        at_the_queue: Held by whoever puts flow runs into Prefect's queue or takes them out: on SQLite two at once are
+            one too many, and the one that is refused comes again after seconds only.
+    """
 
     type = "phasegate"
     _description = "Runs flow runs inside phasegate's engine."
@@ -53,6 +58,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         self._doorbell = doorbell
         self._executions: dict[UUID, tuple[FlowRunExecution, asyncio.Task[None]]] = {}
         self._seen_stopped: dict[UUID, UUID | None] = {}
+        self.at_the_queue = asyncio.Lock()
         self._woken = asyncio.Event()
         self._stopping = False
 
@@ -119,7 +125,8 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         # Somebody may force a state on a flow run that is right here, waiting hot: it must not run twice.
-        scheduled = await super()._get_scheduled_flow_runs()
+        async with self.at_the_queue:
+            scheduled = await super()._get_scheduled_flow_runs()
         return [entry for entry in scheduled if not self.is_running(entry.flow_run.id)]
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:

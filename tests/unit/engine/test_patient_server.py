@@ -1,0 +1,56 @@
+"""What SQLite was too busy for is tried again inside the Prefect server, so that nobody waits seconds for it."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from phasegate.flows.engine import prefect_server
+from phasegate.flows.engine.prefect_server import Patient
+
+
+class Busy:
+    """Refuses a few times before it answers with what it was told."""
+
+    def __init__(self, refusals: int) -> None:
+        self.left, self.asked = refusals, 0
+
+    async def answer(self, request: Request) -> Response:
+        self.asked += 1
+        told = await request.json()
+        if self.left:
+            self.left -= 1
+            return Response("busy", status_code=503)
+        return JSONResponse(told)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_server, "_BETWEEN_TRIES_SECONDS", 0)
+
+
+async def _post(busy: Busy) -> httpx.Response:
+    app = Patient(Starlette(routes=[Route("/", busy.answer, methods=["POST"])]))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
+        return await client.post("/", json={"name": "x" * 100_000})
+
+
+@pytest.mark.parametrize("refusals", [0, 1, 5])
+async def test_a_refused_request_is_made_again_with_all_it_said(refusals: int) -> None:
+    """Mutation tried: without the messages received before, the second try has no body, and this fails."""
+    busy = Busy(refusals)
+
+    answer = await _post(busy)
+
+    assert (answer.status_code, answer.json()) == (200, {"name": "x" * 100_000})
+    assert busy.asked == refusals + 1
+
+
+async def test_one_that_is_refused_all_the_time_is_told_so() -> None:
+    answer = await _post(Busy(1_000))
+
+    assert (answer.status_code, answer.text) == (503, "busy")
