@@ -68,7 +68,7 @@ def postgres_url(postgres: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def kubernetes() -> Iterator[KubernetesServer]:
-    """A Kubernetes API server that runs for as long as the tests do; where there is none, the test is skipped loudly."""
+    """A Kubernetes API server that runs as long as the tests do; where there is none, its tests are skipped loudly."""
     server = KubernetesServer()
     kubelet = Kubelet(server)
     try:

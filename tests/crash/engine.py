@@ -25,6 +25,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import httpx
 from tests.crash.scenes import REQUESTER, SCENES, Scene, ScenePerson
 
+from phasegate.agents.models import windows
 from phasegate.flows.engine.carrier import carried_by
 from phasegate.flows.engine.engine import Engine
 from phasegate.flows.engine.gate_wait import Decided
@@ -138,6 +139,7 @@ async def _until_stopped(
         run = ledger.runs.get(run_id)
         if run.status in STOPPED and not run.request and not carried:
             return
+        person.glance(run)
         if run.status in {"waiting", "paused"} and not carried:
             person.answer_cold(run)  # a run that waited when its engine died waits in nobody's hands
         await asyncio.sleep(_GLANCE_SECONDS)
@@ -168,6 +170,8 @@ def _fork(folder: Path, scene: str, at: str, log: str) -> int:
         os.dup2(output, 1)
         os.dup2(output, 2)
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+        if window := SCENES[scene].window:
+            windows._INPUT_TOKENS.update(dict.fromkeys(windows._INPUT_TOKENS, window))
         crash_points.arm({crash_points.CRASH_AT: at, crash_points.CRASH_LOG: log})
         asyncio.run(live(folder, scene))
         code = 0

@@ -66,8 +66,15 @@ def implementation(greeting: str, before: str = "Hello") -> list[dict[str, Any]]
     return [edit(before, greeting), {"finish": {"summary": greeting}}]
 
 
+def calls(name: str, **args: Any) -> dict[str, Any]:
+    """A scripted turn that calls one tool."""
+    return {"tools": [{"name": name, "args": args}]}
+
+
 TAKES_ITS_TIME = {"tools": [{"name": "run", "args": {"command": "sleep 0.3"}}]}
 PRD = {"title": "Greet politely", "acceptance_criteria": [{"id": "AC1", "statement": "it says Good day"}]}
+ASKS = calls("ask", question="Good day, or good evening?")
+LONG = calls("run", command="seq 900")
 SEALED = {"path": "tests/polite.sh", "content": 'grep -q "Good day" greeting.txt\n', "criteria": ["AC1"]}
 STAGES: Mapping[str, list[dict[str, Any]]] = {
     "prd": [{"tools": [{"name": "read_file", "args": {"path": "greeting.txt"}}]}, {"finish": PRD}],
@@ -92,6 +99,9 @@ class Scene:
         afterwards: What the person does once the run has stopped.
         paused_in: A stage during whose first attempt the person has the run paused.
         lease: How long the engine holds what it works on without a sign of life; a quarter of it passes between two.
+        faults: What goes wrong on the way of the rehearsed answers.
+        interrupted_at: At which of the run's requests to its models the person says `STEER`, at once.
+        window: Tokens of input that each model is taken to have; zero: what is known of them.
         setup: Whether the project's setup command fails until the person has mended it.
         merges: How many merges are on the base branch in the end.
         serves: Whether a release runs in the end.
@@ -106,6 +116,9 @@ class Scene:
     afterwards: str = ""
     paused_in: str = ""
     lease: timedelta = timedelta(minutes=1)
+    faults: tuple[Mapping[str, Any], ...] = ()
+    interrupted_at: int = 0
+    window: int = 0
     setup: bool = False
     merges: int = 1
     serves: bool = False
@@ -162,6 +175,25 @@ SCENES: Mapping[str, Scene] = {
             answers={"prd:1": ("expire",)},
             serves=True,
         ),
+        Scene(
+            "asks for words, a permission and more of a budget",
+            "done",
+            policy=f"{NO_ERRORS}[permissions.commands]\nask = ['touch']\n[budget.stages.implementation]\nturns = 2\n",
+            stages={
+                "prd": [ASKS, {"expect": "Good day, always", "finish": PRD}],
+                "implementation": [calls("run", command="touch asked"), *implementation("Good day")],
+            },
+            serves=True,
+        ),
+        Scene(
+            "is interrupted, and long",
+            "done",
+            stages={"implementation": [LONG, *implementation("Good day")]},
+            faults=({"stage": "prd", "turn": 2, "kind": "slow", "seconds": 3},),
+            interrupted_at=2,
+            window=2500,
+            serves=True,
+        ),
     )
 }
 
@@ -187,7 +219,8 @@ def write_project(folder: Path, scene: Scene) -> None:
     (top / "notes.txt").write_text("mine\n")
     (top / "tests" / "plain.sh").write_text("test -s greeting.txt # mine, too\n")
     (folder / "ticket.md").write_text("---\ntitle: Greet politely\n---\nSay Good day.\n")
-    (folder / "script.yaml").write_text(yaml.safe_dump({"version": 1, "stages": {**STAGES, **scene.stages}}))
+    script = {"version": 1, "stages": {**STAGES, **scene.stages}, "faults": [dict(fault) for fault in scene.faults]}
+    (folder / "script.yaml").write_text(yaml.safe_dump(script))
 
 
 class ScenePerson:
@@ -201,6 +234,10 @@ class ScenePerson:
         """Do what lets the run go on from where it waits."""
         if key == "pause":
             self._ledger.runs.resume(run_id, actor=APPROVER.name)
+            return
+        if key == "question":
+            while self._ledger.questions.open(run_id):
+                self._ledger.questions.answer(run_id, "Good day, always", person=APPROVER.name)
             return
         _, gate, number, _ = key.split(":")
         if gate in self._scene.approve:
@@ -217,10 +254,18 @@ class ScenePerson:
         if (stage, number) == (self._scene.paused_in, 1) and not self._happened(run.id, "run.pause-requested"):
             self._ledger.runs.ask(run.id, "pause", actor=APPROVER.name)
 
+    def glance(self, run: Run) -> None:
+        """See that models are asked."""
+        at, log = self._scene.interrupted_at, self._folder / "requests.log"
+        asked = len(log.read_text().splitlines()) if at and log.exists() else 0
+        if at and asked >= at and not self._ledger.messages.list(run.id):
+            self._ledger.messages.queue(run.id, STEER, sender=APPROVER.name, urgent=True)
+
     def answer_cold(self, run: Run) -> None:
         """Answer a run that waits in no engine's hands."""
         if run.status == "paused":
             self._ledger.runs.resume(run.id, actor=APPROVER.name)
+        self.answer(run.id, "question", lambda: False)
         for gate in self._ledger.gates.waiting(run.id):
             self.answer(run.id, f"gate:{gate.gate}:{gate.number}:cold", partial(self._is_over, run.id, gate.id))
 

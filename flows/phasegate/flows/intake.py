@@ -5,8 +5,10 @@ Called by the doors. The engine finds the accepted run in the ledger; nothing he
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from phasegate.agents.models.conversation import Usage
@@ -16,12 +18,13 @@ from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.flows.requester import proven_requester
 from phasegate.flows.stored import StoredPolicy, StoredScript
+from phasegate.infra.deploy.kubernetes.manifests import is_below, read_manifests
 from phasegate.infra.deploy.services import require_port, service_name
 from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, UsageError
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.load import load_policy
-from phasegate.infra.policy.model import GATES, SMALL_GATES, Policy, is_gate
+from phasegate.infra.policy.model import GATES, SMALL_GATES, DeployPolicy, Policy, is_gate
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
@@ -79,8 +82,8 @@ def kick_off(
     _check_standing(order, policy, person)
     signers = read_signers(repository, base, policy)
     open_sandbox(policy.sandbox, settings.home)
-    if policy.deploy.port and "deployment" in policy.lifecycle.stages:
-        require_port(settings.home, service_name(repository.top), policy.deploy.port)
+    if "deployment" in policy.lifecycle.stages:
+        _check_deployment(policy.deploy, settings, repository, base)
     if repository.is_dirty():
         notices.append(
             f"Uncommitted changes in {repository.top} are left untouched and are not part of the run, "
@@ -201,6 +204,17 @@ def _check_models(order: Order, policy: Policy, environment: Mapping[str, str], 
         name = ModelName.parse(order.model or policy.agents.model_for(stage))
         if not rehearsed:
             credentials(name, environment)
+
+
+def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repository, base: BaseCommit) -> None:
+    """Find out now what would stop the release at the end: a port that is taken, manifests that cannot be released."""
+    if deploy.target == "process":
+        if deploy.port:
+            require_port(settings.home, service_name(repository.top), deploy.port)
+        return
+    with tempfile.TemporaryDirectory(prefix="manifests-", dir=settings.scratch) as scratch:
+        repository.export(base.commit, Path(scratch), only=partial(is_below, deploy.manifests))
+        read_manifests(Path(scratch), deploy.manifests, namespace=deploy.namespace)
 
 
 def _check_standing(order: Order, policy: Policy, person: Person) -> None:

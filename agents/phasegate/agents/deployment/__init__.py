@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -11,6 +12,8 @@ from phasegate.agents.tools.toolbox import READING
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading import Evidence
 from phasegate.infra.workspace import ChangeSet
+
+_SHOWN_CHARACTERS = 12_000
 
 
 class Migration(Draft):
@@ -46,8 +49,10 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
         commit: What is released.
         target: Where to.
         service: The service's name there.
-        start: The command that starts it.
+        start: The command that starts it; empty where the target is no command's.
         replaces: The release that runs now; empty: none.
+        changes: A diff of what is live on the target and what is wanted; empty where it has none to show.
+        taking: What somebody else owns there and an approval takes over.
     """
 
     kind: ClassVar[str] = "release-plan"
@@ -56,12 +61,14 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
     service: str
     start: str
     replaces: str
+    changes: str = ""
+    taking: tuple[str, ...] = ()
 
     def markdown(self) -> str:
         """The plan as a person reads it at the gate."""
         facts = (
             f"commit `{self.commit[:12]}` to target `{self.target}`, service `{self.service}`",
-            f"started by `{self.start}`",
+            *([f"started by `{self.start}`"] if self.start else []),
             f"replaces release `{self.replaces}`" if self.replaces else "the first release: nothing runs there now",
         )
         migrations = tuple(f"{migration.phase}: {migration.name}" for migration in self.migrations)
@@ -72,22 +79,36 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
             + bullets("Checks", self.checks)
             + bullets("Migrations (rolling back does not undo these)", migrations)
             + bullets("Risks", self.risks)
+            + bullets("An approval takes over what others own", self.taking)
+            + (f"\n### What changes on the target\n\n{_fenced(self.changes)}\n" if self.changes else "")
         )
+
+
+def _fenced(diff: str) -> str:
+    """A diff as a code block that nothing in it can end."""
+    longest = max((len(run) for run in re.findall("`+", diff)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}diff\n{diff}\n{fence}"
 
 
 AGENT = StageAgent("deployment", ReleasePlanDraft, READING)
 
 
-def brief(change: ChangeSet, evidence: Evidence, *, target_state: str, start: str, note: str = "") -> str:
+def brief(
+    change: ChangeSet, evidence: Evidence, *, target_state: str, start: str, changes: str = "", note: str = ""
+) -> str:
     """What one attempt is about.
 
     Args:
         change: What is to be released.
         evidence: How it was graded.
         target_state: What runs on the target now, in words.
-        start: The command that starts the service.
+        start: The command that starts the service; empty where there is none.
+        changes: A diff of what is live on the target and what is wanted; its beginning is shown.
         note: What a person who sent the plan before back said.
     """
     text = section("change", change.markdown()) + section("evidence", evidence.markdown())
-    text += section("target", f"{target_state}\nStarted by: {start}")
+    text += section("target", f"{target_state}\nStarted by: {start}" if start else target_state)
+    if changes:
+        text += section("target_changes", changes[:_SHOWN_CHARACTERS])
     return text + (section("reviewer_note", note) if note else "")

@@ -18,6 +18,8 @@ from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.resources import Resources
 from phasegate.flows.stored import StoredPolicy
+from phasegate.infra.deploy.kubernetes.manifests import is_below
+from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
 from phasegate.infra.deploy.process import ProcessTarget
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.services import service_name
@@ -101,8 +103,18 @@ class RunContext:
     @cached_property
     def target(self) -> DeployTarget:
         """Where changes of this repository run."""
+        deploy = self.policy.deploy
+        if deploy.target == "kubernetes":
+            only = partial(is_below, deploy.manifests)
+            return KubernetesTarget(
+                deploy,
+                service=self.service,
+                scratch=self.shared.settings.scratch,
+                checkout=partial(self.repository.export, only=only),
+                environment=self.shared.environment,
+            )
         return ProcessTarget(
-            self.policy.deploy,
+            deploy,
             service=self.service,
             state_folder=self.shared.settings.home,
             checkout=self.repository.export,

@@ -89,7 +89,9 @@ class CandidatePerformer:
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Start the candidate and wait until it is healthy."""
-        candidate = await run.target.start_candidate(str(intent["release_id"]), str(intent["commit"]))
+        candidate = await run.target.start_candidate(
+            str(intent["release_id"]), str(intent["commit"]), taking=intent.get("taking", ())
+        )
         return candidate.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:

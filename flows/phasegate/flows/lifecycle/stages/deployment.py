@@ -16,7 +16,7 @@ from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.deploy.target import Release, TargetState
+from phasegate.infra.deploy.target import Preview, Release, TargetState
 from phasegate.infra.grading import Evidence
 from phasegate.infra.ledger import Attempt, Effect
 from phasegate.infra.workspace import ChangeSet
@@ -31,6 +31,7 @@ class Replaced:
         service: The service.
         release_id: The release that served when the plan was drafted; None: none did.
         commit: Its commit; empty: there was none.
+        revision: Another once somebody else has changed it in its place; empty where the target cannot tell.
     """
 
     kind: ClassVar[str] = "target"
@@ -38,18 +39,21 @@ class Replaced:
     service: str
     release_id: str | None
     commit: str
+    revision: str = ""
 
     @classmethod
     def of(cls, state: TargetState) -> Replaced:
         """What serves, whether or not it is alive at this moment."""
         current = state.current
-        named = (current.release_id, current.commit) if current else (None, "")
-        return cls(state.target, state.service, *named)
+        release_id, commit = (current.release_id, current.commit) if current else (None, "")
+        return cls(state.target, state.service, release_id, commit, state.revision)
 
     @property
     def digest(self) -> str:
-        """Of all of it."""
-        return sha256(canonical_json(vars(self)))
+        """Of all of it; what is not known is left out, as earlier versions did."""
+        return sha256(
+            canonical_json({name: value for name, value in vars(self).items() if name != "revision" or value})
+        )
 
     async def outdated(self, run: RunContext) -> str:
         """As `Premise.outdated`: what serves now, if it is something else and nothing of the plan was carried out."""
@@ -58,6 +62,11 @@ class Replaced:
         now = Replaced.of(await run.target.status())
         if now.digest == self.digest:
             return ""
+        if (now.release_id, now.commit) == (self.release_id, self.commit):
+            return (
+                f"Somebody else has changed what release {now.release_id} set up since the plan was drafted. "
+                "It has to be drafted for what is there now."
+            )
         return (
             f"What serves has changed since the plan was drafted: now it is {now.release_id or 'nothing'}"
             f"{f' (commit {now.commit[:12]})' if now.commit else ''}, and the plan replaces "
@@ -100,7 +109,11 @@ async def draft_release_plan(
     async def look() -> JsonObject:
         return (await run.target.status()).model_dump(mode="json")
 
+    async def foresee() -> JsonObject:
+        return (await run.target.preview(commit)).model_dump(mode="json")
+
     state = TargetState.model_validate(await observe(run, "deployment", f"target/{number}", look))
+    preview = Preview.model_validate(await observe(run, "deployment", f"preview/{number}", foresee))
 
     def accept(draft: ReleasePlanDraft) -> ReleasePlan:
         return ReleasePlan.model_validate(
@@ -111,6 +124,8 @@ async def draft_release_plan(
                 "service": run.service,
                 "start": start,
                 "replaces": state.current.release_id if state.current else "",
+                "changes": preview.changes,
+                "taking": preview.taking,
             }
         )
 
@@ -120,7 +135,14 @@ async def draft_release_plan(
         number,
         ReleasePlan,
         accept,
-        brief=deployment.brief(change, evidence, target_state=_in_words(state), start=start, note=round_.note),
+        brief=deployment.brief(
+            change,
+            evidence,
+            target_state=_in_words(state),
+            start=start,
+            changes=preview.changes,
+            note=round_.note,
+        ),
         folder=await run.checkout(commit),
         inputs={"change": change.digest, "evidence": evidence.digest},
         part="plan",
@@ -134,6 +156,7 @@ async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Rele
     Raises:
         Outdated: Something else serves than what was approved to be replaced; nothing has been done yet.
         DeployFailed: The release did not come up; what served before serves.
+        TargetRefused: The target needs something a person has to give; what served before serves.
 
     Effects:
         `candidate` and `cut-over`, each undone by its performer.
@@ -146,7 +169,8 @@ async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Rele
 
     async def released(_row: Attempt) -> Release:
         run.step("deployment", f"starting release {release_id} beside the current one")
-        await perform(run, Intent("candidate", "candidate", facts, f"stop the candidate {release_id}"))
+        taking = {"taking": list(plan.taking)} if plan.taking else {}
+        await perform(run, Intent("candidate", "candidate", {**facts, **taking}, f"stop the candidate {release_id}"))
         run.step("deployment", "cutting over")
         undoing = f"let release {previous} serve again" if previous else "stop the service"
         made = await perform(run, Intent("cut-over", "cut-over", facts, undoing))

@@ -8,6 +8,7 @@ that took is kept for whoever tells people.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import time
@@ -19,8 +20,6 @@ from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 
 from phasegate.infra.deploy.kubernetes.faults import fault, is_passing
 from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref
@@ -198,8 +197,10 @@ def connect(namespace: str, *, context: str, environment: Mapping[str, str]) -> 
     Raises:
         ConfigError: There is no kubeconfig, or no such context in it.
     """
-    settings: Any = client.Configuration()
-    loading: Any = config  # ships no types
+    # half a second, which only those who release to a cluster spend; an engine that starts again does not
+    client: Any = importlib.import_module("kubernetes.client")
+    loading: Any = importlib.import_module("kubernetes.config")
+    settings = client.Configuration()
     files = environment.get("KUBECONFIG") or str(Path(environment.get("HOME", "~")).expanduser() / ".kube" / "config")
     try:
         if not context and "KUBECONFIG" not in environment and "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -208,7 +209,7 @@ def connect(namespace: str, *, context: str, environment: Mapping[str, str]) -> 
             loading.load_kube_config(
                 files, context=context or None, client_configuration=settings, persist_config=False
             )
-    except (config.ConfigException, ApiException, OSError, ValueError) as error:
+    except (loading.ConfigException, OSError, ValueError) as error:
         raise ConfigError(
             f"The cluster cannot be reached: {error}",
             remedy="Set KUBECONFIG for the engine, and [deploy] context in phasegate.toml to one of its contexts.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import yaml
@@ -79,6 +79,11 @@ def read_manifests(folder: Path, path: str, *, namespace: str) -> list[Manifest]
     if not found:
         raise ConfigError(f"There are no manifests in {path}.", remedy="Correct deploy.manifests in phasegate.toml.")
     return sorted(found.values(), key=_order)
+
+
+def is_below(manifests: str, path: str) -> bool:
+    """Whether a file of the repository is one of the manifests' folder, or is the manifests' file."""
+    return PurePosixPath(path).is_relative_to(PurePosixPath(manifests))
 
 
 def images(manifest: Manifest) -> Iterator[str]:

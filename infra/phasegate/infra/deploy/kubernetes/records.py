@@ -170,9 +170,10 @@ class Records:
         try:
             written = await self._cluster.write(manifest)
         except StaleWrite:
-            written = await self._cluster.get(ref)
-            if written is None or written.get("data") != data:  # else it was this write, whose answer was lost
+            found = await self._cluster.get(ref)
+            if found is None or found.get("data") != data:  # else it was this write, whose answer was lost
                 raise
+            written = found
         self._versions[str(ref)] = written["metadata"]["resourceVersion"]
 
 
@@ -191,7 +192,7 @@ def stamp_of(live: Manifest) -> tuple[str, str]:
 
 
 def _is_secret(manifest: Manifest) -> bool:
-    return manifest["kind"] == "Secret"
+    return bool(manifest["kind"] == "Secret")
 
 
 def _packed(content: object) -> str:

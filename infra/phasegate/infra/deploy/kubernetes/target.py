@@ -357,7 +357,7 @@ def _titled(ref: Ref, diff: str) -> str:
 
 
 def _scales(workload: Manifest) -> bool:
-    return workload["kind"] != "DaemonSet"
+    return bool(workload["kind"] != "DaemonSet")
 
 
 def _address(manifests: Iterable[Manifest], policy: DeployPolicy) -> tuple[str, int]:
