@@ -13,7 +13,7 @@ import pytest
 
 from phasegate.infra.metrics.conditions import PROBE_VALUES
 from phasegate.infra.metrics.probe import CONCURRENCY, Probe, percentile
-from phasegate.infra.policy.model import MetricPolicy
+from phasegate.infra.policy.monitor import MetricPolicy
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 

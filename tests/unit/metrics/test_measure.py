@@ -14,7 +14,7 @@ from phasegate.infra.errors import TemporaryError
 from phasegate.infra.metrics.clock import RealClock, SimulatedClock
 from phasegate.infra.metrics.measure import measure
 from phasegate.infra.metrics.report import HealthReport, Measurement
-from phasegate.infra.policy.model import MetricPolicy
+from phasegate.infra.policy.monitor import MetricPolicy
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ import pytest
 from phasegate.infra.metrics.conditions import parse_condition
 from phasegate.infra.metrics.report import Outcome, Verdict
 from phasegate.infra.metrics.verdict import judge, outcome_of, overall
-from phasegate.infra.policy.model import MetricPolicy
+from phasegate.infra.policy.monitor import MetricPolicy
 
 LETTERS: dict[str, Outcome] = {"S": "success", "F": "failure", "I": "inconclusive", "E": "error"}
 

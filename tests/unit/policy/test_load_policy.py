@@ -9,7 +9,8 @@ import pytest
 
 from phasegate.infra.errors import PolicyError
 from phasegate.infra.policy.load import load_policy
-from phasegate.infra.policy.model import MetricPolicy, Policy
+from phasegate.infra.policy.model import Policy
+from phasegate.infra.policy.monitor import MetricPolicy
 
 START = '[deploy]\nstart = "run {port}"\n'
 
@@ -99,6 +100,9 @@ def test_a_service_needs_no_deployment_stage_but_a_deployment_needs_a_start():
     assert problem.startswith("line 2: deploy.start: is needed")
 
 
+PROMETHEUS = "[[monitor.metrics]]\nname = 'a'\nsource = 'prometheus'\nserver = 'http://127.0.0.1:9090'\n"
+
+
 @dataclass(frozen=True)
 class Bad:
     text: str
@@ -157,8 +161,21 @@ class Bad:
             "line 3: monitor.metrics[0].failure_condition: unknown value p59_ms; did you mean p99_ms?",
         ),
         Bad(
-            "[[monitor.metrics]]\nname = 'a'\nsource = 'prometheus'\nsuccess_condition = 'p95_ms < 1'",
-            "line 3: monitor.metrics[0].source: must be 'probe', found \"prometheus\"",
+            "[[monitor.metrics]]\nname = 'a'\nsource = 'graphite'",
+            "line 3: monitor.metrics[0].source: must be 'probe', 'prometheus', 'command' or 'log', found \"graphite\"",
+        ),
+        Bad(
+            f"{PROMETHEUS}query = 'up'\nsuccess_condition = 'p95_ms < 1'",
+            "line 6: monitor.metrics[0].success_condition: unknown value p95_ms; known are value, minimum",
+        ),
+        Bad(PROMETHEUS, "line 1: monitor.metrics[0].query: is needed with source 'prometheus'"),
+        Bad(
+            f"{PROMETHEUS}query = 'up'\nrequests = 5",
+            "line 6: monitor.metrics[0].requests: means nothing to source 'prometheus'",
+        ),
+        Bad(
+            "[[monitor.metrics]]\nname = 'a'\nsource = 'command'\ncommand = 'x'\nvalues = ['a-b']",
+            "line 5: monitor.metrics[0].values: 'a-b' is no name of a value",
         ),
         Bad(START + "[gates.change]\nroles = ['boss']", "line 4: gates.change.roles[0]: [roles] has no 'boss'"),
         Bad(

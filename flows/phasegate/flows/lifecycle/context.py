@@ -244,10 +244,10 @@ class RunContext:
         if not any(one.stage == "implementation" for one in self.shared.ledger.attempts.list(self.run.id)):
             await self.worktree.put_away()
 
-    def service_log(self, release_id: str) -> str:
-        """The last lines a release wrote, as evidence for whoever explains it."""
+    def service_log(self, release_id: str, *, characters: int = _LOG_CHARACTERS) -> str:
+        """The last that a release wrote, as evidence for whoever explains it."""
         log = ServiceFolder(self.shared.settings.home, self.service).release(release_id) / "log"
-        return log.read_text(errors="replace")[-_LOG_CHARACTERS:] if log.exists() else ""
+        return log.read_text(errors="replace")[-characters:] if log.exists() else ""
 
     async def set_up(self, folder: Path) -> None:
         """Run the project's setup command in a fresh checkout.

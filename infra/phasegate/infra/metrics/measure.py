@@ -13,7 +13,7 @@ from phasegate.infra.metrics.clock import Clock
 from phasegate.infra.metrics.conditions import Condition, parse_condition
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport, MetricSource, measurement
 from phasegate.infra.metrics.verdict import Judgement, judge, outcome_of, overall
-from phasegate.infra.policy.model import METRIC_VALUES, MetricPolicy
+from phasegate.infra.policy.monitor import MetricPolicy
 
 
 async def measure(
@@ -106,4 +106,4 @@ class _Series:
 
 
 def _condition(metric: MetricPolicy, text: str) -> Condition | None:
-    return parse_condition(text, METRIC_VALUES[metric.source]) if text else None
+    return parse_condition(text, metric.value_names) if text else None

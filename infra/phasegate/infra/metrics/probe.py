@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import httpx
 
-from phasegate.infra.policy.model import MetricPolicy
+from phasegate.infra.policy.monitor import MetricPolicy
 
 CONCURRENCY = 8
 """Requests under way at once: enough to finish soon, too few to be a load test."""

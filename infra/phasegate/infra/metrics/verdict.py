@@ -15,7 +15,7 @@ from itertools import groupby
 
 from phasegate.infra.metrics.conditions import Condition
 from phasegate.infra.metrics.report import Outcome, Verdict
-from phasegate.infra.policy.model import MetricPolicy
+from phasegate.infra.policy.monitor import MetricPolicy
 
 _UNTOLD = "cannot be told: a value is not a number"
 _WORST_FIRST: tuple[Verdict, ...] = ("failed", "error", "inconclusive", "passed")

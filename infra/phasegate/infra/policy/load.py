@@ -94,7 +94,7 @@ def _problems(error: ValidationError, lines: Mapping[Path, int]) -> list[_Proble
 def _messages(detail: ErrorDetails) -> Iterator[tuple[Path, str]]:
     kind, path, context = detail["type"], detail["loc"], detail.get("ctx", {})
     if kind == "contradictions":
-        yield from context["problems"]
+        yield from (((*path, *within), message) for within, message in context["problems"])
     elif kind == "extra_forbidden":
         yield path, f"unknown key{_suggestion(path)}"
     elif kind == "missing":

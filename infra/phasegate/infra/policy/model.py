@@ -13,17 +13,16 @@ from typing import Annotated, Literal, Self, TypeGuard, get_args
 from pydantic import (
     AfterValidator,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.metrics.conditions import PROBE_VALUES, parse_condition
 from phasegate.infra.policy.budgets import BudgetPolicy
+from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
-from phasegate.infra.policy.table import ByteSize, Duration, Table
+from phasegate.infra.policy.table import ByteSize, Duration, Table, UrlPath
 
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
 PipelineGate = Literal["prd", "change", "release", "promotion"]
@@ -36,22 +35,11 @@ SMALL_GATES: tuple[SmallGate, ...] = get_args(SmallGate)
 GATES: tuple[GateName, ...] = (*get_args(PipelineGate), *SMALL_GATES)
 ADMIN = "admin"
 """The role of `[roles]` that may override a gate."""
-METRIC_VALUES = {"probe": PROBE_VALUES}
-"""Metric source to the names its conditions may use."""
 
 
 def is_gate(name: str) -> TypeGuard[GateName]:
     """Whether there is a gate of this name."""
     return name in GATES
-
-
-def _url_path(path: str) -> str:
-    if not path.startswith("/") or any(character.isspace() or character == "#" for character in path):
-        raise ValueError("must be a path like /healthz: a slash first, no spaces, no #")
-    return path
-
-
-UrlPath = Annotated[str, AfterValidator(_url_path)]
 
 
 def _repository_path(path: str) -> str:
@@ -253,60 +241,6 @@ class DeployPolicy(Table):
     """How long a rollout may take on Kubernetes; a Deployment's own progress deadline may end it earlier."""
     url: str = Field(default="", pattern=r"^(https?://[^\s#]+)?$")
     """Where the released service answers; empty: its Service's name inside the cluster."""
-
-
-class MetricPolicy(Table):
-    """`[[monitor.metrics]]`: one measurement, in Argo Rollouts' words.
-
-    Source: https://argo-rollouts.readthedocs.io/en/stable/features/analysis/
-    """
-
-    name: str = Field(min_length=1)
-    """How reports and people call it; each metric its own."""
-    source: Literal["probe"] = "probe"
-    """`probe`: HTTP requests to the released service."""
-    path: UrlPath = "/"
-    """What the probe requests."""
-    requests: int = Field(default=20, ge=1, le=1000)
-    """Requests in one measurement."""
-    request_timeout: Duration = timedelta(seconds=5)
-    """How long one request may take; a later answer is an error."""
-    interval: Duration = timedelta(seconds=2)
-    """Time from one measurement's start to the next one's."""
-    count: int = Field(default=5, ge=1)
-    """Measurements in all."""
-    initial_delay: Duration = timedelta(0)
-    """Time before the first measurement."""
-    success_condition: str = ""
-    """An expression over the measured values that must hold, e.g. `p95_ms < 200`.
-
-    A probe's values are requests, errors, error_rate, p50_ms, p95_ms, p99_ms and max_ms.
-    """
-    failure_condition: str = ""
-    """An expression that must not hold, e.g. `error_rate > 0.05`."""
-    failure_limit: int = Field(default=0, ge=0)
-    """Failed measurements tolerated."""
-    inconclusive_limit: int = Field(default=0, ge=0)
-    """Inconclusive measurements tolerated."""
-    consecutive_error_limit: int = Field(default=4, ge=0)
-    """Measurements in a row that yield no values tolerated; such a one does not count towards `count`."""
-    consecutive_success_limit: int = Field(default=0, ge=0)
-    """Successes in a row that pass the metric before `count` is reached; 0: only `count` does. Not reached within
-    `count`, the metric is inconclusive."""
-
-    @field_validator("success_condition", "failure_condition")
-    @classmethod
-    def _can_be_parsed(cls, condition: str, info: ValidationInfo) -> str:
-        if condition and (source := info.data.get("source")):
-            parse_condition(condition, METRIC_VALUES[source])
-        return condition
-
-
-class MonitorPolicy(Table):
-    """`[monitor]`: what is measured after a release."""
-
-    metrics: tuple[MetricPolicy, ...] = ()
-    """Empty: one probe of the service's `health` path."""
 
 
 class Policy(Table):

@@ -5,12 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from phasegate.infra.policy.units import parse_duration, parse_size
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
 ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+
+
+def _url_path(path: str) -> str:
+    if not path.startswith("/") or any(character.isspace() or character == "#" for character in path):
+        raise ValueError("must be a path like /healthz: a slash first, no spaces, no #")
+    return path
+
+
+UrlPath = Annotated[str, AfterValidator(_url_path)]
 
 
 class Table(BaseModel):

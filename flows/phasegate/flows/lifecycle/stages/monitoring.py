@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
@@ -16,12 +17,14 @@ from phasegate.infra.errors import PhasegateError
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.clock import RealClock
 from phasegate.infra.metrics.measure import measure
-from phasegate.infra.metrics.probe import Probe
+from phasegate.infra.metrics.released import Released
 from phasegate.infra.metrics.report import HealthReport, Measurement
-from phasegate.infra.policy.model import MetricPolicy
+from phasegate.infra.metrics.sources import source_of
 from phasegate.infra.workspace import ChangeSet
 
 _log = logging.getLogger(__name__)
+_MEASURED_LOG = 32 * 1024**2
+"""Characters of a release's log that a query sees: the last ones."""
 
 
 async def monitor(run: RunContext, release: Release) -> HealthReport:
@@ -31,8 +34,18 @@ async def monitor(run: RunContext, release: Release) -> HealthReport:
         One attempt per release.
     """
 
-    def source_for(metric: MetricPolicy) -> Probe:
-        return Probe(metric, release.url)
+    async def files() -> Path:
+        return await run.checkout(run.run.base_commit)
+
+    released = Released(
+        release.release_id,
+        release.commit,
+        release.url,
+        lambda: run.service_log(release.release_id, characters=_MEASURED_LOG),
+        files,
+        run.shared.environment,
+        run.shared.secrets,
+    )
 
     def on_measurement(name: str, taken: Measurement) -> None:
         run.step("monitoring", f"{name}: {taken.outcome}{f' ({taken.message})' if taken.message else ''}")
@@ -40,7 +53,9 @@ async def monitor(run: RunContext, release: Release) -> HealthReport:
     async def measured(_row: Attempt) -> HealthReport:
         if run.rehearses:  # what was measured then is adopted; there is nothing to measure now
             raise RecordEnded
-        return await measure(run.policy.metrics, source_for, RealClock(), on_measurement)
+        return await measure(
+            run.policy.metrics, lambda metric: source_of(metric, released), RealClock(), on_measurement
+        )
 
     number = run.next_number("monitoring", "measuring")
     return await attempt(

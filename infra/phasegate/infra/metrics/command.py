@@ -1,0 +1,92 @@
+"""The metric source `command`: the numbers that a command of the team's own prints.
+
+It runs on the engine's side, beside the release and like it, with the files of the commit the run began at. It must
+not know conditions or verdicts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import signal
+from typing import Any, cast
+
+from phasegate.infra.errors import TemporaryError
+from phasegate.infra.metrics.released import Released
+from phasegate.infra.policy.monitor import MetricPolicy
+
+_HANDED_ON = ("PATH", "HOME", "LANG")
+_MOST_PRINTED = 1_000_000
+_SAID = 300
+"""Characters of a command's complaint that are passed on."""
+
+
+class Command:
+    """Runs one command per measurement; satisfies `MetricSource`."""
+
+    def __init__(self, metric: MetricPolicy, released: Released) -> None:
+        """Prepare the command; nothing runs yet."""
+        self._metric = metric
+        self._released = released
+        own = {
+            "PHASEGATE_URL": released.url,
+            "PHASEGATE_RELEASE": released.release_id,
+            "PHASEGATE_COMMIT": released.commit,
+        }
+        self._environment = {name: released.environment.get(name, "") for name in _HANDED_ON} | own
+
+    async def read(self) -> dict[str, float]:
+        """Run it once.
+
+        Returns:
+            The numbers that policy names; NaN for null.
+
+        Raises:
+            TemporaryError: It failed, took too long, or did not print those numbers.
+        """
+        metric = self._metric
+        process = await asyncio.create_subprocess_exec(
+            "sh",
+            "-c",
+            metric.command,
+            cwd=await self._released.files(),
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(metric.request_timeout.total_seconds()):
+                printed, complaint = await process.communicate()
+        except TimeoutError as error:
+            raise TemporaryError(f"the command took longer than {metric.request_timeout}") from error
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # and whatever it left behind
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        if process.returncode:
+            said = self._released.secrets.mask(complaint.decode(errors="replace").strip()).text[-_SAID:]
+            raise TemporaryError(f"the command ended with {process.returncode}: {said or 'it said nothing'}")
+        return self._numbers(printed)
+
+    def _numbers(self, printed: bytes) -> dict[str, float]:
+        try:
+            found = json.loads(printed[:_MOST_PRINTED])
+        except ValueError as error:
+            raise TemporaryError("the command printed no JSON") from error
+        if not isinstance(found, dict):
+            raise TemporaryError("the command printed no JSON object")
+        return {name: _number(name, cast("dict[str, Any]", found)) for name in self._metric.values}
+
+
+def _number(name: str, found: dict[str, Any]) -> float:
+    value = found.get(name, found)  # the object itself is no number either
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TemporaryError(f"the command printed no number {name!r}")
+    return float(value)

@@ -1,0 +1,93 @@
+"""The metric source `prometheus`: one query of a Prometheus server, over an instant or a range.
+
+It must not know conditions or verdicts. An empty answer is no error: there was nothing to count, and the value is NaN.
+Source: https://prometheus.io/docs/prometheus/latest/querying/api/
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from phasegate.infra.errors import TemporaryError
+from phasegate.infra.metrics.released import Released
+from phasegate.infra.policy.monitor import MetricPolicy
+
+_SAID = 300
+"""Characters of a server's complaint that are passed on."""
+
+
+class Prometheus:
+    """Asks one server one query; satisfies `MetricSource`."""
+
+    def __init__(self, metric: MetricPolicy, released: Released) -> None:
+        """Prepare the query; nothing is sent yet."""
+        self._metric = metric
+        self._query = released.told(metric.query)
+        self._token = released.environment.get(metric.token_variable, "") if metric.token_variable else ""
+
+    async def read(self) -> dict[str, float]:
+        """Ask once.
+
+        Returns:
+            value (the first series' latest), minimum, maximum, mean and samples over all series and their samples;
+            all but samples are NaN when there are none.
+
+        Raises:
+            TemporaryError: The server does not answer, refuses the query, or answers with something else.
+        """
+        metric, now = self._metric, time.time()
+        asked: dict[str, str] = {"query": self._query, "timeout": f"{metric.request_timeout.total_seconds()}"}
+        if metric.range:
+            path = "query_range"
+            asked |= {"start": f"{now - metric.range.total_seconds()}", "end": f"{now}"}
+            asked["step"] = f"{metric.step.total_seconds()}"
+        else:
+            path, asked["time"] = "query", f"{now}"
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            async with httpx.AsyncClient(timeout=metric.request_timeout.total_seconds(), trust_env=False) as client:
+                url = f"{metric.server.rstrip('/')}/api/v1/{path}"
+                # by POST: a long query does not fit a URL
+                response = await client.post(url, data=asked, headers=headers)
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise TemporaryError(f"Prometheus at {metric.server} does not answer: {reason}") from error
+        try:
+            answer = response.json()
+        except ValueError as error:
+            message = f"Prometheus at {metric.server} answered {response.status_code}, and no JSON"
+            raise TemporaryError(message) from error
+        return _values(answer)
+
+
+def _values(answer: Any) -> dict[str, float]:
+    match answer:
+        case {"status": "error", "error": error}:
+            raise TemporaryError(f"Prometheus refuses the query: {str(error)[:_SAID]}")
+        case {"data": {"resultType": "scalar", "result": [_, _] as one}}:
+            series = [[one]]
+        case {"data": {"resultType": "vector", "result": [*found]}}:
+            series = [[one["value"]] for one in found if "value" in one]
+        case {"data": {"resultType": "matrix", "result": [*found]}}:
+            series = [one["values"] for one in found if one.get("values")]
+        case _:
+            raise TemporaryError(f"Prometheus answered something else: {str(answer)[:_SAID]}")
+    return summed_up([[float(value) for _, value in one] for one in series])
+
+
+def summed_up(series: Sequence[Sequence[float]]) -> dict[str, float]:
+    """The values of one measurement, under the names of `PROMETHEUS_VALUES`; a NaN among them makes them NaN."""
+    every = [value for one in series for value in one]
+    unknown = not every or any(math.isnan(value) for value in every)
+    return {
+        "value": series[0][-1] if every else math.nan,
+        "minimum": math.nan if unknown else min(every),
+        "maximum": math.nan if unknown else max(every),
+        "mean": math.nan if unknown else sum(every) / len(every),
+        "samples": float(len(every)),
+    }

@@ -1,0 +1,134 @@
+"""`[monitor]` of `phasegate.toml`: what is measured after a release, in Argo Rollouts' words.
+
+Part of the policy's model. It must not know who measures.
+Source: https://argo-rollouts.readthedocs.io/en/stable/features/analysis/
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from phasegate.infra.metrics.conditions import PROBE_VALUES, ConditionError, parse_condition
+from phasegate.infra.policy.table import Duration, Table, UrlPath
+
+SourceName = Literal["probe", "prometheus", "command", "log"]
+PROMETHEUS_VALUES = ("value", "minimum", "maximum", "mean", "samples")
+"""What one query of Prometheus yields; the names its conditions may use."""
+_NEEDS: dict[SourceName, tuple[str, ...]] = {
+    "probe": (),
+    "prometheus": ("server", "query"),
+    "command": ("command", "values"),
+    "log": ("query", "values"),
+}
+"""The keys a source cannot do without."""
+_TAKES: dict[SourceName, tuple[str, ...]] = {
+    "probe": ("path", "requests"),
+    "prometheus": ("server", "query", "range", "step", "token_variable"),
+    "command": ("command", "values"),
+    "log": ("query", "values"),
+}
+"""The keys that only some sources understand, by source."""
+
+
+class MetricPolicy(Table):
+    """`[[monitor.metrics]]`: one measurement."""
+
+    name: str = Field(min_length=1)
+    """How reports and people call it; each metric its own."""
+    source: SourceName = "probe"
+    """`probe`: HTTP requests to the released service; `prometheus`: a query; `command`: what a command of the team's
+    prints; `log`: a query over what the release has written."""
+    path: UrlPath = "/"
+    """What the probe requests."""
+    requests: int = Field(default=20, ge=1, le=1000)
+    """The probe's requests in one measurement."""
+    server: str = Field(default="", pattern=r"^(https?://[^\s#?]+)?$")
+    """Prometheus' address, e.g. `http://127.0.0.1:9090`."""
+    query: str = Field(default="", max_length=10_000)
+    """PromQL, or with `log` DuckDB's SQL over table `log (number, line, json)`.
+
+    In it `{release}`, `{commit}` and `{url}` stand for the release's; SQL gives one row, with a column per value.
+    """
+    range: Duration = timedelta(0)
+    """With `prometheus`: how far back the query looks; 0: an instant query."""
+    step: Duration = Field(default=timedelta(seconds=15), gt=timedelta(0))
+    """With `range`: the time from one sample to the next."""
+    token_variable: str = Field(default="", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$|^$")
+    """The engine's variable that holds Prometheus' bearer token; empty: none is sent."""
+    command: str = ""
+    """Prints a JSON object of numbers. Runs in the base commit's files, with PHASEGATE_URL, PHASEGATE_RELEASE and
+    PHASEGATE_COMMIT in its environment."""
+    values: tuple[str, ...] = ()
+    """The names of the numbers that `command` or a query over the `log` yields."""
+    request_timeout: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0))
+    """How long one request, query or command may take; a later answer is an error."""
+    interval: Duration = timedelta(seconds=2)
+    """Time from one measurement's start to the next one's."""
+    count: int = Field(default=5, ge=1)
+    """Measurements in all."""
+    initial_delay: Duration = timedelta(0)
+    """Time before the first measurement."""
+    success_condition: str = ""
+    """An expression over the measured values that must hold, e.g. `p95_ms < 200`.
+
+    A probe's values are requests, errors, error_rate, p50_ms, p95_ms, p99_ms and max_ms; Prometheus' are value (of the
+    first series; the latest), minimum, maximum, mean and samples (over all series).
+    """
+    failure_condition: str = ""
+    """An expression that must not hold, e.g. `error_rate > 0.05`."""
+    failure_limit: int = Field(default=0, ge=0)
+    """Failed measurements tolerated."""
+    inconclusive_limit: int = Field(default=0, ge=0)
+    """Inconclusive measurements tolerated."""
+    consecutive_error_limit: int = Field(default=4, ge=0)
+    """Measurements in a row that yield no values tolerated; such a one does not count towards `count`."""
+    consecutive_success_limit: int = Field(default=0, ge=0)
+    """Successes in a row that pass the metric before `count` is reached; 0: only `count` does. Not reached within
+    `count`, the metric is inconclusive."""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if problems := self._contradictions():
+            text = "; ".join(f"{path[0]}: {message}" for path, message in problems)
+            raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
+        return self
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """The names that the metric's conditions may use."""
+        fixed = {"probe": PROBE_VALUES, "prometheus": PROMETHEUS_VALUES}
+        return fixed.get(self.source, self.values)
+
+    def _contradictions(self) -> list[tuple[tuple[str, ...], str]]:
+        problems = [
+            ((key,), f"is needed with source {self.source!r}") for key in _NEEDS[self.source] if not getattr(self, key)
+        ]
+        foreign = {key for keys in _TAKES.values() for key in keys} - set(_TAKES[self.source])
+        problems += [
+            ((key,), f"means nothing to source {self.source!r}")
+            for key in sorted(foreign)
+            if getattr(self, key) != type(self).model_fields[key].default
+        ]
+        problems += [
+            (("values",), f"{name!r} is no name of a value: letters, digits and _ only")
+            for name in self.values
+            if not name.isidentifier()
+        ]
+        for key in ("success_condition", "failure_condition") if not problems else ():
+            if condition := getattr(self, key):
+                try:
+                    parse_condition(condition, self.value_names)
+                except ConditionError as error:
+                    problems.append(((key,), str(error)))
+        return problems
+
+
+class MonitorPolicy(Table):
+    """`[monitor]`: what is measured after a release."""
+
+    metrics: tuple[MetricPolicy, ...] = ()
+    """Empty: one probe of the service's `health` path."""
