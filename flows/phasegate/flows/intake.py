@@ -208,9 +208,9 @@ def _check_models(order: Order, policy: Policy, environment: Mapping[str, str], 
 
 def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repository, base: BaseCommit) -> None:
     """Find out now what would stop the release at the end: a port that is taken, manifests that cannot be released."""
-    if deploy.target == "process":
-        if deploy.port:
-            require_port(settings.home, service_name(repository.top), deploy.port)
+    if deploy.target == "process" and deploy.port:
+        require_port(settings.home, service_name(repository.top), deploy.port)
+    if deploy.target != "kubernetes":
         return
     with tempfile.TemporaryDirectory(prefix="manifests-", dir=settings.scratch) as scratch:
         repository.export(base.commit, Path(scratch), only=partial(is_below, deploy.manifests))

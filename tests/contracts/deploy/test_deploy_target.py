@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.integration.deploy.team import command_target
 from tests.kubernetes import kubernetes_target
 
 from phasegate.infra.deploy.memory import InMemoryTarget
@@ -33,7 +34,7 @@ def checkout(commit: str, folder: Path) -> None:
     (folder / "service.py").write_text(SERVICE.replace("{commit}", commit))
 
 
-@pytest.fixture(params=["memory", "process", "kubernetes, rolling", "kubernetes, canary"])
+@pytest.fixture(params=["memory", "process", "command", "kubernetes, rolling", "kubernetes, canary"])
 async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DeployTarget]:
     if request.param == "memory":
         yield InMemoryTarget("shop", sick={"sick"}, sick_in_place={"sick-in-place"})
@@ -41,6 +42,9 @@ async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param.startswith("kubernetes"):
         strategy = request.param.rpartition(" ")[2]
         yield kubernetes_target(request.getfixturevalue("kubernetes"), tmp_path, strategy=strategy)
+        return
+    if request.param == "command":
+        yield command_target(tmp_path)
         return
     process = ProcessTarget(
         DeployPolicy(start="python3 service.py {port}"),

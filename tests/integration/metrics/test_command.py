@@ -41,7 +41,7 @@ async def test_it_knows_the_release_and_none_of_the_engine_s_secrets(released: M
     script = 'env > seen; echo "{\\"p95\\": 1, \\"rate\\": 2}"'
     await run(script, released(OPENAI_API_KEY="hunter2-hunter2"))
     seen = dict(line.split("=", 1) for line in (tmp_path / "seen").read_text().splitlines())
-    assert (seen["PHASEGATE_RELEASE"], seen["PHASEGATE_URL"]) == ("rel-1", "http://127.0.0.1:1")
+    assert (seen["PHASEGATE_RELEASE_ID"], seen["PHASEGATE_URL"]) == ("rel-1", "http://127.0.0.1:1")
     assert seen["PHASEGATE_COMMIT"] == "c" * 40
     assert "OPENAI_API_KEY" not in seen
 

@@ -177,6 +177,10 @@ class Bad:
             "[[monitor.metrics]]\nname = 'a'\nsource = 'command'\ncommand = 'x'\nvalues = ['a-b']",
             "line 5: monitor.metrics[0].values: 'a-b' is no name of a value",
         ),
+        Bad(
+            "[deploy]\ntarget = 'command'\n[deploy.commands]\ndeploy = 'x'\npromote = 'x'\nstatus = 'x'",
+            "line 3: deploy.commands.rollback: is needed, because lifecycle.stages includes deployment; write that",
+        ),
         Bad(START + "[gates.change]\nroles = ['boss']", "line 4: gates.change.roles[0]: [roles] has no 'boss'"),
         Bad(
             START + "[[monitor.metrics]]\nname = 'a'\n[[monitor.metrics]]\nname = 'a'",

@@ -18,6 +18,7 @@ from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.resources import Resources
 from phasegate.flows.stored import StoredPolicy
+from phasegate.infra.deploy.command import CommandTarget
 from phasegate.infra.deploy.kubernetes.manifests import is_below
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
 from phasegate.infra.deploy.process import ProcessTarget
@@ -112,6 +113,16 @@ class RunContext:
                 scratch=self.shared.settings.scratch,
                 checkout=partial(self.repository.export, only=only),
                 environment=self.shared.environment,
+            )
+        if deploy.target == "command":
+            return CommandTarget(
+                deploy,
+                service=self.service,
+                state_folder=self.shared.settings.home,
+                checkout=self.repository.export,
+                environment=self.shared.environment,
+                files=partial(self.checkout, self.run.base_commit),
+                prepare=self.set_up,
             )
         return ProcessTarget(
             deploy,

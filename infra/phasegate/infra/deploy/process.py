@@ -6,9 +6,7 @@ something, and what a `kill -9` of ours left unrecorded is found by its mark and
 
 from __future__ import annotations
 
-import asyncio
 import os
-import shutil
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
@@ -20,6 +18,7 @@ from phasegate.infra.deploy.health import wait_until_healthy
 from phasegate.infra.deploy.processes import ending, marked, start, stop_all
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.services import GRACE, state_of, stop_service
+from phasegate.infra.deploy.sources import Sources, nothing
 from phasegate.infra.deploy.target import Candidate, Check, Preview, Release, TargetState, require_replaceable
 from phasegate.infra.errors import DeployFailed, PortTaken
 from phasegate.infra.policy.model import DeployPolicy
@@ -27,10 +26,6 @@ from phasegate.infra.policy.model import DeployPolicy
 _ALWAYS_HANDED_ON = ("HOME", "LANG")
 _LOG_LINES = 20
 _LOG_BYTES = 4000
-
-
-async def _nothing(source: Path) -> None:
-    """Prepare nothing."""
 
 
 class ProcessTarget:
@@ -44,7 +39,7 @@ class ProcessTarget:
         state_folder: Path,
         checkout: Callable[[str, Path], None],
         environment: Mapping[str, str],
-        prepare: Callable[[Path], Awaitable[None]] = _nothing,
+        prepare: Callable[[Path], Awaitable[None]] = nothing,
         grace: timedelta = GRACE,
     ) -> None:
         """Name the service and how its releases are made.
@@ -64,9 +59,8 @@ class ProcessTarget:
         self._policy = policy
         self._folder = ServiceFolder(state_folder, service)
         self._state_folder = state_folder
-        self._checkout = checkout
+        self._sources = Sources(self._folder, checkout, prepare)
         self._environment = environment
-        self._prepare = prepare
         self._grace = grace
 
     async def status(self) -> TargetState:
@@ -91,7 +85,7 @@ class ProcessTarget:
             running = state.candidates.get(release_id)
             if running is None or not (await self._health(record, running)).ok:
                 await self._end_candidate(state, release_id)
-                await self._ensure_source(release_id, commit)
+                await self._sources.ensure(release_id, commit)
                 running = await self._start(state, release_id, "candidate", ports.passing_port())
             return Candidate(
                 release_id=release_id,
@@ -129,7 +123,7 @@ class ProcessTarget:
             await self._end_candidate(state, release_id)
             record = state.releases.get(release_id)
             if record is None or record.port is None:
-                await self._drop_source(release_id)
+                await self._sources.drop(release_id)
 
     async def restore(self, release_id: str | None) -> TargetState:
         """As `DeployTarget.restore`."""
@@ -174,7 +168,7 @@ class ProcessTarget:
     async def _make_room(self, state: ServiceState, release_id: str, port: int) -> None:
         """Stop what serves, once all is seen to that can fail before: a taken port or a checkout may cost no outage."""
         ports.require_free(port, but_for={process.pid for process in marked(self._folder.mark("service"))})
-        await self._ensure_source(release_id, state.release(release_id).commit)
+        await self._sources.ensure(release_id, state.release(release_id).commit)
         await self._end_service(state)
 
     async def _serve(self, state: ServiceState, release_id: str, port: int, previous: str | None) -> None:
@@ -239,23 +233,6 @@ class ProcessTarget:
         await stop_all(self._folder.mark("candidate", release_id), known, grace=self._grace)
         if running:
             self._folder.write(state)
-
-    async def _ensure_source(self, release_id: str, commit: str) -> None:
-        """Check out and prepare a release, unless that was finished before."""
-        home = self._folder.release(release_id)
-        if (home / "ready").exists():
-            return
-        await self._drop_source(release_id)
-        home.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(self._checkout, commit, home / "source")
-        await self._prepare(home / "source")
-        (home / "ready").touch()
-
-    async def _drop_source(self, release_id: str) -> None:
-        home = self._folder.release(release_id)
-        (home / "ready").unlink(missing_ok=True)
-        if (home / "source").exists():
-            await asyncio.to_thread(shutil.rmtree, home / "source")
 
     def _port(self, state: ServiceState) -> int:
         return self._policy.port or state.port or ports.lasting_port()

@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,6 +29,9 @@ from phasegate.infra.errors import DeployFailed
 from phasegate.infra.policy.model import DeployPolicy
 
 _POLL = timedelta(milliseconds=50)
+_STATE = "state.json"
+Role = Literal["service", "candidate", "command"]
+T = TypeVar("T", bound=BaseModel)
 
 
 class Running(BaseModel):
@@ -89,11 +92,7 @@ class ServiceState(BaseModel):
             DeployFailed: There is none.
         """
         if release_id not in self.releases:
-            raise DeployFailed(
-                f"{self.service} has no release {release_id}.",
-                remedy="See with `phasegate status` what there is.",
-                release_id=release_id,
-            )
+            raise no_release(self.service, release_id)
         return self.releases[release_id]
 
 
@@ -117,35 +116,45 @@ class ServiceFolder:
         """
         return self.path / "releases" / require_name(release_id)
 
-    def mark(self, role: Literal["service", "candidate"] | None = None, release_id: str | None = None) -> str:
+    def mark(
+        self, role: Literal["service", "candidate", "command"] | None = None, release_id: str | None = None
+    ) -> str:
         """What processes of this service are found by; narrower with a role, and with a release."""
         return "|".join([str(self.path), *(part for part in (role, release_id) if part), ""])
 
     def read(self) -> ServiceState:
-        """The state as last written; an empty one when there is none.
+        """The state of target `process` as last written; an empty one when there is none.
+
+        Raises:
+            DeployFailed: The file is not what this version writes.
+        """
+        return self.read_as(ServiceState) or ServiceState(service=self.service)
+
+    def read_as(self, kind: type[T], name: str = _STATE) -> T | None:
+        """A state as last written; None when there is none.
 
         Raises:
             DeployFailed: The file is not what this version writes.
         """
         try:
-            return ServiceState.model_validate_json((self.path / "state.json").read_bytes())
+            return kind.model_validate_json((self.path / name).read_bytes())
         except FileNotFoundError:
-            return ServiceState(service=self.service)
+            return None
         except ValidationError as error:
             raise DeployFailed(
-                f"The state of {self.service} cannot be read: {self.path / 'state.json'}",
+                f"The state of {self.service} cannot be read: {self.path / name}",
                 remedy="It was written by another version of phasegate, or edited: use that version, or move it away.",
             ) from error
 
-    def write(self, state: ServiceState) -> None:
-        """Replace the state, whole or not at all."""
+    def write(self, state: BaseModel, name: str = _STATE) -> None:
+        """Replace a state, whole or not at all."""
         self.path.mkdir(parents=True, exist_ok=True)
-        fresh = self.path / "state.json.new"
+        fresh = self.path / f"{name}.new"
         with fresh.open("w", encoding="utf-8") as file:
             file.write(state.model_dump_json(indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(self.path / "state.json")
+        fresh.replace(self.path / name)
 
     @asynccontextmanager
     async def lock(self) -> AsyncGenerator[None]:
@@ -159,3 +168,12 @@ class ServiceFolder:
                 except BlockingIOError:
                     await asyncio.sleep(_POLL.total_seconds())
             yield
+
+
+def no_release(service: str, release_id: str) -> DeployFailed:
+    """There is no release of that id."""
+    return DeployFailed(
+        f"{service} has no release {release_id}.",
+        remedy="See with `phasegate status` what there is.",
+        release_id=release_id,
+    )

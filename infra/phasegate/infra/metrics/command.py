@@ -33,7 +33,7 @@ class Command:
         self._released = released
         own = {
             "PHASEGATE_URL": released.url,
-            "PHASEGATE_RELEASE": released.release_id,
+            "PHASEGATE_RELEASE_ID": released.release_id,
             "PHASEGATE_COMMIT": released.commit,
         }
         self._environment = {name: released.environment.get(name, "") for name in _HANDED_ON} | own

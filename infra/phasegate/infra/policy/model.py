@@ -211,11 +211,28 @@ class ProtectPolicy(Table):
     """Glob patterns, relative to the repository's root."""
 
 
+class DeployCommandsPolicy(Table):
+    """`[deploy.commands]`: how the team itself releases; docs/targets.md says what each is told and has to print."""
+
+    deploy: str = ""
+    """Starts a release beside the current one, and ends once it is healthy."""
+    promote: str = ""
+    """Lets a release serve in the place of the current one."""
+    rollback: str = ""
+    """Takes a release away, and lets the one before it serve."""
+    status: str = ""
+    """Prints what serves; changes nothing."""
+    stop: str = ""
+    """Stops the service; needed for nothing else."""
+
+
 class DeployPolicy(Table):
     """`[deploy]`: where an approved change runs."""
 
-    target: Literal["process", "kubernetes"] = "process"
-    """`process`: a local service, candidate beside current; `kubernetes`: the manifests of the commit, applied."""
+    target: Literal["process", "kubernetes", "command"] = "process"
+    """`process`: a local service, candidate beside current; `kubernetes`: the manifests of the commit, applied;
+    `command`: the team's own commands."""
+    commands: DeployCommandsPolicy = DeployCommandsPolicy()
     start: str = ""
     """With `process`: starts the service in the foreground on `{port}`."""
     health: UrlPath = "/"
@@ -225,7 +242,7 @@ class DeployPolicy(Table):
     start_timeout: Duration = timedelta(seconds=30)
     """How long a release may take until `health` answers."""
     environment: tuple[str, ...] = ()
-    """Names of variables handed to the service besides PATH, HOME, LANG and PORT."""
+    """Names of variables handed to the service, or to the commands, besides PATH, HOME, LANG and PORT."""
     manifests: RepositoryPath = ""
     """With `kubernetes`: a folder of YAML or JSON files, or one built file; every image by its digest."""
     namespace: str = Field(default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
@@ -238,7 +255,8 @@ class DeployPolicy(Table):
     canary_percent: int = Field(default=10, ge=1, le=50)
     """The share of replicas that a canary is, rounded up to one."""
     rollout_timeout: Duration = timedelta(minutes=10)
-    """How long a rollout may take on Kubernetes; a Deployment's own progress deadline may end it earlier."""
+    """How long a rollout on Kubernetes may take, where a Deployment's own progress deadline may end it earlier; or one
+    of the commands."""
     url: str = Field(default="", pattern=r"^(https?://[^\s#]+)?$")
     """Where the released service answers; empty: its Service's name inside the cluster."""
 
@@ -299,17 +317,13 @@ class Policy(Table):
 def _contradictions(policy: Policy) -> list[tuple[tuple[str | int, ...], str]]:
     """What holds for each table alone and not for all together, with the path of the key to change."""
     problems: list[tuple[tuple[str | int, ...], str]] = []
-    needed = {
-        "process": ("start", "write the command that starts the service on {port}"),
-        "kubernetes": ("manifests", "name the folder or built file that is to be applied"),
-    }
-    key, advice = needed[policy.deploy.target]
-    if "deployment" in policy.lifecycle.stages and not getattr(policy.deploy, key):
-        message = (
-            f"is needed, because lifecycle.stages includes deployment; {advice}, or end with "
-            '`[lifecycle] stages = ["prd", "implementation", "testing"]`'
-        )
-        problems.append((("deploy", key), message))
+    if "deployment" in policy.lifecycle.stages:
+        for path, advice in _lacks(policy.deploy):
+            message = (
+                f"is needed, because lifecycle.stages includes deployment; {advice}, or end with "
+                '`[lifecycle] stages = ["prd", "implementation", "testing"]`'
+            )
+            problems.append((("deploy", *path), message))
     for gate in GATES:
         for index, role in enumerate(getattr(policy.gates, gate).roles):
             if role not in policy.roles:
@@ -319,3 +333,15 @@ def _contradictions(policy: Policy) -> list[tuple[tuple[str | int, ...], str]]:
         if name in names[:index]:
             problems.append((("monitor", "metrics", index, "name"), f"another metric is called {name!r} too"))
     return problems
+
+
+def _lacks(deploy: DeployPolicy) -> list[tuple[tuple[str, ...], str]]:
+    """The keys that a target cannot do without, and what to do about each."""
+    if deploy.target == "process" and not deploy.start:
+        return [(("start",), "write the command that starts the service on {port}")]
+    if deploy.target == "kubernetes" and not deploy.manifests:
+        return [(("manifests",), "name the folder or built file that is to be applied")]
+    if deploy.target == "command":
+        needed = ("deploy", "promote", "rollback", "status")
+        return [(("commands", key), "write that command") for key in needed if not getattr(deploy.commands, key)]
+    return []

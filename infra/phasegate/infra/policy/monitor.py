@@ -60,7 +60,7 @@ class MetricPolicy(Table):
     token_variable: str = Field(default="", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$|^$")
     """The engine's variable that holds Prometheus' bearer token; empty: none is sent."""
     command: str = ""
-    """Prints a JSON object of numbers. Runs in the base commit's files, with PHASEGATE_URL, PHASEGATE_RELEASE and
+    """Prints a JSON object of numbers. Runs in the base commit's files, with PHASEGATE_URL, PHASEGATE_RELEASE_ID and
     PHASEGATE_COMMIT in its environment."""
     values: tuple[str, ...] = ()
     """The names of the numbers that `command` or a query over the `log` yields."""
@@ -104,7 +104,7 @@ class MetricPolicy(Table):
         return fixed.get(self.source, self.values)
 
     def _contradictions(self) -> list[tuple[tuple[str, ...], str]]:
-        problems = [
+        problems: list[tuple[tuple[str, ...], str]] = [
             ((key,), f"is needed with source {self.source!r}") for key in _NEEDS[self.source] if not getattr(self, key)
         ]
         foreign = {key for keys in _TAKES.values() for key in keys} - set(_TAKES[self.source])

@@ -1,0 +1,89 @@
+"""Runs one of the team's own commands to its end, and keeps all it says. Used by the `command` target.
+
+What a `kill -9` of ours left running is found by its mark and stopped before the command is run once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from phasegate.infra.deploy.processes import ending, start, stop_all
+from phasegate.infra.deploy.services import GRACE
+
+_POLL = timedelta(milliseconds=50)
+_TAIL_BYTES, _TAIL_LINES = 4000, 20
+_MOST_PRINTED = 1_000_000
+
+
+class CommandFailed(Exception):
+    """The command did not do what it is there for; the text says why, with the end of what it said."""
+
+
+async def run_command(
+    command: str, *, folder: Path, log: Path, environment: Mapping[str, str], mark: str, limit: timedelta
+) -> dict[str, Any]:
+    """Run a command, and read the JSON object it prints on standard output.
+
+    Args:
+        command: For `/bin/sh`.
+        folder: Where it runs.
+        log: Receives its standard error as it comes, and its standard output at its end.
+        environment: The whole environment, besides the mark.
+        mark: No two with the same one run at a time.
+        limit: Then it is stopped, with all it started.
+
+    Raises:
+        CommandFailed: It failed, took too long, or printed something else.
+    """
+    await stop_all(mark, (), grace=GRACE)
+    printed, seen = _made_ready(log)
+    process = start(
+        f"exec >{shlex.quote(str(printed))}\n{command}", folder=folder, log=log, environment=environment, mark=mark
+    )
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            while (ended := ending(process)) is None:  # noqa: ASYNC110 -- /proc tells, and it tells nobody by itself
+                await asyncio.sleep(_POLL.total_seconds())
+    except TimeoutError:
+        ended = f"took longer than {limit}"
+    finally:
+        await stop_all(mark, (process,), grace=GRACE)  # it, if it has not ended, and whatever it left behind
+    output = _kept(printed, log)
+    if ended != "exited with code 0":
+        raise CommandFailed(f"it {ended}\n{_tail(log, seen)}")
+    try:
+        found = json.loads(output)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise CommandFailed(f"it printed no JSON object\n{_tail(log, seen)}")
+    return cast("dict[str, Any]", found)
+
+
+def _made_ready(log: Path) -> tuple[Path, int]:
+    """Where standard output goes, and how long the log is before the command."""
+    printed = log.with_name(f"{log.name}.printed")
+    printed.unlink(missing_ok=True)
+    return printed, log.stat().st_size if log.exists() else 0
+
+
+def _kept(printed: Path, log: Path) -> bytes:
+    """What was printed, which stands in the log from now on."""
+    output = printed.read_bytes()[:_MOST_PRINTED] if printed.exists() else b""
+    with log.open("ab") as file:
+        file.write(output)
+    printed.unlink(missing_ok=True)
+    return output
+
+
+def _tail(log: Path, seen: int) -> str:
+    with log.open("rb") as file:
+        file.seek(max(seen, log.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+    return "\n".join(["It said at the end:", *(f"  {line}" for line in lines)]) if lines else "It said nothing."
