@@ -36,12 +36,12 @@ class Scale:
         active_seconds: How long they have for it.
     """
 
-    samples: int = 8
+    samples: int = 6
     slow_samples: int = 3
     many: int = 500
-    many_seconds: float = 180.0
+    many_seconds: float = 150.0
     active: int = 50
-    active_seconds: float = 150.0
+    active_seconds: float = 120.0
 
 
 FULL = Scale()
@@ -344,7 +344,7 @@ MEASURES: dict[str, Measure] = {
         take=_orchestration,
     ),
     "waiting": Measure(
-        "500 runs waiting at gates, all approved at once, until the next stage's first step; three minutes each",
+        "500 runs waiting at gates, all approved at once, until the next stage's first step; 150 seconds for each way",
         GOING_ON,
         smaller_is_better=False,
         goal="0 processes, engine under 300 MB, none lost, twice stock Prefect's rate or better",

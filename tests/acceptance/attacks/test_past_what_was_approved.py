@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from tests.acceptance.attacks.conftest import Attacker, gates
-from tests.acceptance.lifecycle.conftest import POLICY, Machine, Project, git, script
+from tests.acceptance.lifecycle.conftest import Machine
+from tests.crash.scenes import NO_ERRORS, SCENES, write_project
 
 pytestmark = pytest.mark.timeout(300)
 
-STAGES = ["prd", "implementation", "testing", "deployment"]
+POLICY = f'{NO_ERRORS}[lifecycle]\nstages = ["prd", "implementation", "testing", "deployment"]\n'
 
 
-def at_release_gate(machine: Machine, project: Project) -> str:
-    start = ("run", project.ticket, "--repo", project.top, "--rehearse", project.script(script()), "--json")
-    waits = machine.phasegate(*start, "--approve", "prd", "--approve", "change")
+@pytest.fixture
+def order(tmp_path: Path) -> tuple[str | Path, ...]:
+    """How a run is asked for whose tests take no time, and that ends with its deployment."""
+    write_project(tmp_path, replace(SCENES["ships"], policy=POLICY))
+    return ("run", tmp_path / "ticket.md", "--repo", tmp_path / "greeter", "--rehearse", tmp_path / "script.yaml")
+
+
+def at_release_gate(machine: Machine, order: tuple[str | Path, ...]) -> str:
+    waits = machine.phasegate(*order, "--approve", "prd", "--approve", "change", "--json")
     assert waits.code == 3, waits.err + waits.out
     run: str = waits.json["id"]
     return run
 
 
 def test_a_plan_approved_before_another_run_released_is_asked_about_anew(
-    machine: Machine, project: Project, attacker: Attacker
+    machine: Machine, order: tuple[str | Path, ...], attacker: Attacker
 ) -> None:
     """P4. Mutation tried: see tests/integration/gates/test_what_is_replaced.py."""
-    (project.top / "phasegate.toml").write_text(f"{POLICY}\n[lifecycle]\nstages = {STAGES}\n")
-    git(project.top, "commit", "-q", "-am", "End with the deployment")
-    first, second = at_release_gate(machine, project), at_release_gate(machine, project)
+    first, second = at_release_gate(machine, order), at_release_gate(machine, order)
     assert machine.phasegate("approve", first, "--wait").code == 0
 
     late = machine.phasegate("approve", second, "--wait")

@@ -165,12 +165,15 @@ async def test_it_works_until_it_finishes(office: Office, model: str) -> None:
     office.ledger.audit("run-one")
 
 
-async def test_the_thread_is_in_langgraphs_checkpointer(office: Office) -> None:
+async def test_the_threads_ends_are_in_langgraphs_checkpointer_and_its_turns_in_the_ledger(office: Office) -> None:
     office.turns += [{"tools": [EDIT]}, FINISH]
     await office.work()
     found = await office.threads.aget_tuple({"configurable": {"thread_id": office.attempt.id}})
     assert found is not None
-    assert found.checkpoint["channel_values"]["turn"] == 2
+    assert found.checkpoint["channel_values"]["draft"]["summary"] == "done"
+    turns = office.ledger.turns.list(office.attempt.id)
+    assert [(turn.number, turn.left["draft"] is None) for turn in turns] == [(1, True), (2, False)]
+    assert [call["name"] for turn in turns for call in turn.reply["calls"]] == ["edit_file", "finish"]
 
 
 async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_tool(office: Office) -> None:
@@ -193,25 +196,24 @@ async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_
     await asyncio.gather(resumed, return_exceptions=True)
 
 
-async def test_turns_that_a_power_cut_took_from_the_thread_are_made_again_without_the_model(
-    office: Office, tmp_path: Path
-) -> None:
-    """The thread store is not synced, the ledger is: two turns are gone from the one and not from the other.
+async def test_what_a_power_cut_took_is_made_again_without_the_model(office: Office, tmp_path: Path) -> None:
+    """The thread store is gone, and the last turn's end, for which nothing waits until it is on disk.
 
-    Mutation tried: only the first turn of a resumed thread is looked for in the ledger.
+    Mutations tried: an attempt without a thread does not read its journal; it does not put the files back.
     """
     look = {"name": "read_file", "args": {"path": "app.py"}}
-    office.turns += [{"tools": [look]}, {"tools": [EDIT]}, FINISH]
+    office.turns += [{"tools": [look]}, {"tools": [EDIT]}, {"tools": [EDIT]}, FINISH]
     assert await office.work() == ChangeDraft(summary="done")
     office.turns.clear()  # a model that was asked again would have nothing to say
-    with sqlite3.connect(tmp_path / "threads.db") as threads:
-        known = [row[0] for row in threads.execute("SELECT checkpoint_id FROM checkpoints ORDER BY checkpoint_id DESC")]
-        threads.execute("DELETE FROM checkpoints WHERE checkpoint_id > ?", (known[2],))
-        threads.execute("DELETE FROM writes WHERE checkpoint_id >= ?", (known[2],))
+    await office.threads.adelete_thread(office.attempt.id)
+    with sqlite3.connect(tmp_path / "ledger.db") as ledger:
+        ledger.execute("DELETE FROM turns WHERE id LIKE '%/4'")
+        ledger.execute("DELETE FROM events WHERE position = (SELECT max(position) FROM events)")
+    (office.workspace.folder / "app.py").write_text("half done")
     assert await office.work() == ChangeDraft(summary="done")
     assert (office.workspace.folder / "app.py").read_text() == "x = 2\n"
-    assert office.ledger.exchanges.usage("run-one").turns == 3
-    assert [name for name, failed in office.results() if not failed].count("edit_file") == 2
+    assert office.ledger.exchanges.usage("run-one").turns == 4
+    assert office.results() == [("read_file", False), ("edit_file", False), ("edit_file", True), ("finish", False)]
     office.ledger.audit("run-one")
 
 

@@ -11,18 +11,21 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 
+from phasegate.agents.loop.journal import continued
 from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
 from phasegate.infra.errors import OperatorNeeded
+from phasegate.infra.ledger import Ledger
 
 TURN = "turn"
-"""The one node of the loop's graph: a turn is a step of the thread, whole or not at all."""
+"""The one node of the loop's graph; in threads of 0.1 each turn is a step of it, since then all of them are one."""
 
 
-async def branch_thread(threads: Threads, source: str, turn: int, target: str) -> None:
+async def branch_thread(ledger: Ledger, threads: Threads, source: str, turn: int, target: str) -> None:
     """Let a thread begin with what another one held after a turn.
 
     Args:
+        ledger: Where the other one's turns are.
         threads: Where both are kept.
         source: The other thread.
         turn: Its last turn to be taken over; 0: none, the new thread is empty.
@@ -38,7 +41,7 @@ async def branch_thread(threads: Threads, source: str, turn: int, target: str) -
     if not turn:
         return
     graph = _graph(threads)
-    held = await _after(graph, threads, source, turn)
+    held = await _after(graph, ledger, threads, source, turn)
     if held is None:
         raise OperatorNeeded(
             f"the conversation {source} is not stored as of turn {turn}",
@@ -48,16 +51,26 @@ async def branch_thread(threads: Threads, source: str, turn: int, target: str) -
 
 
 async def _after(
-    graph: CompiledStateGraph[ThreadState, None, ThreadState, ThreadState], threads: Threads, source: str, turn: int
+    graph: CompiledStateGraph[ThreadState, None, ThreadState, ThreadState],
+    ledger: Ledger,
+    threads: Threads,
+    source: str,
+    turn: int,
 ) -> ThreadState | None:
     """The state after a turn's tools had answered, and before anything of the next turn."""
     stored = [one async for one in threads.alist(_config(source))]  # first: the store is locked while it is listed
     for one in stored:  # newest first
-        if one.checkpoint["channel_values"].get("turn") != turn:
+        if one.checkpoint["channel_values"].get("turn", turn + 1) > turn:
             continue
         snapshot = await graph.aget_state(one.config)
-        if snapshot.next in {(), (TURN,)}:
-            return cast("ThreadState", snapshot.values)
+        if snapshot.next not in {(), (TURN,)}:
+            continue
+        held = cast("ThreadState", snapshot.values)
+        since = ledger.turns.list(source, after=held["turn"])
+        if since:  # the thread may have ended since
+            held = {**held, "draft": None}
+        whole = continued(held, (one for one in since if one.number <= turn))
+        return whole if whole["turn"] == turn else None
     return None
 
 

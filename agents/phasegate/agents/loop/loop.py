@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -15,16 +15,17 @@ from pydantic import BaseModel
 from phasegate.agents.loop import asking, progress
 from phasegate.agents.loop.branch import TURN, next_step
 from phasegate.agents.loop.budget import Budget
-from phasegate.agents.loop.compaction import BYTES_PER_TOKEN, compacted_to, shown
+from phasegate.agents.loop.compaction import BYTES_PER_TOKEN, compacted_to
 from phasegate.agents.loop.interruption import Bell, Interrupted, nobody_rings, unless_called
+from phasegate.agents.loop.journal import Left, advance, continued
+from phasegate.agents.loop.requests import Requests
 from phasegate.agents.loop.state import Said, ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
 from phasegate.agents.models.client import ModelClient
-from phasegate.agents.models.conversation import Message, ToolCall, ToolResult
+from phasegate.agents.models.conversation import JsonObject, Message, ToolCall, ToolResult, ToolSpec
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.windows import input_tokens
-from phasegate.agents.models.wire import Encoder
 from phasegate.agents.tools import Toolbox, ToolOutcome
 from phasegate.infra.errors import AgentStopped, PermissionAsked
 from phasegate.infra.ledger import Attempt, Exchange, Ledger, Usage
@@ -34,8 +35,8 @@ _NUDGE = "You called no tool. Go on with your tools, or hand in your result with
 _INTERRUPTED = "interrupted by a person's message, which follows; what it had changed by then stays"
 _NOT_BEGUN = "not carried out: a person's message came first, and follows"
 
-_STEPS = 1_000_000
-"""Of the graph: how long an agent goes on is for its budget to say, and for what `progress` keeps of it."""
+_SHOWN = 240
+"""Characters of a tool's output that people who watch are told; the journal has all of it."""
 
 Draft = TypeVar("Draft", bound=BaseModel)
 Result = TypeVar("Result")
@@ -130,9 +131,10 @@ class _Worker(Generic[Draft]):
     def __init__(self, assignment: Assignment[Draft], desk: Desk) -> None:
         self._assignment, self._desk, self._attempt = assignment, desk, assignment.attempt
         self._window = assignment.window or input_tokens(ModelName.parse(assignment.attempt.model))
-        self._requests = _Requests(assignment)
+        self._requests = Requests(assignment.client, assignment.prompt, _tools(assignment), assignment.attempt.id)
+        self._thread = self._beginning()
         self._previous = b""
-        self._resumes = False
+        self._resumes = True
         self._streamed = 0
         self._interrupted_then: dict[tuple[int, int], str] = {}
         self._rung = asyncio.Event()
@@ -140,90 +142,99 @@ class _Worker(Generic[Draft]):
     async def run(self) -> Draft | None:
         self._interrupted_then = self._recorded_interruptions()
         graph = self._graph()
-        config: RunnableConfig = {
-            "configurable": {"thread_id": self._attempt.id},
-            "recursion_limit": _STEPS,
-        }
-        state = cast("ThreadState", (await graph.aget_state(config)).values)
-        if not state.get("conversation"):
-            begin = self._beginning()
+        config: RunnableConfig = {"configurable": {"thread_id": self._attempt.id}}
+        snapshot = await graph.aget_state(config)
+        held = cast("ThreadState", snapshot.values) if snapshot.values.get("conversation") else None
+        turns = self._desk.ledger.turns.list(self._attempt.id, after=0 if held is None else held["turn"])
+        self._thread = continued(held or self._beginning(), turns)
+        if held is not None or turns:
+            self._pick_up()
         else:
-            begin = None
-            await self._pick_up(state, graph, config)
-        if state.get("draft") is None:
-            self._resumes = True
+            self._thread["checkpoint"] = self._assignment.place.save(0) if self._assignment.place else ""
+        if self._thread["draft"] is None:
+            if held is not None and not snapshot.next:  # a thread that had ended, as those of 0.1 do when they stop
+                await graph.aupdate_state(config, {"stopped": ""}, as_node=TURN)
+            begin = None if held is not None else ThreadState(**self._thread)
+            if begin is not None:
+                begin["conversation"] = [*begin["conversation"]]
             try:
                 with self._desk.bell() as self._rung:
-                    ended = await graph.ainvoke(begin, config, durability="sync")  # pyright: ignore[reportUnknownMemberType]  # langgraph's
-                state = cast("ThreadState", ended)
+                    await graph.ainvoke(begin, config, durability="sync")  # pyright: ignore[reportUnknownMemberType,reportArgumentType]  # langgraph's
             except _PutDown:
                 return None
-        if state["draft"] is not None:
-            return self._assignment.draft.model_validate(state["draft"])
-        raise AgentStopped(
-            f"the agent of stage {self._attempt.stage} was stopped: {state['stopped']}",
-            remedy="See `phasegate logs RUN`; `phasegate resume RUN` lets it go on.",
-        )
+        return self._assignment.draft.model_validate(self._thread["draft"])
 
     def _beginning(self) -> ThreadState:
-        """What a new thread starts from: the brief, and the files as they are."""
+        """What a new thread starts from: the brief."""
         return {
-            "conversation": [{"said": {"role": "user", "text": self._assignment.brief}}],
+            "conversation": [_said_by_user(self._assignment.brief)],
             "turn": 0,
             "strikes": 0,
-            "checkpoint": self._assignment.place.save(0) if self._assignment.place else "",
+            "checkpoint": "",
             "draft": None,
             "stopped": "",
         }
 
-    async def _pick_up(self, state: ThreadState, graph: _Graph, config: RunnableConfig) -> None:
+    def _pick_up(self) -> None:
         """Put the files back where the thread left them, and give an agent that was stopped a clean record."""
         if self._assignment.place:
-            self._assignment.place.restore(state["checkpoint"])
-        if state["stopped"]:
-            await graph.aupdate_state(config, {"strikes": 0, "stopped": "", "recent": []}, as_node=TURN)
+            self._assignment.place.restore(self._thread["checkpoint"])
+        if self._thread["stopped"]:
+            self._thread |= {"strikes": 0, "stopped": "", "recent": []}
 
     def _graph(self) -> _Graph:
         graph = StateGraph(ThreadState)
-        graph.add_node(TURN, self._turn)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
+        graph.add_node(TURN, self._turns)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
         graph.add_edge(START, TURN)
         graph.add_conditional_edges(TURN, next_step)
         return graph.compile(checkpointer=self._desk.threads)  # pyright: ignore[reportUnknownMemberType]  # as above
 
-    async def _turn(self, state: ThreadState) -> ThreadUpdate:
-        """Steer, think, act: one step of the thread, for what is between them is in the ledger."""
+    async def _turns(self, state: ThreadState) -> ThreadUpdate:
+        """Turn after turn until the agent hands in its draft: one step of the graph, for each turn is in the ledger."""
+        thread, _ = self._thread, state  # what the graph was given, and all turns since then
+        while thread["draft"] is None:
+            await self._turn()
+            if thread["stopped"]:
+                raise AgentStopped(
+                    f"the agent of stage {self._attempt.stage} was stopped: {thread['stopped']}",
+                    remedy="See `phasegate logs RUN`; `phasegate resume RUN` lets it go on.",
+                )
+        return {"draft": thread["draft"]}
+
+    async def _turn(self) -> None:
+        """Steer, think, act."""
         if self._desk.put_down():
             raise _PutDown
-        said, exchange = await self._think(state)
+        thread, ledger = self._thread, self._desk.ledger
+        heard, exchange = await self._think()
         reply = cast("Message", exchange.reply)
         outcomes = await self._act(exchange.turn, reply["calls"] if reply["role"] == "assistant" else [])
-        update = self._concluded(state, reply, outcomes)
-        self._note(exchange.turn, [outcome.result for outcome in outcomes])
-        conversation = [*said, Said(said=reply), Said(said=_answer(outcomes)), *update.get("conversation", [])]
-        compacted = compacted_to(
-            [*state["conversation"], *conversation],
-            before := state.get("compacted", 0),
+        left = self._left(heard, reply, outcomes)
+        left["compacted"] = compacted_to(
+            [*thread["conversation"], *heard, Said(said=reply), *left["after"]],
+            left["compacted"],
             input_tokens=exchange.input_tokens,
             window=self._window,
         )
-        if compacted != before:
-            payload = {"attempt": self._attempt.id, "turn": exchange.turn, "messages": compacted}
-            self._desk.ledger.note(self._attempt.run_id, "thread.compacted", payload=payload)
-            update["compacted"] = compacted
-        return {**update, "conversation": conversation, "turn": exchange.turn}
+        if left["compacted"] != thread.get("compacted", 0):
+            payload = {"attempt": self._attempt.id, "turn": exchange.turn, "messages": left["compacted"]}
+            ledger.note(self._attempt.run_id, "thread.compacted", payload=payload)
+        ledger.turns.conclude(self._attempt, exchange.turn, left, results=_shown(outcomes))
+        advance(thread, exchange.turn, reply, left)
 
-    async def _think(self, state: ThreadState) -> tuple[list[Said], Exchange]:
+    async def _think(self) -> tuple[list[Said], Exchange]:
         """What people said before this turn's model call, and the call; a call that is cut is made anew."""
-        ledger, turn = self._desk.ledger, state["turn"] + 1
+        thread, ledger = self._thread, self._desk.ledger
+        turn, compacted = thread["turn"] + 1, thread.get("compacted", 0)
         if self._resumes and (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
             heard = [_said_by_user(message.text) for message in ledger.messages.delivered(self._attempt, turn)]
-            self._previous = self._requests.body([*state["conversation"], *heard], state.get("compacted", 0))
+            self._previous = self._requests.body([*thread["conversation"], *heard], compacted)
             return heard, answered
         self._resumes = False
         while True:
             self._rung.clear()
             heard = [_said_by_user(message.text) for message in ledger.messages.deliver(self._attempt, turn)]
-            body = self._requests.body([*state["conversation"], *heard], state.get("compacted", 0))
+            body = self._requests.body([*thread["conversation"], *heard], compacted)
             try:
                 return heard, await self._unless_called(self._ask(turn, body))
             except Interrupted:
@@ -278,28 +289,39 @@ class _Worker(Generic[Draft]):
     async def _unless_called(self, work: Awaitable[Result]) -> Result:
         return await unless_called(work, self._rung, lambda: self._desk.ledger.messages.calls_now(self._attempt))
 
-    def _concluded(self, state: ThreadState, reply: Message, outcomes: list[ToolOutcome]) -> ThreadUpdate:
-        """What a turn leaves besides what was said: files, a draft, and whether it led anywhere."""
-        turn, results = state["turn"] + 1, [outcome.result for outcome in outcomes]
-        recent = state.get("recent", [])
+    def _left(self, heard: list[Said], reply: Message, outcomes: list[ToolOutcome]) -> Left:
+        """What a turn leaves behind: what was said, files, a draft, and whether it led anywhere."""
+        thread, results = self._thread, [outcome.result for outcome in outcomes]
+        recent = thread.get("recent", [])
         mark = progress.fingerprint(reply["calls"] if reply["role"] == "assistant" else [], results)
         interrupted = any(result["output"] == _INTERRUPTED for result in results)
         achieved = interrupted or progress.achieved(mark, results, recent)
-        strikes = 0 if achieved else state["strikes"] + 1
-        update: ThreadUpdate = {"strikes": strikes, "recent": progress.remembered(recent, mark)}
+        strikes = 0 if achieved else thread["strikes"] + 1
+        after = [Said(said=_answer(outcomes))]
         if strikes == progress.TELL_AFTER:
-            update["conversation"] = [_said_by_user(progress.TOLD.format(turns=strikes))]
-        if strikes >= progress.STOP_AFTER:
-            update["stopped"] = f"{strikes} turns in a row achieved nothing"
-        if self._assignment.place and any(outcome.changed for outcome in outcomes):
-            checkpoint = self._assignment.place.save(turn)
-            if checkpoint != state["checkpoint"]:
-                self._desk.ledger.attempts.checkpoint(self._attempt, checkpoint)
-            update["checkpoint"] = checkpoint
-        for outcome in outcomes:
-            if outcome.finished is not None:
-                update |= {"draft": outcome.finished, "stopped": ""}
-        return update
+            after.append(_said_by_user(progress.TOLD.format(turns=strikes)))
+        draft = next((outcome.finished for outcome in reversed(outcomes) if outcome.finished is not None), None)
+        is_stopped = strikes >= progress.STOP_AFTER and draft is None
+        return {
+            "before": heard,
+            "after": after,
+            "mark": mark,
+            "strikes": strikes,
+            "checkpoint": self._kept(outcomes),
+            "draft": draft,
+            "stopped": f"{strikes} turns in a row achieved nothing" if is_stopped else "",
+            "compacted": thread.get("compacted", 0),
+        }
+
+    def _kept(self, outcomes: list[ToolOutcome]) -> str:
+        """The commit that holds the files as this turn leaves them."""
+        before = self._thread["checkpoint"]
+        if self._assignment.place is None or not any(outcome.changed for outcome in outcomes):
+            return before
+        checkpoint = self._assignment.place.save(self._thread["turn"] + 1)
+        if checkpoint != before:
+            self._desk.ledger.attempts.checkpoint(self._attempt, checkpoint)
+        return checkpoint
 
     def _count(self, text: str) -> None:
         self._streamed += len(text)
@@ -327,17 +349,6 @@ class _Worker(Generic[Draft]):
             if result["output"] in {_INTERRUPTED, _NOT_BEGUN}
         }
 
-    def _note(self, turn: int, results: list[ToolResult]) -> None:
-        shown = [
-            {"name": result["name"], "failed": result["failed"], "output": result["output"][:500]} for result in results
-        ]
-        self._desk.ledger.note(
-            self._attempt.run_id,
-            "tools.answered",
-            payload={"attempt": self._attempt.id, "turn": turn, "results": shown},
-            synced=False,  # the next turn's exchange is, and brings this with it
-        )
-
     def _require_permission(self, turn: int, calls: list[ToolCall]) -> None:
         """Have a person asked before anything of the turn is done: it is done from its beginning once they answered."""
         for call in calls:
@@ -353,26 +364,8 @@ class _Worker(Generic[Draft]):
                 )
 
 
-class _Requests:
-    """The requests of one thread, each beginning with the one before, until outputs are left out."""
-
-    def __init__(self, assignment: Assignment[Any]) -> None:
-        self._assignment = assignment
-        self._encoder, self._encoded, self._compacted = self._begun(), 0, 0
-
-    def body(self, conversation: Sequence[Said], compacted: int) -> bytes:
-        """The request for a conversation that has only grown since the last one."""
-        if compacted != self._compacted:
-            self._encoder, self._encoded, self._compacted = self._begun(), 0, compacted
-        for message in shown(conversation, self._encoded, compacted):
-            self._encoder.append(message)
-        self._encoded = len(conversation)
-        return self._encoder.body()
-
-    def _begun(self) -> Encoder:
-        one = self._assignment
-        tools = [*one.toolbox.specs, *([asking.SPEC] if one.asks else [])]
-        return one.client.conversation(one.prompt, tools, one.attempt.id)
+def _tools(assignment: Assignment[Any]) -> list[ToolSpec]:
+    return [*assignment.toolbox.specs, *([asking.SPEC] if assignment.asks else [])]
 
 
 def _said_by_user(text: str) -> Said:
@@ -381,6 +374,19 @@ def _said_by_user(text: str) -> Said:
 
 def _not_done(call: ToolCall, why: str) -> ToolResult:
     return {"id": call["id"], "name": call["name"], "output": why, "failed": True}
+
+
+def _shown(outcomes: list[ToolOutcome]) -> list[JsonObject]:
+    """What tools answered, for people who watch: how it begins and, since in commands that counts, how it ends."""
+    return [
+        {"name": one.result["name"], "failed": one.result["failed"], "output": _abridged(one.result["output"])}
+        for one in outcomes
+    ]
+
+
+def _abridged(output: str) -> str:
+    short = output if len(output) <= _SHOWN else f"{output[: _SHOWN // 2]}…\n…{output[-_SHOWN // 2 :]}"
+    return short.encode("utf-8", "replace").decode()
 
 
 def _answer(outcomes: list[ToolOutcome]) -> Message:

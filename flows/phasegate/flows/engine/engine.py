@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import importlib.metadata
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, cast
@@ -18,7 +19,7 @@ from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.context import AsyncClientContext
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 
 from phasegate.flows.engine import dispatch, line_socket
@@ -110,6 +111,17 @@ class Engine:
                 service.cancel()
 
     async def _register(self) -> UUID:
+        """The deployment: that of an engine before this one, if it was of the same version."""
+        version = importlib.metadata.version("phasegate")
+        try:
+            known = await self.client.read_deployment_by_name(f"{self._flow.name}/{DEPLOYMENT}")
+        except ObjectNotFound:
+            return await self._register_anew(version)
+        if (known.version, known.entrypoint) == (version, self._entrypoint):
+            return known.id
+        return await self._register_anew(version)
+
+    async def _register_anew(self, version: str) -> UUID:
         try:
             await self.client.create_work_pool(WorkPoolCreate(name=POOL, type=PhasegateWorker.type))
         except ObjectAlreadyExists:
@@ -117,6 +129,7 @@ class Engine:
         return await self.client.create_deployment(
             await self.client.create_flow(self._flow),
             DEPLOYMENT,
+            version=version,
             work_pool_name=POOL,
             entrypoint=self._entrypoint,
             path=".",

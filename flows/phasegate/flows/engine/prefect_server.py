@@ -88,7 +88,11 @@ class Patient:
             asked.append(await receive())
         for _ in range(_TRIES):
             answer = _Answer(send)
-            await self._app({**scope}, _again(asked, receive), answer.send)
+            try:
+                await self._app({**scope}, _again(asked, receive), answer.send)
+            except Exception:  # which Starlette raises again after it has been answered for
+                if not answer.is_refused:
+                    raise
             if not answer.is_refused:
                 return
             await asyncio.sleep(_BETWEEN_TRIES_SECONDS)

@@ -208,7 +208,7 @@ async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[
     if run.run.origin is not None:
         row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
     if row.id not in rows:
-        await asyncio.to_thread(keep_head, ledger, run.run)
+        await asyncio.to_thread(keep_head, ledger, run.run, lambda: run.repository)
     return row
 
 

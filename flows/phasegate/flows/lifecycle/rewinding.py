@@ -69,5 +69,5 @@ async def _branch_conversation(run: RunContext, rewind: Rewind) -> str:
     attempts = run.shared.ledger.attempts
     taken = [one.number for one in attempts.list(run.run.id) if (one.stage, one.part) == ("implementation", "")]
     upcoming = attempts.attempt_id(run.run.id, "implementation", "", max(taken, default=0) + 1)
-    await branch_thread(run.shared.threads, rewind.source, rewind.turn, upcoming)
+    await branch_thread(run.shared.ledger, run.shared.threads, rewind.source, rewind.turn, upcoming)
     return upcoming if rewind.turn else ""

@@ -28,6 +28,7 @@ from phasegate.infra.ledger.records import (
     Verdict,
 )
 from phasegate.infra.ledger.store import new_id
+from phasegate.infra.ledger.turns import Turn
 
 __all__ = [
     "ENDED",
@@ -48,6 +49,7 @@ __all__ = [
     "Run",
     "RunOptions",
     "RunStatus",
+    "Turn",
     "Usage",
     "Verdict",
     "new_id",

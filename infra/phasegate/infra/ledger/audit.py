@@ -12,6 +12,7 @@ from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.audit_decisions import broken, check_decisions
+from phasegate.infra.ledger.packing import requests
 from phasegate.infra.ledger.rows import DatabaseRows, Rows
 from phasegate.infra.ledger.store import GENESIS, Store, digest_of_row, event_hash
 from phasegate.infra.ledger.vouching import is_as_accepted
@@ -132,9 +133,12 @@ def _check_artifacts(rows: Rows, vouched: dict[str, str]) -> None:
 
 
 def _check_exchanges(rows: Rows, run_id: str) -> None:
-    attempt, body = "", ""
-    for row in sorted(rows.of_run("exchanges", run_id), key=lambda row: (row["attempt_id"], int(row["turn"]))):
-        body = ("" if row["attempt_id"] != attempt else body)[: row["request_shared"]] + row["request_rest"]
-        attempt = row["attempt_id"]
-        if sha256(body) != row["request_digest"]:
+    exchanges = sorted(rows.of_run("exchanges", run_id), key=lambda row: (row["attempt_id"], int(row["turn"])))
+    bodies = requests(exchanges, {str(row["id"]): str(row["entry"]) for row in rows.of_run("turns", run_id)})
+    for row in exchanges:
+        try:
+            digest = sha256(next(bodies))
+        except ValueError as error:
+            broken(f"exchanges/{row['id']}", f"the request cannot be put together: {error}")
+        if digest != row["request_digest"]:
             broken(f"exchanges/{row['id']}", "the request does not have its digest")

@@ -1,179 +1,35 @@
-"""What agents and people said: model exchanges as sent, and messages to running agents.
-
-A request repeats nearly all of the one before it, so an exchange keeps only what comes after the bytes the two share:
-storage grows with the conversation, not with its square.
-"""
+"""What people say to a running agent: queued, and delivered to one of its turns, once."""
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 
-from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.records import ENDED, Attempt, Exchange, Message, Usage
+from phasegate.infra.ledger.records import ENDED, Attempt, Message
 from phasegate.infra.ledger.store import Change, Store, new_id
 
+_message = schema.messages.c
 
-def _common_prefix_length(one: str, other: str) -> int:
-    """How many leading characters two texts share, by halving: a thread's requests are long and nearly equal."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-class Exchanges:
-    """The `exchanges` section of the ledger."""
-
-    def __init__(self, store: Store) -> None:
-        """Work on a store."""
-        self._store = store
-
-    def record(
-        self,
-        attempt: Attempt,
-        turn: int,
-        *,
-        model: str,
-        request: bytes,
-        previous: bytes,
-        reply: dict[str, Any],
-        response: str,
-        usage: Usage,
-        cost_usd: float | None,
-        latency_seconds: float,
-    ) -> Exchange:
-        """Store one finished model call.
-
-        Args:
-            attempt: Whose call.
-            turn: Its number in the attempt, from 1.
-            model: `provider:model`.
-            request: The request's body as sent.
-            previous: The body of the turn before, as `request` gives it; empty for the first.
-            reply: The reply as a message of the conversation.
-            response: The reply as received.
-            usage: Its tokens.
-            cost_usd: Its price in US dollars; None when the model's price is unknown.
-            latency_seconds: From sending to the last byte.
-        """
-        body = request.decode()
-        shared = _common_prefix_length(previous.decode(), body)
-        exchange_id, digest, at = f"{attempt.id}/{turn}", sha256(request), self._store.clock.now()
-        calls = [{"name": call["name"], "args": call["args"]} for call in reply.get("calls", [])]
-        payload = {"attempt": attempt.id, "turn": turn, "text": reply.get("text", ""), "calls": calls, "model": model}
-        with self._store.change(attempt.run_id, "turn.answered", actor=model, payload=payload) as change:
-            change.insert(
-                schema.exchanges,
-                id=exchange_id,
-                run_id=attempt.run_id,
-                attempt_id=attempt.id,
-                turn=turn,
-                model=model,
-                request_digest=digest,
-                request_shared=shared,
-                request_rest=body[shared:],
-                reply=reply,
-                response=response,
-                input_tokens=usage.input_tokens,
-                cached_input_tokens=usage.cached_input_tokens,
-                output_tokens=usage.output_tokens,
-                cost_usd=cost_usd,
-                latency_seconds=latency_seconds,
-                at=at,
-            )
-        return Exchange(
-            id=exchange_id,
-            run_id=attempt.run_id,
-            attempt_id=attempt.id,
-            turn=turn,
-            model=model,
-            request_digest=digest,
-            reply=json.loads(canonical_json(reply)),  # spelled as it is read back: so the next request is, then too
-            input_tokens=usage.input_tokens,
-            cached_input_tokens=usage.cached_input_tokens,
-            output_tokens=usage.output_tokens,
-            cost_usd=cost_usd,
-            latency_seconds=latency_seconds,
-            at=at,
-        )
-
-    def find(self, attempt_id: str, turn: int) -> Exchange | None:
-        """The exchange of this turn, if the model has answered it."""
-        table = schema.exchanges.c
-        query = select(schema.exchanges).where(table.attempt_id == attempt_id, table.turn == turn)
-        with self._store.reading() as connection:
-            row = connection.execute(query).mappings().first()
-        return None if row is None else Exchange.model_validate(dict(row))
-
-    def list(self, run_id: str) -> list[Exchange]:
-        """A run's exchanges in the order they were made."""
-        query = select(schema.exchanges).where(schema.exchanges.c.run_id == run_id).order_by(schema.exchanges.c.at)
-        with self._store.reading() as connection:
-            return [Exchange.model_validate(dict(row)) for row in connection.execute(query).mappings()]
-
-    def request(self, attempt_id: str, turn: int) -> str | None:
-        """The request of this turn as it was sent; None when there is none."""
-        table = schema.exchanges.c
-        query = (
-            select(table.turn, table.request_shared, table.request_rest)
-            .where(table.attempt_id == attempt_id, table.turn <= turn)
-            .order_by(table.turn)
-        )
-        body: str | None = None
-        with self._store.reading() as connection:
-            for row in connection.execute(query):
-                body = (body or "")[: row.request_shared] + row.request_rest
-                if row.turn == turn:
-                    return body
-        return None
-
-    def response(self, attempt_id: str, turn: int) -> str | None:
-        """The response of this turn as it was received; None when there is none."""
-        table = schema.exchanges.c
-        query = select(table.response).where(table.attempt_id == attempt_id, table.turn == turn)
-        with self._store.reading() as connection:
-            return connection.execute(query).scalar()
-
-    def usage(self, run_id: str, *, attempt_id: str | None = None, stage: str = "") -> Usage:
-        """What the model calls of a run, of one of its stages or of one attempt, added up to."""
-        table = schema.exchanges.c
-        calls = table.run_id == run_id
-        if attempt_id is not None:
-            calls &= table.attempt_id == attempt_id
-        if stage:
-            attempt = schema.attempts.c
-            calls &= table.attempt_id.in_(select(attempt.id).where(attempt.run_id == run_id, attempt.stage == stage))
-        return self._added_up(calls)
-
-    def usage_since(self, run_id: str, moment: datetime) -> Usage:
-        """What the model calls since a moment added up to, of all runs in the repository of this one."""
-        run, table = schema.runs.c, schema.exchanges.c
-        repository = select(run.repository).where(run.id == run_id).scalar_subquery()
-        runs = select(run.id).where(run.repository == repository)
-        return self._added_up(table.run_id.in_(runs) & (table.at >= moment))
-
-    def _added_up(self, calls: ColumnElement[bool]) -> Usage:
-        table = schema.exchanges.c
-        query = select(
-            func.count().label("turns"),
-            func.coalesce(func.sum(table.input_tokens), 0).label("input_tokens"),
-            func.coalesce(func.sum(table.cached_input_tokens), 0).label("cached_input_tokens"),
-            func.coalesce(func.sum(table.output_tokens), 0).label("output_tokens"),
-            func.coalesce(func.sum(table.cost_usd), 0.0).label("cost_usd"),
-            (func.count() - func.count(table.cost_usd)).label("unpriced"),
-        ).where(calls)
-        with self._store.reading() as connection:
-            return Usage.model_validate(dict(connection.execute(query).mappings().one()))
+# What is asked at every turn is put together once: that takes longer than the database takes to answer it.
+_QUEUED = and_(
+    _message.run_id == bindparam("run"),
+    _message.status == "queued",
+    or_(
+        _message.attempt_id.is_(None),
+        func.substr(_message.attempt_id, 1, func.length(bindparam("stage"))) == bindparam("stage"),
+    ),
+)
+"""The messages that an attempt's agent is to read: those for its stage, whichever the attempt, and for anybody."""
+_OF_TURN = and_(
+    _message.run_id == bindparam("run"), _message.attempt_id == bindparam("attempt"), _message.turn == bindparam("turn")
+)
+_ANYTHING = select(_message.status).where(or_(_QUEUED, _OF_TURN))
+_WAITING = select(_message.id).where(_QUEUED).order_by(_message.queued_at)
+_URGENT = select(_message.id).where(_QUEUED, _message.urgent == 1).limit(1)
+_DELIVERED = select(schema.messages).where(_OF_TURN).order_by(_message.queued_at)
 
 
 class Messages:
@@ -226,7 +82,12 @@ class Messages:
         if (original := self._original(attempt.run_id)) is not None:
             recorded = f"{original}{attempt.id.removeprefix(attempt.run_id)}"
             return self._delivered(original, recorded, turn)
-        if self._is_waiting(attempt):
+        which = _for(attempt, turn)
+        with self._store.reading() as connection:
+            found = set(connection.execute(_ANYTHING, which).scalars())
+        if not found:
+            return []
+        if "queued" in found:
             self._deliver(attempt, turn)
         return self._delivered(attempt.run_id, attempt.id, turn)
 
@@ -237,32 +98,19 @@ class Messages:
 
     def calls_now(self, attempt: Attempt) -> bool:
         """Whether a message waits that is to interrupt the agent at work on this attempt."""
-        return self._is_waiting(attempt, urgent=True) and self._original(attempt.run_id) is None
-
-    def _is_waiting(self, attempt: Attempt, *, urgent: bool = False) -> bool:
-        table = schema.messages.c
-        query = select(table.id).where(_queued_for(attempt)).limit(1)
-        if urgent:
-            query = query.where(table.urgent == 1)
         with self._store.reading() as connection:
-            return connection.execute(query).first() is not None
+            waiting = connection.execute(_URGENT, _for(attempt)).first()
+        return waiting is not None and self._original(attempt.run_id) is None
 
     def _delivered(self, run_id: str, attempt_id: str, turn: int) -> list[Message]:
-        table = schema.messages.c
-        query = (
-            select(schema.messages)
-            .where(table.run_id == run_id, table.attempt_id == attempt_id, table.turn == turn)
-            .order_by(table.queued_at)
-        )
+        which = {"run": run_id, "attempt": attempt_id, "turn": turn}
         with self._store.reading() as connection:
-            return [Message.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+            return [Message.model_validate(dict(row)) for row in connection.execute(_DELIVERED, which).mappings()]
 
     def _deliver(self, attempt: Attempt, turn: int) -> None:
         payload: dict[str, Any] = {"attempt": attempt.id, "turn": turn}
-        table = schema.messages.c
-        query = select(table.id).where(_queued_for(attempt)).order_by(table.queued_at)
         with self._store.change(attempt.run_id, "message.delivered", actor="engine", payload=payload) as change:
-            payload["messages"] = list(change.connection.execute(query).scalars())
+            payload["messages"] = list(change.connection.execute(_WAITING, _for(attempt)).scalars())
             if not payload["messages"]:  # expired with the run's end, or delivered, since they were seen
                 change.call_off()
             for message_id in payload["messages"]:
@@ -292,20 +140,15 @@ class Messages:
 
 def expire_unread(change: Change, attempt: Attempt) -> list[str]:
     """Expire, within a change, what was queued for an agent that has finished; the messages' ids."""
-    table = schema.messages.c
-    query = select(table.id).where(_queued_for(attempt), table.attempt_id.is_not(None)).order_by(table.queued_at)
-    unread = [str(message_id) for message_id in change.connection.execute(query).scalars()]
+    query = select(_message.id).where(_QUEUED, _message.attempt_id.is_not(None)).order_by(_message.queued_at)
+    unread = [str(message_id) for message_id in change.connection.execute(query, _for(attempt)).scalars()]
     for message_id in unread:
         change.update(schema.messages, message_id, status="expired")
     return unread
 
 
-def _queued_for(attempt: Attempt) -> ColumnElement[bool]:
-    """The messages that an attempt's agent is to read: those for its stage, whichever the attempt, and for anybody."""
-    table = schema.messages.c
-    stage = attempt.id.rpartition("/")[0]
-    is_reader = or_(table.attempt_id.is_(None), table.attempt_id.startswith(f"{stage}/", autoescape=True))
-    return (table.run_id == attempt.run_id) & (table.status == "queued") & is_reader
+def _for(attempt: Attempt, turn: int = 0) -> dict[str, Any]:
+    return {"run": attempt.run_id, "stage": f"{attempt.id.rpartition('/')[0]}/", "attempt": attempt.id, "turn": turn}
 
 
 def _require_reader(change: Change, run_id: str) -> None:

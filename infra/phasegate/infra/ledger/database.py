@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
 from phasegate.infra.errors import ConfigError, LedgerUnavailable
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration; a database that says so needs none."""
 _CONNECT_SECONDS = 5
 _MIGRATING = 0x7068617365676174

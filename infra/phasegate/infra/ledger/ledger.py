@@ -14,9 +14,10 @@ from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import Artifacts
 from phasegate.infra.ledger.attempts import Attempts
 from phasegate.infra.ledger.audit import Audit, Heads, audit
-from phasegate.infra.ledger.conversations import Exchanges, Messages
+from phasegate.infra.ledger.conversations import Messages
 from phasegate.infra.ledger.database import connect
 from phasegate.infra.ledger.effects import Effects
+from phasegate.infra.ledger.exchanges import Exchanges
 from phasegate.infra.ledger.gates import Gates
 from phasegate.infra.ledger.leases import Leases
 from phasegate.infra.ledger.questions import Questions
@@ -25,10 +26,11 @@ from phasegate.infra.ledger.rewinds import Rewinds
 from phasegate.infra.ledger.rows import DatabaseRows, Row, exported, lineage
 from phasegate.infra.ledger.runs import Runs
 from phasegate.infra.ledger.store import Store
+from phasegate.infra.ledger.turns import Turns
 
 
 class Ledger:
-    """What happened, in sections: runs, artifacts, attempts, leases, gates, effects, exchanges, messages, events."""
+    """What happened, in sections: runs, attempts, artifacts, leases, gates, effects, exchanges, turns, messages."""
 
     def __init__(self, store: Store) -> None:
         """Use `Ledger.open`."""
@@ -41,6 +43,7 @@ class Ledger:
         self.effects = Effects(store)
         self.rewinds = Rewinds(store)
         self.exchanges = Exchanges(store)
+        self.turns = Turns(store)
         self.messages = Messages(store)
         self.questions = Questions(store)
 

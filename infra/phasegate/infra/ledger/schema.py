@@ -216,12 +216,21 @@ exchanges = Table(
     Column("cost_usd", Float),
     Column("latency_seconds", Float, nullable=False),
     Column("at", Instant, nullable=False),
+    Column("packed", Integer, nullable=False, default=0),
     UniqueConstraint("attempt_id", "turn"),
     # Asked before every model call: totals are read from here, not from rows of many pages.
     Index(
         "ix_exchanges_usage",
         *("run_id", "attempt_id", "input_tokens", "cached_input_tokens", "output_tokens", "cost_usd"),
     ),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _of_run(),
+    Column("entry", Text, nullable=False),
 )
 
 leases = Table(
@@ -249,11 +258,11 @@ events = Table(
     UniqueConstraint("run_id", "position"),
 )
 
-VOUCHED = (runs, attempts, artifacts, gates, decisions, effects, messages, questions, exchanges, leases)
+VOUCHED = (runs, attempts, artifacts, gates, decisions, effects, messages, questions, exchanges, turns, leases)
 """The tables whose every row an event vouches for."""
 
 UNVOUCHED_COLUMNS = {("leases", "expires_at")}
 """What changes without an event: a lease is renewed every few seconds, and its expiry proves nothing."""
 
-LATER_COLUMNS = {("messages", "urgent"): 0, ("decisions", "for_stage"): 0}
+LATER_COLUMNS = {("messages", "urgent"): 0, ("decisions", "for_stage"): 0, ("exchanges", "packed"): 0}
 """What a later format brought, with what older rows have there: a row's digest is about it where it says otherwise."""

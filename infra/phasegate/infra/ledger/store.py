@@ -18,8 +18,22 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, Never
 
-from sqlalchemy import Connection, Engine, Insert, RowMapping, Table, TextClause, bindparam, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Insert,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    insert,
+    select,
+    text,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import NullType
 
 from phasegate.infra import crash_points
 from phasegate.infra.artifacts import canonical_json, sha256
@@ -50,7 +64,9 @@ def event_hash(previous: str, run_id: str, position: int, at: str, kind: str, ac
 
 # Statements of every change, put together once: that takes longer than the database takes to carry them out.
 _events = schema.events.c
-_LAST = select(_events.position, _events.hash).where(_events.run_id == bindparam("run")).order_by(_events.position.desc())
+_LAST = (
+    select(_events.position, _events.hash).where(_events.run_id == bindparam("run")).order_by(_events.position.desc())
+)
 _LAST = _LAST.limit(1)
 _APPEND = insert(schema.events)
 _HOLDER = select(schema.leases.c.holder, schema.leases.c.token).where(schema.leases.c.id == bindparam("lease"))
@@ -62,16 +78,17 @@ def _inserting(table: Table) -> Insert:
 
 
 @cache
-def _row_as_stored(table: str) -> TextClause:
-    return text(f'SELECT * FROM "{table}" WHERE id = :id')  # noqa: S608  the name is our own schema's
+def _row_as_stored(table: Table) -> Select[Any]:
+    columns = [type_coerce(column, NullType()).label(column.name) for column in table.c]
+    return select().add_columns(*columns).where(table.c.id == bindparam("row"))
 
 
 def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
     """The digest of a row's stored columns, as text or numbers, exactly as the database holds them; None: no row."""
-    row = connection.execute(_row_as_stored(table.name), {"id": row_id}).mappings().first()
+    row = connection.execute(_row_as_stored(table), {"row": row_id}).mappings().first()
     if row is None:
         return None
-    return digest_of_row(table.name, row)
+    return digest_of_row(table.name, dict(row))
 
 
 def digest_of_row(table: str, row: Mapping[str, Any]) -> str:

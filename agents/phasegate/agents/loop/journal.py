@@ -1,0 +1,52 @@
+"""A thread between its checkpoints: what each turn left in the ledger, and the thread put together from that.
+
+LangGraph's thread holds how an attempt begins and how it ended; what was said in between is in the journal, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypedDict, cast
+
+from phasegate.agents.loop import progress
+from phasegate.agents.loop.state import Said, ThreadState
+from phasegate.agents.models.conversation import Message
+from phasegate.infra.ledger import Turn
+
+
+class Left(TypedDict):
+    """What a turn left behind.
+
+    Attributes:
+        before: What people said ahead of the model's reply.
+        after: What the reply was answered.
+        mark: What the turn did, in short.
+        strikes: As in `ThreadState`; so are the others.
+    """
+
+    before: list[Said]
+    after: list[Said]
+    mark: str
+    strikes: int
+    checkpoint: str
+    draft: dict[str, Any] | None
+    stopped: str
+    compacted: int
+
+
+def advance(thread: ThreadState, number: int, reply: Message, left: Left) -> None:
+    """Let a thread be what it is after a turn; it must hold everything before."""
+    thread["conversation"] += [*left["before"], {"said": reply}, *left["after"]]
+    thread["recent"] = progress.remembered(thread.get("recent", []), left["mark"])
+    thread["turn"], thread["strikes"], thread["checkpoint"] = number, left["strikes"], left["checkpoint"]
+    thread["draft"], thread["stopped"], thread["compacted"] = left["draft"], left["stopped"], left["compacted"]
+
+
+def continued(thread: ThreadState, turns: Iterable[Turn]) -> ThreadState:
+    """The thread as the last of these turns left it; the first comes right after what the thread holds."""
+    whole: ThreadState = {**thread, "conversation": [*thread["conversation"]]}
+    for turn in turns:
+        if turn.number != whole["turn"] + 1:  # its tools never answered: it is made again
+            break
+        advance(whole, turn.number, cast("Message", turn.reply), cast("Left", turn.left))
+    return whole

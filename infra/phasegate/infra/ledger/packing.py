@@ -1,0 +1,63 @@
+"""How the ledger keeps what repeats itself: an agent's requests, each of which says again what the turn before brought.
+
+Used by `turns` and `conversations`, which write, and by `audit`, which reads rows wherever they are. It must not know
+what a conversation is about, and no provider.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+_LEVEL = 1
+_WINDOW = 2**15
+"""Characters of the text that is known already which deflate looks back at."""
+
+
+def pack(text: str, known: str = "") -> str:
+    """A text in short, as a text; what it shares with a known one takes next to no room.
+
+    What UTF-8 cannot hold (a lone surrogate in the name of a file) becomes `?`, as it does in requests.
+    """
+    pressed = zlib.compressobj(_LEVEL, zdict=known.encode()[-_WINDOW:])
+    return base64.b64encode(pressed.compress(text.encode("utf-8", "replace")) + pressed.flush()).decode()
+
+
+def unpack(packed: str, known: str = "") -> str:
+    """The text that was packed.
+
+    Raises:
+        ValueError: It is not what `pack` gave, or the known text is another one.
+    """
+    try:
+        return zlib.decompressobj(zdict=known.encode()[-_WINDOW:]).decompress(base64.b64decode(packed)).decode()
+    except (zlib.error, binascii.Error) as error:
+        raise ValueError(f"what is packed cannot be read: {error}") from error
+
+
+def known_before(reply: str, entry: str | None) -> str:
+    """What the request after a turn repeats: the turn's reply, and what came of it."""
+    return reply if entry is None else reply + unpack(entry)
+
+
+def requests(exchanges: Iterable[Mapping[str, Any]], entries: Mapping[str, str]) -> Iterator[str]:
+    """The requests of exchanges, as they were sent.
+
+    Args:
+        exchanges: Their rows as they are stored, attempt by attempt, turn by turn.
+        entries: What came of turns, by their ids, as `turns` stores it.
+
+    Raises:
+        ValueError: A row does not hold what was stored.
+    """
+    attempt, body, known = "", "", ""
+    for row in exchanges:
+        if row["attempt_id"] != attempt:
+            attempt, body, known = row["attempt_id"], "", ""
+        rest = unpack(row["request_rest"], known) if row.get("packed") else row["request_rest"]
+        body = body[: row["request_shared"]] + rest
+        known = known_before(row["reply"], entries.get(row["id"]))
+        yield body

@@ -1,0 +1,96 @@
+"""What a request repeats of the one before it, without reading what it repeats: turn 300 costs what turn 3 costs.
+
+Used by `exchanges`. Requests are bytes here; what closes one is where the next goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_CLOSING = 2
+"""Bytes at the end of a request, its brackets, that the next one has further on. Where they are more, more is kept."""
+_ATTEMPTS = 4
+"""Of how many attempts the last request is remembered: a run has two agents at work at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A request, as it is to be stored.
+
+    Attributes:
+        shared: How many characters it begins with that the one before has too.
+        rest: What comes after them.
+        digest: The digest of the whole, as `artifacts.sha256` spells it.
+    """
+
+    shared: int
+    rest: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What the next request is expected to begin with: counted and digested already."""
+
+    content: bytes
+    characters: int
+    digest: _Hash
+
+
+class Sent:
+    """The last requests of the attempts at work."""
+
+    def __init__(self) -> None:
+        """Nothing has been sent."""
+        self._beginnings: dict[str, _Beginning] = {}
+
+    def part(self, attempt_id: str, request: bytes, previous: bytes) -> Part:
+        """What is to be stored of a request.
+
+        Args:
+            attempt_id: Whose request.
+            request: Its body.
+            previous: The one before it, as it is stored; empty for an attempt's first.
+        """
+        shared = self._beginnings.pop(attempt_id, None)
+        if shared is None or not previous.startswith(shared.content) or not request.startswith(shared.content):
+            content = request[: _at_character(request, _common(previous, request))]
+            shared = _Beginning(content, len(content.decode()), hashlib.sha256(content))
+        rest = request[len(shared.content) :]
+        whole = shared.digest.copy()
+        whole.update(rest)
+        part = Part(shared.characters, rest.decode(), f"sha256:{whole.hexdigest()}")
+        self._remember(attempt_id, shared, rest)
+        return part
+
+    def _remember(self, attempt_id: str, shared: _Beginning, rest: bytes) -> None:
+        more = rest[: _at_character(rest, max(0, len(rest) - _CLOSING))]
+        digest = shared.digest.copy()
+        digest.update(more)
+        self._beginnings[attempt_id] = _Beginning(shared.content + more, shared.characters + len(more.decode()), digest)
+        if len(self._beginnings) > _ATTEMPTS:
+            del self._beginnings[next(iter(self._beginnings))]
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many leading bytes two requests share, by halving: they are long and nearly equal."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _at_character(text: bytes, length: int) -> int:
+    """The nearest place at or before a length where no character is torn apart."""
+    while 0 < length < len(text) and text[length] & 0xC0 == 0x80:
+        length -= 1
+    return length
