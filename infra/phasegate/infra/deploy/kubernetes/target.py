@@ -34,7 +34,7 @@ from phasegate.infra.deploy.target import (
     require_name,
     require_replaceable,
 )
-from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused
+from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, TargetUnavailable
 from phasegate.infra.policy.model import DeployPolicy
 
 
@@ -283,11 +283,7 @@ class KubernetesTarget:
                 await self._converge(change, before)
                 await self._settle(change, former)
             except PhasegateError as second:
-                raise type(second)(
-                    f"{failure.message}\nAnd what served before was not put back: {second.message}",
-                    remedy=second.remedy,
-                    **{**failure.context, "restored": "nothing"},
-                ) from second
+                raise _both(failure, second) from second
             failure.context["restored"] = former or "what was there before"
             raise
         record.checks = (
@@ -350,6 +346,15 @@ class KubernetesTarget:
             return read_manifests(folder / "source", self._policy.manifests, namespace=self._policy.namespace)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _both(failure: PhasegateError, second: PhasegateError) -> PhasegateError:
+    """A release that failed, and what served before it not put back: its end is the second's."""
+    text = f"{failure.message}\nAnd what served before was not put back: {second.message}"
+    facts = {**failure.context, "restored": "not yet"}
+    kinds = (TargetRefused, TargetUnavailable)
+    kind = next((one for one in kinds if isinstance(second, one)), DeployFailed)
+    return kind(text, remedy=second.remedy, **facts)
 
 
 def _titled(ref: Ref, diff: str) -> str:
