@@ -74,7 +74,7 @@ async def test_an_absence_is_waited_for_and_told(name: str):
 
 async def test_patience_ends():
     asked = cluster(*[Answer(503)] * 3, patience=0.3)
-    with pytest.raises(TargetUnavailable, match="has not let phasegate read Service/shop for .* it answered 503"):
+    with pytest.raises(TargetUnavailable, match=r"has not let phasegate read Service/shop for .* it answered 503"):
         await asked.get(REF)
 
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from phasegate.infra.deploy.kubernetes.canary import canaries
 from phasegate.infra.deploy.kubernetes.cluster import Cluster, connect
@@ -351,7 +352,7 @@ class KubernetesTarget:
 def _both(failure: PhasegateError, second: PhasegateError) -> PhasegateError:
     """A release that failed, and what served before it not put back: its end is the second's."""
     text = f"{failure.message}\nAnd what served before was not put back: {second.message}"
-    facts = {**failure.context, "restored": "not yet"}
+    facts: dict[str, Any] = {**failure.context, "restored": "not yet"}
     kinds = (TargetRefused, TargetUnavailable)
     kind = next((one for one in kinds if isinstance(second, one)), DeployFailed)
     return kind(text, remedy=second.remedy, **facts)
