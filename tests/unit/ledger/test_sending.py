@@ -27,7 +27,7 @@ def test_requests_are_put_together_from_their_parts(steps: list[tuple[str, str]]
 
 
 def test_a_growing_conversation_is_stored_by_what_it_adds() -> None:
-    """Mutation tried: what closes a request is counted to what the next one begins with."""
+    """Mutation tried: what the next request is expected to begin with never grows."""
     sent, said, previous = Sent(), "", b""
     rests: list[str] = []
     for number in range(4):
