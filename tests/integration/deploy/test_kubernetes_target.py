@@ -89,6 +89,8 @@ async def test_a_first_release_is_previewed_whole_and_applied_as_phasegate(names
     assert made.url == f"http://shop.{namespace.name}.svc:80"
     assert [check.name for check in made.checks] == ["dry-run", "rollout", "read-back"]
     assert made.checks[1].detail == "Deployment/shop: 2 of 2 replicas are available"
+    second = await target.start_candidate("r2", "two")
+    assert second.checks[0].detail == "the API server accepts 2 objects; before: Deployment/shop at revision 1"
 
 
 async def test_a_preview_shows_what_changes_and_nothing_else(namespace: Namespace, tmp_path: Path):

@@ -220,6 +220,7 @@ class KubernetesTarget:
         former = await change.records.record(change.state.current) if change.state.current else None
         foreign = [cleaned(one) for one in live.values() if stamp_of(one)[0] != self._service]
         known = {Ref.of(one) for one in foreign}
+        revisions = {str(ref): revision_of(one) for ref, one in live.items() if revision_of(one)}
         url, port = _address(wanted, self._policy)
         record = Record(
             release_id=release_id,
@@ -232,10 +233,10 @@ class KubernetesTarget:
                 if self._policy.strategy == "canary"
                 else []
             ),
-            revisions={str(ref): revision_of(one) for ref, one in live.items() if revision_of(one)},
+            revisions=revisions,
             url=url,
             port=port,
-            checks=(Check(name="dry-run", ok=True, detail=f"the API server accepts {len(wanted)} objects"),),
+            checks=(Check(name="dry-run", ok=True, detail=_accepted(len(wanted), revisions)),),
         )
         await change.records.write_record(record)
         change.state.releases.append(release_id)
@@ -356,6 +357,12 @@ def _both(failure: PhasegateError, second: PhasegateError) -> PhasegateError:
     kinds = (TargetRefused, TargetUnavailable)
     kind = next((one for one in kinds if isinstance(second, one)), DeployFailed)
     return kind(text, remedy=second.remedy, **facts)
+
+
+def _accepted(objects: int, revisions: Mapping[str, str]) -> str:
+    """What the dry run said, and which revisions `kubectl rollout undo --to-revision` would go back to."""
+    before = ", ".join(f"{name} at revision {revision}" for name, revision in revisions.items())
+    return f"the API server accepts {objects} objects{f'; before: {before}' if before else ''}"
 
 
 def _titled(ref: Ref, diff: str) -> str:
