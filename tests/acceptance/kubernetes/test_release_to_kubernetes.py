@@ -12,6 +12,7 @@ from tests.acceptance.lifecycle.conftest import IMPLEMENTATION, Machine, Project
 from tests.kubernetes import KubernetesServer, manifests
 
 lone, whole = lifecycle.machine, lifecycle.project
+pytestmark = pytest.mark.timeout(300)  # an engine and a control plane start in the first of them
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def cluster(*answers: Answer | Exception, patience: float = 10) -> Cluster:
     return Cluster(Client(told), BrokenConnection, "web", patience=timedelta(seconds=patience))
 
 
-ABSENCES = {
+ABSENCES: dict[str, Answer | Exception] = {
     "nobody listens": urllib3.exceptions.ProtocolError("refused"),
     "the connection breaks": BrokenConnection("SSLError"),
     "it was restarted": ConnectionResetError(),
