@@ -71,7 +71,14 @@ GOALS = (
         "a decision → the next step, suspended", "decision", "1 s", _seconds(DECISION), _at_most(DECISION, 1), SUSPENDED
     ),
     Goal("`kill -9` → the stage runs again", "recovery", "2 s", _seconds(RECOVERY), _at_most(RECOVERY, 2)),
-    Goal("the same, without a stand-in", "recovery", "2 s", _seconds(RECOVERY), _at_most(RECOVERY, 2), ", no stand-in"),
+    Goal(
+        "the same, its stand-in killed with it",
+        "recovery",
+        "2 s",
+        _seconds(RECOVERY),
+        _at_most(RECOVERY, 2),
+        ", no stand-in",
+    ),
     Goal("five stages, orchestration", "orchestration", "1 s", _seconds(ORCHESTRATION), _at_most(ORCHESTRATION, 1)),
     Goal(
         "500 waiting, approved at once", "waiting", "none lost, < 300 MiB, twice Prefect's rate", _waited, _waited_well

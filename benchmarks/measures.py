@@ -185,7 +185,7 @@ def _recovery(folder: Path, scale: Scale) -> list[Row]:
     contenders = (Phasegate(), Phasegate(cold=True), Prefect(), Dbos())
     rows = _taken(*(partial(_recovery_of, folder, contender, scale.slow_samples) for contender in contenders))
     warm, cold, prefect, _ = rows
-    warm.remarks.append("killed once its stand-in is ready, some ten seconds after its start")
+    warm.remarks.append("its stand-in is there from the moment it serves")
     cold.remarks.append("its stand-in was killed before it: a restart imports everything anew")
     prefect.remarks.append("set going again by hand: by itself it never is")
     return rows

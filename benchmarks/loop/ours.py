@@ -14,6 +14,7 @@ import httpx
 
 from phasegate.agents.implementation import AGENT, ChangeDraft
 from phasegate.agents.loop import Assignment, Desk, RunBudget, open_threads, work
+from phasegate.agents.loop.interruption import Bell, nobody_rings
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.tools import Toolbox
@@ -32,8 +33,8 @@ class _Paper(Artifact):
     kind: ClassVar[str] = "paper"
 
 
-async def main(url: str, turns: int, folder: Path) -> None:
-    """Work through one trajectory."""
+def open_ledger(folder: Path) -> Ledger:
+    """A ledger with one accepted run in an engine's hands."""
     ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
     ledger.runs.accept(
         "run-one",
@@ -47,6 +48,12 @@ async def main(url: str, turns: int, folder: Path) -> None:
         options=RunOptions(),
         definition="1",
     )
+    return ledger.fenced(ledger.leases.take("run-one", "here/1"))
+
+
+async def main(url: str, turns: int, folder: Path, bell: Bell = nobody_rings) -> None:
+    """Work through one trajectory."""
+    ledger = open_ledger(folder)
     attempt, _ = ledger.attempts.begin(
         "run-one", "implementation", "", 1, inputs={}, model=_MODEL, prompt=AGENT.prompt_digest, holder="here/1"
     )
@@ -62,7 +69,8 @@ async def main(url: str, turns: int, folder: Path) -> None:
             *(attempt, AGENT.prompt, "Read the notes.", ChangeDraft, toolbox, client),
             window=10**9,  # nothing is left out of a request: the peers leave nothing out either
         )
-        desk = Desk(ledger, threads, RunBudget(ledger, BudgetPolicy(turns=turns + 1, tokens=10**12)), lambda: False)
+        budget = RunBudget(ledger, BudgetPolicy(turns=turns + 1, tokens=10**12))
+        desk = Desk(ledger, threads, budget, lambda: False, bell)
         assert await work(assignment, desk) == ChangeDraft(summary="done")
     ledger.close()
 

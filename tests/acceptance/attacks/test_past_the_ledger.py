@@ -9,6 +9,7 @@ import pytest
 from tests.acceptance.attacks.conftest import POLICY, SSH, Attacker, at_prd_gate, commit, gates
 from tests.acceptance.lifecycle.conftest import Machine, Project, Result, git, script
 
+from phasegate.agents.tools.supervision import ATTEMPTED
 from phasegate.flows.engine.info import EngineInfo
 
 pytestmark = pytest.mark.timeout(300)  # the engine's start is in the first of them
@@ -111,6 +112,9 @@ def test_only_the_right_signature_of_the_right_bytes_opens_a_gate(
     machine.until(run, lambda shown: gates(shown) == [("prd", "revised"), ("prd", "open")])
     late = machine.phasegate("approve", run, "--signature", Path(f"{older}.sig"))
     assert (late.code, "of other bytes" in late.err) == (2, True)
+    refused_twice = [one for one in attacker.events(run) if "of other bytes" in str(one.payload.get("why"))]
+    assert [one.kind for one in refused_twice] == ["decision.refused", "decision.refused"]
+    assert len({one.payload["gate"] for one in refused_twice}) == 2
 
     assert signed_by(attacker, "bo", machine, run, "--note", "go").code == 0
     shown = machine.until(run, lambda shown: gates(shown)[1:] == [("prd", "approved"), ("change", "open")])
@@ -146,10 +150,27 @@ def test_no_gate_is_approved_in_advance_where_decisions_are_signed(
     assert (refused.code, "there is no .github/allowed_signers at commit" in refused.err) == (2, True)
 
 
+def test_no_gate_is_approved_in_advance_by_a_requester_whom_policy_excludes(machine: Machine, project: Project) -> None:
+    """P5. There is no run yet whose trail could name it: nothing is accepted."""
+    before = machine.phasegate("runs", "--json").json
+    commit(project, POLICY + "[gates.change]\nexclude_requester = true\n")
+    start = ("run", project.ticket, "--repo", project.top, "--rehearse", project.script(script()))
+    refused = machine.phasegate(*start, "--approve", "prd", "--approve", "change")
+    assert (refused.code, "gate change" in refused.err) == (2, True), refused.err
+    assert machine.phasegate("runs", "--json").json == before
+
+
+REACHED_FOR = {"phasegate", "credentials", "services", "network", "other processes"}
+"""What the trail says that the agent of the next test reached for."""
+
+
 def test_an_agent_in_the_sandbox_reaches_nothing_that_decides(
     machine: Machine, project: Project, attacker: Attacker
 ) -> None:
-    """P5, P10. The ledger, the doors, Prefect and the keys do not exist inside."""
+    """P5, P10. The ledger, the doors, Prefect and the keys do not exist inside, and the trail names what was tried.
+
+    Mutation tried: `--share-net` always; Prefect's API then answers inside.
+    """
     info = EngineInfo.read(attacker.settings)
     assert info is not None
     port = info.api_url.split(":")[2].split("/")[0]
@@ -178,3 +199,6 @@ def test_an_agent_in_the_sandbox_reaches_nothing_that_decides(
     ]
     assert len(answers) == len(attempts)
     assert [answer for answer in answers if "REACHED" in answer.replace('"REACHED"', "")] == []
+    tried = [event.payload for event in attacker.events(run) if event.kind == ATTEMPTED]
+    assert [one["command"] for one in tried] == attempts[:-1]
+    assert {sign["kind"] for one in tried for sign in one["signs"]} >= REACHED_FOR

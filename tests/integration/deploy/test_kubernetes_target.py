@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pytest
 import yaml
 from tests.kubernetes import KubernetesServer, kubernetes_target, manifests
 
-from phasegate.infra.deploy.kubernetes.cluster import Cluster
 from phasegate.infra.deploy.kubernetes.convergence import Convergence
 from phasegate.infra.deploy.kubernetes.faults import FieldConflict
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
@@ -89,6 +89,8 @@ async def test_a_first_release_is_previewed_whole_and_applied_as_phasegate(names
     assert made.url == f"http://shop.{namespace.name}.svc:80"
     assert [check.name for check in made.checks] == ["dry-run", "rollout", "read-back"]
     assert made.checks[1].detail == "Deployment/shop: 2 of 2 replicas are available"
+    second = await target.start_candidate("r2", "two")
+    assert second.checks[0].detail == "the API server accepts 2 objects; before: Deployment/shop at revision 1"
 
 
 async def test_a_preview_shows_what_changes_and_nothing_else(namespace: Namespace, tmp_path: Path):
@@ -175,6 +177,21 @@ async def test_what_was_there_before_phasegate_is_taken_over_as_approved_and_put
     assert (namespace.image(), live["spec"]["replicas"]) == ("theirs", 1)
     assert "phasegate.dev/release" not in live["metadata"].get("annotations", {})
     assert namespace.live(SERVICE) is None, "the Service came with the release"
+
+
+async def test_what_was_there_before_phasegate_is_put_back_when_a_first_release_fails(
+    namespace: Namespace, tmp_path: Path
+):
+    namespace.create("apis/apps/v1/namespaces/{namespace}/deployments", manifests("theirs", replicas=1)[0])
+    target = target_in(namespace, tmp_path)
+    preview = await target.preview("pull-fails")
+    await target.start_candidate("r1", "pull-fails", taking=preview.taking)
+
+    with pytest.raises(DeployFailed, match="image-pull") as failure:
+        await target.cut_over("r1")
+
+    assert failure.value.context["restored"] == "what was there before"
+    assert namespace.image() == "theirs"
 
 
 FAILURES = {
@@ -427,7 +444,7 @@ async def test_the_rights_that_ship_are_enough(namespace: Namespace, tmp_path: P
     assert namespace.live() is None
     assert namespace.http.get("/api/v1/namespaces/default/secrets").status_code == 200
     with pytest.raises(TargetRefused):
-        await Cluster(target._cluster.api, "default").list("v1", "Pod", {})
+        await dataclasses.replace(target._cluster, namespace="default").list("v1", "Pod", {})
 
 
 async def test_a_right_that_is_missing_is_named_and_asked_for(namespace: Namespace, tmp_path: Path, root: Path):

@@ -160,6 +160,7 @@ def test_a_clock_moved_ahead_closes_a_gate_and_moved_back_does_not_open_it(desk:
     with pytest.raises(NotAllowed, match="expired"):
         desk.ledger.gates.decide(gate.id, "approve", BO)
     assert (desk.ledger.gates.get(gate.id).status, desk.rules(gate)) == ("expired", None)
+    assert desk.refusals() == ["gate prd is expired, not open"]
     desk.ledger.gates.decide(anew.id, "approve", BO)
     assert desk.rules(anew) == "approve"
 

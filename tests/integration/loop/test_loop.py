@@ -199,7 +199,7 @@ async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_
 async def test_what_a_power_cut_took_is_made_again_without_the_model(office: Office, tmp_path: Path) -> None:
     """The thread store is gone, and the last turn's end, for which nothing waits until it is on disk.
 
-    Mutations tried: an attempt without a thread does not read its journal; it does not put the files back.
+    Untried mutations: an attempt without a thread does not read its journal; it does not put the files back.
     """
     look = {"name": "read_file", "args": {"path": "app.py"}}
     office.turns += [{"tools": [look]}, {"tools": [EDIT]}, {"tools": [EDIT]}, FINISH]

@@ -102,7 +102,7 @@ def conclude(ledger: Ledger, attempt: Attempt, number: int) -> None:
 async def test_a_branch_holds_what_was_said_until_then_and_goes_on_from_there(
     tmp_path: Path, ledger: Ledger, *, ended: bool
 ) -> None:
-    """Mutations tried: the branch has the draft that the thread ended with; it has the turns after its own."""
+    """Untried mutations: the branch has the draft that the thread ended with; it has the turns after its own."""
     one, _ = ledger.attempts.begin("run-one", "implementation", "", 1, inputs={}, model="m", prompt="p", holder="h/1")
     begin = {"conversation": said("brief"), "turn": 0, "strikes": 0, "checkpoint": "", "draft": None, "stopped": ""}
     async with open_threads(tmp_path / "threads.db") as threads:

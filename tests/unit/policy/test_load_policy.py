@@ -181,6 +181,15 @@ class Bad:
             "[deploy]\ntarget = 'command'\n[deploy.commands]\ndeploy = 'x'\npromote = 'x'\nstatus = 'x'",
             "line 3: deploy.commands.rollback: is needed, because lifecycle.stages includes deployment; write that",
         ),
+        Bad(
+            "[lifecycle]\nstages = ['prd', 'implementation', 'testing', 'deployment']\n[deploy]\ntarget = 'kubernetes'",
+            "line 3: deploy.manifests: is needed, because lifecycle.stages includes deployment; name the folder",
+        ),
+        Bad(
+            "[deploy]\ntarget = 'kubernetes'\nmanifests = 'k8s'",
+            "line 1: deploy.url: is needed, because lifecycle.stages includes monitoring",
+        ),
+        Bad("[deploy]\nmanifests = '../k8s'", "line 2: deploy.manifests: must be a path inside the repository"),
         Bad(START + "[gates.change]\nroles = ['boss']", "line 4: gates.change.roles[0]: [roles] has no 'boss'"),
         Bad(
             START + "[[monitor.metrics]]\nname = 'a'\n[[monitor.metrics]]\nname = 'a'",

@@ -46,6 +46,9 @@ async def unless_called(work: Awaitable[Answer], rung: asyncio.Event, is_called:
     task = asyncio.ensure_future(work)
     ring: asyncio.Task[object] | None = None
     try:
+        await asyncio.sleep(0)
+        if task.done():  # as most tools have by then, before anybody could have rung
+            return task.result()
         while True:
             ring = ring or asyncio.create_task(rung.wait())
             done, _ = await asyncio.wait({task, ring}, timeout=_UNRUNG_SECONDS, return_when=asyncio.FIRST_COMPLETED)

@@ -21,6 +21,8 @@ from phasegate.agents.models.conversation import (
 )
 from phasegate.agents.models.names import ModelName
 
+_CLOSING = b"]}"
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -133,7 +135,10 @@ class Encoder:
 
     def body(self) -> bytes:
         """The request as it stands."""
-        return bytes(self._bytes) + b"]}"
+        self._bytes += _CLOSING
+        body = bytes(self._bytes)  # copied once: it may have hundreds of kilobytes
+        del self._bytes[-len(_CLOSING) :]
+        return body
 
     def _write(self, items: Iterable[JsonObject]) -> None:
         for item in items:

@@ -70,6 +70,9 @@ class PrefectCarrier:
                 return await working
 
             return await stage_attempt()
+        except (httpx.HTTPError, PrefectException) as error:
+            _log.warning("%s is not shown in Prefect: %r", name, error)
+            return await working
         finally:
             working.cancel()
             await asyncio.wait({working})
@@ -79,20 +82,19 @@ class PrefectCarrier:
 
         It must not wait for anybody: such a flow run cannot be suspended.
         """
-        begun = False
+        begun: list[asyncio.Future[None]] = []
 
         @flow(name=name, flow_run_name=name, persist_result=False, validate_parameters=False)
         async def apart() -> None:
-            nonlocal begun
-            begun = True
-            await work()
+            begun.append(asyncio.ensure_future(work()))
+            await begun[-1]
 
-        execution = FlowRunExecution(flow=apart, parameters={})
-        await execution.run()
-        if begun:
-            await execution.result()
-        else:
-            await work()  # Prefect holds it for over; what has to be done is not Prefect's to say
+        try:
+            await FlowRunExecution(flow=apart, parameters={}).run()
+        except (httpx.HTTPError, PrefectException) as error:
+            _log.warning("%s is not shown in Prefect: %r", name, error)
+        # Prefect may hold it for over, or be away; what has to be done is not Prefect's to say
+        await (begun[-1] if begun else work())
 
     async def show(self, key: str, *, markdown: str, description: str) -> None:
         """As `Carrier.show`: a Markdown artifact in Prefect's UI, a moment later, so that nothing waits for it."""

@@ -66,7 +66,11 @@ class Engine:
         self.settings = settings
         self.doorbell = Doorbell()
         # Nothing is stored there; without it, Prefect asks its server for each flow run where to, and all else waits.
-        self._flow = load_flow(entrypoint).with_options(result_storage=settings.prefect / "results")
+        # A place named would have it store results, and take them for what a stage has done.
+        loaded = load_flow(entrypoint)
+        self._flow = loaded.with_options(
+            result_storage=settings.prefect / "results", persist_result=loaded.persist_result or False
+        )
         self.worker = PhasegateWorker(self._flow, settings=settings, doorbell=self.doorbell)
         self._entrypoint = entrypoint
         self._services = services

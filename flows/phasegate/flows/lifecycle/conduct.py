@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import httpx
+
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
@@ -20,6 +22,7 @@ from phasegate.flows.lifecycle.endings import (
     Rejected,
     Waits,
 )
+from phasegate.flows.lifecycle.gates import note_forced_states
 from phasegate.flows.lifecycle.rehearsing import SAME, rehearse
 from phasegate.flows.lifecycle.rewinding import put_back_if_asked
 from phasegate.flows.lifecycle.saga import roll_back
@@ -87,8 +90,8 @@ async def _walk(run_id: str, shared: Resources, pipeline: Callable[[RunContext],
                 shared.ledger.leases.let_go(lease)
     except LeaseHeld as error:
         _log.info("%s is worked on elsewhere: %s", run_id, error)
-    except LedgerUnavailable as error:
-        _log.warning("%s goes on when the ledger is back: %s", run_id, error)
+    except (LedgerUnavailable, httpx.HTTPError) as error:
+        _log.warning("%s goes on when what it needs is back: %r", run_id, error)
         return False
     return True
 
@@ -111,6 +114,7 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
     """Walk through the pipeline, and record how the walk ended."""
     try:
         try:
+            await note_forced_states(run, run.shared.ledger.gates.list(run.run.id))
             await put_back_if_asked(run)
             if (begun := run.shared.ledger.effects.rollback(run.run.id)) is not None:
                 return await _roll_back_and_end(run, begun["status"], begun["reason"])
@@ -130,10 +134,18 @@ async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
         _end(run, "failed", error.as_json())
     except (PutDown, PutBack, Outdated, Answered):
         raise
-    except Exception as error:  # noqa: BLE001  recorded as the run's outcome, with its traceback in the engine's log
+    except Exception as error:  # recorded as the run's outcome, with its traceback in the engine's log
+        if _is_prefect_away(error):
+            raise
         _log.exception("run %s failed", run.run.id)
         message = f"phasegate itself failed: {error!r}"
         _end(run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}})
+
+
+def _is_prefect_away(error: Exception) -> bool:
+    """Whether Prefect did not answer, or could not just then: whoever else is asked by HTTP has errors of its own."""
+    refused = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
+    return isinstance(error, httpx.HTTPError) and not refused
 
 
 async def _walk_through(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
@@ -136,8 +136,6 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: Subject) 
         return recorded_ruling(run, gate, number)
     admins = run.policy.roles.get(ADMIN, ())
     while True:
-        run.beside(_note_forced_states(run, _standing(run, gate, number)))
-        await asyncio.sleep(0)  # so that it has begun, whatever comes next
         run.heed()
         digests = _digests(run, subject)
         row = await _asked(run, gate, number, digests)
@@ -167,6 +165,7 @@ async def _ruled(run: RunContext, row: Gate, subject: Subject) -> Decision | Non
 
     Somebody has just decided and looks on, so nothing is asked here but what a decision depends on.
     """
+    await note_forced_states(run, [row])
     run.heed()
     gates, digests = run.shared.ledger.gates, _digests(run, subject)
     if gates.get(row.id).status in GONE or await _outdated(run, subject):
@@ -174,14 +173,7 @@ async def _ruled(run: RunContext, row: Gate, subject: Subject) -> Decision | Non
     ruling = gates.ruling(row, digests, admins=run.policy.roles.get(ADMIN, ()))
     if ruling is not None:
         run.shared.ledger.runs.set_status(run.run.id, "running")
-        run.beside(_note_forced_states(run, [row]))
     return ruling
-
-
-def _standing(run: RunContext, gate: GateName, number: int) -> Sequence[Gate]:
-    """The gates of a round that were asked before, and not given up."""
-    rows = run.shared.ledger.gates.list(run.run.id)
-    return [row for row in rows if (row.gate, row.number) == (gate, number) and row.status not in GONE]
 
 
 async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[str, str]) -> Gate:
@@ -243,11 +235,16 @@ def _allowed_signers(stored_policy: str) -> str:
     return StoredPolicy.from_canonical(stored_policy).allowed_signers
 
 
-async def _note_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
-    """Put on record what somebody told Prefect to get past gates that stood open; each state once.
+async def note_forced_states(run: RunContext, rows: Iterable[Gate]) -> None:
+    """Begin to put on record what somebody told Prefect to get past gates while they stood open.
 
-    Unhurried, since it decides nothing; at once when the run is left before, so that nothing goes unrecorded.
+    Effects: a `state.refused` event for each state, once; a moment later, or when the run is left if that comes first.
     """
+    run.beside(_note_forced_states(run, [row for row in rows if row.status not in GONE]))
+    await asyncio.sleep(0)  # so that it has begun, whatever comes next
+
+
+async def _note_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(_UNHURRIED_SECONDS)
     gates = run.shared.ledger.gates

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
+from typing import Protocol, Self
 
 _CLOSING = 2
 """Bytes at the end of a request, its brackets, that the next one has further on. Where they are more, more is kept."""
+_PIECE = 2**16
 _ATTEMPTS = 4
 """Of how many attempts the last request is remembered: a run has two agents at work at once."""
 
@@ -33,13 +31,31 @@ class Part:
     digest: str
 
 
+class _Digest(Protocol):
+    """A digest that goes on, hashlib's."""
+
+    def copy(self) -> Self: ...
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Beginning:
-    """What the next request is expected to begin with: counted and digested already."""
+    """So many bytes of a request, counted and digested already: what the next one is expected to begin with."""
 
-    content: bytes
+    request: bytes
+    length: int
     characters: int
-    digest: _Hash
+    digest: _Digest
+
+    def begins(self, request: bytes) -> bool:
+        """Whether a request does. In pieces, since copying hundreds of kilobytes costs more than comparing them."""
+        return len(request) >= self.length and all(
+            request[at : min(at + _PIECE, self.length)] == self.request[at : min(at + _PIECE, self.length)]
+            for at in range(0, self.length, _PIECE)
+        )
 
 
 class Sent:
@@ -58,21 +74,23 @@ class Sent:
             previous: The one before it, as it is stored; empty for an attempt's first.
         """
         shared = self._beginnings.pop(attempt_id, None)
-        if shared is None or not previous.startswith(shared.content) or not request.startswith(shared.content):
-            content = request[: _at_character(request, _common(previous, request))]
-            shared = _Beginning(content, len(content.decode()), hashlib.sha256(content))
-        rest = request[len(shared.content) :]
+        if shared is None or shared.request != previous or not shared.begins(request):
+            length = _at_character(request, _common(previous, request))
+            content = request[:length]
+            shared = _Beginning(request, length, len(content.decode()), hashlib.sha256(content))
+        rest = request[shared.length :]
         whole = shared.digest.copy()
         whole.update(rest)
         part = Part(shared.characters, rest.decode(), f"sha256:{whole.hexdigest()}")
-        self._remember(attempt_id, shared, rest)
+        self._remember(attempt_id, shared, request)
         return part
 
-    def _remember(self, attempt_id: str, shared: _Beginning, rest: bytes) -> None:
-        more = rest[: _at_character(rest, max(0, len(rest) - _CLOSING))]
+    def _remember(self, attempt_id: str, shared: _Beginning, request: bytes) -> None:
+        length = max(shared.length, _at_character(request, len(request) - _CLOSING))
+        more = request[shared.length : length]
         digest = shared.digest.copy()
         digest.update(more)
-        self._beginnings[attempt_id] = _Beginning(shared.content + more, shared.characters + len(more.decode()), digest)
+        self._beginnings[attempt_id] = _Beginning(request, length, shared.characters + len(more.decode()), digest)
         if len(self._beginnings) > _ATTEMPTS:
             del self._beginnings[next(iter(self._beginnings))]
 

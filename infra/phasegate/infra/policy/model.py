@@ -324,6 +324,18 @@ def _contradictions(policy: Policy) -> list[tuple[tuple[str | int, ...], str]]:
                 '`[lifecycle] stages = ["prd", "implementation", "testing"]`'
             )
             problems.append((("deploy", *path), message))
+    probed = any(metric.source == "probe" for metric in policy.metrics)
+    if (
+        "monitoring" in policy.lifecycle.stages
+        and policy.deploy.target == "kubernetes"
+        and probed
+        and not policy.deploy.url
+    ):
+        message = (
+            "is needed, because lifecycle.stages includes monitoring: a probe that cannot reach the service would take "
+            "a good release back; write where the engine reaches it, or end the stages with deployment"
+        )
+        problems.append((("deploy", "url"), message))
     for gate in GATES:
         for index, role in enumerate(getattr(policy.gates, gate).roles):
             if role not in policy.roles:

@@ -50,12 +50,15 @@ class Cluster:
     """A namespace.
 
     Attributes:
+        api: The official client.
+        no_answer: What that raises instead of an answer, besides what its transport raises.
         namespace: Its name.
         patience: How long an API server may be away before that is an error.
         absences: How often and how long it was away so far, in words.
     """
 
     api: Any
+    no_answer: type[Exception]
     namespace: str
     patience: timedelta = timedelta(minutes=5)
     absences: list[str] = field(default_factory=list[str])
@@ -154,8 +157,8 @@ class Cluster:
             try:
                 answer = await asyncio.to_thread(self._once, verb, path, query or {}, content_type, body)
                 problem = f"it answered {answer.status}" if is_passing(answer.status, answer.body) else ""
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                answer, problem = None, type(error).__name__
+            except (urllib3.exceptions.HTTPError, OSError, self.no_answer) as error:
+                answer, problem = None, f"{type(error).__name__}: {str(error)[:200]}"
             waited = time.monotonic() - began
             if answer is not None and not problem:
                 break
@@ -215,7 +218,7 @@ def connect(namespace: str, *, context: str, environment: Mapping[str, str]) -> 
             remedy="Set KUBECONFIG for the engine, and [deploy] context in phasegate.toml to one of its contexts.",
         ) from error
     settings.retries = False  # what is tried again, and for how long, is told to people: see `_ask`
-    return Cluster(client.ApiClient(settings), namespace)
+    return Cluster(client.ApiClient(settings), client.ApiException, namespace)
 
 
 def _object(answer: _Answer) -> Manifest:

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from phasegate.infra.deploy.kubernetes.canary import canaries
 from phasegate.infra.deploy.kubernetes.cluster import Cluster, connect
@@ -34,7 +35,7 @@ from phasegate.infra.deploy.target import (
     require_name,
     require_replaceable,
 )
-from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused
+from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, TargetUnavailable
 from phasegate.infra.policy.model import DeployPolicy
 
 
@@ -219,6 +220,7 @@ class KubernetesTarget:
         former = await change.records.record(change.state.current) if change.state.current else None
         foreign = [cleaned(one) for one in live.values() if stamp_of(one)[0] != self._service]
         known = {Ref.of(one) for one in foreign}
+        revisions = {str(ref): revision_of(one) for ref, one in live.items() if revision_of(one)}
         url, port = _address(wanted, self._policy)
         record = Record(
             release_id=release_id,
@@ -231,10 +233,10 @@ class KubernetesTarget:
                 if self._policy.strategy == "canary"
                 else []
             ),
-            revisions={str(ref): revision_of(one) for ref, one in live.items() if revision_of(one)},
+            revisions=revisions,
             url=url,
             port=port,
-            checks=(Check(name="dry-run", ok=True, detail=f"the API server accepts {len(wanted)} objects"),),
+            checks=(Check(name="dry-run", ok=True, detail=_accepted(len(wanted), revisions)),),
         )
         await change.records.write_record(record)
         change.state.releases.append(release_id)
@@ -283,11 +285,7 @@ class KubernetesTarget:
                 await self._converge(change, before)
                 await self._settle(change, former)
             except PhasegateError as second:
-                raise type(second)(
-                    f"{failure.message}\nAnd what served before was not put back: {second.message}",
-                    remedy=second.remedy,
-                    **{**failure.context, "restored": "nothing"},
-                ) from second
+                raise _both(failure, second) from second
             failure.context["restored"] = former or "what was there before"
             raise
         record.checks = (
@@ -350,6 +348,21 @@ class KubernetesTarget:
             return read_manifests(folder / "source", self._policy.manifests, namespace=self._policy.namespace)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _both(failure: PhasegateError, second: PhasegateError) -> PhasegateError:
+    """A release that failed, and what served before it not put back: its end is the second's."""
+    text = f"{failure.message}\nAnd what served before was not put back: {second.message}"
+    facts: dict[str, Any] = {**failure.context, "restored": "not yet"}
+    kinds = (TargetRefused, TargetUnavailable)
+    kind = next((one for one in kinds if isinstance(second, one)), DeployFailed)
+    return kind(text, remedy=second.remedy, **facts)
+
+
+def _accepted(objects: int, revisions: Mapping[str, str]) -> str:
+    """What the dry run said, and which revisions `kubectl rollout undo --to-revision` would go back to."""
+    before = ", ".join(f"{name} at revision {revision}" for name, revision in revisions.items())
+    return f"the API server accepts {objects} objects{f'; before: {before}' if before else ''}"
 
 
 def _titled(ref: Ref, diff: str) -> str:
