@@ -26,7 +26,8 @@ def test_a_run_that_is_done_goes_back_to_a_turn_with_files_conversation_gates_an
 ) -> None:
     """P9, DESIGN §3. The merge is undone, the gate is asked anew, and what was thrown away stays reachable.
 
-    Mutations tried: see tests/integration/workspace/test_set_aside.py.
+    Mutation tried: `put_back_if_asked` without `roll_back`; the merge then stays, and the run does not end.
+    Without restoring the folder it passes: the attempt that goes on restores it as well.
     """
     (project.top / "phasegate.toml").write_text('[project]\ntest = "pytest -q --junitxml={junit}"\n' + STAGES)
     git(project.top, "commit", "-qam", "End with the change")
