@@ -65,10 +65,10 @@ async def _after(
         snapshot = await graph.aget_state(one.config)
         if snapshot.next not in {(), (TURN,)}:
             continue
-        held = cast("ThreadState", snapshot.values)
+        held = ThreadState(**cast("ThreadState", snapshot.values))
         since = ledger.turns.list(source, after=held["turn"])
         if since:  # the thread may have ended since
-            held = {**held, "draft": None}
+            held["draft"] = None
         whole = continued(held, (one for one in since if one.number <= turn))
         return whole if whole["turn"] == turn else None
     return None

@@ -36,7 +36,7 @@ class Left(TypedDict):
 
 def advance(thread: ThreadState, number: int, reply: Message, left: Left) -> None:
     """Let a thread be what it is after a turn; it must hold everything before."""
-    thread["conversation"] += [*left["before"], {"said": reply}, *left["after"]]
+    thread["conversation"] += [*left["before"], Said(said=reply), *left["after"]]
     thread["recent"] = progress.remembered(thread.get("recent", []), left["mark"])
     thread["turn"], thread["strikes"], thread["checkpoint"] = number, left["strikes"], left["checkpoint"]
     thread["draft"], thread["stopped"], thread["compacted"] = left["draft"], left["stopped"], left["compacted"]
@@ -44,7 +44,8 @@ def advance(thread: ThreadState, number: int, reply: Message, left: Left) -> Non
 
 def continued(thread: ThreadState, turns: Iterable[Turn]) -> ThreadState:
     """The thread as the last of these turns left it; the first comes right after what the thread holds."""
-    whole: ThreadState = {**thread, "conversation": [*thread["conversation"]]}
+    whole = ThreadState(**thread)
+    whole["conversation"] = [*thread["conversation"]]
     for turn in turns:
         if turn.number != whole["turn"] + 1:  # its tools never answered: it is made again
             break

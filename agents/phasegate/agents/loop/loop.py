@@ -132,7 +132,7 @@ class _Worker(Generic[Draft]):
         self._assignment, self._desk, self._attempt = assignment, desk, assignment.attempt
         self._window = assignment.window or input_tokens(ModelName.parse(assignment.attempt.model))
         self._requests = Requests(assignment.client, assignment.prompt, _tools(assignment), assignment.attempt.id)
-        self._thread = self._beginning()
+        self._thread: ThreadState = self._beginning()
         self._previous = b""
         self._resumes = True
         self._streamed = 0
@@ -180,7 +180,7 @@ class _Worker(Generic[Draft]):
         if self._assignment.place:
             self._assignment.place.restore(self._thread["checkpoint"])
         if self._thread["stopped"]:
-            self._thread |= {"strikes": 0, "stopped": "", "recent": []}
+            self._thread["strikes"], self._thread["stopped"], self._thread["recent"] = 0, "", []
 
     def _graph(self) -> _Graph:
         graph = StateGraph(ThreadState)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Text, bindparam, func, select, type_coerce
+from sqlalchemy import Executable, Text, bindparam, func, select, type_coerce
 
 from phasegate.infra.artifacts import canonical_json
 from phasegate.infra.ledger import schema
@@ -186,6 +186,6 @@ class Exchanges:
         """What the model calls since a moment added up to, of all runs in the repository of this one."""
         return self._added_up(_SINCE, {"run": run_id, "moment": moment})
 
-    def _added_up(self, query: Select[Any], which: Mapping[str, Any]) -> Usage:
+    def _added_up(self, query: Executable, which: Mapping[str, Any]) -> Usage:
         with self._store.reading() as connection:
             return Usage.model_validate(dict(connection.execute(query, which).mappings().one()))

@@ -65,9 +65,11 @@ def event_hash(previous: str, run_id: str, position: int, at: str, kind: str, ac
 # Statements of every change, put together once: that takes longer than the database takes to carry them out.
 _events = schema.events.c
 _LAST = (
-    select(_events.position, _events.hash).where(_events.run_id == bindparam("run")).order_by(_events.position.desc())
+    select(_events.position, _events.hash)
+    .where(_events.run_id == bindparam("run"))
+    .order_by(_events.position.desc())
+    .limit(1)
 )
-_LAST = _LAST.limit(1)
 _APPEND = insert(schema.events)
 _HOLDER = select(schema.leases.c.holder, schema.leases.c.token).where(schema.leases.c.id == bindparam("lease"))
 
