@@ -68,6 +68,7 @@ _FORMS: Mapping[str, _Form] = {
     "PyPI token": _Form(re.compile(r"\bpypi-AgE[A-Za-z0-9_-]{50,}"), ("pypi-",)),
     "JWT": _Form(re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"), ("eyj",)),
 }
+_SIGNS = frozenset(sign for form in _FORMS.values() for sign in form.signs)
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,9 @@ class Secrets:
         if self._values:
             text = self._values.sub(lambda match: replace(self._known[match[0]], match), text)
         lower = text.casefold()
-        for kind, form in _FORMS.items():
-            if any(sign in lower for sign in form.signs):
+        found = {sign for sign in _SIGNS if sign in lower}
+        for kind, form in _FORMS.items() if found else ():
+            if not found.isdisjoint(form.signs):
                 text = form.pattern.sub(lambda match, kind=kind: replace(kind, match), text)  # type: ignore[misc]  # the loop's variable is bound at once
         return Masked(text, tuple(leaks))
 
