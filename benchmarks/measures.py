@@ -292,7 +292,7 @@ def _many_of(folder: Path, contender: Contender, scale: Scale) -> Row:
         row.facts["approved, s"] = time.time() - approved
         _follow(lambda: contender.gone_on(chosen), len(chosen), scale)
         seconds, gone_on = time.time() - approved, contender.gone_on(chosen)
-        row.facts |= {"went on": gone_on, "lost": scale.many - gone_on, GOING_ON: gone_on / seconds}
+        row.facts |= {"went on": gone_on, "still to come": scale.many - gone_on, GOING_ON: gone_on / seconds}
     return row
 
 
