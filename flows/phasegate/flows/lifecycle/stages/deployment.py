@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from phasegate.agents import deployment
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
+from phasegate.agents.deployment import migrations as stored_data
 from phasegate.agents.models.conversation import JsonObject
 from phasegate.flows.lifecycle.adoption import comes_before, observe
 from phasegate.flows.lifecycle.attempts import attempt
@@ -14,6 +15,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Outdated
 from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
+from phasegate.flows.lifecycle.stages import migrations
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.target import Preview, Release, TargetState
@@ -105,6 +107,7 @@ async def draft_release_plan(
         again because its own release serves meanwhile.
     """
     number, start = run.next_number("deployment", "plan"), run.policy.deploy.start
+    migrating, commands = migrations.files_of(run, change), migrations.commands_of(run)
 
     async def look() -> JsonObject:
         return (await run.target.status()).model_dump(mode="json")
@@ -126,6 +129,9 @@ async def draft_release_plan(
                 "replaces": state.current.release_id if state.current else "",
                 "changes": preview.changes,
                 "taking": preview.taking,
+                "migration_files": migrating,
+                "migration_commands": commands if draft.migrations else {},
+                "migration_signs": migrations.signs_in(run, draft, commit),
             }
         )
 
@@ -141,11 +147,13 @@ async def draft_release_plan(
             target_state=_in_words(state),
             start=start,
             changes=preview.changes,
+            migrations=stored_data.told(migrating, commands),
             note=round_.note,
         ),
         folder=await run.checkout(commit),
         inputs={"change": change.digest, "evidence": evidence.digest},
         part="plan",
+        objection=lambda draft: stored_data.objection(migrating, draft.migrations, draft.no_migrations),
     )
     return plan, Replaced.of(state)
 
