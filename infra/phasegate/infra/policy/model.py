@@ -217,6 +217,8 @@ class DeployCommandsPolicy(Table):
 
     deploy: str = ""
     """Starts a release beside the current one, and ends once it is healthy."""
+    weight: str = ""
+    """Gives a candidate a share of the traffic; needed for nothing but steps with `set_weight`."""
     promote: str = ""
     """Lets a release serve in the place of the current one."""
     rollback: str = ""
