@@ -159,15 +159,17 @@ async def draft_release_plan(
 
 
 async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Release:
-    """Carry out an approved plan: the candidate beside the current release, then the cut-over.
+    """Carry out an approved plan: the candidate beside the current release, then the cut-over, migrations around them.
 
     Raises:
         Outdated: Something else serves than what was approved to be replaced; nothing has been done yet.
         DeployFailed: The release did not come up; what served before serves.
         TargetRefused: The target needs something a person has to give; what served before serves.
+        MigrationFailed: A migration was not made; what served before serves.
 
     Effects:
-        `candidate` and `cut-over`, each undone by its performer.
+        `expand` for each such migration, `candidate`, `migrate` for each such, and `cut-over`; each undone by its
+        performer, and none of them once one is made that cannot be.
     """
     if not run.policy.gates.release.off and (why := await replaced.outdated(run)):
         raise Outdated(why)
@@ -176,9 +178,11 @@ async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Rele
     facts = {"release_id": release_id, "commit": plan.commit, "previous": previous}
 
     async def released(_row: Attempt) -> Release:
+        await migrations.make_migrations(run, plan, release_id, "expand")
         run.step("deployment", f"starting release {release_id} beside the current one")
         taking = {"taking": list(plan.taking)} if plan.taking else {}
         await perform(run, Intent("candidate", "candidate", {**facts, **taking}, f"stop the candidate {release_id}"))
+        await migrations.make_migrations(run, plan, release_id, "migrate")
         run.step("deployment", "cutting over")
         undoing = f"let release {previous} serve again" if previous else "stop the service"
         made = await perform(run, Intent("cut-over", "cut-over", facts, undoing))
