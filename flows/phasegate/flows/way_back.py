@@ -55,15 +55,14 @@ def past_pivot(
     """
     done = [_named(effect) for effect in pivots if effect.status == "done"]
     begun = [_named(effect) for effect in pivots if effect.status != "done"]
-    facts = [
-        *([why.rstrip(".")] if why else []),
-        *([f"{_listed(done)} made, and cannot be undone"] if done else []),
+    stands = [
+        *([f"{_listed(done)} made and cannot be undone"] if done else []),
         *([f"{_listed(begun)} begun, and nobody can say how far it got"] if begun else []),
-        "so nothing of this run is undone: it only goes forward",
-        _serving(effects),
-        traffic,
     ]
-    text = ". ".join(f"{fact[0].upper()}{fact[1:]}" for fact in facts if fact)
+    held = f"{'; '.join(stands)}. So nothing of this run is undone: it only goes forward"
+    text = ". ".join(
+        f"{fact[0].upper()}{fact[1:]}" for fact in (why.rstrip("."), held, _serving(effects), traffic) if fact
+    )
     return PastPivot(
         f"{text}.",
         remedy=(

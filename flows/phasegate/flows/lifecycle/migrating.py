@@ -44,13 +44,18 @@ class PivotPerformer:
 
     async def is_unmade(self, run: RunContext, effect: Effect) -> bool:
         """Whether the team's `status` command says for certain that nothing of it is in the world."""
-        return await run.migrator.state(MigrationStep.model_validate(effect.intent), effect.key) == "pending"
+        return await run.migrator.state(MigrationStep.model_validate(effect.intent), _told(effect.key)) == "pending"
 
 
 async def _make(run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[str, Any]:
-    made = await run.migrator.make(MigrationStep.model_validate(dict(intent)), key)
+    made = await run.migrator.make(MigrationStep.model_validate(dict(intent)), _told(key))
     said = run.shared.secrets.mask(made.output).text
     return {"found": "made already"} if made.found else {"said": said, "log": made.log}
+
+
+def _told(key: str) -> str:
+    """The key that the command knows: what a rewind has left in place is the same migration when it is made anew."""
+    return key.partition(".")[0]
 
 
 async def stand_still(run: RunContext, effects: Sequence[Effect]) -> str:

@@ -38,8 +38,11 @@ def files_of(run: RunContext, change: ChangeSet) -> tuple[str, ...]:
 def commands_of(run: RunContext) -> dict[MigrationClass, str]:
     """What makes the migrations of each class in this run; a class that is not there is made by nobody."""
     migrations, watched = run.policy.deploy.migrations, run.ends_with("monitoring")
-    commands = {name: migrations.command_for(name) for name in MIGRATION_CLASSES if name != "contract" or watched}
-    return {name: command for name, command in commands.items() if command}
+    return {
+        name: command
+        for name in MIGRATION_CLASSES
+        if (command := migrations.command_for(name)) and (name != "contract" or watched)
+    }
 
 
 def signs_in(run: RunContext, draft: ReleasePlanDraft, commit: str) -> tuple[str, ...]:

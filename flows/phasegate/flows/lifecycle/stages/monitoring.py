@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
@@ -93,8 +94,8 @@ def _let_go_on(run: RunContext, report: HealthReport) -> bool:
     for event in run.shared.ledger.events(run.run.id, kinds=("run.needs-operator", "run.resumed")):
         if event.kind == "run.resumed" and stopped:
             return True
-        reason = event.payload.get("reason") or {}
-        stopped = reason.get("context", {}).get("report") == report.digest
+        reason: dict[str, Any] = event.payload.get("reason") or {}
+        stopped = bool(reason.get("context", {}).get("report") == report.digest)
     return False
 
 
