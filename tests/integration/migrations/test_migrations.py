@@ -64,7 +64,7 @@ async def test_the_gate_shows_each_migration_with_what_it_means_for_going_back(s
     assert "Once `migrate` is made there is no way back" in page
     made = "`python3 -I migrate.py`"
     assert [line for line in page.splitlines() if line.startswith("| `")] == [
-        f"| `{name}` | {name} people (`migrations/{name}.sql`) | {made_by} | {going_back} |"
+        f"| `{name}` | {name} people | {made_by} | {going_back} |"
         for name, made_by, going_back in (
             ("expand", f"{made}, before the candidate starts", "yes; the schema stays expanded"),
             ("migrate", f"{made}, before the cut-over", "no: from then on only forward"),
@@ -74,6 +74,9 @@ async def test_the_gate_shows_each_migration_with_what_it_means_for_going_back(s
                 "not held back: phasegate does not know when it is made",
             ),
         )
+    ]
+    assert [line for line in page.splitlines() if line.startswith("- `")] == [
+        f"- `{name}`: `migrations/{name}.sql`" for name in ALL
     ]
     assert run.status == "done"
     assert shop.columns() == ["name", "greeting"]

@@ -108,7 +108,8 @@ def shown(
         if pivots
         else ""
     )
-    parts = [part for part in (head, "\n".join(table)) if part]
+    named = [f"- `{one.phase}`: {code(file)}" for one in in_order(migrations) for file in one.files]
+    parts = [part for part in (head, "\n".join(table), "\n".join(named)) if part]
     text = "\n### Migrations\n\n" + "\n\n".join(parts) + "\n" if parts else ""
     missing = unnamed(files, migrations, none)
     return (
@@ -123,10 +124,9 @@ def shown(
 
 
 def _row(migration: Migration, command: str) -> str:
-    files = f" ({', '.join(code(file) for file in migration.files)})" if migration.files else ""
     made = f"{code(command)}, {_WHEN[migration.phase]}" if command else "**nobody**: policy has no command that is run"
     back = _GOING_BACK[migration.phase] if command else "not held back: phasegate does not know when it is made"
-    return f"| `{migration.phase}` | {_cell(migration.name)}{files} | {made} | {back} |"
+    return f"| `{migration.phase}` | {_cell(migration.name)} | {made} | {back} |"
 
 
 def _cell(text: str) -> str:
