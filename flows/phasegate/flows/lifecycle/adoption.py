@@ -148,7 +148,7 @@ def _take_over(ledger: Ledger, run_id: str, effect: Effect) -> None:
 
 def effect_name(effect: Effect) -> str:
     """What an effect is called within its run, however often a rewind has had it made anew."""
-    return effect.key.removeprefix(f"{effect.run_id}/").partition("/")[0]
+    return effect.key.removeprefix(f"{effect.run_id}/").partition(".")[0]
 
 
 def _observation(ledger: Ledger, run_id: str, name: str) -> dict[str, Any] | None:
