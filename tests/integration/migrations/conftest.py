@@ -242,7 +242,7 @@ class Shop:
     async def serves(self, run: Run) -> str | None:
         """The release that serves, as the target says."""
         state = await RunContext(run, self.house.shared).target.status()
-        assert state.candidates == ()
+        assert not any(one.weight for one in state.candidates), "no traffic is left with a candidate"
         return state.current.release_id if state.current and state.current.alive else None
 
     def effects(self, run: Run) -> list[tuple[str, str]]:
