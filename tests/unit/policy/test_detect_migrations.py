@@ -48,7 +48,7 @@ def test_where_migrations_are(case: Case, tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     (tmp_path / "app.py").write_text(SERVED)
     found = detect(tmp_path)
-    assert load_policy(found.toml).deploy.migrations.paths == case.paths
+    assert load_policy(found.toml.encode(), source="phasegate.toml").deploy.migrations.paths == case.paths
     assert any(note.startswith("Migrations were found in ") for note in found.notes) == case.noted
 
 
