@@ -8,6 +8,7 @@ Source: https://argo-rollouts.readthedocs.io/en/stable/features/analysis/
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -254,7 +255,7 @@ def test_the_worst_metric_decides(rule: str, cases: list[tuple[list[Verdict], Ve
 
 
 def test_the_tables_have_the_cases_that_are_promised():
-    tables = [MEASUREMENTS, CASES, COMPARED, WORST]
+    tables: list[Mapping[str, Sequence[object]]] = [MEASUREMENTS, CASES, COMPARED, WORST]
     rules = [(rule, len(cases)) for table in tables for rule, cases in table.items()]
     assert all(rule.startswith(("ARGO: ", "OURS: ")) for rule, _ in rules)
     assert sum(count for rule, count in rules if rule.startswith("ARGO: ")) >= 45
