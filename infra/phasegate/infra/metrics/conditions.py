@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
@@ -44,7 +45,8 @@ class Condition:
     """A parsed condition; made by `parse_condition` only."""
 
     text: str
-    _tree: ast.expr
+    tree: ast.expr
+    """As Python parses it; only what `parse_condition` lets through."""
 
     def holds(self, values: Mapping[str, float]) -> bool | None:
         """Whether the condition holds for these values.
@@ -53,7 +55,7 @@ class Condition:
             None when it cannot be told: a value that decides is missing or NaN, or something was divided by zero.
             `and` and `or` still decide where the other side settles it (Kleene's logic), so `nan > 1 or 2 > 1` holds.
         """
-        return _truth(self._tree, values)
+        return _truth(self.tree, values)
 
 
 def parse_condition(text: str, names: Collection[str]) -> Condition:
@@ -143,3 +145,18 @@ def _number(node: ast.expr, values: Mapping[str, float]) -> float:
             return _ARITHMETIC[type(op)](_number(left, values), _number(right, values))
         case _:
             raise AssertionError(f"parse_condition let {ast.dump(node)} through")
+
+
+def thresholds(condition: Condition) -> tuple[tuple[str, float], ...]:
+    """The numbers that single values are held against, in the order written: where a chart has a line to draw.
+
+    What is computed (`errors / requests > 0.1`) has none.
+    """
+    found: list[tuple[str, float]] = []
+    for node in ast.walk(condition.tree):
+        if isinstance(node, ast.Compare):
+            for left, right in itertools.pairwise((node.left, *node.comparators)):
+                for name, number in ((left, right), (right, left)):
+                    if isinstance(name, ast.Name) and not any(isinstance(part, ast.Name) for part in ast.walk(number)):
+                        found.append((name.id, _number(number, {})))
+    return tuple(dict.fromkeys(found))
