@@ -225,7 +225,7 @@ class Bad:
         ),
         Bad(
             f"{STEP}set_weight = 5\npause = '1s'",
-            "line 5: deploy.steps[0].pause: a step has exactly one of set_weight, pause, analysis, gate, found set_weight",
+            "line 5: deploy.steps[0].pause: a step has exactly one of set_weight, pause, analysis, gate, found set_w",
         ),
         Bad(STEP, "line 3: deploy.steps[0]: a step has exactly one of set_weight, pause, analysis, gate, found none"),
         Bad(f"{STEP}set_weight = 100", "line 4: deploy.steps[0].set_weight: must be less than or equal to 99"),

@@ -10,10 +10,11 @@ from rich.console import ConsoleRenderable, Group
 from rich.text import Text
 
 from phasegate.flows.cli.listing import runs_table
-from phasegate.flows.cli.plain import plain
+from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.session import Session
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
+from phasegate.flows.progress import Progress, progress_of
 from phasegate.infra.deploy.services import services
 from phasegate.infra.deploy.target import TargetState
 from phasegate.infra.ledger import Run
@@ -28,19 +29,26 @@ class Machine:
         runs: Every run that goes on or waits for somebody, newest first.
         open_gates: Run id to the gates it waits at.
         services: What was ever released from this state folder.
+        progress: Run id to where its release stands, if one is on its way.
     """
 
     engine: EngineInfo | None
     runs: list[Run]
     open_gates: dict[str, list[str]]
     services: list[TargetState]
+    progress: dict[str, Progress]
 
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""
         return {
             "engine": None if self.engine is None else asdict(self.engine),
             "runs": [
-                {**run.model_dump(mode="json"), "open_gates": self.open_gates.get(run.id, [])} for run in self.runs
+                {
+                    **run.model_dump(mode="json"),
+                    "open_gates": self.open_gates.get(run.id, []),
+                    "progress": self.progress[run.id].model_dump(mode="json") if run.id in self.progress else None,
+                }
+                for run in self.runs
             ],
             "services": [state.model_dump(mode="json") for state in self.services],
         }
@@ -50,7 +58,8 @@ def look(session: Session) -> Machine:
     """Look at everything, once."""
     runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
     gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
-    return Machine(control.status(session.settings), runs, gates, services(session.settings.home))
+    progress = {run.id: found for run in runs if (found := progress_of(session.ledger, run)) is not None}
+    return Machine(control.status(session.settings), runs, gates, services(session.settings.home), progress)
 
 
 def page(machine: Machine) -> Group:
@@ -67,6 +76,8 @@ def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
         yield runs_table(machine.runs, machine.open_gates)
     else:
         yield Text("No run goes on or waits for anybody.")
+    for run_id, progress in machine.progress.items():
+        yield Text(f"{run_id}, {progress.stage}: {one_line(progress.text, 300)}")
     for state in machine.services:
         yield Text(_service(state))
 

@@ -7,7 +7,7 @@ from prefect import flow
 from phasegate.flows.lifecycle.conduct import conduct
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached
-from phasegate.flows.lifecycle.gates import agreed, ask
+from phasegate.flows.lifecycle.gates import agreed
 from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.stages import (
     author_tests,
@@ -47,14 +47,11 @@ async def pipeline(run: RunContext) -> None:
         return
 
     plan, replaced = await agreed(run, "release", draft_release_plan, change, evidence, commit)
-    release = await deploy(run, plan, replaced)
-    if run.ends_with("deployment"):
-        return
-
-    report = await monitor(run, release)
-    if report.verdict == "inconclusive" and await ask(run, "promotion", report, release):
-        return
-    if report.verdict != "passed":
+    try:
+        release = await deploy(run, plan, replaced)
+        if not run.ends_with("deployment"):
+            await monitor(run, release)
+    except Breached as breach:
         await roll_back(run)
-        await explain(run, change, release, report)
-        raise Breached(report)
+        await explain(run, change, breach)
+        raise

@@ -16,6 +16,7 @@ from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.lifecycle.adoption import effects_behind, taken_over
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.rehearsing import recorded_effect
+from phasegate.flows.lifecycle.shifting import WeightPerformer
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
     CompensationFailed,
@@ -95,9 +96,11 @@ class CandidatePerformer:
         return candidate.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Stop the candidate."""
+        """Stop the candidate, and read back what serves."""
         await run.target.stop_candidate(str(effect.intent["release_id"]))
-        return {"stopped": effect.intent["release_id"]}
+        current = (await run.target.status()).current
+        serves = {"serves": current.release_id, "alive": current.alive} if current else {"serves": None}
+        return {"stopped": effect.intent["release_id"], **serves}
 
 
 class CutOverPerformer:
@@ -125,6 +128,7 @@ class CutOverPerformer:
 PERFORMERS: Mapping[str, Performer] = {
     "merge": MergePerformer(),
     "candidate": CandidatePerformer(),
+    "weight": WeightPerformer(),
     "cut-over": CutOverPerformer(),
 }
 

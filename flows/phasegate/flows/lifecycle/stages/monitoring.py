@@ -3,72 +3,82 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from datetime import UTC, datetime
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
 from phasegate.flows.lifecycle.adoption import observe
-from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import RecordEnded
+from phasegate.flows.lifecycle.endings import Breached
 from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.lifecycle.stages.measuring import Measuring
+from phasegate.flows.lifecycle.stages.progress import CUT_OVER, Progress
+from phasegate.flows.lifecycle.stages.promotion import decided_while_measured, require_unbroken
 from phasegate.infra.deploy.target import Release
 from phasegate.infra.errors import PhasegateError
-from phasegate.infra.ledger import Attempt
-from phasegate.infra.metrics.clock import RealClock
-from phasegate.infra.metrics.measure import measure
-from phasegate.infra.metrics.released import Released
-from phasegate.infra.metrics.report import HealthReport, Measurement
-from phasegate.infra.metrics.sources import source_of
+from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.workspace import ChangeSet
 
 _log = logging.getLogger(__name__)
-_MEASURED_LOG = 32 * 1024**2
-"""Characters of a release's log that a query sees: the last ones."""
 
 
-async def monitor(run: RunContext, release: Release) -> HealthReport:
-    """Measure the release as policy says; the verdict is computed.
+async def monitor(run: RunContext, release: Release) -> None:
+    """Measure a release in its place as policy says, and once it has passed for as long as it bakes.
+
+    Raises:
+        Breached: It is bad; or it could not be judged, and a person did not want it all the same.
 
     Effects:
-        One attempt per release.
+        One attempt for the measuring and one for the bake, each with a gate `promotion` where it says neither yes nor
+        no.
     """
+    measuring, progress = Measuring(run, release), Progress(run, "monitoring")
+    metrics, inputs = measuring.named(()), {"release": release.digest}
+    told = progress.counted(metrics)
+    report = await measuring.once("monitoring", "measuring", metrics, told, inputs)
+    await _passed(measuring, progress, report, "after the cut-over")
+    if bake := run.policy.monitor.bake:
+        until = await _begun(run) + bake
+        progress.begin("baking", until=until)
+        report = await measuring.until("monitoring", "baking", until, progress.sparse(CUT_OVER), inputs)
+        await _passed(measuring, progress, report, "while it baked")
 
-    async def files() -> Path:
-        return await run.checkout(run.run.base_commit)
 
-    released = Released(
-        release.release_id,
-        release.commit,
-        release.url,
-        lambda: run.service_log(release.release_id, characters=_MEASURED_LOG),
-        files,
-        run.shared.environment,
-        run.shared.secrets,
+async def _passed(measuring: Measuring, progress: Progress, report: HealthReport, when: str) -> None:
+    """Let a release go on that has passed, or that a person wants although it could not be judged.
+
+    Raises:
+        Breached: It may not.
+    """
+    release = measuring.made
+    require_unbroken(report, release, when)
+    if report.verdict == "passed":
+        return
+    progress.begin("inconclusive: gate promotion")
+    decision = await decided_while_measured(
+        measuring, "monitoring", report, [report, release], measuring.named(()), progress
     )
-
-    def on_measurement(name: str, taken: Measurement) -> None:
-        run.step("monitoring", f"{name}: {taken.outcome}{f' ({taken.message})' if taken.message else ''}")
-
-    async def measured(_row: Attempt) -> HealthReport:
-        if run.rehearses:  # what was measured then is adopted; there is nothing to measure now
-            raise RecordEnded
-        return await measure(
-            run.policy.metrics, lambda metric: source_of(metric, released), RealClock(), on_measurement
-        )
-
-    number = run.next_number("monitoring", "measuring")
-    return await attempt(
-        run, "monitoring", number, HealthReport, measured, part="measuring", inputs={"release": release.digest}
-    )
+    if decision is not None and decision.verdict != "approve":
+        raise Breached(report, release, when)
 
 
-async def explain(run: RunContext, change: ChangeSet, release: Release, report: HealthReport) -> None:
+async def _begun(run: RunContext) -> datetime:
+    """When the release began to bake; a restart does not begin it anew."""
+
+    async def now() -> str:
+        return datetime.now(UTC).isoformat()
+
+    name = f"bake/{run.next_number('monitoring', 'bake')}"
+    return datetime.fromisoformat(await observe(run, "monitoring", name, now))
+
+
+async def explain(run: RunContext, change: ChangeSet, breach: Breached) -> None:
     """Have an agent draft the incident. The rollback is done by then and does not depend on it.
 
     Effects:
         One attempt; where the agent cannot, its error stands in the ledger and the run ends all the same.
     """
+    release, report = breach.made, breach.report
     workspace, number = await run.worktree.made(), run.next_number("monitoring", "reading")
 
     async def look() -> str:
