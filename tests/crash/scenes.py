@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.integration.deploy.team import OPS
 
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Ledger, Run
@@ -54,6 +56,39 @@ requests = 2
 interval = "10ms"
 count = 1
 """
+_COMMANDS = ("deploy", "weight", "promote", "rollback", "status")
+BY_COMMANDS = """
+[project]
+test = "sh run-tests.sh {junit}"
+[sandbox]
+backend = "none"
+[deploy]
+target = "command"
+[deploy.commands]
+@commands@
+[[deploy.steps]]
+set_weight = 25
+[[deploy.steps]]
+pause = "50ms"
+[[deploy.steps]]
+analysis = ["errors"]
+[[deploy.steps]]
+set_weight = 50
+[monitor]
+background = ["errors"]
+bake = "10ms"
+[[monitor.metrics]]
+name = "errors"
+source = "command"
+command = "cat ../../../../rate.json"
+values = ["rate"]
+interval = "10ms"
+count = 1
+success_condition = "rate < 0.01"
+failure_condition = "rate > 0.05"
+""".replace("@commands@", "\n".join(f'{name} = "WORLD=../../../../world.json {OPS}"' for name in _COMMANDS))
+"""Released in steps by the team's own commands; files beside the repository stand for its machines and metrics."""
+BY_HAND = {"current": "by-hand", "alive": True, "candidates": [], "weight": 0}
 NO_ERRORS = 'failure_condition = "error_rate > 0.05"\n'
 
 
@@ -105,6 +140,7 @@ class Scene:
         setup: Whether the project's setup command fails until the person has mended it.
         merges: How many merges are on the base branch in the end.
         serves: Whether a release runs in the end.
+        rate: What the metrics say of a project that the team's own commands release in steps; None: it runs by itself.
     """
 
     name: str
@@ -122,6 +158,7 @@ class Scene:
     setup: bool = False
     merges: int = 1
     serves: bool = False
+    rate: float | None = None
 
 
 SCENES: Mapping[str, Scene] = {
@@ -168,6 +205,8 @@ SCENES: Mapping[str, Scene] = {
             answers={"change:1": ("pause", "approve")},
             serves=True,
         ),
+        Scene("breaches in a step", "rolled-back", rate=0.2),
+        Scene("is promoted in a step", "done", rate=0.03, serves=True),
         Scene(
             "expires",
             "done",
@@ -202,7 +241,10 @@ def write_project(folder: Path, scene: Scene) -> None:
     """A committed repository with something uncommitted in it, a ticket and a script."""
     top = folder / "greeter"
     (top / "tests").mkdir(parents=True)
-    policy = POLICY + scene.policy
+    policy = POLICY + scene.policy if scene.rate is None else BY_COMMANDS
+    if scene.rate is not None:
+        (folder / "rate.json").write_text(json.dumps({"rate": scene.rate}))
+        (folder / "world.json").write_text(json.dumps(BY_HAND))
     if scene.setup:
         policy = policy.replace("[project]\n", "[project]\nsetup = 'test -e \"$HOME/mended\"'\n")
     files = {

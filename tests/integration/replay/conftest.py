@@ -105,7 +105,7 @@ class House:
         pass
 
     async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
-        while key.startswith("step:") and not decided():  # time alone decides  # noqa: ASYNC110
+        while key.startswith("step:") and not decided():  # noqa: ASYNC110 -- time alone decides
             await asyncio.sleep(0.005)
         if decided():
             return

@@ -77,7 +77,11 @@ async def walk_steps(run: RunContext, plan: ReleasePlan, candidate: Candidate, s
     walk = _Walk(run, plan, candidate, serving, number)
     try:
         await walk.through()
+    except (Breached, Rejected):
+        await walk.end()
+        raise
     except Outdated as outdated:
+        await walk.end_unbroken()  # it may be what has ended the gate
         attempts = run.shared.ledger.attempts
         await void_release(run, attempts.attempt_id(run.run.id, "deployment", "candidate", number), outdated.why)
 
@@ -103,8 +107,20 @@ class _Walk:
                 case "gate":
                     await self._ask(number)
         await self._hold_on()
-        if self._background is not None:
-            require_unbroken(await self._background.end(), self._candidate, self._when)
+        await self.end_unbroken()
+
+    async def end_unbroken(self) -> None:
+        """End what is measured in the background.
+
+        Raises:
+            Breached: It has found the candidate bad.
+        """
+        if (found := await self.end()) is not None:
+            require_unbroken(found, self._candidate, f"{self._when}, measured in the background")
+
+    async def end(self) -> HealthReport | None:
+        """End what is measured in the background, so that what it has found is on record."""
+        return None if self._background is None else await self._background.end()
 
     async def _shift(self, number: int, step: StepPolicy) -> None:
         previous, release_id = self._serving.replaced.release_id, self._candidate.release_id
@@ -160,12 +176,7 @@ class _Walk:
     async def _ask(self, number: int) -> None:
         self._progress.begin("gate promotion", step=number)
         round_ = self._run.next_number("gate", "promotion")
-        try:
-            decision = await ask(self._run, "promotion", round_, self._subject(), beside=self._beside())
-        except Outdated:
-            if self._background is not None:
-                require_unbroken(await self._background.end(), self._candidate, self._when)
-            raise
+        decision = await ask(self._run, "promotion", round_, self._subject(), beside=self._beside())
         if decision is not None and decision.verdict != "approve":
             raise Rejected("promotion", decision)
 
