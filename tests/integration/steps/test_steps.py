@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.crash.scenes import REQUESTER
 from tests.integration.steps.conftest import BAD, GOOD, UNCLEAR, Rollout, approve, leave, reject
 
 from phasegate.flows.progress import progress_of
@@ -178,10 +177,7 @@ async def test_a_change_by_somebody_else_voids_what_was_measured_and_approved(op
         run = await house.run()
 
         assert run.status == "done", run.reason
-        assert house.gates_of(run, "release") == [(1, "void"), (2, "approved")] or house.gates_of(run, "release") == [
-            (1, "outdated"),
-            (2, "approved"),
-        ]
+        assert house.gates_of(run, "release") == [(1, "outdated"), (2, "approved")]
         assert [status for _, status in house.gates_of(run)] == ["void", "approved"]
         assert house.effects(run) == [
             ("candidate", "undone"),
@@ -203,7 +199,6 @@ async def test_a_breach_while_it_bakes_goes_back_to_the_release_before(opened: O
         first = await house.run()
         assert first.status == "done", first.reason
         assert house.attempts(first, "monitoring") == {"measuring/1": "passed", "baking/1": "passed"}
-        house.ledger.runs.ask(first.id, "rollback", actor="ana") if False else None
 
         async def get_worse() -> None:
             while True:
@@ -241,5 +236,3 @@ async def test_a_replay_takes_the_steps_over_and_a_rehearsal_performs_none(opene
         adopted = [e.payload["kind"] for e in house.ledger.events(again.id) if e.kind == "effect.adopted"]
         assert sorted(adopted) == ["candidate", "cut-over", "merge", "weight"]
         assert house.weights() == calls
-        house.ledger.runs.ask(again.id, "rollback", actor=REQUESTER.name)
-        house.change_world(current=None) if False else None
