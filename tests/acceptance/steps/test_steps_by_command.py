@@ -1,4 +1,4 @@
-"""A release in steps through the command line: seen live, killed in a pause, decided at a gate, taken back on a breach."""
+"""A release in steps through the command line: seen live, killed in a pause, decided at a gate, taken back."""
 
 from __future__ import annotations
 

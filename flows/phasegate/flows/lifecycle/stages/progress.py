@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.progress import progress_of
 from phasegate.infra.deploy.target import Weight
 from phasegate.infra.metrics.report import Measurement
 from phasegate.infra.metrics.watch import OnMeasurement
@@ -46,8 +47,14 @@ class Progress:
     doing: str = ""
     until: datetime | None = None
     weight: Weight | None = None
+    _reached: int = field(init=False)
     _measured: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     _watched: dict[str, dict[str, Counter[str]]] = field(default_factory=dict[str, dict[str, Counter[str]]])
+
+    def __post_init__(self) -> None:
+        """Know how far an earlier walk has come: of steps behind that nothing is told again."""
+        before = progress_of(self.run.shared.ledger, self.run.run)
+        self._reached = before.step if before is not None and before.stage == self.stage else 0
 
     def begin(self, doing: str, *, step: int = 0, until: datetime | None = None) -> None:
         """Say what is done from now on."""
@@ -57,6 +64,8 @@ class Progress:
 
     def say(self, detail: str = "") -> None:
         """Tell where the release stands, and what has just been seen."""
+        if self.step < self._reached:
+            return
         text = f"{self.words}{f': {detail}' if detail else ''}"
         self.run.step(self.stage, text, progress=self._facts())
 
