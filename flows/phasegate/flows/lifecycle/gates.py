@@ -172,7 +172,7 @@ async def _pass(
     while True:
         run.heed()
         digests = _digests(run, subject)
-        row = await _asked(run, gate, number, digests)
+        row = await _asked(run, gate, number, digests, waits=not beside)
         if why := _ended_by(beside) or await _outdated(run, subject):
             ledger.gates.outdate(row, why)
             raise Outdated(why)
@@ -213,7 +213,9 @@ async def _ruled(run: RunContext, row: Gate, subject: Subject) -> Decision | Non
     return ruling
 
 
-async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[str, str]) -> Gate:
+async def _asked(
+    run: RunContext, gate: GateName, number: int, digests: Mapping[str, str], *, waits: bool = True
+) -> Gate:
     """The gate of this round about these digests.
 
     Raises:
@@ -233,7 +235,7 @@ async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[
         quorum=policy.quorum,
         exclude_requester=policy.exclude_requester,
         expires=policy.expires,
-        waits=gate not in run.run.options.approve and run.run.origin is None,
+        waits=waits and gate not in run.run.options.approve and run.run.origin is None,
     )
     if run.run.origin is not None:
         row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
