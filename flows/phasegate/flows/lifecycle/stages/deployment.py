@@ -112,7 +112,7 @@ async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Rele
 
     inputs = {"plan": plan.digest}
     if steps:
-        serving = Serving(await _beside(run, number))
+        serving = Serving(await Replaced.seen(run, "deployment", f"beside/{number}"))
 
         async def started_alone(_row: Attempt) -> Candidate:
             return await started()
@@ -121,15 +121,6 @@ async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Rele
         await walk_steps(run, plan, candidate, serving, number)
         inputs, number = {**inputs, "candidate": candidate.digest}, run.next_number("deployment", "release")
     return await attempt(run, "deployment", number, Release, released, part="release", inputs=inputs)
-
-
-async def _beside(run: RunContext, number: int) -> Replaced:
-    """What serves as a candidate begins."""
-
-    async def look() -> JsonObject:
-        return (await run.target.status()).model_dump(mode="json")
-
-    return Replaced.of(TargetState.model_validate(await observe(run, "deployment", f"beside/{number}", look)))
 
 
 def _in_words(state: TargetState) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
 from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached
+from phasegate.flows.lifecycle.endings import Breached, Outdated
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.measuring import Measuring
 from phasegate.flows.lifecycle.stages.progress import CUT_OVER, Progress
 from phasegate.flows.lifecycle.stages.promotion import decided_while_measured, require_unbroken
-from phasegate.infra.deploy.target import Release
-from phasegate.infra.errors import PhasegateError
+from phasegate.flows.lifecycle.stages.replaced import Replaced
+from phasegate.infra.deploy.target import Candidate, Release
+from phasegate.infra.errors import PhasegateError, TargetRefused
 from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.workspace import ChangeSet
 
@@ -33,33 +36,79 @@ async def monitor(run: RunContext, release: Release) -> None:
         no.
     """
     measuring, progress = Measuring(run, release), Progress(run, "monitoring")
-    metrics, inputs = measuring.named(()), {"release": release.digest}
-    told = progress.counted(metrics)
-    report = await measuring.once("monitoring", "measuring", metrics, told, inputs)
-    await _passed(measuring, progress, report, "after the cut-over")
+    metrics, inputs, is_judged = measuring.named(()), {"release": release.digest}, False
+    while not is_judged:
+        told = progress.counted(metrics)
+        report = await measuring.once("monitoring", "measuring", metrics, told, inputs)
+        is_judged = await _passed(measuring, progress, report, "after the cut-over")
     if bake := run.policy.monitor.bake:
         until = await _begun(run) + bake
-        progress.begin("baking", until=until)
-        report = await measuring.until("monitoring", "baking", until, progress.sparse(CUT_OVER), inputs)
-        await _passed(measuring, progress, report, "while it baked")
+        is_judged = False
+        while not is_judged:
+            progress.begin("baking", until=until)
+            report = await measuring.until("monitoring", "baking", until, progress.sparse(CUT_OVER), inputs)
+            is_judged = await _passed(measuring, progress, report, "while it baked")
 
 
-async def _passed(measuring: Measuring, progress: Progress, report: HealthReport, when: str) -> None:
+async def _passed(measuring: Measuring, progress: Progress, report: HealthReport, when: str) -> bool:
     """Let a release go on that has passed, or that a person wants although it could not be judged.
 
+    Returns:
+        Whether that holds; what was measured of a release that somebody has changed meanwhile does not.
+
     Raises:
-        Breached: It may not.
+        Breached: It may not go on.
+        TargetRefused: Another one serves by now, and nobody can say how this one does.
     """
-    release = measuring.made
+    run, release = measuring.run, measuring.made
     require_unbroken(report, release, when)
     if report.verdict == "passed":
-        return
+        return True
     progress.begin("inconclusive: gate promotion")
-    decision = await decided_while_measured(
-        measuring, "monitoring", report, [report, release], measuring.named(()), progress
-    )
+    place = _Place(release.release_id, await _in_place(run, release))
+    try:
+        decision = await decided_while_measured(
+            measuring, "monitoring", report, [report, release, place], measuring.named(()), progress
+        )
+    except Outdated as outdated:
+        run.step("monitoring", outdated.why)
+        current = (await run.target.status()).current
+        if current is not None and current.release_id == release.release_id:
+            return False
+        remedy = f"`phasegate rollback {run.run.id}` takes back what is left of it."
+        raise TargetRefused(f"{outdated.why} What was measured says nothing of it.", remedy=remedy) from None
     if decision is not None and decision.verdict != "approve":
         raise Breached(report, release, when)
+    return True
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The release in its place, as it was measured: somebody's decision holds for nothing else."""
+
+    kind: ClassVar[str] = "target"
+    release_id: str
+    serving: Replaced
+
+    @property
+    def digest(self) -> str:
+        """Of what serves."""
+        return self.serving.digest
+
+    async def outdated(self, run: RunContext) -> str:
+        """As `Premise.outdated`."""
+        if run.rehearses:
+            return ""
+        now = Replaced.of(await run.target.status())
+        ours = now.release_id == self.release_id
+        return self.serving.changed(now) or ("" if ours else f"Release {self.release_id} does not serve any more.")
+
+
+async def _in_place(run: RunContext, release: Candidate | Release) -> Replaced:
+    """What serves as the gate is asked; a rehearsal looks at nothing."""
+    if run.rehearses:
+        return Replaced(run.policy.deploy.target, run.service, release.release_id, release.commit)
+    return await Replaced.seen(run, "monitoring", f"place/{run.next_number('monitoring', 'place')}")
 
 
 async def _begun(run: RunContext) -> datetime:

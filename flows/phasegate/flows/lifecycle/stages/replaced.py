@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from phasegate.flows.lifecycle.adoption import comes_before
+from phasegate.agents.models.conversation import JsonObject
+from phasegate.flows.lifecycle.adoption import comes_before, observe
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.target import TargetState
@@ -65,9 +66,17 @@ class Replaced:
             return f"Somebody else has changed what release {now.release_id} set up."
         return (
             f"What serves has changed: now it is {now.release_id or 'nothing'}"
-            f"{f' (commit {now.commit[:12]})' if now.commit else ''}, and the plan replaces "
-            f"{self.release_id or 'nothing'}."
+            f"{f' (commit {now.commit[:12]})' if now.commit else ''}, and it was {self.release_id or 'nothing'}."
         )
+
+    @classmethod
+    async def seen(cls, run: RunContext, stage: str, name: str) -> Replaced:
+        """What serves as a stage comes to something: looked at once, and the same ever after."""
+
+        async def look() -> JsonObject:
+            return (await run.target.status()).model_dump(mode="json")
+
+        return cls.of(TargetState.model_validate(await observe(run, stage, name, look)))
 
     async def previous(self, run: RunContext) -> str | None:
         """The release to go back to: what served when this run began to deploy."""
