@@ -75,8 +75,8 @@ analysis = ["errors"]
 [[deploy.steps]]
 set_weight = 50
 [monitor]
-background = ["errors"]
 bake = "10ms"
+@background@
 [[monitor.metrics]]
 name = "errors"
 source = "command"
@@ -205,8 +205,8 @@ SCENES: Mapping[str, Scene] = {
             answers={"change:1": ("pause", "approve")},
             serves=True,
         ),
-        Scene("breaches in a step", "rolled-back", rate=0.2),
-        Scene("is promoted in a step", "done", rate=0.03, serves=True),
+        Scene("breaches in a step", "rolled-back", policy="", rate=0.2),
+        Scene("is promoted in a step", "done", policy='background = ["errors"]', rate=0.03, serves=True),
         Scene(
             "expires",
             "done",
@@ -241,7 +241,7 @@ def write_project(folder: Path, scene: Scene) -> None:
     """A committed repository with something uncommitted in it, a ticket and a script."""
     top = folder / "greeter"
     (top / "tests").mkdir(parents=True)
-    policy = POLICY + scene.policy if scene.rate is None else BY_COMMANDS
+    policy = POLICY + scene.policy if scene.rate is None else BY_COMMANDS.replace("@background@", scene.policy)
     if scene.rate is not None:
         (folder / "rate.json").write_text(json.dumps({"rate": scene.rate}))
         (folder / "world.json").write_text(json.dumps(BY_HAND))
