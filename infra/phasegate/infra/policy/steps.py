@@ -7,7 +7,7 @@ Source: https://argo-rollouts.readthedocs.io/en/stable/features/canary/
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -21,10 +21,10 @@ StepKind = Literal["set_weight", "pause", "analysis", "gate"]
 _KEYS: tuple[StepKind, ...] = ("set_weight", "pause", "analysis", "gate")
 
 
-def _all_of_them(names: Any) -> Any:
+def _all_of_them(names: object) -> object:
     """`true` as what it means: no name, all metrics."""
     if isinstance(names, list):
-        return tuple(cast("list[Any]", names))
+        return tuple(cast("list[object]", names))
     return () if names is True else names
 
 
