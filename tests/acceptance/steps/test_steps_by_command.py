@@ -37,11 +37,10 @@ def test_steps_are_seen_live_outlive_the_engine_and_end_in_a_release(machine: Ma
     run = begin(machine, project)
     shown = machine.until(run, at_step(2))
     assert shown["progress"]["text"].startswith("step 2 of 5: 25 % of the traffic, pause until ")
-    assert "step 2 of 5: 25 % of the traffic, pause until" in machine.phasegate("status").out
-
     info = EngineInfo.read(Settings(home=machine.home))
     assert info is not None
     os.kill(info.process.pid, signal.SIGKILL)
+    assert "step 2 of 5: 25 % of the traffic, pause until" in machine.phasegate("status").out
     assert machine.phasegate("up", "--detach").code == 0
 
     shown = machine.until(run, lambda shown: shown["status"] == "waiting")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
@@ -86,9 +85,13 @@ async def _passed(measuring: Measuring, progress: Progress, report: HealthReport
 class _Place:
     """The release in its place, as it was measured: somebody's decision holds for nothing else."""
 
-    kind: ClassVar[str] = "target"
     release_id: str
     serving: Replaced
+
+    @property
+    def kind(self) -> str:
+        """As `Premise.kind`."""
+        return "target"
 
     @property
     def digest(self) -> str:

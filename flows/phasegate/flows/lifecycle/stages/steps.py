@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from phasegate.agents.deployment import ReleasePlan
 from phasegate.flows.engine.carrier import carrier
@@ -38,8 +38,12 @@ Result = TypeVar("Result")
 class Serving:
     """What serves beside a candidate: analyses and approvals were made with it there, and hold for nothing else."""
 
-    kind: ClassVar[str] = "target"
     replaced: Replaced
+
+    @property
+    def kind(self) -> str:
+        """As `Premise.kind`."""
+        return "target"
 
     @property
     def digest(self) -> str:
