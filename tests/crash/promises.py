@@ -173,6 +173,8 @@ class Play:
             yield f"P3 {len(merges)} merges and {len(reverts)} reverts are on the branch"
         if any(f"{key}\n" not in merge for merge in merges):
             yield "P3 a merge does not carry the effect's key"
+        if (made := self._migrations()) != list(self.scene.migrations):
+            yield f"P3 migrations made are {made}, not {self.scene.migrations}"
         alive, should = 0, int(self.scene.serves)
         for service in self._services():
             state = state_of(ServiceFolder(self.settings.home, service))
@@ -192,6 +194,11 @@ class Play:
         world = json.loads((self.folder / "world.json").read_text())
         if world != {**BY_HAND, "current": run.id if self.scene.serves else BY_HAND["current"]}:
             yield f"P3 the machines are {world}"
+
+    def _migrations(self) -> list[str]:
+        """What migrations have made, once for each time that they have."""
+        made = [path.read_text().splitlines() for path in self.settings.services.glob("*/migrated")]
+        return [line.rpartition(" ")[2] for lines in made for line in lines]
 
     def _services(self) -> list[str]:
         return sorted(path.name for path in self.settings.services.iterdir() if (path / "state.json").exists())

@@ -21,6 +21,7 @@ from phasegate.flows.stored import StoredPolicy
 from phasegate.infra.deploy.command import CommandTarget
 from phasegate.infra.deploy.kubernetes.manifests import is_below
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
+from phasegate.infra.deploy.migrations import Migrator
 from phasegate.infra.deploy.process import ProcessTarget
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.services import service_name
@@ -126,6 +127,18 @@ class RunContext:
             )
         return ProcessTarget(
             deploy,
+            service=self.service,
+            state_folder=self.shared.settings.home,
+            checkout=self.repository.export,
+            environment=self.shared.environment,
+            prepare=self.set_up,
+        )
+
+    @cached_property
+    def migrator(self) -> Migrator:
+        """Makes the migrations of this repository's releases."""
+        return Migrator(
+            self.policy.deploy,
             service=self.service,
             state_folder=self.shared.settings.home,
             checkout=self.repository.export,

@@ -8,15 +8,15 @@ from phasegate.flows.lifecycle.conduct import conduct
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached
 from phasegate.flows.lifecycle.gates import agreed
-from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.stages import (
     author_tests,
     change_that_passes,
     deploy,
     draft_prd,
     draft_release_plan,
-    explain,
+    fall_back,
     integrate,
+    make_migrations,
     monitor,
 )
 
@@ -49,9 +49,11 @@ async def pipeline(run: RunContext) -> None:
     plan, replaced = await agreed(run, "release", draft_release_plan, change, evidence, commit)
     try:
         release = await deploy(run, plan, replaced)
-        if not run.ends_with("deployment"):
-            await monitor(run, release)
     except Breached as breach:
-        await roll_back(run)
-        await explain(run, change, breach)
+        await fall_back(run, change, breach)
         raise
+    if run.ends_with("deployment"):
+        return
+
+    await monitor(run, change, release)
+    await make_migrations(run, plan, release.release_id, "contract")

@@ -5,30 +5,50 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
 from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached, Outdated
+from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.measuring import Measuring
 from phasegate.flows.lifecycle.stages.progress import CUT_OVER, Progress
 from phasegate.flows.lifecycle.stages.promotion import decided_while_measured, require_unbroken
 from phasegate.flows.lifecycle.stages.replaced import Replaced
 from phasegate.infra.deploy.target import Candidate, Release
-from phasegate.infra.errors import PhasegateError, TargetRefused
+from phasegate.infra.errors import PastPivot, PhasegateError, TargetRefused
 from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.workspace import ChangeSet
 
 _log = logging.getLogger(__name__)
 
 
-async def monitor(run: RunContext, release: Release) -> None:
+async def monitor(run: RunContext, change: ChangeSet, release: Release) -> None:
+    """Monitor a release until it has passed; take it back if it does not, or have a person say go past a migration.
+
+    Raises:
+        Breached, PastPivot: As `fall_back`.
+        TargetRefused: Another one serves by now, and nobody can say how this one does.
+
+    Effects:
+        As `_judge` and `fall_back`.
+    """
+    while True:
+        try:
+            return await _judge(run, release)
+        except Breached as breach:
+            await fall_back(run, change, breach)
+
+
+async def _judge(run: RunContext, release: Release) -> None:
     """Measure a release in its place as policy says, and once it has passed for as long as it bakes.
 
     Raises:
         Breached: It is bad; or it could not be judged, and a person did not want it all the same.
+        TargetRefused: As `_passed`.
 
     Effects:
         One attempt for the measuring and one for the bake, each with a gate `promotion` where it says neither yes nor
@@ -122,6 +142,39 @@ async def _begun(run: RunContext) -> datetime:
 
     name = f"bake/{run.next_number('monitoring', 'bake')}"
     return datetime.fromisoformat(await observe(run, "monitoring", name, now))
+
+
+async def fall_back(run: RunContext, change: ChangeSet, breach: Breached) -> None:
+    """Take back a release that did not hold; past a migration, stop for a person instead, and return once they said go.
+
+    Raises:
+        Breached: The release is taken back.
+        PastPivot: It cannot be, and nobody has let the run go on since: it serves, and waits for a person.
+
+    Effects:
+        The compensations, and one attempt at an incident.
+    """
+    try:
+        await roll_back(run, why=f"{breach}: {breach.reasons}")
+    except PastPivot as past:
+        await explain(run, change, breach)
+        if _let_go_on(run, breach.report):
+            return
+        past.context["report"] = breach.report.digest
+        raise
+    await explain(run, change, breach)
+    raise breach
+
+
+def _let_go_on(run: RunContext, report: HealthReport) -> bool:
+    """Whether a person has seen that this report leaves no way back, and let the run go on."""
+    stopped = False
+    for event in run.shared.ledger.events(run.run.id, kinds=("run.needs-operator", "run.resumed")):
+        if event.kind == "run.resumed" and stopped:
+            return True
+        reason: dict[str, Any] = event.payload.get("reason") or {}
+        stopped = bool(reason.get("context", {}).get("report") == report.digest)
+    return False
 
 
 async def explain(run: RunContext, change: ChangeSet, breach: Breached) -> None:
