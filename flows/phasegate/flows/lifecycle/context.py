@@ -202,7 +202,7 @@ class RunContext:
 
     def is_to_put_down(self) -> bool:
         """Whether agents are to stop after their turn: for a person's pause, or since one beside them waits for one."""
-        return self.shared.ledger.runs.get(self.run.id).request == "pause" or self.waits_beside() is not None
+        return self.shared.ledger.runs.request(self.run.id) == "pause" or self.waits_beside() is not None
 
     def waits_beside(self) -> Waits | None:
         """What an agent beside the pipeline waits for: a person is asked at once, not when its turn comes."""
