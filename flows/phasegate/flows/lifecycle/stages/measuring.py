@@ -14,13 +14,13 @@ from phasegate.flows.engine.doorbell import current_doorbell
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import RecordEnded
-from phasegate.infra.deploy.target import Candidate, Release
+from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.clock import RealClock
 from phasegate.infra.metrics.measure import measure
 from phasegate.infra.metrics.released import Released
 from phasegate.infra.metrics.report import HealthReport
-from phasegate.infra.metrics.sources import source_of
+from phasegate.infra.metrics.sources import baseline_of, source_of
 from phasegate.infra.metrics.watch import BROKEN, OnMeasurement, Watch
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -34,19 +34,7 @@ class Measuring:
     def __init__(self, run: RunContext, made: Candidate | Release) -> None:
         """Know what is measured."""
         self.run, self.made = run, made
-
-        async def files() -> Path:
-            return await run.checkout(run.run.base_commit)
-
-        self._released = Released(
-            made.release_id,
-            made.commit,
-            made.url,
-            lambda: run.service_log(made.release_id, characters=_MEASURED_LOG),
-            files,
-            run.shared.environment,
-            run.shared.secrets,
-        )
+        self._released = self._as_measured(made)
 
     def named(self, names: Sequence[str]) -> tuple[MetricPolicy, ...]:
         """The policy's metrics of these names, all where none is named."""
@@ -118,7 +106,37 @@ class Measuring:
         return Watch(metrics, measure_one, RealClock(), told, until=until)
 
     async def _measure(self, metrics: Sequence[MetricPolicy], told: OnMeasurement) -> HealthReport:
-        return await measure(metrics, lambda metric: source_of(metric, self._released), RealClock(), told)
+        serving = await self._serving() if any(metric.compare for metric in metrics) else None
+        return await measure(
+            metrics,
+            lambda metric: source_of(metric, self._released),
+            RealClock(),
+            told,
+            lambda metric: baseline_of(metric, self._released, serving),
+        )
+
+    async def _serving(self) -> Released | None:
+        """The release that serves beside what is measured; None where none does."""
+        current = (await self.run.target.status()).current
+        if current is None or not current.alive or current.release_id == self.made.release_id:
+            return None
+        return self._as_measured(current)
+
+    def _as_measured(self, made: Candidate | Release | LiveRelease) -> Released:
+        run = self.run
+
+        async def files() -> Path:
+            return await run.checkout(run.run.base_commit)
+
+        return Released(
+            made.release_id,
+            made.commit,
+            made.url,
+            lambda: run.service_log(made.release_id, characters=_MEASURED_LOG),
+            files,
+            run.shared.environment,
+            run.shared.secrets,
+        )
 
     def _require_world(self) -> None:
         """Leave a rehearsal: what was measured then is adopted, and there is nothing to measure now."""
