@@ -153,6 +153,10 @@ class ProcessTarget:
                 await self._serve(state, release_id, port, record.previous)
             return state_of(self._folder)
 
+    async def log(self, release_id: str, *, characters: int) -> str:
+        """As `DeployTarget.log`: what its process wrote."""
+        return self._folder.log(release_id, characters=characters)
+
     async def stop(self) -> None:
         """As `DeployTarget.stop`."""
         await stop_service(self._state_folder, self._folder.service, grace=self._grace)

@@ -7,7 +7,8 @@
         releases/<id>/ready      there once the checkout is complete and set up
         releases/<id>/log        its standard output and error
 
-Used by the `process` target and by the listing of services. It must not start or stop anything.
+Used by the targets and by the listing of services; of `kubernetes` it holds logs only. It must not start or stop
+anything.
 """
 
 from __future__ import annotations
@@ -115,6 +116,25 @@ class ServiceFolder:
             ValueError: The id could lead elsewhere.
         """
         return self.path / "releases" / require_name(release_id)
+
+    def log(self, release_id: str, *, characters: int) -> str:
+        """The last that a release wrote; empty: nothing.
+
+        Raises:
+            ValueError: The id could lead elsewhere.
+        """
+        path = self.release(release_id) / "log"
+        return path.read_text(errors="replace")[-characters:] if path.exists() else ""
+
+    def keep_log(self, release_id: str, text: str) -> None:
+        """Keep what a release wrote elsewhere, in the place of what was kept before.
+
+        Raises:
+            ValueError: The id could lead elsewhere.
+        """
+        path = self.release(release_id) / "log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
     def mark(
         self, role: Literal["service", "candidate", "command"] | None = None, release_id: str | None = None
