@@ -21,7 +21,7 @@ from phasegate.flows.stored import StoredPolicy
 from phasegate.infra.deploy.command import CommandTarget
 from phasegate.infra.deploy.kubernetes.manifests import is_below
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
-from phasegate.infra.deploy.process import ProcessTarget
+from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.services import service_name
 from phasegate.infra.deploy.target import DeployTarget
@@ -257,8 +257,7 @@ class RunContext:
 
     def service_log(self, release_id: str, *, characters: int = _LOG_CHARACTERS) -> str:
         """The last that a release wrote, as evidence for whoever explains it."""
-        log = ServiceFolder(self.shared.settings.home, self.service).release(release_id) / "log"
-        return log.read_text(errors="replace")[-characters:] if log.exists() else ""
+        return ServiceFolder(self.shared.settings.home, self.service).log_text(release_id, characters=characters)
 
     async def set_up(self, folder: Path) -> None:
         """Run the project's setup command in a fresh checkout.
