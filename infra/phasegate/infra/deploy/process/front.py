@@ -19,7 +19,7 @@ from phasegate.infra.deploy.process.haproxy import CONFIGURATION, HaProxy, Serve
 from phasegate.infra.deploy.process.keeper import Order
 from phasegate.infra.deploy.process.keeping import life_of, over, processes_of, start_kept, trust
 from phasegate.infra.deploy.process.releases import end_of_log
-from phasegate.infra.deploy.processes import stop_all
+from phasegate.infra.deploy.processes import ProcessId, stop_all
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
 from phasegate.infra.errors import DeployFailed, TargetUnavailable
 from phasegate.infra.policy.model import DeployPolicy
@@ -78,21 +78,14 @@ class Front:
         """
         if self.stands(state, port):
             return
-        program, home = find(self._path), self._folder.path / _FOLDER
+        self.require_means()
         await self.end(state)
         ports.require_free(port)
         self._haproxy.configure(f"{self._policy.listen}:{port}", self._servers(state))
-        log = home / "log"
+        log = self._log
         seen = log.stat().st_size if log.exists() else 0
-        order = Order(
-            command=f"exec {program} -db -f {CONFIGURATION}",
-            folder=str(home),
-            log=str(log),
-            report=str(self._folder.path / _REPORT),
-            log_bytes=_LOG_BYTES,
-            restarts=_RESTARTS,
-        )
-        process = start_kept(order, environment={"PATH": self._path}, mark=self._folder.mark("front"))
+        (self._folder.path / _REPORT).unlink(missing_ok=True)  # of one that was stopped
+        process = keep_front(self._folder, path=self._path)
         front = state.front = Running(release_id=_FOLDER, port=port, process=process, report=_REPORT)
         state.port, state.host = port, _reached_at(self._policy.listen)
         self._folder.write(state)
@@ -185,6 +178,28 @@ class Front:
         await stop_all(self._folder.mark("front"), processes_of(self._folder.path, state.front), grace=self._grace)
         state.front = None
         self._folder.write(state)
+
+
+def keep_front(folder: ServiceFolder, *, path: str) -> ProcessId:
+    """Start a keeper for a service's front, as it is configured; gives the keeper.
+
+    Args:
+        folder: The service's.
+        path: Where HAProxy is looked for, besides the system's folders.
+
+    Raises:
+        TargetRefused: It is not installed.
+    """
+    home = folder.path / _FOLDER
+    order = Order(
+        command=f"exec {find(path)} -db -f {CONFIGURATION}",
+        folder=str(home),
+        log=str(home / "log"),
+        report=str(folder.path / _REPORT),
+        log_bytes=_LOG_BYTES,
+        restarts=_RESTARTS,
+    )
+    return start_kept(order, environment={"PATH": path}, mark=folder.mark("front"))
 
 
 def shares_of(folder: ServiceFolder, state: ServiceState) -> dict[str, float]:

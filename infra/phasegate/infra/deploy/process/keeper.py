@@ -125,12 +125,11 @@ class Keeper:
                 removed(group)
 
     def _take_over(self) -> bool:
-        """Find what an earlier keeper left running."""
-        left = Report.read(Path(self.order.report))
-        if left is None or not left.runs():
+        """Take up an earlier keeper's report; tells whether its charge still runs."""
+        self.report = Report.read(Path(self.order.report)) or self.report
+        if not self.report.runs():
             return False
-        self.report = left
-        adopt(self.groups, list(members(left.pid)))
+        adopt(self.groups, list(members(self.report.pid)))
         return True
 
     def _start(self) -> None:

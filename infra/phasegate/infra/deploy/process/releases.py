@@ -13,13 +13,13 @@ import sys
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from phasegate.infra.deploy import ports
 from phasegate.infra.deploy.health import wait_until_healthy
 from phasegate.infra.deploy.process.keeper import Order
 from phasegate.infra.deploy.process.keeping import over, processes_of, start_kept, trust
-from phasegate.infra.deploy.processes import stop_all
+from phasegate.infra.deploy.processes import ProcessId, stop_all
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Role, Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.sources import Sources
 from phasegate.infra.deploy.target import Check
@@ -65,14 +65,9 @@ class Releases:
         log, report = home / "log", home / f"{role}.json"
         seen = log.stat().st_size if log.exists() else 0
         report.unlink(missing_ok=True)  # of a process that was stopped
-        process = start_kept(
-            self._order(record.deploy, home, report, port),
-            environment=self._environment_of(record.deploy, port),
-            mark=self.folder.mark(role, release_id),
-        )
-        running = Running(
-            release_id=release_id, port=port, process=process, report=str(report.relative_to(self.folder.path))
-        )
+        where = str(report.relative_to(self.folder.path))
+        process = keep(self.folder, record.deploy, release_id, port, where, environment=self._environment)
+        running = Running(release_id=release_id, port=port, process=process, report=where)
         if role == "service":
             state.serving = running
         else:
@@ -139,24 +134,6 @@ class Releases:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(self.folder.release(release_id))
 
-    def _order(self, deploy: DeployPolicy, home: Path, report: Path, port: int) -> Order:
-        return Order(
-            command=deploy.start.replace("{port}", str(port)),
-            folder=str(home / "source"),
-            log=str(home / "log"),
-            report=str(report),
-            log_bytes=deploy.log_size,
-            restarts=deploy.restarts,
-            **deploy.limits.model_dump(),
-        )
-
-    def _environment_of(self, deploy: DeployPolicy, port: int) -> dict[str, str]:
-        names = (*_ALWAYS_HANDED_ON, *deploy.environment)
-        handed_on = {name: self._environment[name] for name in names if name in self._environment}
-        path = self._environment.get("PATH", os.defpath)
-        # ours comes last: a release finds Python even where nothing else provides it, and its own first where it does
-        return {**handed_on, "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}", "PORT": str(port)}
-
     def _did_not_come_up(self, release_id: str, role: str, check: Check, log: Path, seen: int) -> DeployFailed:
         return DeployFailed(
             f"Release {release_id} of {self.folder.service} did not come up as {role}: {check.detail}.\n"
@@ -165,6 +142,47 @@ class Releases:
             release_id=release_id,
             log=log,
         )
+
+
+def keep(
+    folder: ServiceFolder,
+    deploy: DeployPolicy,
+    release_id: str,
+    port: int,
+    report: str,
+    *,
+    environment: Mapping[str, str],
+) -> ProcessId:
+    """Start a keeper for a release's process; gives the keeper.
+
+    Args:
+        folder: The service's.
+        deploy: `[deploy]` as it was when the release was made.
+        release_id: The release.
+        port: Where it has to listen.
+        report: `releases/<id>/<role>.json`; a report there of what was kept before is taken up.
+        environment: Where PATH, HOME, LANG and the names of `deploy.environment` are taken from.
+    """
+    home = folder.release(release_id)
+    order = Order(
+        command=deploy.start.replace("{port}", str(port)),
+        folder=str(home / "source"),
+        log=str(home / "log"),
+        report=str(folder.path / report),
+        log_bytes=deploy.log_size,
+        restarts=deploy.restarts,
+        **deploy.limits.model_dump(),
+    )
+    role = cast("Role", Path(report).stem)
+    return start_kept(order, environment=_handed_on(environment, deploy, port), mark=folder.mark(role, release_id))
+
+
+def _handed_on(environment: Mapping[str, str], deploy: DeployPolicy, port: int) -> dict[str, str]:
+    names = (*_ALWAYS_HANDED_ON, *deploy.environment)
+    handed_on = {name: environment[name] for name in names if name in environment}
+    path = environment.get("PATH", os.defpath)
+    # ours comes last: a release finds Python even where nothing else provides it, and its own first where it does
+    return {**handed_on, "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}", "PORT": str(port)}
 
 
 def end_of_log(log: Path, seen: int = 0) -> str:
