@@ -1,0 +1,358 @@
+"""Plays scenarios through the command line, one after the other, and says how each ended.
+
+All on a stage share one engine, one repository and one service: what serves when a scenario begins is what the ones
+before it left. Where one did not end as it has to, the next begins in a fresh repository.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.acceptance.lifecycle.conftest import Machine, git
+from tests.acceptance.scenarios.outside import Outside, Seen
+from tests.acceptance.scenarios.shops import Live, ProcessShop, Shop
+from tests.acceptance.scenarios.table import Ending, Scenario, Target
+from tests.crash.scenes import RUNNER
+from tests.prometheus import PrometheusServer
+
+from phasegate.infra.crash_points import CRASH_AT
+from phasegate.infra.ledger import Event
+
+_PATIENCE_SECONDS = 60.0
+_LOOK_SECONDS = 0.01
+BASE = """
+[project]
+test = "sh run-tests.sh {junit}"
+[sandbox]
+backend = "none"
+[grading]
+ablation_time = "0s"
+coverage = false
+"""
+FIRST = "1"
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Where a run stood when it stopped, in the words of `Ending`."""
+
+    status: str
+    code: int
+    serves: str
+    effects: str
+    verdict: str
+    told: str
+
+    def as_designed(self, ending: Ending, target: Target) -> list[str]:
+        """What is not as it has to be; empty when all is."""
+        effects = ending.effects if isinstance(ending.effects, str) else ending.effects[target]
+        wanted = {
+            "status": ending.status,
+            "code": ending.code,
+            "serves": ending.serves,
+            "effects": effects,
+            "verdict": ending.verdict,
+        }
+        found = [
+            f"{name} is {getattr(self, name)!r}, not {value!r}"
+            for name, value in wanted.items()
+            if getattr(self, name) != value
+        ]
+        rest = self.told
+        for said in ending.says if isinstance(ending.says, tuple) else ending.says[target]:
+            before, _, rest = rest.partition(said)
+            if not _:
+                found.append(f"`show` does not say {said!r} (in this place): {before[:3000]}")
+                break
+        return found
+
+
+@dataclass
+class Played:
+    """One scenario as it went.
+
+    Attributes:
+        run: The run's id.
+        stops: Where it stood each time it stopped.
+        events: What the ledger has of it.
+        seen: What the one outside saw.
+        old: The version that served before.
+        new: The change's.
+    """
+
+    run: str
+    old: str
+    new: str
+    stops: list[Stopped] = field(default_factory=list[Stopped])
+    events: list[Event] = field(default_factory=list[Event])
+    seen: list[Seen] = field(default_factory=list[Seen])
+
+
+class Play:
+    """One scenario under way: what acts work with."""
+
+    def __init__(self, stage: Stage, scenario: Scenario, shop: Shop) -> None:
+        """Begin."""
+        self.stage, self.scenario, self.shop, self.run = stage, scenario, shop, ""
+        self.served_before = next(iter(shop.processes().values())) if isinstance(shop, ProcessShop) else Path()
+
+    @property
+    def prometheus(self) -> PrometheusServer:
+        """Who measures."""
+        return self.stage.prometheus
+
+    def phasegate(self, *arguments: str | Path) -> Any:
+        """Run the installed command."""
+        return self.stage.machine.phasegate(*arguments)
+
+    def until_event(self, kind: str, text: str) -> None:
+        """Wait until the ledger has an event of this kind whose payload holds this text."""
+        ledger = self.stage.machine.ledger()
+        try:
+            self.stage.until(
+                lambda: any(
+                    event.kind == kind and text in json.dumps(event.payload) for event in ledger.events(self.run)
+                ),
+                f"{kind} {text}",
+            )
+        finally:
+            ledger.close()
+
+    def until_waiting(self, gate: str, number: int) -> None:
+        """Wait until a gate is asked for, for the nth time."""
+        ledger = self.stage.machine.ledger()
+        try:
+            self.stage.until(
+                lambda: any((one.gate, one.number) == (gate, number) for one in ledger.gates.waiting(self.run)),
+                f"gate {gate} {number}",
+            )
+        finally:
+            ledger.close()
+
+
+class Stage:
+    """A machine, one target on it, and a Prometheus.
+
+    Attributes:
+        machine: With its engine.
+        prometheus: It scrapes the service.
+        interval: Of every metric.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        open_shop: Callable[[], Shop],
+        prometheus: PrometheusServer,
+        folder: Path,
+        *,
+        interval: timedelta,
+    ) -> None:
+        """Prepare; the first release is made when the first scenario is played."""
+        self.machine, self.prometheus, self.interval = machine, prometheus, interval
+        self._open_shop, self._folder = open_shop, folder
+        self._shop: Shop | None = None
+        self._top = folder
+        self._count = 0
+
+    def play(self, scenario: Scenario) -> Played:
+        """Play a scenario, and look at where it stands each time it has stopped."""
+        if self._shop is None:
+            self._open()
+        shop, self._shop = self._shop, None
+        assert shop is not None
+        self.prometheus.start()
+        git(self._top, "merge", "-q", "--ff-only", "phasegate/main")
+        self._write_policy(scenario, shop)
+        before = self._serving(shop)
+        self._count += 1
+        played = Played("", before, str(self._count))
+        play = Play(self, scenario, shop)
+        with ExitStack() as outside:
+            observer = outside.enter_context(Outside(shop.url, "/version"))
+            if scenario.customers:
+                outside.enter_context(Outside(shop.url, "/orders"))
+            self._play(play, played)
+            played.seen = observer.seen
+        ledger = self.machine.ledger()
+        played.events = ledger.events(played.run)
+        ledger.audit(played.run)
+        ledger.close()
+        self._shop = shop
+        return played
+
+    def require(self, scenario: Scenario) -> Played:
+        """Play a scenario, which has to end as it says; if it does not, the next begins in a fresh repository."""
+        played = self.play(scenario)
+        assert self._shop is not None
+        endings, target = [scenario.ending, *(then.ending for then in scenario.then)], self._shop.target
+        trouble = [
+            f"stop {number}: {found}"
+            for number, (stopped, ending) in enumerate(zip(played.stops, endings, strict=True), 1)
+            for found in stopped.as_designed(ending, target)
+        ]
+        if trouble:
+            self._shop = None
+        assert trouble == []
+        return played
+
+    def until(self, ready: Callable[[], bool], what: str) -> None:
+        """Wait for something."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not ready():
+            assert time.monotonic() < deadline, f"not seen: {what}"
+            time.sleep(_LOOK_SECONDS)
+
+    def _play(self, play: Play, played: Played) -> None:
+        scenario = play.scenario
+        order = self._order(scenario, play.shop, played)
+        if scenario.crash_at:
+            self._restart_engine({CRASH_AT: scenario.crash_at})
+        if scenario.act is None and not scenario.crash_at:
+            done = self.machine.phasegate(*order)
+            assert done.code in {0, 1, 3, 4, 5}, done.err + done.out
+            play.run = played.run = done.json["id"]
+        else:
+            started = self.machine.phasegate(*order, "--detach")
+            assert started.code == 0, started.err + started.out
+            play.run = played.run = started.json["id"]
+            if scenario.crash_at:
+                self._until_engine_is_gone()
+                assert self.machine.phasegate("up", "--detach").code == 0
+            if scenario.act is not None:
+                scenario.act(play)
+            done = self.machine.phasegate("watch", play.run)
+        played.stops.append(self._stopped(play, played, done.code))
+        for then in scenario.then:
+            if then.mending is not None:
+                then.mending(play)
+            said = self.machine.phasegate(then.command, play.run)
+            assert said.code == 0, said.err + said.out
+            done = self.machine.phasegate("watch", play.run)
+            played.stops.append(self._stopped(play, played, done.code))
+
+    def _stopped(self, play: Play, played: Played, code: int) -> Stopped:
+        shown = self.machine.show(play.run)
+        told = self.machine.phasegate("show", play.run).out
+        measured = [
+            one["artifact"]["content"] for one in shown["stages"] if one["part"] == "measuring" and one["artifact"]
+        ]
+        return Stopped(
+            status=shown["status"],
+            code=code,
+            serves=_called(play.shop.live(), played),
+            effects=", ".join(f"{one['kind']} {one['status']}" for one in shown["effects"]),
+            verdict=measured[-1]["verdict"] if measured else "",
+            told=" ".join(told.split()),
+        )
+
+    def _open(self) -> None:
+        """A fresh repository, and its first release."""
+        self._count += 1
+        shop = self._open_shop()
+        self._top = self._folder / f"shop-{self._count}"
+        version = str(self._count)
+        files = {**shop.files(version), "run-tests.sh": RUNNER, "tests/plain.sh": "test -s run-tests.sh\n"}
+        for name, text in files.items():
+            path = self._top / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        git(self._top, "init", "-q", "-b", "main")
+        git(self._top, "add", "-A")
+        git(self._top, "commit", "-qm", "A shop")
+        self.prometheus.watch(shop.url.partition("//")[2])
+        first = Scenario("the first release", "well", Ending("done", 0, "new", "", ()))
+        self._write_policy(first, shop)
+        self._count += 1
+        played = Played("", version, str(self._count))
+        done = self.machine.phasegate(*self._order(first, shop, played))
+        assert done.code == 0, done.err + done.out
+        self._shop = shop
+
+    def _write_policy(self, scenario: Scenario, shop: Shop) -> None:
+        metrics = scenario.metrics.replace("PROMETHEUS", self.prometheus.url)
+        metrics = metrics.replace("INTERVAL", f"{self.interval.total_seconds() * 1000:.0f}ms")
+        policy = BASE + shop.policy(scenario.deploy.get(shop.target, "")) + metrics
+        path = self._top / "phasegate.toml"
+        if not path.exists() or path.read_text() != policy:
+            path.write_text(policy)
+            git(self._top, "add", "phasegate.toml")
+            git(self._top, "commit", "-qm", "A policy")
+
+    def _order(self, scenario: Scenario, shop: Shop, played: Played) -> list[str | Path]:
+        ticket, script = self._folder / "ticket.md", self._folder / "script.yaml"
+        ticket.write_text(f"---\ntitle: Version {played.new}\n---\nThe next one.\n")
+        script.write_text(yaml.safe_dump(_script(scenario, shop, played)))
+        order = ["run", ticket, "--repo", self._top, "--rehearse", script, "--json"]
+        return [*order, *(word for gate in scenario.gates for word in ("--approve", gate))]
+
+    def _serving(self, shop: Shop) -> str:
+        live = shop.live()
+        assert live.answers == live.runs, live
+        (version,) = live.answers
+        return version
+
+    def _restart_engine(self, environment: dict[str, str]) -> None:
+        """Have another engine go on, with more in its environment."""
+        if (self.machine.home / "engine.json").exists():
+            self._kill_engine()
+        armed = Machine(self.machine.home, {**self.machine.environment, **environment})
+        started = armed.phasegate("up", "--detach")
+        assert started.code == 0, started.err + started.out
+
+    def _kill_engine(self) -> None:
+        os.kill(self._engine(), signal.SIGKILL)
+        self._until_engine_is_gone()
+
+    def _until_engine_is_gone(self) -> None:
+        engine = self._engine()
+        self.until(lambda: not _lives(engine), "the engine's end")
+
+    def _engine(self) -> int:
+        engine = json.loads((self.machine.home / "engine.json").read_text())
+        pid: int = engine["process"]["pid"]
+        return pid
+
+
+def _called(live: Live, played: Played) -> str:
+    """What is live in the words of `Ending`; the versions themselves where that is more than one, or another."""
+    names = {frozenset({played.old}): "old", frozenset({played.new}): "new", frozenset[str](): "nothing"}
+    return names.get(live.answers, repr(live)) if live.answers == live.runs else repr(live)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123  one read
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _script(scenario: Scenario, shop: Shop, played: Played) -> dict[str, Any]:
+    """What the agents of a run answer."""
+    version = played.new
+    sealed = {"path": f"tests/version-{version}.sh", "content": shop.acceptance(version), "criteria": ["AC1"]}
+    criteria = [{"id": "AC1", "statement": f"it is version {version}"}]
+    return {
+        "version": 1,
+        "stages": {
+            "prd": [{"finish": {"title": f"Version {version}", "acceptance_criteria": criteria}}],
+            "implementation": [
+                *shop.change(played.old, scenario.behaviour, version),
+                {"finish": {"summary": f"version {version}"}},
+            ],
+            "testing": [{"finish": {"files": [sealed]}}],
+            "deployment": [{"finish": {"summary": "The next one.", "steps": ["cut over"], "checks": ["GET /"]}}],
+            "monitoring": [{"finish": {"summary": "It is worse.", "suspected_hunk": "the version"}}],
+        },
+    }
