@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 ERROR_EVERY = 20
-LAG_SECONDS = 0.08
+LAG_SECONDS = 0.25
 FLAPS = {"flaps-once": ({5, 6, 7, 8},), "flaps": ({5, 6, 7, 8}, {13, 14, 15, 16})}
 """Which requests fail, where a measurement has four of them: the second measurement, or the second and the fourth."""
 NEVER_SECONDS = 3600.0

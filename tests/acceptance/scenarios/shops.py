@@ -97,13 +97,14 @@ class ProcessShop:
 
     target: Target = "process"
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, services: Path, repository: Path) -> None:
         """Choose a port.
 
         Args:
-            home: Phasegate's state folder, below which its processes run.
+            services: The folder below phasegate's state where processes run.
+            repository: Whose service it is.
         """
-        self._home, self._port = home, lasting_port()
+        self._services, self._repository, self._port = services, repository, lasting_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
     def files(self, version: str) -> Mapping[str, str]:
@@ -147,7 +148,8 @@ class ProcessShop:
                 place, command = (entry / "cwd").readlink(), (entry / "cmdline").read_bytes()
             except (OSError, ValueError):
                 continue
-            if place.is_relative_to(self._home / "services") and b"service.py" in command:
+            ours = place.is_relative_to(self._services) and f"/{self._repository.name}-" in str(place)
+            if ours and b"service.py" in command:
                 found[int(entry.name)] = place
         return found
 

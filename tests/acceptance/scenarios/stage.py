@@ -25,6 +25,7 @@ from tests.acceptance.scenarios.table import Ending, Scenario, Target
 from tests.crash.scenes import RUNNER
 from tests.prometheus import PrometheusServer
 
+from phasegate.flows.report import report
 from phasegate.infra.crash_points import CRASH_AT
 from phasegate.infra.ledger import Event
 
@@ -152,7 +153,7 @@ class Stage:
     def __init__(
         self,
         machine: Machine,
-        open_shop: Callable[[], Shop],
+        open_shop: Callable[[Path], Shop],
         prometheus: PrometheusServer,
         folder: Path,
         *,
@@ -242,7 +243,9 @@ class Stage:
             played.stops.append(self._stopped(play, played, done.code))
 
     def _stopped(self, play: Play, played: Played, code: int) -> Stopped:
-        shown = self.machine.show(play.run)
+        ledger = self.machine.ledger()
+        shown = report(ledger, play.run).document()
+        ledger.close()
         told = self.machine.phasegate("show", play.run).out
         measured = [
             one["artifact"]["content"] for one in shown["stages"] if one["part"] == "measuring" and one["artifact"]
@@ -259,8 +262,8 @@ class Stage:
     def _open(self) -> None:
         """A fresh repository, and its first release."""
         self._count += 1
-        shop = self._open_shop()
         self._top = self._folder / f"shop-{self._count}"
+        shop = self._open_shop(self._top)
         version = str(self._count)
         files = {**shop.files(version), "run-tests.sh": RUNNER, "tests/plain.sh": "test -s run-tests.sh\n"}
         for name, text in files.items():

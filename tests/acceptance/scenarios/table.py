@@ -30,7 +30,7 @@ interval = "INTERVAL"
 count = 6
 failure_limit = 1
 success_condition = "errors == 0"
-failure_condition = "p50_ms > 100"
+failure_condition = "p50_ms > 150"
 """
 FLAPPING = """
 [[monitor.metrics]]

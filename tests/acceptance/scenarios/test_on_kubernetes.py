@@ -22,7 +22,7 @@ def stage(
 ) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("kubernetes")
     machine = Machine(folder / "home", {"COLUMNS": "200", "KUBECONFIG": str(kubernetes.kubeconfig)})
-    yield Stage(machine, lambda: KubernetesShop(kubernetes), prometheus, folder, interval=timedelta(milliseconds=200))
+    yield Stage(machine, lambda _: KubernetesShop(kubernetes), prometheus, folder, interval=timedelta(milliseconds=200))
     machine.phasegate("down")
 
 

@@ -19,7 +19,13 @@ pytestmark = pytest.mark.timeout(300)  # the first of them starts an engine
 def stage(tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("process")
     machine = Machine(folder / "home", {"COLUMNS": "200"})
-    yield Stage(machine, lambda: ProcessShop(machine.home), prometheus, folder, interval=timedelta(milliseconds=200))
+    yield Stage(
+        machine,
+        lambda top: ProcessShop(machine.home / "services", top),
+        prometheus,
+        folder,
+        interval=timedelta(milliseconds=200),
+    )
     machine.phasegate("down", "--services")
 
 
