@@ -19,13 +19,14 @@ _ABSENCE_SECONDS = 1.0
 def prometheus_goes_away(play: Play) -> None:
     """Prometheus crashes once it has been asked for the first time."""
     play.until_event("stage.step", '"errors: ')
+    play.fault_at = time.time()
     play.prometheus.stop()
 
 
 def edited_while_the_plan_waits(play: Play) -> None:
     """Somebody scales the live Deployment, and somebody else approves the plan that was drafted before."""
     play.until_waiting("release", 1)
-    on_kubernetes(play).scale(3, by=EDITOR)
+    on_kubernetes(play).scale(4, by=EDITOR)
     assert play.phasegate("approve", play.run).code == 0
     play.until_waiting("release", 2)
 
@@ -44,7 +45,7 @@ def way_back_is_broken(play: Play) -> None:
     play.until_event("effect.done", "/cut-over")
     match play.shop:
         case KubernetesShop() as shop:
-            shop.scale(3, by=EDITOR)
+            shop.scale(4, by=EDITOR)
         case ProcessShop():
             program = play.served_before / "service.py"
             program.rename(program.with_suffix(".gone"))
@@ -54,7 +55,7 @@ def way_back_is_mended(play: Play) -> None:
     """It is put back."""
     match play.shop:
         case KubernetesShop() as shop:
-            shop.scale(2, by=EDITOR)
+            shop.scale(3, by=EDITOR)
         case ProcessShop():
             program = play.served_before / "service.py"
             program.with_suffix(".gone").rename(program)

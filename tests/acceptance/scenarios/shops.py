@@ -166,7 +166,7 @@ class KubernetesShop:
 
     target: Target = "kubernetes"
 
-    def __init__(self, server: KubernetesServer, *, replicas: int = 2) -> None:
+    def __init__(self, server: KubernetesServer, *, replicas: int = 3) -> None:
         """Make a namespace, and stand in for what runs there."""
         self.server, self.namespace, self._replicas = server, server.new_namespace(), replicas
         settings: Any = kubernetes.client.Configuration()

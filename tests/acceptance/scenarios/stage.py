@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,7 @@ class Played:
         stops: Where it stood each time it stopped.
         events: What the ledger has of it.
         seen: What the one outside saw.
+        fault_at: When something broke that is not the release, in seconds since the epoch; 0: it is the release.
         old: The version that served before.
         new: The change's.
     """
@@ -97,6 +98,7 @@ class Played:
     stops: list[Stopped] = field(default_factory=list[Stopped])
     events: list[Event] = field(default_factory=list[Event])
     seen: list[Seen] = field(default_factory=list[Seen])
+    fault_at: float = 0.0
 
 
 class Play:
@@ -104,7 +106,7 @@ class Play:
 
     def __init__(self, stage: Stage, scenario: Scenario, shop: Shop) -> None:
         """Begin."""
-        self.stage, self.scenario, self.shop, self.run = stage, scenario, shop, ""
+        self.stage, self.scenario, self.shop, self.run, self.fault_at = stage, scenario, shop, "", 0.0
         self.served_before = next(iter(shop.processes().values())) if isinstance(shop, ProcessShop) else Path()
 
     @property
@@ -184,7 +186,7 @@ class Stage:
             if scenario.customers:
                 outside.enter_context(Outside(shop.url, "/orders"))
             self._play(play, played)
-            played.seen = observer.seen
+            played.seen, played.fault_at = observer.seen, play.fault_at
         ledger = self.machine.ledger()
         played.events = ledger.events(played.run)
         ledger.audit(played.run)
@@ -204,7 +206,7 @@ class Stage:
         ]
         if trouble:
             self._shop = None
-        assert trouble == []
+        assert not trouble, "\n".join(trouble)
         return played
 
     def until(self, ready: Callable[[], bool], what: str) -> None:
@@ -309,7 +311,7 @@ class Stage:
         """Have another engine go on, with more in its environment."""
         if (self.machine.home / "engine.json").exists():
             self._kill_engine()
-        armed = Machine(self.machine.home, {**self.machine.environment, **environment})
+        armed = replace(self.machine, environment={**self.machine.environment, **environment})
         started = armed.phasegate("up", "--detach")
         assert started.code == 0, started.err + started.out
 

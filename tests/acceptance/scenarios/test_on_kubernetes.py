@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from tests.acceptance.lifecycle.conftest import Machine
+from tests.acceptance.scenarios.shell import QuickMachine
 from tests.acceptance.scenarios.shops import KubernetesShop
 from tests.acceptance.scenarios.stage import Stage
 from tests.acceptance.scenarios.table import Scenario, on
@@ -21,9 +21,10 @@ def stage(
     tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer, kubernetes: KubernetesServer
 ) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("kubernetes")
-    machine = Machine(folder / "home", {"COLUMNS": "200", "KUBECONFIG": str(kubernetes.kubeconfig)})
+    machine = QuickMachine(folder / "home", {"COLUMNS": "200", "KUBECONFIG": str(kubernetes.kubeconfig)})
     yield Stage(machine, lambda _: KubernetesShop(kubernetes), prometheus, folder, interval=timedelta(milliseconds=200))
     machine.phasegate("down")
+    machine.shell.close()
 
 
 @pytest.mark.parametrize("scenario", on("kubernetes"), ids=lambda scenario: scenario.name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from tests.acceptance.lifecycle.conftest import Machine
+from tests.acceptance.scenarios.shell import QuickMachine
 from tests.acceptance.scenarios.shops import ProcessShop
 from tests.acceptance.scenarios.stage import Stage
 from tests.acceptance.scenarios.table import Scenario, on
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(300)  # the first of them starts an engine
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("process")
-    machine = Machine(folder / "home", {"COLUMNS": "200"})
+    machine = QuickMachine(folder / "home", {"COLUMNS": "200"})
     yield Stage(
         machine,
         lambda top: ProcessShop(machine.home / "services", top),
@@ -27,6 +27,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer
         interval=timedelta(milliseconds=200),
     )
     machine.phasegate("down", "--services")
+    machine.shell.close()
 
 
 @pytest.mark.parametrize("scenario", on("process"), ids=lambda scenario: scenario.name)
