@@ -124,18 +124,14 @@ async def _set_going(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> 
 def _can_go_on(shared: Resources, run: Run) -> bool:
     """Whether a run that was left waiting has something to do.
 
-    A person asked something of it, no gate or question it waits for is open, a gate has expired, or its engine may have
-    died between opening a gate and answering it with what a person had said before.
+    A person asked something of it, no gate or question it waits for is open, or a gate has expired.
     """
     if run.request:
         return True
     if shared.ledger.questions.open(run.id):
         return False
     gates = shared.ledger.gates.waiting(run.id)
-    if not gates or any(gate.expires_at <= SystemClock().now() for gate in gates):
-        return True
-    answered_before = run.origin is not None or any(gate.gate in run.options.approve for gate in gates)
-    return answered_before and _was_interrupted(shared.ledger.leases.find(run.id))
+    return not gates or any(gate.expires_at <= SystemClock().now() for gate in gates)
 
 
 def _was_interrupted(lease: Lease | None) -> bool:

@@ -13,7 +13,7 @@ from tests.kubernetes import kubernetes_target
 from phasegate.infra.deploy.memory import InMemoryTarget
 from phasegate.infra.deploy.process import ProcessTarget
 from phasegate.infra.deploy.target import DeployTarget
-from phasegate.infra.errors import DeployFailed
+from phasegate.infra.errors import DeployFailed, TargetRefused
 from phasegate.infra.policy.model import DeployPolicy
 
 SERVICE = """
@@ -34,7 +34,12 @@ def checkout(commit: str, folder: Path) -> None:
     (folder / "service.py").write_text(SERVICE.replace("{commit}", commit))
 
 
-@pytest.fixture(params=["memory", "process", "command", "kubernetes, rolling", "kubernetes, canary"])
+SHIFTING = ["memory", "command"]
+"""Those that let a candidate take a share of the traffic."""
+OTHERS = ["process", "kubernetes, rolling", "kubernetes, canary"]
+
+
+@pytest.fixture(params=[*SHIFTING, *OTHERS])
 async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DeployTarget]:
     if request.param == "memory":
         yield InMemoryTarget("shop", sick={"sick"}, sick_in_place={"sick-in-place"})
@@ -219,4 +224,80 @@ async def test_stopping_ends_all_and_keeps_which_release_is_current(target: Depl
     assert await current(target) == ("r1", "one", False)
     assert (await target.status()).candidates == ()
     assert (await target.restore("r1")).current is not None
+    assert await current(target) == ("r1", "one", True)
+
+
+async def share_of(target: DeployTarget, release_id: str) -> float:
+    return next(one.weight for one in (await target.status()).candidates if one.release_id == release_id)
+
+
+@pytest.mark.parametrize("target", SHIFTING, indirect=True)
+async def test_a_candidate_takes_the_share_it_is_given(target: DeployTarget):
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+    assert await share_of(target, "r2") == 0
+    for percent in (10, 50, 0, 25):
+        weight = await target.set_weight("r2", percent)
+
+        assert (weight.release_id, weight.wanted) == ("r2", percent)
+        assert weight.actual == pytest.approx(percent, abs=5)
+        assert await share_of(target, "r2") == weight.actual
+        assert await target.set_weight("r2", percent) == weight
+    assert await current(target) == ("r1", "one", True)
+
+
+@pytest.mark.parametrize("target", SHIFTING, indirect=True)
+async def test_a_share_is_no_change_of_what_serves(target: DeployTarget):
+    await release(target, "r1", "one")
+    before = (await target.status()).revision
+    await target.start_candidate("r2", "two")
+    await target.set_weight("r2", 50)
+    assert (await target.status()).revision == before
+
+
+@pytest.mark.parametrize("target", SHIFTING, indirect=True)
+async def test_the_share_ends_with_the_cut_over(target: DeployTarget):
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+    await target.set_weight("r2", 25)
+    await target.cut_over("r2")
+    assert await current(target) == ("r2", "two", True)
+
+    await target.start_candidate("r3", "three")
+    assert await share_of(target, "r3") == 0
+
+
+@pytest.mark.parametrize("target", SHIFTING, indirect=True)
+async def test_a_candidate_that_is_stopped_leaves_its_share_to_the_current_release(target: DeployTarget):
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+    await target.set_weight("r2", 25)
+    await target.stop_candidate("r2")
+    await target.start_candidate("r3", "three")
+
+    assert await share_of(target, "r3") == 0
+    assert await current(target) == ("r1", "one", True)
+
+
+@pytest.mark.parametrize("target", SHIFTING, indirect=True)
+async def test_where_nothing_serves_there_is_no_traffic_to_share(target: DeployTarget):
+    await target.start_candidate("r1", "one")
+    assert (await target.set_weight("r1", 25)).actual == 0
+
+
+@pytest.mark.parametrize("target", SHIFTING, indirect=True)
+async def test_only_a_candidate_gets_a_share(target: DeployTarget):
+    await release(target, "r1", "one")
+    for unknown in ("r1", "r9"):
+        with pytest.raises(DeployFailed, match=f"no (candidate|release) {unknown}"):
+            await target.set_weight(unknown, 25)
+
+
+@pytest.mark.parametrize("target", OTHERS, indirect=True)
+async def test_a_target_that_shifts_no_traffic_says_so(target: DeployTarget):
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+    with pytest.raises(TargetRefused, match="cannot let a candidate take a share"):
+        await target.set_weight("r2", 25)
+    assert await share_of(target, "r2") == 0
     assert await current(target) == ("r1", "one", True)

@@ -1,6 +1,7 @@
 """A team's own commands, as target `command` calls them: a file stands for the machines they release to.
 
-Commit `sick` does not start, `sick-in-place` does not take over, `liar` says it does and does not.
+Commit `sick` does not start, `sick-in-place` does not take over, `liar` says it does and does not,
+and gets no share either.
 """
 
 import json
@@ -19,13 +20,18 @@ if action == "deploy":
     if told["commit"] == "sick":
         sys.exit("it does not start")
     found["candidates"].append(release)
+elif action == "weight":
+    if told["commit"] != "liar":
+        found["weight"] = int(told["weight"])
 elif action == "promote":
+    found["weight"] = 0
     found["candidates"].remove(release)
     if told["commit"] == "sick-in-place":
         found["current"], found["alive"] = None, False
     elif told["commit"] != "liar":
         found["current"], found["alive"] = release, True
 elif action == "rollback":
+    found["weight"] = 0
     found["candidates"] = [one for one in found["candidates"] if one != release]
     found["current"], found["alive"] = previous or None, bool(previous)
 elif action == "stop":

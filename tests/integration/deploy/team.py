@@ -12,7 +12,7 @@ from phasegate.infra.deploy.command import CommandTarget
 from phasegate.infra.policy.model import DeployCommandsPolicy, DeployPolicy
 
 OPS = f"{sys.executable} {Path(__file__).with_name('ops.py')}"
-NAMES = ("deploy", "promote", "rollback", "status", "stop")
+NAMES = ("deploy", "weight", "promote", "rollback", "status", "stop")
 
 
 def command_target(folder: Path, *, limit: timedelta = timedelta(seconds=20), **commands: str) -> CommandTarget:

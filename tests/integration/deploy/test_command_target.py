@@ -14,7 +14,7 @@ import pytest
 from tests.integration.deploy.team import OPS, calls, command_target
 
 from phasegate.infra.deploy.processes import marked
-from phasegate.infra.errors import DeployFailed
+from phasegate.infra.errors import DeployFailed, TargetRefused
 
 
 async def test_what_the_commands_are_told(tmp_path: Path) -> None:
@@ -74,6 +74,41 @@ async def test_a_rollback_that_only_claims_to_be_one_is_loud(tmp_path: Path) -> 
         await target.cut_over(release)
     with pytest.raises(DeployFailed, match="did not go back to r1: `status` says afterwards that r2 serves"):
         await target.restore("r1")
+
+
+async def test_what_the_weight_command_is_told_and_that_a_share_is_given_back_before_the_end(tmp_path: Path) -> None:
+    target = command_target(tmp_path)
+    await target.start_candidate("r1", "one")
+    await target.cut_over("r1")
+    await target.start_candidate("r2", "two")
+    for percent in (25, 25, 50):
+        await target.set_weight("r2", percent)
+    await target.stop_candidate("r2")
+
+    told = [(one["action"], one["release_id"], one["previous_id"], one.get("weight")) for one in calls(tmp_path)]
+    assert told[3:] == [
+        ("weight", "r2", "r1", "25"),
+        ("weight", "r2", "r1", "50"),
+        ("weight", "r2", "r1", "0"),
+        ("rollback", "r2", "r1", None),
+    ]
+
+
+async def test_a_share_that_did_not_come_about_is_no_share(tmp_path: Path) -> None:
+    target = command_target(tmp_path)
+    await target.start_candidate("r1", "one")
+    await target.cut_over("r1")
+    await target.start_candidate("r2", "liar")
+    with pytest.raises(DeployFailed, match=r"did not get 25 % of the traffic: `status` says afterwards that it is 0 %"):
+        await target.set_weight("r2", 25)
+
+
+async def test_without_a_weight_command_nothing_is_shifted(tmp_path: Path) -> None:
+    target = command_target(tmp_path, weight="")
+    await target.start_candidate("r1", "one")
+    with pytest.raises(TargetRefused, match="cannot let a candidate take a share") as refused:
+        await target.set_weight("r1", 25)
+    assert "[deploy.commands] weight" in refused.value.remedy
 
 
 async def test_a_release_is_taken_back_by_the_commands_it_was_made_with(tmp_path: Path) -> None:

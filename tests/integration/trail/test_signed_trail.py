@@ -254,15 +254,18 @@ def test_a_carried_approval_is_of_the_run_that_is_replayed(registry: Registry) -
         registry.ledger.audit("run-three")
 
 
-def test_whoever_follows_a_replay_does_not_stop_where_an_answer_is_about_to_be_carried(registry: Registry) -> None:
-    """A gate opens first, and gets the earlier run's answer a moment later. Mutation tried: taking it for a stop."""
-    registry.approve(registry.gate(registry.accept("run-one")))
-    replay = registry.accept("run-two", origin="run-one")
-    follower = Follower(registry.ledger, replay.id, lambda: True)
-    registry.gate(replay)
-    assert not follower.stopped(registry.ledger.runs.get(replay.id))
-    registry.gate(replay, "change")
-    assert follower.stopped(registry.ledger.runs.get(replay.id))
+def test_whoever_follows_a_run_does_not_stop_where_an_answer_is_at_hand(registry: Registry) -> None:
+    """A gate opens first, and gets its answer given in advance a moment later: nothing waits for a person meanwhile.
+
+    Mutation tried: `Gates.open` not heeding `waits`.
+    """
+    run = registry.accept("run-one")
+    registry.ledger.runs.set_status(run.id, "running")
+    follower = Follower(registry.ledger, run.id, lambda: True)
+    registry.gate(run, waits=False)
+    assert not follower.stopped(registry.ledger.runs.get(run.id))
+    registry.gate(run, "change")
+    assert follower.stopped(registry.ledger.runs.get(run.id))
 
 
 def test_without_ssh_keygen_nothing_is_called_verified(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

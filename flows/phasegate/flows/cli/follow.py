@@ -13,12 +13,11 @@ from typing import Protocol
 
 from phasegate.flows.report import EXIT_CODES
 from phasegate.infra.errors import EngineUnavailable
-from phasegate.infra.ledger import STOPPED, Event, Gate, Ledger, Run
+from phasegate.infra.ledger import STOPPED, Event, Ledger, Run
 
 POLL_SECONDS = 0.25
 _ENGINE_CHECK_SECONDS = 1.0
 _ENGINE_MISSES = 2  # one miss may be an engine that is just being restarted
-_STANDING_SECONDS = 5.0  # what needs no person is decided by the engine, a moment after it opens
 
 
 class Interrupted(KeyboardInterrupt):
@@ -50,7 +49,6 @@ class Follower:
     position: int = 0
     _misses: int = field(default=0, init=False)
     _checked_at: float = field(default=0.0, init=False)
-    _standing: dict[str, float] = field(default_factory=dict[str, float], init=False)
 
     def until_stopped(self, watcher: Watcher) -> Run:
         """Show all news until the run ends, waits for a person, or was paused.
@@ -84,21 +82,8 @@ class Follower:
     def stopped(self, run: Run) -> bool:
         """Whether nothing more happens until a person acts."""
         if run.status == "waiting":
-            return bool(self.ledger.questions.open(run.id)) or any(
-                self._is_for_a_person(run, gate) for gate in self.ledger.gates.waiting(run.id)
-            )
+            return bool(self.ledger.questions.open(run.id) or self.ledger.gates.waiting(run.id))
         return run.status in STOPPED or EXIT_CODES[run.status] is not None
-
-    def _is_for_a_person(self, run: Run, gate: Gate) -> bool:
-        if gate.gate not in run.options.approve and not self._was_answered_before(run, gate):
-            return True
-        first_seen = self._standing.setdefault(gate.id, time.monotonic())
-        return time.monotonic() - first_seen > _STANDING_SECONDS
-
-    def _was_answered_before(self, run: Run, gate: Gate) -> bool:
-        """Whether the run it replays has an answer to the same question, which is carried over a moment later."""
-        before = self.ledger.gates.list(run.origin.run) if run.origin is not None else []
-        return any((one.subject_digest, one.status) == (gate.subject_digest, "approved") for one in before)
 
     def _check_engine(self, run: Run) -> None:
         now = time.monotonic()

@@ -196,6 +196,7 @@ async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[
         quorum=policy.quorum,
         exclude_requester=policy.exclude_requester,
         expires=policy.expires,
+        waits=gate not in run.run.options.approve and run.run.origin is None,
     )
     if run.run.origin is not None:
         row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))

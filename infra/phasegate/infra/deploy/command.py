@@ -20,69 +20,38 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from phasegate.infra.deploy.command_state import (
+    CommandRecord,
+    CommandState,
+    Live,
+    require_candidate,
+    require_serving,
+    require_share,
+    serves,
+    state_of,
+)
 from phasegate.infra.deploy.service_folder import ServiceFolder, no_release
 from phasegate.infra.deploy.sources import Sources, nothing
 from phasegate.infra.deploy.target import (
+    NOTHING_SERVES,
     Candidate,
     Check,
-    LiveRelease,
     Preview,
     Release,
     TargetState,
+    Weight,
+    no_weight,
     require_replaceable,
 )
 from phasegate.infra.deploy.team_command import CommandFailed, run_command
 from phasegate.infra.errors import DeployFailed
-from phasegate.infra.policy.model import DeployCommandsPolicy, DeployPolicy
+from phasegate.infra.policy.model import DeployPolicy
 
-Action = Literal["deploy", "promote", "rollback", "status", "stop"]
+Action = Literal["deploy", "weight", "promote", "rollback", "status", "stop"]
 _ALWAYS_HANDED_ON = ("HOME", "LANG")
 _STATE = "command.json"
-
-
-class _Live(BaseModel):
-    """What `status` prints. Unknown keys are let through: a team's tools say more than we ask."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    current: str | None
-    alive: bool = True
-    candidates: tuple[str, ...] = ()
-    url: str = ""
-    commit: str = ""
-    detail: str = ""
-    revision: str = ""
-
-
-class _Record(BaseModel):
-    """A release that was made once.
-
-    Attributes:
-        commands: As they were then; it is taken back by them, too.
-        previous: What served before it; None when nothing did.
-        url: Where it answered as a candidate.
-        served: Whether it ever was current.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    commit: str
-    commands: DeployCommandsPolicy
-    previous: str | None = None
-    url: str = ""
-    served: bool = False
-
-
-class _State(BaseModel):
-    """`command.json`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    version: Literal[1] = 1
-    service: str
-    releases: dict[str, _Record] = {}
 
 
 class CommandTarget:
@@ -121,7 +90,7 @@ class CommandTarget:
 
     async def status(self) -> TargetState:
         """As `DeployTarget.status`: what the team's command says."""
-        return self._state_of(self._read(), await self._look())
+        return state_of(self._read(), await self._look())
 
     async def preview(self, commit: str) -> Preview:
         """As `DeployTarget.preview`: what the commands will do they alone know."""
@@ -131,7 +100,7 @@ class CommandTarget:
         """As `DeployTarget.start_candidate`."""
         async with self._folder.lock():
             state = self._read()
-            record = state.releases.setdefault(release_id, _Record(commit=commit, commands=self._policy.commands))
+            record = state.releases.setdefault(release_id, CommandRecord(commit=commit, commands=self._policy.commands))
             if record.commit != commit:
                 raise DeployFailed(f"Release {release_id} is of commit {record.commit}, not {commit}.")
             self._write(state)
@@ -139,7 +108,7 @@ class CommandTarget:
             if release_id not in (*live.candidates, live.current):
                 try:
                     said = await self._run("deploy", release_id, state, previous=live.current)
-                    _require_candidate(release_id, await self._look())
+                    require_candidate(release_id, await self._look())
                 except CommandFailed as error:
                     await self._withdraw(release_id, state, live.current)
                     raise self._did_not_come_up(release_id, "candidate", error) from error
@@ -147,6 +116,21 @@ class CommandTarget:
                 self._write(state)
             check = Check(name="candidate", ok=True, detail="`status` names it")
             return Candidate(release_id=release_id, commit=commit, url=record.url, port=0, checks=(check,))
+
+    async def set_weight(self, release_id: str, percent: int) -> Weight:
+        """As `DeployTarget.set_weight`: by the command `weight`, if policy names one; `status` tells the share."""
+        async with self._folder.lock():
+            state = self._read()
+            if not self._release(state, release_id).commands.weight:
+                raise no_weight("command", "Write the command that does to phasegate.toml: `[deploy.commands] weight`.")
+            live = await self._look()
+            if release_id not in live.candidates:
+                raise DeployFailed(f"{self._folder.service} has no candidate {release_id}.", release_id=release_id)
+            if live.current is None:
+                return Weight(release_id=release_id, wanted=percent, actual=0, detail=NOTHING_SERVES)
+            if live.weight != percent:
+                live = await self._shift(release_id, percent, state, live.current)
+            return Weight(release_id=release_id, wanted=percent, actual=live.weight, detail="as `status` says")
 
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`."""
@@ -177,6 +161,7 @@ class CommandTarget:
         async with self._folder.lock():
             state, live = self._read(), await self._look()
             if release_id in live.candidates:
+                await self._give_back(release_id, state, live)
                 await self._withdraw(release_id, state, live.current)
                 if release_id in (await self._look()).candidates:
                     raise DeployFailed(
@@ -194,18 +179,18 @@ class CommandTarget:
             if release_id is not None:
                 self._release(state, release_id)
             gone = live.current
-            if not _serves(release_id, live):
+            if not serves(release_id, live):
                 try:
                     await self._run("rollback", gone or release_id or "", state, previous=release_id)
                     live = await self._look()
-                    _require_serving(release_id, live)
+                    require_serving(release_id, live)
                 except CommandFailed as error:
                     raise DeployFailed(
                         f"{self._folder.service} did not go back to {release_id or 'nothing'}: {error}",
                         remedy=self._remedy(gone or ""),
                         release_id=release_id or "",
                     ) from error
-            return self._state_of(state, live)
+            return state_of(state, live)
 
     async def stop(self) -> None:
         """As `DeployTarget.stop`.
@@ -216,6 +201,7 @@ class CommandTarget:
         async with self._folder.lock():
             state, live = self._read(), await self._look()
             for candidate in live.candidates:
+                await self._give_back(candidate, state, live)
                 await self._withdraw(candidate, state, live.current)
             if live.current is None or not live.alive:
                 return
@@ -229,19 +215,46 @@ class CommandTarget:
             except CommandFailed as error:
                 raise DeployFailed(f"{self._folder.service} could not be stopped: {error}") from error
 
-    async def _promote(self, release_id: str, state: _State, former: str | None) -> _Live:
+    async def _shift(self, release_id: str, percent: int, state: CommandState, serving: str | None) -> Live:
+        """Give a candidate its share, as `status` says afterwards.
+
+        Raises:
+            DeployFailed: It has another.
+        """
+        try:
+            await self._run("weight", release_id, state, previous=serving, percent=percent)
+            live = await self._look()
+            require_share(percent, live)
+        except CommandFailed as error:
+            raise DeployFailed(
+                f"Release {release_id} of {self._folder.service} did not get {percent} % of the traffic: {error}",
+                remedy=self._remedy(release_id),
+                release_id=release_id,
+            ) from error
+        return live
+
+    async def _give_back(self, release_id: str, state: CommandState, live: Live) -> None:
+        """Take a candidate's share away; if that fails it loses it with its end, which `status` has to confirm."""
+        if live.weight and release_id in state.releases and state.releases[release_id].commands.weight:
+            try:
+                await self._shift(release_id, 0, state, live.current)
+            except DeployFailed as error:
+                with self._log(release_id).open("a") as log:
+                    log.write(f"weight: {error.message}\n")
+
+    async def _promote(self, release_id: str, state: CommandState, former: str | None) -> Live:
         """Let a release serve; if it does not, what served before serves again."""
         try:
             await self._run("promote", release_id, state, previous=former)
             live = await self._look()
-            _require_serving(release_id, live)
+            require_serving(release_id, live)
         except CommandFailed as error:
             failure = self._did_not_come_up(release_id, "service", error)
             live = await self._look()
-            if not _serves(former, live):
+            if not serves(former, live):
                 await self._withdraw(release_id, state, former)
                 live = await self._look()
-            if not _serves(former, live):
+            if not serves(former, live):
                 raise DeployFailed(
                     f"{failure.message}\nAnd {former or 'nothing'} does not serve as before: `status` says that "
                     f"{live.current or 'nothing'} does.",
@@ -252,7 +265,7 @@ class CommandTarget:
             raise failure from error
         return live
 
-    async def _withdraw(self, release_id: str, state: _State, serving: str | None) -> None:
+    async def _withdraw(self, release_id: str, state: CommandState, serving: str | None) -> None:
         """Take away what a release left behind, as well as the command can; `status` tells whether it could."""
         try:
             await self._run("rollback", release_id, state, previous=serving)
@@ -260,21 +273,23 @@ class CommandTarget:
             with self._log(release_id).open("a") as log:
                 log.write(f"rollback: {error}\n")
 
-    async def _look(self) -> _Live:
+    async def _look(self) -> Live:
         """Ask `status`.
 
         Raises:
             DeployFailed: It does not say.
         """
         try:
-            return _Live.model_validate(await self._run("status", "", self._read(), previous=None))
+            return Live.model_validate(await self._run("status", "", self._read(), previous=None))
         except (CommandFailed, ValidationError) as error:
             raise DeployFailed(
                 f"`deploy.commands.status` does not say what serves of {self._folder.service}: {error}",
                 remedy='It has to print a JSON object with "current", a release\'s id or null.',
             ) from error
 
-    async def _run(self, action: Action, release_id: str, state: _State, *, previous: str | None) -> dict[str, object]:
+    async def _run(
+        self, action: Action, release_id: str, state: CommandState, *, previous: str | None, percent: int = 0
+    ) -> dict[str, object]:
         record, before = state.releases.get(release_id), state.releases.get(previous or "")
         commands = record.commands if record is not None else self._policy.commands
         shown = before if action == "rollback" else record
@@ -290,6 +305,8 @@ class CommandTarget:
             "PHASEGATE_PREVIOUS_COMMIT": before.commit if before else "",
             "PHASEGATE_FILES": "",
         }
+        if action == "weight":
+            told["PHASEGATE_WEIGHT"] = str(percent)
         if shown is not None:
             shown_id = release_id if shown is record else previous or ""
             told["PHASEGATE_FILES"] = str(await self._sources.ensure(shown_id, shown.commit))
@@ -308,43 +325,16 @@ class CommandTarget:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / "log"
 
-    def _read(self) -> _State:
-        return self._folder.read_as(_State, _STATE) or _State(service=self._folder.service)
+    def _read(self) -> CommandState:
+        return self._folder.read_as(CommandState, _STATE) or CommandState(service=self._folder.service)
 
-    def _write(self, state: _State) -> None:
+    def _write(self, state: CommandState) -> None:
         self._folder.write(state, _STATE)
 
-    def _release(self, state: _State, release_id: str) -> _Record:
+    def _release(self, state: CommandState, release_id: str) -> CommandRecord:
         if release_id not in state.releases:
             raise no_release(self._folder.service, release_id)
         return state.releases[release_id]
-
-    def _state_of(self, state: _State, live: _Live) -> TargetState:
-        current = None
-        if live.current is not None:
-            known = state.releases.get(live.current)
-            current = LiveRelease(
-                release_id=live.current,
-                commit=known.commit if known else live.commit,
-                url=live.url,
-                port=0,
-                alive=live.alive,
-                detail=live.detail or ("runs" if live.alive else "does not run"),
-            )
-        candidates = tuple(
-            LiveRelease(release_id=one, commit=record.commit, url=record.url, port=0, alive=True, detail="runs")
-            for one in live.candidates
-            if (record := state.releases.get(one))
-        )
-        before = state.releases.get(live.current or "")
-        return TargetState(
-            target="command",
-            service=self._folder.service,
-            current=current,
-            previous=before.previous if before else None,
-            candidates=candidates,
-            revision=live.revision,
-        )
 
     def _did_not_come_up(self, release_id: str, role: str, error: CommandFailed) -> DeployFailed:
         return DeployFailed(
@@ -355,19 +345,3 @@ class CommandTarget:
 
     def _remedy(self, release_id: str) -> str:
         return f"Look at {self._log(release_id)}; `[deploy.commands]` in phasegate.toml says how it is released."
-
-
-def _serves(release_id: str | None, live: _Live) -> bool:
-    """Whether this release serves; None: whether nothing does."""
-    return live.current == release_id and (release_id is None or live.alive)
-
-
-def _require_serving(release_id: str | None, live: _Live) -> None:
-    if not _serves(release_id, live):
-        found = "nothing" if live.current is None else f"{live.current}{'' if live.alive else ', which is not alive,'}"
-        raise CommandFailed(f"`status` says afterwards that {found} serves")
-
-
-def _require_candidate(release_id: str, live: _Live) -> None:
-    if release_id not in live.candidates:
-        raise CommandFailed("`status` does not name it among its candidates afterwards")

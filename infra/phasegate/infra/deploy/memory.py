@@ -6,12 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from phasegate.infra.deploy.target import (
+    NOTHING_SERVES,
     Candidate,
     Check,
     LiveRelease,
     Preview,
     Release,
     TargetState,
+    Weight,
     require_replaceable,
 )
 from phasegate.infra.errors import DeployFailed
@@ -43,6 +45,7 @@ class InMemoryTarget:
     _serving: bool = False
     _made: dict[str, _Made] = field(default_factory=dict)
     _candidates: dict[str, int] = field(default_factory=dict)
+    _weights: dict[str, int] = field(default_factory=dict)
 
     async def status(self) -> TargetState:
         """As `DeployTarget.status`."""
@@ -69,6 +72,15 @@ class InMemoryTarget:
         port = self._candidates.setdefault(release_id, _PORT + 1 + len(self._candidates))
         return Candidate(release_id=release_id, commit=commit, url=_url(port), port=port, checks=(_HEALTHY,))
 
+    async def set_weight(self, release_id: str, percent: int) -> Weight:
+        """As `DeployTarget.set_weight`."""
+        if release_id not in self._candidates:
+            raise DeployFailed(f"{self.service} has no candidate {release_id}.")
+        if self._current is None:
+            return Weight(release_id=release_id, wanted=percent, actual=0, detail=NOTHING_SERVES)
+        self._weights[release_id] = percent
+        return Weight(release_id=release_id, wanted=percent, actual=percent, detail="as told")
+
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`."""
         made = self._release(release_id)
@@ -78,7 +90,7 @@ class InMemoryTarget:
         if self._current != release_id:
             made.previous = self._current
         self._serve(release_id)
-        self._candidates.pop(release_id, None)
+        await self.stop_candidate(release_id)
         return Release(
             target="memory",
             service=self.service,
@@ -92,6 +104,7 @@ class InMemoryTarget:
 
     async def stop_candidate(self, release_id: str) -> None:
         """As `DeployTarget.stop_candidate`."""
+        self._weights.pop(release_id, None)
         self._candidates.pop(release_id, None)
 
     async def restore(self, release_id: str | None) -> TargetState:
@@ -107,6 +120,7 @@ class InMemoryTarget:
         """As `DeployTarget.stop`."""
         self._serving = False
         self._candidates.clear()
+        self._weights.clear()
 
     def _release(self, release_id: str) -> _Made:
         if release_id not in self._made:
@@ -117,8 +131,14 @@ class InMemoryTarget:
         self._current, self._serving = release_id, True
 
     def _live(self, release_id: str, port: int, *, alive: bool) -> LiveRelease:
-        commit = self._made[release_id].commit
-        return LiveRelease(release_id=release_id, commit=commit, url=_url(port), port=port, alive=alive)
+        return LiveRelease(
+            release_id=release_id,
+            commit=self._made[release_id].commit,
+            url=_url(port),
+            port=port,
+            alive=alive,
+            weight=self._weights.get(release_id, 0),
+        )
 
 
 def _url(port: int) -> str:

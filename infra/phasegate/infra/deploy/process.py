@@ -19,7 +19,16 @@ from phasegate.infra.deploy.processes import ending, marked, start, stop_all
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.services import GRACE, state_of, stop_service
 from phasegate.infra.deploy.sources import Sources, nothing
-from phasegate.infra.deploy.target import Candidate, Check, Preview, Release, TargetState, require_replaceable
+from phasegate.infra.deploy.target import (
+    Candidate,
+    Check,
+    Preview,
+    Release,
+    TargetState,
+    Weight,
+    no_weight,
+    require_replaceable,
+)
 from phasegate.infra.errors import DeployFailed, PortTaken
 from phasegate.infra.policy.model import DeployPolicy
 
@@ -94,6 +103,10 @@ class ProcessTarget:
                 port=running.port,
                 checks=record.checks,
             )
+
+    async def set_weight(self, release_id: str, percent: int) -> Weight:
+        """As `DeployTarget.set_weight`: one process has the service's port, and no other is asked."""
+        raise no_weight("process", "Take the `set_weight` steps out of `[deploy]`.")
 
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`."""

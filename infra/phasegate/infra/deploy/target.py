@@ -11,10 +11,13 @@ import re
 from collections.abc import Collection
 from typing import ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.artifacts import Artifact
-from phasegate.infra.errors import DeployFailed
+from phasegate.infra.errors import DeployFailed, TargetRefused
+
+NOTHING_SERVES = "nothing serves yet, so there is no traffic to share"
+"""What a `Weight` says where there is no current release."""
 
 
 class _Record(BaseModel):
@@ -94,12 +97,28 @@ class Release(Artifact):
         return "\n".join(lines) + "\n"
 
 
+class Weight(_Record):
+    """The share of the real traffic that a candidate takes beside the current release.
+
+    Attributes:
+        wanted: The share asked for, in percent.
+        actual: The share as read back from the target, in percent; 0 where nothing serves beside it.
+        detail: How the share comes about, or why it is another than the one wanted, in a few words.
+    """
+
+    release_id: str
+    wanted: int = Field(ge=0, le=100)
+    actual: float = Field(ge=0, le=100)
+    detail: str = ""
+
+
 class LiveRelease(_Record):
     """A release as it is found at this moment.
 
     Attributes:
         alive: Whether its process runs; a release may have died or been stopped since it was cut over.
         detail: What was found, in a few words.
+        weight: The share of the traffic that it takes as a candidate, in percent.
     """
 
     release_id: str
@@ -108,13 +127,15 @@ class LiveRelease(_Record):
     port: int
     alive: bool
     detail: str = ""
+    weight: float = 0.0
 
 
 class TargetState(_Record):
     """What a target holds of one service at this moment.
 
     Attributes:
-        revision: Another once somebody else has changed what serves; empty where the target cannot tell.
+        revision: Another once somebody else has changed what serves; the same whatever our candidates do beside it;
+            empty where the target cannot tell.
     """
 
     target: str
@@ -143,9 +164,10 @@ class DeployTarget(Protocol):
         ...
 
     async def start_candidate(self, release_id: str, commit: str, *, taking: Collection[str] = ()) -> Candidate:
-        """Start a release beside the current one and wait until it is healthy.
+        """Start a release beside the current one, with no share of the traffic, and wait until it is healthy.
 
-        A target that cannot run one beside tries what it can without starting it, and `cut_over` finds out the rest.
+        A target whose candidates take traffic as soon as they run gives it the smallest share it can. One that cannot
+        run a release beside tries what it can without starting it, and `cut_over` finds out the rest.
 
         Args:
             release_id: The release.
@@ -161,8 +183,27 @@ class DeployTarget(Protocol):
         """
         ...
 
+    async def set_weight(self, release_id: str, percent: int) -> Weight:
+        """Let a candidate take a share of the real traffic beside the current release.
+
+        Where nothing serves there is no traffic to share: nothing is done, and `actual` is 0.
+
+        Args:
+            release_id: The candidate.
+            percent: 0 to 100; 0: none.
+
+        Raises:
+            DeployFailed: There is no such candidate, or the share did not come about.
+            TargetRefused: This target cannot shift traffic by itself, or a right is missing; nothing was shifted.
+            TargetUnavailable: The target stayed away.
+
+        Effects:
+            The candidate's share, by `release_id` and `percent`: one that is so already is only read back.
+        """
+        ...
+
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
-        """Let this release serve in the place of the current one, and stop its candidate.
+        """Let this release serve all traffic in the place of the current one, and stop its candidate.
 
         Args:
             release_id: The release.
@@ -181,7 +222,7 @@ class DeployTarget(Protocol):
         ...
 
     async def stop_candidate(self, release_id: str) -> None:
-        """Stop a candidate.
+        """Stop a candidate; the traffic it takes goes back to the current release first.
 
         Effects:
             No candidate of that id runs; nothing happens when none did.
@@ -225,6 +266,13 @@ def require_replaceable(service: str, release_id: str, current: str | None, over
             remedy="`phasegate replay RUN --from deployment` plans the release anew, for what serves now.",
             release_id=release_id,
         )
+
+
+def no_weight(target: str, remedy: str) -> TargetRefused:
+    """That a target, as it is configured, cannot let a candidate take a share of the traffic."""
+    return TargetRefused(
+        f"Target `{target}` cannot let a candidate take a share of the traffic by itself.", remedy=remedy
+    )
 
 
 def require_name(name: str) -> str:

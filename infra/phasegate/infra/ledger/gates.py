@@ -49,6 +49,7 @@ class Gates(GateRows):
         quorum: int,
         exclude_requester: bool,
         expires: timedelta,
+        waits: bool = True,
     ) -> Gate:
         """The gate for this subject: found if it stands already, opened otherwise.
 
@@ -64,6 +65,7 @@ class Gates(GateRows):
             quorum: How many of them must approve.
             exclude_requester: Whether the requester may not.
             expires: How long it stays open.
+            waits: Whether the run waits for a person from now on; not where an answer may be at hand.
         """
         digest = subject_digest(gate, number, subject)
         for known in self.list(run.id):
@@ -97,7 +99,8 @@ class Gates(GateRows):
                 opened_at=now,
                 expires_at=now + expires,
             )
-            change.update(schema.runs, run.id, status="waiting")
+            if waits:
+                change.update(schema.runs, run.id, status="waiting")
         return self.get(gate_id)
 
     def decide(

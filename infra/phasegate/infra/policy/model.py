@@ -22,7 +22,7 @@ from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.policy.budgets import BudgetPolicy
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
-from phasegate.infra.policy.table import ByteSize, Duration, Table, UrlPath
+from phasegate.infra.policy.table import ByteSize, Duration, SizeOrNone, Table, UrlPath
 
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
 PipelineGate = Literal["prd", "change", "release", "promotion"]
@@ -216,6 +216,8 @@ class DeployCommandsPolicy(Table):
 
     deploy: str = ""
     """Starts a release beside the current one, and ends once it is healthy."""
+    weight: str = ""
+    """Gives a candidate a share of the traffic; needed for nothing but steps with `set_weight`."""
     promote: str = ""
     """Lets a release serve in the place of the current one."""
     rollback: str = ""
@@ -224,6 +226,17 @@ class DeployCommandsPolicy(Table):
     """Prints what serves; changes nothing."""
     stop: str = ""
     """Stops the service; needed for nothing else."""
+
+
+class DeployLimitsPolicy(Table):
+    """`[deploy.limits]`: what a service on this machine may use, all its processes together; 0: as much as there is."""
+
+    memory: SizeOrNone = 0
+    """Bytes (or `512MiB`); a service that takes more is ended, and started again as after any death."""
+    pids: int = Field(default=0, ge=0)
+    """Processes at once."""
+    open_files: int = Field(default=0, ge=0)
+    """Files that each of its processes may have open."""
 
 
 class DeployPolicy(Table):
@@ -243,6 +256,17 @@ class DeployPolicy(Table):
     """How long a release may take until `health` answers."""
     environment: tuple[str, ...] = ()
     """Names of variables handed to the service, or to the commands, besides PATH, HOME, LANG and PORT."""
+    listen: str = Field(default="127.0.0.1", pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")
+    """With `process` and `canary`: the IPv4 address the front listens on; 0.0.0.0: every one."""
+    drain_timeout: Duration = timedelta(seconds=30)
+    """With `process` and `canary`: how long a release that got no more traffic may finish what it had begun."""
+    restarts: int = Field(default=5, ge=0)
+    """With `process`: how often a service that dies is started again, unless it ran a minute in between; 0: never."""
+    log_size: ByteSize = 64 * 1024**2
+    """With `process`: how long a release's log may grow (or `64MiB`) before it starts afresh; one earlier is kept."""
+    keep_releases: int = Field(default=5, ge=1)
+    """With `process`: of how many releases, the newest, the files are kept besides those that may serve again."""
+    limits: DeployLimitsPolicy = DeployLimitsPolicy()
     manifests: RepositoryPath = ""
     """With `kubernetes`: a folder of YAML or JSON files, or one built file; every image by its digest."""
     namespace: str = Field(default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
@@ -251,7 +275,8 @@ class DeployPolicy(Table):
     """The context of the engine's kubeconfig; empty: its current one, or the service account phasegate runs as."""
     strategy: Literal["rolling", "canary"] = "rolling"
     """`rolling`: each Deployment updates itself; `canary`: a share of its replicas runs the release first, as a second
-    Deployment behind the same Service."""
+    Deployment behind the same Service. With `process`, `canary` puts HAProxy before the releases: the candidate can
+    take a share of the traffic, and no connection is dropped."""
     canary_percent: int = Field(default=10, ge=1, le=50)
     """The share of replicas that a canary is, rounded up to one."""
     rollout_timeout: Duration = timedelta(minutes=10)

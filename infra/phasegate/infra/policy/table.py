@@ -11,6 +11,8 @@ from phasegate.infra.policy.units import parse_duration, parse_size
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
 ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+SizeOrNone = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+"""As `ByteSize`, with 0 for no limit."""
 
 
 def _url_path(path: str) -> str:

@@ -32,6 +32,8 @@ from phasegate.infra.deploy.target import (
     Preview,
     Release,
     TargetState,
+    Weight,
+    no_weight,
     require_name,
     require_replaceable,
 )
@@ -142,6 +144,10 @@ class KubernetesTarget:
                 port=record.port if record.canaries else 0,
                 checks=record.checks,
             )
+
+    async def set_weight(self, release_id: str, percent: int) -> Weight:
+        """As `DeployTarget.set_weight`: a canary keeps the share that it began with."""
+        raise no_weight("kubernetes", "Take the `set_weight` steps out of `[deploy]`.")
 
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`: applied, waited for as kubectl does, and read back."""

@@ -1,0 +1,134 @@
+"""What target `command` goes by: what the team's `status` prints, and the releases there ever were.
+
+Used by the target alone. It runs nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from phasegate.infra.deploy.target import LiveRelease, TargetState
+from phasegate.infra.deploy.team_command import CommandFailed
+from phasegate.infra.policy.model import DeployCommandsPolicy
+
+_AT_MOST_OFF = 5
+"""Points of percent that a share may be off: tools that shift by replicas cannot have every share."""
+
+
+class Live(BaseModel):
+    """What `status` prints. Unknown keys are let through: a team's tools say more than we ask."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    current: str | None
+    alive: bool = True
+    candidates: tuple[str, ...] = ()
+    url: str = ""
+    commit: str = ""
+    detail: str = ""
+    revision: str = ""
+    weight: float = Field(default=0.0, ge=0, le=100)
+
+
+class CommandRecord(BaseModel):
+    """A release that was made once.
+
+    Attributes:
+        commands: As they were then; it is taken back by them, too.
+        previous: What served before it; None when nothing did.
+        url: Where it answered as a candidate.
+        served: Whether it ever was current.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    commit: str
+    commands: DeployCommandsPolicy
+    previous: str | None = None
+    url: str = ""
+    served: bool = False
+
+
+class CommandState(BaseModel):
+    """`command.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    service: str
+    releases: dict[str, CommandRecord] = {}
+
+
+def state_of(state: CommandState, live: Live) -> TargetState:
+    """A service as `status` says it is, with what is on record of its releases."""
+    current = None
+    if live.current is not None:
+        known = state.releases.get(live.current)
+        current = LiveRelease(
+            release_id=live.current,
+            commit=known.commit if known else live.commit,
+            url=live.url,
+            port=0,
+            alive=live.alive,
+            detail=live.detail or ("runs" if live.alive else "does not run"),
+        )
+    candidates = tuple(
+        LiveRelease(
+            release_id=one,
+            commit=record.commit,
+            url=record.url,
+            port=0,
+            alive=True,
+            detail="runs",
+            weight=live.weight,
+        )
+        for one in live.candidates
+        if (record := state.releases.get(one))
+    )
+    before = state.releases.get(live.current or "")
+    return TargetState(
+        target="command",
+        service=state.service,
+        current=current,
+        previous=before.previous if before else None,
+        candidates=candidates,
+        revision=live.revision,
+    )
+
+
+def serves(release_id: str | None, live: Live) -> bool:
+    """Whether this release serves; None: whether nothing does."""
+    return live.current == release_id and (release_id is None or live.alive)
+
+
+def require_serving(release_id: str | None, live: Live) -> None:
+    """Let only a release through that serves.
+
+    Raises:
+        CommandFailed: Something else does.
+    """
+    if not serves(release_id, live):
+        found = "nothing" if live.current is None else f"{live.current}{'' if live.alive else ', which is not alive,'}"
+        raise CommandFailed(f"`status` says afterwards that {found} serves")
+
+
+def require_candidate(release_id: str, live: Live) -> None:
+    """Let only a release through that `status` names as a candidate.
+
+    Raises:
+        CommandFailed: It does not.
+    """
+    if release_id not in live.candidates:
+        raise CommandFailed("`status` does not name it among its candidates afterwards")
+
+
+def require_share(percent: int, live: Live) -> None:
+    """Let only a share of the traffic through that is about the one wanted; none at all where none was wanted.
+
+    Raises:
+        CommandFailed: It is another.
+    """
+    if abs(live.weight - percent) > (_AT_MOST_OFF if percent else 0):
+        raise CommandFailed(f"`status` says afterwards that it is {live.weight:g} %")
