@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 
 from tests.acceptance.scenarios.outside import Seen
-from tests.acceptance.scenarios.shell import QuickMachine
-from tests.acceptance.scenarios.shops import KubernetesShop, ProcessShop, Target
+from tests.acceptance.scenarios.shops import Target
 from tests.acceptance.scenarios.stage import Played, Stage
+from tests.acceptance.scenarios.stages import opened
 from tests.acceptance.scenarios.table import BOTH, Scenario, on
 from tests.kubernetes import Kubelet, KubernetesServer
 from tests.prometheus import PrometheusServer
@@ -128,24 +128,15 @@ def _stage(target: Target) -> Iterator[Stage]:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="phasegate-rollback-")))
         prometheus = PrometheusServer(scrape_interval="500ms")
         ends.callback(prometheus.remove)
-        prometheus.start()
-        machine = QuickMachine(folder / "home")
-        ends.callback(machine.shell.close)
-        ends.callback(machine.phasegate, "down", "--services")
-        if target == "process":
-            yield Stage(
-                machine,
-                lambda top: ProcessShop(machine.home / "services", top),
-                prometheus,
-                folder,
-                interval=INTERVAL,
-            )
-            return
-        server = KubernetesServer()
-        ends.callback(server.remove)
-        server.start()
-        kubelet = Kubelet(server)
-        kubelet.start()
-        ends.callback(kubelet.stop)
-        machine.environment["KUBECONFIG"] = str(server.kubeconfig)
-        yield Stage(machine, lambda _: KubernetesShop(server), prometheus, folder, interval=INTERVAL)
+        server = _cluster(ends) if target == "kubernetes" else None
+        yield ends.enter_context(opened(folder, prometheus, server, interval=INTERVAL))
+
+
+def _cluster(ends: ExitStack) -> KubernetesServer:
+    server = KubernetesServer()
+    ends.callback(server.remove)
+    server.start()
+    kubelet = Kubelet(server)
+    ends.callback(kubelet.stop)
+    kubelet.start()
+    return server

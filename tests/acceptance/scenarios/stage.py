@@ -165,6 +165,7 @@ class Stage:
         self.machine, self.prometheus, self.interval = machine, prometheus, interval
         self._open_shop, self._folder = open_shop, folder
         self._shop: Shop | None = None
+        self._opened: list[Shop] = []
         self._top = folder
         self._count = 0
 
@@ -208,6 +209,11 @@ class Stage:
             self._shop = None
         assert not trouble, "\n".join(trouble)
         return played
+
+    def close(self) -> None:
+        """Stand in for nothing any more."""
+        for shop in self._opened:
+            shop.close()
 
     def until(self, ready: Callable[[], bool], what: str) -> None:
         """Wait for something."""
@@ -266,6 +272,7 @@ class Stage:
         self._count += 1
         self._top = self._folder / f"shop-{self._count}"
         shop = self._open_shop(self._top)
+        self._opened.append(shop)
         version = str(self._count)
         files = {**shop.files(version), "run-tests.sh": RUNNER, "tests/plain.sh": "test -s run-tests.sh\n"}
         for name, text in files.items():

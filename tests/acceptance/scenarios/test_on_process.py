@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
-from tests.acceptance.scenarios.shell import QuickMachine
-from tests.acceptance.scenarios.shops import ProcessShop
+from tests.acceptance.scenarios.conftest import INTERVAL
 from tests.acceptance.scenarios.stage import Stage
+from tests.acceptance.scenarios.stages import opened
 from tests.acceptance.scenarios.table import Scenario, on
 from tests.prometheus import PrometheusServer
 
@@ -17,17 +16,8 @@ pytestmark = pytest.mark.timeout(300)  # the first of them starts an engine
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp("process")
-    machine = QuickMachine(folder / "home", {"COLUMNS": "200"})
-    yield Stage(
-        machine,
-        lambda top: ProcessShop(machine.home / "services", top),
-        prometheus,
-        folder,
-        interval=timedelta(milliseconds=200),
-    )
-    machine.phasegate("down", "--services")
-    machine.shell.close()
+    with opened(tmp_path_factory.mktemp("process"), prometheus, interval=INTERVAL) as stage:
+        yield stage
 
 
 @pytest.mark.parametrize("scenario", on("process"), ids=lambda scenario: scenario.name)
