@@ -76,6 +76,10 @@ class Shop(Protocol):
         """What is live at this moment."""
         ...
 
+    def addresses(self) -> frozenset[str]:
+        """Where Prometheus finds what runs now, `host:port` each."""
+        ...
+
     def close(self) -> None:
         """Stand in for nothing any more."""
         ...
@@ -140,8 +144,12 @@ class ProcessShop:
             runs.add(json.loads((release / "release.json").read_text())["version"])
         return Live(answering(self.url), frozenset(runs))
 
+    def addresses(self) -> frozenset[str]:
+        """As `Shop.addresses`: each process listens by itself."""
+        return frozenset(f"127.0.0.1:{port}" for port in self.processes())
+
     def processes(self) -> dict[int, Path]:
-        """The service's processes, each with the folder of the release it runs."""
+        """The service's processes by the port each was given, with the folder of the release it runs."""
         found: dict[int, Path] = {}
         for entry in Path("/proc").iterdir():
             try:
@@ -150,7 +158,7 @@ class ProcessShop:
                 continue
             ours = place.is_relative_to(self._services) and f"/{self._repository.name}-" in str(place)
             if ours and b"service.py" in command:
-                found[int(entry.name)] = place
+                found[int(command.split(b"\0")[-2])] = place
         return found
 
     def close(self) -> None:
@@ -185,7 +193,7 @@ class KubernetesShop:
     def files(self, version: str) -> Mapping[str, str]:
         """As `Shop.files`."""
         found: dict[str, str] = {}
-        for manifest in manifests("shop", replicas=self._replicas, image=f"well-{version}", deadline=2):
+        for manifest in manifests("shop", replicas=self._replicas, image=f"well-{version}"):
             manifest["metadata"]["namespace"] = self.namespace
             found[f"k8s/{manifest['kind'].lower()}.yaml"] = yaml.safe_dump(manifest)
         return found
@@ -198,8 +206,12 @@ class KubernetesShop:
         )
 
     def change(self, before: str, behaviour: str, version: str) -> list[dict[str, Any]]:
-        """As `Shop.change`."""
-        return [edit("k8s/deployment.yaml", f"image: well-{before}@", f"image: {behaviour}-{version}@")]
+        """As `Shop.change`; one that is slow has a deadline that it misses."""
+        path = "k8s/deployment.yaml"
+        edits = [edit(path, f"image: well-{before}@", f"image: {behaviour}-{version}@")]
+        if behaviour == "slow":
+            edits.append(edit(path, "progressDeadlineSeconds: 600", "progressDeadlineSeconds: 2"))
+        return edits
 
     def acceptance(self, version: str) -> str:
         """As `Shop.acceptance`."""
@@ -212,6 +224,10 @@ class KubernetesShop:
         images = {_image(one.spec.template.spec) for one in deployments if one.spec.replicas}
         images |= {_image(one.spec) for one in pods if one.metadata.deletion_timestamp is None}
         return Live(answering(self.url), frozenset(_version(image) for image in images))
+
+    def addresses(self) -> frozenset[str]:
+        """As `Shop.addresses`: this process tells of all pods."""
+        return frozenset({self.url.partition("//")[2]})
 
     def scale(self, replicas: int, *, by: str) -> None:
         """Edit the live Deployment, as a person with kubectl does."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 from tests.acceptance.lifecycle.conftest import Machine, git
-from tests.acceptance.scenarios.outside import Outside, Seen
+from tests.acceptance.scenarios.outside import Discovery, Outside, Seen
 from tests.acceptance.scenarios.shops import Live, ProcessShop, Shop
 from tests.acceptance.scenarios.table import Ending, Scenario, Target
 from tests.crash.scenes import RUNNER
@@ -184,7 +184,8 @@ class Stage:
         play = Play(self, scenario, shop)
         with ExitStack() as outside:
             observer = outside.enter_context(Outside(shop.url, "/version"))
-            if scenario.customers:
+            outside.enter_context(Discovery(shop, self.prometheus))
+            for _ in range(scenario.customers):
                 outside.enter_context(Outside(shop.url, "/orders"))
             self._play(play, played)
             played.seen, played.fault_at = observer.seen, play.fault_at
@@ -282,7 +283,6 @@ class Stage:
         git(self._top, "init", "-q", "-b", "main")
         git(self._top, "add", "-A")
         git(self._top, "commit", "-qm", "A shop")
-        self.prometheus.watch(shop.url.partition("//")[2])
         first = Scenario("the first release", "well", Ending("done", 0, "new", "", ()))
         self._write_policy(first, shop)
         self._count += 1
