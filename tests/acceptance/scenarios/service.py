@@ -8,6 +8,7 @@ copied into the scratch one.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -39,7 +40,8 @@ class Conduct:
         """Answer nothing yet.
 
         Args:
-            behaviour: `well`, `errs` (one request in twenty fails), `lags`, `flaps-once`, `flaps`; others are well.
+            behaviour: `well`, `errs` (one request in twenty fails), `lags`, `flaps-once`, `flaps`, `dies` (of its first
+                request); others are well.
             version: What it says it is.
             release: The release's id, for its metrics.
         """
@@ -69,6 +71,8 @@ class Conduct:
 
     def _serve(self) -> tuple[int, str]:
         began = time.monotonic()
+        if self.behaviour == "dies":
+            os._exit(3)
         with self._lock:
             self._requests += 1
             number = self._requests

@@ -183,6 +183,13 @@ SCENARIOS = (
         never_up(process=("exit", "Look at"), kubernetes=("crash-loop", "CrashLoopBackOff", "Mend what it says")),
     ),
     Scenario(
+        "crash loop that begins with the first request",
+        "dies",
+        taken_back("did not hold", "errors: 1 failed, 0 tolerated"),
+        targets=("process",),
+        breaches=True,
+    ),
+    Scenario(
         "slow start past the deadline",
         "slow",
         never_up(process=("within 1 s", "Look at"), kubernetes=("progress-deadline", "Mend what it says")),
