@@ -67,14 +67,14 @@ class Times:
     def of(cls, played: Played, interval: timedelta) -> Times:
         """Read them off."""
         breach = _breach(played.events)
-        fault = played.fault_at or _first(played.seen, played.new)
+        fault = played.fault_at or _first(played.seen, played.new.version)
         undone = next(
             event.at.timestamp()
             for event in played.events
             if event.kind == "effect.undone" and event.payload["effect"].rpartition("/")[2] != "candidate"
         )
         after = [seen for seen in played.seen if seen.at >= breach]
-        gone = max((seen.at for seen in after if seen.version == played.new), default=breach)
+        gone = max((seen.at for seen in after if seen.version == played.new.version), default=breach)
         unit = interval.total_seconds()
         return cls(
             (breach - fault) / unit,

@@ -15,7 +15,7 @@ from tests.prometheus import PrometheusServer
 from typing_extensions import override
 
 _LOOK_SECONDS = 0.02
-_DISCOVERY_SECONDS = 0.1
+_DISCOVERY_SECONDS = 0.25
 _ANSWER_SECONDS = 5.0
 
 

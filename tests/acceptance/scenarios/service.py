@@ -89,9 +89,9 @@ class Conduct:
 def main() -> None:
     """Serve what `release.json` says, on the port given."""
     wanted = json.loads(Path("release.json").read_text())
-    if wanted["behaviour"] == "ends":
+    if wanted["behaviour"] == "crashes":
         sys.exit(3)
-    if wanted["behaviour"] == "sleeps":
+    if wanted["behaviour"] == "slow":
         time.sleep(NEVER_SECONDS)
     conduct = Conduct(wanted["behaviour"], wanted["version"], release=Path.cwd().parent.name)
     listen(conduct, int(sys.argv[1])).serve_forever()

@@ -33,6 +33,14 @@ _ASKED_BACK = 8
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a release is made of: how it behaves, and its version."""
+
+    behaviour: str
+    version: str
+
+
+@dataclass(frozen=True)
 class Live:
     """What is found to be live.
 
@@ -64,8 +72,8 @@ class Shop(Protocol):
         """`[deploy]`, with more lines of it."""
         ...
 
-    def change(self, before: str, behaviour: str, version: str) -> list[dict[str, Any]]:
-        """The scripted edits that make the next version of a service that behaved well before."""
+    def change(self, before: Made, after: Made) -> list[dict[str, Any]]:
+        """The scripted edits that make the next release of the one before."""
         ...
 
     def acceptance(self, version: str) -> str:
@@ -115,7 +123,7 @@ class ProcessShop:
         """As `Shop.files`."""
         return {
             "service.py": Path(service.__file__).read_text(),
-            "release.json": json.dumps({"behaviour": "well", "version": version}),
+            "release.json": json.dumps(vars(Made("well", version))),
             "start.sh": 'exec python3 -I service.py "$1"\n',
         }
 
@@ -123,14 +131,11 @@ class ProcessShop:
         """As `Shop.policy`."""
         return f'[deploy]\nstart = "sh start.sh {{port}}"\nhealth = "/healthz"\nport = {self._port}\n{more}'
 
-    def change(self, before: str, behaviour: str, version: str) -> list[dict[str, Any]]:
+    def change(self, before: Made, after: Made) -> list[dict[str, Any]]:
         """As `Shop.change`; `pull-fails` is a start command that does not exist."""
-        edits = [edit("release.json", f'"version": "{before}"', f'"version": "{version}"')]
-        words = {"crashes": "ends", "slow": "sleeps"}
-        if behaviour == "pull-fails":
+        edits = [edit("release.json", json.dumps(vars(before)), json.dumps(vars(after)))]
+        if after.behaviour == "pull-fails":
             edits.append(edit("start.sh", "exec python3 -I service.py", f"exec ./{NO_PROGRAM}"))
-        elif behaviour != "well":
-            edits.append(edit("release.json", '"well"', f'"{words.get(behaviour, behaviour)}"'))
         return edits
 
     def acceptance(self, version: str) -> str:
@@ -205,11 +210,12 @@ class KubernetesShop:
             f'url = "{self.url}"\n{more}'
         )
 
-    def change(self, before: str, behaviour: str, version: str) -> list[dict[str, Any]]:
+    def change(self, before: Made, after: Made) -> list[dict[str, Any]]:
         """As `Shop.change`; one that is slow has a deadline that it misses."""
         path = "k8s/deployment.yaml"
-        edits = [edit(path, f"image: well-{before}@", f"image: {behaviour}-{version}@")]
-        if behaviour == "slow":
+        names = [f"image: {made.behaviour}-{made.version}@" for made in (before, after)]
+        edits = [edit(path, *names)]
+        if after.behaviour == "slow":
             edits.append(edit(path, "progressDeadlineSeconds: 600", "progressDeadlineSeconds: 2"))
         return edits
 

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from tests.acceptance.lifecycle.conftest import Machine, git
 from tests.acceptance.scenarios.outside import Discovery, Outside, Seen
-from tests.acceptance.scenarios.shops import Live, ProcessShop, Shop
+from tests.acceptance.scenarios.shops import Live, Made, ProcessShop, Shop
 from tests.acceptance.scenarios.table import Ending, Scenario, Target
 from tests.crash.scenes import RUNNER
 from tests.prometheus import PrometheusServer
@@ -88,13 +88,13 @@ class Played:
         events: What the ledger has of it.
         seen: What the one outside saw.
         fault_at: When something broke that is not the release, in seconds since the epoch; 0: it is the release.
-        old: The version that served before.
+        old: What served before.
         new: The change's.
     """
 
     run: str
-    old: str
-    new: str
+    old: Made
+    new: Made
     stops: list[Stopped] = field(default_factory=list[Stopped])
     events: list[Event] = field(default_factory=list[Event])
     seen: list[Seen] = field(default_factory=list[Seen])
@@ -165,6 +165,7 @@ class Stage:
         self.machine, self.prometheus, self.interval = machine, prometheus, interval
         self._open_shop, self._folder = open_shop, folder
         self._shop: Shop | None = None
+        self._served: Made | None = None
         self._opened: list[Shop] = []
         self._top = folder
         self._count = 0
@@ -178,9 +179,10 @@ class Stage:
         self.prometheus.start()
         git(self._top, "merge", "-q", "--ff-only", "phasegate/main")
         self._write_policy(scenario, shop)
-        before = self._serving(shop)
+        assert self._served is not None
+        assert shop.live() == Live(*[frozenset({self._served.version})] * 2)
         self._count += 1
-        played = Played("", before, str(self._count))
+        played = Played("", self._served, Made(scenario.behaviour, str(self._count)))
         play = Play(self, scenario, shop)
         with ExitStack() as outside:
             observer = outside.enter_context(Outside(shop.url, "/version"))
@@ -193,7 +195,7 @@ class Stage:
         played.events = ledger.events(played.run)
         ledger.audit(played.run)
         ledger.close()
-        self._shop = shop
+        self._shop, self._served = shop, played.new if played.stops[-1].serves == "new" else played.old
         return played
 
     def require(self, scenario: Scenario) -> Played:
@@ -286,10 +288,10 @@ class Stage:
         first = Scenario("the first release", "well", Ending("done", 0, "new", "", ()))
         self._write_policy(first, shop)
         self._count += 1
-        played = Played("", version, str(self._count))
+        played = Played("", Made("well", version), Made("well", str(self._count)))
         done = self.machine.phasegate(*self._order(first, shop, played))
         assert done.code == 0, done.err + done.out
-        self._shop = shop
+        self._shop, self._served = shop, played.new
 
     def _write_policy(self, scenario: Scenario, shop: Shop) -> None:
         metrics = scenario.metrics.replace("PROMETHEUS", self.prometheus.url)
@@ -303,16 +305,10 @@ class Stage:
 
     def _order(self, scenario: Scenario, shop: Shop, played: Played) -> list[str | Path]:
         ticket, script = self._folder / "ticket.md", self._folder / "script.yaml"
-        ticket.write_text(f"---\ntitle: Version {played.new}\n---\nThe next one.\n")
-        script.write_text(yaml.safe_dump(_script(scenario, shop, played)))
+        ticket.write_text(f"---\ntitle: Version {played.new.version}\n---\nThe next one.\n")
+        script.write_text(yaml.safe_dump(_script(shop, played)))
         order = ["run", ticket, "--repo", self._top, "--rehearse", script, "--json"]
         return [*order, *(word for gate in scenario.gates for word in ("--approve", gate))]
-
-    def _serving(self, shop: Shop) -> str:
-        live = shop.live()
-        assert live.answers == live.runs, live
-        (version,) = live.answers
-        return version
 
     def _restart_engine(self, environment: dict[str, str]) -> None:
         """Have another engine go on, with more in its environment."""
@@ -338,7 +334,11 @@ class Stage:
 
 def _called(live: Live, played: Played) -> str:
     """What is live in the words of `Ending`; the versions themselves where that is more than one, or another."""
-    names = {frozenset({played.old}): "old", frozenset({played.new}): "new", frozenset[str](): "nothing"}
+    names = {
+        frozenset({played.old.version}): "old",
+        frozenset({played.new.version}): "new",
+        frozenset[str](): "nothing",
+    }
     return names.get(live.answers, repr(live)) if live.answers == live.runs else repr(live)
 
 
@@ -350,9 +350,9 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _script(scenario: Scenario, shop: Shop, played: Played) -> dict[str, Any]:
+def _script(shop: Shop, played: Played) -> dict[str, Any]:
     """What the agents of a run answer."""
-    version = played.new
+    version = played.new.version
     sealed = {"path": f"tests/version-{version}.sh", "content": shop.acceptance(version), "criteria": ["AC1"]}
     criteria = [{"id": "AC1", "statement": f"it is version {version}"}]
     return {
@@ -360,7 +360,7 @@ def _script(scenario: Scenario, shop: Shop, played: Played) -> dict[str, Any]:
         "stages": {
             "prd": [{"finish": {"title": f"Version {version}", "acceptance_criteria": criteria}}],
             "implementation": [
-                *shop.change(played.old, scenario.behaviour, version),
+                *shop.change(played.old, played.new),
                 {"finish": {"summary": f"version {version}"}},
             ],
             "testing": [{"finish": {"files": [sealed]}}],
