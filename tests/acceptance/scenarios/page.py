@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.acceptance.scenarios.shops import Target
-from tests.acceptance.scenarios.table import SCENARIOS, Ending, Scenario
+from tests.acceptance.scenarios.table import SCENARIOS, Scenario, endings
 
 PAGE = Path(__file__).parents[3] / "docs" / "when-it-goes-wrong.md"
 _HEAD = """# When it goes wrong
@@ -33,14 +33,14 @@ def page() -> str:
 
 
 def _row(scenario: Scenario, target: Target) -> tuple[list[str], Target]:
-    endings = [scenario.ending, *(then.ending for then in scenario.then)]
+    stops = endings(scenario, target)
     answers = [f" → `{then.command}` → " for then in scenario.then]
     cells = [
-        [ending.verdict or "–" for ending in endings],
-        [ending.status for ending in endings],
-        [str(ending.code) for ending in endings],
-        [_SERVES[ending.serves] for ending in endings],
-        [_effects(ending, target) for ending in endings],
+        [ending.verdict or "–" for ending in stops],
+        [ending.status for ending in stops],
+        [str(ending.code) for ending in stops],
+        [_SERVES[str(ending.serves)] for ending in stops],
+        [str(ending.effects) for ending in stops],
     ]
     return [scenario.name, *(_along(cell, answers if place == 1 else []) for place, cell in enumerate(cells))], target
 
@@ -51,10 +51,6 @@ def _along(cell: list[str], between: list[str]) -> str:
     return "".join(
         text + arrow for text, arrow in zip(cell, [*(between or [" → "] * (len(cell) - 1)), ""], strict=True)
     )
-
-
-def _effects(ending: Ending, target: Target) -> str:
-    return ending.effects if isinstance(ending.effects, str) else ending.effects[target]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import yaml
 from tests.acceptance.lifecycle.conftest import Machine, git
 from tests.acceptance.scenarios.outside import Discovery, Outside, Seen
 from tests.acceptance.scenarios.shops import Live, Made, ProcessShop, Shop
-from tests.acceptance.scenarios.table import Ending, Scenario, Target
+from tests.acceptance.scenarios.table import Ending, Scenario, endings
 from tests.crash.scenes import RUNNER
 from tests.prometheus import PrometheusServer
 
@@ -54,23 +54,16 @@ class Stopped:
     verdict: str
     told: str
 
-    def as_designed(self, ending: Ending, target: Target) -> list[str]:
+    def as_designed(self, ending: Ending) -> list[str]:
         """What is not as it has to be; empty when all is."""
-        effects = ending.effects if isinstance(ending.effects, str) else ending.effects[target]
-        wanted = {
-            "status": ending.status,
-            "code": ending.code,
-            "serves": ending.serves,
-            "effects": effects,
-            "verdict": ending.verdict,
-        }
+        wanted = {name: value for name, value in vars(ending).items() if name != "says"}
         found = [
             f"{name} is {getattr(self, name)!r}, not {value!r}"
             for name, value in wanted.items()
             if getattr(self, name) != value
         ]
         rest = self.told
-        for said in ending.says if isinstance(ending.says, tuple) else ending.says[target]:
+        for said in ending.says:
             before, _, rest = rest.partition(said)
             if not _:
                 found.append(f"`show` does not say {said!r} (in this place): {before[:3000]}")
@@ -202,11 +195,12 @@ class Stage:
         """Play a scenario, which has to end as it says; if it does not, the next begins in a fresh repository."""
         played = self.play(scenario)
         assert self._shop is not None
-        endings, target = [scenario.ending, *(then.ending for then in scenario.then)], self._shop.target
         trouble = [
             f"stop {number}: {found}"
-            for number, (stopped, ending) in enumerate(zip(played.stops, endings, strict=True), 1)
-            for found in stopped.as_designed(ending, target)
+            for number, (stopped, ending) in enumerate(
+                zip(played.stops, endings(scenario, self._shop.target), strict=True), 1
+            )
+            for found in stopped.as_designed(ending)
         ]
         if trouble:
             self._shop = None

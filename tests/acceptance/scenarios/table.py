@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tests.acceptance.scenarios import acts
 from tests.acceptance.scenarios.acts import Act
 from tests.acceptance.scenarios.shops import Target
 
+Served = Literal["new", "old", "nothing"]
 BOTH: tuple[Target, ...] = ("process", "kubernetes")
 
 PROBED = """
@@ -75,10 +76,19 @@ class Ending:
 
     status: str
     code: int
-    serves: Literal["new", "old", "nothing"]
+    serves: Served | Mapping[Target, Served]
     effects: str | Mapping[Target, str]
     says: tuple[str, ...] | Mapping[Target, tuple[str, ...]]
     verdict: str = ""
+
+    def on(self, target: Target) -> Ending:
+        """As it is on one target."""
+        return replace(
+            self,
+            serves=self.serves if isinstance(self.serves, str) else self.serves[target],
+            effects=self.effects if isinstance(self.effects, str) else self.effects[target],
+            says=self.says if isinstance(self.says, tuple) else self.says[target],
+        )
 
 
 @dataclass(frozen=True)
@@ -290,7 +300,7 @@ SCENARIOS = (
         Ending(
             "needs-operator",
             5,
-            "new",
+            {"process": "nothing", "kubernetes": "new"},
             "merge done, candidate done, cut-over stuck",
             {
                 "process": ("cut-over could not be undone", "did not come up", "phasegate resume"),
@@ -310,6 +320,11 @@ SCENARIOS = (
     ),
 )
 """In the order they are played: what a target is left with by one is what the next one finds."""
+
+
+def endings(scenario: Scenario, target: Target) -> list[Ending]:
+    """Where a run stands each time it has stopped, on a target."""
+    return [one.on(target) for one in (scenario.ending, *(then.ending for then in scenario.then))]
 
 
 def on(target: Target) -> list[Scenario]:
