@@ -40,7 +40,6 @@ backend = "none"
 ablation_time = "0s"
 coverage = false
 """
-FIRST = "1"
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,9 @@ class Stopped:
         ]
         rest = self.told
         for said in ending.says:
-            before, _, rest = rest.partition(said)
-            if not _:
-                found.append(f"`show` does not say {said!r} (in this place): {before[:3000]}")
-                break
+            if said not in rest:
+                found.append(f"`show` does not say {said!r} (in this place): {rest[:3000]}")
+            rest = rest.partition(said)[2]
         return found
 
 
