@@ -7,7 +7,6 @@ ROLLBACK.md.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -37,9 +36,9 @@ Written by `make bench ARGS=rollback`. Every scenario of tests/acceptance/scenar
 through the command line; medians of {_ROUNDS} rounds, in measurement intervals of {INTERVAL.total_seconds():g} s.
 
 - *fault → breach*: from the first answer of the bad release outside (or the moment its metric source went away) to the
-  measurement that decided. What a limit tolerates is in it: a metric that tolerates one failure needs two.
-- *breach → back*: from that measurement to the effect `cut-over` (or `weight`) undone, as the ledger has it.
-- *seen outside*: from that measurement to the last answer of the bad release.
+  verdict. What a limit tolerates is in it: a metric that tolerates one failure needs two.
+- *breach → back*: from the verdict to the effect `cut-over` (or `weight`) undone, as the ledger has it.
+- *seen outside*: from the verdict to the last answer of the bad release.
 - *unanswered*: requests outside, one every 20 ms, that got no answer from the breach on.
 
 | scenario | target | fault → breach | breach → back | seen outside | unanswered |
@@ -52,7 +51,7 @@ class Times:
     """One bad release, in intervals.
 
     Attributes:
-        noticed: From the fault to the measurement that decided.
+        noticed: From the fault to the verdict.
         undone: From there until the effect that gave it traffic was undone, by the ledger.
         gone: From there to its last answer, seen from outside.
         unanswered: Requests outside that nothing answered, from there on.
@@ -85,13 +84,9 @@ class Times:
 
 
 def _breach(events: Sequence[Event]) -> float:
-    """When the last measurement was taken before anything was undone."""
+    """When the verdict was there because of which everything was undone: the last thing finished before that."""
     first = next(place for place, event in enumerate(events) if event.kind == "effect.undone")
-    return next(
-        event.at.timestamp()
-        for event in reversed(events[:first])
-        if event.kind == "stage.step" and any(name in json.dumps(event.payload) for name in ('"errors: ', '"latency: '))
-    )
+    return next(event.at.timestamp() for event in reversed(events[:first]) if event.kind == "attempt.finished")
 
 
 def _first(seen: Sequence[Seen], version: str) -> float:

@@ -31,6 +31,7 @@ from phasegate.infra.ledger import Event
 
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
+_DRAIN_SECONDS = 5.0
 BASE = """
 [project]
 test = "sh run-tests.sh {junit}"
@@ -250,13 +251,12 @@ class Stage:
         shown = report(ledger, play.run).document()
         ledger.close()
         told = self.machine.phasegate("show", play.run).out
-        measured = [
-            one["artifact"]["content"] for one in shown["stages"] if one["part"] == "measuring" and one["artifact"]
-        ]
+        made = [one["artifact"] for one in shown["stages"] if one["artifact"]]
+        measured = [one["content"] for one in made if one["kind"] == "health-report"]
         return Stopped(
             status=shown["status"],
             code=code,
-            serves=_called(play.shop.live(), played),
+            serves=self._serving(play.shop, played),
             effects=", ".join(f"{one['kind']} {one['status']}" for one in shown["effects"]),
             verdict=measured[-1]["verdict"] if measured else "",
             told=" ".join(told.split()),
@@ -302,6 +302,16 @@ class Stage:
         order = ["run", ticket, "--repo", self._top, "--rehearse", script, "--json"]
         return [*order, *(word for gate in scenario.gates for word in ("--approve", gate))]
 
+    def _serving(self, shop: Shop, played: Played) -> str:
+        """What is live in the words of `Ending`, once what drains has drained; all of it where that is more than one."""
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while (live := shop.live()).answers != live.runs and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        names = {played.old.version: "old", played.new.version: "new"}
+        if live.answers != live.runs or len(live.runs) > 1:
+            return repr(live)
+        return next((names.get(version, repr(live)) for version in live.runs), "nothing")
+
     def _restart_engine(self, environment: dict[str, str]) -> None:
         """Have another engine go on, with more in its environment."""
         if (self.machine.home / "engine.json").exists():
@@ -322,16 +332,6 @@ class Stage:
         engine = json.loads((self.machine.home / "engine.json").read_text())
         pid: int = engine["process"]["pid"]
         return pid
-
-
-def _called(live: Live, played: Played) -> str:
-    """What is live in the words of `Ending`; the versions themselves where that is more than one, or another."""
-    names = {
-        frozenset({played.old.version}): "old",
-        frozenset({played.new.version}): "new",
-        frozenset[str](): "nothing",
-    }
-    return names.get(live.answers, repr(live)) if live.answers == live.runs else repr(live)
 
 
 def _lives(pid: int) -> bool:
