@@ -303,7 +303,7 @@ class Stage:
         return [*order, *(word for gate in scenario.gates for word in ("--approve", gate))]
 
     def _serving(self, shop: Shop, played: Played) -> str:
-        """What is live in the words of `Ending`, once what drains has drained; all of it where that is more than one."""
+        """What is live in the words of `Ending`, once what drains has drained; all of it where it is not one version."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (live := shop.live()).answers != live.runs and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
