@@ -182,8 +182,9 @@ class KubernetesShop:
     def __init__(self, server: KubernetesServer, *, replicas: int = 3) -> None:
         """Make a namespace, and stand in for what runs there."""
         self.server, self.namespace, self._replicas = server, server.new_namespace(), replicas
+        loading: Any = kubernetes.config
         settings: Any = kubernetes.client.Configuration()
-        kubernetes.config.load_kube_config(str(server.kubeconfig), client_configuration=settings, persist_config=False)
+        loading.load_kube_config(str(server.kubeconfig), client_configuration=settings, persist_config=False)
         settings.retries = False
         self._api: Any = kubernetes.client.ApiClient(settings)
         self.apps: Any = kubernetes.client.AppsV1Api(self._api)

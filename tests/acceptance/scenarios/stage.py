@@ -299,11 +299,11 @@ class Stage:
         ticket, script = self._folder / "ticket.md", self._folder / "script.yaml"
         ticket.write_text(f"---\ntitle: Version {played.new.version}\n---\nThe next one.\n")
         script.write_text(yaml.safe_dump(_script(shop, played)))
-        order = ["run", ticket, "--repo", self._top, "--rehearse", script, "--json"]
+        order: list[str | Path] = ["run", ticket, "--repo", self._top, "--rehearse", script, "--json"]
         return [*order, *(word for gate in scenario.gates for word in ("--approve", gate))]
 
     def _serving(self, shop: Shop, played: Played) -> str:
-        """What is live in the words of `Ending`, once what drains has drained; all of it where it is not one version."""
+        """What is live in the words of `Ending`, once what drains has drained; all of it if it is not one version."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (live := shop.live()).answers != live.runs and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
