@@ -53,12 +53,14 @@ def _waited(own: Figures) -> str:
     if "went on" not in own:
         return ""
     weight = own[_WEIGHT]
-    return f"{own['went on']:.0f} went on, {own[GOING_ON]:.1f} a second, {weight:.0f} of {own['PSS, MiB']:.0f} MiB"
+    return (
+        f"{own['went on']:.0f} went on in time, {own[GOING_ON]:.1f} a second, {weight:.0f} of {own['PSS, MiB']:.0f} MiB"
+    )
 
 
 def _waited_well(own: Figures, prefect: Figures) -> bool:
     light = own.get(_WEIGHT, _NOTHING) < 300
-    return light and own.get("lost") == 0 and own.get(GOING_ON, _NOTHING) >= 2 * prefect.get(GOING_ON, 0)
+    return light and own.get("still to come") == 0 and own.get(GOING_ON, _NOTHING) >= 2 * prefect.get(GOING_ON, 0)
 
 
 def _worked(own: Figures) -> str:

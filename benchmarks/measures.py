@@ -31,7 +31,8 @@ class Scale:
         samples: How often what is quick is repeated.
         slow_samples: How often what takes a contender ten seconds or more is.
         many: How many runs wait at a gate.
-        many_seconds: How long they have to get there, and again to go on from there.
+        many_seconds: How long they have to get there, and again to go on from there, at most.
+        idle_seconds: For how long nothing may happen before nobody waits for it any more.
         active: How many runs work at once.
         active_seconds: How long they have for it.
     """
@@ -39,7 +40,8 @@ class Scale:
     samples: int = 6
     slow_samples: int = 3
     many: int = 500
-    many_seconds: float = 150.0
+    many_seconds: float = 420.0
+    idle_seconds: float = 45.0
     active: int = 50
     active_seconds: float = 120.0
 
@@ -276,7 +278,7 @@ def _many_of(folder: Path, contender: Contender, scale: Scale) -> Row:
         began = time.time()
         runs = contender.start(scale.many)
         row.facts["accepted, s"] = time.time() - began
-        _watch(lambda: contender.waiting(runs) == scale.many, until_time=began + scale.many_seconds)
+        _follow(lambda: contender.waiting(runs), scale.many, scale)
         reached = contender.waiting(runs)
         row.facts |= {"runs at their gate": reached, "all at their gate, s": time.time() - began}
         time.sleep(_SETTLE_SECONDS)
@@ -288,9 +290,9 @@ def _many_of(folder: Path, contender: Contender, scale: Scale) -> Row:
         approved = time.time()
         contender.approve(chosen)
         row.facts["approved, s"] = time.time() - approved
-        _watch(lambda: contender.gone_on(chosen) >= len(chosen), until_time=approved + scale.many_seconds)
+        _follow(lambda: contender.gone_on(chosen), len(chosen), scale)
         seconds, gone_on = time.time() - approved, contender.gone_on(chosen)
-        row.facts |= {"went on": gone_on, "lost": scale.many - gone_on, GOING_ON: gone_on / seconds}
+        row.facts |= {"went on": gone_on, "still to come": scale.many - gone_on, GOING_ON: gone_on / seconds}
     return row
 
 
@@ -300,6 +302,16 @@ def _those_waiting(contender: Contender, runs: Sequence[str]) -> list[str]:
 
 def _watch(ready: Callable[[], bool], *, until_time: float) -> None:
     while not ready() and time.time() < until_time:
+        time.sleep(0.25)
+
+
+def _follow(count: Callable[[], int], wanted: int, scale: Scale) -> None:
+    """Wait until as many have come as are wanted, for as long as they keep coming."""
+    began = moved = time.time()
+    seen = -1
+    while (now := count()) < wanted and time.time() < min(began + scale.many_seconds, moved + scale.idle_seconds):
+        if now > seen:
+            seen, moved = now, time.time()
         time.sleep(0.25)
 
 
@@ -344,7 +356,7 @@ MEASURES: dict[str, Measure] = {
         take=_orchestration,
     ),
     "waiting": Measure(
-        "500 runs waiting at gates, all approved at once, until the next stage's first step; 150 seconds for each way",
+        "500 runs waiting at gates, all approved at once, until the next stage's first step, for as long as any go on",
         GOING_ON,
         smaller_is_better=False,
         goal="0 processes, engine under 300 MB, none lost, twice stock Prefect's rate or better",
