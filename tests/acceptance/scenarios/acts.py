@@ -28,7 +28,8 @@ def edited_while_the_plan_waits(play: Play) -> None:
     """Somebody scales the live Deployment, and somebody else approves the plan that was drafted before."""
     play.until_waiting("release", 1)
     on_kubernetes(play).scale(4, by=EDITOR)
-    assert play.phasegate("approve", play.run).code == 0
+    approved = play.phasegate("approve", play.run)
+    assert approved.code == 0, approved.err
     play.until_waiting("release", 2)
 
 

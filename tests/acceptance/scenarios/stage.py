@@ -124,13 +124,15 @@ class Play:
             ledger.close()
 
     def until_waiting(self, gate: str, number: int) -> None:
-        """Wait until a gate is asked for, for the nth time."""
+        """Wait until the run waits at a gate, for the nth time."""
         ledger = self.stage.machine.ledger()
+
+        def waits() -> bool:
+            open_gates = [(one.gate, one.number) for one in ledger.gates.waiting(self.run)]
+            return open_gates == [(gate, number)] and ledger.runs.get(self.run).status == "waiting"
+
         try:
-            self.stage.until(
-                lambda: any((one.gate, one.number) == (gate, number) for one in ledger.gates.waiting(self.run)),
-                f"gate {gate} {number}",
-            )
+            self.stage.until(waits, f"gate {gate} {number}")
         finally:
             ledger.close()
 
