@@ -172,6 +172,8 @@ class Play:
             yield f"P3 {len(merges)} merges and {len(reverts)} reverts are on the branch"
         if any(f"{key}\n" not in merge for merge in merges):
             yield "P3 a merge does not carry the effect's key"
+        if (made := self._migrations()) != list(self.scene.migrations):
+            yield f"P3 migrations made are {made}, not {self.scene.migrations}"
         alive, should = 0, int(self.scene.serves)
         for service in self._services():
             state = state_of(ServiceFolder(self.settings.home, service))
@@ -182,6 +184,11 @@ class Play:
             yield f"P3 {alive} releases serve, not {should}"
         if len(left := self._processes_left(should)) != should:
             yield f"processes are left: {left}"
+
+    def _migrations(self) -> list[str]:
+        """What migrations have made, once for each time that they have."""
+        made = [path.read_text().splitlines() for path in self.settings.services.glob("*/migrated")]
+        return [line.rpartition(" ")[2] for lines in made for line in lines]
 
     def _services(self) -> list[str]:
         return sorted(path.name for path in self.settings.services.iterdir() if (path / "state.json").exists())

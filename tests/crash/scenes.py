@@ -54,6 +54,24 @@ requests = 2
 interval = "10ms"
 count = 1
 """
+MIGRATE = """made=${PHASEGATE_FILES%/releases/*}/migrated
+if [ "$PHASEGATE_ACTION" = status ]; then
+  state=pending
+  if grep -q "^$PHASEGATE_KEY " "$made"; then state=done; fi
+  echo "{\\"state\\": \\"$state\\"}"
+else
+  ! grep -q "$PHASEGATE_ACTION fails" $PHASEGATE_MIGRATION_FILES || exit 1
+  echo "$PHASEGATE_KEY $PHASEGATE_ACTION" >> "$made"
+fi
+"""
+"""Makes a migration; what it made stands in a file, a line each."""
+MIGRATIONS = """
+[deploy.migrations]
+expand = "sh migrate.sh"
+migrate = "sh migrate.sh"
+contract = "sh migrate.sh"
+status = "sh migrate.sh 2>/dev/null"
+"""
 NO_ERRORS = 'failure_condition = "error_rate > 0.05"\n'
 
 
@@ -69,6 +87,16 @@ def implementation(greeting: str, before: str = "Hello") -> list[dict[str, Any]]
 def calls(name: str, **args: Any) -> dict[str, Any]:
     """A scripted turn that calls one tool."""
     return {"tools": [{"name": name, "args": args}]}
+
+
+def migrating(greeting: str, says: str, *classes: str) -> dict[str, list[dict[str, Any]]]:
+    """Scripted stages of a change that brings a migration along."""
+    file = calls("write_file", path="migrations/2.sql", content=says)
+    plans = [{"name": f"{name} it", "class": name, "files": ["migrations/2.sql"]} for name in classes]
+    return {
+        "implementation": [edit("Hello", greeting), file, {"finish": {"summary": greeting}}],
+        "deployment": [{"finish": {"summary": "A greeting."}}, {"finish": {"summary": "It.", "migrations": plans}}],
+    }
 
 
 TAKES_ITS_TIME = {"tools": [{"name": "run", "args": {"command": "sleep 0.3"}}]}
@@ -103,6 +131,7 @@ class Scene:
         interrupted_at: At which of the run's requests to its models the person says `STEER`, at once.
         window: Tokens of input that each model is taken to have; zero: what is known of them.
         setup: Whether the project's setup command fails until the person has mended it.
+        migrations: The classes of the migrations that are made in the end, in their order.
         merges: How many merges are on the base branch in the end.
         serves: Whether a release runs in the end.
     """
@@ -120,6 +149,7 @@ class Scene:
     interrupted_at: int = 0
     window: int = 0
     setup: bool = False
+    migrations: tuple[str, ...] = ()
     merges: int = 1
     serves: bool = False
 
@@ -194,6 +224,33 @@ SCENES: Mapping[str, Scene] = {
             window=2500,
             serves=True,
         ),
+        Scene(
+            "migrates",
+            "done",
+            policy=NO_ERRORS + MIGRATIONS,
+            stages=migrating("Good day", "ALTER TABLE greetings", "contract", "expand", "migrate"),
+            migrations=("expand", "migrate", "contract"),
+            serves=True,
+        ),
+        Scene(
+            "cannot migrate, and goes back",
+            "rolled-back",
+            policy=NO_ERRORS + MIGRATIONS,
+            stages=migrating("Good day", "migrate fails", "expand", "migrate"),
+            afterwards="rollback",
+            migrations=("expand",),
+        ),
+        Scene(
+            "breaches past a migration",
+            "needs-operator",
+            policy=NO_ERRORS + MIGRATIONS,
+            stages={
+                **migrating("Good day, broken", "UPDATE greetings", "migrate", "contract"),
+                "monitoring": STAGES["monitoring"],
+            },
+            migrations=("migrate",),
+            serves=True,
+        ),
     )
 }
 
@@ -209,6 +266,7 @@ def write_project(folder: Path, scene: Scene) -> None:
         "greeting.txt": "Hello\n",
         "serve.py": SERVICE,
         "run-tests.sh": RUNNER,
+        "migrate.sh": MIGRATE,
         "phasegate.toml": policy,
         "tests/plain.sh": "test -s greeting.txt\n",
     }

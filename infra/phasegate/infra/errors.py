@@ -25,6 +25,7 @@
     │   ├── PermissionAsked    the agent waits for a person's permission
     │   ├── FormatUnknown      another version of phasegate wrote or began it
     │   ├── PastPivot          an effect that cannot be undone has been made: only forward
+    │   ├── MigrationFailed    a migration's command failed, and nobody knows how far it got
     │   ├── TargetRefused      where releases go does not let phasegate: a right, a quota, a field is missing
     │   └── CompensationFailed an effect could not be undone
     └── PermanentError         the stage stops                                 exit code 1
@@ -246,6 +247,12 @@ class PastPivot(OperatorNeeded):
     """The run has made an effect that cannot be undone."""
 
     code = "past-pivot"
+
+
+class MigrationFailed(OperatorNeeded):
+    """A migration was not made."""
+
+    code = "migration"
 
 
 class TargetRefused(OperatorNeeded):

@@ -60,8 +60,12 @@ class House:
 
     async def run(self) -> Run:
         """Kick the ticket off and carry it to its end."""
+        return await self.carry(self.kick_off())
+
+    def kick_off(self) -> Run:
+        """Accept a run of the ticket."""
         order = Order(str(self.folder / "ticket.md"), self.folder / "greeter", rehearsal=self.folder / "script.yaml")
-        accepted = kick_off(
+        return kick_off(
             order,
             ledger=self.ledger,
             settings=self.shared.settings,
@@ -69,7 +73,6 @@ class House:
             environment={},
             stdin=bytes,
         )
-        return await self.carry(accepted)
 
     async def again(self, old: Run, stage: str = "", **wish: bool | str) -> Run:
         """Replay or rehearse a run, and carry the new one to its end."""

@@ -81,6 +81,18 @@ async def test_code_conversation_gates_and_effects_go_back_together(house: House
     house.ledger.audit(done.id)
 
 
+async def test_a_replay_takes_over_what_was_made_anew_after_a_rewind(house: House) -> None:
+    """P3. Mutation tried: `effect_name` keeps the number that a rewind adds: the replay then merges once more."""
+    done = await house.run()
+    ask_to_rewind(house.ledger, house.ledger.runs.get(done.id), turn(house, done, 1).id, actor="ana")
+    back = await house.carry(done)
+    again = await house.again(back, "monitoring")
+    assert again.status == "done", again.reason
+    assert house.ledger.effects.list(again.id) == []
+    adopted = [event.payload["effect"] for event in house.ledger.events(again.id, kinds=("effect.adopted",))]
+    assert adopted == [f"{done.id}/{kind}.2" for kind in ("merge", "candidate", "cut-over")]
+
+
 async def test_there_is_no_way_back_over_an_effect_that_cannot_be_undone(house: House) -> None:
     """P6. Nothing is asked for, and nothing undone."""
     done = await house.run()

@@ -211,6 +211,6 @@ async def test_past_a_pivot_nothing_is_undone(run: RunContext, world: World) -> 
     await perform(run, intent("a"))
     await perform(run, intent("b", kind="migration"))
     await perform(run, intent("c"))
-    with pytest.raises(PastPivot, match=r"migration cannot be undone.*\n.*resume run-one"):
+    with pytest.raises(PastPivot, match=r"Migration is made and cannot be undone.*\n.*resume run-one"):
         await roll_back(run)
     assert (statuses(run), world.made) == (["done"] * 3, ["a", "b", "c"])

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar
 
-from pydantic import ConfigDict, Field
-
+from phasegate.agents.deployment import migrations as stored_data
+from phasegate.agents.deployment.migrations import Migration, NoMigration
 from phasegate.agents.stage import Draft, StageAgent, bullets, section
 from phasegate.agents.tools.toolbox import READING
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading import Evidence
+from phasegate.infra.policy.migrations import MigrationClass
 from phasegate.infra.workspace import ChangeSet
 
 _SHOWN_CHARACTERS = 12_000
-
-
-class Migration(Draft):
-    """A change to stored data or schema; what it does cannot be undone by rolling back."""
-
-    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
-
-    name: str
-    """What is migrated."""
-    phase: Literal["expand", "migrate", "contract"] = Field(alias="class")
-    """Its class, as in expand-migrate-contract."""
 
 
 class ReleasePlanDraft(Draft):
@@ -38,6 +29,8 @@ class ReleasePlanDraft(Draft):
     """What to look at afterwards."""
     migrations: tuple[Migration, ...] = ()
     """Changes to stored data or schema."""
+    no_migrations: tuple[NoMigration, ...] = ()
+    """Files that policy counts as migrations and that migrate nothing."""
     risks: tuple[str, ...] = ()
     """What could go wrong."""
 
@@ -53,6 +46,9 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
         replaces: The release that runs now; empty: none.
         changes: A diff of what is live on the target and what is wanted; empty where it has none to show.
         taking: What somebody else owns there and an approval takes over.
+        migration_files: The files of the change that policy counts as migrations.
+        migration_commands: What makes the migrations of each class; one that is not there is made by nobody.
+        migration_signs: Where a migration's file takes away what its class says it does not.
     """
 
     kind: ClassVar[str] = "release-plan"
@@ -63,6 +59,9 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
     replaces: str
     changes: str = ""
     taking: tuple[str, ...] = ()
+    migration_files: tuple[str, ...] = ()
+    migration_commands: Mapping[MigrationClass, str] = {}
+    migration_signs: tuple[str, ...] = ()
 
     def markdown(self) -> str:
         """The plan as a person reads it at the gate."""
@@ -71,13 +70,15 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
             *([f"started by `{self.start}`"] if self.start else []),
             f"replaces release `{self.replaces}`" if self.replaces else "the first release: nothing runs there now",
         )
-        migrations = tuple(f"{migration.phase}: {migration.name}" for migration in self.migrations)
+        migrations = stored_data.shown(
+            self.migration_files, self.migrations, self.no_migrations, self.migration_commands, self.migration_signs
+        )
         return (
             f"## Release plan\n\n{self.summary}\n"
             + bullets("What is released", facts)
+            + migrations
             + bullets("Steps", self.steps)
             + bullets("Checks", self.checks)
-            + bullets("Migrations (rolling back does not undo these)", migrations)
             + bullets("Risks", self.risks)
             + bullets("An approval takes over what others own", self.taking)
             + (f"\n### What changes on the target\n\n{_fenced(self.changes)}\n" if self.changes else "")
@@ -95,7 +96,14 @@ AGENT = StageAgent("deployment", ReleasePlanDraft, READING)
 
 
 def brief(
-    change: ChangeSet, evidence: Evidence, *, target_state: str, start: str, changes: str = "", note: str = ""
+    change: ChangeSet,
+    evidence: Evidence,
+    *,
+    target_state: str,
+    start: str,
+    changes: str = "",
+    migrations: str = "",
+    note: str = "",
 ) -> str:
     """What one attempt is about.
 
@@ -105,10 +113,12 @@ def brief(
         target_state: What runs on the target now, in words.
         start: The command that starts the service; empty where there is none.
         changes: A diff of what is live on the target and what is wanted; its beginning is shown.
+        migrations: What is to be said of migrations, as `phasegate.agents.deployment.migrations` tells it.
         note: What a person who sent the plan before back said.
     """
     text = section("change", change.markdown()) + section("evidence", evidence.markdown())
     text += section("target", f"{target_state}\nStarted by: {start}" if start else target_state)
     if changes:
         text += section("target_changes", changes[:_SHOWN_CHARACTERS])
+    text += migrations
     return text + (section("reviewer_note", note) if note else "")

@@ -75,6 +75,7 @@ class Toolbox:
         protected: Sequence[str] = (),
         command_timeout: timedelta = timedelta(minutes=2),
         supervision: Supervision | None = None,
+        objection: Callable[[Any], str] = lambda _: "",
     ) -> None:
         """Lay out the tools.
 
@@ -86,9 +87,10 @@ class Toolbox:
             protected: Glob patterns of files that may not be written.
             command_timeout: Wall clock of one `run`.
             supervision: What holds the tools to policy, and takes the records; None: policy's defaults, no records.
+            objection: Why a draft that is one is not accepted all the same; empty: it is. Always the same of the same.
         """
         self._folder, self._draft, self._protected = Folder(root), draft, tuple(protected)
-        self._supervision = supervision or Supervision()
+        self._supervision, self._objection = supervision or Supervision(), objection
         folder = self._folder
         tools: Mapping[str, _Tool] = {
             "list_files": _Tool(ListFiles, partial(list_files, folder)),
@@ -145,6 +147,8 @@ class Toolbox:
         masked, leaks = self._supervision.secrets.mask_all(args)
         self._supervision.note_leaks(leaks, "the result handed in")
         draft = self._draft.model_validate(masked)
+        if why := self._objection(draft):
+            return ToolOutcome(_result(call, f"not accepted: {why}", failed=True))
         return ToolOutcome(_result(call, "accepted"), finished=draft.model_dump(mode="json"))
 
     async def _perform(self, call: ToolCall, name: str, args: dict[str, Any]) -> ToolOutcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.story import attempt_name, reason_text
 from phasegate.flows.report import RunReport
-from phasegate.infra.errors import FormatUnknown
+from phasegate.infra.errors import FormatUnknown, PastPivot
 from phasegate.infra.ledger import Gate
 
 
@@ -17,7 +17,7 @@ def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
         shown: Whether the person sees the run's page already.
     """
     run, status = report.id, report.status
-    reason = one_line(reason_text(report.reason), 400)
+    reason = one_line(reason_text(report.reason), 700)
     why = f": {reason}" if reason else "."
     look = [] if shown else [f"See it with `phasegate show {run}`."]
     said = {
@@ -37,9 +37,11 @@ def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
             f"`phasegate replay {run}` goes on in a new run, which adopts all that is still understood;",
             f"`phasegate rollback {run}` undoes what was done.",
         ]
+    if (report.reason or {}).get("code") == PastPivot.code:  # undoing is what cannot be done
+        said["needs-operator"] = [f"Needs an operator{why}", f"See what was done with `phasegate show {run}`."]
     remedy = str((report.reason or {}).get("remedy") or "")
     if remedy and status in said:
-        said[status].insert(1, one_line(remedy, 400))
+        said[status].insert(1, one_line(remedy, 700))
     return said.get(status, [f"Run {run} goes on. Follow it with `phasegate watch {run}`."])
 
 

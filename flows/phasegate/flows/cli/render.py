@@ -150,7 +150,7 @@ def stage_name(stage: StageReport, between: str = " ") -> str:
 
 def _head(report: RunReport) -> Text:
     title = Text.assemble((one_line(report.title), "bold"), "\n", f"run {report.id} · ", status_text(report.status))
-    if why := one_line(reason_text(report.reason), 400):
+    if why := one_line(reason_text(report.reason), 700):
         title.append(f": {why}")
     title.append(
         f"\nasked for by {plain(report.requester)} on {report.created_at.astimezone():%Y-%m-%d %H:%M}, "

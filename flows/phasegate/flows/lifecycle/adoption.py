@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.way_back import adopted_keys, effects_behind
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import FormatUnknown
 from phasegate.infra.ledger import Attempt, Effect, Ledger
@@ -141,23 +142,13 @@ def _take_over_release(run: RunContext) -> None:
 
 
 def _take_over(ledger: Ledger, run_id: str, effect: Effect) -> None:
-    if effect.key not in _adopted_keys(ledger, run_id):
+    if effect.key not in adopted_keys(ledger, run_id):
         ledger.note(run_id, "effect.adopted", payload={"effect": effect.key, "kind": effect.kind})
-
-
-def effects_behind(ledger: Ledger, run_id: str) -> list[Effect]:
-    """A run's effects and, before them, those it took over: all that rolling it back undoes, oldest first."""
-    taken = [ledger.effects.get(key) for key in _adopted_keys(ledger, run_id)]
-    return [*taken, *ledger.effects.list(run_id)]
-
-
-def _adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
-    return [str(event.payload["effect"]) for event in ledger.events(run_id) if event.kind == "effect.adopted"]
 
 
 def effect_name(effect: Effect) -> str:
     """What an effect is called within its run, however often a rewind has had it made anew."""
-    return effect.key.removeprefix(f"{effect.run_id}/").partition("/")[0]
+    return effect.key.removeprefix(f"{effect.run_id}/").partition(".")[0]
 
 
 def _observation(ledger: Ledger, run_id: str, name: str) -> dict[str, Any] | None:

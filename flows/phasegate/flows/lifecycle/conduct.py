@@ -164,7 +164,7 @@ async def _walk_through(run: RunContext, pipeline: Callable[[RunContext], Awaita
 
 async def _roll_back_and_end(run: RunContext, status: RunStatus, reason: dict[str, object]) -> None:
     """Undo what was done, and end; once begun, nothing else is done with the run, however often it is taken up."""
-    await roll_back(run, ending={"status": status, "reason": reason})
+    await roll_back(run, ending={"status": status, "reason": reason}, why=str(reason.get("message", "")))
     await run.put_away()
     _end(run, status, reason)
 

@@ -21,6 +21,7 @@ from phasegate.flows.stored import StoredPolicy
 from phasegate.infra.deploy.command import CommandTarget
 from phasegate.infra.deploy.kubernetes.manifests import is_below
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
+from phasegate.infra.deploy.migrations import Migrator
 from phasegate.infra.deploy.process import ProcessTarget
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.services import service_name
@@ -133,6 +134,18 @@ class RunContext:
             prepare=self.set_up,
         )
 
+    @cached_property
+    def migrator(self) -> Migrator:
+        """Makes the migrations of this repository's releases."""
+        return Migrator(
+            self.policy.deploy,
+            service=self.service,
+            state_folder=self.shared.settings.home,
+            checkout=self.repository.export,
+            environment=self.shared.environment,
+            prepare=self.set_up,
+        )
+
     @property
     def rehearses(self) -> bool:
         """Whether the run is answered from an earlier run's record, and performs nothing."""
@@ -189,7 +202,7 @@ class RunContext:
 
     def is_to_put_down(self) -> bool:
         """Whether agents are to stop after their turn: for a person's pause, or since one beside them waits for one."""
-        return self.shared.ledger.runs.get(self.run.id).request == "pause" or self.waits_beside() is not None
+        return self.shared.ledger.runs.request(self.run.id) == "pause" or self.waits_beside() is not None
 
     def waits_beside(self) -> Waits | None:
         """What an agent beside the pipeline waits for: a person is asked at once, not when its turn comes."""

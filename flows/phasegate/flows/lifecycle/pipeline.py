@@ -6,17 +6,16 @@ from prefect import flow
 
 from phasegate.flows.lifecycle.conduct import conduct
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached
 from phasegate.flows.lifecycle.gates import agreed, ask
-from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.stages import (
     author_tests,
     change_that_passes,
     deploy,
     draft_prd,
     draft_release_plan,
-    explain,
+    fall_back,
     integrate,
+    make_migrations,
     monitor,
 )
 
@@ -51,10 +50,8 @@ async def pipeline(run: RunContext) -> None:
     if run.ends_with("deployment"):
         return
 
-    report = await monitor(run, release)
-    if report.verdict == "inconclusive" and await ask(run, "promotion", report, release):
-        return
-    if report.verdict != "passed":
-        await roll_back(run)
-        await explain(run, change, release, report)
-        raise Breached(report)
+    while (report := await monitor(run, release)).verdict != "passed":
+        if report.verdict == "inconclusive" and await ask(run, "promotion", report, release):
+            break
+        await fall_back(run, change, release, report)
+    await make_migrations(run, plan, release.release_id, "contract")

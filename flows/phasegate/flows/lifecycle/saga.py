@@ -7,25 +7,27 @@ make one, `roll_back` the only way to undo them. Each kind of effect has a perfo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
 from phasegate.flows.engine.carrier import carrier
-from phasegate.flows.lifecycle.adoption import effects_behind, taken_over
+from phasegate.flows.lifecycle.adoption import taken_over
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.migrating import ExpandPerformer, PivotPerformer, stand_still
 from phasegate.flows.lifecycle.rehearsing import recorded_effect
+from phasegate.flows.way_back import effects_behind, made_for_good, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
     CompensationFailed,
     LeaseHeld,
     LedgerUnavailable,
-    PastPivot,
     PhasegateError,
     TemporaryError,
 )
 from phasegate.infra.ledger import Effect, EffectClass
+from phasegate.infra.policy.migrations import MIGRATION_CLASSES
 from phasegate.infra.workspace import ChangeSet, find_merge, merge, revert
 
 Facts = dict[str, Any]
@@ -126,6 +128,9 @@ PERFORMERS: Mapping[str, Performer] = {
     "merge": MergePerformer(),
     "candidate": CandidatePerformer(),
     "cut-over": CutOverPerformer(),
+    "expand": ExpandPerformer(),
+    "migrate": PivotPerformer(),
+    "contract": PivotPerformer(),
 }
 
 
@@ -168,11 +173,24 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     )
     if effect.status != "intended":
         return effect.result or {}
-    crash_points.reached(f"before:make:{intent.kind}")
-    result = await performer.make(run, key, effect.intent)
-    crash_points.reached(f"after:make:{intent.kind}")
-    effects.done(effect, result)
-    return result
+
+    async def made_now() -> Facts:
+        crash_points.reached(f"before:make:{intent.kind}")
+        result = await performer.make(run, key, effect.intent)
+        crash_points.reached(f"after:make:{intent.kind}")
+        effects.done(effect, result)
+        return result
+
+    return await (made_now() if intent.kind not in MIGRATION_CLASSES else _to_its_end(made_now()))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Facts]) -> Facts:
+    """Do what must not be cut off half-way, whoever asks the run to end meanwhile: it ends right afterwards."""
+    making = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(making)
+    finally:
+        await asyncio.wait({making})
 
 
 def _key(run: RunContext, name: str) -> str:
@@ -184,7 +202,7 @@ def _key(run: RunContext, name: str) -> str:
 
 
 async def roll_back(
-    run: RunContext, *, only: Collection[str] | None = None, ending: Mapping[str, Any] | None = None
+    run: RunContext, *, only: Collection[str] | None = None, ending: Mapping[str, Any] | None = None, why: str = ""
 ) -> None:
     """Undo a run's effects, newest first, in a flow of its own; what is undone already is left alone.
 
@@ -192,22 +210,19 @@ async def roll_back(
         run: The run.
         only: The keys of those to undo; None: all.
         ending: How the run ends with it, recorded before anything is undone; None: the run goes on.
+        why: In a sentence, for when it cannot be.
 
     Raises:
         CompensationFailed: An effect could not be undone; the older ones are untouched.
-        PastPivot: The run has made an effect that cannot be undone, so nothing is: it can only go forward.
+        PastPivot: The run has made an effect that cannot be undone, or may have, so nothing is: it only goes forward.
 
     Effects:
-        The compensations, each retried; a repeat goes on where the last one stopped.
+        The compensations, each retried; a repeat goes on where the last one stopped. Where nothing can be undone, the
+        release that serves gets all the traffic.
     """
     made = [one for one in effects_behind(run.shared.ledger, run.run.id) if only is None or one.key in only]
-    for effect in made:
-        if effect.effect_class == "pivot" and effect.status == "done":
-            raise PastPivot(
-                f"{effect.kind} cannot be undone ({effect.compensation}), so nothing before or after it is",
-                remedy=f"Mend what is wrong, then `phasegate resume {run.run.id}` goes forward from here.",
-                effect=effect.key,
-            )
+    if pivots := [*made_for_good(made), *await _maybe_made(run, made)]:
+        raise past_pivot(run.run.id, made, pivots, why=why, traffic=await stand_still(run, made))
     left = [effect for effect in reversed(made) if effect.status != "undone"]
     if not left:
         return
@@ -219,6 +234,17 @@ async def roll_back(
             await _undo(run, effect)
 
     await carrier().flow(f"rollback {run.run.id}", undo_all)
+
+
+async def _maybe_made(run: RunContext, effects: Sequence[Effect]) -> list[Effect]:
+    """The effects that cannot be undone, were begun, and may be in the world for all that anybody knows."""
+    begun = [effect for effect in effects if effect.effect_class == "pivot" and effect.status == "intended"]
+    return [effect for effect in begun if not await _is_unmade(run, effect)]
+
+
+async def _is_unmade(run: RunContext, effect: Effect) -> bool:
+    performer = PERFORMERS[effect.kind]
+    return isinstance(performer, PivotPerformer) and await performer.is_unmade(run, effect)
 
 
 async def _undo(run: RunContext, effect: Effect) -> None:

@@ -1,4 +1,4 @@
-"""Runs one of the team's own commands to its end, and keeps all it says. Used by the `command` target.
+"""Runs one of the team's own commands to its end, and keeps all it says. Used by the `command` target and `migrations`.
 
 What a `kill -9` of ours left running is found by its mark and stopped before the command is run once more.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -19,10 +21,28 @@ from phasegate.infra.deploy.services import GRACE
 _POLL = timedelta(milliseconds=50)
 _TAIL_BYTES, _TAIL_LINES = 4000, 20
 _MOST_PRINTED = 1_000_000
+_ALWAYS_HANDED_ON = ("HOME", "LANG")
+_SUCCESS = "exited with code 0"
+_TRY_AGAIN = f"exited with code {os.EX_TEMPFAIL}"
 
 
 class CommandFailed(Exception):
-    """The command did not do what it is there for; the text says why, with the end of what it said."""
+    """The command did not do what it is there for; the text says why, with the end of what it said.
+
+    Attributes:
+        for_now: Whether it said itself that another try may do, by the exit code 75 (EX_TEMPFAIL).
+    """
+
+    def __init__(self, why: str, *, for_now: bool = False) -> None:
+        """Say why."""
+        super().__init__(why)
+        self.for_now = for_now
+
+
+def handed_on(environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """What of our environment a command of the team's gets: PATH, HOME, LANG and what policy names."""
+    path = f"{environment.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
+    return {name: environment[name] for name in (*_ALWAYS_HANDED_ON, *names) if name in environment} | {"PATH": path}
 
 
 async def run_command(
@@ -42,21 +62,11 @@ async def run_command(
         CommandFailed: It failed, took too long, or printed something else.
     """
     await stop_all(mark, (), grace=GRACE)
-    printed, seen = _made_ready(log)
-    process = start(
-        f"exec >{shlex.quote(str(printed))}\n{command}", folder=folder, log=log, environment=environment, mark=mark
-    )
-    try:
-        async with asyncio.timeout(limit.total_seconds()):
-            while (ended := ending(process)) is None:  # noqa: ASYNC110 -- /proc tells, and it tells nobody by itself
-                await asyncio.sleep(_POLL.total_seconds())
-    except TimeoutError:
-        ended = f"took longer than {limit}"
-    finally:
-        await stop_all(mark, (process,), grace=GRACE)  # it, if it has not ended, and whatever it left behind
+    printed, seen = log.with_name(f"{log.name}.printed"), _size(log)
+    printed.unlink(missing_ok=True)
+    ended = await _ended(f"exec >{shlex.quote(str(printed))}\n{command}", folder, log, environment, mark, limit)
     output = _kept(printed, log)
-    if ended != "exited with code 0":
-        raise CommandFailed(f"it {ended}\n{_tail(log, seen)}")
+    _require_success(ended, log, seen)
     try:
         found = json.loads(output)
     except ValueError:
@@ -66,11 +76,44 @@ async def run_command(
     return cast("dict[str, Any]", found)
 
 
-def _made_ready(log: Path) -> tuple[Path, int]:
-    """Where standard output goes, and how long the log is before the command."""
-    printed = log.with_name(f"{log.name}.printed")
-    printed.unlink(missing_ok=True)
-    return printed, log.stat().st_size if log.exists() else 0
+async def run_to_end(
+    command: str, *, folder: Path, log: Path, environment: Mapping[str, str], mark: str, limit: timedelta
+) -> str:
+    """Run a command whose output nobody but people reads; the end of it. As `run_command`.
+
+    Raises:
+        CommandFailed: It failed, or took too long.
+    """
+    await stop_all(mark, (), grace=GRACE)
+    seen = _size(log)
+    ended = await _ended(command, folder, log, environment, mark, limit)
+    _require_success(ended, log, seen)
+    return _tail(log, seen)
+
+
+async def _ended(
+    command: str, folder: Path, log: Path, environment: Mapping[str, str], mark: str, limit: timedelta
+) -> str:
+    """How a command ended, in words, with all it started."""
+    process = start(command, folder=folder, log=log, environment=environment, mark=mark)
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            while (ended := ending(process)) is None:  # noqa: ASYNC110 -- /proc tells, and it tells nobody by itself
+                await asyncio.sleep(_POLL.total_seconds())
+    except TimeoutError:
+        ended = f"took longer than {limit}"
+    finally:
+        await stop_all(mark, (process,), grace=GRACE)  # it, if it has not ended, and whatever it left behind
+    return ended
+
+
+def _require_success(ended: str, log: Path, seen: int) -> None:
+    if ended != _SUCCESS:
+        raise CommandFailed(f"it {ended}\n{_tail(log, seen)}", for_now=ended == _TRY_AGAIN)
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
 
 
 def _kept(printed: Path, log: Path) -> bytes:

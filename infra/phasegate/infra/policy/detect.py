@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phasegate.infra.policy.detect_kubernetes import KubernetesFindings, detect_kubernetes
+from phasegate.infra.policy.detect_migrations import MigrationFindings, detect_migrations
 from phasegate.infra.policy.detect_project import ProjectFindings, detect_project
 from phasegate.infra.policy.detect_service import ServiceFindings, detect_service
 from phasegate.infra.policy.source_tree import SourceTree
@@ -54,6 +55,10 @@ def detect(folder: Path) -> Detected:
     else:
         released = [_lifecycle(service), _sandbox(project), _deploy(service), _monitor(service)]
         notes = [*_service_notes(service), *cluster.notes, *_loose_images(cluster)]
+    if cluster.manifests or service.start:
+        migrations = detect_migrations(tree)
+        released.append(_migrations(migrations))
+        notes += migrations.notes
     tables = [_HEAD, _project(project), *released]
     declared = released_by_manifests and not project.setup  # whose network nobody has permitted
     return Detected("\n".join(text for text in tables if text), (*project.notes, *notes), declared)
@@ -144,6 +149,13 @@ def _monitor(found: ServiceFindings) -> str:
             'failure_condition = "error_rate > 0.05"',
         ],
     )
+
+
+def _migrations(found: MigrationFindings) -> str:
+    if not found.paths:
+        return ""
+    lines = ["# which files of a change are migrations; the commands expand, migrate and contract would make them"]
+    return _table("[deploy.migrations]", [*lines, f"paths = {json.dumps(found.paths, ensure_ascii=False)}"])
 
 
 def _service_notes(found: ServiceFindings) -> list[str]:

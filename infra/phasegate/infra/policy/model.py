@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.policy.budgets import BudgetPolicy
+from phasegate.infra.policy.migrations import MigrationsPolicy
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
 from phasegate.infra.policy.table import ByteSize, Duration, SizeOrNone, Table, UrlPath
@@ -246,6 +247,7 @@ class DeployPolicy(Table):
     """`process`: a local service, candidate beside current; `kubernetes`: the manifests of the commit, applied;
     `command`: the team's own commands."""
     commands: DeployCommandsPolicy = DeployCommandsPolicy()
+    migrations: MigrationsPolicy = MigrationsPolicy()
     start: str = ""
     """With `process`: starts the service in the foreground on `{port}`."""
     health: UrlPath = "/"

@@ -58,7 +58,8 @@ def rollback(run: str, wait: bool, as_json: bool) -> int:
     """Undo every effect of a run, newest first.
 
     Also after the run is done: the release before it serves again, and the merge is reverted. One that could not be
-    undone stops the rollback: mend what its message names, then `phasegate resume` goes on from there.
+    undone stops the rollback: mend what its message names, then `phasegate resume` goes on from there. After a
+    migration that cannot be undone there is no way back, and this refuses.
     """
     return _request("rollback", run, wait=wait, as_json=as_json)
 
@@ -70,6 +71,7 @@ def _request(
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.report import report
+    from phasegate.flows.way_back import require_way_back
 
     with opened() as session:
         found = session.run(reference)
@@ -80,6 +82,8 @@ def _request(
         if wish == "resume":
             session.ledger.runs.resume(found.id, actor=session.person.name)
         else:
+            if wish != "pause":
+                require_way_back(session.ledger, found.id, wish)
             session.ledger.runs.ask(found.id, wish, actor=session.person.name)
         say(_SAID[wish].format(run=found.id), as_json=as_json)
         hand_over(session, found.id, as_json=as_json)

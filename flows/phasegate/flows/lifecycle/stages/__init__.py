@@ -2,7 +2,8 @@
 
 from phasegate.flows.lifecycle.stages.deployment import deploy, draft_release_plan
 from phasegate.flows.lifecycle.stages.implementation import change_that_passes, integrate
-from phasegate.flows.lifecycle.stages.monitoring import explain, monitor
+from phasegate.flows.lifecycle.stages.migrations import make_migrations
+from phasegate.flows.lifecycle.stages.monitoring import fall_back, monitor
 from phasegate.flows.lifecycle.stages.prd import draft_prd
 from phasegate.flows.lifecycle.stages.testing import author_tests
 
@@ -12,7 +13,8 @@ __all__ = [
     "deploy",
     "draft_prd",
     "draft_release_plan",
-    "explain",
+    "fall_back",
     "integrate",
+    "make_migrations",
     "monitor",
 ]

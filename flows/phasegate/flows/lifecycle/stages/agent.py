@@ -35,6 +35,7 @@ async def propose(
     part: str = "",
     place: Callable[[Attempt], Place] | None = None,
     protected: tuple[str, ...] = (),
+    objection: Callable[[Handed], str] = lambda _: "",
 ) -> Made:
     """Have an agent propose, and accept what it hands in as an artifact.
 
@@ -50,6 +51,7 @@ async def propose(
         part: Which part of the stage.
         place: Where it changes files; None for an agent that only reads.
         protected: Patterns of files it may not write.
+        objection: Why what it hands in is sent back to it; empty: it is accepted.
 
     Raises:
         As `attempt` and `phasegate.agents.loop.work`.
@@ -65,6 +67,7 @@ async def propose(
             protected=protected,
             command_timeout=run.policy.sandbox_for(agent.stage).command_timeout,
             supervision=supervision,
+            objection=objection,
         )
         assignment = Assignment(
             attempt=row,

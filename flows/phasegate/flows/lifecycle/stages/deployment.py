@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from phasegate.agents import deployment
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
+from phasegate.agents.deployment import migrations as stored_data
 from phasegate.agents.models.conversation import JsonObject
 from phasegate.flows.lifecycle.adoption import comes_before, observe
 from phasegate.flows.lifecycle.attempts import attempt
@@ -14,6 +15,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Outdated
 from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
+from phasegate.flows.lifecycle.stages import migrations
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.target import Preview, Release, TargetState
@@ -105,6 +107,7 @@ async def draft_release_plan(
         again because its own release serves meanwhile.
     """
     number, start = run.next_number("deployment", "plan"), run.policy.deploy.start
+    migrating, commands = migrations.files_of(run, change), migrations.commands_of(run)
 
     async def look() -> JsonObject:
         return (await run.target.status()).model_dump(mode="json")
@@ -126,6 +129,9 @@ async def draft_release_plan(
                 "replaces": state.current.release_id if state.current else "",
                 "changes": preview.changes,
                 "taking": preview.taking,
+                "migration_files": migrating,
+                "migration_commands": commands if draft.migrations else {},
+                "migration_signs": migrations.signs_in(run, draft, commit),
             }
         )
 
@@ -141,25 +147,29 @@ async def draft_release_plan(
             target_state=_in_words(state),
             start=start,
             changes=preview.changes,
+            migrations=stored_data.told(migrating, commands),
             note=round_.note,
         ),
         folder=await run.checkout(commit),
         inputs={"change": change.digest, "evidence": evidence.digest},
         part="plan",
+        objection=lambda draft: stored_data.objection(migrating, draft.migrations, draft.no_migrations),
     )
     return plan, Replaced.of(state)
 
 
 async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Release:
-    """Carry out an approved plan: the candidate beside the current release, then the cut-over.
+    """Carry out an approved plan: the candidate beside the current release, then the cut-over, migrations around them.
 
     Raises:
         Outdated: Something else serves than what was approved to be replaced; nothing has been done yet.
         DeployFailed: The release did not come up; what served before serves.
         TargetRefused: The target needs something a person has to give; what served before serves.
+        MigrationFailed: A migration was not made; what served before serves.
 
     Effects:
-        `candidate` and `cut-over`, each undone by its performer.
+        `expand` for each such migration, `candidate`, `migrate` for each such, and `cut-over`; each undone by its
+        performer, and none of them once one is made that cannot be.
     """
     if not run.policy.gates.release.off and (why := await replaced.outdated(run)):
         raise Outdated(why)
@@ -168,9 +178,11 @@ async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Rele
     facts = {"release_id": release_id, "commit": plan.commit, "previous": previous}
 
     async def released(_row: Attempt) -> Release:
+        await migrations.make_migrations(run, plan, release_id, "expand")
         run.step("deployment", f"starting release {release_id} beside the current one")
         taking = {"taking": list(plan.taking)} if plan.taking else {}
         await perform(run, Intent("candidate", "candidate", {**facts, **taking}, f"stop the candidate {release_id}"))
+        await migrations.make_migrations(run, plan, release_id, "migrate")
         run.step("deployment", "cutting over")
         undoing = f"let release {previous} serve again" if previous else "stop the service"
         made = await perform(run, Intent("cut-over", "cut-over", facts, undoing))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
 from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import RecordEnded
+from phasegate.flows.lifecycle.endings import Breached, RecordEnded
+from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.infra.deploy.target import Release
-from phasegate.infra.errors import PhasegateError
+from phasegate.infra.errors import PastPivot, PhasegateError
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.clock import RealClock
 from phasegate.infra.metrics.measure import measure
@@ -61,6 +63,40 @@ async def monitor(run: RunContext, release: Release) -> HealthReport:
     return await attempt(
         run, "monitoring", number, HealthReport, measured, part="measuring", inputs={"release": release.digest}
     )
+
+
+async def fall_back(run: RunContext, change: ChangeSet, release: Release, report: HealthReport) -> None:
+    """Take back a release that did not hold; past a migration, stop for a person instead, and return once they said go.
+
+    Raises:
+        Breached: The release is taken back.
+        PastPivot: It cannot be, and nobody has let the run go on since: it serves, and waits for a person.
+
+    Effects:
+        The compensations, and one attempt at an incident.
+    """
+    breached = Breached(report)
+    try:
+        await roll_back(run, why=f"{breached}: {breached.reasons}")
+    except PastPivot as past:
+        await explain(run, change, release, report)
+        if _let_go_on(run, report):
+            return
+        past.context["report"] = report.digest
+        raise
+    await explain(run, change, release, report)
+    raise breached
+
+
+def _let_go_on(run: RunContext, report: HealthReport) -> bool:
+    """Whether a person has seen that this report leaves no way back, and let the run go on."""
+    stopped = False
+    for event in run.shared.ledger.events(run.run.id, kinds=("run.needs-operator", "run.resumed")):
+        if event.kind == "run.resumed" and stopped:
+            return True
+        reason: dict[str, Any] = event.payload.get("reason") or {}
+        stopped = bool(reason.get("context", {}).get("report") == report.digest)
+    return False
 
 
 async def explain(run: RunContext, change: ChangeSet, release: Release, report: HealthReport) -> None:

@@ -1,0 +1,134 @@
+"""The part of a release plan that is about stored data: what an agent says of it, and what a person is shown.
+
+Used by the deployment agent alone. Which files count is policy's word, not the agent's; what a migration means for
+going back is its class's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from pydantic import ConfigDict, Field
+
+from phasegate.agents.stage import Draft, bullets, section
+from phasegate.infra.policy.migrations import MIGRATION_CLASSES, MigrationClass
+from phasegate.infra.workspace.change_set import code
+
+PIVOTS: Collection[MigrationClass] = ("migrate", "contract")
+"""The classes after which there is no way back."""
+_WHEN: Mapping[MigrationClass, str] = {
+    "expand": "before the candidate starts",
+    "migrate": "before the cut-over",
+    "contract": "once the release was monitored",
+}
+_NO_WAY_BACK = "no: from then on only forward"
+_GOING_BACK: Mapping[MigrationClass, str] = {
+    "expand": "yes; the schema stays expanded",
+    "migrate": _NO_WAY_BACK,
+    "contract": _NO_WAY_BACK,
+}
+
+
+class Migration(Draft):
+    """A change to stored data or schema; what it does cannot be undone by rolling back."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    name: str
+    """What is migrated."""
+    phase: MigrationClass = Field(alias="class")
+    """Its class, as in expand-migrate-contract."""
+    files: tuple[str, ...] = ()
+    """The files of the change that make it."""
+
+
+class NoMigration(Draft):
+    """A file that lies where migrations do, and migrates nothing."""
+
+    file: str
+    """Its path."""
+    reason: str = Field(min_length=1)
+    """Why it is none."""
+
+
+def in_order(migrations: Iterable[Migration]) -> list[Migration]:
+    """Migrations as they are made: by class, and as the plan has them within one."""
+    return sorted(migrations, key=lambda migration: MIGRATION_CLASSES.index(migration.phase))
+
+
+def unnamed(files: Sequence[str], migrations: Iterable[Migration], none: Iterable[NoMigration]) -> list[str]:
+    """The files of a change that count as migrations and that a plan says nothing about."""
+    said = {file for migration in migrations for file in migration.files} | {one.file for one in none}
+    return [file for file in files if file not in said]
+
+
+def objection(files: Sequence[str], migrations: Iterable[Migration], none: Iterable[NoMigration]) -> str:
+    """Why a plan is sent back to the agent: what it says nothing about; empty: it is complete."""
+    missing = unnamed(files, migrations, none)
+    if not missing:
+        return ""
+    return (
+        "policy counts these files of the change as migrations, and the plan says nothing about them: "
+        f"{', '.join(missing)}. Name each under `files` of a migration, or under `no_migrations` with the reason."
+    )
+
+
+def told(files: Sequence[str], commands: Mapping[MigrationClass, str]) -> str:
+    """The part of the brief about migrations; empty when the change has none."""
+    if not files:
+        return ""
+    made = (f"- {name}: {f'by `{commands[name]}`' if name in commands else 'by nobody'}" for name in MIGRATION_CLASSES)
+    listed = "\n".join(f"- {file}" for file in files)
+    return section(
+        "migrations", f"Files that policy counts as migrations:\n{listed}\nMade, once approved:\n" + "\n".join(made)
+    )
+
+
+def shown(
+    files: Sequence[str],
+    migrations: Sequence[Migration],
+    none: Sequence[NoMigration],
+    commands: Mapping[MigrationClass, str],
+    signs: Sequence[str],
+) -> str:
+    """The part of the gate's page about migrations, in Markdown; empty when there is nothing to say.
+
+    Args:
+        files: Those of the change that policy counts as migrations.
+        migrations: What the plan says they are.
+        none: What it says migrates nothing.
+        commands: What makes the migrations of a class; a class without one is made by nobody.
+        signs: Where a file says other things than its class does.
+    """
+    rows = [_row(migration, commands.get(migration.phase, "")) for migration in in_order(migrations)]
+    table = ["| class | what | made by | going back |", "| --- | --- | --- | --- |", *rows] if rows else []
+    pivots = [name for name in PIVOTS if name in commands and any(one.phase == name for one in migrations)]
+    head = (
+        f"**Once `{pivots[0]}` is made there is no way back: what goes wrong then is mended forward.**"
+        if pivots
+        else ""
+    )
+    named = [f"- `{one.phase}`: {code(file)}" for one in in_order(migrations) for file in one.files]
+    parts = [part for part in (head, "\n".join(table), "\n".join(named)) if part]
+    text = "\n### Migrations\n\n" + "\n\n".join(parts) + "\n" if parts else ""
+    missing = unnamed(files, migrations, none)
+    return (
+        text
+        + bullets("Its files say more than its class", tuple(signs))
+        + bullets("Migrations by policy, about which the plan says nothing", tuple(code(file) for file in missing))
+        + bullets(
+            "Migrations by policy, which migrate nothing as the agent says",
+            tuple(f"{code(one.file)}: {one.reason}" for one in none),
+        )
+    )
+
+
+def _row(migration: Migration, command: str) -> str:
+    made = f"{code(command)}, {_WHEN[migration.phase]}" if command else "**nobody**: policy has no command that is run"
+    back = _GOING_BACK[migration.phase] if command else "not held back: phasegate does not know when it is made"
+    return f"| `{migration.phase}` | {_cell(migration.name)} | {made} | {back} |"
+
+
+def _cell(text: str) -> str:
+    """Untrusted text that stays in its cell."""
+    return " ".join(text.split()).replace("|", "¦")

@@ -1,0 +1,106 @@
+"""Whether a run can still be undone, and what people are told once it cannot: from the ledger alone.
+
+Asked by the saga before it undoes anything, and by the doors before they ask for it, so that both say the same. A
+migration that is made is the point of no return: what runs after it may have written what nobody could read any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from phasegate.infra.errors import NotAllowed, PastPivot
+from phasegate.infra.ledger import Effect, Ledger
+
+
+def effects_behind(ledger: Ledger, run_id: str) -> list[Effect]:
+    """A run's effects and, before them, those it took over: all that rolling it back undoes, oldest first."""
+    taken = [ledger.effects.get(key) for key in adopted_keys(ledger, run_id)]
+    return [*taken, *ledger.effects.list(run_id)]
+
+
+def adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
+    """The keys of the effects that a run took over from the one it replays."""
+    return [str(event.payload["effect"]) for event in ledger.events(run_id, kinds=("effect.adopted",))]
+
+
+def require_way_back(ledger: Ledger, run_id: str, wish: Literal["cancel", "rollback"]) -> None:
+    """Refuse to ask for what cannot be done any more.
+
+    Raises:
+        NotAllowed: The run has made something that cannot be undone.
+    """
+    effects = effects_behind(ledger, run_id)
+    if pivots := made_for_good(effects):
+        past = past_pivot(run_id, effects, pivots)
+        raise NotAllowed(f"there is no {wish} of run {run_id}: {past.message}", remedy=past.remedy)
+
+
+def made_for_good(effects: Sequence[Effect]) -> list[Effect]:
+    """Those that are in the world and cannot be undone, oldest first."""
+    return [effect for effect in effects if effect.effect_class == "pivot" and effect.status == "done"]
+
+
+def past_pivot(
+    run_id: str, effects: Sequence[Effect], pivots: Sequence[Effect], *, why: str = "", traffic: str = ""
+) -> PastPivot:
+    """What a run says that can only go forward.
+
+    Args:
+        run_id: The run.
+        effects: All that it did.
+        pivots: What of it keeps it from going back; what has not been made for certain may be among it.
+        why: What it was to be undone for; empty: because somebody asked.
+        traffic: Where traffic goes, if not where it should.
+    """
+    done = [_named(effect) for effect in pivots if effect.status == "done"]
+    begun = [_named(effect) for effect in pivots if effect.status != "done"]
+    stands = [
+        *([f"{_listed(done)} made and cannot be undone"] if done else []),
+        *([f"{_listed(begun)} begun, and nobody can say how far it got"] if begun else []),
+    ]
+    held = f"{'; '.join(stands)}. So nothing of this run is undone: it only goes forward"
+    text = ". ".join(
+        f"{fact[0].upper()}{fact[1:]}" for fact in (why.rstrip("."), held, _serving(effects), traffic) if fact
+    )
+    return PastPivot(
+        f"{text}.",
+        remedy=(
+            f"Mend what is wrong, by a ticket of its own with `phasegate run TICKET` or by hand. "
+            f"`phasegate resume {run_id}` {_next(effects)}."
+        ),
+        effect=pivots[0].key,
+    )
+
+
+def _named(effect: Effect) -> str:
+    migration = effect.intent.get("migration")
+    return f"{effect.kind} migration {migration!r}" if migration else effect.kind
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _cut_over(effects: Sequence[Effect]) -> Effect | None:
+    made = (effect for effect in reversed(effects) if effect.kind == "cut-over" and effect.status == "done")
+    return next(made, None)
+
+
+def _serving(effects: Sequence[Effect]) -> str:
+    """What serves now, and on what data; empty when the run has released nothing."""
+    if (cut_over := _cut_over(effects)) is not None:
+        serves, before = cut_over.intent["release_id"], cut_over.intent.get("previous")
+        spared = f"; release {before}, which served before, may not work with what is stored now" if before else ""
+        return f"release {serves} serves on{spared}"
+    candidate = next((effect for effect in reversed(effects) if effect.kind == "candidate"), None)
+    if candidate is None:
+        return ""
+    previous = candidate.intent.get("previous")
+    return f"{f'release {previous}' if previous else 'nothing'} serves as before, on what is stored now"
+
+
+def _next(effects: Sequence[Effect]) -> str:
+    if _cut_over(effects) is not None:
+        return "then measures the release again, and goes on if it holds"
+    return "then goes on with the release from where it stopped"
