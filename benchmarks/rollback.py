@@ -29,11 +29,11 @@ from phasegate.infra.ledger import Event
 _TABLE = Path(__file__).with_name("ROLLBACK.md")
 INTERVAL = timedelta(seconds=2)
 """Policy's own default."""
-_ROUNDS = 3
+_ROUNDS = 1
 _HEAD = f"""# From a fault to the way back
 
 Written by `make bench ARGS=rollback`. Every scenario of tests/acceptance/scenarios whose release is bad, end to end
-through the command line; medians of {_ROUNDS} rounds, in measurement intervals of {INTERVAL.total_seconds():g} s.
+through the command line; medians of {_ROUNDS} round(s), in measurement intervals of {INTERVAL.total_seconds():g} s.
 
 - *fault → breach*: from the first answer of the bad release outside (or the moment its metric source went away) to the
   verdict. What a limit tolerates is in it: a metric that tolerates one failure needs two.
