@@ -71,36 +71,36 @@ def metric(served: Served, query: str, **more: object) -> MetricPolicy:
 
 async def test_the_share_of_errors_of_this_release(prometheus: Served, released: MakeReleased) -> None:
     query = 'sum(errors_total{release="{release}"}) / sum(requests_total{release="{release}"})'
-    found = await source_of(metric(prometheus, query), released()).read()
+    found = (await source_of(metric(prometheus, query), released()).read()).values
     assert found == {"value": 0.05, "minimum": 0.05, "maximum": 0.05, "mean": 0.05, "samples": 1.0}
 
 
 async def test_every_series_counts(prometheus: Served, released: MakeReleased) -> None:
-    found = await source_of(metric(prometheus, "requests_total"), released()).read()
+    found = (await source_of(metric(prometheus, "requests_total"), released()).read()).values
     assert (found["minimum"], found["maximum"], found["mean"], found["samples"]) == (10.0, 30.0, 20.0, 2.0)
 
 
 async def test_a_range_has_a_sample_per_step(prometheus: Served, released: MakeReleased) -> None:
     asked = metric(prometheus, "sum(requests_total)", range="5s", step="1s")
-    found = await source_of(asked, released()).read()
+    found = (await source_of(asked, released()).read()).values
     assert found["samples"] >= 2
     assert (found["value"], found["mean"]) == (40.0, 40.0)
 
 
 async def test_a_scalar_is_a_value(prometheus: Served, released: MakeReleased) -> None:
-    found = await source_of(metric(prometheus, "scalar(sum(requests_total))"), released()).read()
+    found = (await source_of(metric(prometheus, "scalar(sum(requests_total))"), released()).read()).values
     assert (found["value"], found["samples"]) == (40.0, 1.0)
 
 
 @pytest.mark.parametrize("query", ["no_such_metric", 'requests_total{release="another"}'])
 async def test_no_series_is_nothing_to_count(prometheus: Served, released: MakeReleased, query: str) -> None:
-    found = await source_of(metric(prometheus, query), released()).read()
+    found = (await source_of(metric(prometheus, query), released()).read()).values
     assert found["samples"] == 0
     assert all(math.isnan(value) for name, value in found.items() if name != "samples")
 
 
 async def test_a_share_of_no_traffic_is_not_a_number(prometheus: Served, released: MakeReleased) -> None:
-    found = await source_of(metric(prometheus, "idle_errors_total / idle_requests_total"), released()).read()
+    found = (await source_of(metric(prometheus, "idle_errors_total / idle_requests_total"), released()).read()).values
     assert math.isnan(found["value"])
     assert found["samples"] == 1
 

@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from phasegate.infra.errors import TemporaryError
+from phasegate.infra.metrics.reading import Reading
 from phasegate.infra.metrics.released import Released
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -45,7 +46,7 @@ class LogQuery:
         self._released = released
         self._query = released.told(metric.query)
 
-    async def read(self) -> dict[str, float]:
+    async def read(self) -> Reading:
         """Ask once.
 
         Returns:
@@ -54,7 +55,7 @@ class LogQuery:
         Raises:
             TemporaryError: The query is refused, takes too long, or does not yield those numbers.
         """
-        return await asyncio.to_thread(self._read)
+        return Reading(await asyncio.to_thread(self._read))
 
     def _read(self) -> dict[str, float]:
         try:
