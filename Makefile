@@ -38,7 +38,7 @@ check: bootstrap  ## format, lint, import contracts, types
 
 .PHONY: bench
 bench: bootstrap  ## measure phasegate beside its peers, into benchmarks/RESULTS.md (ARGS=decision: one measure)
-	@.ci/bootstrap peers
+	@.ci/bootstrap kubernetes peers prometheus
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: format
