@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
 from phasegate.infra.deploy.command import CommandTarget
 from phasegate.infra.deploy.kubernetes.manifests import is_below
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
-from phasegate.infra.deploy.process import ProcessTarget
+from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.deploy.services import service_name
 from phasegate.infra.deploy.sources import nothing
 from phasegate.infra.deploy.target import DeployTarget
@@ -26,6 +26,7 @@ def open_target(
     *,
     files: Callable[[], Awaitable[Path]],
     prepare: Callable[[Path], Awaitable[None]] = nothing,
+    needed: Callable[[], Collection[str]] = frozenset,
 ) -> DeployTarget:
     """Open the target of a repository's service; nothing of it is reached before it is needed.
 
@@ -36,6 +37,7 @@ def open_target(
         environment: The engine's.
         files: Gives a folder with the files of the commit a run began at.
         prepare: Sets a fresh checkout up, once.
+        needed: The releases whose files have to stay, besides the current one and the one before it.
     """
     service = service_name(repository)
 
@@ -68,4 +70,5 @@ def open_target(
         checkout=checkout,
         environment=environment,
         prepare=prepare,
+        needed=needed,
     )

@@ -102,10 +102,27 @@ class RunContext:
     def target(self) -> DeployTarget:
         """Where changes of this repository run."""
         shared, files = self.shared, partial(self.checkout, self.run.base_commit)
-        repository = Path(self.run.repository)
         return open_target(
-            self.policy.deploy, repository, shared.settings, shared.environment, files=files, prepare=self.set_up
+            self.policy.deploy,
+            Path(self.run.repository),
+            shared.settings,
+            shared.environment,
+            files=files,
+            prepare=self.set_up,
+            needed=self._releases_in_use,
         )
+
+    def _releases_in_use(self) -> set[str]:
+        """The releases that a run of this repository which has not ended made, or would go back to."""
+        ledger = self.shared.ledger
+        effects = (
+            effect
+            for run in ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
+            if run.repository == self.run.repository
+            for effect in ledger.effects.list(run.id)
+        )
+        named = (effect.intent.get(name) for effect in effects for name in ("release_id", "previous"))
+        return {str(release_id) for release_id in named if release_id}
 
     @cached_property
     def migrator(self) -> Migrator:

@@ -194,7 +194,7 @@ class CommandTarget:
 
     async def log(self, release_id: str, *, characters: int) -> str:
         """As `DeployTarget.log`: what the commands said about it."""
-        return self._folder.log(release_id, characters=characters)
+        return self._folder.log_text(release_id, characters=characters)
 
     async def stop(self) -> None:
         """As `DeployTarget.stop`.

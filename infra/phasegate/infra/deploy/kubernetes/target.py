@@ -204,7 +204,7 @@ class KubernetesTarget:
             found = await self._pod_logs(record, record.canaries if beside else record.manifests, characters)
             if found:
                 return found
-        return self._folder.log(release_id, characters=characters)
+        return self._folder.log_text(release_id, characters=characters)
 
     async def _pod_logs(self, record: Record, manifests: Sequence[Manifest], characters: int = _KEPT) -> str:
         return await pod_logs(self._cluster, record.release_id, manifests, characters=characters)
