@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from textwrap import indent
 from typing import Any
 
 from rich.console import ConsoleRenderable, Group
 from rich.text import Text
 
+from phasegate.flows.cli.elsewhere import Silent, deployed_elsewhere
 from phasegate.flows.cli.listing import runs_table
 from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.session import Session
@@ -16,7 +18,7 @@ from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.progress import Progress, progress_of
 from phasegate.infra.deploy.services import services
-from phasegate.infra.deploy.target import TargetState
+from phasegate.infra.deploy.target import LiveRelease, TargetState
 from phasegate.infra.ledger import Run
 
 
@@ -28,15 +30,24 @@ class Machine:
         engine: None when none is up.
         runs: Every run that goes on or waits for somebody, newest first.
         open_gates: Run id to the gates it waits at.
+<<<<<<< HEAD
         services: What was ever released from this state folder.
         progress: Run id to where its release stands, if one is on its way.
+=======
+        services: What was ever released from this state folder, wherever it runs.
+        silent: The services whose target does not say what serves.
+>>>>>>> 7178cbf66b25e68ddf3d18806f696ce9f2d7a297
     """
 
     engine: EngineInfo | None
     runs: list[Run]
     open_gates: dict[str, list[str]]
     services: list[TargetState]
+<<<<<<< HEAD
     progress: dict[str, Progress]
+=======
+    silent: list[Silent]
+>>>>>>> 7178cbf66b25e68ddf3d18806f696ce9f2d7a297
 
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""
@@ -51,6 +62,7 @@ class Machine:
                 for run in self.runs
             ],
             "services": [state.model_dump(mode="json") for state in self.services],
+            "silent": [asdict(one) for one in self.silent],
         }
 
 
@@ -58,8 +70,15 @@ def look(session: Session) -> Machine:
     """Look at everything, once."""
     runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
     gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
+<<<<<<< HEAD
     progress = {run.id: found for run in runs if (found := progress_of(session.ledger, run)) is not None}
     return Machine(control.status(session.settings), runs, gates, services(session.settings.home), progress)
+=======
+    found = [*services(session.settings.home), *deployed_elsewhere(session)]
+    states = [one for one in found if isinstance(one, TargetState)]
+    silent = [one for one in found if isinstance(one, Silent)]
+    return Machine(control.status(session.settings), runs, gates, states, silent)
+>>>>>>> 7178cbf66b25e68ddf3d18806f696ce9f2d7a297
 
 
 def page(machine: Machine) -> Group:
@@ -79,11 +98,25 @@ def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
     for run_id, progress in machine.progress.items():
         yield Text(f"{run_id}, {progress.stage}: {one_line(progress.text, 300)}")
     for state in machine.services:
-        yield Text(_service(state))
+        yield Text("\n".join(_service(state)))
+    for one in machine.silent:
+        yield Text(f"service {plain(one.service)} on target {one.target}: what serves is not known")
+        yield Text(indent("\n".join(plain(text) for text in (one.problem, one.remedy) if text), "  "))
 
 
-def _service(state: TargetState) -> str:
-    if state.current is None:
-        return f"service {plain(state.service)}: nothing is released"
-    where = f"answers on {state.current.url}" if state.current.alive else plain(state.current.detail)
-    return f"service {plain(state.service)}: release {plain(state.current.release_id)} {where}"
+def _service(state: TargetState) -> Iterator[str]:
+    where = "" if state.target == "process" else f" on target {state.target}"
+    current = state.current
+    serves = f"release {plain(current.release_id)} {_health(current)}" if current else "nothing is released"
+    yield f"service {plain(state.service)}{where}: {serves}"
+    for one in state.candidates:
+        yield f"  candidate {plain(one.release_id)} takes {one.weight:g} % of the traffic, {_health(one)}"
+    if state.previous is not None:
+        yield f"  the release before it was {plain(state.previous)}"
+
+
+def _health(release: LiveRelease) -> str:
+    if not release.alive:
+        return f"is not alive: {plain(release.detail)}"
+    answers = f"answers on {plain(release.url)}" if release.url else "is alive"
+    return f"{answers} ({plain(release.detail)})" if release.detail else answers

@@ -19,7 +19,6 @@ from typing import Any, Never, TypeVar
 
 from sqlalchemy import (
     Connection,
-    Engine,
     RowMapping,
     Table,
     bindparam,
@@ -39,7 +38,7 @@ from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.database import translated
 from phasegate.infra.ledger.prepared import Direct, Prepared, Row
 from phasegate.infra.ledger.records import Lease
-from phasegate.infra.ledger.transaction import Transaction
+from phasegate.infra.ledger.transaction import Connections, Transaction
 
 Answer = TypeVar("Answer")
 
@@ -175,14 +174,15 @@ class Store:
 
     def __init__(
         self,
-        engine: Engine,
+        connections: Connections,
         clock: WallClock,
         lease: timedelta,
         fence: Lease | None = None,
         outage: Outage | None = None,
     ) -> None:
-        """Use an engine made by `connect`."""
-        self.engine = engine
+        """Use a database that was opened by `connect`."""
+        self.connections = connections
+        self.engine = connections.engine
         self.clock = clock
         self.lease = lease
         self.fence = fence
@@ -190,7 +190,7 @@ class Store:
 
     def fenced(self, fence: Lease | None) -> Store:
         """The same database behind this fence, or behind none."""
-        return Store(self.engine, self.clock, self.lease, fence, self._outage)
+        return Store(self.connections, self.clock, self.lease, fence, self._outage)
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
@@ -210,7 +210,7 @@ class Store:
         """
 
         def asked() -> list[Row]:
-            with Transaction(self.engine) as transaction:
+            with Transaction(self.connections) as transaction:
                 return question.on(transaction.direct, **values)
 
         return self._patiently(asked)
@@ -235,7 +235,7 @@ class Store:
     @contextmanager
     def _transaction(self, run_id: str, *, synced: bool = True) -> Generator[Transaction]:
         with translated(self.engine):
-            begun = self._patiently(lambda: Transaction.writing(self.engine, run_id, synced=synced))
+            begun = self._patiently(lambda: Transaction.writing(self.connections, run_id, synced=synced))
             with begun as transaction:
                 yield transaction
                 transaction.commit()

@@ -7,45 +7,89 @@ the driver by itself (`Prepared`).
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
 
 from phasegate.infra.ledger.prepared import Direct
 
 
-class Transaction:
-    """A connection taken out of the pool until the block ends; what was not committed by then was not written."""
+class Connections:
+    """The ledger's connections: SQLAlchemy's pool, and the one to SQLite that was used last.
+
+    To take one out of the pool and put it back takes as long as a dozen statements. Postgres' are put back in any case:
+    there the pool finds out whether they still hold.
+    """
 
     def __init__(self, engine: Engine) -> None:
+        """Use an engine made by `connect`."""
+        self.engine = engine
+        self._last: list[PoolProxiedConnection] = []  # one, or none: what takes and puts it back cannot be interrupted
+
+    def take(self) -> PoolProxiedConnection:
+        """A connection in no transaction."""
+        try:
+            return self._last.pop()
+        except IndexError:
+            return self.engine.raw_connection()
+
+    def put_back(self, pooled: PoolProxiedConnection, error: BaseException | None, *, as_taken: bool) -> None:
+        """Let go of a connection; what was not committed was not written.
+
+        Args:
+            pooled: What `take` gave.
+            error: What ended its use, if something did.
+            as_taken: Whether nothing but the driver has used it, so that no cursor is left open on it.
+        """
+        dialect = self.engine.dialect
+        if dialect.name == "sqlite" and error is None and as_taken and not self._last:
+            self._last.append(pooled)
+            return
+        if isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, pooled, None):
+            pooled.invalidate(error)
+        pooled.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        while self._last:
+            self._last.pop().close()
+        self.engine.dispose()
+
+
+class Transaction:
+    """A connection until the block ends; what was not committed by then was not written."""
+
+    def __init__(self, connections: Connections) -> None:
         """Take one for a single question, which begins no transaction of ours; or use `writing`."""
-        self._engine = engine
-        self._pooled = engine.raw_connection()
-        self.direct = Direct.of(self._pooled, engine.dialect)
+        self._connections = connections
+        self._pooled = connections.take()
+        self._with_sqlalchemy: Connection | None = None
+        self.direct = Direct.of(self._pooled, connections.engine.dialect)
 
     @classmethod
-    def writing(cls, engine: Engine, run_id: str, *, synced: bool) -> Self:
+    def writing(cls, connections: Connections, run_id: str, *, synced: bool) -> Self:
         """Begin to write; no other transaction about the same run overlaps it.
 
         Args:
-            engine: Whose connection.
+            connections: Where to take one.
             run_id: What it is about.
             synced: Whether `commit` waits until it is on disk.
         """
-        begun = cls(engine)
+        begun = cls(connections)
         try:
             begun._begin(run_id, synced=synced)
-        except engine.dialect.loaded_dbapi.Error as error:
+        except connections.engine.dialect.loaded_dbapi.Error as error:
             begun._give_back(error)
             raise
         return begun
 
-    @cached_property
+    @property
     def connection(self) -> Connection:
         """SQLAlchemy, in this transaction, which stays ours to end."""
-        return Connection(self._engine, self._pooled)
+        if self._with_sqlalchemy is None:
+            self._with_sqlalchemy = Connection(self._connections.engine, self._pooled)
+        return self._with_sqlalchemy
 
     def commit(self) -> None:
         """Make it last."""
@@ -74,10 +118,7 @@ class Transaction:
                 driver.execute("SET LOCAL synchronous_commit = off")
 
     def _give_back(self, error: BaseException | None) -> None:
-        dialect = self._engine.dialect
-        if isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, self._pooled, None):
-            self._pooled.invalidate(error)
-        self._pooled.close()
+        self._connections.put_back(self._pooled, error, as_taken=self._with_sqlalchemy is None)
 
 
 def _lock_key(run_id: str) -> int:
