@@ -30,24 +30,17 @@ class Machine:
         engine: None when none is up.
         runs: Every run that goes on or waits for somebody, newest first.
         open_gates: Run id to the gates it waits at.
-<<<<<<< HEAD
-        services: What was ever released from this state folder.
-        progress: Run id to where its release stands, if one is on its way.
-=======
         services: What was ever released from this state folder, wherever it runs.
         silent: The services whose target does not say what serves.
->>>>>>> 7178cbf66b25e68ddf3d18806f696ce9f2d7a297
+        progress: Run id to where its release stands, if one is on its way.
     """
 
     engine: EngineInfo | None
     runs: list[Run]
     open_gates: dict[str, list[str]]
     services: list[TargetState]
-<<<<<<< HEAD
-    progress: dict[str, Progress]
-=======
     silent: list[Silent]
->>>>>>> 7178cbf66b25e68ddf3d18806f696ce9f2d7a297
+    progress: dict[str, Progress]
 
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""
@@ -70,15 +63,11 @@ def look(session: Session) -> Machine:
     """Look at everything, once."""
     runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
     gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
-<<<<<<< HEAD
-    progress = {run.id: found for run in runs if (found := progress_of(session.ledger, run)) is not None}
-    return Machine(control.status(session.settings), runs, gates, services(session.settings.home), progress)
-=======
     found = [*services(session.settings.home), *deployed_elsewhere(session)]
     states = [one for one in found if isinstance(one, TargetState)]
     silent = [one for one in found if isinstance(one, Silent)]
-    return Machine(control.status(session.settings), runs, gates, states, silent)
->>>>>>> 7178cbf66b25e68ddf3d18806f696ce9f2d7a297
+    progress = {run.id: told for run in runs if (told := progress_of(session.ledger, run)) is not None}
+    return Machine(control.status(session.settings), runs, gates, states, silent, progress)
 
 
 def page(machine: Machine) -> Group:
