@@ -34,7 +34,7 @@ def asked(office: Office, run: Run) -> list[dict[str, Any]]:
 async def test_money_is_held_before_the_call_that_could_break_it(
     opened: Opened, table: str, scope: str, budget: float
 ) -> None:
-    """Mutations tried: `Expected.of` without the price; `_used` without the cost."""
+    """Untried mutations: `Expected.of` without the price; `_used` without the cost."""
     async with opened({"implementation": [POLITE, FINISH]}, f"[{table}]\ncost_usd = {budget}\n") as office:
         office.deeds.extend([decide("approve")] * 9)
         done = await office.run()
@@ -63,7 +63,7 @@ async def test_working_time_is_held_and_an_approval_grants_more(opened: Opened, 
 
 
 async def test_a_day_is_one_budget_for_all_runs_of_a_repository(opened: Opened) -> None:
-    """Mutation tried: `usage_since` of the run alone."""
+    """Untried mutation: `usage_since` of the run alone."""
     async with opened({"implementation": [POLITE, FINISH]}, "[budget.day]\nturns = 5\n") as office:
         first = await office.run()
         assert first.status == "done", first.reason
