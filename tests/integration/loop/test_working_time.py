@@ -29,7 +29,9 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def at_work(ledger: Ledger, stage: str, *seconds: float) -> Attempt:
     """An agent that works, and is then away for an hour."""
-    attempt, lease = ledger.attempts.begin("run-one", stage, "", 1, inputs={}, model="openai:gpt-5.3-codex", holder="h")
+    attempt, lease = ledger.attempts.begin(
+        "run-one", stage, "", 1, inputs={}, model="openai:gpt-5.3-codex", prompt="", holder="h"
+    )
     assert lease is not None
     for length, kind in zip(seconds, ("turn.answered", "tools.answered") * 9, strict=False):
         CLOCK.advance(timedelta(seconds=length))
