@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +25,8 @@ from benchmarks.loop.model import FILES
 _TOP = Path(__file__).parents[2]
 _PEERS = str(_TOP / ".venv-bench/bin/python")
 _TABLE = _TOP / "benchmarks/LOOP.md"
-_ROUNDS = {20: 3, 100: 1, 300: 1}
-"""How often each trajectory is played, by its turns: the longest takes the peers minutes."""
-_TURNS = tuple(_ROUNDS)
+_TURNS = (20, 100, 300)
+_ROUNDS = 5
 _ENDS = 20
 _CUTS = 20
 _NOTES = "".join(f"{line:>4}  What stands in line {line} of the notes.\n" for line in range(40))
@@ -38,18 +37,33 @@ _SECONDS = 300
 
 @dataclass(frozen=True)
 class _Contender:
+    """Who plays the trajectory.
+
+    Attributes:
+        name: As the table has it.
+        command: What starts it; address, turns and folder follow.
+        tool: Which tool it is asked to call.
+        further: What follows those.
+        rounds: How often it plays each trajectory: the longest takes some of them minutes.
+    """
+
     name: str
     command: Sequence[str]
     tool: str = "read_file"
+    further: Sequence[str] = ()
+    rounds: int = _ROUNDS
 
 
-BARE = _Contender("bare httpx loop with a journal", (_PEERS, str(_TOP / "benchmarks/peers/loop_bare.py")))
+_BARE = (_PEERS, str(_TOP / "benchmarks/peers/loop_bare.py"))
+BARE = _Contender("bare httpx loop with a journal", _BARE)
 OURS = _Contender("phasegate", (sys.executable, "-m", "benchmarks.loop.ours"))
+_LANGCHAIN = (_PEERS, str(_TOP / "benchmarks/peers/loop_langchain.py"))
 _CONTENDERS = (
     OURS,
     BARE,
-    _Contender("LangChain create_agent, SqliteSaver", (_PEERS, str(_TOP / "benchmarks/peers/loop_langchain.py"))),
-    _Contender("mini-swe-agent", (_PEERS, str(_TOP / "benchmarks/peers/loop_mini.py")), "bash"),
+    _Contender("the same, streaming", _BARE, further=("stream",)),
+    _Contender("LangChain create_agent, SqliteSaver", _LANGCHAIN, rounds=1),
+    _Contender("mini-swe-agent", (_PEERS, str(_TOP / "benchmarks/peers/loop_mini.py")), "bash", rounds=1),
 )
 
 
@@ -84,8 +98,8 @@ def measure() -> None:
     found: dict[tuple[str, int], list[Figures]] = {}
     with _model() as url:
         for turns in _TURNS:
-            for _ in range(_ROUNDS[turns]):  # in turns, so that a busy moment of the machine strikes everybody alike
-                for contender in _CONTENDERS:
+            for number in range(_ROUNDS):  # in turns, so that a busy moment of the machine strikes everybody alike
+                for contender in (one for one in _CONTENDERS if number < one.rounds):
                     figures = _one(contender, turns, url)
                     found.setdefault((contender.name, turns), []).append(figures)
                     print(turns, contender.name, figures, flush=True)
@@ -100,7 +114,7 @@ def _one(contender: _Contender, turns: int, url: str) -> Figures:
         for number in range(FILES):
             (folder / f"work/notes-{number}.txt").write_text(_NOTES)
         _ask(f"{url}/reset?turns={turns}&tool={contender.tool}")
-        command = [*contender.command, url, str(turns), str(folder)]
+        command = [*contender.command, url, str(turns), str(folder), *contender.further]
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         cpu = _cpu_of_ended()
         done = subprocess.run(
@@ -167,17 +181,18 @@ def _report(found: Mapping[tuple[str, int], Figures], cut: Sequence[float], load
         "",
         "Written by `make bench ARGS=loop`. Everybody plays the same trajectory: at each turn the model asks for",
         "a file of 1.6 kB. A turn's overhead is what the model's side of the wire sees between the last byte of",
-        f"its answer and the last byte of the next request: the mean of the first and last {_ENDS} turns, median of",
-        f"{', '.join(map(str, _ROUNDS.values()))} rounds. Stored: all that it left on disk. Prefix: the least share",
-        "of a request's messages that the next request began with, unchanged. CPU: of the whole process, its start",
-        "included.",
+        f"its answer and the last byte of the next request: the mean of the first and last {_ENDS} turns, the median",
+        f"of {_ROUNDS} rounds (of one for LangChain and mini-swe-agent, which takes minutes). Stored: all that it left",
+        "on disk. Prefix: the least share of a request's messages that the next request began with, unchanged. CPU:",
+        "of the whole process, its start included. × bare: of the bare loop that takes its answers whole.",
         "",
         "phasegate streams, keeps each exchange as sent and received and what its tools answered in a hash-chained",
-        "ledger, behind the fence of a lease, checks budgets, and looks for messages; the bare loop keeps what was",
-        "said. Both wait for the disk once a turn. LangChain checkpoints its thread; mini-swe-agent writes its",
-        "trajectory and waits for no disk. None of the peers keeps requests or receipts. Starting up is in nobody's",
-        "milliseconds: they begin after the first answer. Leaving old outputs out of long threads is off: the peers",
-        "have nothing of the kind. phasegate packs what it stores, and repeated text with it; the peers do not.",
+        "ledger, behind the fence of a lease, checks budgets, looks for messages and for a pause, and takes secrets",
+        "out of answers and outputs; the bare loop keeps what was said. Both wait for the disk once a turn. LangChain",
+        "checkpoints its thread; mini-swe-agent writes its trajectory and waits for no disk. None of the peers keeps",
+        "requests or receipts. Starting up is in nobody's milliseconds: they begin after the first answer. Leaving old",
+        "outputs out of long threads is off: the peers have nothing of the kind. phasegate packs what it stores, and",
+        "repeated text with it; the peers do not.",
         "",
         "Goals (DESIGN §10): at most twice the bare loop, flat; storage linear; prefix 100 %;",
         "`steer --now` cuts within 200 ms (P11).",
@@ -204,12 +219,17 @@ def _report(found: Mapping[tuple[str, int], Figures], cut: Sequence[float], load
 
 def _growth(found: Mapping[tuple[str, int], Figures]) -> list[str]:
     few, many = min(_TURNS), max(_TURNS)
-    ours, bare = (
-        (found[name, many].stored - found[name, few].stored) / (many - few) for name in (OURS.name, BARE.name)
-    )
+
+    def each(name: str, of: Callable[[Figures], float]) -> float:
+        return (of(found[name, many]) - of(found[name, few])) / (many - few)
+
+    stored, journal = (each(name, lambda figures: figures.stored) for name in (OURS.name, BARE.name))
+    cpu, bare = (1000 * each(name, lambda figures: figures.cpu) for name in (OURS.name, BARE.name))
     return [
-        f"From turn {few} to {many} each turn adds {ours / 1000:.1f} kB to phasegate's record and {bare / 1000:.1f} kB",
-        f"to the bare loop's journal: {ours / bare:.1f} ×. The rest is the empty ledger's tables and indexes.",
+        f"From turn {few} to {many} each turn adds {stored / 1000:.1f} kB to phasegate's record and",
+        f"{journal / 1000:.1f} kB to the bare loop's journal: {stored / journal:.1f} ×. The rest is the empty ledger's",
+        "tables and indexes.",
+        f"Each takes {cpu:.1f} ms of processor time, and {bare:.1f} ms of the bare loop's: {cpu / bare:.1f} ×.",
     ]
 
 

@@ -17,7 +17,7 @@ from phasegate.agents.loop import Assignment, Desk, RunBudget, open_threads, wor
 from phasegate.agents.loop.interruption import Bell, nobody_rings
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
-from phasegate.agents.tools import Toolbox
+from phasegate.agents.tools import Supervision, Toolbox
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions
 from phasegate.infra.policy.budgets import BudgetPolicy
@@ -64,13 +64,14 @@ async def main(url: str, turns: int, folder: Path, bell: Bell = nobody_rings) ->
         draft=ChangeDraft,
     )
     async with open_threads(folder / "threads.db") as threads, httpx.AsyncClient() as http:
-        client = open_client(ModelName.parse(_MODEL), base_url=url, key="k", http=http)
+        redact = Supervision().masked_answer
+        client = open_client(ModelName.parse(_MODEL), base_url=url, key="k", http=http, redact=redact)
         assignment = Assignment(
             *(attempt, AGENT.prompt, "Read the notes.", ChangeDraft, toolbox, client),
             window=10**9,  # nothing is left out of a request: the peers leave nothing out either
         )
         budget = RunBudget(ledger, BudgetPolicy(turns=turns + 1, tokens=10**12))
-        desk = Desk(ledger, threads, budget, lambda: False, bell)
+        desk = Desk(ledger, threads, budget, lambda: ledger.runs.request("run-one") == "pause", bell)
         assert await work(assignment, desk) == ChangeDraft(summary="done")
     ledger.close()
 

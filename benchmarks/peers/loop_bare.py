@@ -1,4 +1,7 @@
-"""A peer: the loop as one would write it by hand, with httpx and an fsynced journal of what was said."""
+"""A peer: the loop as one would write it by hand, with httpx and an fsynced journal of what was said.
+
+`loop_bare.py URL TURNS FOLDER [stream]`: with its last word it takes answers as they are streamed, as phasegate does.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,46 @@ _TOOL = {
         "parameters": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
     },
 }
+_JSON = {"content-type": "application/json"}
 
 
-async def main(url: str, folder: Path) -> None:
+async def _whole(http: httpx.AsyncClient, url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    reply = await http.post(url, content=json.dumps(asked).encode(), headers=_JSON)
+    message: dict[str, Any] = reply.json()["choices"][0]["message"]
+    return message
+
+
+async def _streamed(http: httpx.AsyncClient, url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": []}
+    body = json.dumps({**asked, "stream": True}).encode()
+    async with http.stream("POST", url, content=body, headers=_JSON) as reply:
+        async for line in reply.aiter_lines():
+            if not line.startswith("data: ") or line == "data: [DONE]":
+                continue
+            for choice in json.loads(line.removeprefix("data: "))["choices"]:
+                message["content"] += choice["delta"].get("content") or ""
+                for part in choice["delta"].get("tool_calls", []):
+                    if part["index"] == len(message["tool_calls"]):
+                        function = {"name": "", "arguments": ""}
+                        message["tool_calls"].append({"id": part["id"], "type": "function", "function": function})
+                    for key, text in part["function"].items():
+                        message["tool_calls"][part["index"]]["function"][key] += text
+    return message
+
+
+async def main(url: str, folder: Path, *, streams: bool = False) -> None:
     """Work through one trajectory."""
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": "You implement."},
         {"role": "user", "content": "Read the notes."},
     ]
+    ask = _streamed if streams else _whole
     with (folder / "journal.jsonl").open("ab") as journal:
         async with httpx.AsyncClient() as http:
             finished = False
             while not finished:
-                body = json.dumps({"model": "loopback", "tools": [_TOOL], "messages": messages}).encode()
-                reply = await http.post(
-                    f"{url}/v1/chat/completions", content=body, headers={"content-type": "application/json"}
-                )
-                message = reply.json()["choices"][0]["message"]
+                asked = {"model": "loopback", "tools": [_TOOL], "messages": messages}
+                message = await ask(http, f"{url}/v1/chat/completions", asked)
                 said = [message]
                 for call in message["tool_calls"]:
                     finished = finished or call["function"]["name"] == "finish"
@@ -49,4 +75,4 @@ async def main(url: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[3]), streams="stream" in sys.argv[4:]))

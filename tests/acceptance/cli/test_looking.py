@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import RunOptions
+from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport, Outcome
 from phasegate.infra.policy.model import Policy
 
 STEERING = {chr(code) for code in [*range(9), *range(11, 32), 0x7F, *range(0x80, 0xA0), 0x202E]}
@@ -193,3 +195,38 @@ def test_status_without_an_engine(scene, phasegate):
         [run["open_gates"] for run in machine["runs"]],
         machine["services"],
     ) == (None, [["prd"]], [])
+
+
+def measured(at: int, outcome: Outcome, rate: float) -> Measurement:
+    moment = datetime(2026, 1, 1, 0, 0, at, tzinfo=UTC)
+    return Measurement(at=moment, values={"error_rate": rate}, outcome=outcome)
+
+
+def test_show_draws_what_was_measured(scene, phasegate, tmp_path):
+    run, _ = scene.at_prd_gate()
+    taken = (measured(0, "success", 0.0), measured(2, "failure", 0.5))
+    metric = MetricReport(
+        name="look-ups / é",
+        verdict="failed",
+        reason="1 failed, 0 tolerated",
+        measurements=taken,
+        failure_condition="error_rate > 0.05",
+    )
+    scene.attempt(run, "monitoring", HealthReport(verdict="failed", metrics=(metric,)))
+    folder = tmp_path / "new" / "charts"
+    answer = phasegate("show", run.id, "--charts", str(folder))
+    file = folder / "monitoring-1-1-look-ups.svg"
+    assert (answer.code, answer.out) == (0, f"{file}\n")
+    assert "decided: failed" in file.read_text()
+    assert phasegate("show", run.id, "--charts", str(folder), "--json").json == {"run": run.id, "charts": [str(file)]}
+
+
+def test_nothing_measured_is_nothing_to_draw(scene, phasegate, tmp_path):
+    run, _ = scene.at_prd_gate()
+    answer = phasegate("show", run.id, "--charts", str(tmp_path / "charts"))
+    assert answer.code == 2
+    assert "nothing to draw" in answer.err
+    assert not (tmp_path / "charts").exists()
+    scene.attempt(run, "monitoring", HealthReport(verdict="inconclusive", metrics=()))
+    (tmp_path / "file").touch()
+    assert phasegate("show", run.id, "--charts", str(tmp_path / "file")).code == 2

@@ -23,7 +23,7 @@ async def run(command: str, of: Released, *, seconds: float = 10) -> dict[str, f
         values=("p95", "rate"),
         request_timeout=timedelta(seconds=seconds),
     )
-    return dict(await source_of(metric, of).read())
+    return dict((await source_of(metric, of).read()).values)
 
 
 async def test_the_numbers_it_names_are_read(released: MakeReleased) -> None:

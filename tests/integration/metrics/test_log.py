@@ -31,7 +31,7 @@ async def ask(query: str, of: Released, *, seconds: float = 10) -> dict[str, flo
     metric = MetricPolicy(
         name="m", source="log", query=query, values=("rate", "p50"), request_timeout=timedelta(seconds=seconds)
     )
-    return dict(await source_of(metric, of).read())
+    return dict((await source_of(metric, of).read()).values)
 
 
 async def test_what_a_query_counts(released: MakeReleased) -> None:

@@ -65,7 +65,7 @@ def probe(url: str, *, requests: int = 10, seconds: float = 5, path: str = "/") 
 
 
 async def test_a_healthy_service(service: Service):
-    values = await probe(service.url + "/", path="/up?x=1").read()
+    values = (await probe(service.url + "/", path="/up?x=1").read()).values
     assert tuple(values) == PROBE_VALUES
     assert (values["requests"], values["errors"], values["error_rate"]) == (10, 0, 0)
     assert 0 < values["p50_ms"] <= values["p95_ms"] <= values["p99_ms"] <= values["max_ms"]
@@ -75,7 +75,7 @@ async def test_a_healthy_service(service: Service):
 @pytest.mark.parametrize(("code", "errors"), [(204, 0), (302, 0), (400, 4), (404, 4), (500, 4), (503, 4)])
 async def test_which_statuses_are_errors(service: Service, code: int, errors: int):
     service.answers = [status(code)]
-    values = await probe(service.url, requests=4).read()
+    values = (await probe(service.url, requests=4).read()).values
     assert values["errors"] == errors
     assert not math.isnan(values["p50_ms"])
     assert service.asked == ["/"] * 4
@@ -83,7 +83,7 @@ async def test_which_statuses_are_errors(service: Service, code: int, errors: in
 
 async def test_the_error_rate_is_a_share(service: Service):
     service.answers = [status(500), status(500), OK]
-    assert (await probe(service.url, requests=8).read())["error_rate"] == 0.25
+    assert (await probe(service.url, requests=8).read()).values["error_rate"] == 0.25
 
 
 async def test_no_answer_in_time_is_an_error_with_its_time(service: Service):
@@ -91,7 +91,7 @@ async def test_no_answer_in_time_is_an_error_with_its_time(service: Service):
         await asyncio.sleep(5)
 
     service.answers = [never]
-    values = await probe(service.url, requests=2, seconds=0.1).read()
+    values = (await probe(service.url, requests=2, seconds=0.1).read()).values
     assert values["errors"] == 2
     assert 100 <= values["p50_ms"] < 4000
 
@@ -105,19 +105,19 @@ async def test_an_answer_that_trickles_past_the_time_is_an_error(service: Servic
             await asyncio.sleep(0.02)
 
     service.answers = [trickle]
-    assert (await probe(service.url, requests=1, seconds=0.2).read())["errors"] == 1
+    assert (await probe(service.url, requests=1, seconds=0.2).read()).values["errors"] == 1
 
 
 async def test_an_answer_cut_short_is_an_error(service: Service):
     service.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok"]
-    assert (await probe(service.url, requests=1).read())["errors"] == 1
+    assert (await probe(service.url, requests=1).read()).values["errors"] == 1
 
 
 async def test_nobody_there_is_all_errors_and_no_times():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    values = await probe(url, requests=3).read()
+    values = (await probe(url, requests=3).read()).values
     assert (values["requests"], values["error_rate"]) == (3, 1)
     assert math.isnan(values["p95_ms"])
 
@@ -128,14 +128,14 @@ async def test_only_so_many_requests_are_under_way_at_once(service: Service):
         writer.write(OK)
 
     service.answers = [slow]
-    assert (await probe(service.url, requests=40).read())["errors"] == 0
+    assert (await probe(service.url, requests=40).read()).values["errors"] == 0
     assert 1 < service.busiest <= CONCURRENCY
 
 
 async def test_a_proxy_in_the_environment_is_passed_by(service: Service, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
-    assert (await probe(service.url, requests=1).read())["errors"] == 0
+    assert (await probe(service.url, requests=1).read()).values["errors"] == 0
 
 
 @pytest.mark.parametrize(

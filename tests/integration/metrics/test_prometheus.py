@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import httpx
 import pytest
 from tests.integration.metrics.conftest import MakeReleased
+from tests.prometheus import PrometheusServer
 from typing_extensions import override
 
 from phasegate.infra.deploy.ports import passing_port
@@ -25,7 +20,6 @@ from phasegate.infra.metrics.prometheus import summed_up
 from phasegate.infra.metrics.sources import source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
-START_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -54,49 +48,19 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("prometheus")
+def prometheus() -> Iterator[Served]:
     exporter = ThreadingHTTPServer(("127.0.0.1", 0), Exporter)
     threading.Thread(target=exporter.serve_forever, daemon=True).start()
-    jobs = [{"job_name": "service", "static_configs": [{"targets": [f"127.0.0.1:{exporter.server_port}"]}]}]
-    config = folder / "prometheus.yml"  # JSON is YAML
-    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
-    program = shutil.which("prometheus")
-    assert program, "Prometheus is missing: apt-get install prometheus"
-    address = f"127.0.0.1:{passing_port()}"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    served = Served(f"http://{address}")
+    server = PrometheusServer()
+    server.watch(f"127.0.0.1:{exporter.server_port}")
     try:
-        _until_scraped(served, folder / "log")
-        yield served
+        server.start()
+        server.until_seen("count_over_time(requests_total[1m]) >= 2")
+        yield Served(server.url)
     finally:
-        process.terminate()
-        process.wait(START_SECONDS)
+        server.remove()
         exporter.shutdown()
         exporter.server_close()
-
-
-def _until_scraped(served: Served, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            query = {"query": "count_over_time(requests_total[1m]) >= 2"}
-            if httpx.get(f"{served.url}/api/v1/query", params=query).json()["data"]["result"]:
-                return
-        except (httpx.HTTPError, KeyError, ValueError):
-            pass
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 def metric(served: Served, query: str, **more: object) -> MetricPolicy:
@@ -107,36 +71,36 @@ def metric(served: Served, query: str, **more: object) -> MetricPolicy:
 
 async def test_the_share_of_errors_of_this_release(prometheus: Served, released: MakeReleased) -> None:
     query = 'sum(errors_total{release="{release}"}) / sum(requests_total{release="{release}"})'
-    found = await source_of(metric(prometheus, query), released()).read()
+    found = (await source_of(metric(prometheus, query), released()).read()).values
     assert found == {"value": 0.05, "minimum": 0.05, "maximum": 0.05, "mean": 0.05, "samples": 1.0}
 
 
 async def test_every_series_counts(prometheus: Served, released: MakeReleased) -> None:
-    found = await source_of(metric(prometheus, "requests_total"), released()).read()
+    found = (await source_of(metric(prometheus, "requests_total"), released()).read()).values
     assert (found["minimum"], found["maximum"], found["mean"], found["samples"]) == (10.0, 30.0, 20.0, 2.0)
 
 
 async def test_a_range_has_a_sample_per_step(prometheus: Served, released: MakeReleased) -> None:
     asked = metric(prometheus, "sum(requests_total)", range="5s", step="1s")
-    found = await source_of(asked, released()).read()
+    found = (await source_of(asked, released()).read()).values
     assert found["samples"] >= 2
     assert (found["value"], found["mean"]) == (40.0, 40.0)
 
 
 async def test_a_scalar_is_a_value(prometheus: Served, released: MakeReleased) -> None:
-    found = await source_of(metric(prometheus, "scalar(sum(requests_total))"), released()).read()
+    found = (await source_of(metric(prometheus, "scalar(sum(requests_total))"), released()).read()).values
     assert (found["value"], found["samples"]) == (40.0, 1.0)
 
 
 @pytest.mark.parametrize("query", ["no_such_metric", 'requests_total{release="another"}'])
 async def test_no_series_is_nothing_to_count(prometheus: Served, released: MakeReleased, query: str) -> None:
-    found = await source_of(metric(prometheus, query), released()).read()
+    found = (await source_of(metric(prometheus, query), released()).read()).values
     assert found["samples"] == 0
     assert all(math.isnan(value) for name, value in found.items() if name != "samples")
 
 
 async def test_a_share_of_no_traffic_is_not_a_number(prometheus: Served, released: MakeReleased) -> None:
-    found = await source_of(metric(prometheus, "idle_errors_total / idle_requests_total"), released()).read()
+    found = (await source_of(metric(prometheus, "idle_errors_total / idle_requests_total"), released()).read()).values
     assert math.isnan(found["value"])
     assert found["samples"] == 1
 

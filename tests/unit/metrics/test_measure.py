@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 from phasegate.infra.errors import TemporaryError
 from phasegate.infra.metrics.clock import RealClock, SimulatedClock
 from phasegate.infra.metrics.measure import measure
-from phasegate.infra.metrics.report import HealthReport, Measurement
+from phasegate.infra.metrics.reading import Baseline, Reading
+from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport
 from phasegate.infra.policy.monitor import MetricPolicy
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,13 +28,13 @@ class Readings:
         self._clock = clock
         self._takes = timedelta(seconds=takes)
 
-    async def read(self) -> Mapping[str, float]:
+    async def read(self) -> Reading:
         if self._clock:
             await self._clock.sleep(self._takes)
         reading = self._readings.pop(0) if len(self._readings) > 1 else self._readings[0]
         if isinstance(reading, Exception):
             raise reading
-        return {"error_rate": reading}
+        return Reading({"error_rate": reading})
 
 
 def metric(name: str = "errors", *, seconds: float = 1, delay: float = 0, **limits: Any) -> MetricPolicy:
@@ -129,6 +130,65 @@ async def test_errors_between_are_measured_again():
     scene = Scene()
     report = await scene.run([metric(count=2)], errors=Readings(TemporaryError("x"), 0.0, TemporaryError("x"), 0.0))
     assert (report.verdict, len(report.metrics[0].measurements)) == ("passed", 4)
+
+
+def compared(**keys: Any) -> MetricPolicy:
+    told = {"source": "command", "command": "true", "values": ("error_rate",), "count": 40, "minimum_sample": 40}
+    return MetricPolicy.model_validate({"name": "errors", "compare": "error_rate", **told, **keys})
+
+
+async def beside(metric: MetricPolicy, ours: Readings, theirs: Baseline) -> MetricReport:
+    report = await measure(
+        [metric], lambda _: ours, SimulatedClock(START), lambda _name, _taken: None, lambda _: theirs
+    )
+    return report.metrics[0]
+
+
+async def test_a_metric_is_compared_with_what_is_read_of_the_baseline_at_the_same_time():
+    report = await beside(compared(), Readings(0.5), Baseline("rel-0", Readings(0.1)))
+    assert report.verdict == "failed"
+    assert report.reason.startswith("worse than release rel-0: Mann-Whitney U test gives p = ")
+    assert len(report.measurements) == 40
+    assert report.measurements[0].outcome == "sampled"
+    assert (report.measurements[0].values, report.measurements[0].baseline) == (
+        {"error_rate": 0.5},
+        {"error_rate": 0.1},
+    )
+    assert report.comparison is not None
+    assert (report.comparison.candidate_value, report.comparison.baseline_value) == (0.5, 0.1)
+
+
+async def test_a_candidate_that_is_worse_early_ends_all_at_once():
+    """Mutation tried: that measuring ended before its count is asked before the comparison."""
+    report = await beside(compared(minimum_sample=10), Readings(0.5), Baseline("rel-0", Readings(0.1)))
+    assert (report.verdict, len(report.measurements)) == ("failed", 10)
+
+
+async def test_a_metric_with_nothing_to_compare_with_is_inconclusive_though_its_condition_holds():
+    of = compared(failure_condition="error_rate > 0.05")
+    report = await beside(of, Readings(0.0), Baseline(missing="no other release serves"))
+    assert (report.verdict, report.reason) == ("inconclusive", "not compared: no other release serves")
+    assert {taken.outcome for taken in report.measurements} == {"success"}
+
+
+async def test_a_condition_ends_what_the_comparison_has_not_decided():
+    of = compared(failure_condition="error_rate > 0.05")
+    report = await beside(of, Readings(0.0, 0.1), Baseline("rel-0", Readings(0.1)))
+    assert (report.verdict, report.reason) == ("failed", "1 failed, 0 tolerated")
+
+
+async def test_a_baseline_that_cannot_be_read_is_no_error_of_the_candidates():
+    report = await beside(compared(), Readings(0.0), Baseline("rel-0", Readings(TemporaryError("no answer"))))
+    assert (report.verdict, report.reason) == ("inconclusive", "not compared: 0 of at least 40 sampled")
+    assert report.measurements[0].message == "0 of at least 40 sampled; the baseline: no answer"
+
+
+async def test_a_defect_in_the_candidates_source_leaves_nothing_of_the_baselines_running():
+    clock = SimulatedClock(START)
+    slow = Baseline("rel-0", Readings(0.0, clock=clock, takes=9))
+    with pytest.raises(ZeroDivisionError):
+        await beside(compared(), Readings(ZeroDivisionError()), slow)
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_a_defect_in_a_source_ends_the_measuring_and_comes_out():

@@ -178,6 +178,26 @@ class Bad:
             "line 5: monitor.metrics[0].values: 'a-b' is no name of a value",
         ),
         Bad(
+            "[[monitor.metrics]]\nname = 'a'\ncompare = 'requests'",
+            "line 3: monitor.metrics[0].compare: 'requests' is not compared; known are error_rate, latency_ms, p50_ms",
+        ),
+        Bad(
+            "[[monitor.metrics]]\nname = 'a'\nconfidence = 0.9",
+            "line 3: monitor.metrics[0].confidence: means nothing without `compare`",
+        ),
+        Bad(
+            "[[monitor.metrics]]\nname = 'a'\ncompare = 'latency_ms'\ndirection = 'decrease'",
+            "line 4: monitor.metrics[0].direction: a probe's errors and times are never worse for being fewer",
+        ),
+        Bad(
+            "[[monitor.metrics]]\nname = 'a'\ncompare = 'error_rate'\ncount = 2",
+            "line 1: monitor.metrics[0].minimum_sample: 40 figures are all that 2 measurements give",
+        ),
+        Bad(
+            "[[monitor.metrics]]\nname = 'a'\ncompare = 'error_rate'\nconsecutive_success_limit = 2",
+            "line 4: monitor.metrics[0].consecutive_success_limit: would end the measuring before",
+        ),
+        Bad(
             "[deploy]\ntarget = 'command'\n[deploy.commands]\ndeploy = 'x'\npromote = 'x'\nstatus = 'x'",
             "line 3: deploy.commands.rollback: is needed, because lifecycle.stages includes deployment; write that",
         ),

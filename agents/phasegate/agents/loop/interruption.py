@@ -1,18 +1,17 @@
 """How a person's word reaches an agent that is in the middle of something.
 
-The loop lends whatever may take long, a model's answer or a tool, to `unless_called`. It knows the engine only as
+The loop lends whatever may take long, a model's answer or a tool, to `Attention`. It knows the engine only as
 somebody who rings; what was rung for is read from the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TypeAlias, TypeVar
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, TypeAlias, TypeVar
 
-from phasegate.infra.errors import PhasegateError
+from phasegate.infra.errors import LedgerUnavailable, PhasegateError
 
 Answer = TypeVar("Answer")
 Bell: TypeAlias = Callable[[], AbstractContextManager[asyncio.Event]]
@@ -32,37 +31,67 @@ def nobody_rings() -> Generator[asyncio.Event]:
     yield asyncio.Event()
 
 
-async def unless_called(work: Awaitable[Answer], rung: asyncio.Event, is_called: Callable[[], bool]) -> Answer:
-    """Wait for what was begun, but drop it at once when a person asks for it.
+class Attention:
+    """Drops what an agent is in the middle of when a person asks for its attention."""
 
-    Args:
-        work: What may take long; it cleans up after itself when it is cancelled.
-        rung: Set when there may be something; cleared here, before it is looked.
-        is_called: Whether there is.
+    def __init__(self, is_called: Callable[[], bool]) -> None:
+        """Attend to nothing yet.
 
-    Raises:
-        Interrupted: It was dropped, and has ended.
-    """
-    task = asyncio.ensure_future(work)
-    ring: asyncio.Task[object] | None = None
-    try:
-        await asyncio.sleep(0)
-        if task.done():  # as most tools have by then, before anybody could have rung
-            return task.result()
+        Args:
+            is_called: Whether a person asks for it; looked up at each ring, and once a second.
+        """
+        self._is_called = is_called
+        self._watcher: asyncio.Task[None] | None = None
+        self._at_work: asyncio.Task[Any] | None = None
+        self._has_dropped = False
+
+    @contextmanager
+    def to(self, rung: asyncio.Event) -> Generator[None]:
+        """Attend to a bell while the block lasts."""
+        self._watcher = asyncio.create_task(self._watch(rung))
+        try:
+            yield
+        finally:
+            self._watcher.cancel()
+
+    async def unless_called(self, work: Awaitable[Answer]) -> Answer:
+        """Wait for what may take long, but drop it at once when a person asks for it.
+
+        Nothing is started for that, since most turns are over in milliseconds: who is at work is cancelled, and goes on
+        from here, as in `asyncio.timeout`.
+
+        Args:
+            work: What may take long; it cleans up after itself when it is cancelled.
+
+        Raises:
+            Interrupted: It was dropped, and has ended.
+        """
+        if self._watcher is not None and self._watcher.done():
+            self._watcher.result()  # it failed: nobody would be heard
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  it is awaited
+        cancelled_before = task.cancelling()
+        self._at_work, self._has_dropped = task, False
+        try:
+            answer = await work
+        except (asyncio.CancelledError, PhasegateError) as ended:
+            if self._has_dropped and (task.uncancel() <= cancelled_before or isinstance(ended, PhasegateError)):
+                raise Interrupted from ended
+            raise  # it failed by itself, or somebody else cancels the task as well
+        finally:
+            self._at_work = None
+        if self._has_dropped:
+            task.uncancel()
+            raise Interrupted
+        return answer
+
+    async def _watch(self, rung: asyncio.Event) -> None:
         while True:
-            ring = ring or asyncio.create_task(rung.wait())
-            done, _ = await asyncio.wait({task, ring}, timeout=_UNRUNG_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if task in done:
-                return task.result()
-            if ring in done:
-                ring = None
-                rung.clear()
-            if is_called():
-                raise Interrupted
-    finally:
-        if ring is not None:
-            ring.cancel()
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, PhasegateError):
-                await task
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_UNRUNG_SECONDS):
+                    await rung.wait()
+            rung.clear()
+            with suppress(LedgerUnavailable):  # which whoever is at work comes to know by themselves
+                if self._at_work is not None and not self._has_dropped and self._is_called():
+                    self._has_dropped = True
+                    self._at_work.cancel()

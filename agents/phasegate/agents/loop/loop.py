@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -16,7 +15,7 @@ from phasegate.agents.loop import asking, progress
 from phasegate.agents.loop.branch import TURN, next_step
 from phasegate.agents.loop.budget import Budget
 from phasegate.agents.loop.compaction import BYTES_PER_TOKEN, compacted_to
-from phasegate.agents.loop.interruption import Bell, Interrupted, nobody_rings, unless_called
+from phasegate.agents.loop.interruption import Attention, Bell, Interrupted, nobody_rings
 from phasegate.agents.loop.journal import Left, advance, continued
 from phasegate.agents.loop.requests import Requests
 from phasegate.agents.loop.state import Said, ThreadState, ThreadUpdate
@@ -137,7 +136,7 @@ class _Worker(Generic[Draft]):
         self._resumes = True
         self._streamed = 0
         self._interrupted_then: dict[tuple[int, int], str] = {}
-        self._rung = asyncio.Event()
+        self._attention = Attention(lambda: desk.ledger.messages.calls_now(assignment.attempt))
 
     async def run(self) -> Draft | None:
         self._interrupted_then = self._recorded_interruptions()
@@ -158,7 +157,7 @@ class _Worker(Generic[Draft]):
             if begin is not None:
                 begin["conversation"] = [*begin["conversation"]]
             try:
-                with self._desk.bell() as self._rung:
+                with self._desk.bell() as rung, self._attention.to(rung):
                     await graph.ainvoke(begin, config, durability="sync")  # pyright: ignore[reportUnknownMemberType,reportArgumentType]  # langgraph's
             except _PutDown:
                 return None
@@ -232,11 +231,10 @@ class _Worker(Generic[Draft]):
             return heard, answered
         self._resumes = False
         while True:
-            self._rung.clear()
             heard = [_said_by_user(message.text) for message in ledger.messages.deliver(self._attempt, turn)]
             body = self._requests.body([*thread["conversation"], *heard], compacted)
             try:
-                return heard, await self._unless_called(self._ask(turn, body))
+                return heard, await self._attention.unless_called(self._ask(turn, body))
             except Interrupted:
                 self._note_cut(turn, body)
 
@@ -280,14 +278,11 @@ class _Worker(Generic[Draft]):
                 outcomes.append(ToolOutcome(answers[call["id"]]))
             else:
                 try:
-                    outcomes.append(await self._unless_called(self._assignment.toolbox.call(call)))
+                    outcomes.append(await self._attention.unless_called(self._assignment.toolbox.call(call)))
                 except Interrupted:
                     interrupted = True
                     outcomes.append(ToolOutcome(_not_done(call, _INTERRUPTED), changed=True))
         return outcomes
-
-    async def _unless_called(self, work: Awaitable[Result]) -> Result:
-        return await unless_called(work, self._rung, lambda: self._desk.ledger.messages.calls_now(self._attempt))
 
     def _left(self, heard: list[Said], reply: Message, outcomes: list[ToolOutcome]) -> Left:
         """What a turn leaves behind: what was said, files, a draft, and whether it led anywhere."""

@@ -42,6 +42,7 @@ _PUBLIC_URLS: dict[Provider, str] = {
 }
 _TIMEOUT = httpx.Timeout(600, connect=10)
 """A model may think for minutes before the next byte. Source: the official SDKs' default."""
+_EXTENSIONS = {"timeout": _TIMEOUT.as_dict()}
 _JSON_OBJECT = TypeAdapter(JsonObject)
 Redact: TypeAlias = Callable[[JsonObject], JsonObject]
 
@@ -120,7 +121,10 @@ def open_client(
         variable = BASE_URL_VARIABLES[name.provider]
         raise ModelKeyMissing(f"{name} needs the address of its server.", remedy=f"Set {variable}.", variable=variable)
     protocol = _PROTOCOLS[name.provider]()
-    return _HttpModelClient(name, protocol, _endpoint(url, protocol.path), key, http, retries or Retries(), redact)
+    address = httpx.URL(_endpoint(url, protocol.path))
+    headers = httpx.Headers({**http.headers, "content-type": "application/json", **protocol.headers(key)})
+    headers["host"] = address.netloc.decode()
+    return _HttpModelClient(name, protocol, address, headers, key, http, retries or Retries(), redact)
 
 
 def _endpoint(base_url: str, path: str) -> str:
@@ -135,7 +139,8 @@ def _endpoint(base_url: str, path: str) -> str:
 class _HttpModelClient:
     name: ModelName
     protocol: WireProtocol
-    url: str
+    url: httpx.URL
+    headers: httpx.Headers = field(repr=False)
     key: str = field(repr=False)
     http: httpx.AsyncClient
     retries: Retries
@@ -161,14 +166,18 @@ class _HttpModelClient:
 
     async def _send_once(self, body: bytes, on_text: Callable[[str], None] | None) -> Reply:
         started = time.monotonic()
-        headers = {"content-type": "application/json", **self.protocol.headers(self.key)}
+        # Made by hand: the client would merge and parse address and headers anew each time.
+        headers = [*self.headers.raw, (b"content-length", b"%d" % len(body))]
+        stream = httpx.ByteStream(body)
+        request = httpx.Request("POST", self.url, headers=headers, stream=stream, extensions=_EXTENSIONS)
         try:
-            async with self.http.stream(
-                "POST", self.url, content=body, headers=headers, timeout=_TIMEOUT, follow_redirects=False
-            ) as response:
+            response = await self.http.send(request, stream=True, follow_redirects=False)
+            try:
                 if not response.is_success:
                     raise error_of_status(self.name, self.key, response, await response.aread())
                 document, received = await self._receive(response, on_text)
+            finally:
+                await response.aclose()
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise ModelUnavailable(f"{self.name} was out of reach or cut off: {reason}") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 JsonObject: TypeAlias = dict[str, Any]
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 StopReason = Literal["end", "calls", "length", "refusal"]
 
 
@@ -164,7 +165,7 @@ def native_items(message: AssistantMessage, origin: str) -> list[JsonObject]:
 
 def encode_json(value: object) -> bytes:
     """Compact UTF-8 JSON; what UTF-8 cannot hold (a lone surrogate in a tool's output) becomes `?`."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _COMPACT.encode(value).encode("utf-8", "replace")
 
 
 def _refuse_constant(name: str) -> float:

@@ -114,6 +114,7 @@ def page(report: RunReport) -> Group:
         parts.append(_decisions(report))
     if report.effects:
         parts.append(_effects(report))
+    parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
     parts.append(Text("\n".join(last_words(report, shown=True))))
     return Group(*parts)
@@ -233,6 +234,14 @@ def _effects(report: RunReport) -> Table:
             Text(one_line(effect.compensation, 160)),
         )
     return rows
+
+
+def _checks(report: RunReport) -> Iterator[Text]:
+    """What was looked at before the run's release served, and what was waited for on the way."""
+    made = [one.artifact for one in report.stages if one.artifact and one.artifact.kind == "release"]
+    for check in made[-1].content["checks"] if made else ():
+        mark = "✓" if check["ok"] else "✗"
+        yield Text(f"{mark} {plain(check['name'])}: {one_line(check['detail'], 300)}")
 
 
 def _gate_page(report: RunReport) -> list[ConsoleRenderable]:

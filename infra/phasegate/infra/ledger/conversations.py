@@ -8,12 +8,12 @@ from sqlalchemy import and_, bindparam, func, or_, select
 
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.prepared import Prepared
 from phasegate.infra.ledger.records import ENDED, Attempt, Message
 from phasegate.infra.ledger.store import Change, Store, new_id
 
 _message = schema.messages.c
 
-# What is asked at every turn is put together once: that takes longer than the database takes to answer it.
 _QUEUED = and_(
     _message.run_id == bindparam("run"),
     _message.status == "queued",
@@ -26,9 +26,9 @@ _QUEUED = and_(
 _OF_TURN = and_(
     _message.run_id == bindparam("run"), _message.attempt_id == bindparam("attempt"), _message.turn == bindparam("turn")
 )
-_ANYTHING = select(_message.status).where(or_(_QUEUED, _OF_TURN))
+_ANYTHING = Prepared(select(_message.status).where(or_(_QUEUED, _OF_TURN)))
 _WAITING = select(_message.id).where(_QUEUED).order_by(_message.queued_at)
-_URGENT = select(_message.id).where(_QUEUED, _message.urgent == 1).limit(1)
+_URGENT = Prepared(select(_message.id).where(_QUEUED, _message.urgent == 1).limit(1))
 _DELIVERED = select(schema.messages).where(_OF_TURN).order_by(_message.queued_at)
 
 
@@ -82,12 +82,10 @@ class Messages:
         if (original := self._original(attempt.run_id)) is not None:
             recorded = f"{original}{attempt.id.removeprefix(attempt.run_id)}"
             return self._delivered(original, recorded, turn)
-        which = _for(attempt, turn)
-        with self._store.reading() as connection:
-            found = set(connection.execute(_ANYTHING, which).scalars())
+        found = self._store.ask(_ANYTHING, **_for(attempt, turn))
         if not found:
             return []
-        if "queued" in found:
+        if ("queued",) in found:
             self._deliver(attempt, turn)
         return self._delivered(attempt.run_id, attempt.id, turn)
 
@@ -98,9 +96,7 @@ class Messages:
 
     def calls_now(self, attempt: Attempt) -> bool:
         """Whether a message waits that is to interrupt the agent at work on this attempt."""
-        with self._store.reading() as connection:
-            waiting = connection.execute(_URGENT, _for(attempt)).first()
-        return waiting is not None and self._original(attempt.run_id) is None
+        return bool(self._store.ask(_URGENT, **_for(attempt))) and self._original(attempt.run_id) is None
 
     def _delivered(self, run_id: str, attempt_id: str, turn: int) -> list[Message]:
         which = {"run": run_id, "attempt": attempt_id, "turn": turn}

@@ -72,12 +72,13 @@ def translated(engine: Engine) -> Generator[None]:
     Raises:
         LedgerUnavailable: Postgres does not answer, or ended the connection or the transaction.
     """
+    driver = engine.dialect.loaded_dbapi  # what it raises comes as it is from statements that are `Prepared`
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, driver.OperationalError, driver.InterfaceError) as error:
         if engine.dialect.name != "postgresql":
             raise
-        first_line = next(iter(str(error.orig).splitlines()), "")
+        first_line = next(iter(str(getattr(error, "orig", error)).splitlines()), "")
         raise LedgerUnavailable(f"the ledger's database does not answer: {first_line}") from error
 
 
@@ -91,21 +92,9 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    level = "NORMAL" if options.get("phasegate_unsynced", False) else "FULL"
-    if connection.info.get("synchronous", "FULL") != level:
-        _driver(connection).execute(f"PRAGMA synchronous={level}")
-        connection.info["synchronous"] = level
-    if options.get("phasegate_write", False):
-        # A writer takes its lock at the start: upgrading a read lock later fails at once instead of waiting.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        _driver(connection).execute("BEGIN")
-
-
-def _driver(connection: Connection) -> sqlite3.Connection:
-    """What SQLAlchemy has on top, for statements that cannot fail: it takes longer than they do."""
-    return cast("sqlite3.Connection", connection.connection.driver_connection)
+    driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+    if not driver.in_transaction:  # the store's own, see `Transaction.connection`
+        driver.execute("BEGIN IMMEDIATE" if connection.get_execution_options().get("phasegate_write") else "BEGIN")
 
 
 def _revision(engine: Engine) -> str | None:

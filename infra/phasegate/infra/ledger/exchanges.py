@@ -7,15 +7,15 @@ and of that what `turns` has not: storage grows with the conversation, not with 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, Text, bindparam, func, select, type_coerce
+from sqlalchemy import Text, bindparam, func, select, type_coerce
 
 from phasegate.infra.artifacts import canonical_json
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.packing import known_before, pack, requests, unpack
+from phasegate.infra.ledger.prepared import Prepared
 from phasegate.infra.ledger.records import Attempt, Exchange, Usage
 from phasegate.infra.ledger.sending import Sent
 from phasegate.infra.ledger.store import Store
@@ -24,8 +24,7 @@ _exchange, _turn, _attempt, _run = schema.exchanges.c, schema.turns.c, schema.at
 _reply = type_coerce(_exchange.reply, Text)
 """A reply as it is stored."""
 
-# What is asked at every turn is put together once: that takes longer than the database takes to answer it.
-_TURN_BEFORE = (
+_TURN_BEFORE = Prepared(
     select(_reply, _turn.entry)
     .join(schema.turns, _turn.id == _exchange.id, isouter=True)
     .where(_exchange.id == bindparam("exchange"))
@@ -38,20 +37,25 @@ _ADDED_UP = select(
     func.coalesce(func.sum(_exchange.cost_usd), 0.0).label("cost_usd"),
     (func.count() - func.count(_exchange.cost_usd)).label("unpriced"),
 )
-_OF_RUN = _ADDED_UP.where(_exchange.run_id == bindparam("run"))
-_OF_ATTEMPT = _OF_RUN.where(_exchange.attempt_id == bindparam("attempt"))
-_OF_STAGE = _OF_RUN.where(
-    _exchange.attempt_id.in_(
-        select(_attempt.id).where(_attempt.run_id == bindparam("run"), _attempt.stage == bindparam("stage"))
+_ALL_OF_RUN = _ADDED_UP.where(_exchange.run_id == bindparam("run"))
+_OF_RUN = Prepared(_ALL_OF_RUN)
+_OF_ATTEMPT = Prepared(_ALL_OF_RUN.where(_exchange.attempt_id == bindparam("attempt")))
+_OF_STAGE = Prepared(
+    _ALL_OF_RUN.where(
+        _exchange.attempt_id.in_(
+            select(_attempt.id).where(_attempt.run_id == bindparam("run"), _attempt.stage == bindparam("stage"))
+        )
     )
 )
-_SINCE = _ADDED_UP.where(
-    _exchange.run_id.in_(
-        select(_run.id).where(
-            _run.repository == select(_run.repository).where(_run.id == bindparam("run")).scalar_subquery()
-        )
-    ),
-    _exchange.at >= bindparam("moment", type_=schema.Instant),
+_SINCE = Prepared(
+    _ADDED_UP.where(
+        _exchange.run_id.in_(
+            select(_run.id).where(
+                _run.repository == select(_run.repository).where(_run.id == bindparam("run")).scalar_subquery()
+            )
+        ),
+        _exchange.at >= bindparam("moment", type_=schema.Instant),
+    )
 )
 
 
@@ -96,8 +100,8 @@ class Exchanges:
         calls = [{"name": call["name"], "args": call["args"]} for call in reply.get("calls", [])]
         payload = {"attempt": attempt.id, "turn": turn, "text": reply.get("text", ""), "calls": calls, "model": model}
         with self._store.change(attempt.run_id, "turn.answered", actor=model, payload=payload) as change:
-            before = change.connection.execute(_TURN_BEFORE, {"exchange": f"{attempt.id}/{turn - 1}"}).first()
-            known = "" if before is None else known_before(*before)
+            before = _TURN_BEFORE.on(change.direct, exchange=f"{attempt.id}/{turn - 1}")
+            known = known_before(*before[0]) if before else ""
             change.insert(
                 schema.exchanges,
                 id=exchange_id,
@@ -177,15 +181,22 @@ class Exchanges:
     def usage(self, run_id: str, *, attempt_id: str | None = None, stage: str = "") -> Usage:
         """What the model calls of a run, of one of its stages or of one attempt, added up to."""
         if attempt_id is not None:
-            return self._added_up(_OF_ATTEMPT, {"run": run_id, "attempt": attempt_id})
+            return self._added_up(_OF_ATTEMPT, run=run_id, attempt=attempt_id)
         if stage:
-            return self._added_up(_OF_STAGE, {"run": run_id, "stage": stage})
-        return self._added_up(_OF_RUN, {"run": run_id})
+            return self._added_up(_OF_STAGE, run=run_id, stage=stage)
+        return self._added_up(_OF_RUN, run=run_id)
 
     def usage_since(self, run_id: str, moment: datetime) -> Usage:
         """What the model calls since a moment added up to, of all runs in the repository of this one."""
-        return self._added_up(_SINCE, {"run": run_id, "moment": moment})
+        return self._added_up(_SINCE, run=run_id, moment=moment)
 
-    def _added_up(self, query: Executable, which: Mapping[str, Any]) -> Usage:
-        with self._store.reading() as connection:
-            return Usage.model_validate(dict(connection.execute(query, which).mappings().one()))
+    def _added_up(self, query: Prepared, **which: Any) -> Usage:
+        ((turns, asked, cached, answered, cost, unpriced),) = self._store.ask(query, **which)
+        return Usage(
+            turns=turns,
+            input_tokens=asked,
+            cached_input_tokens=cached,
+            output_tokens=answered,
+            cost_usd=cost,
+            unpriced=unpriced,
+        )

@@ -26,6 +26,7 @@ from phasegate.infra.ledger.rewinds import Rewinds
 from phasegate.infra.ledger.rows import DatabaseRows, Row, exported, lineage
 from phasegate.infra.ledger.runs import Runs
 from phasegate.infra.ledger.store import Store
+from phasegate.infra.ledger.transaction import Connections
 from phasegate.infra.ledger.turns import Turns
 
 
@@ -60,7 +61,7 @@ class Ledger:
             ConfigError: A newer phasegate wrote it, or the address names no database phasegate knows.
             LedgerUnavailable: The database does not answer.
         """
-        return cls(Store(connect(url), clock or SystemClock(), lease))
+        return cls(Store(Connections(connect(url)), clock or SystemClock(), lease))
 
     def fenced(self, lease: Lease) -> Self:
         """The same ledger for an engine that carries a run: it writes only while the lease is the newest."""
@@ -68,7 +69,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._store.engine.dispose()
+        self._store.connections.close()
 
     def now(self) -> datetime:
         """The time that the ledger's rows carry."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import NotAllowed, NotFound, TrailBroken, UsageError
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import put
+from phasegate.infra.ledger.prepared import Prepared
 from phasegate.infra.ledger.records import ENDED, Origin, Run, RunOptions, RunStatus
 from phasegate.infra.ledger.rows import DatabaseRows
 from phasegate.infra.ledger.store import Change, Store
 from phasegate.infra.ledger.vouching import is_as_accepted
+
+_REQUEST = Prepared(select(schema.runs.c.request).where(schema.runs.c.id == bindparam("run")))
 
 
 class Runs:
@@ -95,6 +98,11 @@ class Runs:
         if row is None:
             raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
         return Run.model_validate(dict(row))
+
+    def request(self, run_id: str) -> str:
+        """What a person wants of a run that goes on, such as `pause`; empty: nothing."""
+        found = self._store.ask(_REQUEST, run=run_id)
+        return str(found[0][0]) if found else ""
 
     def require_as_accepted(self, run_id: str) -> None:
         """Make sure that a run is about what was accepted: ticket, policy, requester and what they chose.

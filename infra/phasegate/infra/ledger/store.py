@@ -9,26 +9,21 @@ before it is written any more. People's writes carry none.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
-from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 from sqlalchemy import (
     Connection,
-    Engine,
-    Insert,
     RowMapping,
-    Select,
     Table,
     bindparam,
     insert,
     select,
-    text,
     type_coerce,
     update,
 )
@@ -41,7 +36,11 @@ from phasegate.infra.clock import WallClock
 from phasegate.infra.errors import LeaseHeld, LedgerUnavailable
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.database import translated
+from phasegate.infra.ledger.prepared import Direct, Prepared, Row
 from phasegate.infra.ledger.records import Lease
+from phasegate.infra.ledger.transaction import Connections, Transaction
+
+Answer = TypeVar("Answer")
 
 GENESIS = "sha256:" + "0" * 64
 """What the first event of a run carries as the hash before it."""
@@ -62,35 +61,35 @@ def event_hash(previous: str, run_id: str, position: int, at: str, kind: str, ac
     return sha256(canonical_json([previous, run_id, position, at, kind, actor, payload]))
 
 
-# Statements of every change, put together once: that takes longer than the database takes to carry them out.
-_events = schema.events.c
-_LAST = (
+_events, _leases = schema.events.c, schema.leases.c
+_LAST = Prepared(
     select(_events.position, _events.hash)
     .where(_events.run_id == bindparam("run"))
     .order_by(_events.position.desc())
     .limit(1)
 )
-_APPEND = insert(schema.events)
-_HOLDER = select(schema.leases.c.holder, schema.leases.c.token).where(schema.leases.c.id == bindparam("lease"))
+_HOLDER = Prepared(select(_leases.holder, _leases.token).where(_leases.id == bindparam("lease")))
 
 
 @cache
-def _inserting(table: Table) -> Insert:
-    return insert(table)
+def _inserting(table: Table) -> Prepared:
+    return Prepared(insert(table))
 
 
 @cache
-def _row_as_stored(table: Table) -> Select[Any]:
+def _row_as_stored(table: Table) -> Prepared:
     columns = [type_coerce(column, NullType()).label(column.name) for column in table.c]
-    return select().add_columns(*columns).where(table.c.id == bindparam("row"))
+    return Prepared(select(*columns).where(table.c.id == bindparam("row")))
 
 
 def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
     """The digest of a row's stored columns, as text or numbers, exactly as the database holds them; None: no row."""
-    row = connection.execute(_row_as_stored(table), {"row": row_id}).mappings().first()
-    if row is None:
-        return None
-    return digest_of_row(table.name, dict(row))
+    return _digest(Direct.below(connection), table, row_id)
+
+
+def _digest(direct: Direct, table: Table, row_id: str) -> str | None:
+    found = _row_as_stored(table).on(direct, row=row_id)
+    return digest_of_row(table.name, dict(zip(table.c.keys(), found[0], strict=True))) if found else None
 
 
 def digest_of_row(table: str, row: Mapping[str, Any]) -> str:
@@ -102,23 +101,27 @@ def digest_of_row(table: str, row: Mapping[str, Any]) -> str:
     return sha256(canonical_json(vouched))
 
 
-def _lock_key(run_id: str) -> int:
-    """The key of a run's advisory lock on Postgres, a signed 64-bit number."""
-    return int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8], "big", signed=True)
-
-
 class Change:
     """What one write transaction touches."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         """Collect on an open transaction."""
-        self.connection = connection
+        self._transaction = transaction
+        self.direct = transaction.direct
         self.touched: dict[str, tuple[Table, str]] = {}
         self.is_called_off = False
 
+    @property
+    def connection(self) -> Connection:
+        """The transaction, for what is not `Prepared`."""
+        return self._transaction.connection
+
     def insert(self, table: Table, **values: Any) -> None:
         """Add a row; `id` is among the values."""
-        self.connection.execute(_inserting(table), values)
+        if len(values) == len(table.c):
+            _inserting(table).on(self.direct, **values)
+        else:  # what is not given is the column's default
+            self.connection.execute(insert(table), values)
         self._touch(table, values["id"])
 
     def update(self, table: Table, row_id: str, **values: Any) -> None:
@@ -171,14 +174,15 @@ class Store:
 
     def __init__(
         self,
-        engine: Engine,
+        connections: Connections,
         clock: WallClock,
         lease: timedelta,
         fence: Lease | None = None,
         outage: Outage | None = None,
     ) -> None:
-        """Use an engine made by `connect`."""
-        self.engine = engine
+        """Use a database that was opened by `connect`."""
+        self.connections = connections
+        self.engine = connections.engine
         self.clock = clock
         self.lease = lease
         self.fence = fence
@@ -186,7 +190,7 @@ class Store:
 
     def fenced(self, fence: Lease | None) -> Store:
         """The same database behind this fence, or behind none."""
-        return Store(self.engine, self.clock, self.lease, fence, self._outage)
+        return Store(self.connections, self.clock, self.lease, fence, self._outage)
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
@@ -195,8 +199,21 @@ class Store:
         Raises:
             LedgerUnavailable: The database went away; reading again is safe.
         """
-        with translated(self.engine), ExitStack() as stack:
-            yield self._begun(stack, None)
+        with translated(self.engine), self._patiently(self.engine.connect) as connection:
+            yield connection
+
+    def ask(self, question: Prepared, **values: Any) -> list[Row]:
+        """The answer to one question, whose rows are as they are stored.
+
+        Raises:
+            LedgerUnavailable: As `reading`.
+        """
+
+        def asked() -> list[Row]:
+            with Transaction(self.connections) as transaction:
+                return question.on(transaction.direct, **values)
+
+        return self._patiently(asked)
 
     @contextmanager
     def writing(self, run_id: str, kind: str) -> Generator[Connection]:
@@ -210,41 +227,32 @@ class Store:
             LedgerUnavailable: The database went away. If that was while committing, it may have been written all the
                 same: whoever writes again looks first.
         """
-        with self._transaction(run_id) as connection:
-            yield connection
+        with self._transaction(run_id) as transaction:
+            yield transaction.connection
             crash_points.reached(f"before:{kind}")
         crash_points.reached(f"after:{kind}")
 
     @contextmanager
-    def _transaction(self, run_id: str, *, synced: bool = True) -> Generator[Connection]:
-        with translated(self.engine), ExitStack() as stack:
-            yield self._begun(stack, run_id, synced=synced)
+    def _transaction(self, run_id: str, *, synced: bool = True) -> Generator[Transaction]:
+        with translated(self.engine):
+            begun = self._patiently(lambda: Transaction.writing(self.connections, run_id, synced=synced))
+            with begun as transaction:
+                yield transaction
+                transaction.commit()
 
-    def _begun(self, stack: ExitStack, run_id: str | None, *, synced: bool = True) -> Connection:
-        """A connection in a transaction; tried again for a while, since nothing has been done on it yet."""
+    def _patiently(self, call: Callable[[], Answer]) -> Answer:
+        """What a call gives; tried again for a while: what it does may be done twice."""
         while True:
-            attempt = ExitStack()
             try:
-                with attempt, translated(self.engine):
-                    connection = self._begin(attempt, run_id, synced=synced)
-                    stack.push(attempt.pop_all())
-                    self._outage.is_over()
-                    return connection
+                with translated(self.engine):
+                    answer = call()
             except LedgerUnavailable:
                 if not self._outage.is_worth_waiting():
                     raise
-            time.sleep(_BETWEEN_TRIES.total_seconds())
-
-    def _begin(self, stack: ExitStack, run_id: str | None, *, synced: bool) -> Connection:
-        connection = stack.enter_context(self.engine.connect())
-        if run_id is not None:
-            connection = connection.execution_options(phasegate_write=True, phasegate_unsynced=not synced)
-        stack.enter_context(connection.begin())
-        if run_id is not None and self.engine.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(run_id)})
-            if not synced:
-                connection.execute(text("SET LOCAL synchronous_commit = off"))
-        return connection
+                time.sleep(_BETWEEN_TRIES.total_seconds())
+            else:
+                self._outage.is_over()
+                return answer
 
     def require_fence(self, run_id: str, doing: str) -> None:
         """Make sure that the run is still this engine's before something happens that the ledger cannot hold back.
@@ -252,8 +260,7 @@ class Store:
         Raises:
             LeaseHeld: Another engine has the run.
         """
-        with self.reading() as connection:
-            holder = self._fenced_off_by(connection)
+        holder = None if self.fence is None else _another(self.fence, self.ask(_HOLDER, lease=self.fence.id))
         if holder is not None:
             self._refuse(run_id, doing, holder)
 
@@ -275,10 +282,10 @@ class Store:
             LeaseHeld: The store's fence is down: another engine has the run. An event names the refused change.
             LedgerUnavailable: As `writing` says.
         """
-        with self._transaction(run_id, synced=synced) as connection:
-            holder = self._fenced_off_by(connection)
+        with self._transaction(run_id, synced=synced) as transaction:
+            holder = self._fenced_off_by(transaction.direct)
             if holder is None:
-                change = Change(connection)
+                change = Change(transaction)
                 yield change
                 if change.is_called_off:
                     return
@@ -288,14 +295,9 @@ class Store:
             self._refuse(run_id, kind, holder)
         crash_points.reached(f"after:{kind}")
 
-    def _fenced_off_by(self, connection: Connection) -> str | None:
+    def _fenced_off_by(self, direct: Direct) -> str | None:
         """Who has taken what this store's fence is about; None while it stands, or there is none."""
-        if self.fence is None:
-            return None
-        row = connection.execute(_HOLDER, {"lease": self.fence.id}).first()
-        if row is not None and (row.holder, row.token) == (self.fence.holder, self.fence.token):
-            return None
-        return "nobody" if row is None else str(row.holder)
+        return None if self.fence is None else _another(self.fence, _HOLDER.on(direct, lease=self.fence.id))
 
     def _refuse(self, run_id: str, doing: str, holder: str) -> Never:
         assert self.fence is not None  # noqa: S101  nothing else refuses
@@ -305,22 +307,27 @@ class Store:
         raise LeaseHeld(f"{holder} has taken {run_id} over: {doing} of {self.fence.holder} is refused")
 
     def _append(self, change: Change, run_id: str, kind: str, actor: str, payload: Mapping[str, Any]) -> None:
-        rows = {name: row_digest(change.connection, *where) for name, where in sorted(change.touched.items())}
-        last = change.connection.execute(_LAST, {"run": run_id}).first()
-        position, previous = (1, GENESIS) if last is None else (last.position + 1, last.hash)
+        rows = {name: _digest(change.direct, *where) for name, where in sorted(change.touched.items())}
+        last, previous = next(iter(_LAST.on(change.direct, run=run_id)), (0, GENESIS))
+        position = last + 1
         at = self.clock.now().isoformat(timespec="microseconds")
         body = canonical_json({**payload, "rows": rows})
-        change.connection.execute(
-            _APPEND,
-            {
-                "id": f"{run_id}/{position}",
-                "run_id": run_id,
-                "position": position,
-                "at": at,
-                "kind": kind,
-                "actor": actor,
-                "payload": body,
-                "previous": previous,
-                "hash": event_hash(previous, run_id, position, at, kind, actor, body),
-            },
+        _inserting(schema.events).on(
+            change.direct,
+            id=f"{run_id}/{position}",
+            run_id=run_id,
+            position=position,
+            at=at,
+            kind=kind,
+            actor=actor,
+            payload=body,
+            previous=previous,
+            hash=event_hash(previous, run_id, position, at, kind, actor, body),
         )
+
+
+def _another(fence: Lease, found: Sequence[Row]) -> str | None:
+    """Who has a lease, when that is not a fence's own holder; None when it is."""
+    if found == [(fence.holder, fence.token)]:
+        return None
+    return str(found[0][0]) if found else "nobody"

@@ -15,6 +15,7 @@ import signal
 from typing import Any, cast
 
 from phasegate.infra.errors import TemporaryError
+from phasegate.infra.metrics.reading import Reading
 from phasegate.infra.metrics.released import Released
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -38,7 +39,7 @@ class Command:
         }
         self._environment = {name: released.environment.get(name, "") for name in _HANDED_ON} | own
 
-    async def read(self) -> dict[str, float]:
+    async def read(self) -> Reading:
         """Run it once.
 
         Returns:
@@ -71,7 +72,7 @@ class Command:
         if process.returncode:
             said = self._released.secrets.mask(complaint.decode(errors="replace").strip()).text[-_SAID:]
             raise TemporaryError(f"the command ended with {process.returncode}: {said or 'it said nothing'}")
-        return self._numbers(printed)
+        return Reading(self._numbers(printed))
 
     def _numbers(self, printed: bytes) -> dict[str, float]:
         try:

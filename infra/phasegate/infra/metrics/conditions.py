@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 MAX_LENGTH = 300
 PROBE_VALUES = ("requests", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "max_ms")
 """What one measurement of a probe yields; the names its conditions may use."""
+COMPARED_VALUES = ("error_rate", "latency_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+"""What of a probe can be compared: errors and times request by request, the others once per measurement."""
 
 _COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
     ast.Lt: operator.lt,
@@ -42,7 +45,8 @@ class Condition:
     """A parsed condition; made by `parse_condition` only."""
 
     text: str
-    _tree: ast.expr
+    tree: ast.expr
+    """As Python parses it; only what `parse_condition` lets through."""
 
     def holds(self, values: Mapping[str, float]) -> bool | None:
         """Whether the condition holds for these values.
@@ -51,7 +55,7 @@ class Condition:
             None when it cannot be told: a value that decides is missing or NaN, or something was divided by zero.
             `and` and `or` still decide where the other side settles it (Kleene's logic), so `nan > 1 or 2 > 1` holds.
         """
-        return _truth(self._tree, values)
+        return _truth(self.tree, values)
 
 
 def parse_condition(text: str, names: Collection[str]) -> Condition:
@@ -141,3 +145,18 @@ def _number(node: ast.expr, values: Mapping[str, float]) -> float:
             return _ARITHMETIC[type(op)](_number(left, values), _number(right, values))
         case _:
             raise AssertionError(f"parse_condition let {ast.dump(node)} through")
+
+
+def thresholds(condition: Condition) -> tuple[tuple[str, float], ...]:
+    """The numbers that single values are held against, in the order written: where a chart has a line to draw.
+
+    What is computed (`errors / requests > 0.1`) has none.
+    """
+    found: list[tuple[str, float]] = []
+    for node in ast.walk(condition.tree):
+        if isinstance(node, ast.Compare):
+            for left, right in itertools.pairwise((node.left, *node.comparators)):
+                for name, number in ((left, right), (right, left)):
+                    if isinstance(name, ast.Name) and not any(isinstance(part, ast.Name) for part in ast.walk(number)):
+                        found.append((name.id, _number(number, {})))
+    return tuple(dict.fromkeys(found))

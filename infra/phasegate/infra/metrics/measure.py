@@ -10,10 +10,17 @@ from collections.abc import Callable, Sequence
 
 from phasegate.infra.errors import TemporaryError
 from phasegate.infra.metrics.clock import Clock
+from phasegate.infra.metrics.comparison import Comparing
 from phasegate.infra.metrics.conditions import Condition, parse_condition
-from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport, MetricSource, measurement
-from phasegate.infra.metrics.verdict import Judgement, judge, outcome_of, overall
+from phasegate.infra.metrics.reading import Baseline, MetricSource, Reading
+from phasegate.infra.metrics.report import Comparison, HealthReport, Measurement, MetricReport, Outcome, measurement
+from phasegate.infra.metrics.verdict import Judgement, judge, outcome_of, overall, with_comparison
 from phasegate.infra.policy.monitor import MetricPolicy
+
+
+def nothing_beside(_metric: MetricPolicy) -> Baseline:
+    """No release serves beside the one that is measured."""
+    return Baseline(missing="no other release serves at the same time")
 
 
 async def measure(
@@ -21,6 +28,7 @@ async def measure(
     source_for: Callable[[MetricPolicy], MetricSource],
     clock: Clock,
     on_measurement: Callable[[str, Measurement], None],
+    baseline_for: Callable[[MetricPolicy], Baseline] = nothing_beside,
 ) -> HealthReport:
     """Measure until every metric has a verdict; stop all at the first that is failed or error.
 
@@ -29,6 +37,7 @@ async def measure(
         source_for: Gives the source of one metric; asked once per metric.
         clock: Tells the time and waits between measurements.
         on_measurement: Called with the metric's name right after each measurement.
+        baseline_for: Gives what a metric with `compare` is compared with; asked once per metric.
 
     Returns:
         A report over all metrics; one that was cut short is inconclusive, never passed.
@@ -36,7 +45,7 @@ async def measure(
     Effects:
         Whatever the sources send. Writes nothing; a replay measures again.
     """
-    series = [_Series(metric, source_for(metric), clock, on_measurement) for metric in metrics]
+    series = [_Series(metric, source_for(metric), baseline_for(metric), clock, on_measurement) for metric in metrics]
     tasks = {asyncio.create_task(one.run()) for one in series}
     try:
         pending = tasks
@@ -59,16 +68,20 @@ class _Series:
         self,
         metric: MetricPolicy,
         source: MetricSource,
+        baseline: Baseline,
         clock: Clock,
         on_measurement: Callable[[str, Measurement], None],
     ) -> None:
         self._metric = metric
         self._source = source
+        self._baseline = baseline
         self._clock = clock
         self._on_measurement = on_measurement
         self._success = _condition(metric, metric.success_condition)
         self._failure = _condition(metric, metric.failure_condition)
         self._measurements: list[Measurement] = []
+        self._comparing = Comparing(metric, baseline.release_id, baseline.missing) if metric.compare else None
+        self._comparison: Comparison | None = None
 
     async def run(self) -> Judgement:
         """Measure at every interval until the limits or the count decide."""
@@ -90,19 +103,57 @@ class _Series:
             verdict=judgement.verdict,
             reason=judgement.reason,
             measurements=tuple(self._measurements),
+            success_condition=self._metric.success_condition,
+            failure_condition=self._metric.failure_condition,
+            comparison=self._comparison,
         )
 
     def _judge(self, *, ended: bool) -> Judgement | None:
-        return judge(self._metric, [taken.outcome for taken in self._measurements], ended=ended)
+        outcomes = [taken.outcome for taken in self._measurements]
+        if self._comparison is not None and (found := with_comparison(judge(self._metric, outcomes), self._comparison)):
+            return found
+        return judge(self._metric, outcomes, ended=ended)
 
     async def _measure_once(self) -> Measurement:
         at = self._clock.now()
+        reading, beside = await self._read()
+        if isinstance(reading, TemporaryError):
+            return measurement(at, {}, "error", reading.message)
+        outcome, why = self._outcome(reading)
+        if self._comparing is None:
+            return measurement(at, reading.values, outcome, why)
+        if isinstance(beside, Reading):
+            self._comparing.add(reading, beside)
+        counted = 1 + sum(taken.outcome != "error" for taken in self._measurements)
+        # in a thread: the first test loads scipy, and the engine has others to attend to
+        self._comparison = await asyncio.to_thread(self._comparing.look, counted)
+        said = beside.message if isinstance(beside, TemporaryError) else ""
+        told = "; ".join(filter(None, (why, self._comparison.reason, said and f"the baseline: {said}")))
+        values = beside.values if isinstance(beside, Reading) else None
+        return measurement(at, reading.values, outcome, told, values)
+
+    def _outcome(self, reading: Reading) -> tuple[Outcome, str]:
+        if self._metric.compare and not self._metric.conditions:
+            return "sampled", ""
+        return outcome_of(self._success, self._failure, reading.values)
+
+    async def _read(self) -> tuple[Reading | TemporaryError, Reading | TemporaryError | None]:
+        """What is measured and, at the same time, what it is compared with."""
+        if self._baseline.source is None:
+            return await _tried(self._source), None
+        beside = asyncio.create_task(_tried(self._baseline.source))
         try:
-            values = await self._source.read()
-        except TemporaryError as error:
-            return measurement(at, {}, "error", error.message)
-        outcome, why = outcome_of(self._success, self._failure, values)
-        return measurement(at, values, outcome, why)
+            return await _tried(self._source), await beside
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+
+
+async def _tried(source: MetricSource) -> Reading | TemporaryError:
+    try:
+        return await source.read()
+    except TemporaryError as error:
+        return error
 
 
 def _condition(metric: MetricPolicy, text: str) -> Condition | None:

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import httpx
 
+from phasegate.infra.metrics.reading import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 CONCURRENCY = 8
@@ -35,7 +36,7 @@ class Probe:
         self._requests = metric.requests
         self._timeout = metric.request_timeout
 
-    async def read(self) -> dict[str, float]:
+    async def read(self) -> Reading:
         """Send the requests and count.
 
         A status of 400 or more is an error (the probe asks for a path that should exist, so a 404 is the release's
@@ -44,13 +45,13 @@ class Probe:
 
         Returns:
             requests, errors, error_rate (0 to 1), and p50_ms, p95_ms, p99_ms and max_ms (nearest rank; NaN when no
-            request was answered or timed out).
+            request was answered or timed out); beside them each time, as `latency_ms`.
         """
         places = asyncio.Semaphore(CONCURRENCY)
         # trust_env off: a proxy named in the environment has no business between us and our own service
         async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # noqa: S113  `_send` times the whole request
             replies = await asyncio.gather(*(self._send(client, places) for _ in range(self._requests)))
-        return values_of(replies)
+        return reading_of(replies)
 
     async def _send(self, client: httpx.AsyncClient, places: asyncio.Semaphore) -> _Reply:
         async with places:
@@ -66,11 +67,11 @@ class Probe:
             return _Reply(ok=response.status_code < httpx.codes.BAD_REQUEST, milliseconds=_since(began))
 
 
-def values_of(replies: Sequence[_Reply]) -> dict[str, float]:
-    """The values of one measurement, under the names of `conditions.PROBE_VALUES`."""
+def reading_of(replies: Sequence[_Reply]) -> Reading:
+    """The values of one measurement, under the names of `conditions.PROBE_VALUES`, and the times behind them."""
     times = sorted(reply.milliseconds for reply in replies if reply.milliseconds is not None)
     errors = sum(not reply.ok for reply in replies)
-    return {
+    values = {
         "requests": float(len(replies)),
         "errors": float(errors),
         "error_rate": errors / len(replies) if replies else math.nan,
@@ -79,6 +80,7 @@ def values_of(replies: Sequence[_Reply]) -> dict[str, float]:
         "p99_ms": percentile(times, 0.99),
         "max_ms": percentile(times, 1.0),
     }
+    return Reading(values, {"latency_ms": tuple(times)})
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from phasegate.infra.errors import TemporaryError
+from phasegate.infra.metrics.reading import Reading
 from phasegate.infra.metrics.released import Released
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -30,7 +31,7 @@ class Prometheus:
         self._query = released.told(metric.query)
         self._token = released.environment.get(metric.token_variable, "") if metric.token_variable else ""
 
-    async def read(self) -> dict[str, float]:
+    async def read(self) -> Reading:
         """Ask once.
 
         Returns:
@@ -62,7 +63,7 @@ class Prometheus:
         except ValueError as error:
             message = f"Prometheus at {metric.server} answered {response.status_code}, and no JSON"
             raise TemporaryError(message) from error
-        return _values(answer)
+        return Reading(_values(answer))
 
 
 def _values(answer: Any) -> dict[str, float]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from phasegate.infra.artifacts import Artifact
 
-Outcome = Literal["success", "failure", "inconclusive", "error"]
-"""What one measurement says."""
+Outcome = Literal["success", "failure", "inconclusive", "error", "sampled"]
+"""What one measurement says; `sampled`: nothing by itself, its figures are compared with the baseline's."""
 Verdict = Literal["passed", "failed", "inconclusive", "error"]
 """What all measurements of a metric, or all metrics, say together."""
+Conclusion = Literal["worse", "no worse", "undecided"]
+"""What the samples of two releases say; `undecided` when there are too few, or more are to come."""
 
 
 class Measurement(BaseModel):
@@ -28,6 +30,7 @@ class Measurement(BaseModel):
         values: Value name to number; None where there was nothing to count (NaN has no JSON).
         outcome: What the metric's conditions make of the values; `error` when nothing could be read.
         message: Why the outcome is what it is, in a few words.
+        baseline: The values of the release that serves, read at the same time; empty where none was compared with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,10 +39,52 @@ class Measurement(BaseModel):
     values: dict[str, float | None]
     outcome: Outcome
     message: str = ""
+    baseline: dict[str, float | None] = {}
+
+
+class Comparison(BaseModel):
+    """A candidate beside the release that serves.
+
+    Attributes:
+        baseline: The release it is compared with.
+        value: What is compared.
+        test: The statistical test.
+        candidate_sample: How many single figures of the candidate there are.
+        baseline_sample: How many of the baseline.
+        candidate_value: What stands for them: the share of errors, or their median; None of none.
+        baseline_value: Likewise.
+        p_value: What the test gave; None where it was not made.
+        level: Below which that would have been worse.
+        conclusion: What follows.
+        reason: Why, in a few words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    baseline: str
+    value: str
+    test: str
+    candidate_sample: int
+    baseline_sample: int
+    candidate_value: float | None
+    baseline_value: float | None
+    p_value: float | None = None
+    level: float | None = None
+    conclusion: Conclusion
+    reason: str
+
+    def sentence(self) -> str:
+        """All of it in one line."""
+        ours, theirs = _number(self.candidate_value), _number(self.baseline_value)
+        beside = f"release {self.baseline}" if self.baseline else "no release"
+        return (
+            f"{self.value} {ours} ({self.candidate_sample} sampled) beside {theirs} ({self.baseline_sample}) of "
+            f"{beside}: {self.conclusion}; {self.reason}"
+        )
 
 
 class MetricReport(BaseModel):
-    """One metric's measurements and its verdict."""
+    """One metric's measurements and its verdict, with the conditions they were held against."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,6 +92,9 @@ class MetricReport(BaseModel):
     verdict: Verdict
     reason: str
     measurements: tuple[Measurement, ...]
+    success_condition: str = ""
+    failure_condition: str = ""
+    comparison: Comparison | None = None
 
 
 class HealthReport(Artifact):
@@ -63,6 +111,8 @@ class HealthReport(Artifact):
         for metric in self.metrics:
             names = list(dict.fromkeys(name for measurement in metric.measurements for name in measurement.values))
             parts += [f"## {metric.name}: {metric.verdict}", "", metric.reason, ""]
+            if metric.comparison is not None:
+                parts += [f"Compared: {metric.comparison.sentence()}", ""]
             parts.append(f"| at | outcome | {' | '.join([*names, 'why'])} |")
             parts.append("| --- " * (len(names) + 3) + "|")
             for measurement in metric.measurements:
@@ -73,29 +123,21 @@ class HealthReport(Artifact):
         return "\n".join(parts)
 
 
-class MetricSource(Protocol):
-    """Where one metric's values come from: a probe here, Prometheus or a log query elsewhere."""
-
-    async def read(self) -> Mapping[str, float]:
-        """Measure once.
-
-        Returns:
-            Value name to number; NaN where there was nothing to count.
-
-        Raises:
-            TemporaryError: Nothing could be read this time; the measurement's outcome is `error`.
-        """
-        ...
-
-
 def stored_values(values: Mapping[str, float]) -> dict[str, float | None]:
     """The values as JSON can hold them: whatever is not finite becomes None."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def measurement(at: datetime, values: Mapping[str, float], outcome: Outcome, message: str) -> Measurement:
-    """Record one reading."""
-    return Measurement(at=at, values=stored_values(values), outcome=outcome, message=message)
+def measurement(
+    at: datetime,
+    values: Mapping[str, float],
+    outcome: Outcome,
+    message: str,
+    baseline: Mapping[str, float] | None = None,
+) -> Measurement:
+    """Record one reading, and what was read of the baseline beside it."""
+    beside = stored_values(baseline or {})
+    return Measurement(at=at, values=stored_values(values), outcome=outcome, message=message, baseline=beside)
 
 
 def _number(value: float | None) -> str:

@@ -1,12 +1,15 @@
-"""The source that a metric names. Called by the monitoring stage, once per metric."""
+"""The source that a metric names, of a release and of the one it is compared with.
+
+Called by the monitoring stage, once per metric.
+"""
 
 from __future__ import annotations
 
 from phasegate.infra.metrics.command import Command
 from phasegate.infra.metrics.probe import Probe
 from phasegate.infra.metrics.prometheus import Prometheus
+from phasegate.infra.metrics.reading import Baseline, MetricSource
 from phasegate.infra.metrics.released import Released
-from phasegate.infra.metrics.report import MetricSource
 from phasegate.infra.policy.monitor import MetricPolicy
 
 
@@ -24,3 +27,22 @@ def source_of(metric: MetricPolicy, released: Released) -> MetricSource:
             from phasegate.infra.metrics.log import LogQuery  # noqa: PLC0415 -- see above
 
             return LogQuery(metric, released)
+
+
+def baseline_of(metric: MetricPolicy, released: Released, serving: Released | None) -> Baseline:
+    """What a metric of a release is compared with; nothing is asked yet.
+
+    Args:
+        metric: The metric; without `compare` there is nothing to compare.
+        released: The release that is measured.
+        serving: The release that serves beside it at this time; None: there is none.
+    """
+    if not metric.compare:
+        return Baseline()
+    if serving is None:
+        return Baseline(missing="no other release serves at the same time")
+    if metric.source == "probe" and serving.url == released.url:
+        return Baseline(
+            serving.release_id, missing=f"both releases answer at {released.url}: a probe cannot tell them apart"
+        )
+    return Baseline(serving.release_id, source_of(metric, serving))

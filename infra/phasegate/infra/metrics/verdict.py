@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from phasegate.infra.metrics.conditions import Condition
-from phasegate.infra.metrics.report import Outcome, Verdict
+from phasegate.infra.metrics.report import Comparison, Outcome, Verdict
 from phasegate.infra.policy.monitor import MetricPolicy
 
 _UNTOLD = "cannot be told: a value is not a number"
@@ -110,6 +110,30 @@ def _broken_limit(metric: MetricPolicy, outcomes: Sequence[Outcome]) -> Judgemen
     if failed > metric.failure_limit:
         return Judgement("failed", f"{failed} failed, {metric.failure_limit} tolerated")
     return None
+
+
+def with_comparison(judgement: Judgement | None, comparison: Comparison) -> Judgement | None:
+    """What a metric says that is compared with a baseline besides, or instead of, having conditions.
+
+    A broken limit stands as it is. Worse than the baseline is failed, at once; nothing passes that could not be
+    compared, or of which too little was seen.
+
+    Args:
+        judgement: What `judge` makes of the measurements.
+        comparison: What the samples say so far.
+
+    Returns:
+        None while measuring should go on.
+    """
+    if judgement is not None and judgement.verdict != "passed":
+        return judgement
+    if comparison.conclusion == "worse":
+        return Judgement("failed", f"worse than release {comparison.baseline}: {comparison.reason}")
+    if judgement is None:
+        return None
+    if comparison.conclusion == "no worse":
+        return Judgement("passed", f"no worse than release {comparison.baseline}: {comparison.reason}")
+    return Judgement("inconclusive", f"not compared: {comparison.reason}")
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:

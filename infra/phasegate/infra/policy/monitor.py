@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from phasegate.infra.metrics.conditions import PROBE_VALUES, ConditionError, parse_condition
+from phasegate.infra.metrics.conditions import COMPARED_VALUES, PROBE_VALUES, ConditionError, parse_condition
 from phasegate.infra.policy.table import Duration, Table, UrlPath
 
 SourceName = Literal["probe", "prometheus", "command", "log"]
@@ -32,6 +32,9 @@ _TAKES: dict[SourceName, tuple[str, ...]] = {
     "log": ("query", "values"),
 }
 """The keys that only some sources understand, by source."""
+_OF_COMPARING = ("direction", "confidence", "minimum_sample", "tolerance")
+"""The keys that mean something with `compare` only."""
+Problems = list[tuple[tuple[str, ...], str]]
 
 
 class MetricPolicy(Table):
@@ -89,6 +92,21 @@ class MetricPolicy(Table):
     consecutive_success_limit: int = Field(default=0, ge=0)
     """Successes in a row that pass the metric before `count` is reached; 0: only `count` does. Not reached within
     `count`, the metric is inconclusive."""
+    compare: str = ""
+    """A value that may not be worse than that of the release that serves, which is read at the same time.
+
+    With a probe: `error_rate` and `latency_ms` are compared request by request; all other values, of every source, with
+    one figure per measurement. Besides conditions, or instead of them.
+    """
+    direction: Literal["increase", "decrease"] = "increase"
+    """With `compare`: which way is worse."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """With `compare`: how sure it is that a release that is no worse is not called worse, over all looks."""
+    minimum_sample: int = Field(default=50, ge=10)
+    """With `compare`: figures of each release below which nothing is concluded: the metric is inconclusive."""
+    tolerance: float = Field(default=0.1, ge=0, le=10)
+    """With `compare`: by how large a part of the baseline's figures a release may be worse; for `error_rate`, by how
+    much its odds of an error may be larger."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -103,8 +121,13 @@ class MetricPolicy(Table):
         fixed = {"probe": PROBE_VALUES, "prometheus": PROMETHEUS_VALUES}
         return fixed.get(self.source, self.values)
 
-    def _contradictions(self) -> list[tuple[tuple[str, ...], str]]:
-        problems: list[tuple[tuple[str, ...], str]] = [
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The conditions it has."""
+        return tuple(condition for condition in (self.success_condition, self.failure_condition) if condition)
+
+    def _contradictions(self) -> Problems:
+        problems: Problems = [
             ((key,), f"is needed with source {self.source!r}") for key in _NEEDS[self.source] if not getattr(self, key)
         ]
         foreign = {key for keys in _TAKES.values() for key in keys} - set(_TAKES[self.source])
@@ -124,6 +147,29 @@ class MetricPolicy(Table):
                     parse_condition(condition, self.value_names)
                 except ConditionError as error:
                     problems.append(((key,), str(error)))
+        return problems or self._of_comparing()
+
+    def _of_comparing(self) -> Problems:
+        """What does not go together in a comparison."""
+        if not self.compare:
+            return [
+                ((key,), "means nothing without `compare`")
+                for key in _OF_COMPARING
+                if getattr(self, key) != type(self).model_fields[key].default
+            ]
+        known = COMPARED_VALUES if self.source == "probe" else self.value_names
+        if self.compare not in known:
+            return [(("compare",), f"{self.compare!r} is not compared; known are {', '.join(known)}")]
+        problems: Problems = []
+        if self.source == "probe" and self.direction == "decrease":
+            problems.append((("direction",), "a probe's errors and times are never worse for being fewer or shorter"))
+        if self.consecutive_success_limit:
+            message = "would end the measuring before there is enough to compare: with `compare`, `count` does"
+            problems.append((("consecutive_success_limit",), message))
+        each = self.requests if self.source == "probe" and self.compare in {"error_rate", "latency_ms"} else 1
+        if (most := each * self.count) < self.minimum_sample:
+            message = f"{most} figures are all that {self.count} measurements give: raise `count`"
+            problems.append((("minimum_sample",), message))
         return problems
 
 

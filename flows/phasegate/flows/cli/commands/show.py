@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from phasegate.flows.cli.options import example, json_option, run_argument
 
 
-@click.command(epilog=example("phasegate show latest", "phasegate show run-5kq --json"))
+@click.command(
+    epilog=example(
+        "phasegate show latest",
+        "phasegate show run-5kq --json",
+        "phasegate show run-5kq --charts charts/",
+    )
+)
 @run_argument
+@click.option(
+    "--charts",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Draw what was measured into this folder, an SVG per metric, and say nothing else.",
+)
 @json_option
-def show(run: str, as_json: bool) -> None:
+def show(run: str, charts: Path | None, as_json: bool) -> None:
     """Show a run, and what its gate asks.
 
     Its attempts, decisions and effects, tokens and cost, and the page of the gate it waits at. RUN is an id, the
@@ -22,6 +36,11 @@ def show(run: str, as_json: bool) -> None:
 
     with opened() as session:
         made = report(session.ledger, session.run(run).id)
+    if charts is not None:
+        from phasegate.flows.cli.taking_out import draw
+
+        draw(made, charts, as_json=as_json)
+        return
     if as_json:
         document(made.document())
         return
