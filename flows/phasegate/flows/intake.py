@@ -5,6 +5,7 @@ Called by the doors. The engine finds the accepted run in the ledger; nothing he
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.flows.requester import proven_requester
 from phasegate.flows.stored import StoredPolicy, StoredScript
 from phasegate.infra.deploy.kubernetes.manifests import is_below, read_manifests
+from phasegate.infra.deploy.process.haproxy import find as find_haproxy
 from phasegate.infra.deploy.services import require_port, service_name
-from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, UsageError
+from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, TargetRefused, UsageError
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.detect import detect
@@ -214,7 +216,12 @@ def _check_models(order: Order, policy: Policy, environment: Mapping[str, str], 
 
 
 def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repository, base: BaseCommit) -> None:
-    """Find out now what would stop the release at the end: a port that is taken, manifests that cannot be released."""
+    """Find out now what would stop the release at the end: a taken port, a missing program, unusable manifests."""
+    if deploy.target == "process" and deploy.strategy == "canary":
+        try:
+            find_haproxy(os.environ.get("PATH", os.defpath))
+        except TargetRefused as error:
+            raise PolicyError(error.message, remedy=error.remedy) from error
     if deploy.target == "process" and deploy.port:
         require_port(settings.home, service_name(repository.top), deploy.port)
     if deploy.target != "kubernetes":

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from textwrap import indent
 from typing import Any
 
 from rich.console import ConsoleRenderable, Group
 from rich.text import Text
 
+from phasegate.flows.cli.elsewhere import Silent, deployed_elsewhere
 from phasegate.flows.cli.listing import runs_table
 from phasegate.flows.cli.plain import plain
 from phasegate.flows.cli.session import Session
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.deploy.services import services
-from phasegate.infra.deploy.target import TargetState
+from phasegate.infra.deploy.target import LiveRelease, TargetState
 from phasegate.infra.ledger import Run
 
 
@@ -27,13 +29,15 @@ class Machine:
         engine: None when none is up.
         runs: Every run that goes on or waits for somebody, newest first.
         open_gates: Run id to the gates it waits at.
-        services: What was ever released from this state folder.
+        services: What was ever released from this state folder, wherever it runs.
+        silent: The services whose target does not say what serves.
     """
 
     engine: EngineInfo | None
     runs: list[Run]
     open_gates: dict[str, list[str]]
     services: list[TargetState]
+    silent: list[Silent]
 
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""
@@ -43,6 +47,7 @@ class Machine:
                 {**run.model_dump(mode="json"), "open_gates": self.open_gates.get(run.id, [])} for run in self.runs
             ],
             "services": [state.model_dump(mode="json") for state in self.services],
+            "silent": [asdict(one) for one in self.silent],
         }
 
 
@@ -50,7 +55,10 @@ def look(session: Session) -> Machine:
     """Look at everything, once."""
     runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
     gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
-    return Machine(control.status(session.settings), runs, gates, services(session.settings.home))
+    found = [*services(session.settings.home), *deployed_elsewhere(session)]
+    states = [one for one in found if isinstance(one, TargetState)]
+    silent = [one for one in found if isinstance(one, Silent)]
+    return Machine(control.status(session.settings), runs, gates, states, silent)
 
 
 def page(machine: Machine) -> Group:
@@ -68,11 +76,25 @@ def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
     else:
         yield Text("No run goes on or waits for anybody.")
     for state in machine.services:
-        yield Text(_service(state))
+        yield Text("\n".join(_service(state)))
+    for one in machine.silent:
+        yield Text(f"service {plain(one.service)} on target {one.target}: what serves is not known")
+        yield Text(indent("\n".join(plain(text) for text in (one.problem, one.remedy) if text), "  "))
 
 
-def _service(state: TargetState) -> str:
-    if state.current is None:
-        return f"service {plain(state.service)}: nothing is released"
-    where = f"answers on {state.current.url}" if state.current.alive else plain(state.current.detail)
-    return f"service {plain(state.service)}: release {plain(state.current.release_id)} {where}"
+def _service(state: TargetState) -> Iterator[str]:
+    where = "" if state.target == "process" else f" on target {state.target}"
+    current = state.current
+    serves = f"release {plain(current.release_id)} {_health(current)}" if current else "nothing is released"
+    yield f"service {plain(state.service)}{where}: {serves}"
+    for one in state.candidates:
+        yield f"  candidate {plain(one.release_id)} takes {one.weight:g} % of the traffic, {_health(one)}"
+    if state.previous is not None:
+        yield f"  the release before it was {plain(state.previous)}"
+
+
+def _health(release: LiveRelease) -> str:
+    if not release.alive:
+        return f"is not alive: {plain(release.detail)}"
+    answers = f"answers on {plain(release.url)}" if release.url else "is alive"
+    return f"{answers} ({plain(release.detail)})" if release.detail else answers

@@ -244,6 +244,17 @@ class DeployTarget(Protocol):
         """
         ...
 
+    async def log(self, release_id: str, *, characters: int) -> str:
+        """The last that a release wrote, also when nothing of it runs any more; empty: nothing, or nobody knows.
+
+        What cannot be read is said in its place: evidence holds nothing up.
+
+        Args:
+            release_id: A candidate, the current release, or one that was.
+            characters: The most there may be.
+        """
+        ...
+
     async def stop(self) -> None:
         """Stop everything of this service, candidates included; which release is current is kept.
 

@@ -108,7 +108,7 @@ async def explain(run: RunContext, change: ChangeSet, release: Release, report: 
     workspace, number = await run.worktree.made(), run.next_number("monitoring", "reading")
 
     async def look() -> str:
-        return run.service_log(release.release_id)
+        return await run.service_log(release.release_id)
 
     log = await observe(run, "monitoring", f"log/{number}", look)
 
