@@ -250,16 +250,13 @@ async def test_killed_between_any_two_steps_of_a_cut_over_it_ends_well(
 ):
     fuse = Fuse(monkeypatch)
     url = await release(shop(home), "r0", "r0")
-    current, number, killed = "r0", 0, True
-    while killed:
-        number += 1
-        candidate, killed = f"r{number}", False
+    current = "r0"
+    for step in range(1 if ends == "cut over" else 2, 28, 2):  # each takes half of them: a second apiece
+        candidate = f"r{step}"
         await shop(home).start_candidate(candidate, candidate)
-        fuse.left = number
-        try:
+        fuse.left = step
+        with pytest.raises(Killed):
             await shop(home).cut_over(candidate)
-        except Killed:
-            killed = True
         fuse.left = -1
 
         assert (await ask(url)).split()[0] in {current, candidate}
@@ -275,4 +272,3 @@ async def test_killed_between_any_two_steps_of_a_cut_over_it_ends_well(
         assert {(await ask(url)).split()[0] for _ in range(3)} == {current}
         assert len(charges(ServiceFolder(home, "shop").mark("release"))) == 1
         assert len(charges(ServiceFolder(home, "shop").mark("front"))) == 1
-    assert number > 8
