@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tests.integration.deploy.team import command_target
 from tests.kubernetes import kubernetes_target
+from tests.kubernetes_extensions import route
 
 from phasegate.infra.deploy.memory import InMemoryTarget
 from phasegate.infra.deploy.process.target import ProcessTarget
@@ -39,19 +40,21 @@ def checkout(commit: str, folder: Path, *, rolling: bool) -> None:
     (folder / "service.py").write_text(SERVICE.replace("{commit}", commit).replace("{rolling}", str(rolling)))
 
 
-SHIFTING = ["memory", "command", "process, canary"]
-"""Those that let a candidate take a share of the traffic."""
-OTHERS = ["process, rolling", "kubernetes, rolling", "kubernetes, canary"]
+SHIFTING = ["memory", "command", "process, canary", "kubernetes, weights"]
+"""Those that let a candidate take just the share of the traffic it is given."""
+OTHERS = ["process, rolling", "kubernetes, rolling"]
 
 
-@pytest.fixture(params=[*SHIFTING, *OTHERS])
+@pytest.fixture(params=[*SHIFTING, "kubernetes, canary", *OTHERS])
 async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DeployTarget]:
     if request.param == "memory":
         yield InMemoryTarget("shop", sick={"sick"}, sick_in_place={"sick-in-place"})
         return
     if request.param.startswith("kubernetes"):
-        strategy = request.param.rpartition(" ")[2]
-        yield kubernetes_target(request.getfixturevalue("kubernetes"), tmp_path, strategy=strategy)
+        weighted = request.param.endswith("weights")
+        server = request.getfixturevalue("extended" if weighted else "kubernetes")
+        strategy = "rolling" if request.param.endswith("rolling") else "canary"
+        yield kubernetes_target(server, tmp_path, besides=[route()] if weighted else [], strategy=strategy)
         return
     if request.param == "command":
         yield command_target(tmp_path)

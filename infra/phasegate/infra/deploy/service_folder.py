@@ -9,7 +9,8 @@
         releases/<id>/*.json     what became of its processes, as their keepers report
         front/                   the front's configuration, socket, log and report, where there is one
 
-Used by the `process` target and by the listing of services. It must not start or stop anything.
+Used by the targets and by the listing of services; of `kubernetes` it holds logs only. It must not start or stop
+anything.
 """
 
 from __future__ import annotations
@@ -138,6 +139,16 @@ class ServiceFolder:
             ValueError: The id could lead elsewhere.
         """
         return self.path / "releases" / require_name(release_id)
+
+    def keep_log(self, release_id: str, text: str) -> None:
+        """Keep what a release wrote elsewhere, in the place of what was kept before.
+
+        Raises:
+            ValueError: The id could lead elsewhere.
+        """
+        path = self.release(release_id) / "log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
     def mark(self, role: Role | None = None, release_id: str | None = None) -> str:
         """What processes of this service are found by; narrower with a role, and with a release."""

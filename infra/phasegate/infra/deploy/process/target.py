@@ -187,6 +187,10 @@ class ProcessTarget:
                 await self._serving.restore(state, release_id, port)
             return state_of(self._folder)
 
+    async def log(self, release_id: str, *, characters: int) -> str:
+        """As `DeployTarget.log`: what its processes wrote."""
+        return self._folder.log_text(release_id, characters=characters)
+
     async def stop(self) -> None:
         """As `DeployTarget.stop`."""
         await stop_service(self._state_folder, self._folder.service, grace=self._grace)
