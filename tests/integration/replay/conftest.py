@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -107,6 +108,8 @@ class House:
         pass
 
     async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        while key.startswith("step:") and not decided():  # noqa: ASYNC110 -- time alone decides
+            await asyncio.sleep(0.005)
         if decided():
             return
         self.gates.append(key)

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from phasegate.flows.cli.elsewhere import Silent, deployed_elsewhere
 from phasegate.flows.cli.listing import runs_table
-from phasegate.flows.cli.plain import plain
+from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.session import Session
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
+from phasegate.flows.progress import Progress, progress_of
 from phasegate.infra.deploy.services import services
 from phasegate.infra.deploy.target import LiveRelease, TargetState
 from phasegate.infra.ledger import Run
@@ -31,6 +32,7 @@ class Machine:
         open_gates: Run id to the gates it waits at.
         services: What was ever released from this state folder, wherever it runs.
         silent: The services whose target does not say what serves.
+        progress: Run id to where its release stands, if one is on its way.
     """
 
     engine: EngineInfo | None
@@ -38,13 +40,19 @@ class Machine:
     open_gates: dict[str, list[str]]
     services: list[TargetState]
     silent: list[Silent]
+    progress: dict[str, Progress]
 
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""
         return {
             "engine": None if self.engine is None else asdict(self.engine),
             "runs": [
-                {**run.model_dump(mode="json"), "open_gates": self.open_gates.get(run.id, [])} for run in self.runs
+                {
+                    **run.model_dump(mode="json"),
+                    "open_gates": self.open_gates.get(run.id, []),
+                    "progress": self.progress[run.id].model_dump(mode="json") if run.id in self.progress else None,
+                }
+                for run in self.runs
             ],
             "services": [state.model_dump(mode="json") for state in self.services],
             "silent": [asdict(one) for one in self.silent],
@@ -58,7 +66,8 @@ def look(session: Session) -> Machine:
     found = [*services(session.settings.home), *deployed_elsewhere(session)]
     states = [one for one in found if isinstance(one, TargetState)]
     silent = [one for one in found if isinstance(one, Silent)]
-    return Machine(control.status(session.settings), runs, gates, states, silent)
+    progress = {run.id: told for run in runs if (told := progress_of(session.ledger, run)) is not None}
+    return Machine(control.status(session.settings), runs, gates, states, silent, progress)
 
 
 def page(machine: Machine) -> Group:
@@ -75,6 +84,8 @@ def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
         yield runs_table(machine.runs, machine.open_gates)
     else:
         yield Text("No run goes on or waits for anybody.")
+    for run_id, progress in machine.progress.items():
+        yield Text(f"{run_id}, {progress.stage}: {one_line(progress.text, 300)}")
     for state in machine.services:
         yield Text("\n".join(_service(state)))
     for one in machine.silent:

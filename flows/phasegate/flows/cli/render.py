@@ -166,6 +166,8 @@ def _head(report: RunReport) -> Text:
         title.append("\nrehearsed: a script answered, no model was asked and nothing was paid")
     for notice in report.options.notices:
         title.append(f"\n! {one_line(notice, 300)}", style="yellow")
+    if report.progress is not None:
+        title.append(f"\n{report.progress.stage}: {one_line(report.progress.text, 300)}", style="cyan")
     if report.release is not None:
         title.append(f"\n{'served on' if report.release.current else 'was served on'} {plain(report.release.url)}")
     return title
@@ -252,6 +254,7 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
     return [
         Rule(Text(f"gate {gate.gate}")),
         Text(f"asks about: {about}", style="dim"),
+        *([Text(f"now: {one_line(report.progress.text, 300)}", style="cyan")] if report.progress else []),
         *_asked(report),
         *_warnings(report),
         *_cautions(report),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -219,9 +219,10 @@ class RunContext:
         elif request:
             raise Cancelled(request)
 
-    def step(self, stage: str, text: str) -> None:
-        """Tell whoever watches what is being done now."""
-        self.shared.ledger.note(self.run.id, "stage.step", payload={"stage": stage, "text": text}, synced=False)
+    def step(self, stage: str, text: str, progress: Mapping[str, Any] | None = None) -> None:
+        """Tell whoever watches what is being done now; with `progress`, as data too, for whoever comes later."""
+        payload = {"stage": stage, "text": text, **({"progress": dict(progress)} if progress else {})}
+        self.shared.ledger.note(self.run.id, "stage.step", payload=payload, synced=False)
 
     async def checkout(self, commit: str) -> Path:
         """A clean folder with a commit's files, for agents that only read; made once."""

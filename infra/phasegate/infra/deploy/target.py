@@ -50,7 +50,7 @@ class Preview(_Record):
     taking: tuple[str, ...] = ()
 
 
-class Candidate(_Record):
+class Candidate(Artifact):
     """A release that is ready to serve: it runs beside the current one, or it was tried as far as the target can.
 
     Attributes:
@@ -58,11 +58,20 @@ class Candidate(_Record):
         port: 0 where there is no such port.
     """
 
+    kind: ClassVar[str] = "candidate"
+
     release_id: str
     commit: str
     url: str
     port: int
     checks: tuple[Check, ...]
+
+    def markdown(self) -> str:
+        """What runs beside, where, and what was checked."""
+        lines = [f"# Candidate {self.release_id}", "", f"- commit: `{self.commit}`"]
+        lines += [f"- url: {self.url}"] if self.url else []
+        lines += [f"- {'✓' if check.ok else '✗'} {check.name}: {check.detail}" for check in self.checks]
+        return "\n".join(lines) + "\n"
 
 
 class Release(Artifact):
