@@ -21,7 +21,7 @@ from tests.acceptance.scenarios.shops import Target
 from tests.acceptance.scenarios.stage import Played, Stage
 from tests.acceptance.scenarios.stages import opened
 from tests.acceptance.scenarios.table import BOTH, Scenario, on
-from tests.kubernetes import Kubelet, KubernetesServer
+from tests.kubernetes import KubernetesServer
 from tests.prometheus import PrometheusServer
 
 from phasegate.infra.ledger import Event
@@ -131,7 +131,5 @@ def _cluster(ends: ExitStack) -> KubernetesServer:
     server = KubernetesServer()
     ends.callback(server.remove)
     server.start()
-    kubelet = Kubelet(server)
-    ends.callback(kubelet.stop)
-    kubelet.start()
+    server.kubelet.start()
     return server

@@ -95,6 +95,7 @@ _ROLLOUT = {
         "template": _ANYTHING,
         "strategy": _ANYTHING,
         "paused": {"type": "boolean"},
+        "progressDeadlineSeconds": {"type": "integer"},
     },
 }
 

@@ -49,7 +49,6 @@ def machine(tmp_path: Path, kubernetes: KubernetesServer) -> Iterator[Machine]:
 def test_it_gets_to_a_plan_that_a_person_can_judge(
     machine: Machine, kubernetes: KubernetesServer, tmp_path: Path
 ) -> None:
-    """Mutation tried: see the report of the session."""
     namespace, top = kubernetes.new_namespace(), tmp_path / "shop"
     (top / "k8s").mkdir(parents=True)
     for manifest in manifests("old"):

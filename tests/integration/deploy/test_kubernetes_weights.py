@@ -71,6 +71,15 @@ async def test_by_replicas_a_share_is_what_ready_pods_make_of_it(namespace: Name
     assert "cut-over" in refused.value.remedy
 
 
+async def test_where_steps_say_the_shares_a_canary_begins_with_the_smallest(namespace: Namespace, tmp_path: Path):
+    commits = {name: manifests(name, replicas=3) for name in ("one", "two")}
+    steps = [{"set_weight": 50}]
+    target = target_in(namespace, tmp_path, commits, strategy="canary", canary_percent=50, steps=steps)
+    await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+    assert replicas(namespace) == 1
+
+
 async def test_replicas_that_do_not_come_up_are_no_share(namespace: Namespace, tmp_path: Path):
     target = await begun(namespace, tmp_path, {name: manifests(name, replicas=3) for name in ("one", "two")})
     quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "5"}}}

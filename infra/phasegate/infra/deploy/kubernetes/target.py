@@ -268,7 +268,9 @@ class KubernetesTarget:
     def _canaries(self, wanted: Sequence[Manifest], live: frozenset[Ref], former: Record | None) -> list[Manifest]:
         routes = [one for one in candidates.routes_of(former) if Ref.of(one) in live]
         routed = {name for route in routes for name in services_behind(route)}
-        return canaries(wanted, percent=self._policy.canary_percent, live=live, routed=routed)
+        by_steps = any(step.kind == "set_weight" for step in self._policy.steps)  # which begin with the smallest share
+        percent = 0 if by_steps else self._policy.canary_percent
+        return canaries(wanted, percent=percent, live=live, routed=routed)
 
     async def _manifests(self, commit: str) -> list[Manifest]:
         """The manifests of a commit.
