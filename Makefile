@@ -20,7 +20,7 @@ demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without aski
 
 .PHONY: test
 test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
-	@.ci/bootstrap bubblewrap chromium java kubernetes node postgresql prometheus ssh
+	@.ci/bootstrap bubblewrap chromium haproxy java kubernetes node postgresql prometheus ssh
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: proof
@@ -38,7 +38,7 @@ check: bootstrap  ## format, lint, import contracts, types
 
 .PHONY: bench
 bench: bootstrap  ## measure phasegate beside its peers, into benchmarks/RESULTS.md (ARGS=decision: one measure)
-	@.ci/bootstrap peers
+	@.ci/bootstrap kubernetes peers prometheus
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: format

@@ -6,10 +6,10 @@ All of it takes about twenty minutes. Run from the repository's root, with `.ven
 from __future__ import annotations
 
 import argparse
+import importlib
 import tempfile
 from pathlib import Path
 
-from benchmarks.loop.measure import measure
 from benchmarks.measures import FULL, MEASURES, QUICK
 from benchmarks.report import FOLDER, keep, machine
 
@@ -17,12 +17,15 @@ from benchmarks.report import FOLDER, keep, machine
 def main() -> None:
     """Take the measures that are asked for; all, if none is named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, "or loop alone"]))
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, "or loop or rollback, each alone"])
+    )
     parser.add_argument("--quick", action="store_true", help="as little as shows that all of it works; nothing is kept")
     arguments = parser.parse_args()
     names: list[str] = arguments.names or list(MEASURES)
-    if names == ["loop"]:
-        measure()
+    if names in (["loop"], ["rollback"]):
+        alone = importlib.import_module("benchmarks.loop.measure" if names == ["loop"] else "benchmarks.rollback")
+        alone.measure()
         return
     if unknown := set(names) - set(MEASURES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.kubernetes import Kubelet, KubernetesServer
+from tests.kubernetes import KubernetesServer
+from tests.kubernetes_extensions import Controllers, install
 from tests.postgres import PostgresServer
 
 
@@ -70,14 +71,22 @@ def postgres_url(postgres: PostgresServer) -> str:
 def kubernetes() -> Iterator[KubernetesServer]:
     """A Kubernetes API server that runs as long as the tests do; where there is none, its tests are skipped loudly."""
     server = KubernetesServer()
-    kubelet = Kubelet(server)
     try:
         server.start()
-        kubelet.start()
+        server.kubelet.start()
         yield server
     finally:
-        kubelet.stop()
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def extended(kubernetes: KubernetesServer) -> Iterator[KubernetesServer]:
+    """The same, which serves HTTPRoutes and Argo's Rollouts, with a gateway and Argo's controller at work."""
+    install(kubernetes)
+    controllers = Controllers(kubernetes)
+    controllers.start()
+    yield kubernetes
+    controllers.stop()
 
 
 PROOFS = (

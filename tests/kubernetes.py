@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -78,7 +79,14 @@ class KubernetesServer:
         )
         (self.folder / "tokens.csv").write_text(f'{_TOKEN},admin,admin,"system:masters"\n')
         self.url = f"https://127.0.0.1:{self._ports['api']}"
+        self.kubelet = Kubelet(self)
         self.kubeconfig = self.kubeconfig_for(_TOKEN, "admin")
+
+    @property
+    def version(self) -> str:
+        """What the API server says it is."""
+        asked = [str(self._programs / "kube-apiserver"), "--version"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
     def start(self) -> None:
         """Bring all of it up, and wait until it answers."""
@@ -158,6 +166,7 @@ class KubernetesServer:
 
     def remove(self) -> None:
         """Take it down and away."""
+        self.kubelet.stop()
         for process in reversed(self._running.values()):
             process.send_signal(signal.SIGKILL)
             process.wait(_START_SECONDS)
@@ -181,6 +190,8 @@ class Kubelet(threading.Thread):
         """Play for this control plane."""
         super().__init__(daemon=True, name="kubelet")
         self._server, self._ended = server, threading.Event()
+        self.nodes: dict[str, str] = {}
+        """Namespace to the node that its pods are bound to; where none is named they are on no node."""
 
     def run(self) -> None:
         """Look at all pods, again and again."""
@@ -193,15 +204,22 @@ class Kubelet(threading.Thread):
     def stop(self) -> None:
         """Play no more."""
         self._ended.set()
-        self.join(10)
+        if self.is_alive():
+            self.join(10)
 
     def _play(self, http: httpx.Client, pod: dict[str, Any]) -> None:
         container = pod["spec"]["containers"][0]
         status = _status_of(container, pod["metadata"])
-        if pod["status"].get("containerStatuses") or "deletionTimestamp" in pod["metadata"]:
-            return
-        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/status"
-        http.patch(path, json={"status": status}, headers={"Content-Type": "application/merge-patch+json"})
+        namespace = pod["metadata"]["namespace"]
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}"
+        if "deletionTimestamp" in pod["metadata"]:
+            http.delete(path, params={"gracePeriodSeconds": 0})  # what is on a node waits for its word
+        elif not pod["status"].get("containerStatuses"):
+            if node := self.nodes.get(namespace):
+                target = {"apiVersion": "v1", "kind": "Node", "name": node}
+                http.post(f"{path}/binding", json={"metadata": {"name": pod["metadata"]["name"]}, "target": target})
+            place, kind = f"{path}/status", {"Content-Type": "application/merge-patch+json"}
+            http.patch(place, json={"status": status}, headers=kind)
 
 
 def _status_of(container: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
@@ -218,6 +236,7 @@ def _status_of(container: dict[str, Any], metadata: dict[str, Any]) -> dict[str,
         waiting, restarts = {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}, 4
     ready = not waiting and "slow" not in image
     state = {"waiting": waiting} if waiting else {"running": {"startedAt": now}}
+    last = {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": now}} if restarts else {}
     seen = {"name": container["name"], "image": image, "imageID": image, "ready": ready, "restartCount": restarts}
     conditions = [
         {"type": kind, "status": str(ready), "lastTransitionTime": now} for kind in ("Ready", "ContainersReady")
@@ -227,7 +246,7 @@ def _status_of(container: dict[str, Any], metadata: dict[str, Any]) -> dict[str,
         "podIP": "10.1.0.1",
         "startTime": now,
         "conditions": conditions,
-        "containerStatuses": [{**seen, "state": state, "started": ready}],
+        "containerStatuses": [{**seen, "state": state, "lastState": last, "started": ready}],
     }
 
 
@@ -260,20 +279,25 @@ def kubernetes_target(
     *,
     namespace: str = "",
     commits: dict[str, list[dict[str, Any]]] | None = None,
+    besides: Sequence[dict[str, Any]] = (),
     environment: dict[str, str] | None = None,
     **policy: Any,
 ) -> KubernetesTarget:
-    """A target in a namespace; a commit's manifests are those named, or of an image called as the commit is."""
+    """A target in a namespace; a commit's manifests are those named, or of an image called as the commit is.
+
+    Every commit has what is named `besides`, too.
+    """
 
     def checkout(commit: str, folder: Path) -> None:
         (folder / "deploy").mkdir(parents=True)
         wanted = (commits or {}).get(commit) or manifests(commit)
-        (folder / "deploy" / "all.yaml").write_text(yaml.safe_dump_all(wanted))
+        (folder / "deploy" / "all.yaml").write_text(yaml.safe_dump_all([*wanted, *besides]))
 
     return KubernetesTarget(
         DeployPolicy(target="kubernetes", manifests="deploy", namespace=namespace or server.new_namespace(), **policy),
         service="shop",
         scratch=tmp_path,
+        state_folder=tmp_path / "state",
         checkout=checkout,
         environment=environment or {"KUBECONFIG": str(server.kubeconfig)},
     )

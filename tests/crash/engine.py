@@ -63,6 +63,8 @@ class PersonCarrier:
         pass
 
     async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        while key.startswith("step:") and not decided():  # noqa: ASYNC110 -- time alone decides
+            await asyncio.sleep(_GLANCE_SECONDS)
         if not decided():
             self._person.answer(run_id, key, decided)
         assert decided(), f"{key} is not answered"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.crash.scenes import SCENES, STEER, Scene
+from tests.crash.scenes import BY_HAND, SCENES, STEER, Scene
 
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.services import state_of, stop_service
@@ -180,10 +181,19 @@ class Play:
             alive += int(state.current is not None and state.current.alive)
             if state.candidates:
                 yield f"P3 candidates are left: {state.candidates}"
+        if self.scene.rate is not None:
+            yield from self._about_the_machines(run)
+            should = 0
         if alive != should:
             yield f"P3 {alive} releases serve, not {should}"
         if len(left := self._processes_left(should)) != should:
             yield f"processes are left: {left}"
+
+    def _about_the_machines(self, run: Run) -> Iterator[str]:
+        """What the team's own commands have made."""
+        world = json.loads((self.folder / "world.json").read_text())
+        if world != {**BY_HAND, "current": run.id if self.scene.serves else BY_HAND["current"]}:
+            yield f"P3 the machines are {world}"
 
     def _migrations(self) -> list[str]:
         """What migrations have made, once for each time that they have."""

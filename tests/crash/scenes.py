@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.integration.deploy.team import OPS
 
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Ledger, Run
@@ -26,9 +28,12 @@ if "crash" in text:
 listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 while True:
     connection, _ = listening.accept()
-    path = connection.recv(4096).split(b" ")[1]
-    status = "500 No" if "broken" in text and path != b"/healthz" else "200 OK"
-    connection.sendall(f"HTTP/1.1 {status}\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    try:  # whoever measures may be gone before they have asked, or before they are answered
+        path = (connection.recv(4096).split(b" ") + [b""])[1]
+        status = "500 No" if "broken" in text and path != b"/healthz" else "200 OK"
+        connection.sendall(f"HTTP/1.1 {status}\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    except OSError:
+        pass
     connection.close()
 """
 RUNNER = """cases=""
@@ -54,6 +59,39 @@ requests = 2
 interval = "10ms"
 count = 1
 """
+_COMMANDS = ("deploy", "weight", "promote", "rollback", "status")
+BY_COMMANDS = """
+[project]
+test = "sh run-tests.sh {junit}"
+[sandbox]
+backend = "none"
+[deploy]
+target = "command"
+[deploy.commands]
+@commands@
+[[deploy.steps]]
+set_weight = 25
+[[deploy.steps]]
+pause = "50ms"
+[[deploy.steps]]
+analysis = ["errors"]
+[[deploy.steps]]
+set_weight = 50
+[monitor]
+bake = "10ms"
+@background@
+[[monitor.metrics]]
+name = "errors"
+source = "command"
+command = "cat ../../../../rate.json"
+values = ["rate"]
+interval = "10ms"
+count = 1
+success_condition = "rate < 0.01"
+failure_condition = "rate > 0.05"
+""".replace("@commands@", "\n".join(f'{name} = "WORLD=../../../../world.json {OPS}"' for name in _COMMANDS))
+"""Released in steps by the team's own commands; files beside the repository stand for its machines and metrics."""
+BY_HAND = {"current": "by-hand", "alive": True, "candidates": [], "weight": 0}
 MIGRATE = """made=${PHASEGATE_FILES%/releases/*}/migrated
 if [ "$PHASEGATE_ACTION" = status ]; then
   state=pending
@@ -134,6 +172,7 @@ class Scene:
         migrations: The classes of the migrations that are made in the end, in their order.
         merges: How many merges are on the base branch in the end.
         serves: Whether a release runs in the end.
+        rate: What the metrics say of a project that the team's own commands release in steps; None: it runs by itself.
     """
 
     name: str
@@ -152,6 +191,7 @@ class Scene:
     migrations: tuple[str, ...] = ()
     merges: int = 1
     serves: bool = False
+    rate: float | None = None
 
 
 SCENES: Mapping[str, Scene] = {
@@ -198,6 +238,8 @@ SCENES: Mapping[str, Scene] = {
             answers={"change:1": ("pause", "approve")},
             serves=True,
         ),
+        Scene("breaches in a step", "rolled-back", policy="", rate=0.2),
+        Scene("is promoted in a step", "done", policy='background = ["errors"]', rate=0.03, serves=True),
         Scene(
             "expires",
             "done",
@@ -259,7 +301,10 @@ def write_project(folder: Path, scene: Scene) -> None:
     """A committed repository with something uncommitted in it, a ticket and a script."""
     top = folder / "greeter"
     (top / "tests").mkdir(parents=True)
-    policy = POLICY + scene.policy
+    policy = POLICY + scene.policy if scene.rate is None else BY_COMMANDS.replace("@background@", scene.policy)
+    if scene.rate is not None:
+        (folder / "rate.json").write_text(json.dumps({"rate": scene.rate}))
+        (folder / "world.json").write_text(json.dumps(BY_HAND))
     if scene.setup:
         policy = policy.replace("[project]\n", "[project]\nsetup = 'test -e \"$HOME/mended\"'\n")
     files = {

@@ -21,6 +21,7 @@ ARTIFACTS: Mapping[str, str] = {
     "change-set": "phasegate.infra.workspace:ChangeSet",
     "evidence": "phasegate.infra.grading:Evidence",
     "release-plan": "phasegate.agents.deployment:ReleasePlan",
+    "candidate": "phasegate.infra.deploy.target:Candidate",
     "release": "phasegate.infra.deploy.target:Release",
     "health-report": "phasegate.infra.metrics.report:HealthReport",
     "incident": "phasegate.agents.monitoring:Incident",

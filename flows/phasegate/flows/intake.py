@@ -5,6 +5,7 @@ Called by the doors. The engine finds the accepted run in the ledger; nothing he
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.flows.requester import proven_requester
 from phasegate.flows.stored import StoredPolicy, StoredScript
 from phasegate.infra.deploy.kubernetes.manifests import is_below, read_manifests
+from phasegate.infra.deploy.process.haproxy import find as find_haproxy
 from phasegate.infra.deploy.services import require_port, service_name
-from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, UsageError
+from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, TargetRefused, UsageError
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
+from phasegate.infra.policy.detect import detect
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import GATES, SMALL_GATES, DeployPolicy, Policy, is_gate
 from phasegate.infra.sandbox import open_sandbox
@@ -172,7 +175,8 @@ def read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:
     """The base commit and the policy in it.
 
     The current branch's policy may name another base branch; then that branch's own policy is the one that counts. A
-    repository that has never committed a policy is governed by the requester's working copy, which no agent can write.
+    repository that has never committed a policy is governed by the requester's working copy, which no agent can write;
+    where there is none either, by what `phasegate init` finds there, if that was declared and not guessed.
     """
     base = repository.base()
     policy, notices = _policy_at(repository, base)
@@ -193,6 +197,11 @@ def _policy_at(repository: Repository, base: BaseCommit) -> tuple[Policy, list[s
     if copy is not None:
         uncommitted = f"{POLICY_FILE} is not committed on {base.branch} yet: this run follows your working copy."
         return load_policy(copy, source=POLICY_FILE), [uncommitted]
+    if (found := detect(repository.top)).declared:
+        written = [line for line in found.toml.splitlines() if line and not line.startswith("#")]
+        goes_by = " ".join(written)
+        unwritten = f"There is no {POLICY_FILE}: this run goes by what `phasegate init` would write: {goes_by}"
+        return load_policy(found.toml.encode(), source="what `phasegate init` finds"), [unwritten, *found.notes]
     raise PolicyError(
         f"there is no {POLICY_FILE} in {repository.top}",
         remedy="Write one with `phasegate init`, look it over, and commit it.",
@@ -207,7 +216,12 @@ def _check_models(order: Order, policy: Policy, environment: Mapping[str, str], 
 
 
 def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repository, base: BaseCommit) -> None:
-    """Find out now what would stop the release at the end: a port that is taken, manifests that cannot be released."""
+    """Find out now what would stop the release at the end: a taken port, a missing program, unusable manifests."""
+    if deploy.target == "process" and deploy.strategy == "canary":
+        try:
+            find_haproxy(os.environ.get("PATH", os.defpath))
+        except TargetRefused as error:
+            raise PolicyError(error.message, remedy=error.remedy) from error
     if deploy.target == "process" and deploy.port:
         require_port(settings.home, service_name(repository.top), deploy.port)
     if deploy.target != "kubernetes":

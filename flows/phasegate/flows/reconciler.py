@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -91,7 +91,7 @@ def _is_enough(shared: Resources) -> bool:
 
 
 async def _look_after(engine: Engine, shared: Resources, run: Run) -> None:
-    if run.id in shared.hands.carried or (run.status == "waiting" and not _can_go_on(shared, run)):
+    if run.id in shared.hands.carried or _sleeps(run) or (run.status == "waiting" and not _can_go_on(shared, run)):
         return
     lease = shared.ledger.leases.find(run.id)
     if run.id not in shared.hands.queued or lease is None or lease.holder != shared.holder:
@@ -121,12 +121,18 @@ async def _set_going(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> 
     ledger.runs.dispatched(run.id, str(await engine.create_flow_run(run.id, idempotency_key=key, name=run.id)))
 
 
+def _sleeps(run: Run) -> bool:
+    """Whether a run rests until a moment that has not come."""
+    until = str((run.reason or {}).get("until", ""))
+    return bool(until) and not run.request and SystemClock().now() < datetime.fromisoformat(until)
+
+
 def _can_go_on(shared: Resources, run: Run) -> bool:
     """Whether a run that was left waiting has something to do.
 
     A person asked something of it, no gate or question it waits for is open, or a gate has expired.
     """
-    if run.request:
+    if run.request or run.reason is not None:  # it is measured on beside its gate, and `_sleeps` has looked
         return True
     if shared.ledger.questions.open(run.id):
         return False

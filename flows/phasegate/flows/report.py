@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.flows.cautions import KINDS, Caution, cautions
+from phasegate.flows.progress import Progress, progress_of
 from phasegate.flows.small_gates import SMALL
 from phasegate.infra.ledger import (
     STOPPED,
@@ -142,6 +143,7 @@ class RunReport(_Part):
     usage: UsageReport
     exchanges: int
     release: ReleaseReport | None
+    progress: Progress | None
 
     @property
     def open_gate(self) -> Gate | None:
@@ -201,6 +203,7 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
         usage=usage_report(usage),
         exchanges=usage.turns,
         release=_release(effects),
+        progress=progress_of(ledger, run),
     )
 
 

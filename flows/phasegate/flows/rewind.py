@@ -124,6 +124,13 @@ def ask_to_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> R
 def _effects_since(ledger: Ledger, history: _History, target: Checkpoint) -> list[Effect]:
     standing = [effect for effect in ledger.effects.list(history.run.id) if not effect.superseded]
     since = [effect for effect in standing if history.born[f"effects/{effect.id}"] > target.position]
+    if any(effect.kind in {"weight", "cut-over"} for effect in since):
+        for effect in standing:
+            if effect.kind == "candidate" and effect not in since:  # it has lost its share, or its end came with that
+                raise NotAllowed(
+                    f"at checkpoint {target.id} the release was on its way",
+                    remedy="Choose a checkpoint from before its candidate was started, or one from after it served.",
+                )
     for effect in standing:
         if effect not in since and effect.status in {"undone", "stuck"}:
             raise NotAllowed(

@@ -88,6 +88,8 @@ def test_a_change_is_released_as_the_approved_diff_says(
     assert image_of(live(kubernetes, namespace)) == "new"
     assert shown["release"]["url"] == f"http://shop.{namespace}.svc:80"
     assert machine.phasegate("audit", shown["id"]).code == 0
+    states = {state["current"]["release_id"]: state for state in machine.phasegate("status", "--json").json["services"]}
+    assert states[shown["id"]]["current"]["detail"] == "Deployment/shop: 2 of 2 replicas are available"
     assert machine.phasegate("rollback", shown["id"]).code in {0, 4}
     machine.until(shown["id"], lambda now: now["status"] == "rolled-back")
     assert live(kubernetes, namespace) is None

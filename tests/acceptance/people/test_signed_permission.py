@@ -6,8 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit, git, script
 from tests.acceptance.people.conftest import amend
+
+pytestmark = pytest.mark.timeout(300)
 
 POLICY = '[identity]\nmode = "ssh"\n[permissions.commands]\nask = ["touch"]\n'
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.integration.deploy.team import command_target
 from tests.kubernetes import kubernetes_target
+from tests.kubernetes_extensions import route
 
 from phasegate.infra.deploy.memory import InMemoryTarget
-from phasegate.infra.deploy.process import ProcessTarget
+from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import DeployFailed, TargetRefused
 from phasegate.infra.policy.model import DeployPolicy
@@ -19,43 +21,50 @@ from phasegate.infra.policy.model import DeployPolicy
 SERVICE = """
 import http.server, os, sys
 commit, port = "{commit}", int(sys.argv[1])
-if commit == "sick" or (commit == "sick-in-place" and 20000 <= port < 30000):
+in_place = 20000 <= port < 30000 if {rolling} else os.path.exists("started")
+if commit == "sick" or (commit == "sick-in-place" and in_place):
     sys.exit("will not serve")
+open("started", "w").close()
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(commit.encode())
+        if self.path == "/die":
+            os._exit(1)
     def log_message(self, *args): pass
 http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
 
-def checkout(commit: str, folder: Path) -> None:
+def checkout(commit: str, folder: Path, *, rolling: bool) -> None:
     folder.mkdir()
-    (folder / "service.py").write_text(SERVICE.replace("{commit}", commit))
+    (folder / "service.py").write_text(SERVICE.replace("{commit}", commit).replace("{rolling}", str(rolling)))
 
 
-SHIFTING = ["memory", "command"]
-"""Those that let a candidate take a share of the traffic."""
-OTHERS = ["process", "kubernetes, rolling", "kubernetes, canary"]
+SHIFTING = ["memory", "command", "process, canary", "kubernetes, weights"]
+"""Those that let a candidate take just the share of the traffic it is given."""
+OTHERS = ["process, rolling", "kubernetes, rolling"]
 
 
-@pytest.fixture(params=[*SHIFTING, *OTHERS])
+@pytest.fixture(params=[*SHIFTING, "kubernetes, canary", *OTHERS])
 async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DeployTarget]:
     if request.param == "memory":
         yield InMemoryTarget("shop", sick={"sick"}, sick_in_place={"sick-in-place"})
         return
     if request.param.startswith("kubernetes"):
-        strategy = request.param.rpartition(" ")[2]
-        yield kubernetes_target(request.getfixturevalue("kubernetes"), tmp_path, strategy=strategy)
+        weighted = request.param.endswith("weights")
+        server = request.getfixturevalue("extended" if weighted else "kubernetes")
+        strategy = "rolling" if request.param.endswith("rolling") else "canary"
+        yield kubernetes_target(server, tmp_path, besides=[route()] if weighted else [], strategy=strategy)
         return
     if request.param == "command":
         yield command_target(tmp_path)
         return
+    strategy = request.param.rpartition(" ")[2]
     process = ProcessTarget(
-        DeployPolicy(start="python3 service.py {port}"),
+        DeployPolicy.model_validate({"start": "python3 service.py {port}", "strategy": strategy, "restarts": 1}),
         service="shop",
         state_folder=tmp_path,
-        checkout=checkout,
+        checkout=partial(checkout, rolling=strategy == "rolling"),
         environment={"PATH": "/usr/bin:/bin"},
     )
     yield process
@@ -111,7 +120,7 @@ async def test_a_sick_candidate_fails_and_leaves_the_current_release_alone(
     target: DeployTarget, request: pytest.FixtureRequest
 ):
     await release(target, "r1", "one")
-    if "rolling" in request.node.name:  # which runs nothing beside
+    if "kubernetes, rolling" in request.node.name:  # which runs nothing beside
         await target.start_candidate("r2", "sick")
         attempt: Awaitable[object] = target.cut_over("r2")
     else:
@@ -166,9 +175,11 @@ async def test_cutting_over_to_what_was_never_a_candidate_fails(target: DeployTa
         await target.cut_over("r9")
 
 
-async def test_a_release_that_fails_in_its_place_gives_it_back(target: DeployTarget):
+async def test_a_release_that_fails_in_its_place_gives_it_back(target: DeployTarget, request: pytest.FixtureRequest):
     await release(target, "r1", "one")
-    await target.start_candidate("r2", "sick-in-place")
+    candidate = await target.start_candidate("r2", "sick-in-place")
+    if "process, canary" in request.node.name:  # which serves with the candidate itself
+        await answer_of(target, f"{candidate.url}/die")
     with pytest.raises(DeployFailed, match="did not come up"):
         await target.cut_over("r2")
 

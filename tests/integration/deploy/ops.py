@@ -37,5 +37,7 @@ elif action == "rollback":
 elif action == "stop":
     found["alive"] = False
 if action != "status":
-    world.write_text(json.dumps(found))
+    half = world.with_name(f"{world.name}.half")  # whoever is killed meanwhile leaves the one or the other
+    half.write_text(json.dumps(found))
+    half.replace(world)
 json.dump({**found, "url": f"http://shop.example/{release if action == 'deploy' else ''}"}, sys.stdout)

@@ -4,69 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import yaml
+from tests.integration.deploy.in_namespace import DEPLOYMENT, SERVICE, Namespace, limited, release, target_in
 from tests.kubernetes import KubernetesServer, kubernetes_target, manifests
 
 from phasegate.infra.deploy.kubernetes.convergence import Convergence
 from phasegate.infra.deploy.kubernetes.faults import FieldConflict
-from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
 from phasegate.infra.errors import ConfigError, DeployFailed, TargetRefused
-
-DEPLOYMENT = "apis/apps/v1/namespaces/{namespace}/deployments/shop"
-SERVICE = "api/v1/namespaces/{namespace}/services/shop"
-
-
-class Namespace:
-    """A namespace, seen and edited by somebody with all rights who is not phasegate."""
-
-    def __init__(self, server: KubernetesServer, http: httpx.Client) -> None:
-        self.server, self.http, self.name = server, http, server.new_namespace()
-
-    def live(self, path: str = DEPLOYMENT) -> dict[str, Any] | None:
-        answer = self.http.get(f"/{path.format(namespace=self.name)}")
-        return answer.json() if answer.status_code == 200 else None
-
-    def image(self) -> str:
-        live = self.live()
-        return live["spec"]["template"]["spec"]["containers"][0]["image"].partition("@")[0] if live else ""
-
-    def edit(self, body: dict[str, Any], path: str = DEPLOYMENT, manager: str = "kubectl-edit") -> None:
-        headers = {"Content-Type": "application/merge-patch+json"}
-        place = f"/{path.format(namespace=self.name)}"
-        self.http.patch(place, json=body, headers=headers, params={"fieldManager": manager}).raise_for_status()
-
-    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = self.http.post(f"/{path.format(namespace=self.name)}", json=body, params={"fieldManager": "kubectl"})
-        answer.raise_for_status()
-        made: dict[str, Any] = answer.json()
-        return made
-
-    def names(self, resource: str = "apis/apps/v1/namespaces/{namespace}/deployments") -> set[str]:
-        found = self.http.get(f"/{resource.format(namespace=self.name)}").json()["items"]
-        return {one["metadata"]["name"] for one in found}
-
-
-@pytest.fixture
-def namespace(kubernetes: KubernetesServer) -> Iterator[Namespace]:
-    with kubernetes.http() as http:
-        yield Namespace(kubernetes, http)
-
-
-def target_in(
-    namespace: Namespace, tmp_path: Path, commits: dict[str, list[dict[str, Any]]] | None = None, **policy: Any
-) -> KubernetesTarget:
-    return kubernetes_target(namespace.server, tmp_path, namespace=namespace.name, commits=commits, **policy)
-
-
-async def release(target: KubernetesTarget, release_id: str, commit: str, taking: tuple[str, ...] = ()) -> None:
-    await target.start_candidate(release_id, commit, taking=taking)
-    await target.cut_over(release_id)
 
 
 async def test_a_first_release_is_previewed_whole_and_applied_as_phasegate(namespace: Namespace, tmp_path: Path):
@@ -321,8 +268,8 @@ async def test_an_engine_killed_between_apply_and_record_is_taken_up(
     await target.start_candidate("r2", "two")
     original = getattr(Convergence, moment)
 
-    async def die(self: Convergence, *arguments: Any) -> None:
-        await original(self, *arguments)
+    async def die(self: Convergence, *arguments: Any, **named: Any) -> None:
+        await original(self, *arguments, **named)
         raise Died
 
     with monkeypatch.context() as patch:
@@ -350,7 +297,7 @@ async def test_a_rollback_is_taken_up_after_the_engine_was_killed_in_a_cut_over(
     target = target_in(namespace, tmp_path)
     await target.start_candidate("r1", "one")
 
-    async def die(self: Convergence, *arguments: Any) -> str:
+    async def die(self: Convergence, *arguments: Any, **named: Any) -> str:
         raise Died
 
     with monkeypatch.context() as patch:
@@ -409,25 +356,6 @@ async def test_a_canary_that_is_stopped_leaves_what_serves_alone(namespace: Name
     after = namespace.live()
     assert after is not None
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
-
-
-def limited(namespace: Namespace, root: Path, *, without: str = "") -> dict[str, str]:
-    """The environment of an engine that has the rights of infra/kubernetes/rbac.yaml, and no others."""
-    places = {
-        "ServiceAccount": "api/v1/namespaces/{namespace}/serviceaccounts",
-        "Role": "apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
-        "RoleBinding": "apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
-    }
-    for manifest in yaml.safe_load_all((root / "infra" / "kubernetes" / "rbac.yaml").read_text()):
-        if manifest["kind"] == "RoleBinding":
-            manifest["subjects"][0]["namespace"] = namespace.name  # as kubectl apply -n does
-        if manifest["kind"] == "Role":
-            manifest["rules"] = [rule for rule in manifest["rules"] if without not in rule["resources"]]
-        namespace.create(places[manifest["kind"]], manifest)
-    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    made = namespace.create("api/v1/namespaces/{namespace}/serviceaccounts/phasegate/token", asked)
-    config = namespace.server.kubeconfig_for(made["status"]["token"], f"phasegate-{namespace.name}")
-    return {"KUBECONFIG": str(config)}
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "canary"])

@@ -78,7 +78,7 @@ async def test_what_a_command_is_told_and_that_its_output_is_kept(tmp_path: Path
 
 
 async def test_one_that_says_so_is_tried_again(tmp_path: Path) -> None:
-    """Mutation tried: every exit code is tried again."""
+    """Untried mutation: 75 is final."""
     await made(tmp_path, 'echo x >> "$WORLD/tries"; test $(wc -l < "$WORLD/tries") = 3 || exit 75')
     assert (tmp_path / "tries").read_text() == "x\n" * 3
 
@@ -100,7 +100,7 @@ async def test_one_that_takes_too_long_is_stopped_with_all_it_started(tmp_path: 
 
 @pytest.mark.parametrize(("said", "runs"), [("done", False), ("pending", True), ("partly", True)])
 async def test_status_is_asked_first_and_has_the_last_word(tmp_path: Path, said: str, runs: bool) -> None:
-    """Mutations tried: `make` without looking before, and without looking afterwards."""
+    """Untried mutations: `make` without looking before, and without looking afterwards."""
     status = f'echo \'{{"state": "{said}"}}\''
     if said == "done":
         assert (await made(tmp_path, 'touch "$WORLD/ran"', status=status)).found
@@ -123,7 +123,7 @@ async def test_without_a_status_nobody_can_say(tmp_path: Path) -> None:
 
 
 async def test_what_an_interrupted_try_left_running_is_stopped_before_anybody_looks(tmp_path: Path) -> None:
-    """Mutation tried: `state` without `_stop_what_is_left`: what was told as pending is then made all the same."""
+    """Untried mutation: `state` without `_stop_what_is_left`: what was told as pending is then made all the same."""
     mark = ServiceFolder(tmp_path, "shop").mark("command", "migrate")
     start("sleep 60", folder=tmp_path, log=tmp_path / "log", environment={"PATH": "/usr/bin:/bin"}, mark=mark)
     assert len(marked(mark)) == 1

@@ -18,10 +18,11 @@ import httpx
 import pytest
 
 from phasegate.infra.deploy import ports
-from phasegate.infra.deploy.process import ProcessTarget
-from phasegate.infra.deploy.processes import MARK, marked
+from phasegate.infra.deploy.process.target import ProcessTarget
+from phasegate.infra.deploy.processes import ProcessId, command_of, marked
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.services import services, stop_service
+from phasegate.infra.deploy.spawning import MARK
 from phasegate.infra.errors import DeployFailed, PortTaken, SetupFailed
 from phasegate.infra.policy.model import DeployPolicy
 
@@ -81,6 +82,11 @@ def say(url: str) -> dict[str, Any]:
     return said
 
 
+def charges(mark: str) -> list[ProcessId]:
+    """The processes of a mark but for their keepers."""
+    return [process for process in marked(mark) if "process.keeper" not in command_of(process.pid)]
+
+
 async def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not holds():
@@ -135,7 +141,7 @@ async def test_what_a_service_started_ends_with_it(make: Make, tmp_path: Path):
     target = make("sleep 1000 & setsid sleep 1000 & exec python3 service.py")
     await target.start_candidate("r1", "c1")
     mark = ServiceFolder(tmp_path, "shop").mark()
-    assert len(marked(mark)) == 3
+    assert len(charges(mark)) == 3
 
     await target.stop_candidate("r1")
 
@@ -161,7 +167,7 @@ async def test_a_stopped_candidate_leaves_its_log_and_no_checkout(make: Make, tm
     await target.start_candidate("r1", "c1")
     await target.stop_candidate("r1")
     left = {entry.name for entry in (tmp_path / "services/shop/releases/r1").iterdir()}
-    assert left == {"log"}
+    assert left == {"candidate.json", "log"}
 
 
 async def test_a_fixed_port_is_used(make: Make):
@@ -213,12 +219,14 @@ async def test_a_release_is_started_again_as_it_was_made(make: Make):
     assert say(made.url)["environ"]["COLOUR"] == "blue"
 
 
-async def test_a_release_whose_process_died_is_reported_and_comes_back_when_restored(make: Make):
-    target = make()
+async def test_a_release_whose_process_died_for_good_is_reported_and_comes_back_when_restored(
+    make: Make, tmp_path: Path
+):
+    target = make(restarts=0)
     await target.start_candidate("r1", "c1")
     made = await target.cut_over("r1")
     os.kill(say(made.url)["pid"], 9)
-    await until(lambda: ports.is_free(made.port))
+    await until(lambda: not marked(ServiceFolder(tmp_path, "shop").mark("service")))
 
     current = (await target.status()).current
     assert current is not None
@@ -291,7 +299,7 @@ ENGINE = """
 import asyncio, json, os, sys
 from datetime import timedelta
 from pathlib import Path
-from phasegate.infra.deploy.process import ProcessTarget
+from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.policy.model import DeployPolicy
 
 state, step, start = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -351,7 +359,7 @@ async def test_killed_while_a_candidate_starts_only_one_runs_in_the_end(make: Ma
 
     candidate = await make().start_candidate("r2", "c2")
 
-    assert [process.pid for process in marked(mark)] == [say(candidate.url)["pid"]]
+    assert [process.pid for process in charges(mark)] == [say(candidate.url)["pid"]]
 
 
 async def test_killed_with_an_unrecorded_process_it_finds_and_replaces_it(make: Make, tmp_path: Path):
@@ -361,11 +369,11 @@ async def test_killed_with_an_unrecorded_process_it_finds_and_replaces_it(make: 
     written["candidates"] = {}  # as if the kill had come between the start and the note of it
     state.write_text(json.dumps(written))
     mark = ServiceFolder(tmp_path, "shop").mark("candidate", "r2")
-    [stray] = marked(mark)
+    [stray] = charges(mark)
 
     candidate = await make().start_candidate("r2", "c2")
 
-    [found] = marked(mark)
+    [found] = charges(mark)
     assert found != stray
     assert say(candidate.url)["pid"] == found.pid
 
@@ -382,7 +390,7 @@ async def test_killed_in_the_middle_of_a_cut_over_it_is_finished_by_repeating(ma
     made = await make().cut_over("r2")
 
     assert (made.previous, made.url) == ("r1", before.url)
-    assert [process.pid for process in marked(ServiceFolder(tmp_path, "shop").mark())] == [say(made.url)["pid"]]
+    assert [process.pid for process in charges(ServiceFolder(tmp_path, "shop").mark())] == [say(made.url)["pid"]]
 
 
 async def test_killed_in_the_middle_of_a_cut_over_the_previous_can_be_restored(make: Make, tmp_path: Path):

@@ -34,14 +34,13 @@ def test_one_for_the_stage_is_signed_as_one_and_counts(desk: Desk) -> None:
     assert desk.rules(gate) == "approve"
     (decision,) = desk.ledger.gates.decisions("run-one")
     assert (decision.approver, decision.identity, decision.for_stage) == ("bo", "ssh", True)
-    desk.ledger.audit("run-one")
 
 
 @pytest.mark.parametrize("signed_for_stage", [True, False])
 def test_a_signature_for_one_call_is_none_for_the_stage_nor_the_other_way_round(
     desk: Desk, signed_for_stage: bool
 ) -> None:
-    """Mutation tried: `DecisionStatement.content` leaves `for_stage` out."""
+    """Untried mutation: `DecisionStatement.content` leaves `for_stage` out."""
     gate = permission(desk)
     said = desk.signature(gate, "bo", for_stage=signed_for_stage)
     with pytest.raises(NotAllowed, match="of other bytes"):

@@ -12,7 +12,7 @@ from tests.integration.replay.conftest import House
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.saga import CandidatePerformer, CutOverPerformer, Facts
-from phasegate.flows.lifecycle.stages.deployment import Replaced
+from phasegate.flows.lifecycle.stages.replaced import Replaced
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.services import service_name, state_of
 from phasegate.infra.deploy.target import TargetState

@@ -23,6 +23,10 @@ def released(tmp_path: Path) -> MakeReleased:
 
     def make(log: str = "", **environment: str) -> Released:
         known = {**os.environ, **environment}
-        return Released("rel-1", "c" * 40, "http://127.0.0.1:1", lambda: log, files, known, Secrets.of(known))
+
+        async def written() -> str:
+            return log
+
+        return Released("rel-1", "c" * 40, "http://127.0.0.1:1", written, files, known, Secrets.of(known))
 
     return make

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import httpx
 import pytest
 from tests.integration.metrics.conftest import MakeReleased
+from tests.prometheus import PrometheusServer
 from typing_extensions import override
 
 from phasegate.infra.deploy.ports import passing_port
@@ -25,7 +20,6 @@ from phasegate.infra.metrics.prometheus import summed_up
 from phasegate.infra.metrics.sources import source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
-START_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -54,49 +48,19 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("prometheus")
+def prometheus() -> Iterator[Served]:
     exporter = ThreadingHTTPServer(("127.0.0.1", 0), Exporter)
     threading.Thread(target=exporter.serve_forever, daemon=True).start()
-    jobs = [{"job_name": "service", "static_configs": [{"targets": [f"127.0.0.1:{exporter.server_port}"]}]}]
-    config = folder / "prometheus.yml"  # JSON is YAML
-    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
-    program = shutil.which("prometheus")
-    assert program, "Prometheus is missing: apt-get install prometheus"
-    address = f"127.0.0.1:{passing_port()}"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    served = Served(f"http://{address}")
+    server = PrometheusServer()
+    server.watch(f"127.0.0.1:{exporter.server_port}")
     try:
-        _until_scraped(served, folder / "log")
-        yield served
+        server.start()
+        server.until_seen("count_over_time(requests_total[1m]) >= 2")
+        yield Served(server.url)
     finally:
-        process.terminate()
-        process.wait(START_SECONDS)
+        server.remove()
         exporter.shutdown()
         exporter.server_close()
-
-
-def _until_scraped(served: Served, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            query = {"query": "count_over_time(requests_total[1m]) >= 2"}
-            if httpx.get(f"{served.url}/api/v1/query", params=query).json()["data"]["result"]:
-                return
-        except (httpx.HTTPError, KeyError, ValueError):
-            pass
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 def metric(served: Served, query: str, **more: object) -> MetricPolicy:

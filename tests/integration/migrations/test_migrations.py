@@ -28,7 +28,7 @@ def reason(run: Run) -> dict[str, Any]:
 
 
 async def test_a_release_is_migrated_around_its_start_and_its_cut_over_and_contracted_at_its_end(shop: Shop) -> None:
-    """Mutations tried: `contract` before `monitor`, `migrate` after the cut-over, classes unsorted."""
+    """Untried mutations: `contract` before `monitor`; `migrate` after the cut-over."""
     shop.write()
     run = await shop.released()
     assert run.status == "done", run.reason
@@ -85,7 +85,7 @@ async def test_the_gate_shows_each_migration_with_what_it_means_for_going_back(s
 
 
 async def test_a_plan_that_says_nothing_of_a_migration_goes_back_to_the_agent(shop: Shop) -> None:
-    """Mutation tried: `Toolbox._finish` without the objection."""
+    """Untried mutation: `Toolbox._finish` without the objection."""
     told = "not accepted: policy counts these files of the change as migrations.*migrations/expand.sql"
     none = [{"file": "migrations/expand.sql", "reason": "it was made by hand last week"}]
     turns = [
@@ -119,7 +119,7 @@ async def test_a_file_that_says_more_than_its_class_is_shown(shop: Shop) -> None
 
 
 async def test_before_a_pivot_a_release_that_does_not_hold_goes_back_and_the_schema_stays_expanded(shop: Shop) -> None:
-    """Mutation tried: `ExpandPerformer` of class pivot."""
+    """Untried mutation: `ExpandPerformer` of class pivot."""
     shop.write(("expand",))
     (shop.data / "broken").touch()
     run = await shop.released()
@@ -131,7 +131,7 @@ async def test_before_a_pivot_a_release_that_does_not_hold_goes_back_and_the_sch
 
 
 async def test_past_a_pivot_a_release_that_does_not_hold_serves_on_until_a_person_says_go(shop: Shop) -> None:
-    """Mutations tried: `roll_back` without the pivots; `_let_go_on` always and never."""
+    """Untried mutations: `roll_back` without the pivots; `_let_go_on` never."""
     shop.write()
     (shop.data / "broken").touch()
     run = await shop.released()
@@ -202,7 +202,7 @@ async def test_a_migration_that_fails_stops_the_run_with_its_output_and_is_run_a
 async def test_one_that_failed_holds_a_rollback_back_unless_status_says_that_nothing_was_made(
     shop: Shop, status: bool
 ) -> None:
-    """Mutation tried: `_maybe_made` that asks nobody."""
+    """Untried mutations: `_maybe_made` takes all for made; takes none for made."""
     shop.write(commands=(*ALL, *(["status"] if status else [])), files={"migrate": "UPDATE nobody SET x = 1"})
     run = await shop.asked(await shop.released(), "rollback")
     assert await shop.serves(run) == "before"
@@ -216,7 +216,7 @@ async def test_one_that_failed_holds_a_rollback_back_unless_status_says_that_not
 
 
 async def test_a_migration_is_not_cut_off_by_a_person_who_wants_the_run_to_end(shop: Shop) -> None:
-    """Mutation tried: `perform` without `_to_its_end`."""
+    """Untried mutation: `perform` without `_to_its_end`."""
     shop.write()
     (shop.data / "slow migrate").touch()
     run = await shop.serving()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -107,6 +108,8 @@ class House:
         pass
 
     async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+        while key.startswith("step:") and not decided():  # noqa: ASYNC110 -- time alone decides
+            await asyncio.sleep(0.005)
         if decided():
             return
         self.gates.append(key)
@@ -117,7 +120,7 @@ class House:
 
     async def count(self, request: httpx.Request) -> None:
         """Look at a model call before it is sent."""
-        asked = json.loads(request.content)
+        asked = json.loads(await request.aread())
         thread = asked["prompt_cache_key"]
         turn = 1 + sum(item.get("type") == "function_call_output" for item in asked["input"])
         self.asked[thread] += 1

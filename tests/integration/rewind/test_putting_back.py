@@ -82,7 +82,7 @@ async def test_code_conversation_gates_and_effects_go_back_together(house: House
 
 
 async def test_a_replay_takes_over_what_was_made_anew_after_a_rewind(house: House) -> None:
-    """P3. Mutation tried: `effect_name` keeps the number that a rewind adds: the replay then merges once more."""
+    """P3. Untried mutation: `effect_name` keeps the number that a rewind adds: the replay then merges once more."""
     done = await house.run()
     ask_to_rewind(house.ledger, house.ledger.runs.get(done.id), turn(house, done, 1).id, actor="ana")
     back = await house.carry(done)

@@ -50,6 +50,6 @@ def test_it_does_not(line: str) -> None:
     ],
 )
 def test_the_way_down_is_not_what_the_release_does(up: str, down: str) -> None:
-    """Mutation tried: `_DOWN` never matches."""
+    """Untried mutation: `_DOWN` never matches."""
     text = f"{up}\n  add_column\n{down}\n  DROP TABLE people\n{up}\n  DROP TABLE persons\n"
     assert takes_away(text) == [(6, "DROP TABLE persons")]

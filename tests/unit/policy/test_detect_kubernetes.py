@@ -87,5 +87,14 @@ def test_manifests_are_found(tmp_path: Path, case: Case):
     assert (policy.deploy.target == "kubernetes") == bool(case.manifests), found.toml
     assert (policy.deploy.manifests, policy.deploy.namespace) == (case.manifests, case.namespace)
     assert (policy.lifecycle.stages[-1] == "deployment") == bool(case.manifests)
+    assert found.declared == bool(case.manifests)
     for note in case.notes:
         assert any(note in one for one in found.notes), found.notes
+
+
+def test_what_needs_the_network_is_looked_over_before_a_run_goes_by_it(tmp_path: Path):
+    (tmp_path / "shop.yaml").write_text(deployment())
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    found = detect(tmp_path)
+    assert "setup_network = true" in found.toml
+    assert not found.declared

@@ -13,6 +13,15 @@ from phasegate.infra.policy.model import Policy
 from phasegate.infra.policy.monitor import MetricPolicy
 
 START = '[deploy]\nstart = "run {port}"\n'
+STEP = f"{START}[[deploy.steps]]\n"
+COMMANDS = """[deploy]
+target = "command"
+[deploy.commands]
+deploy = "x"
+promote = "x"
+rollback = "x"
+status = "x"
+"""
 
 
 def load(text: str) -> Policy:
@@ -31,6 +40,31 @@ def test_what_is_not_said_has_its_default():
     policy = load(START)
     assert policy.project.integrate == "merge"
     assert policy.deploy.start_timeout == timedelta(seconds=30)
+
+
+def test_the_steps_of_a_release_are_kept_in_their_order():
+    policy = load(f"""{COMMANDS}weight = "x"
+        [[deploy.steps]]
+        set_weight = 25
+        [[deploy.steps]]
+        pause = "30s"
+        [[deploy.steps]]
+        analysis = ["errors"]
+        [[deploy.steps]]
+        analysis = true
+        [[deploy.steps]]
+        gate = true
+        [monitor]
+        background = ["errors"]
+        bake = "10m"
+    """)
+
+    steps = policy.deploy.steps
+    assert [step.kind for step in steps] == ["set_weight", "pause", "analysis", "analysis", "gate"]
+    assert (steps[0].set_weight, steps[1].pause) == (25, timedelta(seconds=30))
+    assert (steps[2].analysis, steps[3].analysis) == (("errors",), ())
+    assert (policy.monitor.background, policy.monitor.bake) == (("errors",), timedelta(minutes=10))
+    assert Policy.model_validate_json(policy.model_dump_json()) == policy
 
 
 def test_everything_can_be_said():
@@ -208,6 +242,39 @@ class Bad:
         Bad(
             "[deploy]\ntarget = 'kubernetes'\nmanifests = 'k8s'",
             "line 1: deploy.url: is needed, because lifecycle.stages includes monitoring",
+        ),
+        Bad(
+            f"{STEP}set_weight = 5\npause = '1s'",
+            "line 5: deploy.steps[0].pause: a step has exactly one of set_weight, pause, analysis, gate, found set_w",
+        ),
+        Bad(STEP, "line 3: deploy.steps[0]: a step has exactly one of set_weight, pause, analysis, gate, found none"),
+        Bad(f"{STEP}set_weight = 100", "line 4: deploy.steps[0].set_weight: must be less than or equal to 99"),
+        Bad(f"{STEP}analysis = 'errors'", 'line 4: deploy.steps[0].analysis: must be an array, found "errors"'),
+        Bad(f"{STEP}gate = false", "line 4: deploy.steps[0].gate: must be true"),
+        Bad(
+            f"{STEP}analysis = ['errors', 'latency']",
+            "line 4: deploy.steps[0].analysis[1]: no metric is called 'latency'; known are errors",
+        ),
+        Bad(
+            f"{STEP}pause = '1s'\n[monitor]\nbackground = ['errors']",
+            "line 6: monitor.background: is measured from the first `set_weight` on, and no step",
+        ),
+        Bad(
+            f"{STEP}set_weight = 5",
+            'line 1: deploy.strategy: has to be "canary", because deploy.steps say `set_weight`',
+        ),
+        Bad(
+            "[deploy]\ntarget = 'kubernetes'\nmanifests = 'k8s'\nurl = 'http://shop'\n"
+            "[[deploy.steps]]\nanalysis = true",
+            'line 1: deploy.strategy: has to be "canary", because deploy.steps need a candidate that runs beside',
+        ),
+        Bad(
+            f"{COMMANDS}[[deploy.steps]]\nset_weight = 5",
+            "line 3: deploy.commands.weight: is needed, because deploy.steps say `set_weight`",
+        ),
+        Bad(
+            f"{COMMANDS}weight = 'x'\n[[deploy.steps]]\nset_weight = 5\n[monitor]\nbackground = ['errors', 'up']",
+            "line 12: monitor.background[1]: no metric is called 'up'; known are errors",
         ),
         Bad("[deploy]\nmanifests = '../k8s'", "line 2: deploy.manifests: must be a path inside the repository"),
         Bad(START + "[gates.change]\nroles = ['boss']", "line 4: gates.change.roles[0]: [roles] has no 'boss'"),

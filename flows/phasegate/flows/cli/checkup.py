@@ -5,6 +5,7 @@ Each check changes nothing, and says what to do when it does not hold.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -20,7 +21,8 @@ from phasegate.agents.models.names import ModelName
 from phasegate.flows.cli.starting import keys_it_lacks
 from phasegate.flows.engine import control
 from phasegate.flows.intake import POLICY_FILE, read_policy
-from phasegate.infra.errors import ConfigError, SandboxMissing
+from phasegate.infra.deploy.process.haproxy import find as find_haproxy
+from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import check
 from phasegate.infra.settings import Settings
@@ -64,6 +66,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _pytest()
     yield _state_folder(patient)
     yield about_policy
+    yield from _front(patient, policy)
     yield from _model_keys(patient, policy)
     yield from _engine(patient)
     yield _port()
@@ -127,6 +130,16 @@ def _policy(patient: Patient) -> tuple[Policy | None, Finding]:
     if notices:
         return policy, Finding(name, "warning", " ".join(notices), f"Commit {POLICY_FILE} on {base.branch}.")
     return policy, Finding(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {base.branch}")
+
+
+def _front(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+    """What puts releases behind a front, where policy wants one."""
+    if policy is None or policy.deploy.target != "process" or policy.deploy.strategy != "canary":
+        return
+    try:
+        yield Finding("front", "ok", find_haproxy(patient.environment.get("PATH", os.defpath)))
+    except TargetRefused as error:
+        yield Finding("front", "failed", error.message, error.remedy)
 
 
 def _model_keys(patient: Patient, policy: Policy | None) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ _GISTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "change-set": _change,
     "evidence": _grade,
     "release-plan": lambda made: f"plan of {_counted(made['steps'], 'step')}",
+    "candidate": lambda made: f"candidate {made['release_id']}",
     "release": lambda made: f"release {made['release_id']}",
     "health-report": lambda made: f"service level {made['verdict']}",
     "incident": lambda made: f"incident: {made['summary']}",

@@ -20,6 +20,7 @@ from phasegate.flows.cli.output import console
 from phasegate.flows.cli.plain import one_line
 from phasegate.flows.cli.render import cost_text, seconds_text, status_text
 from phasegate.flows.cli.story import Line, told
+from phasegate.flows.progress import progress_of
 from phasegate.flows.report import usage_report
 from phasegate.infra.ledger import Attempt, Event, Ledger, Run
 
@@ -79,6 +80,8 @@ class View:
         elapsed = seconds_text(run.created_at, run.finished_at or datetime.now(UTC))
         head = Text.assemble((one_line(run.title), "bold"), f"\nrun {run.id} · ", status_text(run.status))
         head.append(f" · {elapsed} · {usage.tokens:,} tokens · {cost_text(usage)}")
+        if (progress := progress_of(self._ledger, run)) is not None:
+            head.append(f"\n{progress.stage}: {one_line(progress.text, 200)}", style="cyan")
         for gate in self._ledger.gates.waiting(run.id):
             head.append(f"\n◆ waits at gate {gate.gate}", style="bold yellow")
         for question in self._ledger.questions.open(run.id):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from textwrap import indent
 from typing import Any
 
 from rich.console import ConsoleRenderable, Group
 from rich.text import Text
 
+from phasegate.flows.cli.elsewhere import Silent, deployed_elsewhere
 from phasegate.flows.cli.listing import runs_table
-from phasegate.flows.cli.plain import plain
+from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.session import Session
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
+from phasegate.flows.progress import Progress, progress_of
 from phasegate.infra.deploy.services import services
-from phasegate.infra.deploy.target import TargetState
+from phasegate.infra.deploy.target import LiveRelease, TargetState
 from phasegate.infra.ledger import Run
 
 
@@ -27,22 +30,32 @@ class Machine:
         engine: None when none is up.
         runs: Every run that goes on or waits for somebody, newest first.
         open_gates: Run id to the gates it waits at.
-        services: What was ever released from this state folder.
+        services: What was ever released from this state folder, wherever it runs.
+        silent: The services whose target does not say what serves.
+        progress: Run id to where its release stands, if one is on its way.
     """
 
     engine: EngineInfo | None
     runs: list[Run]
     open_gates: dict[str, list[str]]
     services: list[TargetState]
+    silent: list[Silent]
+    progress: dict[str, Progress]
 
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""
         return {
             "engine": None if self.engine is None else asdict(self.engine),
             "runs": [
-                {**run.model_dump(mode="json"), "open_gates": self.open_gates.get(run.id, [])} for run in self.runs
+                {
+                    **run.model_dump(mode="json"),
+                    "open_gates": self.open_gates.get(run.id, []),
+                    "progress": self.progress[run.id].model_dump(mode="json") if run.id in self.progress else None,
+                }
+                for run in self.runs
             ],
             "services": [state.model_dump(mode="json") for state in self.services],
+            "silent": [asdict(one) for one in self.silent],
         }
 
 
@@ -50,7 +63,11 @@ def look(session: Session) -> Machine:
     """Look at everything, once."""
     runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
     gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
-    return Machine(control.status(session.settings), runs, gates, services(session.settings.home))
+    found = [*services(session.settings.home), *deployed_elsewhere(session)]
+    states = [one for one in found if isinstance(one, TargetState)]
+    silent = [one for one in found if isinstance(one, Silent)]
+    progress = {run.id: told for run in runs if (told := progress_of(session.ledger, run)) is not None}
+    return Machine(control.status(session.settings), runs, gates, states, silent, progress)
 
 
 def page(machine: Machine) -> Group:
@@ -67,12 +84,28 @@ def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
         yield runs_table(machine.runs, machine.open_gates)
     else:
         yield Text("No run goes on or waits for anybody.")
+    for run_id, progress in machine.progress.items():
+        yield Text(f"{run_id}, {progress.stage}: {one_line(progress.text, 300)}")
     for state in machine.services:
-        yield Text(_service(state))
+        yield Text("\n".join(_service(state)))
+    for one in machine.silent:
+        yield Text(f"service {plain(one.service)} on target {one.target}: what serves is not known")
+        yield Text(indent("\n".join(plain(text) for text in (one.problem, one.remedy) if text), "  "))
 
 
-def _service(state: TargetState) -> str:
-    if state.current is None:
-        return f"service {plain(state.service)}: nothing is released"
-    where = f"answers on {state.current.url}" if state.current.alive else plain(state.current.detail)
-    return f"service {plain(state.service)}: release {plain(state.current.release_id)} {where}"
+def _service(state: TargetState) -> Iterator[str]:
+    where = "" if state.target == "process" else f" on target {state.target}"
+    current = state.current
+    serves = f"release {plain(current.release_id)} {_health(current)}" if current else "nothing is released"
+    yield f"service {plain(state.service)}{where}: {serves}"
+    for one in state.candidates:
+        yield f"  candidate {plain(one.release_id)} takes {one.weight:g} % of the traffic, {_health(one)}"
+    if state.previous is not None:
+        yield f"  the release before it was {plain(state.previous)}"
+
+
+def _health(release: LiveRelease) -> str:
+    if not release.alive:
+        return f"is not alive: {plain(release.detail)}"
+    answers = f"answers on {plain(release.url)}" if release.url else "is alive"
+    return f"{answers} ({plain(release.detail)})" if release.detail else answers

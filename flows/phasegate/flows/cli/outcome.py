@@ -19,14 +19,15 @@ def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
     run, status = report.id, report.status
     reason = one_line(reason_text(report.reason), 700)
     why = f": {reason}" if reason else "."
+    look = [] if shown else [f"See it with `phasegate show {run}`."]
     said = {
-        "done": [_served(report), f"Look at it with `phasegate show {run}`."],
+        "done": [_served(report), *look],
         "failed": [f"Failed{why}", *_go_on(run)],
         "needs-operator": [f"Needs an operator{why}", *_go_on(run)],
         "paused": [f"Paused{why}", f"Continue with `phasegate resume {run}`."],
-        "rolled-back": [f"Rolled back{why}", f"See what was undone with `phasegate show {run}`."],
-        "rejected": [f"Rejected{why}", f"See it with `phasegate show {run}`."],
-        "cancelled": [f"Cancelled{why}", f"See it with `phasegate show {run}`."],
+        "rolled-back": [f"Rolled back{why}", *look],
+        "rejected": [f"Rejected{why}", *look],
+        "cancelled": [f"Cancelled{why}", *look],
     }
     if status == "waiting":
         return _waiting(report, shown=shown)

@@ -114,6 +114,7 @@ def page(report: RunReport) -> Group:
         parts.append(_decisions(report))
     if report.effects:
         parts.append(_effects(report))
+    parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
     parts.append(Text("\n".join(last_words(report, shown=True))))
     return Group(*parts)
@@ -165,6 +166,8 @@ def _head(report: RunReport) -> Text:
         title.append("\nrehearsed: a script answered, no model was asked and nothing was paid")
     for notice in report.options.notices:
         title.append(f"\n! {one_line(notice, 300)}", style="yellow")
+    if report.progress is not None:
+        title.append(f"\n{report.progress.stage}: {one_line(report.progress.text, 300)}", style="cyan")
     if report.release is not None:
         title.append(f"\n{'served on' if report.release.current else 'was served on'} {plain(report.release.url)}")
     return title
@@ -235,6 +238,14 @@ def _effects(report: RunReport) -> Table:
     return rows
 
 
+def _checks(report: RunReport) -> Iterator[Text]:
+    """What was looked at before the run's release served, and what was waited for on the way."""
+    made = [one.artifact for one in report.stages if one.artifact and one.artifact.kind == "release"]
+    for check in made[-1].content["checks"] if made else ():
+        mark = "✓" if check["ok"] else "✗"
+        yield Text(f"{mark} {plain(check['name'])}: {one_line(check['detail'], 300)}")
+
+
 def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
     gate = report.open_gate
     if gate is None:
@@ -243,6 +254,7 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
     return [
         Rule(Text(f"gate {gate.gate}")),
         Text(f"asks about: {about}", style="dim"),
+        *([Text(f"now: {one_line(report.progress.text, 300)}", style="cyan")] if report.progress else []),
         *_asked(report),
         *_warnings(report),
         *_cautions(report),

@@ -201,6 +201,12 @@ def receipt(message: Message) -> str:
             return f"expired: {whose} ended before it was read" if message.attempt_id else "expired with the run"
 
 
+def _rewinding(event: Event) -> str:
+    if why := event.payload.get("why"):
+        return f"back to checkpoint {event.payload['checkpoint']}: {why}"
+    return f"{event.actor} asked to go back to checkpoint {event.payload['checkpoint']}"
+
+
 def _says(words: str) -> Callable[[Event], str]:
     return lambda event: words.format(actor=event.actor, **event.payload)
 
@@ -220,7 +226,7 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "run.pause-requested": ("▸", _says("{actor} asked to pause"), False),
     "run.cancel-requested": ("▸", _says("{actor} asked to cancel"), False),
     "run.rollback-requested": ("▸", _says("{actor} asked to roll back"), False),
-    "run.rewind-requested": ("▸", _says("{actor} asked to go back to checkpoint {checkpoint}"), False),
+    "run.rewind-requested": ("▸", _rewinding, False),
     "run.rewound": ("▸", _says("back at checkpoint {checkpoint}; rewind {number} keeps what was thrown away"), False),
     "run.resumed": ("▸", _says("{actor} let the run go on"), False),
     "run.taken": ("·", _says("taken up by engine {holder}"), True),

@@ -7,8 +7,11 @@ was told about the flow run (DESIGN P5). It must not know what a gate, a decisio
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
@@ -36,6 +39,11 @@ _POLL_SECONDS = 5.0  # for a decision whose bell was lost, as by an engine that 
 def waits_hot(doorbell: Doorbell, settings: Settings) -> bool:
     """Whether a gate that begins to wait now waits as a coroutine of this process."""
     return settings.hot_gate.total_seconds() > 0 and doorbell.listening_count < settings.max_hot
+
+
+def staying(settings: Settings) -> Settings:
+    """Settings by which a wait stays in this process for as long as it takes: what goes on beside it must go on."""
+    return replace(settings, hot_gate=timedelta(days=3650), max_hot=sys.maxsize)
 
 
 async def wait_at_gate(key: str, *, run_id: str, decided: Decided, doorbell: Doorbell, settings: Settings) -> None:

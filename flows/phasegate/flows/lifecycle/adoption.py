@@ -19,6 +19,8 @@ from phasegate.infra.policy.model import Policy
 
 Made = TypeVar("Made", bound=Artifact)
 
+MEASURED = frozenset({"measuring", "analysis", "background", "watching", "baking"})
+"""The parts of stages that were measured, rather than made."""
 _STAGE_OF_EFFECT = {"merge": "testing"}
 """Whose stage an effect belongs to; what is not named here belongs to the deployment."""
 
@@ -44,7 +46,7 @@ def adoptable(
     if made is None or made.status != "finished" or made.superseded:
         return None
     if origin.mode == "rehearse":
-        return made if made.origin or part == "measuring" else None
+        return made if made.origin or part in MEASURED else None
     same = all(made.inputs.get(name) == digest for name, digest in inputs.items())
     if not same or not comes_before(run.policy, stage, origin.stage):
         return None

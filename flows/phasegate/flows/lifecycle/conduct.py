@@ -197,7 +197,8 @@ def _ending_of(
         case Cancelled():
             return "cancelled", {"code": "cancelled", "message": "cancelled on a person's request"}
         case Breached():
-            return "rolled-back", {"code": "breached", "message": f"the release did not hold: {why.reasons}"}
+            when = f" ({why.when})" if why.when else ""
+            return "rolled-back", {"code": "breached", "message": f"the release did not hold{when}: {why.reasons}"}
         case DeployFailed() | PortTaken():
             return "rolled-back", why.as_json()
 

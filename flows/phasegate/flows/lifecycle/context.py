@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +18,8 @@ from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.resources import Resources
 from phasegate.flows.stored import StoredPolicy
-from phasegate.infra.deploy.command import CommandTarget
-from phasegate.infra.deploy.kubernetes.manifests import is_below
-from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
+from phasegate.flows.targets import open_target
 from phasegate.infra.deploy.migrations import Migrator
-from phasegate.infra.deploy.process import ProcessTarget
-from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.services import service_name
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import SetupFailed
@@ -105,34 +101,28 @@ class RunContext:
     @cached_property
     def target(self) -> DeployTarget:
         """Where changes of this repository run."""
-        deploy = self.policy.deploy
-        if deploy.target == "kubernetes":
-            only = partial(is_below, deploy.manifests)
-            return KubernetesTarget(
-                deploy,
-                service=self.service,
-                scratch=self.shared.settings.scratch,
-                checkout=partial(self.repository.export, only=only),
-                environment=self.shared.environment,
-            )
-        if deploy.target == "command":
-            return CommandTarget(
-                deploy,
-                service=self.service,
-                state_folder=self.shared.settings.home,
-                checkout=self.repository.export,
-                environment=self.shared.environment,
-                files=partial(self.checkout, self.run.base_commit),
-                prepare=self.set_up,
-            )
-        return ProcessTarget(
-            deploy,
-            service=self.service,
-            state_folder=self.shared.settings.home,
-            checkout=self.repository.export,
-            environment=self.shared.environment,
+        shared, files = self.shared, partial(self.checkout, self.run.base_commit)
+        return open_target(
+            self.policy.deploy,
+            Path(self.run.repository),
+            shared.settings,
+            shared.environment,
+            files=files,
             prepare=self.set_up,
+            needed=self._releases_in_use,
         )
+
+    def _releases_in_use(self) -> set[str]:
+        """The releases that a run of this repository which has not ended made, or would go back to."""
+        ledger = self.shared.ledger
+        effects = (
+            effect
+            for run in ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
+            if run.repository == self.run.repository
+            for effect in ledger.effects.list(run.id)
+        )
+        named = (effect.intent.get(name) for effect in effects for name in ("release_id", "previous"))
+        return {str(release_id) for release_id in named if release_id}
 
     @cached_property
     def migrator(self) -> Migrator:
@@ -229,9 +219,10 @@ class RunContext:
         elif request:
             raise Cancelled(request)
 
-    def step(self, stage: str, text: str) -> None:
-        """Tell whoever watches what is being done now."""
-        self.shared.ledger.note(self.run.id, "stage.step", payload={"stage": stage, "text": text}, synced=False)
+    def step(self, stage: str, text: str, progress: Mapping[str, Any] | None = None) -> None:
+        """Tell whoever watches what is being done now; with `progress`, as data too, for whoever comes later."""
+        payload = {"stage": stage, "text": text, **({"progress": dict(progress)} if progress else {})}
+        self.shared.ledger.note(self.run.id, "stage.step", payload=payload, synced=False)
 
     async def checkout(self, commit: str) -> Path:
         """A clean folder with a commit's files, for agents that only read; made once."""
@@ -268,10 +259,9 @@ class RunContext:
         if not any(one.stage == "implementation" for one in self.shared.ledger.attempts.list(self.run.id)):
             await self.worktree.put_away()
 
-    def service_log(self, release_id: str, *, characters: int = _LOG_CHARACTERS) -> str:
+    async def service_log(self, release_id: str, *, characters: int = _LOG_CHARACTERS) -> str:
         """The last that a release wrote, as evidence for whoever explains it."""
-        log = ServiceFolder(self.shared.settings.home, self.service).release(release_id) / "log"
-        return log.read_text(errors="replace")[-characters:] if log.exists() else ""
+        return await self.target.log(release_id, characters=characters)
 
     async def set_up(self, folder: Path) -> None:
         """Run the project's setup command in a fresh checkout.

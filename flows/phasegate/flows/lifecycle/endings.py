@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phasegate.infra.deploy.target import Candidate, Release
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.ledger import Decision
 from phasegate.infra.metrics.report import HealthReport
@@ -59,12 +60,12 @@ class Rejected(Ending):
 
 
 class Breached(Ending):
-    """The release broke its service levels, and was rolled back."""
+    """The release broke its service levels, and is taken back."""
 
-    def __init__(self, report: HealthReport) -> None:
-        """Keep the measurements."""
+    def __init__(self, report: HealthReport, made: Candidate | Release, when: str = "") -> None:
+        """Keep the measurements, what was measured, and what was being done with it."""
         super().__init__(f"the release {report.verdict} its health checks")
-        self.report = report
+        self.report, self.made, self.when = report, made, when
 
     @property
     def reasons(self) -> str:

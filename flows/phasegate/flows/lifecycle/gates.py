@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime
 
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.engine.forced_states import forced_between
+from phasegate.flows.engine.gate_wait import staying
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Outdated, Rejected
 from phasegate.flows.lifecycle.rehearsing import recorded_ruling
@@ -31,6 +32,7 @@ from phasegate.infra.policy.model import ADMIN, GateName, SmallGate
 Product = TypeVar("Product")
 Given = ParamSpec("Given")
 
+MEASURED_ON = "the release is measured on while a person thinks"
 _UNHURRIED_SECONDS = 0.5
 
 
@@ -103,10 +105,40 @@ async def agreed(
         round_ = Round(round_.number + 1, decision.note, product)
 
 
-async def ask(run: RunContext, gate: GateName, *subject: Artifact) -> bool:
-    """Ask once; whether the answer is yes. `revise` has nothing to send back to here, and counts as no."""
-    decision = await _pass(run, gate, 1, list(subject))
-    return decision is None or decision.verdict == "approve"
+@runtime_checkable
+class Beside(Protocol):
+    """What goes on beside a gate, and may end it: a release is measured while a person thinks.
+
+    Attributes:
+        over: Whether it has come to an end.
+    """
+
+    @property
+    def over(self) -> bool:
+        """As above."""
+        ...
+
+    def why(self) -> str:
+        """Why nobody is to be asked any more, in a sentence; empty: the gate stands."""
+        ...
+
+
+async def ask(
+    run: RunContext, gate: GateName, number: int, subject: Subject, *, beside: Sequence[Beside] = ()
+) -> Decision | None:
+    """Ask once, and give the decision that holds, whatever it is; None when policy has the gate off.
+
+    Args:
+        run: The run.
+        gate: The gate.
+        number: Which round of it: each time it is asked for something else is another.
+        subject: What is to be decided on.
+        beside: What goes on meanwhile; the run then waits in its engine for as long as it takes.
+
+    Raises:
+        Outdated: A premise does not hold any more, or what goes on beside has ended the round.
+    """
+    return await _pass(run, gate, number, subject, beside)
 
 
 async def settled(run: RunContext, gate: SmallGate, number: int, subject: Artifact) -> Decision:
@@ -122,7 +154,9 @@ def _parts_of(product: object) -> list[Artifact | Premise]:
     return [part for part in parts if isinstance(part, Artifact | Premise)]
 
 
-async def _pass(run: RunContext, gate: GateName, number: int, subject: Subject) -> Decision | None:
+async def _pass(
+    run: RunContext, gate: GateName, number: int, subject: Subject, beside: Sequence[Beside] = ()
+) -> Decision | None:
     """Wait for a decision that holds; None when policy has the gate off.
 
     Raises:
@@ -138,8 +172,8 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: Subject) 
     while True:
         run.heed()
         digests = _digests(run, subject)
-        row = await _asked(run, gate, number, digests)
-        if why := await _outdated(run, subject):
+        row = await _asked(run, gate, number, digests, waits=not beside)
+        if why := _ended_by(beside) or await _outdated(run, subject):
             ledger.gates.outdate(row, why)
             raise Outdated(why)
         _decide_in_advance(run, row)
@@ -149,13 +183,16 @@ async def _pass(run: RunContext, gate: GateName, number: int, subject: Subject) 
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
             ledger.gates.void(row, f"the gate's row says {row.status}, but no decision that counts says so")
             continue
-        ledger.runs.set_status(run.run.id, "waiting")
+        going_on = {"code": "measuring", "message": MEASURED_ON, "until": row.opened_at.isoformat()} if beside else None
+        ledger.runs.set_status(run.run.id, "waiting", reason=going_on)
         await carrier().wait(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.run.id,
-            decided=lambda: _is_answered(run, row),  # noqa: B023  called before the loop goes on
-            settings=run.shared.settings,
+            decided=lambda: _is_answered(run, row) or any(one.over for one in beside),  # noqa: B023  called before the loop goes on
+            settings=staying(run.shared.settings) if beside else run.shared.settings,
         )
+        if _ended_by(beside):
+            continue
         if (ruling := await _ruled(run, row, subject)) is not None:
             return ruling
 
@@ -176,7 +213,9 @@ async def _ruled(run: RunContext, row: Gate, subject: Subject) -> Decision | Non
     return ruling
 
 
-async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[str, str]) -> Gate:
+async def _asked(
+    run: RunContext, gate: GateName, number: int, digests: Mapping[str, str], *, waits: bool = True
+) -> Gate:
     """The gate of this round about these digests.
 
     Raises:
@@ -196,13 +235,17 @@ async def _asked(run: RunContext, gate: GateName, number: int, digests: Mapping[
         quorum=policy.quorum,
         exclude_requester=policy.exclude_requester,
         expires=policy.expires,
-        waits=gate not in run.run.options.approve and run.run.origin is None,
+        waits=waits and gate not in run.run.options.approve and run.run.origin is None,
     )
     if run.run.origin is not None:
         row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
     if row.id not in rows:
         await asyncio.to_thread(keep_head, ledger, run.run, lambda: run.repository)
     return row
+
+
+def _ended_by(beside: Sequence[Beside]) -> str:
+    return next((why for one in beside if (why := one.why())), "")
 
 
 async def _outdated(run: RunContext, subject: Subject) -> str:
@@ -218,10 +261,11 @@ def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
         TrailBroken: The stored policy is not the one the run began with.
     """
     ledger = run.shared.ledger
-    digests = {
-        part.kind: sha256(ledger.artifacts.text(part.digest)) if isinstance(part, Artifact) else part.digest
-        for part in subject
-    }
+    digests: dict[str, str] = {}
+    for part in subject:
+        known = sum(name.partition(" ")[0] == part.kind for name in digests)  # several of a kind are numbered
+        name = f"{part.kind} {known + 1}" if known else part.kind
+        digests[name] = sha256(ledger.artifacts.text(part.digest)) if isinstance(part, Artifact) else part.digest
     stored = ledger.artifacts.text(run.run.policy)
     if (policy := sha256(stored)) != run.run.policy:
         raise TrailBroken("the run's stored policy was altered", remedy="Compare with a copy of the ledger.")

@@ -6,7 +6,8 @@ from prefect import flow
 
 from phasegate.flows.lifecycle.conduct import conduct
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.gates import agreed, ask
+from phasegate.flows.lifecycle.endings import Breached
+from phasegate.flows.lifecycle.gates import agreed
 from phasegate.flows.lifecycle.stages import (
     author_tests,
     change_that_passes,
@@ -46,12 +47,13 @@ async def pipeline(run: RunContext) -> None:
         return
 
     plan, replaced = await agreed(run, "release", draft_release_plan, change, evidence, commit)
-    release = await deploy(run, plan, replaced)
+    try:
+        release = await deploy(run, plan, replaced)
+    except Breached as breach:
+        await fall_back(run, change, breach)
+        raise
     if run.ends_with("deployment"):
         return
 
-    while (report := await monitor(run, release)).verdict != "passed":
-        if report.verdict == "inconclusive" and await ask(run, "promotion", report, release):
-            break
-        await fall_back(run, change, release, report)
+    await monitor(run, change, release)
     await make_migrations(run, plan, release.release_id, "contract")

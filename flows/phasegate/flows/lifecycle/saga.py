@@ -17,6 +17,7 @@ from phasegate.flows.lifecycle.adoption import taken_over
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.migrating import ExpandPerformer, PivotPerformer, stand_still
 from phasegate.flows.lifecycle.rehearsing import recorded_effect
+from phasegate.flows.lifecycle.shifting import WeightPerformer
 from phasegate.flows.way_back import effects_behind, made_for_good, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
@@ -97,9 +98,11 @@ class CandidatePerformer:
         return candidate.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Stop the candidate."""
+        """Stop the candidate, and read back what serves."""
         await run.target.stop_candidate(str(effect.intent["release_id"]))
-        return {"stopped": effect.intent["release_id"]}
+        current = (await run.target.status()).current
+        serves = {"serves": current.release_id, "alive": current.alive} if current else {"serves": None}
+        return {"stopped": effect.intent["release_id"], **serves}
 
 
 class CutOverPerformer:
@@ -127,6 +130,7 @@ class CutOverPerformer:
 PERFORMERS: Mapping[str, Performer] = {
     "merge": MergePerformer(),
     "candidate": CandidatePerformer(),
+    "weight": WeightPerformer(),
     "cut-over": CutOverPerformer(),
     "expand": ExpandPerformer(),
     "migrate": PivotPerformer(),

@@ -192,6 +192,10 @@ class CommandTarget:
                     ) from error
             return state_of(state, live)
 
+    async def log(self, release_id: str, *, characters: int) -> str:
+        """As `DeployTarget.log`: what the commands said about it."""
+        return self._folder.log_text(release_id, characters=characters)
+
     async def stop(self) -> None:
         """As `DeployTarget.stop`.
 

@@ -116,6 +116,10 @@ class InMemoryTarget:
             self._serve(release_id)
         return await self.status()
 
+    async def log(self, release_id: str, *, characters: int) -> str:
+        """As `DeployTarget.log`: it writes nothing."""
+        return ""
+
     async def stop(self) -> None:
         """As `DeployTarget.stop`."""
         self._serving = False

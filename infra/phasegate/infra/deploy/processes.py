@@ -12,20 +12,17 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-MARK = "PHASEGATE_RELEASE"
-"""The environment variable that holds a process's mark."""
+from phasegate.infra.deploy.spawning import MARK, spawn
+from phasegate.infra.process_table import pids, row
+
 _PROC = Path("/proc")
 _POLL = timedelta(milliseconds=50)
-_FRESH_SIGNALS = [signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD]
-_ENDED = "ZXx"
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class ProcessId(BaseModel):
@@ -51,29 +48,17 @@ def start(command: str, *, folder: Path, log: Path, environment: Mapping[str, st
         environment: The whole environment, besides the mark.
         mark: What `marked` finds the process and its children by.
     """
-    pid = os.posix_spawn(
-        "/bin/sh",
-        ["/bin/sh", "-c", f'cd "$0" || exit\n{_replacing_the_shell(command)}', str(folder)],
-        {**environment, MARK: mark},
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), _APPEND, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        setsigmask=[],
-        setsigdef=_FRESH_SIGNALS,
-    )
-    stat = _stat(pid)  # there even when it has ended already: nobody but us collects it
-    return ProcessId(pid=pid, started=stat.started if stat else 0)
+    pid = spawn(command, folder=folder, log=log, environment={**environment, MARK: mark})
+    found = row(pid)  # there even when it has ended already: nobody but us collects it
+    return ProcessId(pid=pid, started=found.started if found else 0)
 
 
 def ending(process: ProcessId) -> str | None:
     """How a process ended, in words; None while it runs. Collects its exit status when it is our child."""
-    stat = _stat(process.pid)
-    if stat is None or stat.started != process.started:
+    found = row(process.pid)
+    if found is None or found.started != process.started:
         return "has ended"
-    if stat.state not in _ENDED:
+    if not found.ended:
         return None
     try:
         code = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
@@ -89,9 +74,9 @@ def marked(prefix: str) -> list[ProcessId]:
     for pid in pids():
         with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
             variables = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
-            stat = _stat(pid)
-            if stat and stat.state not in _ENDED and any(variable.startswith(wanted) for variable in variables):
-                found.append(ProcessId(pid=pid, started=stat.started))
+            process = row(pid)
+            if process and not process.ended and any(variable.startswith(wanted) for variable in variables):
+                found.append(ProcessId(pid=pid, started=process.started))
     return sorted(found, key=lambda process: process.started)
 
 
@@ -108,11 +93,11 @@ async def stop_all(prefix: str, known: Collection[ProcessId], *, grace: timedelt
     while found := [*marked(prefix), *(process for process in known if ending(process) is None)]:
         late = time.monotonic() > deadline
         for process in found:
-            stat = _stat(process.pid)
-            if stat is not None and stat.started == process.started and (late or stat.group not in told):
-                told[stat.group] = process
+            now = row(process.pid)
+            if now is not None and now.started == process.started and (late or now.group not in told):
+                told[now.group] = process
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(stat.group, signal.SIGKILL if late else signal.SIGTERM)
+                    os.killpg(now.group, signal.SIGKILL if late else signal.SIGTERM)
         await asyncio.sleep(_POLL.total_seconds())
     for process in told.values():
         ending(process)  # collects our own children, which would otherwise stay on as zombies
@@ -123,30 +108,3 @@ def command_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
-
-
-def pids() -> Iterator[int]:
-    """The process ids there are at this moment."""
-    return (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal())
-
-
-def _replacing_the_shell(command: str) -> str:
-    """`exec` the command when it is one program's call, so that no shell stands between it and its signals."""
-    first = command.split(maxsplit=1)[0] if command.strip() else ""
-    several = any(character in command for character in ";&|()<>`\n")
-    return command if several or "=" in first or first in {"cd", "exec", "."} else f"exec {command}"
-
-
-class _Stat(NamedTuple):
-    state: str
-    group: int
-    started: int
-
-
-def _stat(pid: int) -> _Stat | None:
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()  # the program's name, in parentheses before, may hold anything
-    return _Stat(state=fields[0], group=int(fields[2]), started=int(fields[19]))

@@ -5,9 +5,12 @@
         state.json               what is current, what runs, every release there ever was
         releases/<id>/source     clean checkout the release runs in
         releases/<id>/ready      there once the checkout is complete and set up
-        releases/<id>/log        its standard output and error
+        releases/<id>/log        its standard output and error, with what was moved aside of it in `log.1`
+        releases/<id>/*.json     what became of its processes, as their keepers report
+        front/                   the front's configuration, socket, log and report, where there is one
 
-Used by the `process` target and by the listing of services. It must not start or stop anything.
+Used by the targets and by the listing of services; of `kubernetes` it holds logs only. It must not start or stop
+anything.
 """
 
 from __future__ import annotations
@@ -30,18 +33,25 @@ from phasegate.infra.policy.model import DeployPolicy
 
 _POLL = timedelta(milliseconds=50)
 _STATE = "state.json"
-Role = Literal["service", "candidate", "command"]
+Role = Literal["service", "candidate", "release", "front", "command"]
+"""`service`: on the service's own port; `candidate`: beside it; `release`: behind the front, candidate or not."""
 T = TypeVar("T", bound=BaseModel)
 
 
 class Running(BaseModel):
-    """A process that was started for a release."""
+    """A process that was started for a release.
+
+    Attributes:
+        process: Its keeper; the process itself where there is no report, as in what earlier versions started.
+        report: Where its keeper reports, below the service's folder.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     release_id: str
     port: int
     process: ProcessId
+    report: str = ""
 
 
 class ReleaseRecord(BaseModel):
@@ -67,8 +77,12 @@ class ServiceState(BaseModel):
 
     Attributes:
         current: The release that should serve, whether or not its process runs.
-        serving: The process last started on the service's port.
+        serving: The process last started on the service's port, or behind the front to take all its traffic.
         candidates: Release id to the process started beside it.
+        front: What listens on the service's port, where that is no release itself.
+        host: The address the service is reached at.
+        weights: Release id to its share of the traffic, in percent, as the front is to be told.
+        leaving: Release id to a process that gets no more traffic, and may finish what it has begun.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -76,14 +90,24 @@ class ServiceState(BaseModel):
     version: Literal[1] = 1
     service: str
     port: int | None = None
+    host: str = "127.0.0.1"
     current: str | None = None
     serving: Running | None = None
     candidates: dict[str, Running] = {}
+    front: Running | None = None
+    weights: dict[str, int] = {}
+    leaving: dict[str, Running] = {}
     releases: dict[str, ReleaseRecord] = {}
 
-    def processes(self) -> list[ProcessId]:
+    def running(self) -> list[Running]:
         """Every process that was written down, whether or not it still runs."""
-        return [running.process for running in (self.serving, *self.candidates.values()) if running]
+        found = (self.serving, self.front, *self.candidates.values(), *self.leaving.values())
+        return [running for running in found if running]
+
+    def process_of(self, release_id: str) -> Running | None:
+        """The process of a release that serves, may serve or has just served."""
+        serving = self.serving if self.serving and self.serving.release_id == release_id else None
+        return self.candidates.get(release_id) or serving or self.leaving.get(release_id)
 
     def release(self, release_id: str) -> ReleaseRecord:
         """The record of a release.
@@ -116,11 +140,28 @@ class ServiceFolder:
         """
         return self.path / "releases" / require_name(release_id)
 
-    def mark(
-        self, role: Literal["service", "candidate", "command"] | None = None, release_id: str | None = None
-    ) -> str:
+    def keep_log(self, release_id: str, text: str) -> None:
+        """Keep what a release wrote elsewhere, in the place of what was kept before.
+
+        Raises:
+            ValueError: The id could lead elsewhere.
+        """
+        path = self.release(release_id) / "log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def mark(self, role: Role | None = None, release_id: str | None = None) -> str:
         """What processes of this service are found by; narrower with a role, and with a release."""
         return "|".join([str(self.path), *(part for part in (role, release_id) if part), ""])
+
+    def log_text(self, release_id: str, *, characters: int) -> str:
+        """The last that a release wrote."""
+        home = self.release(release_id)
+        text = ""
+        for log in (home / "log", home / "log.1"):  # its newer half first
+            if len(text) < characters and log.exists():
+                text = log.read_text(errors="replace")[-(characters - len(text)) :] + text
+        return text
 
     def read(self) -> ServiceState:
         """The state of target `process` as last written; an empty one when there is none.

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.deploy.ports import HOST, require_free
-from phasegate.infra.deploy.processes import ending, marked, stop_all
+from phasegate.infra.deploy.process.front import shares_of
+from phasegate.infra.deploy.process.keeping import Life, life_of, processes_of
+from phasegate.infra.deploy.processes import marked, stop_all
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.target import LiveRelease, TargetState
 
@@ -40,8 +42,9 @@ def require_port(state_folder: Path, service: str, port: int) -> None:
     Raises:
         PortTaken: Somebody else listens there.
     """
-    mark = ServiceFolder(state_folder, service).mark("service")
-    require_free(port, but_for={process.pid for process in marked(mark)})
+    folder = ServiceFolder(state_folder, service)
+    ours = (process for role in ("service", "front") for process in marked(folder.mark(role)))
+    require_free(port, but_for={process.pid for process in ours})
 
 
 async def stop_service(state_folder: Path, service: str, *, grace: timedelta = GRACE) -> None:
@@ -53,9 +56,11 @@ async def stop_service(state_folder: Path, service: str, *, grace: timedelta = G
     folder = ServiceFolder(state_folder, service)
     async with folder.lock():
         state = folder.read()
-        await stop_all(folder.mark(), state.processes(), grace=grace)
-        if state.serving or state.candidates:
-            state.serving, state.candidates = None, {}
+        known = [process for running in state.running() for process in processes_of(folder.path, running)]
+        await stop_all(folder.mark(), known, grace=grace)
+        if state.running():
+            state.serving = state.front = None
+            state.candidates, state.leaving, state.weights = {}, {}, {}
             folder.write(state)
 
 
@@ -66,28 +71,47 @@ def state_of(folder: ServiceFolder) -> TargetState:
         DeployFailed: The state cannot be read.
     """
     state = folder.read()
+    shares = shares_of(folder, state)
     current = None
     if state.current is not None:
         serving = state.serving if state.serving and state.serving.release_id == state.current else None
-        current = _found(state, state.current, serving)
+        current = _current(folder, state, state.current, serving)
     return TargetState(
         target="process",
         service=folder.service,
         current=current,
         previous=state.releases[state.current].previous if state.current else None,
-        candidates=tuple(_found(state, release_id, running) for release_id, running in state.candidates.items()),
+        candidates=tuple(
+            _found(folder, state, release_id, running).model_copy(update={"weight": shares.get(release_id, 0.0)})
+            for release_id, running in state.candidates.items()
+        ),
     )
 
 
-def _found(state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
-    record = state.releases[release_id]
-    ended = ending(running.process) if running else "was stopped"
-    port = running.port if running else record.port or 0
+def _current(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
+    """What serves, which answers on the service's address, and not without its front where it has one."""
+    found = _found(folder, state, release_id, running)
+    port = state.releases[release_id].port or found.port
+    front = life_of(folder.path, state.front) if state.front else None
+    detail = found.detail if front is None or front.alive else f"{found.detail}; its front: {front.detail}"
+    return found.model_copy(
+        update={
+            "url": f"http://{state.host}:{port}",
+            "port": port,
+            "alive": found.alive and (front is None or front.alive),
+            "detail": detail,
+        }
+    )
+
+
+def _found(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
+    life = life_of(folder.path, running) if running else Life(alive=False, over=True, detail="the process was stopped")
+    port = running.port if running else state.releases[release_id].port or 0
     return LiveRelease(
         release_id=release_id,
-        commit=record.commit,
+        commit=state.releases[release_id].commit,
         url=f"http://{HOST}:{port}",
         port=port,
-        alive=ended is None,
-        detail="runs" if ended is None else f"the process {ended}",
+        alive=life.alive,
+        detail=life.detail,
     )

@@ -50,7 +50,7 @@ class Preview(_Record):
     taking: tuple[str, ...] = ()
 
 
-class Candidate(_Record):
+class Candidate(Artifact):
     """A release that is ready to serve: it runs beside the current one, or it was tried as far as the target can.
 
     Attributes:
@@ -58,11 +58,20 @@ class Candidate(_Record):
         port: 0 where there is no such port.
     """
 
+    kind: ClassVar[str] = "candidate"
+
     release_id: str
     commit: str
     url: str
     port: int
     checks: tuple[Check, ...]
+
+    def markdown(self) -> str:
+        """What runs beside, where, and what was checked."""
+        lines = [f"# Candidate {self.release_id}", "", f"- commit: `{self.commit}`"]
+        lines += [f"- url: {self.url}"] if self.url else []
+        lines += [f"- {'✓' if check.ok else '✗'} {check.name}: {check.detail}" for check in self.checks]
+        return "\n".join(lines) + "\n"
 
 
 class Release(Artifact):
@@ -241,6 +250,17 @@ class DeployTarget(Protocol):
 
         Returns:
             The state as read back afterwards.
+        """
+        ...
+
+    async def log(self, release_id: str, *, characters: int) -> str:
+        """The last that a release wrote, also when nothing of it runs any more; empty: nothing, or nobody knows.
+
+        What cannot be read is said in its place: evidence holds nothing up.
+
+        Args:
+            release_id: A candidate, the current release, or one that was.
+            characters: The most there may be.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -122,3 +122,10 @@ class Effects:
         query = select(schema.effects).where(schema.effects.c.run_id == run_id).order_by(schema.effects.c.position)
         with self._store.reading() as connection:
             return [Effect.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def runs(self, kind: str) -> Sequence[str]:
+        """The ids of all runs that ever intended an effect of a kind, the latest intention first."""
+        table = schema.effects.c
+        query = select(table.run_id).where(table.kind == kind).group_by(table.run_id)
+        with self._store.reading() as connection:
+            return connection.execute(query.order_by(func.max(table.intended_at).desc())).scalars().all()

@@ -63,14 +63,15 @@ class Leases:
     def wanting(self) -> list[Run]:
         """The runs that an engine may have something to do for, oldest first.
 
-        All that go on by themselves, but for those that were let go at a gate which is still open: however many wait
-        for a person, looking for the others costs one query.
+        All that go on by themselves, but for those that were let go at a gate which is still open, with nothing going
+        on beside it: however many wait for a person, looking for the others costs one query.
         """
         runs, gates, leases = schema.runs.c, schema.gates.c, schema.leases.c
         open_gate = and_(gates.run_id == runs.id, gates.status == "open")
         now = self._store.clock.now()
         left = and_(
             runs.request == "",
+            runs.reason.is_(None),
             exists().where(open_gate, gates.expires_at > now),
             not_(exists().where(open_gate, gates.expires_at <= now)),
             not_(exists().where(leases.id == _RUN_LEASE + runs.id, leases.expires_at != LET_GO)),

@@ -54,6 +54,18 @@ class Rewinds:
                     )
             change.update(schema.runs, run_id, request="rewind", status="running", finished_at=None)
 
+    def void(self, run_id: str, checkpoint: int, why: str) -> None:
+        """Record that the engine puts a run back that it carries: what the run did since holds no more.
+
+        Args:
+            run_id: The run.
+            checkpoint: The moment it goes back to.
+            why: What has changed, in a sentence.
+        """
+        payload = {"checkpoint": checkpoint, "why": why}
+        with self._store.change(run_id, "run.rewind-requested", actor="engine", payload=payload) as change:
+            change.update(schema.runs, run_id, request="rewind", status="running", finished_at=None)
+
     @staticmethod
     def require_standing_still(run: Run) -> None:
         """Refuse to put back a run that works, or that has been undone.

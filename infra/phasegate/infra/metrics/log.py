@@ -55,12 +55,12 @@ class LogQuery:
         Raises:
             TemporaryError: The query is refused, takes too long, or does not yield those numbers.
         """
-        return Reading(await asyncio.to_thread(self._read))
+        return Reading(await asyncio.to_thread(self._read, await self._released.log()))
 
-    def _read(self) -> dict[str, float]:
+    def _read(self, log: str) -> dict[str, float]:
         try:
             with _connected(self._metric.request_timeout) as database:
-                database.execute(_TABLE, [self._released.log()])
+                database.execute(_TABLE, [log])
                 found = database.execute(self._query)
                 names = [column[0] for column in found.description or ()]
                 row = found.fetchone()

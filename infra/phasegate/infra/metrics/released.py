@@ -27,7 +27,7 @@ class Released:
     release_id: str
     commit: str
     url: str
-    log: Callable[[], str]
+    log: Callable[[], Awaitable[str]]
     files: Callable[[], Awaitable[Path]]
     environment: Mapping[str, str]
     secrets: Secrets

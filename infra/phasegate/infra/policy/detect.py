@@ -30,10 +30,13 @@ class Detected:
     Attributes:
         toml: The file's text; `load_policy` accepts it.
         notes: What could not be told, and what to look at, a sentence each.
+        declared: Whether the repository itself says what runs and where, as manifests do; the rest is a guess, which
+            somebody has to look over before anything goes by it.
     """
 
     toml: str
     notes: tuple[str, ...]
+    declared: bool = False
 
 
 def detect(folder: Path) -> Detected:
@@ -45,7 +48,8 @@ def detect(folder: Path) -> Detected:
     tree = SourceTree(folder)
     project = detect_project(tree)
     service, cluster = detect_service(tree, project), detect_kubernetes(tree)
-    if cluster.manifests and not (cluster.loose and service.start):
+    released_by_manifests = bool(cluster.manifests) and not (cluster.loose and service.start)
+    if released_by_manifests:
         released = [_until_deployment(), _sandbox(project), _to_kubernetes(cluster)]
         notes = [*_loose_images(cluster), _where(cluster)]
     else:
@@ -56,7 +60,8 @@ def detect(folder: Path) -> Detected:
         released.append(_migrations(migrations))
         notes += migrations.notes
     tables = [_HEAD, _project(project), *released]
-    return Detected("\n".join(text for text in tables if text), (*project.notes, *notes))
+    declared = released_by_manifests and not project.setup  # whose network nobody has permitted
+    return Detected("\n".join(text for text in tables if text), (*project.notes, *notes), declared)
 
 
 def _project(found: ProjectFindings) -> str:

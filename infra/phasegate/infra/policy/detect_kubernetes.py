@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from phasegate.infra.policy.source_tree import SourceTree
 
-_WORKLOAD = re.compile(r"^kind:\s*['\"]?(?:Deployment|StatefulSet|DaemonSet)['\"]?\s*$", re.MULTILINE)
+_WORKLOAD = re.compile(r"^kind:\s*['\"]?(?:Deployment|StatefulSet|DaemonSet|Rollout)['\"]?\s*$", re.MULTILINE)
 _OBJECT = re.compile(r"^apiVersion:\s*\S+\s*$", re.MULTILINE)
 _IMAGE = re.compile(r"^\s*(?:-\s+)?image:\s*['\"]?([^\s'\"#]+)", re.MULTILINE)
 _NAMESPACE = re.compile(r"^  namespace:\s*['\"]?([a-z0-9-]+)['\"]?\s*$", re.MULTILINE)

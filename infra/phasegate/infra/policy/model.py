@@ -20,9 +20,11 @@ from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.policy.budgets import BudgetPolicy
+from phasegate.infra.policy.contradictions import contradictions
 from phasegate.infra.policy.migrations import MigrationsPolicy
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
+from phasegate.infra.policy.steps import StepPolicy
 from phasegate.infra.policy.table import ByteSize, Duration, SizeOrNone, Table, UrlPath
 
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
@@ -286,6 +288,8 @@ class DeployPolicy(Table):
     of the commands."""
     url: str = Field(default="", pattern=r"^(https?://[^\s#]+)?$")
     """Where the released service answers; empty: its Service's name inside the cluster."""
+    steps: tuple[StepPolicy, ...] = ()
+    """Walked in order between the candidate's start and the cut-over; docs/steps.md."""
 
 
 class Policy(Table):
@@ -308,7 +312,7 @@ class Policy(Table):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if problems := _contradictions(self):
+        if problems := contradictions(self):
             text = "; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in problems)
             # the problems ride along so that whoever has the file's text can name each one's line
             raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
@@ -339,48 +343,3 @@ class Policy(Table):
     def digest(self) -> str:
         """`sha256:…` of the policy's canonical JSON, defaults included."""
         return sha256(canonical_json(self.model_dump(mode="json")))
-
-
-def _contradictions(policy: Policy) -> list[tuple[tuple[str | int, ...], str]]:
-    """What holds for each table alone and not for all together, with the path of the key to change."""
-    problems: list[tuple[tuple[str | int, ...], str]] = []
-    if "deployment" in policy.lifecycle.stages:
-        for path, advice in _lacks(policy.deploy):
-            message = (
-                f"is needed, because lifecycle.stages includes deployment; {advice}, or end with "
-                '`[lifecycle] stages = ["prd", "implementation", "testing"]`'
-            )
-            problems.append((("deploy", *path), message))
-    probed = any(metric.source == "probe" for metric in policy.metrics)
-    if (
-        "monitoring" in policy.lifecycle.stages
-        and policy.deploy.target == "kubernetes"
-        and probed
-        and not policy.deploy.url
-    ):
-        message = (
-            "is needed, because lifecycle.stages includes monitoring: a probe that cannot reach the service would take "
-            "a good release back; write where the engine reaches it, or end the stages with deployment"
-        )
-        problems.append((("deploy", "url"), message))
-    for gate in GATES:
-        for index, role in enumerate(getattr(policy.gates, gate).roles):
-            if role not in policy.roles:
-                problems.append((("gates", gate, "roles", index), f"[roles] has no {role!r}"))
-    names = [metric.name for metric in policy.monitor.metrics]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            problems.append((("monitor", "metrics", index, "name"), f"another metric is called {name!r} too"))
-    return problems
-
-
-def _lacks(deploy: DeployPolicy) -> list[tuple[tuple[str, ...], str]]:
-    """The keys that a target cannot do without, and what to do about each."""
-    if deploy.target == "process" and not deploy.start:
-        return [(("start",), "write the command that starts the service on {port}")]
-    if deploy.target == "kubernetes" and not deploy.manifests:
-        return [(("manifests",), "name the folder or built file that is to be applied")]
-    if deploy.target == "command":
-        needed = ("deploy", "promote", "rollback", "status")
-        return [(("commands", key), "write that command") for key in needed if not getattr(deploy.commands, key)]
-    return []

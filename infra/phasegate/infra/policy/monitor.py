@@ -178,3 +178,8 @@ class MonitorPolicy(Table):
 
     metrics: tuple[MetricPolicy, ...] = ()
     """Empty: one probe of the service's `health` path."""
+    background: tuple[str, ...] = ()
+    """Names of metrics that are measured beside `deploy.steps`, from the first `set_weight` until the cut-over; a
+    breach stops the steps at once."""
+    bake: Duration = timedelta(0)
+    """How long the metrics are measured on once the release has passed; a breach still takes it back. 0: not at all."""

@@ -9,6 +9,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from phasegate.infra.policy.units import parse_duration, parse_size
 
+Path = tuple[str | int, ...]
+"""Where a key is: names, and positions in arrays."""
+Problem = tuple[Path, str]
+"""The key to change, and what is wrong with it."""
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
 ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
 SizeOrNone = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shlex
 import time
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from phasegate.infra.cgroups import joining, new_groups, removed
+from phasegate.infra.process_table import usage
+from phasegate.infra.shell import tolerant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -24,16 +26,13 @@ if TYPE_CHECKING:
 
 OPEN_FILES = 4096
 """Files one process may have open at once."""
-_TASKS_PER_PROCESS = 16  # the kernel counts threads; policy counts processes
 _CPU_GRACE_SECONDS = 5  # for the count over the whole tree, which can say why, to come first
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_TICKS = os.sysconf("SC_CLK_TCK")
 _REMOVALS = 100
 _REMOVAL_PAUSE_SECONDS = 0.01
 _numbers = itertools.count()
 
 
-def limited(command: Sequence[str], policy: SandboxPolicy, cgroup: Path | None) -> list[str]:
+def limited(command: Sequence[str], policy: SandboxPolicy, groups: list[Path]) -> list[str]:
     """The command, started by a shell that first puts the kernel's limits on itself.
 
     RLIMIT_DATA and not RLIMIT_AS: runtimes that reserve address space without using it (V8, the JVM, Go) work.
@@ -44,114 +43,19 @@ def limited(command: Sequence[str], policy: SandboxPolicy, cgroup: Path | None) 
         f"ulimit -f {max(1, policy.disk // 512)}",
         f"ulimit -n {OPEN_FILES}",
         "ulimit -c 0",
+        *joining(groups),
     ]
-    if cgroup:
-        steps.append(f"echo $$ > {shlex.quote(str(cgroup / 'cgroup.procs'))}")
-    # a step fails where a stricter limit already holds
-    tolerant = "".join(f"{{ {step}; }} 2>/dev/null || :\n" for step in steps)
-    return ["/bin/sh", "-c", tolerant + 'exec "$@"', "sh", *command]
+    return ["/bin/sh", "-c", tolerant(steps) + 'exec "$@"', "sh", *command]
 
 
-@dataclass(frozen=True)
-class Usage:
-    """What a command and all that it started use together."""
-
-    processes: int
-    cpu_seconds: float
-    memory: int
-
-    def exceeded(self, policy: SandboxPolicy) -> str:
-        """The limit that is exceeded, as a person reads it; empty: none."""
-        if self.processes > policy.pids:
-            return f"more than {policy.pids} processes"
-        if self.cpu_seconds > policy.cpu_seconds:
-            return f"more than {policy.cpu_seconds} s of processor time"
-        if self.memory > policy.memory:
-            return f"more than {policy.memory // 1024**2} MiB of memory"
-        return ""
-
-
-def usage(leader: int) -> Usage:
-    """What a session leader, its session and all their descendants use.
+def usage_exceeded(leader: int, policy: SandboxPolicy) -> str:
+    """The limit that a command's session exceeds, as a person reads it; empty: none.
 
     Args:
         leader: The process id that began the session.
+        policy: The limits.
     """
-    found = members(leader)
-    return Usage(
-        processes=len(found),
-        cpu_seconds=sum(process.ticks for process in found.values()) / _TICKS,
-        memory=sum(map(_private_pages, found)) * _PAGE,
-    )
-
-
-class Process(NamedTuple):
-    """One row of the process table."""
-
-    parent: int
-    session: int
-    ticks: int
-    """Processor time used, by children that ended too."""
-    ended: bool
-    """Whether only its entry is left."""
-
-
-def members(leader: int, mark: str = "") -> dict[int, Process]:
-    """A session leader, its session, all their descendants, and whoever carries the mark.
-
-    Args:
-        leader: The process id that began the session.
-        mark: `NAME=value` that the command's environment has and no other's; empty: not looked for.
-    """
-    table = {process_id: row for process_id in _process_ids() if (row := _row(process_id))}
-    children: dict[int, list[int]] = {}
-    for process_id, process in table.items():
-        children.setdefault(process.parent, []).append(process_id)
-    pending = [
-        process_id
-        for process_id, process in table.items()
-        if process.session == leader or (mark and _is_marked(process_id, mark))
-    ]
-    found: dict[int, Process] = {}
-    while pending:
-        process_id = pending.pop()
-        if process_id not in found:
-            found[process_id] = table[process_id]
-            pending += children.get(process_id, [])
-    return found
-
-
-def _process_ids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - a thousand names, often
-
-
-def _row(process_id: int) -> Process | None:
-    """A row, while the process is there. Source: proc(5)."""
-    fields = _fields(process_id, "stat")
-    if not fields:
-        return None
-    return Process(int(fields[1]), int(fields[3]), sum(map(int, fields[11:15])), fields[0] == b"Z")
-
-
-def _is_marked(process_id: int, mark: str) -> bool:
-    try:
-        return mark.encode() in Path(f"/proc/{process_id}/environ").read_bytes().split(b"\0")
-    except OSError:  # ended meanwhile, or another user's
-        return False
-
-
-def _private_pages(process_id: int) -> int:
-    fields = _fields(process_id, "statm")
-    return max(0, int(fields[1]) - int(fields[2])) if fields else 0
-
-
-def _fields(process_id: int, file: str) -> list[bytes]:
-    """The fields of a process's file, after the command's name, which may hold anything."""
-    try:
-        with Path(f"/proc/{process_id}/{file}").open("rb") as text:
-            return text.read().rpartition(b")")[2].split()
-    except OSError:  # ended meanwhile
-        return []
+    return usage(leader).exceeded(pids=policy.pids, cpu_seconds=policy.cpu_seconds, memory=policy.memory)
 
 
 class Growth:
@@ -194,60 +98,18 @@ def _changed_bytes(folder: Path, since: float) -> int:
 
 
 @asynccontextmanager
-async def task_group(policy: SandboxPolicy) -> AsyncGenerator[Path | None]:
+async def task_group(policy: SandboxPolicy) -> AsyncGenerator[list[Path]]:
     """A cgroup that bounds how many tasks can exist at once, where this process may make one."""
-    group = _new_group(policy)
+    groups = new_groups(next(_numbers), pids=policy.pids)
     try:
-        yield group
+        yield groups
     finally:
-        if group:
+        for group in groups:
             await _remove_group(group)
 
 
 async def _remove_group(group: Path) -> None:
     for _ in range(_REMOVALS):  # its last process may still be on its way out
-        if _removed(group):
+        if removed(group):
             return
         await asyncio.sleep(_REMOVAL_PAUSE_SECONDS)
-
-
-def _removed(group: Path) -> bool:
-    try:
-        group.rmdir()
-    except OSError:
-        return False
-    return True
-
-
-def _new_group(policy: SandboxPolicy) -> Path | None:
-    parent = _pids_parent()
-    if parent is None:
-        return None
-    for stale in parent.glob("phasegate-*"):
-        with suppress(OSError):  # in use
-            if not Path(f"/proc/{stale.name.split('-')[1]}").exists():
-                stale.rmdir()
-    group = parent / f"phasegate-{os.getpid()}-{next(_numbers)}"
-    try:
-        group.mkdir()
-        (group / "pids.max").write_text(str(policy.pids * _TASKS_PER_PROCESS))
-    except OSError:
-        _removed(group)
-        return None
-    return group
-
-
-def _pids_parent() -> Path | None:
-    """The folder where a sibling or child cgroup with the pids controller could be made."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if "pids" in controllers.split(","):
-            return Path("/sys/fs/cgroup/pids") / path.lstrip("/")
-    for line in lines:
-        if line.startswith("0::"):
-            return (Path("/sys/fs/cgroup") / line[4:]).parent
-    return None

@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from phasegate.infra.errors import SandboxMissing
-from phasegate.infra.sandbox.limits import Growth, limited, members, task_group, usage
+from phasegate.infra.process_table import members
+from phasegate.infra.sandbox.limits import Growth, limited, task_group, usage_exceeded
 from phasegate.infra.sandbox.port import CommandResult
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ async def run_limited(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
     )
     try:
-        async with task_group(policy) as cgroup:
+        async with task_group(policy) as groups:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *limited(command, policy, cgroup),
+                    *limited(command, policy, groups),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=write_end,
                     stderr=write_end,
@@ -205,5 +206,5 @@ async def _watch(leader: int, policy: SandboxPolicy, growth: Growth) -> str:
 
 def _measure(leader: int, policy: SandboxPolicy, growth: Growth) -> tuple[str, float]:
     began = time.thread_time()
-    exceeded = usage(leader).exceeded(policy) or growth.exceeded(policy)
+    exceeded = usage_exceeded(leader, policy) or growth.exceeded(policy)
     return exceeded, time.thread_time() - began

@@ -17,6 +17,8 @@ STEPS: Mapping[str, str] = {
     "testing.grading": "Code, no agent, grades the change on clean checkouts: the sealed tests must fail before it and "
     "pass after it.",
     "deployment.plan": "An agent drafts the release plan from the evidence and from what serves now.",
+    "deployment.candidate": "Code carries the plan out: the new release comes up beside the one that serves.",
+    "deployment.analysis": "The candidate is measured on its share of the traffic. Code computes the verdict.",
     "deployment.release": "Code carries the plan out: the new release comes up beside the one that serves, then takes "
     "over.",
     "monitoring.measuring": "The new release is measured against its service level. Code computes the verdict.",

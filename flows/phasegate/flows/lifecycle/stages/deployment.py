@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from phasegate.agents import deployment
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
 from phasegate.agents.deployment import migrations as stored_data
 from phasegate.agents.models.conversation import JsonObject
-from phasegate.flows.lifecycle.adoption import comes_before, observe
+from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Outdated
@@ -17,81 +14,12 @@ from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages import migrations
 from phasegate.flows.lifecycle.stages.agent import propose
-from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.deploy.target import Preview, Release, TargetState
+from phasegate.flows.lifecycle.stages.replaced import Replaced
+from phasegate.flows.lifecycle.stages.steps import Serving, walk_steps
+from phasegate.infra.deploy.target import Candidate, Preview, Release, TargetState
 from phasegate.infra.grading import Evidence
-from phasegate.infra.ledger import Attempt, Effect
+from phasegate.infra.ledger import Attempt
 from phasegate.infra.workspace import ChangeSet
-
-
-@dataclass(frozen=True)
-class Replaced:
-    """The release that a plan replaces: what of the target a decision on the plan is bound to.
-
-    Attributes:
-        target: The target.
-        service: The service.
-        release_id: The release that served when the plan was drafted; None: none did.
-        commit: Its commit; empty: there was none.
-        revision: Another once somebody else has changed it in its place; empty where the target cannot tell.
-    """
-
-    kind: ClassVar[str] = "target"
-    target: str
-    service: str
-    release_id: str | None
-    commit: str
-    revision: str = ""
-
-    @classmethod
-    def of(cls, state: TargetState) -> Replaced:
-        """What serves, whether or not it is alive at this moment."""
-        current = state.current
-        release_id, commit = (current.release_id, current.commit) if current else (None, "")
-        return cls(state.target, state.service, release_id, commit, state.revision)
-
-    @property
-    def digest(self) -> str:
-        """Of all of it; what is not known is left out, as earlier versions did."""
-        return sha256(
-            canonical_json({name: value for name, value in vars(self).items() if name != "revision" or value})
-        )
-
-    async def outdated(self, run: RunContext) -> str:
-        """As `Premise.outdated`: what serves now, if it is something else and nothing of the plan was carried out."""
-        if run.rehearses or _begun(run) is not None or _is_adopted(run):
-            return ""
-        now = Replaced.of(await run.target.status())
-        if now.digest == self.digest:
-            return ""
-        if (now.release_id, now.commit) == (self.release_id, self.commit):
-            return (
-                f"Somebody else has changed what release {now.release_id} set up since the plan was drafted. "
-                "It has to be drafted for what is there now."
-            )
-        return (
-            f"What serves has changed since the plan was drafted: now it is {now.release_id or 'nothing'}"
-            f"{f' (commit {now.commit[:12]})' if now.commit else ''}, and the plan replaces "
-            f"{self.release_id or 'nothing'}. It has to be drafted for what serves now."
-        )
-
-    async def previous(self, run: RunContext) -> str | None:
-        """The release to go back to: what served when this run began to deploy."""
-        if (effect := _begun(run)) is not None:
-            found: str | None = effect.intent["previous"]
-            return found
-        return self.release_id if run.rehearses else Replaced.of(await run.target.status()).release_id
-
-
-def _begun(run: RunContext) -> Effect | None:
-    """The run's own candidate, from the moment it was intended: nobody else's release is taken for a change then."""
-    made = run.shared.ledger.effects.list(run.run.id)
-    return next((effect for effect in made if effect.kind == "candidate" and not effect.superseded), None)
-
-
-def _is_adopted(run: RunContext) -> bool:
-    """Whether the deployment was the earlier run's, and is taken over."""
-    return run.run.origin is not None and comes_before(run.policy, "deployment", run.run.origin.stage)
 
 
 async def draft_release_plan(
@@ -159,36 +87,52 @@ async def draft_release_plan(
 
 
 async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Release:
-    """Carry out an approved plan: the candidate beside the current release, then the cut-over, migrations around them.
+    """Carry out an approved plan: the candidate, the policy's steps, then the cut-over, migrations around them.
 
     Raises:
         Outdated: Something else serves than what was approved to be replaced; nothing has been done yet.
+        Breached, Rejected, PutBack: As `walk_steps`.
         DeployFailed: The release did not come up; what served before serves.
         TargetRefused: The target needs something a person has to give; what served before serves.
         MigrationFailed: A migration was not made; what served before serves.
 
     Effects:
-        `expand` for each such migration, `candidate`, `migrate` for each such, and `cut-over`; each undone by its
-        performer, and none of them once one is made that cannot be.
+        `expand` for each such migration, `candidate`, what the steps do, `migrate` for each such, and `cut-over`; each
+        undone by its performer, and none of them once one is made that cannot be.
     """
     if not run.policy.gates.release.off and (why := await replaced.outdated(run)):
         raise Outdated(why)
-    number, previous = run.next_number("deployment", "release"), await replaced.previous(run)
+    steps = run.policy.deploy.steps
+    number, previous = run.next_number("deployment", "candidate" if steps else "release"), await replaced.previous(run)
     release_id = run.run.id if number == 1 else f"{run.run.id}-{number}"  # one that was taken back keeps its own
     facts = {"release_id": release_id, "commit": plan.commit, "previous": previous}
 
-    async def released(_row: Attempt) -> Release:
+    async def started() -> Candidate:
         await migrations.make_migrations(run, plan, release_id, "expand")
         run.step("deployment", f"starting release {release_id} beside the current one")
         taking = {"taking": list(plan.taking)} if plan.taking else {}
-        await perform(run, Intent("candidate", "candidate", {**facts, **taking}, f"stop the candidate {release_id}"))
+        intent = Intent("candidate", "candidate", {**facts, **taking}, f"stop the candidate {release_id}")
+        return Candidate.model_validate(await perform(run, intent))
+
+    async def released(_row: Attempt) -> Release:
+        await started()
         await migrations.make_migrations(run, plan, release_id, "migrate")
         run.step("deployment", "cutting over")
         undoing = f"let release {previous} serve again" if previous else "stop the service"
         made = await perform(run, Intent("cut-over", "cut-over", facts, undoing))
         return Release.model_validate(made)
 
-    return await attempt(run, "deployment", number, Release, released, part="release", inputs={"plan": plan.digest})
+    inputs = {"plan": plan.digest}
+    if steps:
+        serving = Serving(await Replaced.seen(run, "deployment", f"beside/{number}"))
+
+        async def started_alone(_row: Attempt) -> Candidate:
+            return await started()
+
+        candidate = await attempt(run, "deployment", number, Candidate, started_alone, part="candidate", inputs=inputs)
+        await walk_steps(run, plan, candidate, serving, number)
+        inputs, number = {**inputs, "candidate": candidate.digest}, run.next_number("deployment", "release")
+    return await attempt(run, "deployment", number, Release, released, part="release", inputs=inputs)
 
 
 def _in_words(state: TargetState) -> str:

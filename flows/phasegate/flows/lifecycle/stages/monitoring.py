@@ -3,69 +3,148 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from phasegate.agents import monitoring
 from phasegate.agents.monitoring import Incident, IncidentDraft
 from phasegate.flows.lifecycle.adoption import observe
-from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached, RecordEnded
+from phasegate.flows.lifecycle.endings import Breached, Outdated
 from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.stages.agent import propose
-from phasegate.infra.deploy.target import Release
-from phasegate.infra.errors import PastPivot, PhasegateError
-from phasegate.infra.ledger import Attempt
-from phasegate.infra.metrics.clock import RealClock
-from phasegate.infra.metrics.measure import measure
-from phasegate.infra.metrics.released import Released
-from phasegate.infra.metrics.report import HealthReport, Measurement
-from phasegate.infra.metrics.sources import source_of
+from phasegate.flows.lifecycle.stages.measuring import Measuring
+from phasegate.flows.lifecycle.stages.progress import CUT_OVER, Progress
+from phasegate.flows.lifecycle.stages.promotion import decided_while_measured, require_unbroken
+from phasegate.flows.lifecycle.stages.replaced import Replaced
+from phasegate.infra.deploy.target import Candidate, Release
+from phasegate.infra.errors import PastPivot, PhasegateError, TargetRefused
+from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.workspace import ChangeSet
 
 _log = logging.getLogger(__name__)
-_MEASURED_LOG = 32 * 1024**2
-"""Characters of a release's log that a query sees: the last ones."""
 
 
-async def monitor(run: RunContext, release: Release) -> HealthReport:
-    """Measure the release as policy says; the verdict is computed.
+async def monitor(run: RunContext, change: ChangeSet, release: Release) -> None:
+    """Monitor a release until it has passed; take it back if it does not, or have a person say go past a migration.
+
+    Raises:
+        Breached, PastPivot: As `fall_back`.
+        TargetRefused: Another one serves by now, and nobody can say how this one does.
 
     Effects:
-        One attempt per release.
+        As `_judge` and `fall_back`.
     """
+    while True:
+        try:
+            return await _judge(run, release)
+        except Breached as breach:
+            await fall_back(run, change, breach)
 
-    async def files() -> Path:
-        return await run.checkout(run.run.base_commit)
 
-    released = Released(
-        release.release_id,
-        release.commit,
-        release.url,
-        lambda: run.service_log(release.release_id, characters=_MEASURED_LOG),
-        files,
-        run.shared.environment,
-        run.shared.secrets,
-    )
+async def _judge(run: RunContext, release: Release) -> None:
+    """Measure a release in its place as policy says, and once it has passed for as long as it bakes.
 
-    def on_measurement(name: str, taken: Measurement) -> None:
-        run.step("monitoring", f"{name}: {taken.outcome}{f' ({taken.message})' if taken.message else ''}")
+    Raises:
+        Breached: It is bad; or it could not be judged, and a person did not want it all the same.
+        TargetRefused: As `_passed`.
 
-    async def measured(_row: Attempt) -> HealthReport:
-        if run.rehearses:  # what was measured then is adopted; there is nothing to measure now
-            raise RecordEnded
-        return await measure(
-            run.policy.metrics, lambda metric: source_of(metric, released), RealClock(), on_measurement
+    Effects:
+        One attempt for the measuring and one for the bake, each with a gate `promotion` where it says neither yes nor
+        no.
+    """
+    measuring, progress = Measuring(run, release), Progress(run, "monitoring")
+    metrics, inputs, is_judged = measuring.named(()), {"release": release.digest}, False
+    while not is_judged:
+        told = progress.counted(metrics)
+        report = await measuring.once("monitoring", "measuring", metrics, told, inputs)
+        is_judged = await _passed(measuring, progress, report, "after the cut-over")
+    if bake := run.policy.monitor.bake:
+        until = await _begun(run) + bake
+        is_judged = False
+        while not is_judged:
+            progress.begin("baking", until=until)
+            report = await measuring.until("monitoring", "baking", until, progress.sparse(CUT_OVER), inputs)
+            is_judged = await _passed(measuring, progress, report, "while it baked")
+
+
+async def _passed(measuring: Measuring, progress: Progress, report: HealthReport, when: str) -> bool:
+    """Let a release go on that has passed, or that a person wants although it could not be judged.
+
+    Returns:
+        Whether that holds; what was measured of a release that somebody has changed meanwhile does not.
+
+    Raises:
+        Breached: It may not go on.
+        TargetRefused: Another one serves by now, and nobody can say how this one does.
+    """
+    run, release = measuring.run, measuring.made
+    require_unbroken(report, release, when)
+    if report.verdict == "passed":
+        return True
+    progress.begin("inconclusive: gate promotion")
+    place = _Place(release.release_id, await _in_place(run, release))
+    try:
+        decision = await decided_while_measured(
+            measuring, "monitoring", report, [report, release, place], measuring.named(()), progress
         )
+    except Outdated as outdated:
+        run.step("monitoring", outdated.why)
+        current = (await run.target.status()).current
+        if current is not None and current.release_id == release.release_id:
+            return False
+        remedy = f"`phasegate rollback {run.run.id}` takes back what is left of it."
+        raise TargetRefused(f"{outdated.why} What was measured says nothing of it.", remedy=remedy) from None
+    if decision is not None and decision.verdict != "approve":
+        raise Breached(report, release, when)
+    return True
 
-    number = run.next_number("monitoring", "measuring")
-    return await attempt(
-        run, "monitoring", number, HealthReport, measured, part="measuring", inputs={"release": release.digest}
-    )
+
+@dataclass(frozen=True)
+class _Place:
+    """The release in its place, as it was measured: somebody's decision holds for nothing else."""
+
+    release_id: str
+    serving: Replaced
+
+    @property
+    def kind(self) -> str:
+        """As `Premise.kind`."""
+        return "target"
+
+    @property
+    def digest(self) -> str:
+        """Of what serves."""
+        return self.serving.digest
+
+    async def outdated(self, run: RunContext) -> str:
+        """As `Premise.outdated`."""
+        if run.rehearses:
+            return ""
+        now = Replaced.of(await run.target.status())
+        ours = now.release_id == self.release_id
+        return self.serving.changed(now) or ("" if ours else f"Release {self.release_id} does not serve any more.")
 
 
-async def fall_back(run: RunContext, change: ChangeSet, release: Release, report: HealthReport) -> None:
+async def _in_place(run: RunContext, release: Candidate | Release) -> Replaced:
+    """What serves as the gate is asked; a rehearsal looks at nothing."""
+    if run.rehearses:
+        return Replaced(run.policy.deploy.target, run.service, release.release_id, release.commit)
+    return await Replaced.seen(run, "monitoring", f"place/{run.next_number('monitoring', 'place')}")
+
+
+async def _begun(run: RunContext) -> datetime:
+    """When the release began to bake; a restart does not begin it anew."""
+
+    async def now() -> str:
+        return datetime.now(UTC).isoformat()
+
+    name = f"bake/{run.next_number('monitoring', 'bake')}"
+    return datetime.fromisoformat(await observe(run, "monitoring", name, now))
+
+
+async def fall_back(run: RunContext, change: ChangeSet, breach: Breached) -> None:
     """Take back a release that did not hold; past a migration, stop for a person instead, and return once they said go.
 
     Raises:
@@ -75,17 +154,16 @@ async def fall_back(run: RunContext, change: ChangeSet, release: Release, report
     Effects:
         The compensations, and one attempt at an incident.
     """
-    breached = Breached(report)
     try:
-        await roll_back(run, why=f"{breached}: {breached.reasons}")
+        await roll_back(run, why=f"{breach}: {breach.reasons}")
     except PastPivot as past:
-        await explain(run, change, release, report)
-        if _let_go_on(run, report):
+        await explain(run, change, breach)
+        if _let_go_on(run, breach.report):
             return
-        past.context["report"] = report.digest
+        past.context["report"] = breach.report.digest
         raise
-    await explain(run, change, release, report)
-    raise breached
+    await explain(run, change, breach)
+    raise breach
 
 
 def _let_go_on(run: RunContext, report: HealthReport) -> bool:
@@ -99,16 +177,17 @@ def _let_go_on(run: RunContext, report: HealthReport) -> bool:
     return False
 
 
-async def explain(run: RunContext, change: ChangeSet, release: Release, report: HealthReport) -> None:
+async def explain(run: RunContext, change: ChangeSet, breach: Breached) -> None:
     """Have an agent draft the incident. The rollback is done by then and does not depend on it.
 
     Effects:
         One attempt; where the agent cannot, its error stands in the ledger and the run ends all the same.
     """
+    release, report = breach.made, breach.report
     workspace, number = await run.worktree.made(), run.next_number("monitoring", "reading")
 
     async def look() -> str:
-        return run.service_log(release.release_id)
+        return await run.service_log(release.release_id)
 
     log = await observe(run, "monitoring", f"log/{number}", look)
 

@@ -1,49 +1,133 @@
-"""A canary by its share of replicas: a second Deployment behind the same Service, beside the one that serves.
+"""A canary: a second Deployment beside the one that serves, and how traffic gets to it.
 
-Called by the target, strategy `canary`. Pure. A Service sends each pod about the same traffic, so the share of
-replicas is the share of traffic; its selector must not name what tells the two apart, which is a label of ours.
+Called by what runs candidates, strategy `canary`. Pure. Two ways lead to it:
+by replicas, behind the same Service, which sends each pod about the same traffic: the share of ready pods is the share
+of traffic, and the Service's selector must not name what tells the two apart, which is a label of ours;
+by the weights of an HTTPRoute, behind a Service of its own: so that the first Service does not reach it, its pods have
+another value in one label of that Service's selector.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from phasegate.infra.deploy.kubernetes.argo import is_rollout
 from phasegate.infra.deploy.kubernetes.difference import PREFIX
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref
+from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref, table, tables
 from phasegate.infra.deploy.kubernetes.rollout import replicas
 
 _TRACK = {f"{PREFIX}track": "canary"}
+_STABLE = f"{PREFIX}canary-of"
 _LONGEST_NAME = 63
 _NEEDED = ("ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim")
 """What pods may refer to: new ones come with the canary. Those that are there stay as they are until the cut-over."""
 
 
-def canaries(manifests: Sequence[Manifest], *, percent: int, live: frozenset[Ref]) -> list[Manifest]:
-    """What runs beside the current release while this one is a candidate.
+def canaries(
+    manifests: Sequence[Manifest], *, percent: int, live: frozenset[Ref], routed: Collection[str] = ()
+) -> list[Manifest]:
+    """What runs beside the current release while this one is a candidate, in the order it is applied in.
 
     Args:
         manifests: The release's.
-        percent: The share of all replicas that is to be the canary's.
-        live: What is there now; a Deployment that is not has nothing to run beside, and no canary.
+        percent: The share of all replicas that is to be the canary's; 0: the smallest there is.
+        live: What is there now; a Deployment that is not has nothing to run beside, and no canary. A Rollout that is
+            runs its canary itself.
+        routed: The Services that an HTTPRoute leads to now.
     """
+    services = [one for one in manifests if one["kind"] == "Service" and one["metadata"]["name"] in routed]
+    found: list[Manifest] = []
+    for workload in manifests:
+        if Ref.of(workload) not in live:
+            continue
+        if is_rollout(workload):
+            found.append(workload)
+        elif workload["kind"] == "Deployment":
+            behind = [service for service in services if _selects(service, workload)]
+            found += [*(_canary_service(service) for service in behind), _canary(workload, percent, behind)]
     beside = [one for one in manifests if one["kind"] in _NEEDED and Ref.of(one) not in live]
-    found = [_canary(one, percent) for one in manifests if one["kind"] == "Deployment" and Ref.of(one) in live]
     return [*beside, *found] if found else []
 
 
 def canary_replicas(stable: int, percent: int) -> int:
-    """How many replicas make up a share beside these; at least one."""
-    return max(1, math.ceil(stable * percent / (100 - percent)))
+    """How many replicas make up a share beside these; at least one, but for a share of 0.
+
+    Args:
+        stable: How many there are beside it.
+        percent: Below 100: that is no share but all.
+    """
+    return max(1, math.ceil(stable * percent / (100 - percent))) if percent else 0
 
 
-def _canary(deployment: Manifest, percent: int) -> Manifest:
-    found = copy.deepcopy(deployment)
-    found["metadata"]["name"] = f"{deployment['metadata']['name'][: _LONGEST_NAME - 7]}-canary"
-    found["metadata"].setdefault("labels", {}).update(_TRACK)
+def carrying_replicas(stable: int, percent: int) -> int:
+    """How many replicas carry a share of what these carry; at least one, which is there before any traffic is."""
+    return max(1, math.ceil(stable * percent / 100))
+
+
+def rescaled(canary: Manifest, count: int) -> Manifest:
+    """A canary with another number of replicas."""
+    return {**canary, "spec": {**canary["spec"], "replicas": count}}
+
+
+def stable_of(canary: Manifest) -> Ref | None:
+    """The Deployment that a canary runs beside; None: this is no canary."""
+    name = table(canary["metadata"].get("annotations")).get(_STABLE)
+    return Ref(canary["apiVersion"], canary["kind"], str(name)) if name else None
+
+
+def canary_services(canaries: Sequence[Manifest]) -> dict[str, str]:
+    """Service to the Service of its canary, for those that an HTTPRoute leads to."""
+    return {
+        ref.name: one["metadata"]["name"] for one in canaries if one["kind"] == "Service" and (ref := stable_of(one))
+    }
+
+
+def is_routed(canary: Manifest, canaries: Sequence[Manifest]) -> bool:
+    """Whether a canary is reached through a Service of its own."""
+    return any(_selects(one, canary) for one in canaries if one["kind"] == "Service")
+
+
+def _canary(deployment: Manifest, percent: int, services: Sequence[Manifest]) -> Manifest:
+    found = _beside(deployment)
+    labels = {**_TRACK, **{key: value for service in services for key, value in _relabelled(service).items()}}
     spec = found["spec"]
-    spec["replicas"] = canary_replicas(replicas(deployment), percent)
-    spec["selector"].setdefault("matchLabels", {}).update(_TRACK)
-    spec["template"].setdefault("metadata", {}).setdefault("labels", {}).update(_TRACK)
+    stable = replicas(deployment)
+    spec["replicas"] = carrying_replicas(stable, percent) if services else max(1, canary_replicas(stable, percent))
+    spec["selector"].setdefault("matchLabels", {}).update(labels)
+    spec["template"].setdefault("metadata", {}).setdefault("labels", {}).update(labels)
     return found
+
+
+def _canary_service(service: Manifest) -> Manifest:
+    """The Service of a canary: the same ports inside the cluster, and nothing that leads there from outside."""
+    found = _beside(service)
+    ports = [{name: value for name, value in port.items() if name != "nodePort"} for port in _ports(service)]
+    found["spec"] = {"selector": {**service["spec"]["selector"], **_relabelled(service)}, "ports": ports}
+    return found
+
+
+def _beside(manifest: Manifest) -> Manifest:
+    found = copy.deepcopy(manifest)
+    metadata = found["metadata"]
+    metadata.setdefault("annotations", {})[_STABLE] = metadata["name"]
+    metadata.setdefault("labels", {}).update(_TRACK)
+    metadata["name"] = f"{metadata['name'][: _LONGEST_NAME - 7]}-canary"
+    return found
+
+
+def _relabelled(service: Manifest) -> Mapping[str, str]:
+    """The label of a Service's selector whose other value keeps a canary out of it: the first."""
+    key, value = next(iter(service["spec"]["selector"].items()))
+    return {key: f"{str(value)[: _LONGEST_NAME - 7]}-canary"}
+
+
+def _selects(service: Manifest, workload: Manifest) -> bool:
+    wanted = table(table(service.get("spec")).get("selector"))
+    labels = table(table(workload["spec"]["template"].get("metadata")).get("labels"))
+    return bool(wanted) and wanted.items() <= labels.items()
+
+
+def _ports(service: Manifest) -> list[Manifest]:
+    return tables(table(service.get("spec")).get("ports"))

@@ -27,8 +27,11 @@ from phasegate.infra.errors import ConfigError, DeployFailed, TargetUnavailable
 
 FIELD_MANAGER = "phasegate"
 _ONE_REQUEST_SECONDS = 15
+_LOG_BYTES = 8 * 1024**2
+"""Of one container; its last lines are taken first."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
 _JSON = "application/json"
 Verb = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -97,6 +100,28 @@ class Cluster:
         what = f"{'try' if dry_run else 'apply'} {ref}"
         return _object(await self._ask("PATCH", await self._path(ref), query, _APPLY, manifest, what=what))
 
+    async def report(self, ref: Ref, status: Mapping[str, object]) -> None:
+        """Change what an object's status says, as a controller's own command line does; what is None is taken out."""
+        body: Manifest = {"status": dict(status)}
+        query = {"fieldManager": FIELD_MANAGER}
+        path = f"{await self._path(ref)}/status"
+        await self._ask("PATCH", path, query, _MERGE, body, what=f"change the status of {ref}")
+
+    async def log(self, pod: str, container: str, *, lines: int, previous: bool = False) -> str:
+        """The last lines that a container of a pod wrote, with what it wrote before its last restart if asked for.
+
+        Raises:
+            DeployFailed: There is no such pod, or nothing to read of that container.
+            TargetRefused: The right to read logs is missing.
+            TargetUnavailable: The API server, or the node's kubelet through it, does not answer.
+        """
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(_LOG_BYTES)}
+        if previous:
+            query["previous"] = "true"
+        path = f"{await self._path(Ref('v1', 'Pod', pod))}/log"
+        answer = await self._ask("GET", path, query, what=f"read the log of Pod/{pod}")
+        return answer.body.decode(errors="replace")
+
     async def write(self, manifest: Manifest) -> Manifest:
         """Create an object, or replace the version of it that was read.
 
@@ -124,12 +149,14 @@ class Cluster:
         if ref.api_version not in self._kinds:
             answer = await self._ask("GET", group, what=f"look up {ref.api_version}", may_be=(404,))
             found = cast("list[Manifest]", _object(answer).get("resources") or [])
-            self._kinds[ref.api_version] = {
+            kinds = {
                 str(one["kind"]): _Kind(str(one["name"]), bool(one["namespaced"]))
                 for one in found
                 if "/" not in str(one["name"])
             }
-        kind = self._kinds[ref.api_version].get(ref.kind)
+            if kinds:  # what a cluster does not know yet, somebody may install
+                self._kinds[ref.api_version] = kinds
+        kind = self._kinds.get(ref.api_version, {}).get(ref.kind)
         if kind is None or not kind.namespaced:
             why = "is not known to the cluster" if kind is None else "belongs to no namespace"
             raise DeployFailed(

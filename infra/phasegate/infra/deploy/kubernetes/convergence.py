@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from phasegate.infra.deploy.kubernetes.argo import is_rollout, promotion
 from phasegate.infra.deploy.kubernetes.cluster import Cluster
 from phasegate.infra.deploy.kubernetes.difference import differ
 from phasegate.infra.deploy.kubernetes.faults import FieldConflict, OwnedField
@@ -21,7 +22,10 @@ from phasegate.infra.deploy.kubernetes.records import stamp_of
 from phasegate.infra.deploy.kubernetes.rollout import Trouble, has_been_seen, newest, owned_by, progress, trouble
 from phasegate.infra.errors import DeployFailed, TargetRefused
 
-_LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.2
+"""Between two looks at what is waited for."""
+_REPLICA_SETS = ("Deployment", "Rollout")
+"""Whose pods belong to a ReplicaSet of theirs."""
 
 
 @dataclass
@@ -50,8 +54,13 @@ class Convergence:
             await self.held.require()
             await apply_taking(self.cluster, manifest, taking)
 
-    async def roll_out(self, manifests: Iterable[Manifest]) -> str:
+    async def roll_out(self, manifests: Iterable[Manifest], *, back: bool = False) -> str:
         """Wait until every workload among the manifests is rolled out, as kubectl does.
+
+        Args:
+            manifests: Applied already.
+            back: Whether this is the way back, where a Rollout's own steps and analyses are skipped. On the way forward
+                only its pauses are ended.
 
         Returns:
             What was reached, for people.
@@ -61,7 +70,19 @@ class Convergence:
             TargetRefused: It would, but for something a person has to give.
         """
         workloads = [Ref.of(manifest) for manifest in manifests if manifest["kind"] in WORKLOADS]
-        return "; ".join([await self._rolled_out(ref) for ref in workloads]) or "nothing had to be rolled out"
+        return (
+            "; ".join([await self._rolled_out(ref, back=back) for ref in workloads]) or "nothing had to be rolled out"
+        )
+
+    async def roll_out_to(self, manifests: Sequence[Manifest]) -> None:
+        """Apply workloads of the service's own, and wait until they are rolled out.
+
+        Raises:
+            DeployFailed: One will not come up, or has not in time.
+            TargetRefused: Something is missing that a person has to give.
+        """
+        await self.apply(manifests)
+        await self.roll_out(manifests)
 
     async def take_away(self, refs: Iterable[Ref]) -> None:
         """Delete those of the objects that are the service's, and wait until they are gone.
@@ -77,7 +98,13 @@ class Convergence:
             await self.cluster.delete(ref)
             await self._gone(ref)
 
-    async def _rolled_out(self, ref: Ref) -> str:
+    async def trouble_of(self, live: Manifest) -> Trouble | None:
+        """What the newest pods and the controller say, once the controller has seen the spec."""
+        if not has_been_seen(live):
+            return None
+        return trouble(live, await newest_pods(self.cluster, live))
+
+    async def _rolled_out(self, ref: Ref, *, back: bool) -> str:
         until, seen = time.monotonic() + self.timeout.total_seconds(), "it is not there"
         while True:
             live = await self.cluster.get(ref)
@@ -87,26 +114,16 @@ class Convergence:
             if now.done:
                 return f"{ref}: {now.detail}"
             seen = now.detail
-            if (found := await self._trouble(live)) is not None:
-                raise _failure(ref, found)
+            if is_rollout(live) and (order := promotion(live, full=back)):
+                await self.held.require()
+                await self.cluster.report(ref, order)
+            if (found := await self.trouble_of(live)) is not None:
+                raise failure_of(ref, found)
             if time.monotonic() > until:
                 limit = f"{self.timeout.total_seconds():g} s"
                 late = Trouble("progress-deadline", f"{seen} after {limit}, which is deploy.rollout_timeout")
-                raise _failure(ref, late)
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    async def _trouble(self, live: Manifest) -> Trouble | None:
-        """What the newest pods and the controller say, once the controller has seen the spec."""
-        if not has_been_seen(live):
-            return None
-        labels = table(live["spec"]["selector"].get("matchLabels"))
-        owner: Manifest | None = live
-        if live["kind"] == "Deployment":
-            owner = newest(live, await self.cluster.list(live["apiVersion"], "ReplicaSet", labels))
-        pods = owned_by(owner, await self.cluster.list("v1", "Pod", labels)) if owner else []
-        if live["kind"] != "Deployment":
-            pods = [pod for pod in pods if _is_of_update(pod, live)]
-        return trouble(live, pods)
+                raise failure_of(ref, late)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _gone(self, ref: Ref) -> None:
         until = time.monotonic() + self.timeout.total_seconds()
@@ -117,7 +134,17 @@ class Convergence:
                     remedy=f"Look at its finalizers: `kubectl get {ref} -o yaml`.",
                     reason="not-deleted",
                 )
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def newest_pods(cluster: Cluster, live: Manifest) -> list[Manifest]:
+    """The pods of what a workload's spec says now."""
+    labels = table(live["spec"]["selector"].get("matchLabels"))
+    owner: Manifest | None = live
+    if live["kind"] in _REPLICA_SETS:
+        owner = newest(live, await cluster.list("apps/v1", "ReplicaSet", labels))
+    pods = owned_by(owner, await cluster.list("v1", "Pod", labels)) if owner else []
+    return pods if live["kind"] in _REPLICA_SETS else [pod for pod in pods if _is_of_update(pod, live)]
 
 
 async def apply_taking(
@@ -173,7 +200,8 @@ def _is_of_update(pod: Manifest, live: Manifest) -> bool:
     return wanted is None or labels.get("controller-revision-hash") == wanted
 
 
-def _failure(ref: Ref, found: Trouble) -> DeployFailed | TargetRefused:
+def failure_of(ref: Ref, found: Trouble) -> DeployFailed | TargetRefused:
+    """The error that stands for what keeps a rollout from succeeding."""
     text = f"{ref} did not come up ({found.reason}): {found.detail}."
     if found.end == "ask":
         return TargetRefused(text, remedy="Raise the quota, or free what it counts; then go on.", reason=found.reason)

@@ -18,7 +18,7 @@ from phasegate.infra.errors import ConfigError
 
 Manifest = dict[str, Any]
 
-WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
 """What is rolled out, and waited for."""
 _SUFFIXES = (".yaml", ".yml", ".json")
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -165,6 +165,8 @@ def _problems(manifest: Manifest, namespace: str) -> list[str]:
     what = f"{names[1]}/{names[2]}"
     own = metadata.get("namespace", namespace)
     problems = [] if own == namespace else [f"{what} is meant for namespace {own}, not {namespace}"]
+    if names[1] == "Rollout" and "workloadRef" in table(manifest.get("spec")):
+        problems.append(f"{what}: its pods are described elsewhere (spec.workloadRef); write them as its template")
     loose = [image or "(none)" for image in images(manifest) if not _DIGEST.fullmatch(image)]
     return [*problems, *(f"{what}: image {image} is not named by a digest" for image in loose)]
 

@@ -38,6 +38,7 @@ class Record(BaseModel):
         before: Objects as they were before phasegate first touched them.
         taking: Fields that may be taken from their owners, as the approved plan named them.
         canaries: What runs beside while it is a candidate; empty where nothing does.
+        weight: The share of the traffic last asked for it, in percent; 0 again once it is no candidate any more.
         revisions: Object to the revision its controller counted before.
         previous: What served before it; None when nothing did, or when it has not served yet.
     """
@@ -51,6 +52,7 @@ class Record(BaseModel):
     before: list[Manifest] = []
     taking: tuple[str, ...] = ()
     canaries: list[Manifest] = []
+    weight: int = 0
     revisions: dict[str, str] = {}
     url: str = ""
     port: int = 0

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from phasegate.infra.deploy.kubernetes import argo
 from phasegate.infra.deploy.kubernetes.manifests import Manifest, table, tables
 
 _HOPELESS = {
@@ -21,6 +22,7 @@ _HOPELESS = {
     "CreateContainerError": "container-config",
 }
 """What a container waits for that more waiting does not bring: the kubelet has tried more than once by then."""
+_GIVEN_UP = {"RolloutAborted": "rollout-aborted", "InvalidSpec": "invalid"}
 _CRASHES = 3
 """Restarts after which a crash loop is one; a service may end once or twice while what it needs comes up."""
 
@@ -43,7 +45,8 @@ class Trouble:
     """Why a rollout will not succeed by itself.
 
     Attributes:
-        reason: `progress-deadline`, `image-pull`, `crash-loop`, `container-config`, `quota` or `pods-refused`.
+        reason: `progress-deadline`, `image-pull`, `crash-loop`, `container-config`, `quota`, `pods-refused`, or for a
+            Rollout whose controller gave it up `rollout-aborted` or `invalid`.
         detail: What was seen, for people.
         end: Whether the release is to be rolled back, or put back and a person asked for what is missing.
     """
@@ -54,8 +57,10 @@ class Trouble:
 
 
 def progress(workload: Manifest) -> Progress:
-    """How far a Deployment, StatefulSet or DaemonSet is with what its spec says."""
+    """How far a Deployment, StatefulSet, DaemonSet or Rollout is with what its spec says."""
     status = table(workload.get("status"))
+    if argo.is_rollout(workload):
+        return _rollout(workload, status)
     if not has_been_seen(workload):
         return Progress(done=False, detail="the new spec has not been observed yet")
     match workload["kind"]:
@@ -86,6 +91,8 @@ def trouble(workload: Manifest, pods: Iterable[Manifest]) -> Trouble | None:
             return Trouble("pods-refused", said)
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
             return Trouble("progress-deadline", f"{name} exceeded its progress deadline")
+    if argo.is_rollout(workload) and (now := argo.phase(workload)).name == "Degraded":
+        return Trouble(_GIVEN_UP.get(now.message.partition(":")[0], "progress-deadline"), f"{name}: {now.message}")
     return None
 
 
@@ -97,10 +104,15 @@ def owned_by(owner: Manifest, objects: Iterable[Manifest]) -> list[Manifest]:
     ]
 
 
-def newest(deployment: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | None:
-    """The ReplicaSet of a Deployment's present revision; None until its controller has made it."""
-    revision = revision_of(deployment)
-    own = owned_by(deployment, replica_sets)
+def newest(workload: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | None:
+    """The ReplicaSet of a Deployment's or Rollout's present revision; None until its controller has made it."""
+    own = owned_by(workload, replica_sets)
+    if argo.is_rollout(workload):
+        wanted = table(workload.get("status")).get("currentPodHash")
+        return next(
+            (one for one in own if wanted and table(one["metadata"].get("labels")).get(argo.HASH) == wanted), None
+        )
+    revision = revision_of(workload)
     return next((one for one in own if revision and revision_of(one) == revision), None)
 
 
@@ -119,12 +131,14 @@ def replicas(workload: Manifest) -> int:
 def available(workload: Manifest) -> int:
     """How many of a workload's pods can be reached."""
     status = table(workload.get("status"))
-    counted = {"Deployment": "availableReplicas", "StatefulSet": "readyReplicas"}
+    counted = {"Deployment": "availableReplicas", "Rollout": "availableReplicas", "StatefulSet": "readyReplicas"}
     return int(status.get(counted.get(workload["kind"], "numberAvailable")) or 0)
 
 
 def has_been_seen(workload: Manifest) -> bool:
     """Whether its controller has seen what its spec says by now; conditions are of an earlier one until then."""
+    if argo.is_rollout(workload):
+        return argo.has_been_observed(workload)
     seen = int(table(workload.get("status")).get("observedGeneration") or 0)
     return int(workload["metadata"].get("generation", 0)) <= seen
 
@@ -139,6 +153,15 @@ def _deployment(workload: Manifest, status: Manifest) -> Progress:
     if available < updated:
         return Progress(done=False, detail=f"{available} of {updated} updated replicas are available")
     return Progress(done=True, detail=f"{available} of {wanted} replicas are available")
+
+
+def _rollout(workload: Manifest, status: Manifest) -> Progress:
+    now = argo.phase(workload)
+    ready = f"{available(workload)} of {replicas(workload)} replicas are available"
+    if now.name == "Healthy" and argo.is_promoted(workload):
+        return Progress(done=True, detail=ready)
+    at = f"step {int(status.get('currentStepIndex') or 0)} of its own"
+    return Progress(done=False, detail=", ".join(one for one in (now.name, now.message, at, ready) if one))
 
 
 def _stateful_set(workload: Manifest, status: Manifest) -> Progress:

@@ -10,44 +10,40 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from phasegate.infra.deploy.kubernetes import candidates, serving
 from phasegate.infra.deploy.kubernetes.canary import canaries
+from phasegate.infra.deploy.kubernetes.change import Change
 from phasegate.infra.deploy.kubernetes.cluster import Cluster, connect
-from phasegate.infra.deploy.kubernetes.convergence import Convergence, apply_taking, deviations, owned_elsewhere
+from phasegate.infra.deploy.kubernetes.convergence import Convergence, apply_taking, owned_elsewhere
 from phasegate.infra.deploy.kubernetes.difference import cleaned, difference
 from phasegate.infra.deploy.kubernetes.lock import lock
 from phasegate.infra.deploy.kubernetes.manifests import WORKLOADS, Manifest, Ref, read_manifests
 from phasegate.infra.deploy.kubernetes.observation import live_release, revision
-from phasegate.infra.deploy.kubernetes.records import Record, Records, State, stamp_of, stamped
+from phasegate.infra.deploy.kubernetes.pod_logs import pod_logs
+from phasegate.infra.deploy.kubernetes.records import Record, Records, stamp_of, stamped
 from phasegate.infra.deploy.kubernetes.rollout import revision_of
+from phasegate.infra.deploy.kubernetes.routes import services_behind
+from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.target import (
     Candidate,
     Check,
+    LiveRelease,
     Preview,
     Release,
     TargetState,
     Weight,
-    no_weight,
-    require_name,
     require_replaceable,
 )
-from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, TargetUnavailable
+from phasegate.infra.errors import DeployFailed
 from phasegate.infra.policy.model import DeployPolicy
 
-
-@dataclass
-class _Change:
-    """One change under the service's lock."""
-
-    state: State
-    records: Records
-    toward: Convergence
+_KEPT = 1_000_000
+"""Characters of what a release's pods wrote that are kept once they are gone."""
 
 
 class KubernetesTarget:
@@ -59,6 +55,7 @@ class KubernetesTarget:
         *,
         service: str,
         scratch: Path,
+        state_folder: Path,
         checkout: Callable[[str, Path], None],
         environment: Mapping[str, str],
     ) -> None:
@@ -68,6 +65,7 @@ class KubernetesTarget:
             policy: `[deploy]`.
             service: What the service is called, unique to its repository.
             scratch: Where commits' files are put to read manifests from.
+            state_folder: Phasegate's state; what pods wrote is kept there once they are gone.
             checkout: Writes a commit's files into a folder that does not exist yet; run in a thread.
             environment: The engine's; KUBECONFIG and HOME say how the cluster is reached.
 
@@ -75,8 +73,9 @@ class KubernetesTarget:
             ValueError: The service's name could lead elsewhere.
         """
         self._policy = policy
-        self._service = require_name(service)
+        self._service = service
         self._scratch = scratch
+        self._folder = ServiceFolder(state_folder, service)
         self._checkout = checkout
         self._environment = environment
 
@@ -94,12 +93,7 @@ class KubernetesTarget:
             service=self._service,
             current=await live_release(self._cluster, current, current.manifests) if current else None,
             previous=current.previous if current else None,
-            candidates=tuple(
-                [
-                    await live_release(self._cluster, one, one.canaries)
-                    for one in [await records.record(release_id) for release_id in state.candidates]
-                ]
-            ),
+            candidates=tuple([await self._candidate(await records.record(one), current) for one in state.candidates]),
             revision=await revision(self._cluster, current) if current else "",
         )
 
@@ -133,21 +127,21 @@ class KubernetesTarget:
         async with self._changing() as change:
             record = await self._prepared(change, release_id, commit, taking)
             if record.canaries:
-                await self._start_canaries(change, record)
+                await candidates.start(change, record)
             elif release_id not in change.state.candidates:
                 change.state.candidates.append(release_id)
                 await change.records.write_state(change.state)
-            return Candidate(
-                release_id=release_id,
-                commit=commit,
-                url=record.url if record.canaries else "",
-                port=record.port if record.canaries else 0,
-                checks=record.checks,
-            )
+            beside = [*record.canaries, *record.manifests] if record.canaries else []  # a canary's own Service first
+            url, port = _address(beside, self._policy) if beside else ("", 0)
+            return Candidate(release_id=release_id, commit=commit, url=url, port=port, checks=record.checks)
 
     async def set_weight(self, release_id: str, percent: int) -> Weight:
-        """As `DeployTarget.set_weight`: a canary keeps the share that it began with."""
-        raise no_weight("kubernetes", "Take the `set_weight` steps out of `[deploy]`.")
+        """As `DeployTarget.set_weight`: by an HTTPRoute's weights, by replicas, or as a Rollout's own steps have it."""
+        async with self._changing() as change:
+            record = await change.records.record(release_id)
+            if release_id not in change.state.candidates:
+                raise DeployFailed(f"{self._service} has no candidate {release_id}.", release_id=release_id)
+            return await candidates.weigh(change, record, percent)
 
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`: applied, waited for as kubectl does, and read back."""
@@ -157,9 +151,9 @@ class KubernetesTarget:
                 await change.records.record(release_id)  # which says that there is none
             require_replaceable(self._service, release_id, state.current, over)
             record = await change.records.record(release_id)
-            if not await self._serves(state, record):
-                await self._replace_current(change, record)
-            await self._end_canaries(change, record)
+            if not await serving.serves(change, record):
+                await serving.replace_current(change, record)
+            await candidates.end(change, record)
             return Release(
                 target="kubernetes",
                 service=self._service,
@@ -175,42 +169,68 @@ class KubernetesTarget:
         """As `DeployTarget.stop_candidate`."""
         async with self._changing() as change:
             if release_id in change.state.candidates:
-                await self._end_canaries(change, await change.records.record(release_id))
+                await candidates.end(change, await change.records.record(release_id))
 
     async def restore(self, release_id: str | None) -> TargetState:
         """As `DeployTarget.restore`; None: what was there before phasegate came is put back, the rest deleted."""
         async with self._changing() as change:
             record = await change.records.record(release_id) if release_id is not None else None
-            if record is None or not await self._serves(change.state, record):
-                await self._converge(change, record)
-                await self._settle(change, release_id)
+            if record is None or not await serving.serves(change, record):
+                if (leaving := await change.serving()) is not None and leaving.release_id != release_id:
+                    await self._keep_log(leaving, leaving.manifests)
+                await serving.converge(change, record)
+                await serving.settle(change, release_id)
         return await self.status()
 
     async def stop(self) -> None:
         """As `DeployTarget.stop`: workloads are scaled to nothing, what cannot be is deleted."""
         async with self._changing() as change:
             for release_id in list(change.state.candidates):
-                await self._end_canaries(change, await change.records.record(release_id))
+                await candidates.end(change, await change.records.record(release_id))
             if change.state.current is None:
                 return
             record = await change.records.record(change.state.current)
             workloads = [one for one in record.manifests if one["kind"] in WORKLOADS]
             asleep = [{**one, "spec": {**one["spec"], "replicas": 0}} for one in workloads if _scales(one)]
-            await change.toward.apply(asleep)
-            await change.toward.roll_out(asleep)
+            await change.toward.roll_out_to(asleep)
             await change.toward.take_away(Ref.of(one) for one in workloads if not _scales(one))
+
+    async def log(self, release_id: str, *, characters: int) -> str:
+        """As `DeployTarget.log`: what the pods have written; once they are gone, what was kept of it."""
+        state = await self._records().state()
+        if release_id in {state.current, state.changing, *state.candidates}:
+            record = await self._records().record(release_id)
+            beside = release_id in state.candidates and record.canaries
+            found = await self._pod_logs(record, record.canaries if beside else record.manifests, characters)
+            if found:
+                return found
+        return self._folder.log_text(release_id, characters=characters)
+
+    async def _pod_logs(self, record: Record, manifests: Sequence[Manifest], characters: int = _KEPT) -> str:
+        return await pod_logs(self._cluster, record.release_id, manifests, characters=characters)
+
+    async def _keep_log(self, record: Record, manifests: Sequence[Manifest]) -> None:
+        if text := await self._pod_logs(record, manifests):
+            self._folder.keep_log(record.release_id, text)
+
+    async def _candidate(self, record: Record, current: Record | None) -> LiveRelease:
+        found = await live_release(self._cluster, record, record.canaries)
+        share, how = await candidates.share_of(self._cluster, record, current)
+        return found.model_copy(
+            update={"weight": share, "detail": "; ".join(one for one in (found.detail, how) if one)}
+        )
 
     def _records(self) -> Records:
         return Records(self._cluster, self._service)
 
     @asynccontextmanager
-    async def _changing(self) -> AsyncGenerator[_Change]:
+    async def _changing(self) -> AsyncGenerator[Change]:
         records = self._records()
         async with lock(self._cluster, records.name) as held:
             toward = Convergence(self._cluster, held, self._service, self._policy.rollout_timeout)
-            yield _Change(await records.state(), records, toward)
+            yield Change(await records.state(), records, toward, self._keep_log)
 
-    async def _prepared(self, change: _Change, release_id: str, commit: str, taking: Collection[str]) -> Record:
+    async def _prepared(self, change: Change, release_id: str, commit: str, taking: Collection[str]) -> Record:
         """The record of a release, written before anything of it is applied; found again by its id."""
         if release_id in change.state.releases:
             record = await change.records.record(release_id)
@@ -234,11 +254,7 @@ class KubernetesTarget:
             manifests=wanted,
             before=[*foreign, *(one for one in (former.before if former else []) if Ref.of(one) not in known)],
             taking=tuple(taking),
-            canaries=(
-                canaries(wanted, percent=self._policy.canary_percent, live=frozenset(live))
-                if self._policy.strategy == "canary"
-                else []
-            ),
+            canaries=self._canaries(wanted, frozenset(live), former) if self._policy.strategy == "canary" else [],
             revisions=revisions,
             url=url,
             port=port,
@@ -249,97 +265,12 @@ class KubernetesTarget:
         await change.records.write_state(change.state)
         return record
 
-    async def _start_canaries(self, change: _Change, record: Record) -> None:
-        """Run the canaries; whatever does not come up is taken away again."""
-        if record.release_id not in change.state.candidates:
-            change.state.candidates.append(record.release_id)
-            await change.records.write_state(change.state)  # before they run: a crash leaves none that nobody knows
-        try:
-            await change.toward.apply(record.canaries, record.taking)
-            reached = await change.toward.roll_out(record.canaries)
-        except (DeployFailed, TargetRefused):
-            await self._end_canaries(change, record)
-            raise
-        if not any(check.name == "canary" for check in record.checks):
-            record.checks = (*record.checks, Check(name="canary", ok=True, detail=reached))
-            await change.records.write_record(record)
-
-    async def _end_canaries(self, change: _Change, record: Record) -> None:
-        """Take away what ran beside only; the configuration that serves by now stays."""
-        serving = await change.records.record(change.state.current) if change.state.current else None
-        staying = serving.refs if serving else set[Ref]()
-        await change.toward.take_away({Ref.of(one) for one in record.canaries} - staying)
-        if record.release_id in change.state.candidates:
-            change.state.candidates.remove(record.release_id)
-            await change.records.write_state(change.state)
-
-    async def _replace_current(self, change: _Change, record: Record) -> None:
-        """Let a release serve; if it does not come up, what served is put back and serves."""
-        state, former = change.state, change.state.current
-        if former != record.release_id:
-            record.previous = former
-        await change.records.write_record(record)
-        state.changing = record.release_id
-        await change.records.write_state(state)
-        try:
-            reached = await self._converge(change, record)
-        except (DeployFailed, TargetRefused) as failure:
-            if former == record.release_id:
-                raise
-            before = await change.records.record(former) if former else None
-            try:
-                await self._converge(change, before)
-                await self._settle(change, former)
-            except PhasegateError as second:
-                raise _both(failure, second) from second
-            failure.context["restored"] = former or "what was there before"
-            raise
-        record.checks = (
-            *(check for check in record.checks if check.name in {"dry-run", "canary"}),
-            Check(name="rollout", ok=True, detail=reached),
-            Check(name="read-back", ok=True, detail=f"{len(record.manifests)} objects are live as they were applied"),
-            *(Check(name="api-server", ok=True, detail=absence) for absence in self._cluster.absences),
-        )
-        await change.records.write_record(record)
-        await self._settle(change, record.release_id)
-
-    async def _converge(self, change: _Change, record: Record | None) -> str:
-        """Bring every object to where a release wants it; None: to where it was before phasegate came.
-
-        Returns:
-            What was reached.
-
-        Raises:
-            DeployFailed: It did not come up, or is not as it was applied.
-            TargetRefused: Something is missing that a person has to give.
-        """
-        names = dict.fromkeys((change.state.current, change.state.changing))
-        leaving = [await change.records.record(name) for name in names if name]
-        wanted = list(record.manifests) if record else []
-        before = {Ref.of(one): one for one in reversed([one for other in leaving for one in other.before])}
-        superfluous = {ref for other in leaving for ref in other.refs} - {Ref.of(one) for one in wanted}
-        wanted += [before[ref] for ref in sorted(superfluous) if ref in before]
-        taking = {one for other in [*leaving, *([record] if record else [])] for one in other.taking}
-        await change.toward.apply(wanted, taking)
-        reached = await change.toward.roll_out(wanted)
-        await change.toward.take_away(sorted(superfluous - before.keys()))
-        if found := await deviations(self._cluster, wanted):
-            raise DeployFailed(
-                f"It was applied, but read back it is something else: {'; '.join(found)}.",
-                remedy="See who changes it: `kubectl get … -o yaml --show-managed-fields` names them.",
-                reason="drift",
-            )
-        return reached
-
-    async def _settle(self, change: _Change, release_id: str | None) -> None:
-        change.state.current, change.state.changing = release_id, None
-        await change.records.write_state(change.state)
-
-    async def _serves(self, state: State, record: Record) -> bool:
-        if state.current != record.release_id or state.changing is not None:
-            return False
-        live = await live_release(self._cluster, record, record.manifests)
-        return live.alive and not await deviations(self._cluster, record.manifests)
+    def _canaries(self, wanted: Sequence[Manifest], live: frozenset[Ref], former: Record | None) -> list[Manifest]:
+        routes = [one for one in candidates.routes_of(former) if Ref.of(one) in live]
+        routed = {name for route in routes for name in services_behind(route)}
+        by_steps = any(step.kind == "set_weight" for step in self._policy.steps)  # which begin with the smallest share
+        percent = 0 if by_steps else self._policy.canary_percent
+        return canaries(wanted, percent=percent, live=live, routed=routed)
 
     async def _manifests(self, commit: str) -> list[Manifest]:
         """The manifests of a commit.
@@ -354,15 +285,6 @@ class KubernetesTarget:
             return read_manifests(folder / "source", self._policy.manifests, namespace=self._policy.namespace)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-def _both(failure: PhasegateError, second: PhasegateError) -> PhasegateError:
-    """A release that failed, and what served before it not put back: its end is the second's."""
-    text = f"{failure.message}\nAnd what served before was not put back: {second.message}"
-    facts: dict[str, Any] = {**failure.context, "restored": "not yet"}
-    kinds = (TargetRefused, TargetUnavailable)
-    kind = next((one for one in kinds if isinstance(second, one)), DeployFailed)
-    return kind(text, remedy=second.remedy, **facts)
 
 
 def _accepted(objects: int, revisions: Mapping[str, str]) -> str:

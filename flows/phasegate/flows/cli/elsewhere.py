@@ -1,0 +1,94 @@
+"""What serves where a target is not this machine: each target is asked once, and given up on soon. For `status`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from phasegate.flows.cli.session import Session
+from phasegate.flows.stored import StoredPolicy
+from phasegate.flows.targets import open_target
+from phasegate.infra.deploy.services import service_name
+from phasegate.infra.deploy.target import TargetState
+from phasegate.infra.errors import PhasegateError
+from phasegate.infra.ledger import Run
+from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.settings import Settings
+from phasegate.infra.workspace import Repository
+
+_LIMIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A service whose target does not say what serves.
+
+    Attributes:
+        problem: Why not.
+        remedy: What a person can do about it.
+    """
+
+    target: str
+    service: str
+    problem: str
+    remedy: str = ""
+
+
+def deployed_elsewhere(session: Session) -> list[TargetState | Silent]:
+    """What serves of each repository whose latest release went to another target than `process`, by service."""
+    asked = [(run, deploy) for run in _latest(session) if (deploy := _deploy(session, run)).target != "process"]
+    return sorted(asyncio.run(_all(session.settings, asked)), key=lambda one: one.service) if asked else []
+
+
+def _latest(session: Session) -> Iterable[Run]:
+    """Of each repository the run that released last."""
+    found: dict[str, Run] = {}
+    for run_id in session.ledger.effects.runs("candidate"):
+        run = session.ledger.runs.get(run_id)
+        found.setdefault(run.repository, run)
+    return found.values()
+
+
+def _deploy(session: Session, run: Run) -> DeployPolicy:
+    return session.ledger.artifacts.get(run.policy, StoredPolicy).policy.deploy
+
+
+async def _all(settings: Settings, asked: Iterable[tuple[Run, DeployPolicy]]) -> list[TargetState | Silent]:
+    return await asyncio.gather(*(_state(settings, run, deploy) for run, deploy in asked))
+
+
+async def _state(settings: Settings, run: Run, deploy: DeployPolicy) -> TargetState | Silent:
+    repository = Path(run.repository)
+    service = service_name(repository)
+    with tempfile.TemporaryDirectory(prefix="status-", dir=settings.scratch) as scratch:
+        own = _apart(settings, service, Path(scratch))
+
+        async def files() -> Path:
+            folder = Path(scratch) / "files"
+            if not folder.exists():
+                await asyncio.to_thread(Repository.open(repository).export, run.base_commit, folder)
+            return folder
+
+        try:
+            async with asyncio.timeout(_LIMIT_SECONDS):
+                return await open_target(deploy, repository, own, dict(os.environ), files=files).status()
+        except PhasegateError as error:
+            return Silent(deploy.target, service, error.message, error.remedy)
+        except TimeoutError:
+            return Silent(deploy.target, service, f"it has not answered within {_LIMIT_SECONDS:g} s")
+
+
+def _apart(settings: Settings, service: str, scratch: Path) -> Settings:
+    """The same state in a folder of its own: a look neither waits for who changes something nor ends their commands."""
+    own = replace(settings, home=scratch / "home")
+    own.create_folders()
+    known = settings.services / service / "command.json"
+    if known.exists():
+        (own.services / service).mkdir()
+        shutil.copy(known, own.services / service)
+    return own

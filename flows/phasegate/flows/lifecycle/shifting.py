@@ -1,0 +1,53 @@
+"""How traffic is shifted to a candidate, and given back: the effect `weight`.
+
+Its performer is one of `saga`'s. What a target claims is not believed: the share that is on record is read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.deploy.target import LiveRelease
+from phasegate.infra.errors import DeployFailed
+from phasegate.infra.ledger import Effect, EffectClass
+
+
+class WeightPerformer:
+    """`weight`: a share of the traffic for the candidate; undone by giving all of it back at once."""
+
+    effect_class: ClassVar[EffectClass] = "reversible"
+
+    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[str, Any]:
+        """Let the candidate have its share, and say which it has."""
+        weight = await run.target.set_weight(str(intent["release_id"]), int(intent["percent"]))
+        return weight.model_dump(mode="json")
+
+    async def undo(self, run: RunContext, effect: Effect) -> dict[str, Any]:
+        """Leave the candidate no share; where that fails its end takes it away. Read back either way.
+
+        Raises:
+            DeployFailed: It still has one.
+        """
+        release_id = str(effect.intent["release_id"])
+        candidate = await _candidate(run, release_id)
+        if candidate is not None and candidate.weight:
+            try:
+                await run.target.set_weight(release_id, 0)
+            except DeployFailed:
+                await run.target.stop_candidate(release_id)
+            candidate = await _candidate(run, release_id)
+        left = candidate.weight if candidate is not None else 0
+        if left:
+            raise DeployFailed(
+                f"Candidate {release_id} of {run.service} still takes {left:g} % of the traffic.",
+                remedy="Take it away by hand.",
+                release_id=release_id,
+            )
+        return {"release_id": release_id, "actual": left}
+
+
+async def _candidate(run: RunContext, release_id: str) -> LiveRelease | None:
+    state = await run.target.status()
+    return next((one for one in state.candidates if one.release_id == release_id), None)

@@ -1,0 +1,183 @@
+"""How a release is measured by code: once, as an analysis, or for as long as something goes on beside it.
+
+Called by the steps and by stage `monitoring`. Each measuring is an attempt whose artifact is a `HealthReport`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from phasegate.flows.engine.doorbell import current_doorbell
+from phasegate.flows.lifecycle.attempts import attempt
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import RecordEnded
+from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
+from phasegate.infra.ledger import Attempt
+from phasegate.infra.metrics.clock import RealClock
+from phasegate.infra.metrics.measure import measure
+from phasegate.infra.metrics.released import Released
+from phasegate.infra.metrics.report import HealthReport
+from phasegate.infra.metrics.sources import baseline_of, source_of
+from phasegate.infra.metrics.watch import BROKEN, OnMeasurement, Watch
+from phasegate.infra.policy.monitor import MetricPolicy
+
+_MEASURED_LOG = 32 * 1024**2
+"""Characters of a release's log that a query sees: the last ones."""
+
+
+class Measuring:
+    """One release that is measured, as a candidate or in its place."""
+
+    def __init__(self, run: RunContext, made: Candidate | Release) -> None:
+        """Know what is measured."""
+        self.run, self.made = run, made
+        self._released = self._as_measured(made)
+
+    def named(self, names: Sequence[str]) -> tuple[MetricPolicy, ...]:
+        """The policy's metrics of these names, all where none is named."""
+        return tuple(metric for metric in self.run.policy.metrics if not names or metric.name in names)
+
+    async def once(
+        self,
+        stage: str,
+        part: str,
+        metrics: Sequence[MetricPolicy],
+        told: OnMeasurement,
+        inputs: Mapping[str, str],
+    ) -> HealthReport:
+        """Measure until every metric has a verdict.
+
+        Effects:
+            One attempt of this part.
+        """
+
+        async def measured(_row: Attempt) -> HealthReport:
+            self._require_world()
+            return await self._measure(metrics, told)
+
+        number = self.run.next_number(stage, part)
+        return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
+
+    async def until(
+        self, stage: str, part: str, until: datetime, told: OnMeasurement, inputs: Mapping[str, str]
+    ) -> HealthReport:
+        """Measure all metrics, series after series, up to a moment; each at least one series long.
+
+        Effects:
+            One attempt of this part.
+        """
+        number, watch = self.run.next_number(stage, part), self._watch(self.named(()), told, until=until)
+
+        async def measured(_row: Attempt) -> HealthReport:
+            self._require_world()
+            return await watch.run()
+
+        return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
+
+    def beside(
+        self,
+        stage: str,
+        part: str,
+        metrics: Sequence[MetricPolicy],
+        told: OnMeasurement,
+        inputs: Mapping[str, str],
+    ) -> Watching:
+        """Measure beside whatever goes on, from now until the watch is ended.
+
+        Effects:
+            One attempt of this part.
+        """
+        number, watch = self.run.next_number(stage, part), self._watch(metrics, told)
+
+        async def measured(_row: Attempt) -> HealthReport:
+            self._require_world()
+            return await watch.run()
+
+        attempted = attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
+        return Watching(self.run.run.id, watch, self.run.beside(attempted))
+
+    def _watch(self, metrics: Sequence[MetricPolicy], told: OnMeasurement, *, until: datetime | None = None) -> Watch:
+        async def measure_one(metric: MetricPolicy, seen: OnMeasurement) -> HealthReport:
+            return await self._measure((metric,), seen)
+
+        return Watch(metrics, measure_one, RealClock(), told, until=until)
+
+    async def _measure(self, metrics: Sequence[MetricPolicy], told: OnMeasurement) -> HealthReport:
+        serving = await self._serving() if any(metric.compare for metric in metrics) else None
+        return await measure(
+            metrics,
+            lambda metric: source_of(metric, self._released),
+            RealClock(),
+            told,
+            lambda metric: baseline_of(metric, self._released, serving),
+        )
+
+    async def _serving(self) -> Released | None:
+        """The release that serves beside what is measured; None where none does."""
+        current = (await self.run.target.status()).current
+        if current is None or not current.alive or current.release_id == self.made.release_id:
+            return None
+        return self._as_measured(current)
+
+    def _as_measured(self, made: Candidate | Release | LiveRelease) -> Released:
+        run = self.run
+
+        async def files() -> Path:
+            return await run.checkout(run.run.base_commit)
+
+        return Released(
+            made.release_id,
+            made.commit,
+            made.url,
+            lambda: run.service_log(made.release_id, characters=_MEASURED_LOG),
+            files,
+            run.shared.environment,
+            run.shared.secrets,
+        )
+
+    def _require_world(self) -> None:
+        """Leave a rehearsal: what was measured then is adopted, and there is nothing to measure now."""
+        if self.run.rehearses:
+            raise RecordEnded
+
+
+class Watching:
+    """A release that is measured beside something; satisfies `gates.Beside`."""
+
+    def __init__(self, run_id: str, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
+        """Follow the task that measures; whoever waits for the run's bell hears of its end."""
+        self._watch, self.task, doorbell = watch, task, current_doorbell()
+        task.add_done_callback(lambda _: doorbell.ring(run_id))
+
+    @property
+    def over(self) -> bool:
+        """Whether it has found the release bad, or can go on no more."""
+        if not self.task.done():
+            return False
+        return self.task.cancelled() or self.task.exception() is not None or self.task.result().verdict in BROKEN
+
+    def breach(self) -> HealthReport | None:
+        """What it found that takes the release back; None: nothing so far.
+
+        Raises:
+            Ending, PhasegateError: Whatever ended it instead.
+        """
+        report = self.task.result() if self.task.done() else None
+        return report if report is not None and report.verdict in BROKEN else None
+
+    def why(self) -> str:
+        """As `gates.Beside.why`."""
+        return "" if (found := self.breach()) is None else f"what was measured meanwhile {found.verdict}: {told(found)}"
+
+    async def end(self) -> HealthReport:
+        """Have it end, and give what was measured; of a watch that is on record, what it found then."""
+        self._watch.end()
+        return await self.task
+
+
+def told(report: HealthReport) -> str:
+    """What each metric that did not pass says."""
+    return "; ".join(f"{metric.name}: {metric.reason}" for metric in report.metrics if metric.verdict != "passed")

@@ -1,0 +1,102 @@
+"""What of the target a plan was made for, and what of the run's release is on record.
+
+Asked by stage `deployment` and by the steps: a decision holds for the world it was made for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from phasegate.agents.models.conversation import JsonObject
+from phasegate.flows.lifecycle.adoption import comes_before, observe
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.deploy.target import TargetState
+from phasegate.infra.ledger import Effect
+
+_OF_A_RELEASE = frozenset({"candidate", "weight", "cut-over"})
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """The release that a plan replaces: what of the target a decision on the plan is bound to.
+
+    Attributes:
+        target: The target.
+        service: The service.
+        release_id: The release that served when the plan was drafted; None: none did.
+        commit: Its commit; empty: there was none.
+        revision: Another once somebody else has changed it in its place; empty where the target cannot tell.
+    """
+
+    kind: ClassVar[str] = "target"
+    target: str
+    service: str
+    release_id: str | None
+    commit: str
+    revision: str = ""
+
+    @classmethod
+    def of(cls, state: TargetState) -> Replaced:
+        """What serves, whether or not it is alive at this moment."""
+        current = state.current
+        release_id, commit = (current.release_id, current.commit) if current else (None, "")
+        return cls(state.target, state.service, release_id, commit, state.revision)
+
+    @property
+    def digest(self) -> str:
+        """Of all of it; what is not known is left out, as earlier versions did."""
+        return sha256(
+            canonical_json({name: value for name, value in vars(self).items() if name != "revision" or value})
+        )
+
+    async def outdated(self, run: RunContext) -> str:
+        """As `Premise.outdated`: what serves now, if it is something else and nothing of the plan was carried out."""
+        if run.rehearses or begun(run) is not None or is_adopted(run):
+            return ""
+        why = self.changed(Replaced.of(await run.target.status()))
+        return f"{why} The plan has to be drafted for what serves now." if why else ""
+
+    def changed(self, now: Replaced) -> str:
+        """What serves now, in a sentence, if it is something else; empty while it is the same."""
+        if now.digest == self.digest:
+            return ""
+        if (now.release_id, now.commit) == (self.release_id, self.commit):
+            return f"Somebody else has changed what release {now.release_id} set up."
+        return (
+            f"What serves has changed: now it is {now.release_id or 'nothing'}"
+            f"{f' (commit {now.commit[:12]})' if now.commit else ''}, and it was {self.release_id or 'nothing'}."
+        )
+
+    @classmethod
+    async def seen(cls, run: RunContext, stage: str, name: str) -> Replaced:
+        """What serves as a stage comes to something: looked at once, and the same ever after."""
+
+        async def look() -> JsonObject:
+            return (await run.target.status()).model_dump(mode="json")
+
+        return cls.of(TargetState.model_validate(await observe(run, stage, name, look)))
+
+    async def previous(self, run: RunContext) -> str | None:
+        """The release to go back to: what served when this run began to deploy."""
+        if (effect := begun(run)) is not None:
+            found: str | None = effect.intent["previous"]
+            return found
+        return self.release_id if run.rehearses else Replaced.of(await run.target.status()).release_id
+
+
+def effects_of_release(run: RunContext) -> list[Effect]:
+    """What the run has made of its release, as far as it counts."""
+    made = run.shared.ledger.effects.list(run.run.id)
+    return [effect for effect in made if effect.kind in _OF_A_RELEASE and not effect.superseded]
+
+
+def begun(run: RunContext) -> Effect | None:
+    """The run's own candidate, from the moment it was intended: nobody else's release is taken for a change then."""
+    return next((effect for effect in effects_of_release(run) if effect.kind == "candidate"), None)
+
+
+def is_adopted(run: RunContext) -> bool:
+    """Whether the deployment was the earlier run's, and is taken over."""
+    return run.run.origin is not None and comes_before(run.policy, "deployment", run.run.origin.stage)

@@ -1,0 +1,74 @@
+"""The deploy target that a policy names. Opened by a run under way, and by `phasegate status`, which only looks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+
+from phasegate.infra.deploy.command import CommandTarget
+from phasegate.infra.deploy.kubernetes.manifests import is_below
+from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
+from phasegate.infra.deploy.process.target import ProcessTarget
+from phasegate.infra.deploy.services import service_name
+from phasegate.infra.deploy.sources import nothing
+from phasegate.infra.deploy.target import DeployTarget
+from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.settings import Settings
+from phasegate.infra.workspace import Repository
+
+
+def open_target(
+    deploy: DeployPolicy,
+    repository: Path,
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    files: Callable[[], Awaitable[Path]],
+    prepare: Callable[[Path], Awaitable[None]] = nothing,
+    needed: Callable[[], Collection[str]] = frozenset,
+) -> DeployTarget:
+    """Open the target of a repository's service; nothing of it is reached before it is needed.
+
+    Args:
+        deploy: `[deploy]`.
+        repository: Whose service it is; opened where files of a commit are needed.
+        settings: Where state is kept.
+        environment: The engine's.
+        files: Gives a folder with the files of the commit a run began at.
+        prepare: Sets a fresh checkout up, once.
+        needed: The releases whose files have to stay, besides the current one and the one before it.
+    """
+    service = service_name(repository)
+
+    def checkout(commit: str, folder: Path, *, only: Callable[[str], bool] | None = None) -> None:
+        Repository.open(repository).export(commit, folder, only=only)
+
+    if deploy.target == "kubernetes":
+        return KubernetesTarget(
+            deploy,
+            service=service,
+            scratch=settings.scratch,
+            state_folder=settings.home,
+            checkout=partial(checkout, only=partial(is_below, deploy.manifests)),
+            environment=environment,
+        )
+    if deploy.target == "command":
+        return CommandTarget(
+            deploy,
+            service=service,
+            state_folder=settings.home,
+            checkout=checkout,
+            environment=environment,
+            files=files,
+            prepare=prepare,
+        )
+    return ProcessTarget(
+        deploy,
+        service=service,
+        state_folder=settings.home,
+        checkout=checkout,
+        environment=environment,
+        prepare=prepare,
+        needed=needed,
+    )

@@ -1,0 +1,31 @@
+"""One change of a service under its lock: what it works with. Made by the target, passed to its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from phasegate.infra.deploy.kubernetes.convergence import Convergence
+from phasegate.infra.deploy.kubernetes.manifests import Manifest
+from phasegate.infra.deploy.kubernetes.records import Record, Records, State
+
+
+@dataclass
+class Change:
+    """A change under way.
+
+    Attributes:
+        state: The service's, as of now; written by `records`.
+        records: What is remembered.
+        toward: How objects get to where they are wanted.
+        keep_log: Keeps what the pods of a release wrote, by its manifests, before they go.
+    """
+
+    state: State
+    records: Records
+    toward: Convergence
+    keep_log: Callable[[Record, Sequence[Manifest]], Awaitable[None]]
+
+    async def serving(self) -> Record | None:
+        """The release that should serve; None: none does."""
+        return await self.records.record(self.state.current) if self.state.current else None

@@ -1,0 +1,103 @@
+"""Shares of the traffic by weights of the Gateway API: what an `HTTPRoute` says of them, and has to say.
+
+Called by what runs candidates. Pure. A list of rules has one owner, as the API server sees it: whoever sets a weight
+sets all rules, so the route has to be one of the service's own manifests.
+Source: https://gateway-api.sigs.k8s.io/reference/spec/#httprouterule
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from phasegate.infra.deploy.kubernetes.manifests import Manifest, table, tables
+
+_API_VERSION = "gateway.networking.k8s.io/v1"
+
+
+def is_route(manifest: Manifest) -> bool:
+    """Whether an object is a route whose weights can be set."""
+    return bool(manifest["apiVersion"] == _API_VERSION and manifest["kind"] == "HTTPRoute")
+
+
+def services_behind(route: Manifest) -> set[str]:
+    """The Services of its own namespace that a route leads to."""
+    return {name for rule in _rules(route) for one in tables(rule.get("backendRefs")) if (name := _service(one))}
+
+
+def weighted(route: Manifest, canaries: Mapping[str, str], percent: int) -> Manifest:
+    """A route that gives a share of what it led to a Service to the Service of its canary.
+
+    Args:
+        route: As it is without a canary.
+        canaries: Service to the Service of its canary.
+        percent: The canary's share; 0: the route as it is.
+    """
+    found = copy.deepcopy(route)
+    for rule in _rules(found) if percent else ():
+        backends = tables(rule.get("backendRefs"))
+        if any(_service(one) in canaries for one in backends):
+            rule["backendRefs"] = [part for one in backends for part in _parts(one, canaries, percent)]
+    return found
+
+
+def shares(route: Manifest, canaries: Mapping[str, str]) -> list[float]:
+    """What each rule that leads to one of these Services or to its canary gives to the canary, in percent."""
+    found: list[float] = []
+    for rule in _rules(route):
+        backends = tables(rule.get("backendRefs"))
+        canary = sum(_weight(one) for one in backends if _service(one) in canaries.values())
+        stable = sum(_weight(one) for one in backends if _service(one) in canaries)
+        if canary + stable:
+            found.append(100 * canary / (canary + stable))
+    return found
+
+
+def has_gateway(route: Manifest) -> bool:
+    """Whether any gateway has taken a route up."""
+    return bool(_parents(route))
+
+
+def reception(route: Manifest) -> str:
+    """What keeps gateways from routing by what a route says by now; empty: nothing does."""
+    if not has_gateway(route):
+        return "no gateway has taken it up"
+    generation = int(route["metadata"].get("generation", 0))
+    for parent in _parents(route):
+        by = f"{parent.get('controllerName')}"
+        conditions = {str(one.get("type")): one for one in tables(parent.get("conditions"))}
+        for name in ("Accepted", "ResolvedRefs"):
+            said = conditions.get(name, {})
+            if name == "Accepted" and int(said.get("observedGeneration") or 0) < generation:
+                return f"{by} has not seen it yet"
+            if said.get("status") == "False":
+                return f"{by} says {name} is False: {said.get('reason')}: {said.get('message', '')}"
+    return ""
+
+
+def _parts(backend: Manifest, canaries: Mapping[str, str], percent: int) -> list[Manifest]:
+    weight, service = _weight(backend), _service(backend)
+    if service not in canaries:
+        return [{**backend, "weight": weight * 100}]  # beside the others of its rule, which count in hundredths now
+    canary = {**copy.deepcopy(backend), "name": canaries[service], "weight": weight * percent}
+    return [{**backend, "weight": weight * (100 - percent)}, canary]
+
+
+def _parents(route: Manifest) -> list[dict[str, Any]]:
+    return tables(table(route.get("status")).get("parents"))
+
+
+def _rules(route: Manifest) -> list[dict[str, Any]]:
+    return tables(table(route.get("spec")).get("rules"))
+
+
+def _service(backend: Manifest) -> str:
+    """The Service a backend is; empty where it is something else, or elsewhere."""
+    own = backend.get("kind", "Service") == "Service" and not backend.get("group") and not backend.get("namespace")
+    return str(backend.get("name", "")) if own else ""
+
+
+def _weight(backend: Manifest) -> int:
+    weight = backend.get("weight")
+    return 1 if weight is None else int(weight)

@@ -1,0 +1,247 @@
+"""The program beside each service: starts it again when it dies, bounds its log and what it uses.
+
+Started by `keeping`, detached, so that it outlives a `kill -9` of the engine; run as `python -I -m`, one per process
+it keeps. It has to stay small: standard library only. What became of its charge it writes into a report, whole or not
+at all. A keeper that dies itself leaves its charge running; the next one finds that in the report and takes over.
+
+Signals: SIGUSR1: the charge was healthy once, so from now on it is started again when it dies. SIGTERM: it is being
+stopped, by whoever sent this; it is not started again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from phasegate.infra.cgroups import adopt, joining, new_groups, out_of_memory, removed
+from phasegate.infra.deploy.spawning import MARK, spawn
+from phasegate.infra.process_table import members, row, usage
+
+STEADY_SECONDS = 60.0
+"""A charge that ran for so long has not died of its start: its deaths are counted anew."""
+_LOOK_SECONDS = 0.5
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+_LEAVE_SECONDS = 15.0
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD}
+_STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be kept.
+
+    Attributes:
+        command: For `/bin/sh`.
+        folder: Where it runs.
+        log: Receives its output.
+        report: Where its `Report` is written.
+        log_bytes: How long the log may grow.
+        restarts: How often in a row it is started again.
+        pids: Processes at once; 0: no limit, as of the other two.
+        memory: Bytes.
+        open_files: Per process.
+    """
+
+    command: str
+    folder: str
+    log: str
+    report: str
+    log_bytes: int
+    restarts: int
+    pids: int = 0
+    memory: int = 0
+    open_files: int = 0
+
+
+@dataclass
+class Report:
+    """What became of the charge.
+
+    Attributes:
+        pid: 0 before its first start.
+        started: Clock ticks from boot to its start.
+        trusted: Whether it was healthy once.
+        deaths: In a row.
+        ending: How it ended the last time, in words.
+        gave_up: Whether it is not started again.
+    """
+
+    pid: int = 0
+    started: int = 0
+    trusted: bool = False
+    deaths: int = 0
+    ending: str = ""
+    gave_up: bool = False
+
+    def runs(self) -> bool:
+        """Whether the process runs at this moment."""
+        found = row(self.pid) if self.pid else None
+        return found is not None and not found.ended and found.started == self.started
+
+    @classmethod
+    def read(cls, path: Path) -> Report | None:
+        """As last written; None when there is none."""
+        try:
+            return cls(**json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError):  # not there, or another version's
+            return None
+
+    def write(self, path: Path) -> None:
+        """Replace it, whole or not at all."""
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.write_text(json.dumps(asdict(self)))
+        fresh.replace(path)
+
+
+@dataclass
+class Keeper:
+    """One service's keeper."""
+
+    order: Order
+    report: Report = field(default_factory=Report)
+    groups: list[Path] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+    killed_for: str = ""
+    starved: int = 0
+
+    def keep(self) -> None:
+        """Keep it until it is stopped, or given up."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self.groups = new_groups(0, pids=self.order.pids, memory=self.order.memory)
+        try:
+            if not self._take_over():
+                self._start()
+            while self._watch():
+                self._start()
+        finally:
+            for group in self.groups:
+                removed(group)
+
+    def _take_over(self) -> bool:
+        """Take up an earlier keeper's report; tells whether its charge still runs."""
+        self.report = Report.read(Path(self.order.report)) or self.report
+        if not self.report.runs():
+            return False
+        adopt(self.groups, list(members(self.report.pid)))
+        return True
+
+    def _start(self) -> None:
+        order = self.order
+        limits = [f"ulimit -n {order.open_files}"] if order.open_files else []
+        self.killed_for, self.starved = "", out_of_memory(self.groups)
+        pid = spawn(
+            order.command,
+            folder=Path(order.folder),
+            log=Path(order.log),
+            environment=os.environ,
+            first=[*limits, "ulimit -c 0", *joining(self.groups)],
+        )
+        found = row(pid)
+        self.since = time.monotonic()
+        self.report.pid, self.report.started = pid, found.started if found else 0
+        self._write()
+
+    def _watch(self) -> bool:
+        """Wait for its end; tells whether it is to be started again."""
+        while (ended := self._ending()) is None:
+            if self._signalled(_LOOK_SECONDS):
+                self._leave()
+                return False
+            self._bound()
+        self._end_what_is_left()
+        report = self.report
+        report.ending = ended
+        report.deaths = 1 if time.monotonic() - self.since >= STEADY_SECONDS else report.deaths + 1
+        report.gave_up = not report.trusted or report.deaths > self.order.restarts
+        self._write()
+        if report.gave_up:
+            if report.trusted:  # of one that never came up, whoever waited for it tells
+                self._say(f"the process {ended}; it is not started again")
+            return False
+        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (report.deaths - 1))
+        self._say(f"the process {ended}; it is started again in {pause:g} s ({report.deaths} of {self.order.restarts})")
+        return self._pause(pause)
+
+    def _pause(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._signalled(left):
+                return False
+        return True
+
+    def _signalled(self, seconds: float) -> bool:
+        """Wait for a signal or for the time to pass; tells whether to stop."""
+        got = signal.sigtimedwait(_SIGNALS, seconds)
+        if got is not None and got.si_signo == signal.SIGUSR1 and not self.report.trusted:
+            self.report.trusted = True
+            self._write()
+        return got is not None and got.si_signo in _STOPPING
+
+    def _leave(self) -> None:
+        """Somebody stops the charge; stay until it has ended, for the groups' sake, but not for ever."""
+        until = time.monotonic() + _LEAVE_SECONDS
+        while self._ending() is None and (left := until - time.monotonic()) > 0:
+            signal.sigtimedwait({signal.SIGCHLD}, min(left, _LOOK_SECONDS))
+
+    def _ending(self) -> str | None:
+        """How the charge ended, in words; None while it runs."""
+        try:
+            pid, status = os.waitpid(self.report.pid, os.WNOHANG)
+        except ChildProcessError:  # taken over: it is nobody's child, and its code is lost
+            return None if self.report.runs() else self._words(None)
+        return None if pid == 0 else self._words(os.waitstatus_to_exitcode(status))
+
+    def _words(self, code: int | None) -> str:
+        if self.killed_for:
+            return f"was ended: it used {self.killed_for}"
+        if out_of_memory(self.groups) > self.starved:
+            return f"ran out of memory: it may use {self.order.memory // 1024**2} MiB"
+        if code is None:
+            return "has ended"
+        return f"exited with code {code}" if code >= 0 else f"was ended by signal {-code}"
+
+    def _bound(self) -> None:
+        log = Path(self.order.log)
+        with suppress(OSError):
+            if log.stat().st_size > self.order.log_bytes:
+                turn_over(log)
+        if self.order.memory or self.order.pids:
+            exceeded = usage(self.report.pid).exceeded(pids=self.order.pids, memory=self.order.memory)
+            if exceeded and not self.killed_for:
+                self.killed_for = exceeded
+                self._end_what_is_left()
+
+    def _end_what_is_left(self) -> None:
+        """End all it has started, which may hold its port: SIGKILL, there is nobody left to be asked."""
+        for pid in members(self.report.pid, f"{MARK}={os.environ.get(MARK, '')}"):
+            if pid != os.getpid():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError), Path(self.order.log).open("a") as log:
+            log.write(f"phasegate: {text}\n")
+
+    def _write(self) -> None:
+        with suppress(OSError):  # a full disk ends no service
+            self.report.write(Path(self.order.report))
+
+
+def turn_over(log: Path) -> None:
+    """Move a log's content aside, for the one who writes keeps it open: what was aside before is dropped."""
+    with suppress(OSError):  # a full disk: then the space is needed all the more
+        fresh = log.with_name(f"{log.name}.1.new")
+        shutil.copyfile(log, fresh)
+        fresh.replace(log.with_name(f"{log.name}.1"))
+    os.truncate(log, 0)
+
+
+if __name__ == "__main__":
+    Keeper(Order(**json.loads(sys.argv[1]))).keep()

@@ -1,0 +1,71 @@
+"""Puts a keeper beside every process that has lost its own: killed with it, by hand or with the machine.
+
+Called by the engine every few seconds. What somebody stopped stays stopped, what was given up stays given up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from phasegate.infra.deploy.process.front import keep_front
+from phasegate.infra.deploy.process.keeper import Report
+from phasegate.infra.deploy.process.releases import keep
+from phasegate.infra.deploy.processes import ProcessId, ending
+from phasegate.infra.deploy.service_folder import Running, ServiceFolder
+
+
+async def tend(state_folder: Path, environment: Mapping[str, str]) -> list[str]:
+    """See to every service of this machine.
+
+    Args:
+        state_folder: Phasegate's state.
+        environment: As for `ProcessTarget`.
+
+    Returns:
+        What was taken up again: `<service> <release>`, the front's `<service> front`.
+
+    Raises:
+        DeployFailed: The state of a service cannot be read.
+        TargetRefused: A front has died and HAProxy is not installed any more.
+    """
+    found: list[str] = []
+    for path in sorted((state_folder / "services").glob("*/state.json")):
+        folder = ServiceFolder(state_folder, path.parent.name)
+        if any(_is_left(folder, running) for running in folder.read().running()):
+            found += [f"{folder.service} {name}" for name in await _take_up(folder, environment)]
+    return found
+
+
+async def _take_up(folder: ServiceFolder, environment: Mapping[str, str]) -> list[str]:
+    found: list[str] = []
+    async with folder.lock():
+        state = folder.read()
+
+        def kept(running: Running) -> Running:
+            if not _is_left(folder, running):
+                return running
+            found.append(running.release_id)
+            if running is state.front:
+                process: ProcessId = keep_front(folder, path=environment.get("PATH", os.defpath))
+            else:
+                deploy = state.release(running.release_id).deploy
+                process = keep(
+                    folder, deploy, running.release_id, running.port, running.report, environment=environment
+                )
+            return running.model_copy(update={"process": process})
+
+        if state.front:
+            state.front = kept(state.front)
+        if state.serving:
+            state.serving = kept(state.serving)
+        state.candidates = {name: kept(running) for name, running in state.candidates.items()}
+        folder.write(state)
+    return found
+
+
+def _is_left(folder: ServiceFolder, running: Running) -> bool:
+    """Whether a process should have a keeper and has none. One that leaves needs none any more."""
+    report = Report.read(folder.path / running.report) if running.report else None
+    return report is not None and report.trusted and not report.gave_up and ending(running.process) is not None

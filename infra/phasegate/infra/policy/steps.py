@@ -1,0 +1,91 @@
+"""`[[deploy.steps]]` of `phasegate.toml`: how a candidate comes to serve, in Argo Rollouts' words.
+
+Part of the policy's model. It must not know who walks them.
+Source: https://argo-rollouts.readthedocs.io/en/stable/features/canary/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from phasegate.infra.policy.table import Duration, Problem, Table
+
+if TYPE_CHECKING:
+    from phasegate.infra.policy.model import DeployPolicy
+
+StepKind = Literal["set_weight", "pause", "analysis", "gate"]
+_KEYS: tuple[StepKind, ...] = ("set_weight", "pause", "analysis", "gate")
+
+
+def _all_of_them(names: object) -> object:
+    """`true` as what it means: no name, all metrics."""
+    if isinstance(names, list):
+        return tuple(cast("list[object]", names))
+    return () if names is True else names
+
+
+class StepPolicy(Table):
+    """`[[deploy.steps]]`: one step, by exactly one key."""
+
+    set_weight: int | None = Field(default=None, ge=1, le=99)
+    """The share of the traffic that the candidate takes from here on, in percent."""
+    pause: Duration | None = None
+    """How long the walk rests here; a restart of the engine does not begin it anew."""
+    analysis: Annotated[tuple[str, ...] | None, BeforeValidator(_all_of_them)] = None
+    """Names of `[[monitor.metrics]]` that have to pass, measured on the candidate; `true` or empty: all of them."""
+    gate: bool | None = None
+    """`true`: a person decides at gate `promotion`."""
+
+    @field_validator("gate")
+    @classmethod
+    def _is_true(cls, gate: bool | None) -> bool | None:  # noqa: FBT001  as pydantic calls it
+        if gate is False:
+            raise ValueError("must be true: a step that asks nobody is left out")
+        return gate
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        given = [key for key in _KEYS if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            text = f"a step has exactly one of {', '.join(_KEYS)}, found {found}"
+            problems = [((given[1],) if given else (), text)]
+            raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
+        return self
+
+    @property
+    def kind(self) -> StepKind:
+        """The step's one key."""
+        return next(key for key in _KEYS if getattr(self, key) is not None)
+
+
+def steps_problems(deploy: DeployPolicy, *, known: Collection[str]) -> list[Problem]:
+    """What a target cannot do of its steps, and metrics that are not there.
+
+    Args:
+        deploy: Its steps and target.
+        known: The names of all metrics.
+    """
+    problems: list[Problem] = []
+    for number, step in enumerate(deploy.steps):
+        for place, name in enumerate(step.analysis or ()):
+            if name not in known:
+                path = ("deploy", "steps", number, "analysis", place)
+                problems.append((path, f"no metric is called {name!r}; known are {', '.join(known)}"))
+    if not any(step.kind in {"set_weight", "analysis"} for step in deploy.steps):
+        return problems
+    shifts = any(step.kind == "set_weight" for step in deploy.steps)
+    if deploy.target == "command" and shifts and not deploy.commands.weight:
+        message = "is needed, because deploy.steps say `set_weight`: write the command that shifts traffic"
+        problems.append((("deploy", "commands", "weight"), message))
+    if deploy.target == "kubernetes" and deploy.strategy != "canary":
+        message = 'has to be "canary", because deploy.steps need a candidate that runs beside what serves'
+        problems.append((("deploy", "strategy"), message))
+    if deploy.target == "process" and deploy.strategy != "canary" and shifts:
+        message = 'has to be "canary", because deploy.steps say `set_weight`: only then there is a front that shifts'
+        problems.append((("deploy", "strategy"), message))
+    return problems

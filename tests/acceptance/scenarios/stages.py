@@ -1,0 +1,45 @@
+"""A stage for each target, with an engine of its own; for the tests and for the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from tests.acceptance.scenarios.shell import QuickMachine
+from tests.acceptance.scenarios.shops import KubernetesShop, ProcessShop
+from tests.acceptance.scenarios.stage import Stage
+from tests.kubernetes import KubernetesServer
+from tests.prometheus import PrometheusServer
+
+
+@contextmanager
+def opened(
+    folder: Path, prometheus: PrometheusServer, cluster: KubernetesServer | None = None, *, interval: timedelta
+) -> Iterator[Stage]:
+    """A stage below a folder; its engine is started by the first scenario, and is gone afterwards.
+
+    Args:
+        folder: For all that is written.
+        prometheus: It measures.
+        cluster: Where releases go; None: they are processes.
+        interval: Of every metric.
+    """
+    machine = QuickMachine(folder / "home", {"COLUMNS": "200"})
+    if cluster is None:
+        stage = Stage(
+            machine,
+            lambda top: ProcessShop(machine.home / "services", top),
+            prometheus,
+            folder,
+            interval=interval,
+        )
+    else:
+        machine.environment["KUBECONFIG"] = str(cluster.kubeconfig)
+        stage = Stage(machine, lambda _: KubernetesShop(cluster), prometheus, folder, interval=interval)
+    with ExitStack() as ends:
+        ends.callback(machine.shell.close)
+        ends.callback(machine.phasegate, "down", "--services")
+        ends.callback(stage.close)
+        yield stage

@@ -1,0 +1,31 @@
+"""Every scenario of issue 5 on target `kubernetes`, end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.acceptance.scenarios.conftest import INTERVAL
+from tests.acceptance.scenarios.stage import Stage
+from tests.acceptance.scenarios.stages import opened
+from tests.acceptance.scenarios.table import Scenario, on
+from tests.kubernetes import KubernetesServer
+from tests.prometheus import PrometheusServer
+
+pytestmark = [
+    pytest.mark.timeout(300),  # an engine and a control plane start in the first of them
+    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),  # of an API server that was killed
+]
+
+
+@pytest.fixture(scope="module")
+def stage(
+    tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer, kubernetes: KubernetesServer
+) -> Iterator[Stage]:
+    with opened(tmp_path_factory.mktemp("kubernetes"), prometheus, kubernetes, interval=INTERVAL) as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("scenario", on("kubernetes"), ids=lambda scenario: scenario.name)
+def test_it_ends_as_designed(stage: Stage, scenario: Scenario) -> None:
+    stage.require(scenario)

@@ -1,0 +1,69 @@
+"""P12: what counts as working time is what passed while an agent was at work, by the ledger's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.ledgers import accepted
+
+from phasegate.agents.loop.budget import RunBudget
+from phasegate.infra.clock import FixedClock
+from phasegate.infra.errors import BudgetExceeded
+from phasegate.infra.ledger import Attempt, Ledger
+from phasegate.infra.policy.budgets import BudgetPolicy, StageBudgetPolicy, StagesBudgetPolicy
+
+CLOCK = FixedClock(datetime(2026, 11, 23, 9, tzinfo=UTC))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger with a run, whose clock goes on when a test says so."""
+    made = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=CLOCK)
+    accepted(made)
+    yield made
+    made.close()
+
+
+def at_work(ledger: Ledger, stage: str, *seconds: float) -> Attempt:
+    """An agent that works, and is then away for an hour."""
+    attempt, lease = ledger.attempts.begin(
+        "run-one", stage, "", 1, inputs={}, model="openai:gpt-5.3-codex", prompt="", holder="h"
+    )
+    assert lease is not None
+    for length, kind in zip(seconds, ("turn.answered", "tools.answered") * 9, strict=False):
+        CLOCK.advance(timedelta(seconds=length))
+        ledger.note("run-one", kind, payload={"attempt": attempt.id})
+    ledger.attempts.release(lease)
+    CLOCK.advance(timedelta(hours=1))
+    return attempt
+
+
+def over(ledger: Ledger, attempt: Attempt, policy: BudgetPolicy) -> str:
+    """What is said to be used when the attempt's agent wants to go on; empty: it may."""
+    try:
+        with RunBudget(ledger, policy).call(attempt, b"a request"):
+            return ""
+    except BudgetExceeded as error:
+        return f"{error.context['scope']} {error.context['of']}: {error.context['used']}"
+
+
+def test_the_time_a_person_thinks_is_none_of_it(ledger: Ledger) -> None:
+    """Untried mutation: an attempt that begins again counts from its last event: thinking is charged."""
+    at_work(ledger, "prd", 2, 1)
+    attempt = at_work(ledger, "prd", 4)
+    assert over(ledger, attempt, BudgetPolicy(wall_clock=timedelta(seconds=8))) == ""
+    assert over(ledger, attempt, BudgetPolicy(wall_clock=timedelta(seconds=7))) == "run : 7.0"
+
+
+def test_a_stage_has_its_own_and_a_run_has_all(ledger: Ledger) -> None:
+    """Untried mutation: `seconds` of a stage counts all stages."""
+    at_work(ledger, "prd", 5)
+    attempt = at_work(ledger, "testing", 2)
+    stages = StagesBudgetPolicy(testing=StageBudgetPolicy(wall_clock=timedelta(seconds=3)))
+    assert over(ledger, attempt, BudgetPolicy(stages=stages)) == ""
+    tight = StagesBudgetPolicy(testing=StageBudgetPolicy(wall_clock=timedelta(seconds=2)))
+    assert over(ledger, attempt, BudgetPolicy(stages=tight)) == "stage testing: 2.0"
+    assert over(ledger, attempt, BudgetPolicy(wall_clock=timedelta(seconds=7))) == "run : 7.0"
