@@ -19,7 +19,7 @@ _ABSENCE_SECONDS = 1.0
 
 def prometheus_goes_away(play: Play) -> None:
     """Prometheus crashes once it has been asked for the first time."""
-    play.until_event("stage.step", '"errors: ')
+    play.until_event("stage.step", "errors")
     play.fault_at = time.time()
     play.prometheus.stop()
 
