@@ -39,6 +39,7 @@ async def detail_of(target: ProcessTarget) -> tuple[bool, str]:
 
 
 async def until_it_says(target: ProcessTarget, text: str) -> str:
+    said = ""
     for _ in range(600):
         if text in (said := (await detail_of(target))[1]):
             return said

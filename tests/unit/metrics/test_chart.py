@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def taken(seconds: float, outcome: Outcome, rate: float | None, baseline: float | None = None) -> Measurement:
-    beside = {} if baseline is None else {"error_rate": baseline}
+    beside: dict[str, float | None] = {} if baseline is None else {"error_rate": baseline}
     at = START + timedelta(seconds=seconds)
     return Measurement(at=at, values={"error_rate": rate, "p50_ms": 12.0}, outcome=outcome, baseline=beside)
 

@@ -142,7 +142,7 @@ def _line(scale: _Scale, points: Iterable[tuple[datetime, float | None]], colour
 
 def _legend(metric: MetricReport, top: float) -> list[str]:
     lines, x = list[str](), 24.0
-    shown = list(dict.fromkeys(one.outcome for one in metric.measurements))
+    shown: list[Outcome] = list(dict.fromkeys(one.outcome for one in metric.measurements))
     for outcome in shown:
         lines += [_MARKS[outcome].format(x=x, y=top), _text(x + 10, top + 4, outcome)]
         x += 26 + 7 * len(outcome)

@@ -109,7 +109,7 @@ class _Series:
         )
 
     def _judge(self, *, ended: bool) -> Judgement | None:
-        outcomes = [taken.outcome for taken in self._measurements]
+        outcomes: list[Outcome] = [taken.outcome for taken in self._measurements]
         if self._comparison is not None and (found := with_comparison(judge(self._metric, outcomes), self._comparison)):
             return found
         return judge(self._metric, outcomes, ended=ended)
