@@ -1,4 +1,11 @@
-"""Every cheat of `in_code.py` ends as it says."""
+"""Every cheat of `in_code.py` ends as it says.
+
+Mutations tried, one at a time: `about_added_lines` without the findings `test-runner-sniffed` ("asks pytest's variable"
+fails then), `environment-sniffed` ("works under CI only"), `process-ended` ("ends the process"),
+`clock-or-chance-pinned` ("pins the clock"), `checks-silenced` ("keeps code out of the coverage count"). Without
+`tests-read` nothing failed, so rows were added for it, `report-touched`, `interpreter-steered` and `always-equal`;
+those four are untried.
+"""
 
 from __future__ import annotations
 

@@ -196,6 +196,28 @@ async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_
     await asyncio.gather(resumed, return_exceptions=True)
 
 
+async def test_an_attempt_that_was_cut_off_as_it_began_begins_anew(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LangGraph stores a beginning in two steps. Mutation tried: a thread is believed that holds a part of it."""
+    put = office.threads.aput
+    stored = list[object]()
+
+    async def cut_off(*given: Any) -> Any:
+        if stored:
+            raise ConnectionError("cut off")
+        stored.append(given)
+        return await put(*given)
+
+    office.turns += [FINISH]
+    with monkeypatch.context() as patched:
+        patched.setattr(office.threads, "aput", cut_off)
+        with pytest.raises(ConnectionError):
+            await office.work()
+    assert await office.work() == ChangeDraft(summary="done")
+    assert (office.ledger.exchanges.request(office.attempt.id, 1) or "").count("Make it two.") == 1
+
+
 async def test_what_a_power_cut_took_is_made_again_without_the_model(office: Office, tmp_path: Path) -> None:
     """The thread store is gone, and the last turn's end, for which nothing waits until it is on disk.
 

@@ -120,7 +120,7 @@ class House:
 
     async def count(self, request: httpx.Request) -> None:
         """Look at a model call before it is sent."""
-        asked = json.loads(request.content)
+        asked = json.loads(await request.aread())
         thread = asked["prompt_cache_key"]
         turn = 1 + sum(item.get("type") == "function_call_output" for item in asked["input"])
         self.asked[thread] += 1

@@ -143,7 +143,10 @@ class _Worker(Generic[Draft]):
         graph = self._graph()
         config: RunnableConfig = {"configurable": {"thread_id": self._attempt.id}}
         snapshot = await graph.aget_state(config)
-        held = cast("ThreadState", snapshot.values) if snapshot.values.get("conversation") else None
+        has_begun = snapshot.metadata is not None and snapshot.metadata.get("step", -1) >= 0
+        held = cast("ThreadState", snapshot.values) if has_begun else None
+        if held is None and snapshot.metadata is not None:  # cut off while LangGraph stored the beginning, in two steps
+            await self._desk.threads.adelete_thread(self._attempt.id)
         turns = self._desk.ledger.turns.list(self._attempt.id, after=0 if held is None else held["turn"])
         self._thread = continued(held or self._beginning(), turns)
         if held is not None or turns:
