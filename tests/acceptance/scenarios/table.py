@@ -51,7 +51,7 @@ server = "PROMETHEUS"
 query = 'QUERY'
 interval = "INTERVAL"
 count = 10
-initial_delay = "1s"
+initial_delay = "2s"
 consecutive_error_limit = 2
 """
 SHARE = 'sum(shop_errors_total{release="{release}"}) / sum(shop_requests_total{release="{release}"})'
