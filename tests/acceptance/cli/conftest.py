@@ -111,6 +111,7 @@ class Scene:
             quorum=quorum,
             exclude_requester=False,
             expires=timedelta(days=7),
+            waits=gate not in run.options.approve,
         )
 
     def at_prd_gate(self, **accepting: Any) -> tuple[Run, Gate]:
