@@ -25,8 +25,8 @@ test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
 
 .PHONY: proof
 proof:  ## crash the engine at every moment of every scene, restart Postgres under load: takes an hour
-	@.ci/bootstrap bubblewrap postgresql ssh
-	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery $(ARGS)
+	@.ci/bootstrap bubblewrap haproxy kubernetes postgresql prometheus ssh
+	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery tests/acceptance/scenarios $(ARGS)
 
 .PHONY: check
 check: bootstrap  ## format, lint, import contracts, types

@@ -18,7 +18,7 @@ from tests.crash.conftest import House, Point
 
 from phasegate.infra.ledger import Ledger, Run
 
-DOUBLE_CRASHES = 10
+DOUBLE_CRASHES = 100 if os.environ.get("CRASH_ALL") else 6
 BY_THE_CLOCK = {"attempt.renewed", "lease.renewed"}
 """How often these come differs from play to play; that they come at all does not."""
 LIVES = 15

@@ -449,7 +449,7 @@ class LedgerModelAtLength(LedgerModel):
 
 
 QUICK = settings(
-    max_examples=45,
+    max_examples=30,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
