@@ -19,6 +19,7 @@ ARTIFACTS = {
     "ChangeSet",
     "Evidence",
     "ReleasePlan",
+    "Candidate",
     "Release",
     "HealthReport",
     "Incident",
