@@ -84,6 +84,16 @@ def test_nobody_decides_where_nothing_is_asked(scene, phasegate, woken):
     assert f"run {run.id} is accepted and does not wait at a gate" in answer.err
 
 
+def test_a_round_that_was_given_up_says_why(scene, phasegate, woken):
+    run, gate = scene.at_prd_gate()
+    scene.ledger.gates.outdate(gate, "Somebody changed the live Deployment.")
+    answer = phasegate("approve", run.id)
+    assert answer.code == 2
+    assert f"gate prd of run {run.id} was closed: Somebody changed the live Deployment." in answer.err
+    assert f"phasegate watch {run.id}" in answer.err
+    assert scene.status_of(run) == "running"
+
+
 def test_an_approval_short_of_the_quorum_leaves_the_gate_open(scene, phasegate, woken):
     run, gate = scene.at_prd_gate()
     scene.ledger.gates.decide(gate.id, "reject", ANA)

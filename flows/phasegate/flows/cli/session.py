@@ -46,6 +46,12 @@ class Session:
         if waiting:
             names = ", ".join(gate.gate for gate in waiting)
             raise UsageError(f"run {run.id} does not wait at gate {name}, but at {names}", gate=str(name))
+        last = next((gate for gate in reversed(self.ledger.gates.list(run.id)) if name in {None, gate.gate}), None)
+        if last is not None and last.status == "outdated":
+            raise UsageError(
+                f"gate {last.gate} of run {run.id} was closed: {self.ledger.gates.why_outdated(last)}",
+                remedy=f"See what is asked next with `phasegate watch {run.id}`.",
+            )
         at = f"at gate {name}" if name else "at a gate"
         raise UsageError(
             f"run {run.id} is {run.status} and does not wait {at}", remedy=f"See it with `phasegate show {run.id}`."

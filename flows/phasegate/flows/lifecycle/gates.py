@@ -169,10 +169,11 @@ async def _pass(
     if run.rehearses:
         return recorded_ruling(run, gate, number)
     admins = run.policy.roles.get(ADMIN, ())
+    at_once = not beside and all(isinstance(part, Artifact) for part in subject)  # nothing can end the round first
     while True:
         run.heed()
         digests = _digests(run, subject)
-        row = await _asked(run, gate, number, digests, waits=not beside)
+        row = await _asked(run, gate, number, digests, waits=at_once)
         if why := _ended_by(beside) or await _outdated(run, subject):
             ledger.gates.outdate(row, why)
             raise Outdated(why)

@@ -224,9 +224,12 @@ class Gates(GateRows):
     def outdate(self, gate: Gate, why: str) -> None:
         """Close a round whose subject was made for a world that is another one now, whatever was decided in it.
 
-        Effects: one `gate.outdated` event that says why.
+        Effects: one `gate.outdated` event that says why; the run goes on.
         """
-        self._close(gate, "outdated", why=why)
+        payload = {"gate": gate.id, "why": why}
+        with self._store.change(gate.run_id, "gate.outdated", actor="engine", payload=payload) as change:
+            change.update(schema.gates, gate.id, status="outdated")
+            change.update(schema.runs, gate.run_id, status="running", reason=None)
 
     def refuse(
         self, gate: Gate, why: str, *, actor: str, decision: Decision | None = None, stored: bool = False
@@ -383,9 +386,8 @@ class Gates(GateRows):
         now = self._store.clock.now()
         return now if at is None else max(now, datetime.fromisoformat(at))
 
-    def _close(self, gate: Gate, status: GateStatus, **facts: str) -> None:
-        payload = {"gate": gate.id, **facts}
-        with self._store.change(gate.run_id, f"gate.{status}", actor="engine", payload=payload) as change:
+    def _close(self, gate: Gate, status: GateStatus) -> None:
+        with self._store.change(gate.run_id, f"gate.{status}", actor="engine", payload={"gate": gate.id}) as change:
             change.update(schema.gates, gate.id, status=status)
 
 

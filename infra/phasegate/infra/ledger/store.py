@@ -235,7 +235,7 @@ class Store:
     @contextmanager
     def _transaction(self, run_id: str, *, synced: bool = True) -> Generator[Transaction]:
         with translated(self.engine):
-            begun = self._patiently(lambda: Transaction.writing(self.connections, run_id, synced=synced))
+            begun = self._patiently(lambda: Transaction.to_write(self.connections, run_id, synced=synced))
             with begun as transaction:
                 yield transaction
                 transaction.commit()

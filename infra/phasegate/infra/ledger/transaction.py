@@ -61,14 +61,14 @@ class Transaction:
     """A connection until the block ends; what was not committed by then was not written."""
 
     def __init__(self, connections: Connections) -> None:
-        """Take one for a single question, which begins no transaction of ours; or use `writing`."""
+        """Take one for a single question, which begins no transaction of ours; or use `to_write`."""
         self._connections = connections
         self._pooled = connections.take()
         self._with_sqlalchemy: Connection | None = None
         self.direct = Direct.of(self._pooled, connections.engine.dialect)
 
     @classmethod
-    def writing(cls, connections: Connections, run_id: str, *, synced: bool) -> Self:
+    def to_write(cls, connections: Connections, run_id: str, *, synced: bool) -> Self:
         """Begin to write; no other transaction about the same run overlaps it.
 
         Args:

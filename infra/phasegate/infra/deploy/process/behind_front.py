@@ -122,7 +122,7 @@ class BehindFront:
         state.candidates.pop(release_id, None)
         if old is not None and old.release_id != release_id:
             state.leaving[old.release_id] = old
-        self._releases.note(state, release_id, check)
+        self._releases.record_check(state, release_id, check)
         await self._settle(state)
 
     async def _running(self, state: ServiceState, release_id: str) -> Running:

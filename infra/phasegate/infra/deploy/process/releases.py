@@ -77,7 +77,7 @@ class Releases:
         if not check.ok:
             await (self.end_service(state) if role == "service" else self.end_candidate(state, release_id))
             raise self._did_not_come_up(release_id, role, check, log, seen)
-        self.note(state, release_id, Check(name=role, ok=True, detail=check.detail))
+        self.record_check(state, release_id, Check(name=role, ok=True, detail=check.detail))
         return running
 
     async def health(self, record: ReleaseRecord, running: Running) -> Check:
@@ -88,7 +88,7 @@ class Releases:
             trust(running)
         return check
 
-    def note(self, state: ServiceState, release_id: str, check: Check) -> None:
+    def record_check(self, state: ServiceState, release_id: str, check: Check) -> None:
         """Write a check down with its release, in the place of an earlier one of its name."""
         record = state.release(release_id)
         record.checks = (*(one for one in record.checks if one.name != check.name), check)
