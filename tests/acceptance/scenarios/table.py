@@ -52,6 +52,7 @@ query = 'QUERY'
 interval = "INTERVAL"
 count = 10
 initial_delay = "2s"
+inconclusive_limit = 5
 consecutive_error_limit = 2
 """
 SHARE = 'sum(shop_errors_total{release="{release}"}) / sum(shop_requests_total{release="{release}"})'
@@ -139,6 +140,13 @@ class Scenario:
     breaches: bool = False
 
 
+STEPS = """strategy = "canary"
+[[deploy.steps]]
+set_weight = 25
+[[deploy.steps]]
+analysis = ["errors"]
+"""
+STEPPED: Mapping[Target, str] = {"process": f'drain_timeout = "1s"\n{STEPS}', "kubernetes": STEPS}
 ALL_DONE = "merge done, candidate done, cut-over done"
 ALL_UNDONE = "merge undone, candidate undone, cut-over undone"
 NEVER_UP: Mapping[Target, str] = {"process": "merge undone, candidate undone", "kubernetes": ALL_UNDONE}
@@ -211,6 +219,30 @@ SCENARIOS = (
         taken_back("did not hold", "errors: 1 failed, 0 tolerated"),
         metrics=ERRORS,
         customers=1,
+        breaches=True,
+    ),
+    Scenario(
+        "good release, by way of 25 % of the traffic",
+        "well",
+        Ending("done", 0, "new", "merge done, candidate done, weight done, cut-over done", ("done",), "passed"),
+        metrics=ERRORS,
+        deploy=STEPPED,
+        customers=3,
+    ),
+    Scenario(
+        "5 % errors at 25 % weight",
+        "errs",
+        Ending(
+            "rolled-back",
+            4,
+            "old",
+            "merge undone, candidate undone, weight undone",
+            ("did not hold", "errors: 1 failed, 0 tolerated"),
+            "failed",
+        ),
+        metrics=ERRORS,
+        deploy=STEPPED,
+        customers=3,
         breaches=True,
     ),
     Scenario(
@@ -300,7 +332,7 @@ SCENARIOS = (
         Ending(
             "needs-operator",
             5,
-            {"process": "nothing", "kubernetes": "new"},
+            "new",
             "merge done, candidate done, cut-over stuck",
             {
                 "process": ("cut-over could not be undone", "did not come up", "phasegate resume"),

@@ -45,9 +45,20 @@ class InPlace:
     async def replace(self, state: ServiceState, release_id: str, port: int) -> None:
         """As `Serving.replace`."""
         former, record = state.current, state.release(release_id)
+        previous = record.previous if former == release_id else former
+        await self._take_turns(state, release_id, port, previous)
+        await self._releases.end_candidate(state, release_id)
+
+    async def restore(self, state: ServiceState, release_id: str, port: int) -> None:
+        """As `Serving.restore`; where it does not come up, what served goes on serving."""
+        await self._take_turns(state, release_id, port, state.release(release_id).previous)
+
+    async def _take_turns(self, state: ServiceState, release_id: str, port: int, previous: str | None) -> None:
+        """Stop what serves and serve this release; if it does not come up, what served serves again."""
+        former = state.current
         await self._make_room(state, release_id, port)
         try:
-            await self._serve(state, release_id, port, record.previous if former == release_id else former)
+            await self._serve(state, release_id, port, previous)
         except (DeployFailed, PortTaken) as failure:
             if former is None or former == release_id:
                 raise
@@ -56,18 +67,12 @@ class InPlace:
                 await self._serve(state, former, before.port or port, before.previous)
             except (DeployFailed, PortTaken) as second:
                 raise DeployFailed(
-                    f"{failure.message}\nAnd the release before it did not come back: {second.message}",
+                    f"{failure.message}\nAnd what served before did not come back: {second.message}",
                     remedy="Nothing serves now. Look at both logs, then start a run that repairs it.",
                     **failure.context,
                 ) from second
             failure.context["restored"] = former
             raise
-        await self._releases.end_candidate(state, release_id)
-
-    async def restore(self, state: ServiceState, release_id: str, port: int) -> None:
-        """As `Serving.restore`."""
-        await self._make_room(state, release_id, port)
-        await self._serve(state, release_id, port, state.release(release_id).previous)
 
     async def stop_candidate(self, state: ServiceState, release_id: str) -> None:
         """As `Serving.stop_candidate`."""
