@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from phasegate.agents.monitoring import Incident
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import RunOptions
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport, Outcome
 from phasegate.infra.policy.model import Policy
+from phasegate.infra.tickets.read import read_ticket
 
 STEERING = {chr(code) for code in [*range(9), *range(11, 32), 0x7F, *range(0x80, 0xA0), 0x202E]}
 
@@ -230,3 +232,21 @@ def test_nothing_measured_is_nothing_to_draw(scene, phasegate, tmp_path):
     scene.attempt(run, "monitoring", HealthReport(verdict="inconclusive", metrics=()))
     (tmp_path / "file").touch()
     assert phasegate("show", run.id, "--charts", str(tmp_path / "file")).code == 2
+
+
+def test_what_follows_an_incident_is_a_ticket_that_can_be_run(scene, phasegate):
+    run, _ = scene.at_prd_gate()
+    assert phasegate("show", run.id, "--follow-up").code == 2
+    told = {"follow_up_title": "Answer: Bo\x1b[2J", "follow_up_body": "`GET /` must not fail.", "summary": "It fails."}
+    scene.attempt(run, "monitoring", Incident.model_validate({**told, "release": "r", "health_report": "h"}))
+    scene.ledger.runs.set_status(run.id, "rolled-back", reason={"message": "the release broke its level"})
+    answer = phasegate("show", run.id, "--follow-up")
+    assert answer.code == 0
+    ticket = read_ticket("-", stdin=answer.out.encode, environment={})
+    assert (ticket.title, ticket.labels) == (told["follow_up_title"], ("follow-up",))
+    assert set() == STEERING & set(answer.out)
+    assert ticket.body == f"`GET /` must not fail.\n\nDrafted after run {run.id} was taken back."
+    assert set(phasegate("show", run.id, "--follow-up", "--json").json) == {"run", "ticket"}
+    page = phasegate("show", run.id).out
+    assert "It fails." in page
+    assert f"phasegate show {run.id} --follow-up > follow-up.md" in page

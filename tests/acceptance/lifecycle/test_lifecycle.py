@@ -24,6 +24,17 @@ BREAKS = """    def do_GET(self):
         if "Bo" in self.path:
             return self.send_error(500)
 """
+WORST = "SELECT name, max(value) FROM metrics WHERE value_name = 'error_rate' GROUP BY name"
+INCIDENT = {
+    "summary": "Bo gets a 500",
+    "evidence": [
+        {"statement": "every request failed", "query": WORST},
+        {"statement": "and this is no evidence", "query": "DROP TABLE metrics"},
+    ],
+    "suspected_hunk": "app.py:14",
+    "follow_up_title": "Answer Bo",
+    "follow_up_body": "`GET /?name=Bo` must not be answered with 500.",
+}
 
 
 def fetch(url: str) -> Any:
@@ -148,7 +159,10 @@ def test_a_release_that_breaks_its_level_is_taken_back_and_the_old_one_serves(
     second = script(
         implementation=broken,
         testing=[{"finish": {"files": [{"path": "tests/test_loud.py", "content": sealed, "criteria": ["AC1"]}]}}],
-        monitoring=[{"expect": "error_rate", "finish": {"summary": "Bo gets a 500", "suspected_hunk": "app.py:14"}}],
+        monitoring=[
+            {"expect": "cut-over undone", "tools": [{"name": "query", "args": {"sql": WORST}}]},
+            {"expect": "errors \\| 1", "finish": INCIDENT},
+        ],
     )
     run = start(machine, project, second, "--approve", "prd", "--approve", "change", "--approve", "release")
     shown = machine.stops(run)
@@ -158,10 +172,30 @@ def test_a_release_that_breaks_its_level_is_taken_back_and_the_old_one_serves(
     assert git(project.top, "rev-parse", "phasegate/main^{tree}") == git(
         project.top, "rev-parse", f"{first['effects'][0]['result']['commit']}^{{tree}}"
     )
-    incident = next(attempt for attempt in shown["stages"] if attempt["part"] == "reading")
-    assert incident["artifact"]["content"]["summary"] == "Bo gets a 500"
-    assert machine.phasegate("show", run).code == 0
     assert machine.phasegate("audit", run).code == 0
+    what_the_incident_says(machine, run)
+
+
+def what_the_incident_says(machine: Machine, run: str) -> None:
+    shown = machine.show(run)
+    reading = next(attempt for attempt in shown["stages"] if attempt["part"] == "reading")
+    assert reading["artifact"], reading["error"]
+    incident = reading["artifact"]["content"]
+    assert incident["summary"] == "Bo gets a 500"
+    told = [moment["what"] for moment in incident["record"]]
+    assert [what for what in told if "errors" in what][:2] == [
+        "errors: first measured",
+        "errors: first failure: error_rate > 0.05 holds",
+    ]
+    whole = "\n".join(told)
+    assert whole.index("errors: first measured") < whole.index("cut-over undone") < whole.index("candidate undone")
+    asked, refused = incident["evidence"]
+    assert (asked["statement"], asked["result"].splitlines()[-1]) == ("every request failed", "errors | 1")
+    assert "write one SELECT" in refused["result"]
+    assert (incident["suspicion"], "self.send_error(500)" in incident["suspected_lines"]) == ("in the change", True)
+    page = machine.phasegate("show", run).out
+    assert "What is on record" in page
+    assert f"phasegate show {run} --follow-up > follow-up.md" in page
 
 
 def test_rollback_after_completion_undoes_everything_newest_first(machine: Machine, project: Project) -> None:

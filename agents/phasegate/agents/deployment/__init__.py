@@ -46,6 +46,8 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
         replaces: The release that runs now; empty: none.
         changes: A diff of what is live on the target and what is wanted; empty where it has none to show.
         taking: What somebody else owns there and an approval takes over.
+        measured: What is measured after the release, and takes it back where it does not hold.
+        unmeasured: Service levels of the PRD that nothing measures, each with the reason.
         migration_files: The files of the change that policy counts as migrations.
         migration_commands: What makes the migrations of each class; one that is not there is made by nobody.
         migration_signs: Where a migration's file takes away what its class says it does not.
@@ -59,6 +61,8 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
     replaces: str
     changes: str = ""
     taking: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
     migration_files: tuple[str, ...] = ()
     migration_commands: Mapping[MigrationClass, str] = {}
     migration_signs: tuple[str, ...] = ()
@@ -79,6 +83,8 @@ class ReleasePlan(ReleasePlanDraft, Artifact):
             + migrations
             + bullets("Steps", self.steps)
             + bullets("Checks", self.checks)
+            + bullets("Measured after the release", self.measured)
+            + bullets("Service levels that nothing measures", self.unmeasured)
             + bullets("Risks", self.risks)
             + bullets("An approval takes over what others own", self.taking)
             + (f"\n### What changes on the target\n\n{_fenced(self.changes)}\n" if self.changes else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import Field, field_validator
@@ -9,6 +10,9 @@ from pydantic import Field, field_validator
 from phasegate.agents.stage import Draft, StageAgent, bullets, section
 from phasegate.agents.tools.toolbox import READING
 from phasegate.infra.artifacts import Artifact
+from phasegate.infra.metrics.conditions import PROBE_VALUES, parse_condition
+from phasegate.infra.policy.monitor import MetricPolicy
+from phasegate.infra.policy.table import UrlPath
 from phasegate.infra.tickets.ticket import Ticket
 
 
@@ -21,6 +25,37 @@ class Criterion(Draft):
     """What is observed, with concrete inputs and outputs."""
 
 
+class ServiceLevel(Draft):
+    """A level that GET requests to one path can measure once it is released."""
+
+    statement: str = Field(min_length=1)
+    """The level in words."""
+    path: UrlPath
+    """What is requested."""
+    condition: str
+    """What must hold of error_rate (0 to 1), p50_ms, p95_ms, p99_ms and max_ms, e.g. `p95_ms < 200`."""
+
+    @field_validator("condition")
+    @classmethod
+    def _is_condition(cls, condition: str) -> str:
+        parse_condition(condition, PROBE_VALUES)
+        return condition
+
+    def metric(self, number: int) -> MetricPolicy:
+        """The level as it is measured: as policy's own metrics are where they say nothing else."""
+        return MetricPolicy(
+            name=f"service level {number}",
+            path=self.path,
+            interval=timedelta(seconds=1),
+            success_condition=self.condition,
+            failure_limit=1,  # one slow measurement may be the machine's
+        )
+
+    def __str__(self) -> str:
+        """The level as people read it."""
+        return f"{self.statement} (measured: GET `{self.path}`, {self.condition})"
+
+
 class PrdDraft(Draft):
     """The product requirements of one ticket."""
 
@@ -30,8 +65,8 @@ class PrdDraft(Draft):
     """What changes for whom, in a few sentences."""
     acceptance_criteria: tuple[Criterion, ...] = Field(min_length=1)
     """What must be true, each testable on its own."""
-    service_levels: tuple[str, ...] = ()
-    """What must hold once it runs."""
+    service_levels: tuple[ServiceLevel | str, ...] = ()
+    """What must hold once it runs; a plain text where requests cannot measure it."""
     non_goals: tuple[str, ...] = ()
     """What is left alone."""
     risks: tuple[str, ...] = ()
@@ -58,11 +93,15 @@ class Prd(PrdDraft, Artifact):
         return (
             f"## {self.title}\n\n{self.summary}\n"
             + bullets("Acceptance criteria", criteria)
-            + bullets("Service levels", self.service_levels)
+            + bullets("Service levels", tuple(map(_level, self.service_levels)))
             + bullets("Non-goals", self.non_goals)
             + bullets("Risks", self.risks)
             + bullets("Open questions", self.open_questions)
         )
+
+
+def _level(level: ServiceLevel | str) -> str:
+    return str(level) if isinstance(level, ServiceLevel) else f"{level} (not measured)"
 
 
 AGENT = StageAgent("prd", PrdDraft, READING, asks=True)

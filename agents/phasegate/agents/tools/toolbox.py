@@ -29,12 +29,15 @@ from phasegate.agents.tools.files import (
     write_file,
 )
 from phasegate.agents.tools.folder import Folder
+from phasegate.agents.tools.queries import Query, query
 from phasegate.agents.tools.supervision import PermissionNeeded, PermissionRequest, Supervision
+from phasegate.infra.metrics.tables import Tables
 from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.workspace import matches
 
 READING = ("list_files", "read_file", "search")
 WRITING = (*READING, "write_file", "edit_file", "run")
+ASKING = (*READING, "query")
 _SUBJECT_CHARACTERS = 300
 _CHANGING = frozenset({"write_file", "edit_file", "run"})
 
@@ -75,6 +78,7 @@ class Toolbox:
         protected: Sequence[str] = (),
         command_timeout: timedelta = timedelta(minutes=2),
         supervision: Supervision | None = None,
+        tables: Tables | None = None,
         objection: Callable[[Any], str] = lambda _: "",
     ) -> None:
         """Lay out the tools.
@@ -87,6 +91,7 @@ class Toolbox:
             protected: Glob patterns of files that may not be written.
             command_timeout: Wall clock of one `run`.
             supervision: What holds the tools to policy, and takes the records; None: policy's defaults, no records.
+            tables: What `query` asks; None: empty ones.
             objection: Why a draft that is one is not accepted all the same; empty: it is. Always the same of the same.
         """
         self._folder, self._draft, self._protected = Folder(root), draft, tuple(protected)
@@ -99,6 +104,7 @@ class Toolbox:
             "write_file": _Tool(WriteFile, partial(write_file, folder)),
             "edit_file": _Tool(EditFile, partial(edit_file, folder)),
             "run": _Tool(RunCommand, partial(run_command, folder, sandbox, self._supervision, limit=command_timeout)),
+            "query": _Tool(Query, partial(query, tables or Tables())),
         }
         permitted = self._supervision.permissions.tools
         self._tools = {name: tools[name] for name in names if name in permitted}
@@ -173,7 +179,7 @@ class Toolbox:
 
 def _subject(args: dict[str, Any]) -> str:
     """What a call was about, for the record."""
-    telling = next((str(args[key]) for key in ("path", "command", "pattern") if key in args), "")
+    telling = next((str(args[key]) for key in ("path", "command", "pattern", "sql") if key in args), "")
     return telling[:_SUBJECT_CHARACTERS]
 
 

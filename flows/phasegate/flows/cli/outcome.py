@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.story import attempt_name, reason_text
+from phasegate.flows.follow_up import follow_up
 from phasegate.flows.report import RunReport
 from phasegate.infra.errors import FormatUnknown, PastPivot
 from phasegate.infra.ledger import Gate
@@ -25,7 +26,7 @@ def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
         "failed": [f"Failed{why}", *_go_on(run)],
         "needs-operator": [f"Needs an operator{why}", *_go_on(run)],
         "paused": [f"Paused{why}", f"Continue with `phasegate resume {run}`."],
-        "rolled-back": [f"Rolled back{why}", *look],
+        "rolled-back": [f"Rolled back{why}", *look, *_what_follows(report)],
         "rejected": [f"Rejected{why}", *look],
         "cancelled": [f"Cancelled{why}", *look],
     }
@@ -48,6 +49,13 @@ def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
 def _served(report: RunReport) -> str:
     served = f" The service answers on {plain(report.release.url)}" if report.release else ""
     return f"Done: {one_line(report.title)}.{served}"
+
+
+def _what_follows(report: RunReport) -> list[str]:
+    if not follow_up(report):
+        return []
+    file = "follow-up.md"
+    return [f"Take up what follows: `phasegate show {report.id} --follow-up > {file}`, then `phasegate run {file}`."]
 
 
 def _go_on(run: str) -> list[str]:

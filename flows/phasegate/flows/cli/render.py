@@ -114,6 +114,8 @@ def page(report: RunReport) -> Group:
         parts.append(_decisions(report))
     if report.effects:
         parts.append(_effects(report))
+    if (incident := report.latest("incident")) is not None:
+        parts += [Rule(Text("incident")), PlainMarkdown(markdown(incident.kind, incident.content)), Rule()]
     parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
     parts.append(Text("\n".join(last_words(report, shown=True))))

@@ -15,7 +15,7 @@ from phasegate.flows.cli.gist import gist
 from phasegate.flows.cli.plain import one_line
 from phasegate.infra.ledger import Event, Ledger, Message
 
-_TELLING_ARGUMENTS = ("path", "command", "pattern", "query", "question", "summary", "title")
+_TELLING_ARGUMENTS = ("path", "command", "pattern", "sql", "question", "summary", "title")
 _WIDTH = 160
 _SHORT_COMMIT = 12
 

@@ -1,4 +1,4 @@
-"""What of a run leaves as files: `phasegate show --charts`."""
+"""What of a run leaves as files: `phasegate show --charts` and `--follow-up`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from phasegate.flows.charts import charts
 from phasegate.flows.cli.output import document, say
+from phasegate.flows.cli.plain import plain
+from phasegate.flows.follow_up import follow_up
 from phasegate.flows.report import RunReport
 from phasegate.infra.errors import UsageError
 
@@ -37,3 +39,21 @@ def draw(report: RunReport, folder: Path, *, as_json: bool) -> None:
         return
     for file in files:
         say(str(file))
+
+
+def print_follow_up(report: RunReport, *, as_json: bool) -> None:
+    """Print the ticket that a run's incident drafts.
+
+    Raises:
+        UsageError: There is none.
+    """
+    ticket = follow_up(report)
+    if not ticket:
+        raise UsageError(
+            f"Run {report.id} has no incident that drafts a ticket.",
+            remedy="One is drafted after a release that broke its service levels was taken back.",
+        )
+    if as_json:
+        document({"run": report.id, "ticket": ticket})
+        return
+    say(plain(ticket).rstrip())

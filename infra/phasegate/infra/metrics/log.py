@@ -1,17 +1,12 @@
 """The metric source `log`: a query in DuckDB's SQL over what a release has written.
 
 The query sees table `log` and nothing else: no files, no network. It must not know conditions or verdicts.
-Source: https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Generator
-from contextlib import contextmanager
-from datetime import timedelta
-from threading import Timer
 from typing import Any
 
 import duckdb
@@ -19,22 +14,8 @@ import duckdb
 from phasegate.infra.errors import TemporaryError
 from phasegate.infra.metrics.reading import Reading
 from phasegate.infra.metrics.released import Released
+from phasegate.infra.metrics.sealed_database import add_log, sealed_database
 from phasegate.infra.policy.monitor import MetricPolicy
-
-_SEALED: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "lock_configuration": "true",
-    "memory_limit": "256MB",
-    "threads": "1",
-}
-_TABLE = """
-CREATE TABLE log AS
-WITH split AS (SELECT string_split(?, chr(10)) AS lines),
-     numbered AS (SELECT generate_subscripts(lines, 1) AS number, unnest(lines) AS line FROM split)
-SELECT number, line, try_cast(line AS JSON) AS json FROM numbered WHERE line <> ''
-"""
 
 
 class LogQuery:
@@ -59,8 +40,8 @@ class LogQuery:
 
     def _read(self, log: str) -> dict[str, float]:
         try:
-            with _connected(self._metric.request_timeout) as database:
-                database.execute(_TABLE, [log])
+            with sealed_database(self._metric.request_timeout) as database:
+                add_log(database, log)
                 found = database.execute(self._query)
                 names = [column[0] for column in found.description or ()]
                 row = found.fetchone()
@@ -74,18 +55,6 @@ class LogQuery:
         if row is None:
             return dict.fromkeys(self._metric.values, math.nan)
         return {name: _number(name, row[names.index(name)]) for name in self._metric.values}
-
-
-@contextmanager
-def _connected(timeout: timedelta) -> Generator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(":memory:", config=_SEALED) as database:
-        watch = Timer(timeout.total_seconds(), database.interrupt)
-        watch.start()
-        try:
-            yield database
-        finally:
-            watch.cancel()
-            watch.join()
 
 
 def _number(name: str, value: Any) -> float:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from phasegate.infra.policy.table import ByteSize, Duration, Table
 
-ToolName = Literal["list_files", "read_file", "search", "write_file", "edit_file", "run", "ask"]
+ToolName = Literal["list_files", "read_file", "search", "write_file", "edit_file", "run", "query", "ask"]
 
 
 def _command(rule: str) -> str:
@@ -103,7 +103,16 @@ class StagePermissions(Table):
 class PermissionsPolicy(Table):
     """`[permissions]`: for all stages, and one table per stage for what differs there."""
 
-    tools: tuple[ToolName, ...] = ("list_files", "read_file", "search", "write_file", "edit_file", "run", "ask")
+    tools: tuple[ToolName, ...] = (
+        "list_files",
+        "read_file",
+        "search",
+        "write_file",
+        "edit_file",
+        "run",
+        "query",
+        "ask",
+    )
     """Which of its tools an agent is given; `finish` always comes with them."""
     write: tuple[str, ...] = ("**",)
     """Glob patterns of the files that `write_file` and `edit_file` may write; what `[protect]` names stays shut."""
@@ -137,7 +146,7 @@ class PermissionsPolicy(Table):
 class Permissions(Table):
     """What an agent at work may use, write and run."""
 
-    tools: tuple[str, ...] = ("list_files", "read_file", "search", "write_file", "edit_file", "run", "ask")
+    tools: tuple[str, ...] = ("list_files", "read_file", "search", "write_file", "edit_file", "run", "query", "ask")
     """Names of tools."""
     write: tuple[str, ...] = ("**",)
     """Glob patterns of files."""

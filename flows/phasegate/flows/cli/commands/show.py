@@ -14,6 +14,7 @@ from phasegate.flows.cli.options import example, json_option, run_argument
         "phasegate show latest",
         "phasegate show run-5kq --json",
         "phasegate show run-5kq --charts charts/",
+        "phasegate show run-5kq --follow-up > next.md",
     )
 )
 @run_argument
@@ -23,8 +24,11 @@ from phasegate.flows.cli.options import example, json_option, run_argument
     metavar="FOLDER",
     help="Draw what was measured into this folder, an SVG per metric, and say nothing else.",
 )
+@click.option(
+    "--follow-up", is_flag=True, help="Print the ticket its incident drafts, to be run next, and nothing else."
+)
 @json_option
-def show(run: str, charts: Path | None, as_json: bool) -> None:
+def show(run: str, charts: Path | None, follow_up: bool, as_json: bool) -> None:
     """Show a run, and what its gate asks.
 
     Its attempts, decisions and effects, tokens and cost, and the page of the gate it waits at. RUN is an id, the
@@ -40,6 +44,11 @@ def show(run: str, charts: Path | None, as_json: bool) -> None:
         from phasegate.flows.cli.taking_out import draw
 
         draw(made, charts, as_json=as_json)
+        return
+    if follow_up:
+        from phasegate.flows.cli.taking_out import print_follow_up
+
+        print_follow_up(made, as_json=as_json)
         return
     if as_json:
         document(made.document())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -17,12 +18,13 @@ from phasegate.flows.lifecycle.supervising import sandbox_of, supervise
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.errors import RehearsalDeparted
 from phasegate.infra.ledger import Attempt
+from phasegate.infra.metrics.tables import Tables
 
 Handed = TypeVar("Handed", bound=Draft)
 Made = TypeVar("Made", bound=Artifact)
 
 
-async def propose(
+async def propose(  # noqa: PLR0913 -- each stage gives two or three of the named ones
     run: RunContext,
     agent: StageAgent[Handed],
     number: int,
@@ -35,6 +37,7 @@ async def propose(
     part: str = "",
     place: Callable[[Attempt], Place] | None = None,
     protected: tuple[str, ...] = (),
+    tables: Tables | None = None,
     objection: Callable[[Handed], str] = lambda _: "",
 ) -> Made:
     """Have an agent propose, and accept what it hands in as an artifact.
@@ -44,13 +47,14 @@ async def propose(
         agent: Which agent.
         number: Which try.
         make: The artifact's type.
-        accept: Makes the artifact from the draft.
+        accept: Makes the artifact from the draft; called in a thread, since it may have to look something up.
         brief: What this attempt is about; its digest is among the inputs.
         folder: What the agent sees.
         inputs: Name to digest of what goes into it.
         part: Which part of the stage.
         place: Where it changes files; None for an agent that only reads.
         protected: Patterns of files it may not write.
+        tables: What it may ask with `query`.
         objection: Why what it hands in is sent back to it; empty: it is accepted.
 
     Raises:
@@ -67,6 +71,7 @@ async def propose(
             protected=protected,
             command_timeout=run.policy.sandbox_for(agent.stage).command_timeout,
             supervision=supervision,
+            tables=tables,
             objection=objection,
         )
         assignment = Assignment(
@@ -85,7 +90,7 @@ async def propose(
             if run.rehearses and record_has_ended(run, row):
                 raise RecordEnded from error
             raise
-        return None if draft is None else accept(draft)
+        return None if draft is None else await asyncio.to_thread(accept, draft)
 
     return await attempt(
         run,

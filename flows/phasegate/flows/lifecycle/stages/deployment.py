@@ -14,6 +14,7 @@ from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages import migrations
 from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.lifecycle.stages.levels import levels_of
 from phasegate.flows.lifecycle.stages.replaced import Replaced
 from phasegate.flows.lifecycle.stages.steps import Serving, walk_steps
 from phasegate.infra.deploy.target import Candidate, Preview, Release, TargetState
@@ -35,6 +36,7 @@ async def draft_release_plan(
         again because its own release serves meanwhile.
     """
     number, start = run.next_number("deployment", "plan"), run.policy.deploy.start
+    levels = levels_of(run)
     migrating, commands = migrations.files_of(run, change), migrations.commands_of(run)
 
     async def look() -> JsonObject:
@@ -57,6 +59,8 @@ async def draft_release_plan(
                 "replaces": state.current.release_id if state.current else "",
                 "changes": preview.changes,
                 "taking": preview.taking,
+                "measured": levels.told,
+                "unmeasured": levels.unmeasured,
                 "migration_files": migrating,
                 "migration_commands": commands if draft.migrations else {},
                 "migration_signs": migrations.signs_in(run, draft, commit),

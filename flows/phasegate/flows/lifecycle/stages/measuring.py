@@ -14,6 +14,7 @@ from phasegate.flows.engine.doorbell import current_doorbell
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import RecordEnded
+from phasegate.flows.lifecycle.stages.levels import levels_of
 from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.clock import RealClock
@@ -38,7 +39,7 @@ class Measuring:
 
     def named(self, names: Sequence[str]) -> tuple[MetricPolicy, ...]:
         """The policy's metrics of these names, all where none is named."""
-        return tuple(metric for metric in self.run.policy.metrics if not names or metric.name in names)
+        return tuple(metric for metric in levels_of(self.run).metrics if not names or metric.name in names)
 
     async def once(
         self,

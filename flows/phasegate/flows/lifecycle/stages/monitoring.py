@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from phasegate.agents import monitoring
-from phasegate.agents.monitoring import Incident, IncidentDraft
+from phasegate.agents.models.conversation import JsonObject
+from phasegate.agents.monitoring import Incident, IncidentDraft, Moment
 from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached, Outdated
 from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.lifecycle.stages.incident import LOG_CHARACTERS, incident, on_record, tables_of
 from phasegate.flows.lifecycle.stages.measuring import Measuring
 from phasegate.flows.lifecycle.stages.progress import CUT_OVER, Progress
 from phasegate.flows.lifecycle.stages.promotion import decided_while_measured, require_unbroken
@@ -189,12 +192,17 @@ async def explain(run: RunContext, change: ChangeSet, breach: Breached) -> None:
     async def look() -> str:
         return await run.service_log(release.release_id)
 
+    async def recall() -> JsonObject:
+        return {"moments": [moment.model_dump() for moment in on_record(run, report)]}
+
     log = await observe(run, "monitoring", f"log/{number}", look)
+    recalled = await observe(run, "monitoring", f"record/{number}", recall)
+    record = [Moment.model_validate(moment) for moment in recalled["moments"]]
+    written = await run.service_log(release.release_id, characters=LOG_CHARACTERS)
+    tables = await asyncio.to_thread(tables_of, run, change, written)
 
     def accept(draft: IncidentDraft) -> Incident:
-        return Incident.model_validate(
-            {**draft.model_dump(), "release": release.digest, "health_report": report.digest}
-        )
+        return incident(draft, tables, record, release=release.digest, health_report=report.digest)
 
     diff = workspace.diff(change.base_commit, change.commit)
     try:
@@ -204,10 +212,11 @@ async def explain(run: RunContext, change: ChangeSet, breach: Breached) -> None:
             number,
             Incident,
             accept,
-            brief=monitoring.brief(change, report, diff=diff, log=log),
+            brief=monitoring.brief(change, report, diff=diff, log=log, record=record),
             folder=await run.checkout(release.commit),
             inputs={"report": report.digest, "change": change.digest},
             part="reading",
+            tables=tables,
         )
     except PhasegateError as error:
         _log.warning("the incident of %s has no reading: %s", run.run.id, error.message)

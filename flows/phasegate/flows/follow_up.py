@@ -1,0 +1,27 @@
+"""The ticket that would make an incident right, as a file that can be run. Made for both doors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from phasegate.flows.report import RunReport
+from phasegate.infra.tickets.front_matter import MAX_TITLE
+
+LABEL = "follow-up"
+
+
+def follow_up(report: RunReport) -> str:
+    """A Markdown ticket with front matter; empty where the run has no incident, or its incident drafts none.
+
+    Its text is the agent's: a person reads it before running it, as any ticket.
+    """
+    made = report.latest("incident")
+    content: dict[str, Any] = made.content if made else {}
+    title = " ".join(str(content.get("follow_up_title") or "").split())[:MAX_TITLE]
+    if not title:
+        return ""
+    facts = yaml.safe_dump({"title": title, "labels": [LABEL]}, allow_unicode=True, sort_keys=False)
+    body = str(content.get("follow_up_body") or "").strip() or str(content.get("summary") or "").strip()
+    return f"---\n{facts}---\n{body}\n\nDrafted after run {report.id} was taken back.\n"

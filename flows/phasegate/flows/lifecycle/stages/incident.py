@@ -1,0 +1,157 @@
+"""What of a breach code finds out by itself: what is on record, what can be asked, whether a suspicion can be right.
+
+Used by stage `monitoring` around the agent's reading, so that what an incident states can be checked without the agent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from phasegate.agents.monitoring import Evidence, Incident, IncidentDraft, Moment, Shown
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.artifacts import canonical_json
+from phasegate.infra.grading.added import Hunk, hunks
+from phasegate.infra.ledger import Event
+from phasegate.infra.metrics.report import HealthReport, MetricReport
+from phasegate.infra.metrics.tables import Happened, QueryRefused, Tables
+from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace.change_set import readable
+
+LOG_CHARACTERS = 4 * 1024**2
+"""Of a release's log that can be asked, the last ones."""
+_ASKED = 20
+"""Pieces of evidence whose queries are asked."""
+_SHOWN_LINES = 60
+_GATES = frozenset({"release", "promotion"})
+_PLACE = re.compile(r"(?P<path>.+?)(?::(?P<first>\d+)(?:\s*[-–]\s*(?P<last>\d+))?)?")
+
+
+def on_record(run: RunContext, report: HealthReport) -> list[Moment]:
+    """What happened around a release, from the ledger's events and the measurements, in time."""
+    gates = {gate.id: gate.gate for gate in run.shared.ledger.gates.list(run.run.id)}
+    told = [(event.at, what) for event in run.shared.ledger.events(run.run.id) if (what := _told(event, gates))]
+    told += [moment for metric in report.metrics for moment in _turns(metric)]
+    return [Moment(at=_iso(at), what=what) for at, what in sorted(told, key=lambda one: one[0])]
+
+
+def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
+    """What can be asked about a release: all that was measured, its log, the run's events, the change's hunks."""
+    ledger = run.shared.ledger
+    made = [one.artifact for one in ledger.attempts.list(run.run.id) if one.artifact and not one.superseded]
+    reports = [one for one in made if ledger.artifacts.json(one)["kind"] == HealthReport.kind]
+    pieces = [
+        piece
+        for path, letter in run.repository.changed(change.base_commit, change.commit).items()
+        for piece in hunks(run.repository, change.base_commit, change.commit, path, letter)
+    ]
+    return Tables(
+        reports=[ledger.artifacts.get(one, HealthReport) for one in reports],
+        log=log,
+        events=tuple(_happened(ledger.events(run.run.id))),
+        hunks=pieces,
+    )
+
+
+def incident(
+    draft: IncidentDraft, tables: Tables, record: Sequence[Moment], *, release: str, health_report: str
+) -> Incident:
+    """The agent's reading with what code adds: the record, each query's answer, the suspected hunk as it is.
+
+    Args:
+        draft: What the agent handed in.
+        tables: What its queries are asked of.
+        record: What happened.
+        release: Digest of what was released.
+        health_report: Digest of what was measured.
+    """
+    suspected = suspect(draft.suspected_hunk, tables.hunks)
+    suspicion = "" if not draft.suspected_hunk else "in the change" if suspected else "not in the change"
+    told = draft.model_dump(exclude={"evidence"})
+    evidence = [_shown(one, tables, asked=number < _ASKED) for number, one in enumerate(draft.evidence)]
+    added = {"record": record, "evidence": evidence, "release": release, "health_report": health_report}
+    lines = "\n".join(_lines(suspected)[:_SHOWN_LINES]) if suspected else ""
+    return Incident.model_validate({**told, **added, "suspicion": suspicion, "suspected_lines": lines})
+
+
+def suspect(place: str, among: Sequence[Hunk]) -> Hunk | None:
+    """The hunk of a change that `FILE:FIRST-LAST` names, or the first it touches; None: it is not in the change."""
+    found = _PLACE.fullmatch(place.strip().strip("`"))
+    if found is None:
+        return None
+    named = [hunk for hunk in among if readable(hunk.path) == found["path"]]
+    if found["first"] is None:
+        return next(iter(named), None)
+    first, last = int(found["first"]), int(found["last"] or found["first"])
+    return next((hunk for hunk in named if _from(hunk) <= last and first <= _to(hunk)), None)
+
+
+def _from(hunk: Hunk) -> int:
+    return min(hunk.start, hunk.end) if hunk.start else 1
+
+
+def _to(hunk: Hunk) -> int:
+    return max(hunk.start, hunk.end) if hunk.start else max(1, len(hunk.added))
+
+
+def _lines(hunk: Hunk) -> list[str]:
+    return [*(f"-{line}" for line in hunk.removed), *(f"+{line}" for _, line in hunk.added)]
+
+
+def _shown(one: Evidence | str, tables: Tables, *, asked: bool) -> Shown | str:
+    if isinstance(one, str):
+        return one
+    if not one.query:
+        return Shown(statement=one.statement, result="(no query was given that shows it)")
+    try:
+        result = tables.ask(one.query) if asked else f"(not asked: only {_ASKED} are)"
+    except QueryRefused as refused:
+        result = f"(not answered: {refused})"
+    return Shown(statement=one.statement, query=one.query, result=result)
+
+
+def _happened(events: Sequence[Event]) -> Iterator[Happened]:
+    """Without what agents said and read, which is of no release."""
+    for event in events:
+        if not event.kind.startswith(("turn.", "tools.", "message.", "question.")):
+            attempt = str(event.payload.get("attempt", ""))
+            stage = str(event.payload.get("stage", "")) or attempt.partition("/")[2].partition(".")[0].partition("/")[0]
+            yield event.position, event.at, event.kind, stage, canonical_json(event.payload)
+
+
+def _told(event: Event, gates: dict[str, str]) -> str:
+    """An event in a few words; empty for one that is not about the release."""
+    facts = event.payload
+    match event.kind:
+        case "effect.done" | "effect.undone" | "effect.stuck":
+            name = str(facts["effect"]).removeprefix(f"{event.run_id}/").partition("/")[0]
+            result = facts.get("result") or facts.get("error") or {}
+            what = result.get("detail") or result.get("url") or result.get("message") or ""
+            done = {"effect.done": "done", "effect.undone": "undone", "effect.stuck": "could not be undone"}[event.kind]
+            return f"{name} {done}{f': {what}' if what else ''}"
+        case "rollback.began":
+            return "rolling back, newest effect first"
+        case "gate.opened" if facts["gate"] in _GATES:
+            return f"gate {facts['gate']} opened"
+        case "gate.decided" | "gate.overridden" if (gate := gates.get(str(facts["gate"]))) in _GATES:
+            return f"gate {gate}: {facts['verdict']} by {event.actor}"
+        case "run.recovered":
+            return "picked up again after an interruption"
+        case _:
+            return ""
+
+
+def _turns(metric: MetricReport) -> Iterator[tuple[datetime, str]]:
+    """Where a metric's measurements begin, first fail, and end."""
+    taken = metric.measurements
+    if not taken:
+        return
+    yield taken[0].at, f"{metric.name}: first measured"
+    if first := next((one for one in taken if one.outcome == "failure"), None):
+        yield first.at, f"{metric.name}: first failure: {first.message}"
+    yield taken[-1].at, f"{metric.name} {metric.verdict}: {metric.reason}"
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")

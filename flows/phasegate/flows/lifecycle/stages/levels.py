@@ -1,0 +1,77 @@
+"""What a release has to hold: policy's metrics, and the service levels of the approved PRD where they can be measured.
+
+Asked by the stages that draft a release and that measure one. Policy decides how; the PRD only adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from phasegate.agents.prd import Prd, ServiceLevel
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.policy.model import Policy
+from phasegate.infra.policy.monitor import MetricPolicy
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What is measured of a run's release.
+
+    Attributes:
+        metrics: Policy's own first, then the PRD's.
+        unmeasured: The PRD's levels that nothing measures, each with the reason.
+    """
+
+    metrics: tuple[MetricPolicy, ...]
+    unmeasured: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The metrics, a line each."""
+        return tuple(_line(metric) for metric in self.metrics)
+
+
+def levels_of(run: RunContext) -> Levels:
+    """What is measured of this run's release, by its policy and its approved PRD."""
+    return levels(run.policy, _stated(run))
+
+
+def levels(policy: Policy, stated: Sequence[ServiceLevel | str]) -> Levels:
+    """What is measured of a release; nothing where the policy's stages end before.
+
+    Args:
+        policy: The policy.
+        stated: The PRD's service levels.
+    """
+    if "monitoring" not in policy.lifecycle.stages:
+        return Levels((), tuple(f"{_words(level)}: the stages end before monitoring" for level in stated))
+    unreachable = policy.deploy.target == "kubernetes" and not policy.deploy.url
+    metrics, unmeasured = [*policy.metrics], list[str]()
+    for number, level in enumerate(stated, 1):
+        if not isinstance(level, ServiceLevel):
+            unmeasured.append(f"{level}: the PRD names no path and condition for it")
+        elif unreachable:
+            unmeasured.append(f"{level.statement}: [deploy] url does not say where the service answers")
+        else:
+            metrics.append(level.metric(number))
+    return Levels(tuple(metrics), tuple(unmeasured))
+
+
+def _stated(run: RunContext) -> tuple[ServiceLevel | str, ...]:
+    attempts = run.shared.ledger.attempts.list(run.run.id)
+    made = [one.artifact for one in attempts if one.stage == "prd" and one.artifact and not one.superseded]
+    return run.shared.ledger.artifacts.get(made[-1], Prd).service_levels if made else ()
+
+
+def _words(level: ServiceLevel | str) -> str:
+    return level.statement if isinstance(level, ServiceLevel) else level
+
+
+def _line(metric: MetricPolicy) -> str:
+    asked = f"GET `{metric.path}`" if metric.source == "probe" else metric.source
+    held = [f"{metric.success_condition} must hold"] if metric.success_condition else []
+    held += [f"{metric.failure_condition} must not hold"] if metric.failure_condition else []
+    held += [f"{metric.compare} no worse than that of the release before"] if metric.compare else []
+    every = f"{metric.count} times, every {metric.interval.total_seconds():g} s"
+    return f"**{metric.name}**: {asked}, {', '.join(held) or 'no condition'} ({every})"

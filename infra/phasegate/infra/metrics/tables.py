@@ -1,0 +1,106 @@
+"""What a release left behind, as tables that are asked in SQL and cannot be changed.
+
+Asked by the monitoring agent, and by code for what the agent's evidence comes to. It must not know either.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from phasegate.infra.grading.added import Hunk
+from phasegate.infra.metrics.report import HealthReport
+
+_PATIENCE_SECONDS = 30.0
+"""For a process that starts on a busy machine and gives itself less."""
+
+Happened = tuple[int, datetime, str, str, str]
+"""One event of a run: its number, when, kind, stage, and what else is known as JSON."""
+
+
+class QueryRefused(ValueError):
+    """The query was not answered; the message says why."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables' content; every question is answered from a fresh copy.
+
+    Attributes:
+        reports: What was measured: `metrics (name, measured_at, value_name, value, baseline, outcome, why)`.
+        log: What the release wrote: `log (number, line, json)`.
+        events: What happened in the run: `events (number, happened_at, kind, stage, payload)`.
+        hunks: The pieces of the change: `hunks (file, hunk, first, last, added, removed)`.
+    """
+
+    reports: Sequence[HealthReport] = ()
+    log: str = ""
+    events: Sequence[Happened] = ()
+    hunks: Sequence[Hunk] = ()
+
+    def ask(self, sql: str) -> str:
+        """The answer to one SELECT, as lines with ` | ` between the columns; its beginning where it is long.
+
+        Raises:
+            QueryRefused: It is no single SELECT, does not hold, reaches for something else, or takes too much.
+
+        Effects:
+            A process for as long as it takes, without the engine's environment.
+        """
+        asked = json.dumps({"sql": sql, "log": self.log, "rows": self._rows()})
+        try:
+            # -P: what lies in the folder the engine was started in is nobody's module
+            ended = subprocess.run(
+                [sys.executable, "-P", "-m", "phasegate.infra.metrics.asking"],
+                input=asked,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                timeout=_PATIENCE_SECONDS,
+                env={},
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise QueryRefused("the query took too long") from error
+        if ended.returncode:
+            raise QueryRefused("the query took more memory than it may have, or broke what answers it")
+        told = json.loads(ended.stdout)
+        if "refused" in told:
+            raise QueryRefused(told["refused"])
+        return str(told["answer"])
+
+    def _rows(self) -> dict[str, list[list[object]]]:
+        return {
+            "metrics": [
+                [metric.name, _moment(one.at), name, value, one.baseline.get(name), one.outcome, one.message]
+                for report in self.reports
+                for metric in report.metrics
+                for one in metric.measurements
+                for name, value in (one.values or {"": None}).items()
+            ],
+            "events": [[number, _moment(at), *rest] for number, at, *rest in self.events],
+            "hunks": [
+                [
+                    piece.path,
+                    number,
+                    piece.start,
+                    piece.end,
+                    _text(line for _, line in piece.added),
+                    _text(piece.removed),
+                ]
+                for number, piece in enumerate(self.hunks, 1)
+            ],
+        }
+
+
+def _moment(at: datetime) -> str:
+    """In UTC and without saying so: DuckDB needs an extension for time zones."""
+    return (at.replace(tzinfo=None) - (at.utcoffset() or timedelta())).isoformat(sep=" ")
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
