@@ -68,18 +68,27 @@ def postgres_url(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def kubernetes() -> Iterator[KubernetesServer]:
-    """A Kubernetes API server that runs as long as the tests do; where there is none, its tests are skipped loudly."""
+def control_plane() -> Iterator[KubernetesServer]:
+    """A Kubernetes API server that is there as long as the tests are, and sleeps."""
     server = KubernetesServer()
     try:
         server.start()
         server.kubelet.start()
+        server.sleep()
         yield server
     finally:
         server.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def kubernetes(control_plane: KubernetesServer) -> Iterator[KubernetesServer]:
+    """A Kubernetes API server; where there is none, its tests are skipped loudly."""
+    control_plane.wake()
+    yield control_plane
+    control_plane.sleep()
+
+
+@pytest.fixture(scope="module")
 def extended(kubernetes: KubernetesServer) -> Iterator[KubernetesServer]:
     """The same, which serves HTTPRoutes and Argo's Rollouts, with a gateway and Argo's controller at work."""
     install(kubernetes)

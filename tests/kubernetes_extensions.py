@@ -112,7 +112,7 @@ def install(server: KubernetesServer) -> None:
         for definition in definitions:
             place = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
             answer = http.post(place, json=definition)
-            assert answer.status_code == 201, answer.text
+            assert answer.status_code in {201, 409}, answer.text  # another module's tests may have brought it
         deadline = time.monotonic() + 30
         while any(http.get(f"{place}").status_code != 200 for place in (f"{_GATEWAY}/httproutes", f"{_ARGO}/rollouts")):
             assert time.monotonic() < deadline, "the definitions are not served"

@@ -1,9 +1,10 @@
 """kill -9 at every ledger write and every effect boundary (P1-P7, P11, P13; DESIGN principle 5).
 
-The points are found by rehearsing each scene once, so a new write is crashed at without anybody listing it. The matrix
-kills at each named point, before and after, at one of its moments (CRASH_SEED chooses another); CRASH_ALL=1 kills at
-every moment of every scene, CRASH_ALL=SCENE of that one. How many there were stands at the end of what pytest prints.
-docs/promises.md says which broken code this catches.
+The points are found by rehearsing each scene once, so a new write is crashed at without anybody listing it, and none
+escapes: each kind of event in the code is a point of some scene, or `kinds` says why not. The matrix kills at each
+named point, before and after, at one of its moments (CRASH_SEED chooses another); CRASH_ALL=1 kills at every moment of
+every scene, CRASH_ALL=SCENE of that one. How many there were stands at the end of what pytest prints. docs/promises.md
+says which broken code this catches.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from collections.abc import Callable
 
 import pytest
 from tests.crash.conftest import House, Point
+from tests.crash.kinds import ELSEWHERE, kinds_in_the_code, stray_writes
 
+from phasegate.flows.lifecycle.saga import PERFORMERS
 from phasegate.infra.ledger import Ledger, Run
 
 DOUBLE_CRASHES = 100 if os.environ.get("CRASH_ALL") else 6
@@ -93,6 +96,29 @@ def test_p7_a_run_that_kills_its_engine_each_time_ends_up_with_a_person_who_can_
         ledger.runs.resume(run.id, actor="bo")
     assert house.live(play, "ships") == 0
     assert house.verdict(play, before, "ships", []) == []
+
+
+@pytest.mark.timeout(600)
+def test_every_kind_of_event_is_crashed_at_or_says_why_not(house: House) -> None:
+    reached = {name.partition(":")[2] for names in house.points.values() for name in names}
+    written = set(kinds_in_the_code())
+    assert written - reached - ELSEWHERE.keys() == set()
+    assert ELSEWHERE.keys() & reached == set()
+    assert ELSEWHERE.keys() - written == set()
+
+
+@pytest.mark.timeout(600)
+def test_every_effect_is_crashed_at_before_and_after_making_and_undoing_it(house: House) -> None:
+    reached = {name for names in house.points.values() for name in names}
+    steps = {("make", kind) for kind in PERFORMERS} | {("undo", kind) for kind in PERFORMERS.keys() - {"contract"}}
+    assert {f"{when}:{what}:{kind}" for when in ("before", "after") for what, kind in steps} <= reached, (
+        "contract is undone by the performer of migrate"
+    )
+
+
+def test_nothing_is_written_but_through_what_names_its_points() -> None:
+    """Mutation tried: `Leases.let_go` inside `reading`; `Leases.renew` in a transaction of its own."""
+    assert stray_writes() == []
 
 
 def _only(ledger: Ledger) -> Run:

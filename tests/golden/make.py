@@ -14,8 +14,9 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from tests.acceptance.lifecycle.conftest import APP, POLICY, TEST, TICKET, Machine, Project, git, script
+from tests.acceptance.lifecycle.conftest import APP, POLICY, TEST, TICKET, Project, git, script
 from tests.acceptance.lifecycle.test_lifecycle import approve_until_it_ends, start
+from tests.machine import Machine
 
 DATA = Path(__file__).parent / "data"
 PLACE = Path("/tmp/phasegate-golden")

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.acceptance.lifecycle.conftest import Machine, git
+from tests.acceptance.lifecycle.conftest import git
 from tests.golden.make import DATA
+from tests.machine import Machine
+from tests.quick_machine import QuickMachine
 
 pytestmark = pytest.mark.timeout(300)  # each fixture has an engine of its own started
 
@@ -42,7 +44,7 @@ class Kept:
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """What that version left, on another machine than its own; its engine is today's."""
     stored, folder = DATA / request.param, tmp_path_factory.mktemp("golden")
-    machine, repository = Machine(folder / "home"), folder / "greeter"
+    machine, repository = QuickMachine(folder / "home"), folder / "greeter"
     machine.home.mkdir(mode=0o700)
     for name in ("ledger", "threads"):
         with sqlite3.connect(machine.home / f"{name}.db") as database:

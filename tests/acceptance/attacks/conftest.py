@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from tests.acceptance.lifecycle import conftest as lifecycle
-from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit, git
+from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit, git
+from tests.machine import Machine
+from tests.quick_machine import quick_machine
 
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
@@ -112,10 +114,9 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (home / ".ssh" / "id_ed25519").write_text("hunter2-the-private-key")
     max_hot: int = getattr(request.module, "MAX_HOT", 0)
     environment = {"PHASEGATE_MAX_HOT": str(max_hot), "HOME": str(home), "OPENAI_API_KEY": "hunter2-the-model-key"}
-    machine = Machine(tmp_path_factory.mktemp("machine"), environment)
-    assert machine.phasegate("up", "--detach", timeout=280).code == 0
-    yield machine
-    machine.phasegate("down", "--services")
+    with quick_machine(tmp_path_factory.mktemp("machine"), environment) as machine:
+        assert machine.phasegate("up", "--detach", timeout=280).code == 0
+        yield machine
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests.acceptance.attacks.conftest import POLICY, Attacker, commit, gates
 from tests.acceptance.attacks.hostile_model import CUT, HostileModel
-from tests.acceptance.lifecycle.conftest import Machine, Project, edit, git
+from tests.acceptance.lifecycle.conftest import Project, edit, git
+from tests.machine import Machine
 
 from phasegate.flows.engine.info import EngineInfo
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from tests.acceptance.attacks.conftest import POLICY, Attacker, at_prd_gate, commit, gates
-from tests.acceptance.lifecycle.conftest import Machine, Project
+from tests.acceptance.lifecycle.conftest import Project
+from tests.machine import Machine
 
 pytestmark = pytest.mark.timeout(300)  # the engine's start is in the first of them
 

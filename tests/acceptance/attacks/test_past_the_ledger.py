@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.attacks.conftest import POLICY, SSH, Attacker, at_prd_gate, commit, gates
-from tests.acceptance.lifecycle.conftest import Machine, Project, Result, git, script
+from tests.acceptance.lifecycle.conftest import Project, git, script
+from tests.machine import Machine, Result
 
 from phasegate.agents.tools.supervision import ATTEMPTED
 from phasegate.flows.engine.info import EngineInfo

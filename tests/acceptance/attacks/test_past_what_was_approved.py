@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.attacks.conftest import Attacker, gates
-from tests.acceptance.lifecycle.conftest import Machine
 from tests.crash.scenes import NO_ERRORS, SCENES, write_project
+from tests.machine import Machine
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.acceptance.lifecycle import conftest as lifecycle
-from tests.acceptance.lifecycle.conftest import IMPLEMENTATION, Machine, Project, edit, git, script
+from tests.acceptance.lifecycle.conftest import IMPLEMENTATION, Project, edit, git, script
 from tests.kubernetes import KubernetesServer, manifests
+from tests.machine import Machine
+from tests.quick_machine import quick_machine
 
-lone, whole = lifecycle.machine, lifecycle.project
+whole = lifecycle.project
 pytestmark = pytest.mark.timeout(300)  # an engine and a control plane start in the first of them
 
 
 @pytest.fixture(scope="module")
-def machine(lone: Machine, kubernetes: KubernetesServer) -> Machine:
+def machine(tmp_path_factory: pytest.TempPathFactory, kubernetes: KubernetesServer) -> Iterator[Machine]:
     """A machine whose engine reaches the cluster."""
-    lone.environment["KUBECONFIG"] = str(kubernetes.kubeconfig)
-    return lone
+    reaching = {"KUBECONFIG": str(kubernetes.kubeconfig)}
+    with quick_machine(tmp_path_factory.mktemp("machine"), reaching) as machine:
+        yield machine
 
 
 @pytest.fixture

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-from phasegate.flows.report import report
-from phasegate.infra.ledger import Ledger
-from phasegate.infra.settings import Settings
-
-COMMAND = Path(sys.executable).with_name("phasegate")
 
 APP = '''"""A small greeter."""
 import argparse
@@ -135,70 +124,6 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @dataclass
-class Result:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclass
-class Machine:
-    """A user's machine: a state folder, an engine, and the command."""
-
-    home: Path
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def phasegate(self, *arguments: str | Path, stdin: str = "", timeout: float = 120) -> Result:
-        """Run the installed command."""
-        environment = {**os.environ, "PHASEGATE_HOME": str(self.home), **self.environment}
-        done = subprocess.run(
-            [COMMAND, *map(str, arguments)],
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    def show(self, run: str) -> dict[str, Any]:
-        """`show --json` of a run."""
-        result = self.phasegate("show", run, "--json")
-        shown: dict[str, Any] = result.json
-        return shown
-
-    def until(self, run: str, ready: Callable[[dict[str, Any]], bool], *, seconds: float = 60) -> dict[str, Any]:
-        """Wait until a run's `show` is as wanted: asked of the ledger, since a command takes a second to start."""
-        deadline = time.monotonic() + seconds
-        ledger = self.ledger()
-        try:
-            while not ready(shown := report(ledger, run).document()):
-                if time.monotonic() > deadline:
-                    logs = self.phasegate("logs", run).out
-                    raise AssertionError(f"still {shown['status']}: {shown.get('reason')}\n{logs}")
-                time.sleep(0.05)
-        finally:
-            ledger.close()
-        return shown
-
-    def stops(self, run: str) -> dict[str, Any]:
-        """Wait until a run waits for a person, or has ended."""
-        return self.until(run, lambda shown: shown["status"] not in {"accepted", "running"})
-
-    def ledger(self) -> Ledger:
-        """The machine's ledger; to be closed."""
-        url = self.environment.get("PHASEGATE_DATABASE_URL", "")
-        return Ledger.open(Settings(home=self.home, database_url=url).database_url)
-
-
-@dataclass
 class Project:
     """A user's repository with a ticket beside it."""
 
@@ -221,14 +146,6 @@ class Project:
             "index": (self.top / ".git" / "index").read_bytes(),
             "files": {path.name: path.read_bytes() for path in self.top.rglob("*.py")},
         }
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """One machine per module: its engine is started by the first command that needs it."""
-    machine = Machine(tmp_path_factory.mktemp("machine"))
-    yield machine
-    machine.phasegate("down", "--services")
 
 
 @pytest.fixture

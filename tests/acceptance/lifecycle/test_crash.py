@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit, script
+from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit, script
+from tests.machine import Machine
 
 
 @pytest.fixture

@@ -6,20 +6,14 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.acceptance.lifecycle.conftest import (
-    NEW,
-    OLD,
-    SIGNATURE,
-    Machine,
-    Project,
-    edit,
-    git,
-    script,
-)
+from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit, git, script
+from tests.machine import Machine
 
+MODELS = ("openai:gpt-5.3-codex", "anthropic:claude-opus-4-6", "compatible:qwen3-coder", "anthropic:claude-opus-4-6")
 BREAKS = """    def do_GET(self):
         if "Bo" in self.path:
             return self.send_error(500)
@@ -60,13 +54,21 @@ def approve_until_it_ends(machine: Machine, run: str) -> dict[str, Any]:
     return shown
 
 
-@pytest.mark.parametrize("model", ["openai:gpt-5.3-codex", "anthropic:claude-opus-4-6", "compatible:qwen3-coder"])
-def test_a_ticket_becomes_a_served_release_over_each_protocol(machine: Machine, project: Project, model: str) -> None:
+@pytest.mark.parametrize(
+    "models",
+    [
+        pytest.param(MODELS, id="over three protocols"),
+        *(pytest.param((model,) * 4, id=f"over {model}", marks=pytest.mark.proof) for model in MODELS[:3]),
+    ],
+)
+def test_a_ticket_becomes_a_served_release(machine: Machine, project: Project, models: Sequence[str]) -> None:
+    with (project.top / "phasegate.toml").open("a") as policy:
+        for stage, model in zip(("prd", "implementation", "testing", "deployment"), models, strict=True):
+            policy.write(f'[agents.{stage}]\nmodel = "{model}"\n')
+    git(project.top, "commit", "-qam", "Models")
     (project.top / "notes.txt").write_text("mine, not committed")
     before = project.state()
-    result = machine.phasegate(
-        "run", project.ticket, "--repo", project.top, "--rehearse", project.script(script()), "--model", model
-    )
+    result = machine.phasegate("run", project.ticket, "--repo", project.top, "--rehearse", project.script(script()))
     assert result.code == 3, result.err + result.out
     run = machine.phasegate("runs", "--json").json[0]["id"]
     assert machine.show(run)["gates"][-1]["gate"] == "prd"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.acceptance.lifecycle.conftest import IMPLEMENTATION, POLICY, Machine, Project, git, script
+from tests.acceptance.lifecycle.conftest import IMPLEMENTATION, POLICY, Project, git, script
+from tests.machine import Machine
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-from tests.acceptance.lifecycle.conftest import Machine, Project, script
+from tests.acceptance.lifecycle.conftest import Project, script
+from tests.machine import Machine
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit, git, script
+from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit, git, script
+from tests.machine import Machine
 
 pytestmark = pytest.mark.timeout(300)  # the engine's start is in it
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.lifecycle.conftest import POLICY, Machine, Project, git, script
+from tests.acceptance.lifecycle.conftest import POLICY, Project, git, script
+from tests.machine import Machine
 
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.crash_points import CRASH_AT

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from tests.acceptance.lifecycle import conftest as lifecycle
-from tests.acceptance.lifecycle.conftest import Machine, Project, git, script
+from tests.acceptance.lifecycle.conftest import Project, git, script
+from tests.machine import Machine
 
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.settings import Settings
 
-machine, whole = lifecycle.machine, lifecycle.project
+whole = lifecycle.project
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.acceptance.lifecycle.conftest import NEW, OLD, PRD_TURNS, SIGNATURE, Machine, Project, edit
+from tests.acceptance.lifecycle.conftest import NEW, OLD, PRD_TURNS, SIGNATURE, Project, edit
 from tests.acceptance.people.conftest import amend, begin, kill_engine
+from tests.machine import Machine
 
 POLITE = edit("app.py", OLD, NEW)
 FINISH = {"finish": {"summary": "polite"}}

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit, git, script
+from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit, git, script
 from tests.acceptance.people.conftest import amend
+from tests.machine import Machine
 
 pytestmark = pytest.mark.timeout(300)
 

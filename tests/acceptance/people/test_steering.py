@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 import pytest
-from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Machine, Project, edit
+from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit
 from tests.acceptance.people.conftest import begin, kill_engine
+from tests.machine import Machine
 
 from phasegate.infra.settings import Settings
 

@@ -15,7 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tests.acceptance.lifecycle import conftest as lifecycle
-from tests.acceptance.lifecycle.conftest import Machine, script
+from tests.acceptance.lifecycle.conftest import script
+from tests.machine import Machine
+from tests.quick_machine import quick_machine
 
 from phasegate.agents.models.conversation import JsonObject
 from phasegate.agents.rehearsal.answers import answer_to, position, scripted_turn, tokens
@@ -109,6 +111,5 @@ def provider(served: Provider) -> Provider:
 def machine(served: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """One machine per module, whose engine talks to the provider."""
     keys = {"OPENAI_API_KEY": "sk-made-up", "OPENAI_BASE_URL": served.url}
-    machine = Machine(tmp_path_factory.mktemp("machine"), keys)
-    yield machine
-    machine.phasegate("down", "--services")
+    with quick_machine(tmp_path_factory.mktemp("machine"), keys) as machine:
+        yield machine

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.lifecycle.conftest import Machine, Project, script
+from tests.acceptance.lifecycle.conftest import Project, script
 from tests.acceptance.lifecycle.test_lifecycle import start
+from tests.machine import Machine
 
 from phasegate.flows import intake
 from phasegate.infra.artifacts import canonical_json, sha256

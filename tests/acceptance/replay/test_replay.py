@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.lifecycle.conftest import POLICY, Machine, Project, git, script
+from tests.acceptance.lifecycle.conftest import POLICY, Project, git, script
 from tests.acceptance.lifecycle.test_lifecycle import approve_until_it_ends
 from tests.acceptance.replay.conftest import Provider
+from tests.machine import Machine
 
 from phasegate.infra.ledger import Event
 

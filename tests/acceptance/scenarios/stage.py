@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.acceptance.lifecycle.conftest import Machine, git
+from tests.acceptance.lifecycle.conftest import git
 from tests.acceptance.scenarios.outside import Discovery, Outside, Seen
 from tests.acceptance.scenarios.shops import Live, Made, ProcessShop, Shop
 from tests.acceptance.scenarios.table import Ending, Scenario, endings
 from tests.crash.scenes import RUNNER
+from tests.machine import Machine
 from tests.prometheus import PrometheusServer
 
 from phasegate.flows.report import report

@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from tests.acceptance.scenarios.shell import QuickMachine
 from tests.acceptance.scenarios.shops import KubernetesShop, ProcessShop
 from tests.acceptance.scenarios.stage import Stage
 from tests.kubernetes import KubernetesServer
 from tests.prometheus import PrometheusServer
+from tests.quick_machine import quick_machine
 
 
 @contextmanager
@@ -26,20 +26,18 @@ def opened(
         cluster: Where releases go; None: they are processes.
         interval: Of every metric.
     """
-    machine = QuickMachine(folder / "home", {"COLUMNS": "200"})
-    if cluster is None:
-        stage = Stage(
-            machine,
-            lambda top: ProcessShop(machine.home / "services", top),
-            prometheus,
-            folder,
-            interval=interval,
-        )
-    else:
-        machine.environment["KUBECONFIG"] = str(cluster.kubeconfig)
-        stage = Stage(machine, lambda _: KubernetesShop(cluster), prometheus, folder, interval=interval)
     with ExitStack() as ends:
-        ends.callback(machine.shell.close)
-        ends.callback(machine.phasegate, "down", "--services")
+        machine = ends.enter_context(quick_machine(folder / "home", {"COLUMNS": "200"}))
+        if cluster is None:
+            stage = Stage(
+                machine,
+                lambda top: ProcessShop(machine.home / "services", top),
+                prometheus,
+                folder,
+                interval=interval,
+            )
+        else:
+            machine.environment["KUBECONFIG"] = str(cluster.kubeconfig)
+            stage = Stage(machine, lambda _: KubernetesShop(cluster), prometheus, folder, interval=interval)
         ends.callback(stage.close)
         yield stage

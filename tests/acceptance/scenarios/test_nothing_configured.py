@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.acceptance.lifecycle.conftest import Machine, edit, git
+from tests.acceptance.lifecycle.conftest import edit, git
 from tests.kubernetes import KubernetesServer, manifests
+from tests.machine import Machine
 
 pytestmark = pytest.mark.timeout(300)  # an engine and a control plane start
 

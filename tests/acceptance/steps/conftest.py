@@ -10,7 +10,7 @@ from tests.acceptance.lifecycle import conftest as lifecycle
 from tests.acceptance.lifecycle.conftest import Project, git
 from tests.integration.deploy.team import OPS
 
-machine, whole = lifecycle.machine, lifecycle.project
+whole = lifecycle.project
 
 POLICY = """
 [project]

@@ -7,8 +7,9 @@ import signal
 from typing import Any
 
 import pytest
-from tests.acceptance.lifecycle.conftest import Machine, Project, script
+from tests.acceptance.lifecycle.conftest import Project, script
 from tests.acceptance.steps.conftest import measure, world
+from tests.machine import Machine
 
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.settings import Settings

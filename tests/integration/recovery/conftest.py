@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNATURE, TICKET, Machine, Project, edit, git
+from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNATURE, TICKET, Project, edit, git
+from tests.machine import Machine
 
 from phasegate.infra.errors import LedgerUnavailable
 from phasegate.infra.ledger import Event, Ledger

@@ -13,20 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.acceptance.lifecycle.conftest import (
-    APP,
-    NEW,
-    OLD,
-    SIGNATURE,
-    TEST,
-    Machine,
-    Project,
-    edit,
-    git,
-    script,
-)
+from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, SIGNATURE, TEST, Project, edit, git, script
 from tests.acceptance.lifecycle.conftest import POLICY as DEPLOYING
 from tests.integration.recovery.conftest import small_script
+from tests.machine import Machine
 
 from phasegate.flows.intake import Order, kick_off
 from phasegate.infra.crash_points import CRASH_AT

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.acceptance.lifecycle.conftest import Machine, Project
+from tests.acceptance.lifecycle.conftest import Project
 from tests.integration.recovery.conftest import small_script
+from tests.machine import Machine
 
 
 @pytest.mark.timeout(600)

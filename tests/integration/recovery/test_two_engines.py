@@ -6,8 +6,9 @@ import signal
 import time
 
 import pytest
-from tests.acceptance.lifecycle.conftest import Machine, Project, git
+from tests.acceptance.lifecycle.conftest import Project, git
 from tests.integration.recovery.conftest import Shared, send, small_script
+from tests.machine import Machine
 
 
 @pytest.mark.timeout(300)

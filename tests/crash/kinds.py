@@ -1,4 +1,4 @@
-"""No write and no effect escapes the matrix: every event kind in the code is a point of some scene, or says why not."""
+"""What the code writes: the kinds of all events, and whatever is written without naming its crash points."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-import pytest
-from tests.crash.conftest import House
-
-from phasegate.flows.lifecycle.saga import PERFORMERS
 from phasegate.infra.ledger import RunStatus
-
-pytestmark = pytest.mark.timeout(600)  # the house opens once, for whichever test comes first
 
 FLOORS = Path(__file__).parents[2]
 WRITERS = {"change", "note", "note_once", "writing"}
@@ -45,22 +39,6 @@ ELSEWHERE = {
     "write.refused": "the late write of an engine that another has replaced",
 }
 """Kinds that no scene makes, and where they come from."""
-
-
-def test_every_kind_of_event_is_crashed_at_or_says_why_not(house: House) -> None:
-    reached = {name.partition(":")[2] for names in house.points.values() for name in names}
-    written = set(kinds_in_the_code())
-    assert written - reached - ELSEWHERE.keys() == set()
-    assert ELSEWHERE.keys() & reached == set()
-    assert ELSEWHERE.keys() - written == set()
-
-
-def test_every_effect_is_crashed_at_before_and_after_making_and_undoing_it(house: House) -> None:
-    reached = {name for names in house.points.values() for name in names}
-    steps = {("make", kind) for kind in PERFORMERS} | {("undo", kind) for kind in PERFORMERS.keys() - {"contract"}}
-    assert {f"{when}:{what}:{kind}" for when in ("before", "after") for what, kind in steps} <= reached, (
-        "contract is undone by the performer of migrate"
-    )
 
 
 def kinds_in_the_code() -> Iterator[str]:
@@ -103,9 +81,9 @@ def _constants(kind: ast.expr) -> Iterator[str]:
             yield str(part.value)
 
 
-def test_nothing_is_written_but_through_what_names_its_points() -> None:
-    """Mutation tried: `Leases.let_go` inside `reading`; `Leases.renew` in a transaction of its own."""
-    stray = [
+def stray_writes() -> list[str]:
+    """Where the ledger is written but through what names its points."""
+    return [
         f"{path.name}: {function.name} calls {call}"
         for path in sorted((FLOORS / "infra" / "phasegate" / "infra" / "ledger").glob("*.py"))
         if path.name not in _OPENERS
@@ -113,7 +91,6 @@ def test_nothing_is_written_but_through_what_names_its_points() -> None:
         if isinstance(function, ast.FunctionDef)
         for call in sorted(_methods_in(function) & _NOT_THERE | _written_while_reading(function))
     ]
-    assert stray == []
 
 
 _OPENERS = {"store.py", "transaction.py", "database.py"}
