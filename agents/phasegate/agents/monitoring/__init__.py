@@ -70,7 +70,7 @@ class Incident(IncidentDraft, Artifact):
     kind: ClassVar[str] = "incident"
     release: str
     health_report: str
-    evidence: tuple[Shown | str, ...] = ()
+    evidence: tuple[Shown | str, ...] = ()  # pyright: ignore[reportIncompatibleVariableOverride]  # frozen
     record: tuple[Moment, ...] = ()
     suspicion: Literal["", "in the change", "not in the change"] = ""
     suspected_lines: str = ""

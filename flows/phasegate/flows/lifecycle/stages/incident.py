@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from phasegate.agents.models.conversation import JsonObject
 from phasegate.agents.monitoring import Evidence, Incident, IncidentDraft, Moment, Shown
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.artifacts import canonical_json
@@ -126,7 +127,7 @@ def _told(event: Event, gates: dict[str, str]) -> str:
     match event.kind:
         case "effect.done" | "effect.undone" | "effect.stuck":
             name = str(facts["effect"]).removeprefix(f"{event.run_id}/").partition("/")[0]
-            result = facts.get("result") or facts.get("error") or {}
+            result: JsonObject = facts.get("result") or facts.get("error") or {}
             what = result.get("detail") or result.get("url") or result.get("message") or ""
             done = {"effect.done": "done", "effect.undone": "undone", "effect.stuck": "could not be undone"}[event.kind]
             return f"{name} {done}{f': {what}' if what else ''}"
