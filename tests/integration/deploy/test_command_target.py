@@ -151,6 +151,14 @@ async def test_without_a_status_nothing_is_done(tmp_path: Path, status: str, say
     assert not (tmp_path / "calls").exists()
 
 
+async def test_many_may_ask_at_the_same_time(tmp_path: Path) -> None:
+    """Mutation tried: no lock around `status`; one is ended by the other's beginning."""
+    ours, theirs = (command_target(tmp_path, status=f"sleep 0.1; {OPS}") for _ in range(2))
+    await ours.start_candidate("r1", "one")
+    told = await asyncio.gather(ours.status(), theirs.status(), ours.status())
+    assert [state.candidates for state in told] == [told[0].candidates] * 3
+
+
 async def test_what_a_killed_engine_left_running_is_ended_before_it_is_run_again(tmp_path: Path) -> None:
     """Mutation tried: `run_command` does not stop what carries the mark."""
     begun, both = tmp_path / "begun", tmp_path / "both"

@@ -68,6 +68,19 @@ async def test_the_requests_are_shared_as_the_weights_say(home: Path):
     assert said["one"] + said["two"] == 200
 
 
+async def test_what_serves_is_compared_where_it_alone_answers(home: Path):
+    target = shop(home)
+    url = await release(target, "r1", "one")
+    await target.start_candidate("r2", "two")
+    await target.set_weight("r2", 50)
+
+    current = (await target.status()).current
+
+    assert current is not None
+    assert current.url == url.rstrip("/")
+    assert {(await ask(current.own_url)).split()[0] for _ in range(6)} == {"one"}
+
+
 async def test_what_had_begun_is_finished_by_the_release_that_leaves(home: Path):
     target = shop(home)
     url = await release(target, "r1", "one")

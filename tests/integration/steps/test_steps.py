@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +92,44 @@ async def test_a_background_that_holds_is_on_record_with_the_release(opened: Ope
 
         assert run.status == "done", run.reason
         assert house.attempts(run)["background/1"] == "passed"
+
+
+COMPARED = """
+bake = "100ms"
+[[monitor.metrics]]
+name = "no worse"
+source = "command"
+command = "cat {rates}"
+values = ["rate"]
+interval = "10ms"
+count = 12
+compare = "rate"
+minimum_sample = 10
+"""
+
+
+@pytest.mark.parametrize("besides", ["", 'failure_condition = "rate > 0.05"'])
+async def test_what_was_compared_beside_the_other_release_stands_once_it_serves(
+    opened: Opened, tmp_path: Path, besides: str
+) -> None:
+    """Mutation tried: `compared_before` finds nothing; gate `promotion` is then asked after the cut-over."""
+    more = COMPARED.format(rates=tmp_path / "rate.json") + besides
+    async with opened(WEIGHT, 'analysis = ["no worse"]', more=more) as house:
+        run = await house.run()
+
+        assert (run.status, house.gates_of(run)) == ("done", []), run.reason
+        stages = {**house.attempts(run), **house.attempts(run, "monitoring")}
+        assert (stages["analysis/1"], stages["measuring/1"], stages["baking/1"]) == ("passed",) * 3
+
+
+async def test_what_was_compared_with_nothing_is_for_a_person(opened: Opened, tmp_path: Path) -> None:
+    """No analysis has compared it before it served, and there is nothing to compare with now."""
+    async with opened(WEIGHT, more=COMPARED.format(rates=tmp_path / "rate.json")) as house:
+        house.deeds["gate:promotion"] = approve
+        run = await house.run()
+
+        assert (run.status, house.gates_of(run)[0]) == ("done", (1, "approved")), run.reason
+        assert house.attempts(run, "monitoring")["measuring/1"] == "inconclusive"
 
 
 @pytest.mark.parametrize("after", ["", "cut-over"])

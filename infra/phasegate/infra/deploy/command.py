@@ -6,6 +6,7 @@ in the files of the commit the run began at. docs/targets.md has the contract wi
 
     <state>/services/<service>/
         lock                     held while anybody changes something
+        asking                   held while anybody asks `status`
         command.json             every release there ever was, and what each came after
         log                      what `status` said
         releases/<id>/source     clean checkout of the release
@@ -278,13 +279,15 @@ class CommandTarget:
                 log.write(f"rollback: {error}\n")
 
     async def _look(self) -> Live:
-        """Ask `status`.
+        """Ask `status`; one at a time, whoever asks.
 
         Raises:
             DeployFailed: It does not say.
         """
         try:
-            return Live.model_validate(await self._run("status", "", self._read(), previous=None))
+            async with self._folder.lock("asking"):
+                said = await self._run("status", "", self._read(), previous=None)
+            return Live.model_validate(said)
         except (CommandFailed, ValidationError) as error:
             raise DeployFailed(
                 f"`deploy.commands.status` does not say what serves of {self._folder.service}: {error}",

@@ -198,10 +198,13 @@ class ServiceFolder:
         fresh.replace(self.path / name)
 
     @asynccontextmanager
-    async def lock(self) -> AsyncGenerator[None]:
-        """Keep everybody else from changing the service; waits for whoever does. Ends with the process."""
+    async def lock(self, name: str = "lock") -> AsyncGenerator[None]:
+        """Keep everybody else from changing the service, or from what else is named; waits for whoever does.
+
+        Ends with the process.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as file:
+        with (self.path / name).open("w") as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -100,6 +100,7 @@ def _current(folder: ServiceFolder, state: ServiceState, release_id: str, runnin
             "port": port,
             "alive": found.alive and (front is None or front.alive),
             "detail": detail,
+            "own_url": found.url if front is not None else "",
         }
     )
 

@@ -128,6 +128,7 @@ class LiveRelease(_Record):
         alive: Whether its process runs; a release may have died or been stopped since it was cut over.
         detail: What was found, in a few words.
         weight: The share of the traffic that it takes as a candidate, in percent.
+        own_url: Where it alone answers, where others answer at `url` too; else empty.
     """
 
     release_id: str
@@ -137,6 +138,7 @@ class LiveRelease(_Record):
     alive: bool
     detail: str = ""
     weight: float = 0.0
+    own_url: str = ""
 
 
 class TargetState(_Record):

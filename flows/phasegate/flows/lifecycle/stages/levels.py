@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from phasegate.agents.prd import Prd, ServiceLevel
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.metrics.report import HealthReport, MetricReport
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -35,6 +36,19 @@ class Levels:
 def levels_of(run: RunContext) -> Levels:
     """What is measured of this run's release, by its policy and its approved PRD."""
     return levels(run.policy, _stated(run))
+
+
+def compared_before(run: RunContext) -> dict[str, MetricReport]:
+    """The metrics that were no worse than what served, while the candidate ran beside it: that stands ever after.
+
+    There is nothing to compare with any more once it serves, and what was measured at another hour is no baseline.
+    """
+    ledger = run.shared.ledger
+    made = [one for one in ledger.attempts.list(run.run.id) if one.stage == "deployment" and not one.superseded]
+    kept = [one.artifact for one in made if one.artifact]
+    reports = [one for one in kept if ledger.artifacts.json(one)["kind"] == HealthReport.kind]
+    metrics = [metric for one in reports for metric in ledger.artifacts.get(one, HealthReport).metrics]
+    return {one.name: one for one in metrics if one.comparison and one.comparison.conclusion == "no worse"}
 
 
 def levels(policy: Policy, stated: Sequence[ServiceLevel | str]) -> Levels:

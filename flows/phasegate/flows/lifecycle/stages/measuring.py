@@ -14,7 +14,7 @@ from phasegate.flows.engine.doorbell import current_doorbell
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import RecordEnded
-from phasegate.flows.lifecycle.stages.levels import levels_of
+from phasegate.flows.lifecycle.stages.levels import compared_before, levels_of
 from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.clock import RealClock
@@ -22,6 +22,7 @@ from phasegate.infra.metrics.measure import measure
 from phasegate.infra.metrics.released import Released
 from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.metrics.sources import baseline_of, source_of
+from phasegate.infra.metrics.verdict import overall
 from phasegate.infra.metrics.watch import BROKEN, OnMeasurement, Watch
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -107,23 +108,33 @@ class Measuring:
         return Watch(metrics, measure_one, RealClock(), told, until=until)
 
     async def _measure(self, metrics: Sequence[MetricPolicy], told: OnMeasurement) -> HealthReport:
-        serving = await self._serving() if any(metric.compare for metric in metrics) else None
-        return await measure(
-            metrics,
+        """Measure each metric; in its place a release is held to conditions alone where its candidate was compared."""
+        stands = {} if isinstance(self.made, Candidate) else compared_before(self.run)
+        over = [stands[one.name] for one in metrics if one.name in stands and not one.conditions]
+        left = [
+            one.model_copy(update={"compare": ""}) if one.name in stands else one
+            for one in metrics
+            if one.name not in stands or one.conditions
+        ]
+        serving = await self._serving() if any(metric.compare for metric in left) else None
+        measured = await measure(
+            left,
             lambda metric: source_of(metric, self._released),
             RealClock(),
             told,
             lambda metric: baseline_of(metric, self._released, serving),
         )
+        reports = (*measured.metrics, *over)
+        return HealthReport(verdict=overall(one.verdict for one in reports), metrics=reports)
 
     async def _serving(self) -> Released | None:
         """The release that serves beside what is measured; None where none does."""
         current = (await self.run.target.status()).current
         if current is None or not current.alive or current.release_id == self.made.release_id:
             return None
-        return self._as_measured(current)
+        return self._as_measured(current, current.own_url)
 
-    def _as_measured(self, made: Candidate | Release | LiveRelease) -> Released:
+    def _as_measured(self, made: Candidate | Release | LiveRelease, own_url: str = "") -> Released:
         run = self.run
 
         async def files() -> Path:
@@ -132,7 +143,7 @@ class Measuring:
         return Released(
             made.release_id,
             made.commit,
-            made.url,
+            own_url or made.url,
             lambda: run.service_log(made.release_id, characters=_MEASURED_LOG),
             files,
             run.shared.environment,

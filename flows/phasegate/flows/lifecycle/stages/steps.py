@@ -135,7 +135,7 @@ class _Walk:
         self._progress.weight = Weight.model_validate(made)
         self._progress.begin(self._progress.weight.detail if not self._progress.weight.actual else "")
         if self._background is None and self._run.policy.monitor.background:
-            metrics = [one for one in self._run.policy.metrics if one.name in self._run.policy.monitor.background]
+            metrics = self._measuring.named(self._run.policy.monitor.background)
             inputs = {"candidate": self._candidate.digest}
             told = self._progress.sparse(BACKGROUND)
             self._background = self._measuring.beside("deployment", "background", metrics, told, inputs)
