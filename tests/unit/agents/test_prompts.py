@@ -52,7 +52,7 @@ MUST_SAY = {
     ],
     "deployment": ["you deploy nothing", "`expand`, `migrate` or `contract`", "cannot be undone", "`checks`"],
     "monitoring": [
-        "rolled back by code",
+        "Code has rolled it back",
         "`evidence`",
         "`suspected_hunk`",
         "Say what you do not know",
