@@ -26,7 +26,7 @@ test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
 .PHONY: proof
 proof:  ## crash the engine at every moment of every scene, restart Postgres under load: takes an hour
 	@.ci/bootstrap bubblewrap haproxy kubernetes postgresql prometheus ssh
-	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery tests/acceptance/scenarios $(ARGS)
+	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery tests/acceptance $(ARGS)
 
 .PHONY: check
 check: bootstrap  ## format, lint, import contracts, types

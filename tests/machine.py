@@ -16,6 +16,9 @@ from phasegate.flows.report import report
 from phasegate.infra.ledger import Ledger
 from phasegate.infra.settings import Settings
 
+_LOOK_SECONDS = 0.05
+_LOOKS = 10
+"""After so many, what is asked may have changed elsewhere than in the ledger."""
 COMMAND = Path(sys.executable).with_name("phasegate")
 
 
@@ -68,11 +71,13 @@ class Machine:
                 newest = ledger.newest(run).position
                 if ready(shown := report(ledger, run).document()):
                     break
-                while ledger.newest(run).position == newest:
-                    if time.monotonic() > deadline:
-                        logs = self.phasegate("logs", run).out
-                        raise AssertionError(f"still {shown['status']}: {shown.get('reason')}\n{logs}")
-                    time.sleep(0.05)
+                if time.monotonic() > deadline:
+                    logs = self.phasegate("logs", run).out
+                    raise AssertionError(f"still {shown['status']}: {shown.get('reason')}\n{logs}")
+                looks = 0
+                while ledger.newest(run).position == newest and looks < _LOOKS:
+                    looks += 1
+                    time.sleep(_LOOK_SECONDS)
         finally:
             ledger.close()
         return shown

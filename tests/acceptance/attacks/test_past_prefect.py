@@ -91,8 +91,15 @@ def tell(machine: Machine, attacker: Attacker, run: str, told: Told) -> None:
         assert (answer.get("refused"), answer.get("status")) in {(None, None), (None, "ACCEPT")}, answer
 
 
-@pytest.mark.parametrize("told", TOLD.values(), ids=TOLD)
-@pytest.mark.parametrize("waiting", [HOT, SUSPENDED], indirect=True)
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [
+        pytest.param(state, told, id=f"{state}-{name}", marks=pytest.mark.proof if name in by_proof else ())
+        for state, by_proof in ((HOT, ("forced to run", "scheduled as by an automation")), (SUSPENDED, ()))
+        for name, told in TOLD.items()
+    ],
+    indirect=["waiting"],
+)
 def test_nothing_that_prefect_is_told_opens_a_gate(
     request: pytest.FixtureRequest, machine: Machine, attacker: Attacker, waiting: str, told: Told
 ) -> None:

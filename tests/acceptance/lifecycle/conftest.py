@@ -45,11 +45,16 @@ TEST = """from app import greet
 def test_greets_by_name():
     assert greet("Ana") == "Hello, Ana"
 """
-POLICY = """
+QUICKLY_GRADED = """
+[grading]
+ablation_time = "0s"
+coverage = false
+"""
+POLICY = f"""{QUICKLY_GRADED}
 [project]
-test = "pytest -q --junitxml={junit}"
+test = "pytest -q --junitxml={{junit}}"
 [deploy]
-start = "python3 app.py --port {port}"
+start = "python3 app.py --port {{port}}"
 health = "/healthz"
 [[monitor.metrics]]
 name = "errors"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit, git, script
+from tests.acceptance.lifecycle.conftest import NEW, OLD, POLICY, QUICKLY_GRADED, SIGNATURE, Project, edit, git, script
 from tests.machine import Machine
 
 MODELS = ("openai:gpt-5.3-codex", "anthropic:claude-opus-4-6", "compatible:qwen3-coder", "anthropic:claude-opus-4-6")
@@ -62,9 +62,9 @@ def approve_until_it_ends(machine: Machine, run: str) -> dict[str, Any]:
     ],
 )
 def test_a_ticket_becomes_a_served_release(machine: Machine, project: Project, models: Sequence[str]) -> None:
-    with (project.top / "phasegate.toml").open("a") as policy:
-        for stage, model in zip(("prd", "implementation", "testing", "deployment"), models, strict=True):
-            policy.write(f'[agents.{stage}]\nmodel = "{model}"\n')
+    asked = zip(("prd", "implementation", "testing", "deployment"), models, strict=True)
+    agents = [f'[agents.{stage}]\nmodel = "{model}"\n' for stage, model in asked]
+    (project.top / "phasegate.toml").write_text(POLICY.replace(QUICKLY_GRADED, "") + "".join(agents))
     git(project.top, "commit", "-qam", "Models")
     (project.top / "notes.txt").write_text("mine, not committed")
     before = project.state()

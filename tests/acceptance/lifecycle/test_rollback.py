@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.acceptance.lifecycle.conftest import POLICY, Project, git, script
 from tests.machine import Machine
+from tests.quick_machine import quick_machine
 
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.crash_points import CRASH_AT
@@ -25,10 +26,9 @@ APPROVED = ("--approve", "prd", "--approve", "change", "--approve", "release")
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Machine]:
     """A machine whose engine may die."""
-    machine = Machine(tmp_path / "home")
-    yield machine
-    machine.environment.clear()
-    machine.phasegate("down", "--services")
+    with quick_machine(tmp_path / "home") as machine:
+        yield machine
+        machine.environment.clear()
 
 
 def released(machine: Machine, project: Project) -> str:
