@@ -62,6 +62,7 @@ class _Talk:
             writer.write(_chunk({"content": "and so on, "}, None))
             await asyncio.wait({closed}, timeout=_TOKEN_SECONDS)
         now = time.monotonic()
+        await asyncio.gather(closed, return_exceptions=True)  # it may have been reset, with what was not read any more
         self.seconds.append(now - await said)
 
     async def _say_now(self) -> float:
