@@ -69,6 +69,7 @@ class KubernetesServer:
         self.folder = Path(tempfile.mkdtemp(prefix="phasegate-kubernetes-"))
         self._ports = {name: _free_port() for name in ("etcd", "peers", "api", "controllers")}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._asleep = False
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         (self.folder / "sa.key").write_bytes(
             key.private_bytes(
@@ -141,12 +142,14 @@ class KubernetesServer:
     def sleep(self) -> None:
         """Stop where it is: while nobody asks it anything it takes a tenth of a processor from other tests."""
         self.kubelet.at_work.acquire()
+        self._asleep = True
         self._signal(signal.SIGSTOP)
 
     def wake(self) -> None:
         """Go on."""
         self._signal(signal.SIGCONT)
         self._until_ready()
+        self._asleep = False
         self.kubelet.at_work.release()
 
     def http(self) -> httpx.Client:
@@ -180,8 +183,10 @@ class KubernetesServer:
 
     def remove(self) -> None:
         """Take it down and away."""
-        self.kubelet.stop()
         self._signal(signal.SIGKILL)
+        if self._asleep:
+            self.kubelet.at_work.release()
+        self.kubelet.stop()
         for process in self._running.values():
             process.wait(_START_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -224,8 +229,6 @@ class Kubelet(threading.Thread):
     def stop(self) -> None:
         """Play no more."""
         self._ended.set()
-        if self.at_work.locked():
-            self.at_work.release()
         if self.is_alive():
             self.join(10)
 
