@@ -2,9 +2,10 @@
 
 Mutations tried, one at a time: `about_added_lines` without the findings `test-runner-sniffed` ("asks pytest's variable"
 fails then), `environment-sniffed` ("works under CI only"), `process-ended` ("ends the process"),
-`clock-or-chance-pinned` ("pins the clock"), `checks-silenced` ("keeps code out of the coverage count"). Without
-`tests-read` nothing failed, so rows were added for it, `report-touched`, `interpreter-steered` and `always-equal`;
-those four are untried.
+`clock-or-chance-pinned` ("pins the clock"), `checks-silenced` ("keeps code out of the coverage count"), `tests-read`
+("has the tests' answers at hand"), `report-touched` ("has the report at hand"), `interpreter-steered` ("can plant code
+for the interpreter"); without `errors-swallowed`, `always-equal`, `compiled-code`, `module-hidden` and
+`sealed-case-hard-coded`, each its own row; `canaries` and `counter-tests` that nothing is ever said to have passed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Every cheat of `in_tests.py` ends as it says.
 
-Mutation tried: nothing is cleared away after the setup command; "has the setup compile another helper of the tests"
-fails then.
+Mutations tried: nothing is cleared away after the setup command ("has the setup compile another helper of the tests"
+fails then); `about_added_lines` without `test-machinery-touched` ("loads a plugin by pyproject.toml"); git's
+settings are not looked at ("adds git hooks").
 """
 
 from __future__ import annotations

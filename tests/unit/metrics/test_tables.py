@@ -28,7 +28,10 @@ LEFT = Tables(
     reports=[HealthReport(verdict="failed", metrics=(MEASURED,))],
     log='starting\n{"status": 500, "path": "/"}\n',
     events=[(7, datetime(2026, 1, 1, 12, tzinfo=UTC), "effect.done", "", '{"effect":"candidate"}')],
-    hunks=[Hunk("app.py", 14, 15, ((14, "    if bo:"), (15, "        raise")), ("    pass",))],
+    hunks=[
+        Hunk("app.py", 14, 15, ((14, "    if bo:"), (15, "        raise")), ("    pass",)),
+        Hunk("new.py", 0, 0, ((1, "a = 1"), (2, "b = 2"))),
+    ],
 )
 
 
@@ -43,7 +46,8 @@ LEFT = Tables(
         ("SELECT outcome, why FROM metrics WHERE value_name = ''", "error | no answer"),
         ("SELECT number, json->>'status' FROM log WHERE json IS NOT NULL", "2 | 500"),
         ("SELECT number, happened_at, payload->>'effect' FROM events", "7 | 2026-01-01 12:00:00 | candidate"),
-        ("SELECT file, first, last, added FROM hunks", "app.py | 14 | 15 |     if bo:\\n        raise"),
+        ("SELECT first, last FROM hunks WHERE file = 'new.py'", "1 | 2"),
+        ("SELECT file, first, last, added FROM hunks WHERE hunk = 1", "app.py | 14 | 15 |     if bo:\\n        raise"),
         ("WITH a AS (FROM log) SELECT count(*) FROM a;", "2"),
         ("SELECT 1 WHERE false", "(no rows)"),
     ],

@@ -31,6 +31,13 @@ class Hunk:
     old_start: int = 0
     """Where it begins in the base commit's file, counted from 0; the lines taken away begin there."""
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first and last line that it is about, as they are in the changed file."""
+        if not self.start:
+            return 1, max(1, len(self.added))
+        return min(self.start, self.end), max(self.start, self.end)
+
 
 def hunks(repository: Repository, base: str, commit: str, path: str, letter: str) -> list[Hunk]:
     """The pieces of one file's change.

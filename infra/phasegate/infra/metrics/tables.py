@@ -87,8 +87,7 @@ class Tables:
                 [
                     piece.path,
                     number,
-                    piece.start,
-                    piece.end,
+                    *piece.span,
                     _text(line for _, line in piece.added),
                     _text(piece.removed),
                 ]

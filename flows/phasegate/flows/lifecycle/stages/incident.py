@@ -85,15 +85,7 @@ def suspect(place: str, among: Sequence[Hunk]) -> Hunk | None:
     if found["first"] is None:
         return next(iter(named), None)
     first, last = int(found["first"]), int(found["last"] or found["first"])
-    return next((hunk for hunk in named if _from(hunk) <= last and first <= _to(hunk)), None)
-
-
-def _from(hunk: Hunk) -> int:
-    return min(hunk.start, hunk.end) if hunk.start else 1
-
-
-def _to(hunk: Hunk) -> int:
-    return max(hunk.start, hunk.end) if hunk.start else max(1, len(hunk.added))
+    return next((hunk for hunk in named if hunk.span[0] <= last and first <= hunk.span[1]), None)
 
 
 def _lines(hunk: Hunk) -> list[str]:
