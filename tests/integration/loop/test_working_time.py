@@ -12,8 +12,8 @@ from tests.ledgers import accepted
 from phasegate.agents.loop.budget import RunBudget
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import BudgetExceeded
-from phasegate.infra.ledger import Attempt, Ledger
-from phasegate.infra.policy.budgets import BudgetPolicy, StageBudgetPolicy, StagesBudgetPolicy
+from phasegate.infra.ledger import Attempt, Ledger, Usage
+from phasegate.infra.policy.budgets import BudgetPolicy, DayBudgetPolicy, StageBudgetPolicy, StagesBudgetPolicy
 
 CLOCK = FixedClock(datetime(2026, 11, 23, 9, tzinfo=UTC))
 
@@ -27,18 +27,38 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-def at_work(ledger: Ledger, stage: str, *seconds: float) -> Attempt:
+def at_work(ledger: Ledger, stage: str, *seconds: float, run: str = "run-one") -> Attempt:
     """An agent that works, and is then away for an hour."""
     attempt, lease = ledger.attempts.begin(
-        "run-one", stage, "", 1, inputs={}, model="openai:gpt-5.3-codex", prompt="", holder="h"
+        run, stage, "", 1, inputs={}, model="openai:gpt-5.3-codex", prompt="", holder="h"
     )
     assert lease is not None
-    for length, kind in zip(seconds, ("turn.answered", "tools.answered") * 9, strict=False):
+    turn = ledger.exchanges.usage(run).turns
+    for number, length in enumerate(seconds):
         CLOCK.advance(timedelta(seconds=length))
-        ledger.note("run-one", kind, payload={"attempt": attempt.id})
+        if number % 2:
+            ledger.note(run, "tools.answered", payload={"attempt": attempt.id})
+        else:
+            answered(ledger, attempt, turn := turn + 1)
     ledger.attempts.release(lease)
     CLOCK.advance(timedelta(hours=1))
     return attempt
+
+
+def answered(ledger: Ledger, attempt: Attempt, turn: int) -> None:
+    """A model call of an agent was answered just now."""
+    ledger.exchanges.record(
+        attempt,
+        turn,
+        model=attempt.model,
+        request=b"{}",
+        previous=b"",
+        reply={"role": "assistant", "text": "", "calls": []},
+        response="",
+        usage=Usage(input_tokens=1, output_tokens=1),
+        cost_usd=0.0,
+        latency_seconds=0.0,
+    )
 
 
 def over(ledger: Ledger, attempt: Attempt, policy: BudgetPolicy) -> str:
@@ -67,3 +87,22 @@ def test_a_stage_has_its_own_and_a_run_has_all(ledger: Ledger) -> None:
     tight = StagesBudgetPolicy(testing=StageBudgetPolicy(wall_clock=timedelta(seconds=2)))
     assert over(ledger, attempt, BudgetPolicy(stages=tight)) == "stage testing: 2.0"
     assert over(ledger, attempt, BudgetPolicy(wall_clock=timedelta(seconds=7))) == "run : 7.0"
+
+
+def test_a_day_has_what_was_worked_in_it_by_all_runs_of_the_repository(ledger: Ledger) -> None:
+    """Mutations tried: `runs_since` finds nothing; what passes midnight counts for the day it ends in."""
+    accepted(ledger, "run-two")
+    accepted(ledger, "run-elsewhere", repository="/elsewhere")
+    tomorrow = CLOCK.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    CLOCK.advance(tomorrow - timedelta(seconds=2) - CLOCK.now())
+    for run in ("run-one", "run-elsewhere"):
+        at_work(ledger, "prd", 5, run=run)
+    attempt = at_work(ledger, "prd", 4, run="run-two")
+    assert over(ledger, attempt, day(seconds=8)) == ""
+    assert over(ledger, attempt, day(seconds=7)) == f"day {tomorrow:%Y-%m-%d}: 7.0"
+    CLOCK.advance(timedelta(days=1))
+    assert over(ledger, attempt, day(seconds=1)) == ""
+
+
+def day(*, seconds: float) -> BudgetPolicy:
+    return BudgetPolicy(day=DayBudgetPolicy(wall_clock=timedelta(seconds=seconds)))

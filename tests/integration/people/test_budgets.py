@@ -48,7 +48,9 @@ async def test_money_is_held_before_the_call_that_could_break_it(
         office.ledger.audit(done.id)
 
 
-@pytest.mark.parametrize(("table", "scope"), [("budget", "run"), ("budget.stages.implementation", "stage")])
+@pytest.mark.parametrize(
+    ("table", "scope"), [("budget", "run"), ("budget.stages.implementation", "stage"), ("budget.day", "day")]
+)
 async def test_working_time_is_held_and_an_approval_grants_more(opened: Opened, table: str, scope: str) -> None:
     """How long agents work is the machine's; that the time a person thinks is none of it: see test_working_time."""
     async with opened({"implementation": SLOW}, f'[{table}]\nwall_clock = "300ms"\n') as office:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal, Protocol
 
 from phasegate.agents.models.conversation import Usage as Tokens
@@ -178,11 +178,22 @@ class RunBudget:
                 used = exchanges.usage(attempt.run_id, stage=attempt.stage)
             case "day":
                 used = exchanges.usage_since(attempt.run_id, _midnight(self.ledger.now()))
-        seconds = 0.0
-        if wall_clock:
-            known = self._times.setdefault(attempt.run_id, _WorkingTime(self.ledger, attempt.run_id))
-            seconds = known.seconds(attempt.stage if scope == "stage" else "")
+        seconds = self._worked(attempt, scope) if wall_clock else 0.0
         return {"cost_usd": used.cost_usd, "tokens": used.tokens, "turns": used.turns, "wall_clock": seconds}
+
+    def _worked(self, attempt: Attempt, scope: Scope) -> float:
+        match scope:
+            case "run":
+                return self._time_of(attempt.run_id).seconds()
+            case "stage":
+                return self._time_of(attempt.run_id).seconds(stage=attempt.stage)
+            case "day":
+                now = self.ledger.now()
+                runs = {attempt.run_id, *self.ledger.exchanges.runs_since(attempt.run_id, _midnight(now))}
+                return sum(self._time_of(run).seconds(day=now.date()) for run in runs)
+
+    def _time_of(self, run_id: str) -> _WorkingTime:
+        return self._times.setdefault(run_id, _WorkingTime(self.ledger, run_id))
 
     def _beside(self, attempt: Attempt, scope: Scope, what: What, budget: float) -> float:
         """What calls of the run's other agents, being made now, are expected to use."""
@@ -201,19 +212,29 @@ class _WorkingTime:
     def __init__(self, ledger: Ledger, run_id: str) -> None:
         self._ledger, self._run_id, self._position = ledger, run_id, 0
         self._last: dict[str, datetime] = {}
-        self._worked = defaultdict[str, timedelta](timedelta)
+        self._worked = defaultdict[tuple[str, date], timedelta](timedelta)
 
-    def seconds(self, stage: str) -> float:
-        """The time of a stage's agents; of all when the stage is empty."""
+    def seconds(self, *, stage: str = "", day: date | None = None) -> float:
+        """The time of a stage's agents, of all when none is named; on one day (UTC), if one is named."""
         for event in self._ledger.events(self._run_id, after=self._position):
             self._position = event.position
             if event.kind not in _AGENTS_OWN:
                 continue
             attempt = str(event.payload["attempt"])
             if attempt in self._last and event.kind != "attempt.started":
-                self._worked[attempt.split("/")[1].partition(".")[0]] += event.at - self._last[attempt]
+                self._add(attempt.split("/")[1].partition(".")[0], self._last[attempt], event.at)
             self._last[attempt] = event.at
-        return sum(worked.total_seconds() for name, worked in self._worked.items() if stage in {"", name})
+        wanted = [
+            worked for (name, on), worked in self._worked.items() if stage in {"", name} and (day is None or on == day)
+        ]
+        return sum(worked.total_seconds() for worked in wanted)
+
+    def _add(self, stage: str, since: datetime, until: datetime) -> None:
+        """Add what an agent worked without a break, each day's part to that day."""
+        while since < until:
+            part = min(until, _midnight(since) + timedelta(days=1))
+            self._worked[stage, since.date()] += part - since
+            since = part
 
 
 def _midnight(now: datetime) -> datetime:

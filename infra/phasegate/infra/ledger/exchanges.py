@@ -47,16 +47,16 @@ _OF_STAGE = Prepared(
         )
     )
 )
-_SINCE = Prepared(
-    _ADDED_UP.where(
-        _exchange.run_id.in_(
-            select(_run.id).where(
-                _run.repository == select(_run.repository).where(_run.id == bindparam("run")).scalar_subquery()
-            )
-        ),
-        _exchange.at >= bindparam("moment", type_=schema.Instant),
-    )
+_OF_REPOSITORY_SINCE = (
+    _exchange.run_id.in_(
+        select(_run.id).where(
+            _run.repository == select(_run.repository).where(_run.id == bindparam("run")).scalar_subquery()
+        )
+    ),
+    _exchange.at >= bindparam("moment", type_=schema.Instant),
 )
+_SINCE = Prepared(_ADDED_UP.where(*_OF_REPOSITORY_SINCE))
+_RUNS_SINCE = Prepared(select(_exchange.run_id).where(*_OF_REPOSITORY_SINCE).distinct())
 
 
 class Exchanges:
@@ -189,6 +189,10 @@ class Exchanges:
     def usage_since(self, run_id: str, moment: datetime) -> Usage:
         """What the model calls since a moment added up to, of all runs in the repository of this one."""
         return self._added_up(_SINCE, run=run_id, moment=moment)
+
+    def runs_since(self, run_id: str, moment: datetime) -> list[str]:
+        """The runs in the repository of this one whose model calls were answered since a moment."""
+        return [run for (run,) in self._store.ask(_RUNS_SINCE, run=run_id, moment=moment)]
 
     def _added_up(self, query: Prepared, **which: Any) -> Usage:
         ((turns, asked, cached, answered, cost, unpriced),) = self._store.ask(query, **which)

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field
-from typing_extensions import override
 
 from phasegate.infra.policy.table import Duration, Table
 
@@ -25,6 +24,8 @@ class LimitsPolicy(Table):
     """Input and output tokens of all model calls."""
     turns: int | None = Field(default=None, ge=1)
     """Model calls."""
+    wall_clock: Duration | None = Field(default=None, gt=timedelta(0))
+    """How long agents may work, each counted by itself; the time people think does not count, nor does grading."""
 
     @property
     def limits(self) -> dict[BudgetedName, float]:
@@ -33,6 +34,7 @@ class LimitsPolicy(Table):
             "cost_usd": self.cost_usd,
             "tokens": self.tokens,
             "turns": self.turns,
+            "wall_clock": self.wall_clock.total_seconds() if self.wall_clock is not None else None,
         }
         return {name: amount for name, amount in named.items() if amount is not None}
 
@@ -40,21 +42,9 @@ class LimitsPolicy(Table):
 class DayBudgetPolicy(LimitsPolicy):
     """`[budget.day]`: what the agents of all runs in this repository may use up in a day (UTC)."""
 
-    wall_clock: None = None
-    """Not limited: a day is as long as it is."""
-
 
 class StageBudgetPolicy(LimitsPolicy):
     """`[budget.stages.STAGE]`: what a stage's agents may use up, all their attempts together."""
-
-    wall_clock: Duration | None = Field(default=None, gt=timedelta(0))
-    """How long agents may work, each counted by itself; the time people think does not count, nor does grading."""
-
-    @property
-    @override
-    def limits(self) -> dict[BudgetedName, float]:
-        limits = super().limits
-        return limits if self.wall_clock is None else {**limits, "wall_clock": self.wall_clock.total_seconds()}
 
 
 class StagesBudgetPolicy(Table):
