@@ -71,7 +71,7 @@ def over(ledger: Ledger, attempt: Attempt, policy: BudgetPolicy) -> str:
 
 
 def test_the_time_a_person_thinks_is_none_of_it(ledger: Ledger) -> None:
-    """Untried mutation: an attempt that begins again counts from its last event: thinking is charged."""
+    """Mutation tried: an attempt that begins again counts from its last event: thinking is charged."""
     at_work(ledger, "prd", 2, 1)
     attempt = at_work(ledger, "prd", 4)
     assert over(ledger, attempt, BudgetPolicy(wall_clock=timedelta(seconds=8))) == ""
@@ -79,7 +79,7 @@ def test_the_time_a_person_thinks_is_none_of_it(ledger: Ledger) -> None:
 
 
 def test_a_stage_has_its_own_and_a_run_has_all(ledger: Ledger) -> None:
-    """Untried mutation: `seconds` of a stage counts all stages."""
+    """Mutation tried: `seconds` of a stage counts all stages."""
     at_work(ledger, "prd", 5)
     attempt = at_work(ledger, "testing", 2)
     stages = StagesBudgetPolicy(testing=StageBudgetPolicy(wall_clock=timedelta(seconds=3)))
