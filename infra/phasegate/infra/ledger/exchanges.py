@@ -7,6 +7,7 @@ and of that what `turns` has not: storage grows with the conversation, not with 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -190,7 +191,7 @@ class Exchanges:
         """What the model calls since a moment added up to, of all runs in the repository of this one."""
         return self._added_up(_SINCE, run=run_id, moment=moment)
 
-    def runs_since(self, run_id: str, moment: datetime) -> list[str]:
+    def runs_since(self, run_id: str, moment: datetime) -> Sequence[str]:
         """The runs in the repository of this one whose model calls were answered since a moment."""
         return [run for (run,) in self._store.ask(_RUNS_SINCE, run=run_id, moment=moment)]
 
