@@ -115,7 +115,10 @@ def test_a_repository_that_has_moved_is_named(
 
 
 def test_a_failed_stage_is_resumed_from_its_last_turn(machine: Machine, project: Project, provider: Provider) -> None:
-    """P2. Untried mutation: `run_loop` beginning every attempt anew; its first turns were asked twice."""
+    """P2. Untried mutation: `run_loop` beginning every attempt anew; its first turns were asked twice.
+
+    The agent that wrote tests meanwhile was left with whatever call it had under way, which may be asked again.
+    """
     provider.refused = {"implementation": 4}
     run = started(machine, project, "--approve", "prd", code=1)
     assert {turn for stage, turn in provider.asked if stage == "implementation"} == {1, 2, 3}
@@ -125,8 +128,8 @@ def test_a_failed_stage_is_resumed_from_its_last_turn(machine: Machine, project:
     resumed = machine.phasegate("resume", run, "--wait", "--json")
 
     assert (resumed.code, gates(resumed.json)[-1]) == (3, ("change", "open")), resumed.err + resumed.out
-    assert max(provider.asked.values()) == 1
-    assert [turn for stage, turn in sorted(provider.asked) if stage == "implementation"] == [1, 2, 3, 4, 5]
+    asked = {at: times for at, times in provider.asked.items() if at[0] != "testing"}
+    assert asked == {("prd", 1): 1, ("prd", 2): 1, **{("implementation", turn): 1 for turn in range(1, 6)}}
     assert machine.phasegate("audit", run).code == 0
     machine.phasegate("cancel", run, "--wait")
 
