@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -48,6 +50,20 @@ def test_an_empty_database_is_migrated_once(database_url: str) -> None:
 
     with ThreadPoolExecutor(WRITERS) as pool:
         assert list(pool.map(open_it, range(WRITERS))) == [0] * WRITERS
+
+
+def test_a_new_database_that_somebody_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    """Mutation tried: asked for its log once only, SQLite says at once that the database is locked."""
+    path = tmp_path / "ledger.db"
+    maker = sqlite3.connect(path, isolation_level=None)
+    maker.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(Ledger.open, f"sqlite:///{path}")
+        assert wait([opened], timeout=0.2).not_done
+        maker.execute("COMMIT")
+        opened.result(30).close()
+    assert maker.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    maker.close()
 
 
 def test_of_many_engines_one_takes_a_run_and_of_many_people_one_decides(desk: Desk) -> None:

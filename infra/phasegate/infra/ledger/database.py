@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from phasegate.infra.errors import ConfigError, LedgerUnavailable
 REVISION = "0004"
 """The newest migration; a database that says so needs none."""
 _CONNECT_SECONDS = 5
+_BUSY_SECONDS = 30.0
+_BUSY_LOOK_SECONDS = 0.01
 _MIGRATING = 0x7068617365676174
 """The advisory lock of a migrating process on Postgres."""
 
@@ -85,10 +88,22 @@ def translated(engine: Engine) -> Generator[None]:
 def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by us, see _begin_sqlite
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=30000")
-    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000:.0f}")
+    _keep_a_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _keep_a_wal(cursor: Any) -> None:
+    """Have a new database keep a write-ahead log; of two that begin at once, SQLite refuses one without waiting."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_LOOK_SECONDS)
 
 
 def _begin_sqlite(connection: Connection) -> None:
