@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.way_back import adopted_keys, effects_behind
-from phasegate.infra.artifacts import Artifact
+from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.errors import FormatUnknown
 from phasegate.infra.ledger import Attempt, Effect, Ledger
 from phasegate.infra.policy.model import Policy
@@ -107,7 +107,7 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
         if seen is not None:
             ledger.note(run.run.id, "stage.observed", payload={**seen, "from": origin.run})
     if seen is None:
-        value, _ = run.shared.secrets.mask_all(json.loads(json.dumps(await look())))
+        value, _ = run.shared.secrets.mask_all(json.loads(canonical_json(await look())))
         seen = {"stage": stage, "name": name, "value": value}
         ledger.note(run.run.id, "stage.observed", payload=seen)
     return seen["value"]

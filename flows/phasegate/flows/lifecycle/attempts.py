@@ -116,7 +116,8 @@ async def _try(
     if made is None:
         attempts.release(lease)
         return run.waits_beside() or PutDown()
-    made = without_secrets(run, row, made)
+    masked = without_secrets(run, row, made)
+    made = type(made).from_canonical(masked.canonical())  # spelled as a second walk reads it: what follows is the same
     attempts.finish(row, lease, made)
     await _show(row, made)
     return made

@@ -182,8 +182,7 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
         crash_points.reached(f"before:make:{intent.kind}")
         result = await performer.make(run, key, effect.intent)
         crash_points.reached(f"after:make:{intent.kind}")
-        effects.done(effect, result)
-        return result
+        return effects.done(effect, result).result or {}  # as a second walk finds it
 
     return await (made_now() if intent.kind not in MIGRATION_CLASSES else _to_its_end(made_now()))
 
