@@ -26,7 +26,7 @@ class Process(NamedTuple):
     started: int
     """Clock ticks from boot to its start."""
     ended: bool
-    """Whether only its entry is left."""
+    """Whether only its entry is left, or not even all of that: its group and session read -1 then."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def row(process_id: int) -> Process | None:
         session=int(fields[3]),
         ticks=sum(map(int, fields[11:15])),
         started=int(fields[19]),
-        ended=fields[0] in {b"Z", b"X", b"x"},
+        ended=fields[0] in {b"Z", b"X", b"x"} or int(fields[2]) < 0,
     )
 
 

@@ -133,9 +133,10 @@ async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Ma
                 return task.result()
             run.heed(at_work=True)
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, PhasegateError):
-            await task
+        if not task.done():  # to wait for one that has ended would lose where its error came from
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, PhasegateError):
+                await task
 
 
 @asynccontextmanager

@@ -283,6 +283,15 @@ class RunContext:
             )
 
 
+async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do what must not be cut off half-way, whoever asks the run to end meanwhile: it ends right afterwards."""
+    doing = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(doing)
+    finally:
+        await asyncio.wait({doing})
+
+
 async def _after_head_start(work: Coroutine[Any, Any, Result]) -> Result:
     await asyncio.sleep(_HEAD_START_SECONDS)
     return await work

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.engine.forced_states import forced_between
 from phasegate.flows.engine.gate_wait import staying
-from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.context import RunContext, to_its_end
 from phasegate.flows.lifecycle.endings import Outdated, Rejected
 from phasegate.flows.lifecycle.rehearsing import recorded_ruling
 from phasegate.flows.stored import StoredPolicy
@@ -293,6 +293,10 @@ async def note_forced_states(run: RunContext, rows: Iterable[Gate]) -> None:
 async def _note_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(_UNHURRIED_SECONDS)
+    await to_its_end(_look_for_forced_states(run, rows))
+
+
+async def _look_for_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
     gates = run.shared.ledger.gates
     for row in rows:
         answered = [one.decided_at for one in gates.decisions(run.run.id) if one.gate_id == row.id]

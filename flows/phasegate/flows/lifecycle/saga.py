@@ -7,14 +7,14 @@ make one, `roll_back` the only way to undo them. Each kind of effect has a perfo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
 from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.lifecycle.adoption import taken_over
-from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.context import RunContext, to_its_end
 from phasegate.flows.lifecycle.migrating import ExpandPerformer, PivotPerformer, stand_still
 from phasegate.flows.lifecycle.rehearsing import recorded_effect
 from phasegate.flows.lifecycle.shifting import WeightPerformer
@@ -184,16 +184,7 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
         crash_points.reached(f"after:make:{intent.kind}")
         return effects.done(effect, result).result or {}  # as a second walk finds it
 
-    return await (made_now() if intent.kind not in MIGRATION_CLASSES else _to_its_end(made_now()))
-
-
-async def _to_its_end(work: Coroutine[Any, Any, Facts]) -> Facts:
-    """Do what must not be cut off half-way, whoever asks the run to end meanwhile: it ends right afterwards."""
-    making = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(making)
-    finally:
-        await asyncio.wait({making})
+    return await (made_now() if intent.kind not in MIGRATION_CLASSES else to_its_end(made_now()))
 
 
 def _key(run: RunContext, name: str) -> str:

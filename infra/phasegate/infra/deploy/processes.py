@@ -94,7 +94,9 @@ async def stop_all(prefix: str, known: Collection[ProcessId], *, grace: timedelt
         late = time.monotonic() > deadline
         for process in found:
             now = row(process.pid)
-            if now is not None and now.started == process.started and (late or now.group not in told):
+            if now is None or now.started != process.started or now.group < 0:
+                continue  # it has ended meanwhile
+            if late or now.group not in told:
                 told[now.group] = process
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(now.group, signal.SIGKILL if late else signal.SIGTERM)
