@@ -237,7 +237,7 @@ async def test_a_criterion_that_held_before_is_vacuous(project: Project) -> None
     )
     sealed = SealedTests(files=(*SEALED.files, vacuous))
     evidence = await project.grade({"app.py": SHOUT}, sealed, (SHOUTS, GREETS, Criterion("AC3", "Nobody tests this")))
-    assert evidence.verdict == "passed"
+    assert evidence.verdict == "unproven"
     assert [criterion.status for criterion in evidence.criteria] == ["passed", "vacuous", "untested"]
     assert codes(evidence) == {"vacuous-criterion", "untested-criterion"}
 

@@ -69,6 +69,7 @@ def tree_with(
     *,
     base: str = "",
     reinstated: Iterable[str] = (),
+    removed: Iterable[str] = (),
 ) -> str:
     """A tree like another, but for some files.
 
@@ -78,12 +79,14 @@ def tree_with(
         contents: Path to new content, of files that are there.
         base: Where `reinstated` paths come from.
         reinstated: Paths that are to be as in `base`, missing ones included.
+        removed: Paths that are not to be in it.
     """
     with repository.private_index(repository.top) as git:
         git.output("read-tree", tree)
         if wanted := list(reinstated):
             reinstate(git, base, wanted)
         entries = [_entry(git, path, content) for path, content in contents.items()]
+        entries += [f"0 {'0' * 40}\t{path}" for path in removed]
         git.output("update-index", "-z", "--add", "--index-info", stdin=null_terminated(entries))
         return git.line("write-tree")
 
