@@ -40,6 +40,13 @@ def contradictions(policy: Policy) -> list[Problem]:
         for index, role in enumerate(getattr(policy.gates, gate).roles):
             if role not in policy.roles:
                 problems.append((("gates", gate, "roles", index), f"[roles] has no {role!r}"))
+    handed = {name: "[sandbox]" for name in policy.sandbox.environment}
+    for stage in policy.lifecycle.stages:
+        handed |= dict.fromkeys(getattr(policy.permissions, stage).environment or (), f"[permissions.{stage}]")
+    for index, name in enumerate(policy.project.setup_environment):
+        if name in handed:
+            message = f"{name} is for `setup` alone, but `environment` of {handed[name]} hands it to other commands"
+            problems.append((("project", "setup_environment", index), message))
     names = [metric.name for metric in policy.monitor.metrics]
     for index, name in enumerate(names):
         if name in names[:index]:
