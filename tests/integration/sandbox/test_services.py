@@ -71,6 +71,10 @@ async def run(
     return await run_with_services(sandbox, services, command, folder=folder, timeout=timeout)
 
 
+def contents(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def running(marker: str) -> list[str]:
     found: list[str] = []
     for entry in Path("/proc").iterdir():
@@ -104,8 +108,8 @@ async def test_a_service_is_up_and_empty_for_each_command_and_gone_after_it(
     """Mutation tried: the data folder has one fixed name."""
     runs = (run(sandbox, [case.service], [sys.executable, "-c", case.script], folder) for _ in range(2))
     assert [(result.output, result.exit_code) for result in await asyncio.gather(*runs)] == [(case.said, 0)] * 2
-    assert list(temporary.iterdir()) == []
-    assert list(folder.iterdir()) == []
+    assert contents(temporary) == []
+    assert contents(folder) == []
     assert running(str(temporary)) == []
 
 
@@ -116,12 +120,24 @@ async def test_the_command_s_own_exit_code_and_folder_are_kept(sandbox: Sandbox,
     assert killed.exit_code == 137
 
 
-async def test_what_runs_too_long_takes_its_services_with_it(sandbox: Sandbox, folder: Path, temporary: Path) -> None:
-    quick = DATABASE.model_copy(update={"start_timeout": timedelta(seconds=10)})
-    result = await run(sandbox, [quick], "sleep 1000", folder, timeout=timedelta(0))
-    assert result.timed_out
-    assert list(temporary.iterdir()) == []
+async def test_a_command_that_is_cut_off_takes_its_services_with_it(
+    sandbox: Sandbox, folder: Path, temporary: Path
+) -> None:
+    under_way = asyncio.create_task(run(sandbox, [DATABASE, CACHE], "touch up; sleep 1000", folder))
+    while not (folder / "up").exists():
+        assert not under_way.done()
+        await asyncio.sleep(0.01)
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
+    assert contents(temporary) == []
     assert running(str(temporary)) == []
+
+
+async def test_services_that_take_all_the_time_are_not_the_command_s_fault(sandbox: Sandbox, folder: Path) -> None:
+    stuck = FILES.model_copy(update={"start": "exec sleep 1000; : {port}", "start_timeout": timedelta(seconds=1)})
+    with pytest.raises(ServiceFailed):
+        await run(sandbox, [stuck], "touch up", folder, timeout=timedelta(0))
 
 
 @dataclass(frozen=True)
@@ -150,8 +166,8 @@ async def test_a_service_that_does_not_come_up_is_said_with_its_log(
     with pytest.raises(ServiceFailed) as caught:
         await run(sandbox, [FILES.model_copy(update=named)], "touch ran", folder)
     assert [text for text in broken.said if text not in caught.value.message] == []
-    assert list(folder.iterdir()) == []
-    assert list(temporary.iterdir()) == []
+    assert contents(folder) == []
+    assert contents(temporary) == []
 
 
 async def test_a_missing_program_is_said(sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

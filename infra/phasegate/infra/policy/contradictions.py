@@ -40,7 +40,7 @@ def contradictions(policy: Policy) -> list[Problem]:
         for index, role in enumerate(getattr(policy.gates, gate).roles):
             if role not in policy.roles:
                 problems.append((("gates", gate, "roles", index), f"[roles] has no {role!r}"))
-    handed = {name: "[sandbox]" for name in policy.sandbox.environment}
+    handed = dict.fromkeys(policy.sandbox.environment, "[sandbox]")
     for stage in policy.lifecycle.stages:
         handed |= dict.fromkeys(getattr(policy.permissions, stage).environment or (), f"[permissions.{stage}]")
     for index, name in enumerate(policy.project.setup_environment):
