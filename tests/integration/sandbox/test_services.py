@@ -65,10 +65,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state" / "work space"
 
 
-async def run(
-    sandbox: Sandbox, services: list[ServicePolicy], command: str | list[str], folder: Path, timeout: timedelta = LONG
-) -> CommandResult:
-    return await run_with_services(sandbox, services, command, folder=folder, timeout=timeout)
+async def run(sandbox: Sandbox, services: list[ServicePolicy], command: str | list[str], folder: Path) -> CommandResult:
+    return await run_with_services(sandbox, services, command, folder=folder, timeout=LONG)
 
 
 def contents(folder: Path) -> list[str]:
@@ -137,7 +135,7 @@ async def test_a_command_that_is_cut_off_takes_its_services_with_it(
 async def test_services_that_take_all_the_time_are_not_the_command_s_fault(sandbox: Sandbox, folder: Path) -> None:
     stuck = FILES.model_copy(update={"start": "exec sleep 1000; : {port}", "start_timeout": timedelta(seconds=1)})
     with pytest.raises(ServiceFailed):
-        await run(sandbox, [stuck], "touch up", folder, timeout=timedelta(0))
+        await run_with_services(sandbox, [stuck], "touch up", folder=folder, timeout=timedelta(0))
 
 
 @dataclass(frozen=True)
