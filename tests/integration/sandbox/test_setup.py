@@ -15,7 +15,7 @@ import pytest
 from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import Sandbox, open_sandbox, run_setup
 
-PASSWORD = "s3cr-t/of:the_index"  # noqa: S105 - of this test's own index
+PASSWORD = "s3cr-t/of:the_index"
 LOGIN = "Basic " + base64.b64encode(f"reader:{PASSWORD}".encode()).decode()
 FETCH = """\
 import os, urllib.request
