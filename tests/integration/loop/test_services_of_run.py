@@ -42,6 +42,6 @@ async def test_services_are_started_for_what_may_need_them(case: Case, tmp_path:
     service = FILES.model_copy(update={"start": case.start})
     sandbox = open_sandbox(SandboxPolicy(), tmp_path / "state")
     toolbox = Toolbox(root, names=("run",), sandbox=sandbox, draft=PrdDraft, services=(service,))
-    outcome = await toolbox.call({"id": "1", "name": "run", "args": {"command": case.command}})
+    outcome = await toolbox.call({"id": "1", "name": "run", "args": {"command": case.command}, "raw": ""})
     assert case.said in outcome.result["output"]
     assert (root / "started").exists() is case.starts

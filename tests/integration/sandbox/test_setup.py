@@ -36,7 +36,7 @@ class Index(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"ANSWER = 42\n" if known else b"")
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own
         """Say nothing."""
 
 

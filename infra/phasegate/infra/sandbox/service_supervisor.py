@@ -68,7 +68,7 @@ class Service:
         self.environment = {**environment, "HOME": str(folder)}
         self.log = folder.with_name(f"{folder.name}.log")
         self.process: subprocess.Popen[bytes] | None = None
-        self.values = {"host": HOST, "folder": str(folder), "checkout": str(Path.cwd())}
+        self.values: dict[str, str] = {"host": HOST, "folder": str(folder), "checkout": str(Path.cwd())}
         self.deadline = time.monotonic() + wanted["seconds"]
         folder.mkdir(mode=0o700)
 
@@ -125,7 +125,7 @@ class Service:
     def spawn(self, command: list[str], text: str = "", **options: Any) -> subprocess.Popen[bytes]:
         """Start a program in the service's folder, its output going to the log."""
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen[bytes](
                 command,
                 stdin=subprocess.PIPE if text else subprocess.DEVNULL,
                 stdout=log,
