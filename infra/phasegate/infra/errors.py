@@ -26,6 +26,7 @@
     │   ├── FormatUnknown      another version of phasegate wrote or began it
     │   ├── PastPivot          an effect that cannot be undone has been made: only forward
     │   ├── MigrationFailed    a migration's command failed, and nobody knows how far it got
+    │   ├── ServiceFailed      a service that the tests need does not come up
     │   ├── TargetRefused      where releases go does not let phasegate: a right, a quota, a field is missing
     │   └── CompensationFailed an effect could not be undone
     └── PermanentError         the stage stops                                 exit code 1
@@ -253,6 +254,13 @@ class MigrationFailed(OperatorNeeded):
     """A migration was not made."""
 
     code = "migration"
+
+
+class ServiceFailed(OperatorNeeded):
+    """A service that the tests need did not come up."""
+
+    code = "service-failed"
+    remedy = "Mend `[[project.services]]` in phasegate.toml, or install its program: `phasegate doctor` says which."
 
 
 class TargetRefused(OperatorNeeded):

@@ -21,7 +21,7 @@ from phasegate.infra.grading.added import Hunk, without
 from phasegate.infra.grading.evidence import Ablation, Place
 from phasegate.infra.grading.graded_tree import GradedTree, product_hunks, tree_with
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.test_run import SERVICE_FAILED, Bench, Checkout
 from phasegate.infra.workspace.change_set import readable
 
 _NO_CODE = re.compile(
@@ -68,7 +68,8 @@ async def ablate(
 
     async def attempt(number: int, piece: Piece) -> None:
         async with places:
-            outcomes[number] = await _outcome(quiet, number, piece, graded, sealed, passing)
+            if outcome := await _outcome(quiet, number, piece, graded, sealed, passing):
+                outcomes[number] = outcome
 
     try:
         async with asyncio.timeout(bench.policy.grading.ablation_time.total_seconds()), asyncio.TaskGroup() as group:
@@ -125,6 +126,8 @@ async def _outcome(
     if (known := _stored(stored)) is not None:
         return known
     run = await bench.run(Checkout(f"without-{number}", piece.tree, graded.belongs_to_tests, sealed))
+    if run.problem == SERVICE_FAILED:
+        return ""
     still = {(case.id, case.file) for case in run.cases if case.status == "passed"}
     red = sorted({test for test, file in passing if (test, file) not in still})
     stored.parent.mkdir(parents=True, exist_ok=True)

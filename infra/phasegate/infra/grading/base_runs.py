@@ -14,7 +14,7 @@ from phasegate.infra.errors import SetupFailed
 from phasegate.infra.grading.attribution import attribute
 from phasegate.infra.grading.planted import Planted, language, own_cases, plant_canaries
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 
 _RUN = TypeAdapter(TestRun)
 
@@ -41,6 +41,7 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
 
     Raises:
         SetupFailed: The setup command fails.
+        ServiceFailed: A service that the tests need does not come up.
     """
     stored = bench.scratch.parent / f"base-{_key(bench, commit, sealed)}.json"
     try:
@@ -50,11 +51,13 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
     taken = bench.repository.files(commit)
     planted = plant_canaries(sealed, taken)
     checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files)
-    with_sealed, armed, ends_badly = without_canaries(bench, commit, planted, await bench.run(checkout), sealed)
+    with_sealed, armed, ends_badly = without_canaries(
+        bench, commit, planted, require_services(await bench.run(checkout)), sealed
+    )
     alone = _without_sealed(bench, commit, sealed, with_sealed)
     if alone is None and with_sealed.problem != "setup-failed":
         planted = plant_canaries(sealed, taken, alone=True)
-        ran = await bench.run(Checkout("base", commit, planted=planted.files))
+        ran = require_services(await bench.run(Checkout("base", commit, planted=planted.files)))
         alone, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
         armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
     if alone is None or alone.problem == "setup-failed":
@@ -83,7 +86,7 @@ async def not_always_passing(bench: Bench, commit: str, sealed: SealedTests) -> 
         try:
             run = _RUN.validate_json(stored.read_bytes())
         except (FileNotFoundError, ValidationError):
-            run = await bench.run(Checkout(f"base-again-{number}", commit))
+            run = require_services(await bench.run(Checkout(f"base-again-{number}", commit)))
             stored.write_bytes(_RUN.dump_json(run))
         flaky |= {(case.id, case.file) for case in run.cases if case.status != "passed"}
         seen |= {(case.id, case.file) for case in run.cases}

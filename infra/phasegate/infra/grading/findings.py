@@ -24,6 +24,7 @@ from phasegate.infra.workspace.change_set import readable
 
 _PROBLEMS = {
     "setup-failed": "the setup command failed",
+    "service-failed": "a service that the tests need did not come up",
     "tests-timed-out": "the tests did not end in time",
     "no-junit-report": "the test command wrote no JUnit report, or one without a test",
     "junit-unreadable": "the test command's report cannot be read",

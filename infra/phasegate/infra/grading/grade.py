@@ -67,6 +67,7 @@ async def grade(
 
     Raises:
         SetupFailed: The setup command fails on the base commit, so nothing can be said about the change.
+        ServiceFailed: A service that the tests need does not come up, which is no fault of the change.
     """
     bench = Bench(repository, policy, sandbox, scratch, on_step)
     base = await on_base(bench, change.base_commit, sealed)

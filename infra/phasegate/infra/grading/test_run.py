@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.junit import ReportUnreadable, TestCase, clean, read_report
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_files import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
-from phasegate.infra.sandbox import Sandbox
+from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
 from phasegate.infra.workspace import Repository
 
 _TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
+SERVICE_FAILED = "service-failed"
 _OF_TOOLS = (".git", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 
@@ -34,14 +36,25 @@ class TestRun:
 
     cases: tuple[TestCase, ...] = ()
     problem: str = ""
-    """Why there are no cases, as a finding's code: setup-failed, tests-timed-out, no-junit-report or
-    junit-unreadable; empty: the tests ran and reported."""
+    """Why there are no cases, as a finding's code: setup-failed, service-failed, tests-timed-out, no-junit-report
+    or junit-unreadable; empty: the tests ran and reported."""
     said: str = ""
     """The end of the output, where there is a problem."""
     exit_code: int = 0
     """The test command's."""
     rewritten: tuple[str, ...] = ()
     """Test files that were written to while the tests ran."""
+
+
+def require_services(run: TestRun) -> TestRun:
+    """The run, if its services came up: where they did not, it says nothing about what was tested.
+
+    Raises:
+        ServiceFailed: One did not.
+    """
+    if run.problem == SERVICE_FAILED:
+        raise ServiceFailed(run.said)
+    return run
 
 
 @dataclass(frozen=True)
@@ -98,9 +111,7 @@ class Bench:
         project = self.policy.project
         if project.setup:
             self.on_step(f"{checkout.name}: setting up")
-            done = await self.sandbox.run(
-                project.setup, folder=folder, timeout=project.test_timeout, network=self.policy.sandbox.setup_network
-            )
+            done = await run_setup(self.sandbox, self.policy, folder)
             if done.exit_code != 0:
                 return TestRun(problem="setup-failed", said=clean(done.output, folder), exit_code=done.exit_code)
             # the change's own setup has run: whatever it did to the tests is undone
@@ -114,13 +125,18 @@ class Bench:
         watched = [file.path for file in own]
         watched += [path for path in self.repository.files(checkout.tree) if _is_test_code(path, checkout)]
         before = dict(_states(folder, watched))
-        done = await self.sandbox.run(
-            project.test.replace("{junit}", shlex.quote(str(file))),
-            folder=folder,
-            timeout=project.test_timeout,
-            writable=[report],
-            environment=environment,
-        )
+        try:
+            done = await run_with_services(
+                self.sandbox,
+                project.services,
+                project.test.replace("{junit}", shlex.quote(str(file))),
+                folder=folder,
+                timeout=project.test_timeout,
+                writable=[report],
+                environment=environment,
+            )
+        except ServiceFailed as error:
+            return TestRun(problem=SERVICE_FAILED, said=clean(error.message, folder))
         rewritten = tuple(path for path, state in _states(folder, watched) if before[path] != state)
         said = clean(done.output, folder)
         if probe:

@@ -24,7 +24,7 @@ from phasegate.infra.grading.planted import (
     plant_counter_tests,
 )
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 from phasegate.infra.grading.verdict import regressions
 
 _FORGED = (
@@ -75,7 +75,7 @@ async def try_change(
     broken = regressions(base.alone.cases, judged.cases.project)
     if broken and judged.run.problem != "setup-failed":
         # perhaps for the sealed tests' presence only: the project's tests get a run of their own
-        alone = await trier.bench.run(Checkout("change", graded.tree, graded.belongs_to_tests))
+        alone = require_services(await trier.bench.run(Checkout("change", graded.tree, graded.belongs_to_tests)))
         again = regressions(base.alone.cases, alone.cases)
         broken, flaky = await trier.without_flaky(again)
         findings += flaky
@@ -100,7 +100,7 @@ class _Trier:
         replaced = {file.path for file in planted.files}
         kept = SealedTests(files=tuple(file for file in self.sealed.files if file.path not in replaced))
         checkout = Checkout(name, self.graded.tree, self.graded.belongs_to_tests, kept, planted.files)
-        run = await self.bench.run(checkout)
+        run = require_services(await self.bench.run(checkout))
         everything = SealedTests(files=(*kept.files, *planted.files))
         known = {case.id for case in self.base.alone.cases}
         return _Told(run, planted, attribute(run.cases, everything, self.bench.repository.files(self.commit), known))

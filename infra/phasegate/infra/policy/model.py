@@ -24,6 +24,7 @@ from phasegate.infra.policy.contradictions import contradictions
 from phasegate.infra.policy.migrations import MigrationsPolicy
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
+from phasegate.infra.policy.services import ServicePolicy, VariableName, service_clashes
 from phasegate.infra.policy.steps import StepPolicy
 from phasegate.infra.policy.table import ByteSize, Duration, SizeOrNone, Table, UrlPath
 
@@ -61,10 +62,14 @@ class ProjectPolicy(Table):
     """The branch runs start from and integrate into; empty: the repository's current branch."""
     setup: str = ""
     """Run once per workspace and per grading checkout, before anything else; empty: nothing."""
+    setup_environment: tuple[VariableName, ...] = ()
+    """Names of variables, such as a package index's password, handed from the engine to `setup` and nothing else."""
     test: str = "pytest -q --junitxml={junit}"
     """Runs the project's tests; must write JUnit XML to `{junit}`."""
     test_timeout: Duration = timedelta(minutes=10)
     """Wall clock one test run may take."""
+    services: tuple[ServicePolicy, ...] = ()
+    """What the tests need beside them; docs/services.md."""
     integrate: Literal["merge", "none"] = "merge"
     """How an approved change reaches the base branch: `merge` locally, or `none`."""
 
@@ -74,6 +79,13 @@ class ProjectPolicy(Table):
         if "{junit}" not in test:
             raise ValueError("must contain {junit}, where the JUnit XML report is to be written")
         return test
+
+    @field_validator("services")
+    @classmethod
+    def _stand_beside_each_other(cls, services: tuple[ServicePolicy, ...]) -> tuple[ServicePolicy, ...]:
+        if clash := service_clashes(services):
+            raise ValueError(clash)
+        return services
 
 
 class LifecyclePolicy(Table):
