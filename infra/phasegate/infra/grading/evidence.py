@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.infra.artifacts import Artifact
+from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
@@ -127,6 +128,8 @@ class Evidence(Artifact):
     """None: not done, because the change failed or policy gives it no time."""
     coverage: Coverage | None = None
     """None: not measured."""
+    base: BaseSummary | None = None
+    """The project's own tests on the base commit; `None`: graded before they were judged."""
 
     def failing(self) -> str:
         """What the implementer is told: the failing criteria and messages, nothing of the sealed tests' text."""
@@ -144,7 +147,8 @@ class Evidence(Artifact):
 
     def markdown(self) -> str:
         """The evidence as the gate page shows it."""
-        lines = [f"**{self.verdict.capitalize()}**, commit `{self.change[:12]}`", ""]
+        lines = self.base.markdown_lines() if self.base else []
+        lines += [f"**{self.verdict.capitalize()}**, commit `{self.change[:12]}`", ""]
         lines += ["| | criterion | tests |", "| --- | --- | --- |"]
         for criterion in self.criteria:
             statement = criterion.statement.replace("|", "\\|").replace("\n", " ")

@@ -12,6 +12,7 @@ from phasegate.agents.testing import TestsDraft
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.lifecycle.stages.base import base_summary
 from phasegate.infra.grading import Evidence, SealedTests, grade
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.workspace import ChangeSet
@@ -56,6 +57,8 @@ async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: Sea
                 sandbox=run.sandbox,
                 scratch=scratch,
                 on_step=partial(run.step, "testing"),
+                bases=run.shared.settings.bases,
+                summary=await base_summary(run),
             )
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
