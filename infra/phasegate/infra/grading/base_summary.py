@@ -45,6 +45,10 @@ class BaseSummary(BaseModel):
             f"{self.skipped:,} skipped."
         )
 
+    def complaint(self) -> str:
+        """The reason and the quoted errors, as a person reads them."""
+        return "\n".join([f"The base commit tells nothing: {self.reason}.", *self.errors])
+
     def markdown_lines(self) -> list[str]:
         """The first lines of a gate page."""
         lines = [self.sentence(), ""]

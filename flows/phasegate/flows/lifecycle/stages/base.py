@@ -31,7 +31,7 @@ async def require_base(run: RunContext) -> None:
     if run.ends_with("prd", "implementation") or run.run.origin or run.shared.ledger.attempts.list(run.run.id):
         return
     if run.policy.grading.base == "required":
-        await observe(run, "testing", _NAME, partial(_judge, run))
+        await observe(run, "testing", _NAME, partial(_judge, run, required=True))
     else:
         run.beside(_tell(run), unhurried=True)
 
@@ -53,11 +53,11 @@ async def _tell(run: RunContext) -> None:
     run.step("testing", summary.sentence())
 
 
-async def _judge(run: RunContext) -> Any:
+async def _judge(run: RunContext, *, required: bool = False) -> Any:
     summary = await _summary(run, "base")
     run.step("testing", summary.sentence())
-    if summary.reason and run.policy.grading.base == "required":
-        raise BaseTellsNothing(tells_nothing(summary), base=run.run.base_commit)
+    if summary.reason and required:
+        raise BaseTellsNothing(summary.complaint(), base=run.run.base_commit)
     return summary.model_dump(mode="json")
 
 
@@ -70,8 +70,3 @@ async def _summary(run: RunContext, folder: str) -> BaseSummary:
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
     return judgement.summary()
-
-
-def tells_nothing(summary: BaseSummary) -> str:
-    """The reason and the quoted errors, as a person reads them."""
-    return "\n".join([f"The base commit tells nothing: {summary.reason}.", *summary.errors])
