@@ -14,7 +14,6 @@ from pathlib import Path
 from phasegate.infra.grading.ablation import ablate
 from phasegate.infra.grading.attribution import attribute
 from phasegate.infra.grading.base_runs import BaseRuns, on_base
-from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, Evidence, Finding
 from phasegate.infra.grading.findings import about_criteria, about_files, about_run
@@ -43,7 +42,6 @@ async def grade(
     scratch: Path,
     on_step: Callable[[str], None],
     bases: Path | None = None,
-    summary: BaseSummary | None = None,
 ) -> Evidence:
     """Grade a change by tests that its implementer has not seen.
 
@@ -57,7 +55,6 @@ async def grade(
         scratch: A folder for checkouts, emptied as it goes; outcomes that hold for later attempts are kept beside it.
         on_step: Told what is being done.
         bases: Keeps judgements of base commits for all runs; `None`: beside the scratch folder.
-        summary: The base commit's, as the evidence is to hold it; `None`: made of the runs.
 
     Raises:
         SetupFailed: The setup command fails on the base commit, so nothing can be said about the change.
@@ -98,7 +95,7 @@ async def grade(
         counts=_counts(base, trial),
         ablation=ablation,
         coverage=coverage,
-        base=summary or (base.judgement.summary() if base.judgement else None),
+        base=base.judgement.summary() if base.judgement else None,
     )
 
 

@@ -48,7 +48,7 @@ async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: Sea
     async def graded(_row: Attempt) -> Evidence:
         scratch = run.shared.settings.scratch / run.run.id / f"grading-{number}"
         try:
-            return await grade(
+            evidence = await grade(
                 repository=run.repository,
                 change=change,
                 sealed=sealed,
@@ -58,10 +58,10 @@ async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: Sea
                 scratch=scratch,
                 on_step=partial(run.step, "testing"),
                 bases=run.shared.settings.bases,
-                summary=await base_summary(run),
             )
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        return evidence.model_copy(update={"base": await base_summary(run)})
 
     return await attempt(
         run,
