@@ -63,7 +63,9 @@ class BaseJudgement:
     @cached_property
     def outcomes(self) -> dict[TestKey, tuple[Outcome, ...]]:
         """Each test's outcome in each run that reported."""
-        tables = [{(case.id, case.file): _outcome(case) for case in run.cases} for run in self.whole]
+        tables: list[dict[TestKey, Outcome]] = [
+            {(case.id, case.file): _outcome(case) for case in run.cases} for run in self.whole
+        ]
         keys = dict.fromkeys(key for table in tables for key in table)
         return {key: tuple(table.get(key, "missing") for table in tables) for key in keys}
 
