@@ -18,6 +18,7 @@ from phasegate.flows.lifecycle.stages import (
     integrate,
     make_migrations,
     monitor,
+    require_base,
 )
 
 
@@ -36,6 +37,7 @@ async def lifecycle(run_id: str) -> None:
 
 async def pipeline(run: RunContext) -> None:
     """From ticket to a watched release; ends early where the policy's stages end."""
+    await require_base(run)
     prd = await agreed(run, "prd", draft_prd)
     if run.ends_with("prd"):
         return

@@ -68,7 +68,8 @@ async def ablate(
 
     async def attempt(number: int, piece: Piece) -> None:
         async with places:
-            if outcome := await _outcome(quiet, number, piece, graded, sealed, passing):
+            outcome = await _outcome(quiet, number, piece, graded, sealed, passing)
+            if outcome is not None:
                 outcomes[number] = outcome
 
     try:
@@ -119,15 +120,15 @@ async def _outcome(
     graded: GradedTree,
     sealed: SealedTests,
     passing: Collection[tuple[str, str | None]],
-) -> frozenset[str]:
-    """The ids of the tests that fail without a piece; none where no test guards it."""
+) -> frozenset[str] | None:
+    """The ids of the tests that fail without a piece; `None` if a service did not come up, so that it was not tried."""
     key = sha256(f"{piece.tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name} {sorted(map(str, passing))}")
     stored = bench.scratch.parent / f"ablated-{key.removeprefix('sha256:')[:32]}"
     if (known := _stored(stored)) is not None:
         return known
     run = await bench.run(Checkout(f"without-{number}", piece.tree, graded.belongs_to_tests, sealed))
     if run.problem == SERVICE_FAILED:
-        return ""
+        return None
     still = {(case.id, case.file) for case in run.cases if case.status == "passed"}
     red = sorted({test for test, file in passing if (test, file) not in still})
     stored.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.amendments_page import amended_section, fenced
+from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
@@ -140,6 +141,8 @@ class Evidence(Artifact):
     """None: not done, because the change failed or policy gives it no time."""
     coverage: Coverage | None = None
     """None: not measured."""
+    base: BaseSummary | None = None
+    """The project's own tests on the base commit; `None`: graded before they were judged."""
 
     @property
     def needs_person(self) -> bool:
@@ -174,7 +177,8 @@ class Evidence(Artifact):
 
     def markdown(self) -> str:
         """The evidence as the gate page shows it."""
-        lines = [f"**{self.verdict.capitalize()}**, commit `{self.change[:12]}`{_MEANING.get(self.verdict, '')}", ""]
+        lines = self.base.markdown_lines() if self.base else []
+        lines += [f"**{self.verdict.capitalize()}**, commit `{self.change[:12]}`{_MEANING.get(self.verdict, '')}", ""]
         lines += ["| | criterion | tests |", "| --- | --- | --- |"]
         for criterion in self.criteria:
             statement = criterion.statement.replace("|", "\\|").replace("\n", " ")

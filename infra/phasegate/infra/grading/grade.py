@@ -50,6 +50,7 @@ async def grade(
     on_step: Callable[[str], None],
     nothing_new: bool = False,
     struck: Collection[str] = (),
+    bases: Path | None = None,
 ) -> Evidence:
     """Grade a change by tests that its implementer has not seen.
 
@@ -64,12 +65,13 @@ async def grade(
         on_step: Told what is being done.
         nothing_new: True where the PRD asks for no new behaviour, so that no sealed test has to fail on base.
         struck: Amendments that a person struck, by their test.
+        bases: Keeps judgements of base commits for all runs; `None`: beside the scratch folder.
 
     Raises:
         SetupFailed: The setup command fails on the base commit, so nothing can be said about the change.
         ServiceFailed: A service that the tests need does not come up, which is no fault of the change.
     """
-    bench = Bench(repository, policy, sandbox, scratch, on_step)
+    bench = Bench(repository, policy, sandbox, scratch, on_step, bases)
     base = await on_base(bench, change.base_commit, sealed)
     known = {case.id for case in base.alone.cases}
     before = attribute(base.sealed.cases, sealed, repository.files(change.base_commit), known)
@@ -115,6 +117,7 @@ async def grade(
         counts=_counts(compared, trial),
         ablation=ablation,
         coverage=coverage,
+        base=base.judgement.summary() if base.judgement else None,
     )
 
 

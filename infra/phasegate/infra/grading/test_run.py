@@ -12,11 +12,13 @@ import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.junit import ReportUnreadable, TestCase, clean, read_report
+from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_files import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
@@ -44,6 +46,10 @@ class TestRun:
     """The test command's."""
     rewritten: tuple[str, ...] = ()
     """Test files that were written to while the tests ran."""
+    cut_short: bool = False
+    """True if the runner says that it stopped before the last test."""
+    stops_early: tuple[str, ...] = ()
+    """Places of options that stop at the first failure, which could not be switched off."""
 
 
 def require_services(run: TestRun) -> TestRun:
@@ -94,6 +100,8 @@ class Bench:
     sandbox: Sandbox
     scratch: Path
     on_step: Callable[[str], None]
+    bases: Path | None = None
+    """The folder that keeps judgements of base commits; `None`: beside the scratch folder."""
 
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
@@ -125,15 +133,16 @@ class Bench:
         watched = [file.path for file in own]
         watched += [path for path in self.repository.files(checkout.tree) if _is_test_code(path, checkout)]
         before = dict(_states(folder, watched))
+        command, stops_early = await asyncio.to_thread(self._command, checkout.tree)
         try:
             done = await run_with_services(
                 self.sandbox,
                 project.services,
-                project.test.replace("{junit}", shlex.quote(str(file))),
+                command.replace("{junit}", shlex.quote(str(file))),
                 folder=folder,
                 timeout=project.test_timeout,
                 writable=[report],
-                environment=environment,
+                environment=self._fail_fast_off() | environment,
             )
         except ServiceFailed as error:
             return TestRun(problem=SERVICE_FAILED, said=clean(error.message, folder))
@@ -149,7 +158,16 @@ class Bench:
             problem, said = "junit-unreadable", f"{error}\n{said}"
             return TestRun((), problem, said, done.exit_code, rewritten)
         problem = "" if cases else "no-junit-report"
-        return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten)
+        stopped = cut_short(done.output)
+        return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten, stopped, stops_early)
+
+    def _command(self, tree: str) -> tuple[str, tuple[str, ...]]:
+        files = {path: partial(self.repository.read_file, tree, path) for path in self.repository.files(tree)}
+        return switched_off(self.policy.project.test, files)
+
+    def _fail_fast_off(self) -> dict[str, str]:
+        own = {name: os.environ.get(name, "") for name in self.policy.sandbox.environment}
+        return {name: f"{own.get(name, '')} {value}".strip() for name, value in ENVIRONMENT.items()}
 
     def _take_back(self, checkout: Checkout, folder: Path) -> None:
         self.repository.export(checkout.tree, folder, only=checkout.belongs_to_tests)

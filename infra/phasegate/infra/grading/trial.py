@@ -72,11 +72,11 @@ async def try_change(
     judged = first
     if own and trier.is_cut_short(first):
         judged = await trier.run("change-with-sealed-tests", Planted())  # the runner stops at the first failure
-    broken = regressions(base.alone.cases, judged.cases.project)
+    broken = regressions(base.alone.cases, judged.cases.project, base.judgement)
     if broken and judged.run.problem != "setup-failed":
         # perhaps for the sealed tests' presence only: the project's tests get a run of their own
         alone = require_services(await trier.bench.run(Checkout("change", graded.tree, graded.belongs_to_tests)))
-        again = regressions(base.alone.cases, alone.cases)
+        again = regressions(base.alone.cases, alone.cases, base.judgement)
         broken, flaky = await trier.without_flaky(again)
         findings += flaky
         findings += _about_recovered(judged, alone, base)
@@ -176,7 +176,7 @@ def _about_rewriting(run: TestRun, base: BaseRuns) -> Iterator[Finding]:
 
 def _about_recovered(beside: _Told, alone: TestRun, base: BaseRuns) -> Iterable[Finding]:
     """Tests that passed on base, failed beside the sealed tests, and passed in a run of their own."""
-    failed = {one.test for one in regressions(base.alone.cases, beside.cases.project)}
+    failed = {one.test for one in regressions(base.alone.cases, beside.cases.project, base.judgement)}
     passed = {case.id for case in alone.cases if case.status == "passed"}
     message = "it failed beside the sealed tests and passed without them, both times on the change"
     return [Finding(code="unsteady-test", path=test, message=message) for test in sorted(failed & passed)]

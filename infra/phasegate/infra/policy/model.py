@@ -214,7 +214,10 @@ class GradingPolicy(Table):
     ablation_time: Duration = timedelta(minutes=1)
     """Wall clock for taking out each piece of a change alone, to see which no test guards; 0: not done."""
     flaky_reruns: int = Field(default=2, ge=0, le=10)
-    """How often the tests are run again on the base commit when one of them fails on the change."""
+    """How often the tests are run again on the base commit, to find unstable ones, and when one fails on the change."""
+    base: Literal["required", "warn"] = "required"
+    """`required`: a run ends before any model call if the tests tell nothing on the base commit; `warn`: it continues,
+    and the gate page says so."""
     coverage: bool = True
     """Whether the tests are run once more to see which changed lines they run."""
 

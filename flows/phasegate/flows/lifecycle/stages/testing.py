@@ -13,6 +13,7 @@ from phasegate.agents.testing import TestsDraft
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.lifecycle.stages.base import base_summary
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading import Evidence, SealedTests, amendment_problems, grade
 from phasegate.infra.ledger import Attempt
@@ -62,7 +63,7 @@ async def grade_change(
     async def graded(_row: Attempt) -> Evidence:
         scratch = run.shared.settings.scratch / run.run.id / f"grading-{number}"
         try:
-            return await grade(
+            evidence = await grade(
                 repository=run.repository,
                 change=change,
                 sealed=sealed,
@@ -73,9 +74,11 @@ async def grade_change(
                 on_step=partial(run.step, "testing"),
                 nothing_new=not prd.new_behaviour,
                 struck=struck,
+                bases=run.shared.settings.bases,
             )
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        return evidence.model_copy(update={"base": await base_summary(run)})
 
     inputs = {"change": change.digest, "sealed": sealed.digest, "policy": run.run.policy}
     inputs |= {"struck": sha256(canonical_json(sorted(struck)))} if struck else {}
