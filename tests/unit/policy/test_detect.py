@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.policy.detect import detect
+from phasegate.infra.policy.detect.detect import detect
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import STAGES, Policy
 

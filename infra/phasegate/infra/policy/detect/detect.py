@@ -9,11 +9,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from phasegate.infra.policy.detect_kubernetes import KubernetesFindings, detect_kubernetes
-from phasegate.infra.policy.detect_migrations import MigrationFindings, detect_migrations
-from phasegate.infra.policy.detect_project import ProjectFindings, detect_project
-from phasegate.infra.policy.detect_service import ServiceFindings, detect_service
-from phasegate.infra.policy.source_tree import SourceTree
+from phasegate.infra.policy.detect.kubernetes import KubernetesFindings, detect_kubernetes
+from phasegate.infra.policy.detect.migrations import MigrationFindings, detect_migrations
+from phasegate.infra.policy.detect.project import ProjectFindings, detect_project
+from phasegate.infra.policy.detect.service import ServiceFindings, detect_service
+from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _HEAD = "# Found by `phasegate init`. Everything else has a default: `phasegate schema` prints every key.\n"
 _NO_START = (

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from phasegate.infra.policy.source_tree import SourceTree, table
+from phasegate.infra.policy.detect.source_tree import SourceTree, table
 
 Language = Literal["python", "node", "go"]
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from phasegate.infra.policy.detect_project import ProjectFindings
-from phasegate.infra.policy.source_tree import SourceTree, table
+from phasegate.infra.policy.detect.project import ProjectFindings
+from phasegate.infra.policy.detect.source_tree import SourceTree, table
 
 _OPTION = re.compile(r"""["'`]--port["'`=]""")
 _PYTHON_VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()\s*["']PORT["']""")
