@@ -77,7 +77,7 @@ def _by_tool(tree: SourceTree, manifest: dict[str, Any]) -> tuple[str, str]:
         install = f"env POETRY_VIRTUALENVS_IN_PROJECT=true poetry install --no-interaction{''.join(parts)}"
         return "poetry.lock" if "poetry.lock" in tree else "tool.poetry", install
     if "pdm.lock" in tree:
-        return "pdm.lock", "pdm venv create --force && pdm use --venv in-project && pdm install --frozen-lockfile --dev"
+        return "pdm.lock", "env PDM_VENV_IN_PROJECT=1 pdm install --frozen-lockfile --dev"
     if "Pipfile" in tree:
         locked = "Pipfile.lock" in tree
         install = "pipenv sync --dev" if locked else "pipenv install --dev"
