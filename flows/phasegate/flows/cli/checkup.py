@@ -23,6 +23,7 @@ from phasegate.flows.engine import control
 from phasegate.flows.intake import POLICY_FILE, read_policy
 from phasegate.infra.deploy.process.haproxy import find as find_haproxy
 from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
+from phasegate.infra.policy.detect.programs import missing_programs
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import check, service_programs
 from phasegate.infra.settings import Settings
@@ -66,6 +67,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _pytest()
     yield _state_folder(patient)
     yield about_policy
+    yield from _programs(patient, policy)
     yield from _front(patient, policy)
     yield from _services(patient, policy)
     yield from _setup_variables(patient, policy)
@@ -132,6 +134,17 @@ def _policy(patient: Patient) -> tuple[Policy | None, Finding]:
     if notices:
         return policy, Finding(name, "warning", " ".join(notices), f"Commit {POLICY_FILE} on {base.branch}.")
     return policy, Finding(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {base.branch}")
+
+
+def _programs(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+    """Look for every program that the policy's commands start, where the sandbox will look for it."""
+    if policy is None:
+        return
+    commands = (policy.project.setup, policy.project.test, policy.deploy.start)
+    path = os.pathsep.join([patient.environment.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    for name in missing_programs(commands, path):
+        remedy = f"Install {name}, or name another program in phasegate.toml."
+        yield Finding(f"program {name}", "failed", f"{name} is not on PATH; phasegate.toml names it", remedy)
 
 
 def _front(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
