@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from phasegate.infra.grading.settings import with_base_settings
+from phasegate.infra.grading.tree.settings import with_base_settings
 
 TOML = b"""[project]
 name = "x"

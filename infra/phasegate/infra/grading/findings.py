@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 from phasegate.infra.grading.added import Hunk, hunks
 from phasegate.infra.grading.evidence import CriterionResult, Finding, Severity
-from phasegate.infra.grading.graded_tree import GradedTree
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.suspicions import (
     about_added_lines,
@@ -19,6 +18,7 @@ from phasegate.infra.grading.suspicions import (
     is_git_settings,
 )
 from phasegate.infra.grading.test_run import TestRun
+from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 

@@ -17,11 +17,11 @@ from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, Evidence, Finding
 from phasegate.infra.grading.findings import about_criteria, about_files, about_run
-from phasegate.infra.grading.graded_tree import graded_tree
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.grading.trial import Trial, try_change
 from phasegate.infra.grading.verdict import CriterionLike, judge_criteria
 from phasegate.infra.policy.model import Policy
