@@ -14,7 +14,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.infra.grading import Evidence, SealedTests, grade
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace import ChangeSet, released_change
 
 
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
@@ -40,14 +40,14 @@ async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: Sea
     """Grade a change on clean checkouts; no agent has a part in it.
 
     Effects:
-        One attempt per change.
+        One attempt per change, and a ref that keeps what is released of it.
     """
     number = run.next_number("testing", "grading")
 
     async def graded(_row: Attempt) -> Evidence:
         scratch = run.shared.settings.scratch / run.run.id / f"grading-{number}"
         try:
-            return await grade(
+            evidence = await grade(
                 repository=run.repository,
                 change=change,
                 sealed=sealed,
@@ -57,8 +57,10 @@ async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: Sea
                 scratch=scratch,
                 on_step=partial(run.step, "testing"),
             )
+            await asyncio.to_thread(released_change, run.repository, change, evidence.tree, run.run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        return evidence
 
     return await attempt(
         run,
