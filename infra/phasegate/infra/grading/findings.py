@@ -6,12 +6,11 @@ Called by `grade`. It must not know how the verdict is reached.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from phasegate.infra.grading.added import Hunk, hunks
 from phasegate.infra.grading.evidence import CriterionResult, Finding, Severity
 from phasegate.infra.grading.hard_coded import SealedCases
-from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.suspicions import (
     about_added_lines,
     about_agreeing_objects,
@@ -64,18 +63,18 @@ def about_files(repository: Repository, change: ChangeSet, graded: GradedTree, k
         yield from known.about(path, pieces)
 
 
-def about_loaded_tests(graded: GradedTree, cases: Sequence[TestCase]) -> Iterator[Finding]:
+def about_loaded_tests(graded: GradedTree, collected: Collection[str]) -> Iterator[Finding]:
     """Test files that the change has the product load: what runs outside of tests then depends on them.
 
     Args:
         graded: The graded tree.
-        cases: The project's own tests on the change; a file that they come from is no product.
+        collected: Files that the project's tests on the change are reported from; none of these is product.
     """
     for load in graded.loaded:
         message = f"a test file, which {readable(load.by)} of the change loads and the product did not load before"
         yield _finding("test-loaded-by-product", load.path, message, "cheating")
     known = {load.path for load in graded.loaded}
-    for path in sorted({case.file for case in cases if case.file} & graded.product - known):
+    for path in sorted((graded.product & set(collected)) - known):
         yield _finding("test-loaded-by-product", path, "loaded by the product, and run as a test", "cheating")
 
 

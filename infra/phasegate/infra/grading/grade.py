@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from phasegate.infra.grading.ablation import ablate
-from phasegate.infra.grading.attribution import attribute
+from phasegate.infra.grading.attribution import attribute, files_of
 from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, Evidence, Finding
@@ -63,14 +63,14 @@ async def grade(
     base = await on_base(bench, change.base_commit, sealed)
     known = {case.id for case in base.alone.cases}
     before = attribute(base.sealed.cases, sealed, repository.files(change.base_commit), known)
-    collected = [case.file for case in base.alone.cases if case.file]
+    collected = files_of(base.alone.cases, repository.files(change.base_commit))
     graded = await asyncio.to_thread(graded_tree, repository, change, policy, collected)
     trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, base)
     trouble = f"{trial.run.problem}: {trial.run.said}" if trial.run.problem else ""
     judged = judge_criteria(criteria, sealed, before, trial.told, trouble)
     failed = bool(trouble or trial.regressions) or any(result.status == "failed" for result in judged)
     failed = failed or any(finding.severity == "cheating" for finding in trial.findings)
-    loaded = tuple(about_loaded_tests(graded, trial.told.project))
+    loaded = tuple(about_loaded_tests(graded, files_of(trial.told.project, repository.files(graded.tree))))
     failed = failed or bool(loaded)
     released = Released(graded.tree)
     if not failed:
