@@ -12,6 +12,7 @@ from phasegate.infra.workspace import (
     Workspace,
     find_merge,
     find_revert,
+    keep_released,
     merge,
     released_change,
     revert,
@@ -154,8 +155,9 @@ def test_what_is_merged_is_the_tree_that_was_graded(
 ) -> None:
     change = change_of(repository, tmp_path, "r1", **{"app.py": "print('two')\n", "test_app.py": "assert True\n"})
     graded = change_of(repository, tmp_path, "r2", **{"app.py": "print('two')\n"}).tree
-    released = released_change(repository, change, graded, "r1")
-    assert released_change(repository, change, graded, "r1") == released
+    released = released_change(repository, change, graded)
+    keep_released(repository, change, graded, "r1")
+    assert released_change(repository, change, graded) == released
     assert user.git("rev-parse", f"refs/phasegate/r1/released/{graded}") == released.commit
     assert user.git("log", "-1", "--format=%an %P %B", released.commit) == user.git(
         "log", "-1", "--format=%an %P %B", change.commit
@@ -169,8 +171,9 @@ def test_a_change_that_is_its_own_graded_tree_or_was_graded_without_one_is_relea
     repository: Repository, tmp_path: Path
 ) -> None:
     change = change_of(repository, tmp_path, "r1", **{"app.py": "print('two')\n"})
-    assert released_change(repository, change, change.tree, "r1") == change
-    assert released_change(repository, change, "", "r1") == change
+    assert released_change(repository, change, change.tree) == change
+    assert released_change(repository, change, "") == change
+    keep_released(repository, change, change.tree, "r1")
     assert repository.git.line("for-each-ref", "refs/phasegate/r1/released") == ""
 
 
@@ -181,5 +184,5 @@ def test_another_tree_than_the_graded_one_is_refused(repository: Repository, tmp
     with pytest.raises(IntegrationFailed, match="would not be the tree"):
         merged(repository, change.model_copy(update={"tree": other.tree}), "r1")
     with pytest.raises(IntegrationFailed, match="not in the repository"):
-        released_change(repository, change, "1" * 40, "r1")
+        released_change(repository, change, "1" * 40)
     assert repository.base("main") == before

@@ -93,8 +93,9 @@ def test_a_script_is_no_test_because_of_the_letters_in_its_name(key: str) -> Non
 @pytest.mark.parametrize("key", ["test", "pretest", "posttest", "test:unit", "unit", "preunit"])
 def test_what_npm_test_runs_is_the_base_commit_s(key: str) -> None:
     scripts = {"test": "npm run unit", "unit": "node --test", "preunit": "a", "pretest": "b", "posttest": "c"}
-    before = {"name": "x", "scripts": scripts | {"test:unit": "d", "build": "tsc"}}
-    after = {"name": "y", "scripts": before["scripts"] | {key: "true"}}
+    all_scripts = scripts | {"test:unit": "d", "build": "tsc"}
+    before = {"name": "x", "scripts": all_scripts}
+    after = {"name": "y", "scripts": all_scripts | {key: "true"}}
     made = with_base_settings("package.json", json.dumps(before).encode(), json.dumps(after).encode())
     assert made is not None
     assert json.loads(made) == before | {"name": "y"}

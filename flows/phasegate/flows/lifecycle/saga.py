@@ -64,7 +64,7 @@ class MergePerformer:
         """Merge, or find the merge that carries the effect's key."""
         change = run.shared.ledger.artifacts.get(str(intent["change"]), ChangeSet)
         tree = str(intent.get("tree", ""))
-        released = await asyncio.to_thread(released_change, run.repository, change, tree, run.run.id)
+        released = await asyncio.to_thread(released_change, run.repository, change, tree)
         made = await asyncio.to_thread(
             merge,
             run.repository,

@@ -14,17 +14,15 @@ if TYPE_CHECKING:
     from phasegate.infra.workspace.repository import Repository
 
 
-def released_change(repository: Repository, change: ChangeSet, tree: str, run_id: str) -> ChangeSet:
+def released_change(repository: Repository, change: ChangeSet, tree: str) -> ChangeSet:
     """A change with exactly the tree that was graded.
 
     Args:
         repository: Holds both.
         change: What was approved.
         tree: The graded tree's id; empty: graded by a version that recorded none, so the change as it is.
-        run_id: Whose change.
 
-    Effects: where the trees differ, a commit like the change's, always the same one, and a ref that keeps it:
-    `refs/phasegate/<run>/released/<tree>`.
+    Effects: where the trees differ, a commit like the change's, always the same one; no ref moves.
 
     Raises:
         IntegrationFailed: The repository does not have the graded tree any more.
@@ -36,9 +34,23 @@ def released_change(repository: Repository, change: ChangeSet, tree: str, run_id
         raise IntegrationFailed(
             f"the graded tree {tree[:12]} is not in the repository any more",
             remedy="Have the change graded again with `phasegate rewind`.",
-            run_id=run_id,
         )
     _, _, rest = git.output("cat-file", "commit", change.commit).partition(b"\n")
     commit = git.line("hash-object", "-t", "commit", "-w", "--stdin", stdin=f"tree {tree}\n".encode() + rest)
-    git.output("update-ref", f"refs/phasegate/{run_id}/released/{tree}", commit)
     return change.model_copy(update={"commit": commit, "tree": tree})
+
+
+def keep_released(repository: Repository, change: ChangeSet, tree: str, run_id: str) -> None:
+    """Keep what is released of a change from being cleared away while people decide.
+
+    Args:
+        repository: Holds both.
+        change: What was graded.
+        tree: The graded tree's id.
+        run_id: Whose change.
+
+    Effects: where the trees differ, the ref `refs/phasegate/<run>/released/<tree>`.
+    """
+    released = released_change(repository, change, tree)
+    if released.commit != change.commit:
+        repository.git.output("update-ref", f"refs/phasegate/{run_id}/released/{tree}", released.commit)

@@ -86,7 +86,7 @@ async def integrate(run: RunContext, change: ChangeSet, evidence: Evidence | Non
     """
     tree = evidence.tree if evidence else ""
     if run.policy.project.integrate == "none":
-        return (await asyncio.to_thread(released_change, run.repository, change, tree, run.run.id)).commit
+        return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit
     facts = {"change": change.digest, "branch": run.run.base_branch, "message": f"{run.run.title}\n\n{change.summary}"}
     made = await perform(
         run,

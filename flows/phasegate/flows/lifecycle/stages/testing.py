@@ -14,7 +14,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.infra.grading import Evidence, SealedTests, grade
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.workspace import ChangeSet, released_change
+from phasegate.infra.workspace import ChangeSet, keep_released
 
 
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
@@ -57,7 +57,7 @@ async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: Sea
                 scratch=scratch,
                 on_step=partial(run.step, "testing"),
             )
-            await asyncio.to_thread(released_change, run.repository, change, evidence.tree, run.run.id)
+            await asyncio.to_thread(keep_released, run.repository, change, evidence.tree, run.run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         return evidence
