@@ -17,7 +17,8 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree, with_own_tests
 from phasegate.infra.grading.verdict import regressions
 from phasegate.infra.workspace import ChangeSet
 
-_NEVER = "{} of what passed before does not pass with the change's own tests, so none of these goes in"
+_NEVER = "what passed before does not pass with the change's own tests, so none of these goes in: {}"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base:
         return "test files were written to while the change's own tests ran, so none of these goes in"
     known = {case.id for case in base.alone.cases}
     told = attribute(run.cases, sealed, bench.repository.files(commit), known)
-    if broken := regressions(base.alone.cases, told.project):
-        return _NEVER.format(f"{broken[0].test}, and {len(broken) - 1} more" if len(broken) > 1 else broken[0].test)
+    if broken := [regression.test for regression in regressions(base.alone.cases, told.project)]:
+        return _NEVER.format(", ".join(broken[:_SHOWN]) + (", …" if len(broken) > _SHOWN else ""))
     failing = {case.id for case in base.alone.cases if case.status in ("failed", "error")}
     failed = [case.id for case in run.cases if case.status in ("failed", "error") and case.id not in failing]
     if failed:
