@@ -44,7 +44,7 @@ async def pipeline(run: RunContext) -> None:
 
     sealed = run.beside(author_tests(run, prd), unhurried=True) if not run.ends_with("implementation") else None
     change, evidence = await agreed(run, "change", change_that_passes, prd, sealed)
-    commit = await integrate(run, change)
+    commit = await integrate(run, change, evidence)
     if evidence is None or run.ends_with("testing"):
         return
 

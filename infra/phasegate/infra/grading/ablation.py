@@ -19,9 +19,9 @@ from pathlib import Path
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.grading.added import Hunk, without
 from phasegate.infra.grading.evidence import Ablation, Place
-from phasegate.infra.grading.graded_tree import GradedTree, product_hunks, tree_with
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import SERVICE_FAILED, Bench, Checkout
+from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, product_hunks
 from phasegate.infra.workspace.change_set import readable
 
 _NO_CODE = re.compile(
@@ -108,7 +108,7 @@ def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], l
         whole = hunk.start == 0
         contents: Mapping[str, bytes] = {} if whole or content is None else {hunk.path: content}
         back = [hunk.path] if whole else []
-        found.append(Piece(hunk, tree_with(bench.repository, graded.tree, contents, base=base, reinstated=back)))
+        found.append(Piece(hunk, commit_with(bench.repository, graded.tree, contents, base=base, reinstated=back)))
     with_pieces = {piece.hunk.path for piece in found}
     return found, [path for path in left_out if path not in with_pieces]
 

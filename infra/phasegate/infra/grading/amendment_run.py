@@ -13,11 +13,11 @@ from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of,
 from phasegate.infra.grading.attribution import Attribution
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Regression
-from phasegate.infra.grading.graded_tree import GradedTree, tree_with
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_files import is_test_file
 from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
+from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.grading.tree.test_removal import without_tests
 from phasegate.infra.workspace import ChangeSet
 
@@ -128,6 +128,13 @@ def compared_by_eye(amending: Amending, change: Iterable[TestCase]) -> Amending:
     return replace(amending, tests=tuple(tests))
 
 
+def with_replacements(bench: Bench, change: ChangeSet, commit: str, sealed: SealedTests, amending: Amending) -> str:
+    """A released commit with the sealed files that take the place of amended tests."""
+    named = {test.replacement.partition("::")[0] for test in amending.tests if test.status == "amended"}
+    contents = {file.path: file.content.encode() for file in sealed.files if file.path in named}
+    return commit_with(bench.repository, commit, contents, base=change.base_commit) if contents else commit
+
+
 def _judge(
     bench: Bench,
     change: ChangeSet,
@@ -192,4 +199,6 @@ def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[A
         removed |= set() if text.strip() else {path}
     if not contents and not removed:
         return graded
-    return replace(graded, tree=tree_with(bench.repository, graded.tree, contents, removed=removed))
+    base = change.base_commit
+    made = commit_with(bench.repository, graded.tree, contents, base=base, removed=removed)
+    return replace(graded, tree=made)

@@ -136,6 +136,12 @@ class Evidence(Artifact):
     nothing_new: bool = False
     """True where the PRD asks for no new behaviour, so that no sealed test has to fail on base."""
     findings: tuple[Finding, ...] = ()
+    tree: str = ""
+    """The id of the tree that was graded and is released; empty: graded before it was recorded."""
+    entered: tuple[str, ...] = ()
+    """The change's own tests in that tree; the suite passed with them and without them."""
+    left_out: tuple[str, ...] = ()
+    """Paths of the change that are in that tree as they are on the base commit."""
     counts: Counts = Counts()
     ablation: Ablation | None = None
     """None: not done, because the change failed or policy gives it no time."""
@@ -201,12 +207,25 @@ class Evidence(Artifact):
         for severity, heading in _HEADINGS.items():
             found = [finding for finding in self.findings if finding.severity == severity]
             lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
-        return "\n".join([*lines, *_guards(self.ablation), *_reach(self.coverage)]) + "\n"
+        return "\n".join([*lines, *_files(self), *_guards(self.ablation), *_reach(self.coverage)]) + "\n"
 
 
 def _line(finding: Finding) -> str:
     where = f": {code(finding.path)}" if finding.path else ""
     return f"- {finding.code}{where}: {finding.message}"
+
+
+def _files(evidence: Evidence) -> list[str]:
+    """The tests of the change that are released with it, and what is not."""
+    lines: list[str] = []
+    for heading, paths in (
+        ("Tests of the change that go in; everything passed with them and without them", evidence.entered),
+        ("Left out: graded and released as on the base commit", evidence.left_out),
+    ):
+        if paths:
+            more = [f"- … and {len(paths) - _SHOWN} more"] if len(paths) > _SHOWN else []
+            lines += ["", f"**{heading}:**", "", *(f"- {code(path)}" for path in paths[:_SHOWN]), *more]
+    return lines
 
 
 def _guards(ablation: Ablation | None) -> list[str]:

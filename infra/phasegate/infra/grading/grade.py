@@ -18,22 +18,25 @@ from phasegate.infra.grading.amendment_run import (
     refused_amendments,
     regressions_of_refused,
     unguarded_replacements,
+    with_replacements,
 )
-from phasegate.infra.grading.attribution import attribute
+from phasegate.infra.grading.attribution import attribute, files_of
 from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
-from phasegate.infra.grading.findings import about_criteria, about_files, about_run
-from phasegate.infra.grading.graded_tree import graded_tree
+from phasegate.infra.grading.findings import about_criteria, about_files, about_loaded_tests, about_run
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.own_tests import Released, try_own_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.grading.trial import Trial, try_change
 from phasegate.infra.grading.verdict import CriterionLike, judge_criteria
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.workspace import ChangeSet, Repository
+from phasegate.infra.workspace.change_set import readable
 
 __all__ = ["CriterionLike", "grade"]
 
@@ -75,7 +78,8 @@ async def grade(
     base = await on_base(bench, change.base_commit, sealed)
     known = {case.id for case in base.alone.cases}
     before = attribute(base.sealed.cases, sealed, repository.files(change.base_commit), known)
-    graded = await asyncio.to_thread(graded_tree, repository, change, policy)
+    collected = files_of(base.alone.cases, repository.files(change.base_commit))
+    graded = await asyncio.to_thread(graded_tree, repository, change, policy, collected)
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
     trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared)
@@ -85,11 +89,18 @@ async def grade(
     judged = judge_criteria(criteria, sealed, before, trial.told, trouble)
     failed = bool(trouble or broken) or any(result.status == "failed" for result in judged)
     failed = failed or any(finding.severity == "cheating" for finding in trial.findings)
+    loaded = tuple(about_loaded_tests(graded, files_of(trial.told.project, repository.files(graded.tree))))
+    failed = failed or bool(loaded)
+    released = Released(graded.tree)
+    if not failed:
+        released = await try_own_tests(bench, change, graded, sealed, compared)
     said = SealedCases.of(sealed, "\n".join(criterion.statement for criterion in criteria))
     findings = (
         *about_run("on the base commit", base.alone),
         *about_run("on the change", trial.run),
         *trial.findings,
+        *loaded,
+        *released.findings,
         *about_criteria(judged),
         *about_files(repository, change, graded, said),
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
@@ -114,6 +125,9 @@ async def grade(
         amended=amending.tests,
         nothing_new=nothing_new,
         findings=findings,
+        tree=repository.git.tree_of(with_replacements(bench, change, released.commit, sealed, amending)),
+        entered=tuple(map(readable, released.entered)),
+        left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
         counts=_counts(compared, trial),
         ablation=ablation,
         coverage=coverage,

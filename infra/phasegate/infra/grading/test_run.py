@@ -20,7 +20,7 @@ from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.junit import ReportUnreadable, TestCase, clean, read_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.test_files import is_test_file, steers_tests
+from phasegate.infra.grading.tree.patterns import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
 from phasegate.infra.workspace import Repository
@@ -70,7 +70,7 @@ class Checkout:
     name: str
     """The folder's name in the scratch folder."""
     tree: str
-    """A commit or tree."""
+    """A commit."""
     belongs_to_tests: Callable[[str], bool] = is_test_file
     """Paths that are written anew once the setup command, which runs the change's code, is through."""
     sealed: SealedTests | None = None
@@ -109,7 +109,7 @@ class Bench:
         folder, report = place / "checkout", place / "report"
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
         try:
-            await asyncio.to_thread(self.repository.export, checkout.tree, folder)
+            await asyncio.to_thread(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
             report.mkdir()
             return await self._run(checkout, folder, report, probe)
         finally:

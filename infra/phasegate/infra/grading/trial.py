@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from phasegate.infra.grading.attribution import Attribution, attribute
 from phasegate.infra.grading.base_runs import BaseRuns, not_always_passing
 from phasegate.infra.grading.evidence import Finding, Regression
-from phasegate.infra.grading.graded_tree import GradedTree
 from phasegate.infra.grading.planted import (
     Planted,
     agreeing,
@@ -25,6 +24,7 @@ from phasegate.infra.grading.planted import (
 )
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
+from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.verdict import regressions
 
 _FORGED = (

@@ -19,7 +19,7 @@ from phasegate.flows.rewind import checkpoint_number
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.grading import Evidence, SealedTests
-from phasegate.infra.workspace import ChangeSet, Workspace
+from phasegate.infra.workspace import ChangeSet, Workspace, released_change
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,27 @@ async def change_that_passes(
     )
 
 
-async def integrate(run: RunContext, change: ChangeSet) -> str:
+async def integrate(run: RunContext, change: ChangeSet, evidence: Evidence | None) -> str:
     """Bring an approved change into the base branch, as policy says; the commit that is to be released.
+
+    Args:
+        run: The run.
+        change: What was approved.
+        evidence: Its grade, which names the tree that is released; None where policy ends before testing.
 
     Effects:
         `merge`, undone by a revert commit.
     """
+    tree = evidence.tree if evidence else ""
     if run.policy.project.integrate == "none":
-        return change.commit
+        return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit
+    facts = {"change": change.digest, "branch": run.run.base_branch, "message": f"{run.run.title}\n\n{change.summary}"}
     made = await perform(
         run,
         Intent(
             "merge",
             "merge",
-            {"change": change.digest, "branch": run.run.base_branch, "message": f"{run.run.title}\n\n{change.summary}"},
+            facts | ({"tree": tree} if tree else {}),
             f"revert the merge on {run.run.base_branch}",
         ),
     )

@@ -17,7 +17,7 @@ from phasegate.flows.lifecycle.stages.base import base_summary
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading import Evidence, SealedTests, amendment_problems, grade
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace import ChangeSet, keep_released
 
 
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
@@ -56,7 +56,7 @@ async def grade_change(
         struck: Amendments that a person struck.
 
     Effects:
-        One attempt per change.
+        One attempt per change, and a ref that keeps what is released of it.
     """
     number = run.next_number("testing", "grading")
 
@@ -76,6 +76,7 @@ async def grade_change(
                 struck=struck,
                 bases=run.shared.settings.bases,
             )
+            await asyncio.to_thread(keep_released, run.repository, change, evidence.tree, run.run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         return evidence.model_copy(update={"base": await base_summary(run)})
