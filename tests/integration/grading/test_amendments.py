@@ -113,6 +113,11 @@ async def test_a_change_of_behaviour_passes_once_the_old_test_is_amended(repo: R
     assert "Hello Ana" in page
     assert "Hullo Bo" in page
     assert "Hello Ana" not in amended.failing()
+    released = repo.repository.read_file(amended.tree, "tests/test_app.py")
+    assert released is not None
+    assert b"test_greet" not in released
+    assert b"test_farewell" in released
+    assert repo.repository.read_file(amended.tree, "tests/test_accept.py") == HULLO.encode()
 
 
 async def test_a_removed_feature_takes_its_tests_along_and_nothing_else(repo: Repo) -> None:

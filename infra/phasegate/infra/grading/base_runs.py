@@ -11,9 +11,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import SetupFailed
-from phasegate.infra.grading.attribution import attribute
 from phasegate.infra.grading.base import BaseJudgement, judge_base
-from phasegate.infra.grading.planted import Planted, language, own_cases, plant_canaries
+from phasegate.infra.grading.integrity.canaries import (
+    Planted,
+    attribute_planted,
+    language,
+    masked,
+    own_cases,
+    plant_canaries,
+)
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 
@@ -63,12 +69,20 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
     with_sealed, armed, ends_badly = without_canaries(
         bench, commit, planted, require_services(await bench.run(checkout)), sealed
     )
-    if {language(file.path) for file in planted.canaries} - set(armed) and with_sealed.problem != "setup-failed":
-        # a sealed file that cannot be imported on base may keep the canaries from running
+    spoken = {language(file.path) for file in planted.canaries}
+    if with_sealed.problem not in ("setup-failed", "tests-timed-out") and spoken - {*armed}:
+        # a sealed file that cannot be imported on base may keep the canaries from running, or they it
+        undisturbed = require_services(await bench.run(Checkout("base-with-sealed-tests", commit, sealed=sealed)))
+        if len(with_sealed.cases) < len(undisturbed.cases):
+            armed, ends_badly = (), False  # a canary kept tests from being reported
+        with_sealed = undisturbed
         planted = plant_canaries(sealed, taken, alone=True)
-        ran = require_services(await bench.run(Checkout("base", commit, planted=planted.files)))
-        _, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
-        armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
+        ran = require_services(await bench.run(Checkout("base-with-canaries", commit, planted=planted.files)))
+        kept, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
+        if len(kept.cases) < len(judgement.first.cases):
+            armed, ends_badly = (), False
+        else:
+            armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
     runs = BaseRuns(judgement.first, with_sealed, armed, ends_badly)
     if "tests-timed-out" not in (judgement.first.problem, with_sealed.problem):
         stored.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +115,9 @@ def without_canaries(
     bench: Bench, commit: str, planted: Planted, run: TestRun, sealed: SealedTests | None = None
 ) -> tuple[TestRun, tuple[str, ...], bool]:
     """A run without what was planted, the languages whose canary failed in it, and whether its exit code says so."""
-    everything = SealedTests(files=(*(sealed.files if sealed else ()), *planted.files))
-    told = attribute(run.cases, everything, bench.repository.files(commit), ())
+    run = masked(run, planted)
+    sealed_files = sealed or SealedTests(files=())
+    told = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), ())
     own = {(case.id, case.file) for file in planted.canaries for case in own_cases(planted, file, told.sealed)}
     if sealed:  # whose tests a canary's file may hold once more
         copies = {(case.id, case.file) for file in planted.files for case in told.sealed[file.path]}
