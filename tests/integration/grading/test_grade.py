@@ -169,7 +169,7 @@ async def test_sealed_tests_that_cannot_be_imported_on_base_hide_no_test_of_the_
     evidence = await project.grade({"app.py": SHOUT}, IMPORTING)
     assert evidence.verdict == "passed", evidence.markdown()
     assert evidence.counts.project_passed_on_base == 2
-    assert "base: running the tests" in project.steps
+    assert "base-with-canaries: running the tests" in project.steps
 
 
 async def test_a_regression_is_caught(project: Project) -> None:

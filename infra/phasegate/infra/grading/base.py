@@ -34,8 +34,10 @@ _REASONS = {
     "setup-failed": "the setup command fails",
     "tests-timed-out": "the tests do not end within `project.test_timeout`",
     "no-junit-report": "the test command writes no JUnit report, or one without a test",
+    "service-failed": "a service that the tests need does not come up",
     "junit-unreadable": "the test command's report cannot be read",
 }
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 _VOLATILE = re.compile(
     r"0x[0-9a-fA-F…]+"
     r"|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -71,8 +73,10 @@ class BaseJudgement:
 
     @cached_property
     def unstable_ids(self) -> frozenset[TestKey]:
-        """Tests that one run has and another has not."""
-        return frozenset(key for key, outcomes in self.outcomes.items() if "missing" in outcomes)
+        """Tests that one run has and another has not, and those named by an address, which may agree by chance."""
+        return frozenset(
+            key for key, outcomes in self.outcomes.items() if "missing" in outcomes or _ADDRESS.search(key[0])
+        )
 
     @cached_property
     def unstable_outcomes(self) -> frozenset[TestKey]:

@@ -53,6 +53,7 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
         ServiceFailed: A service that the tests need does not come up.
     """
     judgement = await judge_base(bench, commit)
+    require_services(judgement.first)
     if judgement.first.problem == "setup-failed":
         raise SetupFailed(
             f"the setup command fails on the base commit: {judgement.first.said}",
