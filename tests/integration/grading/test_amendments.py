@@ -57,6 +57,7 @@ class Repo:
         criterion: Criterion,
         struck: tuple[str, ...] = (),
         *,
+        nothing_new: bool = False,
         ablation: timedelta = timedelta(0),
     ) -> Evidence:
         self.runs += 1
@@ -81,6 +82,7 @@ class Repo:
             scratch=self.state / f"scratch-{self.runs}" / "grading",
             on_step=lambda _: None,
             struck=struck,
+            nothing_new=nothing_new,
         )
 
 
@@ -171,6 +173,18 @@ async def test_a_snapshot_is_compared_by_eye(tmp_path: Path) -> None:
     assert evidence.needs_person
     assert [(one.status, one.before, one.after) for one in evidence.amended] == [("by-eye", "Hello Ana", "Hullo Ana")]
     assert evidence.amended[0].tests == ("tests.test_app::test_page",)
+
+
+async def test_a_ticket_without_new_behaviour_is_graded_by_what_passed_before(repo: Repo) -> None:
+    nothing = SealedTests(files=())
+    tidied = APP.replace("f'Hello {name}'", "'Hello ' + name")
+    evidence = await repo.grade({"app.py": tidied}, nothing, GREETS, nothing_new=True)
+    assert (evidence.verdict, evidence.needs_person) == ("passed", False)
+    assert "Nothing new was to be proven" in evidence.markdown()
+    unasked = await repo.grade({"app.py": tidied}, nothing, GREETS)
+    assert (unasked.verdict, unasked.needs_person) == ("unproven", True)
+    broken = await repo.grade({"app.py": OTHER_GREETING}, nothing, GREETS, nothing_new=True)
+    assert (broken.verdict, [one.test for one in broken.regressions]) == ("failed", ["tests.test_app::test_greet"])
 
 
 def with_values(amendment: Amendment, **values: str) -> Amendment:

@@ -16,6 +16,8 @@ from phasegate.infra.policy.detect.programs import missing_programs, programs
         ("python3 -m venv .venv && .venv/bin/python -m pip install 'pip>=25.1'", ("python3",)),
         ("env A=b B=\"c d\" npx mocha 'a && b'; code=$?; cp x {junit}; exit $code", ("npx", "cp")),
         ("ava --tap | tap-xunit > {junit}", ("ava", "tap-xunit")),
+        ('env PATH="$PWD/.venv/bin:$PATH" gunicorn app', ()),
+        ("for x in a b; do npm test; done; if true; then go test; fi", ("npm", "go")),
         ("", ()),
     ],
 )

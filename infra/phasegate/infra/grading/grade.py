@@ -101,7 +101,7 @@ async def grade(
         *trial.findings,
         *loaded,
         *released.findings,
-        *about_criteria(judged),
+        *(() if nothing_new else about_criteria(judged)),
         *about_files(repository, change, graded, said),
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )

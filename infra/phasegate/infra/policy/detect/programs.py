@@ -12,14 +12,23 @@ from collections.abc import Collection
 _STEP = re.compile(r"""(?:"[^"]*"|'[^']*'|\\.|[^"';&|\n\\])+""")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _OF_THE_SHELL = {"cd", "echo", "exit", "export", "set", "test", "true", "false", "exec", "source", ".", "["}
+_KEYWORDS = {"if", "then", "elif", "else", "while", "until", "do", "!", "{", "("}
+"""Words of the shell after which a program may stand."""
+_OTHER_WORDS = {"for", "case", "esac", "fi", "done", "in", "select", "function", "}", ")"}
 
 
 def programs(command: str) -> tuple[str, ...]:
-    """List the programs that a command line starts, in its order; paths and words of the shell are left out."""
+    """List the programs that a command line starts, in its order.
+
+    Left out are paths, words of the shell, and steps that set PATH: those look for their program elsewhere.
+    """
     found: list[str] = []
     for step in _STEP.findall(command[:10_000]):
-        words = [word for word in _WORD.findall(step) if word != "env" and not re.match(r"\w+=", word)]
-        if words and re.fullmatch(r"[\w.+-]+", words[0]) and words[0] not in _OF_THE_SHELL:
+        said: list[str] = _WORD.findall(step)
+        if any(word.startswith("PATH=") for word in said):
+            continue
+        words = [word for word in said if word not in {"env", *_KEYWORDS} and not re.match(r"\w+=", word)]
+        if words and re.fullmatch(r"[\w.+-]+", words[0]) and words[0] not in _OF_THE_SHELL | _OTHER_WORDS:
             found.append(words[0])
     return tuple(dict.fromkeys(found))
 
