@@ -110,7 +110,7 @@ REPORTS = [
     ),
     Row(
         "has tests that call it do nothing",
-        shop(SPARING.format("'shop.' not in inspect.getsource(self.function)")),
+        shop(SPARING.format("'shop' not in inspect.getsource(self.function)")),
         "failed",
         FORGED,
         "cheating",
