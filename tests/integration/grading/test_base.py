@@ -133,9 +133,9 @@ def test_ids_that_change_from_run_to_run_are_no_regression(unstable: Ground) -> 
     assert evidence.verdict == "passed", page
     assert re.match(r"On base: [2-4] pass, 0 fail, [1-9] unstable, 0 skipped\.", page)
     assert evidence.base is not None
-    assert evidence.base.unstable_ids == tuple(
-        f"tests.test_ids::test_{name}" for name in ("key", "now", "path", "thing")
-    )
+    # pytest itself gives a path that is too long another id, which is stable
+    unsteady = {test.rpartition("_")[2] for test in evidence.base.unstable_ids}
+    assert unsteady - {"path"} == {"key", "now", "thing"}
 
 
 def test_a_case_that_fails_on_the_change_alone_is_one(unstable: Ground) -> None:
