@@ -35,7 +35,7 @@ class Amending:
     """Outcomes on base, without the amended tests' own."""
     tests: tuple[AmendedTest, ...] = ()
     own: tuple[TestCase, ...] = ()
-    """What passed on base and was amended."""
+    """Outcomes that passed on base and were amended."""
     before: tuple[TestCase, ...] = ()
     """Outcomes on the change with base's tests in place."""
 

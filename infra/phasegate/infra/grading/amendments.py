@@ -17,7 +17,7 @@ from phasegate.infra.grading.tree.test_sources import TestSource, list_tests
 
 AmendmentStatus = Literal["amended", "by-eye", "not-needed", "refused", "struck"]
 _NAMED = 12
-"""How many of a file's tests a refusal lists."""
+"""Number of a file's tests that a refusal lists."""
 _SNAPSHOTS = re.compile(
     r"(?:.*/)?(?:__snapshots__|snapshots?|golden|approved|testdata)/.*|.*\.(?:snap|ambr|golden|approved\.\w+)"
 )
@@ -56,7 +56,7 @@ class Amendment(AmendmentRequest):
 
 
 class AmendedTest(_Part):
-    """One amendment as it was graded; part of the evidence."""
+    """An amendment as it was graded; part of the evidence."""
 
     test: str
     criterion: str

@@ -150,13 +150,13 @@ class _Trier:
         return missing and not told.run.problem and bool(told.run.cases)
 
     def has_trouble(self, told: _Told) -> bool:
-        """Whether a test that counts does not pass."""
+        """True if a test that counts does not pass."""
         cases = [case for file in self.sealed.files for case in told.cases.sealed[file.path]]
         broken = regressions(self.base.alone.cases, told.cases.project)
         return bool(told.run.problem or broken) or any(case.status != "passed" for case in cases)
 
     def has_copies(self, planted: Planted) -> bool:
-        """Whether a canary's file holds the tests of a sealed one, which then run twice."""
+        """True if a canary's file holds the tests of a sealed one, which then run twice."""
         return any(file.content in canary.content for file in self.sealed.files for canary in planted.canaries)
 
     async def without_flaky(self, broken: tuple[Regression, ...]) -> tuple[tuple[Regression, ...], list[Finding]]:

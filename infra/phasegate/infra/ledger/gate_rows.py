@@ -71,7 +71,7 @@ class GateRows:
             return [Decision.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def has_expired(self, gate: Gate) -> bool:
-        """Whether a gate's time is over; a clock that was moved back does not give it more."""
+        """True if a gate's time is over; a clock that was moved back does not give it more."""
         return gate.expires_at <= self.now_in(gate.run_id)
 
     def now_in(self, run_id: str) -> datetime:

@@ -94,7 +94,7 @@ def _configuration(git: Git) -> str:
 
 
 def _is_small(git: Git) -> bool:
-    """Whether the whole history is copied; a partial clone has not all of it."""
+    """True if the whole history is copied; a partial clone has not all of it."""
     if git.attempt("config", "--get-regexp", r"^remote\..*\.promisor$").returncode == 0:
         return False
     said = dict(line.split(": ", 1) for line in git.line("count-objects", "-v").splitlines())

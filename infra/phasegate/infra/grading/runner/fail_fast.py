@@ -95,7 +95,7 @@ def switched_off(command: str, files: Mapping[str, Callable[[], bytes | None]]) 
 
 
 def cut_short(output: str) -> bool:
-    """Whether a runner's output says that it stopped before the last test."""
+    """True if a runner's output says that it stopped before the last test."""
     return _STOPPED.search(output) is not None
 
 

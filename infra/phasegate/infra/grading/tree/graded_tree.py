@@ -41,7 +41,7 @@ class GradedTree:
     """Test files that product code of the change loads, and of the base commit does not."""
 
     def belongs_to_tests(self, path: str) -> bool:
-        """Whether a path is the tests' own, so that nothing of the change may decide what is in it."""
+        """True if a path is the tests' own, so that nothing of the change may decide what is in it."""
         is_test = is_test_file(path) and path not in self.product
         return is_test or path in self.commands or path in self.resettled
 

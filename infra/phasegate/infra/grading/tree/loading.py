@@ -35,11 +35,11 @@ class Load:
     path: str
     by: str
     exact: bool
-    """Whether the name leads there and nowhere else; else it is the file's own name or the end of its path."""
+    """True if the name leads there and nowhere else; else it is the file's own name or the end of its path."""
 
 
 def is_loader(path: str) -> bool:
-    """Whether a file of this name may load others when the product runs: no documentation, no data, no task runner."""
+    """True if a file of this name may load others when the product runs: no documentation, no data, no task runner."""
     return (is_code(path) or _TEMPLATES.fullmatch(path) is not None) and path.rpartition("/")[2] not in _TASKS
 
 

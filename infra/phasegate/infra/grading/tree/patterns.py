@@ -88,17 +88,17 @@ def is_test_file(path: str) -> bool:
 
 
 def is_test_name(path: str) -> bool:
-    """Whether a path is a test's or lies in a folder of tests, by its name."""
+    """True if a path is a test's or lies in a folder of tests, by its name."""
     return matches(_TESTS, path)
 
 
 def is_machinery(path: str) -> bool:
-    """Whether a path configures the tests' runner, hides it or is CI's, whatever the product does with it."""
+    """True if a path configures the tests' runner, hides it or is CI's, whatever the product does with it."""
     return matches((*_CONFIGURATION, *_CI, "**/conftest.py"), path)
 
 
 def may_enter(path: str, content: bytes) -> bool:
-    """Whether a test file as a change has it may be released, if the whole suite passes with it.
+    """True if a test file as a change has it may be released, if the whole suite passes with it.
 
     CI's files may, since no run of the tests reads them. Configuration may not, nor a `conftest.py` that reaches into
     the runner: these decide what passes.
@@ -109,7 +109,7 @@ def may_enter(path: str, content: bytes) -> bool:
 
 
 def reaches_into_runner(text: str) -> bool:
-    """Whether a test file's text has hooks into the test runner."""
+    """True if a test file's text has hooks into the test runner."""
     return _HOOKS.search(text) is not None
 
 

@@ -25,7 +25,7 @@ _BESIDE = ("testdata", "__snapshots__", "__mocks__", "__tests__")
 
 
 def holds_tests(text: str) -> bool:
-    """Whether a file's text has tests in it, as runners find them."""
+    """True if a file's text has tests in it, as runners find them."""
     return _TESTS.search(text) is not None
 
 
@@ -68,7 +68,7 @@ class Roles:
         return self._holding | (self.collected & set(self._files))
 
     def has_tests_beside(self, path: str) -> bool:
-        """Whether tests lie in the test folder that a file is in, or beside that folder where it holds tests' data."""
+        """True if tests lie in the test folder that a file is in, or beside that folder where it holds tests' data."""
         return any(folder in self._with_tests for folder in _test_folders(path))
 
     def _is_test(self, path: str, base: Roles | None) -> bool:

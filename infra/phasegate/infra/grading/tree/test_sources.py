@@ -33,7 +33,7 @@ _METHOD = {
 
 @dataclass(frozen=True)
 class TestSource:
-    """One test in a file."""
+    """A test in a file."""
 
     __test__ = False  # pytest would take it for a test
 
