@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from phasegate.infra.grading.junit import ReportUnreadable, TestCase, clean, read_report
+from phasegate.infra.grading.junit import TestCase, clean, read_report
+from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_files import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
