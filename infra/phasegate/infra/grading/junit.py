@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from phasegate.infra.artifacts import sha256
 from phasegate.infra.grading.runner.checkout_paths import relative_file, without_path
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.runner.report_xml import RawCase, walk
@@ -23,6 +24,9 @@ Status = Literal["passed", "skipped", "failed", "error"]
 
 MESSAGE_LIMIT = 2_000
 """Characters kept of one test's message."""
+_UNCLEANED = 20_000
+"""Characters looked at of a message's beginning, and of its end, for those that are kept."""
+_LONGEST_NAME = 4_000
 REPORT_LIMIT = 64 * 1024 * 1024
 """Bytes of all files of the largest report that is read."""
 FILES_LIMIT = 20_000
@@ -30,7 +34,7 @@ FILES_LIMIT = 20_000
 _FOLDERS_DEEP = 20
 _WORST_FIRST: tuple[Status, ...] = ("error", "failed", "skipped", "passed")
 _ANSI = re.compile(
-    r"(?:\x1b|#x1B)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
+    r"(?:\x1b|#x1B)(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])"
 )  # pytest spells ESC #x1B
 _NUMBERED = re.compile(r"(?:not ok |ok )?#?([0-9]{1,9})\s+[-:\u2013]\s+(.+)", re.DOTALL)
 """A test's name as converters of TAP write it."""
@@ -111,6 +115,8 @@ def parse(data: bytes, root: Path, name: str = "the report") -> list[TestCase]:
 
 def clean(message: str, root: Path) -> str:
     """A message as it can be stored and shown: no ANSI, no machine's paths or addresses, and not too long."""
+    if len(message) > 2 * _UNCLEANED:
+        message = f"{message[:_UNCLEANED]}\n[… characters left out …]\n{message[-_UNCLEANED:]}"
     text = without_path(_ANSI.sub("", message), root)
     text = re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x…", text)
     text = "".join(character for character in text if character.isprintable() or character in "\n\t").strip()
@@ -191,11 +197,20 @@ def _case(raw: RawCase, name: str, root: Path) -> TestCase:
     file = attributes.get("file") or raw.suite_file
     classname = attributes.get("classname")
     return TestCase(
-        id=without_path(f"{raw.suite_name if classname is None else classname}::{name}", root),
-        file=None if file is None else relative_file(file, root),
+        id="::".join(
+            without_path(_shortened(part), root) for part in (raw.suite_name if classname is None else classname, name)
+        ),
+        file=None if file is None else relative_file(_shortened(file), root),
         status=status,
         message=message,
     )
+
+
+def _shortened(name: str) -> str:
+    """A name that can be stored; what is left out of a longer one is told apart by its digest."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}…{sha256(name).removeprefix('sha256:')[:16]}"
 
 
 def _message(said: str, text: str) -> str:

@@ -26,7 +26,12 @@ _ONE_BYTE |= {f"cp{page}" for page in (437, 850, 852, 866, *range(1250, 1259))}
 _DECLARATION = re.compile(r"\A[\ufeff\s]*<\?xml\s[^<>]{0,400}?\?>")
 _DECLARED = re.compile(rb"\A\s*<\?xml\s[^<>]{0,300}?\sencoding\s*=\s*[\"']([^\"'<>]{0,80})[\"']")
 _ILLEGAL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
-_FOREIGN = re.compile(rf"{_ILLEGAL}|&#(?:x0*([0-9a-fA-F]{{1,6}})|0*([0-9]{{1,7}}));")
+_NUMBER = r"&#(?:x0*([0-9a-fA-F]{1,6})|0*([0-9]{1,7}));"
+_REFERENCE = re.compile(_NUMBER)
+_FOREIGN = re.compile(rf"{_ILLEGAL}|{_NUMBER}")
+_UNPRINTED = (*range(0x9), 0xB, 0xC, *range(0xE, 0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+_SPELLINGS = {code: f"#x{code:02X}" for code in _UNPRINTED}
+_SPELLINGS |= {code: f"\\x{code - 0xDC00:02x}" for code in range(0xDC80, 0xDD00)}  # bytes that are no text
 _LARGEST = 0x10FFFF
 
 
@@ -48,7 +53,8 @@ class ReportText:
     def as_xml(self) -> str:
         """Return the text without its declaration and without characters that XML cannot hold."""
         text = _DECLARATION.sub(lambda found: re.sub(r"[^\n]", self.BLANK, found[0]), self.text)
-        return _FOREIGN.sub(_spelled, text.replace("\ufeff", self.BLANK, 1) if text[:1] == "\ufeff" else text)
+        text = text.replace("\ufeff", self.BLANK, 1) if text[:1] == "\ufeff" else text
+        return _REFERENCE.sub(_spelled, text.translate(_SPELLINGS))
 
     def byte_at(self, index: int) -> int:
         """Return the byte offset in the file of a character's index in `as_xml`."""
@@ -111,9 +117,6 @@ def _errors(encoding: str) -> str:
 
 def _spelled(found: re.Match[str]) -> str:
     if found[0][0] != "&":
-        code = ord(found[0])
-        return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"#x{code:02X}"
+        return _SPELLINGS[ord(found[0])]
     code = int(found[1], 16) if found[1] else int(found[2])
-    if code > _LARGEST or (code not in (0x9, 0xA, 0xD) and re.fullmatch(_ILLEGAL, chr(code))):
-        return f"#x{code:02X}"
-    return found[0]
+    return f"#x{code:02X}" if code > _LARGEST or code in _SPELLINGS else found[0]
