@@ -211,9 +211,9 @@ ANSWERS = [
     Row(
         "has the tests' answers at hand",
         shop(WORK + "\n\ndef answers():\n    return open('tests/test_shop.py').read()\n"),
-        "passed",
-        "tests-read",
-        "suspicion",
+        "failed",
+        "test-loaded-by-product",
+        "cheating",
     ),
     Row(
         "has the report at hand",

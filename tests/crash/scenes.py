@@ -49,6 +49,9 @@ POLICY = """
 test = "sh run-tests.sh {junit}"
 [sandbox]
 backend = "none"
+[grading]
+base = "warn"
+flaky_reruns = 0
 [deploy]
 start = "python3 -I -S serve.py {port}"
 health = "/healthz"
@@ -65,6 +68,9 @@ BY_COMMANDS = """
 test = "sh run-tests.sh {junit}"
 [sandbox]
 backend = "none"
+[grading]
+base = "warn"
+flaky_reruns = 0
 [deploy]
 target = "command"
 [deploy.commands]

@@ -17,7 +17,7 @@ from tests.quick_machine import QuickMachine
 pytestmark = pytest.mark.timeout(300)  # each fixture has an engine of its own started
 
 VERSIONS = sorted(folder.name for folder in DATA.iterdir())
-DEPARTED: Mapping[str, tuple[str, int]] = {"0.0": ("prd/1", 1)}
+DEPARTED: Mapping[str, tuple[str, int]] = {"0.0": ("prd/1", 1), "0.1": ("prd/1", 1)}
 """Versions whose requests are not today's any more: the thread and the turn at which their rehearsal departs."""
 
 

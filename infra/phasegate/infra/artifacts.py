@@ -51,6 +51,16 @@ class Artifact(BaseModel):
         return self._read_from or canonical_json({"kind": self.kind, **self.model_dump(mode="json")})
 
     @property
+    def needs_person(self) -> bool:
+        """True if a gate about it opens even where policy has it off or it was approved in advance."""
+        return False
+
+    @property
+    def to_accept(self) -> tuple[str, ...]:
+        """Names that an approval must accept one by one to count; none for most artifacts."""
+        return ()
+
+    @property
     def digest(self) -> str:
         """`sha256:…` of the canonical JSON."""
         return sha256(self.canonical())

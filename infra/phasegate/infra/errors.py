@@ -26,6 +26,8 @@
     │   ├── FormatUnknown      another version of phasegate wrote or began it
     │   ├── PastPivot          an effect that cannot be undone has been made: only forward
     │   ├── MigrationFailed    a migration's command failed, and nobody knows how far it got
+    │   ├── ServiceFailed      a service that the tests need does not come up
+    │   ├── BaseTellsNothing   the project's own tests say nothing about the base commit
     │   ├── TargetRefused      where releases go does not let phasegate: a right, a quota, a field is missing
     │   └── CompensationFailed an effect could not be undone
     └── PermanentError         the stage stops                                 exit code 1
@@ -255,10 +257,27 @@ class MigrationFailed(OperatorNeeded):
     code = "migration"
 
 
+class ServiceFailed(OperatorNeeded):
+    """A service that the tests need did not come up."""
+
+    code = "service-failed"
+    remedy = "Mend `[[project.services]]` in phasegate.toml, or install its program: `phasegate doctor` says which."
+
+
 class TargetRefused(OperatorNeeded):
     """Where releases go does not let phasegate do that."""
 
     code = "target-refused"
+
+
+class BaseTellsNothing(OperatorNeeded):
+    """The project's own tests tell nothing about the base commit."""
+
+    code = "base-tells-nothing"
+    remedy = (
+        "Mend the suite, see it with `phasegate doctor --run`, and start a run anew; or set "
+        '`[grading] base = "warn"` in phasegate.toml to go on without it.'
+    )
 
 
 class FormatUnknown(OperatorNeeded):

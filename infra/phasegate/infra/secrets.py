@@ -142,6 +142,14 @@ class Secrets:
                 text = form.pattern.sub(lambda match, kind=kind: replace(kind, match), text)  # type: ignore[misc]  # the loop's variable is bound at once
         return Masked(text, tuple(leaks))
 
+    def mask_known(self, text: str) -> str:
+        """The text without the secrets known by value; forms are left alone."""
+        return self._values.sub(lambda match: f"[masked: {self._known[match[0]]}]", text) if self._values else text
+
+    def known_in(self, text: str) -> str:
+        """The name of a secret known by value that stands in a text; empty: none does."""
+        return next((name for form, name in self._known.items() if form in text), "")
+
     def mask_all(self, value: Any, *, opaque: Collection[str] = ()) -> tuple[Any, tuple[Leak, ...]]:
         """JSON with every text in it masked, keys aside.
 

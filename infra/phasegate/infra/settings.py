@@ -142,6 +142,11 @@ class Settings:
         return self.home / "scratch"
 
     @property
+    def bases(self) -> Path:
+        """Judgements of base commits; whatever is missing is made again."""
+        return self.home / "bases"
+
+    @property
     def services(self) -> Path:
         """What the `process` deploy target runs."""
         return self.home / "services"

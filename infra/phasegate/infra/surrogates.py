@@ -5,6 +5,8 @@ Called where such text enters: tickets and models' answers. It must not know wha
 
 from __future__ import annotations
 
+from typing import cast
+
 
 def mend_text(text: str) -> str:
     """Join surrogate pairs into their character; a lone surrogate becomes U+FFFD."""
@@ -19,12 +21,10 @@ def mend_value(value: object) -> object:
     Raises:
         RecursionError: The value is nested too deeply.
     """
-    match value:
-        case str():
-            return mend_text(value)
-        case list():
-            return [mend_value(item) for item in value]
-        case dict():
-            return {mend_value(key): mend_value(item) for key, item in value.items()}
-        case _:
-            return value
+    if isinstance(value, str):
+        return mend_text(value)
+    if isinstance(value, list):
+        return [mend_value(item) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {mend_value(key): mend_value(item) for key, item in cast("dict[object, object]", value).items()}
+    return value

@@ -49,6 +49,8 @@ QUICKLY_GRADED = """
 [grading]
 ablation_time = "0s"
 coverage = false
+base = "warn"
+flaky_reruns = 0
 """
 POLICY = f"""{QUICKLY_GRADED}
 [project]

@@ -41,6 +41,8 @@ backend = "none"
 [grading]
 ablation_time = "0s"
 coverage = false
+base = "warn"
+flaky_reruns = 0
 """
 
 

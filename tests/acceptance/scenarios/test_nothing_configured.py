@@ -21,6 +21,7 @@ SEALED = """from pathlib import Path
 def test_three_of_them() -> None:
     assert "replicas: 3" in Path("k8s/deployment.yaml").read_text()
 """
+PRESENT = SEALED.replace("test_three_of_them", "test_an_image").replace("replicas: 3", "image: ")
 SCRIPT: dict[str, Any] = {
     "version": 1,
     "stages": {
@@ -55,9 +56,11 @@ def test_it_gets_to_a_plan_that_a_person_can_judge(
     for manifest in manifests("old"):
         manifest["metadata"]["namespace"] = namespace
         (top / "k8s" / f"{manifest['kind'].lower()}.yaml").write_text(yaml.safe_dump(manifest))
+    (top / "tests").mkdir()
+    (top / "tests" / "test_manifests.py").write_text(PRESENT)
     git(top, "init", "-qb", "main")
     git(top, "add", ".")
-    git(top, "commit", "-qm", "Manifests, and nothing else")
+    git(top, "commit", "-qm", "Manifests, and nothing else but a test")
     theirs = manifests("older")[0]
     with kubernetes.http() as http:
         place = f"/apis/apps/v1/namespaces/{namespace}/deployments"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.cheats.ground import BROKEN, DONE, FILES, QUICK, Ground, Row
 
-CHANCE = "import os\n\n\ndef test_chance():\n    assert '/base-with' in os.getcwd()\n"
+CHANCE = "import os\n\n\ndef test_chance():\n    assert '/base-1/' in os.getcwd()\n"
 RERUN = QUICK.model_copy(update={"flaky_reruns": 1})
 
 
@@ -25,13 +25,12 @@ def test_a_change_is_blamed_for_what_it_breaks_and_for_nothing_else(ground: Grou
     row = Row("does the work", {"shop.py": DONE}, "passed", "")
     evidence = ground.grade(row, RERUN)
     assert evidence.verdict == "passed", evidence.markdown()
-    assert [(one.code, one.path, one.severity) for one in evidence.findings] == [
-        ("flaky-test", "tests.test_chance::test_chance", "note")
-    ]
+    assert evidence.base is not None
+    assert evidence.base.unstable_outcomes == ("tests.test_chance::test_chance",)
+    assert "1 unstable" in evidence.markdown().splitlines()[0]
     broken = ground.grade(replace(row, files={"shop.py": BROKEN}), RERUN)
     assert broken.verdict == "failed"
     assert [one.test for one in broken.regressions] == ["tests.test_shop::test_total"]
-    assert "flaky-test" in {one.code for one in broken.findings}
 
 
 def test_without_a_second_run_nothing_tells_it_from_a_broken_one(ground: Ground) -> None:

@@ -12,7 +12,9 @@ from phasegate.infra.workspace import (
     Workspace,
     find_merge,
     find_revert,
+    keep_released,
     merge,
+    released_change,
     revert,
 )
 
@@ -146,3 +148,41 @@ def test_diverged_branches_stop_an_integration(user: UserRepository, repository:
     user.commit("Meanwhile", **{"d.py": "d\n"})
     with pytest.raises(IntegrationFailed, match="diverged"):
         merged(repository, other, "r2")
+
+
+def test_what_is_merged_is_the_tree_that_was_graded(
+    user: UserRepository, repository: Repository, tmp_path: Path
+) -> None:
+    change = change_of(repository, tmp_path, "r1", **{"app.py": "print('two')\n", "test_app.py": "assert True\n"})
+    graded = change_of(repository, tmp_path, "r2", **{"app.py": "print('two')\n"}).tree
+    released = released_change(repository, change, graded)
+    keep_released(repository, change, graded, "r1")
+    assert released_change(repository, change, graded) == released
+    assert user.git("rev-parse", f"refs/phasegate/r1/released/{graded}") == released.commit
+    assert user.git("log", "-1", "--format=%an %P %B", released.commit) == user.git(
+        "log", "-1", "--format=%an %P %B", change.commit
+    )
+    done = merged(repository, released, "r1")
+    assert user.git("rev-parse", f"{done.commit}^{{tree}}") == graded
+    assert user.git("rev-parse", f"{done.commit}^2") == released.commit
+
+
+def test_a_change_that_is_its_own_graded_tree_or_was_graded_without_one_is_released_as_it_is(
+    repository: Repository, tmp_path: Path
+) -> None:
+    change = change_of(repository, tmp_path, "r1", **{"app.py": "print('two')\n"})
+    assert released_change(repository, change, change.tree) == change
+    assert released_change(repository, change, "") == change
+    keep_released(repository, change, change.tree, "r1")
+    assert repository.git.line("for-each-ref", "refs/phasegate/r1/released") == ""
+
+
+def test_another_tree_than_the_graded_one_is_refused(repository: Repository, tmp_path: Path) -> None:
+    change = change_of(repository, tmp_path, "r1", **{"app.py": "print('two')\n"})
+    other = change_of(repository, tmp_path, "r2", **{"app.py": "print('three')\n"})
+    before = repository.base("main")
+    with pytest.raises(IntegrationFailed, match="would not be the tree"):
+        merged(repository, change.model_copy(update={"tree": other.tree}), "r1")
+    with pytest.raises(IntegrationFailed, match="not in the repository"):
+        released_change(repository, change, "1" * 40)
+    assert repository.base("main") == before

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from phasegate.infra.grading.counter_tests import canary_test, counter_tests
+from phasegate.infra.grading.integrity.canary_python import python_canary
+from phasegate.infra.grading.integrity.counter_tests import counter_tests
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_file_that_is_no_python_has_none() -> None:
     ],
 )
 def test_a_canary_fails_whatever_is_under_test(source: str) -> None:
-    text, name = canary_test(source, "twice")
+    text, name = python_canary(source, "twice")
     assert name.endswith("_twice")
     names: dict[str, Callable[[], None]] = {}
     exec(compile(text, "canary", "exec"), names)

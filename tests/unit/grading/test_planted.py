@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from phasegate.infra.grading import SealedFile, SealedTests
-from phasegate.infra.grading.planted import plant_canaries, plant_counter_tests
-from phasegate.infra.grading.test_files import is_test_file
+from phasegate.infra.grading.integrity.canaries import plant_canaries, plant_counter_tests
+from phasegate.infra.grading.tree.patterns import is_test_file
 
 NODE = "const { test } = require('node:test');\ntest('adds', () => {});\n"
 

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from phasegate.infra.grading.settings import with_base_settings
+from phasegate.infra.grading.tree.settings import with_base_settings
 
 TOML = b"""[project]
 name = "x"
@@ -76,3 +76,34 @@ def test_package_json_keeps_what_is_not_about_tests() -> None:
     assert made is not None
     assert json.loads(made) == json.loads(NODE.replace(b"tsc", b"tsc -b"))
     assert with_base_settings("package.json", NODE, b"[]") == NODE
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["contest", "latest", "prelatest", "attestation"],
+)
+def test_a_script_is_no_test_because_of_the_letters_in_its_name(key: str) -> None:
+    before = json.dumps({"scripts": {"test": "node --test", key: "one"}}).encode()
+    assert with_base_settings("package.json", before, before.replace(b"one", b"two")) is None
+    assert (
+        with_base_settings("package.json", before, before.replace(b'"test"', b'"testEnvironment": "x", "test"')) is None
+    )
+
+
+@pytest.mark.parametrize("key", ["test", "pretest", "posttest", "test:unit", "unit", "preunit"])
+def test_what_npm_test_runs_is_the_base_commit_s(key: str) -> None:
+    scripts = {"test": "npm run unit", "unit": "node --test", "preunit": "a", "pretest": "b", "posttest": "c"}
+    all_scripts = scripts | {"test:unit": "d", "build": "tsc"}
+    before = {"name": "x", "scripts": all_scripts}
+    after = {"name": "y", "scripts": all_scripts | {key: "true"}}
+    made = with_base_settings("package.json", json.dumps(before).encode(), json.dumps(after).encode())
+    assert made is not None
+    assert json.loads(made) == before | {"name": "y"}
+
+
+def test_what_is_released_keeps_its_order_and_its_indentation() -> None:
+    before = b'{\n    "scripts": {\n        "test": "node --test"\n    },\n    "name": "x"\n}\n'
+    after = before.replace(b"node --test", b"true").replace(b'"x"', b'"y"')
+    assert with_base_settings("package.json", before, after) == before.replace(b'"x"', b'"y"')
+    changed = TOML.replace(b'"-q"', b'"-p cheat"').replace(b'"x"', b'"y"')
+    assert with_base_settings("pyproject.toml", TOML, changed) == TOML.replace(b'"x"', b'"y"')

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from phasegate.infra.grading.test_files import is_test_file, named_in, steers_tests
+from phasegate.infra.grading.tree.patterns import is_test_file, named_in, steers_tests
 
 
 @pytest.mark.parametrize(

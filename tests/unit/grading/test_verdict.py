@@ -6,7 +6,9 @@ import pytest
 
 from phasegate.infra.grading import CriterionResult, Evidence, SealedFile, SealedTests
 from phasegate.infra.grading.attribution import attribute
+from phasegate.infra.grading.base import BaseJudgement
 from phasegate.infra.grading.junit import Status, TestCase
+from phasegate.infra.grading.test_run import TestRun
 from phasegate.infra.grading.verdict import judge_criteria, regressions
 
 
@@ -124,3 +126,55 @@ def test_a_hostile_message_cannot_leave_its_block() -> None:
         lines = [line.strip() for line in page.splitlines()]
         start = lines.index("````")
         assert lines[start + 1 : start + 5] == ["```", "# Approved", "```", "````"]
+
+
+@dataclass(frozen=True)
+class Unstable:
+    name: str
+    base: list[list[TestCase]]
+    change: list[TestCase]
+    expected: list[tuple[str, str]]
+
+
+COMPARED = (
+    Unstable("new ids", [[case("m::t[1]")], [case("m::t[2]")]], [case("m::t[3]")], []),
+    Unstable(
+        "ids without brackets", [[case("m::is 1a2b 17:01")], [case("m::is 1a2b 17:02")]], [case("m::is 1a2b 9:00")], []
+    ),
+    Unstable(
+        "fewer cases",
+        [[case("m::t[1]"), case("m::t[2]")], [case("m::t[3]"), case("m::t[4]")]],
+        [case("m::t[5]")],
+        [("m::t", "1 of 2 cases ran")],
+    ),
+    Unstable(
+        "fewer, for they are skipped",
+        [[case("m::t[1]")], [case("m::t[2]")]],
+        [case("m::t[3]", "skipped")],
+        [("m::t", "0 of 1 cases ran")],
+    ),
+    Unstable(
+        "one fails, as none does on base",
+        [[case("m::t[1]")], [case("m::t[2]")]],
+        [case("m::t[3]", "failed", "3 != 4")],
+        [("m::t", "3 != 4")],
+    ),
+    Unstable(
+        "one fails, as on base", [[case("m::t[1]", "failed")], [case("m::t[2]")]], [case("m::t[3]", "failed")], []
+    ),
+    Unstable("outcome", [[case("m::t")], [case("m::t", "failed")]], [case("m::t", "failed")], []),
+    Unstable("outcome, and gone", [[case("m::t")], [case("m::t", "failed")]], [], [("m::t", "0 of 1 cases ran")]),
+    Unstable(
+        "a stable one beside them is gone",
+        [[case("m::t[a]"), case("m::t[1]")], [case("m::t[a]"), case("m::t[2]")]],
+        [case("m::t[3]"), case("m::t[4]")],
+        [("m::t[a]", "it did not run")],
+    ),
+)
+
+
+@pytest.mark.parametrize("row", COMPARED, ids=lambda row: row.name)
+def test_only_what_is_unstable_on_base_is_excused(row: Unstable) -> None:
+    judgement = BaseJudgement(tuple(TestRun(tuple(cases)) for cases in row.base))
+    found = regressions(judgement.first.cases, row.change, judgement)
+    assert [(one.test, one.message) for one in found] == row.expected

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.policy.detect import detect
+from phasegate.infra.policy.detect.detect import detect
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import STAGES, Policy
 
@@ -36,7 +36,93 @@ def package(**parts: object) -> str:
     return json.dumps(parts)
 
 
+MOCHA = "--reporter=xunit --reporter-option=output={junit}"
 CASES = [
+    Case(
+        "a mocha script with arguments, after a linter",
+        {
+            "package.json": package(
+                scripts={"test": "npm run lint && NODE_ENV=test mocha --require test/env test/ test/acceptance/"},
+                devDependencies={"mocha": "1"},
+            ),
+            "yarn.lock": "__metadata:\n",
+        },
+        test=f"env NODE_ENV=test npx mocha {MOCHA} --require test/env test/ test/acceptance/",
+        setup="yarn install --immutable",
+        notes=("npm run lint", "No way to start"),
+    ),
+    Case(
+        "a nested script below a coverage tool",
+        {
+            "package.json": package(
+                scripts={"test": "npm run unit", "unit": "c8 mocha -R spec 'test/**/*.js'"},
+                devDependencies={"mocha": "1"},
+            ),
+            "pnpm-lock.yaml": "",
+        },
+        test=f"npx mocha {MOCHA} 'test/**/*.js'",
+        setup="pnpm install --frozen-lockfile",
+        notes=("No way to start",),
+    ),
+    Case(
+        "jest without its reporter",
+        {"package.json": package(scripts={"test": "jest"}, devDependencies={"jest": "1"})},
+        setup="npm install",
+        notes=("npm i -D jest-junit", "No way to start"),
+    ),
+    Case(
+        "a dependency group for tests",
+        {"pyproject.toml": "[project]\nname='shop'\n[dependency-groups]\ntest=['x']\n", ".gitignore": "venv"},
+        test=VENV_TEST,
+        setup="python3 -m venv .venv && .venv/bin/python -m pip install -q 'pip>=25.1'"
+        " && .venv/bin/python -m pip install -q --group test pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "setup.py with requirements, and a file of them for tests",
+        {"setup.py": "setup(install_requires=['x'])", "requirements-test.txt": "y\n"},
+        test=VENV_TEST,
+        setup=f"{VENV} -e . -r requirements-test.txt pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "Poetry",
+        {"pyproject.toml": "[tool.poetry.group.test.dependencies]\nx='*'\n", "poetry.lock": ""},
+        test=VENV_TEST,
+        setup="env POETRY_VIRTUALENVS_IN_PROJECT=true poetry install --no-interaction --with test",
+        notes=("No way to start",),
+    ),
+    Case(
+        "Pipenv",
+        {"Pipfile": "", "Pipfile.lock": "{}"},
+        test=VENV_TEST,
+        setup="env PIPENV_VENV_IN_PROJECT=1 pipenv sync --dev",
+        notes=("No way to start",),
+    ),
+    Case(
+        "an extension of a framework",
+        {
+            "pyproject.toml": "[project]\nname='Flask-Shop'\ndependencies=['flask']\n",
+            "src/flask_shop/web.py": "import flask\napp = flask.Flask(__name__)\n",
+            ".gitignore": "venv",
+        },
+        test=".venv/bin/python -m pytest -q -o pythonpath=src --junitxml={junit}",
+        setup="python3 -m venv .venv && .venv/bin/python -m pip install -q -e . pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a manifest nested without end",
+        {"pyproject.toml": "x = " + "[" * 3000, "package.json": "{}"},
+        notes=("pyproject.toml does not parse", "No way to start"),
+    ),
+    Case(
+        "CMake with CTest",
+        {"CMakeLists.txt": "enable_testing()\n"},
+        test="cmake -S . -B build && cmake --build build --parallel 2"
+        " && ctest --test-dir build --output-on-failure --output-junit {junit}",
+        notes=("No way to start",),
+    ),
+    Case("CMake without tests", {"CMakeLists.txt": "project(x)\n"}, notes=("enable_testing", "No way to start")),
     Case("an empty folder", {}, notes=("No test command", "No way to start")),
     Case("prose only", {"README.md": "# Hi\n"}, notes=("No test command", "No way to start")),
     Case(
@@ -201,7 +287,10 @@ CASES = [
         "manifests that do not parse",
         {"pyproject.toml": "[[[", "package.json": "[]", "app.py": "\xff\x00"},
         test="pytest -q -o pythonpath=. --junitxml={junit}",
-        notes=("No way to start",),
+        notes=(
+            "pyproject.toml does not parse",
+            "No way to start",
+        ),
     ),
     Case(
         "quotes and backslashes survive",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.policy.detect import detect
+from phasegate.infra.policy.detect.detect import detect
 from phasegate.infra.policy.load import load_policy
 
 SERVED = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--port', type=int)\n"

@@ -65,6 +65,8 @@ class PrdDraft(Draft):
     """What changes for whom, in a few sentences."""
     acceptance_criteria: tuple[Criterion, ...] = Field(min_length=1)
     """What must be true, each testable on its own."""
+    new_behaviour: bool = True
+    """False where nothing is to behave otherwise: a refactoring, a dependency, documentation, tests or CI alone."""
     service_levels: tuple[ServiceLevel | str, ...] = ()
     """What must hold once it runs; a plain text where requests cannot measure it."""
     non_goals: tuple[str, ...] = ()
@@ -92,6 +94,11 @@ class Prd(PrdDraft, Artifact):
         criteria = tuple(f"**{criterion.id}** {criterion.statement}" for criterion in self.acceptance_criteria)
         return (
             f"## {self.title}\n\n{self.summary}\n"
+            + (
+                ""
+                if self.new_behaviour
+                else "\n**No new behaviour**: what passes today still passes, and that is the proof.\n"
+            )
             + bullets("Acceptance criteria", criteria)
             + bullets("Service levels", tuple(map(_level, self.service_levels)))
             + bullets("Non-goals", self.non_goals)

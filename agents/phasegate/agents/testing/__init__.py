@@ -7,7 +7,7 @@ from pydantic import Field
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
 from phasegate.agents.tools.toolbox import READING
-from phasegate.infra.grading import SealedFile
+from phasegate.infra.grading import Amendment, SealedFile
 
 
 class TestsDraft(Draft):
@@ -17,6 +17,8 @@ class TestsDraft(Draft):
 
     files: tuple[SealedFile, ...] = Field(min_length=1)
     """The test files, none of which exists yet."""
+    amends: tuple[Amendment, ...] = ()
+    """Existing tests that the PRD makes obsolete, one by one; empty where it makes none obsolete."""
 
 
 AGENT = StageAgent("testing", TestsDraft, READING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from pydantic import Field
@@ -12,8 +12,10 @@ from phasegate.agents.tools.failure import ToolFailure
 from phasegate.agents.tools.files import Arguments
 from phasegate.agents.tools.folder import Folder
 from phasegate.agents.tools.supervision import Supervision
-from phasegate.infra.permissions import signs_in
-from phasegate.infra.sandbox import Sandbox
+from phasegate.infra.errors import ServiceFailed
+from phasegate.infra.permissions import only_reads, signs_in
+from phasegate.infra.policy.services import ServicePolicy
+from phasegate.infra.sandbox import Sandbox, run_with_services
 
 _SEARCH_TIMEOUT = timedelta(seconds=20)
 _SHOWN_MATCHES = 200
@@ -66,11 +68,30 @@ async def run_command(
     arguments: RunCommand,
     *,
     limit: timedelta,
+    services: Sequence[ServicePolicy] = (),
 ) -> str:
-    """The command's output and exit code; it is stopped when it takes longer than `limit`."""
+    """The command's output and exit code; it is stopped when it takes longer than `limit`.
+
+    Args:
+        folder: Where it runs.
+        sandbox: What it runs in.
+        supervision: Takes the record.
+        arguments: The command.
+        limit: Wall clock.
+        services: What the project's tests need; started fresh beside a command that does more than read files.
+
+    Raises:
+        ToolFailure: A service did not come up.
+    """
     command = arguments.command
     named = list(_named_files(folder, command))  # before it runs: it may remove them
-    result = await sandbox.run(command, folder=folder.root, timeout=limit, output_limit=_OUTPUT_BYTES)
+    needed = () if only_reads(command) else services
+    try:
+        result = await run_with_services(
+            sandbox, needed, command, folder=folder.root, timeout=limit, output_limit=_OUTPUT_BYTES
+        )
+    except ServiceFailed as error:
+        raise ToolFailure(f"not run, for no fault of yours: {error.message}") from error
     signs = signs_in(command, result, files=named, landmarks=supervision.landmarks)
     supervision.attempted(command, signs, refused=result.refused, exit_code=result.exit_code)
     ended = f"stopped after {limit.total_seconds():.0f} s" if result.timed_out else f"exit code {result.exit_code}"

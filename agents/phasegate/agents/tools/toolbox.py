@@ -32,6 +32,7 @@ from phasegate.agents.tools.folder import Folder
 from phasegate.agents.tools.queries import Query, query
 from phasegate.agents.tools.supervision import PermissionNeeded, PermissionRequest, Supervision
 from phasegate.infra.metrics.tables import Tables
+from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.workspace import matches
 
@@ -77,6 +78,7 @@ class Toolbox:
         draft: type[BaseModel],
         protected: Sequence[str] = (),
         command_timeout: timedelta = timedelta(minutes=2),
+        services: Sequence[ServicePolicy] = (),
         supervision: Supervision | None = None,
         tables: Tables | None = None,
         objection: Callable[[Any], str] = lambda _: "",
@@ -90,6 +92,7 @@ class Toolbox:
             draft: What `finish` must be called with.
             protected: Glob patterns of files that may not be written.
             command_timeout: Wall clock of one `run`.
+            services: Started for each `run` that may need them.
             supervision: What holds the tools to policy, and takes the records; None: policy's defaults, no records.
             tables: What `query` asks; None: empty ones.
             objection: Why a draft that is one is not accepted all the same; empty: it is. Always the same of the same.
@@ -97,13 +100,14 @@ class Toolbox:
         self._folder, self._draft, self._protected = Folder(root), draft, tuple(protected)
         self._supervision, self._objection = supervision or Supervision(), objection
         folder = self._folder
+        running = partial(run_command, folder, sandbox, self._supervision, limit=command_timeout, services=services)
         tools: Mapping[str, _Tool] = {
             "list_files": _Tool(ListFiles, partial(list_files, folder)),
             "read_file": _Tool(ReadFile, partial(read_file, folder)),
             "search": _Tool(Search, partial(search, folder, sandbox)),
             "write_file": _Tool(WriteFile, partial(write_file, folder)),
             "edit_file": _Tool(EditFile, partial(edit_file, folder)),
-            "run": _Tool(RunCommand, partial(run_command, folder, sandbox, self._supervision, limit=command_timeout)),
+            "run": _Tool(RunCommand, running),
             "query": _Tool(Query, partial(query, tables or Tables())),
         }
         permitted = self._supervision.permissions.tools

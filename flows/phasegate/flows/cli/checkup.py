@@ -23,8 +23,9 @@ from phasegate.flows.engine import control
 from phasegate.flows.intake import POLICY_FILE, read_policy
 from phasegate.infra.deploy.process.haproxy import find as find_haproxy
 from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
+from phasegate.infra.policy.detect.programs import missing_programs
 from phasegate.infra.policy.model import Policy
-from phasegate.infra.sandbox import check
+from phasegate.infra.sandbox import check, service_programs
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace import Repository
 
@@ -66,7 +67,10 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _pytest()
     yield _state_folder(patient)
     yield about_policy
+    yield from _programs(patient, policy)
     yield from _front(patient, policy)
+    yield from _services(patient, policy)
+    yield from _setup_variables(patient, policy)
     yield from _model_keys(patient, policy)
     yield from _engine(patient)
     yield _port()
@@ -132,6 +136,17 @@ def _policy(patient: Patient) -> tuple[Policy | None, Finding]:
     return policy, Finding(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {base.branch}")
 
 
+def _programs(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+    """Look for every program that the policy's commands start, where the sandbox will look for it."""
+    if policy is None:
+        return
+    commands = (policy.project.setup, policy.project.test, policy.deploy.start)
+    path = os.pathsep.join([patient.environment.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    for name in missing_programs(commands, path):
+        remedy = f"Install {name}, or name another program in phasegate.toml."
+        yield Finding(f"program {name}", "failed", f"{name} is not on PATH; phasegate.toml names it", remedy)
+
+
 def _front(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
     """What puts releases behind a front, where policy wants one."""
     if policy is None or policy.deploy.target != "process" or policy.deploy.strategy != "canary":
@@ -140,6 +155,33 @@ def _front(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
         yield Finding("front", "ok", find_haproxy(patient.environment.get("PATH", os.defpath)))
     except TargetRefused as error:
         yield Finding("front", "failed", error.message, error.remedy)
+
+
+def _services(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+    """The programs of the services that tests need, where phasegate starts them itself."""
+    path = patient.environment.get("PATH", os.defpath)
+    for service, found, package in service_programs(policy.project.services if policy else (), path):
+        name = f"service {service.name}"
+        remedy = f"Install {service.kind} on the engine's machine (Debian: apt-get install {package})."
+        if found:
+            yield Finding(name, "ok", f"{service.kind}: {found}")
+        else:
+            yield Finding(name, "failed", f"{service.kind} is not installed here", remedy)
+
+
+def _setup_variables(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+    """The variables that only the setup command is handed, as far as this environment and the engine's can tell."""
+    named = policy.project.setup_environment if policy else ()
+    engine = control.status(patient.settings) if named else None
+    for variable in named:
+        if engine and engine.variables and variable not in engine.variables:
+            remedy = "Start it anew: `phasegate down`, then `phasegate up --detach`."
+            yield Finding("setup's variables", "failed", f"the engine was started without {variable}", remedy)
+        elif patient.environment.get(variable):
+            yield Finding("setup's variables", "ok", f"{variable} is set")
+        else:
+            remedy = f"Set {variable} where the engine is started, or take it out of `project.setup_environment`."
+            yield Finding("setup's variables", "failed", f"{variable} is not set, and `project.setup` needs it", remedy)
 
 
 def _model_keys(patient: Patient, policy: Policy | None) -> Iterator[Finding]:

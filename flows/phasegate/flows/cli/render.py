@@ -116,6 +116,7 @@ def page(report: RunReport) -> Group:
         parts.append(_effects(report))
     if (incident := report.latest("incident")) is not None:
         parts += [Rule(Text("incident")), PlainMarkdown(markdown(incident.kind, incident.content)), Rule()]
+    parts += _failed_grade(report)
     parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
     parts.append(Text("\n".join(last_words(report, shown=True))))
@@ -195,6 +196,14 @@ def _origin(report: RunReport) -> str:
 
 def _error(stage: StageReport) -> Text:
     return Text(f"✗ {stage_name(stage)}, attempt {stage.attempt}: {plain(reason_text(stage.error))}", style="red")
+
+
+def _failed_grade(report: RunReport) -> list[ConsoleRenderable]:
+    """The latest grade where it failed and no gate shows it: the reason why the run is where it is."""
+    latest = report.latest("evidence")
+    if latest is None or latest.content.get("verdict") != "failed" or report.open_gate is not None:
+        return []
+    return [Rule(Text("why the grade failed")), PlainMarkdown(markdown(latest.kind, latest.content)), Rule()]
 
 
 def _said(report: RunReport) -> Table:

@@ -55,6 +55,7 @@ class Answer:
         note: What they say with it.
         override: Whether against the gate's rules.
         for_stage: Whether a permission holds for the rest of the stage.
+        tests: Regressions that are accepted, or amendments that are struck.
     """
 
     gate: Gate
@@ -62,6 +63,7 @@ class Answer:
     note: str
     override: bool
     for_stage: bool = False
+    tests: tuple[str, ...] = ()
 
     def content(self, principal: str) -> bytes:
         """The exact bytes this person signs."""
@@ -72,6 +74,7 @@ class Answer:
             override=self.override,
             principal=principal,
             for_stage=self.for_stage,
+            tests=self.tests,
         )
         return said.content()
 

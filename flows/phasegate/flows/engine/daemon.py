@@ -180,6 +180,7 @@ def _describe(server: prefect_process.PrefectServer, phase: str) -> EngineInfo:
         version=importlib.metadata.version("phasegate"),
         phase=phase,
         model_keys=sorted(name for name in os.environ if name.endswith(_MODEL_KEY_SUFFIX)),
+        variables=sorted(os.environ),
     )
 
 

@@ -33,6 +33,7 @@ class EngineInfo:
         version: phasegate's version.
         phase: What it is doing, for people; "ready" once it serves.
         model_keys: The names of the model key variables in its environment, never their values.
+        variables: The names of all variables in its environment; none: an earlier version's engine.
     """
 
     process: ProcessId
@@ -44,6 +45,7 @@ class EngineInfo:
     version: str = ""
     phase: str = "starting"
     model_keys: list[str] = field(default_factory=list[str])
+    variables: list[str] = field(default_factory=list[str])
 
     def write(self, settings: Settings) -> None:
         """Replace engine.json in one step."""

@@ -113,6 +113,12 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
     return seen["value"]
 
 
+def has_observed(run: RunContext, name: str) -> bool:
+    """True if this run, or the run it replays, has looked at something by this name."""
+    behind = [run.run.origin.run] if run.run.origin else []
+    return any(_observation(run.shared.ledger, known, name) is not None for known in (run.run.id, *behind))
+
+
 def taken_over(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) -> Effect | None:
     """The earlier run's effect that is in the world and need not be made again, for its stage is adopted.
 

@@ -25,7 +25,7 @@ from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.ledger import Run
 from phasegate.infra.policy.model import ADMIN, Policy, StageName
-from phasegate.infra.sandbox import Sandbox, open_sandbox
+from phasegate.infra.sandbox import Sandbox, open_sandbox, run_setup
 from phasegate.infra.tickets.ticket import Ticket
 from phasegate.infra.workspace import Repository, Workspace
 
@@ -269,12 +269,10 @@ class RunContext:
         Raises:
             SetupFailed: It failed; the message carries the end of what it said.
         """
-        command, sandbox = self.policy.project.setup, self.policy.sandbox
+        command = self.policy.project.setup
         if not command:
             return
-        result = await self.sandbox.run(
-            command, folder=folder, timeout=self.policy.project.test_timeout, network=sandbox.setup_network
-        )
+        result = await run_setup(self.sandbox, self.policy, folder)
         if result.exit_code != 0 or result.timed_out:
             said = self.shared.secrets.mask(result.output).text
             raise SetupFailed(

@@ -44,11 +44,13 @@ class Round:
         number: From 1.
         note: What the person said who sent the previous product back.
         previous: What was sent back; None the first time.
+        struck: Amendments that a person struck: the same change is graded again without them.
     """
 
     number: int = 1
     note: str = ""
     previous: Any = None
+    struck: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -102,7 +104,8 @@ async def agreed(
             return product
         if decision.verdict == "reject":
             raise Rejected(gate, decision)
-        round_ = Round(round_.number + 1, decision.note, product)
+        struck = (*round_.struck, *decision.tests) if decision.tests else ()
+        round_ = Round(round_.number + 1, decision.note, product, struck)
 
 
 @runtime_checkable
@@ -163,7 +166,9 @@ async def _pass(
         Outdated: A premise of the subject does not hold any more; the round is over, whatever was decided in it.
     """
     ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
-    if policy.off:
+    forced = any(isinstance(part, Artifact) and part.needs_person for part in subject)
+    accepting = [test for part in subject if isinstance(part, Artifact) for test in part.to_accept]
+    if policy.off and not forced:
         ledger.note(run.run.id, "gate.skipped", payload={"gate": gate, "number": number, "reason": policy.reason})
         return None
     if run.rehearses:
@@ -173,12 +178,13 @@ async def _pass(
     while True:
         run.heed()
         digests = _digests(run, subject)
-        row = await _asked(run, gate, number, digests, waits=at_once)
+        row = await _asked(run, gate, number, digests, waits=at_once, in_advance=not forced)
         if why := _ended_by(beside) or await _outdated(run, subject):
             ledger.gates.outdate(row, why)
             raise Outdated(why)
-        _decide_in_advance(run, row)
-        if (ruling := ledger.gates.ruling(row, digests, admins=admins)) is not None:
+        if not forced:
+            _decide_in_advance(run, row)
+        if (ruling := ledger.gates.ruling(row, digests, admins=admins, accepting=accepting)) is not None:
             ledger.runs.set_status(run.run.id, "running")
             return ruling
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
@@ -194,11 +200,11 @@ async def _pass(
         )
         if _ended_by(beside):
             continue
-        if (ruling := await _ruled(run, row, subject)) is not None:
+        if (ruling := await _ruled(run, row, subject, accepting)) is not None:
             return ruling
 
 
-async def _ruled(run: RunContext, row: Gate, subject: Subject) -> Decision | None:
+async def _ruled(run: RunContext, row: Gate, subject: Subject, accepting: Sequence[str]) -> Decision | None:
     """The decision that holds at a gate that was waited at just now; None: the gate is to be asked for again.
 
     Somebody has just decided and looks on, so nothing is asked here but what a decision depends on.
@@ -208,14 +214,20 @@ async def _ruled(run: RunContext, row: Gate, subject: Subject) -> Decision | Non
     gates, digests = run.shared.ledger.gates, _digests(run, subject)
     if gates.get(row.id).status in GONE or await _outdated(run, subject):
         return None
-    ruling = gates.ruling(row, digests, admins=run.policy.roles.get(ADMIN, ()))
+    ruling = gates.ruling(row, digests, admins=run.policy.roles.get(ADMIN, ()), accepting=accepting)
     if ruling is not None:
         run.shared.ledger.runs.set_status(run.run.id, "running")
     return ruling
 
 
 async def _asked(
-    run: RunContext, gate: GateName, number: int, digests: Mapping[str, str], *, waits: bool = True
+    run: RunContext,
+    gate: GateName,
+    number: int,
+    digests: Mapping[str, str],
+    *,
+    waits: bool = True,
+    in_advance: bool = True,
 ) -> Gate:
     """The gate of this round about these digests.
 
@@ -236,7 +248,7 @@ async def _asked(
         quorum=policy.quorum,
         exclude_requester=policy.exclude_requester,
         expires=policy.expires,
-        waits=waits and gate not in run.run.options.approve and run.run.origin is None,
+        waits=waits and not (in_advance and gate in run.run.options.approve) and run.run.origin is None,
     )
     if run.run.origin is not None:
         row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))

@@ -18,6 +18,7 @@ from phasegate.flows.lifecycle.stages import (
     integrate,
     make_migrations,
     monitor,
+    require_base,
 )
 
 
@@ -36,13 +37,14 @@ async def lifecycle(run_id: str) -> None:
 
 async def pipeline(run: RunContext) -> None:
     """From ticket to a watched release; ends early where the policy's stages end."""
+    await require_base(run)
     prd = await agreed(run, "prd", draft_prd)
     if run.ends_with("prd"):
         return
 
     sealed = run.beside(author_tests(run, prd), unhurried=True) if not run.ends_with("implementation") else None
     change, evidence = await agreed(run, "change", change_that_passes, prd, sealed)
-    commit = await integrate(run, change)
+    commit = await integrate(run, change, evidence)
     if evidence is None or run.ends_with("testing"):
         return
 

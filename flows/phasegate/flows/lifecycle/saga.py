@@ -29,7 +29,7 @@ from phasegate.infra.errors import (
 )
 from phasegate.infra.ledger import Effect, EffectClass
 from phasegate.infra.policy.migrations import MIGRATION_CLASSES
-from phasegate.infra.workspace import ChangeSet, find_merge, merge, revert
+from phasegate.infra.workspace import ChangeSet, find_merge, merge, released_change, revert
 
 Facts = dict[str, Any]
 
@@ -63,10 +63,12 @@ class MergePerformer:
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Merge, or find the merge that carries the effect's key."""
         change = run.shared.ledger.artifacts.get(str(intent["change"]), ChangeSet)
+        tree = str(intent.get("tree", ""))
+        released = await asyncio.to_thread(released_change, run.repository, change, tree)
         made = await asyncio.to_thread(
             merge,
             run.repository,
-            change,
+            released,
             str(intent["branch"]),
             run_id=run.run.id,
             key=key,

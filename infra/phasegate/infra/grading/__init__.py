@@ -3,11 +3,20 @@
 Called by the testing stage. It must not know who wrote the tests or the change, or what happens to the verdict.
 """
 
+from phasegate.infra.grading.amendments import (
+    AmendedTest,
+    Amendment,
+    AmendmentRequest,
+    amendment_problems,
+)
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Regression
 from phasegate.infra.grading.grade import CriterionLike, grade
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 __all__ = [
+    "AmendedTest",
+    "Amendment",
+    "AmendmentRequest",
     "Counts",
     "CriterionLike",
     "CriterionResult",
@@ -16,5 +25,6 @@ __all__ = [
     "Regression",
     "SealedFile",
     "SealedTests",
+    "amendment_problems",
     "grade",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -18,9 +19,9 @@ from pathlib import Path
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.grading.added import Hunk, without
 from phasegate.infra.grading.evidence import Ablation, Place
-from phasegate.infra.grading.graded_tree import GradedTree, product_hunks, tree_with
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.test_run import SERVICE_FAILED, Bench, Checkout
+from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, product_hunks
 from phasegate.infra.workspace.change_set import readable
 
 _NO_CODE = re.compile(
@@ -28,7 +29,6 @@ _NO_CODE = re.compile(
     r"|(?:.*/)?(?:LICENSE|CHANGELOG|README|AUTHORS|CODEOWNERS|NOTICE|\.env\w*)(?:\..*)?|docs?/.*",
     re.IGNORECASE,
 )
-_GUARDED, _UNGUARDED = "guarded", "unguarded"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Piece:
 
 async def ablate(
     bench: Bench, base: str, graded: GradedTree, sealed: SealedTests, passing: Collection[tuple[str, str | None]]
-) -> Ablation:
+) -> tuple[Ablation, frozenset[str]]:
     """Take out each piece of a change that passed.
 
     Args:
@@ -55,9 +55,12 @@ async def ablate(
         graded: What the tests were run on.
         sealed: The sealed tests.
         passing: Id and file of each test that passes with the whole change.
+
+    Returns:
+        The outcome, and the ids of the tests that failed without some piece.
     """
     pieces, left_out = await asyncio.to_thread(_pieces, bench, base, graded)
-    outcomes: dict[int, str] = {}
+    outcomes: dict[int, frozenset[str]] = {}
     if pieces:
         bench.on_step(f"taking out each of {len(pieces)} pieces of the change")
     quiet = replace(bench, on_step=_say_nothing)
@@ -65,7 +68,9 @@ async def ablate(
 
     async def attempt(number: int, piece: Piece) -> None:
         async with places:
-            outcomes[number] = await _outcome(quiet, number, piece, graded, sealed, passing)
+            outcome = await _outcome(quiet, number, piece, graded, sealed, passing)
+            if outcome is not None:
+                outcomes[number] = outcome
 
     try:
         async with asyncio.timeout(bench.policy.grading.ablation_time.total_seconds()), asyncio.TaskGroup() as group:
@@ -73,12 +78,14 @@ async def ablate(
                 group.create_task(attempt(number, piece))
     except TimeoutError:
         pass  # what was not tried is said
-    return Ablation(
-        guarded=sum(outcome == _GUARDED for outcome in outcomes.values()),
-        unguarded=tuple(pieces[number].place for number in sorted(outcomes) if outcomes[number] == _UNGUARDED),
+    red = frozenset[str]().union(*outcomes.values())
+    ablation = Ablation(
+        guarded=sum(bool(outcome) for outcome in outcomes.values()),
+        unguarded=tuple(pieces[number].place for number in sorted(outcomes) if not outcomes[number]),
         untried=tuple(piece.place for number, piece in enumerate(pieces) if number not in outcomes),
         left_out=tuple(map(readable, left_out)),
     )
+    return ablation, red
 
 
 def _say_nothing(step: str) -> None:
@@ -101,7 +108,7 @@ def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], l
         whole = hunk.start == 0
         contents: Mapping[str, bytes] = {} if whole or content is None else {hunk.path: content}
         back = [hunk.path] if whole else []
-        found.append(Piece(hunk, tree_with(bench.repository, graded.tree, contents, base=base, reinstated=back)))
+        found.append(Piece(hunk, commit_with(bench.repository, graded.tree, contents, base=base, reinstated=back)))
     with_pieces = {piece.hunk.path for piece in found}
     return found, [path for path in left_out if path not in with_pieces]
 
@@ -113,26 +120,28 @@ async def _outcome(
     graded: GradedTree,
     sealed: SealedTests,
     passing: Collection[tuple[str, str | None]],
-) -> str:
+) -> frozenset[str] | None:
+    """The ids of the tests that fail without a piece; `None` if a service did not come up, so that it was not tried."""
     key = sha256(f"{piece.tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name} {sorted(map(str, passing))}")
     stored = bench.scratch.parent / f"ablated-{key.removeprefix('sha256:')[:32]}"
-    if known := _stored(stored):
+    if (known := _stored(stored)) is not None:
         return known
     run = await bench.run(Checkout(f"without-{number}", piece.tree, graded.belongs_to_tests, sealed))
+    if run.problem == SERVICE_FAILED:
+        return None
     still = {(case.id, case.file) for case in run.cases if case.status == "passed"}
-    outcome = _UNGUARDED if still.issuperset(passing) else _GUARDED
+    red = sorted({test for test, file in passing if (test, file) not in still})
     stored.parent.mkdir(parents=True, exist_ok=True)
-    stored.write_text(outcome)
-    return outcome
+    stored.write_text(json.dumps(red))
+    return frozenset(red)
 
 
-def _stored(path: Path) -> str:
-    """An outcome on record; empty: none, or one that was cut off while it was written."""
+def _stored(path: Path) -> frozenset[str] | None:
+    """An outcome on record; `None` if there is none, or it was cut off while it was written."""
     try:
-        said = path.read_text()
-    except FileNotFoundError:
-        return ""
-    return said if said in (_GUARDED, _UNGUARDED) else ""
+        return frozenset(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _same_code(path: str, one: bytes | None, other: bytes | None) -> bool:

@@ -104,6 +104,18 @@ def _unnumbered(id_: str) -> str:
     return re.sub(r" #[0-9]+$", "", id_)
 
 
+def files_of(cases: Iterable[TestCase], paths: Collection[str]) -> set[str]:
+    """Files that a report's tests come from, as far as the report tells.
+
+    Args:
+        cases: A run's tests.
+        paths: The paths of the commit that was tested.
+    """
+    dotted = _packaged(paths) | {_dotted(path): path for path in paths}
+    known = set(paths)
+    return {path for case in cases if (path := _path_of(case, known, dotted)) is not None}
+
+
 def _path_of(case: TestCase, paths: Collection[str], dotted: dict[str, str]) -> str | None:
     if case.file in paths:
         return case.file

@@ -11,10 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import SetupFailed
-from phasegate.infra.grading.attribution import attribute
-from phasegate.infra.grading.planted import Planted, language, own_cases, plant_canaries
+from phasegate.infra.grading.base import BaseJudgement, judge_base
+from phasegate.infra.grading.integrity.canaries import (
+    Planted,
+    attribute_planted,
+    language,
+    masked,
+    own_cases,
+    plant_canaries,
+)
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 
 _RUN = TypeAdapter(TestRun)
 
@@ -29,6 +36,8 @@ class BaseRuns:
     """Languages whose canary was run and reported as failing, as it must."""
     ends_badly: bool = False
     """Whether the test command's exit code said so."""
+    judgement: BaseJudgement | None = None
+    """Several runs without the sealed tests, compared; kept apart from the rest."""
 
 
 _STORED = TypeAdapter(BaseRuns)
@@ -41,34 +50,47 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
 
     Raises:
         SetupFailed: The setup command fails.
+        ServiceFailed: A service that the tests need does not come up.
     """
+    judgement = await judge_base(bench, commit)
+    require_services(judgement.first)
+    if judgement.first.problem == "setup-failed":
+        raise SetupFailed(
+            f"the setup command fails on the base commit: {judgement.first.said}",
+            remedy="Mend `project.setup` in phasegate.toml; it has no network unless `sandbox.setup_network` is true.",
+        )
     stored = bench.scratch.parent / f"base-{_key(bench, commit, sealed)}.json"
     try:
-        return _STORED.validate_json(stored.read_bytes())
+        return replace(_STORED.validate_json(stored.read_bytes()), alone=judgement.first, judgement=judgement)
     except (FileNotFoundError, ValidationError):
         pass  # the first grade of this run, or one that died while writing
     taken = bench.repository.files(commit)
     planted = plant_canaries(sealed, taken)
     checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files)
-    with_sealed, armed, ends_badly = without_canaries(bench, commit, planted, await bench.run(checkout), sealed)
-    alone = _without_sealed(bench, commit, sealed, with_sealed)
-    if alone is None and with_sealed.problem != "setup-failed":
+    with_sealed, armed, ends_badly = without_canaries(
+        bench, commit, planted, require_services(await bench.run(checkout)), sealed
+    )
+    spoken = {language(file.path) for file in planted.canaries}
+    if with_sealed.problem not in ("setup-failed", "tests-timed-out") and spoken - {*armed}:
+        # a sealed file that cannot be imported on base may keep the canaries from running, or they it
+        undisturbed = require_services(await bench.run(Checkout("base-with-sealed-tests", commit, sealed=sealed)))
+        if len(with_sealed.cases) < len(undisturbed.cases):
+            armed, ends_badly = (), False  # a canary kept tests from being reported
+        with_sealed = undisturbed
         planted = plant_canaries(sealed, taken, alone=True)
-        ran = await bench.run(Checkout("base", commit, planted=planted.files))
-        alone, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
-        armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
-    if alone is None or alone.problem == "setup-failed":
-        raise SetupFailed(
-            f"the setup command fails on the base commit: {(alone or with_sealed).said}",
-            remedy="Mend `project.setup` in phasegate.toml; it has no network unless `sandbox.setup_network` is true.",
-        )
-    runs = BaseRuns(alone, with_sealed, armed, ends_badly)
-    if "tests-timed-out" not in (alone.problem, with_sealed.problem):
+        ran = require_services(await bench.run(Checkout("base-with-canaries", commit, planted=planted.files)))
+        kept, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
+        if len(kept.cases) < len(judgement.first.cases):
+            armed, ends_badly = (), False
+        else:
+            armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
+    runs = BaseRuns(judgement.first, with_sealed, armed, ends_badly)
+    if "tests-timed-out" not in (judgement.first.problem, with_sealed.problem):
         stored.parent.mkdir(parents=True, exist_ok=True)
         fresh = stored.with_suffix(".new")
         fresh.write_bytes(_STORED.dump_json(runs))
         fresh.replace(stored)
-    return runs
+    return replace(runs, judgement=judgement)
 
 
 async def not_always_passing(bench: Bench, commit: str, sealed: SealedTests) -> set[tuple[str, str | None]]:
@@ -83,7 +105,7 @@ async def not_always_passing(bench: Bench, commit: str, sealed: SealedTests) -> 
         try:
             run = _RUN.validate_json(stored.read_bytes())
         except (FileNotFoundError, ValidationError):
-            run = await bench.run(Checkout(f"base-again-{number}", commit))
+            run = require_services(await bench.run(Checkout(f"base-again-{number}", commit)))
             stored.write_bytes(_RUN.dump_json(run))
         flaky |= {(case.id, case.file) for case in run.cases if case.status != "passed"}
         seen |= {(case.id, case.file) for case in run.cases}
@@ -94,8 +116,9 @@ def without_canaries(
     bench: Bench, commit: str, planted: Planted, run: TestRun, sealed: SealedTests | None = None
 ) -> tuple[TestRun, tuple[str, ...], bool]:
     """A run without what was planted, the languages whose canary failed in it, and whether its exit code says so."""
-    everything = SealedTests(files=(*(sealed.files if sealed else ()), *planted.files))
-    told = attribute(run.cases, everything, bench.repository.files(commit), ())
+    run = masked(run, planted)
+    sealed_files = sealed or SealedTests(files=())
+    told = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), ())
     own = {(case.id, case.file) for file in planted.canaries for case in own_cases(planted, file, told.sealed)}
     if sealed:  # whose tests a canary's file may hold once more
         copies = {(case.id, case.file) for file in planted.files for case in told.sealed[file.path]}
@@ -113,17 +136,3 @@ def _key(bench: Bench, commit: str, sealed: SealedTests) -> str:
     tree = bench.repository.git.tree_of(commit)
     key = sha256(f"{tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name}")
     return key.removeprefix("sha256:")[:32]
-
-
-def _without_sealed(bench: Bench, commit: str, sealed: SealedTests, run: TestRun) -> TestRun | None:
-    """How the project's own tests fare without the sealed ones, as far as a run with them shows it; None: it does not.
-
-    It does when every sealed file was collected (one that cannot be imported may keep the others from running), none
-    took the place of a file of the project, and none of the project's tests has trouble.
-    """
-    files = bench.repository.files(commit)
-    told = attribute(run.cases, sealed, files, ())
-    collected = all(cases and all(case.status != "error" for case in cases) for cases in told.sealed.values())
-    healthy = bool(told.project) and all(case.status in ("passed", "skipped") for case in told.project)
-    in_the_way = any(file.path in files for file in sealed.files)
-    return TestRun(told.project) if collected and healthy and not in_the_way else None

@@ -15,10 +15,10 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from phasegate.infra.grading.evidence import Coverage, Place
-from phasegate.infra.grading.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.suspicions import is_code
 from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.workspace.change_set import readable
 
 _NODE = (".js", ".mjs", ".cjs")

@@ -5,18 +5,25 @@ Made by `grade`, read by the gate page and, through `failing`, by the implemente
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.infra.artifacts import Artifact
+from phasegate.infra.grading.amendments import AmendedTest
+from phasegate.infra.grading.amendments_page import amended_section, fenced
+from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
+Verdict = Literal["passed", "failed", "unproven", "unguarded"]
 Severity = Literal["note", "suspicion", "cheating"]
 _MARKS = {"passed": "✓", "failed": "✗", "vacuous": "○", "untested": "–"}
 _SHOWN = 20
+_MEANING = {
+    "unproven": ". No sealed test shows that the change does what was asked for: look at it before you approve.",
+    "unguarded": ". No test of the project passed on base, so none shows that the change breaks nothing.",
+}
 _HEADINGS: dict[Severity, str] = {
     "cheating": "Cheating",
     "suspicion": "Look at these before you decide",
@@ -114,29 +121,61 @@ class Evidence(Artifact):
 
     kind: ClassVar[str] = "evidence"
 
-    verdict: Literal["passed", "failed"]
+    verdict: Verdict
+    """`unproven`: nothing failed, and no sealed test shows that the change does what was asked for.
+
+    `unguarded`: nothing failed, and no test of the project passed on base, so nothing shows that it breaks nothing."""
     change: str
     """The commit that was graded."""
     sealed_tests: str
     """The digest of the sealed tests it was graded with."""
     criteria: tuple[CriterionResult, ...]
     regressions: tuple[Regression, ...] = ()
+    amended: tuple[AmendedTest, ...] = ()
+    """Existing tests that the PRD makes obsolete, each with what became of it."""
+    nothing_new: bool = False
+    """True where the PRD asks for no new behaviour, so that no sealed test has to fail on base."""
     findings: tuple[Finding, ...] = ()
+    tree: str = ""
+    """The id of the tree that was graded and is released; empty: graded before it was recorded."""
+    entered: tuple[str, ...] = ()
+    """The change's own tests in that tree; the suite passed with them and without them."""
+    left_out: tuple[str, ...] = ()
+    """Paths of the change that are in that tree as they are on the base commit."""
     counts: Counts = Counts()
     ablation: Ablation | None = None
     """None: not done, because the change failed or policy gives it no time."""
     coverage: Coverage | None = None
     """None: not measured."""
+    base: BaseSummary | None = None
+    """The project's own tests on the base commit; `None`: graded before they were judged."""
+
+    @property
+    def needs_person(self) -> bool:
+        """True where a person must decide: all but a plain pass."""
+        return self.verdict != "passed" or any(test.status in ("amended", "by-eye", "struck") for test in self.amended)
+
+    @property
+    def to_accept(self) -> tuple[str, ...]:
+        """The regressions that an approval of a failed grade must accept by name."""
+        return tuple(regression.test for regression in self.regressions) if self.verdict == "failed" else ()
+
+    @property
+    def failed_by_regressions_alone(self) -> bool:
+        """True where tests that passed before are all that fails, so that an admin may accept them by name."""
+        others = any(criterion.status == "failed" for criterion in self.criteria)
+        others = others or any(finding.severity == "cheating" for finding in self.findings)
+        return self.verdict == "failed" and bool(self.regressions) and not others
 
     def failing(self) -> str:
         """What the implementer is told: the failing criteria and messages, nothing of the sealed tests' text."""
         lines: list[str] = []
         for criterion in self.criteria:
             if criterion.status == "failed":
-                lines += [f"- **{criterion.id} is not met**: {criterion.statement}", *_quoted(criterion.message)]
+                lines += [f"- **{criterion.id} is not met**: {criterion.statement}", *fenced(criterion.message)]
         for regression in self.regressions[:_SHOWN]:
             lines += [f"- **A test that passed before the change fails now**: {code(regression.test)}"]
-            lines += _quoted(regression.message)
+            lines += fenced(regression.message)
         if more := len(self.regressions) - _SHOWN:
             lines += [f"- … and {more} more tests that passed before."] if more > 0 else []
         lines += map(_line, self.findings)
@@ -144,12 +183,16 @@ class Evidence(Artifact):
 
     def markdown(self) -> str:
         """The evidence as the gate page shows it."""
-        lines = [f"**{self.verdict.capitalize()}**, commit `{self.change[:12]}`", ""]
+        lines = self.base.markdown_lines() if self.base else []
+        lines += [f"**{self.verdict.capitalize()}**, commit `{self.change[:12]}`{_MEANING.get(self.verdict, '')}", ""]
         lines += ["| | criterion | tests |", "| --- | --- | --- |"]
         for criterion in self.criteria:
             statement = criterion.statement.replace("|", "\\|").replace("\n", " ")
             status = "" if criterion.status == "passed" else f" (*{criterion.status}*)"
             lines += [f"| {_MARKS[criterion.status]} | {criterion.id}: {statement}{status} | {len(criterion.tests)} |"]
+        lines += amended_section(self.amended)
+        if self.nothing_new:
+            lines += ["", "Nothing new was to be proven: the PRD asks for no new behaviour."]
         counts = self.counts
         lines += ["", f"Sealed tests passing: {counts.sealed_passed} of {counts.sealed}. The project's own tests that "]
         lines[-1] += f"passed before: {counts.project_still_passing} of {counts.project_passed_on_base} still pass."
@@ -158,18 +201,31 @@ class Evidence(Artifact):
         if self.regressions:
             lines += ["", "**Passed before, not now:**", ""]
             for regression in self.regressions[:_SHOWN]:
-                lines += [f"- {code(regression.test)}", *_quoted(regression.message)]
+                lines += [f"- {code(regression.test)}", *fenced(regression.message)]
             if (more := len(self.regressions) - _SHOWN) > 0:
                 lines += [f"- … and {more} more"]
         for severity, heading in _HEADINGS.items():
             found = [finding for finding in self.findings if finding.severity == severity]
             lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
-        return "\n".join([*lines, *_guards(self.ablation), *_reach(self.coverage)]) + "\n"
+        return "\n".join([*lines, *_files(self), *_guards(self.ablation), *_reach(self.coverage)]) + "\n"
 
 
 def _line(finding: Finding) -> str:
     where = f": {code(finding.path)}" if finding.path else ""
     return f"- {finding.code}{where}: {finding.message}"
+
+
+def _files(evidence: Evidence) -> list[str]:
+    """The tests of the change that are released with it, and what is not."""
+    lines: list[str] = []
+    for heading, paths in (
+        ("Tests of the change that go in; everything passed with them and without them", evidence.entered),
+        ("Left out: graded and released as on the base commit", evidence.left_out),
+    ):
+        if paths:
+            more = [f"- … and {len(paths) - _SHOWN} more"] if len(paths) > _SHOWN else []
+            lines += ["", f"**{heading}:**", "", *(f"- {code(path)}" for path in paths[:_SHOWN]), *more]
+    return lines
 
 
 def _guards(ablation: Ablation | None) -> list[str]:
@@ -203,13 +259,4 @@ def _places(heading: str, places: tuple[Place, ...]) -> list[str]:
 
 
 def _told(criterion: CriterionResult) -> list[str]:
-    return [f"- {criterion.id}:", *_quoted(criterion.message)]
-
-
-def _quoted(message: str) -> list[str]:
-    """An untrusted message as a fenced block inside a list item that it cannot end."""
-    if not message:
-        return []
-    longest = max((len(run) for run in re.findall(r"`+", message)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return ["", f"  {fence}", *(f"  {line}" for line in message.splitlines()), f"  {fence}", ""]
+    return [f"- {criterion.id}:", *fenced(criterion.message)]

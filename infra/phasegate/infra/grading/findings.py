@@ -6,11 +6,10 @@ Called by `grade`. It must not know how the verdict is reached.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from phasegate.infra.grading.added import Hunk, hunks
 from phasegate.infra.grading.evidence import CriterionResult, Finding, Severity
-from phasegate.infra.grading.graded_tree import GradedTree
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.suspicions import (
     about_added_lines,
@@ -19,11 +18,13 @@ from phasegate.infra.grading.suspicions import (
     is_git_settings,
 )
 from phasegate.infra.grading.test_run import TestRun
+from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
 _PROBLEMS = {
     "setup-failed": "the setup command failed",
+    "service-failed": "a service that the tests need did not come up",
     "tests-timed-out": "the tests did not end in time",
     "no-junit-report": "the test command wrote no JUnit report, or one without a test",
     "junit-unreadable": "the test command's report cannot be read",
@@ -61,6 +62,21 @@ def about_files(repository: Repository, change: ChangeSet, graded: GradedTree, k
         yield from about_added_lines(pieces)
         yield from about_agreeing_objects(path, before, after)
         yield from known.about(path, pieces)
+
+
+def about_loaded_tests(graded: GradedTree, collected: Collection[str]) -> Iterator[Finding]:
+    """Test files that the change has the product load: what runs outside of tests then depends on them.
+
+    Args:
+        graded: The graded tree.
+        collected: Files that the project's tests on the change are reported from; none of these is product.
+    """
+    for load in graded.loaded:
+        message = f"a test file, which {readable(load.by)} of the change loads and the product did not load before"
+        yield _finding("test-loaded-by-product", load.path, message, "cheating")
+    known = {load.path for load in graded.loaded}
+    for path in sorted((graded.product & set(collected)) - known):
+        yield _finding("test-loaded-by-product", path, "loaded by the product, and run as a test", "cheating")
 
 
 def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:

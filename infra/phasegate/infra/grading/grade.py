@@ -8,25 +8,35 @@ must not know who wrote anything, or what the verdict leads to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from phasegate.infra.grading.ablation import ablate
-from phasegate.infra.grading.attribution import attribute
+from phasegate.infra.grading.amendment_run import (
+    apply_amendments,
+    compared_by_eye,
+    refused_amendments,
+    regressions_of_refused,
+    unguarded_replacements,
+    with_replacements,
+)
+from phasegate.infra.grading.attribution import attribute, files_of
 from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.coverage import measure
-from phasegate.infra.grading.evidence import Counts, Evidence, Finding
-from phasegate.infra.grading.findings import about_criteria, about_files, about_run
-from phasegate.infra.grading.graded_tree import graded_tree
+from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
+from phasegate.infra.grading.findings import about_criteria, about_files, about_loaded_tests, about_run
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.own_tests import Released, try_own_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.grading.trial import Trial, try_change
 from phasegate.infra.grading.verdict import CriterionLike, judge_criteria
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.workspace import ChangeSet, Repository
+from phasegate.infra.workspace.change_set import readable
 
 __all__ = ["CriterionLike", "grade"]
 
@@ -41,6 +51,9 @@ async def grade(
     sandbox: Sandbox,
     scratch: Path,
     on_step: Callable[[str], None],
+    nothing_new: bool = False,
+    struck: Collection[str] = (),
+    bases: Path | None = None,
 ) -> Evidence:
     """Grade a change by tests that its implementer has not seen.
 
@@ -53,25 +66,41 @@ async def grade(
         sandbox: Where everything of the project runs; without network, but for setup where policy grants it.
         scratch: A folder for checkouts, emptied as it goes; outcomes that hold for later attempts are kept beside it.
         on_step: Told what is being done.
+        nothing_new: True where the PRD asks for no new behaviour, so that no sealed test has to fail on base.
+        struck: Amendments that a person struck, by their test.
+        bases: Keeps judgements of base commits for all runs; `None`: beside the scratch folder.
 
     Raises:
         SetupFailed: The setup command fails on the base commit, so nothing can be said about the change.
+        ServiceFailed: A service that the tests need does not come up, which is no fault of the change.
     """
-    bench = Bench(repository, policy, sandbox, scratch, on_step)
+    bench = Bench(repository, policy, sandbox, scratch, on_step, bases)
     base = await on_base(bench, change.base_commit, sealed)
     known = {case.id for case in base.alone.cases}
     before = attribute(base.sealed.cases, sealed, repository.files(change.base_commit), known)
-    graded = await asyncio.to_thread(graded_tree, repository, change, policy)
-    trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, base)
+    collected = files_of(base.alone.cases, repository.files(change.base_commit))
+    graded = await asyncio.to_thread(graded_tree, repository, change, policy, collected)
+    amending = await apply_amendments(bench, change, graded, sealed, base, struck)
+    graded, compared = amending.graded, amending.base
+    trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared)
+    amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
+    broken = (*trial.regressions, *regressions_of_refused(amending))
     trouble = f"{trial.run.problem}: {trial.run.said}" if trial.run.problem else ""
     judged = judge_criteria(criteria, sealed, before, trial.told, trouble)
-    failed = bool(trouble or trial.regressions) or any(result.status == "failed" for result in judged)
+    failed = bool(trouble or broken) or any(result.status == "failed" for result in judged)
     failed = failed or any(finding.severity == "cheating" for finding in trial.findings)
+    loaded = tuple(about_loaded_tests(graded, files_of(trial.told.project, repository.files(graded.tree))))
+    failed = failed or bool(loaded)
+    released = Released(graded.tree)
+    if not failed:
+        released = await try_own_tests(bench, change, graded, sealed, compared)
     said = SealedCases.of(sealed, "\n".join(criterion.statement for criterion in criteria))
     findings = (
         *about_run("on the base commit", base.alone),
         *about_run("on the change", trial.run),
         *trial.findings,
+        *loaded,
+        *released.findings,
         *about_criteria(judged),
         *about_files(repository, change, graded, said),
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
@@ -80,19 +109,29 @@ async def grade(
     if not failed:
         if policy.grading.ablation_time:
             passing = [(case.id, case.file) for case in _cases(trial) if case.status == "passed"]
-            ablation = await ablate(bench, change.base_commit, graded, sealed, passing)
-        if policy.grading.coverage:
+            ablation, red = await ablate(bench, change.base_commit, graded, sealed, passing)
+            if not ablation.untried:
+                amending = unguarded_replacements(amending, trial.told, red)
+                broken = tuple(regressions_of_refused(amending))
+                failed = bool(broken)
+        if policy.grading.coverage and not failed:
             coverage = await measure(bench, change.base_commit, graded, sealed)
     return Evidence(
-        verdict="failed" if failed else "passed",
+        verdict=_verdict(judged, base, failed=failed, nothing_new=nothing_new),
         change=change.commit,
         sealed_tests=sealed.digest,
         criteria=judged,
-        regressions=trial.regressions,
+        regressions=broken,
+        amended=amending.tests,
+        nothing_new=nothing_new,
         findings=findings,
-        counts=_counts(base, trial),
+        tree=repository.git.tree_of(with_replacements(bench, change, released.commit, sealed, amending)),
+        entered=tuple(map(readable, released.entered)),
+        left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
+        counts=_counts(compared, trial),
         ablation=ablation,
         coverage=coverage,
+        base=base.judgement.summary() if base.judgement else None,
     )
 
 
@@ -102,6 +141,16 @@ def _cases(trial: Trial) -> list[TestCase]:
 
 def _skipped(case: TestCase) -> Finding:
     return Finding(code="sealed-test-skipped", path=case.id, message=case.message or "skipped")
+
+
+def _verdict(judged: Sequence[CriterionResult], base: BaseRuns, *, failed: bool, nothing_new: bool) -> Verdict:
+    """The grade in one word: nothing proven is no pass, and neither is nothing that guards (DESIGN §5, testing)."""
+    if failed:
+        return "failed"
+    shown = any(result.status == "passed" for result in judged)
+    if not nothing_new and (not shown or any(result.status == "untested" for result in judged)):
+        return "unproven"
+    return "passed" if any(case.status == "passed" for case in base.alone.cases) else "unguarded"
 
 
 def _counts(base: BaseRuns, trial: Trial) -> Counts:

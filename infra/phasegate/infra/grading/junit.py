@@ -192,7 +192,8 @@ def _case(raw: RawCase, name: str, root: Path) -> TestCase:
         if _WORST_FIRST.index(found) < _WORST_FIRST.index(status):
             status, message = found, clean(_message(outcome.message, outcome.text), root)
     if status == "passed":
-        told = [_STATUSES.get(attributes.get(key, "").lower(), "passed") for key in ("status", "result")]
+        said = (attributes.get(key, "").lower() for key in ("status", "result"))
+        told: list[Status] = ["passed", *(_STATUSES[word] for word in said if word in _STATUSES)]
         status = min(told, key=_WORST_FIRST.index)
     file = attributes.get("file") or raw.suite_file
     classname = attributes.get("classname")

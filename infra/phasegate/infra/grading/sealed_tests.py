@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from phasegate.infra.artifacts import Artifact
+from phasegate.infra.grading.amendments import Amendment
 from phasegate.infra.workspace.change_set import code
 
 
@@ -44,6 +45,8 @@ class SealedTests(Artifact):
     kind: ClassVar[str] = "sealed-tests"
 
     files: tuple[SealedFile, ...]
+    amends: tuple[Amendment, ...] = ()
+    """Existing tests that the PRD makes obsolete."""
 
     @model_validator(mode="after")
     def _one_file_per_path(self) -> SealedTests:
@@ -76,6 +79,13 @@ class SealedTests(Artifact):
             f"| {code(file.path)} | {', '.join(file.criteria)} | {len(file.content.splitlines())} |"
             for file in self.files
         ]
+        if self.amends:
+            lines += ["", "| existing test that the PRD makes obsolete | criterion | replaced |", "| --- | --- | --- |"]
+            lines += [
+                f"| {code(amendment.test)} | {amendment.criterion} | {'yes' if amendment.replacement else 'no'}"
+                f"{' (added after the change)' if amendment.added_after_change else ''} |"
+                for amendment in self.amends
+            ]
         return "\n".join(lines) + "\n"
 
 

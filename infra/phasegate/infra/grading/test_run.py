@@ -12,18 +12,22 @@ import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.junit import TestCase, clean, read_report
+from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.test_files import is_test_file, steers_tests
+from phasegate.infra.grading.tree.patterns import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
-from phasegate.infra.sandbox import Sandbox
+from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
 from phasegate.infra.workspace import Repository
 
 _TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
+SERVICE_FAILED = "service-failed"
 _OF_TOOLS = (".git", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 
@@ -35,14 +39,29 @@ class TestRun:
 
     cases: tuple[TestCase, ...] = ()
     problem: str = ""
-    """Why there are no cases, as a finding's code: setup-failed, tests-timed-out, no-junit-report or
-    junit-unreadable; empty: the tests ran and reported."""
+    """Why there are no cases, as a finding's code: setup-failed, service-failed, tests-timed-out, no-junit-report
+    or junit-unreadable; empty: the tests ran and reported."""
     said: str = ""
     """The end of the output, where there is a problem."""
     exit_code: int = 0
     """The test command's."""
     rewritten: tuple[str, ...] = ()
     """Test files that were written to while the tests ran."""
+    cut_short: bool = False
+    """True if the runner says that it stopped before the last test."""
+    stops_early: tuple[str, ...] = ()
+    """Places of options that stop at the first failure, which could not be switched off."""
+
+
+def require_services(run: TestRun) -> TestRun:
+    """The run, if its services came up: where they did not, it says nothing about what was tested.
+
+    Raises:
+        ServiceFailed: One did not.
+    """
+    if run.problem == SERVICE_FAILED:
+        raise ServiceFailed(run.said)
+    return run
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,7 @@ class Checkout:
     name: str
     """The folder's name in the scratch folder."""
     tree: str
-    """A commit or tree."""
+    """A commit."""
     belongs_to_tests: Callable[[str], bool] = is_test_file
     """Paths that are written anew once the setup command, which runs the change's code, is through."""
     sealed: SealedTests | None = None
@@ -82,6 +101,8 @@ class Bench:
     sandbox: Sandbox
     scratch: Path
     on_step: Callable[[str], None]
+    bases: Path | None = None
+    """The folder that keeps judgements of base commits; `None`: beside the scratch folder."""
 
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
@@ -89,7 +110,7 @@ class Bench:
         folder, report = place / "checkout", place / "report"
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
         try:
-            await asyncio.to_thread(self.repository.export, checkout.tree, folder)
+            await asyncio.to_thread(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
             report.mkdir()
             return await self._run(checkout, folder, report, probe)
         finally:
@@ -99,9 +120,7 @@ class Bench:
         project = self.policy.project
         if project.setup:
             self.on_step(f"{checkout.name}: setting up")
-            done = await self.sandbox.run(
-                project.setup, folder=folder, timeout=project.test_timeout, network=self.policy.sandbox.setup_network
-            )
+            done = await run_setup(self.sandbox, self.policy, folder)
             if done.exit_code != 0:
                 return TestRun(problem="setup-failed", said=clean(done.output, folder), exit_code=done.exit_code)
             # the change's own setup has run: whatever it did to the tests is undone
@@ -115,13 +134,19 @@ class Bench:
         watched = [file.path for file in own]
         watched += [path for path in self.repository.files(checkout.tree) if _is_test_code(path, checkout)]
         before = dict(_states(folder, watched))
-        done = await self.sandbox.run(
-            project.test.replace("{junit}", shlex.quote(str(file))),
-            folder=folder,
-            timeout=project.test_timeout,
-            writable=[report],
-            environment=environment,
-        )
+        command, stops_early = await asyncio.to_thread(self._command, checkout.tree)
+        try:
+            done = await run_with_services(
+                self.sandbox,
+                project.services,
+                command.replace("{junit}", shlex.quote(str(file))),
+                folder=folder,
+                timeout=project.test_timeout,
+                writable=[report],
+                environment=self._fail_fast_off() | environment,
+            )
+        except ServiceFailed as error:
+            return TestRun(problem=SERVICE_FAILED, said=clean(error.message, folder))
         rewritten = tuple(path for path, state in _states(folder, watched) if before[path] != state)
         said = clean(done.output, folder)
         if probe:
@@ -134,7 +159,16 @@ class Bench:
             problem, said = "junit-unreadable", f"{error}\n{said}"
             return TestRun((), problem, said, done.exit_code, rewritten)
         problem = "" if cases else "no-junit-report"
-        return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten)
+        stopped = cut_short(done.output)
+        return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten, stopped, stops_early)
+
+    def _command(self, tree: str) -> tuple[str, tuple[str, ...]]:
+        files = {path: partial(self.repository.read_file, tree, path) for path in self.repository.files(tree)}
+        return switched_off(self.policy.project.test, files)
+
+    def _fail_fast_off(self) -> dict[str, str]:
+        own = {name: os.environ.get(name, "") for name in self.policy.sandbox.environment}
+        return {name: f"{own.get(name, '')} {value}".strip() for name, value in ENVIRONMENT.items()}
 
     def _take_back(self, checkout: Checkout, folder: Path) -> None:
         self.repository.export(checkout.tree, folder, only=checkout.belongs_to_tests)

@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from phasegate.infra.grading.attribution import Attribution, attribute
+from phasegate.infra.grading.attribution import Attribution
 from phasegate.infra.grading.base_runs import BaseRuns, not_always_passing
 from phasegate.infra.grading.evidence import Finding, Regression
-from phasegate.infra.grading.graded_tree import GradedTree
-from phasegate.infra.grading.planted import (
+from phasegate.infra.grading.integrity.canaries import (
     Planted,
     agreeing,
+    attribute_planted,
     language,
+    masked,
     own_cases,
     passing,
     plant_canaries,
     plant_counter_tests,
 )
+from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
+from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.verdict import regressions
 
 _FORGED = (
@@ -72,11 +75,15 @@ async def try_change(
     judged = first
     if own and trier.is_cut_short(first):
         judged = await trier.run("change-with-sealed-tests", Planted())  # the runner stops at the first failure
-    broken = regressions(base.alone.cases, judged.cases.project)
+    elif trier.has_trouble(first) and trier.has_copies(first.planted):
+        # perhaps because a canary's copy of the sealed tests was in their way
+        judged = await trier.run("change-with-sealed-tests", trier.canaries(alone=True))
+        findings += [*trier.about_report(judged), *_about_rewriting(judged.run, base)]
+    broken = regressions(base.alone.cases, judged.cases.project, base.judgement)
     if broken and judged.run.problem != "setup-failed":
         # perhaps for the sealed tests' presence only: the project's tests get a run of their own
-        alone = await trier.bench.run(Checkout("change", graded.tree, graded.belongs_to_tests))
-        again = regressions(base.alone.cases, alone.cases)
+        alone = require_services(await trier.bench.run(Checkout("change", graded.tree, graded.belongs_to_tests)))
+        again = regressions(base.alone.cases, alone.cases, base.judgement)
         broken, flaky = await trier.without_flaky(again)
         findings += flaky
         findings += _about_recovered(judged, alone, base)
@@ -100,31 +107,34 @@ class _Trier:
         replaced = {file.path for file in planted.files}
         kept = SealedTests(files=tuple(file for file in self.sealed.files if file.path not in replaced))
         checkout = Checkout(name, self.graded.tree, self.graded.belongs_to_tests, kept, planted.files)
-        run = await self.bench.run(checkout)
-        everything = SealedTests(files=(*kept.files, *planted.files))
+        run = masked(require_services(await self.bench.run(checkout)), planted)
         known = {case.id for case in self.base.alone.cases}
-        return _Told(run, planted, attribute(run.cases, everything, self.bench.repository.files(self.commit), known))
+        files = self.bench.repository.files(self.commit)
+        return _Told(run, planted, attribute_planted(run.cases, kept, planted, files, known))
 
     @property
     def taken(self) -> list[str]:
         """Paths at which nothing can be planted."""
         return self.bench.repository.files(self.graded.tree)
 
-    def canaries(self) -> Planted:
-        """What is planted in a first run."""
-        return plant_canaries(self.sealed, self.taken)
+    def canaries(self, *, alone: bool = False) -> Planted:
+        """The canaries of the languages in which one failed on the base commit as it must; others break runs."""
+        return plant_canaries(self.sealed, self.taken, alone=alone, languages=self.base.armed)
 
     def about_report(self, told: _Told) -> Iterator[Finding]:
         """Whether what must fail is reported to fail."""
         if told.run.problem:
             return
         canaries = [file for file in told.planted.canaries if language(file.path) in self.base.armed]
+        known_to_fail = {case.id for run in (self.base.alone, self.base.sealed) for case in run.cases if _fails(case)}
+        besides = [*told.cases.project, *(case for file in self.sealed.files for case in told.cases.sealed[file.path])]
+        may_be_cut_short = any(_fails(case) and case.id not in known_to_fail for case in besides)
         outcomes = {file.path: own_cases(told.planted, file, told.cases.sealed) for file in told.planted.canaries}
         if any(case.status == "passed" for cases in outcomes.values() for case in cases):
             yield Finding(code="report-forged", message=_FORGED, severity="cheating")
         for canary in canaries:
             others = [file for file in self.sealed.files if language(file.path) == language(canary.path)]
-            if not outcomes[canary.path] and passing(others, told.cases.sealed):
+            if not (outcomes[canary.path] or may_be_cut_short) and passing(others, told.cases.sealed):
                 yield Finding(code="report-forged", message=_LOST, severity="cheating")
         failed = any(outcomes[file.path] for file in canaries)
         if failed and self.base.ends_badly and told.run.exit_code == 0:
@@ -138,6 +148,16 @@ class _Trier:
         """Whether tests are missing that may only have been kept from running by a planted failure."""
         missing = any(not told.cases.sealed[file.path] for file in self.sealed.files)
         return missing and not told.run.problem and bool(told.run.cases)
+
+    def has_trouble(self, told: _Told) -> bool:
+        """Whether a test that counts does not pass."""
+        cases = [case for file in self.sealed.files for case in told.cases.sealed[file.path]]
+        broken = regressions(self.base.alone.cases, told.cases.project)
+        return bool(told.run.problem or broken) or any(case.status != "passed" for case in cases)
+
+    def has_copies(self, planted: Planted) -> bool:
+        """Whether a canary's file holds the tests of a sealed one, which then run twice."""
+        return any(file.content in canary.content for file in self.sealed.files for canary in planted.canaries)
 
     async def without_flaky(self, broken: tuple[Regression, ...]) -> tuple[tuple[Regression, ...], list[Finding]]:
         """Tell tests that fail now and then on the base commit, too, from those that the change breaks."""
@@ -167,6 +187,10 @@ class _Trier:
         ]
 
 
+def _fails(case: TestCase) -> bool:
+    return case.status in ("failed", "error")
+
+
 def _about_rewriting(run: TestRun, base: BaseRuns) -> Iterator[Finding]:
     usual = {*base.alone.rewritten, *base.sealed.rewritten}
     if [path for path in run.rewritten if path not in usual]:
@@ -176,7 +200,7 @@ def _about_rewriting(run: TestRun, base: BaseRuns) -> Iterator[Finding]:
 
 def _about_recovered(beside: _Told, alone: TestRun, base: BaseRuns) -> Iterable[Finding]:
     """Tests that passed on base, failed beside the sealed tests, and passed in a run of their own."""
-    failed = {one.test for one in regressions(base.alone.cases, beside.cases.project)}
+    failed = {one.test for one in regressions(base.alone.cases, beside.cases.project, base.judgement)}
     passed = {case.id for case in alone.cases if case.status == "passed"}
     message = "it failed beside the sealed tests and passed without them, both times on the change"
     return [Finding(code="unsteady-test", path=test, message=message) for test in sorted(failed & passed)]

@@ -6,10 +6,12 @@ Called by `grade`. It must not know how tests are run. Source: SWE-bench's gradi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from phasegate.infra.grading.attribution import Attribution
+from phasegate.infra.grading.base import BaseJudgement, TestKey, cases_by_function, function_of
 from phasegate.infra.grading.evidence import CriterionResult, Regression
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedTests
@@ -50,16 +52,46 @@ def judge_criteria(
     return tuple(_judge(criterion, sealed, base, change, told, quotes) for criterion in criteria)
 
 
-def regressions(base: Iterable[TestCase], change: Iterable[TestCase]) -> tuple[Regression, ...]:
-    """The tests that passed on base and do not pass on the change."""
-    now = {(case.id, case.file): case for case in change}
+def regressions(
+    base: Iterable[TestCase], change: Iterable[TestCase], judgement: BaseJudgement | None = None
+) -> tuple[Regression, ...]:
+    """The tests that passed on base and do not pass on the change.
+
+    Args:
+        base: A run on the base commit.
+        change: A run on the change.
+        judgement: What several runs on the base commit show; only what is unstable in them is not compared by its id.
+    """
+    after_change = tuple(change)
+    now = {(case.id, case.file): case for case in after_change}
+    unstable = judgement.unstable if judgement else frozenset[TestKey]()
     broken: list[Regression] = []
     for case in base:
         after = now.get((case.id, case.file))
-        if case.status == "passed" and (after is None or after.status != "passed"):
+        if case.status != "passed" or (case.id, case.file) in unstable:
+            continue
+        if after is None or after.status != "passed":
             message = "it did not run" if after is None else after.message or after.status
             broken.append(Regression(test=case.id, message=message))
-    return tuple(broken)
+    return (*broken, *(_among_unstable(judgement, after_change) if judgement else ()))
+
+
+def _among_unstable(judgement: BaseJudgement, change: tuple[TestCase, ...]) -> Iterator[Regression]:
+    """Test functions, unstable on base, of which fewer cases run on the change, or of which one newly fails."""
+    compared = frozenset(judgement.outcomes) - judgement.unstable
+    runs = [cases_by_function(run.cases, compared) for run in judgement.whole]
+    now = cases_by_function(change, compared)
+    for key in sorted({(function_of(test), file) for test, file in judgement.unstable}, key=str):
+        counts = [run.get(key, Counter()) for run in runs]
+        after = now.get(key, Counter())
+        least = min(count["passed"] + count["failed"] for count in counts)
+        ran = after["passed"] + after["failed"]
+        if ran < least:
+            yield Regression(test=key[0], message=f"{ran} of {least} cases ran")
+        elif after["failed"] and not any(count["failed"] for count in counts):
+            own = (case for case in change if (function_of(case.id), case.file) == key)
+            messages = (case.message for case in own if case.status in ("failed", "error"))
+            yield Regression(test=key[0], message=next(messages, "") or "a case of it fails, as none does on base")
 
 
 def _judge(

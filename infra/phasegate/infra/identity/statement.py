@@ -31,6 +31,7 @@ class DecisionStatement(BaseModel):
         note: What the person says with it.
         principal: Who they are, in the allowed-signers file's words.
         for_stage: Whether it holds for the rest of the stage; said only when it does.
+        tests: Regressions that are accepted, or amendments that are struck; said only where there are any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,10 +49,12 @@ class DecisionStatement(BaseModel):
     note: str
     principal: str
     for_stage: bool = False
+    tests: tuple[str, ...] = ()
 
     def content(self) -> bytes:
         """The bytes to sign: canonical JSON, without a line end."""
-        return canonical_json(self.model_dump(mode="json", exclude=None if self.for_stage else {"for_stage"})).encode()
+        unsaid = {name for name in ("for_stage", "tests") if not getattr(self, name)}
+        return canonical_json(self.model_dump(mode="json", exclude=unsaid)).encode()
 
     @classmethod
     def from_content(cls, content: bytes) -> Self:

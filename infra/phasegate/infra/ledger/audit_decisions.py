@@ -53,7 +53,7 @@ def check_decisions(rows: Rows, run_id: str) -> int:
     counted: dict[str, list[Decision]] = {gate: [] for gate in gates}
     for row in sorted(rows.of_run("decisions", run_id), key=lambda row: (row["decided_at"], row["id"])):
         _check_told(row, told)
-        decision = Decision.model_validate(dict(row))
+        decision = Decision.model_validate({**row, "tests": json.loads(row.get("tests", "[]"))})
         signed += _check_decision(gates.get(decision.gate_id), decision, signers)
         counted[decision.gate_id].append(decision)
     carried = dict(_carried(events))
@@ -144,8 +144,9 @@ def _check_told(row: Row, told: Mapping[str, tuple[str, str, Mapping[str, Any]]]
     name = f"decisions/{row['id']}"
     kind, actor, payload = told[name]
     said = (kind, actor, payload.get("gate"), payload.get("verdict"), payload.get("note"), payload.get("for_stage", 0))
+    tests = payload.get("tests", [])
     claimed = (row["approver"], row["gate_id"], row["verdict"], row["note"], row.get("for_stage", 0))
-    if said != (_SAID_BY[row["override"]], *claimed):
+    if said != (_SAID_BY[row["override"]], *claimed) or tests != json.loads(row.get("tests", "[]")):
         broken(name, "its event says something else, or is not the approver's own")
 
 

@@ -13,7 +13,7 @@ from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import AllowedSigners, DecisionStatement
 from phasegate.infra.ledger.records import Decision, Gate, Verdict
 
-_RAISED, _PERMITTED = "budget", "permission"
+_RAISED, _PERMITTED, _CHANGED = "budget", "permission", "change"
 """The gates at which the verdicts mean something of their own."""
 
 
@@ -28,7 +28,14 @@ def needs_signature(gate: Gate) -> bool:
 
 
 def statement(
-    gate: Gate, verdict: Verdict, *, note: str, override: bool, principal: str, for_stage: bool = False
+    gate: Gate,
+    verdict: Verdict,
+    *,
+    note: str,
+    override: bool,
+    principal: str,
+    for_stage: bool = False,
+    tests: Sequence[str] = (),
 ) -> DecisionStatement:
     """The canonical decision on a gate."""
     return DecisionStatement(
@@ -44,6 +51,7 @@ def statement(
         note=note,
         principal=principal,
         for_stage=for_stage,
+        tests=tuple(tests),
     )
 
 
@@ -56,6 +64,7 @@ def said_by(gate: Gate, decision: Decision) -> DecisionStatement:
         override=decision.override,
         principal=decision.approver,
         for_stage=decision.for_stage,
+        tests=decision.tests,
     )
 
 
@@ -87,6 +96,8 @@ def require_entitled(gate: Gate, decision: Decision, admins: Sequence[str]) -> N
         )
     if decision.for_stage and (gate.gate, decision.verdict) != (_PERMITTED, "approve"):
         raise NotAllowed(f"only an approval of gate {_PERMITTED} can hold for the rest of a stage")
+    if decision.tests:
+        _require_may_name_tests(gate, decision, admins)
     if decision.override:
         if name not in admins:
             raise NotAllowed(f"{name} may not override gate {gate.gate}: policy's [roles] admin does not name them")
@@ -99,3 +110,30 @@ def require_entitled(gate: Gate, decision: Decision, admins: Sequence[str]) -> N
         raise NotAllowed(f"{name} asked for this run, and policy excludes the requester from gate {gate.gate}")
     if gate.roles and name not in gate.roles:
         raise NotAllowed(f"{name} may not decide gate {gate.gate}: it needs one of {', '.join(gate.roles)}")
+
+
+def require_accepted(decision: Decision, accepting: Sequence[str]) -> None:
+    """Refuse an approval that leaves a regression unsaid.
+
+    Raises:
+        NotAllowed: It does.
+    """
+    left = [test for test in accepting if test not in decision.tests]
+    if decision.verdict == "approve" and left:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        raise NotAllowed(f"the grade failed, and the approval does not accept {left[0]}{more} by name")
+
+
+def _require_may_name_tests(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
+    """Refuse tests named at another gate, and regressions accepted by anyone but an admin who says why.
+
+    Raises:
+        NotAllowed: It is refused.
+    """
+    if gate.gate != _CHANGED or decision.verdict == "reject":
+        raise NotAllowed(f"tests are accepted or struck at gate {_CHANGED} alone")
+    if decision.verdict == "approve" and (decision.approver not in admins or not decision.note.strip()):
+        raise NotAllowed(
+            f"{decision.approver} may not accept a regression: that takes role admin and a note that says why",
+            remedy="Name the person under [roles] admin in phasegate.toml, and add --note.",
+        )

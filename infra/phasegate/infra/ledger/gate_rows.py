@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import schema
@@ -68,6 +69,18 @@ class GateRows:
         )
         with self._store.reading() as connection:
             return [Decision.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def has_expired(self, gate: Gate) -> bool:
+        """Whether a gate's time is over; a clock that was moved back does not give it more."""
+        return gate.expires_at <= self.now_in(gate.run_id)
+
+    def now_in(self, run_id: str) -> datetime:
+        """The clock's time, or the run's latest event's, whichever is later."""
+        latest = select(func.max(schema.events.c.at)).where(schema.events.c.run_id == run_id)
+        with self._store.reading() as connection:
+            at = connection.execute(latest).scalar()
+        now = self._store.clock.now()
+        return now if at is None else max(now, datetime.fromisoformat(at))
 
 
 def gate_in(change: Change, gate_id: str) -> Gate:

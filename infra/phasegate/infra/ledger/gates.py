@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, signer_of
 from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import Artifacts
-from phasegate.infra.ledger.deciding import needs_signature, require_entitled, require_open, said_by, subject_digest
+from phasegate.infra.ledger.deciding import (
+    needs_signature,
+    require_accepted,
+    require_entitled,
+    require_open,
+    said_by,
+    subject_digest,
+)
 from phasegate.infra.ledger.gate_rows import GateRows, decisions_in, gate_in
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
 from phasegate.infra.ledger.store import Store, new_id
@@ -53,8 +60,7 @@ class Gates(GateRows):
     ) -> Gate:
         """The gate for this subject: found if it stands already, opened otherwise.
 
-        An open or approved gate of the same round about another subject is voided first, as is one whose row somebody
-        altered; an expired one is closed.
+        One of the same round about another subject, or whose row was altered, is voided first; an expired one closed.
 
         Args:
             run: Whose gate.
@@ -113,6 +119,7 @@ class Gates(GateRows):
         standing: bool = False,
         override: bool = False,
         for_stage: bool = False,
+        tests: Sequence[str] = (),
         admins: Sequence[str] = (),
         signature: str = "",
     ) -> Gate:
@@ -126,6 +133,7 @@ class Gates(GateRows):
             standing: Given in advance, by the requester.
             override: Passes the gate whatever its roles and quorum say; needs an admin, and a note that says why.
             for_stage: Whether a permission holds for the rest of the stage.
+            tests: Regressions that an approval accepts, or amendments that a revision strikes.
             admins: Who may override.
             signature: Over the canonical decision, where identity is `ssh`.
 
@@ -147,7 +155,8 @@ class Gates(GateRows):
             note=note,
             signature=signature,
             for_stage=for_stage,
-            decided_at=self._now(gate.run_id),
+            tests=tuple(tests),
+            decided_at=self.now_in(gate.run_id),
         )
         try:
             self._check(gate, decision, admins)
@@ -157,11 +166,15 @@ class Gates(GateRows):
             raise
         return self.get(gate_id)
 
-    def ruling(self, gate: Gate, subject: Mapping[str, str], *, admins: Sequence[str] = ()) -> Decision | None:
+    def ruling(
+        self, gate: Gate, subject: Mapping[str, str], *, admins: Sequence[str] = (), accepting: Sequence[str] = ()
+    ) -> Decision | None:
         """What the decisions on a gate amount to for this subject, checked anew; None: nothing yet.
 
         Never read from the gate's status, nor from anything Prefect says: only decisions that name this gate and these
         digests count, made while it was open by people who may decide, signed if need be, each vouched for by an event.
+
+        An approval counts only if it accepts each of the regressions in `accepting` by name.
 
         Effects: one `decision.refused` event for each decision that does not count, once.
         """
@@ -176,6 +189,7 @@ class Gates(GateRows):
                 try:
                     self._check_recorded(gate, decision)
                     self._check(gate, decision, admins)
+                    require_accepted(decision, accepting)
                 except NotAllowed as error:
                     self.refuse(gate, error.message, decision=decision, actor="engine", stored=True)
                 else:
@@ -190,8 +204,8 @@ class Gates(GateRows):
     def carry(self, gate: Gate, origin: str, *, admins: Sequence[str] = ()) -> Gate:
         """Let an answer of an earlier run to the very same question hold at a gate of its replay.
 
-        Nothing is copied: the earlier run's decisions stay where they are, and are checked there at every reading. A
-        no and an override are not carried; nor is an approval of whom policy excludes here as the requester.
+        Nothing is copied: the earlier run's decisions stay where they are, and are checked there at every reading. Not
+        carried: a no, an override, accepted regressions, and an approval of the requester where policy excludes them.
 
         Args:
             gate: The replay's gate.
@@ -262,10 +276,6 @@ class Gates(GateRows):
             with self._store.change(gate.run_id, kind, actor=actor, payload=whole):
                 pass
 
-    def has_expired(self, gate: Gate) -> bool:
-        """Whether a gate's time is over; a clock that was moved back does not give it more."""
-        return gate.expires_at <= self._now(gate.run_id)
-
     def _record(self, decision: Decision, admins: Sequence[str]) -> None:
         """Write a decision that has been checked, unless the gate is not what it was any more."""
         payload: dict[str, Any] = {
@@ -277,6 +287,8 @@ class Gates(GateRows):
         }
         if decision.for_stage:
             payload["for_stage"] = True
+        if decision.tests:
+            payload["tests"] = list(decision.tests)
         kind = "gate.overridden" if decision.override else "gate.decided"
         with self._store.change(decision.run_id, kind, actor=decision.approver, payload=payload) as change:
             gate = gate_in(change, decision.gate_id)
@@ -330,7 +342,7 @@ class Gates(GateRows):
         if (earlier.gate, earlier.number, earlier.subject) != (gate.gate, gate.number, gate.subject):
             return None
         answer = self.ruling(earlier, gate.subject, admins=admins)
-        if answer is None or answer.verdict == "reject" or answer.override:
+        if answer is None or answer.verdict == "reject" or answer.override or answer.tests:
             return None
         behind = self._carried_from(earlier)
         asked = earlier if behind is None else self.get(answer.gate_id)
@@ -356,8 +368,8 @@ class Gates(GateRows):
         kind = "gate.overridden" if decision.override else "gate.decided"
         if link is None or (link.kind, link.actor, link.payload.get("gate")) != (kind, decision.approver, gate.id):
             raise NotAllowed("no event of the run says that this decision was made")
-        told = link.payload.get("for_stage", False)
-        if (decision.subject_digest, decision.for_stage) != (gate.subject_digest, told):
+        told = (link.payload.get("for_stage", False), tuple(link.payload.get("tests", ())))
+        if (decision.subject_digest, (decision.for_stage, decision.tests)) != (gate.subject_digest, told):
             raise NotAllowed("the decision is about something else than the gate, or than its event says")
         if not chain.was_open(gate.id, gate.expires_at, link):
             raise NotAllowed("the gate was not open when the decision was made")
@@ -377,14 +389,6 @@ class Gates(GateRows):
     def _stands(self, gate: Gate) -> bool:
         with self._store.reading() as connection:
             return _vouched(connection, gate)
-
-    def _now(self, run_id: str) -> datetime:
-        """The clock's time, or the run's latest event's, whichever is later."""
-        latest = select(func.max(schema.events.c.at)).where(schema.events.c.run_id == run_id)
-        with self._store.reading() as connection:
-            at = connection.execute(latest).scalar()
-        now = self._store.clock.now()
-        return now if at is None else max(now, datetime.fromisoformat(at))
 
     def _close(self, gate: Gate, status: GateStatus) -> None:
         with self._store.change(gate.run_id, f"gate.{status}", actor="engine", payload={"gate": gate.id}) as change:

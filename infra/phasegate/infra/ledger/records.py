@@ -147,7 +147,8 @@ class Decision(_Record):
 
     `standing`: given in advance, by the requester, with `--approve`. `override`: given against the gate's rules, by an
     admin. `signature`: over the canonical decision, where identity is `ssh`. `for_stage`: a permission that holds
-    for the rest of the stage, and not only for the one call that was asked about.
+    for the rest of the stage, and not only for the one call that was asked about. `tests`: at gate `change`, the
+    regressions that an approval accepts, or the amendments that a revision strikes.
     """
 
     id: str
@@ -162,6 +163,7 @@ class Decision(_Record):
     note: str
     signature: str = ""
     for_stage: bool = False
+    tests: tuple[str, ...] = ()
     decided_at: datetime
 
 

@@ -144,6 +144,7 @@ decisions = Table(
     Column("note", Text, nullable=False),
     Column("signature", Text, nullable=False, default=""),
     Column("for_stage", Integer, nullable=False, default=0),
+    Column("tests", Json, nullable=False, default=[]),
     Column("decided_at", Instant, nullable=False),
     UniqueConstraint("gate_id", "approver", "override"),
 )
@@ -264,5 +265,10 @@ VOUCHED = (runs, attempts, artifacts, gates, decisions, effects, messages, quest
 UNVOUCHED_COLUMNS = {("leases", "expires_at")}
 """What changes without an event: a lease is renewed every few seconds, and its expiry proves nothing."""
 
-LATER_COLUMNS = {("messages", "urgent"): 0, ("decisions", "for_stage"): 0, ("exchanges", "packed"): 0}
+LATER_COLUMNS: dict[tuple[str, str], int | str] = {
+    ("messages", "urgent"): 0,
+    ("decisions", "for_stage"): 0,
+    ("decisions", "tests"): "[]",
+    ("exchanges", "packed"): 0,
+}
 """What a later format brought, with what older rows have there: a row's digest is about it where it says otherwise."""

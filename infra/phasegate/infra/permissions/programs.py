@@ -17,6 +17,11 @@ Program = tuple[Word, ...]
 UNKNOWN: Program = (Word("", literal=False),)
 
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash"})
+_READERS = frozenset(
+    {"awk", "basename", "cat", "cd", "cmp", "cut", "diff", "dirname", "echo", "egrep", "fgrep", "file", "find", "git"}
+    | {"grep", "head", "jq", "ls", "nl", "od", "printf", "pwd", "realpath", "rg", "sed", "sha256sum", "sort", "stat"}
+    | {"tail", "test", "tr", "tree", "true", "uniq", "wc", "which", "xxd"}
+)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _STANDARD_INPUT = frozenset({"/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"})
 _NESTING = 8
@@ -76,6 +81,14 @@ def programs(text: str) -> list[Program]:
         Unparsable: The command line cannot be read with certainty.
     """
     return list(_in_script(text, 0))
+
+
+def only_reads(text: str) -> bool:
+    """Tell a command line of nothing but programs that look at files, and need nothing beside them."""
+    try:
+        return all(program[0].text in _READERS for program in programs(text))
+    except Unparsable:
+        return False
 
 
 def _in_script(text: str, depth: int) -> Iterator[Program]:

@@ -11,6 +11,8 @@ from phasegate.infra.policy.steps import steps_problems
 from phasegate.infra.policy.table import Path, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from phasegate.infra.policy.model import DeployPolicy, Policy
 
 
@@ -40,6 +42,7 @@ def contradictions(policy: Policy) -> list[Problem]:
         for index, role in enumerate(getattr(policy.gates, gate).roles):
             if role not in policy.roles:
                 problems.append((("gates", gate, "roles", index), f"[roles] has no {role!r}"))
+    problems += _shared_credentials(policy)
     names = [metric.name for metric in policy.monitor.metrics]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -59,6 +62,17 @@ def _background_problems(policy: Policy) -> list[Problem]:
         for index, name in enumerate(policy.monitor.background)
         if name not in known
     ]
+
+
+def _shared_credentials(policy: Policy) -> Iterator[Problem]:
+    """Variables for the setup command alone that other commands are handed, too."""
+    handed = dict.fromkeys(policy.sandbox.environment, "[sandbox]")
+    for stage in policy.lifecycle.stages:
+        handed |= dict.fromkeys(getattr(policy.permissions, stage).environment or (), f"[permissions.{stage}]")
+    for index, name in enumerate(policy.project.setup_environment):
+        if name in handed:
+            message = f"{name} is for `setup` alone, but `environment` of {handed[name]} hands it to other commands"
+            yield ("project", "setup_environment", index), message
 
 
 def _lacks(deploy: DeployPolicy) -> list[tuple[tuple[str, ...], str]]:

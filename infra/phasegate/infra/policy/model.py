@@ -24,6 +24,7 @@ from phasegate.infra.policy.contradictions import contradictions
 from phasegate.infra.policy.migrations import MigrationsPolicy
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
+from phasegate.infra.policy.services import ServicePolicy, VariableName, service_clashes
 from phasegate.infra.policy.steps import StepPolicy
 from phasegate.infra.policy.table import ByteSize, Duration, SizeOrNone, Table, UrlPath
 
@@ -61,10 +62,14 @@ class ProjectPolicy(Table):
     """The branch runs start from and integrate into; empty: the repository's current branch."""
     setup: str = ""
     """Run once per workspace and per grading checkout, before anything else; empty: nothing."""
+    setup_environment: tuple[VariableName, ...] = ()
+    """Names of variables, such as a package index's password, handed from the engine to `setup` and nothing else."""
     test: str = "pytest -q --junitxml={junit}"
     """Runs the project's tests; must write JUnit XML to `{junit}`."""
     test_timeout: Duration = timedelta(minutes=10)
     """Wall clock one test run may take."""
+    services: tuple[ServicePolicy, ...] = ()
+    """What the tests need beside them; docs/services.md."""
     integrate: Literal["merge", "none"] = "merge"
     """How an approved change reaches the base branch: `merge` locally, or `none`."""
 
@@ -74,6 +79,13 @@ class ProjectPolicy(Table):
         if "{junit}" not in test:
             raise ValueError("must contain {junit}, where the JUnit XML report is to be written")
         return test
+
+    @field_validator("services")
+    @classmethod
+    def _stand_beside_each_other(cls, services: tuple[ServicePolicy, ...]) -> tuple[ServicePolicy, ...]:
+        if clash := service_clashes(services):
+            raise ValueError(clash)
+        return services
 
 
 class LifecyclePolicy(Table):
@@ -202,7 +214,10 @@ class GradingPolicy(Table):
     ablation_time: Duration = timedelta(minutes=1)
     """Wall clock for taking out each piece of a change alone, to see which no test guards; 0: not done."""
     flaky_reruns: int = Field(default=2, ge=0, le=10)
-    """How often the tests are run again on the base commit when one of them fails on the change."""
+    """How often the tests are run again on the base commit, to find unstable ones, and when one fails on the change."""
+    base: Literal["required", "warn"] = "required"
+    """`required`: a run ends before any model call if the tests tell nothing on the base commit; `warn`: it continues,
+    and the gate page says so."""
     coverage: bool = True
     """Whether the tests are run once more to see which changed lines they run."""
 

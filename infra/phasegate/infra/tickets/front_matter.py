@@ -96,7 +96,7 @@ def _facts(text: str) -> dict[str, object]:
         return {}
     if not isinstance(value, dict):
         raise _bad(2, "it must be lines of `key: value`")
-    return cast("dict[str, object]", mend_value(value))
+    return cast("dict[str, object]", mend_value(cast("object", value)))
 
 
 def _require_plain(text: str) -> None:

@@ -6,6 +6,7 @@ Called by stages and effects. It must not know why a change is made, who approve
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange
 from phasegate.infra.workspace.integrate import Merge, find_merge, find_revert, merge, revert
 from phasegate.infra.workspace.protection import matches
+from phasegate.infra.workspace.released import keep_released, released_change
 from phasegate.infra.workspace.repository import BaseCommit, Repository
 from phasegate.infra.workspace.workspace import Workspace
 
@@ -18,7 +19,9 @@ __all__ = [
     "Workspace",
     "find_merge",
     "find_revert",
+    "keep_released",
     "matches",
     "merge",
+    "released_change",
     "revert",
 ]

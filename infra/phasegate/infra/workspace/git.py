@@ -104,9 +104,21 @@ class Git:
         """The tree a commit records."""
         return self.line("rev-parse", "--verify", f"{commit}^{{tree}}")
 
-    def write_commit(self, tree: str, parents: Sequence[str], message: str) -> str:
-        """Write a commit with phasegate's identity; no ref moves."""
+    def write_commit(self, tree: str, parents: Sequence[str], message: str, *, at: str = "") -> str:
+        """Write a commit with phasegate's identity; no ref moves.
+
+        Args:
+            tree: Its tree.
+            parents: Its parents.
+            message: Its message.
+            at: A commit whose time it gets, so that writing it again gives the same commit; empty: the time is now.
+        """
         words = [word for parent in parents for word in ("-p", parent)]
+        if at:
+            who = f"{NAME} <{EMAIL}> {self.line('log', '-1', '--format=%ct', at, '--')} +0000"
+            lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}"]
+            text = "\n".join([*lines, "", message]).encode(errors="replace")
+            return self.line("hash-object", "-t", "commit", "-w", "--stdin", stdin=text)
         return self.line("commit-tree", tree, *words, "-F", "-", stdin=message.encode(errors="replace"))
 
     def _environment(self) -> dict[str, str]:

@@ -66,6 +66,8 @@ def merge(repository: Repository, change: ChangeSet, base_branch: str, *, run_id
             tree = _merged_tree(repository, tip, change.commit, failure)
         elif (tree := _again(repository, tip, change, failure)) == repository.git.tree_of(tip):
             raise IntegrationFailed(f"{base_branch} already contains {change.commit[:12]}", run_id=run_id)
+        if tip == change.base_commit and tree != change.tree:
+            raise IntegrationFailed(f"merged, the change would not be the tree {change.tree[:12]}", run_id=run_id)
         return repository.git.write_commit(tree, [tip, change.commit], text)
 
     return _advance(repository, base_branch, commit_onto, f"phasegate: merge {run_id}")

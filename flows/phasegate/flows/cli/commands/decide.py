@@ -51,15 +51,34 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 )
 @click.option("--override", is_flag=True, help="Pass the gate against its rules, as an admin; needs --note.")
+@click.option(
+    "--strike", multiple=True, metavar="TEST", help="At gate change: an amendment that is not to hold; repeatable."
+)
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="TEST",
+    help="At gate change: a regression you accept, as an admin; needs --note.",
+)
 @click.option("--for-stage", is_flag=True, help="At gate permission: for the rest of the stage, not for one call.")
 @_decision_options
-def approve(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **how: Any) -> int:
+def approve(
+    run: str, gate: str | None, note: str, wait: bool, as_json: bool, strike: tuple[str, ...], **how: Any
+) -> int:
     """Say go at a gate.
 
     Without GATE the one that is open. Your approval holds for exactly what the gate asks about; if that changes, the
     gate opens again. At gate budget it grants as much as the gate's page says, at gate permission it lets one command
     run. Where policy's identity is ssh, you sign it with your key.
+
+    At gate change, --strike TEST takes an amendment back: the test counts as ever, the change is graded again, and the
+    gate opens anew. Where the grade failed on tests that passed before, --accept TEST --note WHY names each of them;
+    that takes role admin, and the evidence stays as it is.
     """
+    if strike:
+        if how.get("override") or how.get("accept"):
+            raise UsageError("--strike has the change graded again: leave out --override and --accept")
+        return _decide("revise", run, gate, note, wait=wait, as_json=as_json, strike=strike, **how)
     return _decide("approve", run, gate, note, wait=wait, as_json=as_json, **how)
 
 
@@ -100,6 +119,8 @@ def _decide(
     as_json: bool,
     override: bool = False,
     for_stage: bool = False,
+    strike: tuple[str, ...] = (),
+    accept: tuple[str, ...] = (),
     **means: Any,
 ) -> int:
     from phasegate.flows.cli import signing
@@ -108,13 +129,16 @@ def _decide(
     from phasegate.flows.cli.plain import plain
     from phasegate.flows.cli.session import opened
     from phasegate.flows.cli.words import without_secrets
+    from phasegate.flows.runs.named_tests import named_tests
     from phasegate.flows.stored import StoredPolicy
     from phasegate.infra.policy.model import ADMIN
 
     with opened() as session:
         found, note = session.run(reference), without_secrets(note)
         gate = session.gate(found, name)
-        answer, chosen = signing.Answer(gate, verdict, note, override, for_stage), signing.Means(**means)
+        tests = named_tests(session.ledger, gate, verdict, strike=strike, accept=accept, note=note)
+        answer = signing.Answer(gate, verdict, note, override, for_stage, tests)
+        chosen = signing.Means(**means)
         if chosen.printing:
             sys.stdout.buffer.write(signing.bytes_to_sign(session, answer, chosen))
             return 0
@@ -128,12 +152,13 @@ def _decide(
             note=note,
             override=override,
             for_stage=for_stage,
+            tests=tests,
             admins=policy.roles.get(ADMIN, ()),
             signature=signature,
         )
         about = ", ".join(f"{plain(part)} {digest[:19]}" for part, digest in gate.subject.items())
         say(
-            f"{_PAST[verdict]}: gate {gate.gate} of run {found.id}, about {about}, "
+            f"{'Struck' if strike else _PAST[verdict]}: gate {gate.gate} of run {found.id}, about {about}, "
             f"by {plain(person.name)}{_HOW[override, person.identity]}"
             f"{', for the rest of the stage' if for_stage else ''}.",
             as_json=as_json,

@@ -8,31 +8,37 @@ import click
 
 from phasegate.flows.cli.options import example, json_option
 
+_NEEDED_BY_TESTS = {"git", "sandbox", "state folder", "policy"}
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
 
 
-@click.command(epilog=example("phasegate doctor"))
+@click.command(epilog=example("phasegate doctor", "phasegate doctor --run"))
 @click.option("--repo", type=click.Path(path_type=Path), default=Path(), help="The repository.  [default: here]")
+@click.option("--run", "runs_tests", is_flag=True, help="Run the project's tests as grading does, too.")
 @json_option
-def doctor(repo: Path, as_json: bool) -> int:
+def doctor(repo: Path, runs_tests: bool, as_json: bool) -> int:
     """Check what runs need; each ✗ comes with its remedy.
 
     Looks at git, the sandbox, pytest, the state folder, this repository's policy, the model keys it wants, the engine
-    and the network. Exits 2 when something that is needed does not hold.
+    and the network. Exits 2 when something that is needed does not hold. With --run, the project's own tests run on
+    the current commit; exits 1 when they tell nothing.
     """
     import os
     from dataclasses import asdict
 
+    from phasegate.flows.cli.base_run import judge_current
     from phasegate.flows.cli.checkup import Patient, examine
     from phasegate.flows.cli.output import document
     from phasegate.flows.cli.plain import plain
+    from phasegate.infra.errors import BaseTellsNothing
     from phasegate.infra.settings import Settings
 
-    findings = examine(Patient(Settings.from_environment(os.environ), os.environ, repo))
-    healthy = True
+    patient = Patient(Settings.from_environment(os.environ), os.environ, repo)
+    findings = examine(patient)
+    failed: set[str] = set()
     shown: list[dict[str, str]] = []
     for finding in findings:
-        healthy = healthy and finding.outcome != "failed"
+        failed |= {finding.name} if finding.outcome == "failed" else set()
         if as_json:
             shown.append(asdict(finding))
             continue
@@ -40,6 +46,16 @@ def doctor(repo: Path, as_json: bool) -> int:
         click.echo(f"{click.style(mark, fg=colour)} {finding.name}: {plain(finding.detail)}")
         if finding.remedy and finding.outcome != "ok":
             click.echo(f"    {plain(finding.remedy)}")
+    summary = None
+    if runs_tests and not failed & _NEEDED_BY_TESTS:
+        summary = judge_current(patient, lambda step: click.echo(f"… {step}", err=True))
     if as_json:
-        document({"healthy": healthy, "findings": shown})
-    return 0 if healthy else 2
+        base = {} if summary is None else {"base": summary.model_dump(mode="json")}
+        document({"healthy": not failed, "findings": shown, **base})
+    elif summary is not None:
+        click.echo(plain("\n".join(summary.markdown_lines()).strip()))
+        if summary.reason:
+            click.echo(f"    {plain(BaseTellsNothing.remedy)}")
+    if failed:
+        return 2
+    return 1 if summary is not None and summary.reason else 0

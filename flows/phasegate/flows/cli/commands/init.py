@@ -24,7 +24,7 @@ def init(repo: Path, force: bool, as_json: bool) -> None:
     """
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.plain import plain
-    from phasegate.infra.policy.detect import detect
+    from phasegate.infra.policy.detect.detect import detect
     from phasegate.infra.workspace import Repository
 
     repository = Repository.open(repo)

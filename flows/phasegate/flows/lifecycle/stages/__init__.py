@@ -1,5 +1,6 @@
 """What each stage does: its agent's part and its code's part, behind the attempts that make each at most once."""
 
+from phasegate.flows.lifecycle.stages.base import require_base
 from phasegate.flows.lifecycle.stages.deployment import deploy, draft_release_plan
 from phasegate.flows.lifecycle.stages.implementation import change_that_passes, integrate
 from phasegate.flows.lifecycle.stages.migrations import make_migrations
@@ -17,4 +18,5 @@ __all__ = [
     "integrate",
     "make_migrations",
     "monitor",
+    "require_base",
 ]

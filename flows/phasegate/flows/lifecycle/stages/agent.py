@@ -70,6 +70,7 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
             draft=agent.draft,
             protected=protected,
             command_timeout=run.policy.sandbox_for(agent.stage).command_timeout,
+            services=run.policy.project.services,
             supervision=supervision,
             tables=tables,
             objection=objection,

@@ -19,7 +19,7 @@ from phasegate.flows.rewind import checkpoint_number
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.grading import Evidence, SealedTests
-from phasegate.infra.workspace import ChangeSet, Workspace
+from phasegate.infra.workspace import ChangeSet, Workspace, released_change
 
 
 @dataclass(frozen=True)
@@ -50,43 +50,59 @@ async def change_that_passes(
         prd: What must become true.
         sealed: The tests that decide, once they are written; None where policy ends before testing.
 
+    Returns:
+        A change whose grade did not fail; or the last one, where tests that passed before are all that fails.
+
     Raises:
-        OperatorNeeded: As many attempts failed as policy allows.
+        OperatorNeeded: As many attempts failed as policy allows, and not by regressions alone.
 
     Effects:
         One attempt and one grade per try.
     """
+    if round_.struck and sealed is not None:
+        change = round_.previous[0]
+        return change, await grade_change(run, prd, change, await sealed, round_.struck)
     feedback, tries = "", run.policy.lifecycle.max_attempts + run.grants
     await _go_on_from_last_change(run, prd)
+    last: tuple[ChangeSet, Evidence] | None = None
     for _ in range(tries):
         number = run.next_number("implementation")
         change = await _implement(run, number, prd, feedback, round_.note)
         if sealed is None:
             return change, None
         evidence = await grade_change(run, prd, change, await sealed)
-        if evidence.verdict == "passed":
+        if evidence.verdict != "failed":
             return change, evidence
-        feedback = evidence.failing()
+        feedback, last = evidence.failing(), (change, evidence)
+    if last is not None and last[1].failed_by_regressions_alone:
+        return last  # whether the ticket may break them is for a person to say
     raise OperatorNeeded(
         f"{tries} attempts at the implementation failed their grading",
         remedy=f"See why with `phasegate show {run.run.id}`; `phasegate resume {run.run.id}` grants one more attempt.",
     )
 
 
-async def integrate(run: RunContext, change: ChangeSet) -> str:
+async def integrate(run: RunContext, change: ChangeSet, evidence: Evidence | None) -> str:
     """Bring an approved change into the base branch, as policy says; the commit that is to be released.
+
+    Args:
+        run: The run.
+        change: What was approved.
+        evidence: Its grade, which names the tree that is released; None where policy ends before testing.
 
     Effects:
         `merge`, undone by a revert commit.
     """
+    tree = evidence.tree if evidence else ""
     if run.policy.project.integrate == "none":
-        return change.commit
+        return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit
+    facts = {"change": change.digest, "branch": run.run.base_branch, "message": f"{run.run.title}\n\n{change.summary}"}
     made = await perform(
         run,
         Intent(
             "merge",
             "merge",
-            {"change": change.digest, "branch": run.run.base_branch, "message": f"{run.run.title}\n\n{change.summary}"},
+            facts | ({"tree": tree} if tree else {}),
             f"revert the merge on {run.run.base_branch}",
         ),
     )

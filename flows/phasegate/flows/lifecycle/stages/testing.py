@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from functools import partial
 
 from phasegate.agents import testing
@@ -12,17 +13,22 @@ from phasegate.agents.testing import TestsDraft
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.agent import propose
-from phasegate.infra.grading import Evidence, SealedTests, grade
+from phasegate.flows.lifecycle.stages.base import base_summary
+from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.grading import Evidence, SealedTests, amendment_problems, grade
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace import ChangeSet, keep_released
 
 
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
     """Have the acceptance tests written from the PRD and the base commit, and seal them.
 
     Effects:
-        One attempt; the tests are stored in the ledger, outside of every workspace.
+        One attempt; the tests are stored in the ledger, outside of every workspace. None where the PRD asks for no new
+        behaviour: nothing is to be proven then but that what passed before still passes.
     """
+    if not prd.new_behaviour:
+        return SealedTests(files=())
     return await propose(
         run,
         testing.AGENT,
@@ -33,21 +39,31 @@ async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
         folder=await run.checkout(run.run.base_commit),
         inputs={"prd": prd.digest},
         part="authoring",
+        objection=partial(_objection, run, prd),
     )
 
 
-async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: SealedTests) -> Evidence:
+async def grade_change(
+    run: RunContext, prd: Prd, change: ChangeSet, sealed: SealedTests, struck: Sequence[str] = ()
+) -> Evidence:
     """Grade a change on clean checkouts; no agent has a part in it.
 
+    Args:
+        run: The run.
+        prd: Its criteria.
+        change: What is graded.
+        sealed: The tests that decide.
+        struck: Amendments that a person struck.
+
     Effects:
-        One attempt per change.
+        One attempt per change, and a ref that keeps what is released of it.
     """
     number = run.next_number("testing", "grading")
 
     async def graded(_row: Attempt) -> Evidence:
         scratch = run.shared.settings.scratch / run.run.id / f"grading-{number}"
         try:
-            return await grade(
+            evidence = await grade(
                 repository=run.repository,
                 change=change,
                 sealed=sealed,
@@ -56,10 +72,17 @@ async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: Sea
                 sandbox=run.sandbox,
                 scratch=scratch,
                 on_step=partial(run.step, "testing"),
+                nothing_new=not prd.new_behaviour,
+                struck=struck,
+                bases=run.shared.settings.bases,
             )
+            await asyncio.to_thread(keep_released, run.repository, change, evidence.tree, run.run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        return evidence.model_copy(update={"base": await base_summary(run)})
 
+    inputs = {"change": change.digest, "sealed": sealed.digest, "policy": run.run.policy}
+    inputs |= {"struck": sha256(canonical_json(sorted(struck)))} if struck else {}
     return await attempt(
         run,
         "testing",
@@ -67,9 +90,25 @@ async def grade_change(run: RunContext, prd: Prd, change: ChangeSet, sealed: Sea
         Evidence,
         graded,
         part="grading",
-        inputs={"change": change.digest, "sealed": sealed.digest, "policy": run.run.policy},
+        inputs=inputs,
     )
 
 
 def _seal(draft: TestsDraft) -> SealedTests:
-    return SealedTests(files=draft.files)
+    amends = tuple(amendment.model_copy(update={"added_after_change": False}) for amendment in draft.amends)
+    return SealedTests(files=draft.files, amends=amends)
+
+
+def _objection(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
+    """Reasons to send sealed tests back; a rehearsal takes what was recorded."""
+    if run.rehearses:
+        return ""
+    criteria = [criterion.id for criterion in prd.acceptance_criteria]
+    problems = [
+        f"No file names criterion {criterion}: each needs a test."
+        for criterion in criteria
+        if not any(criterion in file.criteria for file in draft.files)
+    ]
+    sealed = [(file.path, file.content) for file in draft.files]
+    read = partial(run.repository.read_file, run.run.base_commit)
+    return "\n".join([*problems, *amendment_problems(draft.amends, criteria, sealed, read)])

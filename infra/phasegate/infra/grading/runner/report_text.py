@@ -21,8 +21,8 @@ _BOMS = (
     (b"\0<", "utf-16-be"),
 )
 _ENCODINGS = {"utf-8", "ascii", "shift_jis", "cp932", "euc_jp", "gbk", "gb2312", "gb18030", "big5", "euc_kr", "cp949"}
-_ONE_BYTE = {"iso8859-1", "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "iso8859-15", "koi8-r", "koi8-u"}
-_ONE_BYTE |= {f"cp{page}" for page in (437, 850, 852, 866, *range(1250, 1259))}
+_ISO = {"iso8859-1", "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "iso8859-15", "koi8-r", "koi8-u"}
+_ONE_BYTE = _ISO | {f"cp{page}" for page in (437, 850, 852, 866, *range(1250, 1259))}
 _DECLARATION = re.compile(r"\A[\ufeff\s]*<\?xml\s[^<>]{0,400}?\?>")
 _DECLARED = re.compile(rb"\A\s*<\?xml\s[^<>]{0,300}?\sencoding\s*=\s*[\"']([^\"'<>]{0,80})[\"']")
 _ILLEGAL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
@@ -30,8 +30,8 @@ _NUMBER = r"&#(?:x0*([0-9a-fA-F]{1,6})|0*([0-9]{1,7}));"
 _REFERENCE = re.compile(_NUMBER)
 _FOREIGN = re.compile(rf"{_ILLEGAL}|{_NUMBER}")
 _UNPRINTED = (*range(0x9), 0xB, 0xC, *range(0xE, 0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
-_SPELLINGS = {code: f"#x{code:02X}" for code in _UNPRINTED}
-_SPELLINGS |= {code: f"\\x{code - 0xDC00:02x}" for code in range(0xDC80, 0xDD00)}  # bytes that are no text
+_CONTROLS = {code: f"#x{code:02X}" for code in _UNPRINTED}
+_SPELLINGS = _CONTROLS | {code: f"\\x{code - 0xDC00:02x}" for code in range(0xDC80, 0xDD00)}  # bytes that are no text
 _LARGEST = 0x10FFFF
 
 

@@ -16,7 +16,18 @@ from typing import Any, cast
 _MAX_FILES = 5000
 _MAX_BYTES = 200_000
 _NOT_ENTERED = {"node_modules", "venv", "env", "vendor", "dist", "build", "target", "__pycache__", "site-packages"}
-_TEST_FOLDERS = {"test", "tests", "spec", "specs", "__tests__", "testdata", "examples", "docs"}
+_TEST_FOLDERS = {
+    "test",
+    "tests",
+    "spec",
+    "specs",
+    "__tests__",
+    "testdata",
+    "examples",
+    "docs",
+    "docs_src",
+    "benchmarks",
+}
 
 
 class SourceTree:
@@ -25,6 +36,8 @@ class SourceTree:
     def __init__(self, folder: Path) -> None:
         """Look at a folder; it is walked once, when first asked."""
         self._folder = folder
+        self.unreadable: set[str] = set()
+        """Manifests that are there and do not parse: broken, too deep, or larger than is read."""
 
     @cached_property
     def files(self) -> frozenset[PurePosixPath]:
@@ -56,14 +69,17 @@ class SourceTree:
         """A TOML file as a mapping; empty when it is not there or does not parse."""
         try:
             return tomllib.loads(self.text(name))
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
+            self.unreadable.add(name)
             return {}
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file as a mapping; empty when it is not there, does not parse or is none."""
         try:
             value = json.loads(self.text(name))
-        except ValueError:
+        except (ValueError, RecursionError):
+            if name in self:
+                self.unreadable.add(name)
             return {}
         return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 

@@ -10,7 +10,7 @@ import configparser
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 _TOML = (
@@ -22,6 +22,8 @@ _TOML = (
 )
 _INI = re.compile(r"tool:pytest|pytest|coverage:.*|tox:.*|testenv.*|aliases|options\.entry_points")
 _NODE = ("jest", "mocha", "ava", "vitest", "nyc", "c8", "tap")
+_TEST_SCRIPT = re.compile(r"(?:pre|post)?test(?:[:.-].+)?")
+_RUN_SCRIPT = re.compile(r"\b(?:npm|pnpm|yarn|bun)\s+(?:run(?:-script)?\s+)?(?:-\S+\s+)*([\w:.-]+)")
 _HEADER = re.compile(r"^\s*\[\[?\s*([^\]\n]+?)\s*\]\]?\s*(?:#.*)?$")
 
 
@@ -92,10 +94,16 @@ def _ini_merged(before: str, after: str) -> str:
 
 
 def _sections_exchanged(before: str, after: str, is_ours: Callable[[str], bool]) -> str:
-    """The change's text without the sections in question, and the base commit's at the end."""
-    kept = "".join(text for header, text in _sections(after) if not is_ours(header))
-    own = "".join(text for header, text in _sections(before) if is_ours(header))
-    return kept if not own else f"{kept.rstrip(chr(10))}\n\n{own}"
+    """The change's text with each section in question as at the base commit; one that it lacks comes last."""
+    own: dict[str, str] = {}
+    for header, text in _sections(before):
+        if is_ours(header):
+            own[header] = own.get(header, "") + text
+    made: list[str] = []
+    for header, text in _sections(after):
+        made.append(own.pop(header, "") if is_ours(header) else text)
+    kept, missing = "".join(made), "".join(own.values())
+    return kept if not missing else f"{kept.rstrip(chr(10))}\n\n{missing}"
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
@@ -113,27 +121,52 @@ def _node_settings(text: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(text or "{}")
     if not isinstance(document, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - JSON has any shape
         raise ValueError("not an object")  # noqa: TRY004 - the document is unfit, as one that is no JSON
-    return {key: document[key] for key in _NODE if key in document} | {"scripts": _test_scripts(document)}
+    scripts = _scripts(document)
+    mine = _test_scripts(scripts)
+    return {key: document[key] for key in _NODE if key in document} | {"scripts": {key: scripts[key] for key in mine}}
 
 
 def _node_merged(before: str, after: str) -> str:
+    """The change's text, its order kept, with the base commit's test settings."""
     try:
         old, new = json.loads(before or "{}"), json.loads(after)
-        scripts = {key: text for key, text in dict(new.get("scripts", {})).items() if "test" not in key}
-        kept = {key: value for key, value in new.items() if key not in (*_NODE, "scripts")}
-        kept |= {key: old[key] for key in _NODE if key in old}
-        if scripts := scripts | _test_scripts(old):
-            kept["scripts"] = scripts
-    except (AttributeError, TypeError, ValueError):
+        old_scripts, new_scripts = _scripts(old), _scripts(new)
+        scripts = _test_scripts(old_scripts) | _test_scripts(new_scripts)
+        made = _exchanged({key: value for key, value in old.items() if key != "scripts"}, new, _NODE)
+        if own := _exchanged(old_scripts, new_scripts, scripts):
+            made["scripts"] = own
+        else:
+            made.pop("scripts", None)
+    except (AttributeError, ValueError):
         return before
-    return json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
+    indent = re.search(r"\n([ \t]+)\S", after)
+    text = json.dumps(made, indent=indent[1] if indent else None, ensure_ascii=False)
+    return text + ("\n" if after.endswith("\n") else "")
 
 
-def _test_scripts(document: dict[str, Any]) -> dict[str, Any]:
+def _exchanged(old: dict[str, Any], new: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """A table with some of its keys as they are in another one."""
+    made = {key: old.get(key, value) if key in keys else value for key, value in new.items()}
+    made = {key: value for key, value in made.items() if key not in keys or key in old}
+    return made | {key: old[key] for key in keys if key in old and key not in made}
+
+
+def _scripts(document: dict[str, Any]) -> dict[str, Any]:
     scripts: Any = document.get("scripts", {})
     if not isinstance(scripts, dict):
         raise ValueError("scripts is not an object")  # noqa: TRY004 - as above
-    return {key: text for key, text in scripts.items() if "test" in key}  # pyright: ignore[reportUnknownVariableType] - as above
+    return scripts  # pyright: ignore[reportUnknownVariableType] - as above
+
+
+def _test_scripts(scripts: dict[str, Any]) -> set[str]:
+    """The scripts that `npm test` and its variants run, and those which these run by name."""
+    found: set[str] = set()
+    new = {name for name in scripts if _TEST_SCRIPT.fullmatch(name)}
+    while new:
+        found |= new
+        named = {word for name in new for word in _RUN_SCRIPT.findall(str(scripts[name]))}
+        new = {f"{when}{word}" for word in named for when in ("", "pre", "post")} & scripts.keys() - found
+    return found
 
 
 def _at(document: Any, keys: tuple[str, ...]) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from phasegate.infra.policy.source_tree import SourceTree
+from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _FOLDERS = {"migrations", "migrate"}
 """What Django, Rails, Prisma, Knex, Ecto, Laravel, goose and dbmate call theirs."""

@@ -9,11 +9,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from phasegate.infra.policy.detect_kubernetes import KubernetesFindings, detect_kubernetes
-from phasegate.infra.policy.detect_migrations import MigrationFindings, detect_migrations
-from phasegate.infra.policy.detect_project import ProjectFindings, detect_project
-from phasegate.infra.policy.detect_service import ServiceFindings, detect_service
-from phasegate.infra.policy.source_tree import SourceTree
+from phasegate.infra.policy.detect.findings import ProjectFindings
+from phasegate.infra.policy.detect.kubernetes import KubernetesFindings, detect_kubernetes
+from phasegate.infra.policy.detect.migrations import MigrationFindings, detect_migrations
+from phasegate.infra.policy.detect.project import detect_project
+from phasegate.infra.policy.detect.service import ServiceFindings, detect_service
+from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _HEAD = "# Found by `phasegate init`. Everything else has a default: `phasegate schema` prints every key.\n"
 _NO_START = (
@@ -61,7 +62,14 @@ def detect(folder: Path) -> Detected:
         notes += migrations.notes
     tables = [_HEAD, _project(project), *released]
     declared = released_by_manifests and not project.setup  # whose network nobody has permitted
-    return Detected("\n".join(text for text in tables if text), (*project.notes, *notes), declared)
+    return Detected("\n".join(text for text in tables if text), (*_unread(tree), *project.notes, *notes), declared)
+
+
+def _unread(tree: SourceTree) -> list[str]:
+    return [
+        f"{name} does not parse, is nested too deep or larger than 200 kB, and was passed over."
+        for name in sorted(tree.unreadable)
+    ]
 
 
 def _project(found: ProjectFindings) -> str:

@@ -6,14 +6,17 @@ are told by content (`settings`). It must not know what becomes of them.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection
 
 from phasegate.infra.workspace import matches
 
-_TEST_FOLDERS = ("tests", "test", "__tests__", "spec", "specs", "e2e", "testdata", "__snapshots__", "__mocks__")
+TEST_FOLDERS = ("tests", "test", "__tests__", "spec", "specs", "e2e", "testdata", "__snapshots__", "__mocks__")
 _TESTS = (
-    *(f"**/{name}" for name in _TEST_FOLDERS),
+    *(f"**/{name}" for name in TEST_FOLDERS),
+    "**/tests.py",
+    "**/tests_*.py",
     "**/test_*.py",
     "**/*_test.py",
     "**/conftest.py",
@@ -73,6 +76,7 @@ _CI = (
     "bitbucket-pipelines.yml",
     "Jenkinsfile",
 )
+_HOOKS = re.compile(r"def pytest_|hookimpl|pytest_plugins|\b_pytest\b|sys\.modules|os\._exit")
 _STEERING = tuple(
     pattern for pattern in (*_CONFIGURATION, "**/conftest.py") if pattern.startswith("**/") or pattern.endswith(".py")
 )
@@ -81,6 +85,32 @@ _STEERING = tuple(
 def is_test_file(path: str) -> bool:
     """Whether a path is a test, a test's data, test configuration or CI, by its name."""
     return matches((*_TESTS, *_CONFIGURATION, *_CI), path)
+
+
+def is_test_name(path: str) -> bool:
+    """Whether a path is a test's or lies in a folder of tests, by its name."""
+    return matches(_TESTS, path)
+
+
+def is_machinery(path: str) -> bool:
+    """Whether a path configures the tests' runner, hides it or is CI's, whatever the product does with it."""
+    return matches((*_CONFIGURATION, *_CI, "**/conftest.py"), path)
+
+
+def may_enter(path: str, content: bytes) -> bool:
+    """Whether a test file as a change has it may be released, if the whole suite passes with it.
+
+    CI's files may, since no run of the tests reads them. Configuration may not, nor a `conftest.py` that reaches into
+    the runner: these decide what passes.
+    """
+    if path.rpartition("/")[2] == "conftest.py":
+        return not reaches_into_runner(content.decode(errors="replace"))
+    return not matches(_CONFIGURATION, path) and not path.endswith(".gitattributes")
+
+
+def reaches_into_runner(text: str) -> bool:
+    """Whether a test file's text has hooks into the test runner."""
+    return _HOOKS.search(text) is not None
 
 
 def named_in(command: str, paths: Collection[str]) -> set[str]:

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from phasegate.infra.policy.detect_project import ProjectFindings
-from phasegate.infra.policy.source_tree import SourceTree, table
+from phasegate.infra.policy.detect.findings import ProjectFindings
+from phasegate.infra.policy.detect.source_tree import SourceTree, table
 
 _OPTION = re.compile(r"""["'`]--port["'`=]""")
 _PYTHON_VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()\s*["']PORT["']""")
@@ -80,8 +80,11 @@ def _python(tree: SourceTree, project: ProjectFindings) -> tuple[str, str]:
     for path in (PurePosixPath(name) for name in _SCRIPTS):
         if path in sources and (arguments := _port_arguments(sources[path], _PYTHON_VARIABLE)):
             return f"{project.python} {path}{arguments.argument}", f"{path} reads {arguments.reads}"
+    library = _is_library(tree)
     for path, text in sources.items():
         module = ".".join(path.with_suffix("").parts[1:] if path.parts[0] == "src" else path.with_suffix("").parts)
+        if library:
+            continue
         if found := _FASTAPI.search(text):
             call = _module_call(project, PurePosixPath("uvicorn"), below_src=path.parts[0] == "src")
             return f"{call} {module}:{found[1]} --port {{port}}", f"the FastAPI application in {path}"
@@ -89,6 +92,15 @@ def _python(tree: SourceTree, project: ProjectFindings) -> tuple[str, str]:
             call = _module_call(project, PurePosixPath("flask"), below_src=path.parts[0] == "src")
             return f"{call} --app {module}:{found[1]} run --port {{port}}", f"the Flask application in {path}"
     return "", ""
+
+
+def _is_library(tree: SourceTree) -> bool:
+    """Say that a project is a framework, an extension of one, or a published library: no application to start."""
+    project = table(tree.toml("pyproject.toml"), "project")
+    declared = f"{project.get('name', '')} {project.get('classifiers', '')}"
+    text = declared if project else tree.text("setup.cfg") + tree.text("setup.py")
+    named = re.search(r"""(?im)(?:^|name\s*=\s*["']?)(?:flask|fastapi)(?:[-_]\w+)?(?=["'\s])""", text)
+    return bool(named or re.search(r"Framework :: (?:Flask|FastAPI)|Topic :: .*Libraries", text))
 
 
 def _module_call(project: ProjectFindings, package: PurePosixPath, *, below_src: bool = False) -> str:

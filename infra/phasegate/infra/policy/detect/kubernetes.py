@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from os.path import commonpath
 from pathlib import PurePosixPath
 
-from phasegate.infra.policy.source_tree import SourceTree
+from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _WORKLOAD = re.compile(r"^kind:\s*['\"]?(?:Deployment|StatefulSet|DaemonSet|Rollout)['\"]?\s*$", re.MULTILINE)
 _OBJECT = re.compile(r"^apiVersion:\s*\S+\s*$", re.MULTILINE)

@@ -1,0 +1,72 @@
+"""Base commit, judged before any model call: a suite that tells nothing must not cost an implementer's attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from functools import partial
+from typing import Any
+
+from phasegate.flows.lifecycle.adoption import has_observed, observe
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.infra.errors import BaseTellsNothing
+from phasegate.infra.grading.base import BaseJudgement, judge_base
+from phasegate.infra.grading.base_summary import BaseSummary
+from phasegate.infra.grading.test_run import Bench
+
+_NAME = "base"
+
+
+async def require_base(run: RunContext) -> None:
+    """Judge the base commit where the run is going to be graded; begin to, where policy only wants a warning.
+
+    A run that has made attempts has passed this step, or began before it existed. A replay starts from a run that did.
+
+    Raises:
+        BaseTellsNothing: Policy requires a base commit whose tests tell something, and they do not.
+
+    Effects:
+        One observation, which a rehearsal takes over.
+    """
+    if run.ends_with("prd", "implementation") or run.run.origin or run.shared.ledger.attempts.list(run.run.id):
+        return
+    if run.policy.grading.base == "required":
+        await observe(run, "testing", _NAME, partial(_judge, run, required=True))
+    else:
+        run.beside(_tell(run), unhurried=True)
+
+
+async def base_summary(run: RunContext) -> BaseSummary | None:
+    """Summary of the base commit, as it was when the run first looked.
+
+    Returns:
+        The summary; `None` for a rehearsal of a run that was graded without one.
+    """
+    if run.rehearses and not has_observed(run, _NAME):
+        return None
+    return BaseSummary.model_validate(await observe(run, "testing", _NAME, partial(_judge, run)))
+
+
+async def _tell(run: RunContext) -> None:
+    """Say early what the gate page will say."""
+    summary = await _summary(run, "base-told")
+    run.step("testing", summary.sentence())
+
+
+async def _judge(run: RunContext, *, required: bool = False) -> Any:
+    summary = await _summary(run, "base")
+    run.step("testing", summary.sentence())
+    if summary.reason and required:
+        raise BaseTellsNothing(summary.complaint(), base=run.run.base_commit)
+    return summary.model_dump(mode="json")
+
+
+async def _summary(run: RunContext, folder: str) -> BaseSummary:
+    settings = run.shared.settings
+    scratch = settings.scratch / run.run.id / folder
+    bench = Bench(run.repository, run.policy, run.sandbox, scratch, partial(run.step, "testing"), settings.bases)
+    try:
+        judgement: BaseJudgement = await judge_base(bench, run.run.base_commit)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+    return judgement.summary()

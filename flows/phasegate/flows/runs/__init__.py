@@ -1,0 +1,1 @@
+"""Requests that a person may make of a run, without Prefect."""

@@ -1,0 +1,73 @@
+"""Tests that a decision at gate `change` names: amendments to strike, regressions to accept.
+
+Called by the doors before a decision is signed, so that a mistyped name is told at once. Authorisation is the ledger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from phasegate.infra.errors import UsageError
+from phasegate.infra.grading import Evidence
+from phasegate.infra.ledger import Gate, Ledger, Verdict
+
+_SHOWN = 20
+
+
+def named_tests(
+    ledger: Ledger, gate: Gate, verdict: Verdict, *, strike: Sequence[str], accept: Sequence[str], note: str
+) -> tuple[str, ...]:
+    """Check the tests that a decision names against the evidence the gate asks about.
+
+    Args:
+        ledger: Holds the evidence.
+        gate: The gate that is decided.
+        verdict: The decision.
+        strike: Amendments to strike, as the page names them.
+        accept: Regressions to accept, as the page names them.
+        note: What the person says with it.
+
+    Returns:
+        The tests, each once.
+
+    Raises:
+        UsageError: A name is none of the page's, a regression is left out, or the note is missing.
+    """
+    digest = gate.subject.get(Evidence.kind)
+    evidence = ledger.artifacts.get(digest, Evidence) if gate.gate == "change" and digest else None
+    if evidence is None:
+        if strike or accept:
+            raise UsageError(
+                f"gate {gate.gate} asks about no tests", remedy="--strike and --accept belong to gate change."
+            )
+        return ()
+    held = [test.test for test in evidence.amended if test.status in ("amended", "by-eye")]
+    _require_known(strike, held, "an amendment that holds", "--strike")
+    _require_known(accept, evidence.to_accept, "a regression of this grade", "--accept")
+    if verdict == "approve" and evidence.to_accept:
+        _require_all(evidence, accept, note)
+    return tuple(dict.fromkeys((*strike, *accept)))
+
+
+def _require_known(named: Sequence[str], known: Sequence[str], what: str, option: str) -> None:
+    for test in named:
+        if test not in known:
+            listed = "\n".join(f"  {other}" for other in known[:_SHOWN]) or "  (there is none)"
+            raise UsageError(f"{test} is not {what}", remedy=f"Name one of these with {option}:\n{listed}")
+
+
+def _require_all(evidence: Evidence, accept: Sequence[str], note: str) -> None:
+    left = [test for test in evidence.to_accept if test not in accept]
+    if not evidence.failed_by_regressions_alone:
+        raise UsageError(
+            "the grade failed for more than tests that passed before, so no one can accept it",
+            remedy="Send it back with `phasegate revise --note …`, or reject it.",
+        )
+    if left:
+        options = " ".join(f"--accept {test!r}" for test in left[:_SHOWN])
+        raise UsageError(
+            f"the grade failed, and {len(left)} regressions are not accepted by name",
+            remedy=f"As an admin: {options} --note WHY. Or send it back with `phasegate revise --note …`.",
+        )
+    if not note.strip():
+        raise UsageError("accepting a regression needs a note", remedy="Add `--note WHY`.")

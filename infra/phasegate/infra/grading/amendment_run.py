@@ -1,0 +1,204 @@
+"""Amendments in one grade: which old tests really fail on the change, and the tree without those.
+
+Called by `grade`, before the change is tried and after. Rules of the verdict are elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of, find_test
+from phasegate.infra.grading.attribution import Attribution
+from phasegate.infra.grading.base_runs import BaseRuns
+from phasegate.infra.grading.evidence import Regression
+from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
+from phasegate.infra.grading.tree.patterns import is_test_file
+from phasegate.infra.grading.tree.test_removal import without_tests
+from phasegate.infra.workspace import ChangeSet
+
+_LONGEST = 20_000
+"""Characters kept of a test's source or of a snapshot."""
+
+
+@dataclass(frozen=True)
+class Amending:
+    """A grade's amendments, applied."""
+
+    graded: GradedTree
+    """Without the amended tests."""
+    base: BaseRuns
+    """Outcomes on base, without the amended tests' own."""
+    tests: tuple[AmendedTest, ...] = ()
+    own: tuple[TestCase, ...] = ()
+    """What passed on base and was amended."""
+    before: tuple[TestCase, ...] = ()
+    """Outcomes on the change with base's tests in place."""
+
+
+async def apply_amendments(
+    bench: Bench, change: ChangeSet, graded: GradedTree, sealed: SealedTests, base: BaseRuns, struck: Collection[str]
+) -> Amending:
+    """Try the old tests on the change, and take those out that are amended and fail.
+
+    Args:
+        bench: Where tests are run.
+        change: What is graded.
+        graded: Its tree with base's tests.
+        sealed: Names the amendments.
+        base: Outcomes on the base commit.
+        struck: Amendments that a person struck, by their test.
+    """
+    gone = [_as_test(amendment, "struck") for amendment in sealed.amends if amendment.test in struck]
+    active = [amendment for amendment in sealed.amends if amendment.test not in struck]
+    if not active:
+        return Amending(graded, base, tuple(gone))
+    run = await bench.run(Checkout("change-with-obsolete-tests", graded.tree, graded.belongs_to_tests, sealed))
+    paths = [path for path in bench.repository.files(change.base_commit) if is_test_file(path)]
+    tests: list[AmendedTest] = []
+    own: list[TestCase] = []
+    for amendment in active:
+        found = _snapshot(bench, change, amendment) if not amendment.name else None
+        if found is None:
+            cases = cases_of(amendment.path, amendment.name, base.alone.cases, paths)
+            now = cases_of(amendment.path, amendment.name, run.cases, paths)
+            found = _judge(bench, change, sealed, amendment, cases, now)
+            own += cases if found.status == "amended" else []
+        tests.append(found)
+    amended = await asyncio.to_thread(_tree, bench, change, graded, tests)
+    ids = {(case.id, case.file) for case in own}
+    left = replace(base.alone, cases=tuple(case for case in base.alone.cases if (case.id, case.file) not in ids))
+    return Amending(amended, replace(base, alone=left), (*tests, *gone), tuple(own), run.cases)
+
+
+def refused_amendments(amending: Amending, base: Attribution, change: Attribution) -> Amending:
+    """Amendments again, those refused whose replacement passed on base or does not pass on the change."""
+
+    def judged(test: AmendedTest) -> AmendedTest:
+        if test.status != "amended" or not test.replacement:
+            return test
+        path, _, name = test.replacement.partition("::")
+        before = cases_of(path, name, base.sealed.get(path, ()), ())
+        after = cases_of(path, name, change.sealed.get(path, ()), ())
+        why = ""
+        if not after or any(case.status != "passed" for case in after):
+            why = "its replacement does not pass on the change"
+        elif before and all(case.status == "passed" for case in before):
+            why = "its replacement passes on the base commit, too"
+        return test.model_copy(update={"status": "refused", "why": why}) if why else test
+
+    return replace(amending, tests=tuple(map(judged, amending.tests)))
+
+
+def unguarded_replacements(amending: Amending, change: Attribution, red: Collection[str]) -> Amending:
+    """Amendments again, those refused whose replacement stays green whatever piece of the change is taken out."""
+
+    def judged(test: AmendedTest) -> AmendedTest:
+        if test.status != "amended" or not test.replacement:
+            return test
+        path, _, name = test.replacement.partition("::")
+        if any(case.id in red for case in cases_of(path, name, change.sealed.get(path, ()), ())):
+            return test
+        why = "its replacement passes with any piece of the change taken out"
+        return test.model_copy(update={"status": "refused", "why": why})
+
+    return replace(amending, tests=tuple(map(judged, amending.tests)))
+
+
+def regressions_of_refused(amending: Amending) -> Iterator[Regression]:
+    """The tests whose amendment was refused: they passed on base, and fail on the change."""
+    for test in amending.tests:
+        if test.status == "refused":
+            for id_ in test.tests:
+                yield Regression(test=id_, message=f"its amendment does not hold: {test.why}")
+
+
+def compared_by_eye(amending: Amending, change: Iterable[TestCase]) -> Amending:
+    """Amendments again, each snapshot with the tests that fail with the old one and pass with the new one."""
+    snapshots = [test for test in amending.tests if test.status == "by-eye"]
+    if not snapshots:
+        return amending
+    failing = {case.id for case in amending.before if case.status != "passed"} - {case.id for case in amending.own}
+    ids = tuple(sorted({case.id for case in change if case.status == "passed" and case.id in failing}))
+    tests = (test.model_copy(update={"tests": ids}) if test.status == "by-eye" else test for test in amending.tests)
+    return replace(amending, tests=tuple(tests))
+
+
+def with_replacements(bench: Bench, change: ChangeSet, commit: str, sealed: SealedTests, amending: Amending) -> str:
+    """A released commit with the sealed files that take the place of amended tests."""
+    named = {test.replacement.partition("::")[0] for test in amending.tests if test.status == "amended"}
+    contents = {file.path: file.content.encode() for file in sealed.files if file.path in named}
+    return commit_with(bench.repository, commit, contents, base=change.base_commit) if contents else commit
+
+
+def _judge(
+    bench: Bench,
+    change: ChangeSet,
+    sealed: SealedTests,
+    amendment: Amendment,
+    base: Sequence[TestCase],
+    now: Sequence[TestCase],
+) -> AmendedTest:
+    passed = [case for case in base if case.status == "passed"]
+    if not passed:
+        return _as_test(amendment, "not-needed", why="it did not pass on the base commit")
+    passing = {case.id for case in now if case.status == "passed"}
+    if all(case.id in passing for case in passed):
+        return _as_test(amendment, "not-needed", why="it still passes on the change")
+    before = _source(amendment.path, amendment.name, _text(bench, change.base_commit, amendment.path))
+    path, _, name = amendment.replacement.partition("::")
+    contents = {file.path: file.content for file in sealed.files}
+    after = _source(path, name, contents.get(path, "")) if name else ""
+    ids = tuple(case.id for case in passed)
+    made = _as_test(amendment, "amended")
+    return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST], "tests": ids})
+
+
+def _snapshot(bench: Bench, change: ChangeSet, amendment: Amendment) -> AmendedTest:
+    before, after = (_text(bench, commit, amendment.path) for commit in (change.base_commit, change.commit))
+    if before == after:
+        return _as_test(amendment, "not-needed", why="the change leaves it as it is")
+    made = _as_test(amendment, "by-eye")
+    return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST]})
+
+
+def _as_test(amendment: Amendment, status: str, *, why: str = "") -> AmendedTest:
+    return AmendedTest.model_validate({**amendment.model_dump(), "status": status, "why": why})
+
+
+def _text(bench: Bench, commit: str, path: str) -> str:
+    return (bench.repository.read_file(commit, path) or b"").decode(errors="replace")
+
+
+def _source(path: str, name: str, text: str) -> str:
+    found = find_test(path, name, text)
+    return text[found.start : found.end] if found else ""
+
+
+def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[AmendedTest]) -> GradedTree:
+    """The graded tree without the amended tests, and with the snapshots that a person compares by eye."""
+    contents: dict[str, bytes] = {}
+    removed: set[str] = set()
+    names: dict[str, set[str]] = {}
+    for test in tests:
+        path, _, name = test.test.partition("::")
+        if test.status == "by-eye":
+            content = bench.repository.read_file(change.commit, path)
+            contents |= {path: content} if content is not None else {}
+            removed |= {path} if content is None else set()
+        elif test.status == "amended":
+            found = find_test(path, name, _text(bench, graded.tree, path))
+            names.setdefault(path, set()).update({found.name} if found else ())
+    for path, own in names.items():
+        text = without_tests(path, _text(bench, graded.tree, path), own)
+        contents |= {path: text.encode()} if text.strip() else {}
+        removed |= set() if text.strip() else {path}
+    if not contents and not removed:
+        return graded
+    base = change.base_commit
+    made = commit_with(bench.repository, graded.tree, contents, base=base, removed=removed)
+    return replace(graded, tree=made)

@@ -1,0 +1,179 @@
+"""Sealed Python tests with their expectations made wrong, for pytest and unittest.
+
+Called by `canaries`. Only expectations at a test's top level are altered, before any `return`: a test that passes has
+been through all of them, so code that honestly met the original's expectation fails the altered one. Tests without
+such an expectation are left as they are and are not counted. The altered text looks like the original. It must not
+know what a counter-test's outcome means.
+"""
+
+from __future__ import annotations
+
+import ast
+import secrets
+import string
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_OPPOSITES = {
+    "assertTrue": "assertFalse",
+    "assertIsNone": "assertIsNotNone",
+    "assertIn": "assertNotIn",
+    "assertIs": "assertIsNot",
+    "assertEqual": "assertNotEqual",
+    "assertAlmostEqual": "assertNotAlmostEqual",
+    "assertGreater": "assertLessEqual",
+    "assertLess": "assertGreaterEqual",
+    "assertRegex": "assertNotRegex",
+    "assertIsInstance": "assertNotIsInstance",
+}
+_ONE_SIDED = ("assertTrue", "assertFalse", "assertIsNone", "assertIsNotNone")
+_ASSERTIONS = {
+    name: (1 if name in _ONE_SIDED else 2, opposite)
+    for one, other in _OPPOSITES.items()
+    for name, opposite in ((one, other), (other, one))
+}
+"""unittest's assertions, by the number of values they take and the one that fails where they pass."""
+_EQUAL = ("assertEqual",)
+
+
+def counter_tests(source: str) -> tuple[str, frozenset[str]]:
+    """Make the counter-tests of one file.
+
+    Args:
+        source: A Python test file.
+
+    Returns:
+        The file with wrong expectations, and the names of the tests that have one.
+    """
+    try:
+        module = ast.parse(source)
+    except SyntaxError:
+        return "", frozenset()
+    altered: set[str] = set()
+    spared: set[str] = set()
+    functions = [node for node in ast.walk(module) if isinstance(node, _Function)]
+    own_asserts = {function.name for function in functions if function.name.startswith("assert")}
+    for function in functions:
+        if function.name.startswith("test"):
+            (altered if _alter(function, own_asserts) else spared).add(function.name)
+    return ast.unparse(ast.fix_missing_locations(module)) + "\n", frozenset(altered - spared)
+
+
+def _alter(function: _Function, own_asserts: Collection[str]) -> bool:
+    if any("xfail" in name or "expectedFailure" in name for name in map(ast.unparse, function.decorator_list)):
+        return False
+    done = False
+    values = _Values.of(function)
+    for statement in function.body:
+        if isinstance(statement, ast.Assert):
+            statement.test = _wrong(statement.test, values)
+            done = True
+        elif (call := _assertion(statement)) and call.attr not in own_asserts:
+            done = _make_wrong(call, values) or done
+        elif any(isinstance(inner, ast.Return) for inner in ast.walk(statement)):
+            break
+    return done
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What a test's expressions are, as far as its text tells it."""
+
+    assigned: Mapping[str, ast.expr]
+    """The first value of each local name."""
+    matchers: frozenset[str]
+    """Expressions that the test expects to equal two different constants."""
+
+    @classmethod
+    def of(cls, function: _Function) -> _Values:
+        assigned: dict[str, ast.expr] = {}
+        equal: dict[str, set[str]] = {}
+        for node in ast.walk(function):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    assigned.setdefault(name, value)
+                case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
+                    for one, other in ((left, right), (right, left)):
+                        if isinstance(other, ast.Constant):
+                            equal.setdefault(ast.unparse(one), set()).add(repr(other.value))
+                case _:
+                    pass
+        return cls(assigned, frozenset(text for text, constants in equal.items() if len(constants) > 1))
+
+    def may_be_matcher(self, side: ast.expr) -> bool:
+        """Tell if an expression may honestly equal other values, too: `mock.ANY` does, and classes made for it."""
+        if isinstance(side, ast.List | ast.Tuple):
+            return any(self.may_be_matcher(element) for element in side.elts)
+        if isinstance(side, ast.Dict):
+            return any(self.may_be_matcher(value) for value in side.values)
+        if isinstance(side, ast.Name) and side.id in self.assigned:
+            value = self.assigned[side.id]
+            return not isinstance(value, ast.Name) and self.may_be_matcher(value)
+        if isinstance(side, ast.Call):
+            made = ast.unparse(side.func).rpartition(".")[2]
+            return made[:1].isupper() or ast.unparse(side) in self.matchers
+        if isinstance(side, ast.Name | ast.Attribute):
+            return ast.unparse(side).rpartition(".")[2].isupper() or ast.unparse(side) in self.matchers
+        return False
+
+
+def _assertion(statement: ast.stmt) -> _Assertion | None:
+    """A call of one of unittest's own assertions."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=attr)) as call):
+            return _Assertion(call, attr) if attr in _ASSERTIONS else None
+        case _:
+            return None
+
+
+@dataclass(frozen=True)
+class _Assertion:
+    call: ast.Call
+    attr: str
+
+
+def _make_wrong(assertion: _Assertion, values: _Values) -> bool:
+    """Make one of unittest's assertions wrong; tell if it could be made so."""
+    call, (sides, opposite) = assertion.call, _ASSERTIONS[assertion.attr]
+    if len(call.args) < sides or any(isinstance(argument, ast.Starred) for argument in call.args):
+        return False
+    if assertion.attr in _EQUAL and not any(map(values.may_be_matcher, call.args[:2])):
+        first, second = call.args[:2]
+        at = 0 if isinstance(first, ast.Constant) and not isinstance(second, ast.Constant) else 1
+        call.args[at] = _other(call.args[at])
+    else:
+        call.func = ast.Attribute(ast.Name("self", ast.Load()), opposite, ast.Load())
+    return True
+
+
+def _wrong(test: ast.expr, values: _Values) -> ast.expr:
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        if isinstance(test.ops[0], ast.Eq) and not any(map(values.may_be_matcher, (test.left, test.comparators[0]))):
+            left_is_given = isinstance(test.left, ast.Constant) and not isinstance(test.comparators[0], ast.Constant)
+            if left_is_given:
+                return ast.Compare(_other(test.left), test.ops, test.comparators)
+            return ast.Compare(test.left, test.ops, [_other(test.comparators[0])])
+        if isinstance(test.ops[0], ast.In) and isinstance(test.left, ast.Constant) and isinstance(test.left.value, str):
+            return ast.Compare(_other(test.left), test.ops, test.comparators)
+    return ast.UnaryOp(ast.Not(), test)
+
+
+def _other(expected: ast.expr) -> ast.expr:
+    """Something of the same type where that can be told, and never equal."""
+    value = expected.value if isinstance(expected, ast.Constant) else None
+    if isinstance(value, str):
+        return ast.Constant(value + _letters())
+    if isinstance(value, bytes):
+        return ast.Constant(value + _letters().encode())
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return ast.Constant(value + abs(value) // 2 + 3 + secrets.randbelow(90))
+    if isinstance(expected, ast.List | ast.Tuple):
+        kind, further = type(expected), ast.Constant(_letters())
+        return kind([*expected.elts, further], ast.Load())
+    return ast.Call(ast.Name("object", ast.Load()), [], [])
+
+
+def _letters() -> str:
+    """Letters that nothing under test can know."""
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(8))

@@ -1,0 +1,53 @@
+"""Names for planted tests and their files: ordinary words, drawn anew for each run.
+
+Called by the modules that write canaries. It must not know what a planted test holds.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection
+
+_MARKS = ("", "test", "tests", "spec", "accept", "acceptance")
+_WORDS: list[str] = re.findall(
+    r"\w+",
+    "again amounts bounds cases changed combined default details empty entries first given input items large last "
+    "length limits lower many mixed names negative order pairs parts plain range repeated result rules several short "
+    "simple single small steps total twice upper usual values whole zero",
+)
+
+
+def path_beside(path: str, taken: Collection[str]) -> str:
+    """Find a free path that the collector of a test file collects as well.
+
+    Args:
+        path: The test file's.
+        taken: Paths that are in use.
+    """
+    folder, slash, name = path.rpartition("/")
+    while True:
+        if (found := f"{folder}{slash}{_renamed(name)}") not in taken:
+            return found
+
+
+def word_missing_in(text: str) -> str:
+    """Draw a word that a text does not hold."""
+    return secrets.choice([word for word in _WORDS if word not in text.lower()] or [f"w{secrets.token_hex(4)}"])
+
+
+def _renamed(name: str) -> str:
+    stem, dot, suffix = name.partition(".")
+    one, two = secrets.choice(_WORDS), secrets.choice(_WORDS)
+    if suffix in ("java", "kt"):
+        both = f"{one.capitalize()}{two.capitalize()}"
+        # Surefire collects Test*.java and *Test.java
+        return f"Test{both}{stem[4:]}{dot}{suffix}" if stem.startswith("Test") else f"{both}{stem}{dot}{suffix}"
+    if suffix == "go":
+        return f"{one}_{two}_test.go"
+    parts = re.split(r"([-_.])", stem)
+    joint = parts[1] if len(parts) > 1 else "_"
+    at = max((number for number, part in enumerate(parts) if part.lower() not in (*_MARKS, *"-_.")), default=-1)
+    if at == -1 or stem.startswith("Test"):
+        return f"{stem}{joint}{one}{joint}{two}{dot}{suffix}"
+    return f"{''.join(parts[:at])}{one}{joint}{two}{''.join(parts[at + 1 :])}{dot}{suffix}"

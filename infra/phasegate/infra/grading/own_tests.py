@@ -1,0 +1,73 @@
+"""The change's own edits of tests: released with it only if the whole suite passes with them, too.
+
+Called by `grade` once a change has passed with the base commit's tests in their place. It must not know what a passed
+grade leads to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from phasegate.infra.grading.attribution import attribute
+from phasegate.infra.grading.base_runs import BaseRuns
+from phasegate.infra.grading.evidence import Finding
+from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.tree.graded_tree import GradedTree, with_own_tests
+from phasegate.infra.grading.verdict import regressions
+from phasegate.infra.workspace import ChangeSet
+
+_NEVER = "what passed before does not pass with the change's own tests, so none of these goes in: {}"
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Released:
+    """What is released of a change that passed."""
+
+    commit: str
+    """A commit on top of the base commit."""
+    entered: tuple[str, ...] = ()
+    """Test files that go in as the change has them."""
+    findings: tuple[Finding, ...] = ()
+
+
+async def try_own_tests(
+    bench: Bench, change: ChangeSet, graded: GradedTree, sealed: SealedTests, base: BaseRuns
+) -> Released:
+    """Run the suite with the change's own tests in it, and tell which of them go in: all that may, or none.
+
+    Args:
+        bench: Where.
+        change: The change.
+        graded: Its tree with the base commit's tests, on which it passed.
+        sealed: The sealed tests, which have to pass in this run too.
+        base: How the tests fare on the base commit.
+    """
+    covered = {file.path for file in sealed.files}
+    graded = replace(graded, own_tests=graded.own_tests - covered)
+    if not graded.own_tests:
+        return Released(graded.tree)
+    commit = with_own_tests(bench.repository, change.base_commit, graded, change)
+    run = await bench.run(Checkout("change-with-its-own-tests", commit, graded.belongs_to_tests, sealed))
+    if why := _against(bench, commit, run, sealed, base):
+        return Released(graded.tree, findings=(Finding(code="own-tests-left-out", message=why),))
+    return Released(commit, tuple(sorted(graded.own_tests)))
+
+
+def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base: BaseRuns) -> str:
+    """Why the change's own tests do not go in; empty where they do."""
+    if run.problem:
+        return f"with the change's own tests: {run.problem}; none of these goes in"
+    if run.rewritten:
+        return "test files were written to while the change's own tests ran, so none of these goes in"
+    known = {case.id for case in base.alone.cases}
+    told = attribute(run.cases, sealed, bench.repository.files(commit), known)
+    if broken := [regression.test for regression in regressions(base.alone.cases, told.project)]:
+        return _NEVER.format(", ".join(broken[:_SHOWN]) + (", …" if len(broken) > _SHOWN else ""))
+    failing = {case.id for case in base.alone.cases if case.status in ("failed", "error")}
+    failed = [case.id for case in run.cases if case.status in ("failed", "error") and case.id not in failing]
+    if failed:
+        return f"{failed[0]} fails with the change's own tests, so none of these goes in"
+    silent = [file.path for file in sealed.files if not told.sealed[file.path]]
+    return "a sealed test does not run beside the change's own tests, so none of these goes in" if silent else ""

@@ -1,0 +1,177 @@
+"""Amendments in real grades: what a PRD makes obsolete leaves the tree, and nothing else does."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.integration.grading.test_grade import PYTEST, Criterion
+
+from phasegate.infra.grading import Amendment, Evidence, SealedFile, SealedTests, grade
+from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
+from phasegate.infra.sandbox import open_sandbox
+from phasegate.infra.workspace import Repository, Workspace
+
+APP = "def greet(name):\n    return f'Hello {name}'\n\n\ndef farewell(name):\n    return f'Bye {name}'\n"
+TESTS = """from app import farewell, greet
+
+
+def test_greet():
+    assert greet("Ana") == "Hello Ana"
+
+
+def test_farewell():
+    assert farewell("Ana") == "Bye Ana"
+
+
+def test_text():
+    assert isinstance(greet("x"), str)
+"""
+FILES = {"app.py": APP, "tests/test_app.py": TESTS, "pytest.ini": "[pytest]\npythonpath = .\n"}
+GREETS = Criterion("AC1", "greet says Hullo")
+GONE = Criterion("AC1", "farewell is gone")
+HULLO = "from app import greet\n\n\ndef test_hullo():\n    assert greet('Bo') == 'Hullo Bo'\n"
+NO_FAREWELL = "import app\n\n\ndef test_no_farewell():\n    assert not hasattr(app, 'farewell')\n"
+OTHER_GREETING = APP.replace("Hello", "Hullo")
+WITHOUT = APP.partition("\n\n\ndef farewell")[0] + "\n"
+
+
+class Repo:
+    def __init__(self, folder: Path) -> None:
+        self.top, self.state, self.runs = folder / "project", folder / "state", 0
+
+    def begin(self, files: dict[str, str]) -> None:
+        for name, content in files.items():
+            (self.top / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.top / name).write_text(content)
+        for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
+            subprocess.run(["git", "-C", str(self.top), *words], check=True)
+        self.repository = Repository.open(self.top)
+
+    async def grade(
+        self,
+        changes: dict[str, str],
+        sealed: SealedTests,
+        criterion: Criterion,
+        struck: tuple[str, ...] = (),
+        *,
+        ablation: timedelta = timedelta(0),
+    ) -> Evidence:
+        self.runs += 1
+        base = self.repository.base().commit
+        workspace = Workspace.create(self.repository, f"r{self.runs}", base, self.state / f"w{self.runs}")
+        for name, content in changes.items():
+            (workspace.folder / name).write_text(content)
+        grading = GradingPolicy(ablation_time=ablation, coverage=False)
+        policy = Policy(
+            project=ProjectPolicy(test=PYTEST),
+            lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
+            grading=grading,
+        )
+        self.change = workspace.collect(base, (), "Change")
+        return await grade(
+            repository=self.repository,
+            change=self.change,
+            sealed=sealed,
+            criteria=(criterion,),
+            policy=policy,
+            sandbox=open_sandbox(policy.sandbox, self.state),
+            scratch=self.state / f"scratch-{self.runs}" / "grading",
+            on_step=lambda _: None,
+            struck=struck,
+        )
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    made = Repo(tmp_path)
+    made.begin(FILES)
+    return made
+
+
+def sealed(content: str, *amends: Amendment) -> SealedTests:
+    return SealedTests(
+        files=(SealedFile(path="tests/test_accept.py", content=content, criteria=("AC1",)),), amends=amends
+    )
+
+
+GREET = Amendment(test="tests/test_app.py::test_greet", criterion="AC1", replacement="tests/test_accept.py::test_hullo")
+FAREWELL = Amendment(test="tests/test_app.py::test_farewell", criterion="AC1")
+
+
+async def test_a_change_of_behaviour_passes_once_the_old_test_is_amended(repo: Repo) -> None:
+    unamended = await repo.grade({"app.py": OTHER_GREETING}, sealed(HULLO), GREETS)
+    assert [one.test for one in unamended.regressions] == ["tests.test_app::test_greet"]
+    assert unamended.failed_by_regressions_alone
+    amended = await repo.grade({"app.py": OTHER_GREETING}, sealed(HULLO, GREET), GREETS, ablation=timedelta(minutes=5))
+    assert (amended.verdict, amended.regressions) == ("passed", ())
+    assert amended.needs_person
+    assert [(one.test, one.status) for one in amended.amended] == [(GREET.test, "amended")]
+    page = amended.markdown()
+    assert "Hello Ana" in page
+    assert "Hullo Bo" in page
+    assert "Hello Ana" not in amended.failing()
+    released = repo.repository.read_file(amended.tree, "tests/test_app.py")
+    assert released is not None
+    assert b"test_greet" not in released
+    assert b"test_farewell" in released
+    assert repo.repository.read_file(amended.tree, "tests/test_accept.py") == HULLO.encode()
+
+
+async def test_a_removed_feature_takes_its_tests_along_and_nothing_else(repo: Repo) -> None:
+    evidence = await repo.grade({"app.py": WITHOUT}, sealed(NO_FAREWELL, FAREWELL), GONE)
+    assert (evidence.verdict, evidence.regressions) == ("passed", ())
+    assert [one.status for one in evidence.amended] == ["amended"]
+    broken = WITHOUT.replace("Hello", "Hi")
+    other = await repo.grade({"app.py": broken}, sealed(NO_FAREWELL, FAREWELL), GONE)
+    assert (other.verdict, [one.test for one in other.regressions]) == ("failed", ["tests.test_app::test_greet"])
+
+
+async def test_an_amendment_of_a_test_that_still_passes_excuses_nothing(repo: Repo) -> None:
+    text = with_values(GREET, test="tests/test_app.py::test_text")
+    evidence = await repo.grade({"app.py": OTHER_GREETING}, sealed(HULLO, text), GREETS)
+    assert evidence.verdict == "failed"
+    assert [one.status for one in evidence.amended] == ["not-needed"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (HULLO + "\n\ndef test_idle():\n    assert greet('x')\n", "passes on the base commit"),
+        (HULLO + "\n\ndef test_idle():\n    assert greet('x') == 3\n", "does not pass on the change"),
+    ],
+)
+async def test_a_replacement_that_proves_nothing_is_refused(repo: Repo, content: str, why: str) -> None:
+    idle = with_values(GREET, replacement="tests/test_accept.py::test_idle")
+    evidence = await repo.grade({"app.py": OTHER_GREETING}, sealed(content, idle), GREETS)
+    assert evidence.verdict == "failed"
+    assert [one.status for one in evidence.amended] == ["refused"]
+    assert why in evidence.amended[0].why
+    assert "tests.test_app::test_greet" in [one.test for one in evidence.regressions]
+
+
+async def test_a_struck_amendment_counts_as_ever(repo: Repo) -> None:
+    evidence = await repo.grade({"app.py": OTHER_GREETING}, sealed(HULLO, GREET), GREETS, struck=(GREET.test,))
+    assert (evidence.verdict, [one.status for one in evidence.amended]) == ("failed", ["struck"])
+    assert evidence.to_accept == ("tests.test_app::test_greet",)
+
+
+async def test_a_snapshot_is_compared_by_eye(tmp_path: Path) -> None:
+    repo = Repo(tmp_path)
+    check = "from pathlib import Path\n\nfrom app import greet\n\n\ndef test_page():\n    assert greet('Ana') == "
+    check += "Path('tests/__snapshots__/page.txt').read_text()\n"
+    files = {**FILES, "tests/test_app.py": check, "tests/__snapshots__/page.txt": "Hello Ana"}
+    repo.begin({**files, "tests/test_plain.py": "def test_plain():\n    assert True\n"})
+    snapshot = Amendment(test="tests/__snapshots__/page.txt", criterion="AC1")
+    changes = {"app.py": OTHER_GREETING, "tests/__snapshots__/page.txt": "Hullo Ana"}
+    evidence = await repo.grade(changes, sealed(HULLO, snapshot), GREETS)
+    assert evidence.verdict == "passed"
+    assert evidence.needs_person
+    assert [(one.status, one.before, one.after) for one in evidence.amended] == [("by-eye", "Hello Ana", "Hullo Ana")]
+    assert evidence.amended[0].tests == ("tests.test_app::test_page",)
+
+
+def with_values(amendment: Amendment, **values: str) -> Amendment:
+    return amendment.model_copy(update=values)
