@@ -4,7 +4,7 @@ import pytest
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.attribution import attribute
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.junit import Status, TestCase
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,47 @@ def test_a_test_of_the_project_that_is_called_almost_the_same(
     told = attribute(cases, tests, ["src/test/app/AppTest.java", "test/app.test.js", "app_test.go"], ())
     assert [case.id for case in told.sealed[path]] == [sealed]
     assert [case.id for case in told.project] == [project]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "known", "cases", "sealed", "project"),
+    [
+        (
+            "test/accept.js",
+            "t.test('adds', t => t.ok(1))",
+            ["tap::adds"],
+            {"tap::adds": "failed", "tap::adds #2": "passed"},
+            {"tap::adds #2": "failed"},
+            {"tap::adds": "passed"},
+        ),
+        (
+            "tests/accept.rs",
+            "#[test] fn adds() {}",
+            ["shop::old::adds"],
+            {"shop::old::adds": "passed", "shop::accept::adds": "failed"},
+            {"shop::accept::adds": "failed"},
+            {"shop::old::adds": "passed"},
+        ),
+        (
+            "test/accept.js",
+            "describe('shout', () => { it('is loud', () => {}) })",
+            ["one::is 1"],
+            {"one::is 1": "passed", "Root::shout is loud": "failed"},
+            {"Root::shout is loud": "failed"},
+            {"one::is 1": "passed"},
+        ),
+        ("test/accept.js", "test('adds')", ["t::adds"], {"t::adds": "passed"}, {}, {"t::adds": "passed"}),
+    ],
+)
+def test_reports_without_files_are_told_apart_by_what_the_sealed_file_adds(
+    path: str,
+    content: str,
+    known: list[str],
+    cases: dict[str, Status],
+    sealed: dict[str, Status],
+    project: dict[str, Status],
+) -> None:
+    tests = SealedTests(files=(SealedFile(path=path, content=content, criteria=("AC1",)),))
+    told = attribute([TestCase(id_, None, status) for id_, status in cases.items()], tests, [], known)
+    assert {case.id: case.status for case in told.sealed[path]} == sealed
+    assert {case.id: case.status for case in told.project} == project

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict, cast
 
+from phasegate.infra.surrogates import mend_value
+
 JsonObject: TypeAlias = dict[str, Any]
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 StopReason = Literal["end", "calls", "length", "refusal"]
@@ -144,7 +146,7 @@ def parse_arguments(raw: str) -> JsonObject | None:
     if not raw.strip():
         return {}
     try:
-        value: Any = json.loads(raw, parse_constant=_refuse_constant)
+        value: Any = mend_value(json.loads(raw, parse_constant=_refuse_constant))
     except (ValueError, RecursionError):
         return None
     return cast("JsonObject", value) if isinstance(value, dict) else None

@@ -1,36 +1,50 @@
 """Reading JUnit XML, the one report that test runners of every language write.
 
-Called by grading. The report was written by code nobody has to trust: no document type is accepted, so there is
-nothing to expand, and the file is opened without following a link. It must not know what is being graded.
+Called by grading. The report was written by code nobody has to trust: files are opened without following a link,
+and all that is read is bounded. It must not know what is being graded.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
-import xml.parsers.expat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
-from xml.etree import ElementTree as ET
+
+from phasegate.infra.artifacts import sha256
+from phasegate.infra.grading.runner.checkout_paths import relative_file, without_path
+from phasegate.infra.grading.runner.report_text import ReportUnreadable
+from phasegate.infra.grading.runner.report_xml import RawCase, walk
 
 Status = Literal["passed", "skipped", "failed", "error"]
 
 MESSAGE_LIMIT = 2_000
 """Characters kept of one test's message."""
+_UNCLEANED = 20_000
+"""Characters looked at of a message's beginning, and of its end, for those that are kept."""
+_LONGEST_NAME = 4_000
 REPORT_LIMIT = 64 * 1024 * 1024
-"""Bytes of the largest report that is read."""
+"""Bytes of all files of the largest report that is read."""
+FILES_LIMIT = 20_000
+"""Entries of the largest report folder that is read."""
+_FOLDERS_DEEP = 20
 _WORST_FIRST: tuple[Status, ...] = ("error", "failed", "skipped", "passed")
 _ANSI = re.compile(
-    r"(?:\x1b|#x1B)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
+    r"(?:\x1b|#x1B)(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])"
 )  # pytest spells ESC #x1B
+_NUMBERED = re.compile(r"(?:not ok |ok )?#?([0-9]{1,9})\s+[-:\u2013]\s+(.+)", re.DOTALL)
+"""A test's name as converters of TAP write it."""
+_STATUSES: dict[str, Status] = {
+    **dict.fromkeys(("failure", "fail", "failed"), "failed"),
+    **dict.fromkeys(("skipped", "notrun", "disabled", "suppressed"), "skipped"),
+    "error": "error",
+}
+"""Of the element in a test, or of its `status`, where no element says it."""
 _GENERIC = re.compile(r"|failed|failure|error|collection failure|test failed|assertion failed|null", re.IGNORECASE)
-
-
-class ReportUnreadable(ValueError):
-    """The report is not JUnit XML that may be read."""
 
 
 @dataclass(frozen=True)
@@ -62,41 +76,48 @@ def read_report(path: Path, root: Path) -> list[TestCase]:
 
     Args:
         path: Where the report was to be written.
-        root: The checkout that the tests ran in; absolute paths are shortened by it.
+        root: The checkout that the tests ran in; its path is taken out of all names.
 
     Returns:
         One entry per test, in the report's order; none where there is no report.
 
     Raises:
-        ReportUnreadable: Not XML, or with a document type; not a regular file; too large.
+        ReportUnreadable: Not whole XML, or with a document type; not a regular file; too large. In a folder, one
+            such file is enough: what it would have told is not known.
     """
     if path.is_symlink():
-        raise ReportUnreadable("the report is a link")
-    files = sorted(path.glob("**/*.xml")) if path.is_dir() else [path]
-    return _merged(case for file in files for case in parse(_read(file), root))
+        raise ReportUnreadable(f"{path.name}: the report is a link")
+    if not path.is_dir():
+        data = _read(path, path.name, REPORT_LIMIT)
+        return [] if data is None else parse(data, root, path.name)
+    raw: list[tuple[tuple[str, int], RawCase]] = []
+    left = REPORT_LIMIT
+    for file in _reports(path):
+        name = str(file.relative_to(path))
+        data = _read(file, name, left) or b""
+        if not data.strip():
+            raise ReportUnreadable(f"{name}: the report is empty (byte 0, line 1)")
+        left -= len(data)
+        raw += (((name, case.suite), case) for case in walk(data, name))
+    return _told_apart(_cases(raw, root))
 
 
-def parse(data: bytes, root: Path) -> list[TestCase]:
-    """Parse one report; `root` as for `read_report`.
+def parse(data: bytes, root: Path, name: str = "the report") -> list[TestCase]:
+    """Parse one report; `root` as for `read_report`, `name` for messages.
 
     Raises:
-        ReportUnreadable: Not XML, or with a document type.
+        ReportUnreadable: Not whole XML of a known encoding; with a document type; past a limit.
     """
     if not data.strip():
         return []
-    _refuse_doctype(data)
-    try:
-        document = ET.fromstring(data)  # noqa: S314 - as above
-    except ET.ParseError as error:
-        raise ReportUnreadable(f"the report is not XML: {error}") from error
-    if document.tag not in ("testsuites", "testsuite"):
-        raise ReportUnreadable(f"the report's root is <{document.tag}>, not <testsuites>")
-    return _merged(_cases(document, "", root))
+    return _told_apart(_cases([((name, case.suite), case) for case in walk(data, name)], root))
 
 
 def clean(message: str, root: Path) -> str:
     """A message as it can be stored and shown: no ANSI, no machine's paths or addresses, and not too long."""
-    text = _ANSI.sub("", message).replace(f"{root}/", "").replace(str(root), ".")
+    if len(message) > 2 * _UNCLEANED:
+        message = f"{message[:_UNCLEANED]}\n[… characters left out …]\n{message[-_UNCLEANED:]}"
+    text = without_path(_ANSI.sub("", message), root)
     text = re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x…", text)
     text = "".join(character for character in text if character.isprintable() or character in "\n\t").strip()
     if len(text) <= MESSAGE_LIMIT:
@@ -105,64 +126,97 @@ def clean(message: str, root: Path) -> str:
     return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
 
 
-def _read(path: Path) -> bytes:
+def _reports(folder: Path) -> list[Path]:
+    """The XML files of a report folder, sorted; a link or a device anywhere in it is refused."""
+    found: list[Path] = []
+    waiting = [(folder, 0)]
+    seen = 0
+    while waiting:
+        parent, depth = waiting.pop()
+        with os.scandir(parent) as entries:
+            for entry in entries:
+                seen += 1
+                name = os.path.relpath(entry.path, folder)
+                if seen > FILES_LIMIT or depth > _FOLDERS_DEEP:
+                    raise ReportUnreadable(f"{name}: the report folder holds too much")
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((Path(entry.path), depth + 1))
+                elif not entry.is_file(follow_symlinks=False):
+                    raise ReportUnreadable(f"{name}: the report is not a regular file")
+                elif name.endswith(".xml"):
+                    found.append(Path(entry.path))
+    return sorted(found)
+
+
+def _read(path: Path, name: str, limit: int) -> bytes | None:
+    """A regular file's bytes; None: there is no file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        return b""
+        return None
     except OSError as error:
-        raise ReportUnreadable(f"the report cannot be opened: {error.strerror}") from error
+        raise ReportUnreadable(f"{name}: the report cannot be opened: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise ReportUnreadable("the report is not a regular file")
-        if about.st_size > REPORT_LIMIT:
-            raise ReportUnreadable(f"the report is larger than {REPORT_LIMIT // 1024**2} MiB")
-        return file.read(REPORT_LIMIT)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ReportUnreadable(f"{name}: the report is not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ReportUnreadable(f"{name}: the report is larger than {REPORT_LIMIT // 1024**2} MiB (byte {limit})")
+    return data
 
 
-def _refuse_doctype(data: bytes) -> None:
-    def refuse(*_: object) -> None:
-        raise ReportUnreadable("the report has a document type, which is refused")
-
-    parser = xml.parsers.expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    try:
-        parser.Parse(data, True)  # noqa: FBT003 - expat's own signature
-    except xml.parsers.expat.ExpatError as error:
-        raise ReportUnreadable(f"the report is not XML: {error}") from error
-
-
-def _cases(element: ET.Element, suite: str, root: Path) -> Iterable[TestCase]:
-    for child in element:
-        if child.tag == "testsuite":
-            yield from _cases(child, child.get("name") or suite, root)
-        elif child.tag == "testcase":
-            yield _case(child, suite or element.get("name") or "", root)
+def _cases(raw: list[tuple[tuple[str, int], RawCase]], root: Path) -> Iterator[tuple[tuple[str, ...], TestCase]]:
+    """Each test with what tells it from another of the same id and file: its suite, and its number if it has one."""
+    numbers: dict[tuple[str, int], list[int]] = {}
+    for suite, case in raw:
+        found = _NUMBERED.fullmatch(case.attributes.get("name", ""))
+        numbers.setdefault(suite, []).append(int(found[1]) if found else -1)
+    numbered = {
+        suite
+        for suite, own in numbers.items()
+        if own[0] >= 0 and all(one < two for one, two in itertools.pairwise(own))
+    }
+    for suite, case in raw:
+        name, number = case.attributes.get("name", ""), ""
+        if suite in numbered and (found := _NUMBERED.fullmatch(name)):
+            number, name = found[1], found[2]
+        yield (suite[0], str(suite[1]), number), _case(case, name, root)
 
 
-def _case(element: ET.Element, suite: str, root: Path) -> TestCase:
-    classname = element.get("classname")
-    file = element.get("file")
+def _case(raw: RawCase, name: str, root: Path) -> TestCase:
+    attributes = raw.attributes
     status: Status = "passed"
     message = ""
-    for child in element:
-        found: Status | None = {"failure": "failed", "error": "error", "skipped": "skipped"}.get(child.tag)  # type: ignore[assignment]  # get() widens the literals to str
-        if found and _WORST_FIRST.index(found) < _WORST_FIRST.index(status):
-            status, message = found, clean(_message(child), root)
-    if element.get("status") in ("skipped", "notrun", "disabled") and status == "passed":
-        status = "skipped"
+    for outcome in raw.outcomes:
+        found = _STATUSES["failed" if outcome.kind == "failure" else outcome.kind]
+        if _WORST_FIRST.index(found) < _WORST_FIRST.index(status):
+            status, message = found, clean(_message(outcome.message, outcome.text), root)
+    if status == "passed":
+        said = (attributes.get(key, "").lower() for key in ("status", "result"))
+        told: list[Status] = ["passed", *(_STATUSES[word] for word in said if word in _STATUSES)]
+        status = min(told, key=_WORST_FIRST.index)
+    file = attributes.get("file") or raw.suite_file
+    classname = attributes.get("classname")
     return TestCase(
-        id=f"{suite if classname is None else classname}::{element.get('name') or ''}",
-        file=None if file is None else _relative(file, root),
+        id="::".join(
+            without_path(_shortened(part), root) for part in (raw.suite_name if classname is None else classname, name)
+        ),
+        file=None if file is None else relative_file(_shortened(file), root),
         status=status,
         message=message,
     )
 
 
-def _message(outcome: ET.Element) -> str:
+def _shortened(name: str) -> str:
+    """A name that can be stored; what is left out of a longer one is told apart by its digest."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}…{sha256(name).removeprefix('sha256:')[:16]}"
+
+
+def _message(said: str, text: str) -> str:
     """What went wrong, without the test's source where the runner tells the two apart."""
-    said, text = (outcome.get("message") or "").strip(), (outcome.text or "").strip()
+    said, text = said.strip(), text.strip()
     if not _GENERIC.fullmatch(said):
         return said
     # pytest marks the lines that say what went wrong; the others quote the test
@@ -170,18 +224,19 @@ def _message(outcome: ET.Element) -> str:
     return "\n".join(marked) or text or said
 
 
-def _relative(file: str, root: Path) -> str:
-    return os.path.relpath(file, root) if file.startswith("/") else os.path.normpath(file)
+def _told_apart(cases: Iterable[tuple[tuple[str, ...], TestCase]]) -> list[TestCase]:
+    """One entry per test: of several outcomes in one suite, the worst; the tests of several suites are numbered.
 
-
-def _merged(cases: Iterable[TestCase]) -> list[TestCase]:
-    """One entry per test: of several outcomes under one id and file, the worst."""
-    merged: dict[tuple[str, str | None], TestCase] = {}
-    for case in cases:
-        key = (case.id, case.file)
-        known = merged.get(key)
-        if known is None:
-            merged[key] = case
-        elif _WORST_FIRST.index(case.status) < _WORST_FIRST.index(known.status):
-            merged[key] = replace(known, status=case.status, message=case.message)
-    return list(merged.values())
+    The worst goes by the bare id, so that neither the order of suites nor a forged copy hides a failure.
+    """
+    merged: dict[tuple[str, str | None], dict[tuple[str, ...], TestCase]] = {}
+    for place, case in cases:
+        own = merged.setdefault((case.id, case.file), {})
+        known = own.get(place)
+        if known is None or _WORST_FIRST.index(case.status) < _WORST_FIRST.index(known.status):
+            own[place] = case
+    return [
+        replace(case, id=case.id if number == 1 else f"{case.id} #{number}")
+        for own in merged.values()
+        for number, case in enumerate(sorted(own.values(), key=lambda case: _WORST_FIRST.index(case.status)), 1)
+    ]

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.errors import ServiceFailed
-from phasegate.infra.grading.junit import ReportUnreadable, TestCase, clean, read_report
+from phasegate.infra.grading.junit import TestCase, clean, read_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
+from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.patterns import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy

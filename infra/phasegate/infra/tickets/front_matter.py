@@ -20,6 +20,7 @@ from typing import Protocol, cast
 import yaml
 
 from phasegate.infra.errors import TicketError
+from phasegate.infra.surrogates import mend_value
 
 MAX_TITLE = 200
 _MAX_DEPTH = 20
@@ -95,7 +96,7 @@ def _facts(text: str) -> dict[str, object]:
         return {}
     if not isinstance(value, dict):
         raise _bad(2, "it must be lines of `key: value`")
-    return cast("dict[str, object]", value)
+    return cast("dict[str, object]", mend_value(cast("object", value)))
 
 
 def _require_plain(text: str) -> None:

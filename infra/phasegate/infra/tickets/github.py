@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from phasegate.infra.errors import TicketError
+from phasegate.infra.surrogates import mend_value
 from phasegate.infra.tickets.ticket import MAX_BYTES, Ticket
 
 _TIMEOUT_SECONDS = 20.0
@@ -178,8 +179,8 @@ def _ticket(response: httpx.Response, address: IssueAddress) -> Ticket:
     if len(response.content) > 2 * MAX_BYTES:  # JSON may spell a byte with more than one
         raise TicketError(f"The issue {address.key} is over 1 MiB.", remedy="Name a shorter ticket.")
     try:
-        issue = _Issue.model_validate_json(response.content)
-    except ValidationError as error:
+        issue = _Issue.model_validate(mend_value(json.loads(response.content)))
+    except (ValueError, RecursionError) as error:
         raise TicketError(
             f"{address.host} answered with something that is no issue.",
             remedy="Check the address; for GitHub Enterprise, GITHUB_API_URL names its API.",

@@ -1,0 +1,150 @@
+"""Walk through one report's XML with bounded depth, memory and number of tests.
+
+Called by `junit`. The report was written by code nobody has to trust: no document type is accepted, so there is
+nothing to expand. It must not know what a test's status is.
+"""
+
+from __future__ import annotations
+
+import xml.parsers.expat
+from dataclasses import dataclass, field
+
+from phasegate.infra.grading.runner.report_text import ReportText, ReportUnreadable, decode
+
+DEPTH_LIMIT = 200
+"""Elements within each other."""
+CASES_LIMIT = 300_000
+"""Tests in one report."""
+_TEXT_LIMIT = 200_000
+"""Characters kept of the beginning of an outcome's text; of its end, as many."""
+_OUTCOMES = ("failure", "error", "skipped")
+_SUITES = ("testsuites", "testsuite")
+_CLOSED = (*_OUTCOMES, "properties", "system-out", "system-err", "rerunFailure", "rerunError", "flakyFailure")
+"""Elements within which no test stands."""
+
+
+@dataclass
+class Outcome:
+    """What a `<failure>`, `<error>` or `<skipped>` says."""
+
+    kind: str
+    message: str
+    head: list[str] = field(default_factory=list)
+    tail: str = ""
+    size: int = 0
+
+    def add(self, text: str) -> None:
+        """Keep the text's beginning and end."""
+        if self.size < _TEXT_LIMIT:
+            self.head.append(text)
+            self.size += len(text)
+        else:
+            self.tail = (self.tail + text)[-_TEXT_LIMIT:]
+
+    @property
+    def text(self) -> str:
+        """The element's text, as far as it was kept."""
+        return "".join(self.head) + self.tail
+
+
+@dataclass
+class RawCase:
+    """A `<testcase>` as it stands in the report."""
+
+    attributes: dict[str, str]
+    suite: int
+    """The number of the element that holds it."""
+    suite_name: str
+    suite_file: str | None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+@dataclass
+class _Element:
+    tag: str
+    number: int
+    suite_name: str
+    suite_file: str | None
+    case: RawCase | None = None
+    outcome: Outcome | None = None
+    closed: bool = False
+
+
+class _Walk:
+    def __init__(self, text: ReportText, name: str) -> None:
+        self.cases: list[RawCase] = []
+        self._text, self._name = text, name
+        self._stack: list[_Element] = []
+        self._number = 0
+        self._data = text.as_xml().encode()
+        self._parser = xml.parsers.expat.ParserCreate("utf-8")
+        self._parser.buffer_text = True
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._said
+
+    def walk(self) -> list[RawCase]:
+        try:
+            self._parser.Parse(self._data, True)  # noqa: FBT003 - expat's own signature
+        except xml.parsers.expat.ExpatError as error:
+            why = xml.parsers.expat.ErrorString(error.code)
+            raise self._refusal(f"the report is not XML: {why}", self._parser.ErrorByteIndex) from error
+        return self.cases
+
+    def _refusal(self, why: str, offset: int | None = None) -> ReportUnreadable:
+        before = self._data[: self._parser.CurrentByteIndex if offset is None else offset].decode(errors="ignore")
+        return ReportUnreadable(
+            f"{self._name}: {why} (byte {self._text.byte_at(len(before))}, line {before.count(chr(10)) + 1})"
+        )
+
+    def _doctype(self, *_: object) -> None:
+        raise self._refusal("the report has a document type, which is refused")
+
+    def _start(self, qualified: str, attributes: dict[str, str]) -> None:
+        tag = qualified.rpartition(":")[2]
+        above = self._stack[-1] if self._stack else _Element("", 0, "", None)
+        if not self._stack and tag not in _SUITES:
+            raise self._refusal(f"the report's root is <{tag[:80]}>, not <testsuites>")
+        if len(self._stack) >= DEPTH_LIMIT:
+            raise self._refusal(f"more than {DEPTH_LIMIT} elements within each other")
+        self._number += 1
+        element = _Element(tag, above.number, above.suite_name, above.suite_file, closed=above.closed)
+        if above.closed:
+            element.outcome = above.outcome
+        elif tag in _SUITES:
+            # the number tells two suites of one name apart
+            element.number = self._number
+            element.suite_name = attributes.get("name") or above.suite_name
+            element.suite_file = attributes.get("file") or attributes.get("filepath") or above.suite_file
+        elif tag == "testcase":
+            element.case = RawCase(attributes, above.number, above.suite_name, above.suite_file)
+            self.cases.append(element.case)
+            if len(self.cases) > CASES_LIMIT:
+                raise self._refusal(f"more than {CASES_LIMIT} tests")
+        elif tag in _CLOSED:
+            element.closed = True
+            if tag in _OUTCOMES and above.case is not None:
+                element.outcome = Outcome(tag, attributes.get("message") or "")
+                above.case.outcomes.append(element.outcome)
+        self._stack.append(element)
+
+    def _end(self, _: str) -> None:
+        self._stack.pop()
+
+    def _said(self, text: str) -> None:
+        if self._stack and (outcome := self._stack[-1].outcome) is not None:
+            outcome.add(text)
+
+
+def walk(data: bytes, name: str) -> list[RawCase]:
+    """Read the tests of one report, in its order.
+
+    Args:
+        data: The whole file.
+        name: The file's name, for messages.
+
+    Raises:
+        ReportUnreadable: Not whole XML of a known encoding; with a document type; past a limit.
+    """
+    return _Walk(decode(data, name), name).walk()
