@@ -128,13 +128,6 @@ def compared_by_eye(amending: Amending, change: Iterable[TestCase]) -> Amending:
     return replace(amending, tests=tuple(tests))
 
 
-def with_replacements(bench: Bench, change: ChangeSet, commit: str, sealed: SealedTests, amending: Amending) -> str:
-    """A released commit with the sealed files that take the place of amended tests."""
-    named = {test.replacement.partition("::")[0] for test in amending.tests if test.status == "amended"}
-    contents = {file.path: file.content.encode() for file in sealed.files if file.path in named}
-    return commit_with(bench.repository, commit, contents, base=change.base_commit) if contents else commit
-
-
 def _judge(
     bench: Bench,
     change: ChangeSet,

@@ -51,10 +51,10 @@ async def change_that_passes(
         sealed: The tests that decide, once they are written; None where policy ends before testing.
 
     Returns:
-        A change whose grade did not fail; or the last one, where tests that passed before are all that fails.
+        A change whose grade did not fail; or the last one, where all that fails it can be accepted by name.
 
     Raises:
-        OperatorNeeded: As many attempts failed as policy allows, and not by regressions alone.
+        OperatorNeeded: As many attempts failed as policy allows, and not by what a person can accept alone.
 
     Effects:
         One attempt and one grade per try.
@@ -74,8 +74,8 @@ async def change_that_passes(
         if evidence.verdict != "failed":
             return change, evidence
         feedback, last = evidence.failing(), (change, evidence)
-    if last is not None and last[1].failed_by_regressions_alone:
-        return last  # whether the ticket may break them is for a person to say
+    if last is not None and last[1].is_acceptable:
+        return last  # whether the ticket may do that is for a person to say
     raise OperatorNeeded(
         f"{tries} attempts at the implementation failed their grading",
         remedy=f"See why with `phasegate show {run.run.id}`; `phasegate resume {run.run.id}` grants one more attempt.",
