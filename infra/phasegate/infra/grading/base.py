@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.junit import TestCase
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.test_run import PROBLEMS, Bench, Checkout, TestRun
 from phasegate.infra.workspace.change_set import readable
 
 TestKey = tuple[str, str | None]
@@ -30,13 +30,8 @@ Outcome = Literal["passed", "failed", "skipped", "missing"]
 
 _SHOWN = 10
 _QUOTE = 600
-_REASONS = {
-    "setup-failed": "the setup command fails",
-    "tests-timed-out": "the tests do not end within `project.test_timeout`",
-    "no-junit-report": "the test command writes no JUnit report, or one without a test",
-    "service-failed": "a service that the tests need does not come up",
-    "junit-unreadable": "the test command's report cannot be read",
-}
+_REMARK = re.compile(r"\s*(?:\[notice\]|warning\b|npm warn|npm notice|hint:|note:)", re.IGNORECASE)
+"""Lines that say nothing of what failed, and are often the last ones."""
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 _VOLATILE = re.compile(
     r"0x[0-9a-fA-F…]+"
@@ -99,13 +94,13 @@ class BaseJudgement:
     def reason(self) -> str:
         """Why the base commit tells nothing; empty if it tells something."""
         if not self.whole:
-            return _REASONS[self.first.problem]
+            return PROBLEMS[self.first.problem]
         return "" if self.passed else f"none of its {len(self.first.cases)} tests passes"
 
     @property
     def errors(self) -> tuple[str, ...]:
         """Quotes of what keeps tests from running."""
-        problems = [f"{_REASONS[run.problem]}: {_end(run.said)}" for run in self.runs if run.problem]
+        problems = [f"{PROBLEMS[run.problem]}: {_end(run.said)}" for run in self.runs if run.problem]
         broken = [case for case in self.first.cases if case.status == "error"]
         if not self.passed and not broken:
             broken = [case for case in self.first.cases if case.status == "failed"]
@@ -197,7 +192,8 @@ def _examples(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _end(text: str) -> str:
-    short = text.strip()
+    lines = text.splitlines()
+    short = "\n".join([line for line in lines if not _REMARK.match(line)] or lines).strip()
     return short if len(short) <= _QUOTE else f"… {short[-_QUOTE:]}"
 
 

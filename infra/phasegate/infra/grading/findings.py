@@ -17,19 +17,12 @@ from phasegate.infra.grading.suspicions import (
     about_new_file,
     is_git_settings,
 )
-from phasegate.infra.grading.test_run import TestRun
+from phasegate.infra.grading.test_run import PROBLEMS, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.loading import Load
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
-_PROBLEMS = {
-    "setup-failed": "the setup command failed",
-    "service-failed": "a service that the tests need did not come up",
-    "tests-timed-out": "the tests did not end in time",
-    "no-junit-report": "the test command wrote no JUnit report, or one without a test",
-    "junit-unreadable": "the test command's report cannot be read",
-}
 _ASSERTS = re.compile(r"\bassert\w*\b|\bexpect\(|\bt\.(?:Error|Fatal|Fail)\w*\(|pytest\.raises|\.should\b")
 _SKIPS = re.compile(
     r"(?:mark\.|pytest\.|unittest\.|^\s*@?)(?:skip\w*|xfail|importorskip|expectedFailure)\b|\.(?:skip|todo|only)\b|\bt\.Skip"
@@ -96,7 +89,7 @@ def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:
 def about_run(where: str, run: TestRun) -> Iterator[Finding]:
     """Why a run told nothing."""
     if run.problem:
-        yield Finding(code=run.problem, message=f"{where}, {_PROBLEMS[run.problem]}")
+        yield Finding(code=run.problem, message=f"{where}, {PROBLEMS[run.problem]}")
 
 
 def _mode(repository: Repository, commit: str, path: str) -> str:
