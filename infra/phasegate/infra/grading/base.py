@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.file_lock import locked
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.test_run import PROBLEMS, Bench, Checkout, TestRun
@@ -146,10 +146,16 @@ async def judge_base(bench: Bench, commit: str) -> BaseJudgement:
     Effects: judgements that tell something are kept by tree, policy and sandbox, and read from there the next time.
     """
     stored = (bench.bases or bench.scratch.parent) / f"judged-{_key(bench, commit)}.json"
-    try:
-        return _STORED.validate_json(await asyncio.to_thread(stored.read_bytes))
-    except (FileNotFoundError, ValidationError):
-        pass  # the first judgement of this commit, or one that was cut off while it was written
+    await asyncio.to_thread(stored.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
+    async with locked(stored.with_suffix(".lock")):  # who asks while somebody judges takes what that one found
+        try:
+            return _STORED.validate_json(await asyncio.to_thread(stored.read_bytes))
+        except (FileNotFoundError, ValidationError):
+            pass  # the first judgement of this commit, or one that was cut off while it was written
+        return await _judge(bench, commit, stored)
+
+
+async def _judge(bench: Bench, commit: str, stored: Path) -> BaseJudgement:
     further = bench.policy.grading.flaky_reruns
     runs = [await bench.run(Checkout("base-1", commit))]
     if further and not runs[0].problem:
@@ -210,8 +216,7 @@ def _key(bench: Bench, commit: str) -> str:
 
 
 def _store(path: Path, judgement: BaseJudgement) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")  # several runs may judge one commit at a time
+    fresh = path.with_suffix(".new")
     fresh.write_bytes(_STORED.dump_json(judgement))
     fresh.replace(path)
 

@@ -15,8 +15,8 @@ def diff(run: str, as_json: bool, as_made: bool) -> None:
     """Print what a run changed in the code.
 
     A unified diff against the commit the run started from. Once the change is graded: what is released of it, sealed
-    tests included. While the implementation works: its last checkpoint. Piped, it is the exact patch; on a terminal it is coloured, with control characters shown. RUN is an id, the
-    beginning of one, or "latest".
+    tests included. While the implementation works: its last checkpoint. Piped, it is the exact patch; on a terminal it
+    is coloured, with control characters shown. RUN is an id, the beginning of one, or "latest".
     """
     import sys
 
