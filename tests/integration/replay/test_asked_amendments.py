@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.crash.scenes import REQUESTER
 from tests.integration.replay.conftest import House, living_in
 
 from phasegate.infra.grading import Evidence, SealedTests
@@ -28,6 +29,9 @@ coverage = false
 [lifecycle]
 stages = ["prd", "implementation", "testing"]
 max_attempts = 2
+[gates.prd]
+off = true
+reason = "agreed before"
 """
 FILES = {
     "app.py": 'def greet(name):\n    return f"Hello, {name}"\n',
@@ -47,15 +51,15 @@ def turns(*amends: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
     return {
         "prd": [{"finish": {"title": "Greet", "acceptance_criteria": [{"id": "AC1", "statement": "Good day"}]}}],
         "implementation": [{"tools": [{"name": "edit_file", "args": EDIT}]}, asking],
-        "implementation#2": [{"expect": f"does not amend.*{OLD}", **asking}],
+        "implementation#2": [{"expect": f"does not amend.*{OLD}|mind the tests", **asking}],
         "testing": [{"finish": {"files": [{"path": "tests/test_accept.py", "content": SEALED, "criteria": ["AC1"]}]}}],
         "testing.amending": [{"finish": {"amends": list(amends)}}],
     }
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncGenerator[House]:
-    """A machine with a repository whose only test contradicts the ticket."""
+def repository(tmp_path: Path) -> Path:
+    """A repository whose only test contradicts the ticket."""
     top = tmp_path / "greeter"
     for name, content in FILES.items():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,13 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
     for words in (("init", "-qb", "main"), ("add", "-A"), ("commit", "-qm", "First")):
         subprocess.run(["git", *words], cwd=top, check=True)
     (tmp_path / "ticket.md").write_text("---\ntitle: Greet otherwise\n---\nSay Good day.\n")
-    async with living_in(tmp_path) as house:
+    return top
+
+
+@pytest.fixture
+async def house(repository: Path) -> AsyncGenerator[House]:
+    """A machine with that repository."""
+    async with living_in(repository.parent) as house:
         yield house
 
 
@@ -82,14 +92,20 @@ async def test_an_asked_amendment_is_sealed_anew_and_survives_a_stop(house: Hous
     house.refused = {"testing.amending/1": 1}
     stopped = await house.run()
     assert stopped.status == "failed", stopped.reason
-    house.refused = {}
+    house.refused, house.answering = {}, False
     house.ledger.runs.resume(stopped.id, actor="ana")
+    run = await house.carry(stopped)
+    (gate,) = house.ledger.gates.waiting(run.id)
+    house.ledger.gates.decide(gate.id, "revise", REQUESTER, note="mind the tests")
+    house.answering = True
 
     run = await house.carry(stopped)
 
     assert run.status == "done", run.reason
-    assert house.turns(run) == {"prd/1": 1, "implementation/1": 2, "testing.authoring/1": 1, "testing.amending/1": 2}
-    (evidence,) = grades(house, run)
+    asked = {name: count for name, count in house.turns(run).items() if name.startswith("testing")}
+    assert asked == {"testing.authoring/1": 1, "testing.amending/1": 2}
+    first, evidence = grades(house, run)
+    assert first.sealed_tests == evidence.sealed_tests
     assert [(one.test, one.status, one.added_after_change) for one in evidence.amended] == [(OLD, "amended", True)]
     assert evidence.needs_person
     assert "Added after the change" in evidence.markdown()
