@@ -20,6 +20,7 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.grading.tree.test_removal import without_tests
 from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
 _LONGEST = 20_000
 """Characters kept of a test's source or of a snapshot."""
@@ -54,6 +55,7 @@ async def apply_amendments(
         struck: Amendments that a person struck, by their test.
     """
     gone = [_as_test(amendment, "struck") for amendment in sealed.amends if amendment.test in struck]
+    gone += [_as_test(request, "declined") for request in sealed.declined]
     active = [amendment for amendment in sealed.amends if amendment.test not in struck]
     if not active:
         return Amending(graded, base, tuple(gone))
@@ -159,7 +161,7 @@ def _snapshot(bench: Bench, change: ChangeSet, amendment: Amendment) -> AmendedT
     return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST]})
 
 
-def _as_test(amendment: Amendment, status: str, *, why: str = "") -> AmendedTest:
+def _as_test(amendment: AmendmentRequest, status: str, *, why: str = "") -> AmendedTest:
     return AmendedTest.model_validate({**amendment.model_dump(), "status": status, "why": why})
 
 

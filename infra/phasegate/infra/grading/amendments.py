@@ -6,6 +6,7 @@ graded tree only when it really fails on the change; its replacement is a sealed
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
@@ -14,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.tree.test_sources import TestSource, list_tests
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
-AmendmentStatus = Literal["amended", "by-eye", "not-needed", "refused", "struck"]
+AmendmentStatus = Literal["amended", "by-eye", "not-needed", "refused", "struck", "declined"]
 _NAMED = 12
 """Number of a file's tests that a refusal lists."""
 _SNAPSHOTS = re.compile(
@@ -27,15 +29,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class AmendmentRequest(_Part):
-    """An existing test and the criterion that makes it obsolete: ids alone, no prose."""
-
-    test: str = Field(min_length=1, max_length=500)
-    """`path::name` of one existing test, a class between them as in `path::Class::name`; or a snapshot file's path."""
-    criterion: str = Field(min_length=1, max_length=40)
-    """Id of the acceptance criterion that says so."""
-
-
 class Amendment(AmendmentRequest):
     """One existing test that the PRD makes obsolete."""
 
@@ -43,16 +36,6 @@ class Amendment(AmendmentRequest):
     """`path::name` of the sealed test that takes its place; empty: the behaviour is gone, and so is the test."""
     added_after_change: bool = False
     """Set where an implementer asked for it, after the first sealing."""
-
-    @property
-    def path(self) -> str:
-        """File that holds the test."""
-        return self.test.partition("::")[0]
-
-    @property
-    def name(self) -> str:
-        """The test's name in its file; empty for a snapshot file."""
-        return self.test.partition("::")[2]
 
 
 class AmendedTest(_Part):
@@ -64,7 +47,8 @@ class AmendedTest(_Part):
     status: AmendmentStatus
     """`amended`: left out and, if replaced, replaced; `by-eye`: a snapshot that a person compares; `not-needed`: the
     test still passes, so it counts as ever; `refused`: its replacement proves nothing, so it counts as ever;
-    `struck`: by a person, so it counts as ever."""
+    `struck`: by a person, so it counts as ever; `declined`: the implementer asked for it, the authoring agent did not
+    amend it, so it counts as ever."""
     why: str = ""
     """Reason of a status that leaves the test counting."""
     before: str = ""
@@ -141,18 +125,75 @@ def amendment_problems(
     return problems
 
 
-def _test_problems(amendment: Amendment, read_base: Callable[[str], bytes | None]) -> list[str]:
-    content = read_base(amendment.path)
+def request_problems(
+    requests: Sequence[AmendmentRequest], criteria: Iterable[str], read_base: Callable[[str], bytes | None]
+) -> list[str]:
+    """Reasons to send an implementer's requests back, a sentence each.
+
+    A request reaches the authoring agent, so each id must be one that exists already: it can carry no other words.
+
+    Args:
+        requests: What the implementer asks for.
+        criteria: Ids of the PRD's criteria.
+        read_base: As for `amendment_problems`.
+    """
+    known = set(criteria)
+    problems: list[str] = []
+    for request in requests:
+        if request.criterion not in known:
+            listed = ", ".join(sorted(known))
+            problems.append(f"asks_to_amend: the PRD has no criterion {request.criterion}; it has {listed}.")
+        if found := _test_problems(request, read_base, field="asks_to_amend"):
+            problems += found
+        elif request.name:
+            text = (read_base(request.path) or b"").decode(errors="replace")
+            test = find_test(request.path, request.name, text)
+            if test is not None and test.name != request.name:
+                problems.append(f"asks_to_amend: name {request.test} as {request.path}::{test.name}.")
+    return problems
+
+
+def added_problems(
+    added: Sequence[Amendment],
+    asked: Iterable[AmendmentRequest],
+    sealed: Sequence[Amendment],
+    criteria: Iterable[str],
+    files: Iterable[tuple[str, str]],
+    read_base: Callable[[str], bytes | None],
+) -> list[str]:
+    """Reasons to send amendments back that are made after a change asked for them, a sentence each.
+
+    Args:
+        added: What the authoring agent names.
+        asked: The requests it was shown.
+        sealed: Amendments that are sealed already.
+        criteria: Ids of the PRD's criteria.
+        files: Path and content of each sealed file.
+        read_base: As for `amendment_problems`.
+    """
+    tests = {request.test for request in asked}
+    unasked = [
+        f"amends: nobody asked for {amendment.test}; only what was asked for may be added now."
+        for amendment in added
+        if amendment.test not in tests
+    ]
+    return [*unasked, *amendment_problems((*sealed, *added), criteria, files, read_base)]
+
+
+def _test_problems(
+    amendment: AmendmentRequest, read_base: Callable[[str], bytes | None], field: str = "amends"
+) -> list[str]:
+    content = read_base(amendment.path) if amendment.path == posixpath.normpath(amendment.path) else None
     if content is None:
-        return [f"amends: there is no file {amendment.path} on the base commit."]
+        return [f"{field}: there is no file {amendment.path} on the base commit."]
     if not amendment.name:
         if is_snapshot(amendment.path):
             return []
-        return [f"amends: {amendment.test} names a whole file; name each of its tests as path::name."]
+        return [f"{field}: {amendment.test} names a whole file; name each of its tests as path::name."]
     text = content.decode(errors="replace")
     if find_test(amendment.path, amendment.name, text) is None:
         names = [test.name for test in list_tests(amendment.path, text)]
-        return [f"amends: {amendment.path} has no single test {amendment.name}; it has {_listed(names)}."]
+        return [f"{field}: {amendment.path} has no single test {amendment.name}; it has {_listed(names)}."]
     return []
 
 

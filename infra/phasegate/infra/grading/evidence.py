@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import AmendedTest
-from phasegate.infra.grading.amendments_page import amended_section, fenced
+from phasegate.infra.grading.amendments_page import amended_section, declined_lines, fenced
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.workspace.change_set import code
 
@@ -185,6 +185,7 @@ class Evidence(Artifact):
             lines += fenced(regression.message)
         if more := len(self.regressions) - _SHOWN:
             lines += [f"- … and {more} more tests that passed before."] if more > 0 else []
+        lines += declined_lines(self.amended)
         lines += map(_line, self.findings)
         return "\n".join(lines) + "\n" if lines else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from phasegate.agents import implementation
 from phasegate.agents.implementation import ChangeDraft
@@ -14,11 +15,11 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import Round
 from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages.agent import propose
-from phasegate.flows.lifecycle.stages.testing import grade_change
+from phasegate.flows.lifecycle.stages.testing import amend_tests, grade_change
 from phasegate.flows.rewind import checkpoint_number
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
-from phasegate.infra.grading import Evidence, SealedTests
+from phasegate.infra.grading import Evidence, SealedTests, request_problems
 from phasegate.infra.workspace import ChangeSet, Workspace, released_change
 
 
@@ -57,20 +58,22 @@ async def change_that_passes(
         OperatorNeeded: As many attempts failed as policy allows, and not by what a person can accept alone.
 
     Effects:
-        One attempt and one grade per try.
+        One attempt and one grade per try; one sealing more where a change asks for amendments.
     """
     if round_.struck and sealed is not None:
         change = round_.previous[0]
-        return change, await grade_change(run, prd, change, await sealed, round_.struck)
+        return change, await grade_change(run, prd, change, await _sealed_by_now(run, round_, sealed), round_.struck)
     feedback, tries = "", run.policy.lifecycle.max_attempts + run.grants
     await _go_on_from_last_change(run, prd)
     last: tuple[ChangeSet, Evidence] | None = None
+    tests: SealedTests | None = None
     for _ in range(tries):
         number = run.next_number("implementation")
         change = await _implement(run, number, prd, feedback, round_.note)
         if sealed is None:
             return change, None
-        evidence = await grade_change(run, prd, change, await sealed)
+        tests = await amend_tests(run, prd, change, tests or await _sealed_by_now(run, round_, sealed))
+        evidence = await grade_change(run, prd, change, tests)
         if evidence.verdict != "failed":
             return change, evidence
         feedback, last = evidence.failing(), (change, evidence)
@@ -107,6 +110,15 @@ async def integrate(run: RunContext, change: ChangeSet, evidence: Evidence | Non
         ),
     )
     return str(made["commit"])
+
+
+async def _sealed_by_now(run: RunContext, round_: Round, sealed: asyncio.Task[SealedTests]) -> SealedTests:
+    """The sealed tests of the last grade: amendments that a change asked for hold for the next change, too."""
+    tests = await sealed
+    evidence: Evidence | None = round_.previous[1] if round_.previous else None
+    if evidence is None or evidence.sealed_tests == tests.digest:
+        return tests
+    return run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
 
 
 async def _go_on_from_last_change(run: RunContext, prd: Prd) -> None:
@@ -152,7 +164,8 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
 
     def collect(draft: ChangeDraft) -> ChangeSet:
         summary = f"{draft.summary}\n\n{draft.notes}".strip()
-        return workspace.collect(run.run.base_commit, protected, f"{run.run.title}\n\n{summary}")
+        change = workspace.collect(run.run.base_commit, protected, f"{run.run.title}\n\n{summary}")
+        return change.model_copy(update={"asks_to_amend": draft.asks_to_amend})
 
     return await propose(
         run,
@@ -165,4 +178,14 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         inputs=inputs,
         place=lambda row: _Bench(workspace, row.number, begins_at),
         protected=protected,
+        objection=partial(_objection, run, prd),
     )
+
+
+def _objection(run: RunContext, prd: Prd, draft: ChangeDraft) -> str:
+    """Reasons to send a change's requests back; a rehearsal takes what was recorded."""
+    if run.rehearses:
+        return ""
+    criteria = [criterion.id for criterion in prd.acceptance_criteria]
+    read = partial(run.repository.read_file, run.run.base_commit)
+    return "\n".join(request_problems(draft.asks_to_amend, criteria, read))
