@@ -9,6 +9,8 @@ from phasegate.infra.grading.amendments import (
     AmendmentRequest,
     amendment_problems,
 )
+from phasegate.infra.grading.branch_move import BranchMove
+from phasegate.infra.grading.carry_over import differences
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Regression
 from phasegate.infra.grading.grade import CriterionLike, grade
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
@@ -17,6 +19,7 @@ __all__ = [
     "AmendedTest",
     "Amendment",
     "AmendmentRequest",
+    "BranchMove",
     "Counts",
     "CriterionLike",
     "CriterionResult",
@@ -26,5 +29,6 @@ __all__ = [
     "SealedFile",
     "SealedTests",
     "amendment_problems",
+    "differences",
     "grade",
 ]
