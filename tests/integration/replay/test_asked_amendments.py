@@ -130,7 +130,7 @@ async def test_a_request_that_is_declined_leaves_the_test_counting_and_is_put_on
     assert house.turns(run)["testing.amending/1"] == 1
     assert "testing.amending/2" not in house.turns(run)
     for evidence in grades(house, run):
-        assert evidence.failed_by_regressions_alone
+        assert evidence.is_acceptable
         assert [(one.test, one.status) for one in evidence.amended] == [(OLD, "declined")]
         assert "counts as ever" in evidence.markdown()
         assert SECRETLY not in evidence.failing()

@@ -10,6 +10,8 @@ from phasegate.infra.grading.amendments import (
     amendment_problems,
     request_problems,
 )
+from phasegate.infra.grading.branch_move import BranchMove
+from phasegate.infra.grading.carry_over import differences
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Regression
 from phasegate.infra.grading.grade import CriterionLike, grade
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
@@ -19,6 +21,7 @@ __all__ = [
     "AmendedTest",
     "Amendment",
     "AmendmentRequest",
+    "BranchMove",
     "Counts",
     "CriterionLike",
     "CriterionResult",
@@ -29,6 +32,7 @@ __all__ = [
     "SealedTests",
     "added_problems",
     "amendment_problems",
+    "differences",
     "grade",
     "request_problems",
 ]

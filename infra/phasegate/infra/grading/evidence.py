@@ -13,6 +13,7 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.amendments_page import amended_section, declined_lines, fenced
 from phasegate.infra.grading.base_summary import BaseSummary
+from phasegate.infra.grading.branch_move import BranchMove
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
@@ -153,11 +154,15 @@ class Evidence(Artifact):
     """None: not measured."""
     base: BaseSummary | None = None
     """The project's own tests on the base commit; `None`: graded before they were judged."""
+    move: BranchMove | None = None
+    """The base branch's move that this grade was made for; `None`: graded on the commit the run began at."""
 
     @property
     def needs_person(self) -> bool:
-        """True where a person must decide: all but a plain pass."""
-        return self.verdict != "passed" or any(test.status in ("amended", "by-eye", "struck") for test in self.amended)
+        """True where a person must decide: all but a plain pass, and a branch that moves again and again."""
+        if self.verdict != "passed" or (self.move is not None and self.move.asks):
+            return True
+        return any(test.status in ("amended", "by-eye", "struck") for test in self.amended)
 
     @property
     def to_accept(self) -> tuple[str, ...]:
@@ -192,6 +197,7 @@ class Evidence(Artifact):
     def markdown(self) -> str:
         """The evidence as the gate page shows it."""
         lines = self.base.markdown_lines() if self.base else []
+        lines += self.move.markdown_lines() if self.move else []
         lines += [f"**{self.verdict.capitalize()}**, commit `{self.change[:12]}`{_MEANING.get(self.verdict, '')}", ""]
         lines += ["| | criterion | tests |", "| --- | --- | --- |"]
         for criterion in self.criteria:

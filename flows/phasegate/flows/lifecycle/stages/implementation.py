@@ -1,4 +1,4 @@
-"""Stage `implementation`: an agent changes the code, again for as long as its grade fails; then code integrates it."""
+"""Stage `implementation`: an agent changes the code, again for as long as its grade fails."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from phasegate.agents.prd import Prd
 from phasegate.flows.lifecycle.adoption import adoptable, adopted, last_attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import Round
-from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.testing import amend_tests, grade_change
 from phasegate.flows.rewind import checkpoint_number
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.grading import Evidence, SealedTests, request_problems
-from phasegate.infra.workspace import ChangeSet, Workspace, released_change
+from phasegate.infra.workspace import ChangeSet, Workspace
 
 
 @dataclass(frozen=True)
@@ -83,33 +82,6 @@ async def change_that_passes(
         f"{tries} attempts at the implementation failed their grading",
         remedy=f"See why with `phasegate show {run.run.id}`; `phasegate resume {run.run.id}` grants one more attempt.",
     )
-
-
-async def integrate(run: RunContext, change: ChangeSet, evidence: Evidence | None) -> str:
-    """Bring an approved change into the base branch, as policy says; the commit that is to be released.
-
-    Args:
-        run: The run.
-        change: What was approved.
-        evidence: Its grade, which names the tree that is released; None where policy ends before testing.
-
-    Effects:
-        `merge`, undone by a revert commit.
-    """
-    tree = evidence.tree if evidence else ""
-    if run.policy.project.integrate == "none":
-        return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit
-    facts = {"change": change.digest, "branch": run.run.base_branch, "message": f"{run.run.title}\n\n{change.summary}"}
-    made = await perform(
-        run,
-        Intent(
-            "merge",
-            "merge",
-            facts | ({"tree": tree} if tree else {}),
-            f"revert the merge on {run.run.base_branch}",
-        ),
-    )
-    return str(made["commit"])
 
 
 async def _sealed_by_now(run: RunContext, round_: Round, sealed: asyncio.Task[SealedTests]) -> SealedTests:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from phasegate.agents import testing
@@ -99,10 +99,40 @@ async def grade_change(
     Effects:
         One attempt per change, and a ref that keeps what is released of it.
     """
-    number = run.next_number("testing", "grading")
+    return await grade_as(
+        run, prd, change, sealed, struck, part="grading", number=run.next_number("testing", "grading")
+    )
+
+
+async def grade_as(
+    run: RunContext,
+    prd: Prd,
+    change: ChangeSet,
+    sealed: SealedTests,
+    struck: Sequence[str],
+    *,
+    part: str,
+    number: int,
+    finish: Callable[[Evidence], Awaitable[Evidence]] | None = None,
+) -> Evidence:
+    """Grade a change as a numbered attempt of a part of the stage.
+
+    Args:
+        run: The run.
+        prd: Its criteria.
+        change: What is graded.
+        sealed: The tests that decide.
+        struck: Amendments that a person struck.
+        part: The part.
+        number: The attempt's number.
+        finish: Adds to the evidence before it is stored.
+
+    Effects:
+        One attempt, and a ref that keeps what is released of the change.
+    """
 
     async def graded(_row: Attempt) -> Evidence:
-        scratch = run.shared.settings.scratch / run.run.id / f"grading-{number}"
+        scratch = run.shared.settings.scratch / run.run.id / f"{part}-{number}"
         try:
             evidence = await grade(
                 repository=run.repository,
@@ -120,7 +150,9 @@ async def grade_change(
             await asyncio.to_thread(keep_released, run.repository, change, evidence.tree, run.run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-        return evidence.model_copy(update={"base": await base_summary(run)})
+        if change.base_commit == run.run.base_commit:
+            evidence = evidence.model_copy(update={"base": await base_summary(run)})
+        return await finish(evidence) if finish else evidence
 
     inputs = {"change": change.digest, "sealed": sealed.digest, "policy": run.run.policy}
     inputs |= {"struck": sha256(canonical_json(sorted(struck)))} if struck else {}
@@ -130,7 +162,7 @@ async def grade_change(
         number,
         Evidence,
         graded,
-        part="grading",
+        part=part,
         inputs=inputs,
     )
 
