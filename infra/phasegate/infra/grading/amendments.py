@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.tree.test_cases import case_problem, split_case
 from phasegate.infra.grading.tree.test_sources import TestSource, list_tests
 from phasegate.infra.workspace.change_set import AmendmentRequest
 
@@ -97,10 +98,12 @@ def amendment_problems(
     known, contents = set(criteria), dict(sealed)
     problems: list[str] = []
     seen: set[str] = set()
+    named = {amendment.test for amendment in amends}
     for amendment in amends:
         if amendment.criterion not in known:
             problems.append(f"amends: {amendment.test} cites {amendment.criterion}, which the PRD does not have.")
-        if amendment.test in seen:
+        whole = f"{amendment.path}::{split_case(amendment.path, amendment.name)[0]}"
+        if amendment.test in seen or (whole != amendment.test and whole in named):
             problems.append(f"amends: {amendment.test} is named twice.")
         seen.add(amendment.test)
         problems += _test_problems(amendment, read_base)
@@ -147,9 +150,10 @@ def request_problems(
             problems += found
         elif request.name:
             text = (read_base(request.path) or b"").decode(errors="replace")
-            test = find_test(request.path, request.name, text)
-            if test is not None and test.name != request.name:
-                problems.append(f"asks_to_amend: name {request.test} as {request.path}::{test.name}.")
+            name, _ = split_case(request.path, request.name)
+            test = find_test(request.path, name, text)
+            if test is not None and test.name != name:
+                problems.append(f"asks_to_amend: name {request.path}::{name} as {request.path}::{test.name}.")
     return problems
 
 
@@ -191,10 +195,19 @@ def _test_problems(
             return []
         return [f"{field}: {amendment.test} names a whole file; name each of its tests as path::name."]
     text = content.decode(errors="replace")
-    if find_test(amendment.path, amendment.name, text) is None:
+    name, case = split_case(amendment.path, amendment.name)
+    found = find_test(amendment.path, name, text)
+    if found is not None and case and (why := case_problem(text, found.name, case)):
+        return [f"{field}: {amendment.test} cannot be amended by itself: {why}."]
+    if found is None:
         names = [test.name for test in list_tests(amendment.path, text)]
-        return [f"{field}: {amendment.path} has no single test {amendment.name}; it has {_listed(names)}."]
+        single = " Single cases can be amended in Python files alone." if _names_case(amendment, names) else ""
+        return [f"{field}: {amendment.path} has no single test {amendment.name}; it has {_listed(names)}.{single}"]
     return []
+
+
+def _names_case(amendment: AmendmentRequest, names: Collection[str]) -> bool:
+    return any(amendment.name.startswith((f"{name}[", f"{name}(")) for name in names)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -203,7 +216,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def cases_of(path: str, name: str, cases: Iterable[TestCase], paths: Iterable[str]) -> list[TestCase]:
-    """The outcomes of one test named as `path::name`, parametrised ones all together.
+    """The outcomes of one test named as `path::name`, parametrised ones all together unless the name holds a case.
 
     Args:
         path: The file.
@@ -211,12 +224,14 @@ def cases_of(path: str, name: str, cases: Iterable[TestCase], paths: Iterable[st
         cases: A report's.
         paths: All test files that the report may be about; a case that another one holds is left alone.
     """
-    *classes, last = name.split("::")
+    test, single = split_case(path, name)
+    *classes, last = test.split("::")
     others = [other for other in paths if other != path]
     return [
         case
         for case in cases
         if _is_named(case, last, path)
+        and (not single or case.name.endswith(f"{last}[{single}]"))
         and all(part in re.split(r"[.:$ ]+", case.id) for part in classes)
         and (_is_in(case, path) or (case.file is None and not any(_is_in(case, other) for other in others)))
     ]

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import Amendment
+from phasegate.infra.grading.tree.test_cases import split_case
 from phasegate.infra.workspace.change_set import AmendmentRequest, code
 
 
@@ -118,7 +119,9 @@ class SealedTests(Artifact):
 
 def _covers(amendment: Amendment, request: AmendmentRequest) -> bool:
     """True where an amendment is about the test of a request; an amendment may leave out the test's class."""
-    own = {request.name, request.name.rpartition("::")[2]}
+    test, case = split_case(request.path, request.name)
+    last = test.rpartition("::")[2]
+    own = {request.name, test, last, f"{last}[{case}]"}
     return amendment.path == request.path and amendment.name in own
 
 
