@@ -322,7 +322,7 @@ MOVES: Mapping[str, tuple[str, str]] = {
 """What the branch gets meanwhile: a file and its content."""
 
 
-def move_branch(top: Path, name: str) -> None:
+def move_branch(top: Path, name: str, path: str, content: str) -> str:
     """Commit to the integration branch, once, as another run's merge would: the user's own branch and files stay."""
 
     def git(*words: str, stdin: str = "", **environment: str) -> str:
@@ -332,10 +332,10 @@ def move_branch(top: Path, name: str) -> None:
         )
         return done.stdout.strip()
 
-    branch, (path, content) = "refs/heads/phasegate/main", MOVES[name]
+    branch = "refs/heads/phasegate/main"
     tip = git("for-each-ref", "--format=%(objectname)", branch) or git("rev-parse", "main")
     if name in git("log", "--format=%s", tip).splitlines():
-        return
+        return tip
     with tempfile.TemporaryDirectory() as folder:
         index = str(Path(folder) / "index")
         git("read-tree", tip, GIT_INDEX_FILE=index)
@@ -343,7 +343,9 @@ def move_branch(top: Path, name: str) -> None:
         git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", GIT_INDEX_FILE=index)
         tree = git("write-tree", GIT_INDEX_FILE=index)
     identity = ("-c", "user.name=dev", "-c", "user.email=dev@example.org")
-    git("update-ref", branch, git(*identity, "commit-tree", tree, "-p", tip, "-m", name))
+    moved = git(*identity, "commit-tree", tree, "-p", tip, "-m", name)
+    git("update-ref", branch, moved)
+    return moved
 
 
 def write_project(folder: Path, scene: Scene) -> None:
@@ -453,7 +455,7 @@ class ScenePerson:
                 while not decided():
                     time.sleep(0.02)
             case _ if answer in MOVES:
-                move_branch(self._folder / "greeter", answer)
+                move_branch(self._folder / "greeter", answer, *MOVES[answer])
             case "revise" | "reject":
                 self._ledger.gates.decide(rows[-1].id, answer, APPROVER, note="as the scene says")
             case _:
