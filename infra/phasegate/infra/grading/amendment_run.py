@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of, find_test
 from phasegate.infra.grading.attribution import Attribution
+from phasegate.infra.grading.base import BaseJudgement
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Regression
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.grading.tree.test_cases import holds_other_cases, split_case, without_cases
@@ -75,7 +76,8 @@ async def apply_amendments(
     amended = await asyncio.to_thread(_tree, bench, change, graded, tests)
     ids = {(case.id, case.file) for case in own}
     left = replace(base.alone, cases=tuple(case for case in base.alone.cases if (case.id, case.file) not in ids))
-    return Amending(amended, replace(base, alone=left), (*tests, *gone), tuple(own), run.cases)
+    compared = replace(base, alone=left, judgement=_judgement_without(base.judgement, tests, paths))
+    return Amending(amended, compared, (*tests, *gone), tuple(own), run.cases)
 
 
 def refused_amendments(amending: Amending, base: Attribution, change: Attribution) -> Amending:
@@ -142,8 +144,7 @@ def _judge(
     passed = [case for case in base if case.status == "passed"]
     if not passed:
         return _as_test(amendment, "not-needed", why="it did not pass on the base commit")
-    passing = {case.id for case in now if case.status == "passed"}
-    if all(case.id in passing for case in passed):
+    if _still_passes(passed, now):
         return _as_test(amendment, "not-needed", why="it still passes on the change")
     before = _source(amendment.path, amendment.name, _text(bench, change.base_commit, amendment.path))
     path, _, name = amendment.replacement.partition("::")
@@ -152,6 +153,37 @@ def _judge(
     ids = tuple(case.id for case in passed)
     made = _as_test(amendment, "amended")
     return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST], "tests": ids})
+
+
+def _still_passes(before: Sequence[TestCase], now: Sequence[TestCase]) -> bool:
+    """True where what passed on base passes on the change; compared by number where no id is the same."""
+    passing = {case.id for case in now if case.status == "passed"}
+    if {case.id for case in before}.isdisjoint({case.id for case in now}):
+        return len(passing) == len(now) >= len(before)
+    return all(case.id in passing for case in before)
+
+
+def _judgement_without(
+    judgement: BaseJudgement | None, tests: Sequence[AmendedTest], paths: Collection[str]
+) -> BaseJudgement | None:
+    """A judgement without the amended tests: those unstable on base are counted in each of its runs."""
+    if judgement is None:
+        return None
+    runs: list[TestRun] = []
+    for run in judgement.runs:
+        gone = [
+            case
+            for test in tests
+            if test.status == "amended"
+            for case in cases_of(*_path_and_name(test.test), run.cases, paths)
+        ]
+        runs.append(replace(run, cases=tuple(case for case in run.cases if case not in gone)))
+    return BaseJudgement(tuple(runs))
+
+
+def _path_and_name(test: str) -> tuple[str, str]:
+    path, _, name = test.partition("::")
+    return path, name
 
 
 def _snapshot(bench: Bench, change: ChangeSet, amendment: Amendment) -> AmendedTest:
