@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from phasegate.infra.grading.attribution import Attribution
+from phasegate.infra.grading.base import function_of
 from phasegate.infra.grading.base_runs import BaseRuns, not_always_passing
 from phasegate.infra.grading.evidence import Finding, Regression
 from phasegate.infra.grading.integrity.canaries import (
     Planted,
     agreeing,
     attribute_planted,
+    is_broken,
     language,
     masked,
     own_cases,
@@ -126,15 +128,19 @@ class _Trier:
         if told.run.problem:
             return
         canaries = [file for file in told.planted.canaries if language(file.path) in self.base.armed]
-        known_to_fail = {case.id for run in (self.base.alone, self.base.sealed) for case in run.cases if _fails(case)}
-        besides = [*told.cases.project, *(case for file in self.sealed.files for case in told.cases.sealed[file.path])]
+        known = [case for run in (self.base.alone, self.base.sealed) for case in run.cases]
+        known_to_fail = {case.id for case in known if _fails(case)}
+        functions = {function_of(case.id) for case in known}  # a failure that nobody knows excuses nothing
+        besides = [case for case in told.cases.project if function_of(case.id) in functions]
+        besides += [case for file in self.sealed.files for case in told.cases.sealed[file.path]]
         may_be_cut_short = any(_fails(case) and case.id not in known_to_fail for case in besides)
         outcomes = {file.path: own_cases(told.planted, file, told.cases.sealed) for file in told.planted.canaries}
         if any(case.status == "passed" for cases in outcomes.values() for case in cases):
             yield Finding(code="report-forged", message=_FORGED, severity="cheating")
         for canary in canaries:
             others = [file for file in self.sealed.files if language(file.path) == language(canary.path)]
-            if not (outcomes[canary.path] or may_be_cut_short) and passing(others, told.cases.sealed):
+            lost = not outcomes[canary.path] or is_broken(canary, told.cases.sealed)
+            if lost and not may_be_cut_short and passing(others, told.cases.sealed):
                 yield Finding(code="report-forged", message=_LOST, severity="cheating")
         failed = any(outcomes[file.path] for file in canaries)
         if failed and self.base.ends_badly and told.run.exit_code == 0:

@@ -8,6 +8,7 @@ status is.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -25,11 +26,14 @@ _PART = re.compile(
 _COUNT = re.compile(r"^running (\d+) tests?$")
 _KINDS = (" - should panic", " - compile fail", " - compile")
 _BLOCK = re.compile(r"^---- (?P<name>.+) std(?:out|err) ----$")
+_SUMMARY = re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed; (?P<ignored>\d+) ignored;")
 _FAILED = re.compile(r"^error: (?:test|doctest|bench) failed, to rerun pass ")
 _TIME = re.compile(r" <[\d.]+s>$")
 _LINE = re.compile(r" \(line \d+\)$")
 _BACKTRACE = re.compile(r"^(?:stack backtrace:|note: |\s+\d+: \S|\s+at \S)")
 _LONGEST = 20_000
+WHOLE = "[all of it]"
+"""Name of the test that stands for a binary as a whole."""
 _TAIL = 40
 """Lines kept of a part that fails as a whole."""
 
@@ -47,6 +51,8 @@ class _Part:
     running: list[str] = field(default_factory=list)
     """Tests that began a line without ending it."""
     is_libtest: bool = False
+    counted: tuple[int, ...] = (0, 0, 0)
+    """What it says that passed, failed and was ignored."""
     failed: bool = False
     last: list[str] = field(default_factory=list)
 
@@ -93,15 +99,22 @@ def _hear(part: _Part, line: str, block: list[str] | None) -> list[str] | None:
     part.last = [*part.last[1 - _TAIL :], line]
     if found := _BLOCK.match(line):
         return part.messages.setdefault(found["name"], [])
-    if block is not None:
-        if line not in ("failures:", "successes:"):
-            if len(block) < _LONGEST and not _BACKTRACE.match(line):
-                block.append(line)
-            return block
-    elif found := _COUNT.match(line):
+    if block is None:
+        _hear_harness(part, line)
+    elif line not in ("failures:", "successes:"):
+        if len(block) < _LONGEST and not _BACKTRACE.match(line):
+            block.append(line)
+        return block
+    return None
+
+
+def _hear_harness(part: _Part, line: str) -> None:
+    if found := _COUNT.match(line):
         part.expected, part.is_libtest = part.expected + int(found[1]), True
     elif _FAILED.match(line):
         part.failed = True
+    elif found := _SUMMARY.match(line):
+        part.counted = tuple(have + int(more) for have, more in zip(part.counted, found.groups(), strict=True))
     elif part.is_libtest:
         head, between, said = line.partition(" ... ")
         at = head.rfind("test ")  # what a test prints past the harness may stand before it
@@ -109,7 +122,6 @@ def _hear(part: _Part, line: str, block: list[str] | None) -> list[str] | None:
             _end(part, reduce(str.removesuffix, _KINDS, head[at + len("test ") :]), said)
         elif part.running and line.endswith(("ok", "FAILED")):
             _end(part, part.running.pop(), line)
-    return None
 
 
 def _end(part: _Part, test: str, said: str) -> None:
@@ -124,13 +136,23 @@ def _end(part: _Part, test: str, said: str) -> None:
 
 def _cases(number: int, part: _Part) -> list[RawCase]:
     cases = [_case(number, at, part, *outcome) for at, outcome in enumerate(part.outcomes)]
-    lost = part.expected - len(part.outcomes) if part.is_libtest else 0
-    fails = any(said == "FAILED" for _, said in part.outcomes)
-    if not part.is_libtest or lost > 0 or (part.failed and not fails):
-        said = f"{lost} of {part.expected} tests did not end\n" if lost > 0 else ""
-        kind = "error" if lost > 0 or part.failed else ""
-        cases.append(_raw(number, part, "[all of it]", kind, said + "\n".join(part.last)))
-    return cases
+    if not part.is_libtest:
+        kind, why = "error" if part.failed else "", ""
+    elif why := _broken(part):
+        kind = "error"
+    else:
+        return cases
+    return [*cases, _raw(number, part, WHOLE, kind, why + "\n".join(part.last))]
+
+
+def _broken(part: _Part) -> str:
+    """Why the tests of a binary are not all that there is to tell; empty if they are."""
+    said = Counter("ignored" if said.startswith("ignored") else said for _, said in part.outcomes)
+    if lost := max(part.expected - len(part.outcomes), 0):
+        return f"{lost} of {part.expected} tests did not end\n"
+    if (said["ok"], said["FAILED"], said["ignored"]) != part.counted:
+        return "its last line counts other tests than those that ended\n"
+    return "it fails, and none of its tests does\n" if part.failed and not said["FAILED"] else ""
 
 
 def _case(number: int, at: int, part: _Part, test: str, said: str) -> RawCase:

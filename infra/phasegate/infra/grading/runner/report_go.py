@@ -19,7 +19,9 @@ _EVENT = re.compile(rb"(?m)^\{\"(?:Time|Action|Package|ImportPath|Test)\":")
 _OWN_WORDS = re.compile(rb"(?m)^(?:FAIL\t\S+ \[(?:build|setup) failed\]$|go: |no Go files in |# \S+ \[\S+\.test\]$)")
 _NOT_BUILT = re.compile(r"FAIL\t(?P<package>\S+) \[(?P<why>(?:build|setup) failed)\]")
 _BLOCK = re.compile(r"# (?P<package>[^\s\[\]]+)(?: \[[^\[\]]*\])?")
-_CHATTER = re.compile(r"\s*(?:=== (?:RUN|PAUSE|CONT|NAME)|--- (?:PASS|FAIL|SKIP)|FAIL\t|ok  \t|PASS$|FAIL$|exit status \d)")
+_CHATTER = re.compile(
+    r"\s*(?:=== (?:RUN|PAUSE|CONT|NAME)|--- (?:PASS|FAIL|SKIP)|FAIL\t|ok  \t|PASS$|FAIL$|exit status \d)"
+)
 _LONGEST = 20_000
 """Characters kept of what one test says."""
 
@@ -69,7 +71,9 @@ def walk_go(data: bytes, name: str) -> list[RawCase]:
             block = _hear_command(line, packages, told, block)
             continue
         event = _event(line, f"{name}: line {number}")
-        package = packages.setdefault(str(event.get("Package") or event.get("ImportPath", "")).partition(" ")[0], _Package())
+        package = packages.setdefault(
+            str(event.get("Package") or event.get("ImportPath", "")).partition(" ")[0], _Package()
+        )
         title = event.get("Test")
         if isinstance(title, str) and title not in package.tests and (count := count + 1) > CASES_LIMIT:
             raise ReportUnreadable(f"{name}: more than {CASES_LIMIT} tests (line {number})")
@@ -79,7 +83,7 @@ def walk_go(data: bytes, name: str) -> list[RawCase]:
 
 def _event(line: str, place: str) -> dict[str, Any]:
     try:
-        event: Any = json.loads(line)
+        event: dict[str, Any] = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ReportUnreadable(f"{place}: not a whole event of `go test -json`") from error
     return event
@@ -97,9 +101,7 @@ def _note(test: _Test, event: dict[str, Any]) -> None:
             pass
 
 
-def _hear_command(
-    line: str, packages: dict[str, _Package], told: dict[str, list[str]], block: list[str]
-) -> list[str]:
+def _hear_command(line: str, packages: dict[str, _Package], told: dict[str, list[str]], block: list[str]) -> list[str]:
     """Hear a line of the go command; returns the package's words that the next line goes on with."""
     if found := _NOT_BUILT.fullmatch(line):
         packages.setdefault(found["package"], _Package()).not_built = found["why"]
@@ -115,9 +117,13 @@ def _cases(path: str, package: _Package, told: list[str]) -> list[RawCase]:
     if package.not_built:
         return [*cases, _raw(path, f"[{package.not_built}]", "error", "".join([*told, *package.own.said]))]
     fails = any(test.outcome in ("fail", "") for test in package.tests.values())
+    said = "".join(package.own.said)
     if package.own.outcome == "fail" and not fails:
-        said = "".join(package.own.said)
         cases.append(_raw(path, "[build failed]" if "[build failed]" in said else "[package]", "error", said))
+    elif package.own.outcome == "pass" and fails:
+        cases.append(_raw(path, "[package]", "error", f"a test fails, and the package passes\n{said}"))
+    elif not package.own.outcome and package.tests:
+        cases.append(_raw(path, "[package]", "error", f"it did not end\n{said}"))
     return cases
 
 

@@ -103,7 +103,7 @@ class _CargoFiles:
                 break
             for name in files:
                 if name.endswith(".rs"):
-                    found[name].append(os.path.relpath(os.path.join(parent, name), self.root))
+                    found[name].append(str(Path(parent, name).relative_to(self.root)))
         return dict(found)
 
 

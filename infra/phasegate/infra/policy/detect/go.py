@@ -11,9 +11,10 @@ _OF_WORKSPACE = "$(go list -m -f '{{.Dir}}/...')"
 
 def detect_go(tree: SourceTree) -> ProjectFindings:
     """Read how a Go module, or a workspace of several, is set up and tested."""
-    sums = [str(path) for path in sorted(tree.files) if path.name == "go.sum"]
     workspace = "go.work" in tree
-    downloads = (bool(sums) if workspace else "go.sum" in tree) and not _is_vendored(tree)
+    all_sums = [str(path) for path in sorted(tree.files) if path.name == "go.sum" and tree.text(path).strip()]
+    sums = [path for path in all_sums if workspace or path == "go.sum"]
+    downloads = bool(sums) and not _is_vendored(tree)
     cache = f"{_CACHE} " if downloads else ""
     notes = [] if workspace else _further_modules(tree)
     return ProjectFindings(

@@ -44,14 +44,26 @@ def _tests(tree: SourceTree, call: str) -> tuple[str, str]:
 
 
 def _dependencies(tree: SourceTree) -> Iterator[str]:
-    """Crates that are downloaded, by any manifest."""
-    for path in sorted(tree.files):
-        if path.name == "Cargo.toml":
-            manifest = tree.toml(str(path))
-            targets = cast("list[Any]", list(table(manifest, "target").values()))
-            for holder in (manifest, table(manifest, "workspace"), *targets):
-                for kind in _DEPENDENCIES if isinstance(holder, dict) else ():
-                    yield from _downloaded(table(cast("dict[str, Any]", holder), kind))
+    """Crates that are downloaded for the root's package and the members of its workspace."""
+    for path in _manifests(tree):
+        manifest = tree.toml(path)
+        targets = list(table(manifest, "target").values())
+        for holder in (manifest, table(manifest, "workspace"), *targets):
+            for kind in _DEPENDENCIES if isinstance(holder, dict) else ():
+                yield from _downloaded(table(cast("dict[str, Any]", holder), kind))
+
+
+def _manifests(tree: SourceTree) -> list[str]:
+    """Manifests that the root's package is built with; a package that it does not name is none of them."""
+    root = tree.toml("Cargo.toml")
+    own = [table(root, kind) for kind in _DEPENDENCIES]
+    names_others = any("path" in table(dependencies, name) for dependencies in own for name in dependencies)
+    if "workspace" not in root and not names_others:
+        return ["Cargo.toml"]
+    left_out = table(root, "workspace").get("exclude")
+    excluded = [str(name) for name in left_out] if isinstance(left_out, list) else []
+    found = (str(path) for path in sorted(tree.files) if path.name == "Cargo.toml")
+    return [path for path in found if not any(path.startswith(f"{name}/") for name in excluded)]
 
 
 def _downloaded(dependencies: dict[str, Any]) -> Iterator[str]:
