@@ -103,7 +103,8 @@ CASES = [
         "     Running unittests src/lib.rs (target/debug/deps/my_app-cbc756e1dc5a6d12)\n\nrunning 3 tests\n"
         "test tests::three ... ignored, slow\ntest tests::two - should panic ... ok\ntest tests::one ... FAILED\n\n"
         "failures:\n\n---- tests::one stdout ----\nx\n\nassertion failed: 1 == 2\n"
-        "stack backtrace:\n   0: rust_begin_unwind\n             at /rustc/1/lib.rs:1:2\n\n\nfailures:\n    tests::one\n"
+        "stack backtrace:\n   0: rust_begin_unwind\n             at /rustc/1/lib.rs:1:2\n\n\n"
+        "failures:\n    tests::one\n"
         + SUMMARY.format("FAILED", 1, 1, 1)
         + "error: test failed, to rerun pass `--lib`\n"
         + RUNNING

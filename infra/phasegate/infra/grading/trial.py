@@ -36,6 +36,8 @@ _FORGED = (
     "a test that was planted to fail is reported as passed: whatever ran in the tests' process decides what is reported"
 )
 _LOST = "a test that was planted to fail is missing from the report: something keeps failures out of it"
+_NAMED = 10
+"""Unsteady tests that are named one by one."""
 _AGREES = "with its expectations made wrong it still passes: what it checks agrees with anything"
 
 
@@ -209,4 +211,7 @@ def _about_recovered(beside: _Told, alone: TestRun, base: BaseRuns) -> Iterable[
     failed = {one.test for one in regressions(base.alone.cases, beside.cases.project, base.judgement)}
     passed = {case.id for case in alone.cases if case.status == "passed"}
     message = "it failed beside the sealed tests and passed without them, both times on the change"
-    return [Finding(code="unsteady-test", path=test, message=message) for test in sorted(failed & passed)]
+    tests = sorted(failed & passed)
+    named = [Finding(code="unsteady-test", path=test, message=message) for test in tests[:_NAMED]]
+    more = f"so it is with {len(tests) - _NAMED} further tests"
+    return [*named, *([Finding(code="unsteady-test", message=more)] if len(tests) > _NAMED else [])]

@@ -28,7 +28,7 @@ class _Tool:
     call: str
     """A command line with `{program}` in it."""
     prepare: str
-    """Arguments that download whatever the tests need."""
+    """A command line with `{call}` in it that downloads whatever the tests need."""
     test: str
     """Arguments that run the tests with what is there."""
     reports: str
@@ -40,7 +40,7 @@ _MAVEN = _Tool(
     program="mvn",
     wrapper="mvnw",
     call="{program} -B -q -Dmaven.repo.local=.m2/repository",
-    prepare=f"test {_NO_TESTS}",
+    prepare=f"{{call}} test {_NO_TESTS}",
     test="-o -fae test",
     reports="surefire-reports",
 )
@@ -50,8 +50,8 @@ _GRADLE = _Tool(
     program="gradle",
     wrapper="gradlew",
     call='env GRADLE_USER_HOME="$PWD/.gradle-home" {program} --no-daemon -q',
-    # a test that no class has: what runs the tests is downloaded when the first one starts
-    prepare="testClasses",
+    # compiling alone leaves engines undownloaded; a filter that no test matches ends the second call with an error
+    prepare="{call} testClasses && ({call} --continue test --tests NoSuchTest || true)",
     test="--offline --continue test",
     reports="test-results",
 )
@@ -67,7 +67,7 @@ def detect_jvm(tree: SourceTree) -> ProjectFindings:
         language="jvm",
         test=f"find . {found} -delete; {call} {tool.test}; code=$?; {collected}; exit $code",
         test_because=tool.because,
-        setup=f"{ignored_folder(tool.downloads)} && {call} {tool.prepare}",
+        setup=f"{ignored_folder(tool.downloads)} && {tool.prepare.format(call=call)}",
         setup_because=f"{tool.because}; a run without tests downloads what tests need",
     )
 
