@@ -21,6 +21,7 @@ VENV_TEST = ".venv/bin/python -m pytest -q --junitxml={junit}"
 
 GO_TEST = "go test -json ./... > {junit} 2>&1"
 GO_CACHE = 'env GOFLAGS=-modcacherw GOMODCACHE="$PWD/.gomodcache"'
+GRADLE = 'env GRADLE_USER_HOME="$PWD/.gradle-home" gradle --no-daemon -q'
 CRATE = '[package]\nname = "shop"\n'
 CARGO_TEST = "test --offline --no-fail-fast > {junit} 2>&1"
 CARGO_HOME = 'env CARGO_HOME="$PWD/.cargo-home"'
@@ -354,6 +355,34 @@ CASES = [
             "cp target/nextest/ci/junit.xml {junit}; exit $code"
         ),
         notes=("cargo-nextest", "No way to start"),
+    ),
+    Case(
+        "maven with its wrapper",
+        {"pom.xml": "<project/>", "mvnw": "#!/bin/sh\n", "build.gradle": ""},
+        test=(
+            "find . -path '*/surefire-reports/*' -name 'TEST-*.xml' -delete; "
+            "./mvnw -B -q -Dmaven.repo.local=.m2/repository -o -fae test; code=$?; mkdir -p {junit}; "
+            "find . -path '*/surefire-reports/*' -name 'TEST-*.xml' -exec cp --parents -t {junit} '{}' +; exit $code"
+        ),
+        setup=(
+            "mkdir -p .m2 && echo '*' > .m2/.gitignore && ./mvnw -B -q -Dmaven.repo.local=.m2/repository test "
+            "'-Dtest=*#noSuchTest' -DfailIfNoTests=false -Dsurefire.failIfNoSpecifiedTests=false"
+        ),
+        notes=("No way to start",),
+    ),
+    Case(
+        "gradle",
+        {"settings.gradle.kts": ""},
+        test=(
+            f"find . -path '*/test-results/*' -name 'TEST-*.xml' -delete; {GRADLE} --offline --continue test; code=$?; "
+            "mkdir -p {junit}; "
+            "find . -path '*/test-results/*' -name 'TEST-*.xml' -exec cp --parents -t {junit} '{}' +; exit $code"
+        ),
+        setup=(
+            f"mkdir -p .gradle-home && echo '*' > .gradle-home/.gitignore && {GRADLE} testClasses && "
+            f"({GRADLE} --continue test --tests NoSuchTest || true)"
+        ),
+        notes=("No way to start",),
     ),
     Case(
         "manifests that do not parse",
