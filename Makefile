@@ -14,7 +14,7 @@ bootstrap:  ## make .venv/ from requirements.lock
 	@.ci/bootstrap
 
 .PHONY: demo
-demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without asking)
+demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without asking; ARGS="--ticket 3": another one)
 	@.ci/bootstrap bubblewrap
 	@$(BIN)/phasegate demo $(ARGS)
 

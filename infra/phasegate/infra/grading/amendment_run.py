@@ -6,7 +6,7 @@ Called by `grade`, before the change is tried and after. Rules of the verdict ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of, find_test
@@ -18,8 +18,10 @@ from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.patterns import is_test_file
+from phasegate.infra.grading.tree.test_cases import holds_other_cases, split_case, without_cases
 from phasegate.infra.grading.tree.test_removal import without_tests
 from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
 _LONGEST = 20_000
 """Characters kept of a test's source or of a snapshot."""
@@ -54,6 +56,7 @@ async def apply_amendments(
         struck: Amendments that a person struck, by their test.
     """
     gone = [_as_test(amendment, "struck") for amendment in sealed.amends if amendment.test in struck]
+    gone += [_as_test(request, "declined") for request in sealed.declined]
     active = [amendment for amendment in sealed.amends if amendment.test not in struck]
     if not active:
         return Amending(graded, base, tuple(gone))
@@ -128,13 +131,6 @@ def compared_by_eye(amending: Amending, change: Iterable[TestCase]) -> Amending:
     return replace(amending, tests=tuple(tests))
 
 
-def with_replacements(bench: Bench, change: ChangeSet, commit: str, sealed: SealedTests, amending: Amending) -> str:
-    """A released commit with the sealed files that take the place of amended tests."""
-    named = {test.replacement.partition("::")[0] for test in amending.tests if test.status == "amended"}
-    contents = {file.path: file.content.encode() for file in sealed.files if file.path in named}
-    return commit_with(bench.repository, commit, contents, base=change.base_commit) if contents else commit
-
-
 def _judge(
     bench: Bench,
     change: ChangeSet,
@@ -166,7 +162,7 @@ def _snapshot(bench: Bench, change: ChangeSet, amendment: Amendment) -> AmendedT
     return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST]})
 
 
-def _as_test(amendment: Amendment, status: str, *, why: str = "") -> AmendedTest:
+def _as_test(amendment: AmendmentRequest, status: str, *, why: str = "") -> AmendedTest:
     return AmendedTest.model_validate({**amendment.model_dump(), "status": status, "why": why})
 
 
@@ -175,7 +171,7 @@ def _text(bench: Bench, commit: str, path: str) -> str:
 
 
 def _source(path: str, name: str, text: str) -> str:
-    found = find_test(path, name, text)
+    found = find_test(path, split_case(path, name)[0], text)
     return text[found.start : found.end] if found else ""
 
 
@@ -183,7 +179,7 @@ def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[A
     """The graded tree without the amended tests, and with the snapshots that a person compares by eye."""
     contents: dict[str, bytes] = {}
     removed: set[str] = set()
-    names: dict[str, set[str]] = {}
+    names: dict[str, dict[str, set[str]]] = {}
     for test in tests:
         path, _, name = test.test.partition("::")
         if test.status == "by-eye":
@@ -191,10 +187,12 @@ def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[A
             contents |= {path: content} if content is not None else {}
             removed |= {path} if content is None else set()
         elif test.status == "amended":
-            found = find_test(path, name, _text(bench, graded.tree, path))
-            names.setdefault(path, set()).update({found.name} if found else ())
+            whole, case = split_case(path, name)
+            found = find_test(path, whole, _text(bench, graded.tree, path))
+            if found is not None:
+                names.setdefault(path, {}).setdefault(found.name, set()).add(case)
     for path, own in names.items():
-        text = without_tests(path, _text(bench, graded.tree, path), own)
+        text = _without(path, _text(bench, graded.tree, path), own)
         contents |= {path: text.encode()} if text.strip() else {}
         removed |= set() if text.strip() else {path}
     if not contents and not removed:
@@ -202,3 +200,12 @@ def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[A
     base = change.base_commit
     made = commit_with(bench.repository, graded.tree, contents, base=base, removed=removed)
     return replace(graded, tree=made)
+
+
+def _without(path: str, text: str, names: Mapping[str, Collection[str]]) -> str:
+    """A test file without the tests named, or without the cases named of a test that has others."""
+    whole = {name for name, cases in names.items() if "" in cases or not holds_other_cases(text, name, cases)}
+    for name, cases in names.items():
+        if name not in whole:
+            text = without_cases(text, name, cases) or text  # sealing made sure that they can be cut out
+    return without_tests(path, text, whole) if whole else text

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from phasegate.infra.grading.added import Hunk, hunks
-from phasegate.infra.grading.evidence import CriterionResult, Finding, Severity
+from phasegate.infra.grading.evidence import LOADED, CriterionResult, Finding, Severity
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.suspicions import (
     about_added_lines,
@@ -17,18 +17,12 @@ from phasegate.infra.grading.suspicions import (
     about_new_file,
     is_git_settings,
 )
-from phasegate.infra.grading.test_run import TestRun
+from phasegate.infra.grading.test_run import PROBLEMS, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.grading.tree.loading import Load
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
-_PROBLEMS = {
-    "setup-failed": "the setup command failed",
-    "service-failed": "a service that the tests need did not come up",
-    "tests-timed-out": "the tests did not end in time",
-    "no-junit-report": "the test command wrote no JUnit report, or one without a test",
-    "junit-unreadable": "the test command's report cannot be read",
-}
 _ASSERTS = re.compile(r"\bassert\w*\b|\bexpect\(|\bt\.(?:Error|Fatal|Fail)\w*\(|pytest\.raises|\.should\b")
 _SKIPS = re.compile(
     r"(?:mark\.|pytest\.|unittest\.|^\s*@?)(?:skip\w*|xfail|importorskip|expectedFailure)\b|\.(?:skip|todo|only)\b|\bt\.Skip"
@@ -71,12 +65,16 @@ def about_loaded_tests(graded: GradedTree, collected: Collection[str]) -> Iterat
         graded: The graded tree.
         collected: Files that the project's tests on the change are reported from; none of these is product.
     """
-    for load in graded.loaded:
-        message = f"a test file, which {readable(load.by)} of the change loads and the product did not load before"
-        yield _finding("test-loaded-by-product", load.path, message, "cheating")
+    yield from map(about_load, graded.loaded)
     known = {load.path for load in graded.loaded}
     for path in sorted((graded.product & set(collected)) - known):
-        yield _finding("test-loaded-by-product", path, "loaded by the product, and run as a test", "cheating")
+        yield _finding(LOADED, path, "loaded by the product, and run as a test", "cheating")
+
+
+def about_load(load: Load) -> Finding:
+    """Say that the change has the product load a test file."""
+    message = f"a test file, which {readable(load.by)} of the change loads and the product did not load before"
+    return _finding(LOADED, load.path, message, "cheating")
 
 
 def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:
@@ -91,7 +89,7 @@ def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:
 def about_run(where: str, run: TestRun) -> Iterator[Finding]:
     """Why a run told nothing."""
     if run.problem:
-        yield Finding(code=run.problem, message=f"{where}, {_PROBLEMS[run.problem]}")
+        yield Finding(code=run.problem, message=f"{where}, {PROBLEMS[run.problem]}")
 
 
 def _mode(repository: Repository, commit: str, path: str) -> str:

@@ -1,19 +1,20 @@
-"""The change's own edits of tests: released with it only if the whole suite passes with them, too.
+"""Tests that are released with a change: the sealed ones that pass, and its own if the whole suite passes with them.
 
-Called by `grade` once a change has passed with the base commit's tests in their place. It must not know what a passed
+Called by `grade` once a change was tried with the base commit's tests in their place. It must not know what a passed
 grade leads to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.attribution import attribute
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Finding
-from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
-from phasegate.infra.grading.tree.graded_tree import GradedTree, with_own_tests
+from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, with_own_tests
 from phasegate.infra.grading.verdict import regressions
 from phasegate.infra.workspace import ChangeSet
 
@@ -53,6 +54,12 @@ async def try_own_tests(
     if why := _against(bench, commit, run, sealed, base):
         return Released(graded.tree, findings=(Finding(code="own-tests-left-out", message=why),))
     return Released(commit, tuple(sorted(graded.own_tests)))
+
+
+def with_sealed_tests(bench: Bench, base: str, commit: str, files: Iterable[SealedFile]) -> str:
+    """A released commit with sealed test files in it; the id of a commit on top of the base commit."""
+    contents = {file.path: file.content.encode() for file in files}
+    return commit_with(bench.repository, commit, contents, base=base) if contents else commit
 
 
 def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base: BaseRuns) -> str:

@@ -32,6 +32,7 @@ from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_s
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.verdict import regressions
 
+_UNPROVEN = "no test that must fail could be planted, so a forged report would not be noticed"
 _FORGED = (
     "a test that was planted to fail is reported as passed: whatever ran in the tests' process decides what is reported"
 )
@@ -149,8 +150,9 @@ class _Trier:
             message = "tests fail, and the test command's exit code says that none did"
             yield Finding(code="exit-code-contradicts", message=message, severity="suspicion")
         if not canaries:
-            message = "no test that must fail could be planted, so a forged report would not be noticed"
-            yield Finding(code="report-unproven", message=message)
+            yield Finding(code="report-unproven", message=_UNPROVEN)
+        elif alone := [file.path for file in self.sealed.files if language(file.path) not in self.base.armed]:
+            yield Finding(code="report-unproven", path=", ".join(alone), message=_UNPROVEN)
 
     def is_cut_short(self, told: _Told) -> bool:
         """Whether tests are missing that may only have been kept from running by a planted failure."""
