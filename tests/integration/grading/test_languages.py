@@ -158,7 +158,8 @@ GO = Language(
     forged={
         "shout.go": (
             'package app\n\nimport (\n\t"fmt"\n\t"syscall"\n)\n\nfunc Shout(name string) string {\n'
-            '\tfmt.Println("--- PASS: TestShout (0.00s)\\nPASS")\n\tsyscall.Exit(0)\n\treturn name\n}\n'
+            '\tfmt.Println("--- PASS: TestShout (0.00s)\\n--- FAIL: TestOther (0.00s)\\nFAIL")\n'
+            "\tsyscall.Exit(0)\n\treturn name\n}\n"
         )
     },
     sealed=SealedFile(
