@@ -165,6 +165,17 @@ REFUSED = (
 )
 
 
+@pytest.mark.parametrize(
+    ("content", "accepted"),
+    [("add_test(a)\nadd_test(b)\n", True), ("add_test(b)\n", False), ("add_test(b)\nadd_test(a)\n", True)],
+)
+def test_a_list_of_a_build_s_tests_may_be_sealed_if_it_keeps_what_it_lists(content: str, *, accepted: bool) -> None:
+    sealed = (("tests/b.c", "int main(void) { return 0; }\n"), ("tests/CMakeLists.txt", content))
+    base = {"tests/CMakeLists.txt": b"add_test(a)\n"}
+    problems = amendment_problems((), ["AC1"], sealed, base.get)
+    assert (not problems) is accepted
+
+
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.says)
 def test_an_amendment_that_names_nothing_is_sent_back(case: Refused) -> None:
     def read(path: str) -> bytes | None:

@@ -19,6 +19,14 @@ VENV = "python3 -m venv .venv && echo '*' > .venv/.gitignore && .venv/bin/python
 VENV_TEST = ".venv/bin/python -m pytest -q --junitxml={junit}"
 
 
+GO_TEST = "go test -json ./... > {junit} 2>&1"
+GO_CACHE = 'env GOFLAGS=-modcacherw GOMODCACHE="$PWD/.gomodcache"'
+GRADLE = 'env GRADLE_USER_HOME="$PWD/.gradle-home" gradle --no-daemon -q'
+CRATE = '[package]\nname = "shop"\n'
+CARGO_TEST = "test --offline --no-fail-fast > {junit} 2>&1"
+CARGO_HOME = 'env CARGO_HOME="$PWD/.cargo-home"'
+
+
 @dataclass(frozen=True)
 class Case:
     """A repository, and what its policy should say; an empty start means that runs end after testing."""
@@ -271,17 +279,110 @@ CASES = [
             "go.mod": "module shop\n",
             "cmd/shop/main.go": 'package main\nvar port = flag.Int("port", 8080, "")\n// "/healthz"\n',
         },
-        test="gotestsum --junitfile {junit} ./...",
+        test=GO_TEST,
         start="go run ./cmd/shop -port {port}",
         health="/healthz",
-        notes=("gotestsum",),
     ),
     Case(
         "go with PORT",
         {"go.mod": "module shop\n", "main.go": 'package main\nvar port = os.Getenv("PORT")\n'},
-        test="gotestsum --junitfile {junit} ./...",
+        test=GO_TEST,
         start="go run .",
-        notes=("gotestsum", "No health path"),
+        notes=("No health path",),
+    ),
+    Case(
+        "go with downloads, and a module of its own below",
+        {
+            "go.mod": "module shop\n",
+            "go.sum": "example.com/x v1.0.0 h1:…\n",
+            "main.go": "package main\n",
+            "tools/go.mod": "module tools\n",
+        },
+        test=f"{GO_CACHE} {GO_TEST}",
+        setup=f"mkdir -p .gomodcache && echo '*' > .gomodcache/.gitignore && {GO_CACHE} go mod download",
+        notes=("leaves out the modules in tools", "No way to start"),
+    ),
+    Case(
+        "go, vendored",
+        {"go.mod": "module shop\n", "go.sum": "example.com/x v1.0.0 h1:…\n", "vendor/modules.txt": "# example.com/x\n"},
+        test=GO_TEST,
+        notes=("No way to start",),
+    ),
+    Case(
+        "a workspace of go modules",
+        {"go.work": "use (\n./a\n./b\n)\n", "a/go.mod": "module a\n", "b/go.mod": "module b\n"},
+        test="go test -json $(go list -m -f '{{.Dir}}/...') > {junit} 2>&1",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a crate without dependencies, beside a fuzzer of its own",
+        {"Cargo.toml": CRATE, "fuzz/Cargo.toml": f'{CRATE}[dependencies]\nlibfuzzer-sys = "0.4"\n'},
+        test=f"cargo {CARGO_TEST}",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a crate with dependencies",
+        {"Cargo.toml": f'{CRATE}[dev-dependencies]\nproptest = "1"\n', "Cargo.lock": ""},
+        test=f"{CARGO_HOME} cargo {CARGO_TEST}",
+        setup=f"mkdir -p .cargo-home && echo '*' > .cargo-home/.gitignore && {CARGO_HOME} cargo fetch --locked",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a workspace of crates, one of them with a dependency of one platform",
+        {
+            "Cargo.toml": '[workspace]\nmembers = ["a", "b"]\n',
+            "a/Cargo.toml": CRATE,
+            "b/Cargo.toml": f"{CRATE}[target.'cfg(unix)'.dependencies]\nlibc = '0.2'\na = {{ path = '../a' }}\n",
+        },
+        test=f"{CARGO_HOME} cargo test --offline --no-fail-fast --workspace > {{junit}} 2>&1",
+        setup=f"mkdir -p .cargo-home && echo '*' > .cargo-home/.gitignore && {CARGO_HOME} cargo fetch",
+        notes=("No way to start",),
+    ),
+    Case(
+        "crates that the repository holds itself",
+        {
+            "Cargo.toml": f'{CRATE}[dependencies]\nlibc = "0.2"\n',
+            ".cargo/config.toml": '[source.crates-io]\nreplace-with = "own"\n[source.own]\ndirectory = "vendor"\n',
+        },
+        test=f"cargo {CARGO_TEST}",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a crate with a profile of nextest that writes a report",
+        {"Cargo.toml": CRATE, ".config/nextest.toml": '[profile.ci.junit]\npath = "junit.xml"\n'},
+        test=(
+            "cargo nextest run --offline --profile ci --no-fail-fast; code=$?; "
+            "cp target/nextest/ci/junit.xml {junit}; exit $code"
+        ),
+        notes=("cargo-nextest", "No way to start"),
+    ),
+    Case(
+        "maven with its wrapper",
+        {"pom.xml": "<project/>", "mvnw": "#!/bin/sh\n", "build.gradle": ""},
+        test=(
+            "find . -path '*/surefire-reports/*' -name 'TEST-*.xml' -delete; "
+            "./mvnw -B -q -Dmaven.repo.local=.m2/repository -o -fae test; code=$?; mkdir -p {junit}; "
+            "find . -path '*/surefire-reports/*' -name 'TEST-*.xml' -exec cp --parents -t {junit} '{}' +; exit $code"
+        ),
+        setup=(
+            "mkdir -p .m2 && echo '*' > .m2/.gitignore && ./mvnw -B -q -Dmaven.repo.local=.m2/repository test "
+            "'-Dtest=*#noSuchTest' -DfailIfNoTests=false -Dsurefire.failIfNoSpecifiedTests=false"
+        ),
+        notes=("No way to start",),
+    ),
+    Case(
+        "gradle",
+        {"settings.gradle.kts": ""},
+        test=(
+            f"find . -path '*/test-results/*' -name 'TEST-*.xml' -delete; {GRADLE} --offline --continue test; code=$?; "
+            "mkdir -p {junit}; "
+            "find . -path '*/test-results/*' -name 'TEST-*.xml' -exec cp --parents -t {junit} '{}' +; exit $code"
+        ),
+        setup=(
+            f"mkdir -p .gradle-home && echo '*' > .gradle-home/.gitignore && {GRADLE} testClasses && "
+            f"({GRADLE} --continue test --tests NoSuchTest || true)"
+        ),
+        notes=("No way to start",),
     ),
     Case(
         "manifests that do not parse",

@@ -21,6 +21,7 @@ from phasegate.infra.workspace.change_set import AmendmentRequest
 AmendmentStatus = Literal["amended", "by-eye", "not-needed", "refused", "struck", "declined"]
 _NAMED = 12
 """Number of a file's tests that a refusal lists."""
+_BUILD_LIST = re.compile(r"(?:.*/)?(?:CMakeLists\.txt|meson\.build|BUILD(?:\.bazel)?)")
 _SNAPSHOTS = re.compile(
     r"(?:.*/)?(?:__snapshots__|snapshots?|golden|approved|testdata)/.*|.*\.(?:snap|ambr|golden|approved\.\w+)"
 )
@@ -115,10 +116,13 @@ def amendment_problems(
                     "name it as path::name, or leave it empty where the behaviour is gone."
                 )
     amended = {(amendment.path, amendment.name) for amendment in amends}
-    for path in contents:
+    for path, content in contents.items():
         if (there := read_base(path)) is None:
             continue
-        own = list_tests(path, there.decode(errors="replace"))
+        text = there.decode(errors="replace")
+        if _BUILD_LIST.fullmatch(path) and _keeps_lines(text, content):
+            continue  # C and C++ run the tests that such a file names
+        own = list_tests(path, text)
         left = [test.name for test in own if (path, test.name) not in amended]
         if left or not own:
             what = f": it holds {_listed(left)}" if left else ""
@@ -204,6 +208,12 @@ def _test_problems(
         single = " Single cases can be amended in Python files alone." if _names_case(amendment, names) else ""
         return [f"{field}: {amendment.path} has no single test {amendment.name}; it has {_listed(names)}.{single}"]
     return []
+
+
+def _keeps_lines(before: str, after: str) -> bool:
+    """Tell if a text holds all lines of another one, in their order."""
+    lines = iter(after.splitlines())
+    return all(line in lines for line in before.splitlines())
 
 
 def _names_case(amendment: AmendmentRequest, names: Collection[str]) -> bool:

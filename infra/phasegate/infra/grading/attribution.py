@@ -79,7 +79,7 @@ def attribute(
         else:
             project += group
     for case in unclear:
-        owners = [file for file in orphans if _holds(file, case)]
+        owners = [file for file in orphans if _holds(file, case) or _keeps_from_running(case, file)]
         for file in owners:
             found[file.path].append(case)
         if not owners:
@@ -161,6 +161,11 @@ def _holds(file: SealedFile, case: TestCase) -> bool:
         name = name.rpartition("::")[2]  # Rust puts a test's modules before its name
         is_said = len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", file.content) is not None
     return is_said or stem in re.split(r"[./\\:]", f"{case.classname}/{case.file}")
+
+
+def _keeps_from_running(case: TestCase, file: SealedFile) -> bool:
+    """Tell if a case is an error of the whole folder that a file lies in, as of a Go package that is not built."""
+    return case.status == "error" and case.file == (file.path.rpartition("/")[0] or ".")
 
 
 def _names(test: str, criterion: str) -> bool:

@@ -25,6 +25,7 @@ from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
 from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.inline_run import with_base_inline_tests
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
@@ -79,6 +80,7 @@ async def grade(
     before = attribute(base.sealed.cases, sealed, repository.files(change.base_commit), known)
     collected = files_of(base.alone.cases, repository.files(change.base_commit))
     graded = await asyncio.to_thread(graded_tree, repository, change, policy, collected)
+    graded, about_inline = await with_base_inline_tests(bench, change, graded)
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
     trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared)
@@ -99,6 +101,7 @@ async def grade(
         *about_run("on the change", trial.run),
         *trial.findings,
         *loaded,
+        *about_inline,
         *released.findings,
         *(() if nothing_new else about_criteria(judged)),
         *about_files(repository, change, graded, said),
@@ -130,7 +133,7 @@ async def grade(
         tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, passing)),
         sealed_files=tuple(sorted(file.path for file in passing)),
         entered=tuple(map(readable, released.entered)),
-        left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
+        left_out=tuple(map(readable, sorted((graded.restored | graded.inline) - set(released.entered)))),
         counts=_counts(compared, trial),
         ablation=ablation,
         coverage=coverage,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.errors import ServiceFailed
-from phasegate.infra.grading.junit import TestCase, clean, read_report
+from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
@@ -166,6 +166,8 @@ class Bench:
             problem, said = "junit-unreadable", f"{error}\n{said}"
             return TestRun((), problem, said, done.exit_code, rewritten)
         problem = "" if cases else "no-junit-report"
+        if problem and not said:
+            said = clean(said_in_report(file), folder)  # the command's output may have gone there
         stopped = cut_short(done.output)
         return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten, stopped, stops_early)
 

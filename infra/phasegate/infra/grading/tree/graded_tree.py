@@ -39,6 +39,8 @@ class GradedTree:
     """Restored paths that may be released as the change has them, if the suite passes with them."""
     loaded: tuple[Load, ...] = ()
     """Test files that product code of the change loads, and of the base commit does not."""
+    inline: frozenset[str] = frozenset()
+    """Product files whose inline tests alone are the base commit's again."""
 
     def belongs_to_tests(self, path: str) -> bool:
         """True if a path is the tests' own, so that nothing of the change may decide what is in it."""
