@@ -156,6 +156,7 @@ def _holds(file: SealedFile, case: TestCase) -> bool:
     if _QUOTED.fullmatch(file.path):
         titles = {found[2] for found in re.finditer(r"(['\"`])([^'\"`\n]{2,200})\1", file.content)}
         tails = {name, title, *(title[at.end() :] for at in re.finditer(r"\s", title))}  # behind its suites' titles
+        tails.add(case.classname)  # of TAP, where each assertion is a case and the test's title its suite
         is_said = not titles.isdisjoint(tails) or any(f"{quote}{name}{quote}" in file.content for quote in "'\"`")
     else:
         name = name.rpartition("::")[2]  # Rust puts a test's modules before its name
