@@ -149,8 +149,9 @@ CASES = (
     Case(
         "workspaces, one without tests",
         {"test": "npm test --workspaces --if-present"},
-        "mkdir -p {junit} && { failed=0; (cd packages/a && npx mocha --reporter=xunit --reporter-option=output={junit}/1.xml)"
-        " || failed=1; (cd packages/b && npx vitest run --reporter=junit --outputFile={junit}/2.xml) || failed=1;"
+        "mkdir -p {junit} && { failed=0;"
+        " (cd packages/a && npx mocha --reporter=xunit --reporter-option=output={junit}/1.xml) || failed=1;"
+        " (cd packages/b && npx vitest run --reporter=junit --outputFile={junit}/2.xml) || failed=1;"
         " exit $failed; }",
         files={
             "packages/a/package.json": '{"name": "a", "scripts": {"test": "mocha"}}',
