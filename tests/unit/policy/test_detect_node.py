@@ -110,7 +110,7 @@ CASES = (
     Case("tap", {"test": "tap run --allow-incomplete-coverage test/"}, f"{TAP_21} test/", {"tap": "^21.0.0"}),
     Case(
         "tap of old",
-        {"test": "tap -Rspec --100 test/*.js"},
+        {"test": "tap -Rspec --100 --bail test/*.js"},
         "npx tap --no-coverage --reporter=xunit test/*.js > {junit}",
         {"tap": "^16.3.2"},
     ),

@@ -69,14 +69,14 @@ _RUNNERS: Mapping[str, Runner] = {
     "qunit": Runner(package=_TAP.package, pipe=_TAP.pipe),
     "tap": Runner(
         "--reporter=junit --reporter-file={junit} --disable-coverage --allow-empty-coverage",
-        own=r"run|-c|-R\w+|--coverage-report\S*|--(?:show|allow|disable)\S*coverage\S*",
+        own=r"run|-c|-b|--bail|-R\w+|--coverage-report\S*|--(?:show|allow|disable)\S*coverage\S*",
     ),
     "lab": Runner("-r junit -o {junit}"),
 }
 _OLD_TAP = Runner(
     "--no-coverage --reporter=xunit",
     pipe=" > {junit}",
-    own=r"-R\w+|--100|-J|--(?:no-|check-)?cov(?:erage)?(?:-report)?(?:=\S+)?|--(?:branches|functions|lines|statements)=\S+",
+    own=r"-b|--bail|-R\w+|--100|-J|--(?:no-|check-)?cov(?:erage)?(?:-report)?(?:=\S+)?|--(?:branches|functions|lines|statements)=\S+",
 )
 """Before the version that has reports of its own."""
 _NEW_TAP = 18
