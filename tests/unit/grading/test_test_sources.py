@@ -135,6 +135,14 @@ def test_a_test_leaves_its_file_with_what_it_alone_used(case: Case) -> None:
     assert [piece for piece in case.left if piece not in text] == []
 
 
+def test_a_test_of_tap_is_found_below_its_runner_and_within_another() -> None:
+    text = "const t = require('tap')\nt.test('one', t => {\n  t.test('inner', t => t.end())\n  t.end()\n})\n"
+    assert [test.name for test in list_tests("test/a.js", text)] == ["one", "inner"]
+    assert without_tests("test/a.js", text, {"one"}) == ""
+    assert "inner" not in without_tests("test/a.js", text, {"inner"})
+    assert "'one'" in without_tests("test/a.js", text, {"inner"})
+
+
 def test_a_file_whose_every_test_goes_is_empty() -> None:
     assert without_tests("a_test.go", GO, {"TestA", "TestB"}) == ""
 

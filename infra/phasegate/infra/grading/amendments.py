@@ -249,7 +249,10 @@ def cases_of(path: str, name: str, cases: Iterable[TestCase], paths: Iterable[st
 
 def _is_named(case: TestCase, name: str, path: str) -> bool:
     if re.fullmatch(r".*\.[cm]?[jt]sx?", path):
-        return case.name == name or case.name.endswith((f" {name}", f"> {name}", f"› {name}")) or case.classname == name
+        # tap names the file, then the titles of all tests that an assertion stands in
+        titles = f" {case.classname.removeprefix(path)} " if case.classname.startswith(f"{path} ") else ""
+        of_assertion = case.classname == name or f" {name} " in titles
+        return of_assertion or case.name == name or case.name.endswith((f" {name}", f"> {name}", f"› {name}"))
     return re.split(r"[\[(/]", case.name)[0].rpartition("::")[2].rpartition(".")[2] == name
 
 

@@ -5,6 +5,7 @@ Called by `grade`. It must not know the change.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
@@ -66,9 +67,10 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
         pass  # the first grade of this run, or one that died while writing
     taken = bench.repository.files(commit)
     planted = plant_canaries(sealed, taken)
+    known = {case.id for case in judgement.first.cases}
     checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files)
     with_sealed, armed, ends_badly = without_canaries(
-        bench, commit, planted, require_services(await bench.run(checkout)), sealed
+        bench, commit, planted, require_services(await bench.run(checkout)), sealed, known
     )
     spoken = {language(file.path) for file in planted.canaries}
     if with_sealed.problem not in ("setup-failed", "tests-timed-out") and spoken - {*armed}:
@@ -113,12 +115,17 @@ async def not_always_passing(bench: Bench, commit: str, sealed: SealedTests) -> 
 
 
 def without_canaries(
-    bench: Bench, commit: str, planted: Planted, run: TestRun, sealed: SealedTests | None = None
+    bench: Bench,
+    commit: str,
+    planted: Planted,
+    run: TestRun,
+    sealed: SealedTests | None = None,
+    known: Collection[str] = (),
 ) -> tuple[TestRun, tuple[str, ...], bool]:
     """A run without what was planted, the languages whose canary failed in it, and whether its exit code says so."""
     run = masked(run, planted)
     sealed_files = sealed or SealedTests(files=())
-    told = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), ())
+    told = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), known)
     own = {(case.id, case.file) for file in planted.canaries for case in own_cases(planted, file, told.sealed)}
     if sealed:  # whose tests a canary's file may hold once more
         copies = {(case.id, case.file) for file in planted.files for case in told.sealed[file.path]}

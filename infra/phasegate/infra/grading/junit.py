@@ -37,8 +37,10 @@ _WORST_FIRST: tuple[Status, ...] = ("error", "failed", "skipped", "passed")
 _ANSI = re.compile(
     r"(?:\x1b|#x1B)(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])"
 )  # pytest spells ESC #x1B
-_NUMBERED = re.compile(r"(?:not ok |ok )?#?([0-9]{1,9})\s+[-:\u2013]\s+(.+)", re.DOTALL)
+_NUMBERED = re.compile(r"(?:not ok |ok )?(?:#?([0-9]{1,9})\s+[-:\u2013]|#([0-9]{1,9}))\s+(.+)", re.DOTALL)
 """A test's name as converters of TAP write it."""
+_PATH_FIRST = re.compile(r"((?:[^\s/>]+/)*[^\s/>]+\.[cm]?[jt]sx?)(?: > | |$)")
+"""The file that a class name begins with: as vitest and tap write it, the latter with titles behind."""
 _STATUSES: dict[str, Status] = {
     **dict.fromkeys(("failure", "fail", "failed"), "failed"),
     **dict.fromkeys(("skipped", "notrun", "disabled", "suppressed"), "skipped"),
@@ -177,7 +179,7 @@ def _cases(raw: list[tuple[tuple[str, int], RawCase]], root: Path) -> Iterator[t
     numbers: dict[tuple[str, int], list[int]] = {}
     for suite, case in raw:
         found = _NUMBERED.fullmatch(case.attributes.get("name", ""))
-        numbers.setdefault(suite, []).append(int(found[1]) if found else -1)
+        numbers.setdefault(suite, []).append(int(found[1] or found[2]) if found else -1)
     numbered = {
         suite
         for suite, own in numbers.items()
@@ -186,7 +188,7 @@ def _cases(raw: list[tuple[tuple[str, int], RawCase]], root: Path) -> Iterator[t
     for suite, case in raw:
         name, number = case.attributes.get("name", ""), ""
         if suite in numbered and (found := _NUMBERED.fullmatch(name)):
-            number, name = found[1], found[2]
+            number, name = found[1] or found[2], found[3]
         yield (suite[0], str(suite[1]), number), _case(case, name, root)
 
 
@@ -202,8 +204,10 @@ def _case(raw: RawCase, name: str, root: Path) -> TestCase:
         said = (attributes.get(key, "").lower() for key in ("status", "result"))
         told: list[Status] = ["passed", *(_STATUSES[word] for word in said if word in _STATUSES)]
         status = min(told, key=_WORST_FIRST.index)
-    file = attributes.get("file") or raw.suite_file
     classname = attributes.get("classname")
+    named = _PATH_FIRST.match(without_path(classname or "", root))
+    # a runner may name the file of failing tests alone, and one test is to have one key
+    file = attributes.get("file") or raw.suite_file or (named[1] if named else None)
     return TestCase(
         id="::".join(
             without_path(_shortened(part), root) for part in (raw.suite_name if classname is None else classname, name)

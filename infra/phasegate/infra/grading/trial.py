@@ -211,6 +211,7 @@ def _about_rewriting(run: TestRun, base: BaseRuns) -> Iterator[Finding]:
 def _about_recovered(beside: _Told, alone: TestRun, base: BaseRuns) -> Iterable[Finding]:
     """Tests that passed on base, failed beside the sealed tests, and passed in a run of their own."""
     failed = {one.test for one in regressions(base.alone.cases, beside.cases.project, base.judgement)}
+    failed &= {case.id for case in beside.cases.project if _fails(case)}
     passed = {case.id for case in alone.cases if case.status == "passed"}
     message = "it failed beside the sealed tests and passed without them, both times on the change"
     tests = sorted(failed & passed)

@@ -9,10 +9,10 @@ fail, so it tells objects that agree with anything, too. Called by `grade`. It m
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.attribution import Attribution, attribute
+from phasegate.infra.grading.attribution import Attribution, attribute, unnumbered
 from phasegate.infra.grading.integrity.canary_go import go_canary
 from phasegate.infra.grading.integrity.canary_jvm import jvm_canary
 from phasegate.infra.grading.integrity.canary_node import node_canary
@@ -119,7 +119,27 @@ def attribute_planted(
         path = next((path for path, title in titles.items() if _holds_title(case, title)), None)
         (others if path is None else own[path]).append(case)
     told = attribute(others, everything, repository_files, known)
-    return replace(told, sealed=told.sealed | {path: (*found, *told.sealed[path]) for path, found in own.items()})
+    kept = {
+        file.path: _without_copies(told.sealed[file.path], told.sealed[canary.path])
+        for canary in planted.canaries
+        for file in sealed.files
+        if file.path != canary.path and file.content in canary.content
+    }
+    found = {path: (*cases, *told.sealed[path]) for path, cases in own.items()}
+    return replace(told, sealed=told.sealed | kept | found)
+
+
+def _without_copies(cases: Sequence[TestCase], copies: Collection[TestCase]) -> tuple[TestCase, ...]:
+    """A sealed file's outcomes without those of its copy in a canary, where the report does not tell the two apart.
+
+    Both have as many tests of each name; the worst outcomes, which come first, stay the sealed file's.
+    """
+    alike: dict[str, list[TestCase]] = {}
+    for case in cases:
+        if case in copies:
+            alike.setdefault(unnumbered(case.id), []).append(case)
+    surplus = {case for group in alike.values() if len(group) % 2 == 0 for case in group[len(group) // 2 :]}
+    return tuple(case for case in cases if case not in surplus)
 
 
 def own_cases(planted: Planted, canary: SealedFile, cases: dict[str, tuple[TestCase, ...]]) -> list[TestCase]:

@@ -15,7 +15,7 @@ _LARGEST = 2_000_000
 """Characters of the largest test file that is looked into."""
 _NODE = re.compile(r".*\.[cm]?[jt]sx?")
 _NODE_TEST = re.compile(
-    r"(?<![\w.$])(?:it|test|specify)(?:\.(?:only|skip|serial|failing|concurrent|sequential))?\s*\(\s*"
+    r"(?<![\w.$])(?:(?:t|tap|tape)\.)?(?:it|test|specify)(?:\.(?:only|skip|serial|failing|concurrent|sequential))?\s*\(\s*"
     r"(?P<quote>['\"`])(?P<title>(?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)"
 )
 _GO_TEST = re.compile(r"(?m)^func (?P<title>(?:Test|Example|Fuzz|Benchmark)\w*)\(")
