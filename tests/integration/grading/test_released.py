@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.integration.grading.test_grade import PYTEST, SEALED, SHOUT, Project, codes
+from tests.integration.grading.test_grade import PYTEST, QUICK, SEALED, SHOUT, Project, codes
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.policy.model import ProjectPolicy
@@ -132,3 +132,21 @@ async def test_a_version_that_comes_from_git_is_found_offline(project: Project, 
     )
     evidence = await project.grade({"app.py": SHOUT}, version, project=ProjectPolicy(setup=setup, test=PYTEST))
     assert evidence.verdict == "passed", evidence.markdown()
+
+
+async def test_an_unstable_test_keeps_no_other_test_out(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    unstable = "import os\n\n\ndef test_chance():\n    assert '/base-1/' in os.getcwd()\n"
+    commit_file(project, "tests/test_chance.py", unstable)
+    evidence = await project.grade(
+        {"app.py": SHOUT, "tests/test_new.py": NEW}, grading=QUICK.model_copy(update={"flaky_reruns": 1})
+    )
+    assert evidence.base is not None
+    assert evidence.base.unstable == 1
+    assert evidence.entered == ("tests/test_new.py",)
+
+
+def commit_file(project: Project, path: str, content: str) -> None:
+    (project.folder / path).write_text(content)
+    for words in (["add", "-A"], ["commit", "-q", "-m", "More"]):
+        subprocess.run(["git", "-C", str(project.folder), *words], check=True)

@@ -8,7 +8,7 @@ import pytest
 
 from phasegate.infra.grading import Amendment, amendment_problems
 from phasegate.infra.grading.tree.test_removal import without_tests
-from phasegate.infra.grading.tree.test_sources import list_tests
+from phasegate.infra.grading.tree.test_sources import inherited_names, list_tests
 
 PYTHON = """import os
 
@@ -199,3 +199,12 @@ def test_a_sealed_file_may_take_a_place_whose_every_test_is_amended() -> None:
         Amendment(test=f"t.py::{name}", criterion="AC1") for name in ("test_a", "TestB::test_one", "TestB::test_two")
     ]
     assert amendment_problems(amends, ["AC1"], [("t.py", "def test_n(): pass")], lambda _: PYTHON.encode()) == []
+
+
+def test_a_method_runs_in_every_class_that_inherits_it() -> None:
+    text = "class A:\n    def test_x(self): ...\nclass B(A, TestCase): ...\nclass C(m.B): ...\n"
+    text += "class D(B):\n    def test_x(self): ...\nclass E(D): ...\nclass F: ...\n"
+    assert inherited_names("test_a.py", "A::test_x", text) == ("B::test_x", "C::test_x")
+    assert inherited_names("test_a.py", "D::test_x", text) == ("E::test_x",)
+    assert inherited_names("test_a.py", "test_x", text) == ()
+    assert inherited_names("a.test.js", "A::test_x", text) == ()

@@ -21,6 +21,7 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.grading.tree.test_cases import holds_other_cases, split_case, without_cases
 from phasegate.infra.grading.tree.test_removal import without_tests
+from phasegate.infra.grading.tree.test_sources import inherited_names
 from phasegate.infra.workspace import ChangeSet
 from phasegate.infra.workspace.change_set import AmendmentRequest
 
@@ -68,8 +69,10 @@ async def apply_amendments(
     for amendment in active:
         found = _snapshot(bench, change, amendment) if not amendment.name else None
         if found is None:
-            cases = cases_of(amendment.path, amendment.name, base.alone.cases, paths)
-            now = cases_of(amendment.path, amendment.name, run.cases, paths)
+            text = _text(bench, change.base_commit, amendment.path)
+            names = (amendment.name, *inherited_names(amendment.path, amendment.name, text))
+            cases = [case for name in names for case in cases_of(amendment.path, name, base.alone.cases, paths)]
+            now = [case for name in names for case in cases_of(amendment.path, name, run.cases, paths)]
             found = _judge(bench, change, sealed, amendment, cases, now)
             own += cases if found.status == "amended" else []
         tests.append(found)

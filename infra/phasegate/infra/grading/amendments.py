@@ -264,5 +264,8 @@ def _is_in(case: TestCase, path: str) -> bool:
     name = case.classname
     if name == path or f".{name}.".find(f".{dotted}.") >= 0:
         return True
+    if path.endswith(".py") and stem in (parts := name.split(".")):
+        # unittest's discovery may start in the folder of the tests
+        return f".{dotted}".endswith(f".{'.'.join(parts[: parts.index(stem) + 1])}")
     is_jvm = path.endswith((".java", ".kt"))
     return is_jvm and (f".{dotted}".endswith(f".{name}") or f".{dotted}".endswith(f".{name.partition('$')[0]}"))

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
-_PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy")
+_PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy", ".py")
+_NO_CLASSES = ("unittest.loader._FailedTest", "unittest.loader.ModuleImportFailure")
+"""Classes that unittest reports in place of a module that it cannot import, whose name is the test's."""
 _QUOTED = re.compile(r".*\.[cm]?[jt]sx?")
 """Test files in which a test's name is a text."""
 _BETWEEN_TITLES = " › "
@@ -123,7 +125,8 @@ def _path_of(case: TestCase, paths: Collection[str], dotted: dict[str, str]) -> 
         return case.file
     if case.classname in paths:  # as vitest writes it
         return case.classname
-    name = case.classname or case.name  # pytest puts a module that it cannot import into the name
+    # pytest and unittest put a module that they cannot import into the name
+    name = case.name if case.classname in ("", *_NO_CLASSES) else case.classname
     while name:
         if name in dotted:
             return dotted[name]

@@ -104,7 +104,7 @@ async def grade(
         *about_inline,
         *released.findings,
         *(() if nothing_new else about_criteria(judged)),
-        *about_files(repository, change, graded, said),
+        *about_files(repository, change, graded, said, amending.tests),
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
     passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]

@@ -70,9 +70,10 @@ def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base:
         return "test files were written to while the change's own tests ran, so none of these goes in"
     known = {case.id for case in base.alone.cases}
     told = attribute(run.cases, sealed, bench.repository.files(commit), known)
-    if broken := [regression.test for regression in regressions(base.alone.cases, told.project)]:
+    if broken := [regression.test for regression in regressions(base.alone.cases, told.project, base.judgement)]:
         return _NEVER.format(", ".join(broken[:_SHOWN]) + (", …" if len(broken) > _SHOWN else ""))
     failing = {case.id for case in base.alone.cases if case.status in ("failed", "error")}
+    failing |= {id_ for id_, _ in base.judgement.unstable_outcomes} if base.judgement else set[str]()
     failed = [case.id for case in run.cases if case.status in ("failed", "error") and case.id not in failing]
     if failed:
         return f"{failed[0]} fails with the change's own tests, so none of these goes in"
