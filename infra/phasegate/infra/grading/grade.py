@@ -133,7 +133,7 @@ async def grade(
         tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, passing)),
         sealed_files=tuple(sorted(file.path for file in passing)),
         entered=tuple(map(readable, released.entered)),
-        left_out=tuple(map(readable, sorted((graded.restored | graded.inline) - set(released.entered)))),
+        left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
         counts=_counts(compared, trial),
         ablation=ablation,
         coverage=coverage,

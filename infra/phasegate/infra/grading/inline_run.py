@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import Finding
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.test_run import Bench, Checkout, require_services
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.inline_tests import is_test_module, with_tests_of
 from phasegate.infra.workspace import ChangeSet
@@ -39,11 +39,12 @@ async def with_base_inline_tests(
         return graded, ()
     base = change.base_commit
     tree = await asyncio.to_thread(commit_with, bench.repository, graded.tree, contents, base=base)
-    run = await bench.run(Checkout("change-with-inline-tests-of-base", tree, graded.belongs_to_tests))
+    checkout = Checkout("change-with-inline-tests-of-base", tree, graded.belongs_to_tests)
+    run = require_services(await bench.run(checkout))
     touched = sorted(path for path in contents if bench.repository.read_file(base, path) is not None)
     if run.problem:
         return graded, tuple(_finding("inline-tests-replaced", path, _LOST) for path in touched)
-    made = replace(graded, tree=tree, inline=frozenset(contents), own_tests=graded.own_tests | contents.keys())
+    made = replace(graded, tree=tree, own_tests=graded.own_tests | contents.keys())
     return made, tuple(_finding("inline-tests-touched", path, _TOUCHED) for path in touched)
 
 

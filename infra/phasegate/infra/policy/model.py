@@ -65,7 +65,7 @@ class ProjectPolicy(Table):
     setup_environment: tuple[VariableName, ...] = ()
     """Names of variables, such as a package index's password, handed from the engine to `setup` and nothing else."""
     test: str = "pytest -q --junitxml={junit}"
-    """Runs the project's tests; must write JUnit XML to `{junit}`."""
+    """Runs the project's tests; must write to `{junit}`: JUnit XML, or what `go test -json` or `cargo test` prints."""
     test_timeout: Duration = timedelta(minutes=10)
     """Wall clock one test run may take."""
     services: tuple[ServicePolicy, ...] = ()

@@ -36,13 +36,11 @@ class GradedTree:
     product: frozenset[str] = frozenset()
     """Paths the change touched that are named like tests and are product."""
     own_tests: frozenset[str] = frozenset()
-    """Restored paths that may be released as the change has them, if the suite passes with them."""
+    """Paths with base tests that may be released as the change has them, if the suite passes with them."""
     collected: frozenset[str] = frozenset()
     """Files under other names that the runner takes tests from on the base commit."""
     loaded: tuple[Load, ...] = ()
     """Test files that product code of the change loads, and of the base commit does not."""
-    inline: frozenset[str] = frozenset()
-    """Product files whose inline tests alone are the base commit's again."""
 
     def belongs_to_tests(self, path: str) -> bool:
         """True if a path is the tests' own, so that nothing of the change may decide what is in it."""

@@ -61,7 +61,7 @@ def _manifests(tree: SourceTree) -> list[str]:
     if "workspace" not in root and not names_others:
         return ["Cargo.toml"]
     left_out = table(root, "workspace").get("exclude")
-    excluded = [str(name) for name in left_out] if isinstance(left_out, list) else []
+    excluded = [str(name) for name in cast("list[object]", left_out)] if isinstance(left_out, list) else []
     found = (str(path) for path in sorted(tree.files) if path.name == "Cargo.toml")
     return [path for path in found if not any(path.startswith(f"{name}/") for name in excluded)]
 
