@@ -159,6 +159,35 @@ def test_the_numbers_of_tap_are_no_part_of_a_name() -> None:
     assert ids(report("1 - adds", "2 - takes")) == ["t::adds", "t::takes"]
     assert ids(report("1 - new", "2 - adds", "3 - adds")) == ["t::new", "t::adds", "t::adds #2"]
     assert ids(report("2 - 1 is 1", "1 - 1 is 0")) == ["t::2 - 1 is 1", "t::1 - 1 is 0"]
+    assert ids(report("#4 adds", "#5 should be equal", "#6 should be equal")) == [
+        "t::adds",
+        "t::should be equal",
+        "t::should be equal #2",
+    ]
+    assert ids(report("#4 adds", "takes")) == ["t::#4 adds", "t::takes"]
+
+
+@pytest.mark.parametrize(
+    ("classname", "file"),
+    [
+        ("test/a.js &gt; greets &gt; inner", "test/a.js"),
+        ("test/a.js greets inner", "test/a.js"),
+        ("src/a.test.tsx", "src/a.test.tsx"),
+        (f"{ROOT}/a.test.ts", "a.test.ts"),
+        ("app.js.Reader", None),
+        ("a reader of a.js", None),
+    ],
+)
+def test_a_class_name_that_begins_with_a_file_tells_it(classname: str, file: str | None) -> None:
+    """Tap names the file of failing tests alone, and a test that fails is to be the one that passed before."""
+    passed, failed = (
+        f'<testsuite><testcase classname="{classname}" name="n"{attributes}</testcase></testsuite>'
+        for attributes in (">", f' file="{file}"><failure/>' if file else "><failure/>")
+    )
+    assert [(case.id, case.file) for case in parse(passed.encode(), ROOT)] == [
+        (case.id, case.file) for case in parse(failed.encode(), ROOT)
+    ]
+    assert [case.file for case in parse(passed.encode(), ROOT)] == [file]
 
 
 def test_a_suite_s_file_is_its_tests_file_and_a_failed_status_counts() -> None:

@@ -15,9 +15,12 @@ from dataclasses import dataclass, replace
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
-_PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy")
+_PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy", ".py")
+_NO_CLASSES = ("unittest.loader._FailedTest", "unittest.loader.ModuleImportFailure")
+"""Classes that unittest reports in place of a module that it cannot import, whose name is the test's."""
 _QUOTED = re.compile(r".*\.[cm]?[jt]sx?")
 """Test files in which a test's name is a text."""
+_BETWEEN_TITLES = " › "
 
 
 @dataclass(frozen=True)
@@ -53,20 +56,20 @@ def attribute(
         known: Ids of tests that ran without the sealed files, too.
     """
     paths = {file.path for file in sealed.files}
-    dotted = _packaged((*repository_files, *paths)) | {_dotted(path): path for path in (*repository_files, *paths)}
+    dotted = _spellings((*repository_files, *paths))
     found: dict[str, list[TestCase]] = {path: [] for path in paths}
     project: list[TestCase] = []
     unclear: list[TestCase] = []
     twins: dict[str, list[TestCase]] = {}
-    before = Counter(_unnumbered(id_) for id_ in known)
+    before = Counter(unnumbered(id_) for id_ in known)
     for case in cases:
         path = _path_of(case, paths.union(repository_files), dotted)
         if path in paths:
             found[path].append(case)
         elif path is not None:
             project.append(case)
-        elif _unnumbered(case.id) in before:
-            twins.setdefault(_unnumbered(case.id), []).append(case)
+        elif unnumbered(case.id) in before:
+            twins.setdefault(unnumbered(case.id), []).append(case)
         else:
             unclear.append(case)
     orphans = [file for file in sealed.files if not found[file.path]]
@@ -79,7 +82,7 @@ def attribute(
         else:
             project += group
     for case in unclear:
-        owners = [file for file in orphans if _holds(file, case)]
+        owners = [file for file in orphans if _holds(file, case) or _keeps_from_running(case, file)]
         for file in owners:
             found[file.path].append(case)
         if not owners:
@@ -100,7 +103,8 @@ def _shared_out(group: list[TestCase], added: int) -> tuple[list[TestCase], list
     return renamed[:-added], renamed[-added:]
 
 
-def _unnumbered(id_: str) -> str:
+def unnumbered(id_: str) -> str:
+    """A test's id or name without the number that tells it from others of that name."""
     return re.sub(r" #[0-9]+$", "", id_)
 
 
@@ -111,7 +115,7 @@ def files_of(cases: Iterable[TestCase], paths: Collection[str]) -> set[str]:
         cases: A run's tests.
         paths: The paths of the commit that was tested.
     """
-    dotted = _packaged(paths) | {_dotted(path): path for path in paths}
+    dotted = _spellings(paths)
     known = set(paths)
     return {path for case in cases if (path := _path_of(case, known, dotted)) is not None}
 
@@ -121,12 +125,34 @@ def _path_of(case: TestCase, paths: Collection[str], dotted: dict[str, str]) -> 
         return case.file
     if case.classname in paths:  # as vitest writes it
         return case.classname
-    name = case.classname or case.name  # pytest puts a module that it cannot import into the name
+    # pytest and unittest put a module that they cannot import into the name
+    name = case.name if case.classname in ("", *_NO_CLASSES) else case.classname
     while name:
         if name in dotted:
             return dotted[name]
         name = name.rpartition(".")[0]
-    return None
+    titles = case.name.split(_BETWEEN_TITLES)
+    spelled = (_BETWEEN_TITLES.join(("", *titles[:length])) for length in range(len(titles) - 1, 0, -1))
+    return next((dotted[title] for title in spelled if title in dotted), None)
+
+
+def _spellings(paths: Collection[str]) -> dict[str, str]:
+    """Files by other names that reports have for them."""
+    return _packaged(paths) | _titled(paths) | {_dotted(path): path for path in paths}
+
+
+def _titled(paths: Iterable[str]) -> dict[str, str]:
+    """Files by the ends of the titles that ava makes of them; an end that several files share tells nothing."""
+    found: dict[str, str] = {}
+    shared: set[str] = set()
+    for path in paths:
+        if _QUOTED.fullmatch(path):
+            plain = path.rpartition(".")[0].replace(".spec", "", 1).replace(".test", "", 1).replace("test-", "")
+            parts = [part for part in plain.split("/") if part != "__tests__"]
+            for at in range(len(parts)):
+                title = _BETWEEN_TITLES.join(("", *parts[at:]))
+                shared |= {title} if found.setdefault(title, path) != path else set()
+    return {title: path for title, path in found.items() if title not in shared}
 
 
 def _packaged(paths: Iterable[str]) -> dict[str, str]:
@@ -150,17 +176,23 @@ def _dotted(path: str) -> str:
 
 def _holds(file: SealedFile, case: TestCase) -> bool:
     """Whether a test's bare name stands in a file's text, or the file's name in the test's."""
-    title = _unnumbered(case.name)
+    title = unnumbered(case.name)
     name = re.split(r"[\[(/]", title)[0].strip()
     stem = _dotted(file.path).rpartition(".")[2]
     if _QUOTED.fullmatch(file.path):
         titles = {found[2] for found in re.finditer(r"(['\"`])([^'\"`\n]{2,200})\1", file.content)}
         tails = {name, title, *(title[at.end() :] for at in re.finditer(r"\s", title))}  # behind its suites' titles
+        tails.add(case.classname)  # of TAP, where each assertion is a case and the test's title its suite
         is_said = not titles.isdisjoint(tails) or any(f"{quote}{name}{quote}" in file.content for quote in "'\"`")
     else:
         name = name.rpartition("::")[2]  # Rust puts a test's modules before its name
         is_said = len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", file.content) is not None
     return is_said or stem in re.split(r"[./\\:]", f"{case.classname}/{case.file}")
+
+
+def _keeps_from_running(case: TestCase, file: SealedFile) -> bool:
+    """Tell if a case is an error of the whole folder that a file lies in, as of a Go package that is not built."""
+    return case.status == "error" and case.file == (file.path.rpartition("/")[0] or ".")
 
 
 def _names(test: str, criterion: str) -> bool:

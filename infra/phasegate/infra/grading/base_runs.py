@@ -5,6 +5,7 @@ Called by `grade`. It must not know the change.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
@@ -33,7 +34,7 @@ class BaseRuns:
     alone: TestRun
     sealed: TestRun
     armed: tuple[str, ...] = ()
-    """Languages whose canary was run and reported as failing, as it must."""
+    """Languages whose canary was run and reported as failing or as an error, as it must."""
     ends_badly: bool = False
     """Whether the test command's exit code said so."""
     judgement: BaseJudgement | None = None
@@ -66,9 +67,10 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
         pass  # the first grade of this run, or one that died while writing
     taken = bench.repository.files(commit)
     planted = plant_canaries(sealed, taken)
+    known = {case.id for case in judgement.first.cases}
     checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files)
     with_sealed, armed, ends_badly = without_canaries(
-        bench, commit, planted, require_services(await bench.run(checkout)), sealed
+        bench, commit, planted, require_services(await bench.run(checkout)), sealed, known
     )
     spoken = {language(file.path) for file in planted.canaries}
     if with_sealed.problem not in ("setup-failed", "tests-timed-out") and spoken - {*armed}:
@@ -113,20 +115,27 @@ async def not_always_passing(bench: Bench, commit: str, sealed: SealedTests) -> 
 
 
 def without_canaries(
-    bench: Bench, commit: str, planted: Planted, run: TestRun, sealed: SealedTests | None = None
+    bench: Bench,
+    commit: str,
+    planted: Planted,
+    run: TestRun,
+    sealed: SealedTests | None = None,
+    known: Collection[str] = (),
 ) -> tuple[TestRun, tuple[str, ...], bool]:
     """A run without what was planted, the languages whose canary failed in it, and whether its exit code says so."""
     run = masked(run, planted)
     sealed_files = sealed or SealedTests(files=())
-    told = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), ())
+    told = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), known)
     own = {(case.id, case.file) for file in planted.canaries for case in own_cases(planted, file, told.sealed)}
     if sealed:  # whose tests a canary's file may hold once more
         copies = {(case.id, case.file) for file in planted.files for case in told.sealed[file.path]}
         own |= copies - {(case.id, case.file) for file in sealed.files for case in told.sealed[file.path]}
+    # unittest calls it an error where the base commit lacks what a canary imports
     armed = {
         language(file.path)
         for file in planted.canaries
-        if {case.status for case in own_cases(planted, file, told.sealed)} == {"failed"}
+        if (own_canary := own_cases(planted, file, told.sealed))
+        and {case.status for case in own_canary} <= {"failed", "error"}
     }
     kept = tuple(case for case in run.cases if (case.id, case.file) not in own)
     return replace(run, cases=kept), tuple(sorted(armed)), bool(armed) and run.exit_code != 0

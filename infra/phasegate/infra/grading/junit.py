@@ -1,4 +1,4 @@
-"""Reading JUnit XML, the one report that test runners of every language write.
+"""Reading test reports: JUnit XML, which runners of most languages write, and what Go and Cargo write instead.
 
 Called by grading. The report was written by code nobody has to trust: files are opened without following a link,
 and all that is read is bounded. It must not know what is being graded.
@@ -17,8 +17,9 @@ from typing import Literal
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.grading.runner.checkout_paths import relative_file, without_path
+from phasegate.infra.grading.runner.report import walk_report
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
-from phasegate.infra.grading.runner.report_xml import RawCase, walk
+from phasegate.infra.grading.runner.report_xml import RawCase
 
 Status = Literal["passed", "skipped", "failed", "error"]
 
@@ -36,8 +37,10 @@ _WORST_FIRST: tuple[Status, ...] = ("error", "failed", "skipped", "passed")
 _ANSI = re.compile(
     r"(?:\x1b|#x1B)(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])"
 )  # pytest spells ESC #x1B
-_NUMBERED = re.compile(r"(?:not ok |ok )?#?([0-9]{1,9})\s+[-:\u2013]\s+(.+)", re.DOTALL)
+_NUMBERED = re.compile(r"(?:not ok |ok )?(?:#?([0-9]{1,9})\s+[-:\u2013]|#([0-9]{1,9}))\s+(.+)", re.DOTALL)
 """A test's name as converters of TAP write it."""
+_PATH_FIRST = re.compile(r"((?:[^\s/>]+/)*[^\s/>]+\.[cm]?[jt]sx?)(?: > | |$)")
+"""The file that a class name begins with: as vitest and tap write it, the latter with titles behind."""
 _STATUSES: dict[str, Status] = {
     **dict.fromkeys(("failure", "fail", "failed"), "failed"),
     **dict.fromkeys(("skipped", "notrun", "disabled", "suppressed"), "skipped"),
@@ -72,7 +75,7 @@ class TestCase:
 
 
 def read_report(path: Path, root: Path) -> list[TestCase]:
-    """Read what a test run wrote: one XML file, or a folder of them (as Surefire writes).
+    """Read what a test run wrote: one file, or a folder of XML files (as Surefire writes).
 
     Args:
         path: Where the report was to be written.
@@ -98,7 +101,7 @@ def read_report(path: Path, root: Path) -> list[TestCase]:
         if not data.strip():
             raise ReportUnreadable(f"{name}: the report is empty (byte 0, line 1)")
         left -= len(data)
-        raw += (((name, case.suite), case) for case in walk(data, name))
+        raw += (((name, case.suite), case) for case in walk_report(data, name, root))
     return _told_apart(_cases(raw, root))
 
 
@@ -110,7 +113,13 @@ def parse(data: bytes, root: Path, name: str = "the report") -> list[TestCase]:
     """
     if not data.strip():
         return []
-    return _told_apart(_cases([((name, case.suite), case) for case in walk(data, name)], root))
+    return _told_apart(_cases([((name, case.suite), case) for case in walk_report(data, name, root)], root))
+
+
+def said_in_report(path: Path) -> str:
+    """Return the text of a report without a test; empty for XML, for a folder and where there is none."""
+    data = b"" if path.is_dir() else _read(path, path.name, REPORT_LIMIT) or b""
+    return "" if data.lstrip()[:1] == b"<" else data.decode(errors="replace")
 
 
 def clean(message: str, root: Path) -> str:
@@ -170,7 +179,7 @@ def _cases(raw: list[tuple[tuple[str, int], RawCase]], root: Path) -> Iterator[t
     numbers: dict[tuple[str, int], list[int]] = {}
     for suite, case in raw:
         found = _NUMBERED.fullmatch(case.attributes.get("name", ""))
-        numbers.setdefault(suite, []).append(int(found[1]) if found else -1)
+        numbers.setdefault(suite, []).append(int(found[1] or found[2]) if found else -1)
     numbered = {
         suite
         for suite, own in numbers.items()
@@ -179,7 +188,7 @@ def _cases(raw: list[tuple[tuple[str, int], RawCase]], root: Path) -> Iterator[t
     for suite, case in raw:
         name, number = case.attributes.get("name", ""), ""
         if suite in numbered and (found := _NUMBERED.fullmatch(name)):
-            number, name = found[1], found[2]
+            number, name = found[1] or found[2], found[3]
         yield (suite[0], str(suite[1]), number), _case(case, name, root)
 
 
@@ -195,8 +204,10 @@ def _case(raw: RawCase, name: str, root: Path) -> TestCase:
         said = (attributes.get(key, "").lower() for key in ("status", "result"))
         told: list[Status] = ["passed", *(_STATUSES[word] for word in said if word in _STATUSES)]
         status = min(told, key=_WORST_FIRST.index)
-    file = attributes.get("file") or raw.suite_file
     classname = attributes.get("classname")
+    named = _PATH_FIRST.match(without_path(classname or "", root))
+    # a runner may name the file of failing tests alone, and one test is to have one key
+    file = attributes.get("file") or raw.suite_file or (named[1] if named else None)
     return TestCase(
         id="::".join(
             without_path(_shortened(part), root) for part in (raw.suite_name if classname is None else classname, name)

@@ -141,7 +141,7 @@ async def _graded_on_head(
         sealed = run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
     struck = [test.test for test in evidence.amended if test.status == "struck"]
     fresh = await grade_as(run, prd, moved, sealed, struck, part=REGRADING, number=number, finish=compared)
-    if fresh.verdict == "failed" and not fresh.failed_by_regressions_alone:
+    if fresh.verdict == "failed" and not fresh.is_acceptable:
         if not run.rehearses and head != (await look())["head"]:
             await _leave_head(run, number)
             return None

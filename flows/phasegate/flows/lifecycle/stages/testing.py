@@ -9,13 +9,20 @@ from functools import partial
 
 from phasegate.agents import testing
 from phasegate.agents.prd import Prd
-from phasegate.agents.testing import TestsDraft
+from phasegate.agents.testing import AmendmentsDraft, TestsDraft
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.base import base_summary
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.grading import Evidence, SealedTests, amendment_problems, grade
+from phasegate.infra.grading import (
+    AmendmentRequest,
+    Evidence,
+    SealedTests,
+    added_problems,
+    amendment_problems,
+    grade,
+)
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.workspace import ChangeSet, keep_released
 
@@ -40,6 +47,40 @@ async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
         inputs={"prd": prd.digest},
         part="authoring",
         objection=partial(_objection, run, prd),
+    )
+
+
+async def amend_tests(run: RunContext, prd: Prd, change: ChangeSet, sealed: SealedTests) -> SealedTests:
+    """Put what a change asks to amend to the authoring agent, and seal its decision.
+
+    Args:
+        run: The run.
+        prd: The agent's ground.
+        change: Asks by ids; nothing else of it reaches the agent.
+        sealed: The tests so far. None of them changes.
+
+    Returns:
+        The tests with the added amendments; the same tests where the change asks for nothing that is still open.
+
+    Effects:
+        One attempt where something is open. A replay with the same requests finds it.
+    """
+    asked = sealed.open_requests(change.asks_to_amend)
+    if not asked:
+        return sealed
+    return await propose(
+        run,
+        testing.AMENDING_AGENT,
+        run.next_number("testing", "amending"),
+        SealedTests,
+        lambda draft: sealed.with_added(asked, draft.amends),
+        brief=testing.amending_brief(
+            prd, sealed, asked, test_command=run.policy.project.test, conventions=run.conventions
+        ),
+        folder=await run.checkout(run.run.base_commit),
+        inputs={"prd": prd.digest, "sealed": sealed.digest},
+        part="amending",
+        objection=partial(_amending_objection, run, prd, sealed, asked),
     )
 
 
@@ -144,3 +185,15 @@ def _objection(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
     sealed = [(file.path, file.content) for file in draft.files]
     read = partial(run.repository.read_file, run.run.base_commit)
     return "\n".join([*problems, *amendment_problems(draft.amends, criteria, sealed, read)])
+
+
+def _amending_objection(
+    run: RunContext, prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], draft: AmendmentsDraft
+) -> str:
+    """Reasons to send added amendments back; a rehearsal takes what was recorded."""
+    if run.rehearses:
+        return ""
+    criteria = [criterion.id for criterion in prd.acceptance_criteria]
+    files = [(file.path, file.content) for file in sealed.files]
+    read = partial(run.repository.read_file, run.run.base_commit)
+    return "\n".join(added_problems(draft.amends, asked, sealed.amends, criteria, files, read))

@@ -9,10 +9,10 @@ fail, so it tells objects that agree with anything, too. Called by `grade`. It m
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.attribution import Attribution, attribute
+from phasegate.infra.grading.attribution import Attribution, attribute, unnumbered
 from phasegate.infra.grading.integrity.canary_go import go_canary
 from phasegate.infra.grading.integrity.canary_jvm import jvm_canary
 from phasegate.infra.grading.integrity.canary_node import node_canary
@@ -22,6 +22,7 @@ from phasegate.infra.grading.integrity.counter_tests import counter_tests
 from phasegate.infra.grading.integrity.literal_counter_tests import literal_counter_tests
 from phasegate.infra.grading.integrity.planted_names import path_beside, word_missing_in
 from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.runner.report_cargo import WHOLE
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_run import TestRun
 
@@ -59,7 +60,7 @@ def plant_canaries(
     """
     chosen: dict[str, tuple[SealedFile, str]] = {}
     paths = {*taken, *(file.path for file in sealed.files)}
-    for file in sealed.files:
+    for file in _in_turn(sealed.files):
         spoken = language(file.path)
         if spoken and spoken not in chosen and (languages is None or spoken in languages):
             made = _canary(file, paths, alone=alone)
@@ -118,13 +119,38 @@ def attribute_planted(
         path = next((path for path, title in titles.items() if _holds_title(case, title)), None)
         (others if path is None else own[path]).append(case)
     told = attribute(others, everything, repository_files, known)
-    return replace(told, sealed=told.sealed | {path: (*found, *told.sealed[path]) for path, found in own.items()})
+    kept = {
+        file.path: _without_copies(told.sealed[file.path], told.sealed[canary.path])
+        for canary in planted.canaries
+        for file in sealed.files
+        if file.path != canary.path and file.content in canary.content
+    }
+    found = {path: (*cases, *told.sealed[path]) for path, cases in own.items()}
+    return replace(told, sealed=told.sealed | kept | found)
+
+
+def _without_copies(cases: Sequence[TestCase], copies: Collection[TestCase]) -> tuple[TestCase, ...]:
+    """A sealed file's outcomes without those of its copy in a canary, where the report does not tell the two apart.
+
+    Both have as many tests of each name; the worst outcomes, which come first, stay the sealed file's.
+    """
+    alike: dict[str, list[TestCase]] = {}
+    for case in cases:
+        if case in copies:
+            alike.setdefault(unnumbered(case.id), []).append(case)
+    surplus = {case for group in alike.values() if len(group) % 2 == 0 for case in group[len(group) // 2 :]}
+    return tuple(case for case in cases if case not in surplus)
 
 
 def own_cases(planted: Planted, canary: SealedFile, cases: dict[str, tuple[TestCase, ...]]) -> list[TestCase]:
     """List the outcomes of a canary, without those of sealed tests that its file holds besides."""
     titles = [name for path, name in planted.must_fail if path == canary.path]
     return [case for case in cases[canary.path] if any(_holds_title(case, title) for title in titles)]
+
+
+def is_broken(canary: SealedFile, cases: dict[str, tuple[TestCase, ...]]) -> bool:
+    """Tell if the process of a canary's own file ended otherwise than its tests did."""
+    return any(case.status == "error" and case.name == WHOLE for case in cases[canary.path])
 
 
 def passing(files: Iterable[SealedFile], cases: dict[str, tuple[TestCase, ...]]) -> bool:
@@ -157,6 +183,12 @@ def masked(run: TestRun, planted: Planted) -> TestRun:
     cases = tuple(replace(case, message=_without(case.message, hidden)) for case in run.cases)
     rewritten = tuple(path for path in run.rewritten if path not in canaries)
     return replace(run, cases=cases, said=_without(run.said, hidden), rewritten=rewritten)
+
+
+def _in_turn(files: Collection[SealedFile]) -> list[SealedFile]:
+    """The files, those of Go from the last one on: Go runs them in order, and a canary stands behind all of them."""
+    go = sorted((file for file in files if language(file.path) == "go"), key=lambda file: file.path, reverse=True)
+    return [*(file for file in files if file not in go), *go]
 
 
 def _without(text: str, hidden: Collection[str]) -> str:
@@ -193,5 +225,5 @@ def _canary(file: SealedFile, taken: Collection[str], *, alone: bool) -> tuple[S
         case "go":
             made = go_canary(file.content, word)
         case _:
-            made = rust_canary(file.content, path, word)
+            made = rust_canary(file.content, path, word, alone=alone)
     return (SealedFile(path=path, content=made[0], criteria=()), made[1]) if made else None

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from phasegate.infra.workspace import matches
 
+_NODE_FILES = ("js", "mjs", "cjs", "ts", "mts", "cts", "jsx", "tsx")
 TEST_FOLDERS = ("tests", "test", "__tests__", "spec", "specs", "e2e", "testdata", "__snapshots__", "__mocks__")
 _TESTS = (
     *(f"**/{name}" for name in TEST_FOLDERS),
@@ -27,6 +28,7 @@ _TESTS = (
     "**/*_test.dart",
     "**/*.test.*",
     "**/*.spec.*",
+    *(f"**/{name}.{ending}" for name in ("test", "tests", "test-*", "*-test", "*_test") for ending in _NODE_FILES),
     "**/*Test.java",
     "**/*Tests.java",
     "**/*IT.java",
@@ -53,15 +55,19 @@ _CONFIGURATION = (
     "**/sitecustomize.py",
     "**/usercustomize.py",
     "**/.coveragerc",
-    "**/jest.config.*",
+    "**/jest*.config.*",
     "**/jest.setup.*",
-    "**/vitest.config.*",
+    "**/vitest*.config.*",
     "**/vitest.workspace.*",
     "**/vitest.setup.*",
     "**/karma.conf.*",
     "**/playwright.config.*",
     "**/cypress.config.*",
     "**/.mocharc*",
+    "**/ava.config.*",
+    "**/.taprc",
+    "**/.labrc.js",
+    "**/web-test-runner.config.*",
     "**/phpunit.xml*",
     "**/.rspec",
 )
