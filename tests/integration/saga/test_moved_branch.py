@@ -293,6 +293,7 @@ class Clash:
     "clash",
     [
         Clash("a conflict", "greeting.txt", "Hullo\n", ("conflicts", "greeting.txt", "meanwhile"), "Hello\n"),
+        Clash("a sealed name", "tests/polite.sh", "true\n", ("tests/polite.sh", "sealed tests"), ""),
         Clash("a criterion", "silent.txt", "hush\n", ("AC1", "fails on main as it is now"), ""),
     ],
     ids=lambda clash: clash.id,
