@@ -14,6 +14,7 @@ from tests.crash.scenes import SCENES, SERVICE, calls, implementation, move_bran
 from tests.integration.replay.conftest import House
 from typing_extensions import override
 
+from phasegate.flows.cli.change import read_change
 from phasegate.flows.engine.gate_wait import Decided
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.saga import Facts, MergePerformer
@@ -137,6 +138,7 @@ async def test_an_approval_carries_over_and_what_was_graded_is_released(shipping
     merged = house.git("rev-parse", "phasegate/main^{tree}", "phasegate/main^1", "phasegate/main^2^{tree}").split()
     assert merged == [grade.tree, grade.move.head, grade.tree]
     assert [key.split(":")[1:3] for key in house.gates] == [["prd", "1"], ["change", "1"], ["release", "1"]]
+    assert read_change(house.ledger, run).text == house.git("diff", grade.move.head, "phasegate/main") + "\n"
     (carried,) = [event.payload for event in house.ledger.events(run.id) if event.kind == "approval.carried"]
     assert (carried["tree"], carried["head"]) == (grade.tree, grade.move.head)
     house.ledger.audit(run.id)
@@ -293,6 +295,7 @@ class Clash:
     "clash",
     [
         Clash("a conflict", "greeting.txt", "Hullo\n", ("conflicts", "greeting.txt", "meanwhile"), "Hello\n"),
+        Clash("a sealed name", "tests/polite.sh", "true\n", ("tests/polite.sh", "sealed tests"), ""),
         Clash("a criterion", "silent.txt", "hush\n", ("AC1", "fails on main as it is now"), ""),
     ],
     ids=lambda clash: clash.id,

@@ -22,6 +22,8 @@ _LONGEST_LINE = 400
 _CONTEXT_LINES = 3
 _CALL_ID = re.compile(r"\bcall_[0-9a-f]{32}\b")
 """The name this client gives a call whose server gave it none."""
+_REBASING = "rebasing"
+"""The part of an attempt that made a change once more, on the head of a branch that had moved."""
 _DURATION = re.compile(r"\b\d+(\.\d+)?(?= ?(s|ms|seconds?)\b)")
 
 
@@ -77,13 +79,14 @@ class Recording:
         self.ledger.note(self.run.id, "rehearsal.departed", payload=payload)
 
     def _names(self, run: Run) -> Names:
-        made = [attempt for attempt in self.ledger.attempts.list(run.id) if attempt.stage == "implementation"]
+        known = self.ledger.attempts.list(run.id)
+        made = [attempt for attempt in known if attempt.stage == "implementation" or attempt.part == _REBASING]
         return Names(run.id, run.repository, self._commits(made))
 
-    def _commits(self, made: list[Attempt]) -> Mapping[str, int]:
+    def _commits(self, made: list[Attempt]) -> Mapping[str, str]:
         """The commits a run's changes were collected in, and by which attempt."""
         return {
-            str(self.ledger.artifacts.json(attempt.artifact)["commit"]): attempt.number
+            str(self.ledger.artifacts.json(attempt.artifact)["commit"]): f"{attempt.part} {attempt.number}".strip()
             for attempt in made
             if attempt.artifact
         }
@@ -101,7 +104,7 @@ class Names:
 
     run_id: str
     repository: str
-    commits: Mapping[str, int] = field(default_factory=dict[str, int])
+    commits: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def plain(self, request: str) -> str:
         """A request as indented JSON, with a word in place of each such name."""

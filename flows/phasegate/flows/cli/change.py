@@ -49,9 +49,9 @@ def read_change(ledger: Ledger, run: Run, *, as_made: bool = False) -> Change:
     """
     commit = _newest_commit(ledger, run)
     git = Repository.open(Path(run.repository)).git
-    shown = commit if as_made else _graded_tree(ledger, run, commit) or commit
-    patch = git.output("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", run.base_commit, shown)
-    return Change(run.id, run.base_commit, commit, patch)
+    base, shown = (run.base_commit, commit) if as_made else _graded(ledger, run, commit)
+    patch = git.output("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", base, shown)
+    return Change(run.id, base, commit, patch)
 
 
 def coloured(diff: str) -> Text:
@@ -63,14 +63,17 @@ def coloured(diff: str) -> Text:
     return text
 
 
-def _graded_tree(ledger: Ledger, run: Run, commit: str) -> str:
-    """The tree that is released of a commit; empty where it was not graded."""
+def _graded(ledger: Ledger, run: Run, commit: str) -> tuple[str, str]:
+    """What a commit was graded on, and the tree that is released of it; the commit where it was not graded."""
     for attempt in reversed(ledger.attempts.list(run.id)):
-        if attempt.part == "grading" and attempt.artifact is not None and not attempt.superseded:
-            evidence = ledger.artifacts.json(attempt.artifact)
-            if evidence.get("change") == commit:
-                return str(evidence.get("tree", ""))
-    return ""
+        if attempt.part in ("grading", "regrading") and attempt.artifact is not None and not attempt.superseded:
+            first = evidence = ledger.artifacts.json(attempt.artifact)
+            while move := first.get("move"):  # graded again on a branch that had moved: of which change?
+                first = ledger.artifacts.json(str(move["approved"]))
+            if first.get("change") == commit:
+                base = str((evidence.get("move") or {}).get("head", run.base_commit))
+                return base, str(evidence.get("tree") or commit)
+    return run.base_commit, commit
 
 
 def _newest_commit(ledger: Ledger, run: Run) -> str:

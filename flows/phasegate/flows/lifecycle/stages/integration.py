@@ -23,6 +23,7 @@ from phasegate.infra.grading import BranchMove, Evidence, SealedTests, differenc
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.ledger.gates import GONE
 from phasegate.infra.workspace import ChangeSet, branch_head, merges_to, patch_id, rebase, released_change
+from phasegate.infra.workspace.change_set import code
 
 REBASING, REGRADING = "rebasing", "regrading"
 """Parts of stage `testing` that a move of the branch needs."""
@@ -115,8 +116,12 @@ async def _graded_on_head(
         await _leave_head(run, number)
         return None
 
+    if sealed.digest != evidence.sealed_tests:
+        sealed = run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
+
     async def rebased(_row: Attempt) -> ChangeSet:
         run.step("testing", f"{branch} has moved to {head[:12]}: the merged tree is graded before it is released")
+        await asyncio.to_thread(_require_free, run, change, head, sealed)
         make = partial(rebase, branch=branch, run_id=run.run.id, left_out=frozenset(evidence.left_out))
         return await asyncio.to_thread(make, run.repository, change, head)
 
@@ -137,8 +142,6 @@ async def _graded_on_head(
         )
         return fresh.model_copy(update={"move": move})
 
-    if sealed.digest != evidence.sealed_tests:
-        sealed = run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
     struck = [test.test for test in evidence.amended if test.status == "struck"]
     fresh = await grade_as(run, prd, moved, sealed, struck, part=REGRADING, number=number, finish=compared)
     if fresh.verdict == "failed" and not fresh.is_acceptable:
@@ -152,6 +155,24 @@ async def _graded_on_head(
             f"Or mend {branch}, then `phasegate resume {run.run.id}`.",
         )
     return moved, fresh
+
+
+def _require_free(run: RunContext, change: ChangeSet, head: str, sealed: SealedTests) -> None:
+    """Require that no sealed file would be put in the place of a file that the branch has got since.
+
+    Raises:
+        OperatorNeeded: One would.
+    """
+    read, branch = run.repository.read_file, run.run.base_branch
+    for file in sealed.files:
+        now = read(head, file.path)
+        if now not in (None, file.content.encode(), read(change.base_commit, file.path)):
+            raise OperatorNeeded(
+                f"{branch} has got {code(file.path)} since the run began, which is the name of a file of sealed tests. "
+                "Nothing was merged, and no attempt was charged.",
+                remedy=f"Start a new run of the ticket: it begins from {branch} as it is now. "
+                f"Or rename the file on {branch}, then `phasegate resume {run.run.id}`.",
+            )
 
 
 def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
