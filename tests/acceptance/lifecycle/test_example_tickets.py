@@ -31,7 +31,7 @@ class Case:
 @pytest.mark.parametrize(
     "case",
     [
-        Case(CHANGE, GONE_BY_TICKET_3, left=22),
+        Case(CHANGE, GONE_BY_TICKET_3, left=19),
         Case(REMOVAL, {"tests/test_api.py::test_a_link_gets_a_code_of_its_own": False}, left=16),
     ],
     ids=lambda case: case.ticket,
