@@ -183,6 +183,12 @@ CASES = (
         manifest={"workspaces": ["a", "b"]},
     ),
     Case(
+        "borp",
+        {"test": "npm run lint && borp -C", "lint": "eslint ."},
+        "npx borp --reporter=junit:{junit} -C",
+        notes=("eslint .",),
+    ),
+    Case(
         "a wrapper that is not known", {"test": "ts-scripts test"}, VITEST, {"vitest": "2"}, notes=("called directly",)
     ),
     Case(

@@ -121,7 +121,7 @@ class Packages:
         return self._of_manager(package, words) if words[0] in _MANAGERS else None
 
     def _of_manager(self, package: Package, words: Sequence[str]) -> list[tuple[Package, str, str]] | None:
-        flags, rest, chosen, everywhere = [], list(words[1:]), list[str](), False
+        flags, rest, chosen, everywhere = list[str](), list(words[1:]), list[str](), False
         while rest and (
             rest[0].startswith("-") or rest[0] in ("run", "run-script", "workspace", "workspaces", "foreach")
         ):
