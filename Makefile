@@ -14,13 +14,13 @@ bootstrap:  ## make .venv/ from requirements.lock
 	@.ci/bootstrap
 
 .PHONY: demo
-demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without asking)
+demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without asking; ARGS="--ticket 3": another one)
 	@.ci/bootstrap bubblewrap
 	@$(BIN)/phasegate demo $(ARGS)
 
 .PHONY: test
 test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
-	@.ci/bootstrap bubblewrap chromium haproxy java kubernetes node postgresql prometheus redis ssh
+	@.ci/bootstrap bubblewrap chromium go haproxy java kubernetes node postgresql prometheus redis rust ssh
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: proof

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -299,8 +301,51 @@ SCENES: Mapping[str, Scene] = {
             migrations=("migrate",),
             serves=True,
         ),
+        Scene(
+            "is merged into a branch that moves",
+            "done",
+            stages={
+                "implementation": [
+                    calls("edit_file", path="serve.py", old="import socket, sys", new="import sys, socket"),
+                    *implementation("Good day"),
+                ],
+            },
+            answers={"change:1": ("move next to it", "approve"), "change:2": ("move elsewhere", "approve")},
+            serves=True,
+        ),
     )
 }
+MOVES: Mapping[str, tuple[str, str]] = {
+    "move next to it": ("serve.py", SERVICE.replace("sys.exit(3)", "sys.exit(4)")),
+    "move elsewhere": ("other.txt", "other\n"),
+}
+"""What the branch gets meanwhile: a file and its content."""
+
+
+def move_branch(top: Path, name: str, path: str, content: str) -> str:
+    """Commit to the integration branch, once, as another run's merge would: the user's own branch and files stay."""
+
+    def git(*words: str, stdin: str = "", **environment: str) -> str:
+        known = {**os.environ, **environment}
+        done = subprocess.run(
+            ["git", *words], cwd=top, input=stdin, check=True, capture_output=True, text=True, env=known
+        )
+        return done.stdout.strip()
+
+    branch = "refs/heads/phasegate/main"
+    tip = git("for-each-ref", "--format=%(objectname)", branch) or git("rev-parse", "main")
+    if name in git("log", "--format=%s", tip).splitlines():
+        return tip
+    with tempfile.TemporaryDirectory() as folder:
+        index = str(Path(folder) / "index")
+        git("read-tree", tip, GIT_INDEX_FILE=index)
+        blob = git("hash-object", "-w", "--stdin", stdin=content)
+        git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", GIT_INDEX_FILE=index)
+        tree = git("write-tree", GIT_INDEX_FILE=index)
+    identity = ("-c", "user.name=dev", "-c", "user.email=dev@example.org")
+    moved = git(*identity, "commit-tree", tree, "-p", tip, "-m", name)
+    git("update-ref", branch, moved)
+    return moved
 
 
 def write_project(folder: Path, scene: Scene) -> None:
@@ -409,6 +454,8 @@ class ScenePerson:
             case "expire" if len(rows) == 1:
                 while not decided():
                     time.sleep(0.02)
+            case _ if answer in MOVES:
+                move_branch(self._folder / "greeter", answer, *MOVES[answer])
             case "revise" | "reject":
                 self._ledger.gates.decide(rows[-1].id, answer, APPROVER, note="as the scene says")
             case _:

@@ -34,17 +34,19 @@ class StageAgent(Generic[AnyDraft]):
         draft: What it hands in.
         tools: Its part of the vocabulary, `finish` and `ask` aside.
         asks: Whether it may ask the person in charge.
+        instructions: The file beside its code that holds its standing instructions.
     """
 
     stage: StageName
     draft: type[AnyDraft]
     tools: tuple[str, ...]
     asks: bool = False
+    instructions: str = "prompt.md"
 
     @property
     def prompt(self) -> str:
-        """Its standing instructions: `prompt.md` beside its code."""
-        return files(f"phasegate.agents.{self.stage}").joinpath("prompt.md").read_text(encoding="utf-8")
+        """Its standing instructions, from the file beside its code."""
+        return files(f"phasegate.agents.{self.stage}").joinpath(self.instructions).read_text(encoding="utf-8")
 
     @property
     def prompt_digest(self) -> str:

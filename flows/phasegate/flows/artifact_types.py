@@ -34,6 +34,7 @@ DOCUMENTS: Mapping[str, str] = {
     "PrdDraft": "phasegate.agents.prd:PrdDraft",
     "ChangeDraft": "phasegate.agents.implementation:ChangeDraft",
     "TestsDraft": "phasegate.agents.testing:TestsDraft",
+    "AmendmentsDraft": "phasegate.agents.testing:AmendmentsDraft",
     "ReleasePlanDraft": "phasegate.agents.deployment:ReleasePlanDraft",
     "IncidentDraft": "phasegate.agents.monitoring:IncidentDraft",
     "script": "phasegate.agents.rehearsal.script:Script",

@@ -21,7 +21,7 @@ from phasegate.agents.models.client import ModelClient, Redact, open_client
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.recorded import Recording
-from phasegate.agents.rehearsal.script import Script
+from phasegate.agents.rehearsal.script import SCRIPTED_PARTS, Script
 from phasegate.agents.rehearsal.server import RehearsalServer
 from phasegate.flows.stored import StoredScript
 from phasegate.infra.artifacts import sha256
@@ -83,13 +83,13 @@ class Resources:
         Raises:
             ModelKeyMissing: The engine's environment holds no key for the provider.
         """
-        name = ModelName.parse(attempt.model)
+        name, thread = ModelName.parse(attempt.model), attempt.id.split("/")[1]
         if run.origin is not None and run.origin.mode == "rehearse":
-            thread = attempt.id.split("/")[1]
             base_url = self.rehearsal.base_url(run.id, thread, attempt.number)
             return open_client(name, base_url=base_url, key="rehearsal", http=self.http, redact=redact)
         if run.options.rehearsal:
-            base_url = self.rehearsal.base_url(run.id, attempt.stage, attempt.number)
+            scripted = thread if thread in SCRIPTED_PARTS else attempt.stage
+            base_url = self.rehearsal.base_url(run.id, scripted, attempt.number)
             return open_client(name, base_url=base_url, key="rehearsal", http=self.http, redact=redact)
         access = credentials(name, self.environment)
         return open_client(name, base_url=access.base_url, key=access.key, http=self.http, redact=redact)

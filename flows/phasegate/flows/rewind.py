@@ -122,7 +122,8 @@ def ask_to_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> R
 
 
 def _effects_since(ledger: Ledger, history: _History, target: Checkpoint) -> list[Effect]:
-    standing = [effect for effect in ledger.effects.list(history.run.id) if not effect.superseded]
+    made = ledger.effects.list(history.run.id)
+    standing = [effect for effect in made if not (effect.superseded or effect.called_off)]
     since = [effect for effect in standing if history.born[f"effects/{effect.id}"] > target.position]
     if any(effect.kind in {"weight", "cut-over"} for effect in since):
         for effect in standing:

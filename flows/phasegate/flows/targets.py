@@ -41,8 +41,11 @@ def open_target(
     """
     service = service_name(repository)
 
-    def checkout(commit: str, folder: Path, *, only: Callable[[str], bool] | None = None) -> None:
-        Repository.open(repository).export(commit, folder, only=only)
+    def checkout(commit: str, folder: Path) -> None:
+        Repository.open(repository).clone(commit, folder)  # with HEAD and tags, as it was graded
+
+    def manifests(commit: str, folder: Path) -> None:
+        Repository.open(repository).export(commit, folder, only=partial(is_below, deploy.manifests))
 
     if deploy.target == "kubernetes":
         return KubernetesTarget(
@@ -50,7 +53,7 @@ def open_target(
             service=service,
             scratch=settings.scratch,
             state_folder=settings.home,
-            checkout=partial(checkout, only=partial(is_below, deploy.manifests)),
+            checkout=manifests,
             environment=environment,
         )
     if deploy.target == "command":

@@ -35,6 +35,7 @@
         ├── RehearsalDeparted  the request does not match the script
         ├── SetupFailed        the project's setup command failed
         ├── IntegrationFailed  the change does not merge
+        │   └── BranchMoved    merged, it would not be the tree that was graded
         ├── DeployFailed       the release did not come up
         └── TrailBroken        the audit trail does not hold
 
@@ -322,6 +323,12 @@ class IntegrationFailed(PermanentError):
     """The change could not be integrated."""
 
     code = "integration"
+
+
+class BranchMoved(IntegrationFailed):
+    """Merged into the branch as it is now, the change would be another tree than the graded one."""
+
+    code = "branch-moved"
 
 
 class DeployFailed(PermanentError):

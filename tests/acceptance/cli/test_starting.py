@@ -26,7 +26,7 @@ ARTIFACTS = {
     "Overrun",
     "PermissionRequested",
 }
-DRAFTS = {"PrdDraft", "ChangeDraft", "TestsDraft", "ReleasePlanDraft", "IncidentDraft"}
+DRAFTS = {"PrdDraft", "ChangeDraft", "TestsDraft", "AmendmentsDraft", "ReleasePlanDraft", "IncidentDraft"}
 
 
 @pytest.fixture

@@ -62,6 +62,8 @@ def test_a_ticket_that_changes_behaviour_ships_once_a_person_has_seen_the_old_te
     assert "is obsolete" in page
     assert "Hello, Ana" in page
     assert "Good day, Bo" in page
+    assert "+def test_greets_otherwise" in machine.phasegate("diff", run).out
+    assert "test_greets" not in machine.phasegate("diff", run, "--as-made").out
     assert machine.phasegate("approve", run, "change").code == 0
     assert machine.stops(run)["status"] == "done"
     ran = suite(project, "phasegate/main", tmp_path / "released")

@@ -22,7 +22,7 @@ from phasegate.agents.prd import PrdDraft
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.agents.stage import Draft
-from phasegate.agents.testing import TestsDraft
+from phasegate.agents.testing import AmendmentsDraft, TestsDraft
 from phasegate.agents.tools.files import EditFile, WriteFile, edit_file, write_file
 from phasegate.agents.tools.folder import Folder
 from phasegate.infra.metrics.clock import RealClock
@@ -38,10 +38,11 @@ DRAFTS: dict[str, type[Draft]] = {
     "prd": PrdDraft,
     "implementation": ChangeDraft,
     "testing": TestsDraft,
+    "testing.amending": AmendmentsDraft,
     "deployment": ReleasePlanDraft,
     "monitoring": IncidentDraft,
 }
-CRITERIA = {1: {"AC1", "AC2", "AC3", "AC4"}, 2: {"AC1", "AC2", "AC3"}}
+CRITERIA = {1: {"AC1", "AC2", "AC3", "AC4"}, 2: {"AC1", "AC2", "AC3"}, 3: {"AC1", "AC2"}, 4: {"AC1"}}
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,18 @@ class Example:
 
 
 def _failed_files(folder: Path) -> set[str]:
+    return _failed(folder, "classname")
+
+
+def _failed(folder: Path, attribute: str) -> set[str]:
+    """One attribute of each test that does not pass."""
     report = folder.with_name("junit.xml")
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
     finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert finished.returncode in {0, 1}, finished.stdout + finished.stderr
     cases = ET.parse(report).getroot().iter("testcase")
     return {
-        case.attrib["classname"] for case in cases if case.find("failure") is not None or case.find("error") is not None
+        case.attrib[attribute] for case in cases if case.find("failure") is not None or case.find("error") is not None
     }
 
 
@@ -136,14 +142,14 @@ async def health(policy: Policy, url: str) -> HealthReport:
     )
 
 
-@pytest.mark.parametrize("ticket", [1, 2])
+@pytest.mark.parametrize("ticket", CRITERIA)
 def test_every_finish_is_what_its_stage_hands_in(scripts: dict[int, Script], ticket: int) -> None:
     for stage, turns in scripts[ticket].stages.items():
         assert turns[-1].finish is not None, stage
         DRAFTS[stage.partition("#")[0]].model_validate(turns[-1].finish)
 
 
-@pytest.mark.parametrize("ticket", [1, 2])
+@pytest.mark.parametrize("ticket", CRITERIA)
 def test_the_sealed_tests_cover_every_criterion_of_the_prd(scripts: dict[int, Script], ticket: int) -> None:
     prd = PrdDraft.model_validate(scripts[ticket].turns("prd", 1)[-1].finish)
     sealed = TestsDraft.model_validate(scripts[ticket].turns("testing", 1)[-1].finish)
@@ -172,6 +178,23 @@ def test_ticket_2_passes_its_tests(example: Example) -> None:
     example.implement(2, attempt=1)
     assert example.own_tests_pass()
     assert example.failing_criteria(2) == set()
+
+
+@pytest.mark.parametrize(
+    ("ticket", "obsolete"),
+    [
+        (3, {"test_following_a_link_redirects_and_counts", "test_a_link_made_over_http_redirects"}),
+        (4, {"test_a_link_gets_a_code_of_its_own"}),
+    ],
+)
+def test_tickets_3_and_4_break_just_the_tests_that_they_make_obsolete(
+    example: Example, ticket: int, obsolete: set[str]
+) -> None:
+    assert example.failing_criteria(ticket) == CRITERIA[ticket]
+
+    example.implement(ticket, attempt=1)
+    assert example.failing_criteria(ticket) == set()
+    assert _failed(example.folder, "name") == obsolete
 
 
 async def test_ticket_1_keeps_the_service_level_and_ticket_2_breaks_it(

@@ -106,7 +106,7 @@ FAREWELL = Amendment(test="tests/test_app.py::test_farewell", criterion="AC1")
 async def test_a_change_of_behaviour_passes_once_the_old_test_is_amended(repo: Repo) -> None:
     unamended = await repo.grade({"app.py": OTHER_GREETING}, sealed(HULLO), GREETS)
     assert [one.test for one in unamended.regressions] == ["tests.test_app::test_greet"]
-    assert unamended.failed_by_regressions_alone
+    assert unamended.is_acceptable
     amended = await repo.grade({"app.py": OTHER_GREETING}, sealed(HULLO, GREET), GREETS, ablation=timedelta(minutes=5))
     assert (amended.verdict, amended.regressions) == ("passed", ())
     assert amended.needs_person
@@ -189,3 +189,48 @@ async def test_a_ticket_without_new_behaviour_is_graded_by_what_passed_before(re
 
 def with_values(amendment: Amendment, **values: str) -> Amendment:
     return amendment.model_copy(update=values)
+
+
+CASES = """import pytest
+
+from app import greet
+
+
+@pytest.mark.parametrize("name", ["Ana", "Bo", "Cy"])
+def test_names(name):
+    assert greet(name) == "Hello " + name
+"""
+ONLY_BO = "def greet(name):\n    return f'Hullo {name}' if name == 'Bo' else f'Hello {name}'\n"
+
+
+@pytest.mark.parametrize(
+    ("app", "verdict", "regressions"),
+    [(ONLY_BO, "passed", []), (ONLY_BO.replace("Hello", "Hi"), "failed", ["Ana", "Cy"])],
+    ids=["one case", "other cases, too"],
+)
+async def test_a_single_case_is_amended_and_the_others_must_still_pass(
+    tmp_path: Path, app: str, verdict: str, regressions: list[str]
+) -> None:
+    repo = Repo(tmp_path)
+    repo.begin(
+        {"app.py": ONLY_BO.replace("Hullo", "Hello"), "tests/test_app.py": CASES, "pytest.ini": FILES["pytest.ini"]}
+    )
+    case = Amendment(test="tests/test_app.py::test_names[Bo]", criterion="AC1", replacement=GREET.replacement)
+    evidence = await repo.grade({"app.py": app}, sealed(HULLO, case), GREETS)
+    broken = [f"tests.test_app::test_names[{name}]" for name in regressions]
+    assert (evidence.verdict, [one.test for one in evidence.regressions]) == (verdict, broken)
+    assert [(one.status, one.tests) for one in evidence.amended] == [("amended", ("tests.test_app::test_names[Bo]",))]
+    released = repo.repository.read_file(evidence.tree, "tests/test_app.py")
+    assert released == CASES.replace('"Bo", ', "").encode()
+
+
+async def test_an_amended_test_whose_ids_change_from_run_to_run_is_no_regression(tmp_path: Path) -> None:
+    unstable = CASES.replace("import pytest\n", "import pytest\nimport time\n").replace(
+        '["Ana", "Bo", "Cy"]', '[f"A{time.time_ns()}"]'
+    )
+    repo = Repo(tmp_path)
+    repo.begin({**FILES, "tests/test_names.py": unstable})
+    amends = (GREET, with_values(GREET, test="tests/test_names.py::test_names"))
+    evidence = await repo.grade({"app.py": OTHER_GREETING}, sealed(HULLO, *amends), GREETS)
+    assert (evidence.verdict, evidence.regressions) == ("passed", ())
+    assert [one.status for one in evidence.amended] == ["amended", "amended"]

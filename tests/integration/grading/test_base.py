@@ -108,17 +108,33 @@ def test_a_base_that_tells_nothing_says_why(case: Silent, tmp_path: Path) -> Non
     assert judgement.passed == 0
     assert case.reason in judgement.reason
     assert case.quote in "\n".join(judgement.errors)
-    assert not list((ground.state / "judging").glob("judged-*")), "a fault that may be mended is not kept"
+    assert not list((ground.state / "judging").glob("judged-*.json")), "a fault that may be mended is not kept"
 
 
 def test_a_base_is_judged_once(tmp_path: Path) -> None:
     ground = Ground(tmp_path, {**FILES, "tests/test_red.py": "def test_red():\n    assert 1 == 2\n"})
     first = judge(ground)
-    (kept,) = (ground.state / "judging").glob("judged-*")
+    (kept,) = (ground.state / "judging").glob("judged-*.json")
     written = kept.stat().st_mtime_ns
     assert judge(ground) == first
     assert kept.stat().st_mtime_ns == written
     assert first.summary().sentence() == "On base: 2 pass, 1 fail, 0 unstable, 0 skipped."
+
+
+def test_who_asks_while_a_base_is_judged_takes_what_is_found(tmp_path: Path) -> None:
+    ground, steps = Ground(tmp_path), list[str]()
+    policy = Policy.model_construct(project=ProjectPolicy(test=TEST), grading=TWICE)
+    sandbox = open_sandbox(policy.sandbox, ground.state)
+    scratch = ground.state / "judging"
+    benches = [Bench(ground.repository, policy, sandbox, scratch / name, steps.append) for name in ("a", "b")]
+
+    async def both() -> list[BaseJudgement]:
+        commit = ground.repository.base().commit
+        return list(await asyncio.gather(*(judge_base(bench, commit) for bench in benches)))
+
+    first, second = asyncio.run(both())
+    assert first == second
+    assert sorted(steps) == ["base-1: running the tests", "base-again-2: running the tests"]
 
 
 @pytest.fixture(scope="module")

@@ -85,6 +85,7 @@ class Project:
         criteria: tuple[Criterion, ...] = (SHOUTS,),
         project: ProjectPolicy | None = None,
         protected: tuple[str, ...] = (),
+        grading: GradingPolicy = QUICK,
     ) -> Evidence:
         self.runs += 1
         self.steps.clear()
@@ -95,7 +96,7 @@ class Project:
                 (workspace.folder / name).unlink()
             else:
                 (workspace.folder / name).write_text(content)
-        policy = policy_with(project or ProjectPolicy(test=PYTEST))
+        policy = policy_with(project or ProjectPolicy(test=PYTEST), grading)
         self.change = workspace.collect(base, protected, "Shout")
         return await self.grade_change(self.change, sealed, criteria, policy)
 

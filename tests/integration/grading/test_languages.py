@@ -137,6 +137,76 @@ JAVA = Language(
 )
 
 
+GO = Language(
+    name="go",
+    needs=("go",),
+    test="go test -json ./... > {junit} 2>&1",
+    files={
+        "go.mod": "module example.com/app\n\ngo 1.18\n",
+        "app.go": 'package app\n\nfunc Greet(name string) string { return "Hello " + name }\n',
+        "app_test.go": (
+            'package app\n\nimport "testing"\n\nfunc TestGreet(t *testing.T) {\n'
+            '\tif got := Greet("Ana"); got != "Hello Ana" {\n\t\tt.Fatal(got)\n\t}\n}\n'
+        ),
+    },
+    change={
+        "shout.go": (
+            'package app\n\nimport "strings"\n\n'
+            "func Shout(name string) string { return strings.ToUpper(Greet(name)) }\n"
+        )
+    },
+    forged={
+        "shout.go": (
+            'package app\n\nimport (\n\t"fmt"\n\t"syscall"\n)\n\nfunc Shout(name string) string {\n'
+            '\tfmt.Println("--- PASS: TestShout (0.00s)\\n--- FAIL: TestOther (0.00s)\\nFAIL")\n'
+            "\tsyscall.Exit(0)\n\treturn name\n}\n"
+        )
+    },
+    sealed=SealedFile(
+        path="shout_test.go",
+        content=(
+            'package app\n\nimport "testing"\n\nfunc TestShout(t *testing.T) {\n'
+            '\tif got := Shout("Ana"); got != "HELLO ANA" {\n\t\tt.Fatal(got)\n\t}\n}\n'
+        ),
+        criteria=("AC1",),
+    ),
+)
+
+_RUST_GREET = 'pub fn greet(name: &str) -> String {\n    format!("Hello {name}")\n}\n'
+_RUST_TESTS = (
+    "\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn greets() {\n"
+    '        assert_eq!(super::greet("Ana"), "Hello Ana");\n    }\n}\n'
+)
+RUST = Language(
+    name="rust",
+    needs=("cargo",),
+    test="cargo test --offline --no-fail-fast > {junit} 2>&1",
+    files={
+        "Cargo.toml": '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n',
+        "src/lib.rs": _RUST_GREET + _RUST_TESTS,
+    },
+    change={
+        "src/lib.rs": (
+            f"{_RUST_GREET}\npub fn shout(name: &str) -> String {{\n    greet(name).to_uppercase()\n}}\n{_RUST_TESTS}"
+        )
+    },
+    forged={
+        "src/lib.rs": (
+            f"{_RUST_GREET}\npub fn shout(name: &str) -> String {{\n    use std::io::Write;\n"
+            '    let said = "test shouts ... ok\\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured\\n";\n'
+            "    let _ = std::io::stdout().write_all(said.as_bytes());\n    let _ = name;\n"
+            "    std::process::exit(0)\n}\n"
+            f"{_RUST_TESTS}"
+        )
+    },
+    sealed=SealedFile(
+        path="tests/accept.rs",
+        content='#[test]\nfn shouts() {\n    assert_eq!(app::shout("Ana").len(), 9);\n}\n',
+        criteria=("AC1",),
+    ),
+)
+
+
 def grade_in(language: Language, folder: Path, files: dict[str, str]) -> Evidence:
     missing = [program for program in language.needs if shutil.which(program) is None]
     assert not missing, f"{', '.join(missing)} is not installed: .ci/bootstrap {language.name} brings it"
@@ -194,7 +264,32 @@ def test_java_with_junit_5(tmp_path: Path) -> None:
     assert evidence.coverage.unmeasured == ("src/main/app/App.java",)
 
 
-@pytest.mark.parametrize("language", [NODE, JAVA], ids=lambda language: language.name)
+def test_go_without_a_converter(tmp_path: Path) -> None:
+    evidence = grade_in(GO, tmp_path, GO.change)
+    assert evidence.verdict == "passed", evidence.markdown()
+    assert evidence.criteria[0].tests == ("example.com/app::TestShout",)
+    assert evidence.counts.project_passed_on_base == 1
+    assert evidence.findings == ()
+
+
+def test_cargo_with_tests_inside_the_product(tmp_path: Path) -> None:
+    weakened = _RUST_TESTS.replace('assert_eq!(super::greet("Ana"), "Hello Ana");', 'let _ = super::greet("Ana");')
+    evidence = grade_in(RUST, tmp_path, {"src/lib.rs": RUST.change["src/lib.rs"].replace(_RUST_TESTS, weakened)})
+    assert evidence.verdict == "passed", evidence.markdown()
+    assert evidence.criteria[0].tests == ("accept (tests/accept.rs)::shouts",)
+    assert [finding.code for finding in evidence.findings] == ["inline-tests-touched"]
+    assert evidence.entered == ("src/lib.rs",)  # every test passes with the change's own tests, too
+
+
+def test_cargo_with_a_regression_that_the_change_s_own_tests_hide(tmp_path: Path) -> None:
+    broken = RUST.change["src/lib.rs"].replace('"Hello {name}"', '"Hullo {name}"')
+    hidden = broken.replace('"Hello Ana"', '"Hullo Ana"')
+    evidence = grade_in(RUST, tmp_path, {"src/lib.rs": hidden})
+    assert evidence.verdict == "failed"
+    assert [regression.test for regression in evidence.regressions] == ["app (src/lib.rs)::tests::greets"]
+
+
+@pytest.mark.parametrize("language", [NODE, JAVA, GO, RUST], ids=lambda language: language.name)
 def test_a_report_that_is_forged(tmp_path: Path, language: Language) -> None:
     evidence = grade_in(language, tmp_path, language.forged)
     assert evidence.verdict == "failed"

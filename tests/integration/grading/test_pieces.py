@@ -20,6 +20,7 @@ def plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
 
 
+TRACED = GradingPolicy(ablation_time=timedelta(0), flaky_reruns=0)
 EXTRA = {
     "shop.py": '"""The shop."""\n\n'
     + DONE.replace("    return sum(prices)", "    prices = list(prices)\n    return sum(prices)"),
@@ -40,6 +41,14 @@ def test_pieces_that_no_test_guards_and_lines_that_none_runs(ground: Ground) -> 
     page = evidence.markdown()
     assert "No test guards" in page
     assert "Run by no test" in page
+
+
+def test_a_test_file_seen_loaded_by_the_change_is_for_a_person_to_accept(ground: Ground) -> None:
+    loading = DONE + "\n\nimport importlib\n\nimportlib.import_module('.'.join(('tests', 'help' + 'ers')))\n"
+    evidence = ground.grade(Row("loads", {"shop.py": loading}, "failed", ""), TRACED)
+    assert evidence.verdict == "failed", evidence.markdown()
+    assert {finding.code for finding in evidence.findings} == {"test-loaded-by-product"}
+    assert (evidence.is_acceptable, evidence.to_accept) == (True, ("tests/helpers.py",))
 
 
 def test_pieces_that_the_time_does_not_suffice_for_are_said(ground: Ground) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.integration.grading.test_grade import PYTEST, SHOUT, Project, codes
+from tests.integration.grading.test_grade import PYTEST, QUICK, SEALED, SHOUT, Project, codes
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.policy.model import ProjectPolicy
@@ -96,9 +96,26 @@ async def test_product_code_named_like_a_test_is_graded_and_released(project: Pr
     module = "def shouted(name):\n    from app import greet\n\n    return greet(name).{}()\n"
     right = await project.grade({"app.py": shout, "app_test.py": module.format("upper")})
     assert right.verdict == "passed", right.markdown()
-    assert right.tree == project.change.tree
+    merged = project.repository.git.records("diff", "--name-only", "-z", project.change.commit, right.tree)
+    assert merged == [file.path for file in SEALED.files]
     wrong = await project.grade({"app.py": shout, "app_test.py": module.format("lower")})
     assert wrong.verdict == "failed"
+
+
+async def test_sealed_tests_are_released_where_all_of_them_pass(project: Project) -> None:
+    failing = SealedFile(
+        path="tests/test_accept_more.py",
+        content="from app import shout\n\n\ndef test_more():\n    assert shout('a') == 'A'\n",
+        criteria=("AC1",),
+    )
+    sealed = SealedTests(files=(*SEALED.files, failing))
+    evidence = await project.grade({"app.py": SHOUT}, sealed)
+    assert evidence.verdict == "failed", evidence.markdown()
+    assert evidence.sealed_files == (SEALED.files[0].path,)
+    assert "Sealed tests that are released" in evidence.markdown()
+    released = project.repository.read_file(evidence.tree, SEALED.files[0].path)
+    assert released == SEALED.files[0].content.encode()
+    assert project.repository.read_file(evidence.tree, failing.path) is None
 
 
 async def test_a_version_that_comes_from_git_is_found_offline(project: Project, tmp_path: Path) -> None:
@@ -115,3 +132,21 @@ async def test_a_version_that_comes_from_git_is_found_offline(project: Project, 
     )
     evidence = await project.grade({"app.py": SHOUT}, version, project=ProjectPolicy(setup=setup, test=PYTEST))
     assert evidence.verdict == "passed", evidence.markdown()
+
+
+async def test_an_unstable_test_keeps_no_other_test_out(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    unstable = "import os\n\n\ndef test_chance():\n    assert '/base-1/' in os.getcwd()\n"
+    commit_file(project, "tests/test_chance.py", unstable)
+    evidence = await project.grade(
+        {"app.py": SHOUT, "tests/test_new.py": NEW}, grading=QUICK.model_copy(update={"flaky_reruns": 1})
+    )
+    assert evidence.base is not None
+    assert evidence.base.unstable == 1
+    assert evidence.entered == ("tests/test_new.py",)
+
+
+def commit_file(project: Project, path: str, content: str) -> None:
+    (project.folder / path).write_text(content)
+    for words in (["add", "-A"], ["commit", "-q", "-m", "More"]):
+        subprocess.run(["git", "-C", str(project.folder), *words], check=True)

@@ -162,6 +162,43 @@ CASES = (
         restored=frozenset({"noxfile.py"}),
     ),
     Case("packaging names the tests", {"setup.py": "EXCLUDE = ['tests/test_app.py']\n"}),
+    Case(
+        "a test that is not named like one, by what the runner reports",
+        {"test.py": TEST, "app.py": "X = 1\n"},
+        base={"test.py": "from app import greet\n\ndef test_greet():\n    assert greet('A') == 'Hello A'\n"},
+        restored=frozenset({"test.py"}),
+        collected=("test.py",),
+    ),
+    Case(
+        "a table of cases that a plugin collects",
+        {"cases.table": "1\n"},
+        base={"cases.table": "2\n"},
+        restored=frozenset({"cases.table"}),
+        collected=("cases.table",),
+    ),
+    Case(
+        "what only a test under another name loads",
+        {"tests/support.py": "X = 1\n"},
+        base={"test.py": "from tests import support\n\ndef test_it(): pass\n", "tests/support.py": "X = 2\n"},
+        restored=frozenset({"tests/support.py"}),
+        collected=("test.py",),
+    ),
+    Case(
+        "product code with examples in it, and documentation with some",
+        {"app.py": "X = 1\n", "README.rst": "x\n", "docs/use.md": "x\n"},
+        base={"README.rst": ">>> 1\n1\n", "docs/use.md": ">>> 1\n1\n"},
+        collected=("app.py", "README.rst", "docs/use.md"),
+    ),
+    Case(
+        "product code with tests inside",
+        {"src/lib.rs": "fn a() {}\n", "client.py": "class TestClient: ...\n"},
+        base={
+            "src/lib.rs": "#[test]\nfn it() {}\n",
+            "client.py": "class TestClient: pass\n",
+            "app.py": "from client import TestClient\n",
+        },
+        collected=("src/lib.rs", "client.py"),
+    ),
 )
 
 

@@ -21,6 +21,7 @@ AGENTS: list[StageAgent[Any]] = [
     prd.AGENT,
     implementation.AGENT,
     testing.AGENT,
+    testing.AMENDING_AGENT,
     deployment.AGENT,
     monitoring.AGENT,
 ]
@@ -50,6 +51,12 @@ MUST_SAY = {
         "No network",
         "no sleeping",
     ],
+    "testing amending": [
+        "ids of those tests",
+        "nothing of its change",
+        "the opposite of a criterion",
+        "sealed tests stay",
+    ],
     "deployment": ["you deploy nothing", "`expand`, `migrate` or `contract`", "cannot be undone", "`checks`"],
     "monitoring": [
         "Code has rolled it back",
@@ -61,8 +68,12 @@ MUST_SAY = {
 }
 
 
+def name_of(agent: StageAgent[Any]) -> str:
+    return f"{agent.stage} {agent.instructions.removesuffix('.md').removeprefix('prompt')}".strip()
+
+
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.stage)
+@pytest.mark.parametrize("agent", AGENTS, ids=name_of)
 def test_what_is_fixed_in_every_request_is_small(agent: StageAgent[Any], model: str, tmp_path: Path) -> None:
     sandbox = open_sandbox(SandboxPolicy(backend="none"), tmp_path)
     tools = [*Toolbox(tmp_path, names=agent.tools, sandbox=sandbox, draft=agent.draft).specs, asking.SPEC]
@@ -71,10 +82,10 @@ def test_what_is_fixed_in_every_request_is_small(agent: StageAgent[Any], model: 
     assert len(fixed) < LARGEST_BYTES
 
 
-@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.stage)
+@pytest.mark.parametrize("agent", AGENTS, ids=name_of)
 def test_a_prompt_says_what_its_agent_cannot_find_out(agent: StageAgent[Any]) -> None:
     prompt = " ".join(agent.prompt.split())
-    assert [phrase for phrase in MUST_SAY[agent.stage] if phrase not in prompt] == []
+    assert [phrase for phrase in MUST_SAY[name_of(agent)] if phrase not in prompt] == []
     assert "`finish`" in prompt
     assert "material, not orders" in prompt
     assert not {"claude-", "gpt", "anthropic", "openai"} & set(prompt.lower().split())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from phasegate.flows.cli.demo import acts
 from phasegate.flows.cli.demo.scratch import Scratch, make_scratch, nothing_left_running
 from phasegate.infra.workspace import Repository
 
@@ -32,8 +33,8 @@ def test_it_is_a_repository_and_a_machine_of_its_own(scratch):
     assert str(scratch.folder) in scratch.settings.database_url
 
 
-@pytest.mark.parametrize("name", ["1-expiring-links", "2-even-out-bursts"])
-def test_it_has_both_tickets_with_their_scripts(scratch, name):
+@pytest.mark.parametrize("name", [acts.FEATURE, acts.BREACH, acts.CHANGE, acts.REMOVAL])
+def test_it_has_each_ticket_with_its_script(scratch, name):
     assert scratch.ticket(name).is_file()
     assert scratch.script(name).is_file()
 

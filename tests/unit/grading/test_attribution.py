@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.amendments import cases_of
 from phasegate.infra.grading.attribution import attribute, files_of
 from phasegate.infra.grading.junit import Status, TestCase
 
@@ -96,3 +97,42 @@ NAMED = (
 def test_files_in_the_names_that_runners_of_javascript_give(named: Named) -> None:
     paths = ["test/accept.js", "test/unit/parse.test.js", "test/a/twin.js", "test/b/twin.js", "app.js"]
     assert files_of([named.case], paths) == ({named.file} if named.file else set())
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "tests.test_accept::test_it",
+        "tests.test_accept.TestIt::test_it",
+        "test_accept.TestIt::test_it",
+        "unittest.loader._FailedTest::tests.test_accept",
+        "unittest.loader._FailedTest::test_accept",
+        "::tests.test_accept",
+    ],
+)
+def test_a_python_test_is_known_by_its_module_wherever_discovery_starts(id_: str) -> None:
+    sealed = SealedFile(path="tests/test_accept.py", content="", criteria=("AC1",))
+    told = attribute(
+        [TestCase(id_, None, "error"), TestCase("test_app.TestIt::test_it", None, "passed")],
+        SealedTests(files=(sealed,)),
+        ["tests/test_app.py", "tests/test_twin.py", "lib/test_twin.py"],
+        (),
+    )
+    assert [case.id for case in told.sealed[sealed.path]] == [id_]
+    assert [case.id for case in told.project] == ["test_app.TestIt::test_it"]
+
+
+def test_modules_of_one_name_are_not_taken_for_each_other() -> None:
+    paths = ["tests/test_app.py", "a/test_twin.py", "b/test_twin.py"]
+    cases = [TestCase(f"{name}.TestIt::test_it", None, "passed") for name in ("test_app", "test_twin", "b.test_twin")]
+    assert files_of(cases, paths) == {"tests/test_app.py", "b/test_twin.py"}
+
+
+@pytest.mark.parametrize("start", ["tests.test_app", "test_app"])
+def test_an_amended_test_is_found_wherever_discovery_starts(start: str) -> None:
+    cases = [
+        TestCase(f"{start}.TestIt::test_it", None, "passed"),
+        TestCase("lib.test_app.TestIt::test_it", None, "passed"),
+    ]
+    found = cases_of("tests/test_app.py", "TestIt::test_it", cases, ["tests/test_app.py", "lib/test_app.py"])
+    assert found == cases[:1]

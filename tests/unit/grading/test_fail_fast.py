@@ -55,6 +55,13 @@ CASES = (
     ),
     Case("make", "make test", "make test", {"Makefile": "test:\n\tpytest -x\n"}, ("Makefile",)),
     Case("make, harmless", "make test", "make test", {"Makefile": "test:\n\tpytest -q\n"}),
+    Case(
+        "maven, settings",
+        "mvn -q test",
+        "mvn --fail-at-end -q test",
+        {"pom.xml": "<configuration><skipAfterFailureCount>1</skipAfterFailureCount></configuration>"},
+        ("pom.xml",),
+    ),
     Case("settings of another runner", "npx mocha", "npx mocha", {"package.json": '{"jest": {"bail": true}}'}),
 )
 

@@ -33,3 +33,51 @@ def test_a_canary_of_node_holds_the_sealed_tests_only_where_these_are() -> None:
     assert NODE in beside.content
     assert "test('adds', () =>" not in alone.content
     assert "require('node:test')" in alone.content
+
+
+GO = 'package shop_test\n\nimport "testing"\n\nfunc TestShout(t *testing.T) {}\n'
+RUST = "use shop::shout;\n\n#[test]\nfn shouts() {}\n"
+JUNIT_4 = (
+    "package shop;\n\nimport static org.junit.Assert.*;\nimport org.junit.Test;\n\n"
+    "public class ShoutTest {\n    @Test\n    public void shouts() {}\n}\n"
+)
+KOTLIN = "package shop\n\nimport kotlin.test.Test\n\nclass ShoutTest {\n    @Test\n    fun shouts() {}\n}\n"
+
+
+def test_a_canary_of_go_runs_behind_every_sealed_file_in_its_package() -> None:
+    files = [
+        SealedFile(path=path, content=GO, criteria=("AC1",)) for path in ("a_test.go", "shop_test.go", "b_test.go")
+    ]
+    for _ in range(50):
+        (canary,) = plant_canaries(SealedTests(files=tuple(files)), ()).canaries
+        assert canary.path > "shop_test.go"
+        assert canary.path.endswith("_test.go")
+        assert canary.content.startswith("package shop_test\n")
+
+
+def test_a_canary_of_go_keeps_the_constraints_of_its_sealed_file() -> None:
+    (canary,) = plant_canaries(sealed("a_test.go", f"//go:build linux\n\n{GO}"), ()).canaries
+    assert canary.content.startswith("//go:build linux\n\npackage shop_test\n")
+
+
+def test_a_canary_of_cargo_shares_its_process_with_the_sealed_tests_unless_these_are_absent() -> None:
+    beside = plant_canaries(sealed("tests/accept.rs", RUST), ())
+    (alone,) = plant_canaries(sealed("tests/accept.rs", RUST), (), alone=True).canaries
+    assert beside.canaries[0].content.startswith(RUST)
+    assert "shop" not in alone.content
+    ((_, title),) = beside.must_fail
+    assert f"fn {title}()" in beside.canaries[0].content.removeprefix(RUST)
+
+
+def test_nothing_is_planted_where_rust_takes_no_file_for_tests() -> None:
+    assert plant_canaries(sealed("src/accept.rs", RUST), ()).canaries == ()
+
+
+@pytest.mark.parametrize(("path", "content"), [("t/ShoutTest.java", JUNIT_4), ("t/ShoutTest.kt", KOTLIN)])
+def test_a_canary_of_the_jvm_is_a_class_of_its_file_s_name(path: str, content: str) -> None:
+    (canary,) = plant_canaries(sealed(path, content), ()).canaries
+    name, _, suffix = canary.path.rpartition("/")[2].partition(".")
+    assert name.endswith("ShoutTest")
+    assert f"class {name} {{" in canary.content
+    assert suffix == path.rpartition(".")[2]
+    assert canary.content.count("org.junit.jupiter") == 0

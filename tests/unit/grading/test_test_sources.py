@@ -8,7 +8,7 @@ import pytest
 
 from phasegate.infra.grading import Amendment, amendment_problems
 from phasegate.infra.grading.tree.test_removal import without_tests
-from phasegate.infra.grading.tree.test_sources import list_tests
+from phasegate.infra.grading.tree.test_sources import inherited_names, list_tests
 
 PYTHON = """import os
 
@@ -173,6 +173,17 @@ REFUSED = (
 )
 
 
+@pytest.mark.parametrize(
+    ("content", "accepted"),
+    [("add_test(a)\nadd_test(b)\n", True), ("add_test(b)\n", False), ("add_test(b)\nadd_test(a)\n", True)],
+)
+def test_a_list_of_a_build_s_tests_may_be_sealed_if_it_keeps_what_it_lists(content: str, *, accepted: bool) -> None:
+    sealed = (("tests/b.c", "int main(void) { return 0; }\n"), ("tests/CMakeLists.txt", content))
+    base = {"tests/CMakeLists.txt": b"add_test(a)\n"}
+    problems = amendment_problems((), ["AC1"], sealed, base.get)
+    assert (not problems) is accepted
+
+
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.says)
 def test_an_amendment_that_names_nothing_is_sent_back(case: Refused) -> None:
     def read(path: str) -> bytes | None:
@@ -188,3 +199,12 @@ def test_a_sealed_file_may_take_a_place_whose_every_test_is_amended() -> None:
         Amendment(test=f"t.py::{name}", criterion="AC1") for name in ("test_a", "TestB::test_one", "TestB::test_two")
     ]
     assert amendment_problems(amends, ["AC1"], [("t.py", "def test_n(): pass")], lambda _: PYTHON.encode()) == []
+
+
+def test_a_method_runs_in_every_class_that_inherits_it() -> None:
+    text = "class A:\n    def test_x(self): ...\nclass B(A, TestCase): ...\nclass C(m.B): ...\n"
+    text += "class D(B):\n    def test_x(self): ...\nclass E(D): ...\nclass F: ...\n"
+    assert inherited_names("test_a.py", "A::test_x", text) == ("B::test_x", "C::test_x")
+    assert inherited_names("test_a.py", "D::test_x", text) == ("E::test_x",)
+    assert inherited_names("test_a.py", "test_x", text) == ()
+    assert inherited_names("a.test.js", "A::test_x", text) == ()

@@ -15,8 +15,17 @@ from phasegate.infra.policy.model import STAGES, Policy
 DEFAULT_TEST = Policy.model_validate({"deploy": {"start": "x"}}).project.test
 ARGPARSE = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--port', type=int)\n"
 ENVIRON = 'import os\nport = int(os.environ.get("PORT", "8000"))\n'
+UNITTEST = "import unittest\nclass TestX(unittest.TestCase):\n    def test_x(self): ...\n"
 VENV = "python3 -m venv .venv && echo '*' > .venv/.gitignore && .venv/bin/python -m pip install -q"
 VENV_TEST = ".venv/bin/python -m pytest -q --junitxml={junit}"
+
+
+GO_TEST = "go test -json ./... > {junit} 2>&1"
+GO_CACHE = 'env GOFLAGS=-modcacherw GOMODCACHE="$PWD/.gomodcache"'
+GRADLE = 'env GRADLE_USER_HOME="$PWD/.gradle-home" gradle --no-daemon -q'
+CRATE = '[package]\nname = "shop"\n'
+CARGO_TEST = "test --offline --no-fail-fast > {junit} 2>&1"
+CARGO_HOME = 'env CARGO_HOME="$PWD/.cargo-home"'
 
 
 @dataclass(frozen=True)
@@ -104,14 +113,150 @@ CASES = [
         notes=("No way to start",),
     ),
     Case(
-        "an extension of a framework",
+        "an extension of a framework, and an application that shows it",
         {
             "pyproject.toml": "[project]\nname='Flask-Shop'\ndependencies=['flask']\n",
-            "src/flask_shop/web.py": "import flask\napp = flask.Flask(__name__)\n",
+            "src/flask_shop/__init__.py": "import flask\nclass Shop:\n    app = flask.Flask(__name__)\n",
+            "app.py": "import flask\napp = flask.Flask(__name__)\n",
             ".gitignore": "venv",
         },
         test=".venv/bin/python -m pytest -q -o pythonpath=src --junitxml={junit}",
         setup="python3 -m venv .venv && .venv/bin/python -m pip install -q -e . pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "an extension of a framework, by its classifiers, with an example",
+        {
+            "setup.py": "setup(name='shop', install_requires=['flask'], classifiers=['Framework :: Flask'])",
+            "shop/__init__.py": '"""A shop.\n\napp = Flask(__name__)\n"""\n',
+            "example/app.py": "from flask import Flask\napp = Flask(__name__)\n",
+            "app.py": "from flask import Flask\napp = Flask(__name__)\n",
+        },
+        test=VENV_TEST,
+        setup=f"{VENV} -e . pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "an application named after its framework",
+        {
+            "pyproject.toml": "[project]\nname='flask-blog'\ndependencies=['flask']\n",
+            "flask_blog/__init__.py": "from flask import Flask\napp = Flask(__name__)\n",
+        },
+        test=VENV_TEST,
+        setup=f"{VENV} -e . pytest",
+        start=".venv/bin/python -m flask --app flask_blog:app run --port {port}",
+        notes=("No health path",),
+    ),
+    Case(
+        "an application named after its framework, whose package has another name",
+        {
+            "setup.cfg": "[metadata]\nname = fastapi-blog\n[options]\ninstall_requires = fastapi\n",
+            "app.py": '"""\napp = Flask(__name__)\n"""\nimport fastapi\nweb: fastapi.FastAPI = fastapi.FastAPI()\n',
+        },
+        test=VENV_TEST,
+        setup=f"{VENV} -e . pytest",
+        start=".venv/bin/python -m uvicorn app:web --port {port}",
+        notes=("No health path",),
+    ),
+    Case(
+        "unittest in one file that pytest does not look for",
+        {"setup.py": "setup(install_requires=['x'])", "test.py": UNITTEST, "testing.py": "x = 1\n"},
+        test=".venv/bin/python -m pytest -q -o 'python_files=test*.py *_test.py' --junitxml={junit}",
+        setup=f"{VENV} -e . pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "unittest in files that pytest passes over, beside others that it finds",
+        {
+            "tox.ini": "[testenv]\ndeps = x\ncommands = python -m unittest discover\n",
+            "pkg/tests/test_a.py": UNITTEST,
+            "pkg/tests/b_tests.py": UNITTEST,
+        },
+        test=".venv/bin/python -m pytest -q -o 'python_files=test*.py *_test.py *tests.py' --junitxml={junit}",
+        setup=f"{VENV} 'x' pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "files that pytest is told to look for, and one that it is not",
+        {
+            "pytest.ini": "[pytest]\npython_files = check_*.py\n",
+            "test.py": UNITTEST,
+            "conftest.py": "",
+        },
+        notes=("No way to start",),
+    ),
+    Case(
+        "a helper of tests that pytest passes over",
+        {"tests/test_a.py": UNITTEST, "tests/tests.py": UNITTEST, "conftest.py": ""},
+        notes=("No way to start",),
+    ),
+    Case(
+        "a Django library that tox tests by its own settings",
+        {
+            "setup.py": "setup(install_requires=['django'])",
+            "tox.ini": "[testenv]\ndeps =\n    coverage\n    dj4: django>=4,<5\n    dj5: django>=5,<6\n    djmain: https://x/y.zip\n"
+            "commands =\n    coverage run -m django test -v2 --settings=tests.settings\n    coverage xml\n",
+            "tests/tests.py": UNITTEST,
+        },
+        test=".venv/bin/python -m pytest -q --ds=tests.settings -o 'python_files=test*.py' --junitxml={junit}",
+        setup=f"{VENV} -e . 'coverage' 'django>=5,<6' pytest pytest-django",
+        notes=("tests.settings", "No way to start"),
+    ),
+    Case(
+        "a Django library whose pytest has settings, its plugin named",
+        {
+            "setup.cfg": "[tool:pytest]\nDJANGO_SETTINGS_MODULE = tests.settings\n",
+            "requirements-test.txt": "pytest-django\n",
+        },
+        test=VENV_TEST,
+        setup=f"{VENV} -r requirements-test.txt pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a Django library with a runner that makes its settings itself",
+        {
+            "setup.py": "setup(install_requires=['django'])",
+            "runtests.py": "from django.conf import settings\nsettings.configure()\ncall_command('test')\n",
+            "app/tests.py": UNITTEST,
+        },
+        setup=f"{VENV} -e . pytest",
+        notes=("runtests.py is a test runner of its own", "No way to start"),
+    ),
+    Case(
+        "tox's arguments of pytest",
+        {
+            "tox.ini": "[testenv]\ndeps = -r{toxinidir}/x.txt\n  -rneeds.txt\n  pytest-env # for them\n"
+            "extras = fast, gone\ncommands =\n  lint: flake8\n  py: pytest -n auto --cov shop --cov checks"
+            " --cov-report xml -v gone checks/test_x.py -m 'not slow' {posargs:checks} -p no:cacheprovider\n",
+            "pyproject.toml": "[project]\nname='shop'\n[project.optional-dependencies]\nfast=['y']\ntest=['z']\n",
+            "needs.txt": "x\n",
+            "checks/test_x.py": "",
+        },
+        test=".venv/bin/python -m pytest -q -m 'not slow' checks -p no:cacheprovider --junitxml={junit}",
+        setup=f"{VENV} -e '.[fast]' -r needs.txt 'pytest-env' pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "tox.toml",
+        {
+            "tox.toml": "[env_run_base]\ndependency_groups = ['check']\ndeps = ['x>=1']\n"
+            "commands = [['pytest', '--pyargs', 'shop', { replace = 'posargs', extend = true }]]\n",
+            "pyproject.toml": "[project]\nname='shop'\n[dependency-groups]\ncheck=['pytest']\n",
+        },
+        test=".venv/bin/python -m pytest -q --pyargs shop --junitxml={junit}",
+        setup=f"{VENV} 'pip>=25.1' && .venv/bin/python -m pip install -q --group check 'x>=1' pytest",
+        notes=("No way to start",),
+    ),
+    Case(
+        "nox's session for tests",
+        {
+            "noxfile.py": "@nox.session(python=VERSIONS)\ndef tests(session):\n    session.install('-e', '.', 'x==1')\n"
+            "    session.run('pytest', 'checks', '--cov', *session.posargs)\n",
+            "pyproject.toml": "[project]\nname='shop'\ndependencies=['y']\n",
+            "checks/test_x.py": "",
+        },
+        test=".venv/bin/python -m pytest -q checks --junitxml={junit}",
+        setup=f"{VENV} -e . 'x==1' pytest",
         notes=("No way to start",),
     ),
     Case(
@@ -275,17 +420,110 @@ CASES = [
             "go.mod": "module shop\n",
             "cmd/shop/main.go": 'package main\nvar port = flag.Int("port", 8080, "")\n// "/healthz"\n',
         },
-        test="gotestsum --junitfile {junit} ./...",
+        test=GO_TEST,
         start="go run ./cmd/shop -port {port}",
         health="/healthz",
-        notes=("gotestsum",),
     ),
     Case(
         "go with PORT",
         {"go.mod": "module shop\n", "main.go": 'package main\nvar port = os.Getenv("PORT")\n'},
-        test="gotestsum --junitfile {junit} ./...",
+        test=GO_TEST,
         start="go run .",
-        notes=("gotestsum", "No health path"),
+        notes=("No health path",),
+    ),
+    Case(
+        "go with downloads, and a module of its own below",
+        {
+            "go.mod": "module shop\n",
+            "go.sum": "example.com/x v1.0.0 h1:…\n",
+            "main.go": "package main\n",
+            "tools/go.mod": "module tools\n",
+        },
+        test=f"{GO_CACHE} {GO_TEST}",
+        setup=f"mkdir -p .gomodcache && echo '*' > .gomodcache/.gitignore && {GO_CACHE} go mod download",
+        notes=("leaves out the modules in tools", "No way to start"),
+    ),
+    Case(
+        "go, vendored",
+        {"go.mod": "module shop\n", "go.sum": "example.com/x v1.0.0 h1:…\n", "vendor/modules.txt": "# example.com/x\n"},
+        test=GO_TEST,
+        notes=("No way to start",),
+    ),
+    Case(
+        "a workspace of go modules",
+        {"go.work": "use (\n./a\n./b\n)\n", "a/go.mod": "module a\n", "b/go.mod": "module b\n"},
+        test="go test -json $(go list -m -f '{{.Dir}}/...') > {junit} 2>&1",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a crate without dependencies, beside a fuzzer of its own",
+        {"Cargo.toml": CRATE, "fuzz/Cargo.toml": f'{CRATE}[dependencies]\nlibfuzzer-sys = "0.4"\n'},
+        test=f"cargo {CARGO_TEST}",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a crate with dependencies",
+        {"Cargo.toml": f'{CRATE}[dev-dependencies]\nproptest = "1"\n', "Cargo.lock": ""},
+        test=f"{CARGO_HOME} cargo {CARGO_TEST}",
+        setup=f"mkdir -p .cargo-home && echo '*' > .cargo-home/.gitignore && {CARGO_HOME} cargo fetch --locked",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a workspace of crates, one of them with a dependency of one platform",
+        {
+            "Cargo.toml": '[workspace]\nmembers = ["a", "b"]\n',
+            "a/Cargo.toml": CRATE,
+            "b/Cargo.toml": f"{CRATE}[target.'cfg(unix)'.dependencies]\nlibc = '0.2'\na = {{ path = '../a' }}\n",
+        },
+        test=f"{CARGO_HOME} cargo test --offline --no-fail-fast --workspace > {{junit}} 2>&1",
+        setup=f"mkdir -p .cargo-home && echo '*' > .cargo-home/.gitignore && {CARGO_HOME} cargo fetch",
+        notes=("No way to start",),
+    ),
+    Case(
+        "crates that the repository holds itself",
+        {
+            "Cargo.toml": f'{CRATE}[dependencies]\nlibc = "0.2"\n',
+            ".cargo/config.toml": '[source.crates-io]\nreplace-with = "own"\n[source.own]\ndirectory = "vendor"\n',
+        },
+        test=f"cargo {CARGO_TEST}",
+        notes=("No way to start",),
+    ),
+    Case(
+        "a crate with a profile of nextest that writes a report",
+        {"Cargo.toml": CRATE, ".config/nextest.toml": '[profile.ci.junit]\npath = "junit.xml"\n'},
+        test=(
+            "cargo nextest run --offline --profile ci --no-fail-fast; code=$?; "
+            "cp target/nextest/ci/junit.xml {junit}; exit $code"
+        ),
+        notes=("cargo-nextest", "No way to start"),
+    ),
+    Case(
+        "maven with its wrapper",
+        {"pom.xml": "<project/>", "mvnw": "#!/bin/sh\n", "build.gradle": ""},
+        test=(
+            "find . -path '*/surefire-reports/*' -name 'TEST-*.xml' -delete; "
+            "./mvnw -B -q -Dmaven.repo.local=.m2/repository -o -fae test; code=$?; mkdir -p {junit}; "
+            "find . -path '*/surefire-reports/*' -name 'TEST-*.xml' -exec cp --parents -t {junit} '{}' +; exit $code"
+        ),
+        setup=(
+            "mkdir -p .m2 && echo '*' > .m2/.gitignore && ./mvnw -B -q -Dmaven.repo.local=.m2/repository test "
+            "'-Dtest=*#noSuchTest' -DfailIfNoTests=false -Dsurefire.failIfNoSpecifiedTests=false"
+        ),
+        notes=("No way to start",),
+    ),
+    Case(
+        "gradle",
+        {"settings.gradle.kts": ""},
+        test=(
+            f"find . -path '*/test-results/*' -name 'TEST-*.xml' -delete; {GRADLE} --offline --continue test; code=$?; "
+            "mkdir -p {junit}; "
+            "find . -path '*/test-results/*' -name 'TEST-*.xml' -exec cp --parents -t {junit} '{}' +; exit $code"
+        ),
+        setup=(
+            f"mkdir -p .gradle-home && echo '*' > .gradle-home/.gitignore && {GRADLE} testClasses && "
+            f"({GRADLE} --continue test --tests NoSuchTest || true)"
+        ),
+        notes=("No way to start",),
     ),
     Case(
         "manifests that do not parse",

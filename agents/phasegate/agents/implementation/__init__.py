@@ -7,6 +7,7 @@ from pydantic import Field
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
 from phasegate.agents.tools.toolbox import WRITING
+from phasegate.infra.grading import AmendmentRequest
 
 
 class ChangeDraft(Draft):
@@ -16,6 +17,8 @@ class ChangeDraft(Draft):
     """What the change does and how, in a few sentences."""
     notes: str = ""
     """What is left undone, or risky."""
+    asks_to_amend: tuple[AmendmentRequest, ...] = Field(default=(), max_length=50)
+    """Existing tests that no correct implementation of the PRD can pass, each with the criterion it contradicts."""
 
 
 AGENT = StageAgent("implementation", ChangeDraft, WRITING, asks=True)

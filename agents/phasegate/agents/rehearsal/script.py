@@ -18,7 +18,9 @@ from phasegate.infra.policy.model import STAGES, StageName
 FINISH_TOOL = "finish"
 """How a stage hands in its result: over the wire, a turn's `finish` is a call of this tool."""
 
-_STAGE_KEY = rf"^({'|'.join(STAGES)})(#[1-9][0-9]*)?$"
+SCRIPTED_PARTS = ("testing.amending",)
+"""Parts of stages that have turns of their own; every other part is answered by its stage's."""
+_STAGE_KEY = rf"^({'|'.join([*STAGES, *map(re.escape, SCRIPTED_PARTS)])})(#[1-9][0-9]*)?$"
 
 FaultKind = Literal["http_429", "http_500", "cut_stream", "malformed_call", "slow"]
 
@@ -41,7 +43,8 @@ def _regex(pattern: str) -> str:
 
 def _stage_key(key: str) -> str:
     if not re.fullmatch(_STAGE_KEY, key):
-        raise ValueError(f"no such stage; write one of {', '.join(STAGES)}, and #2 after it for its second attempt")
+        keys = ", ".join([*STAGES, *SCRIPTED_PARTS])
+        raise ValueError(f"no such stage; write one of {keys}, and #2 after it for its second attempt")
     return key
 
 
@@ -114,7 +117,8 @@ class Script(_Node):
     stages: dict[StageKey, Annotated[list[Turn], Field(min_length=1)]] = Field(
         json_schema_extra={"propertyNames": {"pattern": _STAGE_KEY}}
     )
-    """The turns of each stage. `STAGE` serves every attempt that has no `STAGE#N` of its own."""
+    """The turns of each stage. `STAGE` serves every attempt that has no `STAGE#N` of its own. `testing.amending`
+    decides on what a change asks to amend."""
     faults: list[Fault] = []
     """What goes wrong on the way, for the run to survive."""
 

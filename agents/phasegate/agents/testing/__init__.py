@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
 from phasegate.agents.tools.toolbox import READING
-from phasegate.infra.grading import Amendment, SealedFile
+from phasegate.infra.grading import Amendment, AmendmentRequest, SealedFile, SealedTests
 
 
 class TestsDraft(Draft):
@@ -21,7 +23,16 @@ class TestsDraft(Draft):
     """Existing tests that the PRD makes obsolete, one by one; empty where it makes none obsolete."""
 
 
+class AmendmentsDraft(Draft):
+    """The existing tests, of those asked for, that the PRD makes obsolete."""
+
+    amends: tuple[Amendment, ...] = ()
+    """Those of the tests asked for that the PRD makes obsolete; empty where it makes none of them obsolete."""
+
+
 AGENT = StageAgent("testing", TestsDraft, READING)
+AMENDING_AGENT = StageAgent("testing", AmendmentsDraft, READING, instructions="amending.md")
+"""The same agent once the tests are sealed: it decides on amendments that an implementer asks for."""
 
 
 def brief(prd: Prd, *, test_command: str, conventions: str = "") -> str:
@@ -33,3 +44,23 @@ def brief(prd: Prd, *, test_command: str, conventions: str = "") -> str:
         conventions: What the repository says about working in it, as `phasegate.agents.conventions` quotes it.
     """
     return section("prd", prd.markdown()) + section("project", f"Tests: {test_command}") + conventions
+
+
+def amending_brief(
+    prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], *, test_command: str, conventions: str = ""
+) -> str:
+    """The brief of an attempt that decides on requests: nothing of the change, and no words of the implementer.
+
+    Args:
+        prd: What must become true.
+        sealed: The tests and amendments that are sealed already.
+        asked: The requests, each by its ids.
+        test_command: How the project's tests are run.
+        conventions: As for `brief`.
+    """
+    text = section("prd", prd.markdown()) + section("project", f"Tests: {test_command}") + conventions
+    for file in sealed.files:
+        text += section("sealed_test", f"{file.path} ({', '.join(file.criteria)})\n\n{file.content}")
+    amended = [f"{one.test} by {one.criterion}, replaced by {one.replacement or 'nothing'}" for one in sealed.amends]
+    text += section("amended_already", "\n".join(amended)) if amended else ""
+    return text + section("asked_for", "\n".join(f"{request.test} by {request.criterion}" for request in asked))

@@ -1,4 +1,4 @@
-"""A run's change, read from git: base commit to the newest commit the ledger names."""
+"""A run's change, read from git: base commit to what is released of it, or to the newest commit the ledger names."""
 
 from __future__ import annotations
 
@@ -35,8 +35,13 @@ class Change:
         return {"run": self.run_id, "base_commit": self.base, "commit": self.commit, "diff": self.text}
 
 
-def read_change(ledger: Ledger, run: Run) -> Change:
-    """The change of a run.
+def read_change(ledger: Ledger, run: Run, *, as_made: bool = False) -> Change:
+    """The change of a run, as it was graded and is released; as the agent made it while it is not graded.
+
+    Args:
+        ledger: Names the commits.
+        run: The run.
+        as_made: True for what the agent made in any case, its edits of tests included.
 
     Raises:
         NotFound: No commit of this run is known yet.
@@ -44,7 +49,8 @@ def read_change(ledger: Ledger, run: Run) -> Change:
     """
     commit = _newest_commit(ledger, run)
     git = Repository.open(Path(run.repository)).git
-    patch = git.output("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", run.base_commit, commit)
+    shown = commit if as_made else _graded_tree(ledger, run, commit) or commit
+    patch = git.output("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", run.base_commit, shown)
     return Change(run.id, run.base_commit, commit, patch)
 
 
@@ -55,6 +61,16 @@ def coloured(diff: str) -> Text:
         style = next((style for start, style in _STYLES if line.startswith(start)), "")
         text.append(f"{line}\n", style=style)
     return text
+
+
+def _graded_tree(ledger: Ledger, run: Run, commit: str) -> str:
+    """The tree that is released of a commit; empty where it was not graded."""
+    for attempt in reversed(ledger.attempts.list(run.id)):
+        if attempt.part == "grading" and attempt.artifact is not None and not attempt.superseded:
+            evidence = ledger.artifacts.json(attempt.artifact)
+            if evidence.get("change") == commit:
+                return str(evidence.get("tree", ""))
+    return ""
 
 
 def _newest_commit(ledger: Ledger, run: Run) -> str:

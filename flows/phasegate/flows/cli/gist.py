@@ -27,9 +27,16 @@ def _change(made: Mapping[str, Any]) -> str:
     return f"{_counted(made['files'], 'file')} changed{refused}"
 
 
+def _sealed(made: Mapping[str, Any]) -> str:
+    parts = [_counted(made["files"], "sealed test file")]
+    parts += [_counted(made["amends"], "obsolete test")] if made.get("amends") else []
+    parts += [f"{_counted(made['declined'], 'request')} declined"] if made.get("declined") else []
+    return ", ".join(parts)
+
+
 _GISTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "prd": lambda made: f"PRD with {', '.join(criterion['id'] for criterion in made['acceptance_criteria'])}",
-    "sealed-tests": lambda made: _counted(made["files"], "sealed test file"),
+    "sealed-tests": _sealed,
     "change-set": _change,
     "evidence": _grade,
     "release-plan": lambda made: f"plan of {_counted(made['steps'], 'step')}",

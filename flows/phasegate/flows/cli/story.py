@@ -250,6 +250,8 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "gate.rehearsed": ("▸", _says("gate {gate} passed as recorded: {verdict}"), False),
     "gate.skipped": ("▸", _says("gate {gate} is off: {reason}"), False),
     "gate.carried": ("▸", _says("gate passed by the earlier run's answer to the same question"), False),
+    "approval.carried": ("✓", _says("gate {name}: {why}"), False),
+    "approval.lapsed": ("◆", _says("gate {name}: {why}"), False),
     "gate.overridden": ("▸", _overridden, False),
     "gate.refused": ("✗", _says("gate {name} is not passed: {why}"), False),
     "decision.refused": ("✗", _says("a decision on gate {name} was refused: {why}"), False),

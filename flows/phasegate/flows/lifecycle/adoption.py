@@ -102,8 +102,7 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
     ledger, origin = run.shared.ledger, run.run.origin
     seen = _observation(ledger, run.run.id, name)
     if seen is None and origin is not None:
-        if origin.mode == "rehearse" or comes_before(run.policy, stage, origin.stage):
-            seen = _observation(ledger, origin.run, name)
+        seen = _earlier_observation(run, stage, name)
         if seen is not None:
             ledger.note(run.run.id, "stage.observed", payload={**seen, "from": origin.run})
     if seen is None:
@@ -111,6 +110,12 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
         seen = {"stage": stage, "name": name, "value": value}
         ledger.note(run.run.id, "stage.observed", payload=seen)
     return seen["value"]
+
+
+def is_recorded(run: RunContext, stage: str, name: str) -> bool:
+    """True if `observe` would not look any more: the run has looked, or takes over what the earlier run saw."""
+    seen = _observation(run.shared.ledger, run.run.id, name) or _earlier_observation(run, stage, name)
+    return seen is not None
 
 
 def has_observed(run: RunContext, name: str) -> bool:
@@ -164,6 +169,14 @@ def _observation(ledger: Ledger, run_id: str, name: str) -> dict[str, Any] | Non
         if event.kind == "stage.observed" and event.payload["name"] == name:
             return {key: event.payload[key] for key in ("stage", "name", "value")}
     return None
+
+
+def _earlier_observation(run: RunContext, stage: str, name: str) -> dict[str, Any] | None:
+    """What the earlier run saw, where this one takes it over."""
+    origin = run.run.origin
+    if origin is None or not (origin.mode == "rehearse" or comes_before(run.policy, stage, origin.stage)):
+        return None
+    return _observation(run.shared.ledger, origin.run, name)
 
 
 def _is_understood(ledger: Ledger, made: Attempt, make: type[Artifact]) -> bool:

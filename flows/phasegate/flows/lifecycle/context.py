@@ -131,7 +131,7 @@ class RunContext:
             self.policy.deploy,
             service=self.service,
             state_folder=self.shared.settings.home,
-            checkout=self.repository.export,
+            checkout=self.repository.clone,
             environment=self.shared.environment,
             prepare=self.set_up,
         )

@@ -42,6 +42,15 @@ class Outdated(Ending):
         self.why = why
 
 
+class Remade(Ending):
+    """What was approved was made for a world that is another one now, and has been made anew: it is asked for anew."""
+
+    def __init__(self, why: str, product: object) -> None:
+        """Keep what has changed, and what is asked for now."""
+        super().__init__(why)
+        self.why, self.product = why, product
+
+
 class Cancelled(Ending):
     """A person asked the run to end, or to be rolled back."""
 

@@ -17,7 +17,7 @@ from phasegate.flows.engine.carrier import carrier
 from phasegate.flows.engine.forced_states import forced_between
 from phasegate.flows.engine.gate_wait import staying
 from phasegate.flows.lifecycle.context import RunContext, to_its_end
-from phasegate.flows.lifecycle.endings import Outdated, Rejected
+from phasegate.flows.lifecycle.endings import Outdated, Rejected, Remade
 from phasegate.flows.lifecycle.rehearsing import recorded_ruling
 from phasegate.flows.stored import StoredPolicy
 from phasegate.flows.trail import keep_head
@@ -30,6 +30,7 @@ from phasegate.infra.ledger.gates import GONE
 from phasegate.infra.policy.model import ADMIN, GateName, SmallGate
 
 Product = TypeVar("Product")
+Done = TypeVar("Done")
 Given = ParamSpec("Given")
 
 MEASURED_ON = "the release is measured on while a person thinks"
@@ -45,12 +46,14 @@ class Round:
         note: What the person said who sent the previous product back.
         previous: What was sent back; None the first time.
         struck: Amendments that a person struck: the same change is graded again without them.
+        remade: What this round asks for, where it has been made already; None: it is produced.
     """
 
     number: int = 1
     note: str = ""
     previous: Any = None
     struck: tuple[str, ...] = ()
+    remade: Any = None
 
 
 @runtime_checkable
@@ -92,16 +95,40 @@ async def agreed(
     Raises:
         Rejected: The answer is no.
     """
+
+    async def as_it_is(_run: RunContext, product: Product, /, *_args: Given.args, **_kwargs: Given.kwargs) -> Product:
+        return product
+
+    return await agreed_and_done(run, gate, produce, as_it_is, *args, **kwargs)
+
+
+async def agreed_and_done(
+    run: RunContext,
+    gate: GateName,
+    produce: Callable[Concatenate[RunContext, Round, Given], Awaitable[Product]],
+    do: Callable[Concatenate[RunContext, Product, Given], Awaitable[Done]],
+    *args: Given.args,
+    **kwargs: Given.kwargs,
+) -> Done:
+    """Produce something as `agreed` does, and do what was approved; ask anew where that is not what is done.
+
+    Raises:
+        Rejected: The answer is no.
+    """
     round_ = Round()
     while True:
-        product = await produce(run, round_, *args, **kwargs)
+        product: Product = round_.remade or await produce(run, round_, *args, **kwargs)
         try:
             decision = await _pass(run, gate, round_.number, _parts_of(product))
         except Outdated as outdated:
             round_ = Round(round_.number + 1, outdated.why, product)
             continue
         if decision is None or decision.verdict == "approve":
-            return product
+            try:
+                return await do(run, product, *args, **kwargs)
+            except Remade as remade:
+                round_ = Round(round_.number + 1, remade.why, product, round_.struck, remade.product)
+                continue
         if decision.verdict == "reject":
             raise Rejected(gate, decision)
         struck = (*round_.struck, *decision.tests) if decision.tests else ()

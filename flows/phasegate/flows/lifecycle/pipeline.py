@@ -7,7 +7,7 @@ from prefect import flow
 from phasegate.flows.lifecycle.conduct import conduct
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached
-from phasegate.flows.lifecycle.gates import agreed
+from phasegate.flows.lifecycle.gates import agreed, agreed_and_done
 from phasegate.flows.lifecycle.stages import (
     author_tests,
     change_that_passes,
@@ -43,8 +43,7 @@ async def pipeline(run: RunContext) -> None:
         return
 
     sealed = run.beside(author_tests(run, prd), unhurried=True) if not run.ends_with("implementation") else None
-    change, evidence = await agreed(run, "change", change_that_passes, prd, sealed)
-    commit = await integrate(run, change, evidence)
+    commit, change, evidence = await agreed_and_done(run, "change", change_that_passes, integrate, prd, sealed)
     if evidence is None or run.ends_with("testing"):
         return
 

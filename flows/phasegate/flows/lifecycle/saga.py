@@ -21,6 +21,7 @@ from phasegate.flows.lifecycle.shifting import WeightPerformer
 from phasegate.flows.way_back import effects_behind, made_for_good, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
+    BranchMoved,
     CompensationFailed,
     LeaseHeld,
     LedgerUnavailable,
@@ -73,6 +74,7 @@ class MergePerformer:
             run_id=run.run.id,
             key=key,
             message=str(intent["message"]),
+            graded=tree,
         )
         return {"ref": made.ref, "commit": made.commit, "previous": made.previous}
 
@@ -162,6 +164,9 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
 
     Effects:
         As its performer says, by the key `<run>/<name>`; an effect that was made, or made and undone, is not repeated.
+
+    Raises:
+        BranchMoved: It would not be the effect that was approved; it is called off, and nothing was made.
     """
     if run.rehearses:
         return recorded_effect(run, intent.kind, intent.name, intent.compensation)
@@ -182,19 +187,31 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
 
     async def made_now() -> Facts:
         crash_points.reached(f"before:make:{intent.kind}")
-        result = await performer.make(run, key, effect.intent)
+        try:
+            result = await performer.make(run, key, effect.intent)
+        except BranchMoved as moved:
+            effects.call_off(effect, moved.message)
+            raise
         crash_points.reached(f"after:make:{intent.kind}")
         return effects.done(effect, result).result or {}  # as a second walk finds it
 
     return await (made_now() if intent.kind not in MIGRATION_CLASSES else to_its_end(made_now()))
 
 
+def is_begun(run: RunContext, intent: Intent) -> bool:
+    """True if the effect was intended or made already, by this run or the one it replays."""
+    if taken_over(run, intent.kind, intent.name, intent.facts) is not None:
+        return True
+    return run.shared.ledger.effects.find(_key(run, intent.name)) is not None
+
+
 def _key(run: RunContext, name: str) -> str:
-    """The idempotency key: another one each time a rewind has undone the effect, so that it can be made anew."""
+    """The idempotency key: another one each time a rewind has undone the effect, or it was called off."""
     first = f"{run.run.id}/{name}"
     known = run.shared.ledger.effects.list(run.run.id)
-    undone = sum(bool(one.superseded) and (one.key == first or one.key.startswith(f"{first}.")) for one in known)
-    return f"{first}.{undone + 1}" if undone else first
+    gone = (one for one in known if one.superseded or one.called_off)
+    count = sum(one.key == first or one.key.startswith(f"{first}.") for one in gone)
+    return f"{first}.{count + 1}" if count else first
 
 
 async def roll_back(

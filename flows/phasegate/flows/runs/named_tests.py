@@ -1,4 +1,4 @@
-"""Tests that a decision at gate `change` names: amendments to strike, regressions to accept.
+"""Tests that a decision at gate `change` names: amendments to strike, regressions and loaded test files to accept.
 
 Called by the doors before a decision is signed, so that a mistyped name is told at once. Authorisation is the ledger's.
 """
@@ -24,7 +24,7 @@ def named_tests(
         gate: The gate that is decided.
         verdict: The decision.
         strike: Amendments to strike, as the page names them.
-        accept: Regressions to accept, as the page names them.
+        accept: Regressions, and test files that the product loads, as the page names them.
         note: What the person says with it.
 
     Returns:
@@ -43,7 +43,7 @@ def named_tests(
         return ()
     held = [test.test for test in evidence.amended if test.status in ("amended", "by-eye")]
     _require_known(strike, held, "an amendment that holds", "--strike")
-    _require_known(accept, evidence.to_accept, "a regression of this grade", "--accept")
+    _require_known(accept, evidence.to_accept, "a regression or a loaded test file of this grade", "--accept")
     if verdict == "approve" and evidence.to_accept:
         _require_all(evidence, accept, note)
     return tuple(dict.fromkeys((*strike, *accept)))
@@ -58,16 +58,16 @@ def _require_known(named: Sequence[str], known: Sequence[str], what: str, option
 
 def _require_all(evidence: Evidence, accept: Sequence[str], note: str) -> None:
     left = [test for test in evidence.to_accept if test not in accept]
-    if not evidence.failed_by_regressions_alone:
+    if not evidence.is_acceptable:
         raise UsageError(
-            "the grade failed for more than tests that passed before, so no one can accept it",
+            "the grade failed for more than can be accepted by name",
             remedy="Send it back with `phasegate revise --note …`, or reject it.",
         )
     if left:
         options = " ".join(f"--accept {test!r}" for test in left[:_SHOWN])
         raise UsageError(
-            f"the grade failed, and {len(left)} regressions are not accepted by name",
+            f"the grade failed, and not all of it is accepted by name; missing: {len(left)}",
             remedy=f"As an admin: {options} --note WHY. Or send it back with `phasegate revise --note …`.",
         )
     if not note.strip():
-        raise UsageError("accepting a regression needs a note", remedy="Add `--note WHY`.")
+        raise UsageError("accepting what fails a grade needs a note", remedy="Add `--note WHY`.")

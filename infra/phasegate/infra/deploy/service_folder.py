@@ -15,12 +15,9 @@ anything.
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -29,9 +26,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from phasegate.infra.deploy.processes import ProcessId
 from phasegate.infra.deploy.target import Check, require_name
 from phasegate.infra.errors import DeployFailed
+from phasegate.infra.file_lock import locked
 from phasegate.infra.policy.model import DeployPolicy
 
-_POLL = timedelta(milliseconds=50)
 _STATE = "state.json"
 Role = Literal["service", "candidate", "release", "front", "command"]
 """`service`: on the service's own port; `candidate`: beside it; `release`: behind the front, candidate or not."""
@@ -204,13 +201,7 @@ class ServiceFolder:
         Ends with the process.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / name).open("w") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    await asyncio.sleep(_POLL.total_seconds())
+        async with locked(self.path / name):
             yield
 
 

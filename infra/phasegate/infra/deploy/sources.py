@@ -9,6 +9,9 @@ from pathlib import Path
 
 from phasegate.infra.deploy.service_folder import ServiceFolder
 
+_HISTORY = "git"
+"""Name of the folder, beside a release's files, that has the git directory of the checkout."""
+
 
 async def nothing(source: Path) -> None:
     """Prepare nothing."""
@@ -43,6 +46,7 @@ class Sources:
             home.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(self._checkout, commit, source)
             await self._prepare(source)
+            await asyncio.to_thread(_set_history_aside, source, home / _HISTORY)
             (home / "ready").touch()
         return source
 
@@ -50,5 +54,14 @@ class Sources:
         """Remove a release's files; its log stays."""
         home = self._folder.release(release_id)
         (home / "ready").unlink(missing_ok=True)
-        if (home / "source").exists():
-            await asyncio.to_thread(shutil.rmtree, home / "source")
+        for name in ("source", _HISTORY):
+            if (home / name).exists():
+                await asyncio.to_thread(shutil.rmtree, home / name)
+
+
+def _set_history_aside(source: Path, history: Path) -> None:
+    """Move a checkout's git directory out of it, and leave a link: a service may hand out the files of its folder."""
+    own = source / ".git"
+    if own.is_dir() and not own.is_symlink():
+        shutil.move(own, history)
+        own.write_text(f"gitdir: ../{history.name}\n")

@@ -6,20 +6,24 @@ Called by `grade`, before the change is tried and after. Rules of the verdict ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of, find_test
 from phasegate.infra.grading.attribution import Attribution
+from phasegate.infra.grading.base import BaseJudgement
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Regression
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.patterns import is_test_file
+from phasegate.infra.grading.tree.test_cases import holds_other_cases, split_case, without_cases
 from phasegate.infra.grading.tree.test_removal import without_tests
+from phasegate.infra.grading.tree.test_sources import inherited_names
 from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
 _LONGEST = 20_000
 """Characters kept of a test's source or of a snapshot."""
@@ -54,6 +58,7 @@ async def apply_amendments(
         struck: Amendments that a person struck, by their test.
     """
     gone = [_as_test(amendment, "struck") for amendment in sealed.amends if amendment.test in struck]
+    gone += [_as_test(request, "declined") for request in sealed.declined]
     active = [amendment for amendment in sealed.amends if amendment.test not in struck]
     if not active:
         return Amending(graded, base, tuple(gone))
@@ -64,15 +69,18 @@ async def apply_amendments(
     for amendment in active:
         found = _snapshot(bench, change, amendment) if not amendment.name else None
         if found is None:
-            cases = cases_of(amendment.path, amendment.name, base.alone.cases, paths)
-            now = cases_of(amendment.path, amendment.name, run.cases, paths)
+            text = _text(bench, change.base_commit, amendment.path)
+            names = (amendment.name, *inherited_names(amendment.path, amendment.name, text))
+            cases = [case for name in names for case in cases_of(amendment.path, name, base.alone.cases, paths)]
+            now = [case for name in names for case in cases_of(amendment.path, name, run.cases, paths)]
             found = _judge(bench, change, sealed, amendment, cases, now)
             own += cases if found.status == "amended" else []
         tests.append(found)
     amended = await asyncio.to_thread(_tree, bench, change, graded, tests)
     ids = {(case.id, case.file) for case in own}
     left = replace(base.alone, cases=tuple(case for case in base.alone.cases if (case.id, case.file) not in ids))
-    return Amending(amended, replace(base, alone=left), (*tests, *gone), tuple(own), run.cases)
+    compared = replace(base, alone=left, judgement=_judgement_without(base.judgement, tests, paths))
+    return Amending(amended, compared, (*tests, *gone), tuple(own), run.cases)
 
 
 def refused_amendments(amending: Amending, base: Attribution, change: Attribution) -> Amending:
@@ -128,13 +136,6 @@ def compared_by_eye(amending: Amending, change: Iterable[TestCase]) -> Amending:
     return replace(amending, tests=tuple(tests))
 
 
-def with_replacements(bench: Bench, change: ChangeSet, commit: str, sealed: SealedTests, amending: Amending) -> str:
-    """A released commit with the sealed files that take the place of amended tests."""
-    named = {test.replacement.partition("::")[0] for test in amending.tests if test.status == "amended"}
-    contents = {file.path: file.content.encode() for file in sealed.files if file.path in named}
-    return commit_with(bench.repository, commit, contents, base=change.base_commit) if contents else commit
-
-
 def _judge(
     bench: Bench,
     change: ChangeSet,
@@ -146,8 +147,7 @@ def _judge(
     passed = [case for case in base if case.status == "passed"]
     if not passed:
         return _as_test(amendment, "not-needed", why="it did not pass on the base commit")
-    passing = {case.id for case in now if case.status == "passed"}
-    if all(case.id in passing for case in passed):
+    if _still_passes(passed, now):
         return _as_test(amendment, "not-needed", why="it still passes on the change")
     before = _source(amendment.path, amendment.name, _text(bench, change.base_commit, amendment.path))
     path, _, name = amendment.replacement.partition("::")
@@ -158,6 +158,37 @@ def _judge(
     return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST], "tests": ids})
 
 
+def _still_passes(before: Sequence[TestCase], now: Sequence[TestCase]) -> bool:
+    """True where what passed on base passes on the change; compared by number where no id is the same."""
+    passing = {case.id for case in now if case.status == "passed"}
+    if {case.id for case in before}.isdisjoint({case.id for case in now}):
+        return len(passing) == len(now) >= len(before)
+    return all(case.id in passing for case in before)
+
+
+def _judgement_without(
+    judgement: BaseJudgement | None, tests: Sequence[AmendedTest], paths: Collection[str]
+) -> BaseJudgement | None:
+    """A judgement without the amended tests: those unstable on base are counted in each of its runs."""
+    if judgement is None:
+        return None
+    runs: list[TestRun] = []
+    for run in judgement.runs:
+        gone = [
+            case
+            for test in tests
+            if test.status == "amended"
+            for case in cases_of(*_path_and_name(test.test), run.cases, paths)
+        ]
+        runs.append(replace(run, cases=tuple(case for case in run.cases if case not in gone)))
+    return BaseJudgement(tuple(runs))
+
+
+def _path_and_name(test: str) -> tuple[str, str]:
+    path, _, name = test.partition("::")
+    return path, name
+
+
 def _snapshot(bench: Bench, change: ChangeSet, amendment: Amendment) -> AmendedTest:
     before, after = (_text(bench, commit, amendment.path) for commit in (change.base_commit, change.commit))
     if before == after:
@@ -166,7 +197,7 @@ def _snapshot(bench: Bench, change: ChangeSet, amendment: Amendment) -> AmendedT
     return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST]})
 
 
-def _as_test(amendment: Amendment, status: str, *, why: str = "") -> AmendedTest:
+def _as_test(amendment: AmendmentRequest, status: str, *, why: str = "") -> AmendedTest:
     return AmendedTest.model_validate({**amendment.model_dump(), "status": status, "why": why})
 
 
@@ -175,7 +206,7 @@ def _text(bench: Bench, commit: str, path: str) -> str:
 
 
 def _source(path: str, name: str, text: str) -> str:
-    found = find_test(path, name, text)
+    found = find_test(path, split_case(path, name)[0], text)
     return text[found.start : found.end] if found else ""
 
 
@@ -183,7 +214,7 @@ def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[A
     """The graded tree without the amended tests, and with the snapshots that a person compares by eye."""
     contents: dict[str, bytes] = {}
     removed: set[str] = set()
-    names: dict[str, set[str]] = {}
+    names: dict[str, dict[str, set[str]]] = {}
     for test in tests:
         path, _, name = test.test.partition("::")
         if test.status == "by-eye":
@@ -191,10 +222,12 @@ def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[A
             contents |= {path: content} if content is not None else {}
             removed |= {path} if content is None else set()
         elif test.status == "amended":
-            found = find_test(path, name, _text(bench, graded.tree, path))
-            names.setdefault(path, set()).update({found.name} if found else ())
+            whole, case = split_case(path, name)
+            found = find_test(path, whole, _text(bench, graded.tree, path))
+            if found is not None:
+                names.setdefault(path, {}).setdefault(found.name, set()).add(case)
     for path, own in names.items():
-        text = without_tests(path, _text(bench, graded.tree, path), own)
+        text = _without(path, _text(bench, graded.tree, path), own)
         contents |= {path: text.encode()} if text.strip() else {}
         removed |= set() if text.strip() else {path}
     if not contents and not removed:
@@ -202,3 +235,12 @@ def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[A
     base = change.base_commit
     made = commit_with(bench.repository, graded.tree, contents, base=base, removed=removed)
     return replace(graded, tree=made)
+
+
+def _without(path: str, text: str, names: Mapping[str, Collection[str]]) -> str:
+    """A test file without the tests named, or without the cases named of a test that has others."""
+    whole = {name for name, cases in names.items() if "" in cases or not holds_other_cases(text, name, cases)}
+    for name, cases in names.items():
+        if name not in whole:
+            text = without_cases(text, name, cases) or text  # sealing made sure that they can be cut out
+    return without_tests(path, text, whole) if whole else text

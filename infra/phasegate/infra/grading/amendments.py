@@ -6,18 +6,22 @@ graded tree only when it really fails on the change; its replacement is a sealed
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.tree.test_cases import case_problem, split_case
 from phasegate.infra.grading.tree.test_sources import TestSource, list_tests
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
-AmendmentStatus = Literal["amended", "by-eye", "not-needed", "refused", "struck"]
+AmendmentStatus = Literal["amended", "by-eye", "not-needed", "refused", "struck", "declined"]
 _NAMED = 12
 """Number of a file's tests that a refusal lists."""
+_BUILD_LIST = re.compile(r"(?:.*/)?(?:CMakeLists\.txt|meson\.build|BUILD(?:\.bazel)?)")
 _SNAPSHOTS = re.compile(
     r"(?:.*/)?(?:__snapshots__|snapshots?|golden|approved|testdata)/.*|.*\.(?:snap|ambr|golden|approved\.\w+)"
 )
@@ -27,15 +31,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class AmendmentRequest(_Part):
-    """An existing test and the criterion that makes it obsolete: ids alone, no prose."""
-
-    test: str = Field(min_length=1, max_length=500)
-    """`path::name` of one existing test, a class between them as in `path::Class::name`; or a snapshot file's path."""
-    criterion: str = Field(min_length=1, max_length=40)
-    """Id of the acceptance criterion that says so."""
-
-
 class Amendment(AmendmentRequest):
     """One existing test that the PRD makes obsolete."""
 
@@ -43,16 +38,6 @@ class Amendment(AmendmentRequest):
     """`path::name` of the sealed test that takes its place; empty: the behaviour is gone, and so is the test."""
     added_after_change: bool = False
     """Set where an implementer asked for it, after the first sealing."""
-
-    @property
-    def path(self) -> str:
-        """File that holds the test."""
-        return self.test.partition("::")[0]
-
-    @property
-    def name(self) -> str:
-        """The test's name in its file; empty for a snapshot file."""
-        return self.test.partition("::")[2]
 
 
 class AmendedTest(_Part):
@@ -64,7 +49,8 @@ class AmendedTest(_Part):
     status: AmendmentStatus
     """`amended`: left out and, if replaced, replaced; `by-eye`: a snapshot that a person compares; `not-needed`: the
     test still passes, so it counts as ever; `refused`: its replacement proves nothing, so it counts as ever;
-    `struck`: by a person, so it counts as ever."""
+    `struck`: by a person, so it counts as ever; `declined`: the implementer asked for it, the authoring agent did not
+    amend it, so it counts as ever."""
     why: str = ""
     """Reason of a status that leaves the test counting."""
     before: str = ""
@@ -113,10 +99,12 @@ def amendment_problems(
     known, contents = set(criteria), dict(sealed)
     problems: list[str] = []
     seen: set[str] = set()
+    named = {amendment.test for amendment in amends}
     for amendment in amends:
         if amendment.criterion not in known:
             problems.append(f"amends: {amendment.test} cites {amendment.criterion}, which the PRD does not have.")
-        if amendment.test in seen:
+        whole = f"{amendment.path}::{split_case(amendment.path, amendment.name)[0]}"
+        if amendment.test in seen or (whole != amendment.test and whole in named):
             problems.append(f"amends: {amendment.test} is named twice.")
         seen.add(amendment.test)
         problems += _test_problems(amendment, read_base)
@@ -128,10 +116,13 @@ def amendment_problems(
                     "name it as path::name, or leave it empty where the behaviour is gone."
                 )
     amended = {(amendment.path, amendment.name) for amendment in amends}
-    for path in contents:
+    for path, content in contents.items():
         if (there := read_base(path)) is None:
             continue
-        own = list_tests(path, there.decode(errors="replace"))
+        text = there.decode(errors="replace")
+        if _BUILD_LIST.fullmatch(path) and _keeps_lines(text, content):
+            continue  # C and C++ run the tests that such a file names
+        own = list_tests(path, text)
         left = [test.name for test in own if (path, test.name) not in amended]
         if left or not own:
             what = f": it holds {_listed(left)}" if left else ""
@@ -141,19 +132,92 @@ def amendment_problems(
     return problems
 
 
-def _test_problems(amendment: Amendment, read_base: Callable[[str], bytes | None]) -> list[str]:
-    content = read_base(amendment.path)
+def request_problems(
+    requests: Sequence[AmendmentRequest], criteria: Iterable[str], read_base: Callable[[str], bytes | None]
+) -> list[str]:
+    """Reasons to send an implementer's requests back, a sentence each.
+
+    A request reaches the authoring agent, so each id must be one that exists already: it can carry no other words.
+
+    Args:
+        requests: What the implementer asks for.
+        criteria: Ids of the PRD's criteria.
+        read_base: As for `amendment_problems`.
+    """
+    known = set(criteria)
+    problems: list[str] = []
+    for request in requests:
+        if request.criterion not in known:
+            listed = ", ".join(sorted(known))
+            problems.append(f"asks_to_amend: the PRD has no criterion {request.criterion}; it has {listed}.")
+        if found := _test_problems(request, read_base, field="asks_to_amend"):
+            problems += found
+        elif request.name:
+            text = (read_base(request.path) or b"").decode(errors="replace")
+            name, _ = split_case(request.path, request.name)
+            test = find_test(request.path, name, text)
+            if test is not None and test.name != name:
+                problems.append(f"asks_to_amend: name {request.path}::{name} as {request.path}::{test.name}.")
+    return problems
+
+
+def added_problems(
+    added: Sequence[Amendment],
+    asked: Iterable[AmendmentRequest],
+    sealed: Sequence[Amendment],
+    criteria: Iterable[str],
+    files: Iterable[tuple[str, str]],
+    read_base: Callable[[str], bytes | None],
+) -> list[str]:
+    """Reasons to send amendments back that are made after a change asked for them, a sentence each.
+
+    Args:
+        added: What the authoring agent names.
+        asked: The requests it was shown.
+        sealed: Amendments that are sealed already.
+        criteria: Ids of the PRD's criteria.
+        files: Path and content of each sealed file.
+        read_base: As for `amendment_problems`.
+    """
+    tests = {request.test for request in asked}
+    unasked = [
+        f"amends: nobody asked for {amendment.test}; only what was asked for may be added now."
+        for amendment in added
+        if amendment.test not in tests
+    ]
+    return [*unasked, *amendment_problems((*sealed, *added), criteria, files, read_base)]
+
+
+def _test_problems(
+    amendment: AmendmentRequest, read_base: Callable[[str], bytes | None], field: str = "amends"
+) -> list[str]:
+    content = read_base(amendment.path) if amendment.path == posixpath.normpath(amendment.path) else None
     if content is None:
-        return [f"amends: there is no file {amendment.path} on the base commit."]
+        return [f"{field}: there is no file {amendment.path} on the base commit."]
     if not amendment.name:
         if is_snapshot(amendment.path):
             return []
-        return [f"amends: {amendment.test} names a whole file; name each of its tests as path::name."]
+        return [f"{field}: {amendment.test} names a whole file; name each of its tests as path::name."]
     text = content.decode(errors="replace")
-    if find_test(amendment.path, amendment.name, text) is None:
+    name, case = split_case(amendment.path, amendment.name)
+    found = find_test(amendment.path, name, text)
+    if found is not None and case and (why := case_problem(text, found.name, case)):
+        return [f"{field}: {amendment.test} cannot be amended by itself: {why}."]
+    if found is None:
         names = [test.name for test in list_tests(amendment.path, text)]
-        return [f"amends: {amendment.path} has no single test {amendment.name}; it has {_listed(names)}."]
+        single = " Single cases can be amended in Python files alone." if _names_case(amendment, names) else ""
+        return [f"{field}: {amendment.path} has no single test {amendment.name}; it has {_listed(names)}.{single}"]
     return []
+
+
+def _keeps_lines(before: str, after: str) -> bool:
+    """Tell if a text holds all lines of another one, in their order."""
+    lines = iter(after.splitlines())
+    return all(line in lines for line in before.splitlines())
+
+
+def _names_case(amendment: AmendmentRequest, names: Collection[str]) -> bool:
+    return any(amendment.name.startswith((f"{name}[", f"{name}(")) for name in names)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -162,7 +226,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def cases_of(path: str, name: str, cases: Iterable[TestCase], paths: Iterable[str]) -> list[TestCase]:
-    """The outcomes of one test named as `path::name`, parametrised ones all together.
+    """The outcomes of one test named as `path::name`, parametrised ones all together unless the name holds a case.
 
     Args:
         path: The file.
@@ -171,7 +235,8 @@ def cases_of(path: str, name: str, cases: Iterable[TestCase], paths: Iterable[st
         paths: All test files that the report may be about; a case that another one holds is left alone.
     """
     cases = tuple(cases)
-    *classes, last = name.split("::")
+    test, single = split_case(path, name)
+    *classes, last = test.split("::")
     others = [other for other in paths if other != path]
     # a workspace's runner names files from its own folder
     ends = {file for case in cases if (file := case.file) and path.endswith(f"/{file}")}
@@ -180,6 +245,7 @@ def cases_of(path: str, name: str, cases: Iterable[TestCase], paths: Iterable[st
         case
         for case in cases
         if _is_named(case, last, path)
+        and (not single or case.name.endswith(f"{last}[{single}]"))
         and all(part in re.split(r"[.:$ ]+", case.id) for part in classes)
         and (
             case.file in own
@@ -206,5 +272,8 @@ def _is_in(case: TestCase, path: str) -> bool:
     name = case.classname
     if name == path or f".{name}.".find(f".{dotted}.") >= 0:
         return True
+    if path.endswith(".py") and stem in (parts := name.split(".")):
+        # unittest's discovery may start in the folder of the tests
+        return f".{dotted}".endswith(f".{'.'.join(parts[: parts.index(stem) + 1])}")
     is_jvm = path.endswith((".java", ".kt"))
     return is_jvm and (f".{dotted}".endswith(f".{name}") or f".{dotted}".endswith(f".{name.partition('$')[0]}"))

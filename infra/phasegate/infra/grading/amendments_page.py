@@ -19,6 +19,7 @@ _HEADS = {
     "not-needed": "counts as ever",
     "refused": "counts as ever",
     "struck": "was struck by a person and counts as ever",
+    "declined": "was asked for by the implementer, not amended by the author of the sealed tests, and counts as ever",
 }
 
 
@@ -26,7 +27,9 @@ def amended_section(tests: Sequence[AmendedTest]) -> list[str]:
     """The section's lines; none where nothing was amended."""
     if not tests:
         return []
-    lines = ["", "**Existing tests that the PRD makes obsolete:**", ""]
+    asked_alone = all(test.status == "declined" for test in tests)
+    heading = "the implementer asked to amend" if asked_alone else "the PRD makes obsolete"
+    lines = ["", f"**Existing tests that {heading}:**", ""]
     for test in tests:
         late = " *Added after the change.*" if test.added_after_change else ""
         why = f": {test.why}" if test.why else ""
@@ -42,6 +45,15 @@ def amended_section(tests: Sequence[AmendedTest]) -> list[str]:
         if test.status == "by-eye" and test.tests:
             lines += [f"  Tests that compare with it: {', '.join(map(code, test.tests[:20]))}.", ""]
     return lines
+
+
+def declined_lines(tests: Sequence[AmendedTest]) -> list[str]:
+    """Requests that came to nothing, as the implementer is told of them: ids alone."""
+    return [
+        f"- **The author of the acceptance tests does not amend** {code(test.test)} ({test.criterion}); it counts."
+        for test in tests
+        if test.status == "declined"
+    ]
 
 
 def fenced(message: str) -> list[str]:

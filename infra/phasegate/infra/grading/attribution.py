@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
-_PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy")
+_PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy", ".py")
+_NO_CLASSES = ("unittest.loader._FailedTest", "unittest.loader.ModuleImportFailure")
+"""Classes that unittest reports in place of a module that it cannot import, whose name is the test's."""
 _QUOTED = re.compile(r".*\.[cm]?[jt]sx?")
 """Test files in which a test's name is a text."""
 _BETWEEN_TITLES = " › "
@@ -80,7 +82,7 @@ def attribute(
         else:
             project += group
     for case in unclear:
-        owners = [file for file in orphans if _holds(file, case)]
+        owners = [file for file in orphans if _holds(file, case) or _keeps_from_running(case, file)]
         for file in owners:
             found[file.path].append(case)
         if not owners:
@@ -125,7 +127,8 @@ def _path_of(case: TestCase, paths: Collection[str], dotted: dict[str, str]) -> 
         return case.classname
     if case.file and (below := dotted.get(f"/{case.file}")):  # named from the folder of a workspace
         return below
-    name = case.classname or case.name  # pytest puts a module that it cannot import into the name
+    # pytest and unittest put a module that they cannot import into the name
+    name = case.name if case.classname in ("", *_NO_CLASSES) else case.classname
     while name:
         if name in dotted:
             return dotted[name]
@@ -194,6 +197,11 @@ def _holds(file: SealedFile, case: TestCase) -> bool:
         name = name.rpartition("::")[2]  # Rust puts a test's modules before its name
         is_said = len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", file.content) is not None
     return is_said or stem in re.split(r"[./\\:]", f"{case.classname}/{case.file}")
+
+
+def _keeps_from_running(case: TestCase, file: SealedFile) -> bool:
+    """Tell if a case is an error of the whole folder that a file lies in, as of a Go package that is not built."""
+    return case.status == "error" and case.file == (file.path.rpartition("/")[0] or ".")
 
 
 def _names(test: str, criterion: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.file_lock import locked
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.junit import TestCase
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.test_run import PROBLEMS, Bench, Checkout, TestRun
 from phasegate.infra.workspace.change_set import readable
 
 TestKey = tuple[str, str | None]
@@ -30,13 +30,8 @@ Outcome = Literal["passed", "failed", "skipped", "missing"]
 
 _SHOWN = 10
 _QUOTE = 600
-_REASONS = {
-    "setup-failed": "the setup command fails",
-    "tests-timed-out": "the tests do not end within `project.test_timeout`",
-    "no-junit-report": "the test command writes no JUnit report, or one without a test",
-    "service-failed": "a service that the tests need does not come up",
-    "junit-unreadable": "the test command's report cannot be read",
-}
+_REMARK = re.compile(r"\s*(?:\[notice\]|warning\b|npm warn|npm notice|hint:|note:)", re.IGNORECASE)
+"""Lines that say nothing of what failed, and are often the last ones."""
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 _VOLATILE = re.compile(
     r"0x[0-9a-fA-F…]+"
@@ -99,13 +94,13 @@ class BaseJudgement:
     def reason(self) -> str:
         """Why the base commit tells nothing; empty if it tells something."""
         if not self.whole:
-            return _REASONS[self.first.problem]
+            return PROBLEMS[self.first.problem]
         return "" if self.passed else f"none of its {len(self.first.cases)} tests passes"
 
     @property
     def errors(self) -> tuple[str, ...]:
         """Quotes of what keeps tests from running."""
-        problems = [f"{_REASONS[run.problem]}: {_end(run.said)}" for run in self.runs if run.problem]
+        problems = [f"{PROBLEMS[run.problem]}: {_end(run.said)}" for run in self.runs if run.problem]
         broken = [case for case in self.first.cases if case.status == "error"]
         if not self.passed and not broken:
             broken = [case for case in self.first.cases if case.status == "failed"]
@@ -151,10 +146,16 @@ async def judge_base(bench: Bench, commit: str) -> BaseJudgement:
     Effects: judgements that tell something are kept by tree, policy and sandbox, and read from there the next time.
     """
     stored = (bench.bases or bench.scratch.parent) / f"judged-{_key(bench, commit)}.json"
-    try:
-        return _STORED.validate_json(await asyncio.to_thread(stored.read_bytes))
-    except (FileNotFoundError, ValidationError):
-        pass  # the first judgement of this commit, or one that was cut off while it was written
+    await asyncio.to_thread(stored.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
+    async with locked(stored.with_suffix(".lock")):  # who asks while somebody judges takes what that one found
+        try:
+            return _STORED.validate_json(await asyncio.to_thread(stored.read_bytes))
+        except (FileNotFoundError, ValidationError):
+            pass  # the first judgement of this commit, or one that was cut off while it was written
+        return await _judge(bench, commit, stored)
+
+
+async def _judge(bench: Bench, commit: str, stored: Path) -> BaseJudgement:
     further = bench.policy.grading.flaky_reruns
     runs = [await bench.run(Checkout("base-1", commit))]
     if further and not runs[0].problem:
@@ -197,7 +198,8 @@ def _examples(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _end(text: str) -> str:
-    short = text.strip()
+    lines = text.splitlines()
+    short = "\n".join([line for line in lines if not _REMARK.match(line)] or lines).strip()
     return short if len(short) <= _QUOTE else f"… {short[-_QUOTE:]}"
 
 
@@ -214,8 +216,7 @@ def _key(bench: Bench, commit: str) -> str:
 
 
 def _store(path: Path, judgement: BaseJudgement) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")  # several runs may judge one commit at a time
+    fresh = path.with_suffix(".new")
     fresh.write_bytes(_STORED.dump_json(judgement))
     fresh.replace(path)
 

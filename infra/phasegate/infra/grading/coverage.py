@@ -1,7 +1,8 @@
-"""Which changed lines the tests run, where the language gives it cheaply: Python by a tracer, node by V8's own count.
+"""Changed lines that the tests run, where the language gives it cheaply: Python by a tracer, node by V8's own count.
 
-Called by `grade`, for a change that passed. What the tests' processes leave behind is untrusted and advisory: it
-decides nothing. A project whose own tools trace (pytest-cov, a debugger) is not measured. It must not know the verdict.
+Called by `grade`, for a change that passed. What the tests' processes leave behind is untrusted: coverage decides
+nothing, and a test file seen loaded by a changed line of the product only ever counts against the change. A project
+whose own tools trace (pytest-cov, a debugger) is not measured. It must not know the verdict.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.suspicions import is_code
 from phasegate.infra.grading.test_run import Bench, Checkout
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
+from phasegate.infra.grading.tree.loading import Load
+from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.workspace.change_set import readable
 
 _NODE = (".js", ".mjs", ".cjs")
@@ -32,16 +35,36 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(HERE, "wanted.json")) as listed:
-    WANTED = json.load(listed)
-HITS = {path: set() for path in WANTED}
+    TOLD = json.load(listed)
+HITS = {path: set() for path in TOLD["changed"]}
+SOURCES = set(TOLD["sources"])
+TESTS = set(TOLD["tests"])
+LOADS = set()
 KNOWN = {}
 
 
-def on_call(frame, event, arg):
+def path_of(frame):
     name = frame.f_code.co_filename
     path = KNOWN.get(name)
     if path is None:
         path = KNOWN[name] = os.path.realpath(name)
+    return path
+
+
+def note_load(path, frame):
+    while frame is not None:
+        by = path_of(frame)
+        if by in SOURCES:
+            if by in HITS:
+                LOADS.add((path, by, frame.f_lineno))
+            return
+        frame = frame.f_back
+
+
+def on_call(frame, event, arg):
+    path = path_of(frame)
+    if path in TESTS and frame.f_code.co_name == "<module>":
+        note_load(path, frame.f_back)
     if path not in HITS:
         return None
     hits = HITS[path]
@@ -66,7 +89,7 @@ def leave():
     if sys.gettrace() is not on_call:
         return
     sys.settrace(None)
-    told = {}
+    told = {"loads": sorted(LOADS)}
     for path, hits in HITS.items():
         if hits:
             with open(path, "rb") as source:
@@ -95,17 +118,28 @@ class _Tracing:
     """Measures some files while the tests run."""
 
     paths: Sequence[str]
+    """Changed files."""
+    tests: Sequence[str] = ()
+    """Test files."""
+    sources: Sequence[str] = ()
+    """All source files of the project."""
     found: dict[str, _Lines] = field(default_factory=dict[str, _Lines])
     is_measured: set[str] = field(default_factory=set[str])
     """Which languages left anything behind."""
+    loads: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
+    """Test files that a line of a changed file loaded: the test file, the changed file, the line."""
 
     def prepare(self, folder: Path, checkout: Path) -> dict[str, str]:
         """As the port says."""
         tracer, counted = folder / "tracer", folder / "v8"
         tracer.mkdir()
         counted.mkdir()
-        wanted = [str((checkout / path).resolve()) for path in self.paths if path.endswith(".py")]
-        (tracer / "wanted.json").write_text(json.dumps(wanted))
+        asked = {"changed": self.paths, "tests": self.tests, "sources": self.sources}
+        python = {
+            name: [str((checkout / path).resolve()) for path in paths if path.endswith(".py")]
+            for name, paths in asked.items()
+        }
+        (tracer / "wanted.json").write_text(json.dumps(python))
         (tracer / "sitecustomize.py").write_text(_TRACER)
         return {"PYTHONPATH": str(tracer), "NODE_V8_COVERAGE": str(counted)}
 
@@ -113,6 +147,7 @@ class _Tracing:
         """As the port says."""
         for told in _documents((folder / "tracer").glob("hits-*.json")):
             self.is_measured.add("python")
+            self.loads |= set(_loads(told.pop("loads", None), checkout))
             for path, lines in told.items():
                 self._add(path, checkout, _numbers(lines, "lines"), _numbers(lines, "hit"))
         for told in _documents((folder / "v8").glob("coverage-*.json")):
@@ -134,8 +169,18 @@ class _Tracing:
             lines.run |= run
 
 
-async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTests) -> Coverage | None:
-    """Run the tests once more and see which changed lines are run; None: the change holds no line of code.
+@dataclass(frozen=True)
+class Measured:
+    """One more run of the tests, watched."""
+
+    coverage: Coverage | None = None
+    """None: the change holds no line of code."""
+    loads: tuple[Load, ...] = ()
+    """Test files that a changed line of the product was seen to load."""
+
+
+async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTests) -> Measured:
+    """Run the tests once more, and see which changed lines are run and what they load.
 
     Args:
         bench: Where tests are run.
@@ -148,8 +193,10 @@ async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTes
         if is_code(hunk.path) and (lines := {number for number, text in hunk.added if text.strip()}):
             changed.setdefault(hunk.path, set()).update(lines)
     if not changed:
-        return None
-    tracing = _Tracing(tuple(changed))
+        return Measured()
+    files = bench.repository.files(graded.tree)
+    tests = [path for path in files if is_test_file(path) and path not in graded.product]
+    tracing = _Tracing(tuple(changed), tests, files)
     if any(_language(path) for path in changed):
         await bench.run(Checkout("coverage", graded.tree, graded.belongs_to_tests, sealed), tracing)
     reached, unreached, unmeasured = 0, list[Place](), list[str]()
@@ -161,7 +208,9 @@ async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTes
         counting = lines & known.there
         reached += len(counting & known.run)
         unreached += _places(path, counting - known.run)
-    return Coverage(reached=reached, unreached=tuple(unreached), unmeasured=tuple(map(readable, unmeasured)))
+    coverage = Coverage(reached=reached, unreached=tuple(unreached), unmeasured=tuple(map(readable, unmeasured)))
+    seen = ((path, by) for path, by, line in tracing.loads if path in tests and line in changed.get(by, ()))
+    return Measured(coverage, tuple(Load(path, by, exact=True) for path, by in sorted(set(seen))))
 
 
 def _language(path: str) -> str:
@@ -203,6 +252,17 @@ def _documents(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
             continue
         if isinstance(told, dict):
             yield told
+
+
+def _loads(told: Any, checkout: Path) -> Iterable[tuple[str, str, int]]:
+    root = f"{checkout.resolve()}/"
+    entries: list[Any] = told if isinstance(told, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
+    for entry in entries:
+        match entry:
+            case [str(path), str(by), int(line)]:
+                yield path.removeprefix(root), by.removeprefix(root), line
+            case _:
+                pass
 
 
 def _listed(told: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -11,14 +11,17 @@ from pydantic import BaseModel, ConfigDict
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import AmendedTest
-from phasegate.infra.grading.amendments_page import amended_section, fenced
+from phasegate.infra.grading.amendments_page import amended_section, declined_lines, fenced
 from phasegate.infra.grading.base_summary import BaseSummary
+from phasegate.infra.grading.branch_move import BranchMove
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
 Verdict = Literal["passed", "failed", "unproven", "unguarded"]
 Severity = Literal["note", "suspicion", "cheating"]
 _MARKS = {"passed": "✓", "failed": "✗", "vacuous": "○", "untested": "–"}
+LOADED = "test-loaded-by-product"
+"""Code of the finding that the product loads a test file, which a person may accept by the file's path."""
 _SHOWN = 20
 _MEANING = {
     "unproven": ". No sealed test shows that the change does what was asked for: look at it before you approve.",
@@ -138,6 +141,8 @@ class Evidence(Artifact):
     findings: tuple[Finding, ...] = ()
     tree: str = ""
     """The id of the tree that was graded and is released; empty: graded before it was recorded."""
+    sealed_files: tuple[str, ...] = ()
+    """The sealed test files in that tree; all tests in them pass on the change."""
     entered: tuple[str, ...] = ()
     """The change's own tests in that tree; the suite passed with them and without them."""
     left_out: tuple[str, ...] = ()
@@ -149,23 +154,30 @@ class Evidence(Artifact):
     """None: not measured."""
     base: BaseSummary | None = None
     """The project's own tests on the base commit; `None`: graded before they were judged."""
+    move: BranchMove | None = None
+    """The base branch's move that this grade was made for; `None`: graded on the commit the run began at."""
 
     @property
     def needs_person(self) -> bool:
-        """True where a person must decide: all but a plain pass."""
-        return self.verdict != "passed" or any(test.status in ("amended", "by-eye", "struck") for test in self.amended)
+        """True where a person must decide: all but a plain pass, and a branch that moves again and again."""
+        if self.verdict != "passed" or (self.move is not None and self.move.asks):
+            return True
+        return any(test.status in ("amended", "by-eye", "struck") for test in self.amended)
 
     @property
     def to_accept(self) -> tuple[str, ...]:
-        """The regressions that an approval of a failed grade must accept by name."""
-        return tuple(regression.test for regression in self.regressions) if self.verdict == "failed" else ()
+        """What an approval of a failed grade must accept by name: regressions by test, loaded test files by path."""
+        if self.verdict != "failed":
+            return ()
+        loaded = (finding.path for finding in self.findings if finding.code == LOADED)
+        return tuple(dict.fromkeys((*(regression.test for regression in self.regressions), *loaded)))
 
     @property
-    def failed_by_regressions_alone(self) -> bool:
-        """True where tests that passed before are all that fails, so that an admin may accept them by name."""
+    def is_acceptable(self) -> bool:
+        """True where nothing fails but what an admin may accept by name."""
         others = any(criterion.status == "failed" for criterion in self.criteria)
-        others = others or any(finding.severity == "cheating" for finding in self.findings)
-        return self.verdict == "failed" and bool(self.regressions) and not others
+        others = others or any(one.severity == "cheating" and one.code != LOADED for one in self.findings)
+        return self.verdict == "failed" and bool(self.to_accept) and not others
 
     def failing(self) -> str:
         """What the implementer is told: the failing criteria and messages, nothing of the sealed tests' text."""
@@ -178,12 +190,14 @@ class Evidence(Artifact):
             lines += fenced(regression.message)
         if more := len(self.regressions) - _SHOWN:
             lines += [f"- … and {more} more tests that passed before."] if more > 0 else []
+        lines += declined_lines(self.amended)
         lines += map(_line, self.findings)
         return "\n".join(lines) + "\n" if lines else ""
 
     def markdown(self) -> str:
         """The evidence as the gate page shows it."""
         lines = self.base.markdown_lines() if self.base else []
+        lines += self.move.markdown_lines() if self.move else []
         lines += [f"**{self.verdict.capitalize()}**, commit `{self.change[:12]}`{_MEANING.get(self.verdict, '')}", ""]
         lines += ["| | criterion | tests |", "| --- | --- | --- |"]
         for criterion in self.criteria:
@@ -216,9 +230,10 @@ def _line(finding: Finding) -> str:
 
 
 def _files(evidence: Evidence) -> list[str]:
-    """The tests of the change that are released with it, and what is not."""
+    """The tests that are released with the change, and what of it is not."""
     lines: list[str] = []
     for heading, paths in (
+        ("Sealed tests that are released with the change", evidence.sealed_files),
         ("Tests of the change that go in; everything passed with them and without them", evidence.entered),
         ("Left out: graded and released as on the base commit", evidence.left_out),
     ):

@@ -5,54 +5,54 @@ Called by `grade`. It must not know how the verdict is reached.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 
-from phasegate.infra.grading.added import Hunk, hunks
-from phasegate.infra.grading.evidence import CriterionResult, Finding, Severity
+from phasegate.infra.grading.added import hunks
+from phasegate.infra.grading.amendments import AmendedTest
+from phasegate.infra.grading.evidence import LOADED, CriterionResult, Finding, Severity
 from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.integrity.test_edits import TestEdit, about_test_edits
 from phasegate.infra.grading.suspicions import (
     about_added_lines,
     about_agreeing_objects,
     about_new_file,
     is_git_settings,
 )
-from phasegate.infra.grading.test_run import TestRun
+from phasegate.infra.grading.test_run import PROBLEMS, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.grading.tree.loading import Load
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
-_PROBLEMS = {
-    "setup-failed": "the setup command failed",
-    "service-failed": "a service that the tests need did not come up",
-    "tests-timed-out": "the tests did not end in time",
-    "no-junit-report": "the test command wrote no JUnit report, or one without a test",
-    "junit-unreadable": "the test command's report cannot be read",
-}
-_ASSERTS = re.compile(r"\bassert\w*\b|\bexpect\(|\bt\.(?:Error|Fatal|Fail)\w*\(|pytest\.raises|\.should\b")
-_SKIPS = re.compile(
-    r"(?:mark\.|pytest\.|unittest\.|^\s*@?)(?:skip\w*|xfail|importorskip|expectedFailure)\b|\.(?:skip|todo|only)\b|\bt\.Skip"
-    r"|@Disabled|@Ignore|\bxit\(|\bxdescribe\(|(?:skip|todo):\s*true|collect_ignore|__test__\s*=\s*False|deselect"
-)
-_RUNNERS = ("pytest", "_pytest", "pluggy", "unittest")
-_TESTS = re.compile(r"^\s*(?:async\s+)?def test|\b(?:test|it)\(|^func Test|@Test\b")
-_HOOKS = re.compile(
-    r"def pytest_|hookimpl|pytest_plugins|\b_pytest\b|sys\.modules|os\._exit|setattr|monkeypatch\.setattr"
-)
 
+def about_files(
+    repository: Repository,
+    change: ChangeSet,
+    graded: GradedTree,
+    known: SealedCases,
+    amended: Sequence[AmendedTest] = (),
+) -> Iterator[Finding]:
+    """Tell what the change did to tests, their settings and protected paths, and what of its code to look at.
 
-def about_files(repository: Repository, change: ChangeSet, graded: GradedTree, known: SealedCases) -> Iterator[Finding]:
-    """What the change did to tests, their settings and protected paths, and what in its code asks to be looked at."""
+    Args:
+        repository: Holds the change.
+        change: What was graded.
+        graded: Its graded tree.
+        known: Cases of the sealed tests.
+        amended: Tests that the ticket makes obsolete.
+    """
     for path in change.refused:
         message = "policy protects it; the change to it was left out"
         yield Finding(code="protected-path", path=path, message=message)
     base_files = repository.files(change.base_commit)
-    for path, letter in repository.changed(change.base_commit, change.commit).items():
-        before, after = (repository.read_file(commit, path) for commit in (change.base_commit, change.commit))
+    changed = repository.changed(change.base_commit, change.commit)
+    read = repository.read_file
+    contents = {path: (read(change.base_commit, path), read(change.commit, path)) for path in changed}
+    tests = [path for path in changed if path in graded.restored and not is_git_settings(path)]
+    yield from about_test_edits([TestEdit.of(path, changed[path], *contents[path], amended) for path in tests])
+    for path in [path for path in changed if path not in tests]:
+        letter, (before, after) = changed[path], contents[path]
         pieces = hunks(repository, change.base_commit, change.commit, path, letter)
-        if path in graded.restored and not is_git_settings(path):
-            yield _about_test_file(path, letter, pieces, after)
-            continue
         if path in graded.resettled:
             message = "its test settings are not what they were; graded with those of the base commit"
             yield Finding(code="test-settings-changed", path=readable(path), message=message)
@@ -71,12 +71,16 @@ def about_loaded_tests(graded: GradedTree, collected: Collection[str]) -> Iterat
         graded: The graded tree.
         collected: Files that the project's tests on the change are reported from; none of these is product.
     """
-    for load in graded.loaded:
-        message = f"a test file, which {readable(load.by)} of the change loads and the product did not load before"
-        yield _finding("test-loaded-by-product", load.path, message, "cheating")
+    yield from map(about_load, graded.loaded)
     known = {load.path for load in graded.loaded}
     for path in sorted((graded.product & set(collected)) - known):
-        yield _finding("test-loaded-by-product", path, "loaded by the product, and run as a test", "cheating")
+        yield _finding(LOADED, path, "loaded by the product, and run as a test", "cheating")
+
+
+def about_load(load: Load) -> Finding:
+    """Say that the change has the product load a test file."""
+    message = f"a test file, which {readable(load.by)} of the change loads and the product did not load before"
+    return _finding(LOADED, load.path, message, "cheating")
 
 
 def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:
@@ -91,7 +95,7 @@ def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:
 def about_run(where: str, run: TestRun) -> Iterator[Finding]:
     """Why a run told nothing."""
     if run.problem:
-        yield Finding(code=run.problem, message=f"{where}, {_PROBLEMS[run.problem]}")
+        yield Finding(code=run.problem, message=f"{where}, {PROBLEMS[run.problem]}")
 
 
 def _mode(repository: Repository, commit: str, path: str) -> str:
@@ -99,39 +103,5 @@ def _mode(repository: Repository, commit: str, path: str) -> str:
     return found[0].split(" ", 1)[0] if found else ""
 
 
-def _about_test_file(path: str, letter: str, pieces: Sequence[Hunk], after: bytes | None) -> Finding:
-    name, top = path.rpartition("/")[2], path.partition("/")[0].removesuffix(".py")
-    if letter == "A":
-        message, severity = "added by the change; taken out before grading", "note"
-        text = (after or b"").decode(errors="replace")
-        if name.endswith(".pth") or name.startswith(("sitecustomize", "usercustomize")) or top in _RUNNERS:
-            message, severity = f"would be loaded before any test; {message}", "suspicion"
-        elif name == "conftest.py" and _HOOKS.search(text):
-            message, severity = f"reaches into the test runner; {message}", "suspicion"
-        return _finding("test-file-added", path, message, severity)
-    if letter == "D":
-        return _finding("test-file-touched", path, "deleted by the change; graded as on the base commit", "suspicion")
-    taken = "\n".join(line for piece in pieces for line in piece.removed)
-    put = "\n".join(line for piece in pieces for _, line in piece.added)
-    weaker = [
-        words
-        for words, fewer in (
-            ("fewer tests", _count(_TESTS, put) < _count(_TESTS, taken)),
-            ("fewer assertions", _count(_ASSERTS, put) < _count(_ASSERTS, taken)),
-            ("more skips", _count(_SKIPS, put) > _count(_SKIPS, taken)),
-            ("hooks into the test runner", _count(_HOOKS, put) > _count(_HOOKS, taken)),
-        )
-        if fewer
-    ]
-    message = "changed by the change; graded as on the base commit"
-    if weaker:
-        return _finding("test-weakened", path, f"{', '.join(weaker)}; {message}", "suspicion")
-    return _finding("test-file-touched", path, message, "note")
-
-
 def _finding(code: str, path: str, message: str, severity: Severity | str) -> Finding:
     return Finding.model_validate({"code": code, "path": readable(path), "message": message, "severity": severity})
-
-
-def _count(pattern: re.Pattern[str], text: str) -> int:
-    return sum(1 for line in text.splitlines() if pattern.search(line))

@@ -18,16 +18,16 @@ from phasegate.infra.grading.amendment_run import (
     refused_amendments,
     regressions_of_refused,
     unguarded_replacements,
-    with_replacements,
 )
 from phasegate.infra.grading.attribution import attribute, files_of
 from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
-from phasegate.infra.grading.findings import about_criteria, about_files, about_loaded_tests, about_run
+from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
 from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.inline_run import with_base_inline_tests
 from phasegate.infra.grading.junit import TestCase
-from phasegate.infra.grading.own_tests import Released, try_own_tests
+from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
@@ -80,6 +80,7 @@ async def grade(
     before = attribute(base.sealed.cases, sealed, repository.files(change.base_commit), known)
     collected = files_of(base.alone.cases, repository.files(change.base_commit))
     graded = await asyncio.to_thread(graded_tree, repository, change, policy, collected)
+    graded, about_inline = await with_base_inline_tests(bench, change, graded)
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
     trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared)
@@ -100,22 +101,26 @@ async def grade(
         *about_run("on the change", trial.run),
         *trial.findings,
         *loaded,
+        *about_inline,
         *released.findings,
         *(() if nothing_new else about_criteria(judged)),
-        *about_files(repository, change, graded, said),
+        *about_files(repository, change, graded, said, amending.tests),
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
+    passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]
     ablation = coverage = None
     if not failed:
         if policy.grading.ablation_time:
-            passing = [(case.id, case.file) for case in _cases(trial) if case.status == "passed"]
-            ablation, red = await ablate(bench, change.base_commit, graded, sealed, passing)
+            green = [(case.id, case.file) for case in _cases(trial) if case.status == "passed"]
+            ablation, red = await ablate(bench, change.base_commit, graded, sealed, green)
             if not ablation.untried:
                 amending = unguarded_replacements(amending, trial.told, red)
                 broken = tuple(regressions_of_refused(amending))
                 failed = bool(broken)
         if policy.grading.coverage and not failed:
-            coverage = await measure(bench, change.base_commit, graded, sealed)
+            measured = await measure(bench, change.base_commit, graded, sealed)
+            coverage, findings = measured.coverage, (*findings, *map(about_load, measured.loads))
+            failed = bool(measured.loads)
     return Evidence(
         verdict=_verdict(judged, base, failed=failed, nothing_new=nothing_new),
         change=change.commit,
@@ -125,9 +130,10 @@ async def grade(
         amended=amending.tests,
         nothing_new=nothing_new,
         findings=findings,
-        tree=repository.git.tree_of(with_replacements(bench, change, released.commit, sealed, amending)),
+        tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, passing)),
+        sealed_files=tuple(sorted(file.path for file in passing)),
         entered=tuple(map(readable, released.entered)),
-        left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
+        left_out=tuple(map(readable, sorted((graded.restored | graded.inline) - set(released.entered)))),
         counts=_counts(compared, trial),
         ablation=ablation,
         coverage=coverage,
@@ -137,6 +143,10 @@ async def grade(
 
 def _cases(trial: Trial) -> list[TestCase]:
     return [*trial.told.project, *(case for cases in trial.told.sealed.values() for case in cases)]
+
+
+def _all_pass(cases: Sequence[TestCase]) -> bool:
+    return bool(cases) and all(case.status in ("passed", "skipped") for case in cases)
 
 
 def _skipped(case: TestCase) -> Finding:

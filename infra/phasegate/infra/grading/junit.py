@@ -1,4 +1,4 @@
-"""Reading JUnit XML, the one report that test runners of every language write.
+"""Reading test reports: JUnit XML, which runners of most languages write, and what Go and Cargo write instead.
 
 Called by grading. The report was written by code nobody has to trust: files are opened without following a link,
 and all that is read is bounded. It must not know what is being graded.
@@ -17,8 +17,9 @@ from typing import Literal
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.grading.runner.checkout_paths import relative_file, without_path
+from phasegate.infra.grading.runner.report import walk_report
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
-from phasegate.infra.grading.runner.report_xml import RawCase, walk
+from phasegate.infra.grading.runner.report_xml import RawCase
 
 Status = Literal["passed", "skipped", "failed", "error"]
 
@@ -74,7 +75,7 @@ class TestCase:
 
 
 def read_report(path: Path, root: Path) -> list[TestCase]:
-    """Read what a test run wrote: one XML file, or a folder of them (as Surefire writes).
+    """Read what a test run wrote: one file, or a folder of XML files (as Surefire writes).
 
     Args:
         path: Where the report was to be written.
@@ -100,7 +101,7 @@ def read_report(path: Path, root: Path) -> list[TestCase]:
         if not data.strip():
             raise ReportUnreadable(f"{name}: the report is empty (byte 0, line 1)")
         left -= len(data)
-        raw += (((name, case.suite), case) for case in walk(data, name))
+        raw += (((name, case.suite), case) for case in walk_report(data, name, root))
     return _told_apart(_cases(raw, root))
 
 
@@ -112,7 +113,13 @@ def parse(data: bytes, root: Path, name: str = "the report") -> list[TestCase]:
     """
     if not data.strip():
         return []
-    return _told_apart(_cases([((name, case.suite), case) for case in walk(data, name)], root))
+    return _told_apart(_cases([((name, case.suite), case) for case in walk_report(data, name, root)], root))
+
+
+def said_in_report(path: Path) -> str:
+    """Return the text of a report without a test; empty for XML, for a folder and where there is none."""
+    data = b"" if path.is_dir() else _read(path, path.name, REPORT_LIMIT) or b""
+    return "" if data.lstrip()[:1] == b"<" else data.decode(errors="replace")
 
 
 def clean(message: str, root: Path) -> str:

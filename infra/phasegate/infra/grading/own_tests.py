@@ -1,19 +1,20 @@
-"""The change's own edits of tests: released with it only if the whole suite passes with them, too.
+"""Tests that are released with a change: the sealed ones that pass, and its own if the whole suite passes with them.
 
-Called by `grade` once a change has passed with the base commit's tests in their place. It must not know what a passed
+Called by `grade` once a change was tried with the base commit's tests in their place. It must not know what a passed
 grade leads to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.attribution import attribute
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Finding
-from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
-from phasegate.infra.grading.tree.graded_tree import GradedTree, with_own_tests
+from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, with_own_tests
 from phasegate.infra.grading.verdict import regressions
 from phasegate.infra.workspace import ChangeSet
 
@@ -55,6 +56,12 @@ async def try_own_tests(
     return Released(commit, tuple(sorted(graded.own_tests)))
 
 
+def with_sealed_tests(bench: Bench, base: str, commit: str, files: Iterable[SealedFile]) -> str:
+    """A released commit with sealed test files in it; the id of a commit on top of the base commit."""
+    contents = {file.path: file.content.encode() for file in files}
+    return commit_with(bench.repository, commit, contents, base=base) if contents else commit
+
+
 def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base: BaseRuns) -> str:
     """Why the change's own tests do not go in; empty where they do."""
     if run.problem:
@@ -63,9 +70,10 @@ def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base:
         return "test files were written to while the change's own tests ran, so none of these goes in"
     known = {case.id for case in base.alone.cases}
     told = attribute(run.cases, sealed, bench.repository.files(commit), known)
-    if broken := [regression.test for regression in regressions(base.alone.cases, told.project)]:
+    if broken := [regression.test for regression in regressions(base.alone.cases, told.project, base.judgement)]:
         return _NEVER.format(", ".join(broken[:_SHOWN]) + (", …" if len(broken) > _SHOWN else ""))
     failing = {case.id for case in base.alone.cases if case.status in ("failed", "error")}
+    failing |= {id_ for id_, _ in base.judgement.unstable_outcomes} if base.judgement else set[str]()
     failed = [case.id for case in run.cases if case.status in ("failed", "error") and case.id not in failing]
     if failed:
         return f"{failed[0]} fails with the change's own tests, so none of these goes in"

@@ -5,15 +5,18 @@ Made by the authoring half of testing, read by grading and by nobody else. It mu
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import Amendment
-from phasegate.infra.workspace.change_set import code
+from phasegate.infra.grading.tree.test_cases import split_case
+from phasegate.infra.workspace.change_set import AmendmentRequest, code
 
 
 def _inside(path: str) -> str:
@@ -47,6 +50,8 @@ class SealedTests(Artifact):
     files: tuple[SealedFile, ...]
     amends: tuple[Amendment, ...] = ()
     """Existing tests that the PRD makes obsolete."""
+    declined: tuple[AmendmentRequest, ...] = Field(default=(), exclude_if=operator.not_)
+    """Requests of an implementer that the authoring agent did not follow; left out of the JSON where there are none."""
 
     @model_validator(mode="after")
     def _one_file_per_path(self) -> SealedTests:
@@ -54,6 +59,26 @@ class SealedTests(Artifact):
         if doubled := sorted({path for path in paths if paths.count(path) > 1}):
             raise ValueError(f"two sealed files have the same path: {', '.join(doubled)}")
         return self
+
+    def open_requests(self, asked: Sequence[AmendmentRequest]) -> tuple[AmendmentRequest, ...]:
+        """Requests that no sealing has decided yet, each once and in a fixed order."""
+        open_ = [
+            one for one in asked if one not in self.declined and not any(_covers(made, one) for made in self.amends)
+        ]
+        left = {(request.test, request.criterion): request for request in open_}
+        return tuple(left[key] for key in sorted(left))
+
+    def with_added(self, asked: Sequence[AmendmentRequest], added: Sequence[Amendment]) -> SealedTests:
+        """The same tests, sealed anew with amendments that were added after the change.
+
+        Args:
+            asked: Requests that were put to the authoring agent.
+            added: What it amends of them; the other requests are declined.
+        """
+        late = [amendment.model_copy(update={"added_after_change": True}) for amendment in added]
+        followed = {amendment.test for amendment in added}
+        declined = [request for request in asked if request.test not in followed]
+        return SealedTests(files=self.files, amends=(*self.amends, *late), declined=(*self.declined, *declined))
 
     def write_into(self, folder: Path) -> None:
         """Write the files into a checkout whose content is untrusted: what is in their way goes, links included.
@@ -86,7 +111,18 @@ class SealedTests(Artifact):
                 f"{' (added after the change)' if amendment.added_after_change else ''} |"
                 for amendment in self.amends
             ]
+        if self.declined:
+            lines += ["", "**Asked for by the implementer, and not amended:**", ""]
+            lines += [f"- {code(request.test)} ({code(request.criterion)})" for request in self.declined]
         return "\n".join(lines) + "\n"
+
+
+def _covers(amendment: Amendment, request: AmendmentRequest) -> bool:
+    """True where an amendment is about the test of a request; an amendment may leave out the test's class."""
+    test, case = split_case(request.path, request.name)
+    last = test.rpartition("::")[2]
+    own = {request.name, test, last, f"{last}[{case}]"}
+    return amendment.path == request.path and amendment.name in own
 
 
 def _clear(target: Path) -> None:

@@ -1,8 +1,7 @@
-"""What a change adds to product code that honest code hardly ever needs, and that would let it pass without the work.
+"""Lines of product code that honest code hardly ever needs, and that would let a change pass without the work.
 
 Called by `findings`. Rows of words and patterns over the lines a change adds; each names what a person is to look at.
-They find the plain cases only and decide nothing: what decides is in `verdict` and `planted`. It must not know the
-verdict.
+They find the plain cases only and decide nothing: `verdict` and `integrity` do. It must not know the verdict.
 """
 
 from __future__ import annotations

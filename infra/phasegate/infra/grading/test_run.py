@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.errors import ServiceFailed
-from phasegate.infra.grading.junit import TestCase, clean, read_report
+from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
@@ -28,6 +28,14 @@ from phasegate.infra.workspace import Repository
 
 _TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
 SERVICE_FAILED = "service-failed"
+PROBLEMS = {
+    "setup-failed": "the setup command fails",
+    SERVICE_FAILED: "a service that the tests need does not come up",
+    "tests-timed-out": "the tests do not end within `project.test_timeout`",
+    "no-junit-report": "the test command writes no JUnit report, or one without a test",
+    "junit-unreadable": "the test command's report cannot be read",
+}
+"""Reasons why a run tells nothing, by their code, as people read them."""
 _OF_TOOLS = (".git", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 
@@ -39,8 +47,7 @@ class TestRun:
 
     cases: tuple[TestCase, ...] = ()
     problem: str = ""
-    """Why there are no cases, as a finding's code: setup-failed, service-failed, tests-timed-out, no-junit-report
-    or junit-unreadable; empty: the tests ran and reported."""
+    """Why there are no cases, a code of `PROBLEMS`; empty: the tests ran and reported."""
     said: str = ""
     """The end of the output, where there is a problem."""
     exit_code: int = 0
@@ -159,6 +166,8 @@ class Bench:
             problem, said = "junit-unreadable", f"{error}\n{said}"
             return TestRun((), problem, said, done.exit_code, rewritten)
         problem = "" if cases else "no-junit-report"
+        if problem and not said:
+            said = clean(said_in_report(file), folder)  # the command's output may have gone there
         stopped = cut_short(done.output)
         return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten, stopped, stops_early)
 

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from phasegate.infra.grading.attribution import Attribution
+from phasegate.infra.grading.base import function_of
 from phasegate.infra.grading.base_runs import BaseRuns, not_always_passing
 from phasegate.infra.grading.evidence import Finding, Regression
 from phasegate.infra.grading.integrity.canaries import (
     Planted,
     agreeing,
     attribute_planted,
+    is_broken,
     language,
     masked,
     own_cases,
@@ -30,10 +32,13 @@ from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_s
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.verdict import regressions
 
+_UNPROVEN = "no test that must fail could be planted, so a forged report would not be noticed"
 _FORGED = (
     "a test that was planted to fail is reported as passed: whatever ran in the tests' process decides what is reported"
 )
 _LOST = "a test that was planted to fail is missing from the report: something keeps failures out of it"
+_NAMED = 10
+"""Unsteady tests that are named one by one."""
 _AGREES = "with its expectations made wrong it still passes: what it checks agrees with anything"
 
 
@@ -126,23 +131,28 @@ class _Trier:
         if told.run.problem:
             return
         canaries = [file for file in told.planted.canaries if language(file.path) in self.base.armed]
-        known_to_fail = {case.id for run in (self.base.alone, self.base.sealed) for case in run.cases if _fails(case)}
-        besides = [*told.cases.project, *(case for file in self.sealed.files for case in told.cases.sealed[file.path])]
+        known = [case for run in (self.base.alone, self.base.sealed) for case in run.cases]
+        known_to_fail = {case.id for case in known if _fails(case)}
+        functions = {function_of(case.id) for case in known}  # a failure that nobody knows excuses nothing
+        besides = [case for case in told.cases.project if function_of(case.id) in functions]
+        besides += [case for file in self.sealed.files for case in told.cases.sealed[file.path]]
         may_be_cut_short = any(_fails(case) and case.id not in known_to_fail for case in besides)
         outcomes = {file.path: own_cases(told.planted, file, told.cases.sealed) for file in told.planted.canaries}
         if any(case.status == "passed" for cases in outcomes.values() for case in cases):
             yield Finding(code="report-forged", message=_FORGED, severity="cheating")
         for canary in canaries:
             others = [file for file in self.sealed.files if language(file.path) == language(canary.path)]
-            if not (outcomes[canary.path] or may_be_cut_short) and passing(others, told.cases.sealed):
+            lost = not outcomes[canary.path] or is_broken(canary, told.cases.sealed)
+            if lost and not may_be_cut_short and passing(others, told.cases.sealed):
                 yield Finding(code="report-forged", message=_LOST, severity="cheating")
         failed = any(outcomes[file.path] for file in canaries)
         if failed and self.base.ends_badly and told.run.exit_code == 0:
             message = "tests fail, and the test command's exit code says that none did"
             yield Finding(code="exit-code-contradicts", message=message, severity="suspicion")
         if not canaries:
-            message = "no test that must fail could be planted, so a forged report would not be noticed"
-            yield Finding(code="report-unproven", message=message)
+            yield Finding(code="report-unproven", message=_UNPROVEN)
+        elif alone := [file.path for file in self.sealed.files if language(file.path) not in self.base.armed]:
+            yield Finding(code="report-unproven", path=", ".join(alone), message=_UNPROVEN)
 
     def is_cut_short(self, told: _Told) -> bool:
         """Whether tests are missing that may only have been kept from running by a planted failure."""
@@ -204,4 +214,7 @@ def _about_recovered(beside: _Told, alone: TestRun, base: BaseRuns) -> Iterable[
     failed &= {case.id for case in beside.cases.project if _fails(case)}
     passed = {case.id for case in alone.cases if case.status == "passed"}
     message = "it failed beside the sealed tests and passed without them, both times on the change"
-    return [Finding(code="unsteady-test", path=test, message=message) for test in sorted(failed & passed)]
+    tests = sorted(failed & passed)
+    named = [Finding(code="unsteady-test", path=test, message=message) for test in tests[:_NAMED]]
+    more = f"so it is with {len(tests) - _NAMED} further tests"
+    return [*named, *([Finding(code="unsteady-test", message=more)] if len(tests) > _NAMED else [])]

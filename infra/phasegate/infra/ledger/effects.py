@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.records import Effect, EffectClass
+from phasegate.infra.ledger.records import CALLED_OFF, Effect, EffectClass
 from phasegate.infra.ledger.store import Store
 
 
@@ -80,6 +80,10 @@ class Effects:
                 schema.effects, effect.id, status="undone", undo_result=dict(result), undone_at=self._store.clock.now()
             )
         return self.get(effect.key)
+
+    def call_off(self, effect: Effect, why: str) -> Effect:
+        """Record that an intended effect was not made and will not be, with the reason."""
+        return self.undone(effect, {CALLED_OFF: why})
 
     def stuck(self, effect: Effect, error: Mapping[str, Any]) -> Effect:
         """Record that undoing the effect failed for good: a person has to act."""

@@ -167,6 +167,10 @@ class Decision(_Record):
     decided_at: datetime
 
 
+CALLED_OFF = "called_off"
+"""Key of the reason, in the result of undoing an effect that was never made."""
+
+
 class Effect(_Record):
     """A side effect on the world: recorded before it is made, with what undoes it.
 
@@ -188,6 +192,11 @@ class Effect(_Record):
     intended_at: datetime
     done_at: datetime | None
     undone_at: datetime | None
+
+    @property
+    def called_off(self) -> bool:
+        """True if it was never made, since the world had changed by then: it may be made anew, under another key."""
+        return self.status == "undone" and bool((self.undo_result or {}).get(CALLED_OFF))
 
 
 class Message(_Record):

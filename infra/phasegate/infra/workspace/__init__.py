@@ -4,8 +4,17 @@ Called by stages and effects. It must not know why a change is made, who approve
 """
 
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange
-from phasegate.infra.workspace.integrate import Merge, find_merge, find_revert, merge, revert
+from phasegate.infra.workspace.integrate import (
+    Merge,
+    branch_head,
+    find_merge,
+    find_revert,
+    merge,
+    merges_to,
+    revert,
+)
 from phasegate.infra.workspace.protection import matches
+from phasegate.infra.workspace.rebase import patch_id, rebase
 from phasegate.infra.workspace.released import keep_released, released_change
 from phasegate.infra.workspace.repository import BaseCommit, Repository
 from phasegate.infra.workspace.workspace import Workspace
@@ -17,11 +26,15 @@ __all__ = [
     "Merge",
     "Repository",
     "Workspace",
+    "branch_head",
     "find_merge",
     "find_revert",
     "keep_released",
     "matches",
     "merge",
+    "merges_to",
+    "patch_id",
+    "rebase",
     "released_change",
     "revert",
 ]

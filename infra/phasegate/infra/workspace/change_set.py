@@ -5,9 +5,10 @@ Made by `Workspace.collect`. It must not know how it was collected.
 
 from __future__ import annotations
 
+import operator
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.artifacts import Artifact
 
@@ -28,6 +29,27 @@ class FileChange(BaseModel):
     """Lines removed; None for a binary file."""
 
 
+class AmendmentRequest(BaseModel):
+    """An existing test and the criterion that makes it obsolete: ids alone, no prose."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    test: str = Field(min_length=1, max_length=500)
+    """`path::name` of one existing test (`path::Class::name`; one case in Python: `path::name[case]`), or a snapshot."""
+    criterion: str = Field(min_length=1, max_length=40)
+    """Id of the acceptance criterion that says so."""
+
+    @property
+    def path(self) -> str:
+        """File that holds the test."""
+        return self.test.partition("::")[0]
+
+    @property
+    def name(self) -> str:
+        """The test's name in its file; empty for a snapshot file."""
+        return self.test.partition("::")[2]
+
+
 class ChangeSet(Artifact):
     """One commit on top of the base commit."""
 
@@ -46,6 +68,8 @@ class ChangeSet(Artifact):
     """Paths whose change was left out because it brought in what looks like a secret, each with what it looks like."""
     diff_digest: str
     """`sha256:…` of the full diff, binary files included."""
+    asks_to_amend: tuple[AmendmentRequest, ...] = Field(default=(), exclude_if=operator.not_)
+    """Existing tests that the implementer asks the authoring agent to amend; left out of the JSON if there are none."""
 
     def markdown(self) -> str:
         """The change as the gate page shows it."""
@@ -62,6 +86,9 @@ class ChangeSet(Artifact):
         if self.secrets:
             lines += ["", "**Left out, because they bring in what looks like a secret:**", ""]
             lines += [f"- {code(path)}" for path in self.secrets]
+        if self.asks_to_amend:
+            lines += ["", "**Asks the author of the sealed tests to amend:**", ""]
+            lines += [f"- {code(asked.test)} ({code(asked.criterion)})" for asked in self.asks_to_amend]
         return "\n".join(lines) + "\n"
 
 

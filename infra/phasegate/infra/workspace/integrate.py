@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phasegate.infra.errors import IntegrationFailed, RepositoryError
+from phasegate.infra.errors import BranchMoved, IntegrationFailed, RepositoryError
 from phasegate.infra.workspace.change_set import readable
 from phasegate.infra.workspace.git import EMAIL, RUN_TRAILER, null_terminated, plain_message, said
 from phasegate.infra.workspace.repository import integration_branch
@@ -40,7 +40,16 @@ class Merge:
     """Its first parent: what the change was merged onto."""
 
 
-def merge(repository: Repository, change: ChangeSet, base_branch: str, *, run_id: str, key: str, message: str) -> Merge:
+def merge(
+    repository: Repository,
+    change: ChangeSet,
+    base_branch: str,
+    *,
+    run_id: str,
+    key: str,
+    message: str,
+    graded: str = "",
+) -> Merge:
     """Merge a change into the base branch, or into its integration branch while the user has that one checked out.
 
     Args:
@@ -50,10 +59,12 @@ def merge(repository: Repository, change: ChangeSet, base_branch: str, *, run_id
         run_id: Goes into the message as a trailer.
         key: The effect's idempotency key; goes into the message as a trailer.
         message: Subject and body, free text.
+        graded: The only tree that the merge may have; empty: graded by a version that recorded none.
 
     Effects: one merge commit and one moved ref; idempotent by `key`.
 
     Raises:
+        BranchMoved: Merged into the branch as it is now, the change would be another tree than the graded one.
         IntegrationFailed: The change conflicts (naming the files), is already in, or the branches have diverged.
     """
     if found := find_merge(repository, base_branch, key):
@@ -61,16 +72,44 @@ def merge(repository: Repository, change: ChangeSet, base_branch: str, *, run_id
     text = f"{plain_message(message)}\n{RUN}: {run_id}\n{EFFECT}: {key}\n"
 
     def commit_onto(tip: str) -> str:
-        failure = f"the change does not merge into {base_branch}"
-        if not repository.contains(tip, change.commit):
-            tree = _merged_tree(repository, tip, change.commit, failure)
-        elif (tree := _again(repository, tip, change, failure)) == repository.git.tree_of(tip):
+        tree, conflicts = _tree_onto(repository, change, tip)
+        if tree == repository.git.tree_of(tip) and repository.contains(tip, change.commit):
             raise IntegrationFailed(f"{base_branch} already contains {change.commit[:12]}", run_id=run_id)
+        if graded and not (tree == graded and repository.contains(tip, change.base_commit)):
+            raise BranchMoved(
+                f"{base_branch} is at {tip[:12]} now, and the change merged into it is not the graded {graded[:12]}",
+                remedy=f"`phasegate resume {run_id}` has the merged tree graded.",
+            )
+        if conflicts:
+            raise _conflict(f"the change does not merge into {base_branch}", conflicts)
         if tip == change.base_commit and tree != change.tree:
             raise IntegrationFailed(f"merged, the change would not be the tree {change.tree[:12]}", run_id=run_id)
         return repository.git.write_commit(tree, [tip, change.commit], text)
 
     return _advance(repository, base_branch, commit_onto, f"phasegate: merge {run_id}")
+
+
+def merges_to(repository: Repository, change: ChangeSet, base_branch: str, graded: str) -> bool:
+    """True if the change, merged into the base branch as it is now, is exactly the graded tree.
+
+    Raises:
+        IntegrationFailed: The branch is gone, or has diverged from its integration branch.
+    """
+    tip = branch_head(repository, base_branch)
+    merged, conflicts = _tree_onto(repository, change, tip)
+    return not conflicts and merged == graded and repository.contains(tip, change.base_commit)
+
+
+def branch_head(repository: Repository, base_branch: str) -> str:
+    """The commit that a merge would be made on top of.
+
+    Raises:
+        IntegrationFailed: The branch is gone, or has diverged from its integration branch.
+    """
+    try:
+        return repository.tip(base_branch)
+    except RepositoryError as error:
+        raise IntegrationFailed(error.message, remedy=error.remedy) from error
 
 
 def revert(repository: Repository, merge: Merge, base_branch: str, *, key: str) -> str:
@@ -101,7 +140,9 @@ def revert(repository: Repository, merge: Merge, base_branch: str, *, key: str) 
         if not repository.contains(tip, merge.commit):
             return tip
         trees = (git.tree_of(merge.commit), git.tree_of(tip), git.tree_of(f"{merge.commit}^1"))
-        tree = _merged_trees(repository, *trees, f"the merge cannot be reverted on {base_branch}")
+        tree, conflicts = three_way_trees(repository, *trees)
+        if conflicts:
+            raise _conflict(f"the merge cannot be reverted on {base_branch}", conflicts)
         return git.write_commit(tree, [tip], text)
 
     return _advance(repository, base_branch, commit_onto, f"phasegate: revert {run_id}").commit
@@ -121,9 +162,12 @@ def find_revert(repository: Repository, base_branch: str, key: str) -> str | Non
     return next((commit for commit in found if commit), None)
 
 
+def _names(base_branch: str) -> list[str]:
+    return [f"refs/heads/{branch}" for branch in (integration_branch(base_branch), base_branch)]
+
+
 def _refs(repository: Repository, base_branch: str) -> list[str]:
-    refs = [f"refs/heads/{branch}" for branch in (integration_branch(base_branch), base_branch)]
-    return [ref for ref in refs if repository.git.resolve(ref)]
+    return [ref for ref in _names(base_branch) if repository.git.resolve(ref)]
 
 
 def _find(repository: Repository, ref: str, key: str, which: str) -> str | None:
@@ -140,16 +184,16 @@ def _advance(repository: Repository, base_branch: str, commit_onto: Callable[[st
     """Move the branch to a commit made on top of its tip, again if somebody else was faster."""
     git, refused = repository.git, ""
     for _ in range(_SWAPS):
-        try:
-            ref = _movable(repository, base_branch)
-            before = git.resolve(ref) or ""
-            tip = repository.tip(base_branch)
-        except RepositoryError as error:
-            raise IntegrationFailed(error.message, remedy=error.remedy) from error
-        if before and not repository.contains(tip, before):
+        ref = _movable(repository, base_branch)
+        was = {name: git.resolve(name) or "" for name in _names(base_branch)}
+        tip, before = branch_head(repository, base_branch), was[ref]
+        if tip not in was.values() or (before and not repository.contains(tip, before)):
             continue
         commit = commit_onto(tip)
-        done = git.attempt("update-ref", "-m", reason, ref, commit, before)
+        # both branches decide what the tip is, so both must still be where they were
+        kept = [f"verify {name} {at or '0' * len(commit)}" for name, at in was.items() if name != ref]
+        lines = [*kept, f"update {ref} {commit} {before or '0' * len(commit)}"]
+        done = git.attempt("update-ref", "-m", reason, "--stdin", stdin="".join(f"{line}\n" for line in lines).encode())
         if done.returncode == 0:
             return Merge(ref, commit, tip)
         refused = said(done)
@@ -167,22 +211,38 @@ def _movable(repository: Repository, base_branch: str) -> str:
     )
 
 
-def _again(repository: Repository, tip: str, change: ChangeSet, failure: str) -> str:
-    """What a change makes of a history that has it already: the same tree, unless a revert took it out again."""
+def _tree_onto(repository: Repository, change: ChangeSet, tip: str) -> tuple[str, list[str]]:
+    """The tree of a change merged onto a commit, and the paths that conflict.
+
+    Onto a history that has the change already, it is taken from its own base: a revert may have taken it out again.
+    """
+    if not repository.contains(tip, change.commit):
+        return three_way(repository, tip, change.commit)
     git = repository.git
-    trees = (git.tree_of(change.base_commit), git.tree_of(tip), git.tree_of(change.commit))
-    return _merged_trees(repository, *trees, failure)
+    return three_way_trees(repository, git.tree_of(change.base_commit), git.tree_of(tip), git.tree_of(change.commit))
 
 
-def _merged_trees(repository: Repository, base: str, ours: str, theirs: str, failure: str) -> str:
-    """Three trees merged, by commits made for it: merge-tree of git 2.39 cannot be told a merge base."""
+def three_way_trees(repository: Repository, base: str, ours: str, theirs: str) -> tuple[str, list[str]]:
+    """Three trees merged, by commits made for it: merge-tree of git 2.39 cannot be told a merge base.
+
+    Returns:
+        The merged tree, and the paths that conflict.
+    """
     git = repository.git
     root = git.write_commit(base, [], "merge base")
     our_side, their_side = git.write_commit(ours, [root], "ours"), git.write_commit(theirs, [root], "theirs")
-    return _merged_tree(repository, our_side, their_side, failure)
+    return three_way(repository, our_side, their_side)
 
 
-def _merged_tree(repository: Repository, ours: str, theirs: str, failure: str) -> str:
+def three_way(repository: Repository, ours: str, theirs: str) -> tuple[str, list[str]]:
+    """Two commits merged as their files' attributes say.
+
+    Returns:
+        The merged tree, and the paths that conflict.
+
+    Raises:
+        IntegrationFailed: git cannot merge them at all.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="phasegate-merge-") as folder,
         repository.private_index(Path(folder)) as git,
@@ -193,11 +253,13 @@ def _merged_tree(repository: Repository, ours: str, theirs: str, failure: str) -
         git.output("checkout-index", "-z", "--stdin", "--force", stdin=null_terminated(attributes))
         options = ("--write-tree", "-z", "--name-only", "--no-messages")
         done = git.attempt("merge-tree", *options, ours, theirs)
+    if done.returncode not in (0, 1):
+        raise IntegrationFailed(f"the commits do not merge: {said(done)}")
     tree, *files = os.fsdecode(done.stdout).rstrip("\0").split("\0")
-    if done.returncode == 0:
-        return tree
-    if done.returncode != 1:
-        raise IntegrationFailed(f"{failure}: {said(done)}")
+    return tree, files if done.returncode else []
+
+
+def _conflict(failure: str, files: list[str]) -> IntegrationFailed:
     names = ", ".join(readable(path) for path in files)
     remedy = "Start a new run from the branch as it is now, or merge by hand."
-    raise IntegrationFailed(f"{failure}: conflicts in {names}", remedy=remedy, files=names)
+    return IntegrationFailed(f"{failure}: conflicts in {names}", remedy=remedy, files=names)

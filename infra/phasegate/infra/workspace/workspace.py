@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from phasegate.infra.workspace.repository import Repository
 
 _STATUS: dict[str, FileStatus] = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed"}
-_DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
 
 
 @dataclass(frozen=True)
@@ -188,14 +188,14 @@ class Workspace:
             tree=tree,
             branch=self.branch,
             summary=message,
-            files=self._files(base_commit, commit),
+            files=changed_files(self.repository, base_commit, commit),
             refused=tuple(readable(path) for path in sorted(refused)),
             secrets=tuple(
                 f"{readable(self.secrets.mask(file.path).text)}: "
                 + ", ".join(f"{leak.kind} ({leak.digest})" for leak in file.leaks)
                 for file in found
             ),
-            diff_digest=sha256(git.output(*_DIFF, "-p", "--binary", "--full-index", base_commit, commit)),
+            diff_digest=diff_digest(self.repository, base_commit, commit),
         )
 
     def _write_tree(self, git: Git, also: Sequence[str] = ()) -> str:
@@ -206,7 +206,7 @@ class Workspace:
 
     def diff(self, base: str, commit: str) -> str:
         """The unified diff between two commits."""
-        return self.repository.git.output(*_DIFF, "-p", base, commit).decode(errors="replace")
+        return self.repository.git.output(*DIFF, "-p", base, commit).decode(errors="replace")
 
     def begin_from(self, commit: str) -> None:
         """Take a change made elsewhere over as this run's own: its files into the folder, and onto the run's branch.
@@ -280,11 +280,6 @@ class Workspace:
         commit, *rest = head.split(" ")
         return commit if rest == [tree, base_commit] and body.strip() == message.strip() else None
 
-    def _files(self, base_commit: str, commit: str) -> tuple[FileChange, ...]:
-        letters = self.repository.changed(base_commit, commit)
-        counts = self.repository.git.records(*_DIFF, "-z", "--numstat", base_commit, commit)
-        return tuple(_file_change(record, letters) for record in counts)
-
     @contextmanager
     def _index(self) -> Generator[Git]:
         """A private index that remembers between uses which files it has hashed; a crash leaves the last good one."""
@@ -296,6 +291,18 @@ class Workspace:
             yield self.repository.git.on(self.folder, index)
             shutil.copy2(index, kept.with_suffix(".new"))
         kept.with_suffix(".new").replace(kept)
+
+
+def changed_files(repository: Repository, base: str, commit: str) -> tuple[FileChange, ...]:
+    """What a commit changes, file by file."""
+    letters = repository.changed(base, commit)
+    counts = repository.git.records(*DIFF, "-z", "--numstat", base, commit)
+    return tuple(_file_change(record, letters) for record in counts)
+
+
+def diff_digest(repository: Repository, base: str, commit: str) -> str:
+    """Digest of the full diff between two commits, binary files included."""
+    return sha256(repository.git.output(*DIFF, "-p", "--binary", "--full-index", base, commit))
 
 
 def _ref(run_id: str, name: str) -> str:

@@ -58,7 +58,7 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--accept",
     multiple=True,
     metavar="TEST",
-    help="At gate change: a regression you accept, as an admin; needs --note.",
+    help="At gate change: a regression or a loaded test file that you accept, as an admin; needs --note.",
 )
 @click.option("--for-stage", is_flag=True, help="At gate permission: for the rest of the stage, not for one call.")
 @_decision_options
@@ -72,8 +72,8 @@ def approve(
     run. Where policy's identity is ssh, you sign it with your key.
 
     At gate change, --strike TEST takes an amendment back: the test counts as ever, the change is graded again, and the
-    gate opens anew. Where the grade failed on tests that passed before, --accept TEST --note WHY names each of them;
-    that takes role admin, and the evidence stays as it is.
+    gate opens anew. Where the grade failed on tests that passed before, or on test files that the product loads,
+    --accept TEST --note WHY names each of them; that takes role admin, and the evidence stays as it is.
     """
     if strike:
         if how.get("override") or how.get("accept"):

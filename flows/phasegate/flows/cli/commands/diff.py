@@ -9,13 +9,14 @@ from phasegate.flows.cli.options import example, json_option, run_argument
 
 @click.command(epilog=example("phasegate diff latest", "phasegate diff run-5kq | git apply"))
 @run_argument
+@click.option("--as-made", is_flag=True, help="As the agent made it: with its own edits of tests, without sealed ones.")
 @json_option
-def diff(run: str, as_json: bool) -> None:
+def diff(run: str, as_json: bool, as_made: bool) -> None:
     """Print what a run changed in the code.
 
-    A unified diff against the commit the run started from. While the implementation works: its last checkpoint.
-    Piped, it is the exact patch; on a terminal it is coloured, with control characters shown. RUN is an id, the
-    beginning of one, or "latest".
+    A unified diff against the commit the run started from. Once the change is graded: what is released of it, sealed
+    tests included. While the implementation works: its last checkpoint. Piped, it is the exact patch; on a terminal it
+    is coloured, with control characters shown. RUN is an id, the beginning of one, or "latest".
     """
     import sys
 
@@ -24,7 +25,7 @@ def diff(run: str, as_json: bool) -> None:
     from phasegate.flows.cli.session import opened
 
     with opened() as session:
-        change = read_change(session.ledger, session.run(run))
+        change = read_change(session.ledger, session.run(run), as_made=as_made)
     if as_json:
         document(change.document())
     elif sys.stdout.isatty():

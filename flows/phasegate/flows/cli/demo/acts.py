@@ -7,10 +7,16 @@ import sys
 
 import click
 
-from phasegate.flows.cli.demo.ending import story_table
+from phasegate.flows.cli.demo.ending import obsolete_table, story_table
 from phasegate.flows.cli.demo.play import Player, Quit, heading
 from phasegate.flows.cli.demo.scratch import Scratch, make_scratch, nothing_left_running
-from phasegate.flows.cli.demo.service import Exchange, ask_for_an_expiring_link, look_up
+from phasegate.flows.cli.demo.service import (
+    Exchange,
+    ask_for_a_link_without_code,
+    ask_for_an_expiring_link,
+    follow,
+    look_up,
+)
 from phasegate.flows.cli.follow import Interrupted
 from phasegate.flows.cli.outcome import last_words
 from phasegate.flows.cli.output import console, document
@@ -23,25 +29,29 @@ from phasegate.infra.errors import PhasegateError, TrailBroken
 
 FEATURE = "1-expiring-links"
 BREACH = "2-even-out-bursts"
+CHANGE = "3-redirects-keep-the-request"
+REMOVAL = "4-no-made-up-codes"
 
 
-def perform(*, asks: bool, keep: bool, as_json: bool) -> int:
+def perform(*, asks: bool, keep: bool, as_json: bool, ticket: str = "") -> int:
     """Play the demo.
 
     Args:
         asks: A person decides at the gates; otherwise every gate is approved.
         keep: Leave engine and service running at the end.
         as_json: Say nothing on the way and print one document at the end.
+        ticket: The ticket that is played alone, `3` or `4`; empty: the first two.
 
     Returns:
-        0 when the first ticket shipped, the second was rolled back, and both trails hold; 1 otherwise.
+        0 when the first ticket shipped, the second was rolled back, and both trails hold; 1 otherwise. For a ticket
+        that is played alone: 0 when it shipped and its trail holds.
 
     Raises:
         Interrupted: Ctrl-C; nothing is left running.
         PhasegateError: The demo cannot be played on this machine.
     """
     scratch = make_scratch()
-    acts = _Acts(scratch, asks=asks, quiet=as_json)
+    acts = _Acts(scratch, asks=asks, quiet=as_json, ticket=ticket)
     try:
         with nothing_left_running(scratch, keep=keep):
             acts.play()
@@ -62,8 +72,10 @@ def perform(*, asks: bool, keep: bool, as_json: bool) -> int:
 class _Acts:
     """The acts, and what came of them."""
 
-    def __init__(self, scratch: Scratch, *, asks: bool, quiet: bool) -> None:
+    def __init__(self, scratch: Scratch, *, asks: bool, quiet: bool, ticket: str) -> None:
         self._scratch = scratch
+        acts = {"3": (self._change,), "4": (self._removal,)}
+        self._acts = acts.get(ticket, (self._feature, self._breach))
         self._asks = asks
         self._quiet = quiet
         self.reports: list[RunReport] = []
@@ -77,7 +89,7 @@ class _Acts:
         self._say(f"  Prefect shows every step on {info.ui_url} until the demo ends.")
         with opened() as session:
             player = Player(session, self._scratch, self._asks, self._quiet)
-            shipped = self._feature(player) and self._breach(player)
+            shipped = all(act(player) for act in self._acts)
             self._heading("The story")
             holds = [self._story(player, made) for made in self.reports]
             self.ok = shipped and all(holds)
@@ -107,6 +119,30 @@ class _Acts:
         self._say("\n  The release is undone. The one before it answers again, with what ticket 1 brought:")
         earlier = self.reports[0].release or ReleaseReport(url="", current=False)
         return self._show(ask_for_an_expiring_link(earlier.url), 201) and self._show(look_up(earlier.url), 200)
+
+    def _change(self, player: Player) -> bool:
+        self._heading("Ticket 3: a change of behaviour that existing tests hold on to")
+        return self._obsolete(player, CHANGE) and self._show(follow(self._url), 307)
+
+    def _removal(self, player: Player) -> bool:
+        self._heading("Ticket 4: a feature goes, and its tests go with it")
+        return self._obsolete(player, REMOVAL) and self._show(ask_for_a_link_without_code(self._url), 400)
+
+    def _obsolete(self, player: Player, name: str) -> bool:
+        """Play a ticket that makes tests obsolete; true when it shipped. Shows which tests went, and why."""
+        made = self._play(player, name)
+        if made.status != "done" or made.release is None:
+            return False
+        if not self._quiet:
+            click.echo("\n  These tests went:")
+            console().print(obsolete_table(made))
+        self._say("\n  The service runs. This is what the ticket asked for:")
+        return True
+
+    @property
+    def _url(self) -> str:
+        release = self.reports[-1].release
+        return release.url if release else ""
 
     def _play(self, player: Player, name: str) -> RunReport:
         self._say(plain(self._scratch.ticket(name).read_text()).rstrip(), indent="  │ ")

@@ -36,6 +36,22 @@ def story_table(report: RunReport) -> Table:
     return rows
 
 
+def obsolete_table(report: RunReport) -> Table:
+    """One row per existing test that went: the criterion that says so, what takes its place, and who named it."""
+    rows = table("test that went", "by", "in its place", "named by")
+    evidence = report.latest("evidence")
+    for test in evidence.content.get("amended", ()) if evidence else ():
+        if test["status"] in ("amended", "by-eye"):
+            late = test["added_after_change"]
+            rows.add_row(
+                Text(plain(test["test"])),
+                Text(plain(test["criterion"])),
+                Text(plain(test["replacement"]) or "nothing"),
+                Text("the tests' author, added after the change, which asked" if late else "the tests' author"),
+            )
+    return rows
+
+
 def _came_out(stage: StageReport) -> str:
     if stage.error:
         return reason_text(stage.error)

@@ -14,6 +14,8 @@ STEPS: Mapping[str, str] = {
     "implementation": "An agent changes the code: in a worktree of its own, in a sandbox without network.",
     "testing.authoring": "Beside it another agent, which sees the PRD but not the change, writes the tests that "
     "decide. They are sealed.",
+    "testing.amending": "The implementer asks to amend existing tests. The author of the sealed tests decides, told "
+    "nothing but their ids.",
     "testing.grading": "Code, no agent, grades the change on clean checkouts: the sealed tests must fail before it and "
     "pass after it.",
     "deployment.plan": "An agent drafts the release plan from the evidence and from what serves now.",

@@ -27,6 +27,16 @@ def ask_for_an_expiring_link(url: str) -> Exchange:
     return _ask(url, "POST", "/api/links", _NEW_LINK)
 
 
+def follow(url: str) -> Exchange:
+    """Follow a link as far as its redirect, which ticket 3 changed."""
+    return _ask(url, "GET", "/handbook")
+
+
+def ask_for_a_link_without_code(url: str) -> Exchange:
+    """Leave the code out, which ticket 4 forbids."""
+    return _ask(url, "POST", "/api/links", {"url": "https://example.org/survey"})
+
+
 def look_up(url: str) -> Exchange:
     """Look a link up, which any release can."""
     return _ask(url, "GET", "/api/links/handbook")

@@ -2,7 +2,8 @@
 
 from phasegate.flows.lifecycle.stages.base import require_base
 from phasegate.flows.lifecycle.stages.deployment import deploy, draft_release_plan
-from phasegate.flows.lifecycle.stages.implementation import change_that_passes, integrate
+from phasegate.flows.lifecycle.stages.implementation import change_that_passes
+from phasegate.flows.lifecycle.stages.integration import integrate
 from phasegate.flows.lifecycle.stages.migrations import make_migrations
 from phasegate.flows.lifecycle.stages.monitoring import fall_back, monitor
 from phasegate.flows.lifecycle.stages.prd import draft_prd

@@ -1,10 +1,11 @@
-"""Stage `implementation`: an agent changes the code, again for as long as its grade fails; then code integrates it."""
+"""Stage `implementation`: an agent changes the code, again for as long as its grade fails."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from phasegate.agents import implementation
 from phasegate.agents.implementation import ChangeDraft
@@ -12,14 +13,13 @@ from phasegate.agents.prd import Prd
 from phasegate.flows.lifecycle.adoption import adoptable, adopted, last_attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import Round
-from phasegate.flows.lifecycle.saga import Intent, perform
 from phasegate.flows.lifecycle.stages.agent import propose
-from phasegate.flows.lifecycle.stages.testing import grade_change
+from phasegate.flows.lifecycle.stages.testing import amend_tests, grade_change
 from phasegate.flows.rewind import checkpoint_number
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
-from phasegate.infra.grading import Evidence, SealedTests
-from phasegate.infra.workspace import ChangeSet, Workspace, released_change
+from phasegate.infra.grading import Evidence, SealedTests, request_problems
+from phasegate.infra.workspace import ChangeSet, Workspace
 
 
 @dataclass(frozen=True)
@@ -51,62 +51,46 @@ async def change_that_passes(
         sealed: The tests that decide, once they are written; None where policy ends before testing.
 
     Returns:
-        A change whose grade did not fail; or the last one, where tests that passed before are all that fails.
+        A change whose grade did not fail; or the last one, where all that fails it can be accepted by name.
 
     Raises:
-        OperatorNeeded: As many attempts failed as policy allows, and not by regressions alone.
+        OperatorNeeded: As many attempts failed as policy allows, and not by what a person can accept alone.
 
     Effects:
-        One attempt and one grade per try.
+        One attempt and one grade per try; one sealing more where a change asks for amendments.
     """
     if round_.struck and sealed is not None:
         change = round_.previous[0]
-        return change, await grade_change(run, prd, change, await sealed, round_.struck)
+        return change, await grade_change(run, prd, change, await _sealed_by_now(run, round_, sealed), round_.struck)
     feedback, tries = "", run.policy.lifecycle.max_attempts + run.grants
     await _go_on_from_last_change(run, prd)
     last: tuple[ChangeSet, Evidence] | None = None
+    tests: SealedTests | None = None
     for _ in range(tries):
         number = run.next_number("implementation")
         change = await _implement(run, number, prd, feedback, round_.note)
         if sealed is None:
             return change, None
-        evidence = await grade_change(run, prd, change, await sealed)
+        tests = await amend_tests(run, prd, change, tests or await _sealed_by_now(run, round_, sealed))
+        evidence = await grade_change(run, prd, change, tests)
         if evidence.verdict != "failed":
             return change, evidence
         feedback, last = evidence.failing(), (change, evidence)
-    if last is not None and last[1].failed_by_regressions_alone:
-        return last  # whether the ticket may break them is for a person to say
+    if last is not None and last[1].is_acceptable:
+        return last  # whether the ticket may do that is for a person to say
     raise OperatorNeeded(
         f"{tries} attempts at the implementation failed their grading",
         remedy=f"See why with `phasegate show {run.run.id}`; `phasegate resume {run.run.id}` grants one more attempt.",
     )
 
 
-async def integrate(run: RunContext, change: ChangeSet, evidence: Evidence | None) -> str:
-    """Bring an approved change into the base branch, as policy says; the commit that is to be released.
-
-    Args:
-        run: The run.
-        change: What was approved.
-        evidence: Its grade, which names the tree that is released; None where policy ends before testing.
-
-    Effects:
-        `merge`, undone by a revert commit.
-    """
-    tree = evidence.tree if evidence else ""
-    if run.policy.project.integrate == "none":
-        return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit
-    facts = {"change": change.digest, "branch": run.run.base_branch, "message": f"{run.run.title}\n\n{change.summary}"}
-    made = await perform(
-        run,
-        Intent(
-            "merge",
-            "merge",
-            facts | ({"tree": tree} if tree else {}),
-            f"revert the merge on {run.run.base_branch}",
-        ),
-    )
-    return str(made["commit"])
+async def _sealed_by_now(run: RunContext, round_: Round, sealed: asyncio.Task[SealedTests]) -> SealedTests:
+    """The sealed tests of the last grade: amendments that a change asked for hold for the next change, too."""
+    tests = await sealed
+    evidence: Evidence | None = round_.previous[1] if round_.previous else None
+    if evidence is None or evidence.sealed_tests == tests.digest:
+        return tests
+    return run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
 
 
 async def _go_on_from_last_change(run: RunContext, prd: Prd) -> None:
@@ -152,7 +136,8 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
 
     def collect(draft: ChangeDraft) -> ChangeSet:
         summary = f"{draft.summary}\n\n{draft.notes}".strip()
-        return workspace.collect(run.run.base_commit, protected, f"{run.run.title}\n\n{summary}")
+        change = workspace.collect(run.run.base_commit, protected, f"{run.run.title}\n\n{summary}")
+        return change.model_copy(update={"asks_to_amend": draft.asks_to_amend})
 
     return await propose(
         run,
@@ -165,4 +150,14 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         inputs=inputs,
         place=lambda row: _Bench(workspace, row.number, begins_at),
         protected=protected,
+        objection=partial(_objection, run, prd),
     )
+
+
+def _objection(run: RunContext, prd: Prd, draft: ChangeDraft) -> str:
+    """Reasons to send a change's requests back; a rehearsal takes what was recorded."""
+    if run.rehearses:
+        return ""
+    criteria = [criterion.id for criterion in prd.acceptance_criteria]
+    read = partial(run.repository.read_file, run.run.base_commit)
+    return "\n".join(request_problems(draft.asks_to_amend, criteria, read))

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from phasegate.agents import testing
 from phasegate.agents.prd import Prd
-from phasegate.agents.testing import TestsDraft
+from phasegate.agents.testing import AmendmentsDraft, TestsDraft
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.base import base_summary
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.grading import Evidence, SealedTests, amendment_problems, grade
+from phasegate.infra.grading import (
+    AmendmentRequest,
+    Evidence,
+    SealedTests,
+    added_problems,
+    amendment_problems,
+    grade,
+)
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.workspace import ChangeSet, keep_released
 
@@ -43,6 +50,40 @@ async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
     )
 
 
+async def amend_tests(run: RunContext, prd: Prd, change: ChangeSet, sealed: SealedTests) -> SealedTests:
+    """Put what a change asks to amend to the authoring agent, and seal its decision.
+
+    Args:
+        run: The run.
+        prd: The agent's ground.
+        change: Asks by ids; nothing else of it reaches the agent.
+        sealed: The tests so far. None of them changes.
+
+    Returns:
+        The tests with the added amendments; the same tests where the change asks for nothing that is still open.
+
+    Effects:
+        One attempt where something is open. A replay with the same requests finds it.
+    """
+    asked = sealed.open_requests(change.asks_to_amend)
+    if not asked:
+        return sealed
+    return await propose(
+        run,
+        testing.AMENDING_AGENT,
+        run.next_number("testing", "amending"),
+        SealedTests,
+        lambda draft: sealed.with_added(asked, draft.amends),
+        brief=testing.amending_brief(
+            prd, sealed, asked, test_command=run.policy.project.test, conventions=run.conventions
+        ),
+        folder=await run.checkout(run.run.base_commit),
+        inputs={"prd": prd.digest, "sealed": sealed.digest},
+        part="amending",
+        objection=partial(_amending_objection, run, prd, sealed, asked),
+    )
+
+
 async def grade_change(
     run: RunContext, prd: Prd, change: ChangeSet, sealed: SealedTests, struck: Sequence[str] = ()
 ) -> Evidence:
@@ -58,10 +99,40 @@ async def grade_change(
     Effects:
         One attempt per change, and a ref that keeps what is released of it.
     """
-    number = run.next_number("testing", "grading")
+    return await grade_as(
+        run, prd, change, sealed, struck, part="grading", number=run.next_number("testing", "grading")
+    )
+
+
+async def grade_as(
+    run: RunContext,
+    prd: Prd,
+    change: ChangeSet,
+    sealed: SealedTests,
+    struck: Sequence[str],
+    *,
+    part: str,
+    number: int,
+    finish: Callable[[Evidence], Awaitable[Evidence]] | None = None,
+) -> Evidence:
+    """Grade a change as a numbered attempt of a part of the stage.
+
+    Args:
+        run: The run.
+        prd: Its criteria.
+        change: What is graded.
+        sealed: The tests that decide.
+        struck: Amendments that a person struck.
+        part: The part.
+        number: The attempt's number.
+        finish: Adds to the evidence before it is stored.
+
+    Effects:
+        One attempt, and a ref that keeps what is released of the change.
+    """
 
     async def graded(_row: Attempt) -> Evidence:
-        scratch = run.shared.settings.scratch / run.run.id / f"grading-{number}"
+        scratch = run.shared.settings.scratch / run.run.id / f"{part}-{number}"
         try:
             evidence = await grade(
                 repository=run.repository,
@@ -79,7 +150,9 @@ async def grade_change(
             await asyncio.to_thread(keep_released, run.repository, change, evidence.tree, run.run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-        return evidence.model_copy(update={"base": await base_summary(run)})
+        if change.base_commit == run.run.base_commit:
+            evidence = evidence.model_copy(update={"base": await base_summary(run)})
+        return await finish(evidence) if finish else evidence
 
     inputs = {"change": change.digest, "sealed": sealed.digest, "policy": run.run.policy}
     inputs |= {"struck": sha256(canonical_json(sorted(struck)))} if struck else {}
@@ -89,7 +162,7 @@ async def grade_change(
         number,
         Evidence,
         graded,
-        part="grading",
+        part=part,
         inputs=inputs,
     )
 
@@ -112,3 +185,15 @@ def _objection(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
     sealed = [(file.path, file.content) for file in draft.files]
     read = partial(run.repository.read_file, run.run.base_commit)
     return "\n".join([*problems, *amendment_problems(draft.amends, criteria, sealed, read)])
+
+
+def _amending_objection(
+    run: RunContext, prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], draft: AmendmentsDraft
+) -> str:
+    """Reasons to send added amendments back; a rehearsal takes what was recorded."""
+    if run.rehearses:
+        return ""
+    criteria = [criterion.id for criterion in prd.acceptance_criteria]
+    files = [(file.path, file.content) for file in sealed.files]
+    read = partial(run.repository.read_file, run.run.base_commit)
+    return "\n".join(added_problems(draft.amends, asked, sealed.amends, criteria, files, read))

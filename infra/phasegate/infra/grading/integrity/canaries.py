@@ -22,6 +22,7 @@ from phasegate.infra.grading.integrity.counter_tests import counter_tests
 from phasegate.infra.grading.integrity.literal_counter_tests import literal_counter_tests
 from phasegate.infra.grading.integrity.planted_names import path_beside, word_missing_in
 from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.runner.report_cargo import WHOLE
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_run import TestRun
 
@@ -59,7 +60,7 @@ def plant_canaries(
     """
     chosen: dict[str, tuple[SealedFile, str]] = {}
     paths = {*taken, *(file.path for file in sealed.files)}
-    for file in sealed.files:
+    for file in _in_turn(sealed.files):
         spoken = language(file.path)
         if spoken and spoken not in chosen and (languages is None or spoken in languages):
             made = _canary(file, paths, alone=alone)
@@ -147,6 +148,11 @@ def own_cases(planted: Planted, canary: SealedFile, cases: dict[str, tuple[TestC
     return [case for case in cases[canary.path] if any(_holds_title(case, title) for title in titles)]
 
 
+def is_broken(canary: SealedFile, cases: dict[str, tuple[TestCase, ...]]) -> bool:
+    """Tell if the process of a canary's own file ended otherwise than its tests did."""
+    return any(case.status == "error" and case.name == WHOLE for case in cases[canary.path])
+
+
 def passing(files: Iterable[SealedFile], cases: dict[str, tuple[TestCase, ...]]) -> bool:
     """Tell if any test of these files is reported as passed."""
     return any(case.status == "passed" for file in files for case in cases[file.path])
@@ -177,6 +183,12 @@ def masked(run: TestRun, planted: Planted) -> TestRun:
     cases = tuple(replace(case, message=_without(case.message, hidden)) for case in run.cases)
     rewritten = tuple(path for path in run.rewritten if path not in canaries)
     return replace(run, cases=cases, said=_without(run.said, hidden), rewritten=rewritten)
+
+
+def _in_turn(files: Collection[SealedFile]) -> list[SealedFile]:
+    """The files, those of Go from the last one on: Go runs them in order, and a canary stands behind all of them."""
+    go = sorted((file for file in files if language(file.path) == "go"), key=lambda file: file.path, reverse=True)
+    return [*(file for file in files if file not in go), *go]
 
 
 def _without(text: str, hidden: Collection[str]) -> str:
@@ -213,5 +225,5 @@ def _canary(file: SealedFile, taken: Collection[str], *, alone: bool) -> tuple[S
         case "go":
             made = go_canary(file.content, word)
         case _:
-            made = rust_canary(file.content, path, word)
+            made = rust_canary(file.content, path, word, alone=alone)
     return (SealedFile(path=path, content=made[0], criteria=()), made[1]) if made else None

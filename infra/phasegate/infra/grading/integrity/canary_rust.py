@@ -11,13 +11,14 @@ import re
 import secrets
 
 
-def rust_canary(source: str, path: str, word: str) -> tuple[str, str] | None:
-    """Write a test that fails.
+def rust_canary(source: str, path: str, word: str, *, alone: bool = False) -> tuple[str, str] | None:
+    """Write a test that fails, beside a copy of the sealed file's: each file is a process of its own.
 
     Args:
         source: A test file of Rust.
         path: The new file's.
         word: Part of the new test's name.
+        alone: True if nothing of the sealed file may be in it.
 
     Returns:
         The file and the test's name; `None` if the file is no integration test.
@@ -27,4 +28,5 @@ def rust_canary(source: str, path: str, word: str) -> tuple[str, str] | None:
     titles: list[str] = re.findall(r"#\[test\]\s*(?:pub )?fn (\w+)\(", source)
     title = f"{secrets.choice(titles or ['works'])}_{word}"
     number = 3 + secrets.randbelow(90)
-    return f"#[test]\nfn {title}() {{\n    assert_eq!({number}, {number + 1 + secrets.randbelow(9)});\n}}\n", title
+    test = f"#[test]\nfn {title}() {{\n    assert_eq!({number}, {number + 1 + secrets.randbelow(9)});\n}}\n"
+    return test if alone else f"{source.rstrip()}\n\n{test}", title

@@ -44,7 +44,9 @@ def _renamed(name: str) -> str:
         # Surefire collects Test*.java and *Test.java
         return f"Test{both}{stem[4:]}{dot}{suffix}" if stem.startswith("Test") else f"{both}{stem}{dot}{suffix}"
     if suffix == "go":
-        return f"{one}_{two}_test.go"
+        # behind the sealed file: what ends the process among the sealed tests loses the canary
+        last = secrets.choice([word for word in _WORDS if word > "test"])
+        return f"{stem.removesuffix('_test')}_{last}_{one}_test.go"
     parts = re.split(r"([-_.])", stem)
     joint = parts[1] if len(parts) > 1 else "_"
     at = max((number for number, part in enumerate(parts) if part.lower() not in (*_MARKS, *"-_.")), default=-1)

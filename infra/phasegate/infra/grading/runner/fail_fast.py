@@ -38,6 +38,11 @@ _SETTINGS = (
     ("jest", re.compile(r"(?:.*/)?jest\.config\.\w+"), re.compile(r"\bbail['\"]?\s*:\s*(?:true|[1-9])")),
     ("vitest", re.compile(r"(?:.*/)?vite(?:st)?\.config\.\w+"), re.compile(r"\bbail['\"]?\s*:\s*[1-9]")),
     ("ava", re.compile(r"(?:.*/)?ava\.config\.\w+"), re.compile(r"\bfailFast['\"]?\s*:\s*true")),
+    (
+        "maven",
+        re.compile(r"(?:.*/)?pom\.xml"),
+        re.compile(r"<(?:surefire\.)?skipAfterFailureCount>\s*[1-9]"),
+    ),
     ("gradle", re.compile(r"(?:.*/)?build\.gradle(?:\.kts)?"), re.compile(r"\bfailFast\s*=\s*true")),
 )
 _WRAPPERS = re.compile(r"(?:(?:.*/)?(?:Makefile|GNUmakefile|noxfile\.py|tox\.ini|justfile|[^/]+\.sh))")
@@ -108,7 +113,8 @@ def _last_runner(text: str) -> str:
     found = _NODE_RUNNERS.findall(text)
     if found:
         return str(found[-1])
-    return "gradle" if re.search(r"\bgradlew?\b", text) else ""
+    called = re.search(r"\b(?:(gradle)|mvn)w?\b", text)
+    return "" if called is None else called[1] or "maven"
 
 
 def _script_of(command: str, files: Mapping[str, Callable[[], bytes | None]]) -> tuple[str, str]:

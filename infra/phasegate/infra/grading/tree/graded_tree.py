@@ -37,13 +37,17 @@ class GradedTree:
     """Paths the change touched that are named like tests and are product."""
     own_tests: frozenset[str] = frozenset()
     """Restored paths that may be released as the change has them, if the suite passes with them."""
+    collected: frozenset[str] = frozenset()
+    """Files under other names that the runner takes tests from on the base commit."""
     loaded: tuple[Load, ...] = ()
     """Test files that product code of the change loads, and of the base commit does not."""
+    inline: frozenset[str] = frozenset()
+    """Product files whose inline tests alone are the base commit's again."""
 
     def belongs_to_tests(self, path: str) -> bool:
         """True if a path is the tests' own, so that nothing of the change may decide what is in it."""
         is_test = is_test_file(path) and path not in self.product
-        return is_test or path in self.commands or path in self.resettled
+        return is_test or path in self.collected or path in self.commands or path in self.resettled
 
 
 def graded_tree(
@@ -62,9 +66,10 @@ def graded_tree(
     base_files = repository.files(change.base_commit)
     commands = named_in(policy.project.test, base_files) | named_in(policy.project.setup, base_files)
     paths = repository.changed(change.base_commit, change.commit)
-    tests = {path for path in paths if is_test_file(path)}
     before = Roles(repository, change.base_commit, frozenset(collected))
     after = Roles(repository, change.commit)
+    others = before.tests_under_other_names()
+    tests = {path for path in paths if is_test_file(path) or path in others}
     new = {path for path in tests if paths[path] == "A"}
     product = (before.product(tests - new) | after.product(new, base=before)) - commands
     # git's attributes decide how the tests are written to a checkout
@@ -77,7 +82,7 @@ def graded_tree(
             if fresh is not None and (content := with_base_settings(path, old, fresh)) is not None:
                 resettled[path] = content
     tree = commit_with(repository, change.commit, resettled, base=change.base_commit, reinstated=restored)
-    loaded = tuple(_newly_loaded(before, after, paths, product))
+    loaded = tuple(_newly_loaded(before, after, paths.keys() - others, product))
     kept_out = {*attributes, *commands, *(load.path for load in loaded)}
     return GradedTree(
         tree,
@@ -86,6 +91,7 @@ def graded_tree(
         frozenset(commands),
         frozenset(product),
         frozenset(path for path in restored - kept_out if paths[path] in "AM" and _enters(repository, change, path)),
+        others,
         loaded,
     )
 
@@ -96,9 +102,10 @@ def with_own_tests(repository: Repository, base: str, graded: GradedTree, change
 
 
 def product_hunks(repository: Repository, base: str, graded: GradedTree) -> Iterator[Hunk]:
-    """The pieces of a change, without what was taken back of it."""
+    """The pieces of a change, without what was taken back of it, and without the tests that were amended."""
     for path, letter in repository.changed(base, graded.tree).items():
-        yield from hunks(repository, base, graded.tree, path, letter)
+        if not is_test_file(path) or path in graded.product:
+            yield from hunks(repository, base, graded.tree, path, letter)
 
 
 def commit_with(

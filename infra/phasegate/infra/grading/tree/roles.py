@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from phasegate.infra.grading.suspicions import is_code
 from phasegate.infra.grading.tree.loading import Load, Targets, is_loader, texts
 from phasegate.infra.grading.tree.patterns import TEST_FOLDERS, is_machinery, is_test_file, is_test_name
 from phasegate.infra.workspace import Repository
@@ -21,6 +22,13 @@ _TESTS = re.compile(
     r"|\b(?:it|test|describe|specify|suite|context|feature|scenario)(?:\.\w+)*\s*\(?\s*[\"'`]|^func\s+(?:Test|Benchmark|Fuzz)",
     re.MULTILINE,
 )
+_HOLDS_ONLY = re.compile(
+    r"^\s*(?:async\s+)?def\s+test(?:_|[A-Z0-9])|^class\s+\w+\(.*TestCase\s*\)"
+    r"|^\s*(?:\w+\.)?(?:it|test|describe|specify|suite)(?:\.\w+)*\s*\(\s*[\"'`]",
+    re.MULTILINE,
+)
+"""As tests stand in files of their own, where a name tells nothing."""
+_PRODUCT_WITH_TESTS = (".rs", ".md", ".rst", ".txt", ".adoc")
 _BESIDE = ("testdata", "__snapshots__", "__mocks__", "__tests__")
 
 
@@ -66,6 +74,17 @@ class Roles:
     def tests(self) -> frozenset[str]:
         """The files that hold tests, by their text or by what the runner reports."""
         return self._holding | (self.collected & set(self._files))
+
+    def tests_under_other_names(self) -> frozenset[str]:
+        """Collect files that the runner takes tests from, though no test is named so: `test.py`, tables of cases.
+
+        Product code with tests inside, and documentation with examples, are product.
+        """
+        found = {path for path in self.collected & set(self._files) if not is_test_file(path)}
+        found = {path for path in found if not path.endswith(_PRODUCT_WITH_TESTS)}
+        holding = {path for path in found if not is_code(path) or _HOLDS_ONLY.search(self._texts.get(path, ""))}
+        loaded = {load.path for load in self._loads if not is_test_file(load.by) and load.by not in holding}
+        return frozenset(holding - loaded)
 
     def has_tests_beside(self, path: str) -> bool:
         """True if tests lie in the test folder that a file is in, or beside that folder where it holds tests' data."""
@@ -114,16 +133,18 @@ class Roles:
 
     @cached_property
     def _loads(self) -> list[Load]:
-        targets = Targets.of([path for path in self._files if is_test_file(path)])
+        targets = Targets.of([path for path in self._files if is_test_file(path) or path in self.collected])
         return [load for path, text in self._texts.items() for load in targets.loaded_by(path, text)]
 
     @cached_property
     def _product_loaded(self) -> frozenset[str]:
         """Files named like tests that product code loads, through one another too."""
         loaded: set[str] = set()
+        tests = self.tests_under_other_names()
+        by_product = [load for load in self._loads if load.by not in tests]
         more = True
         while more:
-            found = {load.path for load in self._loads if not is_test_file(load.by) or load.by in loaded} - loaded
+            found = {load.path for load in by_product if not is_test_file(load.by) or load.by in loaded} - loaded
             loaded |= found
             more = bool(found)
         return frozenset(loaded)

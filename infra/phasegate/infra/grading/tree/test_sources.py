@@ -84,6 +84,25 @@ def _python(text: str) -> Iterator[TestSource]:
     yield from visit(module.body, "")
 
 
+def inherited_names(path: str, name: str, text: str) -> tuple[str, ...]:
+    """Names under which a method runs besides its own: those of the file's classes that inherit it.
+
+    Args:
+        path: Tells the language by its suffix.
+        name: As after `path::`, with its class.
+        text: The file's content.
+    """
+    owner, _, method = name.rpartition("::")
+    module = parsed(text) if path.endswith(".py") and owner else None
+    classes = [node for node in module.body if isinstance(node, ast.ClassDef)] if module else []
+    heirs = {owner.rpartition("::")[2]}
+    for node in classes:  # a class stands after its bases
+        own = {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)}
+        bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        heirs |= {node.name} if bases & heirs and method not in own else set()
+    return tuple(f"{node.name}::{method}" for node in classes if node.name in heirs and node.name != owner)
+
+
 def parsed(text: str) -> ast.Module | None:
     """Python's syntax tree of a text; `None` where it is no Python of this version."""
     try:

@@ -13,6 +13,7 @@ from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _BY_MANIFEST = {
     "go.mod": detect_go,
+    "go.work": detect_go,
     "Cargo.toml": detect_rust,
     "pom.xml": detect_jvm,
     "package.json": detect_node,

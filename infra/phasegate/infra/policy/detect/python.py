@@ -3,59 +3,52 @@
 from __future__ import annotations
 
 import re
-from configparser import ConfigParser
-from configparser import Error as IniError
 from typing import Any
 
+from phasegate.infra.policy.detect.automation import Automation, ini, read_automation
 from phasegate.infra.policy.detect.findings import ProjectFindings
+from phasegate.infra.policy.detect.python_tests import find_test_options
 from phasegate.infra.policy.detect.source_tree import SourceTree, table
 
 PYTHON_MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile", "pytest.ini")
 _TEST_NAMES = ("test", "tests", "testing")
 _DEV_NAMES = ("dev", "develop", "development")
 _VENV = ".venv/bin/python"
-_OWN_RUNNER = (
-    "tests/runtests.py is a test runner of its own. Write a command under [project]: "
-    'test = "…", which writes a JUnit XML report to {junit}.'
-)
 _FILE_SHAPES = ("requirements-{}.txt", "requirements_{}.txt", "{}-requirements.txt", "{}_requirements.txt")
 _FOLDER_SHAPES = ("requirements/{}.txt", "requirements/requirements-{}.txt")
 
 
 def detect_python(tree: SourceTree) -> ProjectFindings:
     """Read how a Python project is set up and tested, by the tool whose lock or manifest is there."""
-    if "tests/runtests.py" in tree and "manage.py" not in tree:
-        setup = _pip(tree, "")
-        return ProjectFindings(
-            "python", _VENV if setup else "python3", "", "", setup, "this project has dependencies", (_OWN_RUNNER,)
-        )
     manifest = tree.toml("pyproject.toml")
-    settings = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", tree.text("manage.py"))
-    more = " pytest-django" if settings else ""
-    options = f" --ds={settings[1]} -o 'python_files=test*.py'" if settings else ""
+    automation = read_automation(tree)
+    options = find_test_options(tree, automation)
     tool, setup = _by_tool(tree, manifest)
     if tool in {"uv.lock", "tool.uv.workspace"}:
         python = "uv run --no-sync python"
     else:
-        setup, tool = (setup, tool) if setup else (_pip(tree, more), "this project has dependencies")
+        pip = "" if setup else _pip(tree, automation, options.plugins)
+        setup, tool = (setup, tool) if setup else (pip, "this project has dependencies")
         python = _VENV if setup else "python3"
+    if options.own_runner:
+        return ProjectFindings("python", python, "", "", setup, tool, options.notes)
     if not setup:
         path = _pythonpath(tree, cwd_is_on_it=False)
         return ProjectFindings(
             language="python",
-            test=f"pytest -q{path} --junitxml={{junit}}",
+            test=f"pytest -q{path}{options.arguments} --junitxml={{junit}}",
             test_because="a Python project that names no dependencies"
             + (", whose tests import from the folder named" if path else ""),
+            notes=options.notes,
         )
-    notes = (f"Django's tests run by pytest-django with {settings[1]}: the tests need it.",) if settings else ()
     return ProjectFindings(
         language="python",
         python=python,
-        test=f"{python} -m pytest -q{_pythonpath(tree, cwd_is_on_it=True)}{options} --junitxml={{junit}}",
+        test=f"{python} -m pytest -q{_pythonpath(tree, cwd_is_on_it=True)}{options.arguments} --junitxml={{junit}}",
         test_because=tool if python.startswith("uv") else "the environment that setup makes",
         setup=setup,
         setup_because=tool,
-        notes=notes,
+        notes=options.notes,
     )
 
 
@@ -85,10 +78,13 @@ def _by_tool(tree: SourceTree, manifest: dict[str, Any]) -> tuple[str, str]:
     return "", ""
 
 
-def _pip(tree: SourceTree, more: str) -> str:
+def _pip(tree: SourceTree, automation: Automation, plugins: tuple[str, ...]) -> str:
     """Return the set-up by pip; empty when the project names nothing to install."""
     manifest = tree.toml("pyproject.toml")
-    extras, groups = _wanted(_extras(tree)), _wanted(table(manifest, "dependency-groups"))
+    known, known_groups = _extras(tree), table(manifest, "dependency-groups")
+    extras = _wanted(known, automation.extras)
+    groups = _wanted(known_groups, automation.groups)
+    by_automation = bool({*automation.extras} & known.keys() or {*automation.groups} & known_groups.keys())
     project = f"-e '.[{','.join(extras)}]'" if extras else "-e ." if _is_installed(tree, manifest) else ""
     files = _requirements(tree)
     pinned = [name for name in files if "--hash=" in tree.text(name)]  # pip takes no others beside them
@@ -96,10 +92,13 @@ def _pip(tree: SourceTree, more: str) -> str:
         *([project] if project else []),
         *(f"-r {name}" for name in files if name not in pinned),
         *(f"--group {name}" for name in groups),
-        *([] if _names_pytest(tree, manifest) else _from_automation(tree)),
+        *(automation.requirements if by_automation or not _names_pytest(tree, manifest) else ()),
     ]
+    named = list(dict.fromkeys(named))
     if not (named or pinned):
         return ""
+    said = [tree.text(name) for name in (*files, "pyproject.toml", "setup.py", "setup.cfg")]
+    more = "".join(f" {name}" for name in plugins if not any(name in text for text in (*said, *named)))
     install = f"{_VENV} -m pip install -q"
     ignored = "venv" in tree.text(".gitignore")
     steps = [
@@ -123,7 +122,7 @@ def _is_installed(tree: SourceTree, manifest: dict[str, Any]) -> bool:
 
 def _extras(tree: SourceTree) -> dict[str, Any]:
     found = dict(table(tree.toml("pyproject.toml"), "project", "optional-dependencies"))
-    config = _ini(tree, "setup.cfg")
+    config = ini(tree, "setup.cfg")
     if config.has_section("options.extras_require"):
         found |= dict(config.items("options.extras_require"))
     if declared := re.search(r"extras_require\s*=\s*\{(.*)", tree.text("setup.py"), re.DOTALL):
@@ -131,9 +130,11 @@ def _extras(tree: SourceTree) -> dict[str, Any]:
     return found
 
 
-def _wanted(names: dict[str, Any]) -> list[str]:
-    """Return the extras or groups that tests need: those for tests, else those for development."""
-    return [name for name in _TEST_NAMES if name in names] or [name for name in _DEV_NAMES if name in names]
+def _wanted(names: dict[str, Any], automated: tuple[str, ...] = ()) -> list[str]:
+    """Return the extras or groups that tests need: those that tox or nox takes, those for tests, or for development."""
+    by_name = [name for name in _TEST_NAMES if name in names] or [name for name in _DEV_NAMES if name in names]
+    taken = [name for name in automated if name in names]
+    return taken or by_name
 
 
 def _requirements(tree: SourceTree) -> list[str]:
@@ -149,26 +150,6 @@ def _requirements(tree: SourceTree) -> list[str]:
 def _names_pytest(tree: SourceTree, manifest: dict[str, Any]) -> bool:
     named = table(manifest, "dependency-groups") | _extras(tree)
     return bool(_wanted(named) or any("pytest" in tree.text(name) for name in _requirements(tree)))
-
-
-def _from_automation(tree: SourceTree) -> list[str]:
-    """Return what tox or nox installs for tests, where the project says it nowhere else."""
-    config = _ini(tree, "tox.ini")
-    lines = config.get("testenv", "deps", fallback="").splitlines()
-    plain = [line.strip() for line in lines if re.fullmatch(r"\s*(?:-r\s*)?[\w.\[\],<>=!~/-]+\s*", line)]
-    session = re.search(r"def tests?\(session.*?(?=\n@|\Z)", tree.text("noxfile.py"), re.DOTALL)
-    for call in re.findall(r"session\.install\(([^)]*)\)", session[0] if session else ""):
-        plain += [name for name in re.findall(r"""["']([\w.\[\]<>=!~-]+)["']""", call) if name[0] not in "-."]
-    return [line if line.startswith("-r") else f"'{line}'" for line in dict.fromkeys(plain) if line != "pytest"]
-
-
-def _ini(tree: SourceTree, name: str) -> ConfigParser:
-    config = ConfigParser(interpolation=None, strict=False)
-    try:
-        config.read_string(tree.text(name))
-    except IniError:
-        return ConfigParser()
-    return config
 
 
 def _pythonpath(tree: SourceTree, *, cwd_is_on_it: bool) -> str:

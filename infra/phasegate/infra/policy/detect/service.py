@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from phasegate.infra.policy.detect.findings import ProjectFindings
+from phasegate.infra.policy.detect.python_application import find_application
 from phasegate.infra.policy.detect.source_tree import SourceTree, table
 
 _OPTION = re.compile(r"""["'`]--port["'`=]""")
@@ -18,8 +19,6 @@ _PYTHON_VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()\s*["']PORT[
 _NODE_VARIABLE = re.compile(r"""process\.env(?:\.PORT\b|\[["']PORT["']\])|\benv\.PORT\b""")
 _GO_VARIABLE = re.compile(r"""(?:Getenv|LookupEnv)\("PORT"\)""")
 _GO_OPTION = re.compile(r"""flag\.\w+\((?:&\w+,\s*)?"port",""")
-_FASTAPI = re.compile(r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:fastapi\.)?FastAPI\(", re.MULTILINE)
-_FLASK = re.compile(r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:flask\.)?Flask\(", re.MULTILINE)
 _SCRIPTS = ("app.py", "main.py", "server.py")
 _HEALTH_PATHS = {
     "/healthz": re.compile(r"""(?<![\w/])/healthz(?![\w/-])|(["'`])healthz\1"""),
@@ -80,27 +79,14 @@ def _python(tree: SourceTree, project: ProjectFindings) -> tuple[str, str]:
     for path in (PurePosixPath(name) for name in _SCRIPTS):
         if path in sources and (arguments := _port_arguments(sources[path], _PYTHON_VARIABLE)):
             return f"{project.python} {path}{arguments.argument}", f"{path} reads {arguments.reads}"
-    library = _is_library(tree)
-    for path, text in sources.items():
-        module = ".".join(path.with_suffix("").parts[1:] if path.parts[0] == "src" else path.with_suffix("").parts)
-        if library:
-            continue
-        if found := _FASTAPI.search(text):
-            call = _module_call(project, PurePosixPath("uvicorn"), below_src=path.parts[0] == "src")
-            return f"{call} {module}:{found[1]} --port {{port}}", f"the FastAPI application in {path}"
-        if found := _FLASK.search(text):
-            call = _module_call(project, PurePosixPath("flask"), below_src=path.parts[0] == "src")
-            return f"{call} --app {module}:{found[1]} run --port {{port}}", f"the Flask application in {path}"
+    if found := find_application(tree, sources):
+        server = "uvicorn" if found.framework == "FastAPI" else "flask"
+        call = _module_call(project, PurePosixPath(server), below_src=found.path.parts[0] == "src")
+        because = f"the {found.framework} application in {found.path}"
+        if found.framework == "FastAPI":
+            return f"{call} {found.module}:{found.variable} --port {{port}}", because
+        return f"{call} --app {found.module}:{found.variable} run --port {{port}}", because
     return "", ""
-
-
-def _is_library(tree: SourceTree) -> bool:
-    """Say that a project is a framework, an extension of one, or a published library: no application to start."""
-    project = table(tree.toml("pyproject.toml"), "project")
-    declared = f"{project.get('name', '')} {project.get('classifiers', '')}"
-    text = declared if project else tree.text("setup.cfg") + tree.text("setup.py")
-    named = re.search(r"""(?im)(?:^|name\s*=\s*["']?)(?:flask|fastapi)(?:[-_]\w+)?(?=["'\s])""", text)
-    return bool(named or re.search(r"Framework :: (?:Flask|FastAPI)|Topic :: .*Libraries", text))
 
 
 def _module_call(project: ProjectFindings, package: PurePosixPath, *, below_src: bool = False) -> str:

@@ -1,0 +1,202 @@
+"""Integration: the approved change goes into the base branch as the tree that was graded (P14).
+
+Where the branch has moved since the run began, the change is made once more on its head and graded there, as attempts
+of their own. The approval carries over where all is as it was approved; otherwise gate `change` asks anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from phasegate.agents.prd import Prd
+from phasegate.flows.lifecycle.adoption import is_recorded, observe
+from phasegate.flows.lifecycle.attempts import attempt
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.endings import Remade
+from phasegate.flows.lifecycle.saga import Intent, is_begun, perform
+from phasegate.flows.lifecycle.stages.testing import grade_as
+from phasegate.infra.artifacts import sha256
+from phasegate.infra.errors import BranchMoved, OperatorNeeded
+from phasegate.infra.grading import BranchMove, Evidence, SealedTests, differences
+from phasegate.infra.ledger import Attempt
+from phasegate.infra.ledger.gates import GONE
+from phasegate.infra.workspace import ChangeSet, branch_head, merges_to, patch_id, rebase, released_change
+
+REBASING, REGRADING = "rebasing", "regrading"
+"""Parts of stage `testing` that a move of the branch needs."""
+
+Graded = tuple[ChangeSet, Evidence]
+
+
+async def integrate(
+    run: RunContext,
+    approved: tuple[ChangeSet, Evidence | None],
+    prd: Prd,
+    sealed: asyncio.Task[SealedTests] | None,
+) -> tuple[str, ChangeSet, Evidence | None]:
+    """Bring an approved change into the base branch, as policy says.
+
+    Args:
+        run: The run.
+        approved: The change, and its grade, which names the tree that is released; no grade where policy ends before
+            testing.
+        prd: Its criteria.
+        sealed: The tests that decide.
+
+    Returns:
+        The commit that is to be released, and the change and its grade as they went in.
+
+    Raises:
+        Remade: The branch has moved, and the approval does not hold for what it makes of the change.
+        OperatorNeeded: The change conflicts with the branch as it is now, or fails there.
+
+    Effects:
+        `merge`, undone by a revert commit. Two attempts for each move of the branch.
+    """
+    change, evidence = approved
+    tree = evidence.tree if evidence else ""
+    if run.policy.project.integrate == "none":
+        return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit, change, evidence
+    if evidence is None or sealed is None or not tree:  # nothing tells which tree is to go in
+        return str((await perform(run, _intent(run, change, "")))["commit"]), change, evidence
+    move = evidence.move
+    moves = 0 if move is None or evidence.needs_person else move.number  # a person who had to decide starts it anew
+    while True:
+        number = run.next_number("testing", REBASING)
+        if not is_recorded(run, "testing", _head(number)) and (commit := await _merged(run, change, evidence)):
+            return commit, change, evidence
+        moves += 1
+        if (moved := await _graded_on_head(run, number, moves, prd, (change, evidence), await sealed)) is None:
+            continue
+        _tell(run, evidence, moved)
+        if commit := await _merged(run, *moved):
+            return commit, *moved
+        await _leave_head(run, number)
+
+
+async def _merged(run: RunContext, change: ChangeSet, evidence: Evidence) -> str:
+    """Merge the change as the tree that was graded; empty where the branch has moved, and nothing was merged."""
+    intent = _intent(run, change, evidence.tree)
+    if not run.rehearses and not is_begun(run, intent):
+        released = await asyncio.to_thread(released_change, run.repository, change, evidence.tree)
+        if not await asyncio.to_thread(merges_to, run.repository, released, run.run.base_branch, evidence.tree):
+            return ""
+    try:
+        return str((await perform(run, intent))["commit"])
+    except BranchMoved:
+        return ""
+
+
+def _intent(run: RunContext, change: ChangeSet, tree: str) -> Intent:
+    branch = run.run.base_branch
+    facts = {"change": change.digest, "branch": branch, "message": f"{run.run.title}\n\n{change.summary}"}
+    return Intent("merge", "merge", facts | ({"tree": tree} if tree else {}), f"revert the merge on {branch}")
+
+
+async def _graded_on_head(
+    run: RunContext, number: int, moves: int, prd: Prd, approved: Graded, sealed: SealedTests
+) -> Graded | None:
+    """Make an approved change on the branch's head, and grade it there; `None` where the branch has moved on since.
+
+    Raises:
+        OperatorNeeded: It conflicts with the branch as it is now, or fails there in a way that nobody may accept.
+    """
+    (change, evidence), branch = approved, run.run.base_branch
+
+    async def look() -> dict[str, Any]:
+        return {"head": await asyncio.to_thread(branch_head, run.repository, branch)}
+
+    head = str((await observe(run, "testing", _head(number), look))["head"])
+    if is_recorded(run, "testing", _left(number)):
+        return None
+    if not _is_graded(run, number) and head != (await look())["head"]:
+        await _leave_head(run, number)
+        return None
+
+    async def rebased(_row: Attempt) -> ChangeSet:
+        run.step("testing", f"{branch} has moved to {head[:12]}: the merged tree is graded before it is released")
+        make = partial(rebase, branch=branch, run_id=run.run.id, left_out=frozenset(evidence.left_out))
+        return await asyncio.to_thread(make, run.repository, change, head)
+
+    inputs = {"change": change.digest, "head": sha256(head)}
+    moved = await attempt(run, "testing", number, ChangeSet, rebased, part=REBASING, inputs=inputs)
+
+    async def compared(fresh: Evidence) -> Evidence:
+        pairs = ((change.base_commit, change.commit), (moved.base_commit, moved.commit))
+        before, now = [await asyncio.to_thread(patch_id, run.repository, *pair) for pair in pairs]
+        move = BranchMove(
+            branch=branch,
+            base=change.base_commit,
+            head=head,
+            number=moves,
+            approved=evidence.digest,
+            patch_id=now,
+            differences=differences(evidence, fresh, (before, now)),
+        )
+        return fresh.model_copy(update={"move": move})
+
+    if sealed.digest != evidence.sealed_tests:
+        sealed = run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
+    struck = [test.test for test in evidence.amended if test.status == "struck"]
+    fresh = await grade_as(run, prd, moved, sealed, struck, part=REGRADING, number=number, finish=compared)
+    if fresh.verdict == "failed" and not fresh.is_acceptable:
+        if not run.rehearses and head != (await look())["head"]:
+            await _leave_head(run, number)
+            return None
+        raise OperatorNeeded(
+            f"the change passed on {change.base_commit[:12]} and fails on {branch} as it is now ({head[:12]}). "
+            f"Nothing was merged, and no attempt was charged.\n{fresh.failing()}".rstrip(),
+            remedy=f"Start a new run of the ticket: it begins from {branch} as it is now. "
+            f"Or mend {branch}, then `phasegate resume {run.run.id}`.",
+        )
+    return moved, fresh
+
+
+def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
+    """Put on record whether an approval carries over to the grade on the branch's head.
+
+    Raises:
+        Remade: It does not.
+
+    Effects:
+        One event at the gate that was approved; none where policy has it off.
+    """
+    change, fresh = moved
+    move = fresh.move
+    assert move is not None, fresh.digest  # noqa: S101  only grades on a head that moved come here
+    gates = run.shared.ledger.gates
+    about = [gate for gate in gates.list(run.run.id) if gate.status not in GONE and gate.gate == "change"]
+    row = next((gate for gate in about if gate.subject.get(Evidence.kind) == approved.digest), None)
+    if row is not None and not run.rehearses:
+        facts = {"approved": approved.digest, "evidence": fresh.digest, "head": move.head, "why": move.sentence()}
+        facts |= {"patch_id": move.patch_id, "tree": fresh.tree}
+        gates.note_once(row, "approval.carried" if move.carries_over else "approval.lapsed", facts)
+    if not move.carries_over:
+        raise Remade(move.sentence(), (change, fresh))
+
+
+async def _leave_head(run: RunContext, number: int) -> None:
+    """Put on record that the branch has moved on from a head: the next one is looked at."""
+
+    async def look() -> dict[str, Any]:
+        return {"head": await asyncio.to_thread(branch_head, run.repository, run.run.base_branch)}
+
+    await observe(run, "testing", _left(number), look)
+
+
+def _is_graded(run: RunContext, number: int) -> bool:
+    """True if the grade on a head is on record, of this run or of the one it replays."""
+    attempts, origin = run.shared.ledger.attempts, run.run.origin
+    runs = [run.run.id, *([origin.run] if origin else [])]
+    found = (attempts.find(attempts.attempt_id(known, "testing", REGRADING, number)) for known in runs)
+    return any(made is not None and made.status == "finished" for made in found)
+
+
+def _head(number: int) -> str:
+    return f"branch/{number}"
+
+
+def _left(number: int) -> str:
+    return f"branch-left/{number}"

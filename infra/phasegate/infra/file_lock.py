@@ -1,0 +1,29 @@
+"""Lock on a file, which one task of all processes on this machine holds at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+_POLL = timedelta(milliseconds=50)
+
+
+@asynccontextmanager
+async def locked(path: Path) -> AsyncGenerator[None]:
+    """Hold the lock; waits for whoever has it, and lets go with the process at the latest.
+
+    Args:
+        path: The lock's file, made where it is missing; its folder exists.
+    """
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(_POLL.total_seconds())
+        yield
