@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from phasegate.infra.grading import SealedFile, SealedTests
@@ -68,6 +70,33 @@ def test_reports_without_files_are_told_apart_by_what_the_sealed_file_adds(
     told = attribute([TestCase(id_, None, status) for id_, status in cases.items()], tests, [], known)
     assert {case.id: case.status for case in told.sealed[path]} == sealed
     assert {case.id: case.status for case in told.project} == project
+
+
+@dataclass(frozen=True)
+class Named:
+    """A test as a runner names it, and the file that it is from."""
+
+    case: TestCase
+    file: str | None
+
+
+NAMED = (
+    Named(TestCase("Default::accept › shouts", None, "passed"), "test/accept.js"),
+    Named(TestCase("Default::unit › parse › shouts", None, "passed"), "test/unit/parse.test.js"),
+    Named(TestCase("Default::parse › shouts", None, "passed"), "test/unit/parse.test.js"),
+    Named(TestCase("Default::twin › shouts", None, "passed"), None),
+    Named(TestCase("Default::a › twin › shouts", None, "passed"), "test/a/twin.js"),
+    Named(TestCase("shop::shouts", "test/unit/parse.test.js", "passed"), "test/unit/parse.test.js"),
+    Named(TestCase("shop::shouts", "unit/parse.test.js", "passed"), "test/unit/parse.test.js"),
+    Named(TestCase("shop::shouts", "twin.js", "passed"), None),
+    Named(TestCase("Default::shouts › parse", None, "passed"), None),
+)
+
+
+@pytest.mark.parametrize("named", NAMED, ids=lambda named: f"{named.case.id} {named.case.file}")
+def test_files_in_the_names_that_runners_of_javascript_give(named: Named) -> None:
+    paths = ["test/accept.js", "test/unit/parse.test.js", "test/a/twin.js", "test/b/twin.js", "app.js"]
+    assert files_of([named.case], paths) == ({named.file} if named.file else set())
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.amendments import cases_of
 from phasegate.infra.grading.integrity.canaries import Planted, attribute_planted, own_cases
-from phasegate.infra.grading.junit import parse
+from phasegate.infra.grading.junit import Status, parse
 
 REPORTS = Path(__file__).parent / "node_reports"
 ROOT = Path("/checkout")

@@ -183,7 +183,30 @@ CASES = (
         manifest={"workspaces": ["a", "b"]},
     ),
     Case(
+        "borp",
+        {"test": "npm run lint && borp -C", "lint": "eslint ."},
+        "npx borp --reporter=junit:{junit} -C",
+        notes=("eslint .",),
+    ),
+    Case(
         "a wrapper that is not known", {"test": "ts-scripts test"}, VITEST, {"vitest": "2"}, notes=("called directly",)
+    ),
+    Case(
+        "scripts that call each other many times over",
+        {"test": "npm run a && " * 300, "a": "npm run b && " * 300, "b": "npm run c && " * 300, "c": "npm run d"},
+        "",
+        notes=("names no runner",),
+    ),
+    Case(
+        "a test whose name sounds like something built",
+        {"test": "npm run test:fixtures", "test:fixtures": "mocha fixtures/run.js"},
+        f"{MOCHA} fixtures/run.js",
+    ),
+    Case(
+        "a quote that is not closed",
+        {"test": "echo it's && mocha"},
+        MOCHA,
+        notes=("Left out",),
     ),
     Case(
         "scripts that call each other without end",

@@ -234,16 +234,24 @@ def cases_of(path: str, name: str, cases: Iterable[TestCase], paths: Iterable[st
         cases: A report's.
         paths: All test files that the report may be about; a case that another one holds is left alone.
     """
+    cases = tuple(cases)
     test, single = split_case(path, name)
     *classes, last = test.split("::")
     others = [other for other in paths if other != path]
+    # a workspace's runner names files from its own folder
+    ends = {file for case in cases if (file := case.file) and path.endswith(f"/{file}")}
+    own = {path} | {end for end in ends if not any(f"/{other}".endswith(f"/{end}") for other in others)}
     return [
         case
         for case in cases
         if _is_named(case, last, path)
         and (not single or case.name.endswith(f"{last}[{single}]"))
         and all(part in re.split(r"[.:$ ]+", case.id) for part in classes)
-        and (_is_in(case, path) or (case.file is None and not any(_is_in(case, other) for other in others)))
+        and (
+            case.file in own
+            or _is_in(case, path)
+            or (case.file is None and not any(_is_in(case, other) for other in others))
+        )
     ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.junit import TestCase
@@ -125,6 +125,8 @@ def _path_of(case: TestCase, paths: Collection[str], dotted: dict[str, str]) -> 
         return case.file
     if case.classname in paths:  # as vitest writes it
         return case.classname
+    if case.file and (below := dotted.get(f"/{case.file}")):  # named from the folder of a workspace
+        return below
     # pytest and unittest put a module that they cannot import into the name
     name = case.name if case.classname in ("", *_NO_CLASSES) else case.classname
     while name:
@@ -138,21 +140,28 @@ def _path_of(case: TestCase, paths: Collection[str], dotted: dict[str, str]) -> 
 
 def _spellings(paths: Collection[str]) -> dict[str, str]:
     """Files by other names that reports have for them."""
-    return _packaged(paths) | _titled(paths) | {_dotted(path): path for path in paths}
+    below = _by_ends({path: path.split("/") for path in filter(_QUOTED.fullmatch, paths)}, "/")
+    return _packaged(paths) | _titled(paths) | below | {_dotted(path): path for path in paths}
 
 
 def _titled(paths: Iterable[str]) -> dict[str, str]:
-    """Files by the ends of the titles that ava makes of them; an end that several files share tells nothing."""
+    """Files by the ends of the titles that ava makes of them, as ` › folder › name`."""
+    named: dict[str, Sequence[str]] = {}
+    for path in filter(_QUOTED.fullmatch, paths):
+        plain = path.rpartition(".")[0].replace(".spec", "", 1).replace(".test", "", 1).replace("test-", "")
+        named[path] = [part for part in plain.split("/") if part != "__tests__"]
+    return _by_ends(named, _BETWEEN_TITLES)
+
+
+def _by_ends(named: Mapping[str, Sequence[str]], joint: str) -> dict[str, str]:
+    """Files by each end of their names, the joint before it; an end that several files share tells nothing."""
     found: dict[str, str] = {}
     shared: set[str] = set()
-    for path in paths:
-        if _QUOTED.fullmatch(path):
-            plain = path.rpartition(".")[0].replace(".spec", "", 1).replace(".test", "", 1).replace("test-", "")
-            parts = [part for part in plain.split("/") if part != "__tests__"]
-            for at in range(len(parts)):
-                title = _BETWEEN_TITLES.join(("", *parts[at:]))
-                shared |= {title} if found.setdefault(title, path) != path else set()
-    return {title: path for title, path in found.items() if title not in shared}
+    for path, parts in named.items():
+        for at in range(len(parts)):
+            end = joint.join(("", *parts[at:]))
+            shared |= {end} if found.setdefault(end, path) != path else set()
+    return {end: path for end, path in found.items() if end not in shared}
 
 
 def _packaged(paths: Iterable[str]) -> dict[str, str]:

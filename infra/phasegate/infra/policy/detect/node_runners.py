@@ -71,6 +71,7 @@ _RUNNERS: Mapping[str, Runner] = {
         "--reporter=junit --reporter-file={junit} --disable-coverage --allow-empty-coverage",
         own=r"run|-c|-b|--bail|-R\w+|--coverage-report\S*|--(?:show|allow|disable)\S*coverage\S*",
     ),
+    "borp": Runner("--reporter=junit:{junit}"),
     "lab": Runner("-r junit -o {junit}"),
 }
 _OLD_TAP = Runner(
@@ -88,7 +89,6 @@ LINES = {
     "cypress": 'test = "npx cypress run --reporter junit --reporter-options mochaFile={junit}"',
     "wtr": "npm i -D @web/test-runner-junit-reporter, and a configuration whose report goes to {junit}",
     "web-test-runner": "npm i -D @web/test-runner-junit-reporter, and a configuration whose report goes to {junit}",
-    "borp": 'test = "node --test --test-reporter=junit --test-reporter-destination={junit}"',
 }
 """Runners without a report of their own, each with the line that a person has to write."""
 NAMES = frozenset((*_RUNNERS, *LINES))

@@ -30,6 +30,9 @@ _BUILD = re.compile(
 )
 _DEEPEST = 8
 _MOST = 50
+_MOST_CALLS = 200
+_LONGEST = 4000
+"""Characters read of a script."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,28 @@ class Packages:
 
     def steps(self, script: str = "test") -> list[Step]:
         """Take the root's script apart; where it has none, those of the workspaces."""
-        if script not in self.root.scripts and self.workspaces:
-            return [step for package in self.workspaces for step in self._script(package, script, "", (), 1)][:_MOST]
-        return list(self._script(self.root, script, "", (), 0))[:_MOST]
+        calls = iter(range(_MOST_CALLS))
+        whole = self.workspaces if script not in self.root.scripts and self.workspaces else (self.root,)
+        return [step for package in whole for step in self._script(package, script, "", (), 0, calls)][:_MOST]
 
     def _script(
-        self, package: Package, name: str, arguments: str, environment: tuple[str, ...], depth: int
+        self,
+        package: Package,
+        name: str,
+        arguments: str,
+        environment: tuple[str, ...],
+        depth: int,
+        calls: Iterator[int],
     ) -> Iterator[Step]:
-        if depth <= _DEEPEST:
-            yield from self._commands(package, package.scripts.get(f"pre{name}", ""), environment, depth)
+        if depth <= _DEEPEST and next(calls, None) is not None:
+            yield from self._commands(package, package.scripts.get(f"pre{name}", ""), environment, depth, calls)
             text = f"{package.scripts.get(name, '')} {arguments}".strip()
-            yield from self._commands(package, text, environment, depth)
+            yield from self._commands(package, text, environment, depth, calls)
 
-    def _commands(self, package: Package, text: str, environment: tuple[str, ...], depth: int) -> Iterator[Step]:
-        for part in (found.strip() for found in _PARTS.findall(text[:10_000])):
+    def _commands(
+        self, package: Package, text: str, environment: tuple[str, ...], depth: int, calls: Iterator[int]
+    ) -> Iterator[Step]:
+        for part in (found.strip() for found in _PARTS.findall(text[:_LONGEST])):
             bare = _REST.match(part)
             own, words = _unwrapped(TOKEN.findall(bare[1] if bare else part))
             called = self._called(package, words)
@@ -98,12 +109,17 @@ class Packages:
                 words = words[1:]  # as `yarn jest` and `pnpm vitest` start what is installed
             if words[:1] == ["cd"] and (below := self._at(package, words[1:])):
                 package = below
-            elif called is not None and not is_build(part):
-                for inner, script, arguments in called:
-                    yield from self._script(inner, script, arguments, (*environment, *own), depth + 1)
+            elif called is not None:
+                inner = [
+                    step
+                    for one, script, arguments in called
+                    for step in self._script(one, script, arguments, (*environment, *own), depth + 1, calls)
+                ]
+                runs_tests = any(runner_of(word) for step in inner for word in step.words[:2])
+                yield from [Step(package, part, tuple(words))] if is_build(part) and not runs_tests else inner
             elif words[:1] == ["concurrently"]:
                 for word in words[1:]:
-                    yield from self._commands(package, word.strip("'\""), (*environment, *own), depth + 1)
+                    yield from self._commands(package, word.strip("'\""), (*environment, *own), depth + 1, calls)
             elif words:
                 yield Step(package, part, tuple(words), (*environment, *own))
 
@@ -121,7 +137,7 @@ class Packages:
         return self._of_manager(package, words) if words[0] in _MANAGERS else None
 
     def _of_manager(self, package: Package, words: Sequence[str]) -> list[tuple[Package, str, str]] | None:
-        flags, rest, chosen, everywhere = [], list(words[1:]), list[str](), False
+        flags, rest, chosen, everywhere = list[str](), list(words[1:]), list[str](), False
         while rest and (
             rest[0].startswith("-") or rest[0] in ("run", "run-script", "workspace", "workspaces", "foreach")
         ):
