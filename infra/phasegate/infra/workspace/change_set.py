@@ -35,7 +35,7 @@ class AmendmentRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     test: str = Field(min_length=1, max_length=500)
-    """`path::name` of one test (`path::Class::name`; in Python one case: `path::name[case]`), or a snapshot."""
+    """`path::name` of an existing test (`path::Class::name`; in Python one case: `path::name[case]`), or a snapshot."""
     criterion: str = Field(min_length=1, max_length=40)
     """Id of the acceptance criterion that says so."""
 

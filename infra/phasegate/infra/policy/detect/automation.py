@@ -110,9 +110,8 @@ def _from_ini(config: ConfigParser) -> Automation:
 
 
 def _from_toml(base: dict[str, Any]) -> Automation:
-    commands = [
-        [word if isinstance(word, str) else "" for word in words] for words in _list(base.get("commands"), list)
-    ]
+    lines = cast("list[list[object]]", _list(base.get("commands"), list))
+    commands = [tuple(word for word in words if isinstance(word, str) and word) for words in lines]
     values: dict[str, Any] = table(base, "set_env")
     plain = {name: value for name, value in values.items() if isinstance(value, str) and "{" not in value}
     return Automation(
@@ -120,7 +119,7 @@ def _from_toml(base: dict[str, Any]) -> Automation:
         extras=tuple(_list(base.get("extras"), str)),
         groups=tuple(_list(base.get("dependency_groups"), str)),
         variables=tuple(plain.items()),
-        commands=() if "change_dir" in base else tuple(tuple(filter(None, words)) for words in commands),
+        commands=() if "change_dir" in base else tuple(commands),
     )
 
 
