@@ -40,6 +40,8 @@ async def at_release_gate(house: House) -> Run:
         approve(house, run)
         run = await house.carry(run)
     assert [row.gate for row in house.ledger.gates.waiting(run.id)] == ["release"], run.reason
+    script = house.folder / "script.yaml"  # its sealed tests are merged: the next run needs other names
+    script.write_text(script.read_text().replace("tests/polite", "tests/again_polite"))
     return run
 
 
