@@ -6,6 +6,7 @@ the sealed test. The product code of the forged ones patches the runner, what it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.amendments import cases_of
 from phasegate.infra.grading.integrity.canaries import Planted, attribute_planted, own_cases
-from phasegate.infra.grading.junit import Status, parse
+from phasegate.infra.grading.junit import parse
 
 REPORTS = Path(__file__).parent / "node_reports"
 ROOT = Path("/checkout")
@@ -40,7 +41,7 @@ RUNNERS = (
 )
 
 
-def read(runner: Runner, kind: str) -> tuple[list[Status], dict[str, set[str]]]:
+def read(runner: Runner, kind: str) -> tuple[Sequence[str], dict[str, set[str]]]:
     """The canary's outcomes, and those of the sealed test and the project's own by the end of their names."""
     cases = parse((REPORTS / f"{runner.name}-{kind}.xml").read_bytes(), ROOT)
     text = "import { test } from 'a-runner';\ntest('shouts', () => {});\n"

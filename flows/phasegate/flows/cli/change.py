@@ -68,10 +68,10 @@ def _graded(ledger: Ledger, run: Run, commit: str) -> tuple[str, str]:
     for attempt in reversed(ledger.attempts.list(run.id)):
         if attempt.part in ("grading", "regrading") and attempt.artifact is not None and not attempt.superseded:
             first = evidence = ledger.artifacts.json(attempt.artifact)
+            base = str(evidence["move"]["head"]) if evidence.get("move") else run.base_commit
             while move := first.get("move"):  # graded again on a branch that had moved: of which change?
                 first = ledger.artifacts.json(str(move["approved"]))
             if first.get("change") == commit:
-                base = str((evidence.get("move") or {}).get("head", run.base_commit))
                 return base, str(evidence.get("tree") or commit)
     return run.base_commit, commit
 
