@@ -102,6 +102,18 @@ async def test_what_was_merged_has_to_be_taken_out_before_it_is_made_again(house
     assert "prd/1" not in house.turns(again)
 
 
+async def test_a_grade_that_is_unproven_is_one_to_go_on_from(house: House) -> None:
+    """Mutation seen: only a passed grade counted as finished, so what a person let pass could not be replayed."""
+    script = house.folder / "script.yaml"
+    script.write_text(script.read_text().replace("grep -q", "true || grep -q"))
+    done = await house.run()
+    grade = next(one for one in house.ledger.attempts.list(done.id) if one.part == "grading")
+    assert house.ledger.artifacts.json(grade.artifact or "")["verdict"] == "unproven"
+    again = await house.again(done, "deployment")
+    assert again.status == "done", again.reason
+    assert set(house.turns(again)) == {"deployment.plan/1"}
+
+
 async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_run(house: House) -> None:
     """Mutation seen: an adopted release without its effects taken over; rolling back left them done."""
     done = await house.run()
