@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,3 +105,16 @@ def test_a_shallow_repository_can_be_cloned(user: UserRepository, tmp_path: Path
     repository = Repository.open(tmp_path / "shallow")
     repository.clone(on_base(repository, "x = 1\n"), tmp_path / "made")
     assert ask(tmp_path / "made", "log", "--format=%s") == "Graded\nSecond"
+
+
+def test_a_repository_on_another_file_system_can_be_cloned(user: UserRepository, tmp_path: Path) -> None:
+    user.git("stash", "-q", "-u")
+    user.commit("Second")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        folder = pathlib.Path(memory, 'odd: "name')
+        subprocess.run(["git", "clone", "-q", str(user.folder), str(folder)], check=True)
+        repository = Repository.open(folder)
+        assert folder.stat().st_dev != tmp_path.stat().st_dev
+        repository.clone(on_base(repository, "x = 1\n"), tmp_path / "made", kept=tmp_path / "kept")
+    assert ask(tmp_path / "made", "log", "--format=%s").startswith("Graded\nSecond\n")
+    assert ask(tmp_path / "made", "fsck", "--strict") == ""

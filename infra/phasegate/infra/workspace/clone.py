@@ -115,4 +115,5 @@ def _pack(repository: Repository, git_dir: Path, objects: list[str], *, revision
     """Copy objects: those named, or all that revisions lead to."""
     options = ("--revs",) if revisions else ()
     written = ("pack-objects", "--quiet", "--threads=1", *options, str(git_dir / "objects/pack/pack"))
-    repository.git.output(*written, stdin="".join(f"{one}\n" for one in objects).encode())
+    git = repository.git.storing_in(git_dir / "objects")
+    git.output(*written, stdin="".join(f"{one}\n" for one in objects).encode())

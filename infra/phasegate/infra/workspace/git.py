@@ -55,6 +55,8 @@ class Git:
     git_dir: Path
     work_tree: Path | None = None
     index: Path | None = None
+    store: Path | None = None
+    """A folder of objects that are written there instead of here; what is here is read as before."""
     overrides: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -66,6 +68,10 @@ class Git:
     def on(self, work_tree: Path, index: Path) -> Git:
         """The same with a work tree and an index."""
         return replace(self, work_tree=work_tree, index=index)
+
+    def storing_in(self, store: Path) -> Git:
+        """The same, with new objects made in another folder, which may be on another file system."""
+        return replace(self, store=store)
 
     def attempt(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run git where a non-zero exit is an answer.
@@ -135,6 +141,10 @@ class Git:
             environment["GIT_WORK_TREE"] = str(self.work_tree)
         if self.index:
             environment["GIT_INDEX_FILE"] = str(self.index)
+        if self.store:
+            own = replace(self, store=None).line("rev-parse", "--path-format=absolute", "--git-path", "objects")
+            escaped = own.replace("\\", "\\\\").replace('"', '\\"')
+            environment |= {"GIT_OBJECT_DIRECTORY": str(self.store), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{escaped}"'}
         return environment
 
 
