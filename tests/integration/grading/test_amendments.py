@@ -103,6 +103,38 @@ GREET = Amendment(test="tests/test_app.py::test_greet", criterion="AC1", replace
 FAREWELL = Amendment(test="tests/test_app.py::test_farewell", criterion="AC1")
 
 
+TWINS = TESTS + "\n\nclass TestMore:\n    def test_greet(self):\n        assert farewell('Bo') == 'Bye Bo'\n"
+OTHERS = "from app import farewell\n\n\ndef test_greet():\n    assert farewell('Bo') == 'Bye Bo'\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "broken"),
+    [
+        ({"tests/test_app.py": TWINS}, "tests.test_app.TestMore::test_greet"),
+        ({"billing/tests/test_app.py": OTHERS}, "billing.tests.test_app::test_greet"),
+    ],
+    ids=["in a class", "in a folder whose name ends alike"],
+)
+async def test_an_amendment_takes_no_other_test_of_its_name(tmp_path: Path, files: dict[str, str], broken: str) -> None:
+    repo = Repo(tmp_path)
+    repo.begin({**FILES, **files, "pytest.ini": "[pytest]\npythonpath = .\naddopts = --import-mode=importlib\n"})
+    both = OTHER_GREETING.replace("Bye", "So long")
+    evidence = await repo.grade({"app.py": both}, sealed(HULLO, GREET), GREETS)
+    assert [(one.test, one.status, one.tests) for one in evidence.amended] == [
+        (GREET.test, "amended", ("tests.test_app::test_greet",))
+    ]
+    assert {one.test for one in evidence.regressions} == {broken, "tests.test_app::test_farewell"}
+    assert evidence.verdict == "failed"
+
+
+async def test_what_stops_the_run_is_said(repo: Repo) -> None:
+    evidence = await repo.grade({"app.py": WITHOUT}, sealed(NO_FAREWELL), GONE)
+    page = evidence.markdown()
+    assert evidence.verdict == "failed"
+    assert "cannot import name 'farewell'" in page
+    assert "cannot import name 'farewell'" in evidence.failing()
+
+
 async def test_a_change_of_behaviour_passes_once_the_old_test_is_amended(repo: Repo) -> None:
     unamended = await repo.grade({"app.py": OTHER_GREETING}, sealed(HULLO), GREETS)
     assert [one.test for one in unamended.regressions] == ["tests.test_app::test_greet"]

@@ -45,7 +45,8 @@ class Round:
         number: From 1.
         note: What the person said who sent the previous product back.
         previous: What was sent back; None the first time.
-        struck: Amendments that a person struck: the same change is graded again without them.
+        struck: Amendments that a person struck, in this round or before; they hold no more.
+        regrade: True where the same change is only graded again, without what was struck.
         remade: What this round asks for, where it has been made already; None: it is produced.
     """
 
@@ -53,6 +54,7 @@ class Round:
     note: str = ""
     previous: Any = None
     struck: tuple[str, ...] = ()
+    regrade: bool = False
     remade: Any = None
 
 
@@ -121,18 +123,18 @@ async def agreed_and_done(
         try:
             decision = await _pass(run, gate, round_.number, _parts_of(product))
         except Outdated as outdated:
-            round_ = Round(round_.number + 1, outdated.why, product)
+            round_ = Round(round_.number + 1, outdated.why, product, round_.struck)
             continue
         if decision is None or decision.verdict == "approve":
             try:
                 return await do(run, product, *args, **kwargs)
             except Remade as remade:
-                round_ = Round(round_.number + 1, remade.why, product, round_.struck, remade.product)
+                round_ = Round(round_.number + 1, remade.why, product, round_.struck, remade=remade.product)
                 continue
         if decision.verdict == "reject":
             raise Rejected(gate, decision)
-        struck = (*round_.struck, *decision.tests) if decision.tests else ()
-        round_ = Round(round_.number + 1, decision.note, product, struck)
+        struck = (*round_.struck, *decision.tests)
+        round_ = Round(round_.number + 1, decision.note, product, struck, regrade=bool(decision.tests))
 
 
 @runtime_checkable

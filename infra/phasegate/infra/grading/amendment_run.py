@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of, find_test
 from phasegate.infra.grading.attribution import Attribution
-from phasegate.infra.grading.base import BaseJudgement
+from phasegate.infra.grading.base import BaseJudgement, TestKey
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Regression
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.grading.tree.test_cases import holds_other_cases, split_case, without_cases
@@ -63,6 +63,7 @@ async def apply_amendments(
     if not active:
         return Amending(graded, base, tuple(gone))
     run = await bench.run(Checkout("change-with-obsolete-tests", graded.tree, graded.belongs_to_tests, sealed))
+    taken = await _taken_with(bench, change.base_commit, active, base)
     paths = [path for path in bench.repository.files(change.base_commit) if is_test_file(path)]
     tests: list[AmendedTest] = []
     own: list[TestCase] = []
@@ -72,14 +73,16 @@ async def apply_amendments(
             text = _text(bench, change.base_commit, amendment.path)
             names = (amendment.name, *inherited_names(amendment.path, amendment.name, text))
             cases = [case for name in names for case in cases_of(amendment.path, name, base.alone.cases, paths)]
+            cases = [case for case in cases if _key(case) in taken] or cases
             now = [case for name in names for case in cases_of(amendment.path, name, run.cases, paths)]
+            now = [case for case in now if _key(case) in set(map(_key, cases))] or now
             found = _judge(bench, change, sealed, amendment, cases, now)
-            own += cases if found.status == "amended" else []
+            own += [case for case in cases if _key(case) in taken] if found.status == "amended" else []
         tests.append(found)
     amended = await asyncio.to_thread(_tree, bench, change, graded, tests)
-    ids = {(case.id, case.file) for case in own}
-    left = replace(base.alone, cases=tuple(case for case in base.alone.cases if (case.id, case.file) not in ids))
-    compared = replace(base, alone=left, judgement=_judgement_without(base.judgement, tests, paths))
+    ids = set(map(_key, own))
+    left = replace(base.alone, cases=tuple(case for case in base.alone.cases if _key(case) not in ids))
+    compared = replace(base, alone=left, judgement=_judgement_without(base.judgement, tests, paths, ids))
     return Amending(amended, compared, (*tests, *gone), tuple(own), run.cases)
 
 
@@ -166,8 +169,28 @@ def _still_passes(before: Sequence[TestCase], now: Sequence[TestCase]) -> bool:
     return all(case.id in passing for case in before)
 
 
+async def _taken_with(
+    bench: Bench, base_commit: str, amendments: Sequence[Amendment], base: BaseRuns
+) -> frozenset[TestKey]:
+    """Tests of the base commit that are gone once the amended ones are cut out: a report's names alone tell too little.
+
+    All tests of the base commit, where the run without them tells nothing.
+    """
+    everything = frozenset(map(_key, base.alone.cases))
+    contents, removed = _cut(bench, base_commit, [amendment.test for amendment in amendments if amendment.name])
+    if not contents and not removed:
+        return frozenset()
+    commit = commit_with(bench.repository, base_commit, contents, base=base_commit, removed=removed)
+    run = require_services(await bench.run(Checkout("base-without-obsolete-tests", commit)))
+    return everything if run.problem else everything - set(map(_key, run.cases))
+
+
+def _key(case: TestCase) -> TestKey:
+    return case.id, case.file
+
+
 def _judgement_without(
-    judgement: BaseJudgement | None, tests: Sequence[AmendedTest], paths: Collection[str]
+    judgement: BaseJudgement | None, tests: Sequence[AmendedTest], paths: Collection[str], own: Collection[TestKey]
 ) -> BaseJudgement | None:
     """A judgement without the amended tests: those unstable on base are counted in each of its runs."""
     if judgement is None:
@@ -179,6 +202,7 @@ def _judgement_without(
             for test in tests
             if test.status == "amended"
             for case in cases_of(*_path_and_name(test.test), run.cases, paths)
+            if _key(case) in own or _key(case) in judgement.unstable
         ]
         runs.append(replace(run, cases=tuple(case for case in run.cases if case not in gone)))
     return BaseJudgement(tuple(runs))
@@ -210,26 +234,31 @@ def _source(path: str, name: str, text: str) -> str:
     return text[found.start : found.end] if found else ""
 
 
-def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Iterable[AmendedTest]) -> GradedTree:
-    """The graded tree without the amended tests, and with the snapshots that a person compares by eye."""
+def _cut(bench: Bench, commit: str, tests: Iterable[str]) -> tuple[dict[str, bytes], set[str]]:
+    """Files of a commit without some tests: what they become, and those that hold nothing then."""
     contents: dict[str, bytes] = {}
     removed: set[str] = set()
     names: dict[str, dict[str, set[str]]] = {}
     for test in tests:
-        path, _, name = test.test.partition("::")
-        if test.status == "by-eye":
-            content = bench.repository.read_file(change.commit, path)
-            contents |= {path: content} if content is not None else {}
-            removed |= {path} if content is None else set()
-        elif test.status == "amended":
-            whole, case = split_case(path, name)
-            found = find_test(path, whole, _text(bench, graded.tree, path))
-            if found is not None:
-                names.setdefault(path, {}).setdefault(found.name, set()).add(case)
+        path, name = _path_and_name(test)
+        whole, case = split_case(path, name)
+        found = find_test(path, whole, _text(bench, commit, path))
+        if found is not None:
+            names.setdefault(path, {}).setdefault(found.name, set()).add(case)
     for path, own in names.items():
-        text = _without(path, _text(bench, graded.tree, path), own)
+        text = _without(path, _text(bench, commit, path), own)
         contents |= {path: text.encode()} if text.strip() else {}
         removed |= set() if text.strip() else {path}
+    return contents, removed
+
+
+def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Sequence[AmendedTest]) -> GradedTree:
+    """The graded tree without the amended tests, and with the snapshots that a person compares by eye."""
+    contents, removed = _cut(bench, graded.tree, [test.test for test in tests if test.status == "amended"])
+    for path in (test.test for test in tests if test.status == "by-eye"):
+        content = bench.repository.read_file(change.commit, path)
+        contents |= {path: content} if content is not None else {}
+        removed |= {path} if content is None else set()
     if not contents and not removed:
         return graded
     base = change.base_commit

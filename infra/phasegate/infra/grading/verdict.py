@@ -62,7 +62,8 @@ def regressions(
         change: A run on the change.
         judgement: What several runs on the base commit show; only what is unstable in them is not compared by its id.
     """
-    after_change = tuple(change)
+    base, after_change = tuple(base), tuple(change)
+    stop = stopped_by(base, after_change)
     now = {(case.id, case.file): case for case in after_change}
     unstable = judgement.unstable if judgement else frozenset[TestKey]()
     broken: list[Regression] = []
@@ -71,9 +72,17 @@ def regressions(
         if case.status != "passed" or (case.id, case.file) in unstable:
             continue
         if after is None or after.status != "passed":
-            message = "it did not run" if after is None else after.message or after.status
+            message = f"it did not run{stop}" if after is None else after.message or after.status
+            stop = "" if after is None else stop  # said once
             broken.append(Regression(test=case.id, message=message))
     return (*broken, *(_among_unstable(judgement, after_change) if judgement else ()))
+
+
+def stopped_by(base: Iterable[TestCase], change: Iterable[TestCase]) -> str:
+    """What kept tests from running on the change, to be put behind a sentence: the first error that base has not."""
+    known = {case.id for case in base}
+    errors = (case for case in change if case.status == "error" and case.id not in known)
+    return next((f"; the run stopped at {case.name}: {case.message}" for case in errors), "")
 
 
 def _among_unstable(judgement: BaseJudgement, change: tuple[TestCase, ...]) -> Iterator[Regression]:
@@ -113,7 +122,8 @@ def _judge(
         return result.model_copy(update={"status": "untested", "message": message})
     if trouble:
         return result.model_copy(update={"message": trouble})
-    faults = [f"{file.path} yields no test" for file in files if not change.sealed[file.path]]
+    stop = _unquoted(stopped_by(base.project, change.project), quotes)
+    faults = [f"{file.path} yields no test{stop}" for file in files if not change.sealed[file.path]]
     if not after and not faults:
         faults = ["none of its tests ran"]
     ids = {case.id for case in after}

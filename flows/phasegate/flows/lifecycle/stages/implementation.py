@@ -59,7 +59,7 @@ async def change_that_passes(
     Effects:
         One attempt and one grade per try; one sealing more where a change asks for amendments.
     """
-    if round_.struck and sealed is not None:
+    if round_.regrade and sealed is not None:
         change = round_.previous[0]
         return change, await grade_change(run, prd, change, await _sealed_by_now(run, round_, sealed), round_.struck)
     feedback, tries = "", run.policy.lifecycle.max_attempts + run.grants
@@ -72,7 +72,7 @@ async def change_that_passes(
         if sealed is None:
             return change, None
         tests = await amend_tests(run, prd, change, tests or await _sealed_by_now(run, round_, sealed))
-        evidence = await grade_change(run, prd, change, tests)
+        evidence = await grade_change(run, prd, change, tests, round_.struck)
         if evidence.verdict != "failed":
             return change, evidence
         feedback, last = evidence.failing(), (change, evidence)
