@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
+from phasegate.infra.grading import Amendment, Evidence, SealedFile, SealedTests, grade
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import Repository, Workspace
@@ -207,7 +207,7 @@ RUST = Language(
 )
 
 
-def grade_in(language: Language, folder: Path, files: dict[str, str]) -> Evidence:
+def grade_in(language: Language, folder: Path, files: dict[str, str], *amends: Amendment) -> Evidence:
     missing = [program for program in language.needs if shutil.which(program) is None]
     assert not missing, f"{', '.join(missing)} is not installed: .ci/bootstrap {language.name} brings it"
     top, state = folder / "project", folder / "state"
@@ -231,7 +231,7 @@ def grade_in(language: Language, folder: Path, files: dict[str, str]) -> Evidenc
         grade(
             repository=repository,
             change=workspace.collect(base, (), "Shout"),
-            sealed=SealedTests(files=(language.sealed,)),
+            sealed=SealedTests(files=(language.sealed,), amends=amends),
             criteria=(Criterion(),),
             policy=policy,
             sandbox=open_sandbox(policy.sandbox, state),
@@ -294,3 +294,16 @@ def test_a_report_that_is_forged(tmp_path: Path, language: Language) -> None:
     evidence = grade_in(language, tmp_path, language.forged)
     assert evidence.verdict == "failed"
     assert ("report-forged", "cheating") in {(finding.code, finding.severity) for finding in evidence.findings}
+
+
+@pytest.mark.parametrize("title", ["greets", "Ann greets"])
+def test_an_amendment_takes_no_test_whose_title_ends_alike(tmp_path: Path, title: str) -> None:
+    """Reports of node's runner name no file."""
+    other = NODE.files["test/app.test.js"].replace("'greets'", f"'{title}'")
+    project = replace(NODE, files={**NODE.files, "test/more.test.js": other})
+    change = {"app.js": NODE.change["app.js"].replace("Hello", "Hullo")}
+    accept = NODE.sealed.model_copy(update={"content": NODE.sealed.content.replace("HELLO", "HULLO")})
+    amended = Amendment(test="test/app.test.js::greets", criterion="AC1", replacement="test/accept.test.js::shouts")
+    evidence = grade_in(replace(project, sealed=accept), tmp_path, change, amended)
+    assert [one.status for one in evidence.amended] == ["amended"], evidence.markdown()
+    assert [one.test.partition("::")[2] for one in evidence.regressions] == [title]
