@@ -28,6 +28,8 @@ def at_release_gate(machine: Machine, order: tuple[str | Path, ...]) -> str:
     run: str = waits.json["id"]
     # its tests prove nothing, so a person decides about the change, whatever was approved in advance
     assert machine.phasegate("approve", run, "change", "--wait").code == 3
+    script = Path(order[-1])  # its sealed tests are merged: the next run's need another name
+    script.write_text(script.read_text().replace("tests/polite", "tests/again_polite"))
     return run
 
 

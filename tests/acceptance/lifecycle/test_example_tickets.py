@@ -31,8 +31,8 @@ class Case:
 @pytest.mark.parametrize(
     "case",
     [
-        Case(CHANGE, GONE_BY_TICKET_3, left=19),
-        Case(REMOVAL, {"tests/test_api.py::test_a_link_gets_a_code_of_its_own": False}, left=16),
+        Case(CHANGE, GONE_BY_TICKET_3, left=22),
+        Case(REMOVAL, {"tests/test_api.py::test_a_link_gets_a_code_of_its_own": False}, left=20),
     ],
     ids=lambda case: case.ticket,
 )

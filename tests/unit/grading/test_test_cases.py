@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -109,7 +110,8 @@ def test_each_case_leaves_just_the_others(tmp_path: Path) -> None:
         assert left is not None
         (tmp_path / f"test_{number}.py").write_text(left)
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--rootdir", "."]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    plain = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    said = subprocess.run(command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=True).stdout
     for number, case in enumerate(CASES):
         of_test = re.escape(f"test_{number}.py::{case.test}")
         assert tuple(re.findall(rf"^{of_test}\[(.+)\]$", said, re.MULTILINE)) == case.left
