@@ -154,7 +154,8 @@ class RunReport(_Part):
         """What was made of the things a gate asks about, in the order it was made."""
         asked = set(gate.subject.values())
         made = [*(stage.artifact for stage in self.stages), *self.asked]
-        return [artifact for artifact in made if artifact and artifact.digest in asked]
+        found = {artifact.digest: artifact for artifact in made if artifact and artifact.digest in asked}
+        return list(found.values())
 
     @property
     def open_question(self) -> Question | None:

@@ -77,7 +77,7 @@ SILENT = (
     Silent("no tests at all", "no JUnit report, or one without a test", "no tests ran", {}),
     Silent(
         "a database that is not there",
-        "none of its 1 tests passes",
+        "no test passes; reported: 1",
         "Connection refused",
         {"tests/test_db.py": "import socket\ndef test_db():\n    socket.create_connection(('127.0.0.1', 5432))\n"},
     ),
@@ -90,7 +90,7 @@ SILENT = (
     Silent("too little time", "do not end within", "", {"tests/test_s.py": "while True:\n    pass\n"}, seconds=3),
     Silent(
         "a module that cannot be imported",
-        "none of its 1 tests passes",
+        "no test passes; reported: 1",
         "no_such_module",
         {"tests/test_shop.py": TESTS, "tests/test_other.py": "import no_such_module\n"},
     ),

@@ -134,3 +134,36 @@ async def test_a_request_that_is_declined_leaves_the_test_counting_and_is_put_on
         assert [(one.test, one.status) for one in evidence.amended] == [(OLD, "declined")]
         assert "counts as ever" in evidence.markdown()
         assert SECRETLY not in evidence.failing()
+
+
+async def test_a_strike_holds_through_a_revision(house: House) -> None:
+    """Mutation seen: a revision forgot what was struck before it, and the test was obsolete again."""
+    stages = turns()
+    stages["testing"][0]["finish"]["amends"] = [{**ASKED, "replacement": NEW}]
+    stages["implementation"] = [{"tools": [{"name": "edit_file", "args": EDIT}]}, {"finish": {"summary": "Good day"}}]
+    stages["implementation#2"] = stages["implementation#3"] = [{"finish": {"summary": "the same"}}]
+    scripted(house, stages)
+    house.answering = False
+    run = await house.run()
+    for tests, note in (((OLD,), "it holds"), ((), "look again")):
+        (gate,) = house.ledger.gates.waiting(run.id)
+        assert gate.gate == "change"
+        house.ledger.gates.decide(gate.id, "revise", REQUESTER, note=note, tests=tests)
+        run = await house.carry(run)
+    assert run.status == "waiting", run.reason
+    statuses = [[one.status for one in evidence.amended] for evidence in grades(house, run)]
+    assert statuses[0] == ["amended"]
+    assert len(statuses) > 2
+    assert all(found == ["struck"] for found in statuses[1:]), statuses
+
+
+async def test_a_gate_that_opened_on_a_failed_grade_stays_whatever_is_granted(house: House) -> None:
+    """Mutation seen: a grant made the implementer try once more, beneath what a person was deciding about."""
+    scripted(house, turns())
+    house.answering = False
+    run = await house.run()
+    tried = len(grades(house, run))
+    house.ledger.runs.set_status(run.id, "needs-operator")
+    house.ledger.runs.resume(run.id, actor="ana")
+    run = await house.carry(run)
+    assert (run.status, len(grades(house, run))) == ("waiting", tried), run.reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from phasegate.flows.cli.plain import one_line, plain
 from phasegate.flows.cli.story import attempt_name, reason_text
 from phasegate.flows.follow_up import follow_up
@@ -88,10 +90,26 @@ def _at_gate(report: RunReport, gate: Gate, *, shown: bool) -> list[str]:
         f"Waiting at gate {name} until {gate.expires_at.astimezone():%Y-%m-%d %H:%M}.",
         *(["Look at what is asked:", *look] if look else []),
         "Then decide:" if look else "Decide:",
-        *(f"  {line.format(run=run, gate=name)}" for line in _DECISIONS.get(name, _ANY)),
+        *(f"  {line.format(run=run, gate=name)}" for line in _accepting(report, gate) or _DECISIONS.get(name, _ANY)),
     ]
 
 
+def _accepting(report: RunReport, gate: Gate) -> list[str]:
+    """What can be typed at a gate that opened on a failed grade; nothing at any other."""
+    from phasegate.infra.grading.evidence import Evidence
+
+    graded = [made.content for made in report.artifacts_of(gate) if made.kind == Evidence.kind]
+    names = [name for content in graded for name in Evidence.model_validate(content).to_accept]
+    if not names:
+        return []
+    words = " ".join(f"--accept {shlex.quote(plain(name))}" for name in names[:_NAMED])
+    more = " …" if len(names) > _NAMED else ""
+    said = f'phasegate approve {{run}} {{gate}} {words.replace("{", "{{").replace("}", "}}")}{more} --note "why"'
+    return [f"{said}    by an admin; all that fails, by name", *_ANY[1:]]
+
+
+_NAMED = 3
+"""Number of tests that a line names."""
 _ANY = (
     "phasegate approve {run} {gate}",
     'phasegate revise {run} {gate} --note "what should be different"',

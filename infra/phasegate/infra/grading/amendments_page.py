@@ -33,7 +33,8 @@ def amended_section(tests: Sequence[AmendedTest]) -> list[str]:
     for test in tests:
         late = " *Added after the change.*" if test.added_after_change else ""
         why = f": {test.why}" if test.why else ""
-        lines += [f"- {code(test.test)} {_HEADS[test.status]}, by {test.criterion}{why}.{late}"]
+        by = f", by {test.criterion}" if test.status in ("amended", "by-eye") else f" ({test.criterion})"
+        lines += [f"- {code(test.test)} {_HEADS[test.status]}{by}{why}.{late}"]
         if test.status not in ("amended", "by-eye"):
             continue
         lines += ["", "  Before:", *fenced(_cut(test.before))]

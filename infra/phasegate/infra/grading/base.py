@@ -95,12 +95,14 @@ class BaseJudgement:
         """Why the base commit tells nothing; empty if it tells something."""
         if not self.whole:
             return PROBLEMS[self.first.problem]
-        return "" if self.passed else f"none of its {len(self.first.cases)} tests passes"
+        return "" if self.passed else f"no test passes; reported: {len(self.first.cases)}"
 
     @property
     def errors(self) -> tuple[str, ...]:
         """Quotes of what keeps tests from running."""
-        problems = [f"{PROBLEMS[run.problem]}: {_end(run.said)}" for run in self.runs if run.problem]
+        problems = [
+            ": ".join(filter(None, (PROBLEMS[run.problem], _end(run.said)))) for run in self.runs if run.problem
+        ]
         broken = [case for case in self.first.cases if case.status == "error"]
         if not self.passed and not broken:
             broken = [case for case in self.first.cases if case.status == "failed"]
@@ -112,7 +114,7 @@ class BaseJudgement:
         # a test that takes a new id in every run is one unstable test, not as many as there were runs
         unstable_ids = max((sum(count.values()) for count in self._counts), default=0)
         early = [place for run in self.whole for place in run.stops_early]
-        early += ["the runner's output"] if any(run.cut_short for run in self.whole) else []
+        early += ["said by the runner"] if any(run.cut_short for run in self.whole) else []
         return BaseSummary(
             passed=self._stable("passed"),
             failed=self._stable("failed"),

@@ -47,7 +47,8 @@ class BaseSummary(BaseModel):
 
     def complaint(self) -> str:
         """The reason and the quoted errors, as a person reads them."""
-        return "\n".join([f"The base commit tells nothing: {self.reason}.", *self.errors])
+        errors = [error.removeprefix(self.reason).removeprefix(": ") for error in self.errors]
+        return "\n".join([f"The base commit tells nothing: {self.reason}.", *filter(None, errors)])
 
     def markdown_lines(self) -> list[str]:
         """The first lines of a gate page."""

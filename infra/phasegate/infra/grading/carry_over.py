@@ -29,7 +29,9 @@ def differences(approved: Evidence, fresh: Evidence, patch_ids: tuple[str, str])
 
 
 def _differences(approved: Evidence, fresh: Evidence, patch_ids: tuple[str, str]) -> Iterator[str]:
-    if fresh.verdict != "passed":
+    if fresh.verdict == approved.verdict != "passed":
+        yield f"The grade on the branch as it is now is *{fresh.verdict}*, as it was: a person decides about it anew."
+    elif fresh.verdict != "passed":
         yield f"The grade on the branch as it is now is *{fresh.verdict}*; it was *{approved.verdict}*."
     if patch_ids[0] != patch_ids[1]:
         yield "The change is another patch: lines in it, or next to it, were changed on the branch."

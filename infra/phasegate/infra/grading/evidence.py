@@ -235,7 +235,7 @@ def _files(evidence: Evidence) -> list[str]:
     for heading, paths in (
         ("Sealed tests that are released with the change", evidence.sealed_files),
         ("Tests of the change that go in; everything passed with them and without them", evidence.entered),
-        ("Left out: graded and released as on the base commit", evidence.left_out),
+        ("Left out: graded and released as on the base commit, but for tests that are obsolete", evidence.left_out),
     ):
         if paths:
             more = [f"- … and {len(paths) - _SHOWN} more"] if len(paths) > _SHOWN else []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from phasegate.infra.grading.ablation import ablate
 from phasegate.infra.grading.amendment_run import (
+    Amending,
     apply_amendments,
     compared_by_eye,
     refused_amendments,
@@ -134,7 +135,7 @@ async def grade(
         sealed_files=tuple(sorted(file.path for file in passing)),
         entered=tuple(map(readable, released.entered)),
         left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
-        counts=_counts(compared, trial),
+        counts=_counts(compared, trial, amending),
         ablation=ablation,
         coverage=coverage,
         base=base.judgement.summary() if base.judgement else None,
@@ -163,12 +164,13 @@ def _verdict(judged: Sequence[CriterionResult], base: BaseRuns, *, failed: bool,
     return "passed" if any(case.status == "passed" for case in base.alone.cases) else "unguarded"
 
 
-def _counts(base: BaseRuns, trial: Trial) -> Counts:
-    passed = sum(case.status == "passed" for case in base.alone.cases)
+def _counts(base: BaseRuns, trial: Trial, amending: Amending) -> Counts:
+    refused = len(list(regressions_of_refused(amending)))
+    passed = sum(case.status == "passed" for case in base.alone.cases) + refused
     sealed = {case.id: case.status for cases in trial.told.sealed.values() for case in cases}
     return Counts(
         project_passed_on_base=passed,
-        project_still_passing=passed - len(trial.regressions),
+        project_still_passing=passed - len(trial.regressions) - refused,
         sealed=len(sealed),
         sealed_passed=sum(status == "passed" for status in sealed.values()),
     )

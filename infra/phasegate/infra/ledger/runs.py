@@ -205,7 +205,10 @@ class Runs:
             if run.status in ENDED:
                 raise NotAllowed(f"run {run_id} is {run.status} and cannot go on", remedy="Start a new run.")
             if run.status not in {"failed", "needs-operator", "paused"} and run.request != "pause":
-                raise NotAllowed(f"run {run_id} is {run.status}: it does not need to be resumed")
+                raise NotAllowed(
+                    f"run {run_id} is {run.status}: it goes on by itself while an engine is up",
+                    remedy="See with `phasegate status` if one is; `phasegate up` starts one.",
+                )
             grants = run.grants + (run.status == "needs-operator")
             goes_on = "rewind" if run.request == "rewind" else ""  # one that got stuck half-way is finished first
             change.update(

@@ -73,7 +73,7 @@ async def change_that_passes(
             return change, None
         tests = await amend_tests(run, prd, change, tests or await _sealed_by_now(run, round_, sealed))
         evidence = await grade_change(run, prd, change, tests, round_.struck)
-        if evidence.verdict != "failed":
+        if evidence.verdict != "failed" or _was_asked_about(run, round_, evidence):
             return change, evidence
         feedback, last = evidence.failing(), (change, evidence)
     if last is not None and last[1].is_acceptable:
@@ -82,6 +82,12 @@ async def change_that_passes(
         f"{tries} attempts at the implementation failed their grading",
         remedy=f"See why with `phasegate show {run.run.id}`; `phasegate resume {run.run.id}` grants one more attempt.",
     )
+
+
+def _was_asked_about(run: RunContext, round_: Round, evidence: Evidence) -> bool:
+    """True if the gate opened in this round on a failed grade: a person decides, whatever was granted since."""
+    opened = (row for row in run.shared.ledger.gates.list(run.run.id) if row.gate == "change")
+    return any(row.number == round_.number and row.subject.get(Evidence.kind) == evidence.digest for row in opened)
 
 
 async def _sealed_by_now(run: RunContext, round_: Round, sealed: asyncio.Task[SealedTests]) -> SealedTests:
