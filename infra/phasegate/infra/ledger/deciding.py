@@ -135,6 +135,6 @@ def _require_may_name_tests(gate: Gate, decision: Decision, admins: Sequence[str
     if decision.verdict == "approve" and (decision.approver not in admins or not decision.note.strip()):
         raise NotAllowed(
             f"{decision.approver} may not accept a regression: that takes role admin and a note that says why",
-            remedy="Have somebody under [roles] admin say so, with --note. A role added to phasegate.toml since the run "
-            "began counts for new runs.",
+            remedy="Have somebody under [roles] admin say so, with --note. A role added to phasegate.toml since "
+            "the run began counts for new runs.",
         )
