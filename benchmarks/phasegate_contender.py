@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.contender import ENGINE, Setup
 from benchmarks.processes import until
-from benchmarks.project import Project, make_project
+from benchmarks.project import RUN, Project, make_project
 
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
@@ -45,6 +45,7 @@ class Phasegate:
         if cold:
             self.name = "phasegate, no stand-in"
         self._settings: Settings | None = None
+        self._started = 0
 
     def open(self, setup: Setup) -> None:  # noqa: D102 -- as the port says; so below
         self.project = make_project(setup)
@@ -63,11 +64,13 @@ class Phasegate:
             self.ledger.close()
 
     def start(self, count: int) -> list[str]:  # noqa: D102
-        order = Order(
-            str(self.project.ticket), self.project.top, rehearsal=self.project.script, approve=("change", "release")
-        )
+        script = self.project.script.read_text()
         runs: list[str] = []
         for _ in range(count):
+            self._started += 1
+            numbered = self.project.script.with_name("numbered.yaml")
+            numbered.write_text(script.replace(RUN, str(self._started)))
+            order = Order(str(self.project.ticket), self.project.top, rehearsal=numbered, approve=("change", "release"))
             run = kick_off(
                 order,
                 ledger=self.ledger,

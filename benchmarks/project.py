@@ -47,7 +47,9 @@ _STAGES = ("prd", "implementation", "testing", "deployment", "monitoring")
 _LENGTHS = {GATED: 2, STRUCK: 2, FIVE: 5, WORKING: 1}
 _LOOK = {"tools": [{"name": "read_file", "args": {"path": "app.txt"}}]}
 _PRD = {"finish": {"title": "Greet politely", "acceptance_criteria": [{"id": "AC1", "statement": "it is polite"}]}}
-_EDIT = {"tools": [{"name": "edit_file", "args": {"path": "app.txt", "old": "greets", "new": "greets polite"}}]}
+RUN = "NUMBER"
+"""Stands in the script for the run's number: what a run adds, and its sealed test, have names of their own."""
+_WRITE = {"tools": [{"name": "write_file", "args": {"path": f"polite-{RUN}.txt", "content": "polite\n"}}]}
 _CHANGE = {"finish": {"summary": "polite"}}
 
 
@@ -122,10 +124,10 @@ failure_condition = "error_rate > 0.5"
 def _script(stages: tuple[str, ...], project: Project, setup: Setup) -> dict[str, Any]:
     hold = f"while [ -e {project.hold} ]; do sleep 0.05; done"
     rest = [{"tools": [{"name": "run", "args": {"command": hold}}]}] if setup.shape == STRUCK else []
-    sealed = {"path": "tests/polite.sh", "content": "grep -q polite app.txt\n", "criteria": ["AC1"]}
+    sealed = {"path": f"tests/polite-{RUN}.sh", "content": f"test -e polite-{RUN}.txt\n", "criteria": ["AC1"]}
     turns: dict[str, list[dict[str, Any]]] = {
         "prd": [_LOOK, _LOOK, _PRD] if setup.shape == WORKING else [_PRD],
-        "implementation": [_EDIT, *rest, _CHANGE],
+        "implementation": [_WRITE, *rest, _CHANGE],
         "testing": [{"finish": {"files": [sealed]}}],
         "deployment": [{"finish": {"summary": "Out it goes.", "steps": ["cut over"], "checks": ["GET /"]}}],
     }
