@@ -44,5 +44,5 @@ def init(repo: Path, force: bool, as_json: bool) -> None:
         say(f"! {plain(note)}")
     say("Next: look it over, commit it, and start with a ticket:")
     say("  git add phasegate.toml && git commit -m 'Add the policy for phasegate'")
-    say("  phasegate doctor")
+    say("  phasegate doctor --run")
     say("  phasegate run ticket.md")

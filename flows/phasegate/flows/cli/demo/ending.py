@@ -40,12 +40,13 @@ def obsolete_table(report: RunReport) -> Table:
     """One row per existing test that went: the criterion that says so, what takes its place, and who named it."""
     rows = table("test that went", "by", "in its place", "named by")
     evidence = report.latest("evidence")
+    said = {one["id"]: f"{one['id']}: {one['statement']}" for one in evidence.content["criteria"]} if evidence else {}
     for test in evidence.content.get("amended", ()) if evidence else ():
         if test["status"] in ("amended", "by-eye"):
             late = test["added_after_change"]
             rows.add_row(
                 Text(plain(test["test"])),
-                Text(plain(test["criterion"])),
+                Text(plain(said.get(str(test["criterion"]), str(test["criterion"])))),
                 Text(plain(test["replacement"]) or "nothing"),
                 Text("the tests' author, added after the change, which asked" if late else "the tests' author"),
             )
