@@ -319,7 +319,7 @@ MOVES: Mapping[str, tuple[str, str]] = {
     "move next to it": ("serve.py", SERVICE.replace("sys.exit(3)", "sys.exit(4)")),
     "move elsewhere": ("other.txt", "other\n"),
 }
-"""What the branch gets meanwhile: a file and its content."""
+"""File that the branch gets meanwhile, and its content."""
 
 
 def move_branch(top: Path, name: str, path: str, content: str) -> str:

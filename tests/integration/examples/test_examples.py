@@ -87,7 +87,7 @@ def _failed_files(folder: Path) -> set[str]:
 
 
 def _failed(folder: Path, attribute: str) -> set[str]:
-    """One attribute of each test that does not pass."""
+    """An attribute of each test that does not pass."""
     report = folder.with_name("junit.xml")
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
     finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What is released of a change: the tree that was graded, with the change's own tests where these pass too."""
+"""Release of a change: the tree that was graded, with the change's own tests where these pass too."""
 
 from __future__ import annotations
 

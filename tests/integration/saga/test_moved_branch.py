@@ -35,7 +35,7 @@ SEALED = {
     "criteria": ["AC1"],
 }
 NEAR = SERVICE.replace("sys.exit(3)", "sys.exit(4)")
-"""What `serve.py` gets in lines next to the change's."""
+"""Lines that `serve.py` gets next to the change's."""
 SCENE = replace(
     SCENES["ships"],
     stages={
@@ -86,7 +86,7 @@ class MovingHouse(House):
         return [(one.key.partition("/")[2], one.status, str(one.intent.get("tree", ""))) for one in made]
 
     def git(self, *words: str) -> str:
-        """What git says."""
+        """Answer of git."""
         top = self.folder / "greeter"
         return subprocess.run(["git", *words], cwd=top, check=True, capture_output=True, text=True).stdout.strip()
 

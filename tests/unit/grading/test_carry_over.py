@@ -1,4 +1,4 @@
-"""Which differences between two grades keep an approval from carrying over."""
+"""Differences between two grades that keep an approval from carrying over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `go test -json` and `cargo test` print, read as it is."""
+"""Output of `go test -json` and `cargo test`, read as it is."""
 
 from __future__ import annotations
 

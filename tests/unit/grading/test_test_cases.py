@@ -103,7 +103,7 @@ CASES = [
 
 
 def test_each_case_leaves_just_the_others(tmp_path: Path) -> None:
-    """One run of pytest collects what is left of each."""
+    """A run of pytest collects what is left of each."""
     for number, case in enumerate(CASES):
         assert case_problem(TABLES, case.test, case.case) == ""
         left = without_cases(TABLES, case.test, {case.case})

@@ -64,7 +64,7 @@ def coloured(diff: str) -> Text:
 
 
 def _graded(ledger: Ledger, run: Run, commit: str) -> tuple[str, str]:
-    """What a commit was graded on, and the tree that is released of it; the commit where it was not graded."""
+    """Base and released tree of a graded commit; the run's base and the commit itself where it was not graded."""
     for attempt in reversed(ledger.attempts.list(run.id)):
         if attempt.part in ("grading", "regrading") and attempt.artifact is not None and not attempt.superseded:
             first = evidence = ledger.artifacts.json(attempt.artifact)

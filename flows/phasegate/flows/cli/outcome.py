@@ -95,7 +95,7 @@ def _at_gate(report: RunReport, gate: Gate, *, shown: bool) -> list[str]:
 
 
 def _accepting(report: RunReport, gate: Gate) -> list[str]:
-    """What can be typed at a gate that opened on a failed grade; nothing at any other."""
+    """Commands for a gate that opened on a failed grade; none for any other."""
     from phasegate.infra.grading.evidence import Evidence
 
     graded = [made.content for made in report.artifacts_of(gate) if made.kind == Evidence.kind]

@@ -172,7 +172,7 @@ def _observation(ledger: Ledger, run_id: str, name: str) -> dict[str, Any] | Non
 
 
 def _earlier_observation(run: RunContext, stage: str, name: str) -> dict[str, Any] | None:
-    """What the earlier run saw, where this one takes it over."""
+    """Observation of the earlier run, where this one takes it over."""
     origin = run.run.origin
     if origin is None or not (origin.mode == "rehearse" or comes_before(run.policy, stage, origin.stage)):
         return None

@@ -43,7 +43,7 @@ class Outdated(Ending):
 
 
 class Remade(Ending):
-    """What was approved was made for a world that is another one now, and has been made anew: it is asked for anew."""
+    """Signal that an approved product was made anew for a world that has changed: it is asked for anew."""
 
     def __init__(self, why: str, product: object) -> None:
         """Keep what has changed, and what is asked for now."""

@@ -92,7 +92,7 @@ class BaseJudgement:
 
     @property
     def reason(self) -> str:
-        """Why the base commit tells nothing; empty if it tells something."""
+        """Reason why the base commit tells nothing; empty if it tells something."""
         if not self.whole:
             return PROBLEMS[self.first.problem]
         return "" if self.passed else f"no test passes; reported: {len(self.first.cases)}"

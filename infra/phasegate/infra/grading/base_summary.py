@@ -34,7 +34,7 @@ class BaseSummary(BaseModel):
     errors: tuple[str, ...] = ()
     """Quotes of errors that keep tests from running, the first ones only."""
     reason: str = ""
-    """Why the base commit tells nothing; empty if it tells something."""
+    """Reason why the base commit tells nothing; empty if it tells something."""
 
     def sentence(self) -> str:
         """The numbers in one line."""

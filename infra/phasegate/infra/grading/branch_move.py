@@ -12,7 +12,7 @@ MOST_MOVES = 3
 
 
 class BranchMove(BaseModel):
-    """Why a change was graded once more, and whether its approval carries over."""
+    """Reason why a change was graded once more, and the fate of its approval."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,7 +28,7 @@ class BranchMove(BaseModel):
     patch_id: str
     """`git patch-id --stable` of the change on the head."""
     differences: tuple[str, ...] = ()
-    """What is not as it was approved, a sentence each; empty: the approval carries over."""
+    """Differences to the approved grade, a sentence each; empty: the approval carries over."""
 
     @property
     def asks(self) -> bool:

@@ -171,7 +171,7 @@ class _Tracing:
 
 @dataclass(frozen=True)
 class Measured:
-    """One more run of the tests, watched."""
+    """Result of one more run of the tests, watched."""
 
     coverage: Coverage | None = None
     """None: the change holds no line of code."""

@@ -166,7 +166,7 @@ class Evidence(Artifact):
 
     @property
     def to_accept(self) -> tuple[str, ...]:
-        """What an approval of a failed grade must accept by name: regressions by test, loaded test files by path."""
+        """Names that an approval of a failed grade must accept: regressions by test, loaded test files by path."""
         if self.verdict != "failed":
             return ()
         loaded = (finding.path for finding in self.findings if finding.code == LOADED)

@@ -24,7 +24,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Released:
-    """What is released of a change that passed."""
+    """Commit and tests that are released of a change that passed."""
 
     commit: str
     """A commit on top of the base commit."""
@@ -63,7 +63,7 @@ def with_sealed_tests(bench: Bench, base: str, commit: str, files: Iterable[Seal
 
 
 def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base: BaseRuns) -> str:
-    """Why the change's own tests do not go in; empty where they do."""
+    """Reason why the change's own tests do not go in; empty where they do."""
     if run.problem:
         return f"with the change's own tests: {run.problem}; none of these goes in"
     if run.rewritten:

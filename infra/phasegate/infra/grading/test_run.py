@@ -47,7 +47,7 @@ class TestRun:
 
     cases: tuple[TestCase, ...] = ()
     problem: str = ""
-    """Why there are no cases, a code of `PROBLEMS`; empty: the tests ran and reported."""
+    """Reason why there are no cases, a code of `PROBLEMS`; empty: the tests ran and reported."""
     said: str = ""
     """The end of the output, where there is a problem."""
     exit_code: int = 0

@@ -79,7 +79,7 @@ def regressions(
 
 
 def stopped_by(base: Iterable[TestCase], change: Iterable[TestCase]) -> str:
-    """What kept tests from running on the change, to be put behind a sentence: the first error that base has not."""
+    """First error that base has not, which kept tests from running on the change; to be put behind a sentence."""
     known = {case.id for case in base}
     errors = (case for case in change if case.status == "error" and case.id not in known)
     return next((f"; the run stopped at {case.name}: {case.message}" for case in errors), "")

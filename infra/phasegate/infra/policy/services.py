@@ -72,7 +72,7 @@ class ServicePolicy(Table):
 
 
 def service_clashes(services: tuple[ServicePolicy, ...]) -> str:
-    """Why some services cannot stand beside each other; empty: they can."""
+    """Reason why some services cannot stand beside each other; empty: they can."""
     names = [service.name for service in services]
     variables = [name for service in services for name in service.exported]
     for what, found in (("is called", names), ("sets the variable", variables)):

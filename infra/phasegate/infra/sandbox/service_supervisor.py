@@ -24,7 +24,7 @@ from typing import Any
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 10.0
-"""How long a service may take to end when asked to."""
+"""Time that a service may take to end when asked to."""
 FAILED = 125
 """The exit code where a service does not come up."""
 _PAUSE_SECONDS = 0.05
@@ -220,7 +220,7 @@ KINDS: dict[str, type[Service]] = {"postgres": Postgres, "redis": Redis, "comman
 
 
 def unprivileged(*paths: Path) -> tuple[list[str], dict[str, Any]]:
-    """How to start a program that refuses to be root: what to put before it, and options for Popen.
+    """Way to start a program that refuses to be root: words to put before it, and options for Popen.
 
     Real root hands the paths to `nobody`. Root of a sandbox can become nobody else; a user namespace that maps nobody
     at all has the same user under another name there.

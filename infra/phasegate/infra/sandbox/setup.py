@@ -61,7 +61,7 @@ async def run_setup(sandbox: Sandbox, policy: Policy, folder: Path) -> CommandRe
 
 
 def _credentials(handed: Mapping[str, str]) -> Secrets:
-    """What is secret about the variables: of an address its login, of another value all of it."""
+    """Secret parts of the variables: of an address its login, of another value all of it."""
     known: dict[str, str] = {}
     for name, value in handed.items():
         login = _LOGIN.search(value)

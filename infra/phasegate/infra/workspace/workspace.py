@@ -294,7 +294,7 @@ class Workspace:
 
 
 def changed_files(repository: Repository, base: str, commit: str) -> tuple[FileChange, ...]:
-    """What a commit changes, file by file."""
+    """Changes of a commit, file by file."""
     letters = repository.changed(base, commit)
     counts = repository.git.records(*DIFF, "-z", "--numstat", base, commit)
     return tuple(_file_change(record, letters) for record in counts)

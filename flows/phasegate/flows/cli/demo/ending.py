@@ -37,7 +37,7 @@ def story_table(report: RunReport) -> Table:
 
 
 def obsolete_table(report: RunReport) -> Table:
-    """One row per existing test that went: the criterion that says so, what takes its place, and who named it."""
+    """Table of the existing tests that went: the criterion that says so, what takes its place, and who named it."""
     rows = table("test that went", "by", "in its place", "named by")
     evidence = report.latest("evidence")
     said = {one["id"]: f"{one['id']}: {one['statement']}" for one in evidence.content["criteria"]} if evidence else {}

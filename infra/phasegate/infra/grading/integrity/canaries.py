@@ -34,7 +34,7 @@ _LEFT_OUT = re.compile(r"\[… \d+ characters left out …\]")
 
 @dataclass(frozen=True)
 class Planted:
-    """What is planted in one run."""
+    """Tests planted in one run."""
 
     canaries: tuple[SealedFile, ...] = ()
     counters: tuple[SealedFile, ...] = ()

@@ -78,7 +78,7 @@ def _alter(function: _Function, own_asserts: Collection[str]) -> bool:
 
 @dataclass(frozen=True)
 class _Values:
-    """What a test's expressions are, as far as its text tells it."""
+    """Types of a test's expressions, as far as its text tells them."""
 
     assigned: Mapping[str, ast.expr]
     """The first value of each local name."""

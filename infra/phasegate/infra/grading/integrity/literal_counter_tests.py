@@ -27,13 +27,13 @@ class _Syntax:
     test: re.Pattern[str]
     """The lines that open a test's body, with its name as the group `name`."""
     any_test: re.Pattern[str]
-    """Whatever else may open a test, with its name as the group `name`."""
+    """Anything else that may open a test, with its name as the group `name`."""
     strings: re.Pattern[str]
     """Texts and comments, which are taken out before a line's structure is looked at."""
     unclear: re.Pattern[str]
     """Left-overs that make a line's structure doubtful."""
     asserts: Sequence[tuple[str, re.Pattern[str]]]
-    """What a file must hold for an assertion to be the known one, and the assertion: `head`, `literal`, `tail`."""
+    """Pairs of what a file must hold for an assertion to be the known one, and the assertion: `head`, `literal`, `tail`."""
     grouped: bool = False
     """True if a test's name in a report may follow the titles of its groups."""
 

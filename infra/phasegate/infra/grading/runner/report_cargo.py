@@ -40,7 +40,7 @@ _TAIL = 40
 
 @dataclass
 class _Part:
-    """What one test binary printed, or the documentation's tests of one crate."""
+    """Output of one test binary, or of the documentation's tests of one crate."""
 
     name: str
     file: str | None = None
@@ -52,7 +52,7 @@ class _Part:
     """Tests that began a line without ending it."""
     is_libtest: bool = False
     counted: tuple[int, ...] = (0, 0, 0)
-    """What it says that passed, failed and was ignored."""
+    """Numbers that it says passed, failed and were ignored."""
     failed: bool = False
     last: list[str] = field(default_factory=list)
 
@@ -146,7 +146,7 @@ def _cases(number: int, part: _Part) -> list[RawCase]:
 
 
 def _broken(part: _Part) -> str:
-    """Why the tests of a binary are not all that there is to tell; empty if they are."""
+    """Reason why the tests of a binary are not all that there is to tell; empty if they are."""
     said = Counter("ignored" if said.startswith("ignored") else said for _, said in part.outcomes)
     if lost := max(part.expected - len(part.outcomes), 0):
         return f"{lost} of {part.expected} tests did not end\n"

@@ -23,7 +23,7 @@ _FILES = ("100644", "100755")
 
 @dataclass(frozen=True)
 class GradedTree:
-    """What the tests are run on."""
+    """Tree that the tests are run on."""
 
     tree: str
     """The id of a commit on top of the base commit that has it."""

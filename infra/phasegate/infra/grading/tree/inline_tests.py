@@ -61,7 +61,7 @@ def is_test_module(path: str, read: Callable[[str], str]) -> bool:
 
 
 def _modules(text: str) -> dict[str, tuple[int, int]] | None:
-    """Where each test module stands, by its name; `None` in case of doubt."""
+    """Places of the test modules, by name; `None` in case of doubt."""
     found: dict[str, tuple[int, int]] = {}
     at = 0
     while match := _MODULE.search(text, at):

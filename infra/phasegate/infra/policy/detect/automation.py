@@ -1,4 +1,4 @@
-"""What tox or nox installs and runs for a Python project's tests, as their files say it. Called by `python`.
+"""Packages and commands that tox or nox has for a Python project's tests, as their files say. Called by `python`.
 
 It reads the environment for tests alone, and takes plain words only: what these tools would fill in is not known here.
 """
@@ -25,14 +25,14 @@ _PYTEST = ("pytest", "py.test")
 _VALUED = ("-k", "-m", "-p", "-c", "-W", "-o", "--ds", "--rootdir", "--import-mode", "--ignore", "--deselect")
 """Options of pytest that are kept, with the value that follows."""
 _FLAGS = ("--pyargs", "--doctest-modules", "--strict", "--strict-markers", "--nomigrations", "--no-migrations")
-"""Those that are kept and take no value; any other long option may take one."""
+"""Options that are kept and take no value; any other long option may take one."""
 _KEPT = (*(f"{option}=" for option in _VALUED if option.startswith("--")), "--doctest-", *_FLAGS)
 _PLAIN_FLAGS = ("--verbose", "--quiet", "--exitfirst", "--showlocals", "--cov-append", "--no-cov", "--no-header")
 
 
 @dataclass(frozen=True)
 class Automation:
-    """What tests need and are run by.
+    """Needs of the tests, and the command that runs them.
 
     Attributes:
         requirements: Arguments for pip, quoted for the shell.

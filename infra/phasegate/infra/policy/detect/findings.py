@@ -1,4 +1,4 @@
-"""What the modules of the ecosystems find out about a project. Filled by them, read by `detect` and `service`."""
+"""Findings about a project. Filled by the modules of the ecosystems, read by `detect` and `service`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Language = Literal["python", "node", "go", "jvm", "rust", "cmake"]
 
 @dataclass(frozen=True)
 class ProjectFindings:
-    """What was found out.
+    """Findings of one ecosystem's module.
 
     Attributes:
         language: What the repository is written in; None when it cannot be told.

@@ -17,7 +17,7 @@ _NO_TESTS = "'-Dtest=*#noSuchTest' -DfailIfNoTests=false -Dsurefire.failIfNoSpec
 
 @dataclass(frozen=True)
 class _Tool:
-    """How one build tool is called, and where its reports are."""
+    """Commands of a build tool, and the place of its reports."""
 
     because: str
     downloads: str

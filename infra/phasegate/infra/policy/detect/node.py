@@ -175,7 +175,7 @@ def _with_imports(tree: SourceTree, folder: str, name: str) -> str:
 
 
 def _command(steps: Sequence[Step], reports: dict[int, Report]) -> str:
-    """One command that builds, runs every test command, each in its folder, and fails if one of them fails."""
+    """Command that builds, runs every test command, each in its folder, and fails if one of them fails."""
     last = max(reports)
     builds = [
         _inside(step, step.text) for at, step in enumerate(steps[:last]) if at not in reports and is_build(step.text)

@@ -35,7 +35,7 @@ class Call:
     """A command that runs tests, in its parts."""
 
     before: tuple[str, ...]
-    """What starts the runner: `node` with its options, or nothing."""
+    """Prefix that starts the runner: `node` with its options, or nothing."""
     runner: str
     program: str
     """As the command names it."""

@@ -44,12 +44,12 @@ class Package:
     name: str
     scripts: Mapping[str, str]
     packages: Mapping[str, object]
-    """What it depends on, with versions."""
+    """Packages it depends on, with versions."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a script."""
+    """Command of a script."""
 
     package: Package
     text: str

@@ -1,4 +1,4 @@
-"""How a repository is set up and tested, as far as its manifests tell: the choice of ecosystem. Used by `detect`."""
+"""Choice of ecosystem: set-up and tests of a repository, as far as its manifests tell. Used by `detect`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _NO_SETTINGS = (
 
 @dataclass(frozen=True)
 class TestOptions:
-    """What was found out.
+    """Findings about the tests.
 
     Attributes:
         arguments: Of pytest, with a space before each.
