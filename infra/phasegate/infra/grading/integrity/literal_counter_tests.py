@@ -33,7 +33,7 @@ class _Syntax:
     unclear: re.Pattern[str]
     """Left-overs that make a line's structure doubtful."""
     asserts: Sequence[tuple[str, re.Pattern[str]]]
-    """Pairs of what a file must hold for an assertion to be the known one, and the assertion: `head`, `literal`, `tail`."""
+    """Pairs of a text that a file must hold, and the assertion that is known then: `head`, `literal`, `tail`."""
     grouped: bool = False
     """True if a test's name in a report may follow the titles of its groups."""
 
