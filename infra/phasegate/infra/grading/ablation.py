@@ -129,7 +129,7 @@ async def _outcome(
     run = await bench.run(Checkout(f"without-{number}", piece.tree, graded.belongs_to_tests, sealed))
     if run.problem == SERVICE_FAILED:
         return None
-    still = {(case.id, case.file) for case in run.cases if case.status == "passed"}
+    still = {case.key for case in run.cases if case.status == "passed"}
     red = sorted({test for test, file in passing if (test, file) not in still})
     stored.parent.mkdir(parents=True, exist_ok=True)
     stored.write_text(json.dumps(red))

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of, find_test
 from phasegate.infra.grading.attribution import Attribution
-from phasegate.infra.grading.base import BaseJudgement, TestKey
-from phasegate.infra.grading.base_runs import BaseRuns
+from phasegate.infra.grading.base import BaseJudgement
+from phasegate.infra.grading.base_runs import BaseRuns, kept_run
 from phasegate.infra.grading.evidence import Regression
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.junit import TestCase, TestKey
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
+from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.grading.tree.test_cases import holds_other_cases, split_case, without_cases
@@ -73,15 +73,15 @@ async def apply_amendments(
             text = _text(bench, change.base_commit, amendment.path)
             names = (amendment.name, *inherited_names(amendment.path, amendment.name, text))
             cases = [case for name in names for case in cases_of(amendment.path, name, base.alone.cases, paths)]
-            cases = [case for case in cases if _key(case) in taken] or cases
+            cases = [case for case in cases if case.key in taken] or cases
             now = [case for name in names for case in cases_of(amendment.path, name, run.cases, paths)]
-            now = [case for case in now if _key(case) in set(map(_key, cases))] or now
+            now = [case for case in now if case.key in {case.key for case in cases}] or now
             found = _judge(bench, change, sealed, amendment, cases, now)
-            own += [case for case in cases if _key(case) in taken] if found.status == "amended" else []
+            own += [case for case in cases if case.key in taken] if found.status == "amended" else []
         tests.append(found)
     amended = await asyncio.to_thread(_tree, bench, change, graded, tests)
-    ids = set(map(_key, own))
-    left = replace(base.alone, cases=tuple(case for case in base.alone.cases if _key(case) not in ids))
+    ids = {case.key for case in own}
+    left = replace(base.alone, cases=tuple(case for case in base.alone.cases if case.key not in ids))
     compared = replace(base, alone=left, judgement=_judgement_without(base.judgement, tests, paths, ids))
     return Amending(amended, compared, (*tests, *gone), tuple(own), run.cases)
 
@@ -176,17 +176,13 @@ async def _taken_with(
 
     All tests of the base commit, where the run without them tells nothing.
     """
-    everything = frozenset(map(_key, base.alone.cases))
+    everything = frozenset(case.key for case in base.alone.cases)
     contents, removed = _cut(bench, base_commit, [amendment.test for amendment in amendments if amendment.name])
     if not contents and not removed:
         return frozenset()
     commit = commit_with(bench.repository, base_commit, contents, base=base_commit, removed=removed)
-    run = require_services(await bench.run(Checkout("base-without-obsolete-tests", commit)))
-    return everything if run.problem else everything - set(map(_key, run.cases))
-
-
-def _key(case: TestCase) -> TestKey:
-    return case.id, case.file
+    run = await kept_run(bench, Checkout("base-without-obsolete-tests", commit))
+    return everything if run.problem else everything - {case.key for case in run.cases}
 
 
 def _judgement_without(
@@ -202,7 +198,7 @@ def _judgement_without(
             for test in tests
             if test.status == "amended"
             for case in cases_of(*_path_and_name(test.test), run.cases, paths)
-            if _key(case) in own or _key(case) in judgement.unstable
+            if case.key in own or case.key in judgement.unstable
         ]
         runs.append(replace(run, cases=tuple(case for case in run.cases if case not in gone)))
     return BaseJudgement(tuple(runs))

@@ -20,12 +20,10 @@ from pydantic import TypeAdapter, ValidationError
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.file_lock import locked
 from phasegate.infra.grading.base_summary import BaseSummary
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.junit import TestCase, TestKey
 from phasegate.infra.grading.test_run import PROBLEMS, Bench, Checkout, TestRun
 from phasegate.infra.workspace.change_set import readable
 
-TestKey = tuple[str, str | None]
-"""A test's id and file."""
 Outcome = Literal["passed", "failed", "skipped", "missing"]
 
 _SHOWN = 10
@@ -60,9 +58,7 @@ class BaseJudgement:
     @cached_property
     def outcomes(self) -> dict[TestKey, tuple[Outcome, ...]]:
         """Each test's outcome in each run that reported."""
-        tables: list[dict[TestKey, Outcome]] = [
-            {(case.id, case.file): _outcome(case) for case in run.cases} for run in self.whole
-        ]
+        tables: list[dict[TestKey, Outcome]] = [{case.key: _outcome(case) for case in run.cases} for run in self.whole]
         keys = dict.fromkeys(key for table in tables for key in table)
         return {key: tuple(table.get(key, "missing") for table in tables) for key in keys}
 
@@ -134,10 +130,7 @@ class BaseJudgement:
     @cached_property
     def _counts(self) -> list[Counter[str]]:
         """Outcomes of tests with unstable ids, per run."""
-        return [
-            Counter(_outcome(case) for case in run.cases if (case.id, case.file) in self.unstable_ids)
-            for run in self.whole
-        ]
+        return [Counter(_outcome(case) for case in run.cases if case.key in self.unstable_ids) for run in self.whole]
 
 
 async def judge_base(bench: Bench, commit: str) -> BaseJudgement:
@@ -186,7 +179,7 @@ def cases_by_function(cases: Iterable[TestCase], compared: frozenset[TestKey]) -
     """
     counted: dict[TestKey, Counter[str]] = {}
     for case in cases:
-        if (case.id, case.file) not in compared:
+        if case.key not in compared:
             counted.setdefault((function_of(case.id), case.file), Counter())[_outcome(case)] += 1
     return counted
 

@@ -21,6 +21,7 @@ from phasegate.infra.grading.integrity.canaries import (
     own_cases,
     plant_canaries,
 )
+from phasegate.infra.grading.junit import TestKey
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 
@@ -95,22 +96,35 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
     return replace(runs, judgement=judgement)
 
 
-async def not_always_passing(bench: Bench, commit: str, sealed: SealedTests) -> set[tuple[str, str | None]]:
+async def kept_run(bench: Bench, checkout: Checkout) -> TestRun:
+    """A run without sealed tests on a tree of the base commit, the same for every attempt of a run.
+
+    Effects: a run that told something is kept beside the scratch folder, and read from there the next time.
+
+    Raises:
+        ServiceFailed: A service that the tests need does not come up.
+    """
+    stored = bench.scratch.parent / f"{checkout.name}-{_key(bench, checkout.tree, SealedTests(files=()))}.json"
+    try:
+        return _RUN.validate_json(stored.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        run = require_services(await bench.run(checkout))
+        if not run.problem:
+            stored.write_bytes(_RUN.dump_json(run))
+        return run
+
+
+async def not_always_passing(bench: Bench, commit: str) -> set[TestKey]:
     """Tests, by id and file, that fail in some of the further runs on the base commit.
 
     Effects: outcomes kept as `on_base` does.
     """
-    flaky: set[tuple[str, str | None]] = set()
-    seen: set[tuple[str, str | None]] = set()
+    flaky: set[TestKey] = set()
+    seen: set[TestKey] = set()
     for number in range(1, bench.policy.grading.flaky_reruns + 1):
-        stored = bench.scratch.parent / f"base-{_key(bench, commit, sealed)}-again-{number}.json"
-        try:
-            run = _RUN.validate_json(stored.read_bytes())
-        except (FileNotFoundError, ValidationError):
-            run = require_services(await bench.run(Checkout(f"base-again-{number}", commit)))
-            stored.write_bytes(_RUN.dump_json(run))
-        flaky |= {(case.id, case.file) for case in run.cases if case.status != "passed"}
-        seen |= {(case.id, case.file) for case in run.cases}
+        run = await kept_run(bench, Checkout(f"base-again-{number}", commit))
+        flaky |= {case.key for case in run.cases if case.status != "passed"}
+        seen |= {case.key for case in run.cases}
     return flaky & seen
 
 
@@ -126,10 +140,10 @@ def without_canaries(
     run = masked(run, planted)
     sealed_files = sealed or SealedTests(files=())
     told = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), known)
-    own = {(case.id, case.file) for file in planted.canaries for case in own_cases(planted, file, told.sealed)}
+    own = {case.key for file in planted.canaries for case in own_cases(planted, file, told.sealed)}
     if sealed:  # whose tests a canary's file may hold once more
-        copies = {(case.id, case.file) for file in planted.files for case in told.sealed[file.path]}
-        own |= copies - {(case.id, case.file) for file in sealed.files for case in told.sealed[file.path]}
+        copies = {case.key for file in planted.files for case in told.sealed[file.path]}
+        own |= copies - {case.key for file in sealed.files for case in told.sealed[file.path]}
     # unittest calls it an error where the base commit lacks what a canary imports
     armed = {
         language(file.path)
@@ -137,7 +151,7 @@ def without_canaries(
         if (own_canary := own_cases(planted, file, told.sealed))
         and {case.status for case in own_canary} <= {"failed", "error"}
     }
-    kept = tuple(case for case in run.cases if (case.id, case.file) not in own)
+    kept = tuple(case for case in run.cases if case.key not in own)
     return replace(run, cases=kept), tuple(sorted(armed)), bool(armed) and run.exit_code != 0
 
 

@@ -112,7 +112,7 @@ async def grade(
     ablation = coverage = None
     if not failed:
         if policy.grading.ablation_time:
-            green = [(case.id, case.file) for case in _cases(trial) if case.status == "passed"]
+            green = [case.key for case in _cases(trial) if case.status == "passed"]
             ablation, red = await ablate(bench, change.base_commit, graded, sealed, green)
             if not ablation.untried:
                 amending = unguarded_replacements(amending, trial.told, red)

@@ -21,6 +21,8 @@ from phasegate.infra.grading.runner.report import walk_report
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.runner.report_xml import RawCase
 
+TestKey = tuple[str, str | None]
+"""A test's id and file."""
 Status = Literal["passed", "skipped", "failed", "error"]
 
 MESSAGE_LIMIT = 2_000
@@ -62,6 +64,11 @@ class TestCase:
     """The file the report names, relative to the checkout where it can be."""
     status: Status
     message: str = ""
+
+    @property
+    def key(self) -> TestKey:
+        """Id and file, which tell it from a report's other tests."""
+        return self.id, self.file
 
     @property
     def classname(self) -> str:
@@ -242,7 +249,7 @@ def _told_apart(cases: Iterable[tuple[tuple[str, ...], TestCase]]) -> list[TestC
     """
     merged: dict[tuple[str, str | None], dict[tuple[str, ...], TestCase]] = {}
     for place, case in cases:
-        own = merged.setdefault((case.id, case.file), {})
+        own = merged.setdefault(case.key, {})
         known = own.get(place)
         if known is None or _WORST_FIRST.index(case.status) < _WORST_FIRST.index(known.status):
             own[place] = case

@@ -76,7 +76,7 @@ async def try_change(
     trier = _Trier(bench, *commits, graded, sealed, base)
     first = await trier.run("change-with-sealed-tests", trier.canaries())
     findings = [*trier.about_report(first), *_about_rewriting(first.run, base)]
-    own = {(case.id, case.file) for file in first.planted.files for case in first.cases.sealed[file.path]}
+    own = {case.key for file in first.planted.files for case in first.cases.sealed[file.path]}
     judged = first
     if own and trier.is_cut_short(first):
         judged = await trier.run("change-with-sealed-tests", Planted())  # the runner stops at the first failure
@@ -173,7 +173,7 @@ class _Trier:
         """Tell tests that fail now and then on the base commit, too, from those that the change breaks."""
         if not broken:
             return broken, []
-        unsteady = await not_always_passing(self.bench, self.base_commit, self.sealed)
+        unsteady = await not_always_passing(self.bench, self.base_commit)
         flaky = {id for id, _ in unsteady}  # noqa: A001 - a test's id
         message = "it fails now and then on the base commit, too; its failure here does not count"
         found = [Finding(code="flaky-test", path=one.test, message=message) for one in broken if one.test in flaky]

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from phasegate.infra.grading.attribution import Attribution
-from phasegate.infra.grading.base import BaseJudgement, TestKey, cases_by_function, function_of
+from phasegate.infra.grading.base import BaseJudgement, cases_by_function, function_of
 from phasegate.infra.grading.evidence import CriterionResult, Regression
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.junit import TestCase, TestKey
 from phasegate.infra.grading.sealed_tests import SealedTests
 
 _SHOWN = 5
@@ -64,12 +64,12 @@ def regressions(
     """
     base, after_change = tuple(base), tuple(change)
     stop = stopped_by(base, after_change)
-    now = {(case.id, case.file): case for case in after_change}
+    now = {case.key: case for case in after_change}
     unstable = judgement.unstable if judgement else frozenset[TestKey]()
     broken: list[Regression] = []
     for case in base:
-        after = now.get((case.id, case.file))
-        if case.status != "passed" or (case.id, case.file) in unstable:
+        after = now.get(case.key)
+        if case.status != "passed" or case.key in unstable:
             continue
         if after is None or after.status != "passed":
             message = f"it did not run{stop}" if after is None else after.message or after.status
