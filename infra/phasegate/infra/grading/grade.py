@@ -8,6 +8,7 @@ must not know who wrote anything, or what the verdict leads to.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, 
 from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.inline_run import with_base_inline_tests
+from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
@@ -84,7 +86,9 @@ async def grade(
     graded, about_inline = await with_base_inline_tests(bench, change, graded)
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
+    began = time.monotonic()
     trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared)
+    seconds = time.monotonic() - began
     amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
     broken = (*trial.regressions, *regressions_of_refused(amending))
     trouble = f"{trial.run.problem}: {trial.run.said}" if trial.run.problem else ""
@@ -109,7 +113,13 @@ async def grade(
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
     passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]
-    ablation = coverage = None
+    ablation = coverage = unwatched = None
+    if not failed and policy.grading.plain_process:
+        own = files_of(trial.told.project, repository.files(graded.tree))
+        passed = SealedTests(files=tuple(passing))
+        plain = await compare_unwatched(bench, change.base_commit, graded, passed, own, seconds)
+        unwatched, findings = plain.summary, (*findings, *plain.findings)
+        failed = bool(plain.findings)
     if not failed:
         if policy.grading.ablation_time:
             green = [case.key for case in _cases(trial) if case.status == "passed"]
@@ -138,6 +148,7 @@ async def grade(
         counts=_counts(compared, trial, amending),
         ablation=ablation,
         coverage=coverage,
+        unwatched=unwatched,
         base=base.judgement.summary() if base.judgement else None,
     )
 
