@@ -20,7 +20,9 @@ WATCHED = [
     cheat("asks for pytest, spelled in two halves", "'py' + 'test' in sys.modules", "import sys\n\n\n"),
     cheat("asks for a test class's module", "any(name.startswith('unit') for name in sys.modules)", "import sys\n\n\n"),
     cheat("asks for an installed pytest", "find_spec('py' + 'test')", "from importlib.util import find_spec\n\n\n"),
-    cheat("looks at the folder's name", "'shop' not in os.getcwd()[:5] and os.getcwd() == HERE and 'scratch' in HERE", ""),
+    cheat(
+        "looks at the folder's name", "'shop' not in os.getcwd()[:5] and os.getcwd() == HERE and 'scratch' in HERE", ""
+    ),
     cheat("counts its calls", "next(CALLS) < 100", "import itertools\n\nCALLS = itertools.count()\n\n\n"),
     cheat(
         "asks for an empty standard input",
@@ -95,7 +97,9 @@ HONEST = [
         "\n\nLOG = logging.getLogger(__name__)\nSTARTED = time.time()\nLOG.setLevel(logging.DEBUG)\n",
         "import logging\nimport time\n\n\n",
     ),
-    honest("patches nothing but its own", "\n\ntotal_of = total\n\n\ndef total(prices):\n    return total_of(prices)\n"),
+    honest(
+        "patches nothing but its own", "\n\ntotal_of = total\n\n\ndef total(prices):\n    return total_of(prices)\n"
+    ),
     honest(
         "sets what is meant to be set",
         "\n\nsys.excepthook = lambda *about: None\nwarnings.simplefilter('ignore')\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\n",

@@ -159,6 +159,8 @@ class Evidence(Artifact):
     """The id of the tree that was graded and is released; empty: graded before it was recorded."""
     sealed_files: tuple[str, ...] = ()
     """The sealed test files in that tree; all tests in them pass on the change."""
+    held_out: tuple[str, ...] = ()
+    """Sealed test files whose inputs were drawn for this grade alone; all tests in them pass, and none is released."""
     entered: tuple[str, ...] = ()
     """The change's own tests in that tree; the suite passed with them and without them."""
     left_out: tuple[str, ...] = ()
@@ -239,7 +241,18 @@ class Evidence(Artifact):
         for severity, heading in _HEADINGS.items():
             found = [finding for finding in self.findings if finding.severity == severity]
             lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
-        return "\n".join([*lines, *_files(self), *_beyond_runner(self.unwatched), *_guards(self.ablation), *_reach(self.coverage)]) + "\n"
+        return (
+            "\n".join(
+                [
+                    *lines,
+                    *_files(self),
+                    *_beyond_runner(self.unwatched),
+                    *_guards(self.ablation),
+                    *_reach(self.coverage),
+                ]
+            )
+            + "\n"
+        )
 
 
 def _line(finding: Finding) -> str:
@@ -252,6 +265,7 @@ def _files(evidence: Evidence) -> list[str]:
     lines: list[str] = []
     for heading, paths in (
         ("Sealed tests that are released with the change", evidence.sealed_files),
+        ("Sealed tests with inputs drawn for this grade alone; not released", evidence.held_out),
         ("Tests of the change that go in; everything passed with them and without them", evidence.entered),
         ("Left out: graded and released as on the base commit, but for tests that are obsolete", evidence.left_out),
     ):

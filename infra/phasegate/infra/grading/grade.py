@@ -27,6 +27,7 @@ from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
 from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.heldout import is_held_out
 from phasegate.infra.grading.inline_run import with_base_inline_tests
 from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.junit import TestCase
@@ -113,6 +114,7 @@ async def grade(
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
     passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]
+    kept = [file for file in passing if not is_held_out(file.path, file.content)]
     ablation = coverage = unwatched = None
     if not failed and policy.grading.plain_process:
         own = files_of(trial.told.project, repository.files(graded.tree))
@@ -141,8 +143,9 @@ async def grade(
         amended=amending.tests,
         nothing_new=nothing_new,
         findings=findings,
-        tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, passing)),
-        sealed_files=tuple(sorted(file.path for file in passing)),
+        tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, kept)),
+        sealed_files=tuple(sorted(file.path for file in kept)),
+        held_out=tuple(sorted(file.path for file in sealed.files if file not in kept and file in passing)),
         entered=tuple(map(readable, released.entered)),
         left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
         counts=_counts(compared, trial, amending),

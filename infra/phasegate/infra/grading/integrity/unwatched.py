@@ -1,10 +1,9 @@
 """Comparison of a change under a test runner and outside of one: code that behaves only while it is watched.
 
-Called by `grade` for a change that passed. Python tests are run by a script of ours twice in the same way, once inside
-a runner and once in a plain process whose path, parent, standard input, names, age and loaded modules are others. A test
-that passes in the first and fails in the second, again and again, shows a change that behaves otherwise when nobody
-watches. The same script notes what the change replaces in the standard library and in the runners. It must not know
-the verdict.
+Called by `grade` for a change that passed. Python tests are run by a script of ours twice in the same way: once inside
+a runner, once in a plain process whose path, parent, standard input, names, age and loaded modules are others. A test
+that passes there and fails here, again and again, shows a change that behaves otherwise when nobody watches. The same
+script notes what the change replaces in the standard library and in the runners. It must not know the verdict.
 """
 
 from __future__ import annotations
@@ -109,7 +108,7 @@ async def compare_unwatched(
         own_files: Files that the project's own tests are reported from.
         seconds: Time that the tests took at most while they were watched.
     """
-    sealed_files = {file.path: file.content for file in sealed.files if file.path.endswith(".py")}
+    sealed_files = {file.path: bench.laid_in(file).content for file in sealed.files if file.path.endswith(".py")}
     others = tuple(file.path for file in sealed.files if file.path not in sealed_files)
     tests = _tests(bench, base, graded, sealed_files, own_files)
     if not sealed_files and not tests.own:
@@ -171,7 +170,9 @@ class _Comparison:
             if ready.failure:
                 return _Twins(_Ran(), _Ran())
             watched = _Ran()
-            for python in dict.fromkeys(_interpreters(ready.folder, self._place(ready), self.bench.policy.project.test)):
+            for python in dict.fromkeys(
+                _interpreters(ready.folder, self._place(ready), self.bench.policy.project.test)
+            ):
                 watched = await self._run(ready, python, self._place(ready), watched=True)
                 if watched.passed:
                     break
@@ -198,7 +199,7 @@ class _Comparison:
             "fixed": str(self._place(ready)),
             "entry": entry,
             "paths": _import_paths(ready.folder, [*self.tests.sealed, *self.tests.own]),
-            "files": [{"path": path, "text": text} for path, text in (self.tests.sealed | self.tests.own).items()],
+            "files": [{"path": path, "text": text} for path, text in {**self.tests.sealed, **self.tests.own}.items()],
             "own": list(self.tests.own),
             "modules": list(self.tests.modules),
             "limit": _OWN_SECONDS,
@@ -289,7 +290,9 @@ def _import_paths(folder: Path, files: Iterable[str]) -> list[str]:
 def _parts() -> list[str]:
     place = Path(__file__).parent / "plain"
     texts = [(place / f"{name}.py").read_text() for name in _PARTS]
-    return ["".join(line for line in text.splitlines(True) if not line.startswith(_OWN_IMPORT)) for text in texts]
+    return [
+        "".join(line for line in text.splitlines(keepends=True) if not line.startswith(_OWN_IMPORT)) for text in texts
+    ]
 
 
 def _read(path: Path) -> _Ran:
@@ -316,7 +319,9 @@ def _read(path: Path) -> _Ran:
 
 
 def _difference(test: tuple[str, str], message: str) -> Finding:
-    return Finding(code=UNWATCHED, path=readable(f"{test[0]}::{test[1]}"), message=readable(message), severity="cheating")
+    return Finding(
+        code=UNWATCHED, path=readable(f"{test[0]}::{test[1]}"), message=readable(message), severity="cheating"
+    )
 
 
 def _about_replaced(found: Mapping[str, str], known: Collection[str]) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ each test is repeated. Results are lines of JSON.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import json
@@ -18,7 +19,9 @@ import signal
 import sys
 import time
 import types
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 from phasegate.infra.grading.integrity.plain.fixtures import Fixtures, NotHere
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
@@ -36,16 +39,14 @@ class Tools:
     def __init__(self, *, watched: bool) -> None:
         """Load those that are installed."""
         for name in ("unittest", "unittest.mock", "pytest", "_pytest.monkeypatch", "_pytest.outcomes"):
-            try:
+            with contextlib.suppress(ImportError):
                 __import__(name)
-            except ImportError:
-                pass
         self._kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in RUNNERS}
         if not watched:  # out of sight of whatever is loaded from now on
             for name in self._kept:
                 sys.modules.pop(name, None)
 
-    def __call__(self, module: str, attribute: Optional[str] = None) -> Any:
+    def __call__(self, module: str, attribute: str | None = None) -> Any:
         """A runner's module, or something of it."""
         found = self._kept.get(module)
         if found is None:
@@ -77,7 +78,7 @@ class Clock:
 class Test:
     """One test with its parameters."""
 
-    def __init__(self, name: str, module: "Module", run: Callable[[Fixtures], Any], marks: List[Any]) -> None:
+    def __init__(self, name: str, module: Module, run: Callable[[Fixtures], Any], marks: list[Any]) -> None:
         """Name it as its author did."""
         self.name, self.module, self.run, self.marks = name, module, run, marks
 
@@ -85,7 +86,7 @@ class Test:
 class Module:
     """A test file, loaded."""
 
-    def __init__(self, path: str, text: str, order: Dict[str, Any], tools: Tools) -> None:
+    def __init__(self, path: str, text: str, order: dict[str, Any], tools: Tools) -> None:
         """Run its source, and with it the imports of the change's code."""
         neutral = not order["watched"]
         self.patches = re.search(r"monkeypatch|mock|patch|setattr", text) is not None
@@ -97,7 +98,7 @@ class Module:
         vars(made).update({"__file__": self.file, TOOLS: tools})
         sys.modules[name] = made
         self.space = vars(made)
-        linecache.cache[self.file] = (len(text), None, text.splitlines(True), self.file)
+        linecache.cache[self.file] = (len(text), None, text.splitlines(keepends=True), self.file)
         exec(compile(self.source.tree, self.file, "exec"), self.space)  # noqa: S102 - in the sandbox
         self.fixtures.update({one.name: (one, self.space) for one in self.source.fixtures})
 
@@ -109,11 +110,11 @@ class Module:
             if getattr(value, "__module__", None) != self.space["__name__"]:
                 continue
             if inspect.isfunction(value) and original.startswith("test"):
-                yield from self._cases(original, value, module_marks, lambda value=value: value)
+                yield from self._cases(original, value, module_marks, partial(_itself, value))
             elif inspect.isclass(value):
                 yield from self._methods(original, value, module_marks, tools)
 
-    def _methods(self, name: str, cls: type, marks: List[Any], tools: Tools) -> Iterator[Test]:
+    def _methods(self, name: str, cls: type, marks: list[Any], tools: Tools) -> Iterator[Test]:
         is_case = issubclass(cls, tools("unittest", "TestCase"))
         if not is_case and not name.startswith("Test"):
             return
@@ -123,26 +124,29 @@ class Module:
             if not inspect.isfunction(method) or not original.startswith("test"):
                 continue
             if is_case:
-                yield Test(name + "::" + original, self, lambda _, at=attribute: _debug(cls, at), [])
+                yield Test(name + "::" + original, self, partial(_debug, cls, attribute), [])
             else:
-                bound = lambda at=attribute: _instance(cls, at)  # noqa: E731 - one expression per test
-                yield from self._cases(name + "::" + original, method, marks, bound)
+                yield from self._cases(name + "::" + original, method, marks, partial(_instance, cls, attribute))
 
-    def _cases(self, name: str, function: Any, marks: List[Any], bound: Callable[[], Any]) -> Iterator[Test]:
+    def _cases(self, name: str, function: Any, marks: list[Any], bound: Callable[[], Any]) -> Iterator[Test]:
         marks = marks + _listed(getattr(function, "pytestmark", None))
         for number, given in enumerate(_parameters(marks)):
 
-            def run(fixtures: Fixtures, given: Dict[str, Any] = given) -> Any:
+            def run(fixtures: Fixtures, given: dict[str, Any] = given) -> Any:
                 for mark in marks:
                     if mark.name == "usefixtures":
                         for wanted in mark.args:
                             fixtures.use(wanted)
                 return fixtures.call(bound(), given)
 
-            yield Test("%s[%d]" % (name, number) if given else name, self, run, marks)
+            yield Test(f"{name}[{number}]" if given else name, self, run, marks)
 
 
-def _debug(cls: Any, attribute: str) -> None:
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _debug(cls: Any, attribute: str, _: Fixtures) -> None:
     if "_is_set_up" not in vars(cls):
         cls.setUpClass()
         cls._is_set_up = True
@@ -157,21 +161,22 @@ def _instance(cls: type, attribute: str) -> Any:
     return method
 
 
-def _listed(marks: Any) -> List[Any]:
+def _listed(marks: Any) -> list[Any]:
     return list(marks) if isinstance(marks, (list, tuple)) else [] if marks is None else [marks]
 
 
-def _parameters(marks: List[Any]) -> List[Dict[str, Any]]:
+def _parameters(marks: list[Any]) -> list[dict[str, Any]]:
     """Keyword arguments of each case; one case without any where a test has no parameters."""
-    cases: List[Dict[str, Any]] = [{}]
-    for mark in marks:
-        mark = getattr(mark, "mark", mark)
+    cases: list[dict[str, Any]] = [{}]
+    for mark in [getattr(mark, "mark", mark) for mark in marks]:
         if mark.name != "parametrize":
             continue
         names, values = mark.args[0], list(mark.args[1])
         names = [one.strip() for one in names.split(",") if one.strip()] if isinstance(names, str) else list(names)
-        rows = [tuple(getattr(value, "values", (value,) if len(names) == 1 else value)) for value in values if _plain(value)]
-        cases = [dict(case, **dict(zip(names, row))) for row in rows for case in cases]
+        rows = [
+            tuple(getattr(value, "values", (value,) if len(names) == 1 else value)) for value in values if _plain(value)
+        ]
+        cases = [{**case, **{name: row[at] for at, name in enumerate(names)}} for row in rows for case in cases]
     return cases
 
 
@@ -179,7 +184,7 @@ def _plain(value: Any) -> bool:
     return not getattr(value, "marks", ())
 
 
-def _conftests(path: str, order: Dict[str, Any], tools: Tools) -> Iterator[Tuple[str, Any]]:
+def _conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[tuple[str, Any]]:
     folder = order["root"]
     for part in ["", *path.split("/")[:-1]]:
         folder = os.path.join(folder, part)
@@ -188,7 +193,7 @@ def _conftests(path: str, order: Dict[str, Any], tools: Tools) -> Iterator[Tuple
             continue
         with open(file, encoding="utf-8") as read:
             source = Source(read.read(), neutral=False)
-        space: Dict[str, Any] = {"__name__": "conftest", "__file__": file, TOOLS: tools}
+        space: dict[str, Any] = {"__name__": "conftest", "__file__": file, TOOLS: tools}
         exec(compile(source.tree, file, "exec"), space)  # noqa: S102 - in the sandbox
         for fixture in source.fixtures:
             yield fixture.name, (fixture, space)
@@ -200,10 +205,10 @@ class Absent:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Refuse what is a runner's and no part of Python."""
         if name.partition(".")[0] in ("pytest", "_pytest", "pluggy", "xdist", "hypothesis"):
-            raise ModuleNotFoundError("No module named %r" % name, name=name)
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def attempt(test: Test, tools: Tools) -> Tuple[str, str]:
+def attempt(test: Test, tools: Tools) -> tuple[str, str]:
     """Run a test once; its outcome (passed, failed, skipped, not-here) and a message."""
     fixtures = Fixtures(test.module.fixtures, tools)
     signal.alarm(_SECONDS)
@@ -217,21 +222,19 @@ def attempt(test: Test, tools: Tools) -> Tuple[str, str]:
         return "not-here", str(error)
     except BaseException as error:  # noqa: BLE001 - whatever the change raises is the test's outcome
         kind = type(error).__name__
-        return ("skipped" if kind in ("Skipped", "SkipTest") else "failed"), "%s: %s" % (kind, str(error)[:500])
+        return ("skipped" if kind in ("Skipped", "SkipTest") else "failed"), f"{kind}: {str(error)[:500]}"
     finally:
         signal.alarm(0)
-        try:
+        with contextlib.suppress(Exception):  # the test has its outcome
             fixtures.end()
-        except Exception:  # noqa: BLE001, S110 - the test has its outcome
-            pass
     return "passed", ""
 
 
 def _time_is_up(*_: Any) -> None:
-    raise TimeoutError("it took more than %d seconds" % _SECONDS)
+    raise TimeoutError(f"it took more than {_SECONDS} seconds")
 
 
-def _repeat(tests: List[Test], order: Dict[str, Any], tools: Tools, tell: Callable[..., None]) -> None:
+def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> None:
     """Repeat what passes again and again, and tell of a test that passes at first, and later never again."""
     ends, going = time.monotonic() + order["budget"], list(tests)
     for number in range(2, order["rounds"]):
@@ -247,7 +250,7 @@ def _repeat(tests: List[Test], order: Dict[str, Any], tools: Tools, tell: Callab
                 tell(test=test.name, file=test.module.path, outcome="decayed", message=message, round=number)
 
 
-def _paths(order: Dict[str, Any]) -> Iterator[str]:
+def _paths(order: dict[str, Any]) -> Iterator[str]:
     """Folders to import from: the project's, and where its editable installs point to, at this process's root."""
     root, fixed = order["root"], order["fixed"]
     for folder in list(sys.path):
@@ -263,65 +266,80 @@ def _paths(order: Dict[str, Any]) -> Iterator[str]:
         yield os.path.join(root, folder) if folder else root
 
 
-def main(order: Dict[str, Any]) -> None:
-    """Run the tests of an order and write what came of it.
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:500]}"
 
-    Args:
-        order: `watched`, `root`, `fixed` (the place that installs name), `entry`, `paths`, `files`, `modules`, `own` (those of
-            the files that are the project's), `limit` in seconds for these, `age` and `shift` in seconds, `rounds`,
-            `budget` in seconds for all repetitions, `hides`, `out` (a file's path).
-    """
-    out = open(order["out"], "a", encoding="utf-8")  # noqa: SIM115 - open until the process ends
 
-    def tell(**what: Any) -> None:
-        out.write(json.dumps(what) + "\n")
-        out.flush()
-
-    watched = order["watched"]
+def _settle(order: dict[str, Any]) -> None:
+    """Make the process look like what it is to be."""
     os.chdir(order["root"])
-    if not watched:
+    signal.signal(signal.SIGALRM, _time_is_up)
+    if not order["watched"]:
         sys.argv = [os.path.join(order["root"], order["entry"])]
         reading, writing = os.pipe()
         os.write(writing, b"y\n" * 64)
         os.dup2(reading, 0)
-    signal.signal(signal.SIGALRM, _time_is_up)
     sys.path[:0] = dict.fromkeys(_paths(order))
-    clock, library = Clock(), Library()
-    tools = Tools(watched=watched)
-    if order["hides"] and not watched:
-        sys.meta_path.insert(0, Absent())  # type: ignore[arg-type]  # an old-fashioned finder
-    tests: List[Test] = []
+
+
+def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
+    if order["hides"] and not order["watched"]:
+        sys.meta_path.insert(0, Absent())
+    tests: list[Test] = []
     for file in order["files"]:
         try:
-            module = Module(file["path"], file["text"], order, tools)
-            tests += list(module.tests(tools))
-        except BaseException as error:  # noqa: BLE001 - as above
-            tell(file=file["path"], outcome="not-loaded", message="%s: %s" % (type(error).__name__, str(error)[:500]))
-    library.check()
-    time.sleep(order["age"])
-    clock.seconds = order["shift"]
-    passed: List[Test] = []
+            tests += Module(file["path"], file["text"], order, tools).tests(tools)
+        except BaseException as error:  # noqa: BLE001 - whatever the change raises when it is loaded
+            tell(file=file["path"], outcome="not-loaded", message=_said(error))
+    return tests
+
+
+def main(order: dict[str, Any]) -> None:
+    """Run the tests of an order and write what came of it.
+
+    Args:
+        order: `watched`; `root`, where the checkout stands; `fixed`, where installed packages expect it; `entry`, the
+            script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those that are the
+            project's; `limit` in seconds for these; changed `modules`; `age` and `shift` in seconds; `rounds` and
+            `budget` in seconds of repetition; `hides`, true to hide runners; `out`, a file's path.
+    """
+    with open(order["out"], "a", encoding="utf-8") as out:
+
+        def tell(**what: Any) -> None:
+            out.write(json.dumps(what) + "\n")
+            out.flush()
+
+        _settle(order)
+        clock, library = Clock(), Library()
+        tools = Tools(watched=order["watched"])
+        tests = _load(order, tools, tell)
+        library.check()
+        time.sleep(order["age"])
+        clock.seconds = order["shift"]
+        passed = list(_run(tests, order, library, tools, tell))
+        for name in order["modules"]:
+            with contextlib.suppress(BaseException):  # a module that is no library
+                importlib.import_module(name)
+            library.check()
+        for name, by in sorted(library.replaced.items()):
+            tell(replaced=name, by=by)
+        tell(ended=True)
+        if not order["watched"]:
+            _repeat(passed, order, tools, tell)
+
+
+def _run(
+    tests: list[Test], order: dict[str, Any], library: Library, tools: Tools, tell: Callable[..., None]
+) -> Iterator[Test]:
     ends = time.monotonic() + order["limit"]
     for test in tests:
         if test.module.path in order["own"] and time.monotonic() > ends:
             continue
-        if watched:  # a test that patches for itself is checked when it is over
+        if order["watched"]:  # a test that patches for itself is checked when it is over
             sys.setprofile(None if test.module.patches else Returns(library, {test.module.file}))
         outcome, message = attempt(test, tools)
         sys.setprofile(None)
         library.check()
         tell(test=test.name, file=test.module.path, outcome=outcome, message=message)
-        passed += [test] if outcome == "passed" else []
-    for name in order["modules"]:
-        try:
-            importlib.import_module(name)
-        except BaseException:  # noqa: BLE001, S112 - a module that is no library
-            continue
-        finally:
-            library.check()
-    for name, by in sorted(library.replaced.items()):
-        tell(replaced=name, by=by)
-    tell(ended=True)
-    if not watched:
-        _repeat(passed, order, tools, tell)
-    out.flush()
+        if outcome == "passed":
+            yield test

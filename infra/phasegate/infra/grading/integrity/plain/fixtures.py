@@ -10,7 +10,8 @@ import io
 import pathlib
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, Tuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
 class NotHere(Exception):
@@ -20,7 +21,7 @@ class NotHere(Exception):
 class Fixtures:
     """Values for one call of a test."""
 
-    def __init__(self, known: Dict[str, Tuple[Any, Dict[str, Any]]], tools: Callable[..., Any]) -> None:
+    def __init__(self, known: dict[str, tuple[Any, dict[str, Any]]], tools: Callable[..., Any]) -> None:
         """Start with nothing made.
 
         Args:
@@ -28,10 +29,10 @@ class Fixtures:
             tools: Gives a runner's module or something of it.
         """
         self._known, self._tools = known, tools
-        self._made: Dict[str, Any] = {}
-        self._ends: List[Callable[[], object]] = []
+        self._made: dict[str, Any] = {}
+        self._ends: list[Callable[[], object]] = []
 
-    def call(self, function: Callable[..., Any], given: Dict[str, Any]) -> Any:
+    def call(self, function: Callable[..., Any], given: dict[str, Any]) -> Any:
         """Call a test with its fixtures and parameters."""
         for fixture, _ in self._known.values():
             if fixture.autouse:
@@ -47,12 +48,14 @@ class Fixtures:
         """Make a fixture for its effect."""
         self._value(name)
 
-    def _arguments(self, function: Callable[..., Any], given: Dict[str, Any]) -> Dict[str, Any]:
+    def _arguments(self, function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
         wanted = inspect.signature(function).parameters.values()
         return {
             one.name: self._value(one.name)
             for one in wanted
-            if one.name not in given and one.default is inspect.Parameter.empty and one.kind is not one.VAR_KEYWORD
+            if one.name not in given
+            and one.default is one.empty
+            and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
         }
 
     def _value(self, name: str) -> Any:
@@ -110,19 +113,15 @@ class Capture:
         sys.stdout, sys.stderr = self._out, self._err
 
 
-class Captured(Tuple[str, str]):
-    """Output and errors."""
+class Captured:
+    """Output and errors, which can be taken by name and by place."""
 
-    def __new__(cls, out: str, err: str) -> "Captured":
+    def __init__(self, out: str, err: str) -> None:
         """Pair them."""
-        return super().__new__(cls, (out, err))  # type: ignore[type-var]  # a tuple of two
+        self.out, self.err = out, err
 
-    @property
-    def out(self) -> str:
-        """Standard output."""
-        return self[0]
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.out, self.err))
 
-    @property
-    def err(self) -> str:
-        """Standard error."""
-        return self[1]
+    def __getitem__(self, place: int) -> str:
+        return (self.out, self.err)[place]

@@ -7,7 +7,8 @@ code under test cannot tell by its callers that it is tested.
 from __future__ import annotations
 
 import ast
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 RUNNERS = ("pytest", "_pytest", "unittest", "pluggy", "nose", "doctest", "hypothesis", "xdist", "coverage")
 TOOLS = "_tools_"
@@ -35,8 +36,8 @@ class Source:
             SyntaxError: It is no Python of this version.
         """
         self.tree = ast.parse(text)
-        self.fixtures: List[Fixture] = []
-        self.names: Dict[str, str] = {}
+        self.fixtures: list[Fixture] = []
+        self.names: dict[str, str] = {}
         self._kept = set(_spelled(self.tree))
         for node in self.tree.body:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -61,7 +62,7 @@ class Source:
             node.decorator_list.remove(decorator)
             self.fixtures.append(
                 Fixture(
-                    name.value if isinstance(name, ast.Constant) else node.name,
+                    str(name.value) if isinstance(name, ast.Constant) else node.name,
                     node.name,
                     autouse=isinstance(autouse, ast.Constant) and autouse.value is True,
                     is_simple="params" not in told and not isinstance(node, ast.AsyncFunctionDef),
@@ -72,10 +73,10 @@ class Source:
         named = getattr(node, "name", "")
         free = named not in self._kept and all(named != fixture.function for fixture in self.fixtures)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and named.startswith("test") and free:
-            self.names.setdefault(named, "step_%d" % len(self.names))
+            self.names.setdefault(named, f"step_{len(self.names)}")
         elif isinstance(node, ast.ClassDef):
             if "test" in named.lower() and free:
-                self.names.setdefault(named, "Part%d" % len(self.names))
+                self.names.setdefault(named, f"Part{len(self.names)}")
             for inner in node.body:
                 self._rename(inner)
 
@@ -83,7 +84,7 @@ class Source:
 class _Neutral(ast.NodeTransformer):
     """Puts in the new names, and has runners' modules come from memory."""
 
-    def __init__(self, names: Dict[str, str]) -> None:
+    def __init__(self, names: dict[str, str]) -> None:
         self._names = names
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
@@ -103,7 +104,7 @@ class _Neutral(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> Any:
-        made: List[ast.stmt] = []
+        made: list[ast.stmt] = []
         kept = [name for name in node.names if not _is_runner(name.name)]
         for name in node.names:
             if _is_runner(name.name):
@@ -125,16 +126,15 @@ def _spelled(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Attribute):
             yield node.attr
         elif isinstance(node, (ast.Global, ast.Nonlocal)):
-            for name in node.names:
-                yield name
+            yield from node.names
 
 
 def _is_runner(module: str) -> bool:
     return module.partition(".")[0] in RUNNERS
 
 
-def _bind(name: str, module: str, attribute: Optional[str]) -> ast.stmt:
-    wanted: Tuple[Optional[str], ...] = (module, attribute)
+def _bind(name: str, module: str, attribute: str | None) -> ast.stmt:
+    wanted: tuple[str | None, ...] = (module, attribute)
     call = ast.Call(
         func=ast.Name(id=TOOLS, ctx=ast.Load()), args=[ast.Constant(value=one) for one in wanted], keywords=[]
     )
