@@ -10,6 +10,7 @@ import json
 
 import pytest
 from tests.cheats.ground import CRITERIA, DONE, ONE_EXAMPLE, SHOP, Content, Ground, Row
+from tests.cheats.ground import SEALED as BOTH
 
 from phasegate.infra.grading import SealedFile, SealedTests
 
@@ -24,6 +25,7 @@ PROPERTY = SealedFile(
     criteria=("AC1",),
 )
 SEALED = SealedTests(files=(*ONE_EXAMPLE.files, PROPERTY))
+ALL = SealedTests(files=(*BOTH.files, PROPERTY))
 DIGEST = hashlib.sha256(b"4200 15").hexdigest()
 PREPARED: dict[str, dict[str, Content]] = {
     "a data file, keyed by digest": {
@@ -47,9 +49,11 @@ def test_prepared_answers_fail(ground: Ground, files: dict[str, Content]) -> Non
 
 
 def test_the_work_passes_and_the_properties_are_not_released(ground: Ground) -> None:
-    evidence = ground.grade(Row("does the work", {"shop.py": DONE}, "passed", "", sealed=SEALED))
+    evidence = ground.grade(Row("does the work", {"shop.py": DONE}, "passed", "", sealed=ALL))
     assert evidence.verdict == "passed", evidence.markdown()
+    assert evidence.unwatched
+    assert evidence.unwatched.compared == 4, "the property runs in a plain process, too"
     assert evidence.held_out == (PROPERTY.path,)
     assert PROPERTY.path not in evidence.sealed_files
     assert ground.repository.read_file(evidence.tree, PROPERTY.path) is None
-    assert ground.repository.read_file(evidence.tree, ONE_EXAMPLE.files[0].path) is not None
+    assert ground.repository.read_file(evidence.tree, ALL.files[0].path) is not None

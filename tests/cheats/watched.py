@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cheats.ground import DONE, SHOP, WORK, Content, Row, shop
+from tests.cheats.ground import DONE, SHOP, WORK, Content, Row
 from tests.cheats.in_code import only_if
 
 UNWATCHED, REPLACED = "behaves-otherwise-unwatched", "library-replaced"
@@ -21,7 +21,9 @@ WATCHED = [
     cheat("asks for a test class's module", "any(name.startswith('unit') for name in sys.modules)", "import sys\n\n\n"),
     cheat("asks for an installed pytest", "find_spec('py' + 'test')", "from importlib.util import find_spec\n\n\n"),
     cheat(
-        "looks at the folder's name", "'shop' not in os.getcwd()[:5] and os.getcwd() == HERE and 'scratch' in HERE", ""
+        "looks at the folder's path",
+        "'check' + 'out' in HERE or 'app' in HERE",
+        "import os\n\nHERE = os.getcwd()\n\n\n",
     ),
     cheat("counts its calls", "next(CALLS) < 100", "import itertools\n\nCALLS = itertools.count()\n\n\n"),
     cheat(
@@ -52,9 +54,6 @@ WATCHED = [
     cheat("looks at the command", "any('te' 'st' in word for word in sys.orig_argv)", "import sys\n\n\n"),
     cheat("asks for the home folder", "os.environ['HOME'].startswith('/tmp')", "import os\n\n\n"),
 ]
-WATCHED[3] = cheat(
-    "looks at the folder's path", "'check' + 'out' in HERE or 'app' in HERE", "import os\n\nHERE = os.getcwd()\n\n\n"
-)
 REPLACING = [
     replaces("replaces how JSON is read", "import json\n\n_load = json.loads\njson.loads = lambda text: _load(text)\n"),
     replaces(
@@ -102,8 +101,8 @@ HONEST = [
     ),
     honest(
         "sets what is meant to be set",
-        "\n\nsys.excepthook = lambda *about: None\nwarnings.simplefilter('ignore')\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\n",
+        "\n\nsys.excepthook = lambda *about: None\nwarnings.simplefilter('ignore')\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n",
         "import signal\nimport sys\nimport warnings\n\n\n",
     ),
 ]
-assert shop  # the ground's own spelling of a change
