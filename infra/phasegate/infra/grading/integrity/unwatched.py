@@ -28,7 +28,7 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.sandbox.environment import search_path
 from phasegate.infra.workspace.change_set import readable
 
-_PARTS = ("library", "sources", "fixtures", "execute")
+_PARTS = ("library", "sources", "fixtures", "runners", "execute")
 _OWN_IMPORT = "from phasegate."
 _ENTRY = """\
 def {name}():

@@ -8,7 +8,6 @@ each test is repeated. Results are lines of JSON.
 from __future__ import annotations
 
 import asyncio
-import builtins
 import contextlib
 import importlib
 import inspect
@@ -26,7 +25,8 @@ from typing import Any
 
 from phasegate.infra.grading.integrity.plain.fixtures import Fixtures, NotHere
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
-from phasegate.infra.grading.integrity.plain.sources import RUNNERS, TOOLS, Source
+from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
+from phasegate.infra.grading.integrity.plain.sources import TOOLS, Source
 
 _SECONDS = 20
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns")
@@ -34,68 +34,6 @@ _READS_NAMES = re.compile(r"__file__|__name__|__qualname__|traceback|inspect|_ge
 """In a test that reads where or what it is itself, names are left as they are."""
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
-
-
-class Tools:
-    """Modules of test runners: in `sys.modules` while the process is watched, else known here alone."""
-
-    def __init__(self, *, watched: bool) -> None:
-        """Load those that are installed."""
-        self._watched, self._import = watched, builtins.__import__
-        self._kept: dict[str, Any] = {}
-        self.are_hidden = False
-        for name in ("unittest", "unittest.mock", "pytest", "_pytest.monkeypatch", "_pytest.outcomes"):
-            with contextlib.suppress(ImportError):
-                __import__(name)
-        self._hide()
-        if not watched:
-            vars(builtins)["__import__"] = self._imported
-
-    def __call__(self, module: str, attribute: str | None = None) -> Any:
-        """A runner's module, or something of it."""
-        with self.shown():
-            try:
-                found = importlib.import_module(module)
-                if attribute is None:
-                    return found
-                if not hasattr(found, attribute):
-                    return importlib.import_module(f"{module}.{attribute}")
-                return getattr(found, attribute)
-            except ImportError as error:
-                raise NotHere(str(error)) from error
-
-    @contextlib.contextmanager
-    def shown(self) -> Iterator[None]:
-        """Let runners be found for a while: as long as nothing of the change is run."""
-        if self._watched or not self.are_hidden:
-            yield
-            return
-        theirs = {name: module for name, module in sys.modules.items() if _is_runner(name)}  # loaded by the change
-        sys.modules.update(self._kept)
-        self.are_hidden = False
-        try:
-            yield
-        finally:
-            self._hide()
-            sys.modules.update(theirs)
-
-    def _hide(self) -> None:
-        if not self._watched:
-            for name in [name for name in sys.modules if _is_runner(name)]:
-                self._kept[name] = sys.modules.pop(name)
-            self.are_hidden = True
-
-    def _imported(self, name: str, space: Any = None, *rest: Any, **named: Any) -> Any:
-        """Import for a runner what it asks for while it is used, and for all others what there is without runners."""
-        asker = self._kept.get(str((space or {}).get("__name__", "")))
-        if asker is None or vars(asker) is not space:
-            return self._import(name, space, *rest, **named)
-        with self.shown():
-            return self._import(name, space, *rest, **named)
-
-
-def _is_runner(module: str) -> bool:
-    return module.partition(".")[0] in RUNNERS
 
 
 class Clock:
@@ -205,7 +143,11 @@ def _instance(cls: type, attribute: str) -> Any:
 
 
 def _listed(marks: Any) -> list[Any]:
-    return list(marks) if isinstance(marks, (list, tuple)) else [] if marks is None else [marks]
+    """Marks of a module, a class or a function, which may be one or several."""
+    if marks is None:
+        return []
+    several: Any = marks if type(marks) in (list, tuple) else [marks]
+    return [*several]
 
 
 def _parameters(marks: list[Any]) -> list[dict[str, Any]]:
@@ -243,19 +185,6 @@ def _conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[tuple
         exec(compile(source.tree, file, "exec", dont_inherit=True), space)  # noqa: S102 - in the sandbox
         for fixture in source.fixtures:
             yield fixture.name, (fixture, space)
-
-
-class Absent:
-    """Keeps runners from being found, as they are not in a release."""
-
-    def __init__(self, tools: Tools) -> None:
-        """Know when they may be found."""
-        self._tools = tools
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Refuse what is a runner's and no part of Python."""
-        if self._tools.are_hidden and name.partition(".")[0] in ("pytest", "_pytest", "pluggy", "xdist", "hypothesis"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def attempt(test: Test, tools: Tools) -> tuple[str, str]:
@@ -335,7 +264,7 @@ def _settle(order: dict[str, Any]) -> None:
 
 def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
     if order["hides"] and not order["watched"]:
-        sys.meta_path.insert(0, Absent(tools))
+        sys.meta_path[:] = [one if one is tools else Absent(tools, one) for one in sys.meta_path]
     tests: list[Test] = []
     for file in order["files"]:
         try:
@@ -363,7 +292,8 @@ def main(order: dict[str, Any]) -> None:
 
         _settle(order)
         clock = Clock()
-        tools = Tools(watched=order["watched"])
+        folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
+        tools = Tools(tuple(f"{one}/" for one in folders if one != order["root"] + "/"), watched=order["watched"])
         with tools.shown():
             library = Library()
         tests = _load(order, tools, tell)

@@ -6,6 +6,7 @@ Runs inside the sandbox, in the process that loads the change. A snapshot is tak
 from __future__ import annotations
 
 import importlib
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -72,11 +73,12 @@ class Returns:
             self._library.check(often=True)
 
 
-def _entries(name: str, module: Any) -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
+def _entries(name: str, module: types.ModuleType) -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
     """Dotted name, namespace, key and value of all that is watched of a module."""
-    for key, value in list(vars(module).items()):
+    space = vars(module)
+    for key, value in list(space.items()):
         if callable(value) and f"{name}.{key}" not in _CHANGES_HONESTLY:
-            yield f"{name}.{key}", vars(module), key, value
+            yield f"{name}.{key}", space, key, value
         if isinstance(value, type) and value.__module__ == name:
             for inner, member in list(vars(value).items()):
                 if inner in _OF_CLASSES or (not inner.startswith("__") and _is_code(member)):
@@ -99,4 +101,4 @@ def _origin(value: Any) -> str:
         if inner is None:
             break
         pending.append(inner)
-    return str(getattr(value, "__module__", "") or getattr(type(value), "__module__", ""))
+    return str(getattr(value, "__module__", ""))
