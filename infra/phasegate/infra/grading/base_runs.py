@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
 
-from phasegate.infra.artifacts import sha256
+from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.integrity.canaries import (
@@ -157,5 +157,6 @@ def without_canaries(
 
 def _key(bench: Bench, commit: str, sealed: SealedTests) -> str:
     tree = bench.repository.git.tree_of(commit)
-    key = sha256(f"{tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name}")
+    guards = sha256(canonical_json([file.model_dump(mode="json") for file in bench.guards])) if bench.guards else ""
+    key = sha256(f"{tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name}{guards}")
     return key.removeprefix("sha256:")[:32]

@@ -122,6 +122,8 @@ class Bench:
     on_step: Callable[[str], None]
     bases: Path | None = None
     """The folder that keeps judgements of base commits; `None`: beside the scratch folder."""
+    guards: tuple[SealedFile, ...] = ()
+    """Characterization tests that are put into every checkout, as if the project had them."""
 
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
@@ -155,6 +157,7 @@ class Bench:
     async def _run(self, checkout: Checkout, folder: Path, report: Path, probe: Probe | None) -> TestRun:
         project = self.policy.project
         own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]
+        own += [file for file in self.guards if file.path not in {other.path for other in own}]
         random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
         SealedTests(files=tuple(own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
