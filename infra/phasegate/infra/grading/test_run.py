@@ -130,6 +130,12 @@ class Bench:
         async with self.prepared(checkout) as ready:
             return ready.failure or await self._run(checkout, ready.folder, ready.report, probe)
 
+    async def run_again(self, checkout: Checkout, ready: Prepared, probe: Probe | None = None) -> TestRun:
+        """Run the tests in a checkout that is set up already, with what is sealed and planted this time."""
+        await asyncio.to_thread(shutil.rmtree, ready.report)
+        ready.report.mkdir()
+        return ready.failure or await self._run(checkout, ready.folder, ready.report, probe)
+
     @asynccontextmanager
     async def prepared(self, checkout: Checkout) -> AsyncGenerator[Prepared]:
         """A checkout that is set up, without sealed and planted tests; cleared away afterwards."""
