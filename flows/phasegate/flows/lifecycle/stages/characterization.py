@@ -30,7 +30,7 @@ from phasegate.infra.grading.test_run import Bench
 
 PART = "characterization"
 _THIN, _OMITTED, _TRIED = "thin-tests", "characterization-omitted", "characterization/"
-_MOST_DRAFTS = 4
+_MOST_DRAFTS = 3
 """Drafts after which what holds of the last one is sealed, rather than sent back once more."""
 _NO_TURNS = f"the rehearsal script has no turns for `testing.{PART}`."
 _NO_TESTS = "No test of the project passes on base."

@@ -1,7 +1,7 @@
-"""Lines of product code that a base commit's own tests run, measured once per commit and kept.
+"""Outcome and reach of a base commit's own tests: which pass, and which lines of product code they run.
 
-Called where tests may be thin, and for what a change touches. What the tests' processes leave behind is untrusted; it
-decides nothing but whether more tests are asked for. It must not know the PRD or the change.
+Called where tests may be thin, where more are tried, and for what a change touches. What the tests' processes leave
+behind is untrusted: it decides nothing but whether more tests are asked for. It must not know the PRD or the change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from phasegate.infra.grading.base import base_key
+from phasegate.infra.grading.base import BaseJudgement, base_key, judge_base
 from phasegate.infra.grading.coverage import Tracing, traced_language
 from phasegate.infra.grading.guards.functions import statement_lines
 from phasegate.infra.grading.suspicions import is_code
@@ -22,6 +22,9 @@ from phasegate.infra.grading.tree.patterns import is_test_file
 Covered = dict[str, dict[str, list[int]]]
 """Per measured file, lines under `there` and, of these, those under `run`."""
 _STORED = TypeAdapter(Covered)
+_JUDGED = TypeAdapter(BaseJudgement)
+NO_COMMAND = (126, 127)
+"""Exit codes of a shell that cannot run a command."""
 
 
 def product_files(bench: Bench, commit: str) -> list[str]:
@@ -32,6 +35,22 @@ def product_files(bench: Bench, commit: str) -> list[str]:
 def source_of(bench: Bench, commit: str, path: str) -> str:
     """A file's text; empty where it is missing."""
     return (bench.repository.read_file(commit, path) or b"").decode(errors="replace")
+
+
+async def own_judgement(bench: Bench, commit: str) -> BaseJudgement:
+    """Judge a base commit's own tests; a project without any is judged once for all of a run.
+
+    Effects: as of `judge_base`; what tells only that there are no tests is kept beside the scratch folder.
+    """
+    bench = replace(bench, guards=())
+    stored = bench.scratch.parent / f"own-tests-{base_key(bench, commit)}.json"
+    try:
+        return _JUDGED.validate_json(await asyncio.to_thread(stored.read_bytes))
+    except (FileNotFoundError, ValidationError):
+        judgement = await judge_base(bench, commit)
+        if judgement.first.problem == "no-junit-report" and judgement.first.exit_code not in NO_COMMAND:
+            await asyncio.to_thread(_store, stored, _JUDGED.dump_json(judgement))
+        return judgement
 
 
 async def covered_lines(bench: Bench, commit: str) -> Covered:
@@ -59,7 +78,7 @@ async def covered_lines(bench: Bench, commit: str) -> Covered:
     run = await bench.run(Checkout("base-coverage", commit), tracing)
     covered = {} if run.problem else await asyncio.to_thread(_covered, bench, commit, tracing)
     if covered:
-        await asyncio.to_thread(_store, stored, covered)
+        await asyncio.to_thread(_store, stored, _STORED.dump_json(covered))
     return covered
 
 
@@ -73,8 +92,8 @@ def _covered(bench: Bench, commit: str, tracing: Tracing) -> Covered:
     return found
 
 
-def _store(path: Path, covered: Covered) -> None:
+def _store(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    fresh.write_bytes(_STORED.dump_json(covered))
+    fresh.write_bytes(content)
     fresh.replace(path)

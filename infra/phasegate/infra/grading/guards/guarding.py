@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from phasegate.infra.grading.attribution import attribute
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.evidence import Regression
+from phasegate.infra.grading.guards.base_coverage import own_judgement
 from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.grading.junit import TestCase, TestKey
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
@@ -96,7 +97,7 @@ async def run_guards(bench: Bench, commit: str, files: Sequence[SealedFile]) -> 
     Raises:
         ServiceFailed: A service that the tests need does not come up.
     """
-    plain = await judge_base(replace(bench, guards=()), commit)
+    plain = await own_judgement(bench, commit)
     judged = await judge_base(replace(bench, guards=tuple(files)), commit)
     if not judged.whole or any(run.problem for run in judged.runs):
         broken = next(run for run in judged.runs if run.problem)

@@ -11,9 +11,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from phasegate.infra.grading.base import judge_base
 from phasegate.infra.grading.coverage import traced_language
-from phasegate.infra.grading.guards.base_coverage import Covered, covered_lines, product_files, source_of
+from phasegate.infra.grading.guards.base_coverage import Covered, covered_lines, own_judgement, product_files, source_of
 from phasegate.infra.grading.guards.functions import Function, functions_of
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.patterns import is_test_file
@@ -58,7 +57,7 @@ async def find_thin_tests(bench: Bench, commit: str, text: str) -> ThinTests | N
 
     Effects: a run of the tests that traces them, kept for later.
     """
-    judgement = await judge_base(bench, commit)
+    judgement = await own_judgement(bench, commit)
     files = await asyncio.to_thread(product_files, bench, commit)
     if not files or judgement.first.problem == "setup-failed":  # which is said elsewhere
         return None
