@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.acceptance.lifecycle.conftest import NEW, OLD, POLICY, SIGNATURE, Project, edit, git, script
 from tests.machine import Machine
+
+pytestmark = pytest.mark.timeout(300)
 
 PATH = "tests/test_pinned.py"
 PINNED = 'from app import greet\n\n\ndef test_pinned():\n    assert greet("Zoe") == "Hello, Zoe"\n'
@@ -14,8 +17,10 @@ PINNING = [{"finish": {"files": [{"path": PATH, "content": PINNED, "covers": ["a
 
 def test_tests_written_for_a_run_guard_it_and_are_kept_by_name(machine: Machine, project: Project) -> None:
     (project.top / "tests" / "test_app.py").unlink()
-    policy = POLICY.replace('base = "warn"', 'base = "required"').replace(
-        "pytest -q", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -q"
+    policy = (
+        POLICY.replace('base = "warn"', 'base = "required"')
+        .replace("reruns = 0", "reruns = 1")
+        .replace("pytest -q", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -q")
     )
     (project.top / "phasegate.toml").write_text(policy + STAGES)
     git(project.top, "commit", "-qam", "No tests")
@@ -24,7 +29,7 @@ def test_tests_written_for_a_run_guard_it_and_are_kept_by_name(machine: Machine,
     result = machine.phasegate(*order, "--approve", "prd", "--detach", "--json")
     assert result.code == 0, result.err + result.out
     run = str(result.json["id"])
-    shown = machine.stops(run)
+    shown = machine.until(run, lambda shown: shown["status"] not in {"accepted", "running"}, seconds=240)
     assert (shown["status"], shown["gates"][-1]["gate"]) == ("waiting", "change"), shown
     (grade,) = [attempt["artifact"]["content"] for attempt in shown["stages"] if attempt["part"] == "grading"]
     assert (grade["verdict"], grade["base"]["passed"]) == ("passed", 0)

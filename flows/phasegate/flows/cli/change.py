@@ -73,8 +73,9 @@ def _graded(ledger: Ledger, run: Run, commit: str, with_tests: bool) -> tuple[st
             while move := first.get("move"):  # graded again on a branch that had moved: of which change?
                 first = ledger.artifacts.json(str(move["approved"]))
             if first.get("change") == commit:
-                kept = (evidence.get("guards") or {}).get("kept_tree") if with_tests or _keeps(ledger, run) else ""
-                return base, str(kept or evidence.get("tree") or commit)
+                guards = evidence.get("guards") if with_tests or _keeps(ledger, run) else None
+                kept = str(guards["kept_tree"]) if guards else ""
+                return base, kept or str(evidence.get("tree") or commit)
     return run.base_commit, commit
 
 

@@ -93,7 +93,7 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
         return sealed
 
     def accept(draft: CharacterizationDraft) -> SealedTests:
-        problems = recorded(run, "testing", _tried(draft)) or {}
+        problems: dict[str, list[str]] = recorded(run, "testing", _tried(draft)) or dict[str, list[str]]()
         files = () if "" in problems else tuple(file for file in draft.files if file.path not in problems)
         why = draft.omitted or "the author handed in none that holds on base and notices a fault there."
         told = Characterization(reason=thin.reason, files=files, omitted="" if files else why)

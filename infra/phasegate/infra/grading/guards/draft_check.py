@@ -58,11 +58,7 @@ async def draft_problems(
     if problems:
         return problems
     guards = tuple(SealedFile(path=file.path, content=file.content, criteria=()) for file in files)
-    grading = bench.policy.grading
-    if not grading.flaky_reruns:  # once tells nothing of what is unstable
-        grading = grading.model_copy(update={"flaky_reruns": 1})
-    several = replace(bench, policy=bench.policy.model_copy(update={"grading": grading}), guards=guards)
-    plain, runs = await run_guards(several, commit, guards)
+    plain, runs = await run_guards(bench, commit, guards, several=True)
     if plain.first.problem == "setup-failed":
         raise SetupFailed(f"the setup command fails on the base commit: {plain.first.said}")
     if runs.problem:
@@ -74,7 +70,7 @@ async def draft_problems(
             problems[file.path] = ["the project's test command reports no test of it."]
     if problems:
         return problems
-    trials = await try_mutants(several, commit, files, runs.cases)
+    trials = await try_mutants(replace(bench, guards=guards), commit, files, runs.cases)
     return {path: [_SURVIVED.format(count=len(made), example=made[0])] for path, made in trials.surviving.items()}
 
 

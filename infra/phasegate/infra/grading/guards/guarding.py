@@ -83,13 +83,16 @@ class Guarding:
         )
 
 
-async def run_guards(bench: Bench, commit: str, files: Sequence[SealedFile]) -> tuple[BaseJudgement, GuardRuns]:
+async def run_guards(
+    bench: Bench, commit: str, files: Sequence[SealedFile], *, several: bool = False
+) -> tuple[BaseJudgement, GuardRuns]:
     """Run characterization tests on a base commit, in several folders.
 
     Args:
         bench: Where.
         commit: The base commit.
         files: The tests.
+        several: True to run them at least twice, whatever policy says: once tells nothing of what is unstable.
 
     Returns:
         The judgement of the project's own tests without them, and how they fare.
@@ -98,7 +101,10 @@ async def run_guards(bench: Bench, commit: str, files: Sequence[SealedFile]) -> 
         ServiceFailed: A service that the tests need does not come up.
     """
     plain = await own_judgement(bench, commit)
-    judged = await judge_base(replace(bench, guards=tuple(files)), commit)
+    grading = bench.policy.grading
+    rounds = max(grading.flaky_reruns, 1 if several else 0)
+    policy = bench.policy.model_copy(update={"grading": grading.model_copy(update={"flaky_reruns": rounds})})
+    judged = await judge_base(replace(bench, policy=policy, guards=tuple(files)), commit)
     if not judged.whole or any(run.problem for run in judged.runs):
         broken = next(run for run in judged.runs if run.problem)
         return plain, GuardRuns(problem=f"with them, {PROBLEMS[broken.problem]}: {broken.said}")

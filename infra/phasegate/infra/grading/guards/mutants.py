@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any, cast
 
 from phasegate.infra.grading.guards.functions import Function, functions_of, statement_lines
 from phasegate.infra.grading.tree.test_sources import parsed
@@ -133,7 +134,8 @@ def _with_other_operator(node: ast.AST) -> str:
 
 def _without_statement(node: ast.AST) -> str:
     for field in ("body", "orelse"):
-        block: list[ast.stmt] = found if isinstance(found := getattr(node, field, None), list) else []
+        found: Any = getattr(node, field, None)
+        block = cast("list[ast.stmt]", found if isinstance(found, list) else [])
         for at, one in enumerate(block):
             is_text = isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
             if isinstance(one, ast.Expr | ast.Assign | ast.AugAssign | ast.Raise | ast.Delete) and not is_text:

@@ -119,9 +119,13 @@ def _in_turn(
 async def _run(bench: Bench, commit: str, ready: Prepared, sources: Mapping[str, str], mutant: Mutant) -> TestRun:
     contents = {**sources, mutant.path: mutant.content}
     planted = tuple(SealedFile(path=path, content=content, criteria=()) for path, content in contents.items())
-    quiet = replace(bench, on_step=lambda _: None)
+    quiet = replace(bench, on_step=_say_nothing)
     bench.on_step(f"trying a fault in {mutant.path}, line {mutant.line}")
     return await quiet.run_again(Checkout("mutants", commit, planted=planted), ready, _Uncached())
+
+
+def _say_nothing(step: str) -> None:
+    pass
 
 
 def _note(
