@@ -35,7 +35,7 @@ def test_tests_written_for_a_run_guard_it_and_are_kept_by_name(machine: Machine,
     assert (grade["verdict"], grade["base"]["passed"]) == ("passed", 0)
     assert (grade["guards"]["passed_on_base"], grade["guards"]["kept_files"]) == (1, [PATH])
     page = machine.phasegate("show", run).out
-    assert "Guarded by 1 test written for this run" in page
+    assert "Guarded by 1 test written for this run; the project has none here" in page
     assert "touched lines of base" in page
     assert "def test_pinned" not in machine.phasegate("diff", run).out
     assert "+def test_pinned" in machine.phasegate("diff", run, "--keep-tests").out

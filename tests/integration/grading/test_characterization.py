@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.integration.grading.test_grade import FILES, QUICK, SEALED, SHOUT, SHOUTS, Project
+from tests.integration.grading.test_grade import FILES, QUICK, SEALED, SHOUT, SHOUTS, Project, codes
 
 from phasegate.infra.grading import Evidence, SealedTests
 from phasegate.infra.grading.guards.characterization import Characterization, CharacterizationFile
@@ -79,7 +79,7 @@ async def test_an_honest_change_passes_guarded(bare: Bare) -> None:
     guards = evidence.guards
     assert guards is not None
     assert (guards.passed_on_base, guards.still_passing, guards.kept_files) == (2, 2, (PATH,))
-    assert "Guarded by 2 tests written for this run**; the project has none that pass here" in evidence.markdown()
+    assert "Guarded by 2 tests written for this run; the project has none here." in evidence.markdown()
     assert PATH not in bare.listed(evidence.tree)
     assert PATH in bare.listed(guards.kept_tree)
     assert set(bare.listed(guards.kept_tree).split()) - set(bare.listed(evidence.tree).split()) == {PATH}
@@ -103,6 +103,49 @@ async def test_a_change_that_breaks_a_neighbour_fails_and_is_told_by_name_alone(
     assert (evidence.guards.passed_on_base, evidence.guards.still_passing) == (2, 1)
     assert evidence.guards.kept_tree == ""
     assert b"test_pinned_farewell" not in moved.objects()
+
+
+async def test_tests_that_cannot_be_imported_with_the_change_fail_alone(bare: Bare) -> None:
+    """Mutation tried: `try_guarded` without a second trial; then no sealed test had run, and nobody could accept it."""
+    gone = HONEST.replace("\n\ndef farewell(name):\n    return f'Bye {name}'\n", "")
+    evidence = await bare.grade({"app.py": gone}, guarded_by())
+    assert evidence.verdict == "failed"
+    assert [criterion.status for criterion in evidence.criteria] == ["passed"]
+    assert set(evidence.to_accept) == {
+        "tests.test_pinned::test_pinned_greeting",
+        "tests.test_pinned::test_pinned_farewell",
+    }
+    assert evidence.is_acceptable
+    assert "cannot import name" in evidence.failing()
+    assert "def test_pinned_farewell" not in evidence.failing()
+
+
+FORGING = """
+import sys
+
+if "_pytest.reports" in sys.modules:
+    kind = sys.modules["_pytest.reports"].TestReport
+    made = kind.from_item_and_call
+
+    def from_item_and_call(item, call):
+        report = made(item, call)
+        report.outcome, report.longrepr = "passed", None
+        return report
+
+    kind.from_item_and_call = from_item_and_call
+"""
+
+
+async def test_where_they_are_all_there_is_a_forged_report_is_noticed(bare: Bare) -> None:
+    """Mutation tried: canaries beside sealed files alone; then the forged grade passed."""
+    sealed = guarded_by().model_copy(update={"files": ()})
+    tidied = APP.replace("Hello {name}", "Hello {name!s}")
+    honest = await bare.grade({"app.py": tidied}, sealed, (), nothing_new=True)
+    assert honest.verdict == "passed", honest.markdown()
+    assert "report-unproven" not in codes(honest)
+    forged = await bare.grade({"app.py": tidied.replace("Bye", "Ciao") + FORGING}, sealed, (), nothing_new=True)
+    assert forged.verdict == "failed", forged.markdown()
+    assert "report-forged" in codes(forged)
 
 
 async def test_what_does_not_hold_on_another_base_is_dropped_and_said(moved: Bare) -> None:

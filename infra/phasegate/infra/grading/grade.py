@@ -25,6 +25,7 @@ from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
+from phasegate.infra.grading.guards.guarded_trial import try_guarded
 from phasegate.infra.grading.guards.guarding import Guarding, with_guards
 from phasegate.infra.grading.guards.touched_lines import with_touched_lines
 from phasegate.infra.grading.hard_coded import SealedCases
@@ -34,7 +35,7 @@ from phasegate.infra.grading.own_tests import Released, try_own_tests, with_seal
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
-from phasegate.infra.grading.trial import Trial, try_change
+from phasegate.infra.grading.trial import Trial
 from phasegate.infra.grading.verdict import CriterionLike, judge_criteria, without_quotes
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox
@@ -88,7 +89,7 @@ async def grade(
     graded, about_inline = await with_base_inline_tests(bench, change, graded)
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
-    trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared)
+    trial = await try_guarded(guarding, (change.base_commit, change.commit), graded, sealed, compared)
     amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
     broken = (*guarding.unquoted(trial.regressions), *regressions_of_refused(amending))
     trouble = without_quotes(f"{trial.run.problem}: {trial.run.said}", sealed.guards) if trial.run.problem else ""

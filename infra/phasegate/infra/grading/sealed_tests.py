@@ -58,6 +58,10 @@ class SealedTests(Artifact):
         files = self.characterization.files if self.characterization else ()
         return tuple(SealedFile(path=file.path, content=file.content, criteria=()) for file in files)
 
+    def or_guards(self, guards: tuple[SealedFile, ...]) -> SealedTests:
+        """These tests; where there are none of them, the characterization tests in their place."""
+        return self if self.files else SealedTests(files=guards)
+
     def open_requests(self, asked: Sequence[AmendmentRequest]) -> tuple[AmendmentRequest, ...]:
         """Requests that no sealing has decided yet, each once and in a fixed order."""
         open_ = [

@@ -5,9 +5,11 @@ Called by the testing stage at `finish`. It must not know what an implementer do
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.grading.guards.base_coverage import source_of
@@ -53,7 +55,8 @@ async def draft_problems(
         SetupFailed: The setup command fails on the base commit.
     """
     problems: dict[str, list[str]] = {}
-    for path, problem in _by_reading(bench, commit, files, tuple(criteria), set(sealed)):
+    reading = partial(_by_reading, bench, commit, files, tuple(criteria), set(sealed))
+    for path, problem in await asyncio.to_thread(lambda: list(reading())):
         problems.setdefault(path, []).append(problem)
     if problems:
         return problems

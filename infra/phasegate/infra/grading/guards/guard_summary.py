@@ -37,6 +37,8 @@ class GuardSummary(BaseModel):
     """Reason why no characterization test was written."""
     project_passed: int = 0
     """The project's own tests that pass on base."""
+    project_has_tests: bool = False
+    """True if any test of the project is reported on base, whatever comes of it."""
     files: tuple[str, ...] = ()
     """Files whose tests count."""
     passed_on_base: int = 0
@@ -71,11 +73,14 @@ class GuardSummary(BaseModel):
         """The summary in a sentence or two."""
         if self.omitted:
             return f"{self.reason} No characterization test was written: {self.omitted}".strip()
-        own = "the project has none that pass here" if not self.project_passed else self.reason.rstrip(".")
+        own = self.reason.rstrip(".")
+        own = f"{own[:1].lower()}{own[1:]}"
+        if not self.project_passed:
+            own = f"the project has none {'that pass ' if self.project_has_tests else ''}here"
         count = self.passed_on_base
         return (
-            f"**Guarded by {count} test{'' if count == 1 else 's'} written for this run**; {own}. "
-            f"Of these, {self.still_passing} still pass."
+            f"**Guarded by {count} test{'' if count == 1 else 's'} written for this run; {own}.** "
+            f"Of these, {self.still_passing} still pass{'es' if self.still_passing == 1 else ''}."
         )
 
 

@@ -76,6 +76,7 @@ class Guarding:
             reason=told.reason,
             omitted=told.omitted,
             project_passed=self.plain.passed if self.plain else 0,
+            project_has_tests=bool(self.plain and self.plain.first.cases),
             files=tuple(sorted(path for path, keys in self.own.items() if keys)),
             passed_on_base=len(self.keys),
             still_passing=len(self.keys & passing),

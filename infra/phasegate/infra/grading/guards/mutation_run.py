@@ -68,15 +68,16 @@ async def try_mutants(
     """
     trials = Trials()
     sources = {path: source_of(bench, commit, path) for file in files for path, _ in covered(file)}
+    made = await asyncio.to_thread(lambda: {file.path: mutants_for(file, sources) for file in files})
     try:
         async with asyncio.timeout(_LONGEST.total_seconds()):
             async with bench.prepared(Checkout("mutants", commit)) as ready:
-                for file, mutant in _in_turn(files, sources, _MOST):
+                for file, mutant in _in_turn(files, made, _MOST):
                     if file.path not in trials.killed:
                         run = await _run(bench, commit, ready, sources, mutant)
                         _note(trials, file, mutant, run, files, cases)
             if bench.policy.project.setup:
-                for file, mutant in _in_turn(files, sources, _MOST_SET_UP):
+                for file, mutant in _in_turn(files, made, _MOST_SET_UP):
                     if file.path not in trials.killed:
                         tree = commit_with(
                             bench.repository, commit, {mutant.path: mutant.content.encode()}, base=commit
@@ -106,10 +107,10 @@ def mutants_for(file: CharacterizationFile, sources: Mapping[str, str]) -> list[
 
 
 def _in_turn(
-    files: Sequence[CharacterizationFile], sources: Mapping[str, str], most: int
+    files: Sequence[CharacterizationFile], mutants: Mapping[str, Sequence[Mutant]], most: int
 ) -> Iterator[tuple[CharacterizationFile, Mutant]]:
     for file in files:
-        made = mutants_for(file, sources)
+        made = mutants[file.path]
         step = max(1, len(made) // most)
         ahead = made[: most // 2]
         spread = [mutant for mutant in made[::step] if mutant not in ahead]
