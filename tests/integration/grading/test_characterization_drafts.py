@@ -38,8 +38,8 @@ def plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
 
 
-def bench(project: Bare, grading: GradingPolicy = QUICK) -> Bench:
-    policy = policy_with(ProjectPolicy(test=PYTEST), grading)
+def bench(project: Bare, grading: GradingPolicy = QUICK, setup: str = "") -> Bench:
+    policy = policy_with(ProjectPolicy(test=PYTEST, setup=setup), grading)
     sandbox = open_sandbox(policy.sandbox, project.state)
     return Bench(project.repository, policy, sandbox, project.state / "drafts" / "scratch", project.steps.append)
 
@@ -68,7 +68,6 @@ CASES = [
         "unstable, passed, missing",
     ),
     Case("checks nothing", draft(f"{HEAD}def test_runs():\n    farewell('Zoe')\n"), "passes with each of"),
-    Case("checks other code", draft(HOLDS, "app.py::greet"), "passes with each of"),
     Case("cites a criterion", draft(HOLDS.replace("test_pinned", "test_ac1")), "cites criterion AC1"),
     Case("names no code", draft(HOLDS, "app.py::wave"), "functions of app.py: greet, farewell"),
     Case("names no file", draft(HOLDS, "other.py"), "no file of the base commit"),
@@ -90,6 +89,14 @@ async def test_a_draft_that_pins_something_is_taken(bare: Bare) -> None:
     other = draft(HOLDS.replace("farewell(", "greet(").replace("Bye", "Hello"), "app.py", "tests/test_more.py")
     assert await problems(bare, draft(HOLDS), other) == {}
     assert any("trying a fault in app.py" in step for step in bare.steps)
+
+
+async def test_a_fault_is_noticed_in_a_copy_that_the_setup_makes(bare: Bare) -> None:
+    installing = bench(bare, setup="mkdir -p lib && cp app.py lib/shipped.py")
+    copied = f"import sys\nsys.path.insert(0, 'lib')\n{HOLDS}".replace("from app", "from shipped")
+    commit = bare.repository.base().commit
+    assert await draft_problems(installing, commit, [draft(copied)], criteria=[], sealed=[]) == {}
+    assert any("mutant: setting up" in step for step in bare.steps)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def judge_criteria(
         change: Their outcomes on the change.
         trouble: Why the run on the change reported nothing; empty: it did.
     """
-    quotes = {_bare(line) for file in sealed.files for line in file.content.splitlines()}
+    quotes = {_bare(line) for file in (*sealed.files, *sealed.guards) for line in file.content.splitlines()}
     told = _unquoted(trouble, quotes)
     return tuple(_judge(criterion, sealed, base, change, told, quotes) for criterion in criteria)
 

@@ -7,11 +7,13 @@ behind is untrusted: it decides nothing but whether more tests are asked for. It
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading.base import BaseJudgement, base_key, judge_base
 from phasegate.infra.grading.coverage import Tracing, traced_language
 from phasegate.infra.grading.guards.functions import statement_lines
@@ -53,28 +55,30 @@ async def own_judgement(bench: Bench, commit: str) -> BaseJudgement:
         return judgement
 
 
-async def covered_lines(bench: Bench, commit: str) -> Covered:
-    """Measure which lines of the product the project's own tests run on a base commit.
+async def covered_lines(bench: Bench, commit: str, paths: Iterable[str]) -> Covered:
+    """Measure which lines of some files the project's own tests run on a base commit.
 
     Args:
         bench: Where tests are run; its characterization tests are left out.
         commit: The base commit.
+        paths: The files; to trace more of them would make the tests slower.
 
     Returns:
         Per file what was measured; nothing of files in languages that nothing here can measure.
 
-    Effects: a run of the tests, kept by tree, policy and sandbox, and read from there the next time.
+    Effects: a run of the tests, kept by tree, policy, sandbox and files, and read from there the next time.
     """
     bench = replace(bench, guards=())
-    stored = (bench.bases or bench.scratch.parent) / f"covered-{base_key(bench, commit)}.json"
+    wanted = tuple(sorted(path for path in paths if traced_language(path)))
+    if not wanted:
+        return {}
+    key = sha256(canonical_json([base_key(bench, commit), *wanted])).removeprefix("sha256:")[:32]
+    stored = (bench.bases or bench.scratch.parent) / f"covered-{key}.json"
     try:
         return _STORED.validate_json(await asyncio.to_thread(stored.read_bytes))
     except (FileNotFoundError, ValidationError):
         pass  # the first to ask
-    paths = [path for path in product_files(bench, commit) if traced_language(path)]
-    if not paths:
-        return {}
-    tracing = Tracing(tuple(paths))
+    tracing = Tracing(wanted)
     run = await bench.run(Checkout("base-coverage", commit), tracing)
     covered = {} if run.problem else await asyncio.to_thread(_covered, bench, commit, tracing)
     if covered:

@@ -74,12 +74,12 @@ async def find_thin_tests(bench: Bench, commit: str, text: str) -> ThinTests | N
 
 async def _measured(bench: Bench, commit: str, files: Sequence[str], named: Named) -> str:
     """Reason why tests that pass do not suffice; empty where they do."""
-    covered = await covered_lines(bench, commit)
-    there, run = _count(covered, named or dict.fromkeys(files, ()))
+    about = named or dict.fromkeys(files, ())
+    there, run = _count(await covered_lines(bench, commit, about), about)
     if there:
-        about = "the code that the PRD names" if named else "the product"
+        scope = "the code that the PRD names" if named else "the product"
         is_thin = run / there < bench.policy.grading.characterize_below
-        return f"The project's tests run {run} of {there} lines of {about} on base." if is_thin else ""
+        return f"The project's tests run {run} of {there} lines of {scope} on base." if is_thin else ""
     untested = await asyncio.to_thread(_without_tests, bench, commit, named)
     listed = ", ".join(map(readable, untested[:_SHOWN]))
     return f"No test of the project stands beside or names {listed}." if untested else ""

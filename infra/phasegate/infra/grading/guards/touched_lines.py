@@ -54,7 +54,7 @@ async def count_touched(bench: Bench, base: str, graded: GradedTree, *, runs_non
     if not runs_none and not bench.policy.grading.coverage:
         return None
     touched = await asyncio.to_thread(_touched, bench, base, graded)
-    covered: Covered = {} if runs_none else await covered_lines(bench, base)
+    covered: Covered = {} if runs_none else await covered_lines(bench, base, touched)
     unmeasured = [] if runs_none else [path for path in touched if path not in covered]
     measured = {path: lines for path, lines in touched.items() if path not in unmeasured}
     not_run = (len(lines - set(covered.get(path, {}).get("run", ()))) for path, lines in measured.items())
