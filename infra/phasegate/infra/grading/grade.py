@@ -8,6 +8,7 @@ must not know who wrote anything, or what the verdict leads to.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -25,14 +26,17 @@ from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
+from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.guarded_trial import try_guarded
 from phasegate.infra.grading.guards.guarding import Guarding, with_guards
 from phasegate.infra.grading.guards.touched_lines import with_touched_lines
 from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.heldout import is_held_out
 from phasegate.infra.grading.inline_run import with_base_inline_tests
+from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
-from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.grading.trial import Trial
@@ -78,8 +82,9 @@ async def grade(
         SetupFailed: The setup command fails on the base commit, so nothing can be said about the change.
         ServiceFailed: A service that the tests need does not come up, which is no fault of the change.
     """
-    bench = Bench(repository, policy, sandbox, scratch, on_step, bases)
-    guarding = await with_guards(bench, change.base_commit, sealed)
+    guarding = await with_guards(
+        Bench(repository, policy, sandbox, scratch, on_step, bases), change.base_commit, sealed
+    )
     bench = guarding.bench
     base = await on_base(bench, change.base_commit, sealed)
     known = {case.id for case in base.alone.cases}
@@ -89,7 +94,9 @@ async def grade(
     graded, about_inline = await with_base_inline_tests(bench, change, graded)
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
+    began = time.monotonic()
     trial = await try_guarded(guarding, (change.base_commit, change.commit), graded, sealed, compared)
+    seconds = time.monotonic() - began
     amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
     broken = (*guarding.unquoted(trial.regressions), *regressions_of_refused(amending))
     trouble = without_quotes(f"{trial.run.problem}: {trial.run.said}", sealed.guards) if trial.run.problem else ""
@@ -114,7 +121,14 @@ async def grade(
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
     passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]
-    ablation = coverage = None
+    kept = [file for file in passing if not is_held_out(file.path, file.content)]
+    ablation = coverage = unwatched = None
+    if not failed and policy.grading.plain_process:
+        own = files_of(trial.told.project, repository.files(graded.tree))
+        passed = SealedTests(files=tuple(passing))
+        plain = await compare_unwatched(bench, change.base_commit, graded, passed, own, seconds)
+        unwatched, findings = plain.summary, (*findings, *plain.findings)
+        failed = bool(plain.findings)
     if not failed:
         if policy.grading.ablation_time:
             green = [case.key for case in _cases(trial) if case.status == "passed"]
@@ -127,11 +141,8 @@ async def grade(
             measured = await measure(bench, change.base_commit, graded, sealed)
             coverage, findings = measured.coverage, (*findings, *map(about_load, measured.loads))
             failed = bool(measured.loads)
-    guards = await with_touched_lines(guarding, change, graded, trial.told.project)
-    if guards and not failed and (kept := guarding.kept(trial.told.project)):
-        commit = with_sealed_tests(bench, change.base_commit, released.commit, [*passing, *kept])
-        names = tuple(file.path for file in kept)
-        guards = guards.model_copy(update={"kept_files": names, "kept_tree": repository.git.tree_of(commit)})
+    summary = await with_touched_lines(guarding, change, graded, trial.told.project)
+    guards = summary if failed else _with_kept_tree(summary, guarding, trial, change, released.commit, kept)
     return Evidence(
         verdict=_verdict(judged, base, failed=failed, nothing_new=nothing_new),
         change=change.commit,
@@ -141,16 +152,35 @@ async def grade(
         amended=amending.tests,
         nothing_new=nothing_new,
         findings=findings,
-        tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, passing)),
-        sealed_files=tuple(sorted(file.path for file in passing)),
+        tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, kept)),
+        sealed_files=tuple(sorted(file.path for file in kept)),
+        held_out=tuple(sorted(file.path for file in sealed.files if file not in kept and file in passing)),
         entered=tuple(map(readable, released.entered)),
         left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
         counts=_counts(compared, trial, amending, guarding),
         ablation=ablation,
         coverage=coverage,
+        unwatched=unwatched,
         base=judgement.summary() if (judgement := guarding.plain or base.judgement) else None,
         guards=guards,
     )
+
+
+def _with_kept_tree(
+    summary: GuardSummary | None,
+    guarding: Guarding,
+    trial: Trial,
+    change: ChangeSet,
+    commit: str,
+    released: Sequence[SealedFile],
+) -> GuardSummary | None:
+    """Name the tree that is released if a person keeps the characterization tests, too."""
+    files = guarding.kept(trial.told.project)
+    if summary is None or not files:
+        return summary
+    tree = with_sealed_tests(guarding.bench, change.base_commit, commit, [*released, *files])
+    names = tuple(file.path for file in files)
+    return summary.model_copy(update={"kept_files": names, "kept_tree": guarding.bench.repository.git.tree_of(tree)})
 
 
 def _cases(trial: Trial) -> list[TestCase]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import shlex
 import shutil
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.errors import ServiceFailed
+from phasegate.infra.grading.heldout import laid_in
 from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
@@ -124,6 +126,12 @@ class Bench:
     """The folder that keeps judgements of base commits; `None`: beside the scratch folder."""
     guards: tuple[SealedFile, ...] = ()
     """Characterization tests that are put into every checkout, as if the project had them."""
+    seed: int = field(default_factory=lambda: secrets.randbelow(2**32))
+    """Seed of held-out inputs, drawn when a grade begins and fresh in each."""
+
+    def laid_in(self, file: SealedFile) -> SealedFile:
+        """A sealed file as it is written into checkouts, with this grade's inputs."""
+        return file.model_copy(update={"content": laid_in(file.path, file.content, self.seed)})
 
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
@@ -165,7 +173,7 @@ class Bench:
         own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]
         own += [file for file in self.guards if file.path not in {other.path for other in own}]
         random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
-        SealedTests(files=tuple(own)).write_into(folder)
+        SealedTests(files=tuple(self.laid_in(file) for file in own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
         file = report / "junit.xml"
         environment = probe.prepare(report, folder) if probe else {}
