@@ -128,7 +128,7 @@ async def grade(
         passed = SealedTests(files=tuple(passing))
         plain = await compare_unwatched(bench, change.base_commit, graded, passed, own, seconds)
         unwatched, findings = plain.summary, (*findings, *plain.findings)
-        failed = bool(plain.findings)
+        failed = any(finding.severity == "cheating" for finding in plain.findings)
     if not failed:
         if policy.grading.ablation_time:
             green = [case.key for case in _cases(trial) if case.status == "passed"]

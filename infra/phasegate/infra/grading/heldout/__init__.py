@@ -38,7 +38,7 @@ def laid_in(path: str, content: str, seed: int) -> str:
     """
     if path.endswith(".py"):
         text = _source("python.py").replace(_SEED, f"SEED = {seed}")
-        line = f"exec(compile({text!r}, 'heldout', 'exec'), globals())"
+        line = f"exec(compile({text!r}, 'heldout', 'exec', dont_inherit=True), globals())"
         return _PYTHON.sub(lambda found: f"{found['indent']}{line}{_lines(found[0])}", content)
     text = " ".join(line.strip() for line in _source("node.js").replace(_SEED, f"SEED = {seed}").splitlines())
     typed = ": any" if path.endswith(_TYPED) else ""

@@ -24,7 +24,7 @@ from phasegate.infra.grading.evidence import REPLACED, UNWATCHED, Finding, Unwat
 from phasegate.infra.grading.integrity.planted_names import WORDS
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
-from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.sandbox.environment import search_path
 from phasegate.infra.workspace.change_set import readable
 
@@ -49,12 +49,15 @@ _RUNNER = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "-
 _ROUNDS = 300
 _BUDGET_SECONDS = 1.5
 _OWN_SECONDS = 5
-_YOUNGEST, _OLDEST = 3.0, 30.0
+_YOUNGEST, _OLDEST = 2.0, 30.0
 _DAY = 86_400
 _TIMEOUT = timedelta(minutes=3)
 _LARGEST = 16 * 1024 * 1024
 _PYTHON = re.compile(r"python[0-9.]*")
 _NO_MODULES = ("setup", "conftest", "manage", "noxfile", "fabfile", "tasks", "__main__")
+_LOOKS_AT_CALLERS = re.compile(
+    r"_getframe|currentframe|\bstack\b|extract_stack|f_back|walk_stack|\bframe\b", re.IGNORECASE
+)
 _OTHERWISE = "it passes inside a test runner and fails in a plain process"
 _DECAYS = "it passes at first, and fails once it has been run some {} times in one process"
 _REPLACES = "the change replaces it while the tests run, and the base commit does not"
@@ -114,19 +117,45 @@ async def compare_unwatched(
     if not sealed_files and not tests.own:
         return Compared(Unwatched(not_compared=others))
     bench.on_step("running the tests in a plain process")
+    files = sealed_files.keys() | tests.own.keys()
     twins = await _Comparison(bench, graded, tests, min(max(_YOUNGEST, 1.5 * seconds), _OLDEST)).twice("unwatched")
-    findings = list(twins.differences(sealed_files.keys() | tests.own.keys()))
-    if findings or twins.replaced:
-        again = await _Comparison(bench, graded, tests, _YOUNGEST).twice("unwatched-again")
-        before = await _Comparison(bench, graded, tests, _YOUNGEST, tree=base).twice("base-unwatched")
-        agreed = {finding.path for finding in again.differences(tests.sealed.keys() | tests.own.keys())}
-        known = {finding.path for finding in before.differences(tests.own.keys())}
-        findings = [finding for finding in findings if finding.path in agreed - known]
+    findings = list(twins.differences(files))
+    if findings:
+        findings = await _confirmed(bench, base, graded, tests, findings)
+    if twins.replaced:
+        before = await _Comparison(bench, graded, tests, 0, tree=base).twice("base-unwatched")
         findings += _about_replaced(twins.replaced, before.replaced.keys())
     silent = [path for path in sealed_files if not any(file == path for file, _ in twins.compared)]
     compared = sum(file in sealed_files for file, _ in twins.compared)
     own = len(twins.compared) - compared
     return Compared(Unwatched(compared=compared, own=own, not_compared=(*others, *silent)), tuple(findings))
+
+
+async def _confirmed(
+    bench: Bench, base: str, graded: GradedTree, tests: _Tests, findings: Sequence[Finding]
+) -> list[Finding]:
+    """Differences that show again, and not on the base commit; those that a test's own name explains are suspicions."""
+    files = {*tests.sealed, *tests.own}
+    again = await _Comparison(bench, graded, tests, _YOUNGEST).twice("unwatched-again")
+    agreed = {finding.path for finding in again.differences(files)}
+    if any(finding.path.partition("::")[0] in tests.own for finding in findings):
+        before = await _Comparison(bench, graded, tests, _YOUNGEST, tree=base).twice("base-unwatched")
+        agreed -= {finding.path for finding in before.differences(tests.own.keys())}
+    if not agreed:
+        return []
+    named = await _Comparison(bench, graded, tests, _YOUNGEST, neutral=False).twice("unwatched-by-name")
+    still = {finding.path for finding in named.differences(files)}
+    looks = any(
+        _LOOKS_AT_CALLERS.search(text)
+        for hunk in product_hunks(bench.repository, base, graded)
+        for _, text in hunk.added
+    )
+    by_name = [finding.model_copy(update={"severity": "suspicion"}) for finding in findings]
+    return [
+        plain if plain.path in still or looks else suspected
+        for plain, suspected in zip(findings, by_name, strict=True)
+        if plain.path in agreed
+    ]
 
 
 @dataclass(frozen=True)
@@ -162,6 +191,7 @@ class _Comparison:
     tests: _Tests
     age: float
     tree: str = ""
+    neutral: bool = True
 
     async def twice(self, name: str) -> _Twins:
         """Run the watched process, then the plain one, in one checkout."""
@@ -195,6 +225,7 @@ class _Comparison:
         order = {
             "parts": _parts(),
             "watched": watched,
+            "neutral": self.neutral and not watched,
             "root": str(root),
             "fixed": str(self._place(ready)),
             "entry": entry,

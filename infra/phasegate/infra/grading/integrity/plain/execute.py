@@ -8,6 +8,7 @@ each test is repeated. Results are lines of JSON.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import importlib
 import inspect
@@ -29,6 +30,8 @@ from phasegate.infra.grading.integrity.plain.sources import RUNNERS, TOOLS, Sour
 
 _SECONDS = 20
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns")
+_READS_NAMES = re.compile(r"__file__|__name__|__qualname__|traceback|inspect|_getframe|co_name|stack|caplog|getLogger")
+"""In a test that reads where or what it is itself, names are left as they are."""
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
 
@@ -38,25 +41,61 @@ class Tools:
 
     def __init__(self, *, watched: bool) -> None:
         """Load those that are installed."""
+        self._watched, self._import = watched, builtins.__import__
+        self._kept: dict[str, Any] = {}
+        self.are_hidden = False
         for name in ("unittest", "unittest.mock", "pytest", "_pytest.monkeypatch", "_pytest.outcomes"):
             with contextlib.suppress(ImportError):
                 __import__(name)
-        self._kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in RUNNERS}
-        if not watched:  # out of sight of whatever is loaded from now on
-            for name in self._kept:
-                sys.modules.pop(name, None)
+        self._hide()
+        if not watched:
+            vars(builtins)["__import__"] = self._imported
 
     def __call__(self, module: str, attribute: str | None = None) -> Any:
         """A runner's module, or something of it."""
-        found = self._kept.get(module)
-        if found is None:
-            whole = attribute and self._kept.get(module + "." + attribute)
-            if whole:
-                return whole
-            raise NotHere("module " + module)
-        if attribute is None:
-            return found
-        return self._kept.get(module + "." + attribute) or getattr(found, attribute)
+        with self.shown():
+            try:
+                found = importlib.import_module(module)
+                if attribute is None:
+                    return found
+                if not hasattr(found, attribute):
+                    return importlib.import_module(f"{module}.{attribute}")
+                return getattr(found, attribute)
+            except ImportError as error:
+                raise NotHere(str(error)) from error
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Let runners be found for a while: as long as nothing of the change is run."""
+        if self._watched or not self.are_hidden:
+            yield
+            return
+        theirs = {name: module for name, module in sys.modules.items() if _is_runner(name)}  # loaded by the change
+        sys.modules.update(self._kept)
+        self.are_hidden = False
+        try:
+            yield
+        finally:
+            self._hide()
+            sys.modules.update(theirs)
+
+    def _hide(self) -> None:
+        if not self._watched:
+            for name in [name for name in sys.modules if _is_runner(name)]:
+                self._kept[name] = sys.modules.pop(name)
+            self.are_hidden = True
+
+    def _imported(self, name: str, space: Any = None, *rest: Any, **named: Any) -> Any:
+        """Import for a runner what it asks for while it is used, and for all others what there is without runners."""
+        asker = self._kept.get(str((space or {}).get("__name__", "")))
+        if asker is None or vars(asker) is not space:
+            return self._import(name, space, *rest, **named)
+        with self.shown():
+            return self._import(name, space, *rest, **named)
+
+
+def _is_runner(module: str) -> bool:
+    return module.partition(".")[0] in RUNNERS
 
 
 class Clock:
@@ -88,18 +127,22 @@ class Module:
 
     def __init__(self, path: str, text: str, order: dict[str, Any], tools: Tools) -> None:
         """Run its source, and with it the imports of the change's code."""
-        neutral = not order["watched"]
+        own_name = path.rpartition("/")[2].partition(".")[0]
+        neutral = order["neutral"] and own_name not in text and not _READS_NAMES.search(text)
         self.patches = re.search(r"monkeypatch|mock|patch|setattr", text) is not None
         self.path, self.fixtures = path, dict(_conftests(path, order, tools))
         self.source = Source(text, neutral=neutral)
-        self.file = os.path.join(order["root"], path if order["watched"] or "__file__" in text else order["entry"])
-        name = path[:-3].replace("/", ".") if order["watched"] else "__main__"
-        made = types.ModuleType(name)
-        vars(made).update({"__file__": self.file, TOOLS: tools})
-        sys.modules[name] = made
-        self.space = vars(made)
+        self.file = os.path.join(order["root"], order["entry"] if neutral else path)
+        self.name = "__main__" if neutral else path[:-3].replace("/", ".")
+        self.made = types.ModuleType(self.name)
+        self.space = vars(self.made)
+        self.space.update({"__file__": self.file, TOOLS: tools})
+        folder = path.rpartition("/")[0]
+        if os.path.isfile(os.path.join(order["root"], folder, "__init__.py")):
+            self.space["__package__"] = folder.replace("/", ".")
+        sys.modules[self.name] = self.made
         linecache.cache[self.file] = (len(text), None, text.splitlines(keepends=True), self.file)
-        exec(compile(self.source.tree, self.file, "exec"), self.space)  # noqa: S102 - in the sandbox
+        exec(compile(self.source.tree, self.file, "exec", dont_inherit=True), self.space)  # noqa: S102 - in the sandbox
         self.fixtures.update({one.name: (one, self.space) for one in self.source.fixtures})
 
     def tests(self, tools: Tools) -> Iterator[Test]:
@@ -174,14 +217,17 @@ def _parameters(marks: list[Any]) -> list[dict[str, Any]]:
         names, values = mark.args[0], list(mark.args[1])
         names = [one.strip() for one in names.split(",") if one.strip()] if isinstance(names, str) else list(names)
         rows = [
-            tuple(getattr(value, "values", (value,) if len(names) == 1 else value)) for value in values if _plain(value)
+            tuple(value.values) if _is_set(value) else (value,) if len(names) == 1 else tuple(value)
+            for value in values
+            if not (_is_set(value) and value.marks)
         ]
         cases = [{**case, **{name: row[at] for at, name in enumerate(names)}} for row in rows for case in cases]
     return cases
 
 
-def _plain(value: Any) -> bool:
-    return not getattr(value, "marks", ())
+def _is_set(value: Any) -> bool:
+    """True for what `pytest.param` makes."""
+    return type(value).__name__ == "ParameterSet"
 
 
 def _conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[tuple[str, Any]]:
@@ -194,7 +240,7 @@ def _conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[tuple
         with open(file, encoding="utf-8") as read:
             source = Source(read.read(), neutral=False)
         space: dict[str, Any] = {"__name__": "conftest", "__file__": file, TOOLS: tools}
-        exec(compile(source.tree, file, "exec"), space)  # noqa: S102 - in the sandbox
+        exec(compile(source.tree, file, "exec", dont_inherit=True), space)  # noqa: S102 - in the sandbox
         for fixture in source.fixtures:
             yield fixture.name, (fixture, space)
 
@@ -202,15 +248,20 @@ def _conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[tuple
 class Absent:
     """Keeps runners from being found, as they are not in a release."""
 
+    def __init__(self, tools: Tools) -> None:
+        """Know when they may be found."""
+        self._tools = tools
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Refuse what is a runner's and no part of Python."""
-        if name.partition(".")[0] in ("pytest", "_pytest", "pluggy", "xdist", "hypothesis"):
+        if self._tools.are_hidden and name.partition(".")[0] in ("pytest", "_pytest", "pluggy", "xdist", "hypothesis"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def attempt(test: Test, tools: Tools) -> tuple[str, str]:
     """Run a test once; its outcome (passed, failed, skipped, not-here) and a message."""
     fixtures = Fixtures(test.module.fixtures, tools)
+    sys.modules[test.module.name] = test.module.made
     signal.alarm(_SECONDS)
     try:
         if any(getattr(mark, "mark", mark).name in ("skip", "skipif", "xfail") for mark in test.marks):
@@ -284,7 +335,7 @@ def _settle(order: dict[str, Any]) -> None:
 
 def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
     if order["hides"] and not order["watched"]:
-        sys.meta_path.insert(0, Absent())
+        sys.meta_path.insert(0, Absent(tools))
     tests: list[Test] = []
     for file in order["files"]:
         try:
@@ -298,10 +349,11 @@ def main(order: dict[str, Any]) -> None:
     """Run the tests of an order and write what came of it.
 
     Args:
-        order: `watched`; `root`, where the checkout stands; `fixed`, where installed packages expect it; `entry`, the
-            script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those that are the
-            project's; `limit` in seconds for these; changed `modules`; `age` and `shift` in seconds; `rounds` and
-            `budget` in seconds of repetition; `hides`, true to hide runners; `out`, a file's path.
+        order: `watched`; `neutral`, true to give tests names that say nothing; `root`, where the checkout stands;
+            `fixed`, where installed packages expect it; `entry`, the script's name; `paths` to import from; `files`,
+            each with path and text; `own`, paths of those that are the project's; `limit` in seconds for these;
+            changed `modules`; `age` and `shift` in seconds; `rounds` and `budget` in seconds of repetition; `hides`,
+            true to hide runners; `out`, a file's path.
     """
     with open(order["out"], "a", encoding="utf-8") as out:
 
@@ -310,8 +362,10 @@ def main(order: dict[str, Any]) -> None:
             out.flush()
 
         _settle(order)
-        clock, library = Clock(), Library()
+        clock = Clock()
         tools = Tools(watched=order["watched"])
+        with tools.shown():
+            library = Library()
         tests = _load(order, tools, tell)
         library.check()
         time.sleep(order["age"])

@@ -5,88 +5,25 @@ Runs inside the sandbox, in the process that loads the change. A snapshot is tak
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-WATCHED = [
-    "builtins",
-    "json",
-    "json.decoder",
-    "json.encoder",
-    "os",
-    "posixpath",
-    "io",
-    "pathlib",
-    "re",
-    "time",
-    "datetime",
-    "random",
-    "math",
-    "subprocess",
-    "collections",
-    "functools",
-    "itertools",
-    "operator",
-    "copy",
-    "hashlib",
-    "hmac",
-    "secrets",
-    "uuid",
-    "decimal",
-    "fractions",
-    "string",
-    "textwrap",
-    "csv",
-    "types",
-    "inspect",
-    "ast",
-    "importlib",
-    "importlib.util",
-    "pickle",
-    "struct",
-    "base64",
-    "zlib",
-    "gzip",
-    "shutil",
-    "tempfile",
-    "glob",
-    "socket",
-    "http.client",
-    "urllib.request",
-    "threading",
-    "contextlib",
-    "enum",
-    "dataclasses",
-    "typing",
-    "statistics",
-    "difflib",
-    "codecs",
-    "locale",
-    "sqlite3",
-    "configparser",
-    "unittest",
-    "unittest.case",
-    "unittest.mock",
-    "unittest.result",
-    "unittest.runner",
-    "unittest.suite",
-    "unittest.loader",
-    "pytest",
-    "_pytest.python_api",
-    "_pytest.raises",
-    "_pytest.assertion.util",
-    "_pytest.assertion.rewrite",
-    "_pytest.runner",
-    "_pytest.outcomes",
-    "_pytest.reports",
-    "_pytest.python",
-    "pluggy",
-]
+WATCHED = """
+builtins json json.decoder json.encoder os posixpath io pathlib re time datetime random math subprocess collections
+functools itertools operator copy hashlib hmac secrets uuid decimal fractions string textwrap csv types inspect ast
+importlib importlib.util pickle struct base64 zlib gzip shutil tempfile glob socket http.client urllib.request threading
+contextlib enum dataclasses typing statistics difflib codecs locale sqlite3 configparser
+unittest unittest.case unittest.mock unittest.result unittest.runner unittest.suite unittest.loader
+pytest _pytest.python_api _pytest.raises _pytest.assertion.util _pytest.assertion.rewrite _pytest.runner
+_pytest.outcomes _pytest.reports _pytest.python pluggy
+"""
+_OFTEN = ("builtins", "json", "os", "posixpath", "io", "pathlib", "re", "unittest.case", "pytest", "_pytest.python_api")
+"""Modules that are looked at after each call of a test."""
 _OF_CLASSES = ("__eq__", "__ne__", "__contains__", "__call__", "__enter__", "__exit__", "__init__", "__new__")
-_CHECKS = 1000
+_CHECKS = 50
 """Calls of one test that are checked, since some make very many."""
-_CHANGES_HONESTLY = {("sys", "modules"), ("builtins", "_"), ("threading", "_shutdown")}
+_CHANGES_HONESTLY = ("builtins._", "threading._shutdown")
 
 
 class Library:
@@ -94,38 +31,28 @@ class Library:
 
     def __init__(self) -> None:
         """Import what is watched, where it is installed, and remember it."""
-        for name in WATCHED:
+        self._all: list[tuple[str, Mapping[str, Any], str, Any]] = []
+        self._often: list[tuple[str, Mapping[str, Any], str, Any]] = []
+        for name in WATCHED.split():
             try:
-                __import__(name)
+                module = importlib.import_module(name)
             except ImportError:
                 continue
-        self._modules = [(name, sys.modules[name]) for name in WATCHED if name in sys.modules]
-        self._known = dict(self._attributes())
+            entries = list(_entries(name, module))
+            self._all += entries
+            self._often += entries if name in _OFTEN else []
         self.replaced: dict[str, str] = {}
 
-    def check(self) -> None:
-        """Note what is no longer what it was, each name once."""
-        for name, module in self._modules:
-            for key, value in list(vars(module).items()):
-                self._compare((name, key), value)
-                if isinstance(value, type) and value.__module__ == name:
-                    for inner, member in list(vars(value).items()):
-                        self._compare((name, key, inner), member)
+    def check(self, *, often: bool = False) -> None:
+        """Note what is no longer what it was, each name once.
 
-    def _compare(self, place: tuple[str, ...], value: Any) -> None:
-        before = self._known.get(place)
-        if before is not None and value is not before and place[:2] not in _CHANGES_HONESTLY:
-            self.replaced.setdefault(".".join(place), _origin(value))
-
-    def _attributes(self) -> Iterator[tuple[tuple[str, ...], Any]]:
-        for name, module in self._modules:
-            for key, value in list(vars(module).items()):
-                if callable(value):
-                    yield (name, key), value
-                if isinstance(value, type) and value.__module__ == name:
-                    for inner, member in list(vars(value).items()):
-                        if inner in _OF_CLASSES or (not inner.startswith("__") and _is_code(member)):
-                            yield (name, key, inner), member
+        Args:
+            often: True to look at the few modules only that are looked at after each call.
+        """
+        for dotted, space, key, before in self._often if often else self._all:
+            value = space.get(key, before)
+            if value is not before and dotted not in self.replaced:
+                self.replaced[dotted] = _origin(value)
 
 
 class Returns:
@@ -142,7 +69,18 @@ class Returns:
             return
         if frame.f_code.co_filename not in self._files and self._left:
             self._left -= 1
-            self._library.check()
+            self._library.check(often=True)
+
+
+def _entries(name: str, module: Any) -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
+    """Dotted name, namespace, key and value of all that is watched of a module."""
+    for key, value in list(vars(module).items()):
+        if callable(value) and f"{name}.{key}" not in _CHANGES_HONESTLY:
+            yield f"{name}.{key}", vars(module), key, value
+        if isinstance(value, type) and value.__module__ == name:
+            for inner, member in list(vars(value).items()):
+                if inner in _OF_CLASSES or (not inner.startswith("__") and _is_code(member)):
+                    yield f"{name}.{key}.{inner}", vars(value), inner, member
 
 
 def _is_code(member: Any) -> bool:
