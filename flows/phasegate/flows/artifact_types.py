@@ -35,6 +35,7 @@ DOCUMENTS: Mapping[str, str] = {
     "ChangeDraft": "phasegate.agents.implementation:ChangeDraft",
     "TestsDraft": "phasegate.agents.testing:TestsDraft",
     "AmendmentsDraft": "phasegate.agents.testing:AmendmentsDraft",
+    "CharacterizationDraft": "phasegate.agents.testing:CharacterizationDraft",
     "ReleasePlanDraft": "phasegate.agents.deployment:ReleasePlanDraft",
     "IncidentDraft": "phasegate.agents.monitoring:IncidentDraft",
     "script": "phasegate.agents.rehearsal.script:Script",

@@ -22,7 +22,7 @@ from phasegate.agents.prd import PrdDraft
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.agents.stage import Draft
-from phasegate.agents.testing import AmendmentsDraft, TestsDraft
+from phasegate.agents.testing import AmendmentsDraft, CharacterizationDraft, TestsDraft
 from phasegate.agents.tools.files import EditFile, WriteFile, edit_file, write_file
 from phasegate.agents.tools.folder import Folder
 from phasegate.infra.metrics.clock import RealClock
@@ -39,6 +39,7 @@ DRAFTS: dict[str, type[Draft]] = {
     "implementation": ChangeDraft,
     "testing": TestsDraft,
     "testing.amending": AmendmentsDraft,
+    "testing.characterization": CharacterizationDraft,
     "deployment": ReleasePlanDraft,
     "monitoring": IncidentDraft,
 }

@@ -86,6 +86,7 @@ class Project:
         project: ProjectPolicy | None = None,
         protected: tuple[str, ...] = (),
         grading: GradingPolicy = QUICK,
+        nothing_new: bool = False,
     ) -> Evidence:
         self.runs += 1
         self.steps.clear()
@@ -98,10 +99,16 @@ class Project:
                 (workspace.folder / name).write_text(content)
         policy = policy_with(project or ProjectPolicy(test=PYTEST), grading)
         self.change = workspace.collect(base, protected, "Shout")
-        return await self.grade_change(self.change, sealed, criteria, policy)
+        return await self.grade_change(self.change, sealed, criteria, policy, nothing_new=nothing_new)
 
     async def grade_change(
-        self, change: ChangeSet, sealed: SealedTests, criteria: tuple[Criterion, ...], policy: Policy
+        self,
+        change: ChangeSet,
+        sealed: SealedTests,
+        criteria: tuple[Criterion, ...],
+        policy: Policy,
+        *,
+        nothing_new: bool = False,
     ) -> Evidence:
         return await grade(
             repository=self.repository,
@@ -112,6 +119,7 @@ class Project:
             sandbox=open_sandbox(policy.sandbox, self.state),
             scratch=self.state / "grading" / f"scratch{self.runs}",
             on_step=self.steps.append,
+            nothing_new=nothing_new,
         )
 
 

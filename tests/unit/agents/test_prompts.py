@@ -22,6 +22,7 @@ AGENTS: list[StageAgent[Any]] = [
     implementation.AGENT,
     testing.AGENT,
     testing.AMENDING_AGENT,
+    testing.CHARACTERIZATION_AGENT,
     deployment.AGENT,
     monitoring.AGENT,
 ]
@@ -56,6 +57,13 @@ MUST_SAY = {
         "nothing of its change",
         "the opposite of a criterion",
         "sealed tests stay",
+    ],
+    "testing characterization": [
+        "next to what the PRD changes",
+        "pass on the code as it is now",
+        "cite no criterion",
+        "notice a fault",
+        "`omitted`",
     ],
     "deployment": ["you deploy nothing", "`expand`, `migrate` or `contract`", "cannot be undone", "`checks`"],
     "monitoring": [

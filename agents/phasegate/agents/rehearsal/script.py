@@ -18,7 +18,7 @@ from phasegate.infra.policy.model import STAGES, StageName
 FINISH_TOOL = "finish"
 """How a stage hands in its result: over the wire, a turn's `finish` is a call of this tool."""
 
-SCRIPTED_PARTS = ("testing.amending",)
+SCRIPTED_PARTS = ("testing.amending", "testing.characterization")
 """Parts of stages that have turns of their own; every other part is answered by its stage's."""
 _STAGE_KEY = rf"^({'|'.join([*STAGES, *map(re.escape, SCRIPTED_PARTS)])})(#[1-9][0-9]*)?$"
 
@@ -118,7 +118,8 @@ class Script(_Node):
         json_schema_extra={"propertyNames": {"pattern": _STAGE_KEY}}
     )
     """The turns of each stage. `STAGE` serves every attempt that has no `STAGE#N` of its own. `testing.amending`
-    decides on what a change asks to amend."""
+    decides on what a change asks to amend; `testing.characterization` pins what base does where its tests are thin, and
+    without it nothing is pinned."""
     faults: list[Fault] = []
     """What goes wrong on the way, for the run to survive."""
 

@@ -10,6 +10,7 @@ from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
 from phasegate.agents.tools.toolbox import READING
 from phasegate.infra.grading import Amendment, AmendmentRequest, SealedFile, SealedTests
+from phasegate.infra.grading.guards.characterization import CharacterizationFile
 
 
 class TestsDraft(Draft):
@@ -30,9 +31,20 @@ class AmendmentsDraft(Draft):
     """Those of the tests asked for that the PRD makes obsolete; empty where it makes none of them obsolete."""
 
 
+class CharacterizationDraft(Draft):
+    """Tests that pin what the code does today, where the project's own are thin."""
+
+    files: tuple[CharacterizationFile, ...] = ()
+    """The test files, none of which exists yet; each passes on the code as it is now."""
+    omitted: str = ""
+    """Reason why there are none; empty where there are files."""
+
+
 AGENT = StageAgent("testing", TestsDraft, READING)
 AMENDING_AGENT = StageAgent("testing", AmendmentsDraft, READING, instructions="amending.md")
 """The same agent once the tests are sealed: it decides on amendments that an implementer asks for."""
+CHARACTERIZATION_AGENT = StageAgent("testing", CharacterizationDraft, READING, instructions="characterization.md")
+"""The same agent where the project's own tests are thin: it pins what the PRD leaves alone."""
 
 
 def brief(prd: Prd, *, test_command: str, conventions: str = "") -> str:
@@ -64,3 +76,19 @@ def amending_brief(
     amended = [f"{one.test} by {one.criterion}, replaced by {one.replacement or 'nothing'}" for one in sealed.amends]
     text += section("amended_already", "\n".join(amended)) if amended else ""
     return text + section("asked_for", "\n".join(f"{request.test} by {request.criterion}" for request in asked))
+
+
+def characterization_brief(
+    prd: Prd, *, reason: str, places: Sequence[str], test_command: str, conventions: str = ""
+) -> str:
+    """The brief of an attempt that pins what base does.
+
+    Args:
+        prd: What is to change, and so must not be pinned.
+        reason: Reason why base's own tests do not suffice.
+        places: Code that the PRD is about.
+        test_command: How the project's tests are run.
+        conventions: As for `brief`.
+    """
+    text = section("prd", prd.markdown()) + section("project", f"Tests: {test_command}") + conventions
+    return text + section("thin_tests", "\n".join([reason, "Code that the PRD is about:", *places]))

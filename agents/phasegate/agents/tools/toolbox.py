@@ -81,7 +81,7 @@ class Toolbox:
         services: Sequence[ServicePolicy] = (),
         supervision: Supervision | None = None,
         tables: Tables | None = None,
-        objection: Callable[[Any], str] = lambda _: "",
+        objection: Callable[[Any], str | Awaitable[str]] = lambda _: "",
     ) -> None:
         """Lay out the tools.
 
@@ -157,7 +157,8 @@ class Toolbox:
         masked, leaks = self._supervision.secrets.mask_all(args)
         self._supervision.note_leaks(leaks, "the result handed in")
         draft = self._draft.model_validate(masked)
-        if why := self._objection(draft):
+        objection = self._objection(draft)
+        if why := objection if isinstance(objection, str) else await objection:
             return ToolOutcome(_result(call, f"not accepted: {why}", failed=True))
         return ToolOutcome(_result(call, "accepted"), finished=draft.model_dump(mode="json"))
 

@@ -35,13 +35,14 @@ class Change:
         return {"run": self.run_id, "base_commit": self.base, "commit": self.commit, "diff": self.text}
 
 
-def read_change(ledger: Ledger, run: Run, *, as_made: bool = False) -> Change:
+def read_change(ledger: Ledger, run: Run, *, as_made: bool = False, with_tests: bool = False) -> Change:
     """The change of a run, as it was graded and is released; as the agent made it while it is not graded.
 
     Args:
         ledger: Names the commits.
         run: The run.
         as_made: True for what the agent made in any case, its edits of tests included.
+        with_tests: True for the graded change with the characterization tests in it, as `approve --keep-tests` has it.
 
     Raises:
         NotFound: No commit of this run is known yet.
@@ -49,7 +50,7 @@ def read_change(ledger: Ledger, run: Run, *, as_made: bool = False) -> Change:
     """
     commit = _newest_commit(ledger, run)
     git = Repository.open(Path(run.repository)).git
-    base, shown = (run.base_commit, commit) if as_made else _graded(ledger, run, commit)
+    base, shown = (run.base_commit, commit) if as_made else _graded(ledger, run, commit, with_tests)
     patch = git.output("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", base, shown)
     return Change(run.id, base, commit, patch)
 
@@ -63,7 +64,7 @@ def coloured(diff: str) -> Text:
     return text
 
 
-def _graded(ledger: Ledger, run: Run, commit: str) -> tuple[str, str]:
+def _graded(ledger: Ledger, run: Run, commit: str, with_tests: bool) -> tuple[str, str]:
     """Base and released tree of a graded commit; the run's base and the commit itself where it was not graded."""
     for attempt in reversed(ledger.attempts.list(run.id)):
         if attempt.part in ("grading", "regrading") and attempt.artifact is not None and not attempt.superseded:
@@ -72,8 +73,17 @@ def _graded(ledger: Ledger, run: Run, commit: str) -> tuple[str, str]:
             while move := first.get("move"):  # graded again on a branch that had moved: of which change?
                 first = ledger.artifacts.json(str(move["approved"]))
             if first.get("change") == commit:
-                return base, str(evidence.get("tree") or commit)
+                guards = evidence.get("guards") if with_tests or _keeps(ledger, run) else None
+                kept = str(guards["kept_tree"]) if guards else ""
+                return base, kept or str(evidence.get("tree") or commit)
     return run.base_commit, commit
+
+
+def _keeps(ledger: Ledger, run: Run) -> bool:
+    """True if the last approval of gate `change` keeps the characterization tests."""
+    gates = {gate.id for gate in ledger.gates.list(run.id) if gate.gate == "change"}
+    approvals = [one for one in ledger.gates.decisions(run.id) if one.gate_id in gates and one.verdict == "approve"]
+    return bool(approvals) and approvals[-1].keeps_tests
 
 
 def _newest_commit(ledger: Ledger, run: Run) -> str:

@@ -95,11 +95,18 @@ def _at_gate(report: RunReport, gate: Gate, *, shown: bool) -> list[str]:
 
 
 def _accepting(report: RunReport, gate: Gate) -> list[str]:
-    """Commands for a gate that opened on a failed grade; none for any other."""
+    """Commands for a gate that opened on a failed grade, or offers tests to keep; none for any other."""
     from phasegate.infra.grading.evidence import Evidence
 
     graded = [made.content for made in report.artifacts_of(gate) if made.kind == Evidence.kind]
-    names = [name for content in graded for name in Evidence.model_validate(content).to_accept]
+    evidence = [Evidence.model_validate(content) for content in graded]
+    names = [name for one in evidence for name in one.to_accept]
+    if any(one.guards and one.guards.kept_tree for one in evidence):
+        return [
+            _ANY[0],
+            "phasegate approve {run} {gate} --keep-tests    the tests written for this run go in, too",
+            *_ANY[1:],
+        ]
     if not names:
         return []
     words = " ".join(f"--accept {shlex.quote(plain(name))}" for name in names[:_NAMED])
@@ -110,6 +117,7 @@ def _accepting(report: RunReport, gate: Gate) -> list[str]:
 
 _NAMED = 3
 """Number of tests that a line names."""
+_KEEPING = "phasegate approve {run} {gate} --keep-tests    the tests written for this run go in, too"
 _ANY = (
     "phasegate approve {run} {gate}",
     'phasegate revise {run} {gate} --note "what should be different"',

@@ -114,8 +114,13 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
 
 def is_recorded(run: RunContext, stage: str, name: str) -> bool:
     """True if `observe` would not look any more: the run has looked, or takes over what the earlier run saw."""
+    return recorded(run, stage, name) is not None
+
+
+def recorded(run: RunContext, stage: str, name: str) -> Any:
+    """The outcome of an observation on record, of this run or of the earlier one; `None`: nobody has looked."""
     seen = _observation(run.shared.ledger, run.run.id, name) or _earlier_observation(run, stage, name)
-    return seen is not None
+    return seen["value"] if seen is not None else None
 
 
 def has_observed(run: RunContext, name: str) -> bool:

@@ -42,11 +42,12 @@ class RunContext:
     Attributes:
         run: The run as it stood when it was taken up.
         shared: What the engine shares among runs.
+        keeps_tests: Whether the approval of gate `change` lets characterization tests go in with the change.
     """
 
     def __init__(self, run: Run, shared: Resources) -> None:
         """Take a run up."""
-        self.run, self.shared = run, shared
+        self.run, self.shared, self.keeps_tests = run, shared, False
         self._numbers = Counter[tuple[str, str]]()
         self._tasks: list[asyncio.Task[Any]] = []
 

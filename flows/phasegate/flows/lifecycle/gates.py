@@ -126,6 +126,8 @@ async def agreed_and_done(
             round_ = Round(round_.number + 1, outdated.why, product, round_.struck)
             continue
         if decision is None or decision.verdict == "approve":
+            if gate == "change":
+                run.keeps_tests = decision is not None and decision.keeps_tests
             try:
                 return await do(run, product, *args, **kwargs)
             except Remade as remade:

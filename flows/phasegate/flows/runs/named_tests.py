@@ -10,12 +10,20 @@ from collections.abc import Sequence
 from phasegate.infra.errors import UsageError
 from phasegate.infra.grading import Evidence
 from phasegate.infra.ledger import Gate, Ledger, Verdict
+from phasegate.infra.ledger.records import KEEP_TESTS
 
 _SHOWN = 20
 
 
 def named_tests(
-    ledger: Ledger, gate: Gate, verdict: Verdict, *, strike: Sequence[str], accept: Sequence[str], note: str
+    ledger: Ledger,
+    gate: Gate,
+    verdict: Verdict,
+    *,
+    strike: Sequence[str],
+    accept: Sequence[str],
+    note: str,
+    keep: bool = False,
 ) -> tuple[str, ...]:
     """Check the tests that a decision names against the evidence the gate asks about.
 
@@ -26,27 +34,32 @@ def named_tests(
         strike: Amendments to strike, as the page names them.
         accept: Regressions, and test files that the product loads, as the page names them.
         note: What the person says with it.
+        keep: Whether the characterization tests are to go in with the change.
 
     Returns:
-        The tests, each once.
+        The tests, each once, and `KEEP_TESTS` where they are kept.
 
     Raises:
-        UsageError: A name is none of the page's, a regression is left out, or the note is missing.
+        UsageError: A name is none of the page's, a regression is left out, or the note is missing; or there is no
+            test to keep.
     """
     digest = gate.subject.get(Evidence.kind)
     evidence = ledger.artifacts.get(digest, Evidence) if gate.gate == "change" and digest else None
     if evidence is None:
-        if strike or accept:
+        if strike or accept or keep:
             raise UsageError(
-                f"gate {gate.gate} asks about no tests", remedy="--strike and --accept belong to gate change."
+                f"gate {gate.gate} asks about no tests",
+                remedy="--strike, --accept and --keep-tests belong to gate change.",
             )
         return ()
+    if keep and not (evidence.guards and evidence.guards.kept_tree):
+        raise UsageError("there are no tests of this run that could be kept", remedy="Leave out --keep-tests.")
     held = [test.test for test in evidence.amended if test.status in ("amended", "by-eye")]
     _require_known(strike, held, "an amendment that holds", "--strike")
     _require_known(accept, evidence.to_accept, "a regression or a loaded test file of this grade", "--accept")
     if verdict == "approve" and evidence.to_accept:
         _require_all(evidence, accept, note)
-    return tuple(dict.fromkeys((*strike, *accept)))
+    return tuple(dict.fromkeys((*strike, *accept, *((KEEP_TESTS,) if keep else ()))))
 
 
 def _require_known(named: Sequence[str], known: Sequence[str], what: str, option: str) -> None:

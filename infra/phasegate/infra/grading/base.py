@@ -140,7 +140,7 @@ async def judge_base(bench: Bench, commit: str) -> BaseJudgement:
 
     Effects: judgements that tell something are kept by tree, policy and sandbox, and read from there the next time.
     """
-    stored = (bench.bases or bench.scratch.parent) / f"judged-{_key(bench, commit)}.json"
+    stored = (bench.bases or bench.scratch.parent) / f"judged-{base_key(bench, commit)}.json"
     await asyncio.to_thread(stored.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
     async with locked(stored.with_suffix(".lock")):  # who asks while somebody judges takes what that one found
         try:
@@ -198,7 +198,8 @@ def _end(text: str) -> str:
     return short if len(short) <= _QUOTE else f"… {short[-_QUOTE:]}"
 
 
-def _key(bench: Bench, commit: str) -> str:
+def base_key(bench: Bench, commit: str) -> str:
+    """Key of what a base commit's tests tell: equal for equal trees, commands, sandboxes and characterization tests."""
     policy = bench.policy
     parts = {
         "tree": bench.repository.git.tree_of(commit),
@@ -207,6 +208,7 @@ def _key(bench: Bench, commit: str) -> str:
         "runs": policy.grading.flaky_reruns,
         "backend": bench.sandbox.name,
     }
+    parts |= {"guards": [file.model_dump(mode="json") for file in bench.guards]} if bench.guards else {}
     return sha256(canonical_json(parts)).removeprefix("sha256:")[:32]
 
 

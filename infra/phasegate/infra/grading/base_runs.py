@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
 
-from phasegate.infra.artifacts import sha256
+from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.integrity.canaries import (
@@ -67,7 +67,8 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
     except (FileNotFoundError, ValidationError):
         pass  # the first grade of this run, or one that died while writing
     taken = bench.repository.files(commit)
-    planted = plant_canaries(sealed, taken)
+    beside = sealed.or_guards(bench.guards)
+    planted = plant_canaries(beside, taken, alone=not sealed.files)
     known = {case.id for case in judgement.first.cases}
     checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files)
     with_sealed, armed, ends_badly = without_canaries(
@@ -80,7 +81,7 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
         if len(with_sealed.cases) < len(undisturbed.cases):
             armed, ends_badly = (), False  # a canary kept tests from being reported
         with_sealed = undisturbed
-        planted = plant_canaries(sealed, taken, alone=True)
+        planted = plant_canaries(beside, taken, alone=True)
         ran = require_services(await bench.run(Checkout("base-with-canaries", commit, planted=planted.files)))
         kept, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
         if len(kept.cases) < len(judgement.first.cases):
@@ -157,5 +158,6 @@ def without_canaries(
 
 def _key(bench: Bench, commit: str, sealed: SealedTests) -> str:
     tree = bench.repository.git.tree_of(commit)
-    key = sha256(f"{tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name}")
+    guards = sha256(canonical_json([file.model_dump(mode="json") for file in bench.guards])) if bench.guards else ""
+    key = sha256(f"{tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name}{guards}")
     return key.removeprefix("sha256:")[:32]

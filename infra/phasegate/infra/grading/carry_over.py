@@ -44,8 +44,15 @@ def _differences(approved: Evidence, fresh: Evidence, patch_ids: tuple[str, str]
         yield f"New findings: {_listed(more)}."
     if fewer := list((before - now).elements()):
         yield f"Findings that are gone: {_listed(fewer)}."
+    if _guarding(approved) != _guarding(fresh):
+        yield "Other characterization tests hold, or other ones would be kept."
     if (approved.entered, approved.left_out) != (fresh.entered, fresh.left_out):
         yield "Other tests or settings of the change go in, or stay out."
+
+
+def _guarding(evidence: Evidence) -> tuple[tuple[str, ...], ...]:
+    guards = evidence.guards
+    return (guards.files, guards.dropped, guards.kept_files) if guards else ()
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

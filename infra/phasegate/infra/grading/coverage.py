@@ -105,7 +105,7 @@ sys.settrace(on_call)
 
 
 @dataclass
-class _Lines:
+class Lines:
     """What is known of one file."""
 
     there: set[int] = field(default_factory=set[int])
@@ -114,7 +114,7 @@ class _Lines:
 
 
 @dataclass
-class _Tracing:
+class Tracing:
     """Measures some files while the tests run."""
 
     paths: Sequence[str]
@@ -123,7 +123,7 @@ class _Tracing:
     """Test files."""
     sources: Sequence[str] = ()
     """All source files of the project."""
-    found: dict[str, _Lines] = field(default_factory=dict[str, _Lines])
+    found: dict[str, Lines] = field(default_factory=dict[str, Lines])
     is_measured: set[str] = field(default_factory=set[str])
     """Which languages left anything behind."""
     loads: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
@@ -164,7 +164,7 @@ class _Tracing:
 
     def _add(self, path: str, checkout: Path, there: set[int], run: set[int]) -> None:
         if name := self._name(path, checkout):
-            lines = self.found.setdefault(name, _Lines())
+            lines = self.found.setdefault(name, Lines())
             lines.there |= there
             lines.run |= run
 
@@ -196,15 +196,15 @@ async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTes
         return Measured()
     files = bench.repository.files(graded.tree)
     tests = [path for path in files if is_test_file(path) and path not in graded.product]
-    tracing = _Tracing(tuple(changed), tests, files)
-    if any(_language(path) for path in changed):
+    tracing = Tracing(tuple(changed), tests, files)
+    if any(traced_language(path) for path in changed):
         await bench.run(Checkout("coverage", graded.tree, graded.belongs_to_tests, sealed), tracing)
     reached, unreached, unmeasured = 0, list[Place](), list[str]()
     for path, lines in changed.items():
-        if _language(path) not in tracing.is_measured:
+        if traced_language(path) not in tracing.is_measured:
             unmeasured.append(path)
             continue
-        known = tracing.found.get(path) or _Lines(there=lines)
+        known = tracing.found.get(path) or Lines(there=lines)
         counting = lines & known.there
         reached += len(counting & known.run)
         unreached += _places(path, counting - known.run)
@@ -213,7 +213,8 @@ async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTes
     return Measured(coverage, tuple(Load(path, by, exact=True) for path, by in sorted(set(seen))))
 
 
-def _language(path: str) -> str:
+def traced_language(path: str) -> str:
+    """Name the language of a file whose lines can be measured; empty for others."""
     return "python" if path.endswith(".py") else "node" if path.endswith(_NODE) else ""
 
 

@@ -5,15 +5,17 @@ Made by `grade`, read by the gate page and, through `failing`, by the implemente
 
 from __future__ import annotations
 
+import operator
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.amendments_page import amended_section, declined_lines, fenced
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.branch_move import BranchMove
+from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
@@ -176,6 +178,8 @@ class Evidence(Artifact):
     """The project's own tests on the base commit; `None`: graded before they were judged."""
     move: BranchMove | None = None
     """The base branch's move that this grade was made for; `None`: graded on the commit the run began at."""
+    guards: GuardSummary | None = Field(default=None, exclude_if=operator.not_)
+    """Characterization tests; `None`: base's own tests suffice, or policy wants none."""
 
     @property
     def needs_person(self) -> bool:
@@ -230,6 +234,7 @@ class Evidence(Artifact):
         counts = self.counts
         lines += ["", f"Sealed tests passing: {counts.sealed_passed} of {counts.sealed}. The project's own tests that "]
         lines[-1] += f"passed before: {counts.project_still_passing} of {counts.project_passed_on_base} still pass."
+        lines += self.guards.markdown_lines() if self.guards else []
         if told := [line for criterion in self.criteria if criterion.message for line in _told(criterion)]:
             lines += ["", *told]
         if self.regressions:

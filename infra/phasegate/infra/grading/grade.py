@@ -26,17 +26,21 @@ from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
+from phasegate.infra.grading.guards.guard_summary import GuardSummary
+from phasegate.infra.grading.guards.guarded_trial import try_guarded
+from phasegate.infra.grading.guards.guarding import Guarding, with_guards
+from phasegate.infra.grading.guards.touched_lines import with_touched_lines
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.heldout import is_held_out
 from phasegate.infra.grading.inline_run import with_base_inline_tests
 from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
-from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
-from phasegate.infra.grading.trial import Trial, try_change
-from phasegate.infra.grading.verdict import CriterionLike, judge_criteria
+from phasegate.infra.grading.trial import Trial
+from phasegate.infra.grading.verdict import CriterionLike, judge_criteria, without_quotes
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox
 from phasegate.infra.workspace import ChangeSet, Repository
@@ -78,7 +82,10 @@ async def grade(
         SetupFailed: The setup command fails on the base commit, so nothing can be said about the change.
         ServiceFailed: A service that the tests need does not come up, which is no fault of the change.
     """
-    bench = Bench(repository, policy, sandbox, scratch, on_step, bases)
+    guarding = await with_guards(
+        Bench(repository, policy, sandbox, scratch, on_step, bases), change.base_commit, sealed
+    )
+    bench = guarding.bench
     base = await on_base(bench, change.base_commit, sealed)
     known = {case.id for case in base.alone.cases}
     before = attribute(base.sealed.cases, sealed, repository.files(change.base_commit), known)
@@ -88,11 +95,11 @@ async def grade(
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
     began = time.monotonic()
-    trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared)
+    trial = await try_guarded(guarding, (change.base_commit, change.commit), graded, sealed, compared)
     seconds = time.monotonic() - began
     amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
-    broken = (*trial.regressions, *regressions_of_refused(amending))
-    trouble = f"{trial.run.problem}: {trial.run.said}" if trial.run.problem else ""
+    broken = (*guarding.unquoted(trial.regressions), *regressions_of_refused(amending))
+    trouble = without_quotes(f"{trial.run.problem}: {trial.run.said}", sealed.guards) if trial.run.problem else ""
     judged = judge_criteria(criteria, sealed, before, trial.told, trouble)
     failed = bool(trouble or broken) or any(result.status == "failed" for result in judged)
     failed = failed or any(finding.severity == "cheating" for finding in trial.findings)
@@ -134,6 +141,8 @@ async def grade(
             measured = await measure(bench, change.base_commit, graded, sealed)
             coverage, findings = measured.coverage, (*findings, *map(about_load, measured.loads))
             failed = bool(measured.loads)
+    summary = await with_touched_lines(guarding, change, graded, trial.told.project)
+    guards = summary if failed else _with_kept_tree(summary, guarding, trial, change, released.commit, kept)
     return Evidence(
         verdict=_verdict(judged, base, failed=failed, nothing_new=nothing_new),
         change=change.commit,
@@ -148,12 +157,30 @@ async def grade(
         held_out=tuple(sorted(file.path for file in sealed.files if file not in kept and file in passing)),
         entered=tuple(map(readable, released.entered)),
         left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
-        counts=_counts(compared, trial, amending),
+        counts=_counts(compared, trial, amending, guarding),
         ablation=ablation,
         coverage=coverage,
         unwatched=unwatched,
-        base=base.judgement.summary() if base.judgement else None,
+        base=judgement.summary() if (judgement := guarding.plain or base.judgement) else None,
+        guards=guards,
     )
+
+
+def _with_kept_tree(
+    summary: GuardSummary | None,
+    guarding: Guarding,
+    trial: Trial,
+    change: ChangeSet,
+    commit: str,
+    released: Sequence[SealedFile],
+) -> GuardSummary | None:
+    """Name the tree that is released if a person keeps the characterization tests, too."""
+    files = guarding.kept(trial.told.project)
+    if summary is None or not files:
+        return summary
+    tree = with_sealed_tests(guarding.bench, change.base_commit, commit, [*released, *files])
+    names = tuple(file.path for file in files)
+    return summary.model_copy(update={"kept_files": names, "kept_tree": guarding.bench.repository.git.tree_of(tree)})
 
 
 def _cases(trial: Trial) -> list[TestCase]:
@@ -178,13 +205,16 @@ def _verdict(judged: Sequence[CriterionResult], base: BaseRuns, *, failed: bool,
     return "passed" if any(case.status == "passed" for case in base.alone.cases) else "unguarded"
 
 
-def _counts(base: BaseRuns, trial: Trial, amending: Amending) -> Counts:
-    refused = len(list(regressions_of_refused(amending)))
-    passed = sum(case.status == "passed" for case in base.alone.cases) + refused
+def _counts(base: BaseRuns, trial: Trial, amending: Amending, guarding: Guarding) -> Counts:
+    """Count the project's own tests and the sealed ones; characterization tests are counted by themselves."""
+    refused, hidden = len(list(regressions_of_refused(amending))), guarding.keys
+    passed = sum(case.status == "passed" and case.key not in hidden for case in base.alone.cases) + refused
+    names = {id_ for id_, _ in hidden}
+    broken = sum(regression.test not in names for regression in trial.regressions)
     sealed = {case.id: case.status for cases in trial.told.sealed.values() for case in cases}
     return Counts(
         project_passed_on_base=passed,
-        project_still_passing=passed - len(trial.regressions) - refused,
+        project_still_passing=passed - broken - refused,
         sealed=len(sealed),
         sealed_passed=sum(status == "passed" for status in sealed.values()),
     )

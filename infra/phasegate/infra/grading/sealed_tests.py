@@ -6,28 +6,18 @@ Made by the authoring half of testing, read by grading and by nobody else. It mu
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import Amendment
+from phasegate.infra.grading.guards.characterization import Characterization
+from phasegate.infra.grading.tree.file_paths import FilePath
 from phasegate.infra.grading.tree.test_cases import split_case
 from phasegate.infra.workspace.change_set import AmendmentRequest, code
-
-
-def _inside(path: str) -> str:
-    parts = path.split("/")
-    if path.startswith("/") or "\\" in path or re.match(r"[A-Za-z]:", path) or not path.isprintable():
-        raise ValueError(f"not a path relative to the repository's root: {path!r}")
-    if any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"not a plain relative path: {path!r}")
-    if any(part.lower() == ".git" for part in parts):
-        raise ValueError(f"a sealed test may not lie in a git directory: {path!r}")
-    return path
 
 
 class SealedFile(BaseModel):
@@ -35,7 +25,7 @@ class SealedFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Annotated[str, AfterValidator(_inside)]
+    path: FilePath
     """Where it goes, relative to the repository's root."""
     content: str
     criteria: tuple[str, ...]
@@ -52,13 +42,25 @@ class SealedTests(Artifact):
     """Existing tests that the PRD makes obsolete."""
     declined: tuple[AmendmentRequest, ...] = Field(default=(), exclude_if=operator.not_)
     """Requests of an implementer that the authoring agent did not follow; left out of the JSON where there are none."""
+    characterization: Characterization | None = Field(default=None, exclude_if=operator.not_)
+    """Tests of what base does already, which count as what passed before; `None`: base's own tests suffice."""
 
     @model_validator(mode="after")
     def _one_file_per_path(self) -> SealedTests:
-        paths = [file.path for file in self.files]
+        paths = [file.path for file in (*self.files, *self.guards)]
         if doubled := sorted({path for path in paths if paths.count(path) > 1}):
             raise ValueError(f"two sealed files have the same path: {', '.join(doubled)}")
         return self
+
+    @property
+    def guards(self) -> tuple[SealedFile, ...]:
+        """The files of the characterization tests, which test no criterion."""
+        files = self.characterization.files if self.characterization else ()
+        return tuple(SealedFile(path=file.path, content=file.content, criteria=()) for file in files)
+
+    def or_guards(self, guards: tuple[SealedFile, ...]) -> SealedTests:
+        """These tests; where there are none of them, the characterization tests in their place."""
+        return self if self.files else SealedTests(files=guards)
 
     def open_requests(self, asked: Sequence[AmendmentRequest]) -> tuple[AmendmentRequest, ...]:
         """Requests that no sealing has decided yet, each once and in a fixed order."""
@@ -78,7 +80,8 @@ class SealedTests(Artifact):
         late = [amendment.model_copy(update={"added_after_change": True}) for amendment in added]
         followed = {amendment.test for amendment in added}
         declined = [request for request in asked if request.test not in followed]
-        return SealedTests(files=self.files, amends=(*self.amends, *late), declined=(*self.declined, *declined))
+        update = {"amends": (*self.amends, *late), "declined": (*self.declined, *declined)}
+        return self.model_copy(update=update)
 
     def write_into(self, folder: Path) -> None:
         """Write the files into a checkout whose content is untrusted: what is in their way goes, links included.
@@ -114,6 +117,7 @@ class SealedTests(Artifact):
         if self.declined:
             lines += ["", "**Asked for by the implementer, and not amended:**", ""]
             lines += [f"- {code(request.test)} ({code(request.criterion)})" for request in self.declined]
+        lines += self.characterization.markdown_lines() if self.characterization else []
         return "\n".join(lines) + "\n"
 
 

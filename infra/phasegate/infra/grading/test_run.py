@@ -124,6 +124,8 @@ class Bench:
     on_step: Callable[[str], None]
     bases: Path | None = None
     """The folder that keeps judgements of base commits; `None`: beside the scratch folder."""
+    guards: tuple[SealedFile, ...] = ()
+    """Characterization tests that are put into every checkout, as if the project had them."""
     seed: int = field(default_factory=lambda: secrets.randbelow(2**32))
     """Seed of held-out inputs, drawn when a grade begins and fresh in each."""
 
@@ -135,6 +137,12 @@ class Bench:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
         async with self.prepared(checkout) as ready:
             return ready.failure or await self._run(checkout, ready.folder, ready.report, probe)
+
+    async def run_again(self, checkout: Checkout, ready: Prepared, probe: Probe | None = None) -> TestRun:
+        """Run the tests in a checkout that is set up already, with what is sealed and planted this time."""
+        await asyncio.to_thread(shutil.rmtree, ready.report)
+        ready.report.mkdir()
+        return ready.failure or await self._run(checkout, ready.folder, ready.report, probe)
 
     @asynccontextmanager
     async def prepared(self, checkout: Checkout) -> AsyncGenerator[Prepared]:
@@ -163,6 +171,7 @@ class Bench:
     async def _run(self, checkout: Checkout, folder: Path, report: Path, probe: Probe | None) -> TestRun:
         project = self.policy.project
         own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]
+        own += [file for file in self.guards if file.path not in {other.path for other in own}]
         random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
         SealedTests(files=tuple(self.laid_in(file) for file in own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")

@@ -14,7 +14,7 @@ from phasegate.infra.grading.attribution import Attribution
 from phasegate.infra.grading.base import BaseJudgement, cases_by_function, function_of
 from phasegate.infra.grading.evidence import CriterionResult, Regression
 from phasegate.infra.grading.junit import TestCase, TestKey
-from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 _SHOWN = 5
 _SHORTEST_QUOTE = 8
@@ -47,7 +47,7 @@ def judge_criteria(
         change: Their outcomes on the change.
         trouble: Why the run on the change reported nothing; empty: it did.
     """
-    quotes = {_bare(line) for file in sealed.files for line in file.content.splitlines()}
+    quotes = {_bare(line) for file in (*sealed.files, *sealed.guards) for line in file.content.splitlines()}
     told = _unquoted(trouble, quotes)
     return tuple(_judge(criterion, sealed, base, change, told, quotes) for criterion in criteria)
 
@@ -76,6 +76,11 @@ def regressions(
             stop = "" if after is None else stop  # said once
             broken.append(Regression(test=case.id, message=message))
     return (*broken, *(_among_unstable(judgement, after_change) if judgement else ()))
+
+
+def without_quotes(message: str, files: Iterable[SealedFile]) -> str:
+    """A message without the lines that it quotes from the text of sealed files."""
+    return _unquoted(message, {_bare(line) for file in files for line in file.content.splitlines()})
 
 
 def stopped_by(base: Iterable[TestCase], change: Iterable[TestCase]) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import AllowedSigners, DecisionStatement
-from phasegate.infra.ledger.records import Decision, Gate, Verdict
+from phasegate.infra.ledger.records import KEEP_TESTS, Decision, Gate, Verdict
 
 _RAISED, _PERMITTED, _CHANGED = "budget", "permission", "change"
 """The gates at which the verdicts mean something of their own."""
@@ -132,7 +132,13 @@ def _require_may_name_tests(gate: Gate, decision: Decision, admins: Sequence[str
     """
     if gate.gate != _CHANGED or decision.verdict == "reject":
         raise NotAllowed(f"tests are accepted or struck at gate {_CHANGED} alone")
-    if decision.verdict == "approve" and (decision.approver not in admins or not decision.note.strip()):
+    if KEEP_TESTS in decision.tests and not decision.keeps_tests:
+        raise NotAllowed("only an approval can keep the tests that were written for the run")
+    if (
+        decision.verdict == "approve"
+        and decision.named
+        and (decision.approver not in admins or not decision.note.strip())
+    ):
         raise NotAllowed(
             f"{decision.approver} may not accept a regression: that takes role admin and a note that says why",
             remedy="Have somebody under [roles] admin say so, with --note. A role added to phasegate.toml since "

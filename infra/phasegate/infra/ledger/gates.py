@@ -342,7 +342,7 @@ class Gates(GateRows):
         if (earlier.gate, earlier.number, earlier.subject) != (gate.gate, gate.number, gate.subject):
             return None
         answer = self.ruling(earlier, gate.subject, admins=admins)
-        if answer is None or answer.verdict == "reject" or answer.override or answer.tests:
+        if answer is None or answer.verdict == "reject" or answer.override or answer.named:
             return None
         behind = self._carried_from(earlier)
         asked = earlier if behind is None else self.get(answer.gate_id)

@@ -142,13 +142,17 @@ class Gate(_Record):
     expires_at: datetime
 
 
+KEEP_TESTS = "--keep-tests"
+"""Said among the tests of an approval of gate `change`: the characterization tests go in with the change."""
+
+
 class Decision(_Record):
     """A person's answer to one gate.
 
     `standing`: given in advance, by the requester, with `--approve`. `override`: given against the gate's rules, by an
     admin. `signature`: over the canonical decision, where identity is `ssh`. `for_stage`: a permission that holds
     for the rest of the stage, and not only for the one call that was asked about. `tests`: at gate `change`, the
-    regressions that an approval accepts, or the amendments that a revision strikes.
+    regressions that an approval accepts, or the amendments that a revision strikes; `KEEP_TESTS` is no test's name.
     """
 
     id: str
@@ -165,6 +169,16 @@ class Decision(_Record):
     for_stage: bool = False
     tests: tuple[str, ...] = ()
     decided_at: datetime
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The tests that it names."""
+        return tuple(test for test in self.tests if test != KEEP_TESTS)
+
+    @property
+    def keeps_tests(self) -> bool:
+        """True if it is an approval that lets the characterization tests go in with the change."""
+        return self.verdict == "approve" and KEEP_TESTS in self.tests
 
 
 CALLED_OFF = "called_off"

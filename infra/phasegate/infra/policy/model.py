@@ -220,6 +220,11 @@ class GradingPolicy(Table):
     and the gate page says so."""
     coverage: bool = True
     """Whether the tests are run once more to see which changed lines they run."""
+    characterize: Literal["thin", "never"] = "thin"
+    """`thin`: where base's own tests run little of what the PRD is about, an agent also pins what base does there;
+    `never`: it does not."""
+    characterize_below: float = Field(default=0.3, ge=0, le=1)
+    """Share of the lines, run on base, below which tests are thin; measured for Python and JavaScript."""
     plain_process: bool = True
     """True to run Python tests once more in a plain process, without a test runner: a difference fails the grade."""
 

@@ -60,6 +60,7 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="TEST",
     help="At gate change: a regression or a loaded test file that you accept, as an admin; needs --note.",
 )
+@click.option("--keep-tests", is_flag=True, help="At gate change: commit the tests written for this run, too.")
 @click.option("--for-stage", is_flag=True, help="At gate permission: for the rest of the stage, not for one call.")
 @_decision_options
 def approve(
@@ -73,11 +74,12 @@ def approve(
 
     At gate change, --strike TEST takes an amendment back: the test counts as ever, the change is graded again, and the
     gate opens anew. Where the grade failed on tests that passed before, or on test files that the product loads,
-    --accept TEST --note WHY names each of them; that takes role admin, and the evidence stays as it is.
+    --accept TEST --note WHY names each of them; that takes role admin, and the evidence stays as it is. Where tests
+    were written that pin what was there before, --keep-tests commits them, too; they are left out otherwise.
     """
     if strike:
-        if how.get("override") or how.get("accept"):
-            raise UsageError("--strike has the change graded again: leave out --override and --accept")
+        if how.get("override") or how.get("accept") or how.get("keep_tests"):
+            raise UsageError("--strike has the change graded again: leave out --override, --accept and --keep-tests")
         return _decide("revise", run, gate, note, wait=wait, as_json=as_json, strike=strike, **how)
     return _decide("approve", run, gate, note, wait=wait, as_json=as_json, **how)
 
@@ -121,6 +123,7 @@ def _decide(
     for_stage: bool = False,
     strike: tuple[str, ...] = (),
     accept: tuple[str, ...] = (),
+    keep_tests: bool = False,
     **means: Any,
 ) -> int:
     from phasegate.flows.cli import signing
@@ -136,7 +139,7 @@ def _decide(
     with opened() as session:
         found, note = session.run(reference), without_secrets(note)
         gate = session.gate(found, name)
-        tests = named_tests(session.ledger, gate, verdict, strike=strike, accept=accept, note=note)
+        tests = named_tests(session.ledger, gate, verdict, strike=strike, accept=accept, note=note, keep=keep_tests)
         answer = signing.Answer(gate, verdict, note, override, for_stage, tests)
         chosen = signing.Means(**means)
         if chosen.printing:
@@ -160,7 +163,7 @@ def _decide(
         say(
             f"{'Struck' if strike else _PAST[verdict]}: gate {gate.gate} of run {found.id}, about {about}, "
             f"by {plain(person.name)}{_HOW[override, person.identity]}"
-            f"{', for the rest of the stage' if for_stage else ''}.",
+            f"{', for the rest of the stage' if for_stage else ''}{', with its tests' if keep_tests else ''}.",
             as_json=as_json,
         )
         if decided.status == "open":

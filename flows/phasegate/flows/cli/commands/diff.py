@@ -10,8 +10,11 @@ from phasegate.flows.cli.options import example, json_option, run_argument
 @click.command(epilog=example("phasegate diff latest", "phasegate diff run-5kq | git apply"))
 @run_argument
 @click.option("--as-made", is_flag=True, help="As the agent made it: with its own edits of tests, without sealed ones.")
+@click.option(
+    "--keep-tests", is_flag=True, help="With the tests written for this run, as `approve --keep-tests` has it."
+)
 @json_option
-def diff(run: str, as_json: bool, as_made: bool) -> None:
+def diff(run: str, as_json: bool, as_made: bool, keep_tests: bool) -> None:
     """Print what a run changed in the code.
 
     A unified diff against the commit the run started from. Once the change is graded: what is released of it, sealed
@@ -25,7 +28,7 @@ def diff(run: str, as_json: bool, as_made: bool) -> None:
     from phasegate.flows.cli.session import opened
 
     with opened() as session:
-        change = read_change(session.ledger, session.run(run), as_made=as_made)
+        change = read_change(session.ledger, session.run(run), as_made=as_made, with_tests=keep_tests)
     if as_json:
         document(change.document())
     elif sys.stdout.isatty():

@@ -16,6 +16,8 @@ STEPS: Mapping[str, str] = {
     "decide. They are sealed.",
     "testing.amending": "The implementer asks to amend existing tests. The author of the sealed tests decides, told "
     "nothing but their ids.",
+    "testing.characterization": "The project's own tests are thin here: the author of the sealed tests also pins what "
+    "the code does today. Code has tried these tests on base.",
     "testing.grading": "Code, no agent, grades the change on clean checkouts: the sealed tests must fail before it and "
     "pass after it.",
     "deployment.plan": "An agent drafts the release plan from the evidence and from what serves now.",

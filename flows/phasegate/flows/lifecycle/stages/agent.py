@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +38,7 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
     place: Callable[[Attempt], Place] | None = None,
     protected: tuple[str, ...] = (),
     tables: Tables | None = None,
-    objection: Callable[[Handed], str] = lambda _: "",
+    objection: Callable[[Handed], str | Awaitable[str]] = lambda _: "",
 ) -> Made:
     """Have an agent propose, and accept what it hands in as an artifact.
 

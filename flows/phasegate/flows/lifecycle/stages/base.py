@@ -9,16 +9,21 @@ from typing import Any
 
 from phasegate.flows.lifecycle.adoption import has_observed, observe
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.stages.characterization import has_author
 from phasegate.infra.errors import BaseTellsNothing
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.base_summary import BaseSummary
+from phasegate.infra.grading.guards.base_coverage import NO_COMMAND
 from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.roles import Roles
 
 _NAME = "base"
 
 
 async def require_base(run: RunContext) -> None:
     """Judge the base commit where the run is going to be graded; begin to, where policy only wants a warning.
+
+    A project without a test does no harm: an agent is going to pin what it does.
 
     A run that has made attempts has passed this step, or began before it existed. A replay starts from a run that did.
 
@@ -49,24 +54,33 @@ async def base_summary(run: RunContext) -> BaseSummary | None:
 
 async def _tell(run: RunContext) -> None:
     """Say early what the gate page will say."""
-    summary = await _summary(run, "base-told")
-    run.step("testing", summary.sentence())
+    judgement = await _judgement(run, "base-told")
+    run.step("testing", judgement.summary().sentence())
 
 
 async def _judge(run: RunContext, *, required: bool = False) -> Any:
-    summary = await _summary(run, "base")
+    judgement = await _judgement(run, "base")
+    summary = judgement.summary()
     run.step("testing", summary.sentence())
-    if summary.reason and required:
+    if summary.reason and required and not await asyncio.to_thread(_will_have_tests, run, judgement):
         raise BaseTellsNothing(summary.complaint(), base=run.run.base_commit)
     return summary.model_dump(mode="json")
 
 
-async def _summary(run: RunContext, folder: str) -> BaseSummary:
+def _will_have_tests(run: RunContext, judgement: BaseJudgement) -> bool:
+    """Tell if nothing but the want of tests is wrong with a base commit, and an agent is going to write some."""
+    if judgement.first.cases or judgement.first.problem not in ("", "no-junit-report"):
+        return False
+    if judgement.first.exit_code in NO_COMMAND or not has_author(run):
+        return False
+    return not Roles(run.repository, run.run.base_commit).tests()
+
+
+async def _judgement(run: RunContext, folder: str) -> BaseJudgement:
     settings = run.shared.settings
     scratch = settings.scratch / run.run.id / folder
     bench = Bench(run.repository, run.policy, run.sandbox, scratch, partial(run.step, "testing"), settings.bases)
     try:
-        judgement: BaseJudgement = await judge_base(bench, run.run.base_commit)
+        return await judge_base(bench, run.run.base_commit)
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-    return judgement.summary()

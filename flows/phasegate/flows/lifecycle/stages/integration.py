@@ -57,7 +57,7 @@ async def integrate(
         `merge`, undone by a revert commit. Two attempts for each move of the branch.
     """
     change, evidence = approved
-    tree = evidence.tree if evidence else ""
+    tree = _released_tree(run, evidence) if evidence else ""
     if run.policy.project.integrate == "none":
         return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit, change, evidence
     if evidence is None or sealed is None or not tree:  # nothing tells which tree is to go in
@@ -79,15 +79,22 @@ async def integrate(
 
 async def _merged(run: RunContext, change: ChangeSet, evidence: Evidence) -> str:
     """Merge the change as the tree that was graded; empty where the branch has moved, and nothing was merged."""
-    intent = _intent(run, change, evidence.tree)
+    tree = _released_tree(run, evidence)
+    intent = _intent(run, change, tree)
     if not run.rehearses and not is_begun(run, intent):
-        released = await asyncio.to_thread(released_change, run.repository, change, evidence.tree)
-        if not await asyncio.to_thread(merges_to, run.repository, released, run.run.base_branch, evidence.tree):
+        released = await asyncio.to_thread(released_change, run.repository, change, tree)
+        if not await asyncio.to_thread(merges_to, run.repository, released, run.run.base_branch, tree):
             return ""
     try:
         return str((await perform(run, intent))["commit"])
     except BranchMoved:
         return ""
+
+
+def _released_tree(run: RunContext, evidence: Evidence) -> str:
+    """The graded tree that goes in: with the characterization tests, where the person who approved it said so."""
+    kept = evidence.guards.kept_tree if evidence.guards and run.keeps_tests else ""
+    return kept or evidence.tree
 
 
 def _intent(run: RunContext, change: ChangeSet, tree: str) -> Intent:
@@ -192,7 +199,7 @@ def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
     row = next((gate for gate in about if gate.subject.get(Evidence.kind) == approved.digest), None)
     if row is not None and not run.rehearses:
         facts = {"approved": approved.digest, "evidence": fresh.digest, "head": move.head, "why": move.sentence()}
-        facts |= {"patch_id": move.patch_id, "tree": fresh.tree}
+        facts |= {"patch_id": move.patch_id, "tree": _released_tree(run, fresh)}
         gates.note_once(row, "approval.carried" if move.carries_over else "approval.lapsed", facts)
     if not move.carries_over:
         raise Remade(move.sentence(), (change, fresh))

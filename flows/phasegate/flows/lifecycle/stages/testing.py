@@ -14,6 +14,7 @@ from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.base import base_summary
+from phasegate.flows.lifecycle.stages.characterization import characterize, look_for_thin_tests, with_omission
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading import (
     AmendmentRequest,
@@ -31,12 +32,19 @@ from phasegate.infra.workspace import ChangeSet, keep_released
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
     """Have the acceptance tests written from the PRD and the base commit, and seal them.
 
+    Where base's own tests are thin, tests that pin what base does are sealed with them.
+
     Effects:
-        One attempt; the tests are stored in the ledger, outside of every workspace. None where the PRD asks for no new
-        behaviour: nothing is to be proven then but that what passed before still passes.
+        One attempt, and one more where base's tests are thin; the tests are stored in the ledger, outside of every
+        workspace. No acceptance test where the PRD asks for no new behaviour: nothing is to be proven then but that
+        what passed before still passes.
     """
-    if not prd.new_behaviour:
-        return SealedTests(files=())
+    thin = await look_for_thin_tests(run, prd)
+    sealed = await _author(run, prd) if prd.new_behaviour else SealedTests(files=())
+    return await characterize(run, prd, sealed, thin)
+
+
+async def _author(run: RunContext, prd: Prd) -> SealedTests:
     return await propose(
         run,
         testing.AGENT,
@@ -148,11 +156,14 @@ async def grade_as(
                 struck=struck,
                 bases=run.shared.settings.bases,
             )
-            await asyncio.to_thread(keep_released, run.repository, change, evidence.tree, run.run.id)
+            kept = evidence.guards.kept_tree if evidence.guards else ""
+            for tree in filter(None, (evidence.tree, kept)):
+                await asyncio.to_thread(keep_released, run.repository, change, tree, run.run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         if change.base_commit == run.run.base_commit:
             evidence = evidence.model_copy(update={"base": await base_summary(run)})
+        evidence = await with_omission(run, evidence)
         return await finish(evidence) if finish else evidence
 
     inputs = {"change": change.digest, "sealed": sealed.digest, "policy": run.run.policy}

@@ -1,0 +1,174 @@
+"""Characterization tests, a part of stage `testing`: asked for where base's own tests are thin, tried before sealing.
+
+Called by `author_tests` once the acceptance tests are written, and by grading for what the gate page says. Whether
+tests are thin, and what is wrong with a draft, is looked at once and on record, so that a second pass agrees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from phasegate.agents import testing
+from phasegate.agents.prd import Prd
+from phasegate.agents.testing import CharacterizationDraft
+from phasegate.flows.lifecycle.adoption import comes_before, has_observed, observe, recorded
+from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.stored import StoredScript
+from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.grading import Evidence, SealedTests
+from phasegate.infra.grading.guards.characterization import Characterization
+from phasegate.infra.grading.guards.draft_check import draft_problems
+from phasegate.infra.grading.guards.guard_summary import GuardSummary
+from phasegate.infra.grading.guards.thin_tests import ThinTests, find_thin_tests
+from phasegate.infra.grading.test_run import Bench
+
+PART = "characterization"
+_THIN, _OMITTED, _TRIED = "thin-tests", "characterization-omitted", "characterization/"
+_MOST_DRAFTS = 3
+"""Drafts after which what holds of the last one is sealed, rather than sent back once more."""
+_NO_TURNS = f"the rehearsal script has no turns for `testing.{PART}`."
+_NO_TESTS = "No test of the project passes on base."
+
+
+def has_author(run: RunContext) -> bool:
+    """Tell if somebody may write such tests: a model, or a script with turns for it."""
+    if run.policy.grading.characterize == "never":
+        return False
+    if not run.run.options.rehearsal:
+        return True
+    script = run.shared.ledger.artifacts.get(run.run.options.rehearsal, StoredScript).script
+    return bool(script.turns(f"testing.{PART}", 1))
+
+
+async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
+    """Measure once whether base's own tests are thin where the PRD is about; to be called before tests are written.
+
+    Returns:
+        The reason; `None` where they suffice, where nobody may write more, and for a run that began without this step.
+
+    Effects:
+        One observation, which a replay of later stages and a rehearsal take over.
+    """
+    if not has_author(run):
+        return None
+    if not has_observed(run, _THIN):
+        origin = run.run.origin
+        adopts = origin is not None and (run.rehearses or comes_before(run.policy, "testing", origin.stage))
+        begun = any(one.stage == "testing" for one in run.shared.ledger.attempts.list(run.run.id))
+        if adopts or begun:
+            return None
+
+    async def look() -> dict[str, Any]:
+        run.step("testing", "looking for code that the project's own tests leave alone")
+        async with _bench(run, "thin-tests") as bench:
+            found = await find_thin_tests(bench, run.run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
+        return {"reason": found.reason, "places": list(found.places)} if found else {"reason": ""}
+
+    seen = await observe(run, "testing", _THIN, look)
+    return ThinTests(seen["reason"], tuple(seen["places"])) if seen["reason"] else None
+
+
+async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: ThinTests | None) -> SealedTests:
+    """Have characterization tests written where base's own tests are thin, and seal them with the others.
+
+    Args:
+        run: The run.
+        prd: Its criteria, which are not to be pinned.
+        sealed: The acceptance tests.
+        thin: The reason; `None`: nothing is written.
+
+    Returns:
+        The sealed tests, with those that hold on base.
+
+    Effects:
+        One attempt, and one observation for each draft: each is tried on base several times.
+    """
+    if thin is None:
+        return sealed
+
+    def accept(draft: CharacterizationDraft) -> SealedTests:
+        problems: dict[str, list[str]] = recorded(run, "testing", _tried(draft)) or dict[str, list[str]]()
+        files = () if "" in problems else tuple(file for file in draft.files if file.path not in problems)
+        why = draft.omitted or "the author handed in none that holds on base and notices a fault there."
+        told = Characterization(reason=thin.reason, files=files, omitted="" if files else why)
+        return sealed.model_copy(update={"characterization": told})
+
+    return await propose(
+        run,
+        testing.CHARACTERIZATION_AGENT,
+        run.next_number("testing", PART),
+        SealedTests,
+        accept,
+        brief=testing.characterization_brief(
+            prd,
+            reason=thin.reason,
+            places=thin.places,
+            test_command=run.policy.project.test,
+            conventions=run.conventions,
+        ),
+        folder=await run.checkout(run.run.base_commit),
+        inputs={"prd": prd.digest, "sealed": sealed.digest},
+        part=PART,
+        objection=partial(_objection, run, prd, sealed),
+    )
+
+
+async def with_omission(run: RunContext, evidence: Evidence) -> Evidence:
+    """Say in the evidence that nothing guards the change, since a script answers that has no turns for such tests."""
+    wanted = run.policy.grading.characterize == "thin" and evidence.verdict == "unguarded" and evidence.guards is None
+    if not wanted or has_author(run) or (run.rehearses and not has_observed(run, _OMITTED)):
+        return evidence
+
+    async def look() -> dict[str, Any]:
+        return {"why": _NO_TURNS}
+
+    seen = await observe(run, "testing", _OMITTED, look)
+    return evidence.model_copy(update={"guards": GuardSummary(reason=_NO_TESTS, omitted=str(seen["why"]))})
+
+
+async def _objection(run: RunContext, prd: Prd, sealed: SealedTests, draft: CharacterizationDraft) -> str:
+    """Reasons to send a draft back; the same for the same draft, whoever asks again."""
+    if not draft.files:
+        return "" if draft.omitted else "hand in test files, or say in `omitted` why nothing can be pinned"
+
+    async def look() -> dict[str, Any]:
+        async with _bench(run, PART) as bench:
+            return await draft_problems(
+                bench,
+                run.run.base_commit,
+                draft.files,
+                criteria=[criterion.id for criterion in prd.acceptance_criteria],
+                sealed=[file.path for file in sealed.files],
+            )
+
+    problems: Mapping[str, list[str]] = await observe(run, "testing", _tried(draft), look)
+    if not problems or _position(run, _tried(draft)) >= _MOST_DRAFTS:
+        return ""
+    return "\n".join(f"{path}: {said}".removeprefix(": ") for path, own in problems.items() for said in own)
+
+
+def _position(run: RunContext, name: str) -> int:
+    """The number of a draft among those that were tried, from 1; a rehearsal counts as its original did."""
+    counted = run.run.origin.run if run.run.origin and run.rehearses else run.run.id
+    seen = (event.payload["name"] for event in run.shared.ledger.events(counted) if event.kind == "stage.observed")
+    return [*dict.fromkeys(one for one in seen if one.startswith(_TRIED)), name].index(name) + 1
+
+
+def _tried(draft: CharacterizationDraft) -> str:
+    return f"{_TRIED}{sha256(canonical_json(draft.model_dump(mode='json'))).removeprefix('sha256:')[:16]}"
+
+
+@asynccontextmanager
+async def _bench(run: RunContext, folder: str) -> AsyncGenerator[Bench]:
+    settings = run.shared.settings
+    scratch = settings.scratch / run.run.id / folder
+    try:
+        yield Bench(run.repository, run.policy, run.sandbox, scratch, partial(run.step, "testing"), settings.bases)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

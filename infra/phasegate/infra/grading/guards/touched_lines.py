@@ -1,0 +1,84 @@
+"""Lines of base that a change touches, and those of them that no test of the project ran.
+
+Called by `grade` where base's own tests are thin. It must not know the verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from phasegate.infra.grading.added import Hunk
+from phasegate.infra.grading.guards.base_coverage import Covered, covered_lines, source_of
+from phasegate.infra.grading.guards.functions import functions_of, statement_lines
+from phasegate.infra.grading.guards.guard_summary import GuardSummary, TouchedLines
+from phasegate.infra.grading.guards.guarding import Guarding
+from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.suspicions import is_code
+from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
+from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace.change_set import readable
+
+
+async def with_touched_lines(
+    guarding: Guarding, change: ChangeSet, graded: GradedTree, cases: Iterable[TestCase]
+) -> GuardSummary | None:
+    """Summarize the characterization tests, with the touched lines of base; `None` where base's own tests suffice.
+
+    Args:
+        guarding: The characterization tests on base.
+        change: What is graded.
+        graded: Its graded tree.
+        cases: Outcomes on the change.
+    """
+    summary = guarding.summary(cases)
+    if summary is None:
+        return None
+    touched = await count_touched(guarding.bench, change.base_commit, graded, runs_none=not summary.project_passed)
+    return summary.model_copy(update={"touched": touched})
+
+
+async def count_touched(bench: Bench, base: str, graded: GradedTree, *, runs_none: bool) -> TouchedLines | None:
+    """Count the lines of base that a change alters or removes, with the functions around them.
+
+    Args:
+        bench: Where tests are run.
+        base: The base commit.
+        graded: The change.
+        runs_none: True if no test of the project passes on base, so that none of the lines counts as run.
+
+    Returns:
+        The count; `None` where policy wants no coverage measured.
+    """
+    if not runs_none and not bench.policy.grading.coverage:
+        return None
+    touched = await asyncio.to_thread(_touched, bench, base, graded)
+    covered: Covered = {} if runs_none else await covered_lines(bench, base, touched)
+    unmeasured = [] if runs_none else [path for path in touched if path not in covered]
+    measured = {path: lines for path, lines in touched.items() if path not in unmeasured}
+    not_run = (len(lines - set(covered.get(path, {}).get("run", ()))) for path, lines in measured.items())
+    return TouchedLines(
+        total=sum(map(len, measured.values())), not_run=sum(not_run), unmeasured=tuple(map(readable, unmeasured))
+    )
+
+
+def _touched(bench: Bench, base: str, graded: GradedTree) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for hunk in product_hunks(bench.repository, base, graded):
+        text = source_of(bench, base, hunk.path)
+        if is_code(hunk.path) and text:
+            found.setdefault(hunk.path, set()).update(_around(hunk, text))
+    return {path: lines for path, lines in found.items() if lines}
+
+
+def _around(hunk: Hunk, text: str) -> set[int]:
+    """Lines with code of base that a piece of a change alters, and of the functions that it lies in."""
+    first, last = hunk.old_start + 1, hunk.old_start + len(hunk.removed)
+    if hunk.start == 0:  # the whole file
+        first, last = 1, len(text.splitlines())
+    # lines that are only added make an empty span between the two lines that they stand between
+    around = (one for one in functions_of(hunk.path, text) if one.start <= last and first <= one.end)
+    spans = [(first, last), *((function.start, function.end) for function in around)]
+    lines = statement_lines(hunk.path, text)
+    return {line for line in lines if any(start <= line <= end for start, end in spans)}
