@@ -119,7 +119,7 @@ class Row:
     """Codes of the notes that may be there besides."""
 
 
-QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False, flaky_reruns=0)
+QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False, flaky_reruns=0, plain_process=False)
 
 
 class Ground:

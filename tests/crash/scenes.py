@@ -54,6 +54,7 @@ backend = "none"
 [grading]
 base = "warn"
 flaky_reruns = 0
+plain_process = false
 [deploy]
 start = "python3 -I -S serve.py {port}"
 health = "/healthz"
@@ -73,6 +74,7 @@ backend = "none"
 [grading]
 base = "warn"
 flaky_reruns = 0
+plain_process = false
 [deploy]
 target = "command"
 [deploy.commands]

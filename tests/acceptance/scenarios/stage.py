@@ -43,6 +43,7 @@ ablation_time = "0s"
 coverage = false
 base = "warn"
 flaky_reruns = 0
+plain_process = false
 """
 
 

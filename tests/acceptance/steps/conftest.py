@@ -18,6 +18,7 @@ test = "pytest -q --junitxml={junit}"
 [grading]
 base = "warn"
 flaky_reruns = 0
+plain_process = false
 [deploy]
 target = "command"
 [deploy.commands]

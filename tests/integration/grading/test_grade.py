@@ -55,7 +55,7 @@ IMPORTING = SealedTests(
 )
 
 
-QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False)
+QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False, plain_process=False)
 
 
 def policy_with(project: ProjectPolicy, grading: GradingPolicy = QUICK) -> Policy:

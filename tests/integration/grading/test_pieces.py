@@ -20,7 +20,7 @@ def plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
 
 
-TRACED = GradingPolicy(ablation_time=timedelta(0), flaky_reruns=0)
+TRACED = GradingPolicy(ablation_time=timedelta(0), flaky_reruns=0, plain_process=False)
 EXTRA = {
     "shop.py": '"""The shop."""\n\n'
     + DONE.replace("    return sum(prices)", "    prices = list(prices)\n    return sum(prices)"),

@@ -107,6 +107,7 @@ backend = "none"
 [grading]
 base = "warn"
 flaky_reruns = 0
+plain_process = false
 [deploy]
 start = "python3 -I -S shop.py"
 health = "/healthz"

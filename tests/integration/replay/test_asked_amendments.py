@@ -24,6 +24,7 @@ backend = "none"
 [grading]
 base = "warn"
 flaky_reruns = 0
+plain_process = false
 ablation_time = "0s"
 coverage = false
 [lifecycle]

@@ -120,6 +120,7 @@ backend = "none"
 [grading]
 base = "warn"
 flaky_reruns = 0
+plain_process = false
 [deploy]
 target = "command"
 [deploy.commands]
