@@ -129,41 +129,37 @@ class _Tracing:
     loads: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
     """Test files that a line of a changed file loaded: the test file, the changed file, the line."""
 
-    def prepare(self, folder: Path, checkout: Path) -> dict[str, str]:
+    def prepare(self, folder: Path, inside: Path) -> dict[str, str]:
         """As the port says."""
         tracer, counted = folder / "tracer", folder / "v8"
         tracer.mkdir()
         counted.mkdir()
         asked = {"changed": self.paths, "tests": self.tests, "sources": self.sources}
-        python = {
-            name: [str((checkout / path).resolve()) for path in paths if path.endswith(".py")]
-            for name, paths in asked.items()
-        }
+        python = {name: [str(inside / path) for path in paths if path.endswith(".py")] for name, paths in asked.items()}
         (tracer / "wanted.json").write_text(json.dumps(python))
         (tracer / "sitecustomize.py").write_text(_TRACER)
         return {"PYTHONPATH": str(tracer), "NODE_V8_COVERAGE": str(counted)}
 
-    def read(self, folder: Path, checkout: Path) -> None:
+    def read(self, folder: Path, checkout: Path, inside: Path) -> None:
         """As the port says."""
         for told in _documents((folder / "tracer").glob("hits-*.json")):
             self.is_measured.add("python")
-            self.loads |= set(_loads(told.pop("loads", None), checkout))
+            self.loads |= set(_loads(told.pop("loads", None), inside))
             for path, lines in told.items():
-                self._add(path, checkout, _numbers(lines, "lines"), _numbers(lines, "hit"))
+                self._add(self._name(path, inside), _numbers(lines, "lines"), _numbers(lines, "hit"))
         for told in _documents((folder / "v8").glob("coverage-*.json")):
             self.is_measured.add("node")
             for script in _listed(told, "result"):
-                path = unquote(urlsplit(str(script.get("url", ""))).path)
-                if self._name(path, checkout):
-                    self._add(path, checkout, *_counted((checkout / self._name(path, checkout)).read_bytes(), script))
+                if name := self._name(unquote(urlsplit(str(script.get("url", ""))).path), inside):
+                    self._add(name, *_counted((checkout / name).read_bytes(), script))
 
-    def _name(self, path: str, checkout: Path) -> str:
-        root = f"{checkout.resolve()}/"
+    def _name(self, path: str, inside: Path) -> str:
+        root = f"{inside}/"
         name = path.removeprefix(root) if path.startswith(root) else ""
         return name if name in self.paths else ""
 
-    def _add(self, path: str, checkout: Path, there: set[int], run: set[int]) -> None:
-        if name := self._name(path, checkout):
+    def _add(self, name: str, there: set[int], run: set[int]) -> None:
+        if name:
             lines = self.found.setdefault(name, _Lines())
             lines.there |= there
             lines.run |= run
@@ -254,8 +250,8 @@ def _documents(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
             yield told
 
 
-def _loads(told: Any, checkout: Path) -> Iterable[tuple[str, str, int]]:
-    root = f"{checkout.resolve()}/"
+def _loads(told: Any, inside: Path) -> Iterable[tuple[str, str, int]]:
+    root = f"{inside}/"
     entries: list[Any] = told if isinstance(told, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
     for entry in entries:
         match entry:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import shlex
 import shutil
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +38,10 @@ PROBLEMS = {
     "junit-unreadable": "the test command's report cannot be read",
 }
 """Reasons why a run tells nothing, by their code, as people read them."""
+INSIDE = Path("/srv/app/current")
+"""Place of every checkout inside a sandbox, as of a release: reports, scripts and caches of all runs agree."""
+_ONLY = "app"
+"""Folder of the one checkout where commands are not shut in."""
 _OF_TOOLS = (".git", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 
@@ -95,6 +100,8 @@ class Prepared:
     folder: Path
     report: Path
     """An empty folder for files that commands leave."""
+    inside: Path
+    """Place of the checkout as commands find it."""
     failure: TestRun | None = None
     """Result of a setup that failed; `None`: it is set up."""
 
@@ -102,12 +109,23 @@ class Prepared:
 class Probe(Protocol):
     """Watches a run of the tests."""
 
-    def prepare(self, folder: Path, checkout: Path) -> dict[str, str]:
-        """Put into a folder what the tests' processes are to load, and return their environment for it."""
+    def prepare(self, folder: Path, inside: Path) -> dict[str, str]:
+        """Put into a folder what the tests' processes are to load, and return their environment for it.
+
+        Args:
+            folder: The folder.
+            inside: Place of the checkout as the tests find it.
+        """
         ...
 
-    def read(self, folder: Path, checkout: Path) -> None:
-        """Read what they left there; untrusted."""
+    def read(self, folder: Path, checkout: Path, inside: Path) -> None:
+        """Read what they left there; untrusted.
+
+        Args:
+            folder: The folder.
+            checkout: Place of the checkout on this machine.
+            inside: Its place as the tests found it.
+        """
         ...
 
 
@@ -122,44 +140,67 @@ class Bench:
     on_step: Callable[[str], None]
     bases: Path | None = None
     """The folder that keeps judgements of base commits; `None`: beside the scratch folder."""
+    _taken: set[Path] = field(default_factory=set[Path], repr=False, compare=False)
+    """Places of the checkouts at hand."""
+
+    @property
+    def inside(self) -> Path:
+        """Place at which commands find their checkout; with backend `none` a folder that one checkout has at a time."""
+        return self._only if self.sandbox.name == "none" else INSIDE
+
+    @property
+    def _only(self) -> Path:
+        return self.scratch.resolve() / _ONLY / "checkout"
 
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
         async with self.prepared(checkout) as ready:
-            return ready.failure or await self._run(checkout, ready.folder, ready.report, probe)
+            return ready.failure or await self._run(checkout, ready, probe)
 
     @asynccontextmanager
     async def prepared(self, checkout: Checkout) -> AsyncGenerator[Prepared]:
         """A checkout that is set up, without sealed and planted tests; cleared away afterwards."""
-        place = self.scratch / checkout.name
+        place = self._take_place()
         folder, report = place / "checkout", place / "report"
-        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+        inside = folder if self.sandbox.name == "none" else INSIDE
         try:
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
             await asyncio.to_thread(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
             report.mkdir()
-            yield Prepared(folder, report, await self._set_up(checkout, folder))
+            failure = await self._set_up(checkout, folder, inside)
+            yield Prepared(folder, report, inside, failure)
         finally:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+            self._taken.discard(place)
 
-    async def _set_up(self, checkout: Checkout, folder: Path) -> TestRun | None:
+    def _take_place(self) -> Path:
+        """A folder for one checkout; its name, which commands may see, does not tell what is run there."""
+        place = self._only.parent
+        if self.sandbox.name != "none" or place in self._taken:
+            place = self.scratch.resolve() / secrets.token_hex(8)
+        self._taken.add(place)
+        return place
+
+    async def _set_up(self, checkout: Checkout, folder: Path, inside: Path) -> TestRun | None:
         if not self.policy.project.setup:
             return None
         self.on_step(f"{checkout.name}: setting up")
-        done = await run_setup(self.sandbox, self.policy, folder)
+        done = await run_setup(self.sandbox, self.policy, folder, inside=inside)
         if done.exit_code != 0:
-            return TestRun(problem="setup-failed", said=clean(done.output, folder), exit_code=done.exit_code)
+            return TestRun(problem="setup-failed", said=clean(done.output, inside), exit_code=done.exit_code)
         # the change's own setup has run: whatever it did to the tests is undone
         await asyncio.to_thread(self._take_back, checkout, folder)
         return None
 
-    async def _run(self, checkout: Checkout, folder: Path, report: Path, probe: Probe | None) -> TestRun:
+    async def _run(self, checkout: Checkout, ready: Prepared, probe: Probe | None) -> TestRun:
         project = self.policy.project
+        folder, report, inside = ready.folder, ready.report, ready.inside
         own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]
         random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
         SealedTests(files=tuple(own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
         file = report / "junit.xml"
-        environment = probe.prepare(report, folder) if probe else {}
+        environment = probe.prepare(report, inside) if probe else {}
         watched = [file.path for file in own]
         watched += [path for path in self.repository.files(checkout.tree) if _is_test_code(path, checkout)]
         before = dict(_states(folder, watched))
@@ -173,23 +214,24 @@ class Bench:
                 timeout=project.test_timeout,
                 writable=[report],
                 environment=self._fail_fast_off() | environment,
+                inside=inside,
             )
         except ServiceFailed as error:
-            return TestRun(problem=SERVICE_FAILED, said=clean(error.message, folder))
+            return TestRun(problem=SERVICE_FAILED, said=clean(error.message, inside))
         rewritten = tuple(path for path, state in _states(folder, watched) if before[path] != state)
-        said = clean(done.output, folder)
+        said = clean(done.output, inside)
         if probe:
-            probe.read(report, folder)
+            probe.read(report, folder, inside)
         if done.timed_out:
             return TestRun(problem="tests-timed-out", said=said, exit_code=done.exit_code, rewritten=rewritten)
         try:
-            cases = tuple(read_report(file, folder))
+            cases = tuple(read_report(file, inside))
         except ReportUnreadable as error:
             problem, said = "junit-unreadable", f"{error}\n{said}"
             return TestRun((), problem, said, done.exit_code, rewritten)
         problem = "" if cases else "no-junit-report"
         if problem and not said:
-            said = clean(said_in_report(file), folder)  # the command's output may have gone there
+            said = clean(said_in_report(file), inside)  # the command's output may have gone there
         stopped = cut_short(done.output)
         return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten, stopped, stops_early)
 
