@@ -225,7 +225,7 @@ class Bench:
         if done.timed_out:
             return TestRun(problem="tests-timed-out", said=said, exit_code=done.exit_code, rewritten=rewritten)
         try:
-            cases = tuple(read_report(file, inside))
+            cases = tuple(read_report(file, inside, folder))
         except ReportUnreadable as error:
             problem, said = "junit-unreadable", f"{error}\n{said}"
             return TestRun((), problem, said, done.exit_code, rewritten)
