@@ -8,8 +8,8 @@ whose own tools trace (pytest-cov, a debugger) is not measured. It must not know
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
@@ -175,38 +175,68 @@ class Measured:
     """Test files that a changed line of the product was seen to load."""
 
 
-async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTests) -> Measured:
-    """Run the tests once more, and see which changed lines are run and what they load.
+@dataclass(frozen=True)
+class Measurement:
+    """A measurement of a change's lines, to be made in any run of all tests."""
+
+    changed: Mapping[str, Collection[int]]
+    """Changed lines of code, by their file."""
+    probe: _Tracing
+
+    @classmethod
+    def of(cls, bench: Bench, base: str, graded: GradedTree) -> Measurement | None:
+        """Prepare to measure a change; `None` if it holds no line of code."""
+        changed: dict[str, set[int]] = {}
+        for hunk in product_hunks(bench.repository, base, graded):
+            if is_code(hunk.path) and (lines := {number for number, text in hunk.added if text.strip()}):
+                changed.setdefault(hunk.path, set()).update(lines)
+        files = bench.repository.files(graded.tree)
+        tests = [path for path in files if is_test_file(path) and path not in graded.product]
+        return cls(changed, _Tracing(tuple(changed), tests, files)) if changed else None
+
+    @property
+    def is_possible(self) -> bool:
+        """True if a run can measure anything of it."""
+        return any(_language(path) for path in self.changed)
+
+    def result(self) -> Measured:
+        """Result of the runs that were watched."""
+        tracing = self.probe
+        reached, unreached, unmeasured = 0, list[Place](), list[str]()
+        for path, lines in self.changed.items():
+            if _language(path) not in tracing.is_measured:
+                unmeasured.append(path)
+                continue
+            known = tracing.found.get(path) or _Lines(there=set(lines))
+            counting = known.there.intersection(lines)
+            reached += len(counting & known.run)
+            unreached += _places(path, counting - known.run)
+        coverage = Coverage(reached=reached, unreached=tuple(unreached), unmeasured=tuple(map(readable, unmeasured)))
+        tests = set(tracing.tests)
+        seen = {(path, by) for path, by, line in tracing.loads if path in tests and line in self.changed.get(by, ())}
+        return Measured(coverage, tuple(Load(path, by, exact=True) for path, by in sorted(seen)))
+
+
+async def measure(
+    bench: Bench, measurement: Measurement | None, graded: GradedTree, sealed: SealedTests, *, is_seen: bool
+) -> Measured:
+    """Tell which changed lines the tests run, and what they load.
 
     Args:
         bench: Where tests are run.
-        base: The base commit.
+        measurement: What is measured; `None`: the change holds no line of code.
         graded: What the tests were run on.
         sealed: The sealed tests.
+        is_seen: True if the measurement watched a run of all tests already; else they are run once more.
     """
-    changed: dict[str, set[int]] = {}
-    for hunk in product_hunks(bench.repository, base, graded):
-        if is_code(hunk.path) and (lines := {number for number, text in hunk.added if text.strip()}):
-            changed.setdefault(hunk.path, set()).update(lines)
-    if not changed:
+    if measurement is None:
         return Measured()
-    files = bench.repository.files(graded.tree)
-    tests = [path for path in files if is_test_file(path) and path not in graded.product]
-    tracing = _Tracing(tuple(changed), tests, files)
-    if any(_language(path) for path in changed):
-        await bench.run(Checkout("coverage", graded.tree, graded.belongs_to_tests, sealed), tracing)
-    reached, unreached, unmeasured = 0, list[Place](), list[str]()
-    for path, lines in changed.items():
-        if _language(path) not in tracing.is_measured:
-            unmeasured.append(path)
-            continue
-        known = tracing.found.get(path) or _Lines(there=lines)
-        counting = lines & known.there
-        reached += len(counting & known.run)
-        unreached += _places(path, counting - known.run)
-    coverage = Coverage(reached=reached, unreached=tuple(unreached), unmeasured=tuple(map(readable, unmeasured)))
-    seen = ((path, by) for path, by, line in tracing.loads if path in tests and line in changed.get(by, ()))
-    return Measured(coverage, tuple(Load(path, by, exact=True) for path, by in sorted(set(seen))))
+    if measurement.is_possible and not is_seen:
+        seen = measurement.probe  # perhaps of tests that are not released
+        measurement = replace(measurement, probe=_Tracing(seen.paths, seen.tests, seen.sources))
+        checkout = Checkout("coverage", graded.tree, graded.belongs_to_tests, sealed, origin="change")
+        await bench.run(checkout, measurement.probe)
+    return measurement.result()
 
 
 def _language(path: str) -> str:

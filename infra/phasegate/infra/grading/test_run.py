@@ -11,7 +11,7 @@ import random
 import secrets
 import shlex
 import shutil
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,11 +21,14 @@ from typing import Protocol
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
+from phasegate.infra.grading.runner.file_state import file_states
+from phasegate.infra.grading.runner.layers import Layers, Origin
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.patterns import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
+from phasegate.infra.sandbox.port import CommandResult
 from phasegate.infra.workspace import Repository
 
 _TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
@@ -42,6 +45,8 @@ INSIDE = Path("/srv/app/current")
 """Place of every checkout inside a sandbox, as of a release: reports, scripts and caches of all runs agree."""
 _ONLY = "app"
 """Folder of the one checkout where commands are not shut in."""
+LAYERS = "layers"
+"""Folder of what setup commands left behind."""
 _OF_TOOLS = (".git", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 
@@ -91,6 +96,10 @@ class Checkout:
     """Acceptance tests to put in, after that."""
     planted: tuple[SealedFile, ...] = ()
     """Further test files to put in."""
+    left_out: frozenset[str] = frozenset()
+    """Test files that are removed before the tests run, since nothing is asked about them."""
+    origin: Origin = "unknown"
+    """Whose product code it holds, `base` or `change`, which decides the layers that its setup is taken from."""
 
 
 @dataclass(frozen=True)
@@ -165,9 +174,8 @@ class Bench:
         inside = folder if self.sandbox.name == "none" else INSIDE
         try:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
-            await asyncio.to_thread(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
-            report.mkdir()
-            failure = await self._set_up(checkout, folder, inside)
+            report.mkdir(parents=True)
+            failure = await self._make_ready(checkout, folder, inside)
             yield Prepared(folder, report, inside, failure)
         finally:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
@@ -181,29 +189,60 @@ class Bench:
         self._taken.add(place)
         return place
 
-    async def _set_up(self, checkout: Checkout, folder: Path, inside: Path) -> TestRun | None:
+    async def _make_ready(self, checkout: Checkout, folder: Path, inside: Path) -> TestRun | None:
+        """Make a checkout with what setup leaves in it. Returns the result of a setup that failed."""
+        clone = partial(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
         if not self.policy.project.setup:
-            return None
+            return await asyncio.to_thread(clone)
         self.on_step(f"{checkout.name}: setting up")
+        take_back = partial(self._take_back, checkout, folder)
+        found = None
+        if inside == self.inside:  # else scripts in a layer would name another folder
+            found = await self._layers.find_or_make(
+                checkout.tree, checkout.origin, folder, take_back, checkout.belongs_to_tests
+            )
+        if isinstance(found, CommandResult):
+            return _setup_failed(found, inside)
+        await asyncio.to_thread(clone)
+        if found is not None and await asyncio.to_thread(self._layers.lay, found, checkout.tree, folder):
+            await asyncio.to_thread(take_back)
+            return None
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(clone)
         done = await run_setup(self.sandbox, self.policy, folder, inside=inside)
         if done.exit_code != 0:
-            return TestRun(problem="setup-failed", said=clean(done.output, inside), exit_code=done.exit_code)
+            return _setup_failed(done, inside)
         # the change's own setup has run: whatever it did to the tests is undone
-        await asyncio.to_thread(self._take_back, checkout, folder)
+        await asyncio.to_thread(take_back)
         return None
+
+    async def clear(self) -> None:
+        """Remove what was kept for further runs of this bench."""
+        for name in (LAYERS, f"{LAYERS}-of-base"):
+            await asyncio.to_thread(shutil.rmtree, self.scratch / name, ignore_errors=True)
+
+    @property
+    def _layers(self) -> Layers:
+        own = self.scratch / LAYERS
+        shared = (self.bases or self.scratch.parent) / LAYERS
+        if self.sandbox.name == "none":  # without walls every command could write to it
+            shared = self.scratch / f"{LAYERS}-of-base"
+        return Layers(self.repository, self.policy, self.sandbox, self.inside, shared, own, self.scratch.parent)
 
     async def _run(self, checkout: Checkout, ready: Prepared, probe: Probe | None) -> TestRun:
         project = self.policy.project
         folder, report, inside = ready.folder, ready.report, ready.inside
         own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]
         random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
+        for path in checkout.left_out:
+            (folder / path).unlink(missing_ok=True)
         SealedTests(files=tuple(own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
         file = report / "junit.xml"
         environment = probe.prepare(report, inside) if probe else {}
         watched = [file.path for file in own]
         watched += [path for path in self.repository.files(checkout.tree) if _is_test_code(path, checkout)]
-        before = dict(_states(folder, watched))
+        before = file_states(folder, watched)
         command, stops_early = await asyncio.to_thread(self._command, checkout.tree)
         try:
             done = await run_with_services(
@@ -218,7 +257,7 @@ class Bench:
             )
         except ServiceFailed as error:
             return TestRun(problem=SERVICE_FAILED, said=clean(error.message, inside))
-        rewritten = tuple(path for path, state in _states(folder, watched) if before[path] != state)
+        rewritten = tuple(path for path, state in file_states(folder, watched).items() if before[path] != state)
         said = clean(done.output, inside)
         if probe:
             probe.read(report, folder, inside)
@@ -248,19 +287,12 @@ class Bench:
         _clear_strays(folder, set(self.repository.files(checkout.tree)))
 
 
+def _setup_failed(done: CommandResult, inside: Path) -> TestRun:
+    return TestRun(problem="setup-failed", said=clean(done.output, inside), exit_code=done.exit_code)
+
+
 def _is_test_code(path: str, checkout: Checkout) -> bool:
     return path.endswith(_TEST_CODE) and checkout.belongs_to_tests(path)
-
-
-def _states(folder: Path, paths: Collection[str]) -> Iterator[tuple[str, object]]:
-    """What changes when a file is written, even if its content and times are put back afterwards."""
-    for path in paths:
-        try:
-            about = os.lstat(folder / path)
-        except OSError:
-            yield path, None
-        else:
-            yield path, (about.st_ino, about.st_ctime_ns, about.st_size, about.st_mode)
 
 
 def _clear_strays(folder: Path, known: Collection[str]) -> None:
