@@ -89,7 +89,7 @@ async def _try_sealed(bench: Bench, commit: str, sealed: SealedTests, alone: Tes
     checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files, origin="base")
     ran = require_services(await bench.run(replace(checkout, left_out=left_out)))
     if left_out and _misses(ran, left_out):
-        left_out = frozenset()
+        left_out = frozenset[str]()
         ran = require_services(await bench.run(checkout))
     known = {case.id for case in alone.cases}
     with_sealed, armed, ends_badly = without_canaries(bench, commit, planted, ran, sealed, known)
@@ -97,7 +97,9 @@ async def _try_sealed(bench: Bench, commit: str, sealed: SealedTests, alone: Tes
     if with_sealed.problem in ("setup-failed", "tests-timed-out") or not spoken - {*armed}:
         return BaseRuns(alone, with_sealed, armed, ends_badly)
     # a sealed file that cannot be imported on base may keep the canaries from running, or they it
-    undisturbed = require_services(await bench.run(replace(checkout, planted=(), left_out=left_out)))
+    undisturbed = with_sealed
+    if not _is_undisturbed(sealed, planted, with_sealed, ran, taken, known):
+        undisturbed = require_services(await bench.run(replace(checkout, planted=(), left_out=left_out)))
     if len(with_sealed.cases) < len(undisturbed.cases):
         armed, ends_badly = (), False  # a canary kept tests from being reported
     planted = plant_canaries(sealed, taken, alone=True)
@@ -108,6 +110,23 @@ async def _try_sealed(bench: Bench, commit: str, sealed: SealedTests, alone: Tes
     else:
         armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
     return BaseRuns(alone, undisturbed, armed, ends_badly)
+
+
+def _is_undisturbed(
+    sealed: SealedTests,
+    planted: Planted,
+    kept: TestRun,
+    whole: TestRun,
+    files: Collection[str],
+    known: Collection[str],
+) -> bool:
+    """True if no sealed test ran, as they cannot be imported, and no canary either: they would fare the same alone."""
+    if kept.problem:
+        return False
+    told = attribute_planted(whole.cases, sealed, planted, files, known)
+    ran = [case for file in planted.canaries for case in own_cases(planted, file, told.sealed)]
+    outcomes = [{case.status for case in told.sealed[file.path]} for file in sealed.files]
+    return not ran and all(one == {"error"} for one in outcomes)
 
 
 def _misses(run: TestRun, left_out: Collection[str]) -> bool:
