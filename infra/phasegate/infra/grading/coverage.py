@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from phasegate.infra.grading.evidence import Coverage, Place
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.suspicions import is_code
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.test_run import Bench, Checkout, Probe
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import Load
 from phasegate.infra.grading.tree.patterns import is_test_file
@@ -198,6 +198,11 @@ class Measurement:
     def is_possible(self) -> bool:
         """True if a run can measure anything of it."""
         return any(_language(path) for path in self.changed)
+
+    @property
+    def watching(self) -> Probe | None:
+        """The probe, if it can measure anything."""
+        return self.probe if self.is_possible else None
 
     def result(self) -> Measured:
         """Result of the runs that were watched."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.errors import ServiceFailed
+from phasegate.infra.grading.heldout import laid_in
 from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.file_state import file_states
@@ -149,6 +150,8 @@ class Bench:
     on_step: Callable[[str], None]
     bases: Path | None = None
     """The folder that keeps judgements of base commits; `None`: beside the scratch folder."""
+    seed: int = field(default_factory=lambda: secrets.randbelow(2**32))
+    """Seed of held-out inputs, drawn when a grade begins and fresh in each."""
     _taken: set[Path] = field(default_factory=set[Path], repr=False, compare=False)
     """Places of the checkouts at hand."""
 
@@ -160,6 +163,10 @@ class Bench:
     @property
     def _only(self) -> Path:
         return self.scratch.resolve() / _ONLY / "checkout"
+
+    def laid_in(self, file: SealedFile) -> SealedFile:
+        """A sealed file as it is written into checkouts, with this grade's inputs."""
+        return file.model_copy(update={"content": laid_in(file.path, file.content, self.seed)})
 
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
@@ -236,7 +243,7 @@ class Bench:
         random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
         for path in checkout.left_out:
             (folder / path).unlink(missing_ok=True)
-        SealedTests(files=tuple(own)).write_into(folder)
+        SealedTests(files=tuple(self.laid_in(file) for file in own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
         file = report / "junit.xml"
         environment = probe.prepare(report, inside) if probe else {}
