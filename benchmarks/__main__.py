@@ -13,19 +13,24 @@ from pathlib import Path
 from benchmarks.measures import FULL, MEASURES, QUICK
 from benchmarks.report import FOLDER, keep, machine
 
+_ALONE = {
+    "loop": "benchmarks.loop.measure",
+    "rollback": "benchmarks.rollback",
+    "grading": "benchmarks.grading",
+}
+
 
 def main() -> None:
     """Take the measures that are asked for; all, if none is named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, "or loop or rollback, each alone"])
+        "names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, "or loop, rollback or grading, each alone"])
     )
     parser.add_argument("--quick", action="store_true", help="as little as shows that all of it works; nothing is kept")
     arguments = parser.parse_args()
     names: list[str] = arguments.names or list(MEASURES)
-    if names in (["loop"], ["rollback"]):
-        alone = importlib.import_module("benchmarks.loop.measure" if names == ["loop"] else "benchmarks.rollback")
-        alone.measure()
+    if len(names) == 1 and names[0] in _ALONE:
+        importlib.import_module(_ALONE[names[0]]).measure()
         return
     if unknown := set(names) - set(MEASURES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")

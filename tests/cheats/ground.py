@@ -6,10 +6,12 @@ import asyncio
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
@@ -122,6 +124,25 @@ class Row:
 QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False, flaky_reruns=0, plain_process=False)
 
 
+class Chance:
+    """A folder that tests in the sandbox can read, where grading's current step is written: it comes as by chance."""
+
+    test = (
+        "import os\n\n\ndef test_chance():\n"
+        "    folder = next(one for one in os.environ['PATH'].split(':') if one.endswith('/chance'))\n"
+        "    with open(f'{folder}/step') as step:\n        assert step.read().startswith('base-1:')\n"
+    )
+    """A test that passes in the first run on the base commit, and in no other."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+        self.folder = folder / "chance"
+        self.folder.mkdir()
+        monkeypatch.setenv("PATH", f"{path}:{self.folder}")
+
+    def __call__(self, step: str) -> None:
+        (self.folder / "step").write_text(step)
+
+
 class Ground:
     """The project, and grading on it."""
 
@@ -134,6 +155,7 @@ class Ground:
             subprocess.run(["git", "-C", str(top), *words], check=True)
         self.repository = Repository.open(top)
         self.number = 0
+        self.on_step: Callable[[str], None] = lambda step: None
 
     def grade(self, row: Row, grading: GradingPolicy = QUICK) -> Evidence:
         """The grade of a row's change; unless told otherwise without ablation and coverage, which fail nothing."""
@@ -156,7 +178,7 @@ class Ground:
                 policy=policy,
                 sandbox=open_sandbox(policy.sandbox, self.state),
                 scratch=self.state / "grading" / f"scratch{self.number}",
-                on_step=lambda step: None,
+                on_step=self.on_step,
             )
         )
         workspace.remove()

@@ -147,6 +147,11 @@ class Settings:
         return self.home / "bases"
 
     @property
+    def layers(self) -> Path:
+        """Files that setup commands made on base commits; whatever is missing is made again."""
+        return self.bases / "layers"
+
+    @property
     def services(self) -> Path:
         """What the `process` deploy target runs."""
         return self.home / "services"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -76,6 +77,7 @@ class Project:
         self.repository = Repository.open(self.folder)
         self.state = folder / "state"
         self.steps: list[str] = []
+        self.on_step: Callable[[str], None] = self.steps.append
         self.runs = 0
 
     async def grade(
@@ -118,7 +120,7 @@ class Project:
             policy=policy,
             sandbox=open_sandbox(policy.sandbox, self.state),
             scratch=self.state / "grading" / f"scratch{self.runs}",
-            on_step=self.steps.append,
+            on_step=self.on_step,
             nothing_new=nothing_new,
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.cheats.ground import Chance
 from tests.integration.grading.test_grade import PYTEST, QUICK, SEALED, SHOUT, Project, codes
 
 from phasegate.infra.grading import SealedFile, SealedTests
@@ -134,10 +136,10 @@ async def test_a_version_that_comes_from_git_is_found_offline(project: Project, 
     assert evidence.verdict == "passed", evidence.markdown()
 
 
-async def test_an_unstable_test_keeps_no_other_test_out(tmp_path: Path) -> None:
+async def test_an_unstable_test_keeps_no_other_test_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project(tmp_path)
-    unstable = "import os\n\n\ndef test_chance():\n    assert '/base-1/' in os.getcwd()\n"
-    commit_file(project, "tests/test_chance.py", unstable)
+    project.on_step = Chance(tmp_path, monkeypatch, os.environ["PATH"])
+    commit_file(project, "tests/test_chance.py", Chance.test)
     evidence = await project.grade(
         {"app.py": SHOUT, "tests/test_new.py": NEW}, grading=QUICK.model_copy(update={"flaky_reruns": 1})
     )

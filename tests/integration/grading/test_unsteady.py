@@ -1,6 +1,6 @@
 """Tests that fail now and then: told from those that a change breaks by running them again on the base commit.
 
-Chance is the checkout's folder here: the test passes in the first run on the base commit, and in no other.
+Chance is grading's current step here: the test passes in the first run on the base commit, and in no other.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.cheats.ground import BROKEN, DONE, FILES, QUICK, Ground, Row
+from tests.cheats.ground import BROKEN, DONE, FILES, QUICK, Chance, Ground, Row
 
-CHANCE = "import os\n\n\ndef test_chance():\n    assert '/base-1/' in os.getcwd()\n"
 RERUN = QUICK.model_copy(update={"flaky_reruns": 1})
 
 
 @pytest.fixture
 def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    return Ground(tmp_path, {**FILES, "tests/test_chance.py": CHANCE})
+    ground = Ground(tmp_path, {**FILES, "tests/test_chance.py": Chance.test})
+    ground.on_step = Chance(tmp_path, monkeypatch, "/usr/bin:/bin")
+    return ground
 
 
 def test_a_change_is_blamed_for_what_it_breaks_and_for_nothing_else(ground: Ground) -> None:

@@ -142,7 +142,7 @@ async def test_a_no_to_the_change_keeps_what_the_agent_made(tmp_path: Path) -> N
     async with place.engine(prd="approve", change="reject"):
         run = await place.play()
     assert place.ledger.runs.get(run).status == "rejected"
-    assert "polite" in (place.work(run) / "app.py").read_text()
+    assert "polite" in git(place.top, "show", f"refs/heads/phasegate/{run}:app.py")
     assert f"refs/heads/phasegate/{run}" in place.refs(run)
 
 

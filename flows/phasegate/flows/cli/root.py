@@ -32,7 +32,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "checkpoints": "checkpoints",
         "rewind": "rewind",
     },
-    "The machine": {"up": "engine", "down": "engine", "status": "status"},
+    "The machine": {"up": "engine", "down": "engine", "status": "status", "clean": "clean"},
     "Checking": {"audit": "audit", "export": "export", "schema": "schema"},
 }
 """Section of the help to command name to the module of `cli.commands` that has it."""

@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     from phasegate.flows.engine.engine import Engine
 
 LIFECYCLE = "phasegate.flows.lifecycle:lifecycle"
-_LIFECYCLE_SERVICES = ("phasegate.flows.reconciler:serve", "phasegate.flows.caretaker:serve")
+_LIFECYCLE_SERVICES = (
+    "phasegate.flows.reconciler:serve",
+    "phasegate.flows.caretaker:serve",
+    "phasegate.flows.cleaner:serve",
+)
 _DRAIN_SECONDS = 20.0
 _WATCH_SECONDS = 0.5
 _MODEL_KEY_SUFFIX = "_API_KEY"

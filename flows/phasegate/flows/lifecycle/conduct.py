@@ -27,7 +27,9 @@ from phasegate.flows.lifecycle.rehearsing import SAME, rehearse
 from phasegate.flows.lifecycle.rewinding import put_back_if_asked
 from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.waiting import wait_for_answer
+from phasegate.flows.lifecycle.worktree import uninterrupted
 from phasegate.flows.resources import Resources, resources
+from phasegate.flows.runs.cleaning import CLEARED, remove_folders
 from phasegate.flows.trail import keep_head
 from phasegate.infra.errors import (
     DeployFailed,
@@ -82,6 +84,7 @@ async def _walk(run_id: str, shared: Resources, pipeline: Callable[[RunContext],
         try:
             while await _goes_on(RunContext(inside.ledger.runs.get(run_id), inside), pipeline):
                 pass
+            await _clear_away(inside, run_id)
         except asyncio.CancelledError:
             interrupted = True
             raise
@@ -94,6 +97,13 @@ async def _walk(run_id: str, shared: Resources, pipeline: Callable[[RunContext],
         _log.warning("%s goes on when what it needs is back: %r", run_id, error)
         return False
     return True
+
+
+async def _clear_away(shared: Resources, run_id: str) -> None:
+    """Remove the folders of a run that has ended; what a crash leaves of them the cleaning service removes."""
+    run = shared.ledger.runs.get(run_id)
+    if run.status in CLEARED and not run.request:
+        await uninterrupted(lambda: list(remove_folders(shared.settings, run)))
 
 
 async def _goes_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:

@@ -126,7 +126,7 @@ async def _outcome(
     stored = bench.scratch.parent / f"ablated-{key.removeprefix('sha256:')[:32]}"
     if (known := _stored(stored)) is not None:
         return known
-    run = await bench.run(Checkout(f"without-{number}", piece.tree, graded.belongs_to_tests, sealed))
+    run = await bench.run(Checkout(f"without-{number}", piece.tree, graded.belongs_to_tests, sealed, origin="change"))
     if run.problem == SERVICE_FAILED:
         return None
     still = {case.key for case in run.cases if case.status == "passed"}

@@ -62,7 +62,9 @@ async def apply_amendments(
     active = [amendment for amendment in sealed.amends if amendment.test not in struck]
     if not active:
         return Amending(graded, base, tuple(gone))
-    run = await bench.run(Checkout("change-with-obsolete-tests", graded.tree, graded.belongs_to_tests, sealed))
+    run = await bench.run(
+        Checkout("change-with-obsolete-tests", graded.tree, graded.belongs_to_tests, sealed, origin="change")
+    )
     taken = await _taken_with(bench, change.base_commit, active, base)
     paths = [path for path in bench.repository.files(change.base_commit) if is_test_file(path)]
     tests: list[AmendedTest] = []
@@ -181,7 +183,7 @@ async def _taken_with(
     if not contents and not removed:
         return frozenset()
     commit = commit_with(bench.repository, base_commit, contents, base=base_commit, removed=removed)
-    run = await kept_run(bench, Checkout("base-without-obsolete-tests", commit))
+    run = await kept_run(bench, Checkout("base-without-obsolete-tests", commit, origin="base"))
     return everything if run.problem else everything - {case.key for case in run.cases}
 
 

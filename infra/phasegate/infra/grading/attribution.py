@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.junit import TestCase, TestKey
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 _PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy", ".py")
@@ -115,9 +115,14 @@ def files_of(cases: Iterable[TestCase], paths: Collection[str]) -> set[str]:
         cases: A run's tests.
         paths: The paths of the commit that was tested.
     """
+    return set(paths_of(cases, paths).values())
+
+
+def paths_of(cases: Iterable[TestCase], paths: Collection[str]) -> dict[TestKey, str]:
+    """Map each test to the file that it comes from, as far as the report tells; arguments as for `files_of`."""
     dotted = _spellings(paths)
     known = set(paths)
-    return {path for case in cases if (path := _path_of(case, known, dotted)) is not None}
+    return {case.key: path for case in cases if (path := _path_of(case, known, dotted)) is not None}
 
 
 def _path_of(case: TestCase, paths: Collection[str], dotted: dict[str, str]) -> str | None:

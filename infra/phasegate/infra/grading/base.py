@@ -152,11 +152,11 @@ async def judge_base(bench: Bench, commit: str) -> BaseJudgement:
 
 async def _judge(bench: Bench, commit: str, stored: Path) -> BaseJudgement:
     further = bench.policy.grading.flaky_reruns
-    runs = [await bench.run(Checkout("base-1", commit))]
+    runs = [await bench.run(Checkout("base-1", commit, origin="base"))]
     if further and not runs[0].problem:
-        runs.append(await bench.run(Checkout("base-again-2", commit)))
+        runs.append(await bench.run(Checkout("base-again-2", commit, origin="base")))
         if further > 1 and (BaseJudgement(tuple(runs)).unstable or runs[1].problem):
-            runs.append(await bench.run(Checkout("base-third-run-3", commit)))
+            runs.append(await bench.run(Checkout("base-third-run-3", commit, origin="base")))
     judgement = BaseJudgement(tuple(runs))
     if not judgement.reason and not any(run.problem for run in runs):
         await asyncio.to_thread(_store, stored, judgement)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from pydantic import TypeAdapter, ValidationError
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import SetupFailed
+from phasegate.infra.grading.attribution import paths_of
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.integrity.canaries import (
     Planted,
@@ -22,6 +24,7 @@ from phasegate.infra.grading.integrity.canaries import (
     plant_canaries,
 )
 from phasegate.infra.grading.junit import TestKey
+from phasegate.infra.grading.runner.narrowing import unneeded_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 
@@ -66,35 +69,71 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
         return replace(_STORED.validate_json(stored.read_bytes()), alone=judgement.first, judgement=judgement)
     except (FileNotFoundError, ValidationError):
         pass  # the first grade of this run, or one that died while writing
-    taken = bench.repository.files(commit)
-    beside = sealed.or_guards(bench.guards)
-    planted = plant_canaries(beside, taken, alone=not sealed.files)
-    known = {case.id for case in judgement.first.cases}
-    checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files)
-    with_sealed, armed, ends_badly = without_canaries(
-        bench, commit, planted, require_services(await bench.run(checkout)), sealed, known
-    )
-    spoken = {language(file.path) for file in planted.canaries}
-    if with_sealed.problem not in ("setup-failed", "tests-timed-out") and spoken - {*armed}:
-        # a sealed file that cannot be imported on base may keep the canaries from running, or they it
-        undisturbed = require_services(await bench.run(Checkout("base-with-sealed-tests", commit, sealed=sealed)))
-        if len(with_sealed.cases) < len(undisturbed.cases):
-            armed, ends_badly = (), False  # a canary kept tests from being reported
-        with_sealed = undisturbed
-        planted = plant_canaries(beside, taken, alone=True)
-        ran = require_services(await bench.run(Checkout("base-with-canaries", commit, planted=planted.files)))
-        kept, also_armed, also_badly = without_canaries(bench, commit, planted, ran)
-        if len(kept.cases) < len(judgement.first.cases):
-            armed, ends_badly = (), False
-        else:
-            armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
-    runs = BaseRuns(judgement.first, with_sealed, armed, ends_badly)
+    runs = await _try_sealed(bench, commit, sealed, judgement.first)
+    with_sealed = runs.sealed
     if "tests-timed-out" not in (judgement.first.problem, with_sealed.problem):
         stored.parent.mkdir(parents=True, exist_ok=True)
         fresh = stored.with_suffix(".new")
         fresh.write_bytes(_STORED.dump_json(runs))
         fresh.replace(stored)
     return replace(runs, judgement=judgement)
+
+
+async def _try_sealed(bench: Bench, commit: str, sealed: SealedTests, alone: TestRun) -> BaseRuns:
+    """Run the sealed tests and canaries on the base commit, without the project's tests where these can be spared."""
+    taken = bench.repository.files(commit)
+    beside = sealed.or_guards(bench.guards)
+    planted = plant_canaries(beside, taken, alone=not sealed.files)
+    paths = paths_of(alone.cases, taken)
+    wanted = {file.path: file.content for file in (*sealed.files, *planted.files)}
+    left_out = unneeded_tests(bench.repository, commit, set(paths.values()), wanted, bench.policy.project.test)
+    checkout = Checkout("base-with-sealed-tests", commit, sealed=sealed, planted=planted.files, origin="base")
+    ran = require_services(await bench.run(replace(checkout, left_out=left_out)))
+    if left_out and _misses(ran, left_out):
+        left_out = frozenset[str]()
+        ran = require_services(await bench.run(checkout))
+    known = {case.id for case in alone.cases}
+    with_sealed, armed, ends_badly = without_canaries(bench, commit, planted, ran, sealed, known)
+    spoken = {language(file.path) for file in planted.canaries}
+    if with_sealed.problem in ("setup-failed", "tests-timed-out") or not spoken - {*armed}:
+        return BaseRuns(alone, with_sealed, armed, ends_badly)
+    # a sealed file that cannot be imported on base may keep the canaries from running, or they it
+    undisturbed = with_sealed
+    if not _is_undisturbed(sealed, planted, with_sealed, ran, taken, known):
+        undisturbed = require_services(await bench.run(replace(checkout, planted=(), left_out=left_out)))
+    if len(with_sealed.cases) < len(undisturbed.cases):
+        armed, ends_badly = (), False  # a canary kept tests from being reported
+    planted = plant_canaries(beside, taken, alone=True)
+    checkout = Checkout("base-with-canaries", commit, planted=planted.files, left_out=left_out, origin="base")
+    kept, also_armed, also_badly = without_canaries(bench, commit, planted, require_services(await bench.run(checkout)))
+    if len(kept.cases) < sum(paths.get(case.key) not in left_out for case in alone.cases):
+        armed, ends_badly = (), False
+    else:
+        armed, ends_badly = tuple(sorted({*armed, *also_armed})), ends_badly or also_badly
+    return BaseRuns(alone, undisturbed, armed, ends_badly)
+
+
+def _is_undisturbed(
+    sealed: SealedTests,
+    planted: Planted,
+    kept: TestRun,
+    whole: TestRun,
+    files: Collection[str],
+    known: Collection[str],
+) -> bool:
+    """True if no sealed test ran, as they cannot be imported, and no canary either: they would fare the same alone."""
+    if kept.problem:
+        return False
+    told = attribute_planted(whole.cases, sealed, planted, files, known)
+    ran = [case for file in planted.canaries for case in own_cases(planted, file, told.sealed)]
+    outcomes = [{case.status for case in told.sealed[file.path]} for file in sealed.files]
+    return not ran and all(one == {"error"} for one in outcomes)
+
+
+def _misses(run: TestRun, left_out: Collection[str]) -> bool:
+    """True if a run reports nothing, or if something in it asks for a file that was left out."""
+    stems = {PurePosixPath(path).name.partition(".")[0] for path in left_out}
+    return bool(run.problem) or any(stem in case.message for case in run.cases for stem in stems)
 
 
 async def kept_run(bench: Bench, checkout: Checkout) -> TestRun:
@@ -123,7 +162,7 @@ async def not_always_passing(bench: Bench, commit: str) -> set[TestKey]:
     flaky: set[TestKey] = set()
     seen: set[TestKey] = set()
     for number in range(1, bench.policy.grading.flaky_reruns + 1):
-        run = await kept_run(bench, Checkout(f"base-again-{number}", commit))
+        run = await kept_run(bench, Checkout(f"base-again-{number}", commit, origin="base"))
         flaky |= {case.key for case in run.cases if case.status != "passed"}
         seen |= {case.key for case in run.cases}
     return flaky & seen

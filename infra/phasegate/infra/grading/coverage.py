@@ -8,8 +8,8 @@ whose own tools trace (pytest-cov, a debugger) is not measured. It must not know
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from phasegate.infra.grading.evidence import Coverage, Place
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.suspicions import is_code
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.test_run import Bench, Checkout, Probe
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import Load
 from phasegate.infra.grading.tree.patterns import is_test_file
@@ -129,41 +129,37 @@ class Tracing:
     loads: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
     """Test files that a line of a changed file loaded: the test file, the changed file, the line."""
 
-    def prepare(self, folder: Path, checkout: Path) -> dict[str, str]:
+    def prepare(self, folder: Path, inside: Path) -> dict[str, str]:
         """As the port says."""
         tracer, counted = folder / "tracer", folder / "v8"
         tracer.mkdir()
         counted.mkdir()
         asked = {"changed": self.paths, "tests": self.tests, "sources": self.sources}
-        python = {
-            name: [str((checkout / path).resolve()) for path in paths if path.endswith(".py")]
-            for name, paths in asked.items()
-        }
+        python = {name: [str(inside / path) for path in paths if path.endswith(".py")] for name, paths in asked.items()}
         (tracer / "wanted.json").write_text(json.dumps(python))
         (tracer / "sitecustomize.py").write_text(_TRACER)
         return {"PYTHONPATH": str(tracer), "NODE_V8_COVERAGE": str(counted)}
 
-    def read(self, folder: Path, checkout: Path) -> None:
+    def read(self, folder: Path, checkout: Path, inside: Path) -> None:
         """As the port says."""
         for told in _documents((folder / "tracer").glob("hits-*.json")):
             self.is_measured.add("python")
-            self.loads |= set(_loads(told.pop("loads", None), checkout))
+            self.loads |= set(_loads(told.pop("loads", None), inside))
             for path, lines in told.items():
-                self._add(path, checkout, _numbers(lines, "lines"), _numbers(lines, "hit"))
+                self._add(self._name(path, inside), _numbers(lines, "lines"), _numbers(lines, "hit"))
         for told in _documents((folder / "v8").glob("coverage-*.json")):
             self.is_measured.add("node")
             for script in _listed(told, "result"):
-                path = unquote(urlsplit(str(script.get("url", ""))).path)
-                if self._name(path, checkout):
-                    self._add(path, checkout, *_counted((checkout / self._name(path, checkout)).read_bytes(), script))
+                if name := self._name(unquote(urlsplit(str(script.get("url", ""))).path), inside):
+                    self._add(name, *_counted((checkout / name).read_bytes(), script))
 
-    def _name(self, path: str, checkout: Path) -> str:
-        root = f"{checkout.resolve()}/"
+    def _name(self, path: str, inside: Path) -> str:
+        root = f"{inside}/"
         name = path.removeprefix(root) if path.startswith(root) else ""
         return name if name in self.paths else ""
 
-    def _add(self, path: str, checkout: Path, there: set[int], run: set[int]) -> None:
-        if name := self._name(path, checkout):
+    def _add(self, name: str, there: set[int], run: set[int]) -> None:
+        if name:
             lines = self.found.setdefault(name, Lines())
             lines.there |= there
             lines.run |= run
@@ -179,38 +175,73 @@ class Measured:
     """Test files that a changed line of the product was seen to load."""
 
 
-async def measure(bench: Bench, base: str, graded: GradedTree, sealed: SealedTests) -> Measured:
-    """Run the tests once more, and see which changed lines are run and what they load.
+@dataclass(frozen=True)
+class Measurement:
+    """A measurement of a change's lines, to be made in any run of all tests."""
+
+    changed: Mapping[str, Collection[int]]
+    """Changed lines of code, by their file."""
+    probe: Tracing
+
+    @classmethod
+    def of(cls, bench: Bench, base: str, graded: GradedTree) -> Measurement | None:
+        """Prepare to measure a change; `None` if it holds no line of code."""
+        changed: dict[str, set[int]] = {}
+        for hunk in product_hunks(bench.repository, base, graded):
+            if is_code(hunk.path) and (lines := {number for number, text in hunk.added if text.strip()}):
+                changed.setdefault(hunk.path, set()).update(lines)
+        files = bench.repository.files(graded.tree)
+        tests = [path for path in files if is_test_file(path) and path not in graded.product]
+        return cls(changed, Tracing(tuple(changed), tests, files)) if changed else None
+
+    @property
+    def is_possible(self) -> bool:
+        """True if a run can measure anything of it."""
+        return any(traced_language(path) for path in self.changed)
+
+    @property
+    def watching(self) -> Probe | None:
+        """The probe, if it can measure anything."""
+        return self.probe if self.is_possible else None
+
+    def result(self) -> Measured:
+        """Result of the runs that were watched."""
+        tracing = self.probe
+        reached, unreached, unmeasured = 0, list[Place](), list[str]()
+        for path, lines in self.changed.items():
+            if traced_language(path) not in tracing.is_measured:
+                unmeasured.append(path)
+                continue
+            known = tracing.found.get(path) or Lines(there=set(lines))
+            counting = known.there.intersection(lines)
+            reached += len(counting & known.run)
+            unreached += _places(path, counting - known.run)
+        coverage = Coverage(reached=reached, unreached=tuple(unreached), unmeasured=tuple(map(readable, unmeasured)))
+        tests = set(tracing.tests)
+        seen = {(path, by) for path, by, line in tracing.loads if path in tests and line in self.changed.get(by, ())}
+        return Measured(coverage, tuple(Load(path, by, exact=True) for path, by in sorted(seen)))
+
+
+async def measure(
+    bench: Bench, measurement: Measurement | None, graded: GradedTree, sealed: SealedTests, *, is_seen: bool
+) -> Measured:
+    """Tell which changed lines the tests run, and what they load.
 
     Args:
         bench: Where tests are run.
-        base: The base commit.
+        measurement: What is measured; `None`: the change holds no line of code.
         graded: What the tests were run on.
         sealed: The sealed tests.
+        is_seen: True if the measurement watched a run of all tests already; else they are run once more.
     """
-    changed: dict[str, set[int]] = {}
-    for hunk in product_hunks(bench.repository, base, graded):
-        if is_code(hunk.path) and (lines := {number for number, text in hunk.added if text.strip()}):
-            changed.setdefault(hunk.path, set()).update(lines)
-    if not changed:
+    if measurement is None:
         return Measured()
-    files = bench.repository.files(graded.tree)
-    tests = [path for path in files if is_test_file(path) and path not in graded.product]
-    tracing = Tracing(tuple(changed), tests, files)
-    if any(traced_language(path) for path in changed):
-        await bench.run(Checkout("coverage", graded.tree, graded.belongs_to_tests, sealed), tracing)
-    reached, unreached, unmeasured = 0, list[Place](), list[str]()
-    for path, lines in changed.items():
-        if traced_language(path) not in tracing.is_measured:
-            unmeasured.append(path)
-            continue
-        known = tracing.found.get(path) or Lines(there=lines)
-        counting = lines & known.there
-        reached += len(counting & known.run)
-        unreached += _places(path, counting - known.run)
-    coverage = Coverage(reached=reached, unreached=tuple(unreached), unmeasured=tuple(map(readable, unmeasured)))
-    seen = ((path, by) for path, by, line in tracing.loads if path in tests and line in changed.get(by, ()))
-    return Measured(coverage, tuple(Load(path, by, exact=True) for path, by in sorted(set(seen))))
+    if measurement.is_possible and not is_seen:
+        seen = measurement.probe  # perhaps of tests that are not released
+        measurement = replace(measurement, probe=Tracing(seen.paths, seen.tests, seen.sources))
+        checkout = Checkout("coverage", graded.tree, graded.belongs_to_tests, sealed, origin="change")
+        await bench.run(checkout, measurement.probe)
+    return measurement.result()
 
 
 def traced_language(path: str) -> str:
@@ -255,8 +286,8 @@ def _documents(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
             yield told
 
 
-def _loads(told: Any, checkout: Path) -> Iterable[tuple[str, str, int]]:
-    root = f"{checkout.resolve()}/"
+def _loads(told: Any, inside: Path) -> Iterable[tuple[str, str, int]]:
+    root = f"{inside}/"
     entries: list[Any] = told if isinstance(told, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
     for entry in entries:
         match entry:

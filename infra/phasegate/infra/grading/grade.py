@@ -23,7 +23,7 @@ from phasegate.infra.grading.amendment_run import (
 )
 from phasegate.infra.grading.attribution import attribute, files_of
 from phasegate.infra.grading.base_runs import BaseRuns, on_base
-from phasegate.infra.grading.coverage import measure
+from phasegate.infra.grading.coverage import Measurement, measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
 from phasegate.infra.grading.guards.guard_summary import GuardSummary
@@ -105,9 +105,13 @@ async def grade(
     failed = failed or any(finding.severity == "cheating" for finding in trial.findings)
     loaded = tuple(about_loaded_tests(graded, files_of(trial.told.project, repository.files(graded.tree))))
     failed = failed or bool(loaded)
-    released = Released(graded.tree)
+    released, measurement = Released(graded.tree), None
     if not failed:
-        released = await try_own_tests(bench, change, graded, sealed, compared)
+        if policy.grading.coverage:
+            measurement = await asyncio.to_thread(Measurement.of, bench, change.base_commit, graded)
+        released = await try_own_tests(
+            bench, change, graded, sealed, compared, trial.run, measurement.watching if measurement else None
+        )
     said = SealedCases.of(sealed, "\n".join(criterion.statement for criterion in criteria))
     findings = (
         *about_run("on the base commit", base.alone),
@@ -138,11 +142,12 @@ async def grade(
                 broken = tuple(regressions_of_refused(amending))
                 failed = bool(broken)
         if policy.grading.coverage and not failed:
-            measured = await measure(bench, change.base_commit, graded, sealed)
+            measured = await measure(bench, measurement, graded, sealed, is_seen=bool(released.entered))
             coverage, findings = measured.coverage, (*findings, *map(about_load, measured.loads))
             failed = bool(measured.loads)
     summary = await with_touched_lines(guarding, change, graded, trial.told.project)
     guards = summary if failed else _with_kept_tree(summary, guarding, trial, change, released.commit, kept)
+    await bench.clear()
     return Evidence(
         verdict=_verdict(judged, base, failed=failed, nothing_new=nothing_new),
         change=change.commit,

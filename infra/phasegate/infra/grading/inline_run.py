@@ -39,7 +39,7 @@ async def with_base_inline_tests(
         return graded, ()
     base = change.base_commit
     tree = await asyncio.to_thread(commit_with, bench.repository, graded.tree, contents, base=base)
-    checkout = Checkout("change-with-inline-tests-of-base", tree, graded.belongs_to_tests)
+    checkout = Checkout("change-with-inline-tests-of-base", tree, graded.belongs_to_tests, origin="change")
     run = require_services(await bench.run(checkout))
     touched = sorted(path for path in contents if bench.repository.read_file(base, path) is not None)
     if run.problem:

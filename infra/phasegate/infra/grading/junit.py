@@ -81,12 +81,13 @@ class TestCase:
         return self.id.partition("::")[2]
 
 
-def read_report(path: Path, root: Path) -> list[TestCase]:
+def read_report(path: Path, root: Path, checkout: Path | None = None) -> list[TestCase]:
     """Read what a test run wrote: one file, or a folder of XML files (as Surefire writes).
 
     Args:
         path: Where the report was to be written.
         root: The checkout that the tests ran in; its path is taken out of all names.
+        checkout: Place of the checkout's files on this machine; `None`: at `root`.
 
     Returns:
         One entry per test, in the report's order; none where there is no report.
@@ -97,9 +98,12 @@ def read_report(path: Path, root: Path) -> list[TestCase]:
     """
     if path.is_symlink():
         raise ReportUnreadable(f"{path.name}: the report is a link")
+    files = checkout or root
     if not path.is_dir():
-        data = _read(path, path.name, REPORT_LIMIT)
-        return [] if data is None else parse(data, root, path.name)
+        data = _read(path, path.name, REPORT_LIMIT) or b""
+        if not data.strip():
+            return []
+        return _told_apart(_cases(_placed(data, path.name, files), root))
     raw: list[tuple[tuple[str, int], RawCase]] = []
     left = REPORT_LIMIT
     for file in _reports(path):
@@ -108,7 +112,7 @@ def read_report(path: Path, root: Path) -> list[TestCase]:
         if not data.strip():
             raise ReportUnreadable(f"{name}: the report is empty (byte 0, line 1)")
         left -= len(data)
-        raw += (((name, case.suite), case) for case in walk_report(data, name, root))
+        raw += _placed(data, name, files)
     return _told_apart(_cases(raw, root))
 
 
@@ -120,7 +124,12 @@ def parse(data: bytes, root: Path, name: str = "the report") -> list[TestCase]:
     """
     if not data.strip():
         return []
-    return _told_apart(_cases([((name, case.suite), case) for case in walk_report(data, name, root)], root))
+    return _told_apart(_cases(_placed(data, name, root), root))
+
+
+def _placed(data: bytes, name: str, files: Path) -> list[tuple[tuple[str, int], RawCase]]:
+    """Read the tests of one report, each with its file and suite."""
+    return [((name, case.suite), case) for case in walk_report(data, name, files)]
 
 
 def said_in_report(path: Path) -> str:

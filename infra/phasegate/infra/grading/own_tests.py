@@ -6,14 +6,15 @@ grade leads to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.attribution import attribute
+from phasegate.infra.grading.attribution import attribute, paths_of
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Finding
+from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
+from phasegate.infra.grading.test_run import Bench, Checkout, Probe, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, with_own_tests
 from phasegate.infra.grading.verdict import regressions
 from phasegate.infra.workspace import ChangeSet
@@ -34,7 +35,13 @@ class Released:
 
 
 async def try_own_tests(
-    bench: Bench, change: ChangeSet, graded: GradedTree, sealed: SealedTests, base: BaseRuns
+    bench: Bench,
+    change: ChangeSet,
+    graded: GradedTree,
+    sealed: SealedTests,
+    base: BaseRuns,
+    before: TestRun,
+    probe: Probe | None = None,
 ) -> Released:
     """Run the suite with the change's own tests in it, and tell which of them go in: all that may, or none.
 
@@ -44,16 +51,38 @@ async def try_own_tests(
         graded: Its tree with the base commit's tests, on which it passed.
         sealed: The sealed tests, which have to pass in this run too.
         base: How the tests fare on the base commit.
+        before: The run with the base commit's tests in their place.
+        probe: Watches the run; one that fails is made again without it, and decides.
     """
     covered = {file.path for file in (*sealed.files, *bench.guards)}
     graded = replace(graded, own_tests=graded.own_tests - covered)
     if not graded.own_tests:
         return Released(graded.tree)
     commit = with_own_tests(bench.repository, change.base_commit, graded, change)
-    run = await bench.run(Checkout("change-with-its-own-tests", commit, graded.belongs_to_tests, sealed))
-    if why := _against(bench, commit, run, sealed, base):
+    left_out = _other_packages(bench.repository.files(commit), graded.own_tests, covered)
+    checkout = Checkout(
+        "change-with-its-own-tests", commit, graded.belongs_to_tests, sealed, left_out=left_out, origin="change"
+    )
+    paths = paths_of(before.cases, bench.repository.files(graded.tree))
+    known = tuple(case for case in before.cases if paths.get(case.key) in left_out)
+    why = _against(bench, commit, _with_cases(await bench.run(checkout, probe), known), sealed, base)
+    if why and probe:
+        why = _against(bench, commit, _with_cases(await bench.run(checkout), known), sealed, base)
+    if why:
         return Released(graded.tree, findings=(Finding(code="own-tests-left-out", message=why),))
     return Released(commit, tuple(sorted(graded.own_tests)))
+
+
+def _other_packages(files: Iterable[str], own: Collection[str], sealed: Collection[str]) -> frozenset[str]:
+    """Tests of Go packages that are the same with and without a change's own tests: their outcomes are known."""
+    if not all(path.endswith("_test.go") for path in own):
+        return frozenset()
+    folders = {path.rpartition("/")[0] for path in (*own, *sealed)}
+    return frozenset(path for path in files if path.endswith("_test.go") and path.rpartition("/")[0] not in folders)
+
+
+def _with_cases(run: TestRun, known: tuple[TestCase, ...]) -> TestRun:
+    return run if run.problem else replace(run, cases=(*run.cases, *known))
 
 
 def with_sealed_tests(bench: Bench, base: str, commit: str, files: Iterable[SealedFile]) -> str:

@@ -11,7 +11,7 @@ import random
 import secrets
 import shlex
 import shutil
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,11 +22,14 @@ from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.heldout import laid_in
 from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
+from phasegate.infra.grading.runner.file_state import file_states
+from phasegate.infra.grading.runner.layers import Layers, Origin
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.patterns import is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
+from phasegate.infra.sandbox.port import CommandResult
 from phasegate.infra.workspace import Repository
 
 _TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
@@ -39,6 +42,12 @@ PROBLEMS = {
     "junit-unreadable": "the test command's report cannot be read",
 }
 """Reasons why a run tells nothing, by their code, as people read them."""
+INSIDE = Path("/srv/app/current")
+"""Place of every checkout inside a sandbox, as of a release: reports, scripts and caches of all runs agree."""
+_ONLY = "app"
+"""Folder of the one checkout where commands are not shut in."""
+LAYERS = "layers"
+"""Folder of what setup commands left behind."""
 _OF_TOOLS = (".git", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 
@@ -88,6 +97,10 @@ class Checkout:
     """Acceptance tests to put in, after that."""
     planted: tuple[SealedFile, ...] = ()
     """Further test files to put in."""
+    left_out: frozenset[str] = frozenset()
+    """Test files that are removed before the tests run, since nothing is asked about them."""
+    origin: Origin = "unknown"
+    """Whose product code it holds, `base` or `change`, which decides the layers that its setup is taken from."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,8 @@ class Prepared:
     folder: Path
     report: Path
     """An empty folder for files that commands leave."""
+    inside: Path
+    """Place of the checkout as commands find it."""
     failure: TestRun | None = None
     """Result of a setup that failed; `None`: it is set up."""
 
@@ -104,12 +119,23 @@ class Prepared:
 class Probe(Protocol):
     """Watches a run of the tests."""
 
-    def prepare(self, folder: Path, checkout: Path) -> dict[str, str]:
-        """Put into a folder what the tests' processes are to load, and return their environment for it."""
+    def prepare(self, folder: Path, inside: Path) -> dict[str, str]:
+        """Put into a folder what the tests' processes are to load, and return their environment for it.
+
+        Args:
+            folder: The folder.
+            inside: Place of the checkout as the tests find it.
+        """
         ...
 
-    def read(self, folder: Path, checkout: Path) -> None:
-        """Read what they left there; untrusted."""
+    def read(self, folder: Path, checkout: Path, inside: Path) -> None:
+        """Read what they left there; untrusted.
+
+        Args:
+            folder: The folder.
+            checkout: Place of the checkout on this machine.
+            inside: Its place as the tests found it.
+        """
         ...
 
 
@@ -128,6 +154,17 @@ class Bench:
     """Characterization tests that are put into every checkout, as if the project had them."""
     seed: int = field(default_factory=lambda: secrets.randbelow(2**32))
     """Seed of held-out inputs, drawn when a grade begins and fresh in each."""
+    _taken: set[Path] = field(default_factory=set[Path], repr=False, compare=False)
+    """Places of the checkouts at hand."""
+
+    @property
+    def inside(self) -> Path:
+        """Place at which commands find their checkout; with backend `none` a folder that one checkout has at a time."""
+        return self._only if self.sandbox.name == "none" else INSIDE
+
+    @property
+    def _only(self) -> Path:
+        return self.scratch.resolve() / _ONLY / "checkout"
 
     def laid_in(self, file: SealedFile) -> SealedFile:
         """A sealed file as it is written into checkouts, with this grade's inputs."""
@@ -136,50 +173,92 @@ class Bench:
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
         async with self.prepared(checkout) as ready:
-            return ready.failure or await self._run(checkout, ready.folder, ready.report, probe)
+            return ready.failure or await self._run(checkout, ready, probe)
 
     async def run_again(self, checkout: Checkout, ready: Prepared, probe: Probe | None = None) -> TestRun:
         """Run the tests in a checkout that is set up already, with what is sealed and planted this time."""
         await asyncio.to_thread(shutil.rmtree, ready.report)
         ready.report.mkdir()
-        return ready.failure or await self._run(checkout, ready.folder, ready.report, probe)
+        return ready.failure or await self._run(checkout, ready, probe)
 
     @asynccontextmanager
     async def prepared(self, checkout: Checkout) -> AsyncGenerator[Prepared]:
         """A checkout that is set up, without sealed and planted tests; cleared away afterwards."""
-        place = self.scratch / checkout.name
+        place = self._take_place()
         folder, report = place / "checkout", place / "report"
-        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+        inside = folder if self.sandbox.name == "none" else INSIDE
         try:
-            await asyncio.to_thread(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
-            report.mkdir()
-            yield Prepared(folder, report, await self._set_up(checkout, folder))
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+            report.mkdir(parents=True)
+            failure = await self._make_ready(checkout, folder, inside)
+            yield Prepared(folder, report, inside, failure)
         finally:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+            self._taken.discard(place)
 
-    async def _set_up(self, checkout: Checkout, folder: Path) -> TestRun | None:
+    def _take_place(self) -> Path:
+        """A folder for one checkout; its name, which commands may see, does not tell what is run there."""
+        place = self._only.parent
+        if self.sandbox.name != "none" or place in self._taken:
+            place = self.scratch.resolve() / secrets.token_hex(8)
+        self._taken.add(place)
+        return place
+
+    async def _make_ready(self, checkout: Checkout, folder: Path, inside: Path) -> TestRun | None:
+        """Make a checkout with what setup leaves in it. Returns the result of a setup that failed."""
+        clone = partial(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
         if not self.policy.project.setup:
-            return None
+            return await asyncio.to_thread(clone)
         self.on_step(f"{checkout.name}: setting up")
-        done = await run_setup(self.sandbox, self.policy, folder)
+        take_back = partial(self._take_back, checkout, folder)
+        found = None
+        if inside == self.inside:  # else scripts in a layer would name another folder
+            found = await self._layers.find_or_make(
+                checkout.tree, checkout.origin, folder, take_back, checkout.belongs_to_tests
+            )
+        if isinstance(found, CommandResult):
+            return _setup_failed(found, inside)
+        await asyncio.to_thread(clone)
+        if found is not None and await asyncio.to_thread(self._layers.lay, found, checkout.tree, folder):
+            await asyncio.to_thread(take_back)
+            return None
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(clone)
+        done = await run_setup(self.sandbox, self.policy, folder, inside=inside)
         if done.exit_code != 0:
-            return TestRun(problem="setup-failed", said=clean(done.output, folder), exit_code=done.exit_code)
+            return _setup_failed(done, inside)
         # the change's own setup has run: whatever it did to the tests is undone
-        await asyncio.to_thread(self._take_back, checkout, folder)
+        await asyncio.to_thread(take_back)
         return None
 
-    async def _run(self, checkout: Checkout, folder: Path, report: Path, probe: Probe | None) -> TestRun:
+    async def clear(self) -> None:
+        """Remove what was kept for further runs of this bench."""
+        for name in (LAYERS, f"{LAYERS}-of-base"):
+            await asyncio.to_thread(shutil.rmtree, self.scratch / name, ignore_errors=True)
+
+    @property
+    def _layers(self) -> Layers:
+        own = self.scratch / LAYERS
+        shared = (self.bases or self.scratch.parent) / LAYERS
+        if self.sandbox.name == "none":  # without walls every command could write to it
+            shared = self.scratch / f"{LAYERS}-of-base"
+        return Layers(self.repository, self.policy, self.sandbox, self.inside, shared, own, self.scratch.parent)
+
+    async def _run(self, checkout: Checkout, ready: Prepared, probe: Probe | None) -> TestRun:
         project = self.policy.project
+        folder, report, inside = ready.folder, ready.report, ready.inside
         own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]
         own += [file for file in self.guards if file.path not in {other.path for other in own}]
         random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
+        for path in checkout.left_out:
+            (folder / path).unlink(missing_ok=True)
         SealedTests(files=tuple(self.laid_in(file) for file in own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
         file = report / "junit.xml"
-        environment = probe.prepare(report, folder) if probe else {}
+        environment = probe.prepare(report, inside) if probe else {}
         watched = [file.path for file in own]
         watched += [path for path in self.repository.files(checkout.tree) if _is_test_code(path, checkout)]
-        before = dict(_states(folder, watched))
+        before = file_states(folder, watched)
         command, stops_early = await asyncio.to_thread(self._command, checkout.tree)
         try:
             done = await run_with_services(
@@ -190,23 +269,24 @@ class Bench:
                 timeout=project.test_timeout,
                 writable=[report],
                 environment=self._fail_fast_off() | environment,
+                inside=inside,
             )
         except ServiceFailed as error:
-            return TestRun(problem=SERVICE_FAILED, said=clean(error.message, folder))
-        rewritten = tuple(path for path, state in _states(folder, watched) if before[path] != state)
-        said = clean(done.output, folder)
+            return TestRun(problem=SERVICE_FAILED, said=clean(error.message, inside))
+        rewritten = tuple(path for path, state in file_states(folder, watched).items() if before[path] != state)
+        said = clean(done.output, inside)
         if probe:
-            probe.read(report, folder)
+            probe.read(report, folder, inside)
         if done.timed_out:
             return TestRun(problem="tests-timed-out", said=said, exit_code=done.exit_code, rewritten=rewritten)
         try:
-            cases = tuple(read_report(file, folder))
+            cases = tuple(read_report(file, inside, folder))
         except ReportUnreadable as error:
             problem, said = "junit-unreadable", f"{error}\n{said}"
             return TestRun((), problem, said, done.exit_code, rewritten)
         problem = "" if cases else "no-junit-report"
         if problem and not said:
-            said = clean(said_in_report(file), folder)  # the command's output may have gone there
+            said = clean(said_in_report(file), inside)  # the command's output may have gone there
         stopped = cut_short(done.output)
         return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten, stopped, stops_early)
 
@@ -223,19 +303,12 @@ class Bench:
         _clear_strays(folder, set(self.repository.files(checkout.tree)))
 
 
+def _setup_failed(done: CommandResult, inside: Path) -> TestRun:
+    return TestRun(problem="setup-failed", said=clean(done.output, inside), exit_code=done.exit_code)
+
+
 def _is_test_code(path: str, checkout: Checkout) -> bool:
     return path.endswith(_TEST_CODE) and checkout.belongs_to_tests(path)
-
-
-def _states(folder: Path, paths: Collection[str]) -> Iterator[tuple[str, object]]:
-    """What changes when a file is written, even if its content and times are put back afterwards."""
-    for path in paths:
-        try:
-            about = os.lstat(folder / path)
-        except OSError:
-            yield path, None
-        else:
-            yield path, (about.st_ino, about.st_ctime_ns, about.st_size, about.st_mode)
 
 
 def _clear_strays(folder: Path, known: Collection[str]) -> None:

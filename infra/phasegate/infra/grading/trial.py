@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from phasegate.infra.grading.attribution import Attribution
+from phasegate.infra.grading.attribution import Attribution, files_of
 from phasegate.infra.grading.base import function_of
 from phasegate.infra.grading.base_runs import BaseRuns, not_always_passing
 from phasegate.infra.grading.evidence import Finding, Regression
@@ -27,6 +27,7 @@ from phasegate.infra.grading.integrity.canaries import (
     plant_counter_tests,
 )
 from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.runner.narrowing import unneeded_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 from phasegate.infra.grading.tree.graded_tree import GradedTree
@@ -87,7 +88,9 @@ async def try_change(
     broken = regressions(base.alone.cases, judged.cases.project, base.judgement)
     if broken and judged.run.problem != "setup-failed":
         # perhaps for the sealed tests' presence only: the project's tests get a run of their own
-        alone = require_services(await trier.bench.run(Checkout("change", graded.tree, graded.belongs_to_tests)))
+        alone = require_services(
+            await trier.bench.run(Checkout("change", graded.tree, graded.belongs_to_tests, origin="change"))
+        )
         again = regressions(base.alone.cases, alone.cases, base.judgement)
         broken, flaky = await trier.without_flaky(again)
         findings += flaky
@@ -108,10 +111,12 @@ class _Trier:
     sealed: SealedTests
     base: BaseRuns
 
-    async def run(self, name: str, planted: Planted) -> _Told:
+    async def run(self, name: str, planted: Planted, left_out: frozenset[str] = frozenset()) -> _Told:
         replaced = {file.path for file in planted.files}
         kept = SealedTests(files=tuple(file for file in self.sealed.files if file.path not in replaced))
-        checkout = Checkout(name, self.graded.tree, self.graded.belongs_to_tests, kept, planted.files)
+        checkout = Checkout(
+            name, self.graded.tree, self.graded.belongs_to_tests, kept, planted.files, left_out, "change"
+        )
         run = masked(require_services(await self.bench.run(checkout)), planted)
         known = {case.id for case in self.base.alone.cases}
         files = self.bench.repository.files(self.commit)
@@ -182,12 +187,35 @@ class _Trier:
         found = [Finding(code="flaky-test", path=one.test, message=message) for one in broken if one.test in flaky]
         return tuple(one for one in broken if one.test not in flaky), found
 
+    def all_pass(self, told: _Told) -> bool:
+        """True if every sealed file yields tests, and all of them pass."""
+        return not told.run.problem and all(
+            (cases := told.cases.sealed[file.path]) and {case.status for case in cases} == {"passed"}
+            for file in self.sealed.files
+        )
+
+    async def _with_few_tests(self, planted: Planted) -> _Told | None:
+        """Run counter-tests without the project's tests; `None` if that tells nothing.
+
+        The code under test can see that tests are missing. So the sealed tests have to pass without them, too.
+        """
+        collected = files_of(self.base.alone.cases, self.bench.repository.files(self.base_commit))
+        wanted = {file.path: file.content for file in (*self.sealed.files, *planted.files)}
+        repository, command = self.bench.repository, self.bench.policy.project.test
+        left_out = unneeded_tests(repository, self.graded.tree, collected - self.graded.product, wanted, command)
+        if not left_out or not self.all_pass(await self.run("change-with-few-tests", self.canaries(), left_out)):
+            return None
+        told = await self.run("change-with-counter-tests", planted, left_out)
+        outcomes = [told.cases.sealed[file.path] for file in planted.files]
+        broken = any(not cases or any(case.status == "error" for case in cases) for cases in outcomes)
+        return None if told.run.problem or broken else told
+
     async def counter(self) -> list[Finding]:
         """Try the sealed tests with wrong expectations, where there are such."""
         planted = plant_counter_tests(self.sealed, self.canaries())
         if not planted.counters:
             return []
-        told = await self.run("change-with-counter-tests", planted)
+        told = await self._with_few_tests(planted) or await self.run("change-with-counter-tests", planted)
         vacuous = {case.name for case in self.base.sealed.cases if case.status == "passed"}
         return [
             *self.about_report(told),

@@ -24,6 +24,7 @@ from phasegate.infra.policy.contradictions import contradictions
 from phasegate.infra.policy.migrations import MigrationsPolicy
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
+from phasegate.infra.policy.retention import RetentionPolicy
 from phasegate.infra.policy.services import ServicePolicy, VariableName, service_clashes
 from phasegate.infra.policy.steps import StepPolicy
 from phasegate.infra.policy.table import ByteSize, Duration, SizeOrNone, Table, UrlPath
@@ -331,6 +332,7 @@ class Policy(Table):
     budget: BudgetPolicy = BudgetPolicy()
     deploy: DeployPolicy = DeployPolicy()
     monitor: MonitorPolicy = MonitorPolicy()
+    retention: RetentionPolicy = RetentionPolicy()
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

@@ -38,6 +38,7 @@ async def run_with_services(
     environment: Mapping[str, str] | None = None,
     writable: Sequence[Path] = (),
     output_limit: int = OUTPUT_LIMIT,
+    inside: Path | None = None,
 ) -> CommandResult:
     """Start the services, run a command with the variables that name them, and leave nothing running.
 
@@ -50,6 +51,7 @@ async def run_with_services(
         environment: Variables for the command; services do not see them.
         writable: As for the sandbox.
         output_limit: As for the sandbox.
+        inside: As for the sandbox.
 
     Raises:
         ServiceFailed: A service did not come up; the message quotes its log.
@@ -62,6 +64,7 @@ async def run_with_services(
             environment=environment,
             writable=writable,
             output_limit=output_limit,
+            inside=inside,
         )
     mark = f"phasegate-services-{secrets.token_hex(16)}"
     data = Path(tempfile.gettempdir() if sandbox.name == "none" else "/tmp") / f"phasegate-{secrets.token_hex(8)}"  # noqa: S108 - the sandbox's own, or removed below
@@ -75,6 +78,7 @@ async def run_with_services(
             environment=environment,
             writable=writable,
             output_limit=output_limit,
+            inside=inside,
         )
     finally:  # the supervisor does the same, unless it was killed
         await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)

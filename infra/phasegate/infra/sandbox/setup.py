@@ -13,7 +13,7 @@ import re
 import stat
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -31,13 +31,22 @@ _BYTES = 64 * 1024**2
 _CLOCK_SECONDS = 1.0  # by which a file system's clock may lag behind
 
 
-async def run_setup(sandbox: Sandbox, policy: Policy, folder: Path) -> CommandResult:
+async def run_setup(
+    sandbox: Sandbox,
+    policy: Policy,
+    folder: Path,
+    *,
+    inside: Path | None = None,
+    on_done: Callable[[], None] | None = None,
+) -> CommandResult:
     """Run `project.setup` in a fresh checkout.
 
     Args:
         sandbox: Where.
         policy: Names the command, its variables, and whether it reaches the network.
         folder: The checkout.
+        inside: Place at which the command finds the checkout; `None`: where it is.
+        on_done: Called once the command has ended, before anything is read of what it left.
 
     Returns:
         How it ended; with exit code 1 where it left a credential in the checkout, of which the output tells.
@@ -51,7 +60,10 @@ async def run_setup(sandbox: Sandbox, policy: Policy, folder: Path) -> CommandRe
         timeout=policy.project.test_timeout,
         network=policy.sandbox.setup_network,
         environment=handed,
+        inside=inside,
     )
+    if on_done:
+        await asyncio.to_thread(on_done)
     done = replace(done, output=credentials.mask_known(done.output))
     left = await asyncio.to_thread(_left_behind, folder, credentials, began) if handed else ""
     if done.exit_code != 0 or not left:

@@ -6,6 +6,7 @@ repository: no object file, ref, hook, remote or credential. Code that runs in t
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,12 +15,16 @@ from typing import TYPE_CHECKING
 from phasegate.infra.workspace.git import Git
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from phasegate.infra.workspace.repository import Repository
 
 _WHOLE_KIB = 64 * 1024
 """Objects of a repository, in KiB, up to which the copy has every file of the history; beyond it has commits alone."""
 _CONTENT_SETTINGS = ("core.autocrlf", "core.eol", "core.symlinks", "core.filemode", "core.ignorecase")
 """Settings that decide what a checkout writes."""
+CONTENTS = "pack-contents"
+"""Begin of the names of packs that hold contents of files."""
 _LAYOUT = ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info")
 
 
@@ -48,6 +53,20 @@ def clone(repository: Repository, commit: str, folder: Path, *, kept: Path | Non
     _tag(repository, git.git_dir, "--merged", commit)
     (git.git_dir / "HEAD").write_text(f"{commit}\n")
     git.on(folder, git.git_dir / "index").output("read-tree", "--reset", "-u", commit)
+
+
+def set_times(folder: Path, paths: Collection[str], made: float) -> None:
+    """Set the time of some files of a fresh copy, in which nothing ran yet, and let its git take note.
+
+    Args:
+        folder: The copy.
+        paths: The files, by their path in it.
+        made: Seconds since 1970.
+    """
+    for path in paths:
+        os.utime(folder / path, (made, made), follow_symlinks=False)
+    git = Git.at(folder / ".git")
+    git.on(folder, git.git_dir / "index").attempt("update-index", "-q", "--refresh")
 
 
 def _base(repository: Repository, commit: str) -> str:
@@ -85,7 +104,8 @@ def _history(repository: Repository, base: str, place: Path) -> Path:
 
 
 def _configuration(git: Git) -> str:
-    lines = ["[core]", "\tbare = false", "\trepositoryformatversion = 1"]
+    # times of files are set later, which would make git read all of them anew
+    lines = ["[core]", "\tbare = false", "\trepositoryformatversion = 1", "\ttrustctime = false"]
     told = ((key, git.attempt("config", "--get", key).stdout.decode().strip()) for key in _CONTENT_SETTINGS)
     lines += [f"\t{key.partition('.')[2]} = {value}" for key, value in told if value]
     if (form := git.line("rev-parse", "--show-object-format")) != "sha1":
@@ -112,8 +132,19 @@ def _tag(repository: Repository, git_dir: Path, *which: str) -> None:
 
 
 def _pack(repository: Repository, git_dir: Path, objects: list[str], *, revisions: bool = True) -> None:
-    """Copy objects: those named, or all that revisions lead to."""
-    options = ("--revs",) if revisions else ()
-    written = ("pack-objects", "--quiet", "--threads=1", *options, str(git_dir / "objects/pack/pack"))
+    """Copy objects: those named, or all that revisions lead to.
+
+    Contents of files get a pack of their own, so that its time of access tells whether git was asked for any.
+    """
+    asked = "".join(f"{one}\n" for one in objects).encode()
+    if revisions:
+        asked = repository.git.output("rev-list", "--objects", "--stdin", stdin=asked)
+    lines = asked.splitlines(keepends=True)
+    names = b"".join(line.split(maxsplit=1)[0] + b"\n" for line in lines)
+    kinds = repository.git.output("cat-file", "--batch-check=%(objecttype)", stdin=names).split(b"\n")
     git = repository.git.storing_in(git_dir / "objects")
-    git.output(*written, stdin="".join(f"{one}\n" for one in objects).encode())
+    for prefix, is_content in (("pack", False), (CONTENTS, True)):
+        own = [line for line, kind in zip(lines, kinds, strict=False) if (kind == b"blob") == is_content]
+        if own:
+            place = str(git_dir / "objects/pack" / prefix)
+            git.output("pack-objects", "--quiet", "--threads=1", place, stdin=b"".join(own))

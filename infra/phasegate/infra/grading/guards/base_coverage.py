@@ -79,7 +79,7 @@ async def covered_lines(bench: Bench, commit: str, paths: Iterable[str]) -> Cove
     except (FileNotFoundError, ValidationError):
         pass  # the first to ask
     tracing = Tracing(wanted)
-    run = await bench.run(Checkout("base-coverage", commit), tracing)
+    run = await bench.run(Checkout("base-coverage", commit, origin="base"), tracing)
     covered = {} if run.problem else await asyncio.to_thread(_covered, bench, commit, tracing)
     if covered:
         await asyncio.to_thread(_store, stored, _STORED.dump_json(covered))

@@ -48,7 +48,7 @@ class _Uncached:
         """As the port says."""
         return {"PYTHONDONTWRITEBYTECODE": "1"}
 
-    def read(self, folder: Path, checkout: Path) -> None:
+    def read(self, folder: Path, checkout: Path, inside: Path) -> None:
         """As the port says."""
 
 
@@ -71,7 +71,7 @@ async def try_mutants(
     made = await asyncio.to_thread(lambda: {file.path: mutants_for(file, sources) for file in files})
     try:
         async with asyncio.timeout(_LONGEST.total_seconds()):
-            async with bench.prepared(Checkout("mutants", commit)) as ready:
+            async with bench.prepared(Checkout("mutants", commit, origin="base")) as ready:
                 for file, mutant in _in_turn(files, made, _MOST):
                     if file.path not in trials.killed:
                         run = await _run(bench, commit, ready, sources, mutant)

@@ -22,6 +22,7 @@ from typing import Any
 
 from phasegate.infra.grading.evidence import REPLACED, UNWATCHED, Finding, Unwatched
 from phasegate.infra.grading.integrity.planted_names import WORDS
+from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
@@ -195,7 +196,8 @@ class _Comparison:
 
     async def twice(self, name: str) -> _Twins:
         """Run the watched process, then the plain one, in one checkout."""
-        checkout = Checkout(name, self.tree or self.graded.tree, self.graded.belongs_to_tests)
+        origin: Origin = "base" if self.tree else "change"
+        checkout = Checkout(name, self.tree or self.graded.tree, self.graded.belongs_to_tests, origin=origin)
         async with self.bench.prepared(checkout) as ready:
             if ready.failure:
                 return _Twins(_Ran(), _Ran())
@@ -219,7 +221,7 @@ class _Comparison:
             return _Twins(watched, await self._run(moved, python, root, watched=False))
 
     def _place(self, ready: Prepared) -> Path:
-        return ready.folder
+        return ready.inside
 
     async def _run(self, ready: Prepared, python: str, root: Path, *, watched: bool) -> _Ran:
         words = secrets.SystemRandom().sample(WORDS, 3)
@@ -251,9 +253,8 @@ class _Comparison:
         _write(ready.folder / entry, text if watched else text + _ALONE)
         command = [python, *_RUNNER, entry] if watched else [python, entry]
         given = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if watched else {"HOME": str(root.parent)}
-        inside = None if root == ready.folder else root
         await self.bench.sandbox.run(
-            command, folder=ready.folder, timeout=_TIMEOUT, environment=given, writable=[ready.report], inside=inside
+            command, folder=ready.folder, timeout=_TIMEOUT, environment=given, writable=[ready.report], inside=root
         )
         for path in (told, ready.folder / entry):
             path.unlink(missing_ok=True)

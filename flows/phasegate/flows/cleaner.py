@@ -1,0 +1,40 @@
+"""Cleaning service: removes what ended runs leave behind, at the engine's start and every hour.
+
+One of the engine's background services. What a crash kept a run from clearing away at its end goes here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from phasegate.flows.engine.engine import Engine
+from phasegate.flows.runs.cleaning import clean
+from phasegate.infra.errors import PhasegateError
+from phasegate.infra.ledger import Ledger
+from phasegate.infra.settings import Settings
+
+_PERIOD = timedelta(hours=1)
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(engine: Engine) -> None:
+    """Clean until cancelled."""
+    while not engine.draining:
+        try:
+            for removed in await asyncio.to_thread(_clean, engine.settings):
+                _log.info("Removed %s of %s, %d bytes.", removed[0], removed[1], removed[2])
+        except PhasegateError as error:
+            _log.warning("Nothing could be cleared away: %s", error.message)
+        await asyncio.sleep(_PERIOD.total_seconds())
+    await asyncio.Future[None]()
+
+
+def _clean(settings: Settings) -> list[tuple[str, str, int]]:
+    ledger = Ledger.open(settings.database_url)
+    try:
+        return [(one.kind, one.name, one.bytes) for one in clean(settings, ledger)]
+    finally:
+        ledger.close()

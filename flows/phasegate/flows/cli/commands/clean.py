@@ -1,0 +1,31 @@
+"""`phasegate clean`: remove what ended runs leave behind."""
+
+from __future__ import annotations
+
+import click
+
+from phasegate.flows.cli.options import example, json_option
+
+
+@click.command(epilog=example("phasegate clean --dry-run", "phasegate clean --json"))
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@json_option
+def clean(dry_run: bool, as_json: bool) -> None:
+    """Remove what ended runs leave behind, as far as the policy's `[retention]` lets it go.
+
+    Folders of runs that have ended; refs of runs that ended long ago; files of `project.setup` that no grade used for
+    long. A run that goes on loses nothing, and the ledger stays. The engine does the same every hour.
+    """
+    from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.session import opened
+    from phasegate.flows.runs.cleaning import clean as remove
+
+    with opened() as session:
+        removed = list(remove(session.settings, session.ledger, dry_run=dry_run))
+    total = sum(one.bytes for one in removed)
+    if as_json:
+        document({"removed": [one.document() for one in removed], "bytes": total, "dry_run": dry_run})
+        return
+    for one in removed:
+        say(f"{one.kind}\t{one.name}\t{one.bytes} bytes")
+    say(f"{'Would free' if dry_run else 'Freed'} {total} bytes.")

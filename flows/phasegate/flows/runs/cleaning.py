@@ -1,0 +1,145 @@
+"""Removal of what runs leave behind: folders once they have ended, refs and layers once policy lets them go.
+
+Called by the lifecycle at a run's end, by the engine's cleaning service and by `phasegate clean`. A run that goes on,
+or that may be resumed, loses nothing: its files are in its checkpoints, and its folder is made again from these. It
+must not know Prefect.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from phasegate.flows.stored import StoredPolicy
+from phasegate.infra.errors import PhasegateError
+from phasegate.infra.grading.runner.layer_retention import LayerLimits, drop_layers, size_of
+from phasegate.infra.ledger import ENDED, Ledger, Run
+from phasegate.infra.policy.retention import RetentionPolicy
+from phasegate.infra.settings import Settings
+from phasegate.infra.workspace import Repository, Workspace
+
+CLEARED = ENDED | {"failed"}
+"""Statuses of runs whose folders go; a failed one that is resumed gets them again from its checkpoints."""
+_WORK = "work"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """One thing that was removed, or would be."""
+
+    kind: str
+    """`folder`, `refs` or `layer`."""
+    name: str
+    """The run, or the layer's folder."""
+    bytes: int = 0
+
+    def document(self) -> dict[str, object]:
+        """As JSON."""
+        return asdict(self)
+
+
+def remove_folders(settings: Settings, run: Run, *, dry_run: bool = False) -> Iterator[Removed]:
+    """Remove the worktree, checkouts and scratch files of a run.
+
+    Args:
+        settings: The machine's settings.
+        run: A run that nobody works on.
+        dry_run: True if nothing is to be removed.
+
+    Effects: files that no checkpoint has yet are kept in a ref first. A repeat finds nothing to do.
+    """
+    folders = [folder for folder in (settings.workspaces / run.id, settings.scratch / run.id) if folder.is_dir()]
+    taken = sum(map(size_of, folders))
+    if not dry_run and folders and not _remove_worktree(settings, run):
+        return
+    for folder in [] if dry_run else folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    if folders:
+        yield Removed("folder", run.id, taken)
+
+
+def _remove_worktree(settings: Settings, run: Run) -> bool:
+    """Remove a run's worktree in git's way. Returns whether its folder may go."""
+    folder = settings.workspaces / run.id / _WORK
+    if not folder.is_dir():
+        return True
+    if not Path(run.repository).is_dir():
+        return True  # and with it all that the worktree could be of use for
+    try:
+        repository = Repository.open(Path(run.repository))
+        Workspace.create(repository, run.id, run.base_commit, folder).remove()
+    except PhasegateError as error:
+        _log.warning("The folder of %s stays: %s", run.id, error.message)
+        return False
+    return True
+
+
+def clean(settings: Settings, ledger: Ledger, *, dry_run: bool = False) -> Iterator[Removed]:
+    """Remove all that runs left behind and policy lets go.
+
+    Args:
+        settings: The machine's settings.
+        ledger: Knows the runs.
+        dry_run: True if nothing is to be removed.
+
+    Effects: as `remove_folders`; refs of runs that ended long ago are gone, and layers unused for long.
+    """
+    runs = ledger.runs.list()
+    for run in runs:
+        if run.status in CLEARED and not _is_held(ledger, run):
+            yield from remove_folders(settings, run, dry_run=dry_run)
+    for run in runs:
+        yield from _drop_refs(ledger, run, runs, dry_run=dry_run)
+    rules = {_git_dir(run): _retention(ledger, run) for run in sorted(runs, key=lambda run: run.created_at)}
+
+    def limits(repository: str) -> LayerLimits:
+        rule = rules.get(repository, RetentionPolicy())
+        return LayerLimits(rule.layers, rule.layer_bytes)
+
+    for folder, size in drop_layers(settings.layers, limits, ledger.now(), dry_run=dry_run):
+        yield Removed("layer", folder.name, size)
+
+
+def _is_held(ledger: Ledger, run: Run) -> bool:
+    """True if an engine has a run in its hands, or is about to."""
+    lease = ledger.leases.find(run.id)
+    return bool(run.request) or (lease is not None and lease.expires_at > ledger.now())
+
+
+def _drop_refs(ledger: Ledger, run: Run, runs: Collection[Run], *, dry_run: bool) -> Iterator[Removed]:
+    """Remove the refs of a run that ended long ago, unless a run that goes on was made from it."""
+    needed = any(other.origin and other.origin.run == run.id and other.status not in ENDED for other in runs)
+    if run.status not in ENDED or run.request or needed:
+        return
+    age: timedelta = ledger.now() - ledger.newest(run.id).at
+    if age <= _retention(ledger, run).refs or not Path(run.repository).is_dir():
+        return
+    try:
+        git = Repository.open(Path(run.repository)).git
+        # the trailing slash keeps out runs whose id begins alike
+        asked = ("for-each-ref", "--format=%(refname)", f"refs/phasegate/{run.id}/", f"refs/heads/phasegate/{run.id}")
+        refs = git.line(*asked).splitlines()
+        if refs and not dry_run:
+            git.output("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode())
+    except PhasegateError as error:
+        _log.warning("The refs of %s stay: %s", run.id, error.message)
+        return
+    if refs:
+        yield Removed("refs", run.id)
+
+
+def _retention(ledger: Ledger, run: Run) -> RetentionPolicy:
+    return ledger.artifacts.get(run.policy, StoredPolicy).policy.retention
+
+
+def _git_dir(run: Run) -> str:
+    """The directory that a repository's layers are known by; empty if it is gone."""
+    try:
+        return str(Repository.open(Path(run.repository)).git.git_dir)
+    except PhasegateError:
+        return ""

@@ -1,0 +1,63 @@
+"""Test files that a run can do without, where only some tests of it count.
+
+Called before runs that are asked about sealed and planted tests alone. A file is left out only if the report on base
+names tests of it and nothing that stays names the file. It must not know what such a run is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
+
+from phasegate.infra.grading.tree.loading import Targets, texts
+from phasegate.infra.grading.tree.patterns import is_machinery, is_test_name
+from phasegate.infra.workspace import Repository
+
+_MANY = 5_000
+"""Files of a repository up to which all are read."""
+
+
+def unneeded_tests(
+    repository: Repository, commit: str, collected: Collection[str], wanted: Mapping[str, str], command: str
+) -> frozenset[str]:
+    """Files of a commit that can be removed without a trace in the tests that count.
+
+    Args:
+        repository: Holds the commit.
+        commit: What is tested.
+        collected: Files that tests on base are reported from.
+        wanted: Content of the test files that count, by their path.
+        command: The test command.
+
+    Returns:
+        Paths; none where too much would have to be read to tell.
+    """
+    files = repository.files(commit)
+    folders = {_folder(path) for path in wanted}
+    candidates = {
+        path
+        for path in files
+        if path in collected
+        and path not in wanted
+        and is_test_name(path)
+        and not is_machinery(path)
+        # tests of one Go package are compiled together
+        and not (path.endswith(".go") and _folder(path) in folders)
+    }
+    if not candidates or len(files) > _MANY:
+        return frozenset()
+    content = texts(repository, commit, files)
+    targets = Targets.of(candidates)
+    waiting = [*wanted.items(), *((path, text) for path, text in content.items() if path not in candidates)]
+    waiting.append(("", command))
+    while waiting:
+        loader, text = waiting.pop()
+        named = {load.path for load in targets.loaded_by(loader, text)}
+        named |= {path for path in candidates if PurePosixPath(path).name in text}
+        waiting += [(path, content.get(path, "")) for path in named & candidates]
+        candidates -= named
+    return frozenset(candidates)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
