@@ -18,11 +18,14 @@ def main() -> None:
     """Take the measures that are asked for; all, if none is named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, "or loop or rollback, each alone"])
+        "names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, "or loop, rollback or suspicions, each alone"])
     )
     parser.add_argument("--quick", action="store_true", help="as little as shows that all of it works; nothing is kept")
     arguments = parser.parse_args()
     names: list[str] = arguments.names or list(MEASURES)
+    if names[0] == "suspicions":
+        importlib.import_module("benchmarks.suspicions").measure(names[1:])
+        return
     if names in (["loop"], ["rollback"]):
         alone = importlib.import_module("benchmarks.loop.measure" if names == ["loop"] else "benchmarks.rollback")
         alone.measure()

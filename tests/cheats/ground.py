@@ -14,7 +14,7 @@ from pathlib import Path
 from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
-from phasegate.infra.workspace import Repository, Workspace
+from phasegate.infra.workspace import ChangeSet, Repository, Workspace
 
 TEST = (
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONDONTWRITEBYTECODE=1 "
@@ -135,22 +135,29 @@ class Ground:
         self.repository = Repository.open(top)
         self.number = 0
 
-    def grade(self, row: Row, grading: GradingPolicy = QUICK) -> Evidence:
-        """The grade of a row's change; unless told otherwise without ablation and coverage, which fail nothing."""
+    def change(self, row: Row) -> ChangeSet:
+        """A row's change, as a commit."""
         self.number += 1
         base = self.repository.base().commit
         workspace = Workspace.create(self.repository, f"r{self.number}", base, self.state / f"w{self.number}")
         for name, content in row.files.items():
             _write(workspace.folder / name, content)
+        change = workspace.collect(base, (), row.name)
+        workspace.remove()
+        return change
+
+    def grade(self, row: Row, grading: GradingPolicy = QUICK) -> Evidence:
+        """The grade of a row's change; unless told otherwise without ablation and coverage, which fail nothing."""
+        change = self.change(row)
         policy = Policy(
             project=ProjectPolicy(test=TEST, setup=row.setup, test_timeout=timedelta(seconds=30)),
             lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
             grading=grading,
         )
-        evidence = asyncio.run(
+        return asyncio.run(
             grade(
                 repository=self.repository,
-                change=workspace.collect(base, (), row.name),
+                change=change,
                 sealed=row.sealed,
                 criteria=CRITERIA[: 1 if row.sealed is ONE_EXAMPLE else 2],
                 policy=policy,
@@ -159,8 +166,6 @@ class Ground:
                 on_step=lambda step: None,
             )
         )
-        workspace.remove()
-        return evidence
 
 
 def check(ground: Ground, row: Row) -> None:
