@@ -5,7 +5,8 @@ Called by `grade`. It must not know how the verdict is reached.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from phasegate.infra.grading.added import hunks
 from phasegate.infra.grading.amendments import AmendedTest
@@ -23,6 +24,8 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.loading import Load
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
+
+_WORD = re.compile(r"[A-Za-z_]\w{3,}")
 
 
 def about_files(
@@ -49,8 +52,10 @@ def about_files(
     read = repository.read_file
     contents = {path: (read(change.base_commit, path), read(change.commit, path)) for path in changed}
     tests = [path for path in changed if path in graded.restored and not is_git_settings(path)]
-    yield from about_test_edits([TestEdit.of(path, changed[path], *contents[path], amended) for path in tests])
-    for path in [path for path in changed if path not in tests]:
+    product = [path for path in changed if path not in tests]
+    edits = [TestEdit.of(path, changed[path], *contents[path], amended) for path in tests]
+    yield from about_test_edits(edits, _gone(contents[path] for path in product))
+    for path in product:
         letter, (before, after) = changed[path], contents[path]
         pieces = hunks(repository, change.base_commit, change.commit, path, letter)
         if path in graded.resettled:
@@ -96,6 +101,15 @@ def about_run(where: str, run: TestRun) -> Iterator[Finding]:
     """Why a run told nothing."""
     if run.problem:
         yield Finding(code=run.problem, message=f"{where}, {PROBLEMS[run.problem]}")
+
+
+def _gone(contents: Iterable[tuple[bytes | None, bytes | None]]) -> frozenset[str]:
+    """Words that files had before a change and none of them has after it."""
+    words: tuple[set[str], set[str]] = (set(), set())
+    for sides in contents:
+        for content, found in zip(sides, words, strict=True):
+            found.update(_WORD.findall((content or b"").decode(errors="replace")))
+    return frozenset(words[0] - words[1])
 
 
 def _mode(repository: Repository, commit: str, path: str) -> str:

@@ -1,0 +1,194 @@
+"""Tests of a change beside those of its base: which went, and which ask for less than they did.
+
+Called by `test_edits` with all test files that a change touched, since an honest one moves, renames, splits, joins and
+parametrises tests. A test is followed by its name, then by its text, then by its checks. It must not know what
+follows from the answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from phasegate.infra.grading.integrity.checks import EXACT, PARTIAL, TRIVIAL, WEAK, Check, TestBody, with_helpers
+from phasegate.infra.grading.integrity.checks_python import python_tests
+from phasegate.infra.grading.integrity.checks_text import text_tests
+
+_ALIKE = 0.6
+"""Share of words that two texts have in common where one comes from the other."""
+_FOUND = 0.5
+"""Share of a test's checks or lines that are found elsewhere where it was taken apart."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A base test that went, or that asks for less."""
+
+    path: str
+    name: str
+    reason: str
+    is_certain: bool = True
+    """False where honest changes often look so."""
+
+
+def read_tests(path: str, text: str) -> list[TestBody]:
+    """The tests and helpers of a file.
+
+    Args:
+        path: Tells the language by its suffix.
+        text: Its content.
+    """
+    return python_tests(path, text) if path.endswith(".py") else text_tests(path, text)
+
+
+def losses(before: Mapping[str, str], after: Mapping[str, str], gone: Collection[str] = ()) -> list[Loss]:
+    """Tell what a change's tests check less than the base commit's.
+
+    Args:
+        before: Path and content of the test files that the change touched, on the base commit.
+        after: The same in the change.
+        gone: Words that the change's product no longer has: what tested them goes with them.
+    """
+    sides = [
+        with_helpers(body for path, text in side.items() for body in read_tests(path, text)) for side in (before, after)
+    ]
+    return list(_Comparison.of(*sides, frozenset(gone)).losses())
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    before: Sequence[TestBody]
+    after: Sequence[TestBody]
+    moved: Sequence[TestBody]
+    """Those that have the name of a test which is gone from its place."""
+    new: Sequence[TestBody]
+    """Those whose name no test of the base commit has."""
+    gained: Counter[str] = field(repr=False)
+    """Checks that the change has more often, by their text."""
+    shapes: Mapping[tuple[frozenset[str], bool], int] = field(repr=False)
+    lines: frozenset[str] = field(repr=False)
+    """Lines that only the change's tests have."""
+    gone: frozenset[str]
+
+    @classmethod
+    def of(cls, before: Sequence[TestBody], after: Sequence[TestBody], gone: frozenset[str]) -> _Comparison:
+        known = {(body.path, body.name) for body in before}
+        running = [body for body in after if not body.is_skipped]
+        gained = Counter(check.text for body in running for check in body.checks if check.strength)
+        gained -= Counter(check.text for body in before for check in body.checks)
+        there = {(body.path, body.name) for body in after}
+        gone_names = {_last(body) for body in before if (body.path, body.name) not in there}
+        new = [body for body in running if (body.path, body.name) not in known]
+        shapes = Counter(
+            check.shape for body in running for check in body.checks if check.strength and check.text in gained
+        )
+        lines = frozenset(line for body in running for line in body.lines)
+        lines -= frozenset(line for body in before for line in body.lines)
+        moved = [body for body in new if body.name and _last(body) in gone_names]
+        fresh = [body for body in new if body not in moved]
+        return cls(before, after, moved, fresh, gained, shapes, lines, gone)
+
+    def losses(self) -> Iterator[Loss]:
+        """Each base test that went or asks for less."""
+        kept: dict[tuple[str, str], list[TestBody]] = {}
+        for body in self.after:
+            kept.setdefault((body.path, body.name), []).append(body)
+        for body in self.before:
+            if body.is_skipped:
+                continue
+            same = kept.get((body.path, body.name), [])
+            follower = same.pop(0) if same else self._follower(body)
+            if follower is None:
+                yield from self._about_lost(body)
+            elif reason := self._weaker(body, follower):
+                yield Loss(body.path, body.name, *reason)
+
+    def _follower(self, body: TestBody) -> TestBody | None:
+        named = [other for other in self.moved if _last(other) == _last(body)]
+        likely = named or [other for other in self.new if bool(other.name) == bool(body.name)]
+        rated = [(_likeness(body, other), number) for number, other in enumerate(likely)]
+        best = max(rated, default=(0.0, 0))
+        return likely[best[1]] if best[0] >= (_FOUND if named else _ALIKE) else None
+
+    def _about_lost(self, body: TestBody) -> Iterator[Loss]:
+        if not body.checks or self._is_found(body) or self._is_double(body):
+            return
+        name = body.name or "what the file checks"
+        yield Loss(body.path, body.name, f"{name} is gone", is_certain=not self.gone & body.words)
+
+    def _is_found(self, body: TestBody) -> bool:
+        """True if most of what a test checks is checked elsewhere now, or most of its lines stand elsewhere."""
+        checks = [check for check in body.checks if check.strength]
+        found = [check for check in checks if check.text in self.gained or self.shapes.get(check.shape)]
+        lines = body.lines
+        return (
+            (bool(checks) and len(found) > len(checks) * _FOUND)
+            or (bool(lines) and len(lines & self.lines) >= len(lines) * _FOUND)
+            or any(self._replaces(other, body) for other in self.new)
+        )
+
+    def _replaces(self, other: TestBody, body: TestBody) -> bool:
+        """True if a new test calls most of what another one did, and checks as strictly."""
+        strictest = max((check.strength for check in body.checks), default=TRIVIAL)
+        as_strict = any(check.strength >= strictest for check in other.checks)
+        own = {word for check in body.checks for word in check.subject} | body.calls
+        return as_strict and bool(own) and len(own & other.words) >= len(own) * _ALIKE
+
+    def _is_double(self, body: TestBody) -> bool:
+        return any(not other.is_skipped and _likeness(body, other) > 0.85 for other in self.after)
+
+    def _weaker(self, body: TestBody, follower: TestBody) -> tuple[str, bool] | None:
+        name = body.name or "the file"
+        if follower.is_skipped:
+            return f"{name} is skipped", True
+        if body.asks and not follower.asks:
+            return f"{name} checks nothing any more", True
+        removed, added = self._difference(body, follower)
+        if not removed:
+            return None
+        if any(check.strength == TRIVIAL for check in added):
+            return f"{name} has a check that always holds in the place of one that did not", True
+        new_patches = follower.patched - body.patched
+        if patched := new_patches & {word for check in follower.checks for word in check.subject}:
+            return f"{name} replaces {', '.join(sorted(patched))}, which it checks", True
+        certain = not self.gone & {word for check in removed for word in check.subject}
+        if any(_asks_less(check, added) for check in removed):
+            return f"{name} asks for less", certain
+        if len(removed) > len(added) and not any(check.strength == EXACT for check in added):
+            return f"{name} has fewer checks", False
+        return None
+
+    def _difference(self, body: TestBody, follower: TestBody) -> tuple[list[Check], list[Check]]:
+        """Checks that went from a test and are found in no other, and those that came to it."""
+        left = Counter(check.text for check in follower.checks)
+        removed: list[Check] = []
+        for check in body.checks:
+            if left[check.text]:
+                left[check.text] -= 1
+            elif check.strength:
+                removed.append(check)
+        added = [check for check in follower.checks if left[check.text]]
+        own = Counter(check.text for check in added)
+        elsewhere = self.gained - own
+        return [check for check in removed if not elsewhere[check.text]], added
+
+
+def _last(body: TestBody) -> str:
+    """A test's own name, without its classes'."""
+    return body.name.rpartition("::")[2]
+
+
+def _asks_less(check: Check, added: Sequence[Check]) -> bool:
+    """True if what took a check's place asks for much less of the same."""
+    about = [other for other in added if other.subject & check.subject]
+    if not about or check.strength < PARTIAL:
+        return False
+    best = max(about, key=lambda other: other.strength)
+    wider = check.slack and best.slack >= check.slack * 10 and best.shape == check.shape
+    return best.strength <= WEAK < check.strength or bool(wider)
+
+
+def _likeness(one: TestBody, other: TestBody) -> float:
+    words = one.words, other.words
+    return len(words[0] & words[1]) / max(1, len(words[0] | words[1]))
