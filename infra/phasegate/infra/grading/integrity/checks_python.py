@@ -76,7 +76,7 @@ def _bodies(
         elif isinstance(node, ast.If | ast.Try | ast.With):
             yield from _bodies(path, lines, node.body, prefix, skipped=skipped, is_collected=is_collected)
             others = [] if isinstance(node, ast.With) else node.orelse
-            yield from _bodies(path, text, others, prefix, skipped=skipped, is_collected=is_collected)
+            yield from _bodies(path, lines, others, prefix, skipped=skipped, is_collected=is_collected)
 
 
 def _body(path: str, lines: Sequence[str], node: _Function, prefix: str, *, skipped: bool, is_test: bool) -> TestBody:
