@@ -6,22 +6,28 @@ Called by `grade`. It must not know how the verdict is reached.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from phasegate.infra.grading.added import hunks
 from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.evidence import LOADED, CriterionResult, Finding, Severity
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.integrity.test_edits import TestEdit, about_test_edits
+from phasegate.infra.grading.integrity.word_rules import Rule
 from phasegate.infra.grading.suspicions import (
     about_added_lines,
     about_agreeing_objects,
     about_new_file,
+    is_aside,
+    is_code,
     is_git_settings,
 )
 from phasegate.infra.grading.test_run import PROBLEMS, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree
-from phasegate.infra.grading.tree.loading import Load
+from phasegate.infra.grading.tree.loading import Load, texts
+from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
@@ -34,6 +40,7 @@ def about_files(
     graded: GradedTree,
     known: SealedCases,
     amended: Sequence[AmendedTest] = (),
+    statements: str = "",
 ) -> Iterator[Finding]:
     """Tell what the change did to tests, their settings and protected paths, and what of its code to look at.
 
@@ -43,6 +50,7 @@ def about_files(
         graded: Its graded tree.
         known: Cases of the sealed tests.
         amended: Tests that the ticket makes obsolete.
+        statements: The acceptance criteria in words.
     """
     for path in change.refused:
         message = "policy protects it; the change to it was left out"
@@ -53,6 +61,7 @@ def about_files(
     contents = {path: (read(change.base_commit, path), read(change.commit, path)) for path in changed}
     tests = [path for path in changed if path in graded.restored and not is_git_settings(path)]
     product = [path for path in changed if path not in tests]
+    base_code = _BaseCode(repository, change.base_commit, base_files)
     edits = [TestEdit.of(path, changed[path], *contents[path], amended) for path in tests]
     yield from about_test_edits(edits, _gone(contents[path] for path in product))
     for path in product:
@@ -64,8 +73,9 @@ def about_files(
         if letter != "D" or is_git_settings(path):
             mode, target = _mode(repository, change.commit, path), (after or b"").decode(errors="replace")
             yield from about_new_file(path, mode, target, base_files)
-        yield from about_added_lines(pieces)
-        yield from about_agreeing_objects(path, before, after)
+        aside = is_aside(path) and not _is_named(path, product, contents)
+        yield from about_added_lines(pieces, after, base_has=base_code.has, is_aside=aside)
+        yield from about_agreeing_objects(path, before, after, statements)
         yield from known.about(path, pieces)
 
 
@@ -101,6 +111,31 @@ def about_run(where: str, run: TestRun) -> Iterator[Finding]:
     """Why a run told nothing."""
     if run.problem:
         yield Finding(code=run.problem, message=f"{where}, {PROBLEMS[run.problem]}")
+
+
+@dataclass(frozen=True)
+class _BaseCode:
+    """Product code of the base commit, read once a rule asks for it."""
+
+    repository: Repository
+    commit: str
+    files: Sequence[str]
+
+    def has(self, rule: Rule) -> bool:
+        """True if some file has a rule's words."""
+        return any(rule.pattern.search(line) for text in self._texts for line in text.splitlines())
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        product = [path for path in self.files if is_code(path) and not is_test_file(path) and not is_aside(path)]
+        return list(texts(self.repository, self.commit, product).values())
+
+
+def _is_named(path: str, product: Sequence[str], contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> bool:
+    """True if product files of a change speak of a file, by its name without ending."""
+    stem = path.rpartition("/")[2].partition(".")[0].encode(errors="surrogateescape")
+    others = [other for other in product if other != path and is_code(other) and not is_aside(other)]
+    return any(re.search(rb"\b%s\b" % re.escape(stem), contents[other][1] or b"") for other in others)
 
 
 def _gone(contents: Iterable[tuple[bytes | None, bytes | None]]) -> frozenset[str]:

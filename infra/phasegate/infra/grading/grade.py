@@ -96,7 +96,8 @@ async def grade(
     released = Released(graded.tree)
     if not failed:
         released = await try_own_tests(bench, change, graded, sealed, compared)
-    said = SealedCases.of(sealed, "\n".join(criterion.statement for criterion in criteria))
+    statements = "\n".join(criterion.statement for criterion in criteria)
+    said = SealedCases.of(sealed, statements)
     findings = (
         *about_run("on the base commit", base.alone),
         *about_run("on the change", trial.run),
@@ -105,7 +106,7 @@ async def grade(
         *about_inline,
         *released.findings,
         *(() if nothing_new else about_criteria(judged)),
-        *about_files(repository, change, graded, said, amending.tests),
+        *about_files(repository, change, graded, said, amending.tests, statements),
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
     passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]

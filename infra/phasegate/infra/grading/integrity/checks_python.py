@@ -167,7 +167,7 @@ def _strength(test: ast.expr) -> int:  # noqa: PLR0911 - one answer per kind of 
             return WEAK
 
 
-def _is_always(test: ast.expr) -> bool:
+def _is_always(test: ast.expr) -> bool:  # noqa: PLR0911 - one answer per kind of expression
     match test:
         case ast.Constant(value=value):
             return bool(value)
@@ -195,7 +195,7 @@ def _is_always(test: ast.expr) -> bool:
             return False
 
 
-def _of_call(call: ast.Call) -> list[Check]:
+def _of_call(call: ast.Call) -> list[Check]:  # noqa: PLR0911 - one answer per kind of assertion
     name = _called(call)
     if name in _RAISES:
         return [_check(call, _strength_of_raises(call))]

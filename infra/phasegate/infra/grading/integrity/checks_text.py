@@ -212,9 +212,7 @@ def _is_always(text: str) -> bool:
     plain = squeezed(text)
     if len(plain) > _LONGEST_TRIVIAL:
         return False
-    alone = (
-        r"[\w.:]*(?:assert|ok|[tT]rue|expect|assertTrue|truthy)!?\((?:\w+,)?(?:true|1|!0|!false)(?:,.*)?\)(?:\..*)?"
-    )
+    alone = r"[\w.:]*(?:assert|ok|[tT]rue|expect|assertTrue|truthy)!?\((?:\w+,)?(?:true|1|!0|!false)(?:,.*)?\)(?:\..*)?"
     both = rf"[\w.:]*!?\((?:t,)?(?P<one>{_LITERAL})(?:,|\)\.[\w.]+\()(?P<other>{_LITERAL})(?:,.*)?\);?"
     if re.fullmatch(alone, plain) and not re.search(r"\.(?:not|toBe\(false)", plain):
         return True

@@ -50,10 +50,10 @@ def losses(before: Mapping[str, str], after: Mapping[str, str], gone: Collection
         after: The same in the change.
         gone: Words that the change's product no longer has: what tested them goes with them.
     """
-    sides = [
+    base, change = (
         with_helpers(body for path, text in side.items() for body in read_tests(path, text)) for side in (before, after)
-    ]
-    return list(_Comparison.of(*sides, frozenset(gone)).losses())
+    )
+    return list(_Comparison.of(base, change, frozenset(gone)).losses())
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class _Comparison:
     def _is_double(self, body: TestBody) -> bool:
         return any(not other.is_skipped and _likeness(body, other) > 0.85 for other in self.after)
 
-    def _weaker(self, body: TestBody, follower: TestBody) -> tuple[str, bool] | None:
+    def _weaker(self, body: TestBody, follower: TestBody) -> tuple[str, bool] | None:  # noqa: PLR0911 - in turn
         name = body.name or "the file"
         if follower.is_skipped:
             return f"{name} is skipped", True
