@@ -30,6 +30,7 @@ from phasegate.infra.grading.inline_run import with_base_inline_tests
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.suspicions import asks_for_matcher
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.grading.trial import Trial, try_change
@@ -84,7 +85,8 @@ async def grade(
     graded, about_inline = await with_base_inline_tests(bench, change, graded)
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
-    trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared)
+    matching = frozenset(criterion.id for criterion in criteria if asks_for_matcher(criterion.statement))
+    trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared, matching)
     amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
     broken = (*trial.regressions, *regressions_of_refused(amending))
     trouble = f"{trial.run.problem}: {trial.run.said}" if trial.run.problem else ""
