@@ -50,6 +50,8 @@ class TestBody:
     """False for a helper, which counts through the tests that call it."""
     is_skipped: bool = False
     """True where it never runs, or its failure counts for nothing, on no condition."""
+    cases: int = 1
+    """How many times it runs with values that stand in its file, as far as that can be read."""
     patched: frozenset[str] = frozenset()
     """Names that it replaces by something else."""
 

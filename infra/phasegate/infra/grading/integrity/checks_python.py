@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from phasegate.infra.grading.integrity.checks import (
     EXACT,
@@ -81,7 +82,10 @@ def _bodies(
 
 def _body(path: str, lines: Sequence[str], node: _Function, prefix: str, *, skipped: bool, is_test: bool) -> TestBody:
     reached, leaves = _reached(node.body)
-    checks = tuple(check for statement in reached for check in _checks(statement))
+    assigned = dict(_assignments(reached))
+    found = (check for statement in reached for check in _checks(statement))
+    checks = tuple(replace(one, strength=TRIVIAL) if _is_itself(one, assigned) else one for one in found)
+    cases = _cases(node.decorator_list)
     walked = [inner for statement in reached for inner in ast.walk(statement)]
     calls = [inner for inner in walked if isinstance(inner, ast.Call)]
     patched = {name for call in calls if _called(call) in _PATCHES for name in _patched(call)}
@@ -92,9 +96,36 @@ def _body(path: str, lines: Sequence[str], node: _Function, prefix: str, *, skip
         checks=checks,
         calls=frozenset(map(_called, calls)) | {argument.arg for argument in node.args.args},
         is_test=is_test,
-        is_skipped=skipped or leaves or _is_marked(node.decorator_list),
+        is_skipped=skipped or leaves or cases == 0 or _is_marked(node.decorator_list),
+        cases=cases,
         patched=frozenset(patched),
     )
+
+
+def _assignments(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for statement in body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as value):
+                yield name, squeezed(ast.unparse(value))
+            case _:
+                pass
+
+
+def _is_itself(check: Check, assigned: Mapping[str, str]) -> bool:
+    """True if a check compares something with the same thing under another name."""
+    sides = [assigned.get(side, side) for side in check.text.split("==")]
+    return len(sides) == 2 and sides[0] == sides[1]
+
+
+def _cases(decorators: Sequence[ast.expr]) -> int:
+    """How many cases the lists hold that parametrise a test."""
+    number = 1
+    for mark in decorators:
+        if isinstance(mark, ast.Call) and _called(mark) == "parametrize":
+            given = [keyword.value for keyword in mark.keywords if keyword.arg == "argvalues"] or mark.args[1:2]
+            if given and isinstance(given[0], ast.List | ast.Tuple):
+                number *= len(given[0].elts)
+    return number
 
 
 def _reached(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], bool]:

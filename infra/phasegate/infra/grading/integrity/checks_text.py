@@ -63,6 +63,7 @@ _NODE_GROUP_SKIPPED = re.compile(r"(?<![\w.$])(?:(?:describe|context|suite)\.ski
 _NODE_ONLY = re.compile(
     r"(?<![\w$])(?:it|test|describe|context|suite|specify)\.only\s*\(|(?<![\w$])f(?:it|describe)\s*\("
 )
+_PATCHES = re.compile(r"(?:spyOn|stub|replace|mock\w*)\(\s*[\w.]+\s*,\s*['\"](\w+)['\"]")
 _NODE = re.compile(r".*\.[cm]?[jt]sx?")
 _NODE_OFF = re.compile(r"(?m)^(?P<indent>[ \t]*)x(?P<word>it|test|specify)(?=\s*\()")
 _OUT_OF_BUILD = re.compile(r"(?m)^//(?:go:build|\s\+build) (?:ignore|never|none|disabled|skip)\b")
@@ -132,7 +133,16 @@ def _helpers(path: str, text: str) -> tuple[str, list[TestBody]]:
 def _body(path: str, name: str, text: str, *, is_test: bool, is_skipped: bool) -> TestBody:
     bare = re.sub(r"(?m)^\s*(?://|\*|/\*|///).*$", "", text)
     names = frozenset(re.split(r"\.|::", match["name"] or match["macro"])[-1] for match in _CALL.finditer(bare))
-    return TestBody(path, name, text, tuple(_checks(bare)), names, is_test=is_test, is_skipped=is_skipped)
+    return TestBody(
+        path,
+        name,
+        text,
+        tuple(_checks(bare)),
+        names,
+        is_test=is_test,
+        is_skipped=is_skipped,
+        patched=frozenset(_PATCHES.findall(bare)),
+    )
 
 
 def _checks(text: str) -> Iterator[Check]:

@@ -17,6 +17,8 @@ from phasegate.infra.grading.integrity.checks_text import text_tests
 
 _ALIKE = 0.6
 """Share of words that two texts have in common where one comes from the other."""
+_DOUBLE, _SAME_NAMED = 0.85, 0.75
+"""The same where one only repeats the other."""
 _FOUND = 0.5
 """Share of a test's checks or lines that are found elsewhere where it was taken apart."""
 
@@ -94,11 +96,16 @@ class _Comparison:
         kept: dict[tuple[str, str], list[TestBody]] = {}
         for body in self.after:
             kept.setdefault((body.path, body.name), []).append(body)
+        changed: list[TestBody] = []
         for body in self.before:
-            if body.is_skipped:
-                continue
             same = kept.get((body.path, body.name), [])
-            follower = same.pop(0) if same else self._follower(body)
+            if body in same:
+                same.remove(body)  # titles may stand more than once in a file
+            elif not body.is_skipped:
+                changed.append(body)
+        for body in changed:
+            same = kept.get((body.path, body.name), [])
+            follower = same.pop(_most_alike(body, same)[1]) if same else self._follower(body)
             if follower is None:
                 yield from self._about_lost(body)
             elif reason := self._weaker(body, follower):
@@ -107,9 +114,8 @@ class _Comparison:
     def _follower(self, body: TestBody) -> TestBody | None:
         named = [other for other in self.moved if _last(other) == _last(body)]
         likely = named or [other for other in self.new if bool(other.name) == bool(body.name)]
-        rated = [(_likeness(body, other), number) for number, other in enumerate(likely)]
-        best = max(rated, default=(0.0, 0))
-        return likely[best[1]] if best[0] >= (_FOUND if named else _ALIKE) else None
+        likeness, number = _most_alike(body, likely)
+        return likely[number] if likeness >= (_FOUND if named else _ALIKE) else None
 
     def _about_lost(self, body: TestBody) -> Iterator[Loss]:
         if not body.checks or self._is_found(body) or self._is_double(body):
@@ -136,7 +142,11 @@ class _Comparison:
         return as_strict and bool(own) and len(own & other.words) >= len(own) * _ALIKE
 
     def _is_double(self, body: TestBody) -> bool:
-        return any(not other.is_skipped and _likeness(body, other) > 0.85 for other in self.after)
+        """True if a test that stays says nearly the same."""
+        least = {True: _SAME_NAMED, False: _DOUBLE}
+        return any(
+            not other.is_skipped and _likeness(body, other) > least[other.name == body.name] for other in self.after
+        )
 
     def _weaker(self, body: TestBody, follower: TestBody) -> tuple[str, bool] | None:  # noqa: PLR0911 - in turn
         name = body.name or "the file"
@@ -146,7 +156,7 @@ class _Comparison:
             return f"{name} checks nothing any more", True
         removed, added = self._difference(body, follower)
         if not removed:
-            return None
+            return (f"{name} has fewer cases", False) if follower.cases < body.cases else None
         if any(check.strength == TRIVIAL for check in added):
             return f"{name} has a check that always holds in the place of one that did not", True
         new_patches = follower.patched - body.patched
@@ -187,6 +197,11 @@ def _asks_less(check: Check, added: Sequence[Check]) -> bool:
     best = max(about, key=lambda other: other.strength)
     wider = check.slack and best.slack >= check.slack * 10 and best.shape == check.shape
     return best.strength <= WEAK < check.strength or bool(wider)
+
+
+def _most_alike(body: TestBody, others: Sequence[TestBody]) -> tuple[float, int]:
+    """Likeness and place of the test that says most of what another one does."""
+    return max(((_likeness(body, other), number) for number, other in enumerate(others)), default=(0.0, 0))
 
 
 def _likeness(one: TestBody, other: TestBody) -> float:
