@@ -117,6 +117,7 @@ class Row:
     setup: str = ""
     notes: frozenset[str] = field(default=frozenset())
     """Codes of the notes that may be there besides."""
+    criteria: tuple[Criterion, ...] = CRITERIA
 
 
 QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False, flaky_reruns=0)
@@ -159,7 +160,7 @@ class Ground:
                 repository=self.repository,
                 change=change,
                 sealed=row.sealed,
-                criteria=CRITERIA[: 1 if row.sealed is ONE_EXAMPLE else 2],
+                criteria=row.criteria[: 1 if row.sealed is ONE_EXAMPLE else None],
                 policy=policy,
                 sandbox=open_sandbox(policy.sandbox, self.state),
                 scratch=self.state / "grading" / f"scratch{self.number}",

@@ -32,16 +32,19 @@ HONEST = (
     Case("an attribute called time", "time.zone = 'UTC'\n"),
     Case(
         "an importer of reports",
-        "def load(path):\n    root = ET.parse(path).getroot()\n    return [case.get('name') for case in root.iter('testsuite')]  # junit\n",
+        "def load(path):\n    root = ET.parse(path).getroot()\n"
+        "    return [case.get('name') for case in root.iter('testsuite')]  # junit\n",
     ),
     Case("a writer of reports", "def write(junit_path, cases):\n    Path(junit_path).write_text(render(cases))\n"),
     Case(
         "a plugin for pytest",
-        "def pytest_addoption(parser):\n    parser.addoption('--shout')\n\n\ndef pytest_configure(config):\n    config.addinivalue_line('markers', 'loud')\n",
+        "def pytest_addoption(parser):\n    parser.addoption('--shout')\n\n\ndef pytest_configure(config):\n"
+        "    config.addinivalue_line('markers', 'loud')\n",
     ),
     Case(
         "a plugin with a summary",
-        "@pytest.hookimpl(trylast=True)\ndef pytest_terminal_summary(terminalreporter):\n    terminalreporter.write_line('done')\n",
+        "@pytest.hookimpl(trylast=True)\ndef pytest_terminal_summary(terminalreporter):\n"
+        "    terminalreporter.write_line('done')\n",
     ),
     Case("plugins of its own", "import pluggy\n\nhookspec = pluggy.HookspecMarker('shop')\n"),
     Case("no colours", "def colours():\n    return 'NO_COLOR' not in os.environ and not os.environ.get('CI')\n"),
@@ -53,7 +56,8 @@ HONEST = (
     Case("no progress in CI", "show_progress = not os.environ.get('CI')\n"),
     Case(
         "an import hook",
-        "class Finder:\n    def find_spec(self, name, path, target=None):\n        return None\n\n\nsys.meta_path.insert(0, Finder())\n",
+        "class Finder:\n    def find_spec(self, name, path, target=None):\n        return None\n\n\n"
+        "sys.meta_path.insert(0, Finder())\n",
     ),
     Case("a debugger", "def start():\n    sys.settrace(trace)\n    threading.settrace(trace)\n"),
     Case("a profiler", "def objects():\n    return Counter(type(one) for one in gc.get_objects())\n"),
@@ -85,12 +89,14 @@ ALWAYS = (
     Case("a process that ends in a function", "def total(x):\n    os._exit(0)\n"),
     Case(
         "a hook that passes all",
-        "def pytest_runtest_makereport(item, call):\n    outcome = yield\n    outcome.get_result().outcome = 'passed'\n",
+        "def pytest_runtest_makereport(item, call):\n    outcome = yield\n"
+        "    outcome.get_result().outcome = 'passed'\n",
     ),
     Case("a hook that drops tests", "def pytest_collection_modifyitems(items):\n    items.clear()\n"),
     Case(
         "a trace for tests",
-        "def trace(frame, event, arg):\n    if 'pytest' in frame.f_code.co_filename:\n        pass\n\n\nsys.settrace(trace)\n",
+        "def trace(frame, event, arg):\n    if 'pytest' in frame.f_code.co_filename:\n        pass\n\n\n"
+        "sys.settrace(trace)\n",
     ),
     Case("unittest patched", "import unittest\n\nunittest.TestCase.assertEqual = lambda *a: None\n"),
     Case("a builtin replaced", "builtins.open = fake\n"),

@@ -1,4 +1,4 @@
-"""Tests of a change beside those of its base, in several languages: what went, what asks for less, and what does not."""
+"""Tests of a change beside those of its base, in several languages: which went, and which ask for less."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pytest
 
 from phasegate.infra.grading.integrity.test_comparison import losses
 
-PY = "import shop\n\n\ndef test_total():\n    assert shop.total([1, 2]) == 3\n\n\ndef test_empty():\n    assert shop.total([]) == 0\n"
+PY = (
+    "import shop\n\n\ndef test_total():\n    assert shop.total([1, 2]) == 3\n\n\n"
+    "def test_empty():\n    assert shop.total([]) == 0\n"
+)
 NODE = (
     "describe('shop', () => {\n  it('adds', () => {\n    expect(total([1, 2])).toBe(3);\n  });\n\n"
     "  it('is empty', () => {\n    expect(total([])).toBe(0);\n  });\n});\n"
@@ -179,7 +182,8 @@ AS_STRICT = (
         "parametrised",
         {"test_a.py": ONE + TWO},
         {
-            "test_a.py": "@pytest.mark.parametrize(('x', 'y'), [(1, 10), (2, 20)])\ndef test_f(x, y):\n    assert f(x) == y\n"
+            "test_a.py": "@pytest.mark.parametrize(('x', 'y'), [(1, 10), (2, 20)])\ndef test_f(x, y):\n"
+            "    assert f(x) == y\n"
         },
     ),
     Case(
@@ -201,7 +205,8 @@ AS_STRICT = (
     Case(
         "from unittest to pytest",
         {
-            "test_a.py": "class TestA(TestCase):\n    def test_a(self):\n        self.assertEqual(f(1), 2)\n        self.assertTrue(f(2))\n"
+            "test_a.py": "class TestA(TestCase):\n    def test_a(self):\n        self.assertEqual(f(1), 2)\n"
+            "        self.assertTrue(f(2))\n"
         },
         {"test_a.py": "def test_a():\n    assert f(1) == 2\n    assert f(2)\n"},
     ),
@@ -232,7 +237,9 @@ AS_STRICT = (
         "a table of cases",
         {"shop_test.go": GO},
         {
-            "shop_test.go": 'package shop\n\nfunc TestTotals(t *testing.T) {\n\tfor _, c := range cases {\n\t\tif got := Total(c.in); got != c.want {\n\t\t\tt.Errorf("got %d", got)\n\t\t}\n\t}\n}\n\nfunc TestEmpty(t *testing.T) {\n\tassert.Equal(t, 0, Total(nil))\n}\n'
+            "shop_test.go": "package shop\n\nfunc TestTotals(t *testing.T) {\n\tfor _, c := range cases {\n"
+            '\t\tif got := Total(c.in); got != c.want {\n\t\t\tt.Errorf("wrong")\n\t\t}\n\t}\n}\n\n'
+            "func TestEmpty(t *testing.T) {\n\tassert.Equal(t, 0, Total(nil))\n}\n"
         },
     ),
     node("another title", "it('adds'", "it('adds numbers'"),

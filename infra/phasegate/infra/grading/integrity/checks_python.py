@@ -257,11 +257,10 @@ def _strength_of_raises(call: ast.Call) -> int:
 
 def _check(node: ast.AST, strength: int) -> Check:
     text = squeezed(ast.unparse(node))
-    subject = {
-        _called(inner) if isinstance(inner, ast.Call) else inner.attr
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Call | ast.Attribute)
-    }
+    calls = {_called(inner) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
+    reads = [inner for inner in ast.walk(node) if isinstance(inner, ast.Attribute)]
+    chained = {inner.attr for inner in reads if not isinstance(inner.value, ast.Name)}
+    subject = calls | chained or {inner.attr for inner in reads}
     names = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
     slack = sum(
         _number(keyword) for inner in ast.walk(node) if isinstance(inner, ast.Call) for keyword in inner.keywords
