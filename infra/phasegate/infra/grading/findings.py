@@ -32,6 +32,7 @@ from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
 _WORD = re.compile(r"[A-Za-z_]\w{3,}")
+_COMMENT = re.compile(r"(?m)^[ \t]*(?:#|//|/?\*).*$")
 
 
 def about_files(
@@ -63,7 +64,9 @@ def about_files(
     product = [path for path in changed if path not in tests]
     base_code = _BaseCode(repository, change.base_commit, base_files)
     edits = [TestEdit.of(path, changed[path], *contents[path], amended) for path in tests]
-    yield from about_test_edits(edits, _gone(contents[path] for path in product))
+    yield from about_test_edits(
+        edits, _gone(contents[path] for path in product if is_code(path) and not is_aside(path))
+    )
     for path in product:
         letter, (before, after) = changed[path], contents[path]
         pieces = hunks(repository, change.base_commit, change.commit, path, letter)
@@ -143,7 +146,7 @@ def _gone(contents: Iterable[tuple[bytes | None, bytes | None]]) -> frozenset[st
     words: tuple[set[str], set[str]] = (set(), set())
     for sides in contents:
         for content, found in zip(sides, words, strict=True):
-            found.update(_WORD.findall((content or b"").decode(errors="replace")))
+            found.update(_WORD.findall(_COMMENT.sub("", (content or b"").decode(errors="replace"))))
     return frozenset(words[0] - words[1])
 
 

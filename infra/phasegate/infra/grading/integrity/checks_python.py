@@ -92,7 +92,7 @@ def _body(path: str, lines: Sequence[str], node: _Function, prefix: str, *, skip
     return TestBody(
         path=path,
         name=f"{prefix}{node.name}",
-        text="\n".join(lines[node.lineno - 1 : node.end_lineno]),
+        text="\n".join(lines[min(marked.lineno for marked in (node, *node.decorator_list)) - 1 : node.end_lineno]),
         checks=checks,
         calls=frozenset(map(_called, calls)) | {argument.arg for argument in node.args.args},
         is_test=is_test,

@@ -7,6 +7,7 @@ follows from the answer.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,17 +136,27 @@ class _Comparison:
         )
 
     def _replaces(self, other: TestBody, body: TestBody) -> bool:
-        """True if a new test calls most of what another one did, and checks as strictly."""
+        """True if a new test calls most of what another one did or is named so, and checks as strictly."""
         strictest = max((check.strength for check in body.checks), default=TRIVIAL)
         as_strict = any(check.strength >= strictest for check in other.checks)
         own = {word for check in body.checks for word in check.subject} | body.calls
-        return as_strict and bool(own) and len(own & other.words) >= len(own) * _ALIKE
+        named = _name_words(body)
+        same_calls = bool(own) and len(own & other.words) >= len(own) * _ALIKE
+        same_name = len(named) > 1 and len(named & _name_words(other)) > len(named) * _ALIKE
+        return as_strict and (same_calls or same_name)
 
     def _is_double(self, body: TestBody) -> bool:
         """True if a test that stays says nearly the same."""
         least = {True: _SAME_NAMED, False: _DOUBLE}
+        checks, lines = ({text.lower() for text in texts} for texts in (_texts(body), body.lines))
         return any(
-            not other.is_skipped and _likeness(body, other) > least[other.name == body.name] for other in self.after
+            _likeness(body, other) > least[other.name == body.name]
+            or (
+                checks <= {text.lower() for text in _texts(other)}
+                and len(lines & {line.lower() for line in other.lines}) > len(lines) * _FOUND
+            )
+            for other in self.after
+            if not other.is_skipped
         )
 
     def _weaker(self, body: TestBody, follower: TestBody) -> tuple[str, bool] | None:  # noqa: PLR0911 - in turn
@@ -182,6 +193,15 @@ class _Comparison:
         own = Counter(check.text for check in added)
         elsewhere = self.gained - own
         return [check for check in removed if not elsewhere[check.text]], added
+
+
+def _name_words(body: TestBody) -> set[str]:
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", _last(body))
+    return {word.lower() for word in words} - {"test", "tests", "it", "should", "the", "a"}
+
+
+def _texts(body: TestBody) -> list[str]:
+    return [check.text for check in body.checks]
 
 
 def _last(body: TestBody) -> str:
