@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from phasegate.infra.grading.integrity.checks import (
@@ -43,6 +43,8 @@ _RAISES = (
 )
 _ANY_ERROR = ("Exception", "BaseException", "Warning", "object")
 _UNCONDITIONAL = ("True", "1", "not False", "not 0", "not None")
+_HONEST_CONDITION = re.compile(r"sys\.|platform|version|os\.name|\b(?:PY|IS|HAS|WIN|MAC|LINUX)\w*|has_|is_|PYPY")
+"""What a check depends on for good reasons: it is there on one platform, in one version, for some of the cases."""
 _SLACK = ("rel", "abs", "places", "delta", "rtol", "atol", "rel_tol", "abs_tol")
 _PATCHES = ("setattr", "patch", "object", "multiple", "setitem", "dict")
 
@@ -75,7 +77,8 @@ def _bodies(
             off = skipped or _is_marked(node.decorator_list) or _module_is_skipped(node)
             yield from _bodies(path, lines, node.body, f"{prefix}{node.name}::", skipped=off, is_collected=runs)
         elif isinstance(node, ast.If | ast.Try | ast.With):
-            yield from _bodies(path, lines, node.body, prefix, skipped=skipped, is_collected=is_collected)
+            kept = [] if isinstance(node, ast.If) and _is_never(node.test) else node.body
+            yield from _bodies(path, lines, kept, prefix, skipped=skipped, is_collected=is_collected)
             others = [] if isinstance(node, ast.With) else node.orelse
             yield from _bodies(path, lines, others, prefix, skipped=skipped, is_collected=is_collected)
 
@@ -131,9 +134,12 @@ def _cases(decorators: Sequence[ast.expr]) -> int:
 def _reached(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], bool]:
     """The statements of a function that may be reached; and True where it skips itself on no condition."""
     found: list[ast.stmt] = []
+    used = {node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)}
     for statement in body:
         if isinstance(statement, ast.Return) and statement.value is None:
             break
+        if isinstance(statement, _Function) and not statement.decorator_list and statement.name not in used:
+            continue  # nobody calls it
         call = statement.value if isinstance(statement, ast.Expr) else None
         call = statement.exc if isinstance(statement, ast.Raise) else call
         if isinstance(call, ast.Call) and _called(call) in ("skip", "skipTest", "xfail", "SkipTest"):
@@ -143,27 +149,37 @@ def _reached(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], bool]:
 
 
 def _checks(node: ast.AST) -> Iterator[Check]:
-    if isinstance(node, ast.Assert):
-        yield from _of_expression(node.test)
-        return
-    if isinstance(node, ast.If | ast.While) and _is_never(node.test):
-        for statement in node.orelse:
-            yield from _checks(statement)
-        return
-    if isinstance(node, ast.Try) and any(_swallows(handler) for handler in node.handlers):
-        for statement in (*node.orelse, *node.finalbody, *(s for handler in node.handlers for s in handler.body)):
-            yield from _checks(statement)
-        return
-    if isinstance(node, ast.With | ast.AsyncWith) and any(_suppresses(item.context_expr) for item in node.items):
-        return
-    if isinstance(node, ast.Call) and (check := _of_call(node)):
-        yield from check
-        return
-    if isinstance(node, ast.Raise) and node.exc is not None and "AssertionError" in ast.unparse(node.exc):
-        yield _check(node, PARTIAL)
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _checks(child)
+    match node:
+        case ast.Assert(test=test):
+            yield from _of_expression(test)
+        case ast.Call() if found := _of_call(node):
+            yield from found
+        case ast.Raise(exc=ast.expr() as error) if "AssertionError" in ast.unparse(error):
+            yield _check(node, PARTIAL)
+        case ast.If(test=test, body=body, orelse=[]) if not _HONEST_CONDITION.search(ast.unparse(test)):
+            inner = [] if _is_never(test) else body
+            for one in (check for statement in inner for check in _checks(statement)):
+                yield replace(one, text=f"if:{one.text}", strength=min(WEAK, one.strength))
+        case _:
+            for child in _what_counts(node):
+                yield from _checks(child)
+
+
+def _what_counts(node: ast.AST) -> Iterable[ast.AST]:
+    """The parts of a statement that may be reached, and whose failures count."""
+    match node:
+        case ast.If(test=test, orelse=others) | ast.While(test=test, orelse=others) if _is_never(test):
+            return others
+        case ast.For(iter=ast.List(elts=[]) | ast.Tuple(elts=[])):
+            return ()
+        case ast.Try() if any(map(_swallows, node.handlers)):
+            return (*node.orelse, *node.finalbody, *(line for handler in node.handlers for line in handler.body))
+        case ast.With(items=items) | ast.AsyncWith(items=items) if any(
+            _suppresses(item.context_expr) for item in items
+        ):
+            return ()
+        case _:
+            return ast.iter_child_nodes(node)
 
 
 def _of_expression(test: ast.expr) -> Iterator[Check]:
@@ -326,10 +342,16 @@ def _skips(mark: ast.expr) -> bool:
     if name in ("skip", "expectedFailure"):
         return True
     if name == "xfail":
-        return condition is None or ast.unparse(condition) in _UNCONDITIONAL
+        return condition is None or _always_skips(condition)
     if name in ("skipif", "skipIf"):
-        return condition is not None and ast.unparse(condition).strip("'\"") in _UNCONDITIONAL
+        return condition is not None and _always_skips(condition)
     return name == "skipUnless" and condition is not None and ast.unparse(condition) in ("False", "0", "None")
+
+
+def _always_skips(condition: ast.expr) -> bool:
+    if isinstance(condition, ast.Constant) and isinstance(condition.value, str):
+        return condition.value.strip() in _UNCONDITIONAL
+    return _is_always(condition)
 
 
 def _is_fixture(node: _Function) -> bool:

@@ -52,8 +52,8 @@ _LITERAL = r"(?:-?\d[\w.]*|true|false|null|nil|undefined|None|\"[^\"\\]*\"|'[^'\
 _SKIPPED = {
     ".go": re.compile(r"(?m)^\t(?:t|b|f)\.Skip(?:Now|f)?\("),
     ".rs": re.compile(r"(?m)^\s*#\[ignore\b|#\[cfg\(any\(\)\)\]"),
-    ".java": re.compile(r"(?m)^\s*@(?:Disabled|Ignore)\b"),
-    ".kt": re.compile(r"(?m)^\s*@(?:Disabled|Ignore)\b"),
+    ".java": re.compile(r"(?m)^\s*@(?:Disabled|Ignore)\b|\bassume\w*\(\s*false"),
+    ".kt": re.compile(r"(?m)^\s*@(?:Disabled|Ignore)\b|\bassume\w*\(\s*false"),
 }
 _NODE_SKIPPED = re.compile(
     r"^\s*(?:[\w.]+\.)?(?:it|test|specify|t)\.(?:skip|todo|failing|fails)\b|^\s*x(?:it|test)\s*\("
@@ -63,6 +63,10 @@ _NODE_GROUP_SKIPPED = re.compile(r"(?<![\w.$])(?:(?:describe|context|suite)\.ski
 _NODE_ONLY = re.compile(
     r"(?<![\w$])(?:it|test|describe|context|suite|specify)\.only\s*\(|(?<![\w$])f(?:it|describe)\s*\("
 )
+_LEAVES = re.compile(r"\{[ \t]*\n\s*return;?[ \t]*\n(?:.|\n)*")
+_NEVER = re.compile(r"\b(?:if|while)\s*\(?\s*(?:false|0|!true|!1)\s*\)?\s*\{")
+_TRIES = re.compile(r"\btry\s*\{")
+_SWALLOWED = re.compile(r"\s*catch\s*(?:\([^)]*\)\s*)?\{\s*(?:(?://[^\n]*|return;?|console\.\w+\([^)]*\);?)\s*)*\}")
 _PATCHES = re.compile(r"(?:spyOn|stub|replace|mock\w*)\(\s*[\w.]+\s*,\s*['\"](\w+)['\"]")
 _NODE = re.compile(r".*\.[cm]?[jt]sx?")
 _NODE_OFF = re.compile(r"(?m)^(?P<indent>[ \t]*)x(?P<word>it|test|specify)(?=\s*\()")
@@ -131,7 +135,7 @@ def _helpers(path: str, text: str) -> tuple[str, list[TestBody]]:
 
 
 def _body(path: str, name: str, text: str, *, is_test: bool, is_skipped: bool) -> TestBody:
-    bare = re.sub(r"(?m)^\s*(?://|\*|/\*|///).*$", "", text)
+    bare = _without_idle(re.sub(r"(?m)^\s*(?://|\*|/\*|///).*$", "", text))
     names = frozenset(re.split(r"\.|::", match["name"] or match["macro"])[-1] for match in _CALL.finditer(bare))
     return TestBody(
         path,
@@ -143,6 +147,19 @@ def _body(path: str, name: str, text: str, *, is_test: bool, is_skipped: bool) -
         is_skipped=is_skipped,
         patched=frozenset(_PATCHES.findall(bare)),
     )
+
+
+def _without_idle(text: str) -> str:
+    """A text without what is never reached, and without blocks whose failures are swallowed."""
+    text = _LEAVES.sub("{ }", text)
+    for pattern in (_NEVER, _TRIES):
+        at = 0
+        while found := pattern.search(text, at):
+            at = found.end()
+            end = end_of_call(text, at - 1)
+            if end and (pattern is _NEVER or _SWALLOWED.match(text, end)):
+                text, at = text[: found.start()] + text[end:], found.start()
+    return text
 
 
 def _checks(text: str) -> Iterator[Check]:
@@ -209,7 +226,7 @@ def _strength(text: str, words: Sequence[str]) -> int:
     if _is_always(text):
         return TRIVIAL
     last = words[-1].rstrip("!")
-    if "not" in words or last in ("any", "anything"):
+    if "not" in words or last in ("any", "anything") or re.search(r"\(\s*expect\.any\w*\([^)]*\)\s*\)$", text):
         return WEAK
     if last in ("assert", "ok", "True", "assertTrue", "isTrue", "True", "debug_assert", "true") and re.search(
         r"[=!]==?|matches!", text
@@ -241,7 +258,7 @@ def _of_condition(text: str, at: int) -> Check:
     before = text[max(0, at - 600) : at]
     found = list(re.finditer(r"\b(?:if|else if|unless|while)\b\s*(?P<condition>[^\n{]*)\{?", before))
     condition = found[-1]["condition"].strip() if found else ""
-    if squeezed(condition) in ("false", "0", "1==2", "true==false", "(false)"):
+    if re.search(r"^\(?(?:false|0|1==2|true==false)\)?$|&&\(?false|^\(?false&&", squeezed(condition)):
         return Check(squeezed(condition), frozenset(), TRIVIAL)
     names = frozenset(re.findall(r"[A-Za-z_]\w{2,}", condition))
     is_exact = "!=" in condition and not re.search(r"!= ?(?:nil|null|0)\b", condition)

@@ -20,6 +20,11 @@ _ALIKE = 0.6
 """Share of words that two texts have in common where one comes from the other."""
 _DOUBLE, _SAME_NAMED = 0.85, 0.75
 """The same where one only repeats the other."""
+_WIDE = 1.0
+"""How far a number may be off where it had to be equal before."""
+_INVERTED = re.compile(
+    r"should_panic|\b(?:it|test)\.(?:failing|fails)\b|@Test\(\s*expected\s*=\s*(?:Exception|Throwable)\b"
+)
 _FOUND = 0.5
 """Share of a test's checks or lines that are found elsewhere where it was taken apart."""
 
@@ -163,6 +168,8 @@ class _Comparison:
         name = body.name or "the file"
         if follower.is_skipped:
             return f"{name} is skipped", True
+        if _INVERTED.search(follower.text) and not _INVERTED.search(body.text):
+            return f"{name} is expected to fail", True
         if body.asks and not follower.asks:
             return f"{name} checks nothing any more", True
         removed, added = self._difference(body, follower)
@@ -176,6 +183,8 @@ class _Comparison:
         certain = not self.gone & {word for check in removed for word in check.subject}
         if any(_asks_less(check, added) for check in removed):
             return f"{name} asks for less", certain
+        if any(max(other.strength for other in added) < check.strength for check in removed if added):
+            return f"{name} asks for less", False
         if len(removed) > len(added) and not any(check.strength == EXACT for check in added):
             return f"{name} has fewer checks", False
         return None
@@ -211,12 +220,12 @@ def _last(body: TestBody) -> str:
 
 def _asks_less(check: Check, added: Sequence[Check]) -> bool:
     """True if what took a check's place asks for much less of the same."""
-    about = [other for other in added if other.subject & check.subject]
+    about = [other for other in added if other.subject & check.subject] or added
     if not about or check.strength < PARTIAL:
         return False
     best = max(about, key=lambda other: other.strength)
-    wider = check.slack and best.slack >= check.slack * 10 and best.shape == check.shape
-    return best.strength <= WEAK < check.strength or bool(wider)
+    wider = best.slack >= (check.slack * 10 or _WIDE) and bool(best.subject & check.subject)
+    return best.strength <= WEAK < check.strength or wider
 
 
 def _most_alike(body: TestBody, others: Sequence[TestBody]) -> tuple[float, int]:
