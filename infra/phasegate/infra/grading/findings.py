@@ -6,7 +6,7 @@ Called by `grade`. It must not know how the verdict is reached.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from phasegate.infra.grading.added import hunks
 from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.evidence import LOADED, CriterionResult, Finding, Severity
 from phasegate.infra.grading.hard_coded import SealedCases
-from phasegate.infra.grading.integrity.test_edits import TestEdit, about_test_edits
+from phasegate.infra.grading.integrity.test_edits import Product, TestEdit, about_test_edits
 from phasegate.infra.grading.integrity.word_rules import Rule
 from phasegate.infra.grading.suspicions import (
     about_added_lines,
@@ -32,6 +32,13 @@ from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
 
 _WORD = re.compile(r"[A-Za-z_]\w{3,}")
+_PROSE = re.compile(r".*\.(?:md|rst|txt|adoc)|(?:.*/)?(?:CHANGE\w*|HISTORY|NEWS)", re.IGNORECASE)
+_IDLE = re.compile(
+    rf"{_PROSE.pattern}|.*\.(?:toml|cfg|ini|lock|ya?ml)|(?:.*/)?(?:package[\w-]*\.json|go\.(?:mod|sum)|\.\w+)",
+    re.IGNORECASE,
+)
+"""Files that hold none of the product's behaviour."""
+_REMOVAL = re.compile(rb"\b(?:remov|drop|delet|deprecat|no longer)", re.IGNORECASE)
 _COMMENT = re.compile(r"(?m)^[ \t]*(?:#|//|/?\*).*$")
 
 
@@ -64,9 +71,7 @@ def about_files(
     product = [path for path in changed if path not in tests]
     base_code = _BaseCode(repository, change.base_commit, base_files)
     edits = [TestEdit.of(path, changed[path], *contents[path], amended) for path in tests]
-    yield from about_test_edits(
-        edits, _gone(contents[path] for path in product if is_code(path) and not is_aside(path))
-    )
+    yield from about_test_edits(edits, _about_product({path: contents[path] for path in product}))
     for path in product:
         letter, (before, after) = changed[path], contents[path]
         pieces = hunks(repository, change.base_commit, change.commit, path, letter)
@@ -141,13 +146,23 @@ def _is_named(path: str, product: Sequence[str], contents: Mapping[str, tuple[by
     return any(re.search(rb"\b%s\b" % re.escape(stem), contents[other][1] or b"") for other in others)
 
 
-def _gone(contents: Iterable[tuple[bytes | None, bytes | None]]) -> frozenset[str]:
-    """Words that files had before a change and none of them has after it."""
+def _about_product(contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> Product:
+    """What a change does to code and documentation, by path and content before and after."""
     words: tuple[set[str], set[str]] = (set(), set())
-    for sides in contents:
-        for content, found in zip(sides, words, strict=True):
+    code = [path for path in contents if is_code(path) and not is_aside(path)]
+    for path in code:
+        for content, found in zip(contents[path], words, strict=True):
             found.update(_WORD.findall(_COMMENT.sub("", (content or b"").decode(errors="replace"))))
-    return frozenset(words[0] - words[1])
+    return Product(
+        is_touched=any(not _IDLE.fullmatch(path) and not is_aside(path) for path in contents),
+        gone=frozenset(words[0] - words[1]),
+        tells_of_removal=any(_tells_of_removal(*contents[path]) for path in contents if _PROSE.fullmatch(path)),
+    )
+
+
+def _tells_of_removal(before: bytes | None, after: bytes | None) -> bool:
+    known = set((before or b"").splitlines())
+    return any(_REMOVAL.search(line) for line in (after or b"").splitlines() if line not in known)
 
 
 def _mode(repository: Repository, commit: str, path: str) -> str:

@@ -204,7 +204,7 @@ def _strength(test: ast.expr) -> int:  # noqa: PLR0911 - one answer per kind of 
             if isinstance(op, ast.NotEq | ast.IsNot):
                 return WEAK
             if isinstance(op, ast.Eq | ast.Is):
-                return WEAK if ast.unparse(right).endswith("ANY") else EXACT
+                return WEAK if re.search(r"ANY$|^(?:True|False)$", ast.unparse(right)) else EXACT
             return WEAK if ast.unparse(right) == "0" and ast.unparse(test.left).startswith("len(") else PARTIAL
         case ast.Compare():
             return EXACT

@@ -42,7 +42,7 @@ _EXACT = re.compile(
     re.IGNORECASE,
 )
 _WEAK = re.compile(
-    r"(?:assert_?)?(?:ok|true|not_?nil|not_?null|not_?empty|not_?equals?|no_?error|truthy|ne|not_?same|is_?not_?null)f?"
+    r"(?:assert_?)?(?:ok|not_?nil|not_?null|not_?empty|not_?equals?|no_?error|truthy|ne|not_?same|is_?not_?null)f?"
     r"|(?:to_?)?(?:be_?)?(?:truthy|defined|exists?|called)|assert|assert!|debug_assert!|assert_ne!|tobetruthy|tobedefined"
     r"|tobefalsy|tohavebeencalled",
     re.IGNORECASE,
@@ -63,7 +63,7 @@ _NODE_GROUP_SKIPPED = re.compile(r"(?<![\w.$])(?:(?:describe|context|suite)\.ski
 _NODE_ONLY = re.compile(
     r"(?<![\w$])(?:it|test|describe|context|suite|specify)\.only\s*\(|(?<![\w$])f(?:it|describe)\s*\("
 )
-_LEAVES = re.compile(r"\{[ \t]*\n\s*return;?[ \t]*\n(?:.|\n)*")
+_LEAVES = re.compile(r"\s*return;?[ \t]*\n")
 _NEVER = re.compile(r"\b(?:if|while)\s*\(?\s*(?:false|0|!true|!1)\s*\)?\s*\{")
 _TRIES = re.compile(r"\btry\s*\{")
 _SWALLOWED = re.compile(r"\s*catch\s*(?:\([^)]*\)\s*)?\{\s*(?:(?://[^\n]*|return;?|console\.\w+\([^)]*\);?)\s*)*\}")
@@ -151,7 +151,8 @@ def _body(path: str, name: str, text: str, *, is_test: bool, is_skipped: bool) -
 
 def _without_idle(text: str) -> str:
     """A text without what is never reached, and without blocks whose failures are swallowed."""
-    text = _LEAVES.sub("{ }", text)
+    if (opened := re.search(r"\{[ \t]*\n", text)) and _LEAVES.match(text, opened.end()):
+        text = text[: opened.end()]
     for pattern in (_NEVER, _TRIES):
         at = 0
         while found := pattern.search(text, at):
@@ -232,6 +233,8 @@ def _strength(text: str, words: Sequence[str]) -> int:
         r"[=!]==?|matches!", text
     ):
         return EXACT if re.search(r"===?[^=]", text) and "||" not in text else PARTIAL
+    if re.fullmatch(r"(?:assert_?|is_?)?(?:true|false)f?", last, re.IGNORECASE):
+        return PARTIAL
     if _WEAK.fullmatch(last) or (last in ("toThrow", "throw", "throws") and re.search(r"\(\s*\)$", text)):
         return WEAK
     return EXACT if _EXACT.fullmatch(last) else PARTIAL

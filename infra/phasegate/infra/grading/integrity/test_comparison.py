@@ -38,6 +38,8 @@ class Loss:
     reason: str
     is_certain: bool = True
     """False where honest changes often look so."""
+    is_gone: bool = False
+    """True for a test that is nowhere any more."""
 
 
 def read_tests(path: str, text: str) -> list[TestBody]:
@@ -115,7 +117,8 @@ class _Comparison:
             if follower is None:
                 yield from self._about_lost(body)
             elif reason := self._weaker(body, follower):
-                yield Loss(body.path, body.name, *reason)
+                is_same = _last(body) == _last(follower) or _likeness(body, follower) > _SAME_NAMED
+                yield Loss(body.path, body.name, reason[0], is_certain=reason[1] and is_same)
 
     def _follower(self, body: TestBody) -> TestBody | None:
         named = [other for other in self.moved if _last(other) == _last(body)]
@@ -127,7 +130,7 @@ class _Comparison:
         if not body.checks or self._is_found(body) or self._is_double(body):
             return
         name = body.name or "what the file checks"
-        yield Loss(body.path, body.name, f"{name} is gone", is_certain=not self.gone & body.words)
+        yield Loss(body.path, body.name, f"{name} is gone", not self.gone & body.words, is_gone=True)
 
     def _is_found(self, body: TestBody) -> bool:
         """True if most of what a test checks is checked elsewhere now, or most of its lines stand elsewhere."""

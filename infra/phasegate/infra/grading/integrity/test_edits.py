@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from phasegate.infra.grading.amendments import AmendedTest
@@ -69,18 +69,38 @@ class TestEdit:
         return [hook for hook in _hooks(self.after) if hook not in known]
 
 
-def about_test_edits(edits: Sequence[TestEdit], gone: Collection[str] = ()) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Product:
+    """What a change does to the product, as far as it explains what it does to tests."""
+
+    is_touched: bool = True
+    """False where only tests are, which then have nothing to find."""
+    gone: frozenset[str] = frozenset()
+    """Words that its code no longer has."""
+    tells_of_removal: bool = False
+    """True where its documentation says that something goes."""
+
+    def explains(self, loss: Loss) -> bool:
+        """Tell if an honest change would do the same to a test."""
+        return not self.is_touched or (loss.is_gone and self.tells_of_removal)
+
+
+_TOUCHED = Product()
+
+
+def about_test_edits(edits: Sequence[TestEdit], product: Product = _TOUCHED) -> Iterator[Finding]:
     """Tell of each edit, in their order; those that leave less tested are suspicious.
 
     Args:
         edits: All of a change.
-        gone: Words that the change's product no longer has.
+        product: What the change does besides.
     """
     before = {edit.path: edit.before for edit in edits if edit.letter != "A"}
     after = {edit.path: edit.after for edit in edits if edit.letter != "D"}
     lost: dict[str, list[Loss]] = {}
-    for loss in losses(before, after, gone):
-        lost.setdefault(loss.path, []).append(loss)
+    for loss in losses(before, after, product.gone):
+        known = replace(loss, is_certain=loss.is_certain and not product.explains(loss))
+        lost.setdefault(loss.path, []).append(known)
     for edit in edits:
         yield _about_new(edit) if edit.letter == "A" else _about_old(edit, lost.get(edit.path, []))
 
