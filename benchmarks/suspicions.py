@@ -67,7 +67,7 @@ def measure(words: Sequence[str]) -> None:
     Args:
         words: `KEY=VALUE`, with the keys of the module's docstring.
     """
-    given = dict(word.partition("=")[::2] for word in words)
+    given = {key: value for key, _, value in (word.partition("=") for word in words)}
     if not given.get("REPOS") or given.keys() - {"REPOS", "COMMITS", "JSON"}:
         sys.exit(_USAGE)
     folders = [Path(folder) for folder in given["REPOS"].split(",")]

@@ -46,7 +46,6 @@ _MATCHER = re.compile(r"_?(?:Is)?(?:Any|All|Every|What|Some|Wild|Ignore|Match|Eq
 _ASKS_FOR_MATCHER = re.compile(
     r"equal|match|compar|wildcard|placeholder|any ?thing|any value|stands? in", re.IGNORECASE
 )
-_RANK: dict[Severity, int] = {"note": 0, "suspicion": 1, "cheating": 2}
 
 
 _SWALLOWS = re.compile(r"^\s*(?:pass|\.\.\.|return(?:\s+(?:None|True))?)\s*$")
@@ -95,9 +94,9 @@ def about_added_lines(
         lines = [number for number, text in added if not _is_comment(text, rule.code) and rule.pattern.search(text)]
         if not lines:
             continue
-        severity = max((rule.severity_at(number, whole) for number in lines), key=_RANK.__getitem__)
-        severity = "note" if severity == "suspicion" and (is_aside or base_has(rule)) else severity
-        if rule.code not in found or _RANK[severity] > _RANK[found[rule.code][0]]:
+        is_grave = any(rule.severity_at(number, whole) == "suspicion" for number in lines)
+        severity: Severity = "suspicion" if is_grave and not is_aside and not base_has(rule) else "note"
+        if rule.code not in found or (severity, found[rule.code][0]) == ("suspicion", "note"):
             found[rule.code] = severity, rule.says, lines
     for code, (severity, says, lines) in found.items():
         yield Finding(code=code, path=path, message=f"{says} ({_where(lines)})", severity=severity)
