@@ -34,11 +34,12 @@ from phasegate.infra.workspace.change_set import readable
 _WORD = re.compile(r"[A-Za-z_]\w{3,}")
 _PROSE = re.compile(r".*\.(?:md|rst|txt|adoc)|(?:.*/)?(?:CHANGE\w*|HISTORY|NEWS)", re.IGNORECASE)
 _IDLE = re.compile(
-    rf"{_PROSE.pattern}|.*\.(?:toml|cfg|ini|lock|ya?ml)|(?:.*/)?(?:package[\w-]*\.json|go\.(?:mod|sum)|\.\w+)",
+    rf"{_PROSE.pattern}|.*\.(?:toml|cfg|ini|lock|ya?ml)|(?:.*/)?(?:(?:package|tsconfig)[\w.-]*\.json|go\.(?:mod|sum)|\.\w+)",
     re.IGNORECASE,
 )
 """Files that hold none of the product's behaviour."""
 _REMOVAL = re.compile(rb"\b(?:remov|drop|delet|deprecat|no longer)", re.IGNORECASE)
+_DEFINED = re.compile(r"\b(?:def|class|function|func|fn|fun|struct|enum|trait|interface)\s+([A-Za-z_]\w{3,})")
 _COMMENT = re.compile(r"(?m)^[ \t]*(?:#|//|/?\*).*$")
 
 
@@ -149,13 +150,16 @@ def _is_named(path: str, product: Sequence[str], contents: Mapping[str, tuple[by
 def _about_product(contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> Product:
     """What a change does to code and documentation, by path and content before and after."""
     words: tuple[set[str], set[str]] = (set(), set())
+    defined: tuple[set[str], set[str]] = (set(), set())
     code = [path for path in contents if is_code(path) and not is_aside(path)]
     for path in code:
-        for content, found in zip(contents[path], words, strict=True):
-            found.update(_WORD.findall(_COMMENT.sub("", (content or b"").decode(errors="replace"))))
+        for content, found, names in zip(contents[path], words, defined, strict=True):
+            text = _COMMENT.sub("", (content or b"").decode(errors="replace"))
+            found.update(_WORD.findall(text))
+            names.update(_DEFINED.findall(text))
     return Product(
         is_touched=any(not _IDLE.fullmatch(path) and not is_aside(path) for path in contents),
-        gone=frozenset(words[0] - words[1]),
+        gone=frozenset((words[0] - words[1]) | (defined[0] - defined[1])),
         tells_of_removal=any(_tells_of_removal(*contents[path]) for path in contents if _PROSE.fullmatch(path)),
     )
 

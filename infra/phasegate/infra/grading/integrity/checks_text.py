@@ -67,6 +67,10 @@ _LEAVES = re.compile(r"\s*return;?[ \t]*\n")
 _NEVER = re.compile(r"\b(?:if|while)\s*\(?\s*(?:false|0|!true|!1)\s*\)?\s*\{")
 _TRIES = re.compile(r"\btry\s*\{")
 _SWALLOWED = re.compile(r"\s*catch\s*(?:\([^)]*\)\s*)?\{\s*(?:(?://[^\n]*|return;?|console\.\w+\([^)]*\);?)\s*)*\}")
+_YES_OR_NO = re.compile(
+    r"[(,]\s*(?:true|false)\s*\)$|\b(?:assert|ok)\(\s*!?[\w.]+\.(?:includes|match|test|has\w*|is\w*|startsWith|endsWith|every|some)\("
+)
+"""Checks of something that is true or false, however they are spelled."""
 _PATCHES = re.compile(r"(?:spyOn|stub|replace|mock\w*)\(\s*[\w.]+\s*,\s*['\"](\w+)['\"]")
 _NODE = re.compile(r".*\.[cm]?[jt]sx?")
 _NODE_OFF = re.compile(r"(?m)^(?P<indent>[ \t]*)x(?P<word>it|test|specify)(?=\s*\()")
@@ -233,7 +237,7 @@ def _strength(text: str, words: Sequence[str]) -> int:
         r"[=!]==?|matches!", text
     ):
         return EXACT if re.search(r"===?[^=]", text) and "||" not in text else PARTIAL
-    if re.fullmatch(r"(?:assert_?|is_?)?(?:true|false)f?", last, re.IGNORECASE):
+    if re.fullmatch(r"(?:assert_?|is_?)?(?:true|false)f?", last, re.IGNORECASE) or _YES_OR_NO.search(text):
         return PARTIAL
     if _WEAK.fullmatch(last) or (last in ("toThrow", "throw", "throws") and re.search(r"\(\s*\)$", text)):
         return WEAK

@@ -130,7 +130,9 @@ class _Comparison:
         if not body.checks or self._is_found(body) or self._is_double(body):
             return
         name = body.name or "what the file checks"
-        yield Loss(body.path, body.name, f"{name} is gone", not self.gone & body.words, is_gone=True)
+        is_besides = not body.name and any(other.path == body.path and other.name for other in self.before)
+        is_certain = not is_besides and not self.gone & body.words
+        yield Loss(body.path, body.name, f"{name} is gone", is_certain=is_certain, is_gone=True)
 
     def _is_found(self, body: TestBody) -> bool:
         """True if most of what a test checks is checked elsewhere now, or most of its lines stand elsewhere."""

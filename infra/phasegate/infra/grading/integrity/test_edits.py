@@ -20,8 +20,8 @@ from phasegate.infra.workspace.change_set import readable
 
 _RUNNERS = ("pytest", "_pytest", "pluggy", "unittest")
 _HOOKS = re.compile(
-    r"def pytest_(?:runtest_\w+|pyfunc_call|report_\w+|collect\w*|ignore_collect|pycollect\w*|itemcollected|make_\w*"
-    r"|sessionfinish|unconfigure|cmdline_\w+|deselected|exception_interact|assertrepr_compare|terminal_summary)\b"
+    r"def pytest_(?:pyfunc_call|runtest_(?:call|protocol|logreport)|report_teststatus|ignore_collect|deselected"
+    r"|pycollect\w*|exception_interact)\b"
     r"|(?:from|import)\s+_pytest\.(?:runner|reports|main|python|assertion|outcomes|terminal|junitxml|unittest)\b.*"
     r"|\b_pytest\.(?:\w+\.)*\w+\s*=(?!=)|os\._exit\("
     r"|\b(?:TestCase|TestResult|TestReport|CallInfo|Function|Session|Item)\.\w+\s*=(?!=)"
@@ -29,6 +29,14 @@ _HOOKS = re.compile(
     r"|collect_ignore\w*\s*=|\b(?:AssertionError|assert)\s*=(?!=)"
 )
 """Places by which a file of the tests can alter what is collected, what fails and what is reported."""
+_ALTERING = re.compile(
+    r"def pytest_(?:runtest_\w+|collection\w*|collect_\w+|itemcollected|make_\w+|session\w+|unconfigure|cmdline_\w+)\b"
+)
+"""Hooks that alter it with some words alone; else they keep times, free memory or mark tests."""
+_ALTERS = re.compile(
+    r"\boutcome\s*=(?!=)|force_result|longrepr\s*=(?!=)|exitstatus\s*=(?!=)|\bitems\s*(?:\.(?:clear|remove|pop)\b|\[)"
+    r"|\bdel\s+items|deselect|return True"
+)
 _AS_BEFORE = "graded as on the base commit"
 _SHOWN = 3
 
@@ -66,7 +74,10 @@ class TestEdit:
     def new_hooks(self) -> list[str]:
         """Hooks into the test runner that the file did not have."""
         known = set(_hooks(self.before))
-        return [hook for hook in _hooks(self.after) if hook not in known]
+        added = set(self.after.splitlines()) - set(self.before.splitlines())
+        alters = any(map(_ALTERS.search, added))
+        found = [*_hooks(self.after), *(_ALTERING.findall(self.after) if alters else [])]
+        return [hook for hook in found if hook not in known]
 
 
 @dataclass(frozen=True)
