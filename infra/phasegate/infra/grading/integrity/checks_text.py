@@ -50,7 +50,7 @@ _WEAK = re.compile(
 _LONGEST_TRIVIAL = 300
 _LITERAL = r"(?:-?\d[\w.]*|true|false|null|nil|undefined|None|\"[^\"\\]*\"|'[^'\\]*'|\[\]|\{\})"
 _SKIPPED = {
-    ".go": re.compile(r"(?m)^\t(?:t|b|f)\.Skip(?:Now|f)?\("),
+    ".go": re.compile(r"(?m)^\t(?:t|b|f)\.Skip(?:Now|f)?\(|\|\|\s*true\s*\{\s*\n\s*t\.Skip"),
     ".rs": re.compile(r"(?m)^\s*#\[ignore\b|#\[cfg\(any\(\)\)\]"),
     ".java": re.compile(r"(?m)^\s*@(?:Disabled|Ignore)\b|\bassume\w*\(\s*false"),
     ".kt": re.compile(r"(?m)^\s*@(?:Disabled|Ignore)\b|\bassume\w*\(\s*false"),
@@ -227,7 +227,7 @@ def _check(text: str, words: Sequence[str]) -> Check:
     )
 
 
-def _strength(text: str, words: Sequence[str]) -> int:
+def _strength(text: str, words: Sequence[str]) -> int:  # noqa: PLR0911 - one answer per kind of check
     if _is_always(text):
         return TRIVIAL
     last = words[-1].rstrip("!")
@@ -237,6 +237,8 @@ def _strength(text: str, words: Sequence[str]) -> int:
         r"[=!]==?|matches!", text
     ):
         return EXACT if re.search(r"===?[^=]", text) and "||" not in text else PARTIAL
+    if re.search(r"\btypeof\b|\binstanceof\b|not_?panics?|notthrow", text, re.IGNORECASE):
+        return WEAK
     if re.fullmatch(r"(?:assert_?|is_?)?(?:true|false)f?", last, re.IGNORECASE) or _YES_OR_NO.search(text):
         return PARTIAL
     if _WEAK.fullmatch(last) or (last in ("toThrow", "throw", "throws") and re.search(r"\(\s*\)$", text)):
@@ -269,4 +271,5 @@ def _of_condition(text: str, at: int) -> Check:
         return Check(squeezed(condition), frozenset(), TRIVIAL)
     names = frozenset(re.findall(r"[A-Za-z_]\w{2,}", condition))
     is_exact = "!=" in condition and not re.search(r"!= ?(?:nil|null|0)\b", condition)
-    return Check(squeezed(condition), names, EXACT if is_exact else PARTIAL)
+    is_weak = "==" in condition and not re.search(r"== ?(?:nil|null|false)\b", condition)
+    return Check(squeezed(condition), names, EXACT if is_exact else WEAK if is_weak else PARTIAL)

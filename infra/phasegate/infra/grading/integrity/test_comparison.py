@@ -23,7 +23,10 @@ _DOUBLE, _SAME_NAMED = 0.85, 0.75
 _WIDE = 1.0
 """How far a number may be off where it had to be equal before."""
 _INVERTED = re.compile(
-    r"should_panic|\b(?:it|test)\.(?:failing|fails)\b|@Test\(\s*expected\s*=\s*(?:Exception|Throwable)\b"
+    r"should_panic|catch_unwind|\b(?:it|test)\.(?:failing|fails)\b|@Test\(\s*expected\s*=\s*(?:Exception|Throwable)\b"
+)
+_CONDITIONAL = re.compile(
+    r"skip_?(?:if|unless)\b|#\[cfg\(|\b(?:t|this)\.skip\(|\bt\.Skip|runIf\b|EnabledIf|DisabledIf", re.IGNORECASE
 )
 _FOUND = 0.5
 """Share of a test's checks or lines that are found elsewhere where it was taken apart."""
@@ -177,14 +180,14 @@ class _Comparison:
             return f"{name} is expected to fail", True
         if body.asks and not follower.asks:
             return f"{name} checks nothing any more", True
-        removed, added = self._difference(body, follower)
-        if not removed:
-            return (f"{name} has fewer cases", False) if follower.cases < body.cases else None
-        if any(check.strength == TRIVIAL for check in added):
-            return f"{name} has a check that always holds in the place of one that did not", True
         new_patches = follower.patched - body.patched
         if patched := new_patches & {word for check in follower.checks for word in check.subject}:
             return f"{name} replaces {', '.join(sorted(patched))}, which it checks", True
+        removed, added = self._difference(body, follower)
+        if not removed:
+            return self._less_often(body, follower)
+        if any(check.strength == TRIVIAL for check in added):
+            return f"{name} has a check that always holds in the place of one that did not", True
         certain = not self.gone & {word for check in removed for word in check.subject}
         if any(_asks_less(check, added) for check in removed):
             return f"{name} asks for less", certain
@@ -192,6 +195,14 @@ class _Comparison:
             return f"{name} asks for less", False
         if len(removed) > len(added) and not any(check.strength == EXACT for check in added):
             return f"{name} has fewer checks", False
+        return None
+
+    def _less_often(self, body: TestBody, follower: TestBody) -> tuple[str, bool] | None:
+        name = body.name or "the file"
+        if follower.cases < body.cases:
+            return f"{name} has fewer cases", False
+        if _CONDITIONAL.search(follower.text) and not _CONDITIONAL.search(body.text):
+            return f"{name} is skipped on a condition", False
         return None
 
     def _difference(self, body: TestBody, follower: TestBody) -> tuple[list[Check], list[Check]]:
