@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 TRIVIAL, WEAK, PARTIAL, EXACT = range(4)
 """Strengths: holds always; asks for something at all; asks for a part or a bound; asks for one value."""
@@ -55,12 +56,12 @@ class TestBody:
     patched: frozenset[str] = frozenset()
     """Names that it replaces by something else."""
 
-    @property
+    @cached_property
     def words(self) -> frozenset[str]:
         """The words and numbers in its text."""
         return frozenset(_WORD.findall(self.text))
 
-    @property
+    @cached_property
     def lines(self) -> frozenset[str]:
         """Its lines that say something, without blanks."""
         return frozenset(squeezed(line) for line in self.text.splitlines() if len(line.strip()) >= 8)
