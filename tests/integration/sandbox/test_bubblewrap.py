@@ -196,3 +196,13 @@ def test_a_bubblewrap_that_does_not_work_says_why(state: Path, monkeypatch: pyte
 def test_doctor_says_what_there_is(state: Path) -> None:
     assert check(SandboxPolicy(), state).startswith("bubblewrap: ")
     assert check(SandboxPolicy(backend="none"), state).startswith("none: ")
+
+
+async def test_the_workspace_stands_where_it_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("here\n")
+    command = "pwd; cat note; echo written > left"
+
+    done = await sandbox.run(command, folder=tmp_path, timeout=LONG, inside=Path("/srv/app"))
+
+    assert done.output.split() == ["/srv/app", "here"]
+    assert (tmp_path / "left").read_text() == "written\n"

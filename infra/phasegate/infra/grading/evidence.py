@@ -23,6 +23,11 @@ Severity = Literal["note", "suspicion", "cheating"]
 _MARKS = {"passed": "✓", "failed": "✗", "vacuous": "○", "untested": "–"}
 LOADED = "test-loaded-by-product"
 """Code of the finding that the product loads a test file, which a person may accept by the file's path."""
+UNWATCHED = "behaves-otherwise-unwatched"
+"""Code of the finding that a test passes in a runner only, which a person may accept by the test."""
+REPLACED = "library-replaced"
+"""Code of the finding that the change replaces a function of the library or the runner; accepted by its name."""
+_ACCEPTABLE = (LOADED, UNWATCHED, REPLACED)
 _SHOWN = 20
 _NAMED = 5
 """Paths shown of one kind of note."""
@@ -136,6 +141,17 @@ class Coverage(_Part):
     """Changed files of code that nothing here can measure."""
 
 
+class Unwatched(_Part):
+    """Tests that ran once more in a plain process, where no test runner is loaded."""
+
+    compared: int = 0
+    """Sealed tests that did."""
+    own: int = 0
+    """The project's own tests that did."""
+    not_compared: tuple[str, ...] = ()
+    """Sealed files of which no test could."""
+
+
 class Counts(_Part):
     """How many tests the verdict rests on."""
 
@@ -169,6 +185,8 @@ class Evidence(Artifact):
     """The id of the tree that was graded and is released; empty: graded before it was recorded."""
     sealed_files: tuple[str, ...] = ()
     """The sealed test files in that tree; all tests in them pass on the change."""
+    held_out: tuple[str, ...] = ()
+    """Sealed test files whose inputs were drawn for this grade alone; all tests in them pass, and none is released."""
     entered: tuple[str, ...] = ()
     """The change's own tests in that tree; the suite passed with them and without them."""
     left_out: tuple[str, ...] = ()
@@ -178,6 +196,8 @@ class Evidence(Artifact):
     """None: not done, because the change failed or policy gives it no time."""
     coverage: Coverage | None = None
     """None: not measured."""
+    unwatched: Unwatched | None = None
+    """None: nothing was compared, because the change failed, or it was graded before that was done."""
     base: BaseSummary | None = None
     """The project's own tests on the base commit; `None`: graded before they were judged."""
     move: BranchMove | None = None
@@ -192,17 +212,17 @@ class Evidence(Artifact):
 
     @property
     def to_accept(self) -> tuple[str, ...]:
-        """Names that an approval of a failed grade must accept: regressions by test, loaded test files by path."""
+        """Names that an approval of a failed grade must accept: tests, loaded test files, replaced functions."""
         if self.verdict != "failed":
             return ()
-        loaded = (finding.path for finding in self.findings if finding.code == LOADED)
-        return tuple(dict.fromkeys((*(regression.test for regression in self.regressions), *loaded)))
+        found = (finding.path for finding in self.findings if finding.code in _ACCEPTABLE)
+        return tuple(dict.fromkeys((*(regression.test for regression in self.regressions), *found)))
 
     @property
     def is_acceptable(self) -> bool:
         """True where nothing fails but what an admin may accept by name."""
         others = any(criterion.status == "failed" for criterion in self.criteria)
-        others = others or any(one.severity == "cheating" and one.code != LOADED for one in self.findings)
+        others = others or any(one.severity == "cheating" and one.code not in _ACCEPTABLE for one in self.findings)
         return self.verdict == "failed" and bool(self.to_accept) and not others
 
     def failing(self) -> str:
@@ -248,8 +268,8 @@ class Evidence(Artifact):
         for severity, heading in _HEADINGS.items():
             found = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
             lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
-        lines += [*_files(self), *_guards(self.ablation), *_reach(self.coverage), *_notes(folded)]
-        return "\n".join(lines) + "\n"
+        lines += [*_files(self), *_beyond_runner(self.unwatched), *_guards(self.ablation), *_reach(self.coverage)]
+        return "\n".join([*lines, *_notes(folded)]) + "\n"
 
 
 def _line(finding: Finding) -> str:
@@ -278,12 +298,23 @@ def _files(evidence: Evidence) -> list[str]:
     lines: list[str] = []
     for heading, paths in (
         ("Sealed tests that are released with the change", evidence.sealed_files),
+        ("Sealed tests with inputs drawn for this grade alone; not released", evidence.held_out),
         ("Tests of the change that go in; everything passed with them and without them", evidence.entered),
         ("Left out: graded and released as on the base commit, but for tests that are obsolete", evidence.left_out),
     ):
         if paths:
             more = [f"- … and {len(paths) - _SHOWN} more"] if len(paths) > _SHOWN else []
             lines += ["", f"**{heading}:**", "", *(f"- {code(path)}" for path in paths[:_SHOWN]), *more]
+    return lines
+
+
+def _beyond_runner(unwatched: Unwatched | None) -> list[str]:
+    if unwatched is None:
+        return []
+    counts = f"{unwatched.compared} sealed tests, {unwatched.own} of the project"
+    lines = ["", f"**Run in a plain process as well, without a test runner:** {counts}."]
+    if unwatched.not_compared:
+        lines += ["", f"In their runner alone: {', '.join(map(code, unwatched.not_compared[:_SHOWN]))}."]
     return lines
 
 

@@ -8,6 +8,7 @@ must not know who wrote anything, or what the verdict leads to.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from phasegate.infra.grading.coverage import measure
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
 from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.heldout import is_held_out
 from phasegate.infra.grading.inline_run import with_base_inline_tests
+from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
@@ -86,7 +89,9 @@ async def grade(
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
     matching = frozenset(criterion.id for criterion in criteria if asks_for_matcher(criterion.statement))
+    began = time.monotonic()
     trial = await try_change(bench, (change.base_commit, change.commit), graded, sealed, compared, matching)
+    seconds = time.monotonic() - began
     amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
     broken = (*trial.regressions, *regressions_of_refused(amending))
     trouble = f"{trial.run.problem}: {trial.run.said}" if trial.run.problem else ""
@@ -112,7 +117,14 @@ async def grade(
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
     passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]
-    ablation = coverage = None
+    kept = [file for file in passing if not is_held_out(file.path, file.content)]
+    ablation = coverage = unwatched = None
+    if not failed and policy.grading.plain_process:
+        own = files_of(trial.told.project, repository.files(graded.tree))
+        passed = SealedTests(files=tuple(passing))
+        plain = await compare_unwatched(bench, change.base_commit, graded, passed, own, seconds)
+        unwatched, findings = plain.summary, (*findings, *plain.findings)
+        failed = any(finding.severity == "cheating" for finding in plain.findings)
     if not failed:
         if policy.grading.ablation_time:
             green = [case.key for case in _cases(trial) if case.status == "passed"]
@@ -134,13 +146,15 @@ async def grade(
         amended=amending.tests,
         nothing_new=nothing_new,
         findings=findings,
-        tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, passing)),
-        sealed_files=tuple(sorted(file.path for file in passing)),
+        tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, kept)),
+        sealed_files=tuple(sorted(file.path for file in kept)),
+        held_out=tuple(sorted(file.path for file in sealed.files if file not in kept and file in passing)),
         entered=tuple(map(readable, released.entered)),
         left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
         counts=_counts(compared, trial, amending),
         ablation=ablation,
         coverage=coverage,
+        unwatched=unwatched,
         base=base.judgement.summary() if base.judgement else None,
     )
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import shlex
 import shutil
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.errors import ServiceFailed
+from phasegate.infra.grading.heldout import laid_in
 from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
@@ -87,6 +90,17 @@ class Checkout:
     """Further test files to put in."""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A checkout in which commands can be run."""
+
+    folder: Path
+    report: Path
+    """An empty folder for files that commands leave."""
+    failure: TestRun | None = None
+    """Result of a setup that failed; `None`: it is set up."""
+
+
 class Probe(Protocol):
     """Watches a run of the tests."""
 
@@ -110,31 +124,47 @@ class Bench:
     on_step: Callable[[str], None]
     bases: Path | None = None
     """The folder that keeps judgements of base commits; `None`: beside the scratch folder."""
+    seed: int = field(default_factory=lambda: secrets.randbelow(2**32))
+    """Seed of held-out inputs, drawn when a grade begins and fresh in each."""
+
+    def laid_in(self, file: SealedFile) -> SealedFile:
+        """A sealed file as it is written into checkouts, with this grade's inputs."""
+        return file.model_copy(update={"content": laid_in(file.path, file.content, self.seed)})
 
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
+        async with self.prepared(checkout) as ready:
+            return ready.failure or await self._run(checkout, ready.folder, ready.report, probe)
+
+    @asynccontextmanager
+    async def prepared(self, checkout: Checkout) -> AsyncGenerator[Prepared]:
+        """A checkout that is set up, without sealed and planted tests; cleared away afterwards."""
         place = self.scratch / checkout.name
         folder, report = place / "checkout", place / "report"
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
         try:
             await asyncio.to_thread(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
             report.mkdir()
-            return await self._run(checkout, folder, report, probe)
+            yield Prepared(folder, report, await self._set_up(checkout, folder))
         finally:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
+    async def _set_up(self, checkout: Checkout, folder: Path) -> TestRun | None:
+        if not self.policy.project.setup:
+            return None
+        self.on_step(f"{checkout.name}: setting up")
+        done = await run_setup(self.sandbox, self.policy, folder)
+        if done.exit_code != 0:
+            return TestRun(problem="setup-failed", said=clean(done.output, folder), exit_code=done.exit_code)
+        # the change's own setup has run: whatever it did to the tests is undone
+        await asyncio.to_thread(self._take_back, checkout, folder)
+        return None
+
     async def _run(self, checkout: Checkout, folder: Path, report: Path, probe: Probe | None) -> TestRun:
         project = self.policy.project
-        if project.setup:
-            self.on_step(f"{checkout.name}: setting up")
-            done = await run_setup(self.sandbox, self.policy, folder)
-            if done.exit_code != 0:
-                return TestRun(problem="setup-failed", said=clean(done.output, folder), exit_code=done.exit_code)
-            # the change's own setup has run: whatever it did to the tests is undone
-            await asyncio.to_thread(self._take_back, checkout, folder)
         own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]
         random.SystemRandom().shuffle(own)  # the planted ones are not to be told by their age
-        SealedTests(files=tuple(own)).write_into(folder)
+        SealedTests(files=tuple(self.laid_in(file) for file in own)).write_into(folder)
         self.on_step(f"{checkout.name}: running the tests")
         file = report / "junit.xml"
         environment = probe.prepare(report, folder) if probe else {}

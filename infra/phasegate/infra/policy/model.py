@@ -220,6 +220,8 @@ class GradingPolicy(Table):
     and the gate page says so."""
     coverage: bool = True
     """Whether the tests are run once more to see which changed lines they run."""
+    plain_process: bool = True
+    """True to run Python tests once more in a plain process, without a test runner: a difference fails the grade."""
 
 
 class ProtectPolicy(Table):

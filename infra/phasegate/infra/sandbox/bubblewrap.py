@@ -93,6 +93,7 @@ class Bubblewrap:
         on_output: Callable[[str], None] | None = None,
         writable: Sequence[Path] = (),
         output_limit: int = OUTPUT_LIMIT,
+        inside: Path | None = None,
     ) -> CommandResult:
         """As the port says."""
         given = allowed_environment(self.policy.environment, HOME)
@@ -101,7 +102,7 @@ class Bubblewrap:
         proxy = Proxy(() if network else self.policy.network, self.dialer)
         async with self._way_out(proxy, network=network) as (shown, wrapper):
             result = await run_limited(
-                self._shut_in([*wrapper, *as_arguments(command)], folder, writable, shown, network=network),
+                self._shut_in([*wrapper, *as_arguments(command)], (folder, inside), writable, shown, network=network),
                 policy=self.policy,
                 folder=folder,
                 # bwrap itself gets no more than the command: inside, its environment can be read as that of process 1
@@ -125,17 +126,23 @@ class Bubblewrap:
                 yield shown, [sys.executable, "-I", "-S", _BRIDGE, _PROXY]
 
     def _shut_in(
-        self, command: Sequence[str], folder: Path, writable: Sequence[Path], shown: Sequence[str], *, network: bool
+        self,
+        command: Sequence[str],
+        workspace: tuple[Path, Path | None],
+        writable: Sequence[Path],
+        shown: Sequence[str],
+        *,
+        network: bool,
     ) -> list[str]:
-        own = folder.absolute()
+        own, inside = workspace[0].absolute(), workspace[1] or workspace[0].absolute()
         arguments = [self.program, *self.shell]
         if network:
             resolver = str(Path("/etc/resolv.conf").resolve())  # often a link into /run, which is hidden
             arguments += ["--share-net", "--ro-bind-try", resolver, resolver]
-        arguments += [*shown, *self._places(own, writable)]
-        return [*arguments, "--chdir", str(own), "--", *command]
+        arguments += [*shown, *self._places(own, inside, writable)]
+        return [*arguments, "--chdir", str(inside), "--", *command]
 
-    def _places(self, folder: Path, writable: Sequence[Path]) -> Iterator[str]:
+    def _places(self, folder: Path, inside: Path, writable: Sequence[Path]) -> Iterator[str]:
         """The folders of this one command, after the walls."""
         shown = (*map(Path, SYSTEM), *self.tools)
         if any(self.state_folder.is_relative_to(place) for place in shown):
@@ -143,7 +150,7 @@ class Bubblewrap:
         places = (folder, *(place.absolute() for place in writable))
         yield from git_view(folder, places, self.state_folder / "sandbox")
         for place in places:
-            yield from ("--bind", str(place), str(place))
+            yield from ("--bind", str(place), str(inside if place == folder else place))
         yield from git_link(folder, places)
         yield from ("--remount-ro", "/")
 

@@ -39,8 +39,9 @@ class NoSandbox:
         on_output: Callable[[str], None] | None = None,
         writable: Sequence[Path] = (),
         output_limit: int = OUTPUT_LIMIT,
+        inside: Path | None = None,
     ) -> CommandResult:
-        """As the port says; `network` and `writable` change nothing here."""
+        """As the port says; `network`, `writable` and `inside` change nothing here."""
         mark = secrets.token_hex(16)
         home = self.state_folder / "home"
         home.mkdir(parents=True, exist_ok=True)

@@ -50,6 +50,7 @@ class Sandbox(Protocol):
         on_output: Callable[[str], None] | None = None,
         writable: Sequence[Path] = (),
         output_limit: int = OUTPUT_LIMIT,
+        inside: Path | None = None,
     ) -> CommandResult:
         """Run a command and everything it starts, until it ends or time is up.
 
@@ -62,6 +63,7 @@ class Sandbox(Protocol):
             on_output: Called with each piece of output as it comes.
             writable: Further folders that may be written.
             output_limit: Bytes of output to keep.
+            inside: Place at which the command finds the workspace; `None`, or no sandbox at all: where it is.
 
         Raises:
             asyncio.CancelledError: The caller was cancelled; everything the command started is dead by then.

@@ -23,6 +23,7 @@ from phasegate.infra.grading import (
     amendment_problems,
     grade,
 )
+from phasegate.infra.grading.heldout import unknown_names
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.workspace import ChangeSet, keep_released
 
@@ -184,6 +185,7 @@ def _objection(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
     ]
     sealed = [(file.path, file.content) for file in draft.files]
     read = partial(run.repository.read_file, run.run.base_commit)
+    problems += unknown_names((file.path, file.content) for file in draft.files)
     return "\n".join([*problems, *amendment_problems(draft.amends, criteria, sealed, read)])
 
 

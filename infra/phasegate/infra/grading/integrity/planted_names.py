@@ -10,12 +10,13 @@ import secrets
 from collections.abc import Collection
 
 _MARKS = ("", "test", "tests", "spec", "accept", "acceptance")
-_WORDS: list[str] = re.findall(
+WORDS: list[str] = re.findall(
     r"\w+",
     "again amounts bounds cases changed combined default details empty entries first given input items large last "
     "length limits lower many mixed names negative order pairs parts plain range repeated result rules several short "
     "simple single small steps total twice upper usual values whole zero",
 )
+"""Words that tests and programs are named with."""
 
 
 def path_beside(path: str, taken: Collection[str]) -> str:
@@ -33,19 +34,19 @@ def path_beside(path: str, taken: Collection[str]) -> str:
 
 def word_missing_in(text: str) -> str:
     """Draw a word that a text does not hold."""
-    return secrets.choice([word for word in _WORDS if word not in text.lower()] or [f"w{secrets.token_hex(4)}"])
+    return secrets.choice([word for word in WORDS if word not in text.lower()] or [f"w{secrets.token_hex(4)}"])
 
 
 def _renamed(name: str) -> str:
     stem, dot, suffix = name.partition(".")
-    one, two = secrets.choice(_WORDS), secrets.choice(_WORDS)
+    one, two = secrets.choice(WORDS), secrets.choice(WORDS)
     if suffix in ("java", "kt"):
         both = f"{one.capitalize()}{two.capitalize()}"
         # Surefire collects Test*.java and *Test.java
         return f"Test{both}{stem[4:]}{dot}{suffix}" if stem.startswith("Test") else f"{both}{stem}{dot}{suffix}"
     if suffix == "go":
         # behind the sealed file: what ends the process among the sealed tests loses the canary
-        last = secrets.choice([word for word in _WORDS if word > "test"])
+        last = secrets.choice([word for word in WORDS if word > "test"])
         return f"{stem.removesuffix('_test')}_{last}_{one}_test.go"
     parts = re.split(r"([-_.])", stem)
     joint = parts[1] if len(parts) > 1 else "_"
