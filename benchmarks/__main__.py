@@ -24,11 +24,17 @@ def main() -> None:
     """Take the measures that are asked for; all, if none is named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, "or loop, rollback or grading, each alone"])
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=", ".join([*MEASURES, f"or {', '.join(_ALONE)} or suspicions, each alone"]),
     )
     parser.add_argument("--quick", action="store_true", help="as little as shows that all of it works; nothing is kept")
     arguments = parser.parse_args()
     names: list[str] = arguments.names or list(MEASURES)
+    if names[0] == "suspicions":
+        importlib.import_module("benchmarks.suspicions").measure(names[1:])
+        return
     if len(names) == 1 and names[0] in _ALONE:
         importlib.import_module(_ALONE[names[0]]).measure()
         return

@@ -16,7 +16,7 @@ import pytest
 from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
-from phasegate.infra.workspace import Repository, Workspace
+from phasegate.infra.workspace import ChangeSet, Repository, Workspace
 
 TEST = (
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONDONTWRITEBYTECODE=1 "
@@ -119,6 +119,7 @@ class Row:
     setup: str = ""
     notes: frozenset[str] = field(default=frozenset())
     """Codes of the notes that may be there besides."""
+    criteria: tuple[Criterion, ...] = CRITERIA
 
 
 QUICK = GradingPolicy(ablation_time=timedelta(0), coverage=False, flaky_reruns=0, plain_process=False)
@@ -157,32 +158,37 @@ class Ground:
         self.number = 0
         self.on_step: Callable[[str], None] = lambda step: None
 
-    def grade(self, row: Row, grading: GradingPolicy = QUICK) -> Evidence:
-        """The grade of a row's change; unless told otherwise without ablation and coverage, which fail nothing."""
+    def change(self, row: Row) -> ChangeSet:
+        """A row's change, as a commit."""
         self.number += 1
         base = self.repository.base().commit
         workspace = Workspace.create(self.repository, f"r{self.number}", base, self.state / f"w{self.number}")
         for name, content in row.files.items():
             _write(workspace.folder / name, content)
+        change = workspace.collect(base, (), row.name)
+        workspace.remove()
+        return change
+
+    def grade(self, row: Row, grading: GradingPolicy = QUICK) -> Evidence:
+        """The grade of a row's change; unless told otherwise without ablation and coverage, which fail nothing."""
+        change = self.change(row)
         policy = Policy(
             project=ProjectPolicy(test=TEST, setup=row.setup, test_timeout=timedelta(seconds=30)),
             lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
             grading=grading,
         )
-        evidence = asyncio.run(
+        return asyncio.run(
             grade(
                 repository=self.repository,
-                change=workspace.collect(base, (), row.name),
+                change=change,
                 sealed=row.sealed,
-                criteria=CRITERIA[: 1 if row.sealed is ONE_EXAMPLE else 2],
+                criteria=row.criteria[: 1 if row.sealed is ONE_EXAMPLE else None],
                 policy=policy,
                 sandbox=open_sandbox(policy.sandbox, self.state),
                 scratch=self.state / "grading" / f"scratch{self.number}",
                 on_step=self.on_step,
             )
         )
-        workspace.remove()
-        return evidence
 
 
 def check(ground: Ground, row: Row) -> None:

@@ -61,3 +61,22 @@ def test_a_canary_fails_whatever_is_under_test(source: str) -> None:
     exec(compile(text, "canary", "exec"), names)
     with pytest.raises((AssertionError, ImportError)):
         names[name]()
+
+
+@pytest.mark.parametrize(
+    ("source", "believed", "expected"),
+    [
+        ("from shop import Any\n\n\ndef test_one():\n    assert Any() == 3\n", (), r"assert not Any\(\) == 3"),
+        ("from shop import Any\n\n\ndef test_one():\n    assert Any() == 3\n", ("shop",), r"assert Any\(\) == \d+"),
+        ("import shop\n\n\ndef test_one():\n    assert shop.Any() == 3\n", ("shop",), r"assert shop\.Any\(\) == \d+"),
+        ("from mock import ANY\n\n\ndef test_one():\n    assert ANY == 3\n", ("shop",), r"assert not ANY == 3"),
+        (
+            "from shop import Any\n\n\ndef test_one():\n    assert 'a' in [Any()]\n",
+            (),
+            r"assert not 'a' in \[Any\(\)\]",
+        ),
+    ],
+)
+def test_a_matcher_is_believed_where_one_is_asked_for(source: str, believed: tuple[str, ...], expected: str) -> None:
+    made, _ = counter_tests(source, believed)
+    assert re.fullmatch(expected, made.splitlines()[-1].strip())

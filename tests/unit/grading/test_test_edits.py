@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from phasegate.infra.grading.amendments import AmendedTest
-from phasegate.infra.grading.integrity.test_edits import TestEdit, about_test_edits
+from phasegate.infra.grading.integrity.test_edits import Product, TestEdit, about_test_edits
 
 ONE = "def test_one():\n    assert f(1) == 1\n"
 TWO = "def test_two():\n    assert f(2) == 2\n"
@@ -37,6 +37,35 @@ CASES = (
         {"conftest.py": ""},
         {"conftest.py": "def pytest_collection_modifyitems(items):\n    items.clear()\n"},
         ("conftest.py",),
+    ),
+    Case(
+        "a hook that passes all",
+        {"conftest.py": ""},
+        {"conftest.py": "def pytest_runtest_makereport(item, call):\n    (yield).get_result().outcome = 'passed'\n"},
+        ("conftest.py",),
+    ),
+    Case(
+        "a hook that runs nothing",
+        {"conftest.py": ""},
+        {"conftest.py": "def pytest_pyfunc_call(pyfuncitem):\n    return True\n"},
+        ("conftest.py",),
+    ),
+    Case(
+        "a hook that marks tests",
+        {"conftest.py": ""},
+        {"conftest.py": "def pytest_collection_modifyitems(items):\n    [one.add_marker('x') for one in items]\n"},
+    ),
+    Case(
+        "hooks that keep time",
+        {"conftest.py": ""},
+        {"conftest.py": "def pytest_runtest_setup():\n    gc.collect()\n\n\ndef pytest_configure():\n    pass\n"},
+    ),
+    Case("an option", {"conftest.py": ""}, {"conftest.py": "def pytest_addoption(parser):\n    pass\n"}),
+    Case(
+        "only one test is run",
+        {"a.test.js": "it('one', () => { expect(f(1)).toBe(1); });\n"},
+        {"a.test.js": "it.only('none', () => {});\nit('one', () => { expect(f(1)).toBe(1); });\n"},
+        ("a.test.js",),
     ),
     Case("a test moves", {"test_a.py": ONE + TWO}, {"test_a.py": ONE, "test_b.py": TWO}),
     Case("a file is renamed", {"test_a.py": ONE}, {"test_b.py": ONE}),
@@ -83,6 +112,21 @@ def test_what_leaves_less_tested_is_suspicious(case: Case) -> None:
     found = list(about_test_edits(edits))
     assert [finding.path for finding in found] == [edit.path for edit in edits]
     assert tuple(finding.path for finding in found if finding.severity == "suspicion") == case.suspicious
+
+
+@pytest.mark.parametrize(
+    ("product", "severity"),
+    [
+        (Product(), "suspicion"),
+        (Product(is_touched=False), "note"),
+        (Product(tells_of_removal=True), "note"),
+        (Product(gone=frozenset({"farewell"})), "suspicion"),
+        (Product(gone=frozenset({"test_two"})), "note"),
+    ],
+)
+def test_what_the_product_does_explains_a_test_that_goes(product: Product, severity: str) -> None:
+    edit = TestEdit("test_a.py", "M", ONE + TWO, ONE)
+    assert [finding.severity for finding in about_test_edits([edit], product)] == [severity]
 
 
 def content(files: Mapping[str, str], path: str) -> bytes | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from phasegate.infra.workspace import Repository
 
@@ -71,7 +72,7 @@ def without(hunk: Hunk, before: bytes | None, after: bytes) -> bytes | None:
 def _hunks_in(path: str, diff: bytes) -> Iterator[Hunk]:
     lines = diff.split(b"\n")
     starts = [number for number, line in enumerate(lines) if _HUNK.match(line)]
-    for start, following in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, following in pairwise([*starts, len(lines)]):
         head = _HUNK.match(lines[start])
         if head is None:
             continue

@@ -6,6 +6,7 @@ Made by `grade`, read by the gate page and, through `failing`, by the implemente
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +31,31 @@ REPLACED = "library-replaced"
 """Code of the finding that the change replaces a function of the library or the runner; accepted by its name."""
 _ACCEPTABLE = (LOADED, UNWATCHED, REPLACED)
 _SHOWN = 20
+_NAMED = 5
+"""Paths shown of one kind of note."""
+_FOLDED = {
+    "always-equal",
+    "checks-silenced",
+    "clock-or-chance-pinned",
+    "compiled-code",
+    "environment-file",
+    "environment-sniffed",
+    "errors-swallowed",
+    "git-settings-changed",
+    "interpreter-steered",
+    "link",
+    "module-hidden",
+    "process-ended",
+    "report-touched",
+    "test-file-added",
+    "test-file-touched",
+    "test-machinery-touched",
+    "test-runner-sniffed",
+    "test-settings-changed",
+    "test-weakened",
+    "tests-read",
+}
+"""Codes of what is read off a change's files, whose notes stand in short at the end of the page."""
 _MEANING = {
     "unproven": ". No sealed test shows that the change does what was asked for: look at it before you approve.",
     "unguarded": ". No test of the project passed on base, so none shows that the change breaks nothing.",
@@ -243,26 +269,33 @@ class Evidence(Artifact):
                 lines += [f"- {code(regression.test)}", *fenced(regression.message)]
             if (more := len(self.regressions) - _SHOWN) > 0:
                 lines += [f"- … and {more} more"]
+        folded = [finding for finding in self.findings if finding.severity == "note" and finding.code in _FOLDED]
         for severity, heading in _HEADINGS.items():
-            found = [finding for finding in self.findings if finding.severity == severity]
+            found = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
             lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
-        return (
-            "\n".join(
-                [
-                    *lines,
-                    *_files(self),
-                    *_beyond_runner(self.unwatched),
-                    *_guards(self.ablation),
-                    *_reach(self.coverage),
-                ]
-            )
-            + "\n"
-        )
+        lines += [*_files(self), *_beyond_runner(self.unwatched), *_guards(self.ablation), *_reach(self.coverage)]
+        return "\n".join([*lines, *_notes(folded)]) + "\n"
 
 
 def _line(finding: Finding) -> str:
     where = f": {code(finding.path)}" if finding.path else ""
     return f"- {finding.code}{where}: {finding.message}"
+
+
+def _notes(findings: Sequence[Finding]) -> list[str]:
+    """What honest changes have as well: a line for each kind, at the end of the page."""
+    kinds: dict[str, list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault(finding.code, []).append(finding)
+    lines = ["", f"**Notes, {len(findings)}; honest changes have them, too:**", ""] if findings else []
+    for name, own in kinds.items():
+        if len(own) == 1:
+            lines.append(_line(own[0]))
+            continue
+        paths = list(dict.fromkeys(code(finding.path) for finding in own))
+        more = f", … and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        lines.append(f"- {name}, {len(own)}: {', '.join(paths[:_NAMED])}{more}")
+    return lines
 
 
 def _files(evidence: Evidence) -> list[str]:

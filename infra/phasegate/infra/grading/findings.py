@@ -5,24 +5,42 @@ Called by `grade`. It must not know how the verdict is reached.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from phasegate.infra.grading.added import hunks
 from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.evidence import LOADED, CriterionResult, Finding, Severity
 from phasegate.infra.grading.hard_coded import SealedCases
-from phasegate.infra.grading.integrity.test_edits import TestEdit, about_test_edits
+from phasegate.infra.grading.integrity.test_edits import Product, TestEdit, about_test_edits
+from phasegate.infra.grading.integrity.word_rules import Rule
 from phasegate.infra.grading.suspicions import (
     about_added_lines,
     about_agreeing_objects,
     about_new_file,
+    is_aside,
+    is_code,
     is_git_settings,
 )
 from phasegate.infra.grading.test_run import PROBLEMS, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree
-from phasegate.infra.grading.tree.loading import Load
+from phasegate.infra.grading.tree.loading import Load, texts
+from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.workspace import ChangeSet, Repository
 from phasegate.infra.workspace.change_set import readable
+
+_WORD = re.compile(r"[A-Za-z_]\w{3,}")
+_PROSE = re.compile(r".*\.(?:md|rst|txt|adoc)|(?:.*/)?(?:CHANGE\w*|HISTORY|NEWS)", re.IGNORECASE)
+_IDLE = re.compile(
+    rf"{_PROSE.pattern}|.*\.(?:toml|cfg|ini|lock|ya?ml)|(?:.*/)?(?:(?:package|tsconfig)[\w.-]*\.json|go\.(?:mod|sum)|\.\w+)",
+    re.IGNORECASE,
+)
+"""Files that hold none of the product's behaviour."""
+_REMOVAL = re.compile(rb"\b(?:remov|drop|delet|deprecat|no longer)", re.IGNORECASE)
+_DEFINED = re.compile(r"\b(?:def|class|function|func|fn|fun|struct|enum|trait|interface)\s+([A-Za-z_]\w{3,})")
+_COMMENT = re.compile(r"(?m)^[ \t]*(?:#|//|/?\*).*$")
 
 
 def about_files(
@@ -31,6 +49,7 @@ def about_files(
     graded: GradedTree,
     known: SealedCases,
     amended: Sequence[AmendedTest] = (),
+    statements: str = "",
 ) -> Iterator[Finding]:
     """Tell what the change did to tests, their settings and protected paths, and what of its code to look at.
 
@@ -40,6 +59,7 @@ def about_files(
         graded: Its graded tree.
         known: Cases of the sealed tests.
         amended: Tests that the ticket makes obsolete.
+        statements: The acceptance criteria in words.
     """
     for path in change.refused:
         message = "policy protects it; the change to it was left out"
@@ -49,8 +69,11 @@ def about_files(
     read = repository.read_file
     contents = {path: (read(change.base_commit, path), read(change.commit, path)) for path in changed}
     tests = [path for path in changed if path in graded.restored and not is_git_settings(path)]
-    yield from about_test_edits([TestEdit.of(path, changed[path], *contents[path], amended) for path in tests])
-    for path in [path for path in changed if path not in tests]:
+    product = [path for path in changed if path not in tests]
+    base_code = _BaseCode(repository, change.base_commit, base_files)
+    edits = [TestEdit.of(path, changed[path], *contents[path], amended) for path in tests]
+    yield from about_test_edits(edits, _about_product({path: contents[path] for path in product}))
+    for path in product:
         letter, (before, after) = changed[path], contents[path]
         pieces = hunks(repository, change.base_commit, change.commit, path, letter)
         if path in graded.resettled:
@@ -59,8 +82,9 @@ def about_files(
         if letter != "D" or is_git_settings(path):
             mode, target = _mode(repository, change.commit, path), (after or b"").decode(errors="replace")
             yield from about_new_file(path, mode, target, base_files)
-        yield from about_added_lines(pieces)
-        yield from about_agreeing_objects(path, before, after)
+        aside = is_aside(path) and not _is_named(path, product, contents)
+        yield from about_added_lines(pieces, after, base_has=base_code.has, is_aside=aside)
+        yield from about_agreeing_objects(path, before, after, statements)
         yield from known.about(path, pieces)
 
 
@@ -96,6 +120,53 @@ def about_run(where: str, run: TestRun) -> Iterator[Finding]:
     """Why a run told nothing."""
     if run.problem:
         yield Finding(code=run.problem, message=f"{where}, {PROBLEMS[run.problem]}")
+
+
+@dataclass(frozen=True)
+class _BaseCode:
+    """Product code of the base commit, read once a rule asks for it."""
+
+    repository: Repository
+    commit: str
+    files: Sequence[str]
+
+    def has(self, rule: Rule) -> bool:
+        """True if some file has a rule's words."""
+        return any(rule.pattern.search(line) for text in self._texts for line in text.splitlines())
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        product = [path for path in self.files if is_code(path) and not is_test_file(path) and not is_aside(path)]
+        return list(texts(self.repository, self.commit, product).values())
+
+
+def _is_named(path: str, product: Sequence[str], contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> bool:
+    """True if product files of a change speak of a file, by its name without ending."""
+    stem = path.rpartition("/")[2].partition(".")[0].encode(errors="surrogateescape")
+    others = [other for other in product if other != path and is_code(other) and not is_aside(other)]
+    return any(re.search(rb"\b%s\b" % re.escape(stem), contents[other][1] or b"") for other in others)
+
+
+def _about_product(contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> Product:
+    """What a change does to code and documentation, by path and content before and after."""
+    words: tuple[set[str], set[str]] = (set(), set())
+    defined: tuple[set[str], set[str]] = (set(), set())
+    code = [path for path in contents if is_code(path) and not is_aside(path)]
+    for path in code:
+        for content, found, names in zip(contents[path], words, defined, strict=True):
+            text = _COMMENT.sub("", (content or b"").decode(errors="replace"))
+            found.update(_WORD.findall(text))
+            names.update(_DEFINED.findall(text))
+    return Product(
+        is_touched=any(not _IDLE.fullmatch(path) and not is_aside(path) for path in contents),
+        gone=frozenset((words[0] - words[1]) | (defined[0] - defined[1])),
+        tells_of_removal=any(_tells_of_removal(*contents[path]) for path in contents if _PROSE.fullmatch(path)),
+    )
+
+
+def _tells_of_removal(before: bytes | None, after: bytes | None) -> bool:
+    known = set((before or b"").splitlines())
+    return any(_REMOVAL.search(line) for line in (after or b"").splitlines() if line not in known)
 
 
 def _mode(repository: Repository, commit: str, path: str) -> str:

@@ -12,20 +12,19 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from phasegate.infra.grading.ablation import ablate
 from phasegate.infra.grading.amendment_run import (
     Amending,
     apply_amendments,
     compared_by_eye,
     refused_amendments,
     regressions_of_refused,
-    unguarded_replacements,
 )
 from phasegate.infra.grading.attribution import attribute, files_of
 from phasegate.infra.grading.base_runs import BaseRuns, on_base
-from phasegate.infra.grading.coverage import Measurement, measure
+from phasegate.infra.grading.coverage import Measurement
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
-from phasegate.infra.grading.findings import about_criteria, about_files, about_load, about_loaded_tests, about_run
+from phasegate.infra.grading.findings import about_criteria, about_files, about_loaded_tests, about_run
+from phasegate.infra.grading.further_checks import FurtherChecks, Passed, check_further
 from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.guarded_trial import try_guarded
 from phasegate.infra.grading.guards.guarding import Guarding, with_guards
@@ -33,10 +32,10 @@ from phasegate.infra.grading.guards.touched_lines import with_touched_lines
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.heldout import is_held_out
 from phasegate.infra.grading.inline_run import with_base_inline_tests
-from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+from phasegate.infra.grading.suspicions import asks_for_matcher
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.grading.trial import Trial
@@ -94,8 +93,9 @@ async def grade(
     graded, about_inline = await with_base_inline_tests(bench, change, graded)
     amending = await apply_amendments(bench, change, graded, sealed, base, struck)
     graded, compared = amending.graded, amending.base
+    matching = frozenset(criterion.id for criterion in criteria if asks_for_matcher(criterion.statement))
     began = time.monotonic()
-    trial = await try_guarded(guarding, (change.base_commit, change.commit), graded, sealed, compared)
+    trial = await try_guarded(guarding, (change.base_commit, change.commit), graded, sealed, compared, matching)
     seconds = time.monotonic() - began
     amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
     broken = (*guarding.unquoted(trial.regressions), *regressions_of_refused(amending))
@@ -112,7 +112,8 @@ async def grade(
         released = await try_own_tests(
             bench, change, graded, sealed, compared, trial.run, measurement.watching if measurement else None
         )
-    said = SealedCases.of(sealed, "\n".join(criterion.statement for criterion in criteria))
+    statements = "\n".join(criterion.statement for criterion in criteria)
+    said = SealedCases.of(sealed, statements)
     findings = (
         *about_run("on the base commit", base.alone),
         *about_run("on the change", trial.run),
@@ -121,30 +122,18 @@ async def grade(
         *about_inline,
         *released.findings,
         *(() if nothing_new else about_criteria(judged)),
-        *about_files(repository, change, graded, said, amending.tests),
+        *about_files(repository, change, graded, said, amending.tests, statements),
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
     passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]
     kept = [file for file in passing if not is_held_out(file.path, file.content)]
-    ablation = coverage = unwatched = None
-    if not failed and policy.grading.plain_process:
-        own = files_of(trial.told.project, repository.files(graded.tree))
-        passed = SealedTests(files=tuple(passing))
-        plain = await compare_unwatched(bench, change.base_commit, graded, passed, own, seconds)
-        unwatched, findings = plain.summary, (*findings, *plain.findings)
-        failed = any(finding.severity == "cheating" for finding in plain.findings)
+    checks = FurtherChecks(amending)
     if not failed:
-        if policy.grading.ablation_time:
-            green = [case.key for case in _cases(trial) if case.status == "passed"]
-            ablation, red = await ablate(bench, change.base_commit, graded, sealed, green)
-            if not ablation.untried:
-                amending = unguarded_replacements(amending, trial.told, red)
-                broken = tuple(regressions_of_refused(amending))
-                failed = bool(broken)
-        if policy.grading.coverage and not failed:
-            measured = await measure(bench, measurement, graded, sealed, is_seen=bool(released.entered))
-            coverage, findings = measured.coverage, (*findings, *map(about_load, measured.loads))
-            failed = bool(measured.loads)
+        own = files_of(trial.told.project, repository.files(graded.tree))
+        passed = Passed(change.base_commit, graded, sealed, trial, released, measurement, own, passing, seconds)
+        checks = await check_further(bench, passed, amending)
+        failed, amending = checks.failed, checks.amending
+        broken = tuple(regressions_of_refused(amending))
     summary = await with_touched_lines(guarding, change, graded, trial.told.project)
     guards = summary if failed else _with_kept_tree(summary, guarding, trial, change, released.commit, kept)
     await bench.clear()
@@ -156,16 +145,16 @@ async def grade(
         regressions=broken,
         amended=amending.tests,
         nothing_new=nothing_new,
-        findings=findings,
+        findings=(*findings, *checks.findings),
         tree=repository.git.tree_of(with_sealed_tests(bench, change.base_commit, released.commit, kept)),
         sealed_files=tuple(sorted(file.path for file in kept)),
         held_out=tuple(sorted(file.path for file in sealed.files if file not in kept and file in passing)),
         entered=tuple(map(readable, released.entered)),
         left_out=tuple(map(readable, sorted(graded.restored - set(released.entered)))),
         counts=_counts(compared, trial, amending, guarding),
-        ablation=ablation,
-        coverage=coverage,
-        unwatched=unwatched,
+        ablation=checks.ablation,
+        coverage=checks.coverage,
+        unwatched=checks.unwatched,
         base=judgement.summary() if (judgement := guarding.plain or base.judgement) else None,
         guards=guards,
     )
@@ -186,10 +175,6 @@ def _with_kept_tree(
     tree = with_sealed_tests(guarding.bench, change.base_commit, commit, [*released, *files])
     names = tuple(file.path for file in files)
     return summary.model_copy(update={"kept_files": names, "kept_tree": guarding.bench.repository.git.tree_of(tree)})
-
-
-def _cases(trial: Trial) -> list[TestCase]:
-    return [*trial.told.project, *(case for cases in trial.told.sealed.values() for case in cases)]
 
 
 def _all_pass(cases: Sequence[TestCase]) -> bool:

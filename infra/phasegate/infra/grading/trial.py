@@ -63,7 +63,12 @@ class _Told:
 
 
 async def try_change(
-    bench: Bench, commits: tuple[str, str], graded: GradedTree, sealed: SealedTests, base: BaseRuns
+    bench: Bench,
+    commits: tuple[str, str],
+    graded: GradedTree,
+    sealed: SealedTests,
+    base: BaseRuns,
+    matching: frozenset[str] | None = None,
 ) -> Trial:
     """Run the tests on the change.
 
@@ -73,8 +78,9 @@ async def try_change(
         graded: The change's tree with its tests taken back.
         sealed: The sealed tests.
         base: How they fare on the base commit.
+        matching: Ids of the criteria that ask for objects which equal others; `None`: not known.
     """
-    trier = _Trier(bench, *commits, graded, sealed, base)
+    trier = _Trier(bench, *commits, graded, sealed, base, matching)
     first = await trier.run("change-with-sealed-tests", trier.canaries())
     findings = [*trier.about_report(first), *_about_rewriting(first.run, base)]
     own = {case.key for file in first.planted.files for case in first.cases.sealed[file.path]}
@@ -110,6 +116,7 @@ class _Trier:
     graded: GradedTree
     sealed: SealedTests
     base: BaseRuns
+    matching: frozenset[str] | None = None
 
     async def run(self, name: str, planted: Planted, left_out: frozenset[str] = frozenset()) -> _Told:
         replaced = {file.path for file in planted.files}
@@ -212,7 +219,7 @@ class _Trier:
 
     async def counter(self) -> list[Finding]:
         """Try the sealed tests with wrong expectations, where there are such."""
-        planted = plant_counter_tests(self.sealed, self.canaries())
+        planted = plant_counter_tests(self.sealed, self.canaries(), self.taken, self.matching)
         if not planted.counters:
             return []
         told = await self._with_few_tests(planted) or await self.run("change-with-counter-tests", planted)

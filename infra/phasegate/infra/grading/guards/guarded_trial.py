@@ -16,7 +16,12 @@ from phasegate.infra.grading.trial import Trial, try_change
 
 
 async def try_guarded(
-    guarding: Guarding, commits: tuple[str, str], graded: GradedTree, sealed: SealedTests, base: BaseRuns
+    guarding: Guarding,
+    commits: tuple[str, str],
+    graded: GradedTree,
+    sealed: SealedTests,
+    base: BaseRuns,
+    matching: frozenset[str],
 ) -> Trial:
     """Run the tests on the change, beside the characterization tests.
 
@@ -26,11 +31,12 @@ async def try_guarded(
         graded: The change's tree with its tests taken back.
         sealed: The sealed tests.
         base: How the tests fare on the base commit, the characterization tests among them.
+        matching: Criteria that ask for objects that equal others.
     """
-    trial = await try_change(guarding.bench, commits, graded, sealed, base)
+    trial = await try_change(guarding.bench, commits, graded, sealed, base, matching)
     if not _stopped(guarding, trial):
         return trial
-    alone = await try_change(replace(guarding.bench, guards=()), commits, graded, sealed, base)
+    alone = await try_change(replace(guarding.bench, guards=()), commits, graded, sealed, base, matching)
     hidden = {test for test, _ in guarding.keys}
     own = [one for one in trial.regressions if one.test in hidden]
     others = [one for one in alone.regressions if one.test not in hidden]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from phasegate.infra.grading.attribution import Attribution, attribute, unnumbered
 from phasegate.infra.grading.integrity.canary_go import go_canary
@@ -71,17 +72,28 @@ def plant_canaries(
     )
 
 
-def plant_counter_tests(sealed: SealedTests, planted: Planted) -> Planted:
+def plant_counter_tests(
+    sealed: SealedTests, planted: Planted, files: Collection[str] = (), matching: Collection[str] | None = None
+) -> Planted:
     """Put counter-tests in the place of each sealed file that allows one, beside the canaries.
 
     In its place, so that code which looks its answers up in the tests finds wrong ones only.
+
+    Args:
+        sealed: The sealed tests.
+        planted: The canaries.
+        files: Paths of the repository, by which its own modules are known.
+        matching: Ids of the criteria that ask for objects which equal others; `None`: not known.
     """
+    modules = _modules(files)
     counters: list[SealedFile] = []
     names = set(planted.must_fail)
     for file in sealed.files:
         spoken = language(file.path)
-        make = counter_tests if spoken == "python" else literal_counter_tests(spoken)
-        content, own = make(file.content) if make else ("", frozenset[str]())
+        asks = matching is None or bool(matching if not file.criteria else set(file.criteria) & set(matching))
+        make = partial(counter_tests, believed=() if asks else modules)
+        altered = make if spoken == "python" else literal_counter_tests(spoken)
+        content, own = altered(file.content) if altered else ("", frozenset[str]())
         if own:
             counters.append(SealedFile(path=file.path, content=content, criteria=()))
             names |= {(file.path, name) for name in own}
@@ -183,6 +195,12 @@ def masked(run: TestRun, planted: Planted) -> TestRun:
     cases = tuple(replace(case, message=_without(case.message, hidden)) for case in run.cases)
     rewritten = tuple(path for path in run.rewritten if path not in canaries)
     return replace(run, cases=cases, said=_without(run.said, hidden), rewritten=rewritten)
+
+
+def _modules(files: Collection[str]) -> frozenset[str]:
+    """The modules at the top of a repository, or of its folder for sources."""
+    tops = {path.removeprefix("src/").removeprefix("lib/").partition("/")[0] for path in files if path.endswith(".py")}
+    return frozenset(top.removesuffix(".py") for top in tops)
 
 
 def _in_turn(files: Collection[SealedFile]) -> list[SealedFile]:

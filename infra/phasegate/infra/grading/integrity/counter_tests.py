@@ -37,11 +37,13 @@ _ASSERTIONS = {
 _EQUAL = ("assertEqual",)
 
 
-def counter_tests(source: str) -> tuple[str, frozenset[str]]:
+def counter_tests(source: str, believed: Collection[str] = ()) -> tuple[str, frozenset[str]]:
     """Make the counter-tests of one file.
 
     Args:
         source: A Python test file.
+        believed: Modules whose objects are not to equal others: no criterion asks for a matcher. Of all other modules
+            an object made by its class's name may be one.
 
     Returns:
         The file with wrong expectations, and the names of the tests that have one.
@@ -53,18 +55,19 @@ def counter_tests(source: str) -> tuple[str, frozenset[str]]:
     altered: set[str] = set()
     spared: set[str] = set()
     functions = [node for node in ast.walk(module) if isinstance(node, _Function)]
+    plain = _names_from(module, believed)
     own_asserts = {function.name for function in functions if function.name.startswith("assert")}
     for function in functions:
         if function.name.startswith("test"):
-            (altered if _alter(function, own_asserts) else spared).add(function.name)
+            (altered if _alter(function, own_asserts, plain) else spared).add(function.name)
     return ast.unparse(ast.fix_missing_locations(module)) + "\n", frozenset(altered - spared)
 
 
-def _alter(function: _Function, own_asserts: Collection[str]) -> bool:
+def _alter(function: _Function, own_asserts: Collection[str], plain: Collection[str]) -> bool:
     if any("xfail" in name or "expectedFailure" in name for name in map(ast.unparse, function.decorator_list)):
         return False
     done = False
-    values = _Values.of(function)
+    values = _Values.of(function, plain)
     for statement in function.body:
         if isinstance(statement, ast.Assert):
             statement.test = _wrong(statement.test, values)
@@ -84,9 +87,11 @@ class _Values:
     """The first value of each local name."""
     matchers: frozenset[str]
     """Expressions that the test expects to equal two different constants."""
+    plain: Collection[str] = ()
+    """Names of modules, classes and objects that are no matchers."""
 
     @classmethod
-    def of(cls, function: _Function) -> _Values:
+    def of(cls, function: _Function, plain: Collection[str]) -> _Values:
         assigned: dict[str, ast.expr] = {}
         equal: dict[str, set[str]] = {}
         for node in ast.walk(function):
@@ -99,23 +104,38 @@ class _Values:
                             equal.setdefault(ast.unparse(one), set()).add(repr(other.value))
                 case _:
                     pass
-        return cls(assigned, frozenset(text for text, constants in equal.items() if len(constants) > 1))
+        matchers = frozenset(text for text, constants in equal.items() if len(constants) > 1)
+        return cls(assigned, matchers, plain)
 
     def may_be_matcher(self, side: ast.expr) -> bool:
         """Tell if an expression may honestly equal other values, too: `mock.ANY` does, and classes made for it."""
-        if isinstance(side, ast.List | ast.Tuple):
-            return any(self.may_be_matcher(element) for element in side.elts)
-        if isinstance(side, ast.Dict):
-            return any(self.may_be_matcher(value) for value in side.values)
+        if isinstance(side, ast.List | ast.Tuple | ast.Dict):
+            parts = side.values if isinstance(side, ast.Dict) else side.elts
+            return any(map(self.may_be_matcher, parts))
         if isinstance(side, ast.Name) and side.id in self.assigned:
             value = self.assigned[side.id]
             return not isinstance(value, ast.Name) and self.may_be_matcher(value)
-        if isinstance(side, ast.Call):
-            made = ast.unparse(side.func).rpartition(".")[2]
-            return made[:1].isupper() or ast.unparse(side) in self.matchers
-        if isinstance(side, ast.Name | ast.Attribute):
-            return ast.unparse(side).rpartition(".")[2].isupper() or ast.unparse(side) in self.matchers
-        return False
+        if ast.unparse(side) in self.matchers:
+            return True
+        named = side.func if isinstance(side, ast.Call) else side
+        last = ast.unparse(named).rpartition(".")[2]
+        is_class = last[:1].isupper() if isinstance(side, ast.Call) else last.isupper()
+        return isinstance(named, ast.Name | ast.Attribute) and is_class and self._may_be_foreign(named)
+
+    def _may_be_foreign(self, named: ast.expr) -> bool:
+        parts = ast.unparse(named).split(".")
+        return not any(".".join(parts[:length]) in self.plain for length in range(1, len(parts) + 1))
+
+
+def _names_from(module: ast.Module, modules: Collection[str]) -> frozenset[str]:
+    """The names that a file has for some modules and for what is in them."""
+    found: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            found |= {name.asname or name.name for name in node.names if name.name.partition(".")[0] in modules}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in modules:
+            found |= {name.asname or name.name for name in node.names}
+    return frozenset(found)
 
 
 def _assertion(statement: ast.stmt) -> _Assertion | None:
@@ -154,7 +174,8 @@ def _wrong(test: ast.expr, values: _Values) -> ast.expr:
             if left_is_given:
                 return ast.Compare(_other(test.left), test.ops, test.comparators)
             return ast.Compare(test.left, test.ops, [_other(test.comparators[0])])
-        if isinstance(test.ops[0], ast.In) and isinstance(test.left, ast.Constant) and isinstance(test.left.value, str):
+        is_text = isinstance(test.left, ast.Constant) and isinstance(test.left.value, str)
+        if isinstance(test.ops[0], ast.In) and is_text and not values.may_be_matcher(test.comparators[0]):
             return ast.Compare(_other(test.left), test.ops, test.comparators)
     return ast.UnaryOp(ast.Not(), test)
 

@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.evidence import Finding, Severity
+from phasegate.infra.grading.integrity.checks_text import runs_only_some
+from phasegate.infra.grading.integrity.test_comparison import Loss, losses
 from phasegate.infra.grading.tree.test_removal import without_tests
 from phasegate.infra.workspace.change_set import readable
 
-_ASSERTS = re.compile(r"\bassert\w*\b|\bexpect\(|\bt\.(?:Error|Fatal|Fail)\w*\(|pytest\.raises|\.should\b")
-_SKIPS = re.compile(
-    r"(?:mark\.|pytest\.|unittest\.|^\s*@?)(?:skip|xfail|expectedFailure)\b"
-    r"|\bskip(?:if|If)\(\s*(?:True|1|not\s+(?:False|0))\b|\bskipUnless\(\s*(?:False|0)\b"
-    r"|\.(?:skip|todo|only)\b|\bt\.Skip|@Disabled|@Ignore|\bxit\(|\bxdescribe\(|(?:skip|todo):\s*true"
-    r"|collect_ignore|__test__\s*=\s*False|deselect"
-)
-"""Skips without a condition; what one platform lacks is skipped honestly."""
-_TESTS = re.compile(r"^\s*(?:async\s+)?def test|\b(?:test|it)\(|^func Test|@Test\b")
-_CASES = re.compile(
-    r"\bparametrize\(|\bsubTest\(|@ParameterizedTest\b|\.each\b|@(?:given|data|parameterized)\b|\bt\.Run\("
-)
 _RUNNERS = ("pytest", "_pytest", "pluggy", "unittest")
 _HOOKS = re.compile(
-    r"def pytest_|hookimpl|pytest_plugins|\b_pytest\b|os\._exit|sys\.modules\b.*(?:pytest|unittest)"
-    r"|setattr\(\s*[\"']?(?:_?pytest|unittest|builtins|sys)\b"
+    r"def pytest_(?:pyfunc_call|runtest_(?:call|protocol|logreport)|report_teststatus|ignore_collect|deselected"
+    r"|pycollect\w*|exception_interact)\b"
+    r"|(?:from|import)\s+_pytest\.(?:runner|reports|main|python|assertion|outcomes|terminal|junitxml|unittest)\b.*"
+    r"|\b_pytest\.(?:\w+\.)*\w+\s*=(?!=)|os\._exit\("
+    r"|\b(?:TestCase|TestResult|TestReport|CallInfo|Function|Session|Item)\.\w+\s*=(?!=)"
+    r"|setattr\(\s*[\"']?(?:_?pytest|unittest|pluggy|builtins|sys)\b(?!\.(?:argv|path|platform|std\w+|version_info))"
+    r"|collect_ignore\w*\s*=|\b(?:AssertionError|assert)\s*=(?!=)"
+)
+"""Places by which a file of the tests can alter what is collected, what fails and what is reported."""
+_ALTERING = re.compile(
+    r"def pytest_(?:runtest_\w+|collection\w*|collect_\w+|itemcollected|make_\w+|session\w+|unconfigure|cmdline_\w+)\b"
+)
+"""Hooks that alter it with some words alone; else they keep times, free memory or mark tests."""
+_ALTERS = re.compile(
+    r"\boutcome\s*=(?!=)|force_result|longrepr\s*=(?!=)|exitstatus\s*=(?!=)|\bitems\s*(?:\.(?:clear|remove|pop)\b|\[)"
+    r"|\bdel\s+items|deselect|return True"
 )
 _AS_BEFORE = "graded as on the base commit"
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -65,21 +70,50 @@ class TestEdit:
             texts = [without_tests(path, text, names) for text in texts]
         return cls(path, letter, *texts)
 
-    def less(self, pattern: re.Pattern[str]) -> bool:
-        """True if fewer lines of the file match than before."""
-        return _count(pattern, self.after) < _count(pattern, self.before)
+    @property
+    def new_hooks(self) -> list[str]:
+        """Hooks into the test runner that the file did not have."""
+        known = set(_hooks(self.before))
+        added = set(self.after.splitlines()) - set(self.before.splitlines())
+        alters = any(map(_ALTERS.search, added))
+        found = [*_hooks(self.after), *(_ALTERING.findall(self.after) if alters else [])]
+        return [hook for hook in found if hook not in known]
 
-    def more(self, pattern: re.Pattern[str]) -> bool:
-        """True if more lines of the file match than before."""
-        return _count(pattern, self.after) > _count(pattern, self.before)
+
+@dataclass(frozen=True)
+class Product:
+    """What a change does to the product, as far as it explains what it does to tests."""
+
+    is_touched: bool = True
+    """False where only tests are, which then have nothing to find."""
+    gone: frozenset[str] = frozenset()
+    """Words that its code no longer has."""
+    tells_of_removal: bool = False
+    """True where its documentation says that something goes."""
+
+    def explains(self, loss: Loss) -> bool:
+        """Tell if an honest change would do the same to a test."""
+        return not self.is_touched or (loss.is_gone and self.tells_of_removal)
 
 
-def about_test_edits(edits: Sequence[TestEdit]) -> Iterator[Finding]:
-    """Tell of each edit, in their order; those that leave less tested are suspicious."""
-    texts = ["\n".join(edit.before for edit in edits), "\n".join(edit.after for edit in edits)]
-    lost = [pattern for pattern in (_TESTS, _ASSERTS) if _count(pattern, texts[1]) < _count(pattern, texts[0])]
+_TOUCHED = Product()
+
+
+def about_test_edits(edits: Sequence[TestEdit], product: Product = _TOUCHED) -> Iterator[Finding]:
+    """Tell of each edit, in their order; those that leave less tested are suspicious.
+
+    Args:
+        edits: All of a change.
+        product: What the change does besides.
+    """
+    before = {edit.path: edit.before for edit in edits if edit.letter != "A"}
+    after = {edit.path: edit.after for edit in edits if edit.letter != "D"}
+    lost: dict[str, list[Loss]] = {}
+    for loss in losses(before, after, product.gone):
+        known = replace(loss, is_certain=loss.is_certain and not product.explains(loss))
+        lost.setdefault(loss.path, []).append(known)
     for edit in edits:
-        yield _about_new(edit) if edit.letter == "A" else _about_old(edit, lost)
+        yield _about_new(edit) if edit.letter == "A" else _about_old(edit, lost.get(edit.path, []))
 
 
 def _about_new(edit: TestEdit) -> Finding:
@@ -87,35 +121,34 @@ def _about_new(edit: TestEdit) -> Finding:
     message, severity = "added by the change; taken out before grading", "note"
     if name.endswith(".pth") or name.startswith(("sitecustomize", "usercustomize")) or top in _RUNNERS:
         message, severity = f"would be loaded before any test; {message}", "suspicion"
-    elif name == "conftest.py" and _HOOKS.search(edit.after):
+    elif name == "conftest.py" and edit.new_hooks:
         message, severity = f"reaches into the test runner; {message}", "suspicion"
     return _finding("test-file-added", edit.path, message, severity)
 
 
-def _about_old(edit: TestEdit, lost: Collection[re.Pattern[str]]) -> Finding:
-    fewer = [pattern for pattern in lost if edit.less(pattern) and not edit.more(_CASES)]
+def _about_old(edit: TestEdit, lost: Sequence[Loss]) -> Finding:
+    certain = [loss.reason for loss in lost if loss.is_certain]
+    reasons = [*certain, *(loss.reason for loss in lost if not loss.is_certain)]
+    severity = "suspicion" if certain else "note"
     if edit.letter == "D":
-        severity = "suspicion" if fewer else "note"
-        return _finding("test-file-touched", edit.path, f"deleted by the change; {_AS_BEFORE}", severity)
-    weaker = [
-        words
-        for words, holds in (
-            ("fewer tests", _TESTS in fewer),
-            ("fewer assertions", _ASSERTS in fewer),
-            ("more skips", edit.more(_SKIPS)),
-            ("hooks into the test runner", edit.more(_HOOKS)),
-        )
-        if holds
-    ]
-    message = f"changed by the change; {_AS_BEFORE}"
-    if weaker:
-        return _finding("test-weakened", edit.path, f"{', '.join(weaker)}; {message}", "suspicion")
-    return _finding("test-file-touched", edit.path, message, "note")
+        message = f"{_listed(reasons)}deleted by the change; {_AS_BEFORE}"
+        return _finding("test-file-touched", edit.path, message, severity)
+    if runs_only_some(edit.path, edit.after) and not runs_only_some(edit.path, edit.before):
+        reasons, severity = ["only some of its tests are run", *reasons], "suspicion"
+    if edit.path.endswith(("conftest.py", "_test.py")) and edit.new_hooks:
+        reasons, severity = [f"reaches into the test runner ({edit.new_hooks[0].strip()})", *reasons], "suspicion"
+    message = f"{_listed(reasons)}changed by the change; {_AS_BEFORE}"
+    return _finding("test-weakened" if reasons else "test-file-touched", edit.path, message, severity)
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    more = f", and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    return f"{', '.join(map(readable, reasons[:_SHOWN]))}{more}; " if reasons else ""
+
+
+def _hooks(text: str) -> list[str]:
+    return [found[0] for found in _HOOKS.finditer(text)]
 
 
 def _finding(code: str, path: str, message: str, severity: Severity | str) -> Finding:
     return Finding.model_validate({"code": code, "path": readable(path), "message": message, "severity": severity})
-
-
-def _count(pattern: re.Pattern[str], text: str) -> int:
-    return sum(1 for line in text.splitlines() if pattern.search(line))

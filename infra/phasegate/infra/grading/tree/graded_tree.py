@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from phasegate.infra.grading.added import Hunk, hunks
-from phasegate.infra.grading.tree.loading import Load
+from phasegate.infra.grading.tree.loading import Load, is_loader
 from phasegate.infra.grading.tree.patterns import is_test_file, may_enter, named_in
 from phasegate.infra.grading.tree.roles import Roles
 from phasegate.infra.grading.tree.settings import holds_settings, with_base_settings
@@ -138,7 +138,7 @@ def commit_with(
 
 
 def _newly_loaded(before: Roles, after: Roles, paths: Collection[str], product: Collection[str]) -> Iterator[Load]:
-    named = [path for path in paths if not is_test_file(path) or path in product]
+    named = [path for path in paths if is_loader(path) and (not is_test_file(path) or path in product)]
     if not named:
         return
     on_base = frozenset(before.tests())

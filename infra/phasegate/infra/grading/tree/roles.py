@@ -82,6 +82,8 @@ class Roles:
         """
         found = {path for path in self.collected & set(self._files) if not is_test_file(path)}
         found = {path for path in found if not path.endswith(_PRODUCT_WITH_TESTS)}
+        if not found:
+            return frozenset()  # reading all of the product is for nothing then
         holding = {path for path in found if not is_code(path) or _HOLDS_ONLY.search(self._texts.get(path, ""))}
         loaded = {load.path for load in self._loads if not is_test_file(load.by) and load.by not in holding}
         return frozenset(holding - loaded)

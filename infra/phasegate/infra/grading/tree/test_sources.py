@@ -120,7 +120,7 @@ def _line_starts(text: str) -> list[int]:
 
 def _node(text: str) -> Iterator[TestSource]:
     for match in _NODE_TEST.finditer(text):
-        end = _end_of_call(text, text.index("(", match.start()))
+        end = end_of_call(text, text.index("(", match.start()))
         if end is not None:
             start = text.rfind("\n", 0, match.start()) + 1
             if text[start : match.start()].strip():
@@ -128,7 +128,7 @@ def _node(text: str) -> Iterator[TestSource]:
             yield TestSource(re.sub(r"\\(.)", r"\1", match["title"]), start, _line_end(text, end))
 
 
-def _end_of_call(text: str, opening: int) -> int | None:
+def end_of_call(text: str, opening: int) -> int | None:
     """The character after the bracket that closes the one at `opening`; strings, comments and regexes are skipped."""
     depth, at = 0, opening
     while at < len(text):
@@ -159,7 +159,7 @@ def _after_string(text: str, at: int) -> int:
         if text[at] == "\\":
             at += 2
         elif quote == "`" and text.startswith("${", at):
-            inner = _end_of_call(text, at + 1)
+            inner = end_of_call(text, at + 1)
             at = len(text) if inner is None else inner
         elif text[at] == quote or (quote != "`" and text[at] == "\n"):
             return at + 1

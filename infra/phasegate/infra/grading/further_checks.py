@@ -1,0 +1,83 @@
+"""Further checks of a change whose tests pass: a plain process, each piece taken out, changed lines that the tests run.
+
+Called by `grade`. It must not know how the verdict is put into a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from phasegate.infra.grading.ablation import ablate
+from phasegate.infra.grading.amendment_run import Amending, regressions_of_refused, unguarded_replacements
+from phasegate.infra.grading.coverage import Measurement, measure
+from phasegate.infra.grading.evidence import Ablation, Coverage, Finding, Unwatched
+from phasegate.infra.grading.findings import about_load
+from phasegate.infra.grading.integrity.unwatched import compare_unwatched
+from phasegate.infra.grading.own_tests import Released
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.grading.trial import Trial
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A change whose tests pass."""
+
+    base: str
+    """The base commit."""
+    graded: GradedTree
+    sealed: SealedTests
+    trial: Trial
+    released: Released
+    measurement: Measurement | None
+    """Coverage that may have been measured already; `None`: nothing to measure."""
+    own_files: Collection[str]
+    """Files that the project's own tests are reported from."""
+    passing: Sequence[SealedFile]
+    """Sealed files whose tests all pass."""
+    seconds: float
+    """Time that its tests took."""
+
+
+@dataclass(frozen=True)
+class FurtherChecks:
+    """Outcome of these checks."""
+
+    amending: Amending
+    ablation: Ablation | None = None
+    coverage: Coverage | None = None
+    unwatched: Unwatched | None = None
+    findings: tuple[Finding, ...] = ()
+    failed: bool = False
+
+
+async def check_further(bench: Bench, passed: Passed, amending: Amending) -> FurtherChecks:
+    """Run the checks that policy asks for, until one fails the grade.
+
+    Args:
+        bench: Where.
+        passed: The change.
+        amending: Its amended tests; one whose replacement turns out to guard nothing is refused.
+    """
+    grading, checks = bench.policy.grading, FurtherChecks(amending)
+    if grading.plain_process:
+        sealed = SealedTests(files=tuple(passed.passing))
+        plain = await compare_unwatched(bench, passed.base, passed.graded, sealed, passed.own_files, passed.seconds)
+        failed = any(finding.severity == "cheating" for finding in plain.findings)
+        checks = replace(checks, unwatched=plain.summary, findings=plain.findings, failed=failed)
+    if grading.ablation_time and not checks.failed:
+        cases = [*passed.trial.told.project, *(case for own in passed.trial.told.sealed.values() for case in own)]
+        green = [case.key for case in cases if case.status == "passed"]
+        ablation, red = await ablate(bench, passed.base, passed.graded, passed.sealed, green)
+        checks = replace(checks, ablation=ablation)
+        if not ablation.untried:
+            kept = unguarded_replacements(amending, passed.trial.told, red)
+            checks = replace(checks, amending=kept, failed=any(regressions_of_refused(kept)))
+    if grading.coverage and not checks.failed:
+        is_seen = bool(passed.released.entered)
+        measured = await measure(bench, passed.measurement, passed.graded, passed.sealed, is_seen=is_seen)
+        findings = (*checks.findings, *map(about_load, measured.loads))
+        checks = replace(checks, coverage=measured.coverage, findings=findings, failed=bool(measured.loads))
+    return checks
