@@ -44,7 +44,7 @@ class Trials:
 class _Uncached:
     """Keeps Python from taking a mutant for the file it was made of, whose compiled form has the same age and size."""
 
-    def prepare(self, folder: Path, checkout: Path) -> dict[str, str]:
+    def prepare(self, folder: Path, inside: Path) -> dict[str, str]:
         """As the port says."""
         return {"PYTHONDONTWRITEBYTECODE": "1"}
 
