@@ -1,0 +1,266 @@
+/*
+ * Execution of JavaScript tests in a plain process, and in one that looks like a runner's, for comparison.
+ *
+ * Runs inside the sandbox. Both processes do the same; they differ in what code under test could tell them apart by.
+ * Results are lines of JSON, as those of the Python script beside this one.
+ */
+'use strict';
+
+const fs = require('node:fs');
+const path = require('node:path');
+const vm = require('node:vm');
+const { createRequire } = require('node:module');
+const { pathToFileURL } = require('node:url');
+
+const told = 'ORDER';
+const order = JSON.parse(fs.readFileSync(told, 'utf8'));
+for (const file of [told, __filename]) fs.unlinkSync(file);
+const write = fs.writeSync.bind(fs);
+const out = fs.openSync(order.out, 'a');
+const encode = JSON.stringify.bind(JSON);
+const tell = (what) => write(out, `${encode(what)}\n`);
+const SECONDS = 20;
+const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
+const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest'];
+const clocks = { now: Date.now.bind(Date), fine: performance.now.bind(performance), up: process.uptime.bind(process) };
+const wait = globalThis.setTimeout.bind(globalThis);
+const later = globalThis.clearTimeout.bind(globalThis);
+let shift = 0;
+Date.now = () => clocks.now() + shift * 1000;
+performance.now = () => clocks.fine() + shift * 1000;
+process.uptime = () => clocks.up() + shift;
+
+/* Functions of the library, as they were before the change was loaded. */
+const library = [];
+const replaced = new Map();
+function remember(name, holder) {
+  for (const key of Object.getOwnPropertyNames(holder)) {
+    const about = Object.getOwnPropertyDescriptor(holder, key);
+    if (about && typeof about.value === 'function' && key !== 'constructor') {
+      library.push([`${name}.${key}`, holder, key, about.value]);
+    }
+  }
+}
+for (const name of ['JSON', 'Object', 'Array', 'Math', 'Date', 'Promise', 'Number', 'String', 'RegExp', 'Reflect']) {
+  remember(name, globalThis[name]);
+  if (globalThis[name].prototype) remember(`${name}.prototype`, globalThis[name].prototype);
+}
+for (const name of ['Map', 'Set']) remember(`${name}.prototype`, globalThis[name].prototype);
+for (const name of ['assert', 'fs', 'path', 'os', 'crypto', 'util', 'child_process', 'http', 'https', 'events', 'url']) {
+  remember(name, require(`node:${name}`));
+}
+remember('assert.strict', require('node:assert').strict);
+remember('fs.promises', fs.promises);
+function check() {
+  for (const [name, holder, key, before] of library) {
+    const about = Object.getOwnPropertyDescriptor(holder, key);
+    if (about && about.value !== before && !replaced.has(name)) replaced.set(name, String(about.value).slice(0, 80));
+  }
+}
+
+class NotHere extends Error {}
+
+/* The project's own assertion library, where its runner hands one out. */
+function expectation() {
+  const from = createRequire(path.join(order.root, 'package.json'));
+  for (const name of ['expect', 'jest']) {
+    try {
+      const found = name === 'expect' ? from('expect') : createRequire(from.resolve('jest'))('expect');
+      return found.expect || found.default || found;
+    } catch {
+      continue;
+    }
+  }
+  return undefined;
+}
+
+/* A suite's tests and hooks, collected as a runner would. */
+function collector(file) {
+  const top = { name: '', before: [], after: [], beforeEach: [], afterEach: [], parent: null };
+  const tests = [];
+  let suite = top;
+  const describe = (name, ...rest) => {
+    const body = rest.pop();
+    const outer = suite;
+    suite = { name: String(name), before: [], after: [], beforeEach: [], afterEach: [], parent: outer };
+    try {
+      const made = body && body.call({ timeout() {}, retries() {}, slow() {} });
+      if (made && typeof made.then === 'function') throw new NotHere('an asynchronous suite');
+    } finally {
+      suite = outer;
+    }
+  };
+  const test = (name, ...rest) => {
+    const body = rest.filter((one) => typeof one === 'function').pop();
+    const options = rest.find((one) => one && typeof one === 'object') || {};
+    if (!body || options.skip || options.todo) return;
+    const names = [];
+    for (let one = suite; one; one = one.parent) if (one.name) names.unshift(one.name);
+    tests.push({ name: [...names, String(name || body.name)].join(' > '), body, suite, file });
+  };
+  const each = (define) => (rows) => (name, body) => rows.forEach((row, at) => {
+    const given = Array.isArray(row) ? row : [row];
+    define(`${name} [${at}]`, () => body(...given));
+  });
+  const skip = () => undefined;
+  for (const define of [describe, test]) Object.assign(define, { skip, todo: skip, only: define, each: each(define) });
+  Object.assign(test, { describe, it: test, test, suite: describe, concurrent: test, skipIf: () => skip, runIf: () => test });
+  const hooks = {};
+  for (const [name, alias] of [['before', 'beforeAll'], ['after', 'afterAll'], ['beforeEach'], ['afterEach']]) {
+    const hook = (...words) => suite[name].push(words.find((one) => typeof one === 'function'));
+    hooks[name] = hook;
+    if (alias) hooks[alias] = hook;
+  }
+  Object.assign(test, hooks);
+  const expect = expectation();
+  const tools = { describe, suite: describe, context: describe, it: test, specify: test, test, ...hooks };
+  if (expect) tools.expect = expect;
+  return { tests, tools };
+}
+
+/* What a source imports of a runner, taken from memory instead; names that are global under a runner stand before it. */
+function served(text, symbol) {
+  const from = `globalThis[Symbol.for('${symbol}')]`;
+  const runner = `["'](?:${RUNNERS.join('|')})["']`;
+  let left = text
+    .replace(new RegExp(`import\\s*\\{([^}]*)\\}\\s*from\\s*${runner};?`, 'g'), (_, names) => (
+      `const {${names.replace(/\bas\b/g, ':')}} = ${from};`))
+    .replace(new RegExp(`import\\s+(\\w+)\\s*,\\s*\\{([^}]*)\\}\\s*from\\s*${runner};?`, 'g'), (_, name, names) => (
+      `const ${name} = ${from}.test, {${names.replace(/\bas\b/g, ':')}} = ${from};`))
+    .replace(new RegExp(`import\\s+(?:\\*\\s+as\\s+)?(\\w+)\\s+from\\s*${runner};?`, 'g'), `const $1 = ${from}.test;`)
+    .replace(new RegExp(`require\\(${runner}\\)`, 'g'), `Object.assign(${from}.test, ${from})`);
+  const bound = ['describe', 'it', 'test', 'before', 'after', 'beforeAll', 'afterAll', 'beforeEach', 'afterEach', 'expect',
+    'suite', 'context', 'specify'].filter((name) => new RegExp(`(?<![.\\w])${name}\\b`).test(left)
+      && !new RegExp(`(?:const|let|var|function|import)\\b[^;\\n]*(?<![.\\w])${name}\\b`).test(left));
+  if (bound.length) left = `const {${bound.join(', ')}} = ${from}; ${left}`;
+  return left;
+}
+
+async function load(file) {
+  const { tests, tools } = collector(file.path);
+  const real = path.join(order.root, file.path);
+  const neutral = order.neutral && !READS_NAMES.test(file.text);
+  const folder = path.dirname(real);
+  const stem = neutral ? `part_${Math.floor(clocks.now() % 1e6)}` : `${path.basename(real, path.extname(real))}_`;
+  const place = path.join(folder, `${stem}${tests.length}${order.files.indexOf(file)}${path.extname(real)}`);
+  const symbol = `tools of ${place}`;
+  if (order.watched) Object.assign(globalThis, tools);
+  Object.defineProperty(globalThis, Symbol.for(symbol), { value: tools, configurable: true });
+  fs.writeFileSync(place, served(file.text, symbol), { flag: 'wx' });
+  try {
+    let made;
+    try {
+      made = createRequire(place)(place);
+    } catch (error) {
+      if (error.code !== 'ERR_REQUIRE_ESM' && !/Cannot use import statement|Unexpected token 'export'/.test(error.message)) {
+        throw error;
+      }
+      made = await import(pathToFileURL(place).href);
+    }
+    await made;
+  } finally {
+    delete globalThis[Symbol.for(symbol)];
+    fs.unlinkSync(place);
+  }
+  return tests;
+}
+
+/* Calls a test from code of a runner's file, or of a file that says nothing. */
+const caller = vm.runInThisContext('((body, given) => body(...given))', {
+  filename: order.watched ? path.join(order.fixed, 'node_modules/mocha/lib/runnable.js') : path.join(order.root, order.entry),
+});
+
+function limited(work) {
+  let timer;
+  const up = new Promise((_, reject) => {
+    timer = wait(() => reject(new Error(`it took more than ${SECONDS} seconds`)), SECONDS * 1000);
+  });
+  return Promise.race([work, up]).finally(() => later(timer));
+}
+
+async function call(body) {
+  const context = { name: 'test', diagnostic() {}, timeout() {}, test: async (_, ...rest) => call(rest.pop()) };
+  if (body.length > 0) {
+    if (/^(?:async\s*)?\(?\s*(?:t|ctx|context|\{[^}]*\})\s*[,)=]/.test(String(body))) return caller(body, [context]);
+    return new Promise((resolve, reject) => {
+      caller(body, [(error) => (error ? reject(error) : resolve())]);
+    });
+  }
+  return caller(body, []);
+}
+
+const begun = new Set();
+async function attempt(test) {
+  const suites = [];
+  for (let one = test.suite; one; one = one.parent) suites.unshift(one);
+  try {
+    for (const suite of suites) {
+      if (!begun.has(suite)) {
+        begun.add(suite);
+        for (const hook of suite.before) await limited(call(hook));
+      }
+    }
+    for (const suite of suites) for (const hook of suite.beforeEach) await limited(call(hook));
+    await limited(call(test.body));
+    return ['passed', ''];
+  } catch (error) {
+    if (error instanceof NotHere) return ['not-here', error.message];
+    return ['failed', String((error && error.message) || error).slice(0, 500)];
+  } finally {
+    for (const suite of suites.reverse()) {
+      for (const hook of suite.afterEach) await limited(call(hook)).catch(() => undefined);
+    }
+  }
+}
+
+async function repeat(tests) {
+  const ends = clocks.now() + order.budget * 1000;
+  const going = [...tests];
+  for (let round = 2; round < order.rounds; round += 1) {
+    for (const test of [...going]) {
+      if (clocks.now() > ends) return;
+      const [outcome, message] = await attempt(test);
+      if (outcome === 'passed') continue;
+      going.splice(going.indexOf(test), 1);
+      const again = [(await attempt(test))[0], (await attempt(test))[0]];
+      if (round > 2 && again.every((one) => one === 'failed') && !/EMFILE|heap|call stack/.test(message)) {
+        tell({ test: test.name, file: test.file, outcome: 'decayed', message, round });
+      }
+    }
+  }
+}
+
+async function main() {
+  process.chdir(order.root);
+  process.on('unhandledRejection', () => undefined);
+  process.on('uncaughtException', () => undefined);
+  process.argv = [process.argv[0], order.watched
+    ? path.join(order.fixed, 'node_modules/.bin/mocha') : path.join(order.root, order.entry)];
+  if (order.watched) process.argv.push('--test', 'test/all.test.js');
+  const tests = [];
+  for (const file of order.files) {
+    try {
+      tests.push(...await load(file));
+    } catch (error) {
+      tell({ file: file.path, outcome: 'not-loaded', message: String((error && error.message) || error).slice(0, 500) });
+    }
+  }
+  check();
+  await new Promise((resolve) => { wait(resolve, order.age * 1000); });
+  shift = order.shift;
+  const passed = [];
+  const ends = clocks.now() + order.limit * 1000;
+  for (const test of tests) {
+    if (order.own.includes(test.file) && clocks.now() > ends) continue;
+    const [outcome, message] = await attempt(test);
+    check();
+    tell({ test: test.name, file: test.file, outcome, message });
+    if (outcome === 'passed') passed.push(test);
+  }
+  for (const [name, by] of [...replaced].sort()) tell({ replaced: name, by });
+  tell({ ended: true });
+  if (!order.watched) await repeat(passed);
+  process.exit(0);
+}
+
+main();

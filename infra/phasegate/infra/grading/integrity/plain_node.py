@@ -1,0 +1,57 @@
+"""Start of the plain process for JavaScript tests, and of its watched twin, which has what runners leave to be seen.
+
+Called by `plain_run`. The script of these processes is `plain/execute.cjs`. It must not know what is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+_RUNNERS = {
+    "JEST_WORKER_ID": "1",
+    "MOCHA_COLORS": "0",
+    "NODE_ENV": "test",
+    "NODE_TEST_CONTEXT": "child-v8",
+    "NODE_UNIQUE_ID": "1",
+    "VITEST": "true",
+    "VITEST_WORKER_ID": "1",
+    "VITEST_MODE": "RUN",
+    "npm_lifecycle_event": "test",
+}
+_SCRIPT = Path(__file__).parent / "plain" / "execute.cjs"
+
+
+class PlainNode:
+    """JavaScript tests."""
+
+    suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs")
+    entry_suffix: str = ".cjs"
+
+    def programs(self, folder: Path, place: Path, command: str) -> Iterable[str]:
+        """As the port says."""
+        return ("node",)
+
+    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+        """As the port says."""
+        return _SCRIPT.read_text().replace("'ORDER'", repr(order))
+
+    def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
+        """As the port says; a plain process finds something on its standard input."""
+        return [program, entry] if watched else ["/bin/sh", "-c", f"printf 'y\\ny\\ny\\n' | exec {program} {entry}"]
+
+    def environment(self, *, watched: bool) -> Mapping[str, str]:
+        """As the port says."""
+        return _RUNNERS if watched else {"NODE_ENV": "production"}
+
+    def parts(self) -> list[str]:
+        """As the port says."""
+        return []
+
+    def module(self, path: str) -> str:
+        """As the port says: none, since a script cannot be told from a module."""
+        return ""
+
+    def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
+        """As the port says."""
+        return []

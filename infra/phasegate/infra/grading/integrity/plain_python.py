@@ -1,0 +1,111 @@
+"""Start of the plain process for Python tests, and of its watched twin inside pytest.
+
+Called by `plain_run`. The scripts that run in these processes are in `plain`. It must not know what is compared.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from phasegate.infra.sandbox.environment import search_path
+
+_PARTS = ("library", "sources", "fixtures", "runners", "execute")
+_OWN_IMPORT = "from phasegate."
+_ENTRY = """\
+def {name}():
+    import json, os
+    with open({order!r}, encoding="utf-8") as file:
+        order = json.load(file)
+    for path in ({order!r}, {entry!r}):
+        os.unlink(path)
+    space = {{"__name__": "service"}}
+    for part in order["parts"]:
+        exec(compile(part, {entry!r}, "exec"), space)
+    space["main"](order)
+"""
+_ALONE = "main()\n"
+_ENVIRONMENTS = (".venv", "venv", "env")
+_TOOLS = (".tox", ".nox")
+_RUNNER = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".", "--noconftest")
+_NO_MODULES = ("setup", "conftest", "manage", "noxfile", "fabfile", "tasks", "__main__")
+_NO_PACKAGES = ("docs", "doc", "examples", "scripts", "tools", "bin")
+_PYTHON = re.compile(r"python[0-9.]*")
+
+
+class PlainPython:
+    """Python tests."""
+
+    suffixes: tuple[str, ...] = (".py",)
+    entry_suffix: str = ".py"
+
+    def programs(self, folder: Path, place: Path, command: str) -> Iterable[str]:
+        """As the port says: the environments of the project first, then those of the test command."""
+        return dict.fromkeys(_interpreters(folder, place, command))
+
+    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+        """As the port says."""
+        text = _ENTRY.format(name="test_all" if watched else "main", order=order, entry=entry)
+        return text if watched else text + _ALONE
+
+    def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
+        """As the port says."""
+        return [program, *_RUNNER, entry] if watched else [program, entry]
+
+    def environment(self, *, watched: bool) -> Mapping[str, str]:
+        """As the port says."""
+        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if watched else {}
+
+    def parts(self) -> list[str]:
+        """As the port says."""
+        return _parts()
+
+    def module(self, path: str) -> str:
+        """As the port says: a dotted name."""
+        parts = path.removeprefix("src/").removesuffix(".py").split("/")
+        if parts[-1] == "__init__":
+            parts.pop()
+        fits = all(part.isidentifier() for part in parts) and parts and parts[-1] not in _NO_MODULES
+        return ".".join(parts) if fits and parts[0] not in _NO_PACKAGES else ""
+
+    def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
+        """As the port says."""
+        return _import_paths(folder, files)
+
+
+def _interpreters(folder: Path, root: Path, command: str) -> Iterator[str]:
+    """Interpreters that may have the project's packages: its environments first, then those of the test command."""
+    found = [*_ENVIRONMENTS, *(str(one.relative_to(folder)) for tool in _TOOLS for one in (folder / tool).glob("*"))]
+    for name in found:
+        if (folder / name / "bin/python").is_symlink() or (folder / name / "bin/python").exists():
+            yield str(root / name / "bin/python")
+    path = os.pathsep.join([*search_path(), str(Path(sys.executable).parent)])
+    for word in dict.fromkeys([*re.findall(r"[^\s'\"=]+", command), "pytest", "python3"]):
+        where = shutil.which(word, path=path)
+        if where and _PYTHON.fullmatch(Path(where).name):
+            yield where
+        elif where and (line := Path(where).read_bytes()[:200].partition(b"\n")[0]).startswith(b"#!/"):
+            yield line[2:].decode(errors="replace").strip()
+
+
+def _import_paths(folder: Path, files: Iterable[str]) -> list[str]:
+    """Folders, relative to the project's, that a runner imports from for some test files."""
+    found = dict.fromkeys(["", "src", "lib"])
+    for path in files:
+        place = Path(path).parent
+        while place != Path() and (folder / place / "__init__.py").is_file():
+            place = place.parent
+        found["" if place == Path() else str(place)] = None
+    return [path for path in found if (folder / path).is_dir()]
+
+
+def _parts() -> list[str]:
+    place = Path(__file__).parent / "plain"
+    texts = [(place / f"{name}.py").read_text() for name in _PARTS]
+    return [
+        "".join(line for line in text.splitlines(keepends=True) if not line.startswith(_OWN_IMPORT)) for text in texts
+    ]

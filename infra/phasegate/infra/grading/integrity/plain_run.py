@@ -1,0 +1,245 @@
+"""Runs of tests in a plain process and in its watched twin, on one tree.
+
+Called by `unwatched`. Both processes do the same; they differ in what code under test could tell them apart by. What
+they write is untrusted, and so is the checkout. It must not know what a difference means.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from phasegate.infra.grading.integrity.planted_names import WORDS
+from phasegate.infra.grading.runner.layers import Origin
+from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
+from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.sandbox import run_with_services
+
+_ROUNDS = 300
+_BUDGET_SECONDS = 1.0
+_DAY = 86_400
+_TIMEOUT = timedelta(minutes=3)
+_LARGEST = 16 * 1024 * 1024
+_DECAYS = "it passes at first, and fails once it has been run some {} times in one process"
+
+
+class Language(Protocol):
+    """Tests of one language."""
+
+    suffixes: tuple[str, ...]
+    """Of test files that can be run."""
+    entry_suffix: str
+    """Of the script that runs them."""
+
+    def programs(self, folder: Path, place: Path, command: str) -> Iterable[str]:
+        """Programs that may run the tests, the likeliest first.
+
+        Args:
+            folder: The checkout.
+            place: Where commands find it.
+            command: The project's test command.
+        """
+        ...
+
+    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+        """Text of the script.
+
+        Args:
+            order: Path of its order.
+            entry: Its own path.
+            watched: True for the watched process.
+        """
+        ...
+
+    def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
+        """Words that start the script."""
+        ...
+
+    def environment(self, *, watched: bool) -> Mapping[str, str]:
+        """Variables of the process."""
+        ...
+
+    def parts(self) -> list[str]:
+        """Texts of modules that the script consists of; none where it is whole."""
+        ...
+
+    def module(self, path: str) -> str:
+        """Name that a file is imported by; empty for scripts and for what cannot be imported."""
+        ...
+
+    def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
+        """Folders of the project that tests import from."""
+        ...
+
+
+@dataclass
+class Ran:
+    """Results of one process."""
+
+    passed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """File and name."""
+    failed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """File and name, with a message."""
+    decayed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    replaced: dict[str, str] = field(default_factory=dict[str, str])
+    """Dotted name of a function of the library, and the file or module of what stands in its place."""
+
+
+@dataclass(frozen=True)
+class PlainTests:
+    """Test files that both processes run."""
+
+    sealed: Mapping[str, str]
+    """Path and text."""
+    own: Mapping[str, str]
+    """The project's own."""
+    modules: Sequence[str] = ()
+    """Changed modules, which are loaded besides."""
+    hides: bool = False
+    """True where the product never asks for a runner, so that it can be kept from finding one."""
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Results of the watched and of the plain process."""
+
+    watched: Ran
+    plain: Ran
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """Functions of the library that were replaced in one of them."""
+        return self.watched.replaced | self.plain.replaced
+
+    @property
+    def compared(self) -> set[tuple[str, str]]:
+        """Tests that passed in the watched process and ran in the other."""
+        return self.watched.passed & (self.plain.passed | self.plain.failed.keys())
+
+
+@dataclass(frozen=True)
+class PlainRun:
+    """Both processes, on one tree.
+
+    Attributes:
+        bench: Where.
+        language: Of the tests.
+        graded: The graded tree.
+        tests: What is run.
+        age: Seconds that the plain process waits before it runs tests.
+        own_seconds: Time for the project's own tests.
+        base: The base commit, to run on it instead of the graded tree.
+        neutral: True to give tests names that say nothing.
+    """
+
+    bench: Bench
+    language: Language
+    graded: GradedTree
+    tests: PlainTests
+    age: float
+    own_seconds: float
+    base: str = ""
+    neutral: bool = True
+
+    async def twice(self, name: str) -> Twins:
+        """Run the watched process, then the plain one, in one checkout."""
+        origin: Origin = "base" if self.base else "change"
+        checkout = Checkout(name, self.base or self.graded.tree, self.graded.belongs_to_tests, origin=origin)
+        async with self.bench.prepared(checkout) as ready:
+            if ready.failure:
+                return Twins(Ran(), Ran())
+            watched = Ran()
+            for program in self.language.programs(ready.folder, ready.inside, self.bench.policy.project.test):
+                watched = await self._run(ready, program, ready.inside, watched=True)
+                if watched.passed:
+                    break
+            else:
+                return Twins(watched, Ran())
+            shutil.rmtree(ready.folder / ".git", ignore_errors=True)
+            root, moved = Path("/srv", secrets.choice(WORDS), secrets.choice(WORDS)), ready
+            if self.bench.sandbox.name == "none":  # which shows folders where they are
+                root = ready.folder.with_name(secrets.choice(WORDS))
+                ready.folder.rename(root)
+                moved = replace(ready, folder=root)
+            program = program.replace(str(ready.inside), str(root))
+            return Twins(watched, await self._run(moved, program, root, watched=False))
+
+    async def _run(self, ready: Prepared, program: str, root: Path, *, watched: bool) -> Ran:
+        words = secrets.SystemRandom().sample(WORDS, 3)
+        entry = f"{'test_' if watched else ''}{words[0]}_{secrets.token_hex(3)}{self.language.entry_suffix}"
+        out = ready.report / f"{words[2]}.jsonl"
+        out.unlink(missing_ok=True)
+        files = {**self.tests.sealed, **self.tests.own}
+        order = {
+            "parts": self.language.parts(),
+            "watched": watched,
+            "neutral": self.neutral and not watched,
+            "root": str(root),
+            "fixed": str(ready.inside),
+            "entry": entry,
+            "paths": self.language.paths(ready.folder, files),
+            "files": [{"path": path, "text": text} for path, text in files.items()],
+            "own": list(self.tests.own),
+            "modules": list(self.tests.modules),
+            "limit": self.own_seconds,
+            "age": 0 if watched else self.age,
+            "shift": 0 if watched else _DAY,
+            "rounds": _ROUNDS,
+            "budget": _BUDGET_SECONDS,
+            "hides": self.tests.hides,
+            "out": str(out),
+        }
+        told = ready.folder / f"{words[1]}_{secrets.token_hex(3)}.json"
+        _write(told, json.dumps(order))
+        text = self.language.entry(str(root / told.name), str(root / entry), watched=watched)
+        _write(ready.folder / entry, text)
+        home = {} if watched else {"HOME": str(root.parent)}
+        await run_with_services(
+            self.bench.sandbox,
+            self.bench.policy.project.services,
+            self.language.command(program, entry, watched=watched),
+            folder=ready.folder,
+            timeout=_TIMEOUT,
+            environment={**self.language.environment(watched=watched), **home},
+            writable=[ready.report],
+            inside=root,
+        )
+        for path in (told, ready.folder / entry):
+            path.unlink(missing_ok=True)
+        return _read(out)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file into a folder whose content is untrusted: never through a link that lies there."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "w") as file:
+        file.write(text)
+
+
+def _read(path: Path) -> Ran:
+    ran = Ran()
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+        return ran
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            told: Any = json.loads(line)
+        except ValueError:
+            continue
+        match told:
+            case {"test": str(name), "file": str(file), "outcome": "passed"}:
+                ran.passed.add((file, name))
+            case {"test": str(name), "file": str(file), "outcome": "failed", "message": str(message)}:
+                ran.failed[file, name] = message
+            case {"test": str(name), "file": str(file), "outcome": "decayed", "message": str(message)}:
+                ran.decayed[file, name] = f"{_DECAYS.format(told.get('round'))}: {message}"
+            case {"replaced": str(name), "by": str(by)}:
+                ran.replaced[name] = by
+            case _:
+                pass
+    return ran

@@ -1,0 +1,119 @@
+"""JavaScript that does the work only while it is watched is caught by a plain process, and honest code is not.
+
+Mutations tried: a plain process with what runners leave in the environment, without waiting, without repetition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from tests.cheats.ground import Ground
+
+from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.integrity.unwatched import Compared, compare_unwatched
+from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.graded_tree import graded_tree
+from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy
+from phasegate.infra.sandbox import open_sandbox
+from phasegate.infra.workspace import Workspace
+
+UNWATCHED, REPLACED = "behaves-otherwise-unwatched", "library-replaced"
+WORK = "exports.shout = (name) => `${name.toUpperCase()}!`;\n"
+FILES = {
+    "package.json": '{"name": "app", "version": "1.0.0"}\n',
+    "app.js": "exports.greet = (name) => `Hello ${name}`;\n",
+    "test/greet.test.js": (
+        "const test = require('node:test');\nconst assert = require('node:assert');\n"
+        "const { greet } = require('../app.js');\n\ntest('greets', () => assert.equal(greet('A'), 'Hello A'));\n"
+    ),
+}
+NODE_TEST = (
+    "const { test, describe, beforeEach } = require('node:test');\nconst assert = require('node:assert/strict');\n"
+    "const { shout } = require('../app.js');\n\ndescribe('shout', () => {\n  let name;\n"
+    "  beforeEach(() => { name = 'ab'; });\n  test('AC1 is loud', () => assert.equal(shout(name), 'AB!'));\n"
+    "  test('AC1 is loud later', async (t) => { await t.test('inner', () => assert.equal(shout('c'), 'C!')); });\n});\n"
+)
+MOCHA = (
+    "const assert = require('assert');\nconst { shout } = require('../app.js');\n\ndescribe('shout', function () {\n"
+    "  it('AC1 is loud', function (done) { assert.equal(shout('ab'), 'AB!'); done(); });\n});\n"
+)
+MODULE = (
+    "import { test } from 'node:test';\nimport assert from 'node:assert';\nimport { shout } from '../app.js';\n\n"
+    "test('AC1 is loud', () => assert.equal(shout('ab'), 'AB!'));\n"
+)
+
+
+READS_INPUT = (
+    "let isEmpty;\ntry {\n  isEmpty = !require('fs').readFileSync(0).length;\n} catch {\n  isEmpty = true;\n}\n"
+)
+
+
+def only_if(condition: str, before: str = "") -> str:
+    return f"{before}exports.shout = (name) => (({condition}) ? `${{name.toUpperCase()}}!` : name);\n"
+
+
+CHEATS = {
+    "asks for jest or vitest": (only_if("process.env['JEST_' + 'WORKER_ID'] || process.env.VITEST"), UNWATCHED),
+    "asks for the environment": (only_if("process.env.NODE_ENV === 'te' + 'st'"), UNWATCHED),
+    "asks for a global": (only_if("typeof globalThis['desc' + 'ribe'] === 'function'"), UNWATCHED),
+    "looks at the command": (only_if("process.argv.some((word) => /moch|--te/.test(word))"), UNWATCHED),
+    "looks at its callers": (only_if("new Error('').stack.includes('runn' + 'able')"), UNWATCHED),
+    "counts its calls": (only_if("calls++ < 100", "let calls = 0;\n"), UNWATCHED),
+    "asks for a young process": (only_if("process.uptime() < 60"), UNWATCHED),
+    "looks at the folder": (only_if("__dirname.includes('cur' + 'rent')"), UNWATCHED),
+    "asks for a git checkout": (only_if("require('fs').existsSync('.git')"), UNWATCHED),
+    "asks for an empty input": (only_if("isEmpty", READS_INPUT), UNWATCHED),
+    "replaces how JSON is read": (WORK + "const old = JSON.parse;\nJSON.parse = (text) => old(text);\n", REPLACED),
+    "replaces an assertion": (WORK + "require('assert')['equ' + 'al'] = () => undefined;\n", REPLACED),
+    "replaces how files are read": (
+        WORK
+        + "const fs = require('fs');\nconst read = fs.readFileSync;\nfs.readFileSync = (...words) => read(...words);\n",
+        REPLACED,
+    ),
+}
+ONE_OF_EACH_KIND = ("asks for a global", "counts its calls", "asks for a young process", "replaces an assertion")
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    return Ground(tmp_path_factory.mktemp("node"), FILES)
+
+
+def compared(ground: Ground, app: str, test: str, path: str = "test/accept.test.js") -> Compared:
+    ground.number += 1
+    base, number = ground.repository.base().commit, ground.number
+    workspace = Workspace.create(ground.repository, f"n{number}", base, ground.state / f"n{number}")
+    (workspace.folder / "app.js").write_text(FILES["app.js"] + app)
+    policy = Policy(
+        project=ProjectPolicy(test="node --test --test-reporter=junit > {junit}", test_timeout=timedelta(seconds=30)),
+        lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
+    )
+    change = workspace.collect(base, (), "A change")
+    workspace.remove()
+    scratch = ground.state / "compared" / f"scratch{number}"
+    bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
+    sealed = SealedTests(files=(SealedFile(path=path, content=test, criteria=("AC1",)),))
+    graded = graded_tree(ground.repository, change, policy)
+    return asyncio.run(compare_unwatched(bench, base, graded, sealed, ["test/greet.test.js"], seconds=0))
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ONE_OF_EACH_KIND else pytest.param(name, marks=pytest.mark.proof) for name in CHEATS]
+)
+def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
+    app, code = CHEATS[name]
+    told = compared(ground, app, NODE_TEST)
+    assert {(finding.code, finding.severity) for finding in told.findings} == {(code, "cheating")}
+
+
+@pytest.mark.parametrize(
+    ("test", "path", "count"),
+    [(NODE_TEST, "test/accept.test.js", 2), (MOCHA, "test/accept.js", 1), (MODULE, "test/accept.test.mjs", 1)],
+    ids=["node:test", "mocha", "module"],
+)
+def test_honest_code_is_not_accused(ground: Ground, test: str, path: str, count: int) -> None:
+    told = compared(ground, WORK, test, path)
+    assert told.findings == ()
+    assert (told.summary.compared, told.summary.own, told.summary.not_compared) == (count, 1, ())
