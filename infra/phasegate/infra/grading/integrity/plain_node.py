@@ -13,7 +13,6 @@ _RUNNERS = {
     "MOCHA_COLORS": "0",
     "NODE_ENV": "test",
     "NODE_TEST_CONTEXT": "child-v8",
-    "NODE_UNIQUE_ID": "1",
     "VITEST": "true",
     "VITEST_WORKER_ID": "1",
     "VITEST_MODE": "RUN",
@@ -42,7 +41,7 @@ class PlainNode:
 
     def environment(self, *, watched: bool) -> Mapping[str, str]:
         """As the port says."""
-        return _RUNNERS if watched else {"NODE_ENV": "production"}
+        return _RUNNERS if watched else {}
 
     def parts(self) -> list[str]:
         """As the port says."""

@@ -51,12 +51,17 @@ for (const name of ['assert', 'fs', 'path', 'os', 'crypto', 'util', 'child_proce
 }
 remember('assert.strict', require('node:assert').strict);
 remember('fs.promises', fs.promises);
-function check() {
-  for (const [name, holder, key, before] of library) {
+function check(isTests = false) {
+  for (const entry of library) {
+    const [name, holder, key, before] = entry;
     const about = Object.getOwnPropertyDescriptor(holder, key);
-    if (about && about.value !== before && !replaced.has(name)) replaced.set(name, String(about.value).slice(0, 80));
+    if (!about || about.value === before) continue;
+    if (isTests) entry[3] = about.value;
+    else if (!replaced.has(name)) replaced.set(name, String(about.value).slice(0, 80));
   }
 }
+/* A test that patches for itself may leave something behind, which is not the change's. */
+const PATCHES = /sinon|mock|stub|proxyquire|spyOn|rewire|nock|\b(?:fs|path|os|process|Date|Math|JSON|crypto)\.\w+\s*=[^=]/;
 
 class NotHere extends Error {}
 
@@ -78,6 +83,7 @@ function expectation() {
 function collector(file) {
   const top = { name: '', before: [], after: [], beforeEach: [], afterEach: [], parent: null };
   const tests = [];
+  const patches = PATCHES.test(file.text);
   let suite = top;
   const describe = (name, ...rest) => {
     const body = rest.pop();
@@ -96,7 +102,7 @@ function collector(file) {
     if (!body || options.skip || options.todo) return;
     const names = [];
     for (let one = suite; one; one = one.parent) if (one.name) names.unshift(one.name);
-    tests.push({ name: [...names, String(name || body.name)].join(' > '), body, suite, file });
+    tests.push({ name: [...names, String(name || body.name)].join(' > '), body, suite, file: file.path, patches });
   };
   const each = (define) => (rows) => (name, body) => rows.forEach((row, at) => {
     const given = Array.isArray(row) ? row : [row];
@@ -112,8 +118,10 @@ function collector(file) {
     if (alias) hooks[alias] = hook;
   }
   Object.assign(test, hooks);
+  Object.defineProperty(test, 'mock', { get: mocks, enumerable: true });
   const expect = expectation();
   const tools = { describe, suite: describe, context: describe, it: test, specify: test, test, ...hooks };
+  Object.defineProperty(tools, 'mock', { get: mocks, enumerable: false });
   if (expect) tools.expect = expect;
   return { tests, tools };
 }
@@ -128,7 +136,7 @@ function served(text, symbol) {
     .replace(new RegExp(`import\\s+(\\w+)\\s*,\\s*\\{([^}]*)\\}\\s*from\\s*${runner};?`, 'g'), (_, name, names) => (
       `const ${name} = ${from}.test, {${names.replace(/\bas\b/g, ':')}} = ${from};`))
     .replace(new RegExp(`import\\s+(?:\\*\\s+as\\s+)?(\\w+)\\s+from\\s*${runner};?`, 'g'), `const $1 = ${from}.test;`)
-    .replace(new RegExp(`require\\(${runner}\\)`, 'g'), `Object.assign(${from}.test, ${from})`);
+    .replace(new RegExp(`require\\(${runner}\\)`, 'g'), `${from}.test`);
   const bound = ['describe', 'it', 'test', 'before', 'after', 'beforeAll', 'afterAll', 'beforeEach', 'afterEach', 'expect',
     'suite', 'context', 'specify'].filter((name) => new RegExp(`(?<![.\\w])${name}\\b`).test(left)
       && !new RegExp(`(?:const|let|var|function|import)\\b[^;\\n]*(?<![.\\w])${name}\\b`).test(left));
@@ -137,7 +145,7 @@ function served(text, symbol) {
 }
 
 async function load(file) {
-  const { tests, tools } = collector(file.path);
+  const { tests, tools } = collector(file);
   const real = path.join(order.root, file.path);
   const neutral = order.neutral && !READS_NAMES.test(file.text);
   const folder = path.dirname(real);
@@ -166,7 +174,7 @@ async function load(file) {
 }
 
 /* Calls a test from code of a runner's file, or of a file that says nothing. */
-const caller = vm.runInThisContext('((body, given) => body(...given))', {
+const caller = vm.runInThisContext('((body, self, given) => body.apply(self, given))', {
   filename: order.watched ? path.join(order.fixed, 'node_modules/mocha/lib/runnable.js') : path.join(order.root, order.entry),
 });
 
@@ -179,14 +187,23 @@ function limited(work) {
 }
 
 async function call(body) {
-  const context = { name: 'test', diagnostic() {}, timeout() {}, test: async (_, ...rest) => call(rest.pop()) };
+  const self = { timeout: () => self, retries: () => self, slow: () => self, skip() { throw new NotHere('it skips'); } };
+  const context = { name: 'test', diagnostic() {}, test: async (_, ...rest) => call(rest.pop()), get mock() { return mocks(); } };
   if (body.length > 0) {
-    if (/^(?:async\s*)?\(?\s*(?:t|ctx|context|\{[^}]*\})\s*[,)=]/.test(String(body))) return caller(body, [context]);
+    if (/^(?:async\s*)?(?:function\s*\w*\s*)?\(?\s*(?:t|ctx|context|\{[^}]*\})\s*[,)=]/.test(String(body))) {
+      return caller(body, self, [context]);
+    }
     return new Promise((resolve, reject) => {
-      caller(body, [(error) => (error ? reject(error) : resolve())]);
+      caller(body, self, [(error) => (error ? reject(error) : resolve())]);
     });
   }
-  return caller(body, []);
+  return caller(body, self, []);
+}
+
+/* Node's own mocks, loaded for a test that asks for them. */
+function mocks() {
+  mocks.used = require('node:test').mock;
+  return mocks.used;
 }
 
 const begun = new Set();
@@ -210,6 +227,7 @@ async function attempt(test) {
     for (const suite of suites.reverse()) {
       for (const hook of suite.afterEach) await limited(call(hook)).catch(() => undefined);
     }
+    if (mocks.used) mocks.used.restoreAll();
   }
 }
 
@@ -245,7 +263,7 @@ async function main() {
       tell({ file: file.path, outcome: 'not-loaded', message: String((error && error.message) || error).slice(0, 500) });
     }
   }
-  check();
+  check(tests.some((test) => test.patches));
   await new Promise((resolve) => { wait(resolve, order.age * 1000); });
   shift = order.shift;
   const passed = [];
@@ -253,7 +271,7 @@ async function main() {
   for (const test of tests) {
     if (order.own.includes(test.file) && clocks.now() > ends) continue;
     const [outcome, message] = await attempt(test);
-    check();
+    check(test.patches);
     tell({ test: test.name, file: test.file, outcome, message });
     if (outcome === 'passed') passed.push(test);
   }

@@ -323,7 +323,7 @@ def _run(
             sys.setprofile(None if test.module.patches else Returns(library, {test.module.file}))
         outcome, message = attempt(test, tools)
         sys.setprofile(None)
-        library.check()
+        library.check(by_test=test.module.patches)
         tell(test=test.name, file=test.module.path, outcome=outcome, message=message)
         if outcome == "passed":
             yield test

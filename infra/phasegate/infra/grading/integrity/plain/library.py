@@ -32,8 +32,8 @@ class Library:
 
     def __init__(self) -> None:
         """Import what is watched, where it is installed, and remember it."""
-        self._all: list[tuple[str, Mapping[str, Any], str, Any]] = []
-        self._often: list[tuple[str, Mapping[str, Any], str, Any]] = []
+        self._all: list[Entry] = []
+        self._often: list[Entry] = []
         for name in WATCHED.split():
             try:
                 module = importlib.import_module(name)
@@ -44,16 +44,27 @@ class Library:
             self._often += entries if name in _OFTEN else []
         self.replaced: dict[str, str] = {}
 
-    def check(self, *, often: bool = False) -> None:
+    def check(self, *, often: bool = False, by_test: bool = False) -> None:
         """Note what is no longer what it was, each name once.
 
         Args:
             often: True to look at the few modules only that are looked at after each call.
+            by_test: True after a test that patches for itself, and may leave something behind.
         """
-        for dotted, space, key, before in self._often if often else self._all:
-            value = space.get(key, before)
-            if value is not before and dotted not in self.replaced:
-                self.replaced[dotted] = _origin(value)
+        for entry in self._often if often else self._all:
+            value = entry.space.get(entry.key, entry.value)
+            if value is not entry.value and by_test:
+                entry.value = value
+            elif value is not entry.value and entry.dotted not in self.replaced:
+                self.replaced[entry.dotted] = _origin(value)
+
+
+class Entry:
+    """A function of the library, and where it stands."""
+
+    def __init__(self, dotted: str, space: Mapping[str, Any], key: str, value: Any) -> None:
+        """Remember it."""
+        self.dotted, self.space, self.key, self.value = dotted, space, key, value
 
 
 class Returns:
@@ -73,16 +84,16 @@ class Returns:
             self._library.check(often=True)
 
 
-def _entries(name: str, module: types.ModuleType) -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
-    """Dotted name, namespace, key and value of all that is watched of a module."""
+def _entries(name: str, module: types.ModuleType) -> Iterator[Entry]:
+    """All that is watched of a module."""
     space = vars(module)
     for key, value in list(space.items()):
         if callable(value) and f"{name}.{key}" not in _CHANGES_HONESTLY:
-            yield f"{name}.{key}", space, key, value
+            yield Entry(f"{name}.{key}", space, key, value)
         if isinstance(value, type) and value.__module__ == name:
             for inner, member in list(vars(value).items()):
                 if inner in _OF_CLASSES or (not inner.startswith("__") and _is_code(member)):
-                    yield f"{name}.{key}.{inner}", vars(value), inner, member
+                    yield Entry(f"{name}.{key}.{inner}", vars(value), inner, member)
 
 
 def _is_code(member: Any) -> bool:
