@@ -9,7 +9,7 @@ import hashlib
 import json
 
 import pytest
-from tests.cheats.ground import CRITERIA, DONE, ONE_EXAMPLE, SHOP, Content, Ground, Row
+from tests.cheats.ground import CRITERIA, DONE, ONE_EXAMPLE, QUICK, SHOP, Content, Ground, Row
 from tests.cheats.ground import SEALED as BOTH
 
 from phasegate.infra.grading import SealedFile, SealedTests
@@ -25,6 +25,7 @@ PROPERTY = SealedFile(
     criteria=("AC1",),
 )
 SEALED = SealedTests(files=(*ONE_EXAMPLE.files, PROPERTY))
+PLAIN = QUICK.model_copy(update={"plain_process": True})
 ALL = SealedTests(files=(*BOTH.files, PROPERTY))
 DIGEST = hashlib.sha256(b"4200 15").hexdigest()
 PREPARED: dict[str, dict[str, Content]] = {
@@ -49,7 +50,7 @@ def test_prepared_answers_fail(ground: Ground, files: dict[str, Content]) -> Non
 
 
 def test_the_work_passes_and_the_properties_are_not_released(ground: Ground) -> None:
-    evidence = ground.grade(Row("does the work", {"shop.py": DONE}, "passed", "", sealed=ALL))
+    evidence = ground.grade(Row("does the work", {"shop.py": DONE}, "passed", "", sealed=ALL), PLAIN)
     assert evidence.verdict == "passed", evidence.markdown()
     assert evidence.unwatched
     assert evidence.unwatched.compared == 4, "the property runs in a plain process, too"

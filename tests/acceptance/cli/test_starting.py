@@ -26,7 +26,15 @@ ARTIFACTS = {
     "Overrun",
     "PermissionRequested",
 }
-DRAFTS = {"PrdDraft", "ChangeDraft", "TestsDraft", "AmendmentsDraft", "ReleasePlanDraft", "IncidentDraft"}
+DRAFTS = {
+    "PrdDraft",
+    "ChangeDraft",
+    "TestsDraft",
+    "AmendmentsDraft",
+    "CharacterizationDraft",
+    "ReleasePlanDraft",
+    "IncidentDraft",
+}
 
 
 @pytest.fixture

@@ -91,11 +91,13 @@ async def made(bench: Bench, commit: str, origin: Origin = "change") -> str:
     """The mark that setup left in a checkout."""
     async with bench.prepared(Checkout("x", commit, origin=origin)) as ready:
         assert ready.failure is None, ready.failure
-        return (ready.folder / ".venv/made").read_text()
+        return ready.find(".venv/made").read_text()
 
 
 async def run(bench: Bench, ready: Prepared, command: str) -> str:
-    done = await bench.sandbox.run(command, folder=ready.folder, timeout=timedelta(minutes=1), inside=ready.inside)
+    done = await bench.sandbox.run(
+        command, folder=ready.folder, timeout=timedelta(minutes=1), inside=ready.inside, beneath=ready.beneath
+    )
     return done.output
 
 
@@ -161,8 +163,8 @@ def test_a_layer_is_shared_where_setup_would_do_the_same(project: Project, case:
         base = await made(bench, project.base, "base")
         async with bench.prepared(Checkout("x", commit, origin="change")) as ready:
             for path, content in case.also.items():
-                assert (ready.folder / path).read_text() == content
-            own = (ready.folder / ".venv/made").read_text()
+                assert ready.find(path).read_text() == content
+            own = ready.find(".venv/made").read_text()
         return base, own, await made(bench, commit)
 
     base, own, again = asyncio.run(compare())
@@ -187,13 +189,13 @@ def test_what_a_change_runs_reaches_nothing_but_its_own_checkout(project: Projec
         first = await made(bench, project.base, "base")
         before = project.shared
         async with bench.prepared(Checkout("a", commit, origin="change")) as ready:
-            assert (ready.folder / ".venv/made").read_text() == "poison\n"
+            assert ready.find(".venv/made").read_text() == "poison\n"
         async with (
             bench.prepared(Checkout("b", harmless, origin="change")) as one,
             bench.prepared(Checkout("c", project.base, origin="base")) as other,
         ):
             said = await run(bench, one, poison)
-            untouched = (other.folder / ".venv/made").read_text()
+            untouched = other.find(".venv/made").read_text()
         assert str(project.state / "bases") not in said
         assert project.shared == before
         return first, untouched, await made(bench, project.base, "base")
@@ -229,7 +231,7 @@ def test_a_setup_that_moves_tracked_files_is_run_in_each_checkout(project: Proje
     async def twice() -> tuple[str, str]:
         bench = project.bench(f"{_ONCE} && rm lib/one.js")
         async with bench.prepared(Checkout("x", project.base, origin="base")) as ready:
-            assert not (ready.folder / "lib/one.js").exists()
+            assert not ready.find("lib/one.js").exists()
         return await made(bench, project.base, "base"), await made(bench, project.base, "base")
 
     one, other = asyncio.run(twice())

@@ -23,7 +23,7 @@ from phasegate.infra.grading.heldout import laid_in
 from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.file_state import file_states
-from phasegate.infra.grading.runner.layers import Layers, Origin
+from phasegate.infra.grading.runner.layers import Laid, Layers, Origin
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.patterns import is_test_file, steers_tests
@@ -114,6 +114,13 @@ class Prepared:
     """Place of the checkout as commands find it."""
     failure: TestRun | None = None
     """Result of a setup that failed; `None`: it is set up."""
+    beneath: Path | None = None
+    """Files of a layer that commands are to see beneath the folder; `None`: all is in the folder."""
+
+    def find(self, path: str) -> Path:
+        """Place of what commands find at a path of the checkout; a layer's files are not to be written."""
+        own = self.folder / path
+        return own if self.beneath is None or os.path.lexists(own) else self.beneath / path
 
 
 class Probe(Protocol):
@@ -187,12 +194,16 @@ class Bench:
         place = self._take_place()
         folder, report = place / "checkout", place / "report"
         inside = folder if self.sandbox.name == "none" else INSIDE
+        laid: Laid | TestRun | None = None
         try:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
             report.mkdir(parents=True)
-            failure = await self._make_ready(checkout, folder, inside)
-            yield Prepared(folder, report, inside, failure)
+            laid = await self._make_ready(checkout, folder, inside)
+            failure = laid if isinstance(laid, TestRun) else None
+            yield Prepared(folder, report, inside, failure, laid.beneath if isinstance(laid, Laid) else None)
         finally:
+            if isinstance(laid, Laid):
+                laid.let_go()
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
             self._taken.discard(place)
 
@@ -204,8 +215,8 @@ class Bench:
         self._taken.add(place)
         return place
 
-    async def _make_ready(self, checkout: Checkout, folder: Path, inside: Path) -> TestRun | None:
-        """Make a checkout with what setup leaves in it. Returns the result of a setup that failed."""
+    async def _make_ready(self, checkout: Checkout, folder: Path, inside: Path) -> Laid | TestRun | None:
+        """Make a checkout with what setup leaves in it, or beneath it. Returns that, or a setup that failed."""
         clone = partial(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
         if not self.policy.project.setup:
             return await asyncio.to_thread(clone)
@@ -219,9 +230,10 @@ class Bench:
         if isinstance(found, CommandResult):
             return _setup_failed(found, inside)
         await asyncio.to_thread(clone)
-        if found is not None and await asyncio.to_thread(self._layers.lay, found, checkout.tree, folder):
+        laid = await asyncio.to_thread(self._layers.lay, found, checkout.tree, folder) if found else None
+        if laid is not None:
             await asyncio.to_thread(take_back)
-            return None
+            return laid
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         await asyncio.to_thread(clone)
         done = await run_setup(self.sandbox, self.policy, folder, inside=inside)
@@ -270,6 +282,7 @@ class Bench:
                 writable=[report],
                 environment=self._fail_fast_off() | environment,
                 inside=inside,
+                beneath=ready.beneath,
             )
         except ServiceFailed as error:
             return TestRun(problem=SERVICE_FAILED, said=clean(error.message, inside))

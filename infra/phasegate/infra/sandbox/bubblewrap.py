@@ -24,6 +24,7 @@ from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import bridge
 from phasegate.infra.sandbox.environment import allowed_environment, as_arguments
 from phasegate.infra.sandbox.git_view import git_link, git_view
+from phasegate.infra.sandbox.overlay import mounted
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
 from phasegate.infra.sandbox.proxy import Dialer, Proxy, SystemDialer
@@ -94,15 +95,22 @@ class Bubblewrap:
         writable: Sequence[Path] = (),
         output_limit: int = OUTPUT_LIMIT,
         inside: Path | None = None,
+        beneath: Path | None = None,
     ) -> CommandResult:
         """As the port says."""
+        seen, mounting = mounted(folder, beneath)
         given = allowed_environment(self.policy.environment, HOME)
         if rustup_home() in self.tools:
             given["RUSTUP_HOME"] = str(rustup_home())
         proxy = Proxy(() if network else self.policy.network, self.dialer)
         async with self._way_out(proxy, network=network) as (shown, wrapper):
             result = await run_limited(
-                self._shut_in([*wrapper, *as_arguments(command)], (folder, inside), writable, shown, network=network),
+                [
+                    *mounting,
+                    *self._shut_in(
+                        [*wrapper, *as_arguments(command)], (seen, inside or folder), writable, shown, network=network
+                    ),
+                ],
                 policy=self.policy,
                 folder=folder,
                 # bwrap itself gets no more than the command: inside, its environment can be read as that of process 1
@@ -128,13 +136,13 @@ class Bubblewrap:
     def _shut_in(
         self,
         command: Sequence[str],
-        workspace: tuple[Path, Path | None],
+        workspace: tuple[Path, Path],
         writable: Sequence[Path],
         shown: Sequence[str],
         *,
         network: bool,
     ) -> list[str]:
-        own, inside = workspace[0].absolute(), workspace[1] or workspace[0].absolute()
+        own, inside = workspace[0].absolute(), workspace[1].absolute()
         arguments = [self.program, *self.shell]
         if network:
             resolver = str(Path("/etc/resolv.conf").resolve())  # often a link into /run, which is hidden

@@ -40,8 +40,9 @@ class NoSandbox:
         writable: Sequence[Path] = (),
         output_limit: int = OUTPUT_LIMIT,
         inside: Path | None = None,
+        beneath: Path | None = None,
     ) -> CommandResult:
-        """As the port says; `network`, `writable` and `inside` change nothing here."""
+        """As the port says; `network`, `writable`, `inside` and `beneath` change nothing here."""
         mark = secrets.token_hex(16)
         home = self.state_folder / "home"
         home.mkdir(parents=True, exist_ok=True)

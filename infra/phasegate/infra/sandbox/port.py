@@ -51,6 +51,7 @@ class Sandbox(Protocol):
         writable: Sequence[Path] = (),
         output_limit: int = OUTPUT_LIMIT,
         inside: Path | None = None,
+        beneath: Path | None = None,
     ) -> CommandResult:
         """Run a command and everything it starts, until it ends or time is up.
 
@@ -63,6 +64,8 @@ class Sandbox(Protocol):
             on_output: Called with each piece of output as it comes.
             writable: Further folders that may be written.
             output_limit: Bytes of output to keep.
+            beneath: Folder whose content is seen in the workspace where that has nothing of its own; what a command
+                writes goes into the workspace alone. Only where `overlays_work` says so.
             inside: Place at which the command finds the workspace; `None`, or no sandbox at all: where it is.
 
         Raises:

@@ -39,6 +39,7 @@ async def run_with_services(
     writable: Sequence[Path] = (),
     output_limit: int = OUTPUT_LIMIT,
     inside: Path | None = None,
+    beneath: Path | None = None,
 ) -> CommandResult:
     """Start the services, run a command with the variables that name them, and leave nothing running.
 
@@ -52,6 +53,7 @@ async def run_with_services(
         writable: As for the sandbox.
         output_limit: As for the sandbox.
         inside: As for the sandbox.
+        beneath: As for the sandbox.
 
     Raises:
         ServiceFailed: A service did not come up; the message quotes its log.
@@ -65,6 +67,7 @@ async def run_with_services(
             writable=writable,
             output_limit=output_limit,
             inside=inside,
+            beneath=beneath,
         )
     mark = f"phasegate-services-{secrets.token_hex(16)}"
     data = Path(tempfile.gettempdir() if sandbox.name == "none" else "/tmp") / f"phasegate-{secrets.token_hex(8)}"  # noqa: S108 - the sandbox's own, or removed below
@@ -79,6 +82,7 @@ async def run_with_services(
             writable=writable,
             output_limit=output_limit,
             inside=inside,
+            beneath=beneath,
         )
     finally:  # the supervisor does the same, unless it was killed
         await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)

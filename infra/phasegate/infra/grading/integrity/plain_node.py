@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from phasegate.infra.grading.test_run import Prepared
+
 _RUNNERS = {
     "JEST_WORKER_ID": "1",
     "MOCHA_COLORS": "0",
@@ -27,7 +29,7 @@ class PlainNode:
     suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs")
     entry_suffix: str = ".cjs"
 
-    def programs(self, folder: Path, place: Path, command: str) -> Iterable[str]:
+    def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says."""
         return ("node",)
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from phasegate.infra.grading.test_run import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
 _PARTS = ("library", "sources", "fixtures", "runners", "execute")
@@ -43,9 +44,9 @@ class PlainPython:
     suffixes: tuple[str, ...] = (".py",)
     entry_suffix: str = ".py"
 
-    def programs(self, folder: Path, place: Path, command: str) -> Iterable[str]:
+    def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says: the environments of the project first, then those of the test command."""
-        return dict.fromkeys(_interpreters(folder, place, command))
+        return dict.fromkeys(_interpreters(ready, command))
 
     def entry(self, order: str, entry: str, *, watched: bool) -> str:
         """As the port says."""
@@ -77,12 +78,13 @@ class PlainPython:
         return _import_paths(folder, files)
 
 
-def _interpreters(folder: Path, root: Path, command: str) -> Iterator[str]:
+def _interpreters(ready: Prepared, command: str) -> Iterator[str]:
     """Interpreters that may have the project's packages: its environments first, then those of the test command."""
-    found = [*_ENVIRONMENTS, *(str(one.relative_to(folder)) for tool in _TOOLS for one in (folder / tool).glob("*"))]
-    for name in found:
-        if (folder / name / "bin/python").is_symlink() or (folder / name / "bin/python").exists():
-            yield str(root / name / "bin/python")
+    places = [ready.folder, *([ready.beneath] if ready.beneath else [])]
+    made = (one.relative_to(place) for place in places for tool in _TOOLS for one in (place / tool).glob("*"))
+    for name in dict.fromkeys([*_ENVIRONMENTS, *map(str, made)]):
+        if os.path.lexists(ready.find(f"{name}/bin/python")):
+            yield str(ready.inside / name / "bin/python")
     path = os.pathsep.join([*search_path(), str(Path(sys.executable).parent)])
     for word in dict.fromkeys([*re.findall(r"[^\s'\"=]+", command), "pytest", "python3"]):
         where = shutil.which(word, path=path)

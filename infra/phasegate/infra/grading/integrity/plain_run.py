@@ -38,12 +38,11 @@ class Language(Protocol):
     entry_suffix: str
     """Of the script that runs them."""
 
-    def programs(self, folder: Path, place: Path, command: str) -> Iterable[str]:
+    def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """Programs that may run the tests, the likeliest first.
 
         Args:
-            folder: The checkout.
-            place: Where commands find it.
+            ready: The checkout.
             command: The project's test command.
         """
         ...
@@ -156,7 +155,7 @@ class PlainRun:
             if ready.failure:
                 return Twins(Ran(), Ran())
             watched = Ran()
-            for program in self.language.programs(ready.folder, ready.inside, self.bench.policy.project.test):
+            for program in self.language.programs(ready, self.bench.policy.project.test):
                 watched = await self._run(ready, program, ready.inside, watched=True)
                 if watched.passed:
                     break
@@ -210,6 +209,7 @@ class PlainRun:
             environment={**self.language.environment(watched=watched), **home},
             writable=[ready.report],
             inside=root,
+            beneath=ready.beneath,
         )
         for path in (told, ready.folder / entry):
             path.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,6 +31,7 @@ from phasegate.infra.grading.runner.setup_reads import Reads, ReadWatch, folders
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup
 from phasegate.infra.sandbox.environment import allowed_environment
+from phasegate.infra.sandbox.overlay import overlays_work
 from phasegate.infra.sandbox.port import CommandResult
 from phasegate.infra.sandbox.toolchain_versions import toolchain_versions
 from phasegate.infra.workspace import Repository
@@ -68,6 +69,19 @@ class Found:
 
     layer: Layer
     folder: Path
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A layer that a checkout stands on."""
+
+    _used: TextIO
+    beneath: Path | None
+    """Its files, to be seen beneath the checkout; `None`: they were copied."""
+
+    def let_go(self) -> None:
+        """Let it be removed."""
+        self._used.close()
 
 
 @dataclass(frozen=True)
@@ -122,21 +136,38 @@ class Layers:
             made = found or await self._make(commit, store, folder, take_back, belongs)
         return made if not isinstance(made, Found) or made.layer.is_usable else None
 
-    def lay(self, found: Found, commit: str, folder: Path) -> bool:
-        """Put a layer's files into a fresh checkout, and let the files that it was made from be as old as then.
+    def lay(self, found: Found, commit: str, folder: Path) -> Laid | None:
+        """Put a layer beneath a fresh checkout, and let the files that it was made from be as old as then.
 
         Returns:
-            False if they cannot be copied; the folder is of no use then.
+            The layer, kept from being removed until it is let go; `None` if it is gone or cannot be copied, and then
+            the folder is of no use.
         """
         changed = self.repository.changed(found.layer.tree, commit)
         set_times(folder, [path for path in self.repository.files(commit) if path not in changed], found.layer.made)
-        copy = ("cp", "-a", "--reflink=auto", "--", f"{found.folder / _FILES}/.", str(folder))
+        files = found.folder / _FILES
         try:
-            with (found.folder / USED).open() as used:
-                fcntl.flock(used, fcntl.LOCK_SH)  # nobody removes it meanwhile
-                return found.folder.is_dir() and subprocess.run(copy, capture_output=True, check=False).returncode == 0
+            used = (found.folder / USED).open()
         except FileNotFoundError:
-            return False
+            return None
+        fcntl.flock(used, fcntl.LOCK_SH)  # nobody removes it meanwhile
+        if found.folder.is_dir():
+            if self.sandbox.name != "none" and overlays_work(folder.parent.parent):
+                self._put_altered(files, commit, folder)
+                return Laid(used, files)
+            with used:
+                copy = ("cp", "-a", "--reflink=auto", "--", f"{files}/.", str(folder))
+                if subprocess.run(copy, capture_output=True, check=False).returncode == 0:
+                    return Laid(used, None)
+        used.close()
+        return None
+
+    def _put_altered(self, files: Path, commit: str, folder: Path) -> None:
+        """Copy tracked files that setup altered, which a checkout's own would hide."""
+        for path in self.repository.files(commit):
+            if os.path.lexists(files / path):
+                (folder / path).unlink(missing_ok=True)
+                shutil.copy2(files / path, folder / path, follow_symlinks=False)
 
     def _find(self, commit: str, stores: Collection[Path]) -> Found | None:
         """The newest layer that fits a commit."""
