@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from datetime import timedelta
 
 from phasegate.flows.engine.engine import Engine
 from phasegate.flows.runs.cleaning import clean
 from phasegate.infra.errors import PhasegateError
 from phasegate.infra.ledger import Ledger
+from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
 
 _PERIOD = timedelta(hours=1)
@@ -35,6 +37,6 @@ async def serve(engine: Engine) -> None:
 def _clean(settings: Settings) -> list[tuple[str, str, int]]:
     ledger = Ledger.open(settings.database_url)
     try:
-        return [(one.kind, one.name, one.bytes) for one in clean(settings, ledger)]
+        return [(one.kind, one.name, one.bytes) for one in clean(settings, ledger, Secrets.of(os.environ))]
     finally:
         ledger.close()

@@ -21,6 +21,7 @@ from phasegate.infra.grading.runner.setup_reads import Reads
 from phasegate.infra.ledger import Ledger, Run, RunStatus
 from phasegate.infra.policy.model import LifecyclePolicy, Policy
 from phasegate.infra.policy.retention import RetentionPolicy
+from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace import Repository, Workspace
 
@@ -85,7 +86,7 @@ def place(tmp_path: Path) -> Generator[Place]:
 @pytest.mark.parametrize("status", ["done", "failed", "rejected", "rolled-back", "cancelled"])
 def test_folders_of_a_run_that_ended_go_and_its_work_stays(place: Place, status: RunStatus) -> None:
     place.run("run-one", status)
-    (removed,) = clean(place.settings, place.ledger)
+    (removed,) = clean(place.settings, place.ledger, Secrets())
     assert (removed.kind, removed.name) == ("folder", "run-one")
     assert removed.bytes > 2 * LARGE
     assert place.folders("run-one") == []
@@ -93,31 +94,42 @@ def test_folders_of_a_run_that_ended_go_and_its_work_stays(place: Place, status:
     refs = place.refs("run-one")
     assert place.git("show", f"{refs['refs/phasegate/run-one/latest']}:app.py") == "ONE = 2"
     assert place.git("show", f"{refs['refs/phasegate/run-one/lost/1']}:app.py") == "ONE = 3"
-    assert list(clean(place.settings, place.ledger)) == []
+    assert list(clean(place.settings, place.ledger, Secrets())) == []
     again = Workspace.create(
         Repository.open(place.top), "run-one", place.base, place.settings.workspaces / "run-one" / "work"
     )
     assert (again.folder / "app.py").read_text() == "ONE = 2\n"
 
 
+def test_what_is_kept_of_a_folder_holds_no_secret(place: Place) -> None:
+    """Mutation tried: a workspace that is removed without the secrets that must not be kept."""
+    place.run("run-one", "failed")
+    key = "sk-made-up-0123456789abcdef"
+    (place.settings.workspaces / "run-one" / "work" / "app.py").write_text(f"KEY = '{key}'\n")
+    list(clean(place.settings, place.ledger, Secrets.of({"OPENAI_API_KEY": key})))
+    kept = place.git("show", f"{place.refs('run-one')['refs/phasegate/run-one/lost/1']}:app.py")
+    assert kept.startswith("KEY = ")
+    assert key not in kept
+
+
 @pytest.mark.parametrize("status", ["running", "waiting", "paused", "needs-operator"])
 def test_a_run_that_goes_on_keeps_all(place: Place, status: RunStatus) -> None:
     place.run("run-one", status, RetentionPolicy(refs=timedelta(0)))
-    assert list(clean(place.settings, place.ledger)) == []
+    assert list(clean(place.settings, place.ledger, Secrets())) == []
     assert len(place.folders("run-one")) == 2
 
 
 def test_a_run_in_an_engine_s_hands_keeps_all(place: Place) -> None:
     place.run("run-one", "failed")
     place.ledger.leases.take("run-one", "machine/engine")
-    assert list(clean(place.settings, place.ledger)) == []
+    assert list(clean(place.settings, place.ledger, Secrets())) == []
 
 
 def test_refs_go_when_policy_says_so_and_no_run_needs_them(place: Place) -> None:
     place.run("run-one", "done", RetentionPolicy(refs=timedelta(0)))
     place.run("run-one-more", "done")
     place.run("run-two", "failed", RetentionPolicy(refs=timedelta(0)))
-    kinds = {(one.kind, one.name) for one in clean(place.settings, place.ledger)}
+    kinds = {(one.kind, one.name) for one in clean(place.settings, place.ledger, Secrets())}
     assert ("refs", "run-one") in kinds
     assert {name for kind, name in kinds if kind == "refs"} == {"run-one"}
     assert [ref for ref in place.refs("run-one") if "run-one-more" not in ref] == []
@@ -140,7 +152,7 @@ def test_the_command_removes_nothing_on_a_dry_run(place: Place, monkeypatch: pyt
 def test_a_repository_that_is_gone_keeps_no_folder(place: Place) -> None:
     place.run("run-one", "done")
     place.top.rename(place.top.with_name("elsewhere"))
-    assert [one.kind for one in clean(place.settings, place.ledger)] == ["folder"]
+    assert [one.kind for one in clean(place.settings, place.ledger, Secrets())] == ["folder"]
 
 
 class Layers:

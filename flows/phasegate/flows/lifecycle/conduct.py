@@ -103,7 +103,7 @@ async def _clear_away(shared: Resources, run_id: str) -> None:
     """Remove the folders of a run that has ended; what a crash leaves of them the cleaning service removes."""
     run = shared.ledger.runs.get(run_id)
     if run.status in CLEARED and not run.request:
-        await uninterrupted(lambda: list(remove_folders(shared.settings, run)))
+        await uninterrupted(lambda: list(remove_folders(shared.settings, run, shared.secrets)))
 
 
 async def _goes_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:

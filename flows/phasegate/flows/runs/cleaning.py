@@ -19,6 +19,7 @@ from phasegate.infra.errors import PhasegateError
 from phasegate.infra.grading.runner.layer_retention import LayerLimits, drop_layers, size_of
 from phasegate.infra.ledger import ENDED, Ledger, Run
 from phasegate.infra.policy.retention import RetentionPolicy
+from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace import Repository, Workspace
 
@@ -43,19 +44,20 @@ class Removed:
         return asdict(self)
 
 
-def remove_folders(settings: Settings, run: Run, *, dry_run: bool = False) -> Iterator[Removed]:
+def remove_folders(settings: Settings, run: Run, secrets: Secrets, *, dry_run: bool = False) -> Iterator[Removed]:
     """Remove the worktree, checkouts and scratch files of a run.
 
     Args:
         settings: The machine's settings.
         run: A run that nobody works on.
+        secrets: What must be kept in no ref.
         dry_run: True if nothing is to be removed.
 
     Effects: files that no checkpoint has yet are kept in a ref first. A repeat finds nothing to do.
     """
     folders = [folder for folder in (settings.workspaces / run.id, settings.scratch / run.id) if folder.is_dir()]
     taken = sum(map(size_of, folders))
-    if not dry_run and folders and not _remove_worktree(settings, run):
+    if not dry_run and folders and not _remove_worktree(settings, run, secrets):
         return
     for folder in [] if dry_run else folders:
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,7 +65,7 @@ def remove_folders(settings: Settings, run: Run, *, dry_run: bool = False) -> It
         yield Removed("folder", run.id, taken)
 
 
-def _remove_worktree(settings: Settings, run: Run) -> bool:
+def _remove_worktree(settings: Settings, run: Run, secrets: Secrets) -> bool:
     """Remove a run's worktree in git's way. Returns whether its folder may go."""
     folder = settings.workspaces / run.id / _WORK
     if not folder.is_dir():
@@ -72,19 +74,20 @@ def _remove_worktree(settings: Settings, run: Run) -> bool:
         return True  # and with it all that the worktree could be of use for
     try:
         repository = Repository.open(Path(run.repository))
-        Workspace.create(repository, run.id, run.base_commit, folder).remove()
+        Workspace.create(repository, run.id, run.base_commit, folder, secrets).remove()
     except PhasegateError as error:
         _log.warning("The folder of %s stays: %s", run.id, error.message)
         return False
     return True
 
 
-def clean(settings: Settings, ledger: Ledger, *, dry_run: bool = False) -> Iterator[Removed]:
+def clean(settings: Settings, ledger: Ledger, secrets: Secrets, *, dry_run: bool = False) -> Iterator[Removed]:
     """Remove all that runs left behind and policy lets go.
 
     Args:
         settings: The machine's settings.
         ledger: Knows the runs.
+        secrets: What must be kept in no ref.
         dry_run: True if nothing is to be removed.
 
     Effects: as `remove_folders`; refs of runs that ended long ago are gone, and layers unused for long.
@@ -92,7 +95,7 @@ def clean(settings: Settings, ledger: Ledger, *, dry_run: bool = False) -> Itera
     runs = ledger.runs.list()
     for run in runs:
         if run.status in CLEARED and not _is_held(ledger, run):
-            yield from remove_folders(settings, run, dry_run=dry_run)
+            yield from remove_folders(settings, run, secrets, dry_run=dry_run)
     for run in runs:
         yield from _drop_refs(ledger, run, runs, dry_run=dry_run)
     rules = {_git_dir(run): _retention(ledger, run) for run in sorted(runs, key=lambda run: run.created_at)}

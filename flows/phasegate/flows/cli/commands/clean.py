@@ -16,12 +16,15 @@ def clean(dry_run: bool, as_json: bool) -> None:
     Folders of runs that have ended; refs of runs that ended long ago; files of `project.setup` that no grade used for
     long. A run that goes on loses nothing, and the ledger stays. The engine does the same every hour.
     """
+    import os
+
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.cleaning import clean as remove
+    from phasegate.infra.secrets import Secrets
 
     with opened() as session:
-        removed = list(remove(session.settings, session.ledger, dry_run=dry_run))
+        removed = list(remove(session.settings, session.ledger, Secrets.of(os.environ), dry_run=dry_run))
     total = sum(one.bytes for one in removed)
     if as_json:
         document({"removed": [one.document() for one in removed], "bytes": total, "dry_run": dry_run})
