@@ -202,7 +202,7 @@ def attempt(test: Test, tools: Tools) -> tuple[str, str]:
         return "not-here", str(error)
     except BaseException as error:  # noqa: BLE001 - whatever the change raises is the test's outcome
         kind = type(error).__name__
-        return ("skipped" if kind in ("Skipped", "SkipTest") else "failed"), f"{kind}: {str(error)[:500]}"
+        return ("skipped" if kind in ("Skipped", "SkipTest") else "failed"), _said(error)
     finally:
         signal.alarm(0)
         with contextlib.suppress(Exception):  # the test has its outcome
@@ -247,7 +247,7 @@ def _paths(order: dict[str, Any]) -> Iterator[str]:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error)[:500]}"
+    return f"{type(error).__name__}: {str(error)[:500]}".rstrip(": ")
 
 
 def _settle(order: dict[str, Any]) -> None:
@@ -315,10 +315,12 @@ def main(order: dict[str, Any]) -> None:
 def _run(
     tests: list[Test], order: dict[str, Any], library: Library, tools: Tools, tell: Callable[..., None]
 ) -> Iterator[Test]:
-    ends = time.monotonic() + order["limit"]
+    ends = None
     for test in tests:
-        if test.module.path in order["own"] and time.monotonic() > ends:
-            continue
+        if test.module.path in order["own"]:
+            ends = ends or time.monotonic() + order["limit"]
+            if time.monotonic() > ends:
+                continue
         if order["watched"]:  # a test that patches for itself is checked when it is over
             sys.setprofile(None if test.module.patches else Returns(library, {test.module.file}))
         outcome, message = attempt(test, tools)
