@@ -15,6 +15,7 @@ import pytest
 from phasegate.infra.errors import SandboxMissing
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import Sandbox, check, open_sandbox
+from phasegate.infra.sandbox.overlay import overlays_work
 from phasegate.infra.workspace import Repository, Workspace
 
 LONG = timedelta(seconds=60)
@@ -206,3 +207,22 @@ async def test_the_workspace_stands_where_it_is_told(sandbox: Sandbox, tmp_path:
 
     assert done.output.split() == ["/srv/app", "here"]
     assert (tmp_path / "left").read_text() == "written\n"
+
+
+async def test_what_lies_beneath_a_workspace_is_seen_and_never_written(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Mutation tried: the folder beneath bound over the workspace."""
+    folder, beneath = tmp_path / "a, b" / "checkout", tmp_path / "layer: one"
+    for place, name in ((folder, "own"), (beneath, "theirs"), (beneath, "gone"), (beneath, "own")):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(f"{name} of {place.name}\n")
+    assert overlays_work(folder.parent) or os.geteuid() != 0
+    if not overlays_work(folder.parent):
+        return  # a user's engine copies
+    command = "cat own theirs; echo new > theirs; rm gone; echo more > more; ls"
+    done = await sandbox.run(command, folder=folder, timeout=LONG, inside=Path("/srv/app"), beneath=beneath)
+    again = await sandbox.run("cat theirs; ls", folder=folder, timeout=LONG, inside=Path("/srv/app"), beneath=beneath)
+    assert done.output.splitlines() == ["own of checkout", "theirs of layer: one", "more", "own", "theirs"]
+    assert again.output.splitlines() == ["new", "more", "own", "theirs"]
+    assert {path.name: path.read_text() for path in beneath.iterdir()} == {
+        name: f"{name} of layer: one\n" for name in ("theirs", "gone", "own")
+    }
