@@ -5,6 +5,7 @@ Called by `plain_run`. The script of these processes is `plain/execute.cjs`. It 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _RUNNERS = {
     "VITEST_MODE": "RUN",
     "npm_lifecycle_event": "test",
 }
+_PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
 _SCRIPT = Path(__file__).parent / "plain" / "execute.cjs"
 
 
@@ -49,9 +51,9 @@ class PlainNode:
         """As the port says."""
         return []
 
-    def module(self, path: str) -> str:
-        """As the port says: none, since a script cannot be told from a module."""
-        return ""
+    def modules(self, path: str, text: str) -> list[str]:
+        """As the port says: packages that the file asks for, which are loaded first and may replace what they like."""
+        return [name for name in _PACKAGES.findall(text) if not name.startswith("node:")]
 
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
         """As the port says."""

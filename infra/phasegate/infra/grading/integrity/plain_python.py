@@ -65,13 +65,13 @@ class PlainPython:
         """As the port says."""
         return _parts()
 
-    def module(self, path: str) -> str:
-        """As the port says: a dotted name."""
+    def modules(self, path: str, text: str) -> list[str]:
+        """As the port says: the file's own dotted name, if it can be imported and is no script."""
         parts = path.removeprefix("src/").removesuffix(".py").split("/")
         if parts[-1] == "__init__":
             parts.pop()
         fits = all(part.isidentifier() for part in parts) and parts and parts[-1] not in _NO_MODULES
-        return ".".join(parts) if fits and parts[0] not in _NO_PACKAGES else ""
+        return [".".join(parts)] if fits and parts[0] not in _NO_PACKAGES else []
 
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
         """As the port says."""

@@ -69,8 +69,8 @@ class Language(Protocol):
         """Texts of modules that the script consists of; none where it is whole."""
         ...
 
-    def module(self, path: str) -> str:
-        """Name that a file is imported by; empty for scripts and for what cannot be imported."""
+    def modules(self, path: str, text: str) -> list[str]:
+        """Names of modules that are loaded for a changed file besides what tests load."""
         ...
 
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:

@@ -30,6 +30,15 @@ Date.now = () => clocks.now() + shift * 1000;
 performance.now = () => clocks.fine() + shift * 1000;
 process.uptime = () => clocks.up() + shift;
 
+/* Packages that the change asks for may replace what they like. */
+for (const name of order.modules) {
+  try {
+    createRequire(path.join(order.root, 'package.json'))(name);
+  } catch {
+    continue;
+  }
+}
+
 /* Functions of the library, as they were before the change was loaded. */
 const library = [];
 const replaced = new Map();

@@ -6,6 +6,7 @@ Runs inside the sandbox, in the process that loads the change. A snapshot is tak
 from __future__ import annotations
 
 import importlib
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -112,4 +113,5 @@ def _origin(value: Any) -> str:
         if inner is None:
             break
         pending.append(inner)
-    return str(getattr(value, "__module__", ""))
+    module = str(getattr(value, "__module__", ""))
+    return str(getattr(sys.modules.get(module), "__file__", None) or module)
