@@ -11,7 +11,7 @@ import os
 from datetime import timedelta
 
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.runs.cleaning import clean
+from phasegate.flows.runs.cleaning import Removed, clean
 from phasegate.infra.errors import PhasegateError
 from phasegate.infra.ledger import Ledger
 from phasegate.infra.secrets import Secrets
@@ -27,16 +27,16 @@ async def serve(engine: Engine) -> None:
     while not engine.draining:
         try:
             for removed in await asyncio.to_thread(_clean, engine.settings):
-                _log.info("Removed %s of %s, %d bytes.", removed[0], removed[1], removed[2])
+                _log.info("Removed %s of %s, %d bytes.", removed.kind, removed.name, removed.bytes)
         except PhasegateError as error:
             _log.warning("Nothing could be cleared away: %s", error.message)
         await asyncio.sleep(_PERIOD.total_seconds())
     await asyncio.Future[None]()
 
 
-def _clean(settings: Settings) -> list[tuple[str, str, int]]:
+def _clean(settings: Settings) -> list[Removed]:
     ledger = Ledger.open(settings.database_url)
     try:
-        return [(one.kind, one.name, one.bytes) for one in clean(settings, ledger, Secrets.of(os.environ))]
+        return list(clean(settings, ledger, Secrets.of(os.environ)))
     finally:
         ledger.close()

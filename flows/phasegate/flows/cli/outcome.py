@@ -102,11 +102,7 @@ def _accepting(report: RunReport, gate: Gate) -> list[str]:
     evidence = [Evidence.model_validate(content) for content in graded]
     names = [name for one in evidence for name in one.to_accept]
     if any(one.guards and one.guards.kept_tree for one in evidence):
-        return [
-            _ANY[0],
-            "phasegate approve {run} {gate} --keep-tests    the tests written for this run go in, too",
-            *_ANY[1:],
-        ]
+        return [_ANY[0], _KEEPING, *_ANY[1:]]
     if not names:
         return []
     words = " ".join(f"--accept {shlex.quote(plain(name))}" for name in names[:_NAMED])

@@ -13,12 +13,13 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.grading.added import Hunk, without
 from phasegate.infra.grading.evidence import Ablation, Place
+from phasegate.infra.grading.runner.stored_files import store
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import SERVICE_FAILED, Bench, Checkout
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, product_hunks
@@ -63,7 +64,7 @@ async def ablate(
     outcomes: dict[int, frozenset[str]] = {}
     if pieces:
         bench.on_step(f"taking out each of {len(pieces)} pieces of the change")
-    quiet = replace(bench, on_step=_say_nothing)
+    quiet = bench.quiet
     places = asyncio.Semaphore(1 if bench.sandbox.name == "none" else len(os.sched_getaffinity(0)))
 
     async def attempt(number: int, piece: Piece) -> None:
@@ -86,10 +87,6 @@ async def ablate(
         left_out=tuple(map(readable, left_out)),
     )
     return ablation, red
-
-
-def _say_nothing(step: str) -> None:
-    pass
 
 
 def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], list[str]]:
@@ -131,8 +128,7 @@ async def _outcome(
         return None
     still = {case.key for case in run.cases if case.status == "passed"}
     red = sorted({test for test, file in passing if (test, file) not in still})
-    stored.parent.mkdir(parents=True, exist_ok=True)
-    stored.write_text(json.dumps(red))
+    store(stored, json.dumps(red).encode())
     return frozenset(red)
 
 

@@ -21,6 +21,7 @@ from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.file_lock import locked
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.stored_files import store
 from phasegate.infra.grading.test_run import PROBLEMS, Bench, Checkout, TestRun
 from phasegate.infra.workspace.change_set import readable
 
@@ -159,7 +160,7 @@ async def _judge(bench: Bench, commit: str, stored: Path) -> BaseJudgement:
             runs.append(await bench.run(Checkout("base-third-run-3", commit, origin="base")))
     judgement = BaseJudgement(tuple(runs))
     if not judgement.reason and not any(run.problem for run in runs):
-        await asyncio.to_thread(_store, stored, judgement)
+        await asyncio.to_thread(store, stored, _STORED.dump_json(judgement))
     return judgement
 
 
@@ -210,12 +211,6 @@ def base_key(bench: Bench, commit: str) -> str:
     }
     parts |= {"guards": [file.model_dump(mode="json") for file in bench.guards]} if bench.guards else {}
     return sha256(canonical_json(parts)).removeprefix("sha256:")[:32]
-
-
-def _store(path: Path, judgement: BaseJudgement) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(_STORED.dump_json(judgement))
-    fresh.replace(path)
 
 
 _STORED = TypeAdapter(BaseJudgement)

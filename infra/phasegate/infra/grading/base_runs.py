@@ -25,6 +25,7 @@ from phasegate.infra.grading.integrity.canaries import (
 )
 from phasegate.infra.grading.junit import TestKey
 from phasegate.infra.grading.runner.narrowing import unneeded_tests
+from phasegate.infra.grading.runner.stored_files import store
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 
@@ -72,10 +73,7 @@ async def on_base(bench: Bench, commit: str, sealed: SealedTests) -> BaseRuns:
     runs = await _try_sealed(bench, commit, sealed, judgement.first)
     with_sealed = runs.sealed
     if "tests-timed-out" not in (judgement.first.problem, with_sealed.problem):
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        fresh = stored.with_suffix(".new")
-        fresh.write_bytes(_STORED.dump_json(runs))
-        fresh.replace(stored)
+        store(stored, _STORED.dump_json(runs))
     return replace(runs, judgement=judgement)
 
 
@@ -150,7 +148,7 @@ async def kept_run(bench: Bench, checkout: Checkout) -> TestRun:
     except (FileNotFoundError, ValidationError):
         run = require_services(await bench.run(checkout))
         if not run.problem:
-            stored.write_bytes(_RUN.dump_json(run))
+            store(stored, _RUN.dump_json(run))
         return run
 
 

@@ -103,7 +103,8 @@ async def grade(
     judged = judge_criteria(criteria, sealed, before, trial.told, trouble)
     failed = bool(trouble or broken) or any(result.status == "failed" for result in judged)
     failed = failed or any(finding.severity == "cheating" for finding in trial.findings)
-    loaded = tuple(about_loaded_tests(graded, files_of(trial.told.project, repository.files(graded.tree))))
+    own = files_of(trial.told.project, repository.files(graded.tree))
+    loaded = tuple(about_loaded_tests(graded, own))
     failed = failed or bool(loaded)
     released, measurement = Released(graded.tree), None
     if not failed:
@@ -129,7 +130,6 @@ async def grade(
     kept = [file for file in passing if not is_held_out(file.path, file.content)]
     checks = FurtherChecks(amending)
     if not failed:
-        own = files_of(trial.told.project, repository.files(graded.tree))
         passed = Passed(change.base_commit, graded, sealed, trial, released, measurement, own, passing, seconds)
         checks = await check_further(bench, passed, amending)
         failed, amending = checks.failed, checks.amending

@@ -13,7 +13,7 @@ import shlex
 import shutil
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -88,7 +88,7 @@ class Checkout:
     """What is to be tested."""
 
     name: str
-    """The folder's name in the scratch folder."""
+    """The run's name, as steps tell it."""
     tree: str
     """A commit."""
     belongs_to_tests: Callable[[str], bool] = is_test_file
@@ -172,6 +172,11 @@ class Bench:
     @property
     def _only(self) -> Path:
         return self.scratch.resolve() / _ONLY / "checkout"
+
+    @property
+    def quiet(self) -> Bench:
+        """The same, without a word of what is being done."""
+        return replace(self, on_step=lambda _: None)
 
     def laid_in(self, file: SealedFile) -> SealedFile:
         """A sealed file as it is written into checkouts, with this grade's inputs."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +16,7 @@ from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading.base import BaseJudgement, base_key, judge_base
 from phasegate.infra.grading.coverage import Tracing, traced_language
 from phasegate.infra.grading.guards.functions import statement_lines
+from phasegate.infra.grading.runner.stored_files import store
 from phasegate.infra.grading.suspicions import is_code
 from phasegate.infra.grading.test_run import Bench, Checkout
 from phasegate.infra.grading.tree.patterns import is_test_file
@@ -51,7 +51,7 @@ async def own_judgement(bench: Bench, commit: str) -> BaseJudgement:
     except (FileNotFoundError, ValidationError):
         judgement = await judge_base(bench, commit)
         if judgement.first.problem == "no-junit-report" and judgement.first.exit_code not in NO_COMMAND:
-            await asyncio.to_thread(_store, stored, _JUDGED.dump_json(judgement))
+            await asyncio.to_thread(store, stored, _JUDGED.dump_json(judgement))
         return judgement
 
 
@@ -82,7 +82,7 @@ async def covered_lines(bench: Bench, commit: str, paths: Iterable[str]) -> Cove
     run = await bench.run(Checkout("base-coverage", commit, origin="base"), tracing)
     covered = {} if run.problem else await asyncio.to_thread(_covered, bench, commit, tracing)
     if covered:
-        await asyncio.to_thread(_store, stored, _STORED.dump_json(covered))
+        await asyncio.to_thread(store, stored, _STORED.dump_json(covered))
     return covered
 
 
@@ -94,10 +94,3 @@ def _covered(bench: Bench, commit: str, tracing: Tracing) -> Covered:
             known = tracing.found.get(path)
             found[path] = {"there": sorted(there), "run": sorted(there & known.run) if known else []}
     return found
-
-
-def _store(path: Path, content: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(content)
-    fresh.replace(path)

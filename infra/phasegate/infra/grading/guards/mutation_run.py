@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -120,13 +120,8 @@ def _in_turn(
 async def _run(bench: Bench, commit: str, ready: Prepared, sources: Mapping[str, str], mutant: Mutant) -> TestRun:
     contents = {**sources, mutant.path: mutant.content}
     planted = tuple(SealedFile(path=path, content=content, criteria=()) for path, content in contents.items())
-    quiet = replace(bench, on_step=_say_nothing)
     bench.on_step(f"trying a fault in {mutant.path}, line {mutant.line}")
-    return await quiet.run_again(Checkout("mutants", commit, planted=planted), ready, _Uncached())
-
-
-def _say_nothing(step: str) -> None:
-    pass
+    return await bench.quiet.run_again(Checkout("mutants", commit, planted=planted), ready, _Uncached())
 
 
 def _note(

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from phasegate.infra.grading.coverage import traced_language
-from phasegate.infra.grading.guards.base_coverage import Covered, covered_lines, own_judgement, product_files, source_of
+from phasegate.infra.grading.guards.base_coverage import Covered, covered_lines, own_judgement, product_files
 from phasegate.infra.grading.guards.functions import Function, functions_of
 from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.loading import texts
 from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.workspace.change_set import readable
 
@@ -90,8 +91,9 @@ def _named(bench: Bench, commit: str, files: Sequence[str], text: str) -> dict[s
     words = {*_WORD.findall(quoted), *_CODE_LIKE.findall(text)}
     paths = {*_PATH.findall(text), *_PATH.findall(quoted)}
     found: dict[str, tuple[Function, ...]] = {}
+    content = texts(bench.repository, commit, files)
     for path in files:
-        functions = functions_of(path, source_of(bench, commit, path))
+        functions = functions_of(path, content.get(path, ""))
         own = tuple(one for one in functions if not words.isdisjoint({one.name, one.name.rpartition(".")[2]}))
         stem = path.rpartition("/")[2].partition(".")[0]
         is_named = any(path == name or path.endswith(f"/{name}") for name in paths)
@@ -121,6 +123,6 @@ def _without_tests(bench: Bench, commit: str, paths: Collection[str]) -> list[st
     """Files that no test lies beside, and that no test names by a word."""
     tests = [path for path in bench.repository.files(commit) if is_test_file(path)]
     folders = {path.rpartition("/")[0] for path in tests}
-    words = {word for path in tests for word in _WORD.findall(source_of(bench, commit, path))}
+    words = {word for text in texts(bench.repository, commit, tests).values() for word in _WORD.findall(text)}
     left = [path for path in paths if path.rpartition("/")[0] not in folders and not traced_language(path)]
     return [path for path in left if path.rpartition("/")[2].partition(".")[0] not in words]

@@ -33,6 +33,7 @@ _ALONE = "main()\n"
 _ENVIRONMENTS = (".venv", "venv", "env")
 _TOOLS = (".tox", ".nox")
 _RUNNER = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".", "--noconftest")
+_LONGEST_LINE = 200
 _NO_MODULES = ("setup", "conftest", "manage", "noxfile", "fabfile", "tasks", "__main__")
 _NO_PACKAGES = ("docs", "doc", "examples", "scripts", "tools", "bin")
 _PYTHON = re.compile(r"python[0-9.]*")
@@ -63,7 +64,9 @@ class PlainPython:
 
     def parts(self) -> list[str]:
         """As the port says."""
-        return _parts()
+        place = Path(__file__).parent / "plain"
+        texts = [(place / f"{name}.py").read_text().splitlines(keepends=True) for name in _PARTS]
+        return ["".join(line for line in text if not line.startswith(_OWN_IMPORT)) for text in texts]
 
     def modules(self, path: str, text: str) -> list[str]:
         """As the port says: the file's own dotted name, if it can be imported and is no script."""
@@ -75,7 +78,13 @@ class PlainPython:
 
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
         """As the port says."""
-        return _import_paths(folder, files)
+        found = dict.fromkeys(["", "src", "lib"])
+        for path in files:
+            place = Path(path).parent
+            while place != Path() and (folder / place / "__init__.py").is_file():
+                place = place.parent
+            found["" if place == Path() else str(place)] = None
+        return [path for path in found if (folder / path).is_dir()]
 
 
 def _interpreters(ready: Prepared, command: str) -> Iterator[str]:
@@ -90,24 +99,10 @@ def _interpreters(ready: Prepared, command: str) -> Iterator[str]:
         where = shutil.which(word, path=path)
         if where and _PYTHON.fullmatch(Path(where).name):
             yield where
-        elif where and (line := Path(where).read_bytes()[:200].partition(b"\n")[0]).startswith(b"#!/"):
-            yield line[2:].decode(errors="replace").strip()
+        elif where and (line := _first_line(Path(where))).startswith("#!/"):
+            yield line[2:].strip()
 
 
-def _import_paths(folder: Path, files: Iterable[str]) -> list[str]:
-    """Folders, relative to the project's, that a runner imports from for some test files."""
-    found = dict.fromkeys(["", "src", "lib"])
-    for path in files:
-        place = Path(path).parent
-        while place != Path() and (folder / place / "__init__.py").is_file():
-            place = place.parent
-        found["" if place == Path() else str(place)] = None
-    return [path for path in found if (folder / path).is_dir()]
-
-
-def _parts() -> list[str]:
-    place = Path(__file__).parent / "plain"
-    texts = [(place / f"{name}.py").read_text() for name in _PARTS]
-    return [
-        "".join(line for line in text.splitlines(keepends=True) if not line.startswith(_OWN_IMPORT)) for text in texts
-    ]
+def _first_line(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.readline(_LONGEST_LINE).decode(errors="replace")

@@ -100,7 +100,7 @@ class PlainTests:
     own: Mapping[str, str]
     """The project's own."""
     modules: Sequence[str] = ()
-    """Changed modules, which are loaded besides."""
+    """Modules that are loaded besides, as the language has it."""
     hides: bool = False
     """True where the product never asks for a runner, so that it can be kept from finding one."""
 

@@ -8,6 +8,7 @@ script notes what the change replaces in the standard library and in the runners
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, Plai
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
+from phasegate.infra.grading.tree.loading import texts
 from phasegate.infra.workspace.change_set import readable
 
 _LANGUAGES: tuple[Language, ...] = (PlainPython(), PlainNode())
@@ -58,9 +60,9 @@ async def compare_unwatched(
     """
     compared: set[tuple[str, str]] = set()
     findings: list[Finding] = []
+    content = {file.path: bench.laid_in(file).content for file in sealed.files}
     for language in _LANGUAGES:
-        texts = {file.path: bench.laid_in(file).content for file in sealed.files}
-        tests = _tests(bench, base, graded, language, texts, own_files)
+        tests = await asyncio.to_thread(_tests, bench, base, graded, language, content, own_files)
         if tests.sealed or tests.own:
             bench.on_step("running the tests in a plain process")
             longest = min(max(_OWN_SHARE * seconds, _OWN_SHORTEST), _OWN_LONGEST)
@@ -69,8 +71,8 @@ async def compare_unwatched(
             compared |= twins.compared
             findings += await _findings(run, base, twins)
     counted = [path for path, _ in compared]
-    own = sum(path not in {file.path for file in sealed.files} for path in counted)
-    silent = tuple(file.path for file in sealed.files if file.path not in counted)
+    own = sum(path not in content for path in counted)
+    silent = tuple(path for path in content if path not in counted)
     return Compared(Unwatched(compared=len(counted) - own, own=own, not_compared=silent), tuple(findings))
 
 
@@ -136,14 +138,12 @@ def _tests(
     if not changed and not sealed:
         return PlainTests(sealed, {})
     names = {path.rpartition("/")[2].partition(".")[0] for path in changed}
-    texts = {path: _text(bench, graded.tree, path) for path in sorted(own_files) if path.endswith(language.suffixes)}
-    own = {path: text for path, text in texts.items() if path not in sealed}
+    others = [path for path in sorted(own_files) if path.endswith(language.suffixes) and path not in sealed]
+    own = texts(bench.repository, graded.tree, others)
     near = {path: text for path, text in own.items() if any(name in text for name in names)}
-    product = [path for path in bench.repository.files(base) if path.endswith(language.suffixes)]
-    asks = any(_RUNNERS.search(_text(bench, base, path)) for path in product if not graded.belongs_to_tests(path))
-    modules = [name for path in changed for name in language.modules(path, _text(bench, graded.tree, path))]
+    files = [path for path in bench.repository.files(base) if path.endswith(language.suffixes)]
+    product = texts(bench.repository, base, [path for path in files if not graded.belongs_to_tests(path)])
+    asks = any(map(_RUNNERS.search, product.values()))
+    content = texts(bench.repository, graded.tree, changed)
+    modules = [name for path, text in content.items() for name in language.modules(path, text)]
     return PlainTests(sealed, near | own, modules, hides=not asks)
-
-
-def _text(bench: Bench, commit: str, path: str) -> str:
-    return (bench.repository.read_file(commit, path) or b"").decode(errors="replace")
