@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 _SCRIPT = 'mount -t overlay overlay -o "$1" "$2" || exit 125; shift 2; exec "$@"'
 _TRIAL_SECONDS = 20
+_TRIED: dict[int, bool] = {}
+"""Outcome per device of a file system."""
 
 
 def mounted(folder: Path, beneath: Path | None) -> tuple[Path, list[str]]:
@@ -37,13 +38,19 @@ def mounted(folder: Path, beneath: Path | None) -> tuple[Path, list[str]]:
     return seen, [_program("unshare"), "-m", "--", "/bin/sh", "-c", _SCRIPT, "sh", options, str(seen)]
 
 
-@cache
 def overlays_work(place: Path) -> bool:
-    """True if a folder below a place can be the upper one of an overlay mount.
+    """True if a folder below a place can be the upper one of an overlay mount; tried once for each file system.
 
     Args:
-        place: A folder; what holds for it holds for all of its file system.
+        place: A folder.
     """
+    device = place.stat().st_dev
+    if device not in _TRIED:
+        _TRIED[device] = _is_mounted(place)
+    return _TRIED[device]
+
+
+def _is_mounted(place: Path) -> bool:
     if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("mount"):
         return False  # a user's own namespace would make the command root, and tests can tell
     with tempfile.TemporaryDirectory(prefix="overlay-", dir=place) as scratch:
