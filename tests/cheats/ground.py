@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
-from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
+from phasegate.infra.grading.integrity.unwatched import Compared, compare_unwatched
+from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.graded_tree import graded_tree
+from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import ChangeSet, Repository, Workspace
 
@@ -189,6 +192,34 @@ class Ground:
                 on_step=self.on_step,
             )
         )
+
+
+def compared(
+    ground: Ground,
+    files: Mapping[str, Content],
+    sealed: SealedTests,
+    *,
+    test: str,
+    own: Sequence[str],
+    backend: str = "bubblewrap",
+) -> Compared:
+    """A change under a runner and outside of one, without the rest of its grade."""
+    ground.number += 1
+    base, number = ground.repository.base().commit, ground.number
+    workspace = Workspace.create(ground.repository, f"c{number}", base, ground.state / f"c{number}")
+    for name, content in files.items():
+        _write(workspace.folder / name, content)
+    policy = Policy(
+        project=ProjectPolicy(test=test, test_timeout=timedelta(seconds=30)),
+        lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
+        sandbox=SandboxPolicy.model_validate({"backend": backend}),
+    )
+    change = workspace.collect(base, (), "A change")
+    workspace.remove()
+    scratch = ground.state / "compared" / f"scratch{number}"
+    bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
+    graded = graded_tree(ground.repository, change, policy)
+    return asyncio.run(compare_unwatched(bench, base, graded, sealed, own, seconds=0))
 
 
 def check(ground: Ground, row: Row) -> None:

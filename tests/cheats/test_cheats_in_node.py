@@ -5,20 +5,13 @@ Mutations tried: a plain process with what runners leave in the environment, wit
 
 from __future__ import annotations
 
-import asyncio
-from datetime import timedelta
-
 import pytest
-from tests.cheats.ground import Ground
+from tests.cheats.ground import Ground, compared
 
 from phasegate.infra.grading import SealedFile, SealedTests
-from phasegate.infra.grading.integrity.unwatched import Compared, compare_unwatched
-from phasegate.infra.grading.test_run import Bench
-from phasegate.infra.grading.tree.graded_tree import graded_tree
-from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy
-from phasegate.infra.sandbox import open_sandbox
-from phasegate.infra.workspace import Workspace
+from phasegate.infra.grading.integrity.unwatched import Compared
 
+NODE = "node --test --test-reporter=junit > {junit}"
 UNWATCHED, REPLACED = "behaves-otherwise-unwatched", "library-replaced"
 WORK = "exports.shout = (name) => `${name.toUpperCase()}!`;\n"
 FILES = {
@@ -81,22 +74,10 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     return Ground(tmp_path_factory.mktemp("node"), FILES)
 
 
-def compared(ground: Ground, app: str, test: str, path: str = "test/accept.test.js") -> Compared:
-    ground.number += 1
-    base, number = ground.repository.base().commit, ground.number
-    workspace = Workspace.create(ground.repository, f"n{number}", base, ground.state / f"n{number}")
-    (workspace.folder / "app.js").write_text(FILES["app.js"] + app)
-    policy = Policy(
-        project=ProjectPolicy(test="node --test --test-reporter=junit > {junit}", test_timeout=timedelta(seconds=30)),
-        lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
-    )
-    change = workspace.collect(base, (), "A change")
-    workspace.remove()
-    scratch = ground.state / "compared" / f"scratch{number}"
-    bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
+def of(ground: Ground, app: str, test: str, path: str = "test/accept.test.js") -> Compared:
     sealed = SealedTests(files=(SealedFile(path=path, content=test, criteria=("AC1",)),))
-    graded = graded_tree(ground.repository, change, policy)
-    return asyncio.run(compare_unwatched(bench, base, graded, sealed, ["test/greet.test.js"], seconds=0))
+    files = {"app.js": FILES["app.js"] + app}
+    return compared(ground, files, sealed, test=NODE, own=["test/greet.test.js"])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +85,7 @@ def compared(ground: Ground, app: str, test: str, path: str = "test/accept.test.
 )
 def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
     app, code = CHEATS[name]
-    told = compared(ground, app, NODE_TEST)
+    told = of(ground, app, NODE_TEST)
     assert {(finding.code, finding.severity) for finding in told.findings} == {(code, "cheating")}
 
 
@@ -114,6 +95,6 @@ def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
     ids=["node:test", "mocha", "module"],
 )
 def test_honest_code_is_not_accused(ground: Ground, test: str, path: str, count: int) -> None:
-    told = compared(ground, WORK, test, path)
+    told = of(ground, WORK, test, path)
     assert told.findings == ()
     assert (told.summary.compared, told.summary.own, told.summary.not_compared) == (count, 1, ())

@@ -7,20 +7,12 @@ repetition, with the tests' own names: each lets a row through.
 
 from __future__ import annotations
 
-import asyncio
-from datetime import timedelta
-
 import pytest
-from tests.cheats.ground import QUICK, TEST, Ground, Row
+from tests.cheats.ground import QUICK, TEST, Ground, Row, compared
 from tests.cheats.watched import HONEST, REPLACED, REPLACING, UNWATCHED, WATCHED
 
 from phasegate.infra.grading import SealedTests
-from phasegate.infra.grading.integrity.unwatched import Compared, compare_unwatched
-from phasegate.infra.grading.test_run import Bench
-from phasegate.infra.grading.tree.graded_tree import graded_tree
-from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
-from phasegate.infra.sandbox import open_sandbox
-from phasegate.infra.workspace import Workspace
+from phasegate.infra.grading.integrity.unwatched import Compared
 
 PLAIN = QUICK.model_copy(update={"plain_process": True})
 ONE_OF_EACH_KIND = (
@@ -41,25 +33,8 @@ CHEATS = [
 ]
 
 
-def compared(ground: Ground, row: Row, backend: str = "bubblewrap") -> Compared:
-    """A row's change under a runner and outside of one, without the rest of its grade."""
-    ground.number += 1
-    base, number = ground.repository.base().commit, ground.number
-    workspace = Workspace.create(ground.repository, f"c{number}", base, ground.state / f"c{number}")
-    for name, content in row.files.items():
-        assert isinstance(content, str)
-        (workspace.folder / name).write_text(content)
-    policy = Policy(
-        project=ProjectPolicy(test=TEST, test_timeout=timedelta(seconds=30)),
-        lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
-        sandbox=SandboxPolicy.model_validate({"backend": backend}),
-    )
-    change = workspace.collect(base, (), row.name)
-    workspace.remove()
-    scratch = ground.state / "compared" / f"scratch{number}"
-    bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
-    graded = graded_tree(ground.repository, change, policy)
-    return asyncio.run(compare_unwatched(bench, base, graded, row.sealed, ["tests/test_shop.py"], seconds=0))
+def of(ground: Ground, row: Row, backend: str = "bubblewrap") -> Compared:
+    return compared(ground, row.files, row.sealed, test=TEST, own=["tests/test_shop.py"], backend=backend)
 
 
 def test_all_kinds_are_there() -> None:
@@ -68,7 +43,7 @@ def test_all_kinds_are_there() -> None:
 
 @pytest.mark.parametrize("row", CHEATS)
 def test_a_cheat_is_caught(ground: Ground, row: Row) -> None:
-    told = compared(ground, row)
+    told = of(ground, row)
     assert {(finding.code, finding.severity) for finding in told.findings} == {(row.code, "cheating")}
 
 
@@ -85,14 +60,14 @@ def test_a_difference_fails_the_grade_and_an_admin_may_accept_it(ground: Ground)
 
 @pytest.mark.parametrize("row", HONEST, ids=lambda row: row.name)
 def test_honest_code_is_not_accused(ground: Ground, row: Row) -> None:
-    told = compared(ground, row)
+    told = of(ground, row)
     assert told.findings == ()
     assert (told.summary.compared, told.summary.own, told.summary.not_compared) == (3, 2, ())
 
 
 def test_without_a_sandbox_the_checkout_is_moved(ground: Ground) -> None:
-    assert compared(ground, HONEST[0], backend="none").summary.compared == 3
-    assert compared(ground, WATCHED[0], backend="none").findings
+    assert of(ground, HONEST[0], backend="none").summary.compared == 3
+    assert of(ground, WATCHED[0], backend="none").findings
 
 
 def test_a_file_that_no_plain_process_can_run_is_named(ground: Ground) -> None:
@@ -100,4 +75,4 @@ def test_a_file_that_no_plain_process_can_run_is_named(ground: Ground) -> None:
     text = "import pytest\n\n\ndef test_ac1_asks(request):\n    assert request.node\n"
     sealed = SealedTests(files=(file, file.model_copy(update={"path": "tests/test_asks.py", "content": text})))
     row = Row("", HONEST[0].files, "passed", "", sealed=sealed)
-    assert compared(ground, row).summary.not_compared == ("tests/test_asks.py",)
+    assert of(ground, row).summary.not_compared == ("tests/test_asks.py",)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
+import yaml
 from tests.crash.scenes import REQUESTER, SCENES, write_project
 
 from phasegate.flows.engine.carrier import carried_by
@@ -24,6 +26,7 @@ from phasegate.flows.replay import Again, replay
 from phasegate.flows.resources import Resources, open_resources
 from phasegate.infra.deploy.services import services, stop_service
 from phasegate.infra.errors import ModelRefused
+from phasegate.infra.grading import Evidence
 from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.settings import Settings
 
@@ -156,3 +159,46 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
         yield house
         for state in services(house.shared.settings.home):
             await stop_service(house.shared.settings.home, state.service)
+
+
+POLICY = """
+[project]
+test = "python3 -m pytest -q -p no:cacheprovider --junitxml={junit}"
+integrate = "none"
+[sandbox]
+backend = "none"
+[grading]
+base = "warn"
+flaky_reruns = 0
+plain_process = false
+ablation_time = "0s"
+coverage = false
+[lifecycle]
+stages = ["prd", "implementation", "testing"]
+max_attempts = 2
+[gates.prd]
+off = true
+reason = "agreed before"
+"""
+"""Policy of a greeter whose changes are graded quickly."""
+
+
+def greeter(folder: Path, files: Mapping[str, str]) -> Path:
+    """A repository with a ticket beside it that asks for another greeting."""
+    top = folder / "greeter"
+    for name, content in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(content)
+    for words in (("init", "-qb", "main"), ("add", "-A"), ("commit", "-qm", "First")):
+        subprocess.run(["git", *words], cwd=top, check=True)
+    (folder / "ticket.md").write_text("---\ntitle: Greet otherwise\n---\nSay Good day.\n")
+    return top
+
+
+def scripted(house: House, stages: dict[str, list[dict[str, Any]]]) -> None:
+    (house.folder / "script.yaml").write_text(yaml.safe_dump({"version": 1, "stages": stages}))
+
+
+def grades(house: House, run: Run) -> list[Evidence]:
+    made = [attempt for attempt in house.ledger.attempts.list(run.id) if attempt.part == "grading"]
+    return [house.ledger.artifacts.get(attempt.artifact or "", Evidence) for attempt in made]

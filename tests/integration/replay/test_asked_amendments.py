@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.crash.scenes import REQUESTER
-from tests.integration.replay.conftest import House, living_in
+from tests.integration.replay.conftest import POLICY, House, grades, greeter, living_in, scripted
 
-from phasegate.infra.grading import Evidence, SealedTests
-from phasegate.infra.ledger import Run
+from phasegate.infra.grading import SealedTests
 
-POLICY = """
-[project]
-test = "python3 -m pytest -q -p no:cacheprovider --junitxml={junit}"
-integrate = "none"
-[sandbox]
-backend = "none"
-[grading]
-base = "warn"
-flaky_reruns = 0
-plain_process = false
-ablation_time = "0s"
-coverage = false
-[lifecycle]
-stages = ["prd", "implementation", "testing"]
-max_attempts = 2
-[gates.prd]
-off = true
-reason = "agreed before"
-"""
 FILES = {
     "app.py": 'def greet(name):\n    return f"Hello, {name}"\n',
     "conftest.py": "",
@@ -61,14 +39,7 @@ def turns(*amends: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository whose only test contradicts the ticket."""
-    top = tmp_path / "greeter"
-    for name, content in FILES.items():
-        (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).write_text(content)
-    for words in (("init", "-qb", "main"), ("add", "-A"), ("commit", "-qm", "First")):
-        subprocess.run(["git", *words], cwd=top, check=True)
-    (tmp_path / "ticket.md").write_text("---\ntitle: Greet otherwise\n---\nSay Good day.\n")
-    return top
+    return greeter(tmp_path, FILES)
 
 
 @pytest.fixture
@@ -76,15 +47,6 @@ async def house(repository: Path) -> AsyncGenerator[House]:
     """A machine with that repository."""
     async with living_in(repository.parent) as house:
         yield house
-
-
-def scripted(house: House, stages: dict[str, list[dict[str, Any]]]) -> None:
-    (house.folder / "script.yaml").write_text(yaml.safe_dump({"version": 1, "stages": stages}))
-
-
-def grades(house: House, run: Run) -> list[Evidence]:
-    made = [attempt for attempt in house.ledger.attempts.list(run.id) if attempt.part == "grading"]
-    return [house.ledger.artifacts.get(attempt.artifact or "", Evidence) for attempt in made]
 
 
 async def test_an_asked_amendment_is_sealed_anew_and_survives_a_stop(house: House) -> None:

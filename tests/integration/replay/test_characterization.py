@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.crash.scenes import REQUESTER
-from tests.integration.replay.conftest import House, living_in
-from tests.integration.replay.test_asked_amendments import POLICY, grades
+from tests.integration.replay.conftest import POLICY, House, grades, greeter, living_in, scripted
 
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.grading import Evidence, SealedTests
@@ -44,19 +42,12 @@ def turns(*drafts: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository without a test, whose policy wants base to tell something."""
-    top = tmp_path / "greeter"
-    top.mkdir()
     changes = {'integrate = "none"': 'integrate = "merge"', 'base = "warn"': 'base = "required"'}
     changes |= {"python3 -m": "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python3 -m", "flaky_reruns = 0": "flaky_reruns = 1"}
     policy = POLICY
     for old, new in changes.items():
         policy = policy.replace(old, new)
-    for name, content in {"app.py": APP, "conftest.py": "", "phasegate.toml": policy}.items():
-        (top / name).write_text(content)
-    for words in (("init", "-qb", "main"), ("add", "-A"), ("commit", "-qm", "First")):
-        subprocess.run(["git", *words], cwd=top, check=True)
-    (tmp_path / "ticket.md").write_text("---\ntitle: Greet otherwise\n---\nSay Good day.\n")
-    return top
+    return greeter(tmp_path, {"app.py": APP, "conftest.py": "", "phasegate.toml": policy})
 
 
 @pytest.fixture
@@ -64,10 +55,6 @@ async def house(repository: Path) -> AsyncGenerator[House]:
     """A machine with that repository."""
     async with living_in(repository.parent) as house:
         yield house
-
-
-def scripted(house: House, stages: dict[str, list[dict[str, Any]]]) -> None:
-    (house.folder / "script.yaml").write_text(yaml.safe_dump({"version": 1, "stages": stages}))
 
 
 def sealed_by(house: House, evidence: Evidence) -> SealedTests:

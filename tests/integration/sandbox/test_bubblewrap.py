@@ -215,9 +215,8 @@ async def test_what_lies_beneath_a_workspace_is_seen_and_never_written(sandbox: 
     for place, name in ((folder, "own"), (beneath, "theirs"), (beneath, "gone"), (beneath, "own")):
         place.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(f"{name} of {place.name}\n")
-    assert overlays_work(folder.parent) or os.geteuid() != 0
     if not overlays_work(folder.parent):
-        return  # a user's engine copies
+        pytest.skip("no overlay can be mounted here: the engine is no root, or this file system can be no upper one")
     command = "cat own theirs; echo new > theirs; rm gone; echo more > more; ls"
     done = await sandbox.run(command, folder=folder, timeout=LONG, inside=Path("/srv/app"), beneath=beneath)
     again = await sandbox.run("cat theirs; ls", folder=folder, timeout=LONG, inside=Path("/srv/app"), beneath=beneath)
