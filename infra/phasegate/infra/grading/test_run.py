@@ -176,7 +176,7 @@ class Bench:
     @property
     def quiet(self) -> Bench:
         """The same, without a word of what is being done."""
-        return replace(self, on_step=lambda _: None)
+        return replace(self, on_step=_say_nothing)
 
     def laid_in(self, file: SealedFile) -> SealedFile:
         """A sealed file as it is written into checkouts, with this grade's inputs."""
@@ -208,7 +208,7 @@ class Bench:
             yield Prepared(folder, report, inside, failure, laid.beneath if isinstance(laid, Laid) else None)
         finally:
             if isinstance(laid, Laid):
-                laid.let_go()
+                laid.release()
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
             self._taken.discard(place)
 
@@ -319,6 +319,10 @@ class Bench:
     def _take_back(self, checkout: Checkout, folder: Path) -> None:
         self.repository.export(checkout.tree, folder, only=checkout.belongs_to_tests)
         _clear_strays(folder, set(self.repository.files(checkout.tree)))
+
+
+def _say_nothing(step: str) -> None:
+    pass
 
 
 def _setup_failed(done: CommandResult, inside: Path) -> TestRun:

@@ -79,8 +79,8 @@ class Laid:
     beneath: Path | None
     """Its files, to be seen beneath the checkout; `None`: they were copied."""
 
-    def let_go(self) -> None:
-        """Let it be removed."""
+    def release(self) -> None:
+        """Give it free to be removed."""
         self._used.close()
 
 
@@ -140,7 +140,7 @@ class Layers:
         """Put a layer beneath a fresh checkout, and let the files that it was made from be as old as then.
 
         Returns:
-            The layer, kept from being removed until it is let go; `None` if it is gone or cannot be copied, and then
+            The layer, kept from being removed until it is released; `None` if it is gone or cannot be copied, and then
             the folder is of no use.
         """
         changed = self.repository.changed(found.layer.tree, commit)
