@@ -36,7 +36,7 @@ _CHEATS = (*REPORTS, *ANSWERS, *TESTS_CHANGED, *SETTINGS)
 
 @dataclass(frozen=True)
 class Look:
-    """What the detectors say of one commit.
+    """Findings of the detectors about one commit.
 
     Attributes:
         repository: The repository's name.

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Removed:
-    """One thing that was removed, or would be."""
+    """Thing that was removed, or would be."""
 
     kind: str
     """`folder`, `refs` or `layer`."""

@@ -283,7 +283,7 @@ def _line(finding: Finding) -> str:
 
 
 def _notes(findings: Sequence[Finding]) -> list[str]:
-    """What honest changes have as well: a line for each kind, at the end of the page."""
+    """Notes on what honest changes have as well: a line for each kind, at the end of the page."""
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.code, []).append(finding)

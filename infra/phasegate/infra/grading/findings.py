@@ -148,7 +148,7 @@ def _is_named(path: str, product: Sequence[str], contents: Mapping[str, tuple[by
 
 
 def _about_product(contents: Mapping[str, tuple[bytes | None, bytes | None]]) -> Product:
-    """What a change does to code and documentation, by path and content before and after."""
+    """Effect of a change on code and documentation, by path and content before and after."""
     words: tuple[set[str], set[str]] = (set(), set())
     defined: tuple[set[str], set[str]] = (set(), set())
     code = [path for path in contents if is_code(path) and not is_aside(path)]

@@ -24,7 +24,7 @@ _COMPILED = re.compile(
     r".*\.(?P<ending>so|so\..*|pyc|pyo|pyd|dll|dylib|class|jar|war|wasm|node|o|a|exe|whl|egg)", re.IGNORECASE
 )
 _WRAPPERS = re.compile(r"(?:.*/)?(?:gradle|\.mvn)/wrapper/[\w-]+\.jar|.*\.wasm")
-"""What build tools have every repository keep, and modules that run in a sandbox of their own."""
+"""Files that build tools have every repository keep, and modules that run in a sandbox of their own."""
 _DATA = re.compile(r"(?:.*/)?(?:fixtures?|testdata|examples?|assets?|static|public|vendor|third_party|samples?)/.*")
 _ASIDE = re.compile(
     r"(?:.*/)?(?:setup|noxfile|conf|tasks|fabfile|dodo|hatch_build|build|release|conanfile|wscript|SConstruct)\.py"
@@ -76,7 +76,7 @@ def asks_for_matcher(statements: str) -> bool:
 def about_added_lines(
     pieces: Sequence[Hunk], after: bytes | None, *, base_has: Callable[[Rule], bool], is_aside: bool = False
 ) -> Iterator[Finding]:
-    """What the lines that a change adds to one file of product code say.
+    """Findings about the lines that a change adds to one file of product code.
 
     Args:
         pieces: The file's change.

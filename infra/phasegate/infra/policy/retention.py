@@ -14,8 +14,8 @@ class RetentionPolicy(Table):
     """`[retention]`: how long what a run leaves behind is kept."""
 
     refs: Duration = timedelta(days=90)
-    """How long a run's branch, checkpoints and other refs are kept once it has ended; its ledger stays."""
+    """Time that a run's branch, checkpoints and other refs are kept once it has ended; its ledger stays."""
     layers: Duration = timedelta(days=14)
-    """How long the files that `project.setup` made are kept after grading last used them."""
+    """Time that the files that `project.setup` made are kept after grading last used them."""
     layer_bytes: ByteSize = 5 * 1024**3
     """Room that such files of one repository may take, in bytes (or `5GiB`); those used last are kept."""

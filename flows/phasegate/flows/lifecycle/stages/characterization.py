@@ -75,7 +75,7 @@ async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
 
 
 async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: ThinTests | None) -> SealedTests:
-    """Have characterization tests written where base's own tests are thin, and seal them with the others.
+    """Ask for characterization tests where base's own tests are thin, and seal them with the others.
 
     Args:
         run: The run.

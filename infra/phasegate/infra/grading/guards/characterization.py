@@ -17,10 +17,10 @@ class _Part(BaseModel):
 
 
 class CharacterizationFile(_Part):
-    """One file of characterization tests."""
+    """File of characterization tests."""
 
     path: FilePath
-    """Where it goes, relative to the repository's root; nothing is there on the base commit."""
+    """Its place, relative to the repository's root; nothing is there on the base commit."""
     content: str
     covers: tuple[str, ...] = Field(min_length=1)
     """The code whose behaviour it pins: `path::function`, `path::Class.method`, or a path alone."""

@@ -23,7 +23,7 @@ class Generator:
         return Generator(lambda chance: change(self.draw(chance)))
 
     def filter(self, fits: Callable[[Any], object]) -> Generator:
-        """Those of these inputs that fit."""
+        """The same inputs, without those that do not fit."""
 
         def draw(chance: random.Random) -> Any:
             for _ in range(1000):
@@ -111,7 +111,7 @@ def none() -> Generator:
 
 
 def just(value: object) -> Generator:
-    """One value."""
+    """The same value each time."""
     return Generator(lambda _: value)
 
 

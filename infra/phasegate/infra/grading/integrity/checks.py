@@ -27,11 +27,11 @@ class Check:
     """Names that it calls or reads from something."""
     strength: int
     slack: float = 0.0
-    """How far a number may be off."""
+    """Distance by which a number may be off."""
 
     @property
     def shape(self) -> tuple[frozenset[str], bool]:
-        """What is left of it with other values in it."""
+        """The check's form, with its values left out."""
         return self.subject, self.strength == EXACT
 
 
@@ -52,7 +52,7 @@ class TestBody:
     is_skipped: bool = False
     """True where it never runs, or its failure counts for nothing, on no condition."""
     cases: int = 1
-    """How many times it runs with values that stand in its file, as far as that can be read."""
+    """Number of times it runs with values that stand in its file, as far as that can be read."""
     patched: frozenset[str] = frozenset()
     """Names that it replaces by something else."""
 

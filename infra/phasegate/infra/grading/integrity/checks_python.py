@@ -42,7 +42,7 @@ _RAISES = (
 _ANY_ERROR = ("Exception", "BaseException", "AssertionError", "Warning", "object")
 _UNCONDITIONAL = ("True", "1", "not False", "not 0", "not None")
 _HONEST_CONDITION = re.compile(r"sys\.|platform|version|os\.name|\b(?:PY|IS|HAS|WIN|MAC|LINUX)\w*|has_|is_|PYPY")
-"""What a check depends on for good reasons: it is there on one platform, in one version, for some of the cases."""
+"""Conditions that a check depends on for good reasons: one platform, one version, some of the cases."""
 _SLACK = ("rel", "abs", "places", "delta", "rtol", "atol", "rel_tol", "abs_tol")
 _PATCHES = ("setattr", "patch", "object", "multiple", "setitem", "dict")
 
@@ -128,7 +128,7 @@ def _is_itself(check: Check, assigned: Mapping[str, str]) -> bool:
 
 
 def _cases(decorators: Sequence[ast.expr]) -> int:
-    """How many cases the lists hold that parametrise a test."""
+    """Number of cases in the lists that parametrise a test."""
     number = 1
     for mark in decorators:
         if isinstance(mark, ast.Call) and _called(mark) == "parametrize":

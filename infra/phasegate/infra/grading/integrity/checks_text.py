@@ -122,7 +122,7 @@ def _skipped_groups(path: str, text: str) -> list[tuple[int, int]]:
 
 
 def _helpers(path: str, text: str) -> tuple[str, list[TestBody]]:
-    """What is left of a text without the functions in it that check something, and these functions."""
+    """Rest of a text without the functions in it that check something, and these functions."""
     found: list[TestBody] = []
     rest, at = "", 0
     for match in _DEFINED.finditer(text):

@@ -22,7 +22,7 @@ _ALIKE = 0.6
 _DOUBLE, _SAME_NAMED = 0.85, 0.75
 """The same where one only repeats the other."""
 _WIDE = 1.0
-"""How far a number may be off where it had to be equal before."""
+"""Distance by which a number may be off where it had to be equal before."""
 _INVERTED = re.compile(
     r"should_panic|catch_unwind|\b(?:it|test)\.(?:failing|fails)\b|@Test\(\s*expected\s*=\s*(?:Exception|Throwable)\b"
 )
@@ -77,9 +77,9 @@ class _Comparison:
     before: Sequence[TestBody]
     after: Sequence[TestBody]
     moved: Sequence[TestBody]
-    """Those that have the name of a test which is gone from its place."""
+    """Tests with the name of a test which is gone from its place."""
     new: Sequence[TestBody]
-    """Those whose name no test of the base commit has."""
+    """Tests with a name that no test of the base commit has."""
     gained: Counter[str] = field(repr=False)
     """Checks that the change has more often, by their text."""
     shapes: Mapping[tuple[frozenset[str], bool], int] = field(repr=False)

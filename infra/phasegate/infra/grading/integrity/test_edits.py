@@ -82,7 +82,7 @@ class TestEdit:
 
 @dataclass(frozen=True)
 class Product:
-    """What a change does to the product, as far as it explains what it does to tests."""
+    """Effect of a change on the product, as far as it explains what it does to tests."""
 
     is_touched: bool = True
     """False where only tests are, which then have nothing to find."""

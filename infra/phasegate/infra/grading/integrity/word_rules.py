@@ -33,7 +33,7 @@ class Rule:
     """Text without which they are worth a note alone."""
 
     def severity_at(self, number: int, lines: Sequence[str]) -> Severity:
-        """How grave the words are in one line.
+        """Severity of the words in one line.
 
         Args:
             number: The line's, counted from 1.

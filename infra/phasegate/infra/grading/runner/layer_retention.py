@@ -25,7 +25,7 @@ _LEFT_BEHIND = timedelta(days=1)
 
 @dataclass(frozen=True)
 class LayerLimits:
-    """How long layers of one repository are kept, and how much room they may take."""
+    """Longest time that layers of one repository are kept, and most room that they may take."""
 
     age: timedelta
     bytes: int

@@ -53,7 +53,7 @@ class Clock:
 
 
 class Test:
-    """One test with its parameters."""
+    """Test with its parameters."""
 
     def __init__(self, name: str, module: Module, run: Callable[[Fixtures], Any], marks: list[Any]) -> None:
         """Name it as its author did."""

@@ -91,7 +91,7 @@ class Fixtures:
 
 
 class Capture:
-    """What is printed, as pytest's `capsys` gives it."""
+    """Printed text, as pytest's `capsys` gives it."""
 
     def __init__(self) -> None:
         """Start to capture."""

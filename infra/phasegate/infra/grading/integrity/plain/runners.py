@@ -53,7 +53,7 @@ class Tools:
 
     @contextlib.contextmanager
     def shown(self) -> Generator[None, None, None]:
-        """Let runners be found for a while: as long as nothing of the change is run."""
+        """Show runners for a while: as long as nothing of the change is run."""
         if self._watched or not self.are_hidden:
             yield
             return
@@ -73,7 +73,7 @@ class Tools:
             self.are_hidden = True
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Have modules of runners, as long as these are shown, and modules beside tests import by `_imported`."""
+        """Find modules of runners, while these are shown, and modules beside tests; they import by `_imported`."""
         if _is_runner(name) and self.are_hidden:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)

@@ -23,7 +23,7 @@ class Fixture:
 
 
 class Source:
-    """One test module or conftest, ready to be compiled."""
+    """Test module or conftest, ready to be compiled."""
 
     def __init__(self, text: str, *, neutral: bool) -> None:
         """Read it.
