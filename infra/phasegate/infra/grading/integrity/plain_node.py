@@ -1,4 +1,4 @@
-"""Start of the plain process for JavaScript tests, and of its watched twin, which has what runners leave to be seen.
+"""Start of the plain process for JavaScript and TypeScript tests, and of its watched twin, which has what runners leave to be seen.
 
 Called by `plain_run`. The script of these processes is `plain/execute.cjs`. It must not know what is compared.
 """
@@ -22,13 +22,14 @@ _RUNNERS = {
     "npm_lifecycle_event": "test",
 }
 _PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
-_SCRIPT = Path(__file__).parent / "plain" / "execute.cjs"
+_PLACE = Path(__file__).parent / "plain"
+_PARTS = ("transform", "runner_tools")
 
 
 class PlainNode:
-    """JavaScript tests."""
+    """JavaScript and TypeScript tests."""
 
-    suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs")
+    suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
     entry_suffix: str = ".cjs"
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
@@ -37,7 +38,7 @@ class PlainNode:
 
     def entry(self, order: str, entry: str, *, watched: bool) -> str:
         """As the port says."""
-        return _SCRIPT.read_text().replace("'ORDER'", repr(order))
+        return (_PLACE / "execute.cjs").read_text().replace("'ORDER'", repr(order))
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
         """As the port says; a plain process finds something on its standard input."""
@@ -47,9 +48,9 @@ class PlainNode:
         """As the port says."""
         return _RUNNERS if watched else {}
 
-    def parts(self) -> list[str]:
+    def parts(self) -> list[tuple[str, str]]:
         """As the port says."""
-        return []
+        return [(name, (_PLACE / f"{name}.cjs").read_text()) for name in _PARTS]
 
     def modules(self, path: str, text: str) -> list[str]:
         """As the port says: packages that the file asks for, which are loaded first and may replace what they like."""

@@ -25,7 +25,7 @@ def {name}():
     for path in ({order!r}, {entry!r}):
         os.unlink(path)
     space = {{"__name__": "service"}}
-    for part in order["parts"]:
+    for _, part in order["parts"]:
         exec(compile(part, {entry!r}, "exec"), space)
     space["main"](order)
 """
@@ -62,11 +62,12 @@ class PlainPython:
         """As the port says."""
         return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if watched else {}
 
-    def parts(self) -> list[str]:
+    def parts(self) -> list[tuple[str, str]]:
         """As the port says."""
         place = Path(__file__).parent / "plain"
         texts = [(place / f"{name}.py").read_text().splitlines(keepends=True) for name in _PARTS]
-        return ["".join(line for line in text if not line.startswith(_OWN_IMPORT)) for text in texts]
+        own = ["".join(line for line in text if not line.startswith(_OWN_IMPORT)) for text in texts]
+        return list(zip(_PARTS, own, strict=True))
 
     def modules(self, path: str, text: str) -> list[str]:
         """As the port says: the file's own dotted name, if it can be imported and is no script."""

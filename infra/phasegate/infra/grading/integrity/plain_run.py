@@ -65,8 +65,8 @@ class Language(Protocol):
         """Variables of the process."""
         ...
 
-    def parts(self) -> list[str]:
-        """Texts of modules that the script consists of; none where it is whole."""
+    def parts(self) -> list[tuple[str, str]]:
+        """Names and texts of modules that the script consists of."""
         ...
 
     def modules(self, path: str, text: str) -> list[str]:
