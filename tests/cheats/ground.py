@@ -201,6 +201,7 @@ def compared(
     *,
     test: str,
     own: Sequence[str],
+    setup: str = "",
     backend: str = "bubblewrap",
 ) -> Compared:
     """A change under a runner and outside of one, without the rest of its grade."""
@@ -210,7 +211,7 @@ def compared(
     for name, content in files.items():
         _write(workspace.folder / name, content)
     policy = Policy(
-        project=ProjectPolicy(test=test, test_timeout=timedelta(seconds=30)),
+        project=ProjectPolicy(test=test, setup=setup, test_timeout=timedelta(seconds=30)),
         lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
         sandbox=SandboxPolicy.model_validate({"backend": backend}),
     )
