@@ -7,11 +7,15 @@ repetition, with the tests' own names: each lets a row through.
 
 from __future__ import annotations
 
+import shlex
+import sys
+import sysconfig
+
 import pytest
-from tests.cheats.ground import QUICK, TEST, Ground, Row, compared
+from tests.cheats.ground import DONE, QUICK, TEST, Ground, Row, compared
 from tests.cheats.watched import HONEST, REPLACED, REPLACING, UNWATCHED, WATCHED
 
-from phasegate.infra.grading import SealedTests
+from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.unwatched import Compared
 
 PLAIN = QUICK.model_copy(update={"plain_process": True})
@@ -32,9 +36,32 @@ CHEATS = [
     for row in (*WATCHED, *REPLACING)
 ]
 
+SITE = ".venv/lib/python*/site-packages"
+INSTALLED = (
+    f"{shlex.quote(sys.executable)} -m venv --without-pip .venv && echo '*' > .venv/.gitignore"
+    f" && for site in {SITE}; do echo {shlex.quote(sysconfig.get_path('purelib'))} > $site/a.pth;"
+    " echo $PWD > $site/b.pth; done"
+    " && printf '#!%s\\nimport shop\\nprint(shop.discounted(80, 50))\\n' $PWD/.venv/bin/python > .venv/bin/discount"
+    " && chmod +x .venv/bin/discount"
+)
+"""Setup that installs the project as editable, with a script of its own."""
+STARTS_PROCESSES = """\
+import os, subprocess, sys
+import pytest
+
+CODE = "import shop; print(shop.discounted(80, 50))"
+SCRIPT = os.path.join(os.path.dirname(sys.executable), "discount")
+
+
+@pytest.mark.parametrize("words", [[sys.executable, "-c", CODE], [SCRIPT]])
+def test_ac1_from_another_folder(words, tmp_path):
+    assert subprocess.run(words, cwd=tmp_path, capture_output=True, text=True).stdout == "40.0\\n"
+"""
+
 
 def of(ground: Ground, row: Row, backend: str = "bubblewrap") -> Compared:
-    return compared(ground, row.files, row.sealed, test=TEST, own=["tests/test_shop.py"], backend=backend)
+    own = ["tests/test_shop.py"]
+    return compared(ground, row.files, row.sealed, test=TEST, own=own, setup=row.setup, backend=backend)
 
 
 def test_all_kinds_are_there() -> None:
@@ -76,3 +103,9 @@ def test_a_file_that_no_plain_process_can_run_is_named(ground: Ground) -> None:
     sealed = SealedTests(files=(file, file.model_copy(update={"path": "tests/test_asks.py", "content": text})))
     row = Row("", HONEST[0].files, "passed", "", sealed=sealed)
     assert of(ground, row).summary.not_compared == ("tests/test_asks.py",)
+
+
+def test_processes_that_tests_start_find_a_project_that_is_installed_as_editable(ground: Ground) -> None:
+    file = SealedFile(path="tests/test_accept_processes.py", content=STARTS_PROCESSES, criteria=("AC1",))
+    told = of(ground, Row("", {"shop.py": DONE}, "", "", sealed=SealedTests(files=(file,)), setup=INSTALLED))
+    assert (told.findings, told.summary.compared) == ((), 2)

@@ -12,7 +12,10 @@ PATH = "tests/test_pinned.py"
 PINNED = 'from app import greet\n\n\ndef test_pinned():\n    assert greet("Zoe") == "Hello, Zoe"\n'
 STAGES = '[lifecycle]\nstages = ["prd", "implementation", "testing"]\n'
 BARE = [SIGNATURE, edit("app.py", OLD, NEW), {"finish": {"summary": "greet takes polite"}}]
-PINNING = [{"finish": {"files": [{"path": PATH, "content": PINNED, "covers": ["app.py::greet"]}]}}]
+STRUCK = "tests/test_needless.py"
+PINNING = [
+    {"finish": {"files": [{"path": path, "content": PINNED, "covers": ["app.py::greet"]} for path in (PATH, STRUCK)]}}
+]
 
 
 def test_tests_written_for_a_run_guard_it_and_are_kept_by_name(machine: Machine, project: Project) -> None:
@@ -33,7 +36,12 @@ def test_tests_written_for_a_run_guard_it_and_are_kept_by_name(machine: Machine,
     assert (shown["status"], shown["gates"][-1]["gate"]) == ("waiting", "change"), shown
     (grade,) = [attempt["artifact"]["content"] for attempt in shown["stages"] if attempt["part"] == "grading"]
     assert (grade["verdict"], grade["base"]["passed"]) == ("passed", 0)
-    assert (grade["guards"]["passed_on_base"], grade["guards"]["kept_files"]) == (1, [PATH])
+    assert (grade["guards"]["passed_on_base"], grade["guards"]["kept_files"]) == (2, [PATH, STRUCK])
+    assert machine.phasegate("approve", run, "change", "--strike", "tests/none.py").code == 2
+    assert machine.phasegate("approve", run, "change", "--strike", STRUCK).code == 0
+    shown = machine.until(run, lambda shown: len(shown["gates"]) == 3 and shown["status"] == "waiting", seconds=240)
+    grade = [attempt["artifact"]["content"] for attempt in shown["stages"] if attempt["part"] == "grading"][-1]
+    assert (grade["guards"]["files"], grade["guards"]["struck"]) == ([PATH], [STRUCK])
     page = machine.phasegate("show", run).out
     assert "Guarded by 1 test written for this run; the project has none here" in page
     assert "touched lines of base" in page

@@ -193,3 +193,14 @@ def test_old_records_are_read_and_spelled_as_they_were() -> None:
     assert again == guarded_by()
     assert SHOUTS.id in again.markdown()
     assert "def test_pinned" not in again.markdown()
+
+
+async def test_a_struck_file_counts_for_nothing(bare: Bare) -> None:
+    failed = await bare.grade({"app.py": BROKEN}, guarded_by())
+    assert (failed.verdict, failed.to_strike) == ("failed", (PATH,))
+    evidence = await bare.grade({"app.py": BROKEN}, guarded_by(), struck=(PATH,))
+    assert evidence.verdict == "unguarded", evidence.markdown()
+    assert evidence.struck == (PATH,)
+    assert evidence.guards is not None
+    assert (evidence.guards.files, evidence.guards.kept_tree) == ((), "")
+    assert f"Struck by a person, and run no more: `{PATH}`" in evidence.markdown()

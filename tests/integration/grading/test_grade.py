@@ -89,6 +89,7 @@ class Project:
         protected: tuple[str, ...] = (),
         grading: GradingPolicy = QUICK,
         nothing_new: bool = False,
+        struck: tuple[str, ...] = (),
     ) -> Evidence:
         self.runs += 1
         self.steps.clear()
@@ -101,7 +102,7 @@ class Project:
                 (workspace.folder / name).write_text(content)
         policy = policy_with(project or ProjectPolicy(test=PYTEST), grading)
         self.change = workspace.collect(base, protected, "Shout")
-        return await self.grade_change(self.change, sealed, criteria, policy, nothing_new=nothing_new)
+        return await self.grade_change(self.change, sealed, criteria, policy, nothing_new=nothing_new, struck=struck)
 
     async def grade_change(
         self,
@@ -111,6 +112,7 @@ class Project:
         policy: Policy,
         *,
         nothing_new: bool = False,
+        struck: tuple[str, ...] = (),
     ) -> Evidence:
         return await grade(
             repository=self.repository,
@@ -122,6 +124,7 @@ class Project:
             scratch=self.state / "grading" / f"scratch{self.runs}",
             on_step=self.on_step,
             nothing_new=nothing_new,
+            struck=struck,
         )
 
 

@@ -145,6 +145,19 @@ CASES = (
         setup=f"{VENV} -e '.[fast]' -r needs.txt 'pytest-env' pytest",
     ),
     Case(
+        "tox's section for tests alone, which says more than the one for all",
+        {
+            "tox.ini": "[testenv]\ndeps = x\n[testenv:docs]\ncommands = sphinx-build docs\n"
+            "[testenv:py{311,312}-bench]\nextras = fast\ncommands = pytest bench\n"
+            "[testenv:py{311,312}]\nextras = check\ncommands = pytest {posargs:checks/}\n",
+            "pyproject.toml": "[project]\nname='shop'\n[project.optional-dependencies]\nfast=['y']\ncheck=['z']\n",
+            "checks/test_x.py": "",
+            "bench/test_y.py": "",
+        },
+        test=".venv/bin/python -m pytest -q checks/ --junitxml={junit}",
+        setup=f"{VENV} -e '.[check]' 'x' pytest",
+    ),
+    Case(
         "tox.toml",
         {
             "tox.toml": "[env_run_base]\ndependency_groups = ['check']\ndeps = ['x>=1']\n"

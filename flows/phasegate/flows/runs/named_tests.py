@@ -1,4 +1,4 @@
-"""Tests that a decision at gate `change` names: amendments to strike, regressions and loaded test files to accept.
+"""Tests that a decision at gate `change` names: to strike, or regressions and loaded test files to accept.
 
 Called by the doors before a decision is signed, so that a mistyped name is told at once. Authorisation is the ledger's.
 """
@@ -31,7 +31,7 @@ def named_tests(
         ledger: Holds the evidence.
         gate: The gate that is decided.
         verdict: The decision.
-        strike: Amendments to strike, as the page names them.
+        strike: Amendments and files of characterization tests to strike, as the page names them.
         accept: Regressions, and test files that the product loads, as the page names them.
         note: What the person says with it.
         keep: Whether the characterization tests are to go in with the change.
@@ -54,8 +54,9 @@ def named_tests(
         return ()
     if keep and not (evidence.guards and evidence.guards.kept_tree):
         raise UsageError("there are no tests of this run that could be kept", remedy="Leave out --keep-tests.")
-    held = [test.test for test in evidence.amended if test.status in ("amended", "by-eye")]
-    _require_known(strike, held, "an amendment that holds", "--strike")
+    _require_known(
+        strike, evidence.to_strike, "an amendment or a file of characterization tests that holds", "--strike"
+    )
     _require_known(accept, evidence.to_accept, "a regression or a loaded test file of this grade", "--accept")
     if verdict == "approve" and evidence.to_accept:
         _require_all(evidence, accept, note)

@@ -212,7 +212,21 @@ class Evidence(Artifact):
         """True where a person must decide: all but a plain pass, and a branch that moves again and again."""
         if self.verdict != "passed" or (self.move is not None and self.move.asks):
             return True
+        if self.guards and self.guards.struck:
+            return True
         return any(test.status in ("amended", "by-eye", "struck") for test in self.amended)
+
+    @property
+    def struck(self) -> tuple[str, ...]:
+        """All that a person struck: amendments by their test, and files of characterization tests."""
+        amendments = (test.test for test in self.amended if test.status == "struck")
+        return (*amendments, *(self.guards.struck if self.guards else ()))
+
+    @property
+    def to_strike(self) -> tuple[str, ...]:
+        """Names that a person may strike: amendments that hold, and files of characterization tests that count."""
+        held = (test.test for test in self.amended if test.status in ("amended", "by-eye"))
+        return (*held, *(self.guards.files if self.guards else ()))
 
     @property
     def to_accept(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ async def grade(
         scratch: A folder for checkouts, emptied as it goes; outcomes that hold for later attempts are kept beside it.
         on_step: Told what is being done.
         nothing_new: True where the PRD asks for no new behaviour, so that no sealed test has to fail on base.
-        struck: Amendments that a person struck, by their test.
+        struck: Amendments that a person struck, by their test, and files of characterization tests.
         bases: Keeps judgements of base commits for all runs; `None`: beside the scratch folder.
 
     Raises:
@@ -82,7 +82,7 @@ async def grade(
         ServiceFailed: A service that the tests need does not come up, which is no fault of the change.
     """
     guarding = await with_guards(
-        Bench(repository, policy, sandbox, scratch, on_step, bases), change.base_commit, sealed
+        Bench(repository, policy, sandbox, scratch, on_step, bases), change.base_commit, sealed, struck
     )
     bench = guarding.bench
     base = await on_base(bench, change.base_commit, sealed)

@@ -52,7 +52,10 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--override", is_flag=True, help="Pass the gate against its rules, as an admin; needs --note.")
 @click.option(
-    "--strike", multiple=True, metavar="TEST", help="At gate change: an amendment that is not to hold; repeatable."
+    "--strike",
+    multiple=True,
+    metavar="TEST",
+    help="At gate change: an amendment, or a file of characterization tests, that is not to hold; repeatable.",
 )
 @click.option(
     "--accept",
@@ -73,9 +76,10 @@ def approve(
     run. Where policy's identity is ssh, you sign it with your key.
 
     At gate change, --strike TEST takes an amendment back: the test counts as ever, the change is graded again, and the
-    gate opens anew. Where the grade failed on tests that passed before, or on test files that the product loads,
-    --accept TEST --note WHY names each of them; that takes role admin, and the evidence stays as it is. Where tests
-    were written that pin what was there before, --keep-tests commits them, too; they are left out otherwise.
+    gate opens anew. So does --strike FILE for tests written for this run, which are then not run. Where the grade
+    failed on tests that passed before, or on test files that the product loads, --accept TEST --note WHY names each of
+    them; that takes role admin, and the evidence stays as it is. Where tests were written that pin what was there
+    before, --keep-tests commits them, too; they are left out otherwise.
     """
     if strike:
         if how.get("override") or how.get("accept") or how.get("keep_tests"):

@@ -149,8 +149,7 @@ async def _graded_on_head(
         )
         return fresh.model_copy(update={"move": move})
 
-    struck = [test.test for test in evidence.amended if test.status == "struck"]
-    fresh = await grade_as(run, prd, moved, sealed, struck, part=REGRADING, number=number, finish=compared)
+    fresh = await grade_as(run, prd, moved, sealed, evidence.struck, part=REGRADING, number=number, finish=compared)
     if fresh.verdict == "failed" and not fresh.is_acceptable:
         if not run.rehearses and head != (await look())["head"]:
             await _leave_head(run, number)

@@ -5,7 +5,9 @@ Made by `guarding` and `touched_lines`. It must not know how tests are run.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import operator
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.workspace.change_set import code
 
@@ -45,6 +47,8 @@ class GuardSummary(BaseModel):
     still_passing: int = 0
     dropped: tuple[str, ...] = ()
     """Files and tests that do not hold on this base commit, and so count for nothing."""
+    struck: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
+    """Files that a person struck: nothing of them was run."""
     kept_files: tuple[str, ...] = ()
     """Files that go in, where a person asks for it: all of their tests pass on base and on the change."""
     kept_tree: str = ""
@@ -54,7 +58,7 @@ class GuardSummary(BaseModel):
 
     def markdown_lines(self) -> list[str]:
         """The section of a gate page."""
-        lines = ["", self.sentence()]
+        lines = ["", self.sentence()] if self.files or not self.struck else []
         if self.dropped:
             more = [f"- … and {len(self.dropped) - _SHOWN} more"] if len(self.dropped) > _SHOWN else []
             lines += [
@@ -62,6 +66,8 @@ class GuardSummary(BaseModel):
                 "**Written for this run, and not holding on base as it is now, so that they count for nothing:**",
             ]
             lines += ["", *(f"- {code(name)}" for name in self.dropped[:_SHOWN]), *more]
+        if self.struck:
+            lines += ["", f"Struck by a person, and run no more: {', '.join(map(code, self.struck))}."]
         if self.kept_files:
             names = ", ".join(map(code, self.kept_files))
             lines += ["", f"`--keep-tests` at the approval commits them with the change: {names}."]

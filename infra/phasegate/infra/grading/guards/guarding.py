@@ -44,6 +44,8 @@ class Guarding:
     own: Mapping[str, tuple[TestKey, ...]] = field(default_factory=dict[str, tuple[TestKey, ...]])
     """Per file, its tests that pass in every run on base."""
     dropped: tuple[str, ...] = ()
+    struck: tuple[str, ...] = ()
+    """Files that a person struck."""
 
     @property
     def keys(self) -> frozenset[TestKey]:
@@ -81,6 +83,7 @@ class Guarding:
             passed_on_base=len(self.keys),
             still_passing=len(self.keys & passing),
             dropped=self.dropped,
+            struck=self.struck,
         )
 
 
@@ -118,28 +121,30 @@ async def run_guards(
     return plain, GuardRuns(told.sealed, {path: lines for path, lines in failing.items() if lines})
 
 
-async def with_guards(bench: Bench, commit: str, sealed: SealedTests) -> Guarding:
+async def with_guards(bench: Bench, commit: str, sealed: SealedTests, struck: Collection[str] = ()) -> Guarding:
     """Put the sealed characterization tests beside the project's own, those that hold on this base commit.
 
     Args:
         bench: Where tests are run.
         commit: The base commit; perhaps another one than they were written for.
         sealed: The sealed tests.
+        struck: Files that a person struck, among other names.
     """
-    files = sealed.guards
+    gone = tuple(sorted(file.path for file in sealed.guards if file.path in struck))
+    files = [file for file in sealed.guards if file.path not in gone]
     if not files:
-        return Guarding(bench, sealed)
+        return Guarding(bench, sealed, await own_judgement(bench, commit) if gone else None, struck=gone)
     taken = set(bench.repository.files(commit))
     dropped = [f"{file.path}: the branch has a file of this name" for file in files if file.path in taken]
     left = [file for file in files if file.path not in taken]
     plain, runs = await run_guards(bench, commit, left)
     if runs.problem:
         dropped += [f"{file.path}: {runs.problem.splitlines()[0]}" for file in left]
-        return Guarding(bench, sealed, plain, dropped=tuple(dropped))
+        return Guarding(bench, sealed, plain, dropped=tuple(dropped), struck=gone)
     dropped += [f"{path}: {line.splitlines()[0]}" for path, lines in sorted(runs.failing.items()) for line in lines]
     unstable = {line.partition(": ")[0] for lines in runs.failing.values() for line in lines}
     own = {path: _passing(cases, unstable) for path, cases in runs.cases.items()}
-    return Guarding(replace(bench, guards=tuple(left)), sealed, plain, own, tuple(dropped))
+    return Guarding(replace(bench, guards=tuple(left)), sealed, plain, own, tuple(dropped), gone)
 
 
 def _passing(cases: Sequence[TestCase], unstable: Collection[str]) -> tuple[TestKey, ...]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from phasegate.infra.grading.integrity.moved_environment import environments
 from phasegate.infra.grading.test_run import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
@@ -30,8 +31,6 @@ def {name}():
     space["main"](order)
 """
 _ALONE = "main()\n"
-_ENVIRONMENTS = (".venv", "venv", "env")
-_TOOLS = (".tox", ".nox")
 _RUNNER = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".", "--noconftest")
 _LONGEST_LINE = 200
 _NO_MODULES = ("setup", "conftest", "manage", "noxfile", "fabfile", "tasks", "__main__")
@@ -90,11 +89,8 @@ class PlainPython:
 
 def _interpreters(ready: Prepared, command: str) -> Iterator[str]:
     """Interpreters that may have the project's packages: its environments first, then those of the test command."""
-    places = [ready.folder, *([ready.beneath] if ready.beneath else [])]
-    made = (one.relative_to(place) for place in places for tool in _TOOLS for one in (place / tool).glob("*"))
-    for name in dict.fromkeys([*_ENVIRONMENTS, *map(str, made)]):
-        if os.path.lexists(ready.find(f"{name}/bin/python")):
-            yield str(ready.inside / name / "bin/python")
+    for name in environments(ready):
+        yield str(ready.inside / name / "bin/python")
     path = os.pathsep.join([*search_path(), str(Path(sys.executable).parent)])
     for word in dict.fromkeys([*re.findall(r"[^\s'\"=]+", command), "pytest", "python3"]):
         where = shutil.which(word, path=path)

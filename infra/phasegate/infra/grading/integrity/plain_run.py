@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from phasegate.infra.grading.integrity.moved_environment import relocate
 from phasegate.infra.grading.integrity.planted_names import WORDS
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
@@ -167,6 +168,7 @@ class PlainRun:
                 root = ready.folder.with_name(secrets.choice(WORDS))
                 ready.folder.rename(root)
                 moved = replace(ready, folder=root)
+            relocate(moved, root)
             program = program.replace(str(ready.inside), str(root))
             return Twins(watched, await self._run(moved, program, root, watched=False))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from configparser import ConfigParser
 from configparser import Error as IniError
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, TypeVar, cast
 
 from phasegate.infra.policy.detect.source_tree import SourceTree, table
@@ -21,6 +21,8 @@ _Kind = TypeVar("_Kind")
 _PLAIN = re.compile(r"(?:-r\s*)?[\w.\[\],<>=!~/-]+(?:\s*[<>=!~]=?[^#;]*)?")
 _FACTORS = re.compile(r"[\w{},!.-]+\s*:\s+(?=\S)")
 """Conditions before a line of tox's settings."""
+_TESTS = re.compile(r"testenv:(?:(?:py(?:py|thon)?[\d.]*|\d[\d.]*|tests?|unit(?:tests?)?)(?:-(?!$)|$))+")
+"""Sections of tox for tests alone, on one or several versions of Python; any other factor is something else."""
 _PYTEST = ("pytest", "py.test")
 _VALUED = ("-k", "-m", "-p", "-c", "-W", "-o", "--ds", "--rootdir", "--import-mode", "--ignore", "--deselect")
 """Options of pytest that are kept, with the value that follows."""
@@ -68,7 +70,7 @@ class Automation:
 def read_automation(tree: SourceTree) -> Automation:
     """Read tox's settings, or nox's session for tests where there are none."""
     config = ini(tree, "tox.ini")
-    if config.has_section("testenv"):
+    if _sections(config):
         return _from_ini(config)
     native = tree.toml("tox.toml") or table(tree.toml("pyproject.toml"), "tool", "tox")
     if isinstance(legacy := native.get("legacy_tox_ini"), str):
@@ -92,13 +94,27 @@ def _parsed(text: str) -> ConfigParser:
     return config
 
 
+def _sections(config: ConfigParser) -> list[str]:
+    """Sections that say how tests run: one for tests alone, before the one that all take their keys from."""
+    own = (name for name in config.sections() if _TESTS.fullmatch(_one_version(name)))
+    return [*islice(own, 1), *(["testenv"] if config.has_section("testenv") else [])]
+
+
+def _one_version(section: str) -> str:
+    """A section's name with the first of the names in each pair of braces, as in `py{311,312}-tests`."""
+    return re.sub(r"\{\s*([^{},]*)[^{}]*\}", lambda found: found[1].strip(), section)
+
+
 def _from_ini(config: ConfigParser) -> Automation:
+    sections = _sections(config)
+
     def lines(*keys: str) -> list[str]:
-        text = next((config.get("testenv", key) for key in keys if config.has_option("testenv", key)), "")
+        said = (config.get(name, key) for name in sections for key in keys if config.has_option(name, key))
+        text = next(said, "")
         return [line.strip() for line in re.sub(r"\\\n\s*", " ", text).splitlines() if line.strip()]
 
     said = [line.partition(" #")[0].strip() for line in lines("deps") if not line.startswith("#")]
-    moved = config.has_option("testenv", "changedir") or config.has_option("testenv", "change_dir")
+    moved = any(config.has_option(name, key) for name in sections for key in ("changedir", "change_dir"))
     commands = [words for line in lines("commands") if (words := _words(_FACTORS.sub("", line, count=1)))]
     return Automation(
         requirements=_requirements(said),

@@ -1,0 +1,79 @@
+"""Python environments of a checkout that has moved: the paths that they name are altered.
+
+Called by `plain_run`. Editable installs and the first lines of installed scripts name the checkout by its whole path,
+so what tests start as processes of their own would not be found from another place. It must not know what is compared.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from phasegate.infra.grading.test_run import Prepared
+
+_ENVIRONMENTS = (".venv", "venv", "env")
+_TOOLS = (".tox", ".nox")
+"""Folders with an environment in each folder."""
+_SITE = "lib/python*/site-packages"
+_NAMED = ("bin/*", *(f"{_SITE}/{name}" for name in ("*.pth", "__editable__*.py", "*.egg-link", "*/direct_url.json")))
+_LARGEST = 256 * 1024
+
+
+def environments(ready: Prepared) -> list[str]:
+    """Folders of Python environments in a checkout, as paths relative to it."""
+    places = [ready.folder, *([ready.beneath] if ready.beneath else [])]
+    made = (str(one.relative_to(place)) for place in places for tool in _TOOLS for one in place.glob(f"{tool}/*"))
+    names = dict.fromkeys([*_ENVIRONMENTS, *made])
+    return [name for name in names if os.path.lexists(ready.find(f"{name}/bin/python"))]
+
+
+def relocate(ready: Prepared, root: Path) -> None:
+    """Let environments name the place that a checkout is found at from now on.
+
+    Files of a layer stay as they are: altered ones are written into the checkout, above them. What lies there is
+    untrusted, so nothing is read or written through a link.
+
+    Args:
+        ready: The checkout; its folder is where it is now, and `inside` where it was when it was set up.
+        root: Its new place, as commands find it.
+    """
+    old, new = os.fsencode(ready.inside), os.fsencode(root)
+    for path in chain.from_iterable(_files(ready, name) for name in environments(ready)):
+        content = _content(ready, path)
+        if content is not None and old in content and b"\0" not in content:
+            _replace(ready, path, content.replace(old, new))
+
+
+def _files(ready: Prepared, environment: str) -> Iterator[str]:
+    places = [ready.folder, *([ready.beneath] if ready.beneath else [])]
+    found = (
+        one.relative_to(place) for place in places for name in _NAMED for one in place.glob(f"{environment}/{name}")
+    )
+    yield from dict.fromkeys(map(str, found))
+
+
+def _content(ready: Prepared, path: str) -> bytes | None:
+    """The bytes of a file that may be altered; `None`: it is a link, lies behind one, is no file, or is too large."""
+    place = ready.find(path)
+    top = ready.folder if place.is_relative_to(ready.folder) else ready.beneath
+    above = [place, *place.parents]
+    if top is None or any(one.is_symlink() for one in above[: above.index(top)]):
+        return None
+    if not place.is_file() or place.stat().st_size > _LARGEST:
+        return None
+    return place.read_bytes()
+
+
+def _replace(ready: Prepared, path: str, content: bytes) -> None:
+    """Write a file anew into the checkout, with the mode it has."""
+    mode, place = ready.find(path).stat().st_mode & 0o777, ready.folder / path
+    parents = [one for one in place.parents if one != ready.folder and one.is_relative_to(ready.folder)]
+    if any(one.is_symlink() for one in parents):
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
