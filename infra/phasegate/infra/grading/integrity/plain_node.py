@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from phasegate.infra.grading.test_run import Prepared
 
@@ -36,17 +37,17 @@ class PlainNode:
         """As the port says."""
         return ("node",)
 
-    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
         """As the port says."""
-        return (_PLACE / "execute.cjs").read_text().replace("'ORDER'", repr(order))
+        return (_PLACE / "execute.cjs").read_text().replace("'ORDER'", repr(order["own_files"][0]))
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
         """As the port says; a plain process finds something on its standard input."""
         return [program, entry] if watched else ["/bin/sh", "-c", f"printf 'y\\ny\\ny\\n' | exec {program} {entry}"]
 
-    def environment(self, *, watched: bool) -> Mapping[str, str]:
+    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
         """As the port says."""
-        return _RUNNERS if watched else {}
+        return _RUNNERS if watched else {"HOME": home}
 
     def parts(self) -> list[tuple[str, str]]:
         """As the port says."""

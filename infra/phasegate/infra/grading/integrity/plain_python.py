@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from phasegate.infra.grading.integrity.moved_environment import environments
 from phasegate.infra.grading.test_run import Prepared
@@ -48,18 +49,19 @@ class PlainPython:
         """As the port says: the environments of the project first, then those of the test command."""
         return dict.fromkeys(_interpreters(ready, command))
 
-    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
         """As the port says."""
-        text = _ENTRY.format(name="test_all" if watched else "main", order=order, entry=entry)
+        place, entry = order["own_files"]
+        text = _ENTRY.format(name="test_all" if watched else "main", order=place, entry=entry)
         return text if watched else text + _ALONE
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
         """As the port says."""
         return [program, *_RUNNER, entry] if watched else [program, entry]
 
-    def environment(self, *, watched: bool) -> Mapping[str, str]:
+    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
         """As the port says."""
-        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if watched else {}
+        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if watched else {"HOME": home}
 
     def parts(self) -> list[tuple[str, str]]:
         """As the port says."""

@@ -48,13 +48,13 @@ class Language(Protocol):
         """
         ...
 
-    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
         """Text of the script.
 
         Args:
-            order: Path of its order.
-            entry: Its own path.
+            order: Its order; `own_files` are the paths of a file with the order, and of the script.
             watched: True for the watched process.
+            folder: The checkout.
         """
         ...
 
@@ -62,8 +62,13 @@ class Language(Protocol):
         """Words that start the script."""
         ...
 
-    def environment(self, *, watched: bool) -> Mapping[str, str]:
-        """Variables of the process."""
+    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
+        """Variables of the process.
+
+        Args:
+            watched: True for the watched process.
+            home: HOME of the plain process.
+        """
         ...
 
     def parts(self) -> list[tuple[str, str]]:
@@ -178,7 +183,8 @@ class PlainRun:
         out = ready.report / f"{words[2]}.jsonl"
         out.unlink(missing_ok=True)
         files = {**self.tests.sealed, **self.tests.own}
-        order = {
+        told = f"{words[1]}_{secrets.token_hex(3)}.json"
+        order: dict[str, Any] = {
             "parts": self.language.parts(),
             "watched": watched,
             "neutral": self.neutral and not watched,
@@ -196,25 +202,23 @@ class PlainRun:
             "budget": _BUDGET_SECONDS,
             "hides": self.tests.hides,
             "out": str(out),
+            "own_files": [str(root / told), str(root / entry)],
         }
-        told = ready.folder / f"{words[1]}_{secrets.token_hex(3)}.json"
-        _write(told, json.dumps(order))
-        text = self.language.entry(str(root / told.name), str(root / entry), watched=watched)
-        _write(ready.folder / entry, text)
-        home = {} if watched else {"HOME": str(root.parent)}
+        _write(ready.folder / told, json.dumps(order))
+        _write(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder))
         await run_with_services(
             self.bench.sandbox,
             self.bench.policy.project.services,
             self.language.command(program, entry, watched=watched),
             folder=ready.folder,
             timeout=_TIMEOUT,
-            environment={**self.language.environment(watched=watched), **home},
+            environment=self.language.environment(watched=watched, home=str(root.parent)),
             writable=[ready.report],
             inside=root,
             beneath=ready.beneath,
         )
-        for path in (told, ready.folder / entry):
-            path.unlink(missing_ok=True)
+        for name in (told, entry):
+            (ready.folder / name).unlink(missing_ok=True)
         return _read(out)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import REPLACED, UNWATCHED, Finding, Unwatched
+from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
 from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, PlainTests, Twins
@@ -23,7 +24,7 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import texts
 from phasegate.infra.workspace.change_set import readable
 
-_LANGUAGES: tuple[Language, ...] = (PlainPython(), PlainNode())
+_LANGUAGES: tuple[Language, ...] = (PlainPython(), PlainNode(), PlainGo())
 _OWN_SHARE, _OWN_SHORTEST, _OWN_LONGEST = 0.25, 1.0, 5.0
 """Time for the project's own tests: a share of what tests took while they were watched, and its bounds in seconds."""
 _YOUNGEST, _OLDEST = 2.0, 30.0
