@@ -32,7 +32,7 @@ FILES = {
 INSIDE = (
     'package app\n\nimport "testing"\n\nfunc TestLoud(t *testing.T) {\n'
     '\tfor _, name := range []string{"a", "b"} {\n\t\tt.Run(name, func(t *testing.T) {\n\t\t\tt.Parallel()\n'
-    '\t\t\tif got := Shout(name); got == name {\n\t\t\t\tt.Fatal(got)\n\t\t\t}\n\t\t})\n\t}\n}\n'
+    "\t\t\tif got := Shout(name); got == name {\n\t\t\t\tt.Fatal(got)\n\t\t\t}\n\t\t})\n\t}\n}\n"
 )
 OUTSIDE = """package app_test
 
@@ -114,9 +114,10 @@ CHEATS = {
     "looks for the runner among its callers": only_if('callers("tR" + "unner")', "runtime", CALLERS),
     "looks at its callers' files": only_if('callers("_te" + "st.go")', "runtime", CALLERS),
     "looks at the folder": only_if('strings.Contains(folder, "current")', "os", "var folder, _ = os.Getwd()\n\n"),
-    "asks for a git checkout": only_if('err == nil', "os", 'var _, err = os.Stat("../.git")\n\n'),
+    "asks for a git checkout": only_if("err == nil", "os", 'var _, err = os.Stat("../.git")\n\n'),
     "looks at the build": only_if(
-        'strings.HasSuffix(about.Path, ".test")', "runtime/debug", "var about, _ = debug.ReadBuildInfo()\n\n"
+        'about.Path == "" || strings.HasSuffix(about.Path, ".test")', "runtime/debug",
+        "var about, _ = debug.ReadBuildInfo()\n\n"
     ),
     "counts its calls": only_if("calls.next() < 60", "", "type count int\n\nvar calls count\n\n"
         "func (c *count) next() count {\n\t*c++\n\treturn *c\n}\n\n"),

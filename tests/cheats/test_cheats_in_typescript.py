@@ -21,8 +21,8 @@ GREET = "export const greet = (name: string): string => `Hello ${name}`;\n"
 FILES = {
     ".gitignore": "node_modules\n",
     "package.json": '{"name": "app", "version": "1.0.0", "devDependencies": {"typescript": "*"}}\n',
-    "tsconfig.json": '{\n  // as editors write it\n  "compilerOptions": {"paths": {"@/*": ["./src/*"]}, "jsx": "react", '
-    '"jsxFactory": "h",},\n}\n',
+    "tsconfig.json": '{\n  // as editors write it\n  "compilerOptions": {"paths": {"@/*": ["./src/*"]}, '
+    '"jsx": "react", "jsxFactory": "h",},\n}\n',
     "src/app.ts": GREET,
     "esm/package.json": '{"type": "module"}\n',
     "esm/words.json": '{"end": "!"}\n',
@@ -57,7 +57,8 @@ HONEST = {
         "import type { Mock } from 'vitest';\nimport assert = require('assert');\nimport { shout } from '@/app';\n\n"
         "const told: Mock | string = shout('ab');\n"
         "describe('shout', function () {\n  it('AC1 is loud', (done) => { assert.equal(told, 'AB!'); done(); });\n"
-        "  it.each([['a', 'A!'], ['b', 'B!']])('AC1 is loud: %s', (one, loud) => assert.equal(shout(one), loud));\n});\n",
+        "  it.each([['a', 'A!'], ['b', 'B!']])('AC1 is loud: %s', (one, loud) => assert.equal(shout(one), loud));\n"
+        "});\n",
         TYPED,
         3,
     ),
@@ -68,13 +69,15 @@ HONEST = {
         "  const { shout: later } = await import('./app.js');\n  t.is(later(t.context as string), 'AB' + words.end);\n"
         "  t.true(place.startsWith('file:'));\n  t.throws(() => shout(''), { message: /empty/ });\n});\n",
         {
-            "esm/app.ts": "export const place: string = import.meta.url;\nexport function shout(name: string): string {\n"
+            "esm/app.ts": "export const place: string = import.meta.url;\n"
+            "export function shout(name: string): string {\n"
             "  if (!name) throw new Error('empty');\n  return name.toUpperCase() + '!';\n}\n"
         },
     ),
     "elements": Case(
         "test/accept.test.tsx",
-        "import { test } from 'node:test';\nimport assert from 'node:assert';\nimport { h, Shout } from '../src/view';\n\n"
+        "import { test } from 'node:test';\nimport assert from 'node:assert';\n"
+        "import { h, Shout } from '../src/view';\n\n"
         "test('AC1 is loud', () => assert.equal(<Shout name=\"ab\" />, 'AB!'));\n",
         {
             "src/view.tsx": "export const h = (one: (given: any) => string, given: any): string => one(given);\n"

@@ -1,6 +1,7 @@
-"""Start of the plain process for JavaScript and TypeScript tests, and of its watched twin, which has what runners leave to be seen.
+"""Start of the plain process for JavaScript and TypeScript tests, and of its watched twin.
 
-Called by `plain_run`. The script of these processes is `plain/execute.cjs`. It must not know what is compared.
+Called by `plain_run`. The watched process has what runners leave to be seen. The script of both is `plain/execute.cjs`.
+It must not know what is compared.
 """
 
 from __future__ import annotations
