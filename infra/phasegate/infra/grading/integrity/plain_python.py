@@ -17,8 +17,8 @@ from phasegate.infra.grading.integrity.moved_environment import environments
 from phasegate.infra.grading.test_run import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
-_PARTS = ("library", "sources", "fixtures", "runners", "execute")
-_OWN_IMPORT = "from phasegate."
+_PARTS = ("library", "captures", "fixtures", "sources", "runners", "cases", "execute")
+_OWN_IMPORT = re.compile(r"(?m)^from phasegate\.[\w.]+ import (?:\([^)]*\)|[^\n]*)\n")
 _ENTRY = """\
 def {name}():
     import json, os
@@ -66,8 +66,8 @@ class PlainPython:
     def parts(self) -> list[tuple[str, str]]:
         """As the port says."""
         place = Path(__file__).parent / "plain"
-        texts = [(place / f"{name}.py").read_text().splitlines(keepends=True) for name in _PARTS]
-        own = ["".join(line for line in text if not line.startswith(_OWN_IMPORT)) for text in texts]
+        texts = [(place / f"{name}.py").read_text() for name in _PARTS]
+        own = [_OWN_IMPORT.sub("", text) for text in texts]
         return list(zip(_PARTS, own, strict=True))
 
     def modules(self, path: str, text: str) -> list[str]:

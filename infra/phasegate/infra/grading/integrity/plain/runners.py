@@ -14,7 +14,10 @@ from collections.abc import Generator
 from typing import Any
 
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere
-from phasegate.infra.grading.integrity.plain.sources import RUNNERS
+from phasegate.infra.grading.integrity.plain.sources import is_runner
+
+_NO_PARTS = ("pytest", "_pytest", "pluggy", "xdist")
+"""Runners that are no part of Python."""
 
 
 class Tools:
@@ -29,6 +32,8 @@ class Tools:
         """
         self._folders, self._watched = folders, watched
         self._kept: dict[str, Any] = {}
+        self.conftests: dict[str, list[Any]] = {}
+        """Fixtures of the conftests that were run, by their path."""
         self._space = {**vars(builtins), "__import__": self._imported}
         self.are_hidden = False
         if not watched:
@@ -57,7 +62,7 @@ class Tools:
         if self._watched or not self.are_hidden:
             yield
             return
-        theirs = {name: module for name, module in sys.modules.items() if _is_runner(name)}  # loaded by the change
+        theirs = {name: module for name, module in sys.modules.items() if is_runner(name)}  # loaded by the change
         sys.modules.update(self._kept)
         self.are_hidden = False
         try:
@@ -68,16 +73,16 @@ class Tools:
 
     def _hide(self) -> None:
         if not self._watched:
-            for name in [name for name in sys.modules if _is_runner(name)]:
+            for name in [name for name in sys.modules if is_runner(name)]:
                 self._kept[name] = sys.modules.pop(name)
             self.are_hidden = True
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Find modules of runners, while these are shown, and modules beside tests; they import by `_imported`."""
-        if _is_runner(name) and self.are_hidden:
+        if is_runner(name) and self.are_hidden:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
-        if not _is_runner(name) and not str(spec and spec.origin).startswith(self._folders):
+        if not is_runner(name) and not str(spec and spec.origin).startswith(self._folders):
             return None
         loader: Any = spec and spec.loader
         if hasattr(loader, "exec_module"):
@@ -93,14 +98,10 @@ class Tools:
     def _imported(self, name: str, space: Any = None, *words: Any, **named: Any) -> Any:
         """Import for a runner, while it is used, or for a module beside tests; runners are shown for runners alone."""
         asker: str = space.get("__name__", "") if space else ""
-        if _is_runner(name) or _is_runner(asker):
+        if is_runner(name) or is_runner(asker):
             with self.shown():
                 return builtins.__import__(name, space, *words, **named)
         return builtins.__import__(name, space, *words, **named)
-
-
-def _is_runner(module: str) -> bool:
-    return module.partition(".")[0] in RUNNERS
 
 
 class Absent:
@@ -115,5 +116,6 @@ class Absent:
 
     def find_spec(self, name: str, *rest: Any) -> Any:
         """Find nothing of a runner that is no part of Python."""
-        is_gone = self._tools.are_hidden and name.partition(".")[0] in ("pytest", "_pytest", "pluggy", "xdist")
+        top = name.partition(".")[0]
+        is_gone = self._tools.are_hidden and (top in _NO_PARTS or top.startswith("pytest_"))
         return None if is_gone else self._finder.find_spec(name, *rest)
