@@ -21,6 +21,7 @@ from typing import Any
 from phasegate.infra.grading.integrity.plain.fixtures import (
     Fixtures,
     Known,
+    NoAttribute,
     NotHere,
     Store,
     arguments_of,
@@ -81,7 +82,7 @@ class Test:
         return (mark for mark in self.marks if name in (None, mark.name))
 
     def __getattr__(self, name: str) -> Any:
-        raise NotHere("request.node." + name)
+        raise NoAttribute("request.node." + name)
 
     def run(self, tools: Tools) -> None:
         """Run it once.

@@ -19,7 +19,7 @@ const write = fs.writeSync.bind(fs);
 const out = fs.openSync(order.out, 'a');
 const encode = JSON.stringify.bind(JSON);
 const tell = (what) => write(out, `${encode(what)}\n`);
-const SECONDS = 20;
+const SECONDS = order.watched ? 20 : 60;  // the plain process may be slower
 const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
 const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava'];
 const parts = { bring: (url) => import(url) };

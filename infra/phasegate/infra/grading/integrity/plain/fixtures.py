@@ -22,6 +22,10 @@ class NotHere(Exception):
     """A test needs what only its runner can give."""
 
 
+class NoAttribute(NotHere, AttributeError):
+    """A test asks for an attribute that only its runner can give; it may ask whether that is there."""
+
+
 class Fixture:
     """A fixture function as the project has it."""
 
@@ -91,7 +95,7 @@ class Request:
         self._store.ends.append(end)
 
     def __getattr__(self, name: str) -> Any:
-        raise NotHere("request." + name)
+        raise NoAttribute("request." + name)
 
 
 class Fixtures:
