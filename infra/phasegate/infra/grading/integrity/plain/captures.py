@@ -9,7 +9,7 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 
@@ -28,7 +28,7 @@ class Capture:
         return read
 
     @contextlib.contextmanager
-    def disabled(self) -> Iterator[None]:
+    def disabled(self) -> Generator[None]:
         """Let print for a while."""
         kept = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = self._before
@@ -101,7 +101,7 @@ class LogCapture:
         found.setLevel(level)
 
     @contextlib.contextmanager
-    def at_level(self, level: int | str, logger: str | None = None) -> Iterator[None]:
+    def at_level(self, level: int | str, logger: str | None = None) -> Generator[None]:
         """Set a logger's level for a while."""
         found = logging.getLogger(logger)
         before = found.level

@@ -172,7 +172,7 @@ class Module:
         """Fixtures that tests of a class may ask for, or functions beside classes."""
         found = {name: [*several] for name, several in self._known.items()}
         for base in reversed(cls.__mro__) if cls else ():
-            for fixture in fixtures_in(dict(vars(base)), in_class=True):
+            for fixture in fixtures_in({**base.__dict__}, in_class=True):
                 found.setdefault(fixture.name, []).append(fixture)
         return found
 
@@ -193,7 +193,8 @@ class Module:
         if not is_case and (not name.startswith("Test") or "__init__" in vars(cls)):
             return
         marks = marks + _listed(getattr(cls, "pytestmark", None))
-        names = dict.fromkeys(key for base in reversed(cls.__mro__) for key in vars(base))
+        bases: list[Any] = list(reversed(cls.__mro__))
+        names: dict[str, None] = {key: None for base in bases for key in base.__dict__}
         for attribute in sorted(names) if is_case else names:
             method, original = inspect.getattr_static(cls, attribute), self.source.original(attribute)
             if not inspect.isfunction(method) or not original.startswith("test"):

@@ -19,7 +19,8 @@ const write = fs.writeSync.bind(fs);
 const out = fs.openSync(order.out, 'a');
 const encode = JSON.stringify.bind(JSON);
 const tell = (what) => write(out, `${encode(what)}\n`);
-const SECONDS = order.watched ? 20 : 60;  // the plain process may be slower
+const SECONDS = 20;
+const LONGER = 3;  // for a sealed test in the plain process, which may be slower
 const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
 const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava'];
 const parts = { bring: (url) => import(url) };
@@ -210,10 +211,10 @@ const caller = vm.runInThisContext('((body, self, given) => body.apply(self, giv
   filename: order.watched ? path.join(order.fixed, 'node_modules/mocha/lib/runnable.js') : path.join(order.root, order.entry),
 });
 
-function limited(work) {
+function limited(work, seconds = SECONDS) {
   let timer;
   const up = new Promise((_, reject) => {
-    timer = wait(() => reject(new Error(`it took more than ${SECONDS} seconds`)), SECONDS * 1000);
+    timer = wait(() => reject(new Error('it took too long')), seconds * 1000);
   });
   return Promise.race([work, up]).finally(() => later(timer));
 }
@@ -253,7 +254,8 @@ async function attempt(test) {
       }
     }
     for (const suite of suites) for (const hook of suite.beforeEach) await limited(call(hook, t));
-    await limited(call(test.body, t, test.words));
+    const isLonger = !order.watched && !order.own.includes(test.file);
+    await limited(call(test.body, t, test.words), SECONDS * (isLonger ? LONGER : 1));
     return ['passed', ''];
   } catch (error) {
     if (error instanceof NotHere) return ['not-here', error.message];

@@ -24,7 +24,7 @@ from phasegate.infra.grading.integrity.plain.library import Library, Returns
 from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
 
 _SECONDS, _LONGER = 20, 3
-"""Time of a test while it is watched, and how much more it has in the plain process, where it may be slower."""
+"""Time of a test, and how much more a sealed one has in the plain process, where it may be slower."""
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns")
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
@@ -46,9 +46,9 @@ class Clock:
         return now
 
 
-def attempt(test: Test, tools: Tools) -> tuple[str, str]:
+def attempt(test: Test, tools: Tools, seconds: int = _SECONDS) -> tuple[str, str]:
     """Run a test once; its outcome (passed, failed, skipped, not-here) and a message."""
-    signal.alarm(_SECONDS if tools.watched else _LONGER * _SECONDS)
+    signal.alarm(seconds)
     try:
         test.run(tools)
     except NotHere as error:
@@ -175,7 +175,8 @@ def _run(
                 continue
         if order["watched"]:  # a test that patches for itself is checked when it is over
             sys.setprofile(None if test.file.patches else Returns(library, {test.file.file}))
-        outcome, message = attempt(test, tools)
+        is_longer = not order["watched"] and test.file.path not in order["own"]
+        outcome, message = attempt(test, tools, _SECONDS * (_LONGER if is_longer else 1))
         sys.setprofile(None)
         library.check(by_test=test.file.patches)
         tell(test=test.name, file=test.file.path, outcome=outcome, message=message)

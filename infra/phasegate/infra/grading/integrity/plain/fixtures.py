@@ -46,12 +46,12 @@ def fixtures_in(space: dict[str, Any], *, in_class: bool = False) -> Iterator[Fi
     for key, value in list(space.items()):
         if type(value).__name__ not in ("function", "FixtureFunctionDefinition"):
             continue
-        told = vars(value)
-        marker = told.get("_pytestfixturefunction") or told.get("_fixture_function_marker")
+        told: dict[str, Any] = value.__dict__
+        marker: Any = told.get("_pytestfixturefunction") or told.get("_fixture_function_marker")
         if marker is None:
             continue
-        wrapped = told.get("__pytest_wrapped__")
-        function = wrapped.obj if wrapped else told.get("_fixture_function", getattr(value, "__wrapped__", None))
+        wrapped: Any = told.get("__pytest_wrapped__")
+        function: Any = wrapped.obj if wrapped else told.get("_fixture_function", getattr(value, "__wrapped__", None))
         if function is not None:
             yield Fixture(marker.name or key, function, marker, in_class=in_class)
 
@@ -152,9 +152,10 @@ class Fixtures:
         return store.made[key]
 
     def _make(self, fixture: Fixture, store: Store, before: int) -> Any:
-        function, arguments = fixture.function, dict[str, Any]()
+        function: Any = fixture.function
+        arguments: dict[str, Any] = {}
         if fixture.in_class:
-            owner = self._about.obj if self._about.obj is not None else self._about.cls
+            owner: Any = self._about.obj if self._about.obj is not None else self._about.cls
             function = function.__get__(owner, type(owner))
         param = {"param": self._params[fixture.name][1]} if fixture.name in self._params else {}
         for name in arguments_of(function):
@@ -162,7 +163,7 @@ class Fixtures:
                 arguments[name] = Request(self, self._about, store, name=fixture.name, scope=fixture.scope, **param)
             else:
                 arguments[name] = self.value(name, before + 1 if name == fixture.name else 0)
-        made = function(**arguments)
+        made: Any = function(**arguments)
         if inspect.isgenerator(made):
             value = next(made)
             store.ends.append(lambda: next(made, None))

@@ -95,7 +95,7 @@ class Tools:
             load = loader.exec_module
 
             def exec_module(module: Any) -> None:
-                space = vars(module)
+                space: dict[str, Any] = module.__dict__
                 space["__builtins__"] = self._space
                 load(module)
                 if is_runner(name):
