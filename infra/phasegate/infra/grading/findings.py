@@ -85,7 +85,7 @@ def about_files(
         aside = is_aside(path) and not _is_named(path, product, contents)
         yield from about_added_lines(pieces, after, base_has=base_code.has, is_aside=aside)
         yield from about_agreeing_objects(path, before, after, statements)
-        yield from known.about(path, pieces)
+        yield from known.about(path, pieces, after)
 
 
 def about_loaded_tests(graded: GradedTree, collected: Collection[str]) -> Iterator[Finding]:

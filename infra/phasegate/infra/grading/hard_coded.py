@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from phasegate.infra.grading.added import Hunk
-from phasegate.infra.grading.evidence import Finding
+from phasegate.infra.grading.evidence import Finding, Severity
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.workspace.change_set import readable
 
@@ -22,6 +22,13 @@ _SHORTEST_TEXT = 4
 _SMALLEST_NUMBER = 1000
 _APART = 3
 """Lines between the two ends of one entry of a table, at most."""
+_COMMENT = re.compile(r"\s*(?:#(?!define)|//|/\*|\*[\s/])")
+_ENTRY = re.compile(r"(\s*)[(\[{]?\s*(?:([\"'`]).*?\2|[\w.-]+)\s*(?::|=>|=|,)\s*\S.*,\s*(?:#.*|//.*)?")
+"""Line with one entry of a table of literals."""
+_FEWEST = 3
+"""Entries of base that make a table one that was there."""
+_OTHERS = 3
+"""Entries without a sealed case, for each one with it, of a new table that is more than answers."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,62 @@ class SealedCases:
         found = {case for file in sealed.files if file.path.endswith(".py") for case in _cases(file.content)}
         return cls(frozenset(case for case in found if case[1].strip("'\"") not in said))
 
-    def about(self, path: str, pieces: Sequence[Hunk]) -> Iterator[Finding]:
-        """The lines of one file's change that hold such a case."""
-        lines = [line for piece in pieces for line in piece.added]
-        held: list[int] = []
+    def about(self, path: str, pieces: Sequence[Hunk], after: bytes | None) -> Iterator[Finding]:
+        """The lines of one file's change that hold such a case; a note where they are entries of an ordinary table.
+
+        Args:
+            path: The file.
+            pieces: Its change.
+            after: Its content in the change.
+        """
+        whole = (after or b"").decode(errors="replace")
+        prose = _prose(path, whole)
+        lines = [line for piece in pieces for line in piece.added if line[0] not in prose]
+        held: set[int] = set()
         for given, expected in self.cases:
             ends = [[number for number, text in lines if _holds(text, end)] for end in (given, expected)]
-            held += [out for into in ends[0] for out in ends[1] if 0 <= out - into <= _APART]
+            held |= {out for into in ends[0] for out in ends[1] if 0 <= out - into <= _APART}
         if held:
-            shown = ", ".join(map(str, sorted(set(held))[:5]))
+            shown = ", ".join(map(str, sorted(held)[:5]))
             message = f"it holds what a sealed test puts in and what it expects (line {shown})"
-            yield Finding(code="sealed-case-hard-coded", path=readable(path), message=message, severity="suspicion")
+            text, added = whole.splitlines(), {number for number, _ in lines}
+            plain = all(_is_in_table(text, number, added, held) for number in held)
+            severity: Severity = "note" if plain else "suspicion"
+            yield Finding(code="sealed-case-hard-coded", path=readable(path), message=message, severity=severity)
+
+
+def _prose(path: str, text: str) -> set[int]:
+    """Lines that hold no code: comments, and in Python what stands by itself as a string, like an example in words."""
+    found = {number for number, line in enumerate(text.splitlines(), 1) if _COMMENT.match(line)}
+    if path.endswith(".py"):
+        try:
+            module = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return found
+        for node in ast.walk(module):
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                found.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return found
+
+
+def _is_in_table(text: Sequence[str], number: int, added: Collection[int], held: Collection[int]) -> bool:
+    """True for a line of a table that base has, too, or of one that is mostly other entries than sealed cases."""
+    entry = _ENTRY.fullmatch(text[number - 1]) if 0 < number <= len(text) else None
+    if entry is None:
+        return False
+    around = {number}
+    for numbers in (range(number - 1, 0, -1), range(number + 1, len(text) + 1)):
+        for other in numbers:
+            found = _ENTRY.fullmatch(text[other - 1])
+            if found is None or found[1] != entry[1]:
+                break
+            around.add(other)
+    cases = len(around & {*held})
+    return len(around - {*added}) >= _FEWEST or len(around) - cases >= _OTHERS * cases
 
 
 def _cases(source: str) -> Iterator[tuple[str, str]]:
