@@ -9,7 +9,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const vm = require('node:vm');
-const { createRequire } = require('node:module');
+const Module = require('node:module');
 const { pathToFileURL } = require('node:url');
 
 const told = 'ORDER';
@@ -44,7 +44,7 @@ process.uptime = () => clocks.up() + shift;
 /* Packages that the change asks for may replace what they like. */
 for (const name of order.modules) {
   try {
-    createRequire(path.join(order.root, 'package.json'))(name);
+    Module.createRequire(path.join(order.root, 'package.json'))(name);
   } catch {
     continue;
   }
@@ -177,6 +177,19 @@ function served(text, symbol) {
   return left;
 }
 
+/* Modules beside tests may ask for a runner, too; a runner that finds itself started by nobody ends the process. */
+let current;
+const folders = new Set(order.files.map((file) => path.dirname(path.join(order.root, file.path))));
+const loadModule = Module._load;
+Module._load = (request, parent, ...rest) => {
+  const place = path.dirname(parent?.filename ?? '/');
+  const isBeside = place !== order.root && [...folders].some((one) => one !== order.root && `${place}/`.startsWith(`${one}/`));
+  if (!current || !isBeside || !['mocha', '@jest/globals', 'vitest', 'ava'].includes(request)) {
+    return loadModule(request, parent, ...rest);
+  }
+  return Object.assign(Object.create(current), { default: current.test, __esModule: true });
+};
+
 async function load(file, toolsOf) {
   const { tests, tools } = collector(file, toolsOf(file.text));
   const real = path.join(order.root, file.path);
@@ -188,10 +201,13 @@ async function load(file, toolsOf) {
   if (order.watched) Object.assign(globalThis, tools);
   Object.defineProperty(globalThis, Symbol.for(symbol), { value: tools, configurable: true });
   fs.writeFileSync(place, served(file.text, symbol), { flag: 'wx' });
+  const { exit } = process;
   try {
+    current = tools;
+    process.exit = () => { throw new NotHere('it ends the process'); };
     let made;
     try {
-      made = createRequire(place)(place);
+      made = Module.createRequire(place)(place);
     } catch (error) {
       if (error.code !== 'ERR_REQUIRE_ESM' && !/Cannot use import statement|Unexpected token 'export'/.test(error.message)) {
         throw error;
@@ -200,6 +216,8 @@ async function load(file, toolsOf) {
     }
     await made;
   } finally {
+    current = undefined;
+    process.exit = exit;
     delete globalThis[Symbol.for(symbol)];
     fs.unlinkSync(place);
   }

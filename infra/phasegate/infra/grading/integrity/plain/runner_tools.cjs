@@ -140,9 +140,11 @@ function avaContext(shared, ends) {
   return t;
 }
 
+const jest = ofJest(); // before anything is watched: what it needs replaces functions of `fs`
+
 /* Tools by the runner that a file names, or that is installed. */
 async function toolsFor() {
-  const [jest, vitest] = [ofJest(), await ofVitest().catch(() => ({}))];
+  const vitest = await ofVitest().catch(() => ({}));
   const usual = vitest.expect && !installed('jest', start) ? vitest : jest;
   return (text) => (/["']vitest["']/.test(text) ? vitest : /["']@jest\/globals["']/.test(text) ? jest : usual);
 }
