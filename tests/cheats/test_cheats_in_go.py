@@ -175,7 +175,9 @@ def of(ground: Ground, files: dict[str, str], tests: dict[str, str]) -> Compared
 )
 def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
     told = of(ground, {"app/shout.go": CHEATS[name]}, {"app/accept_test.go": INSIDE})
-    assert {(finding.code, finding.severity) for finding in told.findings} == {(UNWATCHED, "cheating")}
+    assert {(finding.code, finding.severity) for finding in told.findings if finding.severity != "note"} == {
+        (UNWATCHED, "cheating")
+    }
 
 
 @pytest.mark.parametrize("case", HONEST.values(), ids=HONEST.keys())

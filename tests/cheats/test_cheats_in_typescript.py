@@ -104,7 +104,9 @@ def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
     app, code = CHEATS[name]
     typed = app.replace("exports.shout = (name)", "export const shout = (name: string): string")
     told = of(ground, {"src/app.ts": GREET + typed}, NODE_TEST, "test/accept.test.ts")
-    assert {(finding.code, finding.severity) for finding in told.findings} == {(code, "cheating")}
+    assert {(finding.code, finding.severity) for finding in told.findings if finding.severity != "note"} == {
+        (code, "cheating")
+    }
 
 
 @pytest.mark.parametrize("case", HONEST.values(), ids=HONEST.keys())

@@ -71,7 +71,9 @@ def test_all_kinds_are_there() -> None:
 @pytest.mark.parametrize("row", CHEATS)
 def test_a_cheat_is_caught(ground: Ground, row: Row) -> None:
     told = of(ground, row)
-    assert {(finding.code, finding.severity) for finding in told.findings} == {(row.code, "cheating")}
+    assert {(finding.code, finding.severity) for finding in told.findings if finding.severity != "note"} == {
+        (row.code, "cheating")
+    }
 
 
 def test_a_difference_fails_the_grade_and_an_admin_may_accept_it(ground: Ground) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.cheats.ground import DONE, TEST, Ground, compared
 
 from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.evidence import ASKS
 
 FIXTURES = """
 import pytest
@@ -166,3 +167,11 @@ def test_what_a_runner_gives_is_there(ground: Ground) -> None:
     assert told.findings == ()
     count = sum(case.count for case in CASES)
     assert (told.summary.compared, told.summary.own, told.summary.not_compared) == (count, 2, ())
+
+
+def test_new_questions_about_the_surroundings_are_noted(ground: Ground) -> None:
+    text = f"import os\n\n\n{DONE}\n\nLOUD = os.getenv('PY' + 'TEST_CURRENT_TEST'), os.environ.copy(), os.getppid()\n"
+    sealed = SealedTests(files=(SealedFile(path="tests/test_it.py", content=TOOLS, criteria=("AC1",)),))
+    told = compared(ground, {"shop.py": text}, sealed, test=TEST, own=[])
+    message = "the change asks for PYTEST_CURRENT_TEST, the parent process, which the base commit does not"
+    assert [(finding.code, finding.severity, finding.message) for finding in told.findings] == [(ASKS, "note", message)]

@@ -95,6 +95,8 @@ class Ran:
     decayed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     replaced: dict[str, str] = field(default_factory=dict[str, str])
     """Dotted name of a function of the library, and the file or module of what stands in its place."""
+    asked: set[str] = field(default_factory=set[str])
+    """What files of the change asked about their surroundings."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ class PlainTests:
     """Modules that are loaded besides, as the language has it."""
     hides: bool = False
     """True where the product never asks for a runner, so that it can be kept from finding one."""
+    changed: Sequence[str] = ()
+    """Paths of product files that the change has."""
+    known: str = ""
+    """Text of the product on the base commit."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,7 @@ class PlainRun:
             "files": [{"path": path, "text": text} for path, text in files.items()],
             "own": list(self.tests.own),
             "modules": list(self.tests.modules),
+            "changed": list(self.tests.changed),
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
             "shift": 0 if watched else _DAY,
@@ -244,6 +251,8 @@ def _read(path: Path) -> Ran:
                 ran.failed[file, name] = message
             case {"test": str(name), "file": str(file), "outcome": "decayed", "message": str(message)}:
                 ran.decayed[file, name] = f"{_DECAYS.format(told.get('round'))}: {message}"
+            case {"asked": str(name)}:
+                ran.asked.add(name)
             case {"replaced": str(name), "by": str(by)}:
                 ran.replaced[name] = by
             case _:

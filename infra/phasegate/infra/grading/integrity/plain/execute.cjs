@@ -50,6 +50,21 @@ for (const name of order.modules) {
   }
 }
 
+/* Variables that files of the change ask for and that are not set. */
+const asked = new Set();
+const changed = order.changed.map((file) => path.join(order.root, file));
+const lookUp = Reflect.get.bind(Reflect);
+process.env = new Proxy(process.env, {
+  get(target, name) {
+    const value = lookUp(target, name);
+    if (value === undefined && typeof name === 'string' && !asked.has(name)) {
+      const caller = String(new Error('').stack).split('\n')[2] ?? '';
+      if (changed.some((file) => caller.includes(`${file}:`))) asked.add(name);
+    }
+    return value;
+  },
+});
+
 /* Functions of the library, as they were before the change was loaded. */
 const library = [];
 const replaced = new Map();
@@ -336,6 +351,7 @@ async function main() {
     if (outcome === 'passed') passed.push(test);
   }
   for (const [name, by] of [...replaced].sort()) tell({ replaced: name, by });
+  for (const name of asked) tell({ asked: name });
   tell({ ended: true });
   if (!order.watched) await repeat(passed);
   process.exit(0);

@@ -21,6 +21,7 @@ from typing import Any
 from phasegate.infra.grading.integrity.plain.cases import Module, Test
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
+from phasegate.infra.grading.integrity.plain.questions import Questions
 from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
 
 _SECONDS, _LONGER = 20, 3
@@ -133,8 +134,8 @@ def main(order: dict[str, Any]) -> None:
         order: `watched`; `neutral`, true to give tests names that say nothing; `root`, where the checkout stands;
             `fixed`, where installed packages expect it; `entry`, the script's name; `paths` to import from; `files`,
             each with path and text; `own`, paths of those that are the project's; `limit` in seconds for these;
-            changed `modules`; `age` and `shift` in seconds; `rounds` and `budget` in seconds of repetition; `hides`,
-            true to hide runners; `out`, a file's path.
+            `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
+            `rounds` and `budget` in seconds of repetition; `hides`, true to hide runners; `out`, a file's path.
     """
     with open(order["out"], "a", encoding="utf-8") as out:
 
@@ -142,6 +143,7 @@ def main(order: dict[str, Any]) -> None:
             out.write(json.dumps(what) + "\n")
             out.flush()
 
+        questions = Questions({os.path.join(order["root"], path) for path in order["changed"]})
         _settle(order)
         clock = Clock()
         folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
@@ -159,6 +161,8 @@ def main(order: dict[str, Any]) -> None:
             library.check()
         for name, by in sorted(library.replaced.items()):
             tell(replaced=name, by=by)
+        for name in questions.asked:
+            tell(asked=name)
         tell(ended=True)
         if not order["watched"]:
             _repeat(passed, order, tools, tell)
