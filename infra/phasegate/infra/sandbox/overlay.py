@@ -10,32 +10,57 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-_SCRIPT = 'mount -t overlay overlay -o "$1" "$2" || exit 125; shift 2; exec "$@"'
+_SCRIPT = 'while [ "$1" != -- ]; do mount -t overlay overlay -o "$1" "$2" || exit 125; shift 2; done; shift; exec "$@"'
 _TRIAL_SECONDS = 20
 _TRIED: dict[int, bool] = {}
 """Outcome per device of a file system."""
 
 
-def mounted(folder: Path, beneath: Path | None) -> tuple[Path, list[str]]:
-    """Place at which a folder is seen with another one beneath it, and the words that run a command there.
+@dataclass(frozen=True)
+class Mount:
+    """A folder, and what is seen beneath it.
 
-    Args:
-        folder: Takes what is written; its neighbours of the names `seen` and `seen-work` are used for the mount.
-        beneath: Read only; `None`: nothing is mounted.
-
-    Effects: two folders beside the first one.
+    Attributes:
+        folder: Takes what is written; two neighbours whose names begin like its own are used for the mount.
+        beneath: Read only, the uppermost first.
     """
-    folder = folder.absolute()
-    if beneath is None:
-        return folder, []
-    seen, work = folder.with_name("seen"), folder.with_name("seen-work")
-    seen.mkdir(exist_ok=True)
-    work.mkdir(exist_ok=True)
-    options = f"lowerdir={_escaped(beneath)},upperdir={_escaped(folder)},workdir={_escaped(work)}"
-    return seen, [_program("unshare"), "-m", "--", "/bin/sh", "-c", _SCRIPT, "sh", options, str(seen)]
+
+    folder: Path
+    beneath: tuple[Path, ...]
+
+    @property
+    def seen(self) -> Path:
+        """Place at which a command sees all of it; the folder itself where there is nothing beneath."""
+        return self._beside("seen") if self.beneath else self.folder.absolute()
+
+    def words(self) -> list[str]:
+        """Options and place of the mount.
+
+        Effects: two folders beside the first one.
+        """
+        work = self._beside("work")
+        for place in (self.seen, work):
+            place.mkdir(exist_ok=True)
+        lower = ":".join(map(_escaped, self.beneath))
+        folder = self.folder.absolute()
+        return [f"lowerdir={lower},upperdir={_escaped(folder)},workdir={_escaped(work)}", str(self.seen)]
+
+    def _beside(self, name: str) -> Path:
+        folder = self.folder.absolute()
+        return folder.with_name(f"{folder.name}-{name}")
+
+
+def mounted(mounts: Iterable[Mount]) -> list[str]:
+    """Return the words that run a command with folders mounted; none where nothing lies beneath any.
+
+    Effects: as of each mount.
+    """
+    words = [word for mount in mounts if mount.beneath for word in mount.words()]
+    return [_program("unshare"), "-m", "--", "/bin/sh", "-c", _SCRIPT, "sh", *words, "--"] if words else []
 
 
 def overlays_work(place: Path) -> bool:
@@ -58,8 +83,8 @@ def _is_mounted(place: Path) -> bool:
         folder.mkdir()
         beneath.mkdir()
         (beneath / "file").touch()
-        seen, words = mounted(folder, beneath)
-        return _succeeds([*words, "test", "-f", str(seen / "file")])
+        mount = Mount(folder, (beneath,))
+        return _succeeds([*mounted([mount]), "test", "-f", str(mount.seen / "file")])
 
 
 def _succeeds(command: Sequence[str]) -> bool:
