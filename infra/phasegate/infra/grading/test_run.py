@@ -28,13 +28,12 @@ from phasegate.infra.grading.runner.layer_entries import Found, Laid
 from phasegate.infra.grading.runner.layers import Layers, Origin
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.tree.patterns import is_test_file, steers_tests
+from phasegate.infra.grading.tree.patterns import TEST_CODE, is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
 from phasegate.infra.sandbox.port import BuildCaches, CommandResult
 from phasegate.infra.workspace import Repository
 
-_TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
 SERVICE_FAILED = "service-failed"
 PROBLEMS = {
     "setup-failed": "the setup command fails",
@@ -356,7 +355,7 @@ def _setup_failed(done: CommandResult, inside: Path) -> TestRun:
 
 
 def _is_test_code(path: str, checkout: Checkout) -> bool:
-    return path.endswith(_TEST_CODE) and checkout.belongs_to_tests(path)
+    return path.endswith(TEST_CODE) and checkout.belongs_to_tests(path)
 
 
 def _clear_strays(folder: Path, known: Collection[str]) -> None:
