@@ -42,7 +42,7 @@ fn main() {
 def how(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Caches below a mount, and copies of them as for an engine that may not mount."""
     if request.param == "copied":
-        monkeypatch.setitem(overlay._TRIED, tmp_path.stat().st_dev, False)
+        monkeypatch.setitem(overlay._TRIED, tmp_path.stat().st_dev, "not here")
     return str(request.param)
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 _SCRIPT = 'while [ "$1" != -- ]; do mount -t overlay overlay -o "$1" "$2" || exit 125; shift 2; done; shift; exec "$@"'
 _TRIAL_SECONDS = 20
-_TRIED: dict[int, bool] = {}
-"""Outcome per device of a file system."""
+_TRIED: dict[int, str] = {}
+"""Problem per device of a file system; empty: there is none."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,40 @@ def overlays_work(place: Path) -> bool:
     Args:
         place: A folder.
     """
+    return not overlay_problem(place)
+
+
+def overlay_problem(place: Path) -> str:
+    """Reason why no folder below a place can be the upper one of an overlay mount; empty if one can."""
+    if os.geteuid() != 0:
+        return "the engine is not root"  # a user's own namespace would make the command root, and tests can tell
+    missing = [name for name in ("unshare", "mount") if not shutil.which(name)]
+    if missing:
+        return f"there is no {' and no '.join(missing)} on PATH"
     device = place.stat().st_dev
     if device not in _TRIED:
-        _TRIED[device] = _is_mounted(place)
+        _TRIED[device] = _problem(place)
     return _TRIED[device]
 
 
-def _is_mounted(place: Path) -> bool:
-    if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("mount"):
-        return False  # a user's own namespace would make the command root, and tests can tell
+def copies_share_blocks(place: Path) -> bool:
+    """True if a copy of a file below a place takes no room until one of the two is written to."""
+    with tempfile.TemporaryDirectory(prefix="copy-", dir=place) as scratch:
+        file = Path(scratch, "file")
+        file.write_bytes(b"content")
+        return _succeeds(["cp", "--reflink=always", "--", str(file), str(file.with_name("copy"))])
+
+
+def _problem(place: Path) -> str:
     with tempfile.TemporaryDirectory(prefix="overlay-", dir=place) as scratch:
         folder, beneath = Path(scratch, "upper"), Path(scratch, "lower")
         folder.mkdir()
         beneath.mkdir()
         (beneath / "file").touch()
         mount = Mount(folder, (beneath,))
-        return _succeeds([*mounted([mount]), "test", "-f", str(mount.seen / "file")])
+        if _succeeds([*mounted([mount]), "test", "-f", str(mount.seen / "file")]):
+            return ""
+        return f"{place} is on a file system that cannot be written to through an overlay, or mounts are forbidden"
 
 
 def _succeeds(command: Sequence[str]) -> bool:
