@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
+from phasegate.infra.grading.runner.layer_entries import copy_into
 from phasegate.infra.sandbox.port import BuildCaches
 
 _GO, _CCACHE = ".cache/go-build", ".cache/ccache"
@@ -75,10 +75,12 @@ def keep_home(place: Path, caches: BuildCaches, *, is_mounted: bool) -> None:
         sources = [written] if written.is_dir() and any(written.iterdir()) else []
         if sources and kept is not None and is_mounted:
             sources.insert(0, kept)
-        for source in sources:
-            target.mkdir(parents=True, exist_ok=True)
-            _copy(source, target)
-        if sources and folder == _GO:
+        if not sources:
+            continue
+        target.mkdir(parents=True)
+        if not all(copy_into(source, target) for source in sources):
+            shutil.rmtree(target)  # the disk may be full, and nothing needs a cache
+        elif folder == _GO:
             _forget_tests(target)
 
 
@@ -88,12 +90,10 @@ def keep_workspace(place: Path, checkout: Path, tracked: Collection[str]) -> Non
         relative = folder.relative_to(checkout)
         if any(PurePosixPath(path).is_relative_to(relative) for path in tracked):
             continue
-        for name in _CARGO_TOP:
-            _copy_entry(folder / name, place / relative / name)
-        for profile in (*folder.glob("*/.fingerprint"), *folder.glob("*/*/.fingerprint")):
-            for name in _CARGO_PARTS:
-                own = profile.with_name(name)
-                _copy_entry(own, place / own.relative_to(checkout))
+        parts = [folder / name for name in _CARGO_TOP]
+        parts += [profile / name for profile in _profiles(folder) for name in _CARGO_PARTS]
+        if not all(_copied(part, place / part.relative_to(checkout)) for part in parts):
+            shutil.rmtree(place / relative)
 
 
 def is_outgrown(caches: BuildCaches, *, is_mounted: bool) -> bool:
@@ -106,7 +106,9 @@ def is_outgrown(caches: BuildCaches, *, is_mounted: bool) -> bool:
 def _forget_tests(cache: Path) -> None:
     """Let no test of Go count as run, and no file as one that Go has to write to."""
     shutil.rmtree(cache / "fuzz", ignore_errors=True)
-    (cache / "testexpire.txt").write_text(f"{time.time_ns()}\n")
+    expiry = cache / "testexpire.txt"
+    expiry.unlink(missing_ok=True)  # a command may have put a link there
+    expiry.write_text(f"{time.time_ns()}\n")
     ahead = time.time() + _UNUSED_SECONDS
     for parent, _, files in os.walk(cache):
         for name in files:
@@ -122,20 +124,25 @@ def _cargo_folders(checkout: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if name not in (".git", ".venv", "node_modules")]
 
 
-def _copy_entry(source: Path, target: Path) -> None:
+def _profiles(target: Path) -> Iterator[Path]:
+    """Folders of a target folder that hold compiled code; a command may have put links in their place."""
+    for pattern in ("*/.fingerprint", "*/*/.fingerprint"):
+        for mark in target.glob(pattern):
+            above = [folder for folder in mark.parents if folder.is_relative_to(target)]
+            if not any(folder.is_symlink() for folder in (mark, *above)):
+                yield mark.parent
+
+
+def _copied(source: Path, target: Path) -> bool:
+    """True if a file or folder was copied, or if there is none."""
     if source.is_symlink() or not source.exists():
-        return
+        return True
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         target.mkdir()
-        _copy(source, target)
-    else:
-        shutil.copy2(source, target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    copy = ("cp", "-a", "--reflink=auto", "--", f"{source}/.", str(target))
-    subprocess.run(copy, check=True, capture_output=True)
+        return copy_into(source, target)
+    shutil.copy2(source, target)
+    return True
 
 
 def _bytes(folder: Path) -> int:

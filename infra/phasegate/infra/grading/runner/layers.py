@@ -191,7 +191,10 @@ class Layers:
         fresh = store.with_name(f".new-{name}")
         fresh.mkdir()
         # no command writes to a layer, so two of them may share files
-        subprocess.run(("cp", "-al", "--", laid.found.folder / FILES, fresh / FILES), check=True, capture_output=True)
+        linked = ("cp", "-al", "--", laid.found.folder / FILES, fresh / FILES)
+        if subprocess.run(linked, capture_output=True, check=False).returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
+            return
         keep_home(fresh / HOME, caches, is_mounted=is_mounted)
         keep_workspace(fresh / COMPILED, folder, self.repository.files(commit))
         filled = replace(layer, compiled=self.repository.git.tree_of(commit), compiled_at=float(int(laid.at)))
