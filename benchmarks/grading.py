@@ -35,8 +35,8 @@ _HEAD = f"""# What a grade costs
 Written by `make bench ARGS=grading`. Processor time in seconds of all that was started, on projects with a few hundred
 tests. *One run* is of the tests in the checkout that setup was run in, with nothing compiled before. *Grade* is one of
 a change that passes and has a test of its own, on a base that was judged before, without ablation, which has a time of
-its own; the goal is {GRADE:g} × (setup + one run of the tests). *Judgement* is the first one of a base, once for all runs;
-the goal is {FIRST:g} ×.
+its own; the goal is {GRADE:g} × (setup + one run of the tests). *Judgement* is the first one of a base, once for all
+runs; the goal is {FIRST:g} ×.
 
 | project | setup | one run | judgement | × | grade | × |
 | --- | --- | --- | --- | --- | --- | --- |
