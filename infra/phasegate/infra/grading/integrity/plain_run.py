@@ -212,6 +212,7 @@ class PlainRun:
             writable=[ready.report],
             inside=root,
             beneath=ready.beneath,
+            caches=ready.caches,
         )
         for path in (told, ready.folder / entry):
             path.unlink(missing_ok=True)
