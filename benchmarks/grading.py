@@ -20,7 +20,7 @@ from benchmarks.grading_projects import Sample, handed_to_setup, samples
 
 from phasegate.infra.grading import Evidence, SealedTests, grade
 from phasegate.infra.grading.base import judge_base
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox, run_setup
 from phasegate.infra.workspace import Repository, Workspace
@@ -28,13 +28,15 @@ from phasegate.infra.workspace import Repository, Workspace
 GRADE, FIRST = 1.6, 3.0
 """Goals: a grade without ablation, and the first judgement of a base, in times of setup plus one run of the tests."""
 _TABLE = Path(__file__).with_name("GRADING.md")
+_LONG = timedelta(minutes=10)
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 _HEAD = f"""# What a grade costs
 
 Written by `make bench ARGS=grading`. Processor time in seconds of all that was started, on projects with a few hundred
-tests. *Grade* is one of a change that passes and has a test of its own, on a base that was judged before, without
-ablation, which has a time of its own; the goal is {GRADE:g} × (setup + one run of the tests). *Judgement* is the first
-one of a base, once for all runs; the goal is {FIRST:g} ×.
+tests. *One run* is of the tests in the checkout that setup was run in, with nothing compiled before. *Grade* is one of
+a change that passes and has a test of its own, on a base that was judged before, without ablation, which has a time of
+its own; the goal is {GRADE:g} × (setup + one run of the tests). *Judgement* is the first one of a base, once for all
+runs; the goal is {FIRST:g} ×.
 
 | project | setup | one run | judgement | × | grade | × |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -85,7 +87,7 @@ async def _measured(sample: Sample, folder: Path) -> Costs:
             setup=sample.setup,
             setup_environment=handed_to_setup(),
             test=sample.test,
-            test_timeout=timedelta(minutes=10),
+            test_timeout=_LONG,
         ),
         lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
         sandbox=SandboxPolicy(setup_network=True),
@@ -100,8 +102,9 @@ async def _measured(sample: Sample, folder: Path) -> Costs:
     plain = folder / "plain"
     repository.clone(base, plain)
     setup = await _cost(run_setup(sandbox, policy, plain, inside=bench("plain").inside))
+    command = sample.test.replace("{junit}", "report.xml")
+    run = await _cost(sandbox.run(command, folder=plain, timeout=_LONG, inside=bench("plain").inside))
     judgement = await _cost(judge_base(bench("judging"), base))
-    run = await _cost(bench("run").run(Checkout("once", base, origin="base")))
     workspace = Workspace.create(repository, "r1", base, state / "work")
     for name, content in sample.change.items():
         (workspace.folder / name).write_text(content)

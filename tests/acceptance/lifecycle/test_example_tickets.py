@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.acceptance.lifecycle.conftest import QUICKLY_GRADED, Project, git
 from tests.acceptance.lifecycle.test_obsolete_tests import suite
 from tests.machine import Machine
 
-from phasegate.flows.cli.demo.acts import CHANGE, REMOVAL
+from phasegate.flows.cli.demo.acts import BREACH, CHANGE, FEATURE, REMOVAL
+from phasegate.infra.grading.runner.layer_retention import size_of
 
+LARGEST = 1_000_000
+"""Bytes that a run's folders may take once it has ended."""
 GONE_BY_TICKET_3 = {
     "tests/test_api.py::test_following_a_link_redirects_and_counts": False,
     "tests/test_server.py::test_a_link_made_over_http_redirects": True,
@@ -28,6 +32,38 @@ class Case:
     left: int
 
 
+def sample(root: Path, folder: Path, grading: str = "") -> Path:
+    """The sample service in a repository of its own, with further settings of `[grading]`."""
+    top = folder / "shortlinks"
+    ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
+    shutil.copytree(root / "examples" / "shortlinks", top, ignore=ignored)
+    policy = (top / "phasegate.toml").read_text().replace("p95_ms > 400", "p95_ms > 60000")  # a busy machine's latency
+    (top / "phasegate.toml").write_text(policy + QUICKLY_GRADED + grading)
+    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "First")):
+        git(top, *words)
+    return top
+
+
+def begin(machine: Machine, root: Path, top: Path, ticket: str, *approved: str) -> str:
+    """Start a ticket with its script; some gates are approved beforehand."""
+    examples = root / "examples"
+    begun = machine.phasegate(
+        *("run", examples / "tickets" / f"{ticket}.md", "--repo", top),
+        *("--rehearse", examples / "rehearsals" / f"{ticket}.yaml"),
+        *(word for gate in approved for word in ("--approve", gate)),
+        *("--detach", "--json"),
+    )
+    assert begun.code == 0, begun.err + begun.out
+    return str(begun.json["id"])
+
+
+def taken(machine: Machine, run: str) -> int:
+    """Bytes of all that is named after a run in the machine's state folder."""
+    named = list(machine.home.rglob(f"*{run}*"))
+    files = [path.lstat().st_blocks * 512 for path in named if path.is_file()]
+    return sum(files) + sum(size_of(path) for path in named if path.is_dir())
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -39,19 +75,8 @@ class Case:
 def test_it_ships_and_one_screen_says_which_tests_went(
     machine: Machine, root: Path, tmp_path: Path, case: Case
 ) -> None:
-    top, examples = tmp_path / "shortlinks", root / "examples"
-    shutil.copytree(examples / "shortlinks", top, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
-    policy = (top / "phasegate.toml").read_text().replace("p95_ms > 400", "p95_ms > 60000")  # a busy machine's latency
-    (top / "phasegate.toml").write_text(policy + QUICKLY_GRADED)
-    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "First")):
-        git(top, *words)
-    begun = machine.phasegate(
-        *("run", examples / "tickets" / f"{case.ticket}.md", "--repo", top),
-        *("--rehearse", examples / "rehearsals" / f"{case.ticket}.yaml"),
-        *("--approve", "prd", "--approve", "release", "--detach", "--json"),
-    )
-    assert begun.code == 0, begun.err + begun.out
-    run = str(begun.json["id"])
+    top = sample(root, tmp_path)
+    run = begin(machine, root, top, case.ticket, "prd", "release")
 
     shown = machine.stops(run)
 
@@ -68,3 +93,27 @@ def test_it_ships_and_one_screen_says_which_tests_went(
     assert (ran.returncode, f"{case.left} passed" in ran.stdout) == (0, True), ran.stdout
     tests = git(top, "grep", "-h", "def test_", "phasegate/main", "--", "tests/test_*.py")
     assert [test for test in case.gone if f"{test.partition('::')[2]}(" in tests] == []
+
+
+def test_the_demo_s_second_ticket_goes_on_from_what_its_first_one_released(
+    machine: Machine, root: Path, tmp_path: Path
+) -> None:
+    """The first one's sealed tests are among the project's by then; scripts may expect no number of them."""
+    top = sample(root, tmp_path, "plain_process = false\n")
+
+    def is_over(shown: dict[str, Any]) -> bool:
+        run = str(shown["id"])
+        is_cleared = taken(machine, run) < LARGEST and run not in git(top, "worktree", "list")
+        return shown["status"] in ("done", "cancelled") and is_cleared
+
+    first = begin(machine, root, top, FEATURE, "prd", "change", "release")
+    assert machine.stops(first)["status"] == "done"
+    second = begin(machine, root, top, BREACH, "prd")
+    shown = machine.stops(second)
+    assert (shown["status"], shown["gates"][-1]["gate"]) == ("waiting", "change"), shown
+    (evidence,) = [one["artifact"]["content"] for one in shown["stages"] if one["part"] == "grading"]
+    assert evidence["verdict"] == "passed"
+    assert taken(machine, second) > 0
+    assert machine.phasegate("cancel", second).code == 0
+    assert machine.until(first, is_over)["status"] == "done"
+    assert machine.until(second, is_over)["status"] == "cancelled"

@@ -15,8 +15,8 @@ from tests.ledgers import accepted
 from phasegate.flows.cli.root import phasegate
 from phasegate.flows.runs.cleaning import Removed, clean
 from phasegate.flows.stored import StoredPolicy
+from phasegate.infra.grading.runner.layer_entries import ABOUT, STORED, USED, Layer
 from phasegate.infra.grading.runner.layer_retention import LayerLimits, drop_layers
-from phasegate.infra.grading.runner.layers import ABOUT, STORED, USED, Layer
 from phasegate.infra.grading.runner.setup_reads import Reads
 from phasegate.infra.ledger import Ledger, Run, RunStatus
 from phasegate.infra.policy.model import LifecyclePolicy, Policy

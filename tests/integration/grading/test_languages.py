@@ -207,7 +207,9 @@ RUST = Language(
 )
 
 
-def grade_in(language: Language, folder: Path, files: dict[str, str], *amends: Amendment) -> Evidence:
+def grade_in(
+    language: Language, folder: Path, files: dict[str, str], *amends: Amendment, coverage: bool = True
+) -> Evidence:
     missing = [program for program in language.needs if shutil.which(program) is None]
     assert not missing, f"{', '.join(missing)} is not installed: .ci/bootstrap {language.name} brings it"
     top, state = folder / "project", folder / "state"
@@ -225,7 +227,7 @@ def grade_in(language: Language, folder: Path, files: dict[str, str], *amends: A
     policy = Policy(
         project=ProjectPolicy(test=language.test, test_timeout=timedelta(minutes=1)),
         lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
-        grading=GradingPolicy(ablation_time=timedelta(seconds=30)),
+        grading=GradingPolicy(ablation_time=timedelta(seconds=30), coverage=coverage),
     )
     return asyncio.run(
         grade(

@@ -96,7 +96,12 @@ async def made(bench: Bench, commit: str, origin: Origin = "change") -> str:
 
 async def run(bench: Bench, ready: Prepared, command: str) -> str:
     done = await bench.sandbox.run(
-        command, folder=ready.folder, timeout=timedelta(minutes=1), inside=ready.inside, beneath=ready.beneath
+        command,
+        folder=ready.folder,
+        timeout=timedelta(minutes=1),
+        inside=ready.inside,
+        beneath=ready.beneath,
+        caches=ready.caches,
     )
     return done.output
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from tests.cheats.ground import DONE, Ground, Row
+from tests.cheats.ground import DONE, FILES, Ground, Row
 
+from phasegate.infra.grading.evidence import Ablation, Counts, Evidence, Place
 from phasegate.infra.policy.model import GradingPolicy
 
 
@@ -57,3 +59,44 @@ def test_pieces_that_the_time_does_not_suffice_for_are_said(ground: Ground) -> N
     assert evidence.ablation is not None
     assert "other.py" in {place.path for place in evidence.ablation.untried}
     assert "Not tried" in evidence.markdown()
+
+
+_RATES = (
+    "RATE = {}\n\n\ndef name():\n    return 'rate'\n\n\ndef unit():\n    return '%'\n\n\ndef rate():\n    return {}\n"
+)
+_SPREAD = {
+    **FILES,
+    "rates.py": _RATES.format(1, "RATE"),
+    "tests/test_rates.py": "import importlib\n\n\ndef test_rate():\n"
+    "    assert importlib.import_module('ra' + 'tes').rate() == 1\n",
+    "tests/test_a.py": "import os\n\n\ndef test_first():\n    os.environ['FIRST'] = '1'\n",
+    "tests/test_z.py": "import os\nimport shop\n\n\n"
+    "def test_last():\n    assert os.environ['FIRST'] and shop.total([]) == 0\n",
+    "tests/test_b.py": "def test_b():\n    assert True\n",
+}
+
+
+def test_a_piece_is_guarded_by_none_only_if_all_tests_say_so(tmp_path: Path) -> None:
+    """One test loads its module by a name put together, one needs another to have run: both are tried as they are."""
+    ground = Ground(tmp_path, _SPREAD)
+    change = {key: EXTRA[key] for key in ("shop.py", "unused.py")} | {"rates.py": _RATES.format(2, "RATE / 2")}
+    grading = GradingPolicy(ablation_time=timedelta(minutes=5), coverage=False, plain_process=False, flaky_reruns=0)
+    ablation = ground.grade(Row("spread", change, "passed", ""), grading).ablation
+    assert ablation is not None
+    assert (ablation.guarded, ablation.untried) == (3, ())
+    assert {(place.path, place.start) for place in ablation.unguarded} == {("shop.py", 4), ("unused.py", 0)}
+    runs = len(list((ground.state / "grading").glob("ablated-*")))
+    assert runs == 5 + 4  # each piece with few tests, and with all of them unless some failed
+
+
+def test_a_piece_that_few_tests_did_not_notice_is_told_from_one_that_none_guards() -> None:
+    places = (Place(path="one.py", start=1, end=1), Place(path="two.py", start=2, end=2))
+    ablation = Ablation(guarded=1, untried=places, survived=places[1:])
+    counts = Counts(project_passed_on_base=1, project_still_passing=1, sealed=1, sealed_passed=1)
+    evidence = Evidence(verdict="passed", change="1", sealed_tests="2", criteria=(), counts=counts, ablation=ablation)
+    page = evidence.markdown()
+    assert "No test guards" not in page
+    not_tried, _, few = page.partition("Tried with the tests that load the file alone, which pass")
+    assert "`one.py`" in not_tried.partition("Not tried, the time was up")[2]
+    assert "`two.py`" in few
+    assert "`two.py`" not in not_tried

@@ -26,6 +26,7 @@ from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
 from phasegate.infra.policy.detect.programs import missing_programs
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import check, service_programs
+from phasegate.infra.sandbox.overlay import copies_share_blocks, overlay_problem
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace import Repository
 
@@ -66,6 +67,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _sandbox(patient, policy or Policy.model_construct())
     yield _pytest()
     yield _state_folder(patient)
+    yield from _checkouts(patient, policy or Policy.model_construct())
     yield about_policy
     yield from _programs(patient, policy)
     yield from _front(patient, policy)
@@ -117,6 +119,29 @@ def _state_folder(patient: Patient) -> Finding:
             f"{home} cannot be written: {error.strerror}",
             "Name a folder you can write to in PHASEGATE_HOME.",
         )
+
+
+def _checkouts(patient: Patient, policy: Policy) -> Iterator[Finding]:
+    """How grading puts what setup left, and what was compiled on base, under each of its checkouts."""
+    name, home = "grading's checkouts", patient.settings.home
+    if policy.sandbox.backend == "none":
+        yield Finding(name, "ok", "what setup leaves is copied into each: without a sandbox nothing is mounted")
+        return
+    try:
+        problem = overlay_problem(home)
+        is_cheap = bool(problem) and copies_share_blocks(home)
+    except OSError:  # the check of the state folder tells
+        return
+    if not problem:
+        yield Finding(name, "ok", "what setup leaves is mounted beneath each, read-only (overlay)")
+    elif is_cheap:
+        yield Finding(name, "ok", f"what setup leaves is copied into each, sharing blocks: {problem}")
+    else:
+        remedy = (
+            "Grades cost more so. Run the engine as root in a container of its own, or set PHASEGATE_HOME "
+            "to a folder on a file system whose copies share blocks (Btrfs, XFS)."
+        )
+        yield Finding(name, "warning", f"what setup leaves is copied into each, byte by byte: {problem}", remedy)
 
 
 def _policy(patient: Patient) -> tuple[Policy | None, Finding]:

@@ -1,27 +1,24 @@
 """Hunk ablation: each piece of a change is taken out alone; if every test still passes, no test guards that piece.
 
 Called by `grade`, for a change that passed. Pieces are tried at the same time, as many as there are processors, within
-the time that policy gives; outcomes are kept by the tree that was tested, so another attempt does not try the same
-again. It must not know what becomes of the outcome.
+the time that policy gives: first with the tests that load its file, then, if none of these fails, with all. It must not
+know what becomes of the outcome.
 """
 
 from __future__ import annotations
 
 import ast
 import asyncio
-import json
 import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from phasegate.infra.artifacts import sha256
 from phasegate.infra.grading.added import Hunk, without
 from phasegate.infra.grading.evidence import Ablation, Place
-from phasegate.infra.grading.runner.stored_files import store
+from phasegate.infra.grading.guards.piece_runs import PieceRuns
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import SERVICE_FAILED, Bench, Checkout
+from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, product_hunks
 from phasegate.infra.workspace.change_set import readable
 
@@ -61,29 +58,41 @@ async def ablate(
         The outcome, and the ids of the tests that failed without some piece.
     """
     pieces, left_out = await asyncio.to_thread(_pieces, bench, base, graded)
-    outcomes: dict[int, frozenset[str]] = {}
     if pieces:
         bench.on_step(f"taking out each of {len(pieces)} pieces of the change")
-    quiet = bench.quiet
+    runs = PieceRuns.of(bench.quiet, graded, sealed, passing)
     places = asyncio.Semaphore(1 if bench.sandbox.name == "none" else len(os.sched_getaffinity(0)))
+    outcomes: dict[int, frozenset[str]] = {}
+    survived: set[int] = set()
 
-    async def attempt(number: int, piece: Piece) -> None:
+    async def attempt(number: int, *, with_few: bool) -> None:
+        name, piece = f"without-{number}", pieces[number]
         async with places:
-            outcome = await _outcome(quiet, number, piece, graded, sealed, passing)
-            if outcome is not None:
-                outcomes[number] = outcome
+            if with_few:
+                outcome = await runs.with_few(name, piece.tree, piece.hunk.path)
+            else:
+                outcome = await runs.with_all(name, piece.tree)
+        if outcome is not None and (outcome or not with_few):
+            outcomes[number] = outcome
+        elif outcome is not None:
+            survived.add(number)
 
     try:
-        async with asyncio.timeout(bench.policy.grading.ablation_time.total_seconds()), asyncio.TaskGroup() as group:
-            for number, piece in enumerate(pieces):
-                group.create_task(attempt(number, piece))
+        async with asyncio.timeout(bench.policy.grading.ablation_time.total_seconds()):
+            for with_few in (True, False):  # none is said to be guarded by no test before all tests were tried
+                async with asyncio.TaskGroup() as group:
+                    for number in range(len(pieces)):
+                        if number not in outcomes:
+                            group.create_task(attempt(number, with_few=with_few))
     except TimeoutError:
         pass  # what was not tried is said
     red = frozenset[str]().union(*outcomes.values())
+    untried = [number for number in range(len(pieces)) if number not in outcomes]
     ablation = Ablation(
         guarded=sum(bool(outcome) for outcome in outcomes.values()),
         unguarded=tuple(pieces[number].place for number in sorted(outcomes) if not outcomes[number]),
-        untried=tuple(piece.place for number, piece in enumerate(pieces) if number not in outcomes),
+        untried=tuple(pieces[number].place for number in untried),
+        survived=tuple(pieces[number].place for number in untried if number in survived),
         left_out=tuple(map(readable, left_out)),
     )
     return ablation, red
@@ -108,36 +117,6 @@ def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], l
         found.append(Piece(hunk, commit_with(bench.repository, graded.tree, contents, base=base, reinstated=back)))
     with_pieces = {piece.hunk.path for piece in found}
     return found, [path for path in left_out if path not in with_pieces]
-
-
-async def _outcome(
-    bench: Bench,
-    number: int,
-    piece: Piece,
-    graded: GradedTree,
-    sealed: SealedTests,
-    passing: Collection[tuple[str, str | None]],
-) -> frozenset[str] | None:
-    """The ids of the tests that fail without a piece; `None` if a service did not come up, so that it was not tried."""
-    key = sha256(f"{piece.tree} {sealed.digest} {bench.policy.digest} {bench.sandbox.name} {sorted(map(str, passing))}")
-    stored = bench.scratch.parent / f"ablated-{key.removeprefix('sha256:')[:32]}"
-    if (known := _stored(stored)) is not None:
-        return known
-    run = await bench.run(Checkout(f"without-{number}", piece.tree, graded.belongs_to_tests, sealed, origin="change"))
-    if run.problem == SERVICE_FAILED:
-        return None
-    still = {case.key for case in run.cases if case.status == "passed"}
-    red = sorted({test for test, file in passing if (test, file) not in still})
-    store(stored, json.dumps(red).encode())
-    return frozenset(red)
-
-
-def _stored(path: Path) -> frozenset[str] | None:
-    """An outcome on record; `None` if there is none, or it was cut off while it was written."""
-    try:
-        return frozenset(json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 def _same_code(path: str, one: bytes | None, other: bytes | None) -> bool:

@@ -153,7 +153,7 @@ async def judge_base(bench: Bench, commit: str) -> BaseJudgement:
 
 async def _judge(bench: Bench, commit: str, stored: Path) -> BaseJudgement:
     further = bench.policy.grading.flaky_reruns
-    runs = [await bench.run(Checkout("base-1", commit, origin="base"))]
+    runs = [await bench.run(Checkout("base-1", commit, origin="base", fills_caches=not bench.guards))]
     if further and not runs[0].problem:
         runs.append(await bench.run(Checkout("base-again-2", commit, origin="base")))
         if further > 1 and (BaseJudgement(tuple(runs)).unstable or runs[1].problem):

@@ -132,6 +132,8 @@ class Ablation(_Part):
     """Pieces without which every test passes that passes with them."""
     untried: tuple[Place, ...] = ()
     """Pieces that the time did not suffice for."""
+    survived: tuple[Place, ...] = ()
+    """Of these, pieces without which the tests that load their file pass; other tests were not run."""
     left_out: tuple[str, ...] = ()
     """Files that no test is expected to notice: documentation, comments alone."""
 
@@ -345,7 +347,9 @@ def _guards(ablation: Ablation | None) -> list[str]:
     tried = ablation.guarded + len(ablation.unguarded)
     lines = ["", f"**Without it, some test fails:** {ablation.guarded} of {tried} pieces of the change."]
     lines += _places("No test guards", ablation.unguarded)
-    lines += _places("Not tried, the time was up", ablation.untried)
+    untried = tuple(place for place in ablation.untried if place not in ablation.survived)
+    lines += _places("Not tried, the time was up", untried)
+    lines += _places("Tried with the tests that load the file alone, which pass", ablation.survived)
     if ablation.left_out:
         lines += ["", f"Not code: {', '.join(map(code, ablation.left_out[:_SHOWN]))}."]
     return lines

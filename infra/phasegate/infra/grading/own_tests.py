@@ -13,6 +13,7 @@ from phasegate.infra.grading.attribution import attribute, paths_of
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Finding
 from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.runner.narrowing import undisturbed_tests
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, Probe, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, with_own_tests
@@ -59,11 +60,16 @@ async def try_own_tests(
     if not graded.own_tests:
         return Released(graded.tree)
     commit = with_own_tests(bench.repository, change.base_commit, graded, change)
+    paths = paths_of(before.cases, bench.repository.files(graded.tree))
     left_out = _other_packages(bench.repository.files(commit), graded.own_tests, covered)
+    if probe is None and not left_out:
+        sealed_files = {file.path: file.content for file in (*sealed.files, *bench.guards)}
+        collected = set(paths.values()) - graded.product
+        command = bench.policy.project.test
+        left_out = undisturbed_tests(bench.repository, commit, collected, graded.own_tests, sealed_files, command)
     checkout = Checkout(
         "change-with-its-own-tests", commit, graded.belongs_to_tests, sealed, left_out=left_out, origin="change"
     )
-    paths = paths_of(before.cases, bench.repository.files(graded.tree))
     known = tuple(case for case in before.cases if paths.get(case.key) in left_out)
     why = _against(bench, commit, _with_cases(await bench.run(checkout, probe), known), sealed, base)
     if why and probe:

@@ -21,18 +21,19 @@ from typing import Protocol
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.heldout import laid_in
 from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
+from phasegate.infra.grading.runner.build_caches import is_compiled
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.file_state import file_states
-from phasegate.infra.grading.runner.layers import Laid, Layers, Origin
+from phasegate.infra.grading.runner.layer_entries import Found, Laid
+from phasegate.infra.grading.runner.layers import Layers, Origin
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.tree.patterns import is_test_file, steers_tests
+from phasegate.infra.grading.tree.patterns import TEST_CODE, is_test_file, steers_tests
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
-from phasegate.infra.sandbox.port import CommandResult
+from phasegate.infra.sandbox.port import BuildCaches, CommandResult
 from phasegate.infra.workspace import Repository
 
-_TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
 SERVICE_FAILED = "service-failed"
 PROBLEMS = {
     "setup-failed": "the setup command fails",
@@ -101,6 +102,8 @@ class Checkout:
     """Test files that are removed before the tests run, since nothing is asked about them."""
     origin: Origin = "unknown"
     """Whose product code it holds, `base` or `change`, which decides the layers that its setup is taken from."""
+    fills_caches: bool = False
+    """True if what its tests compile may be kept: for the base commit, with nothing put in."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,18 @@ class Prepared:
     """Place of the checkout as commands find it."""
     failure: TestRun | None = None
     """Result of a setup that failed; `None`: it is set up."""
-    beneath: Path | None = None
-    """Files of a layer that commands are to see beneath the folder; `None`: all is in the folder."""
+    laid: Laid | None = None
+    """Layer that it stands on."""
+
+    @property
+    def beneath(self) -> Path | None:
+        """Files of a layer that commands are to see beneath the folder; `None`: all is in the folder."""
+        return self.laid.beneath if self.laid else None
+
+    @property
+    def caches(self) -> BuildCaches | None:
+        """Caches of compilers that commands are to begin with."""
+        return self.laid.caches if self.laid else None
 
     def find(self, path: str) -> Path:
         """Place of what commands find at a path of the checkout; a layer's files are not to be written."""
@@ -185,7 +198,10 @@ class Bench:
     async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
         async with self.prepared(checkout) as ready:
-            return ready.failure or await self._run(checkout, ready, probe)
+            ran = ready.failure or await self._run(checkout, ready, probe)
+            if checkout.fills_caches and ready.laid and not ran.problem:
+                await asyncio.to_thread(self._layers.fill, ready.laid, checkout.tree, ready.folder)
+            return ran
 
     async def run_again(self, checkout: Checkout, ready: Prepared, probe: Probe | None = None) -> TestRun:
         """Run the tests in a checkout that is set up already, with what is sealed and planted this time."""
@@ -205,7 +221,7 @@ class Bench:
             report.mkdir(parents=True)
             laid = await self._make_ready(checkout, folder, inside)
             failure = laid if isinstance(laid, TestRun) else None
-            yield Prepared(folder, report, inside, failure, laid.beneath if isinstance(laid, Laid) else None)
+            yield Prepared(folder, report, inside, failure, laid if isinstance(laid, Laid) else None)
         finally:
             if isinstance(laid, Laid):
                 laid.release()
@@ -223,9 +239,11 @@ class Bench:
     async def _make_ready(self, checkout: Checkout, folder: Path, inside: Path) -> Laid | TestRun | None:
         """Make a checkout with what setup leaves in it, or beneath it. Returns that, or a setup that failed."""
         clone = partial(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
-        if not self.policy.project.setup:
+        setup = self.policy.project.setup
+        if not setup and (self.sandbox.name == "none" or not is_compiled(self.repository.files(checkout.tree))):
             return await asyncio.to_thread(clone)
-        self.on_step(f"{checkout.name}: setting up")
+        if setup:
+            self.on_step(f"{checkout.name}: setting up")
         take_back = partial(self._take_back, checkout, folder)
         found = None
         if inside == self.inside:  # else scripts in a layer would name another folder
@@ -235,18 +253,24 @@ class Bench:
         if isinstance(found, CommandResult):
             return _setup_failed(found, inside)
         await asyncio.to_thread(clone)
-        laid = await asyncio.to_thread(self._layers.lay, found, checkout.tree, folder) if found else None
+        laid = await asyncio.to_thread(self._lay, found, checkout, folder) if found else None
         if laid is not None:
             await asyncio.to_thread(take_back)
+            await asyncio.to_thread(self._layers.age, laid, checkout.tree, folder)
             return laid
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         await asyncio.to_thread(clone)
+        if not setup:
+            return None
         done = await run_setup(self.sandbox, self.policy, folder, inside=inside)
         if done.exit_code != 0:
             return _setup_failed(done, inside)
         # the change's own setup has run: whatever it did to the tests is undone
         await asyncio.to_thread(take_back)
         return None
+
+    def _lay(self, found: Found, checkout: Checkout, folder: Path) -> Laid | None:
+        return self._layers.lay(found, checkout.tree, folder, fills=checkout.fills_caches)
 
     async def clear(self) -> None:
         """Remove what was kept for further runs of this bench."""
@@ -288,6 +312,7 @@ class Bench:
                 environment=self._fail_fast_off() | environment,
                 inside=inside,
                 beneath=ready.beneath,
+                caches=ready.caches,
             )
         except ServiceFailed as error:
             return TestRun(problem=SERVICE_FAILED, said=clean(error.message, inside))
@@ -330,7 +355,7 @@ def _setup_failed(done: CommandResult, inside: Path) -> TestRun:
 
 
 def _is_test_code(path: str, checkout: Checkout) -> bool:
-    return path.endswith(_TEST_CODE) and checkout.belongs_to_tests(path)
+    return path.endswith(TEST_CODE) and checkout.belongs_to_tests(path)
 
 
 def _clear_strays(folder: Path, known: Collection[str]) -> None:

@@ -6,6 +6,7 @@ phasegate's state, sockets of services. Source: bwrap(1); arguments take effect 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
@@ -22,10 +23,11 @@ from typing import ClassVar, Self
 from phasegate.infra.errors import SandboxMissing
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import bridge
+from phasegate.infra.sandbox.cache_folders import laid_caches
 from phasegate.infra.sandbox.environment import allowed_environment, as_arguments
 from phasegate.infra.sandbox.git_view import git_link, git_view
-from phasegate.infra.sandbox.overlay import mounted
-from phasegate.infra.sandbox.port import OUTPUT_LIMIT, CommandResult
+from phasegate.infra.sandbox.overlay import Mount, mounted
+from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
 from phasegate.infra.sandbox.proxy import Dialer, Proxy, SystemDialer
 from phasegate.infra.sandbox.toolchains import CREDENTIALS, SYSTEM, rustup_home, toolchains
@@ -96,9 +98,13 @@ class Bubblewrap:
         output_limit: int = OUTPUT_LIMIT,
         inside: Path | None = None,
         beneath: Path | None = None,
+        caches: BuildCaches | None = None,
     ) -> CommandResult:
         """As the port says."""
-        seen, mounting = mounted(folder, beneath)
+        compiled = caches.workspace if caches else None
+        workspace = Mount(folder, tuple(place for place in (compiled, beneath) if place is not None))
+        homes = await asyncio.to_thread(laid_caches, caches) if caches else {}
+        mounting = mounted([workspace, *homes.values()])
         given = allowed_environment(self.policy.environment, HOME)
         if rustup_home() in self.tools:
             given["RUSTUP_HOME"] = str(rustup_home())
@@ -108,7 +114,11 @@ class Bubblewrap:
                 [
                     *mounting,
                     *self._shut_in(
-                        [*wrapper, *as_arguments(command)], (seen, inside or folder), writable, shown, network=network
+                        [*wrapper, *as_arguments(command)],
+                        (workspace.seen, inside or folder),
+                        writable,
+                        [*shown, *_homes(homes)],
+                        network=network,
                     ),
                 ],
                 policy=self.policy,
@@ -117,7 +127,7 @@ class Bubblewrap:
                 environment=given | dict(environment or {}),
                 seconds=timeout.total_seconds(),
                 transcript=Transcript(output_limit, on_output),
-                writable=writable,
+                writable=[*writable, *([caches.written] if caches else [])],
             )
         return replace(result, refused=tuple(proxy.refused))
 
@@ -161,6 +171,11 @@ class Bubblewrap:
             yield from ("--bind", str(place), str(inside if place == folder else place))
         yield from git_link(folder, places)
         yield from ("--remount-ro", "/")
+
+
+def _homes(mounts: Mapping[str, Mount]) -> Iterator[str]:
+    for folder, mount in mounts.items():
+        yield from ("--bind", str(mount.seen), str(HOME / folder))
 
 
 def _walls(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:

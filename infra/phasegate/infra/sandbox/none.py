@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox.environment import allowed_environment, as_arguments
-from phasegate.infra.sandbox.port import OUTPUT_LIMIT, CommandResult
+from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
 
 _MARK = "PHASEGATE_COMMAND"
@@ -41,8 +41,9 @@ class NoSandbox:
         output_limit: int = OUTPUT_LIMIT,
         inside: Path | None = None,
         beneath: Path | None = None,
+        caches: BuildCaches | None = None,
     ) -> CommandResult:
-        """As the port says; `network`, `writable`, `inside` and `beneath` change nothing here."""
+        """As the port says; `network`, `writable` and all after the limit of output change nothing here."""
         mark = secrets.token_hex(16)
         home = self.state_folder / "home"
         home.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,22 @@ class CommandResult:
     """What the proxy did not let through, a sentence each."""
 
 
+@dataclass(frozen=True)
+class BuildCaches:
+    """Caches of compilers: a command reads what is kept, and writes to a folder of its own."""
+
+    home: Mapping[str, Path | None]
+    """Kept content by its folder below HOME; `None`: nothing is kept yet."""
+    written: Path
+    """Takes what commands write, in a folder for each cache; emptied before each command."""
+    workspace: Path | None = None
+    """Compiled files that are seen in the workspace, beneath all else."""
+
+    def place(self, folder: str) -> Path:
+        """Place of what a command writes to the cache in a folder below HOME."""
+        return self.written / folder.replace("/", "-")
+
+
 class Sandbox(Protocol):
     """Runs one command at a time; nothing of it is left running afterwards."""
 
@@ -52,6 +68,7 @@ class Sandbox(Protocol):
         output_limit: int = OUTPUT_LIMIT,
         inside: Path | None = None,
         beneath: Path | None = None,
+        caches: BuildCaches | None = None,
     ) -> CommandResult:
         """Run a command and everything it starts, until it ends or time is up.
 
@@ -66,6 +83,7 @@ class Sandbox(Protocol):
             output_limit: Bytes of output to keep.
             beneath: Folder whose content is seen in the workspace where that has nothing of its own; what a command
                 writes goes into the workspace alone. Only where `overlays_work` says so.
+            caches: Caches of compilers in the command's home and workspace.
             inside: Place at which the command finds the workspace; `None`, or no sandbox at all: where it is.
 
         Raises:

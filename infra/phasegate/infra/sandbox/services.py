@@ -22,7 +22,7 @@ from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import service_supervisor
 from phasegate.infra.sandbox.environment import as_arguments
-from phasegate.infra.sandbox.port import OUTPUT_LIMIT, CommandResult, Sandbox
+from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult, Sandbox
 
 _TAIL = 2_000
 _DEBIAN = {"postgres": "postgresql", "redis": "redis-server"}
@@ -40,6 +40,7 @@ async def run_with_services(
     output_limit: int = OUTPUT_LIMIT,
     inside: Path | None = None,
     beneath: Path | None = None,
+    caches: BuildCaches | None = None,
 ) -> CommandResult:
     """Start the services, run a command with the variables that name them, and leave nothing running.
 
@@ -54,6 +55,7 @@ async def run_with_services(
         output_limit: As for the sandbox.
         inside: As for the sandbox.
         beneath: As for the sandbox.
+        caches: As for the sandbox.
 
     Raises:
         ServiceFailed: A service did not come up; the message quotes its log.
@@ -68,6 +70,7 @@ async def run_with_services(
             output_limit=output_limit,
             inside=inside,
             beneath=beneath,
+            caches=caches,
         )
     mark = f"phasegate-services-{secrets.token_hex(16)}"
     data = Path(tempfile.gettempdir() if sandbox.name == "none" else "/tmp") / f"phasegate-{secrets.token_hex(8)}"  # noqa: S108 - the sandbox's own, or removed below
@@ -83,6 +86,7 @@ async def run_with_services(
             output_limit=output_limit,
             inside=inside,
             beneath=beneath,
+            caches=caches,
         )
     finally:  # the supervisor does the same, unless it was killed
         await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)

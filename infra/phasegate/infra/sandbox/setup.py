@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from phasegate.infra.policy.model import Policy
-from phasegate.infra.sandbox.port import CommandResult, Sandbox
+from phasegate.infra.sandbox.port import BuildCaches, CommandResult, Sandbox
 from phasegate.infra.secrets import Secrets
 
 _LOGIN = re.compile(r"://([^/\s@]+)@")
@@ -38,6 +38,7 @@ async def run_setup(
     *,
     inside: Path | None = None,
     on_done: Callable[[], None] | None = None,
+    caches: BuildCaches | None = None,
 ) -> CommandResult:
     """Run `project.setup` in a fresh checkout.
 
@@ -46,6 +47,7 @@ async def run_setup(
         policy: Names the command, its variables, and whether it reaches the network.
         folder: The checkout.
         inside: Place at which the command finds the checkout; `None`: where it is.
+        caches: As for the sandbox.
         on_done: Called once the command has ended, before anything is read of what it left.
 
     Returns:
@@ -61,6 +63,7 @@ async def run_setup(
         network=policy.sandbox.setup_network,
         environment=handed,
         inside=inside,
+        caches=caches,
     )
     if on_done:
         await asyncio.to_thread(on_done)

@@ -223,6 +223,7 @@ class PlainRun:
             writable=[ready.report],
             inside=root,
             beneath=ready.beneath,
+            caches=ready.caches,
         )
         for name in (told, entry):
             (ready.folder / name).unlink(missing_ok=True)

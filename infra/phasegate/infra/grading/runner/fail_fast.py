@@ -86,7 +86,7 @@ def switched_off(command: str, files: Mapping[str, Callable[[], bytes | None]]) 
         The command to run, and the places of options that could not be switched off.
     """
     made = without_fail_fast(command)
-    script, text = _script_of(made, files)
+    script, text = script_of(made, files)
     runner = _last_runner(text or made)
     places = _places(runner, files)
     if text and _NODE.search(f" {text}") and runner:
@@ -104,6 +104,26 @@ def cut_short(output: str) -> bool:
     return _STOPPED.search(output) is not None
 
 
+def script_of(command: str, files: Mapping[str, Callable[[], bytes | None]]) -> tuple[str, str]:
+    """Name and text of the script in package.json that a command runs; empty where it runs none."""
+    found = _SCRIPT.search(command)
+    if found is None or "package.json" not in files:
+        return "", ""
+    name = "test" if found[1] == "t" else found[1]
+    scripts = package(files).get("scripts")
+    text: Any = scripts.get(name) if isinstance(scripts, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON has any shape
+    return (name, text) if isinstance(text, str) else ("", "")
+
+
+def package(files: Mapping[str, Callable[[], bytes | None]]) -> dict[str, Any]:
+    """Content of package.json; empty where it cannot be read."""
+    try:
+        document: Any = json.loads(files["package.json"]() or b"{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}  # pyright: ignore[reportUnknownVariableType] - JSON has any shape
+
+
 def _other_letters(found: re.Match[str]) -> str:
     letters = (found[1] + found[2]).replace("x", "")
     return f"-{letters}" if letters else ""
@@ -117,24 +137,6 @@ def _last_runner(text: str) -> str:
     return "" if called is None else called[1] or "maven"
 
 
-def _script_of(command: str, files: Mapping[str, Callable[[], bytes | None]]) -> tuple[str, str]:
-    found = _SCRIPT.search(command)
-    if found is None or "package.json" not in files:
-        return "", ""
-    name = "test" if found[1] == "t" else found[1]
-    scripts = _package(files).get("scripts")
-    text: Any = scripts.get(name) if isinstance(scripts, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON has any shape
-    return (name, text) if isinstance(text, str) else ("", "")
-
-
-def _package(files: Mapping[str, Callable[[], bytes | None]]) -> dict[str, Any]:
-    try:
-        document: Any = json.loads(files["package.json"]() or b"{}")
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}  # pyright: ignore[reportUnknownVariableType] - JSON has any shape
-
-
 def _places(runner: str, files: Mapping[str, Callable[[], bytes | None]]) -> list[str]:
     """Settings files in which the runner is told to stop at the first failure."""
     if not runner:
@@ -145,7 +147,7 @@ def _places(runner: str, files: Mapping[str, Callable[[], bytes | None]]) -> lis
         for path in files
         if name == runner and named.fullmatch(path) and says.search((files[path]() or b"").decode(errors="replace"))
     ]
-    own: Any = _package(files).get(runner) if "package.json" in files else None
+    own: Any = package(files).get(runner) if "package.json" in files else None
     if isinstance(own, dict) and (own.get("bail") or own.get("failFast")):  # pyright: ignore[reportUnknownMemberType] - as above
         places.append("package.json")
     return places

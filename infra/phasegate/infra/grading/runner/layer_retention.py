@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from phasegate.infra.grading.runner.layers import ABOUT, STORED, USED
+from phasegate.infra.grading.runner.layer_entries import ABOUT, STORED, USED
 
 _LEFT_BEHIND = timedelta(days=1)
 """Age from which the beginnings of a layer are taken for those of an engine that died."""

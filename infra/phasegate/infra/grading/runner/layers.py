@@ -1,5 +1,7 @@
 """Layers: files that the setup command leaves in a checkout, kept and laid under further checkouts.
 
+A layer also holds caches of compilers that setup and the tests filled on a base commit (`build_caches`).
+
 Called by `test_run`. A layer made on the base commit is shared by all grades, and no command ever writes to it: each
 checkout gets a copy. A change that alters what its setup reads has layers of its own, which go with its grade. It must
 not know what a checkout is tested for.
@@ -8,10 +10,8 @@ not know what a checkout is tested for.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import time
@@ -21,18 +21,44 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TextIO
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.file_lock import locked
+from phasegate.infra.grading.runner.build_caches import (
+    aged_for_cargo,
+    home_folders,
+    is_compiled,
+    is_outgrown,
+    keep_home,
+    keep_workspace,
+    still_valid,
+)
+from phasegate.infra.grading.runner.layer_entries import (
+    ABOUT,
+    COMPILED,
+    FILES,
+    HOME,
+    OUTGROWN,
+    STORED,
+    USED,
+    Found,
+    Laid,
+    Layer,
+    copy_into,
+    finish,
+    hold,
+    kept_home,
+    new_name,
+)
 from phasegate.infra.grading.runner.layer_fit import still_fits
 from phasegate.infra.grading.runner.setup_reads import Reads, ReadWatch, folders_of
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup
 from phasegate.infra.sandbox.environment import allowed_environment
 from phasegate.infra.sandbox.overlay import overlays_work
-from phasegate.infra.sandbox.port import CommandResult
+from phasegate.infra.sandbox.port import BuildCaches, CommandResult
 from phasegate.infra.sandbox.toolchain_versions import toolchain_versions
 from phasegate.infra.workspace import Repository
 from phasegate.infra.workspace.clone import set_times
@@ -42,46 +68,8 @@ FORMAT = 1
 """Number of the way in which layers are made; another one does not use those made before."""
 _AGE = 10
 """Seconds by which a checkout's files are older than what setup makes of them."""
-ABOUT, _FILES, USED = "layer.json", "files", "used"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Files that a setup command left behind."""
-
-    tree: str
-    """The tree that it ran on."""
-    made: float
-    """Time of the tracked files, in seconds since 1970; what setup made of them is newer."""
-    reads: Reads
-    repository: str = ""
-    """Path of the git directory of the repository that it belongs to."""
-    is_usable: bool = True
-    """False if what it left cannot be told from the checkout, so that each one is set up by itself."""
-
-
-STORED = TypeAdapter(Layer)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A layer, and its place."""
-
-    layer: Layer
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Laid:
-    """A layer that a checkout stands on."""
-
-    _used: TextIO
-    beneath: Path | None
-    """Its files, to be seen beneath the checkout; `None`: they were copied."""
-
-    def release(self) -> None:
-        """Give it free to be removed."""
-        self._used.close()
+_WRITTEN = "caches"
+"""Folder beside a checkout for what its commands write to caches."""
 
 
 @dataclass(frozen=True)
@@ -130,37 +118,131 @@ class Layers:
         if origin == "unknown":
             return None
         store = stores[-1]
+        if not self.policy.project.setup:
+            return None if origin == "change" else await asyncio.to_thread(self._make_empty, commit, store)
         await asyncio.to_thread(store.mkdir, mode=0o700, parents=True, exist_ok=True)
         async with locked(store.with_suffix(".lock")):  # who asks while it is made takes what comes of it
             found = await asyncio.to_thread(self._find, commit, stores)
             made = found or await self._make(commit, store, folder, take_back, belongs)
         return made if not isinstance(made, Found) or made.layer.is_usable else None
 
-    def lay(self, found: Found, commit: str, folder: Path) -> Laid | None:
-        """Put a layer beneath a fresh checkout, and let the files that it was made from be as old as then.
+    def lay(self, found: Found, commit: str, folder: Path, *, fills: bool = False) -> Laid | None:
+        """Put a layer beneath a fresh checkout.
+
+        Args:
+            found: The layer.
+            commit: The checkout's.
+            folder: The checkout.
+            fills: True if caches are to be made anew where there are none, or where they are outgrown.
 
         Returns:
             The layer, kept from being removed until it is released; `None` if it is gone or cannot be copied, and then
             the folder is of no use.
         """
-        changed = self.repository.changed(found.layer.tree, commit)
-        set_times(folder, [path for path in self.repository.files(commit) if path not in changed], found.layer.made)
-        files = found.folder / _FILES
-        try:
-            used = (found.folder / USED).open()
-        except FileNotFoundError:
+        files = found.folder / FILES
+        used = hold(found.folder)
+        if used is None:
             return None
-        fcntl.flock(used, fcntl.LOCK_SH)  # nobody removes it meanwhile
-        if found.folder.is_dir():
-            if self.sandbox.name != "none" and overlays_work(folder.parent.parent):
-                self._put_altered(files, commit, folder)
-                return Laid(used, files)
-            with used:
-                copy = ("cp", "-a", "--reflink=auto", "--", f"{files}/.", str(folder))
-                if subprocess.run(copy, capture_output=True, check=False).returncode == 0:
-                    return Laid(used, None)
-        used.close()
-        return None
+        is_mounted = self.sandbox.name != "none" and overlays_work(folder.parent.parent)
+        if is_mounted:
+            self._put_altered(files, commit, folder)
+        elif not copy_into(files, folder):
+            used.close()
+            return None
+        laid = Laid((used,), found, files if is_mounted and self.policy.project.setup else None, at=time.time())
+        caches, other = self._caches(found, commit, folder, fills=fills)
+        if caches and caches.workspace and not is_mounted and not copy_into(caches.workspace, folder):
+            laid.release()
+            return None
+        return replace(laid, used=(used, *other), caches=caches, fills=fills and self._is_to_fill(found))
+
+    def age(self, laid: Laid, commit: str, folder: Path) -> None:
+        """Let the files of a checkout be as old as those that its layer was made from, if they are the same.
+
+        Cargo takes a file for compiled if it is old enough: those that differ from what was compiled are new.
+        """
+        layer, place = laid.found.layer, laid.found.folder
+        has_compiled = bool(laid.caches and laid.caches.workspace)
+        files = [path for path in self.repository.files(commit) if not os.path.lexists(place / FILES / path)]
+        changed = self.repository.changed(layer.tree, commit)
+        later = self.repository.changed(layer.compiled, commit) if has_compiled else {}
+        times = {path: layer.compiled_at if path in changed else layer.made for path in files if path not in later}
+        if not has_compiled:
+            times = {path: made for path, made in times.items() if path not in changed}
+        elif not aged_for_cargo(files, later):
+            times |= {path: laid.at for path in files if path.endswith(".rs")}
+        for made in set(times.values()):
+            set_times(folder, [path for path in times if times[path] == made], made)
+
+    def fill(self, laid: Laid, commit: str, folder: Path) -> None:
+        """Keep what a base commit's own tests compiled in a checkout, if the layer's caches are not as good.
+
+        Effects: a layer with the same files, and with caches; the older one is not found any more.
+        """
+        layer, caches, store = laid.found.layer, laid.caches, laid.found.folder.parent
+        if caches is None or not store.is_relative_to(self.shared):
+            return
+        is_mounted = overlays_work(caches.written)
+        if not laid.fills:
+            if is_outgrown(caches, is_mounted=is_mounted):
+                (laid.found.folder / OUTGROWN).touch()
+            return
+        name = new_name()
+        fresh = store.with_name(f".new-{name}")
+        fresh.mkdir()
+        # no command writes to a layer, so two of them may share files
+        linked = ("cp", "-al", "--", laid.found.folder / FILES, fresh / FILES)
+        if subprocess.run(linked, capture_output=True, check=False).returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
+            return
+        keep_home(fresh / HOME, caches, is_mounted=is_mounted)
+        keep_workspace(fresh / COMPILED, folder, self.repository.files(commit))
+        filled = replace(layer, compiled=self.repository.git.tree_of(commit), compiled_at=float(int(laid.at)))
+        finish(fresh, filled, store / name)
+
+    def _caches(
+        self, found: Found, commit: str, folder: Path, *, fills: bool
+    ) -> tuple[BuildCaches | None, list[TextIO]]:
+        """The caches that a checkout begins with, and what keeps them from being removed."""
+        files = self.repository.files(commit)
+        if self.sandbox.name == "none" or not is_compiled(files):
+            return None, []
+        written = folder.with_name(_WRITTEN)
+        if fills and self._is_to_fill(found):
+            own = found.folder / HOME if not found.layer.compiled else None
+            return BuildCaches(kept_home(own, home_folders(files)), written), []
+        compiled = found.folder / COMPILED
+        filled, used = self._filled()
+        return BuildCaches(self._valid(filled, commit), written, compiled if compiled.is_dir() else None), [
+            used
+        ] if used else []
+
+    def _is_to_fill(self, found: Found) -> bool:
+        is_shared = found.folder.is_relative_to(self.shared)
+        return is_shared and (not found.layer.compiled or (found.folder / OUTGROWN).exists())
+
+    def _filled(self) -> tuple[Found | None, TextIO | None]:
+        """The newest layer made on base that holds caches, which any tree may begin with, and what keeps it."""
+        store = self.shared / self._key()
+        for entry in sorted(store.iterdir(), key=lambda entry: entry.name, reverse=True) if store.is_dir() else ():
+            if (entry / HOME).is_dir() and (used := hold(entry)):
+                try:
+                    return Found(STORED.validate_json((entry / ABOUT).read_bytes()), entry), used
+                except ValidationError:  # of another version
+                    used.close()
+        return None, None
+
+    def _valid(self, filled: Found | None, commit: str) -> dict[str, Path | None]:
+        """Caches below HOME that tell apart what differs between the tree that they were filled on and a commit."""
+        folders = home_folders(self.repository.files(commit))
+        if filled is None:
+            return dict.fromkeys(folders)
+        try:
+            differing = self.repository.changed(filled.layer.compiled or filled.layer.tree, commit)
+        except RepositoryError:  # a tree that is gone
+            return dict.fromkeys(folders)
+        found = kept_home(filled.folder / HOME, folders)
+        return {folder: kept if still_valid(folder, differing) else None for folder, kept in found.items()}
 
     def _put_altered(self, files: Path, commit: str, folder: Path) -> None:
         """Copy tracked files that setup altered, which a checkout's own would hide."""
@@ -178,11 +260,13 @@ class Layers:
                 layer = STORED.validate_json((entry / ABOUT).read_bytes())
                 changes = self.repository.changed(layer.tree, commit)
                 before = self.repository.files(layer.tree)
+                if layer.compiled:
+                    self.repository.changed(layer.compiled, commit)
             except (FileNotFoundError, NotADirectoryError, ValidationError, RepositoryError):
                 continue  # being removed, of another version, or of a tree that is gone
             # all commits made of one change have the same version
             reads = layer.reads if is_shared else replace(layer.reads, commit=False)
-            if still_fits(reads, before, changes) and not _covers(entry / _FILES, before, changes):
+            if still_fits(reads, before, changes) and not _covers(entry / FILES, before, changes):
                 with suppress(FileNotFoundError):  # being removed, which is noticed when it is laid
                     os.utime(entry / USED)
                 return Found(layer, entry)
@@ -193,16 +277,40 @@ class Layers:
     ) -> Found | CommandResult:
         made = float(int(time.time()) - _AGE)
         watch = await asyncio.to_thread(self._begin, commit, folder, made)
-        done = await run_setup(self.sandbox, self.policy, folder, inside=self.inside, on_done=watch.end)
+        caches, used = await asyncio.to_thread(self._caches_of_setup, commit, store, folder)
         try:
+            done = await run_setup(
+                self.sandbox, self.policy, folder, inside=self.inside, on_done=watch.end, caches=caches
+            )
             if done.exit_code != 0:
                 return done
             tree, owner = self.repository.git.tree_of(commit), str(self.repository.git.git_dir)
             layer = Layer(tree, made, watch.reads, owner, not watch.is_displaced)
             kept = {path for path in watch.altered if not belongs(path)}
-            return await asyncio.to_thread(self._keep, layer, commit, store, folder, take_back, kept)
+            own = caches if store.is_relative_to(self.shared) else None
+            return await asyncio.to_thread(self._keep, layer, commit, store, folder, take_back, kept, own)
         finally:
+            if used:
+                used.close()
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    def _make_empty(self, commit: str, store: Path) -> Found:
+        """A layer of a project without a setup command, for its caches."""
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = new_name()
+        fresh = store.with_name(f".new-{name}")
+        (fresh / FILES).mkdir(parents=True)
+        owner = str(self.repository.git.git_dir)
+        layer = Layer(self.repository.git.tree_of(commit), float(int(time.time()) - _AGE), Reads(), owner)
+        return finish(fresh, layer, store / name)
+
+    def _caches_of_setup(self, commit: str, store: Path, folder: Path) -> tuple[BuildCaches | None, TextIO | None]:
+        """The caches for a setup command, and what keeps them: one on base begins with none, since its own are kept."""
+        folders = home_folders(self.repository.files(commit))
+        if self.sandbox.name == "none" or not folders:
+            return None, None
+        filled, used = (None, None) if store.is_relative_to(self.shared) else self._filled()
+        return BuildCaches(self._valid(filled, commit), folder.with_name(_WRITTEN)), used
 
     def _begin(self, commit: str, folder: Path, made: float) -> ReadWatch:
         self.repository.clone(commit, folder, kept=self.histories)
@@ -213,7 +321,14 @@ class Layers:
         return watch
 
     def _keep(
-        self, layer: Layer, commit: str, store: Path, folder: Path, take_back: Callable[[], None], kept: set[str]
+        self,
+        layer: Layer,
+        commit: str,
+        store: Path,
+        folder: Path,
+        take_back: Callable[[], None],
+        kept: set[str],
+        caches: BuildCaches | None,
     ) -> Found:
         place = folder.with_name("layer")
         shutil.rmtree(place, ignore_errors=True)
@@ -221,16 +336,15 @@ class Layers:
         if layer.is_usable:
             take_back()
             _strip(folder, set(self.repository.files(commit)) - kept)
-            folder.rename(place / _FILES)
+            folder.rename(place / FILES)
         else:
-            (place / _FILES).mkdir()
-        (place / ABOUT).write_bytes(STORED.dump_json(layer))
-        (place / USED).touch()
-        name = f"{time.time_ns():020}-{secrets.token_hex(4)}"
+            (place / FILES).mkdir()
+        if caches:
+            keep_home(place / HOME, caches, is_mounted=overlays_work(caches.written))
+        name = new_name()
         fresh = store.with_name(f".new-{name}")
         shutil.move(place, fresh)
-        fresh.rename(store / name)
-        return Found(layer, store / name)
+        return finish(fresh, layer, store / name)
 
     def _key(self) -> str:
         """Digest of all that setup depends on, but for the tree."""

@@ -7,10 +7,13 @@ names tests of it and nothing that stays names the file. It must not know what s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import PurePosixPath
 
+from phasegate.infra.grading.runner.isolation import isolates_files
+from phasegate.infra.grading.runner.reach import contents, reaching
 from phasegate.infra.grading.tree.loading import Targets, texts
-from phasegate.infra.grading.tree.patterns import is_machinery, is_test_name
+from phasegate.infra.grading.tree.patterns import TEST_CODE, is_machinery, is_test_name
 from phasegate.infra.workspace import Repository
 
 _MANY = 5_000
@@ -57,6 +60,39 @@ def unneeded_tests(
         waiting += [(path, content.get(path, "")) for path in named & candidates]
         candidates -= named
     return frozenset(candidates)
+
+
+def undisturbed_tests(
+    repository: Repository,
+    commit: str,
+    collected: Collection[str],
+    own: Collection[str],
+    sealed: Mapping[str, str],
+    command: str,
+) -> frozenset[str]:
+    """Files of tests that a change's own tests cannot disturb, since the runner keeps files apart.
+
+    Args:
+        repository: Holds the commit.
+        commit: The change with its own tests.
+        collected: Files that tests without those are reported from.
+        own: The own tests, with what they need.
+        sealed: Content of the sealed files, by path.
+        command: The test command.
+
+    Returns:
+        Paths; none where a runner shares anything between files, or where own files are more than tests.
+    """
+    if not all(path.endswith(TEST_CODE) and "__mocks__" not in path for path in own):
+        return frozenset()
+    files = {path: partial(repository.read_file, commit, path) for path in repository.files(commit)}
+    if not isolates_files(command, files) or (content := contents(repository, commit)) is None:
+        return frozenset()
+    leading = reaching(content, own)
+    if any(is_machinery(path) or PurePosixPath(path).name == "package.json" for path in leading):
+        return frozenset()
+    wanted = {path: content.get(path, "") for path in leading} | dict(sealed)
+    return unneeded_tests(repository, commit, collected, wanted, command)
 
 
 def _folder(path: str) -> str:

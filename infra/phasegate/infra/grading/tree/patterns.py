@@ -14,6 +14,8 @@ from phasegate.infra.workspace import matches
 
 _NODE_FILES = ("js", "mjs", "cjs", "ts", "mts", "cts", "jsx", "tsx")
 TEST_FOLDERS = ("tests", "test", "__tests__", "spec", "specs", "e2e", "testdata", "__snapshots__", "__mocks__")
+TEST_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".go", ".java", ".kt", ".rb", ".php", ".rs", ".cs")
+"""Endings of files that tests are written in."""
 _TESTS = (
     *(f"**/{name}" for name in TEST_FOLDERS),
     "**/tests.py",
