@@ -20,7 +20,7 @@ demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without aski
 
 .PHONY: test
 test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
-	@.ci/bootstrap bubblewrap chromium go haproxy java kubernetes node postgresql prometheus redis rust ssh
+	@.ci/bootstrap bubblewrap chromium go haproxy java kubernetes node postgresql prometheus redis rust ssh typescript
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: proof

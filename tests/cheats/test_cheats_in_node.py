@@ -9,6 +9,7 @@ import pytest
 from tests.cheats.ground import Ground, compared
 
 from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.evidence import ASKS
 from phasegate.infra.grading.integrity.unwatched import Compared
 
 NODE = "node --test --test-reporter=junit > {junit}"
@@ -86,7 +87,9 @@ def of(ground: Ground, app: str, test: str, path: str = "test/accept.test.js") -
 def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
     app, code = CHEATS[name]
     told = of(ground, app, NODE_TEST)
-    assert {(finding.code, finding.severity) for finding in told.findings} == {(code, "cheating")}
+    assert {(finding.code, finding.severity) for finding in told.findings if finding.severity != "note"} == {
+        (code, "cheating")
+    }
 
 
 @pytest.mark.parametrize(
@@ -98,3 +101,9 @@ def test_honest_code_is_not_accused(ground: Ground, test: str, path: str, count:
     told = of(ground, WORK, test, path)
     assert told.findings == ()
     assert (told.summary.compared, told.summary.own, told.summary.not_compared) == (count, 1, ())
+
+
+def test_new_questions_about_the_surroundings_are_noted(ground: Ground) -> None:
+    told = of(ground, WORK + "exports.loud = process.env['VI' + 'TEST'] || process.env.HOME;\n", NODE_TEST)
+    message = "the change asks for VITEST, which the base commit does not"
+    assert [(finding.code, finding.severity, finding.message) for finding in told.findings] == [(ASKS, "note", message)]

@@ -71,7 +71,9 @@ def test_all_kinds_are_there() -> None:
 @pytest.mark.parametrize("row", CHEATS)
 def test_a_cheat_is_caught(ground: Ground, row: Row) -> None:
     told = of(ground, row)
-    assert {(finding.code, finding.severity) for finding in told.findings} == {(row.code, "cheating")}
+    assert {(finding.code, finding.severity) for finding in told.findings if finding.severity != "note"} == {
+        (row.code, "cheating")
+    }
 
 
 def test_a_difference_fails_the_grade_and_an_admin_may_accept_it(ground: Ground) -> None:
@@ -99,7 +101,7 @@ def test_without_a_sandbox_the_checkout_is_moved(ground: Ground) -> None:
 
 def test_a_file_that_no_plain_process_can_run_is_named(ground: Ground) -> None:
     file = HONEST[0].sealed.files[0]
-    text = "import pytest\n\n\ndef test_ac1_asks(request):\n    assert request.node\n"
+    text = "import pytest\n\n\ndef test_ac1_asks(request):\n    assert request.config\n"
     sealed = SealedTests(files=(file, file.model_copy(update={"path": "tests/test_asks.py", "content": text})))
     row = Row("", HONEST[0].files, "passed", "", sealed=sealed)
     assert of(ground, row).summary.not_compared == ("tests/test_asks.py",)

@@ -29,6 +29,8 @@ UNWATCHED = "behaves-otherwise-unwatched"
 """Code of the finding that a test passes in a runner only, which a person may accept by the test."""
 REPLACED = "library-replaced"
 """Code of the finding that the change replaces a function of the library or the runner; accepted by its name."""
+ASKS = "asks-about-surroundings"
+"""Code of the note that the change asks about its surroundings what the base commit does not."""
 _ACCEPTABLE = (LOADED, UNWATCHED, REPLACED)
 _SHOWN = 20
 _NAMED = 5

@@ -227,7 +227,7 @@ class GradingPolicy(Table):
     characterize_below: float = Field(default=0.3, ge=0, le=1)
     """Share of the lines, run on base, below which tests are thin; measured for Python and JavaScript."""
     plain_process: bool = True
-    """True to run Python tests once more in a plain process, without a test runner: a difference fails the grade."""
+    """True to run tests once more in a plain process, without a test runner: a difference fails the grade."""
 
 
 class ProtectPolicy(Table):

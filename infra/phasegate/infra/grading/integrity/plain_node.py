@@ -1,6 +1,7 @@
-"""Start of the plain process for JavaScript tests, and of its watched twin, which has what runners leave to be seen.
+"""Start of the plain process for JavaScript and TypeScript tests, and of its watched twin.
 
-Called by `plain_run`. The script of these processes is `plain/execute.cjs`. It must not know what is compared.
+Called by `plain_run`. The watched process has what runners leave to be seen. The script of both is `plain/execute.cjs`.
+It must not know what is compared.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from phasegate.infra.grading.test_run import Prepared
 
@@ -22,34 +24,35 @@ _RUNNERS = {
     "npm_lifecycle_event": "test",
 }
 _PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
-_SCRIPT = Path(__file__).parent / "plain" / "execute.cjs"
+_PLACE = Path(__file__).parent / "plain"
+_PARTS = ("transform", "runner_tools")
 
 
 class PlainNode:
-    """JavaScript tests."""
+    """JavaScript and TypeScript tests."""
 
-    suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs")
+    suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
     entry_suffix: str = ".cjs"
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says."""
         return ("node",)
 
-    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
         """As the port says."""
-        return _SCRIPT.read_text().replace("'ORDER'", repr(order))
+        return (_PLACE / "execute.cjs").read_text().replace("'ORDER'", repr(order["own_files"][0]))
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
         """As the port says; a plain process finds something on its standard input."""
         return [program, entry] if watched else ["/bin/sh", "-c", f"printf 'y\\ny\\ny\\n' | exec {program} {entry}"]
 
-    def environment(self, *, watched: bool) -> Mapping[str, str]:
+    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
         """As the port says."""
-        return _RUNNERS if watched else {}
+        return _RUNNERS if watched else {"HOME": home}
 
-    def parts(self) -> list[str]:
+    def parts(self) -> list[tuple[str, str]]:
         """As the port says."""
-        return []
+        return [(name, (_PLACE / f"{name}.cjs").read_text()) for name in _PARTS]
 
     def modules(self, path: str, text: str) -> list[str]:
         """As the port says: packages that the file asks for, which are loaded first and may replace what they like."""

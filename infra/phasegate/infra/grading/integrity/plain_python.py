@@ -11,13 +11,14 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from phasegate.infra.grading.integrity.moved_environment import environments
 from phasegate.infra.grading.test_run import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
-_PARTS = ("library", "sources", "fixtures", "runners", "execute")
-_OWN_IMPORT = "from phasegate."
+_PARTS = ("library", "questions", "captures", "fixtures", "sources", "runners", "cases", "execute")
+_OWN_IMPORT = re.compile(r"(?m)^from phasegate\.[\w.]+ import (?:\([^)]*\)|[^\n]*)\n")
 _ENTRY = """\
 def {name}():
     import json, os
@@ -26,7 +27,7 @@ def {name}():
     for path in ({order!r}, {entry!r}):
         os.unlink(path)
     space = {{"__name__": "service"}}
-    for part in order["parts"]:
+    for _, part in order["parts"]:
         exec(compile(part, {entry!r}, "exec"), space)
     space["main"](order)
 """
@@ -48,24 +49,26 @@ class PlainPython:
         """As the port says: the environments of the project first, then those of the test command."""
         return dict.fromkeys(_interpreters(ready, command))
 
-    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
         """As the port says."""
-        text = _ENTRY.format(name="test_all" if watched else "main", order=order, entry=entry)
+        place, entry = order["own_files"]
+        text = _ENTRY.format(name="test_all" if watched else "main", order=place, entry=entry)
         return text if watched else text + _ALONE
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
         """As the port says."""
         return [program, *_RUNNER, entry] if watched else [program, entry]
 
-    def environment(self, *, watched: bool) -> Mapping[str, str]:
+    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
         """As the port says."""
-        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if watched else {}
+        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if watched else {"HOME": home}
 
-    def parts(self) -> list[str]:
+    def parts(self) -> list[tuple[str, str]]:
         """As the port says."""
         place = Path(__file__).parent / "plain"
-        texts = [(place / f"{name}.py").read_text().splitlines(keepends=True) for name in _PARTS]
-        return ["".join(line for line in text if not line.startswith(_OWN_IMPORT)) for text in texts]
+        texts = [(place / f"{name}.py").read_text() for name in _PARTS]
+        own = [_OWN_IMPORT.sub("", text) for text in texts]
+        return list(zip(_PARTS, own, strict=True))
 
     def modules(self, path: str, text: str) -> list[str]:
         """As the port says: the file's own dotted name, if it can be imported and is no script."""

@@ -48,13 +48,13 @@ class Language(Protocol):
         """
         ...
 
-    def entry(self, order: str, entry: str, *, watched: bool) -> str:
+    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
         """Text of the script.
 
         Args:
-            order: Path of its order.
-            entry: Its own path.
+            order: Its order; `own_files` are the paths of a file with the order, and of the script.
             watched: True for the watched process.
+            folder: The checkout.
         """
         ...
 
@@ -62,12 +62,17 @@ class Language(Protocol):
         """Words that start the script."""
         ...
 
-    def environment(self, *, watched: bool) -> Mapping[str, str]:
-        """Variables of the process."""
+    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
+        """Variables of the process.
+
+        Args:
+            watched: True for the watched process.
+            home: HOME of the plain process.
+        """
         ...
 
-    def parts(self) -> list[str]:
-        """Texts of modules that the script consists of; none where it is whole."""
+    def parts(self) -> list[tuple[str, str]]:
+        """Names and texts of modules that the script consists of."""
         ...
 
     def modules(self, path: str, text: str) -> list[str]:
@@ -90,6 +95,8 @@ class Ran:
     decayed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     replaced: dict[str, str] = field(default_factory=dict[str, str])
     """Dotted name of a function of the library, and the file or module of what stands in its place."""
+    asked: set[str] = field(default_factory=set[str])
+    """What files of the change asked about their surroundings."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,10 @@ class PlainTests:
     """Modules that are loaded besides, as the language has it."""
     hides: bool = False
     """True where the product never asks for a runner, so that it can be kept from finding one."""
+    changed: Sequence[str] = ()
+    """Paths of product files that the change has."""
+    known: str = ""
+    """Text of the product on the base commit."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +189,8 @@ class PlainRun:
         out = ready.report / f"{words[2]}.jsonl"
         out.unlink(missing_ok=True)
         files = {**self.tests.sealed, **self.tests.own}
-        order = {
+        told = f"{words[1]}_{secrets.token_hex(3)}.json"
+        order: dict[str, Any] = {
             "parts": self.language.parts(),
             "watched": watched,
             "neutral": self.neutral and not watched,
@@ -189,6 +201,7 @@ class PlainRun:
             "files": [{"path": path, "text": text} for path, text in files.items()],
             "own": list(self.tests.own),
             "modules": list(self.tests.modules),
+            "changed": list(self.tests.changed),
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
             "shift": 0 if watched else _DAY,
@@ -196,26 +209,24 @@ class PlainRun:
             "budget": _BUDGET_SECONDS,
             "hides": self.tests.hides,
             "out": str(out),
+            "own_files": [str(root / told), str(root / entry)],
         }
-        told = ready.folder / f"{words[1]}_{secrets.token_hex(3)}.json"
-        _write(told, json.dumps(order))
-        text = self.language.entry(str(root / told.name), str(root / entry), watched=watched)
-        _write(ready.folder / entry, text)
-        home = {} if watched else {"HOME": str(root.parent)}
+        _write(ready.folder / told, json.dumps(order))
+        _write(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder))
         await run_with_services(
             self.bench.sandbox,
             self.bench.policy.project.services,
             self.language.command(program, entry, watched=watched),
             folder=ready.folder,
             timeout=_TIMEOUT,
-            environment={**self.language.environment(watched=watched), **home},
+            environment=self.language.environment(watched=watched, home=str(root.parent)),
             writable=[ready.report],
             inside=root,
             beneath=ready.beneath,
             caches=ready.caches,
         )
-        for path in (told, ready.folder / entry):
-            path.unlink(missing_ok=True)
+        for name in (told, entry):
+            (ready.folder / name).unlink(missing_ok=True)
         return _read(out)
 
 
@@ -241,6 +252,8 @@ def _read(path: Path) -> Ran:
                 ran.failed[file, name] = message
             case {"test": str(name), "file": str(file), "outcome": "decayed", "message": str(message)}:
                 ran.decayed[file, name] = f"{_DECAYS.format(told.get('round'))}: {message}"
+            case {"asked": str(name)}:
+                ran.asked.add(name)
             case {"replaced": str(name), "by": str(by)}:
                 ran.replaced[name] = by
             case _:

@@ -13,7 +13,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.evidence import REPLACED, UNWATCHED, Finding, Unwatched
+from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding, Unwatched
+from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
 from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, PlainTests, Twins
@@ -23,7 +24,7 @@ from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import texts
 from phasegate.infra.workspace.change_set import readable
 
-_LANGUAGES: tuple[Language, ...] = (PlainPython(), PlainNode())
+_LANGUAGES: tuple[Language, ...] = (PlainPython(), PlainNode(), PlainGo())
 _OWN_SHARE, _OWN_SHORTEST, _OWN_LONGEST = 0.25, 1.0, 5.0
 """Time for the project's own tests: a share of what tests took while they were watched, and its bounds in seconds."""
 _YOUNGEST, _OLDEST = 2.0, 30.0
@@ -33,6 +34,8 @@ _LOOKS_AT_CALLERS = re.compile(
 )
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
 """In the path of a package's own code: a dependency may replace what it likes, and the change may need it."""
+_NAMED = 10
+"""Questions that are named at most."""
 _OTHERWISE = "it passes inside a test runner and fails in a plain process"
 _REPLACES = "the change replaces it while the tests run, and the base commit does not"
 
@@ -69,7 +72,7 @@ async def compare_unwatched(
             run = PlainRun(bench, language, graded, tests, min(max(_YOUNGEST, 1.5 * seconds), _OLDEST), longest)
             twins = await run.twice("unwatched")
             compared |= twins.compared
-            findings += await _findings(run, base, twins)
+            findings += [*await _findings(run, base, twins), *_about_questions(twins, tests)]
     counted = [path for path, _ in compared]
     own = sum(path not in content for path in counted)
     silent = tuple(path for path in content if path not in counted)
@@ -122,6 +125,16 @@ def _about_replaced(found: Collection[str], known: Collection[str]) -> Iterator[
         yield Finding(code=REPLACED, path=readable(name), message=_REPLACES, severity="cheating")
 
 
+def _about_questions(twins: Twins, tests: PlainTests) -> Iterator[Finding]:
+    """Tell what the change asks about its surroundings, and the product on the base commit does not."""
+    new = sorted(
+        name for name in twins.plain.asked if not re.search(rf"\b{re.escape(name.lstrip('/.'))}\b", tests.known)
+    )
+    if new:
+        message = f"the change asks for {', '.join(new[:_NAMED])}, which the base commit does not"
+        yield Finding(code=ASKS, message=readable(message))
+
+
 def _tests(
     bench: Bench,
     base: str,
@@ -146,4 +159,4 @@ def _tests(
     asks = any(map(_RUNNERS.search, product.values()))
     content = texts(bench.repository, graded.tree, changed)
     modules = [name for path, text in content.items() for name in language.modules(path, text)]
-    return PlainTests(sealed, near | own, modules, hides=not asks)
+    return PlainTests(sealed, near | own, modules, hides=not asks, changed=changed, known="\n".join(product.values()))

@@ -9,7 +9,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const vm = require('node:vm');
-const { createRequire } = require('node:module');
+const Module = require('node:module');
 const { pathToFileURL } = require('node:url');
 
 const told = 'ORDER';
@@ -20,8 +20,19 @@ const out = fs.openSync(order.out, 'a');
 const encode = JSON.stringify.bind(JSON);
 const tell = (what) => write(out, `${encode(what)}\n`);
 const SECONDS = 20;
+const LONGER = 3;  // for a sealed test in the plain process, which may be slower
 const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
-const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest'];
+const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava'];
+const parts = { bring: (url) => import(url) };
+for (const [name, text] of order.parts) {
+  const made = { exports: {} };
+  vm.compileFunction(text, ['module', 'require', 'order', 'parts'], { filename: __filename })(made, require, order, parts);
+  parts[name] = made.exports;
+}
+const { NotHere, avaContext, toolsFor } = parts.runner_tools;
+for (const file of order.files) {
+  if (parts.transform.isTyped(file.path)) parts.transform(path.dirname(path.join(order.root, file.path)));
+}
 const clocks = { now: Date.now.bind(Date), fine: performance.now.bind(performance), up: process.uptime.bind(process) };
 const wait = globalThis.setTimeout.bind(globalThis);
 const later = globalThis.clearTimeout.bind(globalThis);
@@ -33,11 +44,26 @@ process.uptime = () => clocks.up() + shift;
 /* Packages that the change asks for may replace what they like. */
 for (const name of order.modules) {
   try {
-    createRequire(path.join(order.root, 'package.json'))(name);
+    Module.createRequire(path.join(order.root, 'package.json'))(name);
   } catch {
     continue;
   }
 }
+
+/* Variables that files of the change ask for and that are not set. */
+const asked = new Set();
+const changed = order.changed.map((file) => path.join(order.root, file));
+const lookUp = Reflect.get.bind(Reflect);
+process.env = new Proxy(process.env, {
+  get(target, name) {
+    const value = lookUp(target, name);
+    if (value === undefined && typeof name === 'string' && !asked.has(name)) {
+      const caller = String(new Error('').stack).split('\n')[2] ?? '';
+      if (changed.some((file) => caller.includes(`${file}:`))) asked.add(name);
+    }
+    return value;
+  },
+});
 
 /* Functions of the library, as they were before the change was loaded. */
 const library = [];
@@ -72,32 +98,18 @@ function check(isTests = false) {
 /* A test that patches for itself may leave something behind, which is not the change's. */
 const PATCHES = /sinon|mock|stub|proxyquire|spyOn|rewire|nock|\b(?:fs|path|os|process|Date|Math|JSON|crypto)\.\w+\s*=[^=]/;
 
-class NotHere extends Error {}
-
-/* The project's own assertion library, where its runner hands one out. */
-function expectation() {
-  const from = createRequire(path.join(order.root, 'package.json'));
-  for (const name of ['expect', 'jest']) {
-    try {
-      const found = name === 'expect' ? from('expect') : createRequire(from.resolve('jest'))('expect');
-      return found.expect || found.default || found;
-    } catch {
-      continue;
-    }
-  }
-  return undefined;
-}
-
 /* A suite's tests and hooks, collected as a runner would. */
-function collector(file) {
+function collector(file, given) {
   const top = { name: '', before: [], after: [], beforeEach: [], afterEach: [], parent: null };
   const tests = [];
   const patches = PATCHES.test(file.text);
+  const ava = /["']ava["']/.test(file.text);
   let suite = top;
+  const named = (name) => String(typeof name === 'function' ? name.name : name);
   const describe = (name, ...rest) => {
-    const body = rest.pop();
+    const body = rest.filter((one) => typeof one === 'function').pop();
     const outer = suite;
-    suite = { name: String(name), before: [], after: [], beforeEach: [], afterEach: [], parent: outer };
+    suite = { name: named(name), before: [], after: [], beforeEach: [], afterEach: [], parent: outer };
     try {
       const made = body && body.call({ timeout() {}, retries() {}, slow() {} });
       if (made && typeof made.then === 'function') throw new NotHere('an asynchronous suite');
@@ -106,55 +118,95 @@ function collector(file) {
     }
   };
   const test = (name, ...rest) => {
-    const body = rest.filter((one) => typeof one === 'function').pop();
+    const at = rest.findIndex((one) => typeof one === 'function' || typeof one?.exec === 'function');
     const options = rest.find((one) => one && typeof one === 'object') || {};
+    const body = typeof name === 'function' && at < 0 ? name : rest[at]?.exec ?? rest[at];
     if (!body || options.skip || options.todo) return;
     const names = [];
     for (let one = suite; one; one = one.parent) if (one.name) names.unshift(one.name);
-    tests.push({ name: [...names, String(name || body.name)].join(' > '), body, suite, file: file.path, patches });
+    const words = ava ? rest.slice(at + 1) : [];
+    tests.push({ name: [...names, named(name)].join(' > '), body, suite, file: file.path, patches, ava, words });
   };
-  const each = (define) => (rows) => (name, body) => rows.forEach((row, at) => {
-    const given = Array.isArray(row) ? row : [row];
-    define(`${name} [${at}]`, () => body(...given));
+  const rowsOf = (rows, values) => {
+    if (!rows.raw) return [...rows];
+    const names = rows[0].split('|').map((one) => one.trim());
+    return Array.from({ length: values.length / names.length }, (_, at) => Object.fromEntries(
+      names.map((one, column) => [one, values[at * names.length + column]]),
+    ));
+  };
+  const each = (define, spread) => (rows, ...values) => (name, ...rest) => rowsOf(rows, values).forEach((row, at) => {
+    const body = rest.find((one) => typeof one === 'function');
+    define(`${named(name)} [${at}]`, () => body(...(spread && Array.isArray(row) ? row : [row])));
   });
-  const skip = () => undefined;
-  for (const define of [describe, test]) Object.assign(define, { skip, todo: skip, only: define, each: each(define) });
-  Object.assign(test, { describe, it: test, test, suite: describe, concurrent: test, skipIf: () => skip, runIf: () => test });
+  const skip = Object.assign(() => undefined, { each: () => () => undefined });
+  for (const define of [describe, test]) {
+    Object.assign(define, {
+      skip, todo: skip, only: define, fails: skip, failing: skip, each: each(define, true), for: each(define, false),
+      concurrent: define, sequential: define, serial: define, skipIf: (is) => (is ? skip : define),
+      runIf: (is) => (is ? define : skip),
+    });
+  }
+  const macro = (body) => (typeof body === 'function' ? { exec: body } : body);
+  Object.assign(test, { describe, it: test, test, suite: describe, macro });
   const hooks = {};
   for (const [name, alias] of [['before', 'beforeAll'], ['after', 'afterAll'], ['beforeEach'], ['afterEach']]) {
     const hook = (...words) => suite[name].push(words.find((one) => typeof one === 'function'));
+    hook.always = hook;
     hooks[name] = hook;
     if (alias) hooks[alias] = hook;
   }
   Object.assign(test, hooks);
   Object.defineProperty(test, 'mock', { get: mocks, enumerable: true });
-  const expect = expectation();
-  const tools = { describe, suite: describe, context: describe, it: test, specify: test, test, ...hooks };
+  const tools = { ...given, describe, suite: describe, context: describe, it: test, specify: test, test, ...hooks };
   Object.defineProperty(tools, 'mock', { get: mocks, enumerable: false });
-  if (expect) tools.expect = expect;
   return { tests, tools };
 }
+
+/* Names in braces of an import as names in braces of a declaration, on as many lines. */
+function bound(names) {
+  const values = names.split(',').map((one) => one.trim()).filter((one) => one && !/^type\s/.test(one));
+  return `{${values.join(', ').replace(/\s+as\s+/g, ': ')}}${'\n'.repeat(names.split('\n').length - 1)}`;
+}
+
+/* Finds where a source declares a name for itself, at the top. */
+const declared = (name) => new RegExp(
+  `^(?:export\\s+)?(?:(?:const|let|var|class|(?:async\\s+)?function)\\s+${name}\\b|(?:const|let|var)\\s*\\{[^}]*\\b${name}\\b[^}]*\\}`
+  + `|(?:const|let|var)\\s[^;]*?,\\s*${name}\\s*=|import\\b[^;'"]*\\b${name}\\b[^;'"]*\\bfrom\\b)`, 'm');
 
 /* What a source imports of a runner, taken from memory instead; names that are global under a runner stand before it. */
 function served(text, symbol) {
   const from = `globalThis[Symbol.for('${symbol}')]`;
   const runner = `["'](?:${RUNNERS.join('|')})["']`;
   let left = text
+    .replace(new RegExp(`import\\s+type\\s[^;'"]*from\\s*${runner};?`, 'g'), '')
     .replace(new RegExp(`import\\s*\\{([^}]*)\\}\\s*from\\s*${runner};?`, 'g'), (_, names) => (
-      `const {${names.replace(/\bas\b/g, ':')}} = ${from};`))
+      `const ${bound(names)} = ${from};`))
     .replace(new RegExp(`import\\s+(\\w+)\\s*,\\s*\\{([^}]*)\\}\\s*from\\s*${runner};?`, 'g'), (_, name, names) => (
-      `const ${name} = ${from}.test, {${names.replace(/\bas\b/g, ':')}} = ${from};`))
+      `const ${name} = ${from}.test, ${bound(names)} = ${from};`))
     .replace(new RegExp(`import\\s+(?:\\*\\s+as\\s+)?(\\w+)\\s+from\\s*${runner};?`, 'g'), `const $1 = ${from}.test;`)
     .replace(new RegExp(`require\\(${runner}\\)`, 'g'), `${from}.test`);
-  const bound = ['describe', 'it', 'test', 'before', 'after', 'beforeAll', 'afterAll', 'beforeEach', 'afterEach', 'expect',
-    'suite', 'context', 'specify'].filter((name) => new RegExp(`(?<![.\\w])${name}\\b`).test(left)
-      && !new RegExp(`(?:const|let|var|function|import)\\b[^;\\n]*(?<![.\\w])${name}\\b`).test(left));
-  if (bound.length) left = `const {${bound.join(', ')}} = ${from}; ${left}`;
+  const missing = ['describe', 'it', 'test', 'before', 'after', 'beforeAll', 'afterAll', 'beforeEach', 'afterEach', 'expect',
+    'suite', 'context', 'specify', 'jest', 'vi'].filter((name) => new RegExp(`(?<![.\\w])${name}\\b`).test(left)
+      && !declared(name).test(left));
+  if (missing.length) left = `const {${missing.join(', ')}} = ${from}; ${left}`;
   return left;
 }
 
-async function load(file) {
-  const { tests, tools } = collector(file);
+/* Modules beside tests may ask for a runner, too; a runner that finds itself started by nobody ends the process. */
+let current;
+const folders = new Set(order.files.map((file) => path.dirname(path.join(order.root, file.path))));
+const loadModule = Module._load;
+Module._load = (request, parent, ...rest) => {
+  const place = path.dirname(parent?.filename ?? '/');
+  const isBeside = place !== order.root && [...folders].some((one) => one !== order.root && `${place}/`.startsWith(`${one}/`));
+  if (!current || !isBeside || !['mocha', '@jest/globals', 'vitest', 'ava'].includes(request)) {
+    return loadModule(request, parent, ...rest);
+  }
+  return Object.assign(Object.create(current), { default: current.test, __esModule: true });
+};
+
+async function load(file, toolsOf) {
+  const { tests, tools } = collector(file, toolsOf(file.text));
   const real = path.join(order.root, file.path);
   const neutral = order.neutral && !READS_NAMES.test(file.text);
   const folder = path.dirname(real);
@@ -164,10 +216,13 @@ async function load(file) {
   if (order.watched) Object.assign(globalThis, tools);
   Object.defineProperty(globalThis, Symbol.for(symbol), { value: tools, configurable: true });
   fs.writeFileSync(place, served(file.text, symbol), { flag: 'wx' });
+  const { exit } = process;
   try {
+    current = tools;
+    process.exit = () => { throw new NotHere('it ends the process'); };
     let made;
     try {
-      made = createRequire(place)(place);
+      made = Module.createRequire(place)(place);
     } catch (error) {
       if (error.code !== 'ERR_REQUIRE_ESM' && !/Cannot use import statement|Unexpected token 'export'/.test(error.message)) {
         throw error;
@@ -176,6 +231,8 @@ async function load(file) {
     }
     await made;
   } finally {
+    current = undefined;
+    process.exit = exit;
     delete globalThis[Symbol.for(symbol)];
     fs.unlinkSync(place);
   }
@@ -187,15 +244,16 @@ const caller = vm.runInThisContext('((body, self, given) => body.apply(self, giv
   filename: order.watched ? path.join(order.fixed, 'node_modules/mocha/lib/runnable.js') : path.join(order.root, order.entry),
 });
 
-function limited(work) {
+function limited(work, seconds = SECONDS) {
   let timer;
   const up = new Promise((_, reject) => {
-    timer = wait(() => reject(new Error(`it took more than ${SECONDS} seconds`)), SECONDS * 1000);
+    timer = wait(() => reject(new Error('it took too long')), seconds * 1000);
   });
   return Promise.race([work, up]).finally(() => later(timer));
 }
 
-async function call(body) {
+async function call(body, t, words = []) {
+  if (t) return caller(body, undefined, [t, ...words]);
   const self = { timeout: () => self, retries: () => self, slow: () => self, skip() { throw new NotHere('it skips'); } };
   const context = { name: 'test', diagnostic() {}, test: async (_, ...rest) => call(rest.pop()), get mock() { return mocks(); } };
   if (body.length > 0) {
@@ -219,23 +277,27 @@ const begun = new Set();
 async function attempt(test) {
   const suites = [];
   for (let one = test.suite; one; one = one.parent) suites.unshift(one);
+  const ends = [];
+  const t = test.ava ? avaContext({}, ends) : undefined;
   try {
     for (const suite of suites) {
       if (!begun.has(suite)) {
         begun.add(suite);
-        for (const hook of suite.before) await limited(call(hook));
+        for (const hook of suite.before) await limited(call(hook, t));
       }
     }
-    for (const suite of suites) for (const hook of suite.beforeEach) await limited(call(hook));
-    await limited(call(test.body));
+    for (const suite of suites) for (const hook of suite.beforeEach) await limited(call(hook, t));
+    const isLonger = !order.watched && !order.own.includes(test.file);
+    await limited(call(test.body, t, test.words), SECONDS * (isLonger ? LONGER : 1));
     return ['passed', ''];
   } catch (error) {
     if (error instanceof NotHere) return ['not-here', error.message];
     return ['failed', String((error && error.message) || error).slice(0, 500)];
   } finally {
     for (const suite of suites.reverse()) {
-      for (const hook of suite.afterEach) await limited(call(hook)).catch(() => undefined);
+      for (const hook of suite.afterEach) await limited(call(hook, t)).catch(() => undefined);
     }
+    for (const end of ends.reverse()) await limited(call(end)).catch(() => undefined);
     if (mocks.used) mocks.used.restoreAll();
   }
 }
@@ -265,9 +327,10 @@ async function main() {
     ? path.join(order.fixed, 'node_modules/.bin/mocha') : path.join(order.root, order.entry)];
   if (order.watched) process.argv.push('--test', 'test/all.test.js');
   const tests = [];
+  const toolsOf = await toolsFor();
   for (const file of order.files) {
     try {
-      tests.push(...await load(file));
+      tests.push(...await load(file, toolsOf));
     } catch (error) {
       tell({ file: file.path, outcome: 'not-loaded', message: String((error && error.message) || error).slice(0, 500) });
     }
@@ -288,6 +351,7 @@ async function main() {
     if (outcome === 'passed') passed.push(test);
   }
   for (const [name, by] of [...replaced].sort()) tell({ replaced: name, by });
+  for (const name of asked) tell({ asked: name });
   tell({ ended: true });
   if (!order.watched) await repeat(passed);
   process.exit(0);

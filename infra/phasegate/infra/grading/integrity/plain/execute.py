@@ -7,31 +7,26 @@ each test is repeated. Results are lines of JSON.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
-import inspect
 import json
-import linecache
 import os
 import re
 import signal
 import sys
 import time
-import types
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
-from phasegate.infra.grading.integrity.plain.fixtures import Fixtures, NotHere
+from phasegate.infra.grading.integrity.plain.cases import Module, Test
+from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
+from phasegate.infra.grading.integrity.plain.questions import Questions
 from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
-from phasegate.infra.grading.integrity.plain.sources import TOOLS, Source
 
-_SECONDS = 20
+_SECONDS, _LONGER = 20, 3
+"""Time of a test, and how much more a sealed one has in the plain process, where it may be slower."""
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns")
-_READS_NAMES = re.compile(r"__file__|__name__|__qualname__|traceback|inspect|_getframe|co_name|stack|caplog|getLogger")
-"""In a test that reads where or what it is itself, names are left as they are."""
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
 
@@ -52,152 +47,11 @@ class Clock:
         return now
 
 
-class Test:
-    """Test with its parameters."""
-
-    def __init__(self, name: str, module: Module, run: Callable[[Fixtures], Any], marks: list[Any]) -> None:
-        """Name it as its author did."""
-        self.name, self.module, self.run, self.marks = name, module, run, marks
-
-
-class Module:
-    """A test file, loaded."""
-
-    def __init__(self, path: str, text: str, order: dict[str, Any], tools: Tools) -> None:
-        """Run its source, and with it the imports of the change's code."""
-        own_name = path.rpartition("/")[2].partition(".")[0]
-        neutral = order["neutral"] and own_name not in text and not _READS_NAMES.search(text)
-        self.patches = re.search(r"monkeypatch|mock|patch|setattr", text) is not None
-        self.path, self.fixtures = path, dict(_conftests(path, order, tools))
-        self.source = Source(text, neutral=neutral)
-        self.file = os.path.join(order["root"], order["entry"] if neutral else path)
-        self.name = "__main__" if neutral else path[:-3].replace("/", ".")
-        self.made = types.ModuleType(self.name)
-        self.space = vars(self.made)
-        self.space.update({"__file__": self.file, TOOLS: tools})
-        folder = path.rpartition("/")[0]
-        if os.path.isfile(os.path.join(order["root"], folder, "__init__.py")):
-            self.space["__package__"] = folder.replace("/", ".")
-        sys.modules[self.name] = self.made
-        linecache.cache[self.file] = (len(text), None, text.splitlines(keepends=True), self.file)
-        exec(compile(self.source.tree, self.file, "exec", dont_inherit=True), self.space)  # noqa: S102 - in the sandbox
-        self.fixtures.update({one.name: (one, self.space) for one in self.source.fixtures})
-
-    def tests(self, tools: Tools) -> Iterator[Test]:
-        """Its tests, in their order."""
-        module_marks = _listed(self.space.get("pytestmark"))
-        for name, value in list(self.space.items()):
-            original = self.source.original(name)
-            if getattr(value, "__module__", None) != self.space["__name__"]:
-                continue
-            if inspect.isfunction(value) and original.startswith("test"):
-                yield from self._cases(original, value, module_marks, partial(_itself, value))
-            elif inspect.isclass(value):
-                yield from self._methods(original, value, module_marks, tools)
-
-    def _methods(self, name: str, cls: type, marks: list[Any], tools: Tools) -> Iterator[Test]:
-        is_case = issubclass(cls, tools("unittest", "TestCase"))
-        if not is_case and not name.startswith("Test"):
-            return
-        marks = marks + _listed(getattr(cls, "pytestmark", None))
-        for attribute in sorted(vars(cls)) if is_case else list(vars(cls)):
-            method, original = vars(cls)[attribute], self.source.original(attribute)
-            if not inspect.isfunction(method) or not original.startswith("test"):
-                continue
-            if is_case:
-                yield Test(name + "::" + original, self, partial(_debug, cls, attribute), [])
-            else:
-                yield from self._cases(name + "::" + original, method, marks, partial(_instance, cls, attribute))
-
-    def _cases(self, name: str, function: Any, marks: list[Any], bound: Callable[[], Any]) -> Iterator[Test]:
-        marks = marks + _listed(getattr(function, "pytestmark", None))
-        for number, given in enumerate(_parameters(marks)):
-
-            def run(fixtures: Fixtures, given: dict[str, Any] = given) -> Any:
-                for mark in marks:
-                    if mark.name == "usefixtures":
-                        for wanted in mark.args:
-                            fixtures.use(wanted)
-                return fixtures.call(bound(), given)
-
-            yield Test(f"{name}[{number}]" if given else name, self, run, marks)
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-def _debug(cls: Any, attribute: str, _: Fixtures) -> None:
-    if "_is_set_up" not in vars(cls):
-        cls.setUpClass()
-        cls._is_set_up = True
-    cls(attribute).debug()
-
-
-def _instance(cls: type, attribute: str) -> Any:
-    made = cls()
-    method = getattr(made, attribute)
-    if hasattr(made, "setup_method"):
-        made.setup_method(*([method] if len(inspect.signature(made.setup_method).parameters) else []))
-    return method
-
-
-def _listed(marks: Any) -> list[Any]:
-    """Marks of a module, a class or a function, which may be one or several."""
-    if marks is None:
-        return []
-    several: Any = marks if type(marks) in (list, tuple) else [marks]
-    return [*several]
-
-
-def _parameters(marks: list[Any]) -> list[dict[str, Any]]:
-    """Keyword arguments of each case; one case without any where a test has no parameters."""
-    cases: list[dict[str, Any]] = [{}]
-    for mark in [getattr(mark, "mark", mark) for mark in marks]:
-        if mark.name != "parametrize":
-            continue
-        names, values = mark.args[0], list(mark.args[1])
-        names = [one.strip() for one in names.split(",") if one.strip()] if isinstance(names, str) else list(names)
-        rows = [
-            tuple(value.values) if _is_set(value) else (value,) if len(names) == 1 else tuple(value)
-            for value in values
-            if not (_is_set(value) and value.marks)
-        ]
-        cases = [{**case, **{name: row[at] for at, name in enumerate(names)}} for row in rows for case in cases]
-    return cases
-
-
-def _is_set(value: Any) -> bool:
-    """True for what `pytest.param` makes."""
-    return type(value).__name__ == "ParameterSet"
-
-
-def _conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[tuple[str, Any]]:
-    folder = order["root"]
-    for part in ["", *path.split("/")[:-1]]:
-        folder = os.path.join(folder, part)
-        file = os.path.join(folder, "conftest.py")
-        if not os.path.isfile(file):
-            continue
-        with open(file, encoding="utf-8") as read:
-            source = Source(read.read(), neutral=False)
-        space: dict[str, Any] = {"__name__": "conftest", "__file__": file, TOOLS: tools}
-        exec(compile(source.tree, file, "exec", dont_inherit=True), space)  # noqa: S102 - in the sandbox
-        for fixture in source.fixtures:
-            yield fixture.name, (fixture, space)
-
-
-def attempt(test: Test, tools: Tools) -> tuple[str, str]:
+def attempt(test: Test, tools: Tools, seconds: int = _SECONDS) -> tuple[str, str]:
     """Run a test once; its outcome (passed, failed, skipped, not-here) and a message."""
-    fixtures = Fixtures(test.module.fixtures, tools)
-    sys.modules[test.module.name] = test.module.made
-    signal.alarm(_SECONDS)
+    signal.alarm(seconds)
     try:
-        if any(getattr(mark, "mark", mark).name in ("skip", "skipif", "xfail") for mark in test.marks):
-            return "not-here", "it is marked"
-        made = test.run(fixtures)
-        if inspect.iscoroutine(made):
-            asyncio.run(made)
+        test.run(tools)
     except NotHere as error:
         return "not-here", str(error)
     except BaseException as error:  # noqa: BLE001 - whatever the change raises is the test's outcome
@@ -205,13 +59,11 @@ def attempt(test: Test, tools: Tools) -> tuple[str, str]:
         return ("skipped" if kind in ("Skipped", "SkipTest") else "failed"), _said(error)
     finally:
         signal.alarm(0)
-        with contextlib.suppress(Exception):  # the test has its outcome
-            fixtures.end()
     return "passed", ""
 
 
 def _time_is_up(*_: Any) -> None:
-    raise TimeoutError(f"it took more than {_SECONDS} seconds")
+    raise TimeoutError("it took too long")
 
 
 def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> None:
@@ -227,7 +79,7 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, tell: Callab
             going.remove(test)
             again = [attempt(test, tools)[0] for _ in range(2)]
             if number > 2 and again == ["failed"] * 2 and not message.startswith(_ROOM):
-                tell(test=test.name, file=test.module.path, outcome="decayed", message=message, round=number)
+                tell(test=test.name, file=test.file.path, outcome="decayed", message=message, round=number)
 
 
 def _paths(order: dict[str, Any]) -> Iterator[str]:
@@ -266,9 +118,10 @@ def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> lis
     if order["hides"] and not order["watched"]:
         sys.meta_path[:] = [one if one is tools else Absent(tools, one) for one in sys.meta_path]
     tests: list[Test] = []
+    session = Store()
     for file in order["files"]:
         try:
-            tests += Module(file["path"], file["text"], order, tools).tests(tools)
+            tests += Module(file["path"], file["text"], order, tools, session).tests(tools)
         except BaseException as error:  # noqa: BLE001 - whatever the change raises when it is loaded
             tell(file=file["path"], outcome="not-loaded", message=_said(error))
     return tests
@@ -281,8 +134,8 @@ def main(order: dict[str, Any]) -> None:
         order: `watched`; `neutral`, true to give tests names that say nothing; `root`, where the checkout stands;
             `fixed`, where installed packages expect it; `entry`, the script's name; `paths` to import from; `files`,
             each with path and text; `own`, paths of those that are the project's; `limit` in seconds for these;
-            changed `modules`; `age` and `shift` in seconds; `rounds` and `budget` in seconds of repetition; `hides`,
-            true to hide runners; `out`, a file's path.
+            `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
+            `rounds` and `budget` in seconds of repetition; `hides`, true to hide runners; `out`, a file's path.
     """
     with open(order["out"], "a", encoding="utf-8") as out:
 
@@ -290,6 +143,7 @@ def main(order: dict[str, Any]) -> None:
             out.write(json.dumps(what) + "\n")
             out.flush()
 
+        questions = Questions({os.path.join(order["root"], path) for path in order["changed"]})
         _settle(order)
         clock = Clock()
         folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
@@ -307,6 +161,8 @@ def main(order: dict[str, Any]) -> None:
             library.check()
         for name, by in sorted(library.replaced.items()):
             tell(replaced=name, by=by)
+        for name in questions.asked:
+            tell(asked=name)
         tell(ended=True)
         if not order["watched"]:
             _repeat(passed, order, tools, tell)
@@ -316,16 +172,19 @@ def _run(
     tests: list[Test], order: dict[str, Any], library: Library, tools: Tools, tell: Callable[..., None]
 ) -> Iterator[Test]:
     ends = None
-    for test in tests:
-        if test.module.path in order["own"]:
+    for index, test in enumerate(tests):
+        if test.file.path in order["own"]:
             ends = ends or time.monotonic() + order["limit"]
             if time.monotonic() > ends:
                 continue
         if order["watched"]:  # a test that patches for itself is checked when it is over
-            sys.setprofile(None if test.module.patches else Returns(library, {test.module.file}))
-        outcome, message = attempt(test, tools)
+            sys.setprofile(None if test.file.patches else Returns(library, {test.file.file}))
+        is_longer = not order["watched"] and test.file.path not in order["own"]
+        outcome, message = attempt(test, tools, _SECONDS * (_LONGER if is_longer else 1))
         sys.setprofile(None)
-        library.check(by_test=test.module.patches)
-        tell(test=test.name, file=test.module.path, outcome=outcome, message=message)
+        library.check(by_test=test.file.patches)
+        tell(test=test.name, file=test.file.path, outcome=outcome, message=message)
         if outcome == "passed":
             yield test
+        if index + 1 == len(tests) or tests[index + 1].file is not test.file:
+            test.file.end()

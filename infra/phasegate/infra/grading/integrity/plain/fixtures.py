@@ -1,127 +1,276 @@
-"""Fixtures of test functions, made without a runner: the common ones of pytest, and the project's own simple ones.
+"""Fixtures of test functions, made without a runner: the common ones of pytest, and the project's own.
 
 Runs inside the sandbox. A test that asks for anything else cannot be run here, which is said of it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-import io
+import os
 import pathlib
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from phasegate.infra.grading.integrity.plain.captures import Capture, LogCapture
+
+_WIDER = ("class", "module", "package", "session")
 
 
 class NotHere(Exception):
     """A test needs what only its runner can give."""
 
 
-class Fixtures:
-    """Values for one call of a test."""
+class NoAttribute(NotHere, AttributeError):
+    """A test asks for an attribute that only its runner can give; it may ask whether that is there."""
 
-    def __init__(self, known: dict[str, tuple[Any, dict[str, Any]]], tools: Callable[..., Any]) -> None:
-        """Start with nothing made.
 
-        Args:
-            known: Fixtures of the test's module and of its conftests, each with the namespace of its function.
-            tools: Gives a runner's module or something of it.
-        """
-        self._known, self._tools = known, tools
-        self._made: dict[str, Any] = {}
-        self._ends: list[Callable[[], object]] = []
+class Fixture:
+    """A fixture function as the project has it."""
 
-    def call(self, function: Callable[..., Any], given: dict[str, Any]) -> Any:
-        """Call a test with its fixtures and parameters."""
-        for fixture, _ in self._known.values():
-            if fixture.autouse:
-                self._value(fixture.name)
-        return function(**given, **self._arguments(function, given))
+    def __init__(self, name: str, function: Callable[..., Any], marker: Any, *, in_class: bool) -> None:
+        """Remember it, and what its decorator says."""
+        self.name, self.function, self.in_class = name, function, in_class
+        self.autouse = bool(marker.autouse)
+        self.scope = marker.scope if isinstance(marker.scope, str) else "function"
+        self.params: list[Any] | None = None if marker.params is None else list(marker.params)
+
+
+Known = dict[str, list[Fixture]]
+"""Fixtures by name; of several with one name, the last one overrides the others, and may ask for them."""
+
+
+def fixtures_in(space: dict[str, Any], *, in_class: bool = False) -> Iterator[Fixture]:
+    """Find the fixtures of a module or of a class, whatever version of pytest has made them."""
+    for key, value in list(space.items()):
+        if type(value).__name__ not in ("function", "FixtureFunctionDefinition"):
+            continue
+        told: dict[str, Any] = value.__dict__
+        marker: Any = told.get("_pytestfixturefunction") or told.get("_fixture_function_marker")
+        if marker is None:
+            continue
+        wrapped: Any = told.get("__pytest_wrapped__")
+        function: Any = wrapped.obj if wrapped else told.get("_fixture_function", getattr(value, "__wrapped__", None))
+        if function is not None:
+            yield Fixture(marker.name or key, function, marker, in_class=in_class)
+
+
+class Store:
+    """Values of fixtures that are kept for longer than one test, and what takes them down."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.made: dict[Any, Any] = {}
+        self.ends: list[Callable[[], object]] = []
 
     def end(self) -> None:
         """Take everything down again, the newest first."""
-        while self._ends:
-            self._ends.pop()()
-
-    def use(self, name: str) -> None:
-        """Make a fixture for its effect."""
-        self._value(name)
-
-    def _arguments(self, function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
-        wanted = inspect.signature(function).parameters.values()
-        return {
-            one.name: self._value(one.name)
-            for one in wanted
-            if one.name not in given
-            and one.default is one.empty
-            and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
-        }
-
-    def _value(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
-
-    def _make(self, name: str) -> Any:
-        if name in self._known:
-            fixture, namespace = self._known[name]
-            if not fixture.is_simple:
-                raise NotHere("fixture " + name)
-            function = namespace[fixture.function]
-            made = function(**self._arguments(function, {}))
-            if inspect.isgenerator(made):
-                value = next(made)
-                self._ends.append(lambda: next(made, None))
-                return value
-            return made
-        if name == "tmp_path":
-            folder = tempfile.TemporaryDirectory()
-            self._ends.append(folder.cleanup)
-            return pathlib.Path(folder.name).resolve()
-        if name == "monkeypatch":
-            patch = self._tools("_pytest.monkeypatch", "MonkeyPatch")()
-            self._ends.append(patch.undo)
-            return patch
-        if name in ("capsys", "capfd"):
-            capture = Capture()
-            self._ends.append(capture.end)
-            return capture
-        raise NotHere("fixture " + name)
+        self.made.clear()
+        while self.ends:
+            self.ends.pop()()
 
 
-class Capture:
-    """Printed text, as pytest's `capsys` gives it."""
+class Request:
+    """A test as its fixtures see it, as far as it needs no runner."""
 
-    def __init__(self) -> None:
-        """Start to capture."""
-        self._before = sys.stdout, sys.stderr
-        self._begin()
+    def __init__(self, fixtures: Fixtures, about: Any, store: Store, **more: Any) -> None:
+        """Tell of a test."""
+        self._fixtures, self._store = fixtures, store
+        self.node = self.keywords = about
+        self.module, self.cls, self.instance, self.function = about.module, about.cls, about.obj, about.function
+        self.fixturename = more.get("name")
+        self.scope = more.get("scope", "function")
+        self.fixturenames = about.fixturenames
+        self.path = self.fspath = about.path
+        if "param" in more:
+            self.param = more["param"]
 
-    def readouterr(self) -> Any:
-        """Printed text since the last call."""
-        read = Captured(self._out.getvalue(), self._err.getvalue())
-        self._begin()
-        return read
+    def getfixturevalue(self, name: str) -> Any:
+        """Value of another fixture."""
+        return self._fixtures.value(name)
+
+    def addfinalizer(self, end: Callable[[], object]) -> None:
+        """Have something done when the fixture's scope is over."""
+        self._store.ends.append(end)
+
+    def __getattr__(self, name: str) -> Any:
+        raise NoAttribute("request." + name)
+
+
+class Fixtures:
+    """Values for one call of a test."""
+
+    def __init__(
+        self, known: Known, tools: Callable[..., Any], stores: dict[str, Store], about: Any, case: Any
+    ) -> None:
+        """Start with nothing made.
+
+        Args:
+            known: Fixtures of the test's class, of its module and of its conftests.
+            tools: Gives a runner's module or something of it.
+            stores: What lives longer, by its scope.
+            about: The test.
+            case: Arguments of the test, and parameters of fixtures.
+        """
+        self._known, self._tools, self._about = known, tools, about
+        self._given, self._params = case.given, case.params
+        self._own = Store()
+        self._stores = stores
+        self._loop: Any = None
+
+    def call(self, function: Callable[..., Any]) -> Any:
+        """Call a test with its fixtures and parameters, and wait for it where it is asynchronous."""
+        made = function(**{**self._given, **{name: self.value(name) for name in arguments_of(function)}})
+        return self._awaited(made) if inspect.iscoroutine(made) else made
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Make the fixtures that are used for their effect: those that are always used, and these."""
+        always = [name for name, found in self._known.items() if found[-1].autouse]
+        wide = [name for name in always if self._known[name][-1].scope in _WIDER]
+        for name in dict.fromkeys([*wide, *always, *names]):
+            self.value(name)
 
     def end(self) -> None:
-        """Give the streams back."""
-        sys.stdout, sys.stderr = self._before
+        """Take everything down again that is this test's own."""
+        self._own.end()
+        if self._loop is not None:
+            self._loop.close()
 
-    def _begin(self) -> None:
-        self._out, self._err = io.StringIO(), io.StringIO()
-        sys.stdout, sys.stderr = self._out, self._err
+    def value(self, name: str, before: int = 0) -> Any:
+        """Value of a fixture; with `before`, of the one that it overrides."""
+        if name in self._given:
+            return self._given[name]
+        found = self._known.get(name, [])
+        if len(found) <= before:
+            return self._usual(name)
+        fixture = found[-1 - before]
+        store = self._stores.get("session" if fixture.scope == "package" else fixture.scope, self._own)
+        key = (fixture, self._params[name][0] if name in self._params else None)
+        if key not in store.made:
+            store.made[key] = self._make(fixture, store, before)
+        return store.made[key]
+
+    def _make(self, fixture: Fixture, store: Store, before: int) -> Any:
+        function: Any = fixture.function
+        arguments: dict[str, Any] = {}
+        if fixture.in_class:
+            owner: Any = self._about.obj if self._about.obj is not None else self._about.cls
+            function = function.__get__(owner, type(owner))
+        param = {"param": self._params[fixture.name][1]} if fixture.name in self._params else {}
+        for name in arguments_of(function):
+            if name == "request":
+                arguments[name] = Request(self, self._about, store, name=fixture.name, scope=fixture.scope, **param)
+            else:
+                arguments[name] = self.value(name, before + 1 if name == fixture.name else 0)
+        made: Any = function(**arguments)
+        if inspect.isgenerator(made):
+            value = next(made)
+            store.ends.append(lambda: next(made, None))
+            return value
+        if inspect.isasyncgen(made):
+            if store is not self._own:
+                raise NotHere("an asynchronous fixture of wider scope")
+            value = self._awaited(anext(made))
+            store.ends.append(lambda: self._awaited(anext(made, None)))
+            return value
+        return self._awaited(made) if inspect.iscoroutine(made) else made
+
+    def _awaited(self, work: Any) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(work)
+
+    def _usual(self, name: str) -> Any:
+        """Value of one of pytest's own fixtures."""
+        made: Any = self._own.made.get(name)
+        if made is None:
+            made = self._own.made[name] = self._usual_made(name)
+        return made
+
+    def _usual_made(self, name: str) -> Any:
+        ends = self._own.ends
+        if name == "request":
+            return Request(self, self._about, self._own)
+        if name in ("tmp_path", "tmpdir"):
+            folder = Folders(ends).mktemp("")
+            return self._tools("_pytest._py.path", "LocalPath")(str(folder)) if name == "tmpdir" else folder
+        if name == "tmp_path_factory":
+            return Folders(self._stores["session"].ends)
+        if name == "monkeypatch":
+            made = self._tools("_pytest.monkeypatch", "MonkeyPatch")()
+            ends.append(made.undo)
+        elif name in ("capsys", "capfd"):
+            made = Capture()
+            ends.append(made.end)
+        elif name == "caplog":
+            made = LogCapture()
+            ends.append(made.end)
+        elif name == "recwarn":
+            made = self._tools("_pytest.recwarn", "WarningsRecorder")(_ispytest=True)
+            made.__enter__()
+            ends.append(lambda: made.__exit__(None, None, None))
+        elif name == "mocker":
+            made = self._tools("pytest_mock", "MockerFixture")(NoSettings())
+            ends.append(made.stopall)
+        elif name in ("anyio_backend", "anyio_backend_name"):
+            return "asyncio"
+        else:
+            raise NotHere("fixture " + name)
+        return made
 
 
-class Captured:
-    """Output and errors, which can be taken by name and by place."""
+class NoSettings:
+    """Settings of a runner that has none."""
 
-    def __init__(self, out: str, err: str) -> None:
-        """Pair them."""
-        self.out, self.err = out, err
+    def getini(self, name: str) -> Any:
+        """Value of a setting."""
+        return ""
 
-    def __iter__(self) -> Iterator[str]:
-        return iter((self.out, self.err))
+    def getoption(self, name: str, default: Any = None) -> Any:
+        """Value of an option."""
+        return default
 
-    def __getitem__(self, place: int) -> str:
-        return (self.out, self.err)[place]
+
+class Folders:
+    """Temporary folders, as pytest's `tmp_path_factory` gives them."""
+
+    def __init__(self, ends: list[Callable[[], object]]) -> None:
+        """Make a folder for all of them."""
+        self._folder = tempfile.TemporaryDirectory()
+        ends.append(self._folder.cleanup)
+        self._count = 0
+
+    def getbasetemp(self) -> pathlib.Path:
+        """Folder of all of them."""
+        return pathlib.Path(self._folder.name).resolve()
+
+    def mktemp(self, basename: str, numbered: bool = True) -> pathlib.Path:  # noqa: FBT001, FBT002 - as pytest has it
+        """Make a folder."""
+        made = self.getbasetemp() / (f"{basename}{self._count}" if numbered else basename)
+        self._count += 1
+        os.mkdir(made)
+        return made
+
+
+def arguments_of(function: Callable[..., Any]) -> list[str]:
+    """Names of arguments that have to be given, without those that `mock.patch` gives."""
+    names = [
+        one.name
+        for one in inspect.signature(function).parameters.values()
+        if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+    ]
+    patches = [one for one in getattr(function, "patchings", ()) if not one.attribute_name]
+    return names[sum(type(one.new).__name__ == "_SentinelObject" for one in patches) :]
+
+
+def asked_of(names: Iterable[str], known: Known) -> dict[str, Fixture]:
+    """Fixtures that these names stand for, and those that they ask for in turn."""
+    found: dict[str, Fixture] = {}
+    pending = [*names]
+    while pending:
+        name = pending.pop()
+        if name in known and name not in found:
+            found[name] = known[name][-1]
+            pending += [one for fixture in known[name] for one in arguments_of(fixture.function)]
+    return found

@@ -9,12 +9,18 @@ from __future__ import annotations
 import builtins
 import contextlib
 import importlib.machinery
+import importlib.util
 import sys
+import types
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere
-from phasegate.infra.grading.integrity.plain.sources import RUNNERS
+from phasegate.infra.grading.integrity.plain.sources import is_runner
+
+_NO_PARTS = ("pytest", "_pytest", "pluggy", "xdist")
+"""Runners that are no part of Python."""
 
 
 class Tools:
@@ -27,9 +33,14 @@ class Tools:
             folders: Of test files; modules in them may import runners, too.
             watched: True to leave them where they can be seen.
         """
-        self._folders, self._watched = folders, watched
+        self._folders, self.watched = folders, watched
         self._kept: dict[str, Any] = {}
+        self.conftests: dict[str, list[Any]] = {}
+        """Fixtures of the conftests that were run, by their path."""
         self._space = {**vars(builtins), "__import__": self._imported}
+        self._importlib = types.ModuleType("importlib")
+        own = {"import_module": self._import_module, "__getattr__": partial(getattr, importlib)}
+        vars(self._importlib).update(own)
         self.are_hidden = False
         if not watched:
             sys.meta_path.insert(0, self)
@@ -54,10 +65,10 @@ class Tools:
     @contextlib.contextmanager
     def shown(self) -> Generator[None, None, None]:
         """Show runners for a while: as long as nothing of the change is run."""
-        if self._watched or not self.are_hidden:
+        if self.watched or not self.are_hidden:
             yield
             return
-        theirs = {name: module for name, module in sys.modules.items() if _is_runner(name)}  # loaded by the change
+        theirs = {name: module for name, module in sys.modules.items() if is_runner(name)}  # loaded by the change
         sys.modules.update(self._kept)
         self.are_hidden = False
         try:
@@ -67,40 +78,58 @@ class Tools:
             sys.modules.update(theirs)
 
     def _hide(self) -> None:
-        if not self._watched:
-            for name in [name for name in sys.modules if _is_runner(name)]:
+        if not self.watched:
+            for name in [name for name in sys.modules if is_runner(name)]:
                 self._kept[name] = sys.modules.pop(name)
             self.are_hidden = True
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Find modules of runners, while these are shown, and modules beside tests; they import by `_imported`."""
-        if _is_runner(name) and self.are_hidden:
+        if is_runner(name) and self.are_hidden:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
-        if not _is_runner(name) and not str(spec and spec.origin).startswith(self._folders):
+        if not is_runner(name) and not str(spec and spec.origin).startswith(self._folders):
             return None
         loader: Any = spec and spec.loader
         if hasattr(loader, "exec_module"):
             load = loader.exec_module
 
             def exec_module(module: Any) -> None:
-                vars(module)["__builtins__"] = self._space
+                space: dict[str, Any] = module.__dict__
+                space["__builtins__"] = self._space
                 load(module)
+                if is_runner(name):
+                    ours = {"importlib": self._importlib, "import_module": self._import_module}
+                    real = {"importlib": importlib, "import_module": importlib.import_module}
+                    space.update({key: one for key, one in ours.items() if space.get(key) is real[key]})
 
             loader.exec_module = exec_module
         return spec
 
-    def _imported(self, name: str, space: Any = None, *words: Any, **named: Any) -> Any:
+    def _import_module(self, name: str, package: str | None = None) -> Any:
+        """Import by name for a runner, which asks for modules of its own."""
+        with self.shown():
+            return importlib.import_module(name, package)
+
+    def _imported(self, name: str, space: Any = None, local: Any = None, names: Any = (), level: int = 0) -> Any:
         """Import for a runner, while it is used, or for a module beside tests; runners are shown for runners alone."""
         asker: str = space.get("__name__", "") if space else ""
-        if _is_runner(name) or _is_runner(asker):
-            with self.shown():
-                return builtins.__import__(name, space, *words, **named)
-        return builtins.__import__(name, space, *words, **named)
+        if not is_runner(name) and (not is_runner(asker) or (level == 0 and name in sys.modules)):
+            return builtins.__import__(name, space, local, names, level)
+        found = self._found(name, space, names or (), level) if self.are_hidden else None
+        if found is not None:
+            return found
+        with self.shown():
+            return builtins.__import__(name, space, local, names, level)
 
-
-def _is_runner(module: str) -> bool:
-    return module.partition(".")[0] in RUNNERS
+    def _found(self, name: str, space: Any, names: Any, level: int) -> Any:
+        """A module of a runner that is loaded; runners import while they run, and showing them takes time."""
+        package = space.get("__package__", "") if space and level else ""
+        whole = importlib.util.resolve_name("." * level + name, package) if level else name
+        module = self._kept.get(whole)
+        if module is None or not all(hasattr(module, one) for one in names):
+            return None
+        return module if names else None if level else self._kept.get(name.partition(".")[0])
 
 
 class Absent:
@@ -115,5 +144,6 @@ class Absent:
 
     def find_spec(self, name: str, *rest: Any) -> Any:
         """Find nothing of a runner that is no part of Python."""
-        is_gone = self._tools.are_hidden and name.partition(".")[0] in ("pytest", "_pytest", "pluggy", "xdist")
+        top = name.partition(".")[0]
+        is_gone = self._tools.are_hidden and (top in _NO_PARTS or top.startswith("pytest_"))
         return None if is_gone else self._finder.find_spec(name, *rest)

@@ -14,14 +14,6 @@ RUNNERS = ("pytest", "_pytest", "unittest", "pluggy", "nose", "doctest", "hypoth
 TOOLS = "_tools_"
 
 
-class Fixture:
-    """A fixture function as its source has it."""
-
-    def __init__(self, name: str, function: str, *, autouse: bool, is_simple: bool) -> None:
-        """Remember its name, the function that makes it, and its kind."""
-        self.name, self.function, self.autouse, self.is_simple = name, function, autouse, is_simple
-
-
 class Source:
     """Test module or conftest, ready to be compiled."""
 
@@ -36,12 +28,9 @@ class Source:
             SyntaxError: It is no Python of this version.
         """
         self.tree = ast.parse(text)
-        self.fixtures: list[Fixture] = []
         self.names: dict[str, str] = {}
         self._kept = set(_spelled(self.tree))
         for node in self.tree.body:
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                self._take_fixture(node)
             if neutral:
                 self._rename(node)
         self.tree = ast.fix_missing_locations(_Neutral(self.names).visit(self.tree))
@@ -50,28 +39,9 @@ class Source:
         """Name of a test as it was written."""
         return next((old for old, new in self.names.items() if new == name), name)
 
-    def _take_fixture(self, node: Any) -> None:
-        for decorator in list(node.decorator_list):
-            call = decorator if isinstance(decorator, ast.Call) else None
-            target = call.func if call else decorator
-            last = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
-            if last not in ("fixture", "yield_fixture"):
-                continue
-            told = {keyword.arg: keyword.value for keyword in (call.keywords if call else [])}
-            name, autouse = told.get("name"), told.get("autouse")
-            node.decorator_list.remove(decorator)
-            self.fixtures.append(
-                Fixture(
-                    str(name.value) if isinstance(name, ast.Constant) else node.name,
-                    node.name,
-                    autouse=isinstance(autouse, ast.Constant) and autouse.value is True,
-                    is_simple="params" not in told and not isinstance(node, ast.AsyncFunctionDef),
-                )
-            )
-
     def _rename(self, node: Any) -> None:
         named = getattr(node, "name", "")
-        free = named not in self._kept and all(named != fixture.function for fixture in self.fixtures)
+        free = named not in self._kept
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and named.startswith("test") and free:
             self.names.setdefault(named, f"step_{len(self.names)}")
         elif isinstance(node, ast.ClassDef):
@@ -105,15 +75,15 @@ class _Neutral(ast.NodeTransformer):
 
     def visit_Import(self, node: ast.Import) -> Any:
         made: list[ast.stmt] = []
-        kept = [name for name in node.names if not _is_runner(name.name)]
+        kept = [name for name in node.names if not is_runner(name.name)]
         for name in node.names:
-            if _is_runner(name.name):
+            if is_runner(name.name):
                 bound = name.asname or name.name.partition(".")[0]
                 made.append(_bind(bound, name.name if name.asname else bound, None))
         return ([ast.Import(names=kept)] if kept else []) + made
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
-        if node.level or not node.module or not _is_runner(node.module):
+        if node.level or not node.module or not is_runner(node.module):
             return node
         return [_bind(name.asname or name.name, node.module, name.name) for name in node.names]
 
@@ -129,8 +99,9 @@ def _spelled(tree: ast.AST) -> Iterator[str]:
             yield from node.names
 
 
-def _is_runner(module: str) -> bool:
-    return module.partition(".")[0] in RUNNERS
+def is_runner(module: str) -> bool:
+    """True for a module of a test runner, or of what plugs into one."""
+    return module.partition(".")[0] in RUNNERS or module.startswith("pytest_")
 
 
 def _bind(name: str, module: str, attribute: str | None) -> ast.stmt:

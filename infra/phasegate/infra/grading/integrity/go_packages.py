@@ -1,0 +1,233 @@
+"""Tests of Go packages, to be compiled against a package of ours in the place of `testing` (`plain/twin.go`).
+
+Called by `plain_go`: into an ordinary program, or into a real test of that program's package. A checkout's content is
+untrusted, so links are not followed. It must not know how anything is built.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phasegate.infra.grading.integrity.planted_names import WORDS
+
+_TWIN = Path(__file__).parent / "plain" / "twin.go"
+_IMPORT = re.compile(r'(?m)^(?P<before>[ \t]*(?:import[ \t]+\(?[ \t]*)?)(?P<name>\w+[ \t]+)?"testing"')
+_BODY = re.compile(r"(?m)^(?:func|type|var|const)\b")
+_MODULE = re.compile(r"(?m)^module[ \t]+\"?([^\s\"]+)")
+_PACKAGE = re.compile(r"(?m)^package[ \t]+(\w+)")
+_TEST = re.compile(r"(?m)^func (Test(?:[^a-z(\s]\w*)?)\(\s*\w+\s+\*(\w+)\.T\s*\)")
+_MAIN_OF_TESTS = re.compile(r"(?m)^func TestMain\(\s*\w+\s+\*\w+\.M\s*\)")
+_MAIN = re.compile(r"(?m)^func main\(\)")
+_TAKES_T = re.compile(r"\*testing\.(?:T|M)\b")
+_READS_NAMES = re.compile(r"runtime\.(?:Caller|FuncForPC)|\.Name\(\)|debug\.")
+_OTHER_SYSTEMS = re.compile(
+    r"_(?:windows|darwin|freebsd|netbsd|openbsd|plan9|js|wasm|solaris|android|ios|aix|dragonfly|illumos)(?:_\w+)?_test\.go$"
+)
+_PACKAGES = 4
+"""Packages that are built at most: each is a program of its own."""
+_YOUNG = 2.0
+_LARGEST = 1024 * 1024
+
+
+@dataclass
+class TestedPackage:
+    """A folder's tests, on their way into a program."""
+
+    folder: str
+    """Of the checkout; empty: its top."""
+    module: str
+    """The folder of its module."""
+    path: str
+    """Its import path."""
+    twin: str
+    """Import path of the package that stands in for `testing`."""
+    files: dict[str, str] = field(default_factory=dict[str, str])
+    """Text by the name that the compiler tells."""
+    overlay: dict[str, str] = field(default_factory=dict[str, str])
+    """Such a name by the path in the checkout; empty: no file is there."""
+    beside: str = field(default_factory=lambda: f"{secrets.choice(WORDS)}{secrets.token_hex(2)}")
+    """Name of further folders and files."""
+    main: str = ""
+    """Folder of the main package."""
+
+    def put(self, path: str, name: str, text: str) -> None:
+        """Put a file into the overlay."""
+        self.files[name], self.overlay[path] = text, name
+
+
+def tested_packages(order: Mapping[str, Any], folder: Path, *, watched: bool) -> Iterator[TestedPackage]:
+    """Packages that have tests, those of sealed tests first."""
+    own, texts = set(order["own"]), {file["path"]: file["text"] for file in order["files"]}
+    wanted = {path: text for path, text in texts.items() if path.endswith("_test.go")}
+    folders = dict.fromkeys(_folder(path) for path in sorted(wanted, key=own.__contains__))
+    for place in list(folders)[:_PACKAGES]:
+        modules = ((one, _MODULE.search(_read(folder / one / "go.mod"))) for one in _upwards(place))
+        module, named = next(((one, found) for one, found in modules if found), ("", None))
+        if named is None:
+            continue
+        inner = str(Path(place).relative_to(module or "."))
+        twin = f"{secrets.choice(WORDS)}{secrets.token_hex(3)}"
+        made = TestedPackage(place, module, named[1] if inner == "." else f"{named[1]}/{inner}", f"{named[1]}/{twin}")
+        here = {path: text for path, text in wanted.items() if _folder(path) == place}
+        is_sealed = any(path not in own for path in here)
+        _assemble(made, here, order, folder, twin, watched=watched, is_sealed=is_sealed)
+        yield made
+
+
+def _assemble(
+    made: TestedPackage,
+    here: Mapping[str, str],
+    order: Mapping[str, Any],
+    folder: Path,
+    twin: str,
+    *,
+    watched: bool,
+    is_sealed: bool,
+) -> None:
+    others = {_joined(made.folder, path.name): _read(path) for path in sorted((folder / made.folder).glob("*_test.go"))}
+    numbers = {file["path"]: number for number, file in enumerate(order["files"])}
+    around, packages = "", set[str]()
+    made.overlay |= dict.fromkeys(others, "")
+    for count, (path, source) in enumerate(sorted((others | dict(here)).items())):
+        package = _PACKAGE.search(source)
+        if package is None or _OTHER_SYSTEMS.search(path):
+            continue
+        packages.add(package[1])
+        around = package[1] if _MAIN_OF_TESTS.search(source) else around
+        own_name = path.rpartition("/")[2]
+        neutral = order["neutral"] and not _READS_NAMES.search(source)
+        named = "Tested" if watched else f"step{count}of" if neutral else ""
+        text = _transformed(source, made.twin, path if path in here else "", numbers.get(path, 0), named)
+        if watched:
+            made.put(path, own_name, text)
+            continue
+        name = f"part{count}.go" if neutral else own_name
+        place = _joined(made.folder, made.beside if package[1].endswith("_test") else "", f"part{count}.go")
+        made.put(place, name, f"//line {order['root']}/{_joined(made.folder, name)}:1\n{text}")
+    _add_main(made, folder, packages, around, watched=watched)
+    for count, (path, text) in enumerate(_helpers(folder, made.module)):
+        made.put(path, f"{made.beside}{count}.go", _with_twin(text, made.twin)[0])
+    made.put(_joined(made.module, twin, "twin.go"), "twin.go", _twin(order, is_sealed=is_sealed, watched=watched))
+
+
+def _transformed(text: str, twin: str, path: str, number: int, named: str) -> str:
+    """A test file against the package of ours.
+
+    Args:
+        text: Its source.
+        twin: Import path of that package.
+        path: With a path, its tests are made known by it.
+        number: Its place in the order.
+        named: Start of its tests' names, in the place of `Test`; empty: they are kept.
+    """
+    text, name = _with_twin(text, twin)
+    added: list[str] = []
+    for test in [found[1] for found in _TEST.finditer(text) if found[2] == name]:
+        called = f"{named}{test.removeprefix('Test')}" if named else test
+        if named and named != "Tested":
+            called = f"{named}{len(added)}"
+        text = _renamed(text, test, called)
+        added.append(f"{name}.Add({number}, {json.dumps(path)}, {json.dumps(test)}, {called})")
+    if named == "Tested":
+        text = _renamed(text, "TestMain", "TestedMain")
+    return f"{text}\nfunc init() {{ {'; '.join(added)} }}\n" if added and path else text
+
+
+def _renamed(text: str, old: str, new: str) -> str:
+    """Give a function another name, where no string spells it."""
+    return re.sub(rf"(?<![\"`\w/.]){old}\b(?![\"`])", new, text)
+
+
+def _with_twin(text: str, twin: str) -> tuple[str, str]:
+    """A source that imports the twin, and the name that it has there; constraints stay at the top."""
+    body = _BODY.search(text)
+    found = _IMPORT.search(text, 0, body.start() if body else len(text))
+    if found is None:
+        return text, ""
+    name = (found["name"] or "testing").strip()
+    return f'{text[: found.start()]}{found["before"]}{name} "{twin}"{text[found.end() :]}', name
+
+
+def _add_main(made: TestedPackage, folder: Path, packages: Collection[str], around: str, *, watched: bool) -> None:
+    """Add what runs the tests: a real test, or a main package, which the product's own becomes where it is one."""
+    internal = [name for name in sorted(packages) if not name.endswith("_test")]
+    runner = f'runner "{made.twin}"'
+    if watched:
+        package = around or [*internal, *sorted(packages)][0]
+        call = f"runner.MainWatched(t, {'TestedMain' if around else 'nil'})"
+        made.put(
+            _joined(made.folder, "all_test.go"),
+            "all_test.go",
+            f'package {package}\n\nimport (\n\t"testing"\n\n\t{runner}\n)\n\nfunc TestAll(t *testing.T) {{ {call} }}\n',
+        )
+        return
+    product = [path for path in sorted((folder / made.folder).glob("*.go")) if not path.name.endswith("_test.go")]
+    is_program = any(re.search(r"(?m)^package main\b", _read(path)) for path in product)
+    for path in product if is_program else ():
+        if _MAIN.search(text := _read(path)):
+            made.put(_joined(made.folder, path.name), path.name, _MAIN.sub("func main_()", text))
+    wanted, hook = [runner], "TestMain" if around else "nil"
+    if len(internal) < len(packages):
+        alias = "beside" if around.endswith("_test") else "_"
+        wanted.append(f'{alias} "{made.path}/{made.beside}"')
+        hook = "beside.TestMain" if around.endswith("_test") else hook
+    if not is_program and (internal or product):
+        alias = "subject" if hook == "TestMain" else "_"
+        wanted.append(f'{alias} "{made.path}"')
+        hook = "subject.TestMain" if hook == "TestMain" else hook
+    imports = "".join(f"\t{one}\n" for one in wanted)
+    made.main = made.folder if is_program else _joined(made.folder, f"{made.beside}main")
+    text = f"package main\n\nimport (\n{imports})\n\nfunc main() {{ runner.Main({hook}) }}\n"
+    made.put(_joined(made.main, f"{made.beside}.go"), f"{made.beside}.go", text)
+
+
+def _helpers(folder: Path, module: str) -> Iterator[tuple[str, str]]:
+    """Sources beside the tests' own whose functions take a test."""
+    for path in sorted((folder / module).rglob("*.go")):
+        parts = path.relative_to(folder / module).parts
+        if path.name.endswith("_test.go") or "vendor" in parts or "testdata" in parts:
+            continue
+        text = _read(path)
+        if _TAKES_T.search(text) and _IMPORT.search(text):
+            yield _joined(module, *parts), text
+
+
+def _twin(order: Mapping[str, Any], *, is_sealed: bool, watched: bool) -> str:
+    own = [number for number, file in enumerate(order["files"]) if file["path"] in order["own"]]
+    told = {
+        "place": json.dumps(order["out"]),
+        "age": float(order["age"] if is_sealed else min(order["age"], _YOUNG)),
+        "limit": float(order["limit"]),
+        "budget": float(order["budget"]),
+        "rounds": int(order["rounds"]),
+        "firstOwn": min(own, default=len(order["files"])),
+        "watched": "true" if watched else "false",
+    }
+    lines = "".join(f"\t{name} = {value}\n" for name, value in told.items())
+    return f"{_TWIN.read_text()}\nconst (\n{lines})\n"
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    place = Path(folder)
+    yield from (str(one) if one != Path() else "" for one in (place, *place.parents))
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _joined(*parts: str) -> str:
+    return "/".join(part for part in parts if part)
+
+
+def _read(path: Path) -> str:
+    """Text of a regular file; a checkout's content is untrusted, so links are not followed."""
+    if path.resolve() != path.absolute() or not path.is_file() or path.stat().st_size > _LARGEST:
+        return ""
+    return path.read_text(errors="replace")

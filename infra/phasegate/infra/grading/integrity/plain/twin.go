@@ -1,0 +1,326 @@
+// Package testing runs tests in an ordinary program, and likewise in one that `go test` has built, for comparison.
+//
+// It stands in the place of the package of the same name in test files. Results are lines of JSON, as those of the
+// other scripts in this folder. Its constants are in a file that is written for each run.
+package testing
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sort"
+	"strings"
+	"sync"
+	real "testing"
+	"time"
+)
+
+// Names that tests use besides T; what takes a real TB takes a T of this package, too.
+type (
+	TB              = real.TB
+	B               = real.B
+	PB              = real.PB
+	F               = real.F
+	BenchmarkResult = real.BenchmarkResult
+)
+
+// Functions that need no runner.
+var (
+	AllocsPerRun = real.AllocsPerRun
+	Benchmark    = real.Benchmark
+)
+
+// Short is false, as it usually is.
+func Short() bool { return false }
+
+// Verbose is false, as it usually is.
+func Verbose() bool { return false }
+
+// CoverMode is none.
+func CoverMode() string { return "" }
+
+// T is a test at work.
+type T struct {
+	real.TB
+	name    string
+	leave   func()
+	lock    sync.Mutex
+	failed  bool
+	skipped bool
+	message string
+	ends    []func()
+	parent  *T
+	cancel  context.CancelFunc
+	context context.Context
+}
+
+func (t *T) Name() string                { return t.name }
+func (t *T) Helper()                     {}
+func (t *T) Parallel()                   {}
+func (t *T) Log(...interface{})                  {}
+func (t *T) Logf(string, ...interface{})         {}
+func (t *T) Failed() bool                { return t.failed }
+func (t *T) Skipped() bool               { return t.skipped }
+func (t *T) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+func (t *T) Fail() {
+	for one := t; one != nil; one = one.parent {
+		one.failed = true
+	}
+}
+
+func (t *T) FailNow() {
+	t.Fail()
+	t.leave()
+}
+
+func (t *T) say(text string) {
+	t.lock.Lock()
+	defer t.lock.Unlock()
+	for one := t; one != nil; one = one.parent {
+		if one.message == "" {
+			one.message = strings.TrimSpace(text)
+		}
+	}
+}
+
+func (t *T) Error(words ...interface{}) {
+	t.say(fmt.Sprintln(words...))
+	t.Fail()
+}
+
+func (t *T) Errorf(format string, words ...interface{}) {
+	t.say(fmt.Sprintf(format, words...))
+	t.Fail()
+}
+
+func (t *T) Fatal(words ...interface{}) {
+	t.say(fmt.Sprintln(words...))
+	t.FailNow()
+}
+
+func (t *T) Fatalf(format string, words ...interface{}) {
+	t.say(fmt.Sprintf(format, words...))
+	t.FailNow()
+}
+
+func (t *T) SkipNow() {
+	t.skipped = true
+	t.leave()
+}
+
+func (t *T) Skip(...interface{})          { t.SkipNow() }
+func (t *T) Skipf(string, ...interface{}) { t.SkipNow() }
+func (t *T) Cleanup(end func())   { t.ends = append(t.ends, end) }
+
+func (t *T) TempDir() string {
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	return folder
+}
+
+func (t *T) Setenv(key, value string) {
+	before, was := os.LookupEnv(key)
+	os.Setenv(key, value)
+	t.Cleanup(func() {
+		if was {
+			os.Setenv(key, before)
+		} else {
+			os.Unsetenv(key)
+		}
+	})
+}
+
+func (t *T) Chdir(folder string) {
+	before, err := os.Getwd()
+	if err == nil {
+		err = os.Chdir(folder)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Chdir(before) })
+}
+
+func (t *T) Context() context.Context {
+	if t.context == nil {
+		t.context, t.cancel = context.WithCancel(context.Background())
+	}
+	return t.context
+}
+
+// Run runs a test inside of this one.
+func (t *T) Run(name string, body func(*T)) bool {
+	inner := &T{name: t.name + "/" + strings.ReplaceAll(name, " ", "_"), parent: t}
+	inner.run(body)
+	return !inner.failed
+}
+
+// run runs a test to its end, in a goroutine of its own.
+func (t *T) run(body func(*T)) {
+	spawn(func(leave func()) {
+		t.leave = leave
+		defer t.end()
+		defer t.caught()
+		body(t)
+	})
+}
+
+func (t *T) caught() {
+	if problem := recover(); problem != nil {
+		t.say(fmt.Sprint("panic: ", problem))
+		t.Fail()
+	}
+}
+
+func (t *T) end() {
+	if t.cancel != nil {
+		t.cancel()
+	}
+	for len(t.ends) > 0 {
+		last := t.ends[len(t.ends)-1]
+		t.ends = t.ends[:len(t.ends)-1]
+		func() {
+			defer t.caught()
+			last()
+		}()
+	}
+}
+
+type test struct {
+	file, name string
+	number     int
+	run        func(*T)
+}
+
+var (
+	tests []test
+	spawn = func(body func(leave func())) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			body(runtime.Goexit)
+		}()
+		<-done
+	}
+)
+
+// Add makes a test known.
+func Add(number int, file, name string, run func(*T)) {
+	tests = append(tests, test{file, name, number, run})
+}
+
+// M runs all tests.
+type M struct{}
+
+func (*M) Run() int {
+	runAll()
+	return 0
+}
+
+// Main runs the tests, by way of what the package has for that, if anything.
+func Main(around func(*M)) {
+	if around == nil {
+		around = func(m *M) { m.Run() }
+	}
+	around(&M{})
+}
+
+// MainWatched does so inside a real test.
+func MainWatched(outer *real.T, around func(*M)) {
+	spawn = func(body func(leave func())) {
+		outer.Run("", func(inner *real.T) { body(inner.SkipNow) })
+	}
+	Main(around)
+}
+
+func attempt(one test) (string, string) {
+	t := &T{name: one.name}
+	t.run(one.run)
+	switch {
+	case t.failed:
+		return "failed", t.message
+	case t.skipped:
+		return "skipped", ""
+	}
+	return "passed", ""
+}
+
+func runAll() {
+	out, err := os.OpenFile(place, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0644)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	sort.SliceStable(tests, func(a, b int) bool { return tests[a].number < tests[b].number })
+	time.Sleep(time.Duration(age * float64(time.Second)))
+	var passed []test
+	var ends time.Time
+	for _, one := range tests {
+		if one.number >= firstOwn {
+			if ends.IsZero() {
+				ends = time.Now().Add(time.Duration(limit * float64(time.Second)))
+			}
+			if time.Now().After(ends) {
+				break
+			}
+		}
+		outcome, message := attempt(one)
+		fmt.Fprintf(out, `{"test":%s,"file":%s,"outcome":%q,"message":%s}`+"\n",
+			quoted(one.name), quoted(one.file), outcome, quoted(message))
+		if outcome == "passed" {
+			passed = append(passed, one)
+		}
+	}
+	if !watched {
+		repeat(passed, out)
+	}
+}
+
+func repeat(going []test, out *os.File) {
+	ends := time.Now().Add(time.Duration(budget * float64(time.Second)))
+	for round := 2; round < rounds; round++ {
+		left := going[:0:0]
+		for _, one := range going {
+			if time.Now().After(ends) {
+				return
+			}
+			outcome, message := attempt(one)
+			if outcome == "passed" {
+				left = append(left, one)
+				continue
+			}
+			first, _ := attempt(one)
+			second, _ := attempt(one)
+			if round > 2 && first == "failed" && second == "failed" && !strings.Contains(message, "too many open files") {
+				fmt.Fprintf(out, `{"test":%s,"file":%s,"outcome":"decayed","round":%d,"message":%s}`+"\n",
+					quoted(one.name), quoted(one.file), round, quoted(message))
+			}
+		}
+		going = left
+	}
+}
+
+func quoted(text string) string {
+	var made strings.Builder
+	made.WriteByte('"')
+	for at, sign := range text {
+		if at > 500 {
+			break
+		}
+		if sign < ' ' || sign == '"' || sign == '\\' || sign > '~' {
+			if sign > 0xffff {
+				sign = '?'
+			}
+			fmt.Fprintf(&made, `\u%04x`, sign)
+		} else {
+			made.WriteRune(sign)
+		}
+	}
+	made.WriteByte('"')
+	return made.String()
+}

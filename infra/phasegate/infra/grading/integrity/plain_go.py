@@ -1,0 +1,130 @@
+"""Start of the plain process for Go tests, and of its watched twin, which `go test` builds.
+
+Called by `plain_run`. Files lie beside the checkout, and the compiler finds them by an overlay, so the checkout stays
+as it is. What cannot be compiled is left out. It must not know what is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from phasegate.infra.grading.integrity.go_packages import TestedPackage, tested_packages
+from phasegate.infra.grading.test_run import Prepared
+
+_ASSIGNED = re.compile(r"\b((?:GO[A-Z0-9_]+|CGO_\w+)=[^\s'\"$`;&|]+)")
+_TAGS = re.compile(r"\s-{1,2}tags[= ]([\w,.]+)")
+_ROUNDS = 4
+"""Attempts to build, each without the files that the one before could not compile."""
+_IS_NOT_BUILT = "grep -q 'build failed\\|setup failed' {out}/said"
+_BUILD = """\
+attempt=0
+while :; do
+  if {build} > {out}/said 2>&1; then break; fi
+  {is_unbuilt} || break
+  attempt=$((attempt + 1))
+  if [ $attempt -ge {rounds} ]; then break; fi
+  found=
+  for name in $(sed -n 's|^\\([^ :]*/\\)\\{{0,1\\}}\\([^ /:]*\\.go\\):[0-9].*|\\2|p' {out}/said | sort -u); do
+    [ -f {out}/"$name" ] && [ "$name" != twin.go ] || continue
+    line=$(grep -m1 '^package ' {out}/"$name")
+    echo "$line" > {out}/"$name"
+    found=yes
+  done
+  [ -n "$found" ] || break
+done
+"""
+
+
+class PlainGo:
+    """Go tests."""
+
+    suffixes: tuple[str, ...] = (".go",)
+    entry_suffix: str = ".sh"
+
+    def programs(self, ready: Prepared, command: str) -> Iterable[str]:
+        """As the port says: Go, with what the test command sets for it."""
+        words = [word for word in _ASSIGNED.findall(command) if not word.startswith("GOFLAGS=")]
+        flags = re.findall(r"\bGOFLAGS=([^\s'\"$`;&|]+)", command)
+        flags += [f"-tags={tags}" for tags in _TAGS.findall(command)]
+        words += [f"GOFLAGS={' '.join(flags)}"] if flags else []
+        return (shlex.join(["env", *words, "go"]),)
+
+    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
+        """As the port says."""
+        root = order["root"]
+        lines = [*(f"rm -f {shlex.quote(one)}" for one in order["own_files"]), "top=$(mktemp -d)"]
+        runs: list[str] = []
+        for number, package in enumerate(tested_packages(order, folder, watched=watched)):
+            out = f'"$top"/{number}'
+            lines.append(f"mkdir -p {out}")
+            lines += [_written(f"{out}/{file}", text) for file, text in package.files.items()]
+            lines += [f"ln -s {name} {out}/{one}" for name, one in _other_names(package)]
+            lines.append(_overlay(root, package, f"$top/{number}", f"{out}/overlay"))
+            lines.append(f"cd {shlex.quote(str(Path(root, package.module)))}")
+            if watched:
+                flags = f"-count=1 -vet=off -timeout 150s -run '^TestAll$' -overlay {out}/overlay"
+                build = f"$go test {flags} {_target(package, package.folder)}"
+                lines.append(
+                    _BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=_IS_NOT_BUILT.format(out=out))
+                )
+                continue
+            program = shlex.quote(str(Path(root, package.beside)))
+            build = f"$go build -overlay {out}/overlay -o {program} {_target(package, package.main)}"
+            lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=":"))
+            place = shlex.quote(str(Path(root, package.folder)))
+            home = shlex.quote(str(Path(root).parent))
+            clean = f"env -u GOFLAGS -u GOCACHE -u GOMODCACHE -u GOPATH HOME={home}"
+            runs.append(f"[ -x {program} ] && (cd {place} && printf 'y\\ny\\ny\\n' | {clean} {program})")
+        return "\n".join([*lines, 'rm -rf "$top"', *runs, ""])
+
+    def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
+        """As the port says."""
+        return ["/bin/sh", "-c", f"go={shlex.quote(program)}; . ./{entry}"]
+
+    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
+        """As the port says: only the program has another home, since compilers have their caches in this one."""
+        return {}
+
+    def parts(self) -> list[tuple[str, str]]:
+        """As the port says."""
+        return []
+
+    def modules(self, path: str, text: str) -> list[str]:
+        """As the port says."""
+        return []
+
+    def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
+        """As the port says."""
+        return []
+
+
+def _other_names(package: TestedPackage) -> Iterator[tuple[str, str]]:
+    """Names that the compiler may tell of a file before it has read its first line."""
+    for path, name in package.overlay.items():
+        told = path.rpartition("/")[2]
+        if name and told not in package.files:
+            yield name, told
+
+
+def _target(package: TestedPackage, folder: str) -> str:
+    return "./" + str(Path(folder).relative_to(package.module or "."))
+
+
+def _overlay(root: str, package: TestedPackage, out: str, place: str) -> str:
+    table = ", ".join(
+        f'{json.dumps(str(Path(root, path)))}: "{f"{out}/{name}" if name else ""}"'
+        for path, name in package.overlay.items()
+    )
+    mark = secrets.token_hex(8)
+    return f'cat > {place} <<{mark}\n{{"Replace": {{{table}}}}}\n{mark}'
+
+
+def _written(place: str, text: str) -> str:
+    mark = secrets.token_hex(8)
+    return f"cat > {place} <<'{mark}'\n{text}\n{mark}"
