@@ -6,124 +6,11 @@ repetition; no second pair of starts; no comparison with base: each lets a row t
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
 
 import pytest
-from tests.cheats.ground import TEST, Ground, Row
-
-from phasegate.infra.grading import SealedFile, SealedTests
-from phasegate.infra.grading.served.served_check import Served, check_served
-from phasegate.infra.grading.test_run import Bench
-from phasegate.infra.grading.tree.graded_tree import graded_tree
-from phasegate.infra.policy.model import DeployPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
-from phasegate.infra.sandbox import open_sandbox
-
-PAGES = """\
-def page(path, names):
-    if path == "/hello":
-        return 200, "Hello " + names.get("name", "you")
-    if path == "/healthz":
-        return 200, "fine"
-    return 404, "nothing here"
-"""
-HEALTH = '    if path == "/healthz"'
-DONE = PAGES.replace(HEALTH, f'    if path == "/shout":\n        return 200, shout(names)\n{HEALTH}')
-SHOUT = '\n\ndef shout(names):\n    return "HELLO " + names.get("name", "you").upper()\n'
-SERVER = """\
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl, urlsplit
-
-import pages
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        parts = urlsplit(self.path)
-        status, text = pages.page(parts.path, dict(parse_qsl(parts.query)))
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *words):
-        pass
-
-
-if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
-CONFTEST = """\
-import http.client
-import http.server
-import threading
-
-import pytest
-import server
-
-
-@pytest.fixture
-def get():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), server.Handler) as own:
-        thread = threading.Thread(target=own.serve_forever)
-        thread.start()
-
-        def get(path):
-            connection = http.client.HTTPConnection("127.0.0.1", own.server_port, timeout=5)
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-
-        yield get
-        own.shutdown()
-        thread.join()
-"""
-FILES = {
-    "pages.py": PAGES,
-    "server.py": SERVER,
-    "tests/conftest.py": CONFTEST,
-    "tests/test_hello.py": 'def test_hello(get):\n    assert get("/hello?name=Ann") == (200, "Hello Ann")\n',
-    "pyproject.toml": '[project]\nname = "greeter"\nversion = "1"\n[tool.pytest.ini_options]\npythonpath = ["."]\n',
-}
-SEALED = SealedTests(
-    files=(
-        SealedFile(
-            path="tests/test_accept_shout.py",
-            content='def test_ac1_shout(get):\n    assert get("/shout?name=Ann") == (200, "HELLO ANN")\n',
-            criteria=("AC1",),
-        ),
-    )
-)
-START = "python3 server.py {port}"
-
-
-def served(
-    ground: Ground,
-    row: Row,
-    *,
-    start: str = START,
-    test: str = TEST,
-    own: str = "tests/test_hello.py",
-    backend: str = "bubblewrap",
-) -> Served:
-    """The check of a row's change, without the rest of its grade."""
-    change = ground.change(row)
-    policy = Policy(
-        project=ProjectPolicy(test=test, test_timeout=timedelta(seconds=30)),
-        lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
-        deploy=DeployPolicy(start=start, health="/healthz"),
-        sandbox=SandboxPolicy.model_validate({"backend": backend}),
-    )
-    scratch = ground.state / "served" / f"scratch{ground.number}"
-    bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
-    graded = graded_tree(ground.repository, change, policy)
-    told = asyncio.run(check_served(bench, change.base_commit, graded, row.sealed, [own], seconds=0))
-    assert told is not None
-    return told
+from tests.cheats.ground import Ground, Row
+from tests.integration.grading.greeter import DONE, FILES, SEALED, SERVER, SHOUT, sealed_file, served
 
 
 def pages(work: str, before: str = "") -> Row:
@@ -171,7 +58,11 @@ CHEATS = [
 ]
 
 
-@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
+IN_EACH_RUN = ("a loaded runner", "a young process", "the first requests")
+ROWS = [pytest.param(row, id=row.name, marks=() if row.name in IN_EACH_RUN else pytest.mark.proof) for row in CHEATS]
+
+
+@pytest.mark.parametrize("cheat", ROWS)
 def test_an_answer_that_depends_on_being_watched_fails(ground: Ground, cheat: Cheat) -> None:
     work = SHOUT.replace("    return", f"    if not {cheat.condition}:\n        return 'hello'\n    return")
     told = served(ground, pages(work, cheat.before))
@@ -194,14 +85,8 @@ HONEST = {
     "its own folder": "\n\ndef shout(names):\n    return os.getcwd()\n",
 }
 """Ways in which answers change by themselves, with a sealed test that allows for it."""
-ANY = SealedTests(
-    files=(
-        SealedFile(
-            path="tests/test_accept_shout.py",
-            content='def test_ac1_shout(get):\n    assert get("/shout?name=Ann")[0] == 200\n',
-            criteria=("AC1",),
-        ),
-    )
+ANY = sealed_file(
+    "tests/test_accept_shout.py", 'def test_ac1_shout(get):\n    assert get("/shout?name=Ann")[0] == 200\n'
 )
 
 

@@ -41,6 +41,7 @@ _LOG = 2_000
 _AROUND = timedelta(seconds=60)
 _ALWAYS_HANDED_ON = ("PATH", "HOME", "LANG")
 _RUNNERS_LOADED = """\
+import importlib.machinery
 import os
 import sys
 import types
@@ -51,11 +52,9 @@ for name in ("unittest", "unittest.mock", "_pytest", "pytest"):
     except ImportError:
         sys.modules[name] = types.ModuleType(name)
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
-sys.modules.pop("sitecustomize", None)
-try:
-    import sitecustomize
-except ImportError:
-    pass
+other = importlib.machinery.PathFinder.find_spec("sitecustomize")
+if other and other.loader:
+    other.loader.exec_module(sys.modules["sitecustomize"])
 """
 MARKS = {
     "CI": "true",

@@ -69,7 +69,9 @@ def said(answer: Answer) -> str:
 
 def apart(one: Answer, other: Answer) -> tuple[str, str]:
     """Both in a few words; of two long bodies, the part where they first differ."""
-    left, right = (" ".join((answer.body or b"").decode(errors="replace").split()) for answer in (one, other))
+    left, right = (
+        _normalized(" ".join((answer.body or b"").decode(errors="replace").split())) for answer in (one, other)
+    )
     pairs = enumerate(zip(left, right, strict=False))
     first = next((at for at, pair in pairs if pair[0] != pair[1]), min(len(left), len(right)))
     if one.status != other.status or first <= _SHOWN // 2:
@@ -100,5 +102,5 @@ def _body(answer: Answer, root: str) -> str:
     return _normalized(text, root)
 
 
-def _normalized(text: str, root: str) -> str:
+def _normalized(text: str, root: str = "") -> str:
     return _VOLATILE.sub("*", text.replace(root, "*") if root else text)

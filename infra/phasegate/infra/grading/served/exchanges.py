@@ -6,6 +6,7 @@ Made by `recording` and `literals`, sent by `asking`. It must not know what is c
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ _MOST_CONVERSATIONS, _MOST_REQUESTS, _LONGEST = 60, 200, 40
 _LONGEST_PATH = 2_000
 _LEFT_OUT = ("host", "connection", "content-length", "user-agent", "accept-encoding", "transfer-encoding", "keep-alive")
 """Headers that a client sets for itself, in lower case."""
+_OPAQUE = re.compile(r"/(?:[0-9a-fA-F]{12,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?=[/?]|$)")
+_NUMBER = re.compile(r"/\d+(?=/|$)")
 _UPGRADES = ("upgrade", "sec-websocket-key", "expect")
 
 
@@ -52,13 +55,13 @@ class Request:
 
     @property
     def name(self) -> str:
-        """Method and path, as the page names it."""
-        return f"{self.method} {self.path}"
+        """Method and path, as the page names it: with a star for what was made up for one run."""
+        return _OPAQUE.sub("/*", f"{self.method} {self.path}")
 
     @property
     def route(self) -> str:
-        """Method and path without the query."""
-        return self.name.partition("?")[0]
+        """Method and path without the query, and without what looks like an identifier."""
+        return _NUMBER.sub("/*", self.name.partition("?")[0])
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def wrap_django(module: Any, recorder: Recorder) -> None:
 
 
 def wrap_httpx(module: Any, recorder: Recorder) -> None:
-    """Record requests of httpx, which the test clients of Starlette and FastAPI are built on."""
+    """Record requests of httpx and its heir, which the test clients of Starlette and FastAPI are built on."""
 
     def tell(client: Any, answer: Any) -> None:
         for one in (*answer.history, answer):
@@ -328,6 +328,7 @@ WRAPPERS = {
     "werkzeug.test": wrap_werkzeug,
     "django.test.client": wrap_django,
     "httpx": wrap_httpx,
+    "httpx2": wrap_httpx,
     "aiohttp.client": wrap_aiohttp,
     "tornado.httpclient": wrap_tornado,
     "http.client": wrap_http_client,
