@@ -69,7 +69,7 @@ def test_requests_of_an_unknown_file_go_to_the_sealed_file_that_names_their_path
     for path in ("/carts", "/teas/7", "/health"):
         exchanges.add(line(test="", file="", path=path), "p1")
     sealed = {"a.test.ts": ("AC1",), "b.test.ts": ("AC2",)}
-    made = conversations(exchanges, sealed, {"a.test.ts": "post('/carts')", "b.test.ts": "get(`/teas/7`)"})
+    made = conversations(exchanges, sealed, {"a.test.ts": "post('/carts') /api/health", "b.test.ts": "get(`/teas/7`)"})
     assert [(one.file, [request.path for request in one.requests]) for one in made] == [
         ("a.test.ts", ["/carts"]),
         ("b.test.ts", ["/teas/7"]),

@@ -186,7 +186,8 @@ def _by_file(file: str, requests: Sequence[Request], texts: Mapping[str, str]) -
     parts: list[tuple[str, list[Request]]] = []
     for request in requests:
         place = request.path.partition("?")[0]
-        own = next((path for path, text in texts.items() if place != "/" and place in text), file)
+        named = re.compile(rf"(?<![\w/]){re.escape(place)}(?![\w/-])")
+        own = next((path for path, text in texts.items() if place != "/" and named.search(text)), file)
         if not parts or parts[-1][0] != own:
             parts.append((own, []))
         parts[-1][1].append(request)

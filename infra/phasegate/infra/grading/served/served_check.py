@@ -31,6 +31,8 @@ from phasegate.infra.workspace.change_set import readable
 _YOUNGEST, _OLDEST = 2.0, 10.0
 """Bounds, in seconds, on the age at which a candidate is first asked."""
 _ROUNDS = 300
+_PATIENCE = 2
+"""Factor on the time to come up, in the last try of a candidate that did not where base did."""
 _WHOLE_SUITE_SECONDS = 60.0
 """Time of the tests up to which all of them run once more to be recorded."""
 _MOST_OF_TESTS = 10
@@ -86,8 +88,13 @@ async def _compared(
     bench: Bench, pair: tuple[Twin, Twin | None], talks: Sequence[Conversation], calm: Surroundings, words: Words
 ) -> Served:
     twin, other = pair
-    calm, first = await _first(twin, talks, calm)
+    first = await twin.ask(calm, talks)
+    if not first.is_up:
+        calm = replace(calm, is_moved=False)
+        first = await twin.ask(calm, talks)
     before = await other.ask(replace(calm, age=0, rounds=0), talks) if other else None
+    if not first.is_up and before and before.is_up:
+        first = await twin.ask(calm, talks, patience=_PATIENCE)
     if not first.is_up:
         return _not_up(bench, first, before)
     if before is None or not before.is_up:
@@ -107,17 +114,6 @@ async def _compared(
         return replace(served, summary=served.summary.model_copy(update={"base_omitted": readable(why)}))
     found = await differences((other, before), (twin, twins), talks, calm)
     return replace(served, summary=served.summary.model_copy(update={"differences": found}))
-
-
-async def _first(twin: Twin, talks: Sequence[Conversation], calm: Surroundings) -> tuple[Surroundings, Asked]:
-    """First start that comes up: in another folder than tests run in, else in that one, else with more time."""
-    asked = await twin.ask(calm, talks)
-    for patience in (1, 2):
-        if asked.is_up:
-            break
-        calm = replace(calm, is_moved=False)
-        asked = await twin.ask(calm, talks, patience=patience)
-    return calm, asked
 
 
 def _not_up(bench: Bench, first: Asked, before: Asked | None) -> Served:

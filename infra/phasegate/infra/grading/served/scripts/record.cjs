@@ -8,8 +8,10 @@
 
 const fs = require('node:fs');
 const http = require('node:http');
+const net = require('node:net');
 const path = require('node:path');
 const { AsyncLocalStorage } = require('node:async_hooks');
+const { syncBuiltinESMExports } = require('node:module');
 const { Readable } = require('node:stream');
 const channels = require('node:diagnostics_channel');
 
@@ -24,18 +26,28 @@ const { write, end } = http.ServerResponse.prototype;
 const BODIES = Symbol('bodies');
 let written = 0;
 
-/* Path of the test file that runs: the process's own, or the nearest in the stack. */
+/* Path of the innermost test file in the stack; empty: none is there. */
 function testFile() {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 60;
   const { stack } = new Error('here');
   Error.stackTraceLimit = limit;
-  const places = [...String(stack).matchAll(/(?:file:\/\/)?(\/[^\s():]+):\d+:\d+/g)].map((found) => found[1]);
-  for (const place of [...places, ...process.argv.slice(1)]) {
-    const relative = path.relative(order.root, path.resolve(place));
+  for (const [, place] of String(stack).matchAll(/(?:file:\/\/)?(\/[^\s():]+):\d+:\d+/g)) {
+    const relative = path.relative(order.root, place);
     if (order.tests.includes(relative)) return relative;
   }
   return '';
+}
+
+/* A process that runs one test file alone. */
+const given = process.argv.slice(1).map((one) => path.relative(order.root, path.resolve(one)));
+const alone = given.filter((one) => order.tests.includes(one));
+const senders = new Map();
+const listeners = new WeakMap();
+const keyOf = (method, host, place) => `${method} ${host} ${place}`;
+function sent(key) {
+  const own = testFile();
+  if (own) senders.set(key, own);
 }
 
 function bytes(data, encoding) {
@@ -67,7 +79,8 @@ function tell(response) {
   const request = response.req;
   if (!request || response.told || written >= MOST || response.statusCode === 101) return;
   Object.defineProperty(response, 'told', { value: true, enumerable: false });
-  if (outgoing.has(`${request.method} ${request.headers.host} ${request.url}`)) return;
+  const key = keyOf(request.method, request.headers.host, request.url);
+  if (outgoing.has(key)) return;
   const injected = request._lightMyRequest || {};
   let body = request[BODIES] ? Buffer.concat(request[BODIES]) : Buffer.alloc(0);
   if (injected.payload && !injected.payload.pipe) body = bytes(injected.payload);
@@ -76,7 +89,7 @@ function tell(response) {
   written += 1;
   fs.appendFileSync(file, `${JSON.stringify({
     test: '',
-    file: testFile(),
+    file: senders.get(key) || testFile() || listeners.get(request.socket && request.socket.server) || (alone.length === 1 ? alone[0] : ''),
     method: request.method,
     path: request.url,
     headers: pairs(request.headers),
@@ -106,9 +119,38 @@ channels.channel('http.server.request.start').subscribe(({ request }) => {
     return push.call(this, data, encoding);
   };
 });
-channels.channel('http.client.request.start').subscribe(({ request }) => {
-  if (answering.getStore()) outgoing.add(`${request.method} ${request.getHeader('host')} ${request.path}`);
-});
+const { listen } = net.Server.prototype;
+net.Server.prototype.listen = function recorded(...words) {
+  listeners.set(this, testFile());
+  return listen.apply(this, words);
+};
+const { request: send } = http;
+http.request = function recorded(...words) {
+  const request = send.apply(this, words);
+  const key = keyOf(request.method, request.getHeader('host'), request.path);
+  if (answering.getStore()) outgoing.add(key);
+  else sent(key);
+  return request;
+};
+http.get = function recorded(...words) {
+  const request = http.request(...words);
+  request.end();
+  return request;
+};
+syncBuiltinESMExports();
 channels.channel('undici:request:create').subscribe(({ request }) => {
-  if (answering.getStore()) outgoing.add(`${request.method} ${new URL(request.origin).host} ${request.path}`);
+  if (answering.getStore()) outgoing.add(keyOf(request.method, new URL(request.origin).host, request.path));
 });
+const { fetch } = globalThis;
+if (fetch) {
+  globalThis.fetch = function recorded(input, init) {
+    try {
+      const url = new URL(String((input && input.url) || input));
+      const method = (init && init.method) || (input && input.method) || 'GET';
+      sent(keyOf(method.toUpperCase(), url.host, `${url.pathname}${url.search}`));
+    } catch {
+      return fetch.call(this, input, init);
+    }
+    return fetch.call(this, input, init);
+  };
+}

@@ -14,8 +14,6 @@ import json
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -109,53 +107,24 @@ def of_url(url: str) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-class Passing:
-    """Body of an answer, told of once it was read or closed."""
-
-    def __init__(self, body: Iterable[bytes], told: Callable[[bytes], None]) -> None:
-        """Stand in for an iterable of bytes."""
-        self._body: Any = body
-        self._rest, self._read = iter(body), bytearray()
-        self._told: Callable[[bytes], None] | None = told
-
-    def __iter__(self) -> Passing:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            data = next(self._rest)
-        except StopIteration:
-            self._tell()
-            raise
-        if len(self._read) < LARGEST:
-            self._read += data
-        return data
-
-    def close(self) -> None:
-        """Close what it stands for."""
-        self._tell()
-        if hasattr(self._body, "close"):
-            self._body.close()
-
-    def _tell(self) -> None:
-        told, self._told = self._told, None
-        if told:
-            told(bytes(self._read))
-
-
 def wrap_werkzeug(module: Any, recorder: Recorder) -> None:
     """Record requests of the test clients of Flask and Werkzeug."""
-    real = module.run_wsgi_app
+    real = module.Client.run_wsgi_app
 
-    def run_wsgi_app(app: Any, environ: dict[str, Any], *words: Any, **named: Any) -> Any:
+    def run_wsgi_app(self: Any, environ: dict[str, Any], *words: Any, **named: Any) -> Any:
         body = environ["wsgi.input"].read()
         environ["wsgi.input"] = io.BytesIO(body)
-        asked = of_environ(environ)
-        made, status, headers = real(app, environ, *words, **named)
-        told = partial(recorder.tell, *asked, body, int(status.split()[0]), list(headers.items()))
-        return Passing(made, told), status, headers
+        made, status, headers = real(self, environ, *words, **named)
+        answer = None
+        if "Content-Length" in headers:  # else it may be a stream without end
+            answer = b"".join(made)
+            if hasattr(made, "close"):
+                made.close()
+            made = [answer]
+        recorder.tell(*of_environ(environ), body, int(status.split()[0]), headers.items(), answer)
+        return made, status, headers
 
-    module.run_wsgi_app = run_wsgi_app
+    module.Client.run_wsgi_app = run_wsgi_app
 
 
 def wrap_django(module: Any, recorder: Recorder) -> None:
