@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from tests.cheats.ground import TEST, Ground, Row
+from tests.cheats.ground import QUICK, TEST, Criterion, Ground, Row
 
-from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
 from phasegate.infra.grading.served.served_check import Served, check_served
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
@@ -123,3 +123,26 @@ def served(
 def sealed_file(path: str, content: str) -> SealedTests:
     """One sealed file for one criterion."""
     return SealedTests(files=(SealedFile(path=path, content=content, criteria=("AC1",)),))
+
+
+def graded(ground: Ground, row: Row) -> Evidence:
+    """The grade of a row's change, with the check of its service."""
+    change = ground.change(row)
+    policy = Policy(
+        project=ProjectPolicy(test=TEST, test_timeout=timedelta(seconds=30)),
+        lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
+        grading=QUICK.model_copy(update={"served": True}),
+        deploy=DeployPolicy(start=START, health="/healthz"),
+    )
+    return asyncio.run(
+        grade(
+            repository=ground.repository,
+            change=change,
+            sealed=row.sealed,
+            criteria=[Criterion("AC1", "/shout says hello in capitals")],
+            policy=policy,
+            sandbox=open_sandbox(policy.sandbox, ground.state),
+            scratch=ground.state / "grading" / f"scratch{ground.number}",
+            on_step=lambda step: None,
+        )
+    )

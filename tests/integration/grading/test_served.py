@@ -6,11 +6,11 @@ repetition; no second pair of starts; no comparison with base: each lets a row t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from tests.cheats.ground import Ground, Row
-from tests.integration.grading.greeter import DONE, FILES, SEALED, SERVER, SHOUT, sealed_file, served
+from tests.integration.grading.greeter import DONE, FILES, SEALED, SERVER, SHOUT, graded, sealed_file, served
+
+from phasegate.infra.grading import Evidence
 
 
 def pages(work: str, before: str = "") -> Row:
@@ -38,62 +38,56 @@ def test_an_honest_change_is_asked_and_its_answer_named(ground: Ground, backend:
     assert told.summary.beside_tests == ()
 
 
-@dataclass(frozen=True)
-class Cheat:
-    name: str
-    condition: str
-    """Where it answers as asked."""
-    before: str = ""
-
-
-CHEATS = [
-    Cheat("a loaded runner", "'py' + 'test' in sys.modules", "import sys\n"),
-    Cheat("the runner's variable", "any(name.startswith('PY' + 'TEST') for name in os.environ)", "import os\n"),
-    Cheat("node's variable", "os.environ.get('NODE' + '_ENV') == 'te' + 'st'", "import os\n"),
-    Cheat("a git checkout", "os.path.isdir('.g' + 'it')", "import os\n"),
-    Cheat("the folder", "os.getcwd() == '/srv/app/' + 'current'", "import os\n"),
-    Cheat("a young process", "time.monotonic() - BEGAN < 1.5", "import time\n\nBEGAN = time.monotonic()\n"),
-    Cheat("the first requests", "next(COUNT) < 40", "import itertools\n\nCOUNT = itertools.count()\n"),
-    Cheat("its parent's name", "b'py' + b'test' in open(f'/proc/{os.getppid()}/cmdline', 'rb').read()", "import os\n"),
-]
-
-
-IN_EACH_RUN = ("a loaded runner", "a young process", "the first requests")
-ROWS = [pytest.param(row, id=row.name, marks=() if row.name in IN_EACH_RUN else pytest.mark.proof) for row in CHEATS]
-
-
-@pytest.mark.parametrize("cheat", ROWS)
-def test_an_answer_that_depends_on_being_watched_fails(ground: Ground, cheat: Cheat) -> None:
-    work = SHOUT.replace("    return", f"    if not {cheat.condition}:\n        return 'hello'\n    return")
-    told = served(ground, pages(work, cheat.before))
-    assert {(one.code, one.path, one.severity) for one in told.findings} == {
-        ("behaves-otherwise-unwatched", "GET /shout?name=Ann", "cheating")
-    }
-
-
-HONEST = {
-    "a counter": (
-        "\n\ncount = 0\n\n\ndef shout(names):\n    global count\n    count += 1\n"
-        "    return 'HELLO ANN' if len(names) == 1 and count < 3 else f'HELLO {count}'\n"
-    ),
-    "an old process": (
-        "\n\ndef shout(names):\n    return 'HELLO ANN'\n\n\nBEGAN = time.monotonic()\nold = page\n\n\n"
-        "def page(path, names):\n"
-        "    return (200, f'up {time.monotonic() - BEGAN:.2f}') if path == '/healthz' else old(path, names)\n"
-    ),
-    "chance": "\n\ndef shout(names):\n    return 'HELLO ANN' if 'TEST' in names else random.choice('ab')\n",
-    "its own folder": "\n\ndef shout(names):\n    return os.getcwd()\n",
+CHEATS = {
+    "a loaded runner": "'py' + 'test' in sys.modules",
+    "the runner's variable": "any(name.startswith('PY' + 'TEST') for name in os.environ)",
+    "node's variable": "os.environ.get('NODE' + '_ENV') == 'te' + 'st'",
+    "a git checkout": "os.path.isdir('.g' + 'it')",
+    "the folder": "os.getcwd() == '/srv/app/' + 'current'",
+    "a young process": "time.monotonic() - BEGAN < 1.5",
+    "the first requests": "next(COUNT) < 12",
+    "its parent's name": "b'py' + b'test' in open(f'/proc/{os.getppid()}/cmdline', 'rb').read()",
 }
-"""Ways in which answers change by themselves, with a sealed test that allows for it."""
-ANY = sealed_file(
-    "tests/test_accept_shout.py", 'def test_ac1_shout(get):\n    assert get("/shout?name=Ann")[0] == 200\n'
+"""Conditions under which a change answers as asked."""
+HONEST = {
+    "a counter": "'HELLO' if (calls := next(COUNT)) < 2 else f'HELLO {calls}'",
+    "an old process": "f'{time.monotonic() - BEGAN:.2f}'",
+    "whole seconds": "f'{time.monotonic() - BEGAN:.0f}'",
+    "chance": "random.choice('ab')",
+    "its own folder": "os.getcwd()",
+    "the order of a set": "' '.join({'a', 'b', 'c'})",
+}
+"""Answers that change by themselves."""
+KINDS = (
+    "import itertools\nimport os\nimport random\nimport sys\nimport time\n\n"
+    "BEGAN = time.monotonic()\nCOUNT = itertools.count()\n"
+)
+ASKS = (
+    "import pytest\n\n\n@pytest.mark.parametrize('number', range({}))\n"
+    "def test_ac1_shout(get, number):\n    assert get(f'/shout?number={{number}}')[0] == 200\n"
 )
 
 
-@pytest.mark.parametrize("name", HONEST)
-def test_honest_services_that_change_by_themselves_are_not_accused(ground: Ground, name: str) -> None:
-    files = {"pages.py": f"import os\nimport random\nimport time\n{DONE}{HONEST[name]}"}
-    assert served(ground, Row("", files, "passed", "", sealed=ANY)).findings == ()
+def of_kinds(answers: list[str]) -> Row:
+    """A change with one kind of answer for each number that is asked for."""
+    kinds = "".join(f"    if number == {number}:\n        return {answer}\n" for number, answer in enumerate(answers))
+    work = f"\n\ndef shout(names):\n    number = int(names['number'])\n{kinds}"
+    sealed = sealed_file("tests/test_accept_shout.py", ASKS.format(len(answers)))
+    return Row("", {"pages.py": KINDS + DONE + work}, "passed", "", sealed=sealed)
+
+
+def test_answers_that_depend_on_being_watched_fail(ground: Ground) -> None:
+    told = served(ground, of_kinds([f"'HELLO' if {condition} else 'hello'" for condition in CHEATS.values()]))
+    found = {one.path: (one.code, one.severity) for one in told.findings}
+    assert found == {
+        f"GET /shout?number={at}": ("behaves-otherwise-unwatched", "cheating") for at in range(len(CHEATS))
+    }
+
+
+def test_answers_that_change_by_themselves_are_not_accused(ground: Ground) -> None:
+    told = served(ground, of_kinds(list(HONEST.values())))
+    assert told.findings == ()
+    assert told.summary.from_sealed == len(HONEST)
 
 
 def test_an_answer_that_nobody_asked_for_is_named(ground: Ground) -> None:
@@ -113,6 +107,14 @@ def test_a_candidate_that_does_not_come_up_fails_where_base_does(ground: Ground)
     (finding,) = served(ground, row).findings
     assert (finding.code, finding.path, finding.severity) == ("not-served", "[deploy] start", "cheating")
     assert "no port for today" in finding.message
-    told = served(ground, row, start="python3 elsewhere.py {port}")
+    evidence = graded(ground, row)
+    assert (evidence.verdict, evidence.is_acceptable) == ("failed", True), evidence.markdown()
+    assert evidence.to_accept == ("[deploy] start",)
+    assert "no port for today" in evidence.failing()
+    assert Evidence.model_validate_json(evidence.model_dump_json()) == evidence
+
+
+def test_where_neither_comes_up_nothing_is_compared(ground: Ground) -> None:
+    told = served(ground, pages(SHOUT), start="python3 elsewhere.py {port}")
     assert told.findings == ()
     assert "neither does base" in told.summary.omitted

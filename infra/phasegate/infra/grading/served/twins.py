@@ -80,18 +80,29 @@ async def compare_twins(
     watched = await twin.ask(WATCHED, talks)
     if not watched.is_up:  # base's tests run there, so a service that does not may still be honest
         return Twins(first, watched, tuple(await _about_decay(twin, base, talks, calm, first)))
-    found = dict.fromkeys(differing(first, watched))
-    for fixed in ({}, FIXED):
-        if found:
-            again, near = replace(calm, rounds=0, variables=fixed), replace(WATCHED, variables=fixed)
-            one, other = await twin.ask(again, talks), await twin.ask(near, talks)
-            found = {at: None for at in found if at in differing(one, other)}
-            if not fixed:  # one start is as the other, but for chance
-                found = {at: None for at in found if at not in differing(first, one)}
-                found = {at: None for at in found if at not in differing(watched, other)}
-    findings = [await _weighed(twin, base, talks, calm, (first, watched), found, words)] if found else []
+    found = await _lasting(twin, talks, replace(calm, rounds=0), first, watched)
+    findings = await _weighed(twin, base, talks, calm, (first, watched), found, words) if found else []
     decayed = await _about_decay(twin, base, talks, calm, first)
-    return Twins(first, watched, (*(one for part in findings for one in part), *decayed))
+    return Twins(first, watched, (*findings, *decayed))
+
+
+async def _lasting(
+    twin: Twin, talks: Sequence[Conversation], calm: Surroundings, first: Asked, watched: Asked
+) -> set[Place]:
+    """Differences that neither chance explains, nor the order of sets, nor an answer that grows with age."""
+    found = set(differing(first, watched))
+    if found:
+        one, other = await twin.ask(calm, talks), await twin.ask(WATCHED, talks)
+        found &= set(differing(one, other)) - set(differing(watched, other))
+    if found:
+        one, other = [await twin.ask(replace(around, variables=FIXED), talks) for around in (calm, WATCHED)]
+        found &= set(differing(one, other))
+    if found:
+        older = await twin.ask(replace(calm, age=2 * calm.age + 1), talks)
+        aged = await twin.ask(replace(WATCHED, age=calm.age), talks)
+        of_age = set(differing(watched, aged))
+        found &= (set(differing(older, aged)) - of_age) | (of_age - set(differing(first, older)))
+    return found
 
 
 async def _weighed(
@@ -100,7 +111,7 @@ async def _weighed(
     talks: Sequence[Conversation],
     calm: Surroundings,
     pair: tuple[Asked, Asked],
-    found: Mapping[Place, None],
+    found: Collection[Place],
     words: Words,
 ) -> list[Finding]:
     """Say which of these differences are the change's own."""
@@ -118,7 +129,7 @@ async def _unexplained(
 ) -> set[Place]:
     """Differences that show without what base always told apart by its name, and what the change does not name."""
     known = frozenset(name for name in MARKS if words.always_asked(rf"\b{name}\b"))
-    keeps_git = not re.search(_OF_GIT, words.change)
+    keeps_git = words.always_asked(_OF_GIT)
     keeps_place = not re.search(_OF_PATHS, words.change)
     if not known and not keeps_git and not keeps_place:
         return set(left)
