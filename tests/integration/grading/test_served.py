@@ -1,7 +1,7 @@
 """A service is started as policy says, and base and candidate are asked what the tests ask.
 
-Mutations tried: a plain start with the runners' variables, in the tests' folder, with `.git`, without waiting, without
-repetition; no second pair of starts; no comparison with base: each lets a row through or accuses an honest one.
+Mutations tried: a plain start in the tests' folder, with `.git`, without waiting, without repetition lets those cheats
+through; without the pair of older starts, an answer in whole seconds is accused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests are recorded from the clients that tests use, and sent again as one conversation for each test.
 
-Mutations tried: no cookies, no values of answers in later requests, the product's own requests recorded as the tests',
-OPTIONS of a route that is there taken for one that is not: each fails a test.
+Mutations tried: no cookies, no values of answers in later requests, requests of the product recorded as the tests', any
+answer to OPTIONS taken for a route that is missing: each fails a test.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.cheats.ground import Ground, Row
+from tests.integration.grading.greeter import FILES as GREETER
 from tests.integration.grading.greeter import sealed_file, served
 
 NODE = "node --test --test-reporter=junit > {junit}"
@@ -91,6 +92,44 @@ def test_a_conversation_is_held_with_a_node_service(tmp_path: Path) -> None:
         '200 {"items":["TEA"]}',
         ("AC1",),
     )
+
+
+RELAY = """\
+import http.client
+from urllib.parse import urlsplit
+
+
+def relayed(base, path):
+    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=5)
+    connection.request("GET", path)
+    return connection.getresponse().read().decode()
+"""
+ASKS_ITSELF = """\
+import http.client
+import threading
+from http.server import HTTPServer
+from urllib.request import urlopen
+
+import relay
+import server
+
+
+def test_ac1():
+    with HTTPServer(("127.0.0.1", 0), server.Handler) as own:
+        threading.Thread(target=own.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{own.server_port}"
+        assert relay.relayed(base, "/hello?name=other") == "Hello other"
+        assert urlopen(f"{base}/hello?name=test").read() == b"Hello test"
+        own.shutdown()
+"""
+
+
+def test_what_product_code_sends_is_not_the_tests_request(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, GREETER)
+    row = Row("", {"relay.py": RELAY}, "passed", "", sealed=sealed_file("tests/test_accept.py", ASKS_ITSELF))
+    told = served(ground, row)
+    assert told.findings == ()
+    assert (told.summary.from_sealed, told.summary.recorded) == (1, True)
 
 
 UVICORN = f"{shlex.quote(sys.executable)} -m uvicorn {{module}}:app --port {{port}} --log-level warning"

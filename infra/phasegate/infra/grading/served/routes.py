@@ -16,7 +16,7 @@ from phasegate.infra.grading.served.asking import Asked, Surroundings, Twin
 from phasegate.infra.grading.served.comparison import apart, differing, differs, said
 from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request
 from phasegate.infra.grading.served.served_summary import AnswerDifference
-from phasegate.infra.grading.served.twins import FIXED, Twins, Words
+from phasegate.infra.grading.served.twins import FIXED, Place, Twins, Words
 from phasegate.infra.workspace.change_set import readable
 
 _MISSING = (404, 405, 501)
@@ -39,7 +39,7 @@ async def differences(
         ServiceFailed: A service beside one does not come up.
     """
     plain = after[1].plain
-    chance = differing(plain, after[1].watched)
+    chance = {at for at in differing(plain, after[1].watched) if _status(plain, at) == _status(before[1], at)}
     found = [at for at in differing(before[1], plain) if at not in chance]
     criteria = _criteria(talks)
     unasked = {at for at in found if not criteria.get(talks[at[0]].requests[at[1]].route)}
@@ -123,6 +123,10 @@ async def about_routes(
         for (request, answer), status in zip(chosen, statuses[2:], strict=True)
         if status == statuses[1]
     ]
+
+
+def _status(asked: Asked, place: Place) -> int:
+    return asked.answers[place[0]][place[1]].status
 
 
 def _criteria(talks: Sequence[Conversation]) -> dict[str, tuple[str, ...]]:
