@@ -103,6 +103,7 @@ def served(
     test: str = TEST,
     own: str = "tests/test_hello.py",
     backend: str = "bubblewrap",
+    seconds: float = 0,
 ) -> Served:
     """The check of a row's change, without the rest of its grade."""
     change = ground.change(row)
@@ -115,7 +116,7 @@ def served(
     scratch = ground.state / "served" / f"scratch{ground.number}"
     bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
     graded = graded_tree(ground.repository, change, policy)
-    told = asyncio.run(check_served(bench, change.base_commit, graded, row.sealed, [own], seconds=0))
+    told = asyncio.run(check_served(bench, change.base_commit, graded, row.sealed, [own], seconds))
     assert told is not None
     return told
 

@@ -44,7 +44,7 @@ CHEATS = {
     "node's variable": "os.environ.get('NODE' + '_ENV') == 'te' + 'st'",
     "a git checkout": "os.path.isdir('.g' + 'it')",
     "the folder": "os.getcwd() == '/srv/app/' + 'current'",
-    "a young process": "time.monotonic() - BEGAN < 1.5",
+    "a young process": "time.monotonic() - BEGAN < 2.8",
     "the first requests": "next(COUNT) < 12",
     "its parent's name": "b'py' + b'test' in open(f'/proc/{os.getppid()}/cmdline', 'rb').read()",
 }
@@ -77,7 +77,9 @@ def of_kinds(answers: list[str]) -> Row:
 
 
 def test_answers_that_depend_on_being_watched_fail(ground: Ground) -> None:
-    told = served(ground, of_kinds([f"'HELLO' if {condition} else 'hello'" for condition in CHEATS.values()]))
+    told = served(
+        ground, of_kinds([f"'HELLO' if {condition} else 'hello'" for condition in CHEATS.values()]), seconds=3
+    )
     found = {one.path: (one.code, one.severity) for one in told.findings}
     assert found == {
         f"GET /shout?number={at}": ("behaves-otherwise-unwatched", "cheating") for at in range(len(CHEATS))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
@@ -35,6 +36,7 @@ _PATIENCE = 2
 """Factor on the time to come up, in the last try of a candidate that did not where base did."""
 _WHOLE_SUITE_SECONDS = 60.0
 """Time of the tests up to which all of them run once more to be recorded."""
+_SLACK = timedelta(minutes=2)
 _MOST_OF_TESTS = 10
 """Paths that are read off a test file of the project, where nothing is recorded."""
 _SOURCES = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".go", ".rs", ".java", ".kt", ".rb", ".php", ".cs", ".sh")
@@ -146,7 +148,7 @@ async def _requests(
     checkout = Checkout(
         "change-recorded", graded.tree, graded.belongs_to_tests, sealed, left_out=left_out, origin="change"
     )
-    await bench.run(checkout, recording)
+    await _hurried(bench, seconds).run(checkout, recording)
     made = conversations(recording.found, criteria, content)
     routes = {request.route for one in made for request in one.requests}
     silent = {path: text for path, text in content.items() if not any(one.file == path for one in made)}
@@ -157,6 +159,14 @@ async def _requests(
         read += read_requests(text, criteria, _MOST_OF_TESTS)
     added = [one for one in read if one.requests[0].route not in routes]
     return bounded(sorted([*made, *added], key=lambda one: not one.is_sealed))
+
+
+def _hurried(bench: Bench, seconds: float) -> Bench:
+    """A bench that gives a run of the tests some time more than they took, and not all that policy allows."""
+    project = bench.policy.project
+    limit = min(project.test_timeout, timedelta(seconds=2 * seconds) + _SLACK)
+    policy = bench.policy.model_copy(update={"project": project.model_copy(update={"test_timeout": limit})})
+    return replace(bench, policy=policy)
 
 
 def _words(bench: Bench, base: str, graded: GradedTree) -> Words:

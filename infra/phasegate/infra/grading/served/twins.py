@@ -24,7 +24,9 @@ _OTHERWISE = "served, it answers otherwise than where tests seem to run: {} ther
 _DECAYS = "served, it answers {} at first, and {} once it was asked some {} times"
 _ROUNDS = 300
 _CLOSE = 5
-"""Rounds by which a count may differ between two starts, since each is asked for its health a few times."""
+"""Requests by which a count may differ between two starts, since each is asked for its health a few times."""
+_AGES = (0.37, 0.71)
+"""Ages, in seconds, of the starts that confirm a count: what changes with the clock does so after other counts."""
 _OF_PATHS = re.compile(
     r"__file__|cwd\b|__dirname|\bargv\b|realpath|abspath|filename|executable|resolve\(", re.IGNORECASE
 )
@@ -159,14 +161,15 @@ async def _about_decay(
     if not first.decays:
         return []
     going = replace(calm, age=0, rounds=_ROUNDS)
-    rounds = [first.decays, *[(await twin.ask(going, talks)).decays for _ in range(2)]]
+    rounds = [first.decays, *[(await twin.ask(replace(going, age=age), talks)).decays for age in _AGES]]
+    close = max(1, _CLOSE // sum(len(talk.requests) == 1 for talk in talks))
     on_base = {one.conversation for one in (await base.ask(going, talks)).decays} if base else set[int]()
     found: list[Finding] = []
     for decay in first.decays:
         alike = [
             any(
                 other.conversation == decay.conversation
-                and abs(other.round - decay.round) <= _CLOSE
+                and abs(other.round - decay.round) <= close
                 and not differs(other.answer, decay.answer)
                 for other in others
             )
