@@ -333,3 +333,11 @@ async def test_a_cancelled_grade_leaves_nothing(project: Project) -> None:
     with pytest.raises(asyncio.CancelledError):
         await grading
     assert not any((project.state / "grading").glob("scratch*/*"))
+
+
+async def test_sealed_tests_that_the_command_never_runs_say_nothing_of_a_change(project: Project) -> None:
+    only = PYTEST.replace("pytest -q", "pytest -q tests/test_app.py")
+    assert only != PYTEST
+    evidence = await project.grade({"app.py": SHOUT}, project=ProjectPolicy(test=only))
+    assert (evidence.verdict, evidence.criteria[0].status) == ("unproven", "untested"), evidence.markdown()
+    assert "is not run by the test command" in evidence.markdown()

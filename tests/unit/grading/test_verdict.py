@@ -98,6 +98,15 @@ def test_a_criterion_s_status(row: Case) -> None:
     assert row.says in result.message
 
 
+def test_a_change_is_not_blamed_for_tests_that_the_command_never_runs() -> None:
+    nothing = attribute([], SEALED, FILES, ())
+    (result,) = judge_criteria([Criterion("AC1")], SEALED, nothing, nothing, "", ["tests/test_ac.py"])
+    assert (result.status, "Look at the names and folders" in result.message) == ("untested", True)
+    failing = attribute([case(ONE, "failed", "no")], SEALED, FILES, ())
+    (result,) = judge_criteria([Criterion("AC1")], SEALED, nothing, failing, "", ["tests/test_ac.py"])
+    assert result.status == "failed"
+
+
 def test_a_message_does_not_quote_a_sealed_test() -> None:
     said = ">       assert greet() == 'Hi'\n12 |     assert greet() == 'Hi'\nassert 'Ho' == 'Hi'"
     base, change = attribute([], SEALED, FILES, ()), attribute([case(ONE, "failed", said)], SEALED, FILES, ())

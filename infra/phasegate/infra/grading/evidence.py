@@ -82,7 +82,8 @@ class CriterionResult(_Part):
     id: str
     statement: str
     status: CriterionStatus
-    """`vacuous`: its tests pass, and passed before the change; `untested`: no sealed test names it."""
+    """`vacuous`: its tests pass, and passed before the change; `untested`: no sealed test names it, or
+    the test command runs none of those that do."""
     tests: tuple[str, ...] = ()
     """The sealed tests that count for it."""
     message: str = ""

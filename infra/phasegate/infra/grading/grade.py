@@ -32,6 +32,7 @@ from phasegate.infra.grading.guards.touched_lines import with_touched_lines
 from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.heldout import is_held_out
 from phasegate.infra.grading.inline_run import with_base_inline_tests
+from phasegate.infra.grading.integrity.canaries import language
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
@@ -100,7 +101,10 @@ async def grade(
     amending = refused_amendments(compared_by_eye(amending, trial.told.project), before, trial.told)
     broken = (*guarding.unquoted(trial.regressions), *regressions_of_refused(amending))
     trouble = without_quotes(f"{trial.run.problem}: {trial.run.said}", sealed.guards) if trial.run.problem else ""
-    judged = judge_criteria(criteria, sealed, before, trial.told, trouble)
+    unseen = [
+        file.path for file in sealed.files if language(file.path) not in base.armed and not before.sealed[file.path]
+    ]
+    judged = judge_criteria(criteria, sealed, before, trial.told, trouble, unseen)
     failed = bool(trouble or broken) or any(result.status == "failed" for result in judged)
     failed = failed or any(finding.severity == "cheating" for finding in trial.findings)
     own = files_of(trial.told.project, repository.files(graded.tree))

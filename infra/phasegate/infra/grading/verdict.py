@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from phasegate.infra.grading.attribution import Attribution
@@ -18,6 +18,10 @@ from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 _SHOWN = 5
 _SHORTEST_QUOTE = 8
+_NOT_COLLECTED = (
+    "{} is not run by the test command, on base neither; nor is a test that was planted beside it. Look at the names "
+    "and folders that `project.test` and the runner's settings take for tests, mend them, and start the run anew."
+)
 _FRAME = re.compile(r"^(?:E\s|[>\s])*\s*(?:\d+\s*\|)?\s*")
 
 
@@ -36,7 +40,12 @@ class CriterionLike(Protocol):
 
 
 def judge_criteria(
-    criteria: Sequence[CriterionLike], sealed: SealedTests, base: Attribution, change: Attribution, trouble: str
+    criteria: Sequence[CriterionLike],
+    sealed: SealedTests,
+    base: Attribution,
+    change: Attribution,
+    trouble: str,
+    not_collected: Collection[str] = (),
 ) -> tuple[CriterionResult, ...]:
     """Judge each criterion by its sealed tests, on base and on the change.
 
@@ -46,10 +55,11 @@ def judge_criteria(
         base: Their outcomes on the base commit.
         change: Their outcomes on the change.
         trouble: Why the run on the change reported nothing; empty: it did.
+        not_collected: Sealed files that the test command does not run, whatever a change does.
     """
     quotes = {_bare(line) for file in (*sealed.files, *sealed.guards) for line in file.content.splitlines()}
     told = _unquoted(trouble, quotes)
-    return tuple(_judge(criterion, sealed, base, change, told, quotes) for criterion in criteria)
+    return tuple(_judge(criterion, sealed, base, change, told, quotes, not_collected) for criterion in criteria)
 
 
 def regressions(
@@ -115,6 +125,7 @@ def _judge(
     change: Attribution,
     trouble: str,
     quotes: set[str],
+    not_collected: Collection[str],
 ) -> CriterionResult:
     files = [file for file in sealed.files if criterion.id in file.criteria]
     after = change.cases_for(criterion.id, files)
@@ -128,8 +139,9 @@ def _judge(
     if trouble:
         return result.model_copy(update={"message": trouble})
     stop = _unquoted(stopped_by(base.project, change.project), quotes)
-    faults = [f"{file.path} yields no test{stop}" for file in files if not change.sealed[file.path]]
-    if not after and not faults:
+    silent = [file.path for file in files if not change.sealed[file.path]]
+    faults = [f"{path} yields no test{stop}" for path in silent if path not in not_collected]
+    if not after and not silent:
         faults = ["none of its tests ran"]
     ids = {case.id for case in after}
     faults += [
@@ -144,6 +156,9 @@ def _judge(
     if faults:
         more = [f"… and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
         return result.model_copy(update={"message": "\n".join([*faults[:_SHOWN], *more])})
+    if silent:
+        message = "\n".join(map(_NOT_COLLECTED.format, silent))
+        return result.model_copy(update={"status": "untested", "message": message})
     if all(_status(before, case) == "passed" for case in counting):
         message = "Its tests pass on the base commit, too: they do not show that the change does anything."
         return result.model_copy(update={"status": "vacuous", "message": message})
