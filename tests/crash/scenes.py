@@ -55,6 +55,7 @@ backend = "none"
 base = "warn"
 flaky_reruns = 0
 plain_process = false
+served = false
 [deploy]
 start = "python3 -I -S serve.py {port}"
 health = "/healthz"
@@ -75,6 +76,7 @@ backend = "none"
 base = "warn"
 flaky_reruns = 0
 plain_process = false
+served = false
 [deploy]
 target = "command"
 [deploy.commands]

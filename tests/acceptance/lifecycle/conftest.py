@@ -51,6 +51,7 @@ ablation_time = "0s"
 coverage = false
 base = "warn"
 flaky_reruns = 0
+served = false
 """
 POLICY = f"""{QUICKLY_GRADED}
 [project]

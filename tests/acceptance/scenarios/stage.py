@@ -44,6 +44,7 @@ coverage = false
 base = "warn"
 flaky_reruns = 0
 plain_process = false
+served = false
 """
 
 

@@ -19,6 +19,7 @@ test = "pytest -q --junitxml={junit}"
 base = "warn"
 flaky_reruns = 0
 plain_process = false
+served = false
 [deploy]
 target = "command"
 [deploy.commands]

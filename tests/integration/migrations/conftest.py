@@ -108,6 +108,7 @@ backend = "none"
 base = "warn"
 flaky_reruns = 0
 plain_process = false
+served = false
 [deploy]
 start = "python3 -I -S shop.py"
 health = "/healthz"

@@ -171,6 +171,7 @@ backend = "none"
 base = "warn"
 flaky_reruns = 0
 plain_process = false
+served = false
 ablation_time = "0s"
 coverage = false
 [lifecycle]

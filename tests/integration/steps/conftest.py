@@ -121,6 +121,7 @@ backend = "none"
 base = "warn"
 flaky_reruns = 0
 plain_process = false
+served = false
 [deploy]
 target = "command"
 [deploy.commands]

@@ -17,6 +17,7 @@ from phasegate.infra.grading.amendments_page import amended_section, declined_li
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.branch_move import BranchMove
 from phasegate.infra.grading.guards.guard_summary import GuardSummary
+from phasegate.infra.grading.served.served_summary import ServedSummary
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
@@ -31,7 +32,9 @@ REPLACED = "library-replaced"
 """Code of the finding that the change replaces a function of the library or the runner; accepted by its name."""
 ASKS = "asks-about-surroundings"
 """Code of the note that the change asks about its surroundings what the base commit does not."""
-_ACCEPTABLE = (LOADED, UNWATCHED, REPLACED)
+NOT_SERVED = "not-served"
+"""Code of the finding that a candidate does not serve what its tests reach; accepted by the request or the setting."""
+_ACCEPTABLE = (LOADED, UNWATCHED, REPLACED, NOT_SERVED)
 _SHOWN = 20
 _NAMED = 5
 """Paths shown of one kind of note."""
@@ -204,6 +207,8 @@ class Evidence(Artifact):
     """None: not measured."""
     unwatched: Unwatched | None = None
     """None: nothing was compared, because the change failed, or it was graded before that was done."""
+    served: ServedSummary | None = Field(default=None, exclude_if=operator.not_)
+    """`None`: the project is no service, or it was not asked."""
     base: BaseSummary | None = None
     """The project's own tests on the base commit; `None`: graded before they were judged."""
     move: BranchMove | None = None
@@ -291,6 +296,7 @@ class Evidence(Artifact):
         for severity, heading in _HEADINGS.items():
             found = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
             lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
+        lines += self.served.markdown_lines() if self.served else []
         lines += [*_files(self), *_beyond_runner(self.unwatched), *_guards(self.ablation), *_reach(self.coverage)]
         return "\n".join([*lines, *_notes(folded)]) + "\n"
 

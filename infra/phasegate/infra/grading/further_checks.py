@@ -16,6 +16,8 @@ from phasegate.infra.grading.findings import about_load
 from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.own_tests import Released
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+from phasegate.infra.grading.served.served_check import check_served
+from phasegate.infra.grading.served.served_summary import ServedSummary
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.trial import Trial
@@ -49,6 +51,7 @@ class FurtherChecks:
     ablation: Ablation | None = None
     coverage: Coverage | None = None
     unwatched: Unwatched | None = None
+    served: ServedSummary | None = None
     findings: tuple[Finding, ...] = ()
     failed: bool = False
 
@@ -67,6 +70,12 @@ async def check_further(bench: Bench, passed: Passed, amending: Amending) -> Fur
         plain = await compare_unwatched(bench, passed.base, passed.graded, sealed, passed.own_files, passed.seconds)
         failed = any(finding.severity == "cheating" for finding in plain.findings)
         checks = replace(checks, unwatched=plain.summary, findings=plain.findings, failed=failed)
+    if grading.served and not checks.failed:
+        asked = await check_served(bench, passed.base, passed.graded, passed.sealed, passed.own_files, passed.seconds)
+        if asked is not None:
+            failed = any(finding.severity == "cheating" for finding in asked.findings)
+            findings = (*checks.findings, *asked.findings)
+            checks = replace(checks, served=asked.summary, findings=findings, failed=failed)
     if grading.ablation_time and not checks.failed:
         cases = [*passed.trial.told.project, *(case for own in passed.trial.told.sealed.values() for case in own)]
         green = [case.key for case in cases if case.status == "passed"]

@@ -155,6 +155,7 @@ async def grade(
         ablation=checks.ablation,
         coverage=checks.coverage,
         unwatched=checks.unwatched,
+        served=checks.served,
         base=judgement.summary() if (judgement := guarding.plain or base.judgement) else None,
         guards=guards,
     )

@@ -228,6 +228,8 @@ class GradingPolicy(Table):
     """Share of the lines, run on base, below which tests are thin; measured for Python and JavaScript."""
     plain_process: bool = True
     """True to run tests once more in a plain process, without a test runner: a difference fails the grade."""
+    served: bool = True
+    """True to start base and candidate as `[deploy] start` says, and to send them the requests of the tests."""
 
 
 class ProtectPolicy(Table):

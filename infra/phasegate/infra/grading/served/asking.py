@@ -1,0 +1,285 @@
+"""Served twins of a tree: starts of its service in the sandbox, each from a fresh copy of a checkout, and its answers.
+
+Called by `served_check`. A copy looks like a release's, or like what tests run in; what a service answers and writes is
+untrusted. It must not know what a difference means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from phasegate.infra.grading.integrity.planted_names import WORDS
+from phasegate.infra.grading.runner.layers import Origin
+from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request, decoded, pairs
+from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
+from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.sandbox import run_with_services
+
+_SCRIPT = Path(__file__).parent / "scripts" / "ask.py"
+_LIMIT = 16 * 1024 * 1024
+_SECONDS = 60.0
+"""Time for all conversations of one start."""
+_SHORTEST_START = 30.0
+_LOG = 2_000
+_AROUND = timedelta(seconds=60)
+_ALWAYS_HANDED_ON = ("PATH", "HOME", "LANG")
+_RUNNERS_LOADED = """\
+import importlib.machinery
+import os
+import sys
+import types
+
+for name in ("unittest", "unittest.mock", "_pytest", "pytest"):
+    try:
+        __import__(name)
+    except ImportError:
+        sys.modules[name] = types.ModuleType(name)
+sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
+other = importlib.machinery.PathFinder.find_spec("sitecustomize")
+if other and other.loader:
+    other.loader.exec_module(sys.modules["sitecustomize"])
+"""
+MARKS = {
+    "CI": "true",
+    "JEST_WORKER_ID": "1",
+    "NODE_ENV": "test",
+    "NODE_TEST_CONTEXT": "child-v8",
+    "PYTEST_CURRENT_TEST": "tests/test_service.py::test_answers (call)",
+    "PYTEST_VERSION": "8.4.1",
+    "VITEST": "true",
+    "VITEST_WORKER_ID": "1",
+    "npm_lifecycle_event": "test",
+}
+"""Variables that runners leave to be seen."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Traits of one start that code can tell."""
+
+    marks: frozenset[str] = frozenset()
+    """Names of `MARKS`."""
+    is_loaded: bool = False
+    """True for a process with test runners loaded, below a parent named like one."""
+    is_git: bool = False
+    """True to leave `.git` in the checkout."""
+    is_moved: bool = False
+    """True for a folder other than the one that tests run in."""
+    age: float = 0
+    """Seconds between the first healthy answer and the first request."""
+    rounds: int = 0
+    """Times that requests which only read are repeated; 0: not at all."""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+WATCHED = Surroundings(marks=frozenset(MARKS), is_loaded=True, is_git=True)
+
+
+@dataclass(frozen=True)
+class Decay:
+    """Answer that was the same at first, and later never again."""
+
+    conversation: int
+    round: int
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Result of one start."""
+
+    answers: tuple[tuple[Answer, ...], ...] = ()
+    """Of the conversations, in their order; those that the time did not suffice for are missing."""
+    why: str = ""
+    """Reason why the service did not come up; empty: it did."""
+    log: str = ""
+    """The end of its output."""
+    decays: tuple[Decay, ...] = ()
+    root: str = ""
+    """Its folder."""
+
+    @property
+    def is_up(self) -> bool:
+        """True if it became healthy."""
+        return not self.why
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A tree whose service can be started again and again, each time from the same state."""
+
+    bench: Bench
+    ready: Prepared
+    pristine: Path
+
+    async def ask(self, around: Surroundings, conversations: Sequence[Conversation], *, patience: float = 1) -> Asked:
+        """Start the service, send the conversations and end it.
+
+        Args:
+            around: Traits of the start.
+            conversations: Requests to send.
+            patience: Factor on the time that it may take to come up.
+
+        Raises:
+            ServiceFailed: A service beside it does not come up.
+        """
+        root, place = self._places(around)
+        await asyncio.to_thread(self._copy, place, is_git=around.is_git)
+        try:
+            return await self._ask(around, conversations, root, place, patience)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+    def _places(self, around: Surroundings) -> tuple[Path, Path]:
+        """Folder of the service as it finds it, and on this machine."""
+        words = secrets.SystemRandom().sample(WORDS, 2)
+        if self.bench.sandbox.name == "none":  # which shows folders where they are
+            place = self.ready.folder.with_name(words[0]) if around.is_moved else self.ready.folder
+            return place, place
+        return (Path("/srv", *words) if around.is_moved else self.ready.inside), self.ready.folder
+
+    def _copy(self, place: Path, *, is_git: bool) -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        words = ["cp", "-a", "--reflink=auto", "--", str(self.pristine), str(place)]
+        subprocess.run(words, check=True, env={"PATH": os.defpath})
+        history = place / ".git"
+        if not is_git and history.is_dir() and not history.is_symlink():
+            shutil.rmtree(history)
+
+    async def _ask(
+        self, around: Surroundings, conversations: Sequence[Conversation], root: Path, place: Path, patience: float
+    ) -> Asked:
+        policy, report = self.bench.policy, self.ready.report
+        deploy, mark = policy.deploy, secrets.token_hex(16)
+        seconds = max(deploy.start_timeout.total_seconds(), _SHORTEST_START) * patience
+        command, own = deploy.start, dict(around.variables)
+        own |= {name: MARKS[name] for name in around.marks}
+        if around.is_loaded:
+            loaded = report / f"loaded-{secrets.token_hex(4)}"
+            loaded.mkdir()
+            (loaded / "sitecustomize.py").write_text(_RUNNERS_LOADED)
+            own["PYTHONPATH"] = str(loaded)
+            command = re.sub(r"(?<!\w)PYTHONPATH=(?=\S)", f"PYTHONPATH={loaded}:", command)
+        handed = [*_ALWAYS_HANDED_ON, *deploy.environment]
+        handed += [name for service in policy.project.services for name in service.exported]
+        order = report / f"{secrets.token_hex(8)}.json"
+        told = {
+            "mark": mark,
+            "command": command,
+            "health": deploy.health,
+            "start_seconds": seconds,
+            "environment": own,
+            "handed": handed,
+            "watched": around.is_loaded,
+            "age": around.age,
+            "seconds": _SECONDS,
+            "budget": 1.0,
+            "rounds": around.rounds,
+            "conversations": [[_told(request) for request in one.requests] for one in conversations],
+        }
+        order.write_text(json.dumps(told))
+        done = await run_with_services(
+            self.bench.sandbox,
+            policy.project.services,
+            [sys.executable, "-I", "-S", "-c", _script(), str(order)],
+            folder=place,
+            timeout=timedelta(seconds=seconds + around.age + 2 * _SECONDS) + _AROUND,
+            writable=[report],
+            output_limit=_LIMIT,
+            inside=root,
+            beneath=self.ready.beneath,
+        )
+        order.unlink(missing_ok=True)
+        return _read(done.output, mark, str(root))
+
+
+@asynccontextmanager
+async def twin_of(bench: Bench, graded: GradedTree, commit: str, origin: Origin) -> AsyncGenerator[Twin | None]:
+    """A tree that is set up once, to be started from; `None` where setup fails.
+
+    Args:
+        bench: Where.
+        graded: The graded tree.
+        commit: The commit, which is the graded one or base.
+        origin: Which of them.
+    """
+    async with bench.prepared(Checkout(f"served-{origin}", commit, graded.belongs_to_tests, origin=origin)) as ready:
+        if ready.failure:
+            yield None
+            return
+        pristine = ready.folder.with_name("release")
+        ready.folder.rename(pristine)
+        yield Twin(bench, ready, pristine)
+
+
+@cache
+def _script() -> str:
+    return _SCRIPT.read_text()
+
+
+def _told(request: Request) -> dict[str, Any]:
+    recorded = None
+    if request.recorded:
+        body = base64.b64encode(request.recorded.body or b"").decode()
+        recorded = {"headers": request.recorded.headers, "body": body}
+    body = base64.b64encode(request.body).decode()
+    return {
+        "method": request.method,
+        "path": request.path,
+        "headers": request.headers,
+        "body": body,
+        "recorded": recorded,
+    }
+
+
+class _Answer(BaseModel):
+    status: int
+    headers: list[tuple[str, str]]
+    body: str | None
+    digest: str
+    error: str
+
+    def read(self) -> Answer:
+        return Answer(self.status, tuple(pairs(self.headers)), decoded(self.body), self.digest, self.error)
+
+
+class _Decay(BaseModel):
+    conversation: int
+    round: int
+    answer: _Answer
+
+
+class _Result(BaseModel):
+    why: str
+    log: str
+    answers: list[list[_Answer]]
+    decayed: list[_Decay]
+
+
+def _read(output: str, mark: str, root: str) -> Asked:
+    """Result on the line that begins with the mark, which the service cannot know."""
+    line = next((line for line in output.splitlines() if line.startswith(f"{mark} ")), "")
+    try:
+        told = _Result.model_validate_json(line.removeprefix(f"{mark} "))
+    except ValueError:
+        return Asked(why="it broke off what it was asked with", log=output[-_LOG:], root=root)
+    answers = tuple(tuple(one.read() for one in part) for part in told.answers)
+    decays = tuple(Decay(one.conversation, one.round, one.answer.read()) for one in told.decayed)
+    return Asked(answers, told.why, told.log, decays, root)

@@ -1,0 +1,326 @@
+"""Replay of requests against a service: start it, wait until it is healthy, ask, and end it.
+
+Runs inside the sandbox, whose loopback nothing outside can be reached from. What the service answers is untrusted:
+every answer is bounded in time and size, and redirects are not followed. Python 3.8 and later, standard library alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from typing import Any
+
+HOST = "127.0.0.1"
+KEPT = 16 * 1024
+"""Bytes of a body that are handed back; of more, a digest."""
+READ = 1024 * 1024
+"""Bytes of a body that are read."""
+REQUEST_SECONDS = 10.0
+_MARGIN = 0.5
+_POLL = 0.05
+_NO_SIBLING_MAY_READ = 4
+"""`PR_SET_DUMPABLE`: with 0, the service can open nothing of this process below /proc."""
+_FEW, _SLOW = 30, 5
+"""Rounds for which a slow service has more time, and how much more."""
+_PASSES = (429, 503)
+"""Statuses of a service that has had enough of one client."""
+_HEADERS = ("content-type", "location", "www-authenticate", "set-cookie", "allow")
+_WORD = re.compile(r"[A-Za-z0-9_.~+/=-]{8,}")
+_BEFORE = 24
+"""Characters before a word of an answer by which the same place is found in another answer."""
+
+
+class Service:
+    """The process of a start command, with all it starts."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        """Start it on a free port."""
+        with socket.create_server((HOST, 0)) as server:
+            self.port = int(server.getsockname()[1])
+        environment = {**order["environment"], "PORT": str(self.port)}
+        for name in order["handed"]:
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        command = order["command"].replace("{port}", str(self.port))
+        words = ["pytest", "-c", f"{command}\nexit $?"] if order["watched"] else ["/bin/sh", "-c", command]
+        self.process = subprocess.Popen(
+            words,
+            executable="/bin/sh",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        self._log: deque[bytes] = deque(maxlen=64)
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    def _drain(self) -> None:
+        stream: Any = self.process.stdout
+        while data := os.read(stream.fileno(), 1024):
+            self._log.append(data)
+
+    @property
+    def log(self) -> str:
+        """The end of its output."""
+        return b"".join(self._log).decode(errors="replace")[-4000:]
+
+    def wait_until_healthy(self, path: str, seconds: float) -> str:
+        """Ask until a 2xx answer comes. Returns the reason why none came; empty: it is up."""
+        ends, seen = time.monotonic() + seconds, "no answer"
+        while time.monotonic() < ends:
+            if self.process.poll() is not None:
+                return f"the process ended with exit code {self.process.returncode}"
+            answer = self.ask("GET", path, [], b"")
+            if 200 <= answer["status"] < 300:
+                return ""
+            seen = f"it answers {answer['status']}" if answer["status"] else answer["error"]
+            time.sleep(_POLL)
+        return f"GET {path} gave no 2xx answer within {seconds:g} s: {seen}"
+
+    def ask(self, method: str, path: str, headers: list[list[str]], body: bytes) -> dict[str, Any]:
+        """Send a request over a connection of its own, and read a bounded answer."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=REQUEST_SECONDS)
+        ends = threading.Timer(REQUEST_SECONDS, _cut, (connection,))
+        ends.daemon = True
+        ends.start()
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in headers:
+                connection.putheader(name, value.encode("utf-8"))
+            if body or method in ("POST", "PUT", "PATCH"):
+                connection.putheader("content-length", str(len(body)))
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return {"status": answer.status, "headers": _kept(answer), **_body(answer)}
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return {"status": 0, "headers": [], "body": None, "digest": "", "error": type(error).__name__}
+        finally:
+            ends.cancel()
+            connection.close()
+
+    def end(self) -> None:
+        """Kill it and all of its session's first process group; the sandbox ends what else there is."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def _cut(connection: http.client.HTTPConnection) -> None:
+    """Break a connection off, however slowly something comes."""
+    if connection.sock:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _kept(answer: http.client.HTTPResponse) -> list[list[str]]:
+    pairs = [[name.lower(), value[:2000]] for name, value in answer.getheaders()]
+    return [one for one in pairs if one[0] in _HEADERS]
+
+
+def _body(answer: http.client.HTTPResponse) -> dict[str, Any]:
+    """Body of an answer, or as much of it as is kept; nothing of one that did not end in time."""
+    read, ends = bytearray(), time.monotonic() + REQUEST_SECONDS - _MARGIN
+    if answer.status != http.client.SWITCHING_PROTOCOLS:
+        while len(read) < READ and time.monotonic() < ends:
+            data = answer.read1(READ - len(read))
+            if not data:
+                break
+            read += data
+    if time.monotonic() >= ends:
+        return {"body": None, "digest": "", "error": "it did not end in time"}
+    digest = hashlib.sha256(read).hexdigest() if len(read) > KEPT else ""
+    return {"body": base64.b64encode(read[:KEPT]).decode(), "digest": digest, "error": ""}
+
+
+class Talk:
+    """A conversation in progress: cookies and values of its answers go into its later requests."""
+
+    def __init__(self, service: Service) -> None:
+        """Start without cookies."""
+        self._service = service
+        self._cookies: dict[str, str] = {}
+        self._set_in_test: set[str] = set()
+        self._values: dict[str, str] = {}
+        self._asked: list[str] = []
+
+    def send(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request as this conversation has it by now."""
+        body = base64.b64decode(request["body"])
+        text = body.decode("utf-8", "surrogateescape")
+        self._asked.append(f"{request['path']} {text}")
+        headers = [[name, self._filled(value)] for name, value in request["headers"] if name != "cookie"]
+        if cookie := self._cookie([value for name, value in request["headers"] if name == "cookie"]):
+            headers.append(["cookie", cookie])
+        filled = self._filled(text).encode("utf-8", "surrogateescape")
+        answer = self._service.ask(request["method"], self._filled(request["path"]), headers, filled)
+        if request["recorded"]:
+            self._learn(request["recorded"], answer)
+        for name, value in answer["headers"]:
+            if name == "set-cookie":
+                own, _, rest = value.partition("=")
+                self._cookies[own.strip()] = rest.partition(";")[0]
+        return answer
+
+    def _cookie(self, recorded: list[str]) -> str:
+        """Cookies that answers set here; of the test's own, those that no answer set there."""
+        named = [one.partition("=") for value in recorded for one in value.split(";") if "=" in one]
+        own = {name.strip(): value.strip() for name, _, value in named if name.strip() not in self._set_in_test}
+        return "; ".join(f"{name}={value}" for name, value in {**own, **self._cookies}.items())
+
+    def _filled(self, text: str) -> str:
+        """Text with the values of the test's answers replaced by those of the answers here."""
+        for old, new in self._values.items():
+            pieces = re.split(rf"(?<![A-Za-z0-9_]){re.escape(old)}(?![A-Za-z0-9_])", text)
+            text = new.join(pieces)
+        return text
+
+    def _learn(self, recorded: dict[str, Any], answer: dict[str, Any]) -> None:
+        """Remember the values that an answer has in the place of those that the test got."""
+        for name, value in recorded["headers"]:
+            if name == "set-cookie":
+                self._set_in_test.add(value.partition("=")[0].strip())
+        theirs, ours = _text(recorded), _text(answer)
+        pairs = [*_fields(theirs, ours), *_words(theirs, ours)]
+        for name, value in recorded["headers"]:
+            if name == "location":
+                pairs += _segments(value, next((own for key, own in answer["headers"] if key == name), ""))
+        said = "\n".join(self._asked)
+        for old, new in pairs:
+            if old != new and old not in said and old not in self._values:
+                self._values[old] = new
+
+
+def _text(answer: dict[str, Any]) -> str:
+    return base64.b64decode(answer["body"] or "").decode("utf-8", "replace")
+
+
+def _fields(theirs: str, ours: str) -> list[tuple[str, str]]:
+    """Values at the same place of two JSON documents, where they can name something."""
+    try:
+        return list(_leaves(json.loads(theirs), json.loads(ours), ""))
+    except ValueError:
+        return []
+
+
+def _leaves(one: Any, other: Any, name: str) -> Any:
+    if type(one) is type(other) is dict:
+        for key in one.keys() & other.keys():
+            yield from _leaves(one[key], other[key], str(key))
+    elif type(one) is type(other) is list:
+        for number in range(min(len(one), len(other))):
+            yield from _leaves(one[number], other[number], name)
+    elif type(one) is type(other) and type(one) in (str, int) and _can_name(str(one), name):
+        yield str(one), str(other)
+
+
+def _can_name(value: str, name: str) -> bool:
+    """True for a value that a later request may hold: a long one, or one under the name of an identifier."""
+    return len(value) >= 6 or re.search(r"(?i)id$|^(?:key|code|slug|token|name)$", name) is not None
+
+
+def _words(theirs: str, ours: str) -> list[tuple[str, str]]:
+    """Long words of a text, with those behind the same characters in another text."""
+    found: list[tuple[str, str]] = []
+    for match in list(_WORD.finditer(theirs))[:500]:
+        before = theirs[max(0, match.start() - _BEFORE) : match.start()]
+        if match[0] in ours or not before.strip():
+            continue
+        place = ours.find(before)
+        other = _WORD.match(ours, place + len(before)) if place >= 0 else None
+        if other:
+            found.append((match[0], other[0]))
+    return found
+
+
+def _segments(theirs: str, ours: str) -> list[tuple[str, str]]:
+    left, right = theirs.split("/"), ours.split("/")
+    return [*map(_pair, left, right)] if len(left) == len(right) else []
+
+
+def _pair(one: str, other: str) -> tuple[str, str]:
+    return one, other
+
+
+def repeat(service: Service, order: dict[str, Any], answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Send what only reads again and again; tell of answers that are the same at first, and later never again."""
+    going = [
+        (at, talk)
+        for at, talk in enumerate(order["conversations"])
+        if len(talk) == 1 and talk[0]["method"] == "GET" and 200 <= answers[at][0]["status"] < 300
+    ]
+    decayed: list[dict[str, Any]] = []
+    began = time.monotonic()
+    for number in range(2, order["rounds"]):
+        for one in list(going):
+            if time.monotonic() - began > order["budget"] * (_SLOW if number < _FEW else 1):
+                return decayed
+            at, talk = one
+            answer = Talk(service).send(talk[0])
+            if answer == answers[at][0]:
+                continue
+            going.remove(one)
+            again = [Talk(service).send(talk[0]) for _ in range(3)]
+            same = all(answers[at][0] != other for other in again) and all(answer == other for other in again)
+            if number > 3 and same and answer["status"] not in _PASSES:
+                decayed.append({"conversation": at, "round": number, "answer": answer})
+    return decayed
+
+
+def run(order: dict[str, Any]) -> dict[str, Any]:
+    """Start the service, ask, and end it."""
+    service = Service(order)
+    try:
+        began = time.monotonic()
+        why = service.wait_until_healthy(order["health"], order["start_seconds"])
+        if why:
+            return {"why": why, "log": service.log, "answers": [], "decayed": []}
+        up = time.monotonic() - began
+        time.sleep(order["age"])
+        answers: list[list[dict[str, Any]]] = []
+        ends = time.monotonic() + order["seconds"]
+        for requests in order["conversations"]:
+            talk = Talk(service)
+            given = [talk.send(request) for request in requests if time.monotonic() < ends]
+            if len(given) < len(requests):
+                break
+            answers.append(given)
+        complete = len(answers) == len(order["conversations"])
+        decayed = repeat(service, order, answers) if complete and order["rounds"] else []
+        return {"why": "", "log": service.log, "answers": answers, "decayed": decayed, "up": up}
+    finally:
+        service.end()
+
+
+def main(path: str) -> None:
+    """Carry out an order.
+
+    Args:
+        path: Of a file with the order: `mark`, the word that the result's line begins with; `command`, `health`,
+            `start_seconds`; `environment`, the service's own, and `handed`, names of variables it gets as they are
+            here; `watched`; `age`, `seconds` and `budget` in seconds; `rounds`; `conversations`. It is removed.
+    """
+    with open(path, encoding="utf-8") as file:
+        order = json.load(file)
+    os.unlink(path)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_NO_SIBLING_MAY_READ, 0, 0, 0, 0)
+    result = run(order)
+    sys.stdout.write(f"\n{order['mark']} {json.dumps(result)}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

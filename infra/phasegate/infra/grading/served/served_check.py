@@ -1,0 +1,181 @@
+"""Check of a service as it is served: the requests of the tests are sent to the candidate and to base.
+
+Called by `further_checks` for a change that passed. The service is started as `[deploy] start` says, in no runner, from
+a checkout like a release's. Answers that depend on being watched fail the grade, and so does a candidate that does not
+come up where base does; answers that differ from base's are named. It must not know the verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from phasegate.infra.errors import ServiceFailed
+from phasegate.infra.grading.evidence import NOT_SERVED, Finding
+from phasegate.infra.grading.runner.narrowing import unneeded_tests
+from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.served.asking import Asked, Surroundings, Twin, twin_of
+from phasegate.infra.grading.served.exchanges import Conversation, Request, bounded, conversations
+from phasegate.infra.grading.served.literals import read_requests
+from phasegate.infra.grading.served.recording import Recording
+from phasegate.infra.grading.served.routes import about_routes, beside_tests, differences
+from phasegate.infra.grading.served.served_summary import ServedSummary
+from phasegate.infra.grading.served.twins import Words, compare_twins
+from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
+from phasegate.infra.grading.tree.loading import texts
+from phasegate.infra.grading.tree.patterns import is_test_file
+from phasegate.infra.workspace.change_set import readable
+
+_YOUNGEST, _OLDEST = 2.0, 10.0
+"""Bounds, in seconds, on the age at which a candidate is first asked."""
+_ROUNDS = 300
+_PATIENCE = 2
+"""Factor on the time to come up, in the last try of a candidate that did not where base did."""
+_WHOLE_SUITE_SECONDS = 60.0
+"""Time of the tests up to which all of them run once more to be recorded."""
+_SLACK = timedelta(minutes=2)
+_MOST_OF_TESTS = 10
+"""Paths that are read off a test file of the project, where nothing is recorded."""
+_SOURCES = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".go", ".rs", ".java", ".kt", ".rb", ".php", ".cs", ".sh")
+_NEITHER = "it does not come up here, and neither does base: {}"
+_NOT_UP = "the candidate does not come up as `[deploy] start` says, and base does"
+_SETUP = "its setup fails in a checkout of its own"
+_LOG = 600
+
+
+@dataclass(frozen=True)
+class Served:
+    """Outcome of the check."""
+
+    summary: ServedSummary
+    findings: tuple[Finding, ...] = ()
+
+
+async def check_served(
+    bench: Bench, base: str, graded: GradedTree, sealed: SealedTests, own_files: Collection[str], seconds: float
+) -> Served | None:
+    """Serve a change that passed, and compare what it answers; `None` where policy names no start command.
+
+    Args:
+        bench: Where.
+        base: The base commit.
+        graded: The graded tree.
+        sealed: Sealed tests that pass on it.
+        own_files: Files that the project's own tests are reported from.
+        seconds: Time that the tests took.
+    """
+    if not bench.policy.deploy.start:
+        return None
+    bench.on_step("recording the requests of the tests")
+    talks = await _requests(bench, base, graded, sealed, own_files, seconds)
+    health = Request("GET", bench.policy.deploy.health)
+    talks = [*talks, Conversation("", (health,))]
+    bench.on_step("asking the served candidate")
+    calm = Surroundings(is_moved=True, age=min(max(_YOUNGEST, seconds), _OLDEST), rounds=_ROUNDS)
+    async with twin_of(bench, graded, graded.tree, "change") as twin, twin_of(bench, graded, base, "base") as other:
+        if twin is None:
+            return Served(ServedSummary(omitted=_SETUP))
+        try:
+            return await _compared(
+                bench, (twin, other), talks, calm, await asyncio.to_thread(_words, bench, base, graded)
+            )
+        except ServiceFailed as error:
+            return Served(ServedSummary(omitted=readable(error.message)))
+
+
+async def _compared(
+    bench: Bench, pair: tuple[Twin, Twin | None], talks: Sequence[Conversation], calm: Surroundings, words: Words
+) -> Served:
+    twin, other = pair
+    first = await twin.ask(calm, talks)
+    if not first.is_up:
+        calm = replace(calm, is_moved=False)
+        first = await twin.ask(calm, talks)
+    before = await other.ask(replace(calm, age=0, rounds=0), talks) if other else None
+    if not first.is_up and before and before.is_up:
+        first = await twin.ask(calm, talks, patience=_PATIENCE)
+    if not first.is_up:
+        return _not_up(bench, first, before)
+    if before is None or not before.is_up:
+        other = None
+    twins = await compare_twins(twin, other, talks, calm, first, words)
+    served = Served(
+        ServedSummary(
+            requests=sum(len(one.requests) for one in talks),
+            from_sealed=sum(len(one.requests) for one in talks if one.is_sealed),
+            recorded=any(request.recorded for one in talks for request in one.requests),
+            beside_tests=tuple(beside_tests(talks, first)),
+        ),
+        (*twins.findings, *await about_routes(twin, talks, calm, first, before if other else None, words)),
+    )
+    if other is None or before is None:
+        why = before.why if before else _SETUP
+        return replace(served, summary=served.summary.model_copy(update={"base_omitted": readable(why)}))
+    found = await differences((other, before), (twin, twins), talks, calm)
+    return replace(served, summary=served.summary.model_copy(update={"differences": found}))
+
+
+def _not_up(bench: Bench, first: Asked, before: Asked | None) -> Served:
+    """Outcome for a candidate that does not come up: its own fault only where base does."""
+    why = readable(first.why)
+    if before is None or not before.is_up:
+        names = ", ".join(bench.policy.deploy.environment)
+        told = f"; of `[deploy] environment`, nothing of the engine's is handed in here: {names}" if names else ""
+        return Served(ServedSummary(omitted=_NEITHER.format(why) + told))
+    log = " / ".join(line for line in first.log.splitlines() if line.strip())[-_LOG:]
+    message = f"{_NOT_UP}: {why}" + (f"; its output ends: {readable(log)}" if log else "")
+    finding = Finding(code=NOT_SERVED, path="[deploy] start", message=message, severity="cheating")
+    return Served(ServedSummary(omitted=f"{_NOT_UP}: {why}"), (finding,))
+
+
+async def _requests(
+    bench: Bench, base: str, graded: GradedTree, sealed: SealedTests, own_files: Collection[str], seconds: float
+) -> list[Conversation]:
+    """Requests of the sealed tests first, then of the project's own: recorded, or else read off the tests' text."""
+    files = bench.repository.files(graded.tree)
+    content = {file.path: file.content for file in sealed.files}
+    criteria = {file.path: file.criteria for file in sealed.files}
+    tests = [path for path in files if is_test_file(path) and path not in graded.product]
+    services = [name for service in bench.policy.project.services for name in service.exported]
+    recording = Recording([*tests, *content], services)
+    left_out: frozenset[str] = frozenset()
+    if seconds > _WHOLE_SUITE_SECONDS:
+        known, command = set(own_files) - graded.product, bench.policy.project.test
+        left_out = await asyncio.to_thread(unneeded_tests, bench.repository, graded.tree, known, content, command)
+    checkout = Checkout(
+        "change-recorded", graded.tree, graded.belongs_to_tests, sealed, left_out=left_out, origin="change"
+    )
+    await _hurried(bench, seconds).run(checkout, recording)
+    made = conversations(recording.found, criteria, content)
+    routes = {request.route for one in made for request in one.requests}
+    silent = {path: text for path, text in content.items() if not any(one.file == path for one in made)}
+    read = list(read_requests(silent, criteria))
+    if not any(not one.is_sealed for one in made):
+        own = [path for path in own_files if path not in content and path.endswith(_SOURCES)]
+        text = await asyncio.to_thread(texts, bench.repository, base, own)
+        read += read_requests(text, criteria, _MOST_OF_TESTS)
+    added = [one for one in read if one.requests[0].route not in routes]
+    return bounded(sorted([*made, *added], key=lambda one: not one.is_sealed))
+
+
+def _hurried(bench: Bench, seconds: float) -> Bench:
+    """A bench that gives a run of the tests some time more than they took, and not all that policy allows."""
+    project = bench.policy.project
+    limit = min(project.test_timeout, timedelta(seconds=2 * seconds) + _SLACK)
+    policy = bench.policy.model_copy(update={"project": project.model_copy(update={"test_timeout": limit})})
+    return replace(bench, policy=policy)
+
+
+def _words(bench: Bench, base: str, graded: GradedTree) -> Words:
+    added = (text for hunk in product_hunks(bench.repository, base, graded) for _, text in hunk.added)
+    return Words("\n".join(added), _product(bench, base, graded), _product(bench, graded.tree, graded))
+
+
+def _product(bench: Bench, commit: str, graded: GradedTree) -> str:
+    paths = [path for path in bench.repository.files(commit) if path.endswith(_SOURCES)]
+    return "\n".join(
+        texts(bench.repository, commit, [path for path in paths if not graded.belongs_to_tests(path)]).values()
+    )

@@ -1,0 +1,79 @@
+"""Summary of what base and candidate answer when they are served, as the evidence and the gate page show it.
+
+Made by `served_check`. It must not know how a service is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from phasegate.infra.workspace.change_set import code
+
+_SHOWN = 20
+
+
+class AnswerDifference(BaseModel):
+    """A request that is answered differently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    request: str
+    """Method and path."""
+    before: str
+    """Answer of base, or of the application in the test's process, in a few words."""
+    after: str
+    """Answer of the served candidate."""
+    criteria: tuple[str, ...] = ()
+    """Criteria whose sealed test sends it; none: the PRD does not ask for the difference."""
+
+
+class ServedSummary(BaseModel):
+    """Service of one grade, started as `[deploy] start` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests: int = 0
+    """Requests that were sent to the candidate."""
+    from_sealed: int = 0
+    """Requests of these that sealed tests send."""
+    recorded: bool = False
+    """True if they were recorded while tests ran; else they were read off the tests' text."""
+    omitted: str = ""
+    """Reason why the candidate was not asked."""
+    base_omitted: str = ""
+    """Reason why there is no comparison with base."""
+    differences: tuple[AnswerDifference, ...] = ()
+    """Answers of candidate and base that differ."""
+    beside_tests: tuple[AnswerDifference, ...] = ()
+    """Answers that sealed tests got in their own process, and the served candidate gives otherwise."""
+
+    @property
+    def not_asked_for(self) -> tuple[AnswerDifference, ...]:
+        """Differences to base that no sealed test asks for."""
+        return tuple(one for one in self.differences if not one.criteria)
+
+    def markdown_lines(self) -> list[str]:
+        """The section of a gate page."""
+        if self.omitted:
+            return ["", f"**The served candidate was not asked:** {self.omitted}."]
+        counts = f"{self.requests} request{'' if self.requests == 1 else 's'}, {self.from_sealed} of sealed tests"
+        lines = ["", f"**Asked when served, as `[deploy] start` says:** {counts}."]
+        if self.base_omitted:
+            lines += ["", f"Base was not asked: {self.base_omitted}."]
+        asked_for = [one for one in self.differences if one.criteria]
+        lines += _section("Served answers that differ from base, and the PRD does not ask for it", self.not_asked_for)
+        lines += _section("Served answers that differ from base as sealed tests ask", asked_for)
+        heading = "Served otherwise than in the sealed tests' own process, where tests may set up what they like"
+        return lines + _section(heading, self.beside_tests)
+
+
+def _section(heading: str, differences: Sequence[AnswerDifference]) -> list[str]:
+    if not differences:
+        return []
+    lines = ["", f"**{heading}:**", ""]
+    for one in differences[:_SHOWN]:
+        why = f" ({', '.join(one.criteria)})" if one.criteria else ""
+        lines.append(f"- {code(one.request)}{why}: {code(one.before)} → {code(one.after)}")
+    return lines + ([f"- … and {len(differences) - _SHOWN} more"] if len(differences) > _SHOWN else [])
