@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
-from phasegate.infra.grading.served.asking import Asked
 from phasegate.infra.grading.served.exchanges import Answer
+from phasegate.infra.grading.served.service_run import Asked
 from phasegate.infra.workspace.change_set import readable
 
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"

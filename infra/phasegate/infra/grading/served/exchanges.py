@@ -1,6 +1,6 @@
 """Requests of tests and their answers, in the order in which each test sends them.
 
-Made by `recording` and `literals`, sent by `asking`. It must not know what is compared.
+Made by `recording` and `literals`, sent by `service_run`. It must not know what is compared.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
-from phasegate.infra.grading.served.asking import Asked, Surroundings, Twin
 from phasegate.infra.grading.served.comparison import apart, differing, differs, said
 from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request
 from phasegate.infra.grading.served.served_summary import AnswerDifference
+from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin
 from phasegate.infra.grading.served.twins import FIXED, Place, Twins, Words
 from phasegate.infra.workspace.change_set import readable
 

@@ -16,12 +16,12 @@ from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
 from phasegate.infra.grading.runner.narrowing import unneeded_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.served.asking import Asked, Surroundings, Twin, twin_of
 from phasegate.infra.grading.served.exchanges import Conversation, Request, bounded, conversations
 from phasegate.infra.grading.served.literals import read_requests
 from phasegate.infra.grading.served.recording import Recording
 from phasegate.infra.grading.served.routes import about_routes, beside_tests, differences
 from phasegate.infra.grading.served.served_summary import ServedSummary
+from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin, twin_of
 from phasegate.infra.grading.served.twins import Words, compare_twins
 from phasegate.infra.grading.test_run import Bench, Checkout
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks

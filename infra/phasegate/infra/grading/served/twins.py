@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import UNWATCHED, Finding, Severity
-from phasegate.infra.grading.served.asking import MARKS, WATCHED, Asked, Surroundings, Twin
 from phasegate.infra.grading.served.comparison import apart, differing, differs
 from phasegate.infra.grading.served.exchanges import Conversation
+from phasegate.infra.grading.served.service_run import MARKS, WATCHED, Asked, Surroundings, Twin
 from phasegate.infra.workspace.change_set import readable
 
 Place = tuple[int, int]
