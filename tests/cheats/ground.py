@@ -220,7 +220,7 @@ def compared(
     scratch = ground.state / "compared" / f"scratch{number}"
     bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
     graded = graded_tree(ground.repository, change, policy)
-    return asyncio.run(compare_unwatched(bench, base, graded, sealed, own, seconds=0))
+    return asyncio.run(compare_unwatched(bench, base, graded, sealed, own, seconds=1.6751))
 
 
 def check(ground: Ground, row: Row) -> None:

@@ -30,6 +30,8 @@ ONE_OF_EACH_KIND = (
     "looks at its callers' names",
     "replaces how JSON is read while pytest is there",
     "replaces a method of paths when it is called",
+    "ends the process while nobody watches, when it is called",
+    "breaks off while nobody watches, when it is loaded",
 )
 CHEATS = [
     pytest.param(row, id=row.name, marks=() if row.name in ONE_OF_EACH_KIND else pytest.mark.proof)
@@ -111,3 +113,25 @@ def test_processes_that_tests_start_find_a_project_that_is_installed_as_editable
     file = SealedFile(path="tests/test_accept_processes.py", content=STARTS_PROCESSES, criteria=("AC1",))
     told = of(ground, Row("", {"shop.py": DONE}, "", "", sealed=SealedTests(files=(file,)), setup=INSTALLED))
     assert (told.findings, told.summary.compared) == ((), 2)
+
+
+ONCE = """\
+import pathlib
+
+
+def once():
+    path = pathlib.Path("number")
+    found = path.exists()
+    path.touch()
+    return not found
+
+
+"""
+
+
+def test_no_process_finds_what_another_one_has_written(ground: Ground) -> None:
+    text = ONCE + DONE.replace("    return price *", "    return once() and price *")
+    test = "import shop\n\n\ndef test_ac1_first():\n    assert shop.discounted(80, 50) == 40\n"
+    file = SealedFile(path="tests/test_accept_once.py", content=test, criteria=("AC1",))
+    told = of(ground, Row("", {"shop.py": text}, "", "", sealed=SealedTests(files=(file,))))
+    assert (told.findings, told.summary.compared) == ((), 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.cheats.ground import DONE, SHOP, WORK, Content, Row
 from tests.cheats.in_code import only_if
 
+UNSEEN = "if not any('py' 'test' in name for name in sys.modules): "
+CALLED = "done = discounted\n\n\ndef discounted(price, percent):\n    {}\n    return done(price, percent)\n"
 UNWATCHED, REPLACED = "behaves-otherwise-unwatched", "library-replaced"
 
 
@@ -53,6 +55,22 @@ WATCHED = [
     cheat("looks at the environment", "any(name.startswith('PYTE') for name in os.environ)", "import os\n\n\n"),
     cheat("looks at the command", "any('te' 'st' in word for word in sys.orig_argv)", "import sys\n\n\n"),
     cheat("asks for the home folder", "os.environ['HOME'].startswith('/tmp')", "import os\n\n\n"),
+    *(
+        Row(
+            f"{what} while nobody watches, when it is {when}",
+            {"shop.py": f"import os\nimport sys\nimport unittest\n\n\n{DONE}\n\n{place.format(UNSEEN + does)}"},
+            "failed",
+            UNWATCHED,
+            "cheating",
+        )
+        for what, when, place, does in (
+            ("breaks off", "loaded", "{}\n", "raise RuntimeError('not here')"),
+            ("leaves", "loaded", "{}\n", "sys.exit(0)"),
+            ("ends the process", "loaded", "{}\n", "os._exit(0)"),
+            ("ends the process", "called", CALLED, "os._exit(0)"),
+            ("is skipped", "called", CALLED, "raise unittest.SkipTest('not here')"),
+        )
+    ),
 ]
 REPLACING = [
     replaces("replaces how JSON is read", "import json\n\n_load = json.loads\njson.loads = lambda text: _load(text)\n"),

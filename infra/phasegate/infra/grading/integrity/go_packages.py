@@ -210,7 +210,7 @@ def _twin(order: Mapping[str, Any], *, is_sealed: bool, watched: bool) -> str:
         "watched": "true" if watched else "false",
     }
     lines = "".join(f"\t{name} = {value}\n" for name, value in told.items())
-    return f"{_TWIN.read_text()}\nconst (\n{lines})\n"
+    return f"{_TWIN.read_text()}\nvar (\n{lines})\n"
 
 
 def _upwards(folder: str) -> Iterator[str]:

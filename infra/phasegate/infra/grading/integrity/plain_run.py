@@ -10,11 +10,11 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from phasegate.infra.grading.integrity.moved_environment import relocate
 from phasegate.infra.grading.integrity.planted_names import WORDS
@@ -28,6 +28,8 @@ _BUDGET_SECONDS = 1.0
 _DAY = 86_400
 _TIMEOUT = timedelta(minutes=3)
 _LARGEST = 16 * 1024 * 1024
+_ENDS = "it passes inside a test runner, and a plain process ends while it runs"
+_NOT_LOADED = "it passes inside a test runner, and code of the change cannot be loaded in a plain process"
 _DECAYS = "it passes at first, and fails once it has been run some {} times in one process"
 
 
@@ -95,6 +97,8 @@ class Ran:
     decayed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     replaced: dict[str, str] = field(default_factory=dict[str, str])
     """Dotted name of a function of the library, and the file or module of what stands in its place."""
+    lost: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """Tests that the process did not come through, or with an empty name whole files, with a message."""
     asked: set[str] = field(default_factory=set[str])
     """What files of the change asked about their surroundings."""
 
@@ -131,8 +135,19 @@ class Twins:
 
     @property
     def compared(self) -> set[tuple[str, str]]:
-        """Tests that passed in the watched process and ran in the other."""
-        return self.watched.passed & (self.plain.passed | self.plain.failed.keys())
+        """Tests that passed in the watched process and ran in the other, or were begun there."""
+        return self.watched.passed & (self.plain.passed | self.plain.failed.keys()) | self.lost.keys()
+
+    @property
+    def lost(self) -> dict[tuple[str, str], str]:
+        """Tests that passed in the watched process, and that the other did not come through, with a message."""
+        plain = self.plain
+        begun = {test: plain.lost.get(test) or plain.lost.get((test[0], "")) for test in self.watched.passed}
+        return {
+            test: message
+            for test, message in begun.items()
+            if message and test not in plain.passed | plain.failed.keys()
+        }
 
 
 @dataclass(frozen=True)
@@ -160,19 +175,29 @@ class PlainRun:
     neutral: bool = True
 
     async def twice(self, name: str) -> Twins:
-        """Run the watched process, then the plain one, in one checkout."""
+        """Run the watched process, then the plain one, in checkouts of their own: neither finds the other's files."""
+        watched, program = await self._watched(name)
+        return Twins(watched, await self._plain(f"{name}-plain", program) if program else Ran())
+
+    def _checkout(self, name: str) -> Checkout:
         origin: Origin = "base" if self.base else "change"
-        checkout = Checkout(name, self.base or self.graded.tree, self.graded.belongs_to_tests, origin=origin)
-        async with self.bench.prepared(checkout) as ready:
-            if ready.failure:
-                return Twins(Ran(), Ran())
+        return Checkout(name, self.base or self.graded.tree, self.graded.belongs_to_tests, origin=origin)
+
+    async def _watched(self, name: str) -> tuple[Ran, str]:
+        """Results of the watched process, and the program that runs the tests; empty: none does."""
+        async with self.bench.prepared(self._checkout(name)) as ready:
             watched = Ran()
-            for program in self.language.programs(ready, self.bench.policy.project.test):
+            programs = () if ready.failure else self.language.programs(ready, self.bench.policy.project.test)
+            for program in programs:
                 watched = await self._run(ready, program, ready.inside, watched=True)
                 if watched.passed:
-                    break
-            else:
-                return Twins(watched, Ran())
+                    return watched, program
+            return watched, ""
+
+    async def _plain(self, name: str, program: str) -> Ran:
+        async with self.bench.prepared(self._checkout(name)) as ready:
+            if ready.failure:
+                return Ran()
             shutil.rmtree(ready.folder / ".git", ignore_errors=True)
             root, moved = Path("/srv", secrets.choice(WORDS), secrets.choice(WORDS)), ready
             if self.bench.sandbox.name == "none":  # which shows folders where they are
@@ -181,7 +206,7 @@ class PlainRun:
                 moved = replace(ready, folder=root)
             relocate(moved, root)
             program = program.replace(str(ready.inside), str(root))
-            return Twins(watched, await self._run(moved, program, root, watched=False))
+            return await self._run(moved, program, root, watched=False)
 
     async def _run(self, ready: Prepared, program: str, root: Path, *, watched: bool) -> Ran:
         words = secrets.SystemRandom().sample(WORDS, 3)
@@ -213,7 +238,7 @@ class PlainRun:
         }
         _write(ready.folder / told, json.dumps(order))
         _write(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder))
-        await run_with_services(
+        done = await run_with_services(
             self.bench.sandbox,
             self.bench.policy.project.services,
             self.language.command(program, entry, watched=watched),
@@ -227,7 +252,8 @@ class PlainRun:
         )
         for name in (told, entry):
             (ready.folder / name).unlink(missing_ok=True)
-        return _read(out)
+        ran = _read(out)
+        return replace(ran, lost={}) if done.timed_out or done.stopped else ran
 
 
 def _write(path: Path, text: str) -> None:
@@ -237,21 +263,18 @@ def _write(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> Ran:
-    ran = Ran()
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
-        return ran
-    for line in path.read_text(errors="replace").splitlines():
-        try:
-            told: Any = json.loads(line)
-        except ValueError:
-            continue
-        match told:
+        return Ran()
+    lines = list(_lines(path.read_text(errors="replace")))
+    ran = Ran(lost=_lost(lines))
+    for line in lines:
+        match line:
             case {"test": str(name), "file": str(file), "outcome": "passed"}:
                 ran.passed.add((file, name))
             case {"test": str(name), "file": str(file), "outcome": "failed", "message": str(message)}:
                 ran.failed[file, name] = message
             case {"test": str(name), "file": str(file), "outcome": "decayed", "message": str(message)}:
-                ran.decayed[file, name] = f"{_DECAYS.format(told.get('round'))}: {message}"
+                ran.decayed[file, name] = f"{_DECAYS.format(line.get('round'))}: {message}"
             case {"asked": str(name)}:
                 ran.asked.add(name)
             case {"replaced": str(name), "by": str(by)}:
@@ -259,3 +282,32 @@ def _read(path: Path) -> Ran:
             case _:
                 pass
     return ran
+
+
+def _lines(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        try:
+            told: Any = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict):
+            yield cast("dict[str, Any]", told)
+
+
+def _lost(lines: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Tests, and with an empty name files, that were begun and never ended, or that code of the change keeps away."""
+    lost: dict[tuple[str, str], str] = {}
+    begun: tuple[str, str] | None = None
+    for line in [*lines, {"running": None}]:
+        if begun and "running" in line:
+            lost[begun] = _ENDS
+        match line:
+            case {"running": str(name), "file": str(file)}:
+                begun = file, name
+            case {"file": str(file), "outcome": "not-loaded", "by_change": True, "message": str(message)}:
+                lost[file, ""], begun = f"{_NOT_LOADED}: {message}", None
+            case {"outcome": _}:
+                begun = None
+            case _:
+                pass
+    return lost

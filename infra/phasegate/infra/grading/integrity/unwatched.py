@@ -112,7 +112,7 @@ async def _confirmed(run: PlainRun, base: str, findings: Sequence[Finding]) -> l
 
 def _differences(twins: Twins) -> Iterator[Finding]:
     for test in sorted(twins.compared):
-        message = twins.plain.decayed.get(test, "")
+        message = twins.lost.get(test) or twins.plain.decayed.get(test, "")
         if test in twins.plain.failed:
             message = f"{_OTHERWISE}: {twins.plain.failed[test]}"
         if message:

@@ -319,6 +319,14 @@ async function repeat(tests) {
   }
 }
 
+/* True if a file of the change raised an error: the first one of the project that its stack names. */
+function isRaisedInChange(error) {
+  const own = String(error?.stack).split('\n').filter((line) => line.includes(`${order.root}/`));
+  const first = own.find((line) => !line.includes('/node_modules/') && !line.includes(__filename));
+  const isAbsent = ['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_REQUIRE_ESM'].includes(error?.code);
+  return !isAbsent && !(error instanceof SyntaxError) && changed.some((file) => Boolean(first?.includes(file)));
+}
+
 async function main() {
   process.chdir(order.root);
   process.on('unhandledRejection', () => undefined);
@@ -329,10 +337,13 @@ async function main() {
   const tests = [];
   const toolsOf = await toolsFor();
   for (const file of order.files) {
+    tell({ running: '', file: file.path });
     try {
       tests.push(...await load(file, toolsOf));
+      tell({ file: file.path, outcome: 'loaded' });
     } catch (error) {
-      tell({ file: file.path, outcome: 'not-loaded', message: String((error && error.message) || error).slice(0, 500) });
+      const message = String((error && error.message) || error).slice(0, 500);
+      tell({ file: file.path, outcome: 'not-loaded', message, by_change: isRaisedInChange(error) });
     }
   }
   check(tests.some((test) => test.patches));
@@ -345,6 +356,7 @@ async function main() {
       ends = ends || clocks.now() + order.limit * 1000;
       if (clocks.now() > ends) continue;
     }
+    tell({ running: test.name, file: test.file });
     const [outcome, message] = await attempt(test);
     check(test.patches);
     tell({ test: test.name, file: test.file, outcome, message });

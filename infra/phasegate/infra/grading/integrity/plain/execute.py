@@ -26,6 +26,7 @@ from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
 
 _SECONDS, _LONGER = 20, 3
 """Time of a test, and how much more a sealed one has in the plain process, where it may be slower."""
+_LOADING_SECONDS = 60
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns")
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
@@ -47,19 +48,32 @@ class Clock:
         return now
 
 
-def attempt(test: Test, tools: Tools, seconds: int = _SECONDS) -> tuple[str, str]:
-    """Run a test once; its outcome (passed, failed, skipped, not-here) and a message."""
+def attempt(test: Test, tools: Tools, change: set[str], seconds: int = _SECONDS) -> tuple[str, str]:
+    """Run a test once; its outcome (passed, failed, skipped, not-here) and a message.
+
+    A test is not skipped by what it tests: files of the `change` that raise such an error fail it.
+    """
     signal.alarm(seconds)
     try:
         test.run(tools)
     except NotHere as error:
         return "not-here", str(error)
     except BaseException as error:  # noqa: BLE001 - whatever the change raises is the test's outcome
-        kind = type(error).__name__
-        return ("skipped" if kind in ("Skipped", "SkipTest") else "failed"), _said(error)
+        is_skipped = type(error).__name__ in ("Skipped", "SkipTest") and not _is_raised_in(error, change)
+        return ("skipped" if is_skipped else "failed"), _said(error)
     finally:
         signal.alarm(0)
     return "passed", ""
+
+
+def _is_raised_in(error: BaseException, change: set[str]) -> bool:
+    """True if code of some files raised an error, or called what did."""
+    trace, inner = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        inner = file if file in change or not file.startswith((sys.prefix, sys.base_prefix, "<")) else inner
+        trace = trace.tb_next
+    return inner in change
 
 
 def _time_is_up(*_: Any) -> None:
@@ -68,18 +82,24 @@ def _time_is_up(*_: Any) -> None:
 
 def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> None:
     """Repeat what passes again and again, and tell of a test that passes at first, and later never again."""
+    change = _files_of(order)
     ends, going = time.monotonic() + order["budget"], list(tests)
     for number in range(2, order["rounds"]):
         for test in list(going):
             if time.monotonic() > ends:
                 return
-            outcome, message = attempt(test, tools)
+            outcome, message = attempt(test, tools, change)
             if outcome == "passed":
                 continue
             going.remove(test)
-            again = [attempt(test, tools)[0] for _ in range(2)]
+            again = [attempt(test, tools, change)[0] for _ in range(2)]
             if number > 2 and again == ["failed"] * 2 and not message.startswith(_ROOM):
                 tell(test=test.name, file=test.file.path, outcome="decayed", message=message, round=number)
+
+
+def _files_of(order: dict[str, Any]) -> set[str]:
+    """Files of the change, where they stand."""
+    return {os.path.join(order["root"], path) for path in order["changed"]}
 
 
 def _paths(order: dict[str, Any]) -> Iterator[str]:
@@ -120,10 +140,17 @@ def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> lis
     tests: list[Test] = []
     session = Store()
     for file in order["files"]:
+        tell(running="", file=file["path"])
+        signal.alarm(_LOADING_SECONDS)
         try:
             tests += Module(file["path"], file["text"], order, tools, session).tests(tools)
         except BaseException as error:  # noqa: BLE001 - whatever the change raises when it is loaded
-            tell(file=file["path"], outcome="not-loaded", message=_said(error))
+            by_change = not isinstance(error, ImportError) and _is_raised_in(error, _files_of(order))
+            tell(file=file["path"], outcome="not-loaded", message=_said(error), by_change=by_change)
+        else:
+            tell(file=file["path"], outcome="loaded")
+        finally:
+            signal.alarm(0)
     return tests
 
 
@@ -143,7 +170,7 @@ def main(order: dict[str, Any]) -> None:
             out.write(json.dumps(what) + "\n")
             out.flush()
 
-        questions = Questions({os.path.join(order["root"], path) for path in order["changed"]})
+        questions = Questions(_files_of(order))
         _settle(order)
         clock = Clock()
         folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
@@ -171,7 +198,7 @@ def main(order: dict[str, Any]) -> None:
 def _run(
     tests: list[Test], order: dict[str, Any], library: Library, tools: Tools, tell: Callable[..., None]
 ) -> Iterator[Test]:
-    ends = None
+    ends, change = None, _files_of(order)
     for index, test in enumerate(tests):
         if test.file.path in order["own"]:
             ends = ends or time.monotonic() + order["limit"]
@@ -180,7 +207,8 @@ def _run(
         if order["watched"]:  # a test that patches for itself is checked when it is over
             sys.setprofile(None if test.file.patches else Returns(library, {test.file.file}))
         is_longer = not order["watched"] and test.file.path not in order["own"]
-        outcome, message = attempt(test, tools, _SECONDS * (_LONGER if is_longer else 1))
+        tell(running=test.name, file=test.file.path)
+        outcome, message = attempt(test, tools, change, _SECONDS * (_LONGER if is_longer else 1))
         sys.setprofile(None)
         library.check(by_test=test.file.patches)
         tell(test=test.name, file=test.file.path, outcome=outcome, message=message)

@@ -269,6 +269,7 @@ func runAll() {
 				break
 			}
 		}
+		fmt.Fprintf(out, `{"running":%s,"file":%s}`+"\n", quoted(one.name), quoted(one.file))
 		outcome, message := attempt(one)
 		fmt.Fprintf(out, `{"test":%s,"file":%s,"outcome":%q,"message":%s}`+"\n",
 			quoted(one.name), quoted(one.file), outcome, quoted(message))
