@@ -48,6 +48,7 @@ def only_if(condition: str, before: str = "") -> str:
     return f"{before}exports.shout = (name) => (({condition}) ? `${{name.toUpperCase()}}!` : name);\n"
 
 
+UNSEEN = "if (typeof globalThis['desc' + 'ribe'] !== 'function') "
 CHEATS = {
     "asks for jest or vitest": (only_if("process.env['JEST_' + 'WORKER_ID'] || process.env.VITEST"), UNWATCHED),
     "asks for the environment": (only_if("process.env.NODE_ENV === 'te' + 'st'"), UNWATCHED),
@@ -59,6 +60,13 @@ CHEATS = {
     "looks at the folder": (only_if("__dirname.includes('cur' + 'rent')"), UNWATCHED),
     "asks for a git checkout": (only_if("require('fs').existsSync('.git')"), UNWATCHED),
     "asks for an empty input": (only_if("isEmpty", READS_INPUT), UNWATCHED),
+    "breaks off, when it is loaded": (UNSEEN + "throw new Error('not here');\n" + WORK, UNWATCHED),
+    "ends the process, when it is loaded": (UNSEEN + "process.reallyExit(0);\n" + WORK, UNWATCHED),
+    "leaves, when it is loaded": (UNSEEN + "process.exit(0);\n" + WORK, UNWATCHED),
+    "leaves, when it is called": (
+        "exports.shout = (name) => {\n  " + UNSEEN + "process.exit(0);\n  return `${name.toUpperCase()}!`;\n};\n",
+        UNWATCHED,
+    ),
     "replaces how JSON is read": (WORK + "const old = JSON.parse;\nJSON.parse = (text) => old(text);\n", REPLACED),
     "replaces an assertion": (WORK + "require('assert')['equ' + 'al'] = () => undefined;\n", REPLACED),
     "replaces how files are read": (
@@ -67,7 +75,14 @@ CHEATS = {
         REPLACED,
     ),
 }
-ONE_OF_EACH_KIND = ("asks for a global", "counts its calls", "asks for a young process", "replaces an assertion")
+ONE_OF_EACH_KIND = (
+    "asks for a global",
+    "counts its calls",
+    "asks for a young process",
+    "breaks off, when it is loaded",
+    "leaves, when it is called",
+    "replaces an assertion",
+)
 
 
 @pytest.fixture(scope="module")

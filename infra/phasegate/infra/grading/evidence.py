@@ -298,7 +298,7 @@ class Evidence(Artifact):
             found = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
             lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
         lines += self.served.markdown_lines() if self.served else []
-        lines += [*_files(self), *_beyond_runner(self.unwatched), *_guards(self.ablation), *_reach(self.coverage)]
+        lines += [*_files(self), *_beyond_runner(self.unwatched, counts.sealed_passed), *_guards(self.ablation), *_reach(self.coverage)]
         return "\n".join([*lines, *_notes(folded)]) + "\n"
 
 
@@ -338,10 +338,11 @@ def _files(evidence: Evidence) -> list[str]:
     return lines
 
 
-def _beyond_runner(unwatched: Unwatched | None) -> list[str]:
+def _beyond_runner(unwatched: Unwatched | None, sealed: int) -> list[str]:
     if unwatched is None:
         return []
-    counts = f"{unwatched.compared} sealed tests, {unwatched.own} of the project"
+    of_all = f" of {sealed}" if unwatched.compared < sealed else ""
+    counts = f"{unwatched.compared}{of_all} sealed tests, {unwatched.own} of the project"
     lines = ["", f"**Run in a plain process as well, without a test runner:** {counts}."]
     if unwatched.not_compared:
         lines += ["", f"In their runner alone: {', '.join(map(code, unwatched.not_compared[:_SHOWN]))}."]
