@@ -298,7 +298,12 @@ class Evidence(Artifact):
             found = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
             lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
         lines += self.served.markdown_lines() if self.served else []
-        lines += [*_files(self), *_beyond_runner(self.unwatched, counts.sealed_passed), *_guards(self.ablation), *_reach(self.coverage)]
+        lines += [
+            *_files(self),
+            *_beyond_runner(self.unwatched, counts.sealed_passed),
+            *_guards(self.ablation),
+            *_reach(self.coverage),
+        ]
         return "\n".join([*lines, *_notes(folded)]) + "\n"
 
 
