@@ -29,16 +29,23 @@ _OF_CLIENT = re.compile(
     re.IGNORECASE,
 )
 """Words of answers that tell who asks, and where."""
+_STARTS = re.compile(r"lifespan|on_event|startup|before_first|before_serving|on_startup|def ready\(|onModuleInit")
+"""Work of a service as it starts, which clients of tests may leave out."""
 _MOST = 5
 
 
 async def contradictions(
-    pair: tuple[Twin, Twins], talks: Sequence[Conversation], calm: Surroundings, base: Asked | None, tests: TestSetup
+    pair: tuple[Twin, Twins],
+    talks: Sequence[Conversation],
+    calm: Surroundings,
+    base: Asked | None,
+    tests: TestSetup,
+    product: str,
 ) -> list[Finding]:
     """Contradictions that hold in each start, before and after all that the tests store by requests.
 
     Nothing is told if the service answers otherwise than in its tests anyway: if base gives the same answers as the
-    candidate to other requests, and their tests got others.
+    candidate to other requests, and their tests got others. Neither is where a service loads something as it starts.
 
     Args:
         pair: The candidate's service, and its starts.
@@ -46,6 +53,7 @@ async def contradictions(
         calm: Traits of the start.
         base: Base's start; `None`: it did not come up.
         tests: What tests set up.
+        product: Text of the product.
 
     Raises:
         ServiceFailed: A service beside it does not come up.
@@ -55,7 +63,7 @@ async def contradictions(
     found = [
         at for at in _suspects(talks, served, tests) if not twins.watched.is_up or _holds(talks, twins.watched, at)
     ]
-    if not found or base is None or _is_usual(talks, served, base, found):
+    if not found or base is None or _STARTS.search(product) or _is_usual(talks, served, base, found):
         return []
     chosen = found[:_MOST]
     parts = [replace(talks[at], requests=talks[at].requests[: number + 1]) for at, number in chosen]

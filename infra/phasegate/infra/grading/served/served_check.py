@@ -115,7 +115,7 @@ async def _compared(
     findings = [*twins.findings, *await about_routes(twin, talks, calm, first, started, words)]
     weaker = [
         *await without_answer(twin, talks, calm, first, started, known),
-        *await contradictions((twin, twins), talks, calm, started, known.tests),
+        *await contradictions((twin, twins), talks, calm, started, known.tests, words.product),
     ]
     told = {one.path for one in findings}
     findings += [one for one in weaker if one.path not in told]

@@ -32,7 +32,7 @@ MOST = 64 * READ
 """Bytes of a body that are read, to see its end."""
 _MARGIN = 0.5
 _LATE, _CUT_OFF, _ENDLESS = "it did not end in time", "it broke off", "it did not end"
-_NOT_ASKED = {"status": 0, "headers": [], "body": None, "digest": "", "error": "not asked"}
+_NOT_ASKED: dict[str, Any] = {"status": 0, "headers": [], "body": None, "digest": "", "error": "not asked"}
 """Answer to what follows in a conversation upon a request that got none in time."""
 _POLL = 0.05
 _NO_SIBLING_MAY_READ = 4
