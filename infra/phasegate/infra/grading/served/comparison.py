@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 
 from phasegate.infra.grading.served.exchanges import Answer
@@ -39,6 +40,18 @@ def differs(one: Answer, other: Answer, roots: tuple[str, str] = ("", "")) -> bo
         roots: Folders of the services that gave them, which answers may name.
     """
     return _essence(one, roots[0]) != _essence(other, roots[1])
+
+
+def is_other(recorded: Answer, answer: Answer) -> bool:
+    """Tell if a test got another status or body; a body that was not recorded is not compared.
+
+    Args:
+        recorded: Answer that a test got.
+        answer: Answer of a served one.
+    """
+    if recorded.body is None or answer.digest:
+        return recorded.status != answer.status
+    return differs(replace(recorded, headers=()), replace(answer, headers=()))
 
 
 def differing(one: Asked, other: Asked, same: Callable[[int], bool] = lambda _: True) -> dict[tuple[int, int], None]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
-from phasegate.infra.grading.served.comparison import apart, differing, differs, said
+from phasegate.infra.grading.served.comparison import apart, differing, is_other, said
 from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request
 from phasegate.infra.grading.served.served_summary import AnswerDifference
 from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin
@@ -63,7 +63,7 @@ def beside_tests(talks: Sequence[Conversation], served: Asked) -> Iterator[Answe
     told: set[str] = set()
     for request, answer, criteria in _of_sealed(talks, served):
         recorded = request.recorded
-        if recorded is None or request.name in told or not _is_other(recorded, answer):
+        if recorded is None or request.name in told or not is_other(recorded, answer):
             continue
         told.add(request.name)
         was, now = apart(recorded, answer)
@@ -144,13 +144,6 @@ def _of_sealed(talks: Sequence[Conversation], served: Asked) -> Iterator[tuple[R
             yield from (
                 (request, answer, talk.criteria) for request, answer in zip(talk.requests, answers, strict=True)
             )
-
-
-def _is_other(recorded: Answer, answer: Answer) -> bool:
-    """True if status or body differ; a body that was not recorded is not compared."""
-    if recorded.body is None or answer.digest:
-        return recorded.status != answer.status
-    return differs(replace(recorded, headers=()), replace(answer, headers=()))
 
 
 def _is_fixed(path: str, product: str) -> bool:

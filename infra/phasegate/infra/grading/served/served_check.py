@@ -16,12 +16,15 @@ from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
 from phasegate.infra.grading.runner.narrowing import unneeded_tests
 from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.served.contradictions import contradictions
 from phasegate.infra.grading.served.exchanges import Conversation, Request, bounded, conversations
 from phasegate.infra.grading.served.literals import read_requests
+from phasegate.infra.grading.served.no_answer import Circumstances, without_answer
 from phasegate.infra.grading.served.recording import Recording
 from phasegate.infra.grading.served.routes import about_routes, beside_tests, differences
 from phasegate.infra.grading.served.served_summary import ServedSummary
 from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin, twin_of
+from phasegate.infra.grading.served.test_setup import TestSetup
 from phasegate.infra.grading.served.twins import Words, compare_twins
 from phasegate.infra.grading.test_run import Bench, Checkout
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
@@ -40,6 +43,7 @@ _SLACK = timedelta(minutes=2)
 _MOST_OF_TESTS = 10
 """Paths that are read off a test file of the project, where nothing is recorded."""
 _SOURCES = (".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".go", ".rs", ".java", ".kt", ".rb", ".php", ".cs", ".sh")
+_SETTINGS = (".toml", ".ini", ".cfg", ".json", "jest.config.js", "vitest.config.ts", "vite.config.ts", ".env")
 _NEITHER = "it does not come up here, and neither does base: {}"
 _NOT_UP = "the candidate does not come up as `[deploy] start` says, and base does"
 _SETUP = "its setup fails in a checkout of its own"
@@ -73,21 +77,26 @@ async def check_served(
     talks = await _requests(bench, base, graded, sealed, own_files, seconds)
     health = Request("GET", bench.policy.deploy.health)
     talks = [*talks, Conversation("", (health,))]
+    known = await asyncio.to_thread(_circumstances, bench, graded, sealed, seconds)
     bench.on_step("asking the served candidate")
     calm = Surroundings(is_moved=True, age=min(max(_YOUNGEST, seconds), _OLDEST), rounds=_ROUNDS)
     async with twin_of(bench, graded, graded.tree, "change") as twin, twin_of(bench, graded, base, "base") as other:
         if twin is None:
             return Served(ServedSummary(omitted=_SETUP))
         try:
-            return await _compared(
-                bench, (twin, other), talks, calm, await asyncio.to_thread(_words, bench, base, graded)
-            )
+            words = await asyncio.to_thread(_words, bench, base, graded)
+            return await _compared(bench, (twin, other), talks, calm, words, known)
         except ServiceFailed as error:
             return Served(ServedSummary(omitted=readable(error.message)))
 
 
 async def _compared(
-    bench: Bench, pair: tuple[Twin, Twin | None], talks: Sequence[Conversation], calm: Surroundings, words: Words
+    bench: Bench,
+    pair: tuple[Twin, Twin | None],
+    talks: Sequence[Conversation],
+    calm: Surroundings,
+    words: Words,
+    known: Circumstances,
 ) -> Served:
     twin, other = pair
     first = await twin.ask(calm, talks)
@@ -102,6 +111,14 @@ async def _compared(
     if before is None or not before.is_up:
         other = None
     twins = await compare_twins(twin, other, talks, calm, first, words)
+    started = before if other else None
+    findings = [*twins.findings, *await about_routes(twin, talks, calm, first, started, words)]
+    weaker = [
+        *await without_answer(twin, talks, calm, first, started, known),
+        *await contradictions((twin, twins), talks, calm, started, known.tests, words.product),
+    ]
+    told = {one.path for one in findings}
+    findings += [one for one in weaker if one.path not in told]
     served = Served(
         ServedSummary(
             requests=sum(len(one.requests) for one in talks),
@@ -109,7 +126,7 @@ async def _compared(
             recorded=any(request.recorded for one in talks for request in one.requests),
             beside_tests=tuple(beside_tests(talks, first)),
         ),
-        (*twins.findings, *await about_routes(twin, talks, calm, first, before if other else None, words)),
+        tuple(findings),
     )
     if other is None or before is None:
         why = before.why if before else _SETUP
@@ -167,6 +184,18 @@ def _hurried(bench: Bench, seconds: float) -> Bench:
     limit = min(project.test_timeout, timedelta(seconds=2 * seconds) + _SLACK)
     policy = bench.policy.model_copy(update={"project": project.model_copy(update={"test_timeout": limit})})
     return replace(bench, policy=policy)
+
+
+def _circumstances(bench: Bench, graded: GradedTree, sealed: SealedTests, seconds: float) -> Circumstances:
+    """Reasons for which an honest service may answer otherwise than in the tests."""
+    policy = bench.policy
+    tests = [path for path in bench.repository.files(graded.tree) if graded.belongs_to_tests(path)]
+    shared = texts(bench.repository, graded.tree, [path for path in tests if path.endswith(_SOURCES)])
+    settings = texts(bench.repository, graded.tree, [path for path in tests if path.endswith(_SETTINGS)])
+    content = {file.path: file.content for file in sealed.files}
+    is_short = not set(policy.deploy.environment) <= set(policy.sandbox.environment)
+    setup = TestSetup(content, shared, "\n".join(settings.values()), policy.project.test)
+    return Circumstances(setup, seconds, is_short)
 
 
 def _words(bench: Bench, base: str, graded: GradedTree) -> Words:

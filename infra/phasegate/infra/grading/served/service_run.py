@@ -36,6 +36,7 @@ _SCRIPT = Path(__file__).parent / "scripts" / "ask.py"
 _LIMIT = 16 * 1024 * 1024
 _SECONDS = 60.0
 """Time for all conversations of one start."""
+REQUEST_SECONDS = 10.0
 _SHORTEST_START = 30.0
 _LOG = 2_000
 _AROUND = timedelta(seconds=60)
@@ -87,6 +88,8 @@ class Surroundings:
     rounds: int = 0
     """Times that requests which only read are repeated; 0: not at all."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    limit: float = REQUEST_SECONDS
+    """Seconds after which a request has no answer."""
 
 
 WATCHED = Surroundings(marks=frozenset(MARKS), is_loaded=True, is_git=True)
@@ -190,6 +193,7 @@ class Twin:
             "watched": around.is_loaded,
             "age": around.age,
             "seconds": _SECONDS,
+            "limit": around.limit,
             "budget": 1.0,
             "rounds": around.rounds,
             "conversations": [[_told(request) for request in one.requests] for one in conversations],

@@ -27,9 +27,13 @@ HOST = "127.0.0.1"
 KEPT = 16 * 1024
 """Bytes of a body that are handed back; of more, a digest."""
 READ = 1024 * 1024
-"""Bytes of a body that are read."""
-REQUEST_SECONDS = 10.0
+"""Bytes of a body that are compared."""
+MOST = 64 * READ
+"""Bytes of a body that are read, to see its end."""
 _MARGIN = 0.5
+_LATE, _CUT_OFF, _ENDLESS = "it did not end in time", "it broke off", "it did not end"
+_NOT_ASKED: dict[str, Any] = {"status": 0, "headers": [], "body": None, "digest": "", "error": "not asked"}
+"""Answer to what follows in a conversation upon a request that got none in time."""
 _POLL = 0.05
 _NO_SIBLING_MAY_READ = 4
 """`PR_SET_DUMPABLE`: with 0, the service can open nothing of this process below /proc."""
@@ -48,6 +52,7 @@ class Service:
 
     def __init__(self, order: dict[str, Any]) -> None:
         """Start it on a free port."""
+        self._limit = float(order["limit"])
         with socket.create_server((HOST, 0)) as server:
             self.port = int(server.getsockname()[1])
         environment = {**order["environment"], "PORT": str(self.port)}
@@ -93,9 +98,10 @@ class Service:
 
     def ask(self, method: str, path: str, headers: list[list[str]], body: bytes) -> dict[str, Any]:
         """Send a request over a connection of its own, and read a bounded answer."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=REQUEST_SECONDS)
-        ends = threading.Timer(REQUEST_SECONDS, _cut, (connection,))
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=self._limit)
+        ends = threading.Timer(self._limit, _cut, (connection,))
         ends.daemon = True
+        late = time.monotonic() + self._limit - _MARGIN
         ends.start()
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
@@ -105,9 +111,10 @@ class Service:
                 connection.putheader("content-length", str(len(body)))
             connection.endheaders(body)
             answer = connection.getresponse()
-            return {"status": answer.status, "headers": _kept(answer), **_body(answer)}
+            return {"status": answer.status, "headers": _kept(answer), **_body(answer, late)}
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return {"status": 0, "headers": [], "body": None, "digest": "", "error": type(error).__name__}
+            why = type(error).__name__ if time.monotonic() < late else _LATE
+            return {"status": 0, "headers": [], "body": None, "digest": "", "error": why}
         finally:
             ends.cancel()
             connection.close()
@@ -131,19 +138,23 @@ def _kept(answer: http.client.HTTPResponse) -> list[list[str]]:
     return [one for one in pairs if one[0] in _HEADERS]
 
 
-def _body(answer: http.client.HTTPResponse) -> dict[str, Any]:
+def _body(answer: http.client.HTTPResponse, late: float) -> dict[str, Any]:
     """Body of an answer, or as much of it as is kept; nothing of one that did not end in time."""
-    read, ends = bytearray(), time.monotonic() + REQUEST_SECONDS - _MARGIN
+    read, size, error = bytearray(), 0, ""
     if answer.status != http.client.SWITCHING_PROTOCOLS:
-        while len(read) < READ and time.monotonic() < ends:
-            data = answer.read1(READ - len(read))
+        while size < MOST and time.monotonic() < late:
+            data = answer.read1(READ)
             if not data:
+                error = _CUT_OFF if answer.length else ""
                 break
-            read += data
-    if time.monotonic() >= ends:
-        return {"body": None, "digest": "", "error": "it did not end in time"}
+            size += len(data)
+            read += data[: READ - len(read)]
+        else:
+            error = _ENDLESS
+    if time.monotonic() >= late:
+        return {"body": None, "digest": "", "error": _LATE}
     digest = hashlib.sha256(read).hexdigest() if len(read) > KEPT else ""
-    return {"body": base64.b64encode(read[:KEPT]).decode(), "digest": digest, "error": ""}
+    return {"body": base64.b64encode(read[:KEPT]).decode(), "digest": digest, "error": error}
 
 
 class Talk:
@@ -260,7 +271,10 @@ def repeat(service: Service, order: dict[str, Any], answers: list[list[dict[str,
     going = [
         (at, talk)
         for at, talk in enumerate(order["conversations"])
-        if len(talk) == 1 and talk[0]["method"] == "GET" and 200 <= answers[at][0]["status"] < 300
+        if len(talk) == 1
+        and talk[0]["method"] == "GET"
+        and 200 <= answers[at][0]["status"] < 300
+        and not answers[at][0]["error"]
     ]
     decayed: list[dict[str, Any]] = []
     began = time.monotonic()
@@ -280,6 +294,18 @@ def repeat(service: Service, order: dict[str, Any], answers: list[list[dict[str,
     return decayed
 
 
+def converse(talk: Talk, requests: list[dict[str, Any]], ends: float) -> list[dict[str, Any]]:
+    """Hold a conversation up to the first request that gets no answer in time, or up to the end of all time."""
+    given: list[dict[str, Any]] = []
+    for request in requests:
+        if time.monotonic() >= ends:
+            break
+        given.append(talk.send(request))
+        if given[-1]["error"] == _LATE:
+            return given + [_NOT_ASKED] * (len(requests) - len(given))
+    return given
+
+
 def run(order: dict[str, Any]) -> dict[str, Any]:
     """Start the service, ask, and end it."""
     service = Service(order)
@@ -293,8 +319,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         answers: list[list[dict[str, Any]]] = []
         ends = time.monotonic() + order["seconds"]
         for requests in order["conversations"]:
-            talk = Talk(service)
-            given = [talk.send(request) for request in requests if time.monotonic() < ends]
+            given = converse(Talk(service), requests, ends)
             if len(given) < len(requests):
                 break
             answers.append(given)
@@ -311,7 +336,8 @@ def main(path: str) -> None:
     Args:
         path: Of a file with the order: `mark`, the word that the result's line begins with; `command`, `health`,
             `start_seconds`; `environment`, the service's own, and `handed`, names of variables it gets as they are
-            here; `watched`; `age`, `seconds` and `budget` in seconds; `rounds`; `conversations`. It is removed.
+            here; `watched`; `age`, `seconds`, `limit` of a request and `budget` in seconds; `rounds`; `conversations`.
+            It is removed.
     """
     with open(path, encoding="utf-8") as file:
         order = json.load(file)

@@ -1,0 +1,142 @@
+"""Answers of the served candidate that contradict what a sealed test got, where no state of the test explains it.
+
+Called by `served_check`. Most tests set something up, so most differences are left to the page. What is told here is a
+suspicion at most: a start file may load what the tests' own process never does. It must not know the verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from phasegate.infra.grading.evidence import NOT_SERVED, Finding
+from phasegate.infra.grading.served.comparison import apart, differs, is_other
+from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request
+from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin
+from phasegate.infra.grading.served.test_setup import TestSetup
+from phasegate.infra.grading.served.twins import Place, Twins
+from phasegate.infra.workspace.change_set import readable
+
+_OTHERWISE = "a sealed test that sets nothing up gets {}; served as `[deploy] start` says, it is {} each time"
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_ELSEWHERE = (400, 404, 405, 421, 429, 501, 503)
+"""Statuses by which a service says that it is not there, not under this name, or not now."""
+_HOST = re.compile(rb"""\bhttps?://[^/"'\s<>\\]+""")
+_OF_CLIENT = re.compile(
+    rb"testserver|testclient|werkzeug|httpx|aiohttp|urllib|requests/|supertest|superagent|undici|node-fetch|axios"
+    rb"|mozilla|example\.com|127\.0\.0\.1|::1|localhost",
+    re.IGNORECASE,
+)
+"""Words of answers that tell who asks, and where."""
+_STARTS = re.compile(r"lifespan|on_event|startup|before_first|before_serving|on_startup|def ready\(|onModuleInit")
+"""Work of a service as it starts, which clients of tests may leave out."""
+_MOST = 5
+
+
+async def contradictions(
+    pair: tuple[Twin, Twins],
+    talks: Sequence[Conversation],
+    calm: Surroundings,
+    base: Asked | None,
+    tests: TestSetup,
+    product: str,
+) -> list[Finding]:
+    """Contradictions that hold in each start, before and after all that the tests store by requests.
+
+    Nothing is told if the service answers otherwise than in its tests anyway: if base gives the same answers as the
+    candidate to other requests, and their tests got others. Neither is where a service loads something as it starts.
+
+    Args:
+        pair: The candidate's service, and its starts.
+        talks: What was asked.
+        calm: Traits of the start.
+        base: Base's start; `None`: it did not come up.
+        tests: What tests set up.
+        product: Text of the product.
+
+    Raises:
+        ServiceFailed: A service beside it does not come up.
+    """
+    twin, twins = pair
+    served = twins.plain
+    found = [
+        at for at in _suspects(talks, served, tests) if not twins.watched.is_up or _holds(talks, twins.watched, at)
+    ]
+    if not found or base is None or _STARTS.search(product) or _is_usual(talks, served, base, found):
+        return []
+    chosen = found[:_MOST]
+    parts = [replace(talks[at], requests=talks[at].requests[: number + 1]) for at, number in chosen]
+    stores = [talk for talk in talks if any(one.method not in _SAFE for one in talk.requests)]
+    asked = [*parts, *parts, *stores, *parts]
+    starts = [
+        await twin.ask(replace(calm, age=age, rounds=0, is_moved=is_moved), asked)
+        for age, is_moved in ((0, calm.is_moved), (0.37, False))
+    ]
+    if any(len(start.answers) < len(asked) for start in starts):
+        return []
+    findings: list[Finding] = []
+    for own, (at, number) in enumerate(chosen):
+        first = served.answers[at][number]
+        again = [
+            (start.answers[place][number], start.root)
+            for start in starts
+            for place in (own, own + len(parts), len(asked) - len(parts) + own)
+        ]
+        request = talks[at].requests[number]
+        if not any(differs(first, answer, (served.root, root)) for answer, root in again):
+            was, now = apart(request.recorded or Answer(), first)
+            message = _OTHERWISE.format(was, now)
+            findings.append(
+                Finding(code=NOT_SERVED, path=readable(request.name), message=message, severity="suspicion")
+            )
+    return findings
+
+
+def _suspects(talks: Sequence[Conversation], served: Asked, tests: TestSetup) -> Iterator[Place]:
+    """Places of sealed conversations, each request once, that contradict what a test that only asks got."""
+    told: set[str] = set()
+    for at, talk in enumerate(talks[: len(served.answers)]):
+        if not talk.is_sealed or tests.is_set_up(talk.file):
+            continue
+        for number, request in enumerate(talk.requests):
+            if request.name not in told and _contradicts(request, served.answers[at][number]):
+                told.add(request.name)
+                yield at, number
+            if request.method not in _SAFE:
+                break
+
+
+def _contradicts(request: Request, answer: Answer) -> bool:
+    """True if another status or other words came than the test got; their order does not count, nor do addresses."""
+    got = request.recorded
+    if got is None or not answer.status or answer.error or answer.status in _ELSEWHERE or got.status in _ELSEWHERE:
+        return False
+    was, now = (_HOST.sub(b"*", one.body or b"") for one in (got, answer))
+    if (
+        _OF_CLIENT.search(was)
+        or _OF_CLIENT.search(now)
+        or answer.header("content-type").startswith("text/event-stream")
+    ):
+        return False
+    if got.status == answer.status and sorted(was) == sorted(now):
+        return False
+    known = replace(got, body=None if got.body is None else was)
+    return is_other(known, replace(answer, body=now))
+
+
+def _holds(talks: Sequence[Conversation], served: Asked, place: Place) -> bool:
+    at, number = place
+    return len(served.answers) > at and _contradicts(talks[at].requests[number], served.answers[at][number])
+
+
+def _is_usual(talks: Sequence[Conversation], served: Asked, base: Asked, found: Sequence[Place]) -> bool:
+    """True if base and candidate alike give another answer than a test got to a request that is no suspect's."""
+    names = {talks[at].requests[number].route for at, number in found}
+    roots = served.root, base.root
+    for talk, ours, theirs in zip(talks, served.answers, base.answers, strict=False):
+        for request, answer, before in zip(talk.requests, ours, theirs, strict=True):
+            is_known = request.recorded is not None and request.route not in names
+            if is_known and not differs(answer, before, roots) and is_other(request.recorded or Answer(), answer):
+                return True
+    return False
