@@ -98,7 +98,7 @@ class Entry:
                 return (next((one for one in _parts(part) if callable(one)), part),)
         if self._has_own:
             if type(value) is not self._type:
-                return (type(value),)
+                return (value.__class__,)
             for key, part in _callables(value).items():
                 if self._own.get(key) is not part:
                     return (part,)
@@ -148,8 +148,7 @@ def _is_object_of(name: str, value: Any) -> bool:
 
 def _callables(value: Any) -> dict[str, Any]:
     """Functions that lie in an object itself."""
-    own: dict[str, Any] = vars(value)
-    return {key: one for key, one in list(own.items()) if callable(one)}
+    return {key: one for key, one in dict[str, Any](value.__dict__).items() if callable(one)}
 
 
 def _has_other_code(value: Any, known: type, own: Mapping[str, Any]) -> bool:
@@ -191,7 +190,7 @@ def _part(place: Any, attribute: str) -> Any:
 
 def _parts(value: Any) -> list[Any]:
     """Values of a function's defaults, with their names, or the one value that it is."""
-    kind: Any = type(value)
+    kind = value.__class__
     return [*value, *value.values()] if kind is dict else [*value] if kind is tuple else [value]
 
 
