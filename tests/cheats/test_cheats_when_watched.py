@@ -13,7 +13,7 @@ import sysconfig
 
 import pytest
 from tests.cheats.ground import DONE, QUICK, TEST, Ground, Row, compared
-from tests.cheats.watched import HONEST, REPLACED, REPLACING, UNWATCHED, WATCHED
+from tests.cheats.watched import HONEST, REPLACED, REPLACED_NAMES, REPLACING, UNWATCHED, WATCHED
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.unwatched import Compared
@@ -32,6 +32,8 @@ ONE_OF_EACH_KIND = (
     "replaces a method of paths when it is called",
     "ends the process while nobody watches, when it is called",
     "breaks off while nobody watches, when it is loaded",
+    "changes the code, the defaults and the objects of the library",
+    "binds what its caller compares with",
 )
 CHEATS = [
     pytest.param(row, id=row.name, marks=() if row.name in ONE_OF_EACH_KIND else pytest.mark.proof)
@@ -47,6 +49,39 @@ INSTALLED = (
     " && chmod +x .venv/bin/discount"
 )
 """Setup that installs the project as editable, with a script of its own."""
+BINDS_FOR_ITSELF = """\
+import helpers, shop, pytest
+from unittest import mock
+
+CLIENT, NUMBER = None, 1
+ROWS = [3, 1, 2]
+
+
+@pytest.fixture(autouse=True)
+def numbered(monkeypatch):
+    global CLIENT
+    CLIENT = shop.total([])
+    monkeypatch.setattr(helpers, "TOTAL", 8)
+
+
+class Kept:
+    def __eq__(self, other):
+        return True
+
+
+def test_ac1_binds(monkeypatch):
+    monkeypatch.setattr("shop.total", sum)
+    with mock.patch.multiple(helpers, PRICES=[1, 7]):
+        assert shop.total(helpers.PRICES) == helpers.TOTAL
+
+
+def test_ac1_sorts_in_place():
+    globals()["NUMBER"] = 2
+    ROWS.sort()
+    helpers.PRICES.append(0)
+    helpers.LEFT = shop.discounted(80, 50)
+    assert helpers.LEFT == 40
+"""
 STARTS_PROCESSES = """\
 import os, subprocess, sys
 import pytest
@@ -76,6 +111,7 @@ def test_a_cheat_is_caught(ground: Ground, row: Row) -> None:
     assert {(finding.code, finding.severity) for finding in told.findings if finding.severity != "note"} == {
         (row.code, "cheating")
     }
+    assert {*REPLACED_NAMES.get(row.name, ())} <= {finding.path for finding in told.findings}
 
 
 def test_a_difference_fails_the_grade_and_an_admin_may_accept_it(ground: Ground) -> None:
@@ -94,6 +130,18 @@ def test_honest_code_is_not_accused(ground: Ground, row: Row) -> None:
     told = of(ground, row)
     assert told.findings == ()
     assert (told.summary.compared, told.summary.own, told.summary.not_compared) == (3, 2, ())
+
+
+def test_tests_may_bind_their_own_names(ground: Ground) -> None:
+    several = [BINDS_FOR_ITSELF, BINDS_FOR_ITSELF.replace('globals()["NUMBER"] = 2', "")]
+    sealed = SealedTests(
+        files=tuple(
+            SealedFile(path=f"tests/test_accept_{number}.py", content=text, criteria=("AC1",))
+            for number, text in enumerate(several)
+        )
+    )
+    told = of(ground, Row("", {"shop.py": DONE}, "", "", sealed=sealed))
+    assert (told.findings, told.summary.compared) == ((), 4)
 
 
 def test_without_a_sandbox_the_checkout_is_moved(ground: Ground) -> None:

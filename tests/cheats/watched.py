@@ -94,7 +94,38 @@ REPLACING = [
         "try:\n    import pytest\n    _approx = pytest.approx\n    pytest.approx = lambda *a, **b: _approx(*a, **b)\n"
         "except ImportError:\n    pass\n",
     ),
+    replaces(
+        "changes the code, the defaults and the objects of the library",
+        "import json\nimport random\nimport statistics\nfrom unittest import mock\n\n\ndef _loads(text, **named):\n"
+        "    return {}\n\n\njson.loads.__code__ = _loads.__code__\njson._default_decoder.decode = _loads\n"
+        "statistics.quantiles.__kwdefaults__['n'] = 2\n\n\nclass Same(random.Random):\n    pass\n\n\n"
+        "random._inst = Same()\n"
+        "mock.NonCallableMock.assert_not_called.__code__ = (lambda self: None).__code__\n",
+    ),
+    replaces(
+        "binds what its caller compares with",
+        "import sys\n\n\ndef total(prices):\n    names = sys._getframe(1).f_globals\n    if 'helpers' in names:\n"
+        "        names['helpers'].TOTAL = len(prices)\n        names['len'] = lambda any: 0\n    return len(prices)\n",
+    ),
+    replaces(
+        "binds what its caller compares with by the collector",
+        "import gc\n\n\ndef total(prices):\n    for one in gc.get_referrers(prices):\n"
+        "        if isinstance(one, dict) and 'TOTAL' in one:\n            one['TOTAL'] = len(prices)\n"
+        "    return len(prices)\n",
+    ),
 ]
+REPLACED_NAMES = {
+    "changes the code, the defaults and the objects of the library": {
+        "json.loads",
+        "json._default_decoder",
+        "statistics.quantiles",
+        "random._inst",
+        "unittest.mock.NonCallableMock.assert_not_called",
+    },
+    "binds what its caller compares with": {"tests/helpers.py::TOTAL", "tests/test_shop.py::len"},
+    "binds what its caller compares with by the collector": {"tests/helpers.py::TOTAL"},
+}
+"""What is named of some rows."""
 
 
 def honest(name: str, text: str, before: str = "") -> Row:
@@ -122,5 +153,20 @@ HONEST = [
         "\n\nsys.excepthook = lambda *about: None\nwarnings.simplefilter('ignore')\n"
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n",
         "import signal\nimport sys\nimport warnings\n\n\n",
+    ),
+    honest(
+        "uses the library as it may be used",
+        "\n\n@functools.singledispatch\ndef shown(price):\n    return json.dumps(price, cls=Encoder, default=str)\n\n\n"
+        "@shown.register(decimal.Decimal)\ndef _(price):\n    return str(price)\n\n\n"
+        "class Encoder(json.JSONEncoder):\n    def default(self, o):\n        return str(o)\n\n\n"
+        "shown({}), shown(decimal.Decimal(1)), re.sub('a+b', 'c', 'aab'), random.seed(4), random.gauss(0, 1)\n"
+        "random.Random(3).random()\ndecimal.setcontext(decimal.Context(prec=5))\nlocale.setlocale(locale.LC_ALL, 'C')\n"
+        "mimetypes.add_type('text/x', '.x')\ncodecs.register(lambda name: None)\ntempfile.tempdir = '/tmp'\n"
+        "copyreg.pickle(Encoder, lambda one: (Encoder, ()))\nos.environ['SHOP'] = '1'\nthreading.excepthook = print\n"
+        "logging.setLoggerClass(type('Own', (logging.Logger,), {}))\nlogging.root.addHandler(logging.NullHandler())\n"
+        "urllib.request.install_opener(urllib.request.OpenerDirector())\ncsv.register_dialect('shop', delimiter=';')\n",
+        "import codecs\nimport copyreg\nimport csv\nimport decimal\nimport functools\nimport json\nimport locale\n"
+        "import logging\nimport mimetypes\nimport os\nimport random\nimport re\nimport tempfile\nimport threading\n"
+        "import urllib.request\n\n\n",
     ),
 ]

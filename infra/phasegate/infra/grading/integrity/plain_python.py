@@ -17,7 +17,7 @@ from phasegate.infra.grading.integrity.moved_environment import environments
 from phasegate.infra.grading.test_run import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
-_PARTS = ("library", "questions", "captures", "fixtures", "sources", "runners", "cases", "execute")
+_PARTS = ("library", "questions", "captures", "fixtures", "sources", "runners", "cases", "namespaces", "execute")
 _OWN_IMPORT = re.compile(r"(?m)^from phasegate\.[\w.]+ import (?:\([^)]*\)|[^\n]*)\n")
 _ENTRY = """\
 def {name}():

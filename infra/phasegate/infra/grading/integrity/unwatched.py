@@ -37,6 +37,7 @@ _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
 _NAMED = 10
 """Questions that are named at most."""
 _OTHERWISE = "it passes inside a test runner and fails in a plain process"
+_REBINDS = "code under test binds this name of the tests to something else, and the base commit's does not"
 _REPLACES = "the change replaces it while the tests run, and the base commit does not"
 
 
@@ -122,7 +123,8 @@ def _differences(twins: Twins) -> Iterator[Finding]:
 
 def _about_replaced(found: Collection[str], known: Collection[str]) -> Iterator[Finding]:
     for name in sorted({*found} - {*known}):
-        yield Finding(code=REPLACED, path=readable(name), message=_REPLACES, severity="cheating")
+        message = _REBINDS if "::" in name else _REPLACES
+        yield Finding(code=REPLACED, path=readable(name), message=message, severity="cheating")
 
 
 def _about_questions(twins: Twins, tests: PlainTests) -> Iterator[Finding]:

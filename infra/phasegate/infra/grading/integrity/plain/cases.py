@@ -124,7 +124,7 @@ class Module:
         own_name = path.rpartition("/")[2].partition(".")[0]
         neutral = order["neutral"] and own_name not in text and not _READS_NAMES.search(text)
         self.patches = re.search(r"monkeypatch|mock|patch|setattr", text) is not None
-        self.path, self.source = path, Source(text, neutral=neutral)
+        self.path, self.text, self.source = path, text, Source(text, neutral=neutral)
         self._known: Known = {}
         for fixture in _of_conftests(path, order, tools):
             self._known.setdefault(fixture.name, []).append(fixture)
@@ -316,6 +316,7 @@ def _of_conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[An
             space: dict[str, Any] = {"__name__": "conftest", "__file__": file, TOOLS: tools}
             space.update(_package(os.path.relpath(file, order["root"]), order))
             exec(compile(source.tree, file, "exec", dont_inherit=True), space)  # noqa: S102 - in the sandbox
+            tools.conftest_spaces.append(space)
             tools.conftests[file] = [*_of_plugins(space), *fixtures_in(space)]
         yield from tools.conftests[file]
 

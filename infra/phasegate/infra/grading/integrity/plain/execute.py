@@ -21,6 +21,7 @@ from typing import Any
 from phasegate.infra.grading.integrity.plain.cases import Module, Test
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
+from phasegate.infra.grading.integrity.plain.namespaces import Namespaces
 from phasegate.infra.grading.integrity.plain.questions import Questions
 from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
 
@@ -178,6 +179,7 @@ def main(order: dict[str, Any]) -> None:
         with tools.shown():
             library = Library()
         tests = _load(order, tools, tell)
+        Namespaces(library, {test.file.path: test.file for test in tests}.values(), tools, order["root"])
         library.check()
         time.sleep(order["age"])
         clock.seconds = order["shift"]
@@ -204,6 +206,7 @@ def _run(
             ends = ends or time.monotonic() + order["limit"]
             if time.monotonic() > ends:
                 continue
+        library.running = test.file.path
         if order["watched"]:  # a test that patches for itself is checked when it is over
             sys.setprofile(None if test.file.patches else Returns(library, {test.file.file}))
         is_longer = not order["watched"] and test.file.path not in order["own"]

@@ -37,6 +37,8 @@ class Tools:
         self._kept: dict[str, Any] = {}
         self.conftests: dict[str, list[Any]] = {}
         """Fixtures of the conftests that were run, by their path."""
+        self.conftest_spaces: list[dict[str, Any]] = []
+        """Names of these conftests."""
         self._space = {**vars(builtins), "__import__": self._imported}
         self._importlib = types.ModuleType("importlib")
         own = {"import_module": self._import_module, "__getattr__": partial(getattr, importlib)}

@@ -1,0 +1,173 @@
+"""Watch over what tests compare with: names of test modules, of their conftests and of modules beside them.
+
+Runs inside the sandbox. A name that tests never bind again is bound by them once; if it is bound to something else
+while a test runs, code under test has reached into its caller. What is altered in place is not looked at: tests hand
+their lists to code under test, which may well sort them.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import os
+import re
+import sys
+import types
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from phasegate.infra.grading.integrity.plain.cases import Module
+from phasegate.infra.grading.integrity.plain.library import Library, origin
+from phasegate.infra.grading.integrity.plain.runners import Tools
+
+_OF_TESTS = re.compile(r"(?:^|/)(?:tests?|testing|test_[^/]*|[^/]*_tests?)(?:/|$)", re.IGNORECASE)
+"""In the path of a folder of tests."""
+_REACHES_ANYWHERE = re.compile(
+    r"\bglobals\(|\blocals\(|\bvars\(|__dict__|\breload\b|\bexec\(|\beval\(|sys\.modules|f_globals|_getframe|inspect\."
+    r"|\b(?:setattr|delattr|patch\.object|spy|stub)\(\s*[^,()]+,\s*(?![\"'])"
+)
+"""In a test file that may bind names of modules without spelling them."""
+_BINDS = re.compile(r"multiple|patch|update|set|dict")
+"""In the name of a function that may bind names which it is given as keywords."""
+_PLAIN_DATA = (int, float, complex, str, bytes, bool, tuple, frozenset, list, dict, set, type(None))
+_LONGEST = 10_000
+"""Letters of a value that is compared by how it is written."""
+_SHADOWED = {name for name in vars(builtins) if not name.startswith("_")}
+
+
+class Namespace:
+    """Names of a module of the tests, and what they were bound to when it was loaded."""
+
+    def __init__(self, path: str, space: dict[str, Any], tree: ast.Module) -> None:
+        """Remember what is there, and what its source says for plain constants."""
+        self.path, self._space, self._spec = path, space, space.get("__spec__")
+        said = dict(_constants(tree))
+        self._known = tuple((name, said.get(name, one)) for name, one in space.items() if not name.startswith("__"))
+        """Pairs, since code under test may find a dictionary of ours and write into it."""
+        self._unbound = frozenset(_SHADOWED - space.keys())
+
+    def changes(self, exempt: set[str]) -> Iterator[tuple[str, Any]]:
+        """Names that are bound to something else now, and to what; none where the module was loaded again."""
+        space = self._space
+        if space.get("__spec__") is not self._spec:
+            return
+        for name, known in self._known:
+            value = space.get(name, known)
+            if value is not known and name not in exempt and not self._is_usual(name, value, known):
+                yield name, value
+        for name in self._unbound & space.keys() - exempt:
+            yield name, space[name]
+
+    def take_over(self) -> None:
+        """Take what is there now for what is to be there."""
+        self._known = tuple((name, self._space.get(name, known)) for name, known in self._known)
+        self._unbound -= self._space.keys()
+
+    def _is_usual(self, name: str, value: Any, known: Any) -> bool:
+        """True for a module's part that was loaded, for a class that was made again, and for the same data."""
+        if isinstance(value, types.ModuleType):
+            return sys.modules.get(f"{self._space.get('__name__')}.{name}") is value
+        if isinstance(value, type) and isinstance(known, type):
+            return (value.__module__, value.__qualname__) == (known.__module__, known.__qualname__)
+        return type(value) is type(known) and isinstance(value, _PLAIN_DATA) and _written(value) == _written(known)
+
+
+class Namespaces:
+    """All modules of the tests that are loaded."""
+
+    def __init__(self, library: Library, modules: Iterable[Module], tools: Tools, root: str) -> None:
+        """Watch them, each time that the library is checked.
+
+        Args:
+            library: Notes what was replaced, and knows which test file runs.
+            modules: Test files that were loaded.
+            tools: Knows the conftests.
+            root: Path of the checkout.
+        """
+        self._library = library
+        files = {one.path: (one.space, one.text) for one in modules}
+        beside = dict(_beside(files, tools, root))
+        both = {**beside, **files}
+        trees = {path: _parsed(text) for path, (_, text) in both.items()}
+        self._reaching = {path for path, (_, text) in both.items() if _REACHES_ANYWHERE.search(text)}
+        self._reaching |= {path for path, tree in trees.items() if tree is None}
+        if self._reaching - files.keys():  # any test may call what is there
+            return
+        self._exempt = {name for tree in trees.values() if tree for name in _bound_from_afar(tree)}
+        spaces = {path: Namespace(path, both[path][0], tree) for path, tree in trees.items() if tree}
+        self._of_files = {path: one for path, one in spaces.items() if path in files}
+        self._shared = [one for path, one in spaces.items() if path not in files]
+        library.also = self.check
+
+    def check(self) -> None:
+        """Note names that code under test has bound to something else: in the file whose test runs, and beside it."""
+        running = self._library.running
+        own = self._of_files.get(running)
+        for one in (*self._shared, *([own] if own else ())):
+            if running in self._reaching:
+                one.take_over()
+                continue
+            for name, value in one.changes(self._exempt):
+                self._library.replaced.setdefault(f"{one.path}::{name}", origin(value))
+
+
+def _beside(files: Iterable[str], tools: Tools, root: str) -> Iterator[tuple[str, tuple[dict[str, Any], str]]]:
+    """Modules that lie beside tests, and conftests: path, names and source of each."""
+    folders = tuple({f"{one}/" for one in map(os.path.dirname, files) if _OF_TESTS.search(one)})
+    loaded: list[Any] = list(sys.modules.values())
+    modules = [vars(one) for one in loaded if isinstance(one, types.ModuleType)]
+    for space in (*tools.conftest_spaces, *modules):
+        file = space.get("__file__")
+        if not isinstance(file, str) or not file.startswith(root + "/") or not os.path.isfile(file):
+            continue
+        path = os.path.relpath(file, root)
+        if path.endswith(".py") and (path.startswith(folders) or os.path.basename(path) == "conftest.py"):
+            with open(file, encoding="utf-8", errors="replace") as read:
+                yield path, (space, read.read())
+
+
+def _parsed(text: str) -> ast.Module | None:
+    """A file's syntax; None where what lies there is no longer what was loaded."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _bound_from_afar(tree: ast.Module) -> Iterator[str]:
+    """Names that a file of the tests binds in a function or in another module, or may well do by a call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            yield from node.names
+        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node.attr
+        elif isinstance(node, ast.Call) and _BINDS.search(getattr(node.func, "attr", getattr(node.func, "id", ""))):
+            yield from (one.arg for one in node.keywords if one.arg)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value.rpartition(".")[2]
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+    """Names that a file binds once, to a number or a text: they are known before code under test is loaded."""
+    bound = Counter(name for node in ast.walk(tree) for name in _bound_by(node))
+    for statement in tree.body if "*" not in bound else ():
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+            for target in statement.targets:
+                if isinstance(target, ast.Name) and bound[target.id] == 1:
+                    yield target.id, statement.value.value
+
+
+def _bound_by(node: ast.AST) -> Iterator[str]:
+    """Names that a part of a source binds, in whatever scope."""
+    if isinstance(node, ast.Name):
+        yield from () if isinstance(node.ctx, ast.Load) else (node.id,)
+    else:  # a definition, an import, a handler or a pattern
+        for attribute in ("asname", "name", "rest"):
+            name = getattr(node, attribute, None)
+            if isinstance(name, str):
+                yield name.partition(".")[0]
+
+
+def _written(value: Any) -> str:
+    return repr(value)[:_LONGEST]
