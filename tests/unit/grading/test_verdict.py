@@ -116,6 +116,18 @@ def test_a_message_does_not_quote_a_sealed_test() -> None:
         assert "assert 'Ho' == 'Hi'" in result.message
 
 
+def test_a_case_whose_number_differs_is_the_same_one() -> None:
+    base = [case("t::test_url[a-output185]"), case("t::test_url[b-output2]"), case("t::test_name[x1]")]
+    same = [case("t::test_url[a-output186]"), case("t::test_url[b-output2]"), case("t::test_name[x1]")]
+    assert regressions(base, same) == ()
+    worse = [case("t::test_url[a-output186]", "failed", "no"), case("t::test_url[b-output2]"), case("t::test_name[x1]")]
+    assert [(one.test, one.message) for one in regressions(base, worse)] == [("t::test_url[a-output185]", "no")]
+    fewer = [case("t::test_url[b-output2]"), case("t::test_name[x1]")]
+    assert [one.message for one in regressions(base, fewer)] == ["it did not run"]
+    other = [case("t::test_url[c-output185]"), case("t::test_url[b-output2]"), case("t::test_name[x1]")]
+    assert [one.message for one in regressions(base, other)] == ["it did not run"]
+
+
 def test_regressions_are_what_passed_and_does_not() -> None:
     before = [case("a::ok"), case("a::broken"), case("a::gone"), case("a::skips"), case("a::never", "failed")]
     after = [

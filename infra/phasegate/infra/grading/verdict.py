@@ -22,6 +22,8 @@ _NOT_COLLECTED = (
     "{} is not run by the test command, on base neither; nor is a test that was planted beside it. Look at the names "
     "and folders that `project.test` and the runner's settings take for tests, mend them, and start the run anew."
 )
+_NUMBER = re.compile(r"(?<=[A-Za-z_])\d+(?=[-\]])")
+"""Index at the end of a part of an id, as in `[output185]`: the order of a set decides it."""
 _FRAME = re.compile(r"^(?:E\s|[>\s])*\s*(?:\d+\s*\|)?\s*")
 
 
@@ -75,10 +77,11 @@ def regressions(
     base, after_change = tuple(base), tuple(change)
     stop = stopped_by(base, after_change)
     now = {case.key: case for case in after_change}
+    numbered = _numbered(after_change, {case.key for case in base})
     unstable = judgement.unstable if judgement else frozenset[TestKey]()
     broken: list[Regression] = []
     for case in base:
-        after = now.get(case.key)
+        after = now.get(case.key) or next(numbered.get(_without_number(case.key), iter(())), None)
         if case.status != "passed" or case.key in unstable:
             continue
         if after is None or after.status != "passed":
@@ -86,6 +89,21 @@ def regressions(
             stop = "" if after is None else stop  # said once
             broken.append(Regression(test=case.id, message=message))
     return (*broken, *(_among_unstable(judgement, after_change) if judgement else ()))
+
+
+def _numbered(change: Iterable[TestCase], known: Collection[TestKey]) -> dict[TestKey, Iterator[TestCase]]:
+    """Cases that base has not, by their ids without pytest's numbers: these may differ from run to run."""
+    found: dict[TestKey, list[TestCase]] = {}
+    for case in change:
+        if case.key not in known:
+            found.setdefault(_without_number(case.key), []).append(case)
+    return {key: iter(cases) for key, cases in found.items()}
+
+
+def _without_number(key: TestKey) -> TestKey:
+    """The id of a case without the numbers that pytest gives to parameters it has no words for."""
+    function, bracket, case = key[0].partition("[")
+    return f"{function}{bracket}{_NUMBER.sub('', case)}", key[1]
 
 
 def without_quotes(message: str, files: Iterable[SealedFile]) -> str:
