@@ -7,9 +7,10 @@ fixtures, runners that cannot import their own modules by name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from tests.cheats.ground import DONE, TEST, Ground, compared
+from tests.cheats.ground import CONFTEST, DONE, FILES, TEST, Ground, compared
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.evidence import ASKS
@@ -175,3 +176,15 @@ def test_new_questions_about_the_surroundings_are_noted(ground: Ground) -> None:
     told = compared(ground, {"shop.py": text}, sealed, test=TEST, own=[])
     message = "the change asks for PYTEST_CURRENT_TEST, the parent process, which the base commit does not"
     assert [(finding.code, finding.severity, finding.message) for finding in told.findings] == [(ASKS, "note", message)]
+
+
+def test_fixtures_of_a_conftest_find_the_names_that_they_read(tmp_path: Path) -> None:
+    fixture = "\n\n@pytest.fixture\ndef percent(request):\n    return int(request.cls.__name__[4:])\n"
+    ground = Ground(tmp_path, {**FILES, "tests/conftest.py": CONFTEST + fixture})
+    text = (
+        "import shop\n\n\nclass Test50:\n    def test_ac1(self, percent):\n"
+        "        assert shop.discounted(80, percent) == 40\n"
+    )
+    file = SealedFile(path="tests/test_accept_names.py", content=text, criteria=("AC1",))
+    told = compared(ground, {"shop.py": DONE}, SealedTests(files=(file,)), test=TEST, own=["tests/test_shop.py"])
+    assert (told.findings, told.summary.compared) == ((), 1)

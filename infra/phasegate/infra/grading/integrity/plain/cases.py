@@ -32,9 +32,13 @@ from phasegate.infra.grading.integrity.plain.runners import Tools
 from phasegate.infra.grading.integrity.plain.sources import TOOLS, Source
 
 _READS_NAMES = re.compile(
-    r"__file__|__name__|__qualname__|traceback|inspect|_getframe|co_name|stack|caplog|getLogger|request\.(?:node|path)"
+    r"__file__|__name__|__qualname__|traceback|inspect|_getframe|co_name|stack|caplog|getLogger"
+    r"|request\.(?:node|path|cls|function|module)"
 )
 """In a test that reads where or what it is itself, names are left as they are."""
+
+_ASKS_FOR_NAMES = re.compile(r"\brequest\.(?:node|path|cls|function|module)\b")
+"""In a conftest whose fixtures depend on the names of tests."""
 
 
 class Case:
@@ -123,6 +127,7 @@ class Module:
         """Run its source, and with it the imports of the change's code."""
         own_name = path.rpartition("/")[2].partition(".")[0]
         neutral = order["neutral"] and own_name not in text and not _READS_NAMES.search(text)
+        neutral = neutral and not any(_ASKS_FOR_NAMES.search(_read(file)) for file in _conftests(path, order))
         self.patches = re.search(r"monkeypatch|mock|patch|setattr", text) is not None
         self.path, self.text, self.source = path, text, Source(text, neutral=neutral)
         self._known: Known = {}
@@ -302,17 +307,25 @@ def _package(path: str, order: dict[str, Any]) -> dict[str, str]:
     return {"__package__": folder.replace("/", ".")} if folder and is_package else {}
 
 
-def _of_conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[Any]:
-    """Fixtures of the conftests above a file; each of these is run once."""
+def _conftests(path: str, order: dict[str, Any]) -> Iterator[str]:
+    """Conftests above a file, the outermost first."""
     folder = order["root"]
     for part in ["", *path.split("/")[:-1]]:
         folder = os.path.join(folder, part)
-        file = os.path.join(folder, "conftest.py")
-        if not os.path.isfile(file):
-            continue
+        if os.path.isfile(os.path.join(folder, "conftest.py")):
+            yield os.path.join(folder, "conftest.py")
+
+
+def _read(file: str) -> str:
+    with open(file, encoding="utf-8") as source:
+        return source.read()
+
+
+def _of_conftests(path: str, order: dict[str, Any], tools: Tools) -> Iterator[Any]:
+    """Fixtures of the conftests above a file; each of these is run once."""
+    for file in _conftests(path, order):
         if file not in tools.conftests:
-            with open(file, encoding="utf-8") as read:
-                source = Source(read.read(), neutral=False)
+            source = Source(_read(file), neutral=False)
             space: dict[str, Any] = {"__name__": "conftest", "__file__": file, TOOLS: tools}
             space.update(_package(os.path.relpath(file, order["root"]), order))
             exec(compile(source.tree, file, "exec", dont_inherit=True), space)  # noqa: S102 - in the sandbox
