@@ -125,7 +125,7 @@ REPLACED_NAMES = {
     "binds what its caller compares with": {"tests/helpers.py::TOTAL", "tests/test_shop.py::len"},
     "binds what its caller compares with by the collector": {"tests/helpers.py::TOTAL"},
 }
-"""What is named of some rows."""
+"""Names that are told of some rows."""
 
 
 def honest(name: str, text: str, before: str = "") -> Row:

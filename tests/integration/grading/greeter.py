@@ -122,7 +122,7 @@ def served(
 
 
 def sealed_file(path: str, content: str) -> SealedTests:
-    """One sealed file for one criterion."""
+    """A sealed file for a criterion."""
     return SealedTests(files=(SealedFile(path=path, content=content, criteria=("AC1",)),))
 
 

@@ -77,7 +77,7 @@ _SPREAD = {
 
 
 def test_a_piece_is_guarded_by_none_only_if_all_tests_say_so(tmp_path: Path) -> None:
-    """One test loads its module by a name put together, one needs another to have run: both are tried as they are."""
+    """A test that loads its module by a name put together, and one that needs another to have run, are tried whole."""
     ground = Ground(tmp_path, _SPREAD)
     change = {key: EXTRA[key] for key in ("shop.py", "unused.py")} | {"rates.py": _RATES.format(2, "RATE / 2")}
     grading = GradingPolicy(ablation_time=timedelta(minutes=5), coverage=False, plain_process=False, flaky_reruns=0)

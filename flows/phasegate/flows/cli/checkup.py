@@ -122,7 +122,7 @@ def _state_folder(patient: Patient) -> Finding:
 
 
 def _checkouts(patient: Patient, policy: Policy) -> Iterator[Finding]:
-    """How grading puts what setup left, and what was compiled on base, under each of its checkouts."""
+    """Way in which grading lays what setup left, and what was compiled on base, under each of its checkouts."""
     name, home = "grading's checkouts", patient.settings.home
     if policy.sandbox.backend == "none":
         yield Finding(name, "ok", "what setup leaves is copied into each: without a sandbox nothing is mounted")

@@ -104,7 +104,7 @@ def is_outgrown(caches: BuildCaches, *, is_mounted: bool) -> bool:
 
 
 def _forget_tests(cache: Path) -> None:
-    """Let no test of Go count as run, and no file as one that Go has to write to."""
+    """Mark all tests of Go as not run, and all files as none that Go has to write to."""
     shutil.rmtree(cache / "fuzz", ignore_errors=True)
     expiry = cache / "testexpire.txt"
     expiry.unlink(missing_ok=True)  # a command may have put a link there

@@ -157,7 +157,7 @@ class Layers:
         return replace(laid, used=(used, *other), caches=caches, fills=fills and self._is_to_fill(found))
 
     def age(self, laid: Laid, commit: str, folder: Path) -> None:
-        """Let the files of a checkout be as old as those that its layer was made from, if they are the same.
+        """Make the files of a checkout as old as those that its layer was made from, if they are the same.
 
         Cargo takes a file for compiled if it is old enough: those that differ from what was compiled are new.
         """

@@ -24,7 +24,7 @@ _MOST = 30
 def read_requests(
     texts: Mapping[str, str], sealed: Mapping[str, tuple[str, ...]], most: int = _MOST
 ) -> Iterator[Conversation]:
-    """One conversation for each path that a test file asks for.
+    """Conversations, one for each path that a test file asks for.
 
     Args:
         texts: Content by path of test files.

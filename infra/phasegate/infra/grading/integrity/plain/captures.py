@@ -1,4 +1,4 @@
-"""What tests read back: printed text and log records, as pytest's fixtures of these names give them.
+"""Printed text and log records that tests read back, as pytest's fixtures of these names give them.
 
 Runs inside the sandbox. It needs no runner, so it is the same in both processes.
 """
@@ -29,7 +29,7 @@ class Capture:
 
     @contextlib.contextmanager
     def disabled(self) -> Generator[None]:
-        """Let print for a while."""
+        """Give the real streams back for a while."""
         kept = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = self._before
         try:

@@ -91,7 +91,7 @@ class Request:
         return self._fixtures.value(name)
 
     def addfinalizer(self, end: Callable[[], object]) -> None:
-        """Have something done when the fixture's scope is over."""
+        """Register what is done when the fixture's scope is over."""
         self._store.ends.append(end)
 
     def __getattr__(self, name: str) -> Any:

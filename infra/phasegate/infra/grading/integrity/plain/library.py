@@ -86,7 +86,7 @@ class Entry:
         self._type: Any = type(self.value)
 
     def changed(self) -> tuple[Any] | None:
-        """What has come into its place, or into it; None where nothing has."""
+        """Value that has come into its place, or into it; None where nothing has."""
         value = self.space.get(self.key, self.value)
         if value is not self.value:
             if callable(self.value) or _is_code(self.value) or _has_other_code(value, self._type, self._own):

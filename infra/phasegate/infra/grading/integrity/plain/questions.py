@@ -15,7 +15,7 @@ _PLACES = ("/proc", "/.git")
 
 
 class Questions:
-    """What was asked so far, by files of the change."""
+    """Questions that files of the change have asked so far."""
 
     def __init__(self, files: set[str]) -> None:
         """Listen to whoever asks.
