@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from phasegate.infra.grading.runner.stored_files import write_new
 from phasegate.infra.grading.test_run import Prepared
 
 _ENVIRONMENTS = (".venv", "venv", "env")
@@ -23,14 +24,12 @@ _LARGEST = 256 * 1024
 
 def environments(ready: Prepared) -> list[str]:
     """Folders of Python environments in a checkout, as paths relative to it."""
-    places = [ready.folder, *([ready.beneath] if ready.beneath else [])]
-    made = (str(one.relative_to(place)) for place in places for tool in _TOOLS for one in place.glob(f"{tool}/*"))
-    names = dict.fromkeys([*_ENVIRONMENTS, *made])
+    names = dict.fromkeys([*_ENVIRONMENTS, *(one for tool in _TOOLS for one in _found(ready, f"{tool}/*"))])
     return [name for name in names if os.path.lexists(ready.find(f"{name}/bin/python"))]
 
 
 def relocate(ready: Prepared, root: Path) -> None:
-    """Let environments name the place that a checkout is found at from now on.
+    """Alter environments, so that they name the place that a checkout is found at from now on.
 
     Files of a layer stay as they are: altered ones are written into the checkout, above them. What lies there is
     untrusted, so nothing is read or written through a link.
@@ -40,18 +39,17 @@ def relocate(ready: Prepared, root: Path) -> None:
         root: Its new place, as commands find it.
     """
     old, new = os.fsencode(ready.inside), os.fsencode(root)
-    for path in chain.from_iterable(_files(ready, name) for name in environments(ready)):
+    named = (_found(ready, f"{environment}/{name}") for environment in environments(ready) for name in _NAMED)
+    for path in dict.fromkeys(chain.from_iterable(named)):
         content = _content(ready, path)
         if content is not None and old in content and b"\0" not in content:
             _replace(ready, path, content.replace(old, new))
 
 
-def _files(ready: Prepared, environment: str) -> Iterator[str]:
-    places = [ready.folder, *([ready.beneath] if ready.beneath else [])]
-    found = (
-        one.relative_to(place) for place in places for name in _NAMED for one in place.glob(f"{environment}/{name}")
-    )
-    yield from dict.fromkeys(map(str, found))
+def _found(ready: Prepared, pattern: str) -> Iterator[str]:
+    """Paths in a checkout that match a pattern, in its own folder or in a layer's."""
+    for place in (ready.folder, *([ready.beneath] if ready.beneath else [])):
+        yield from (str(one.relative_to(place)) for one in place.glob(pattern))
 
 
 def _content(ready: Prepared, path: str) -> bytes | None:
@@ -74,6 +72,4 @@ def _replace(ready: Prepared, path: str, content: bytes) -> None:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
-    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
-        file.write(content)
-        os.fchmod(file.fileno(), mode)
+    write_new(place, content, mode)

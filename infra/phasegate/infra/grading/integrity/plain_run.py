@@ -7,7 +7,6 @@ they write is untrusted, and so is the checkout. It must not know what a differe
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any, Protocol, cast
 from phasegate.infra.grading.integrity.moved_environment import relocate
 from phasegate.infra.grading.integrity.planted_names import WORDS
 from phasegate.infra.grading.runner.layers import Origin
+from phasegate.infra.grading.runner.stored_files import write_new
 from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.sandbox import run_with_services
@@ -100,7 +100,7 @@ class Ran:
     lost: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """Tests that the process did not come through, or with an empty name whole files, with a message."""
     asked: set[str] = field(default_factory=set[str])
-    """What files of the change asked about their surroundings."""
+    """Questions of the change's files about their surroundings."""
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,8 @@ class PlainRun:
             "out": str(out),
             "own_files": [str(root / told), str(root / entry)],
         }
-        _write(ready.folder / told, json.dumps(order))
-        _write(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder))
+        write_new(ready.folder / told, json.dumps(order).encode())
+        write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder).encode())
         done = await run_with_services(
             self.bench.sandbox,
             self.bench.policy.project.services,
@@ -254,12 +254,6 @@ class PlainRun:
             (ready.folder / name).unlink(missing_ok=True)
         ran = _read(out)
         return replace(ran, lost={}) if done.timed_out or done.stopped else ran
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a new file into a folder whose content is untrusted: never through a link that lies there."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "w") as file:
-        file.write(text)
 
 
 def _read(path: Path) -> Ran:

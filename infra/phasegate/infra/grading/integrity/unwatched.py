@@ -112,8 +112,9 @@ async def _confirmed(run: PlainRun, base: str, findings: Sequence[Finding]) -> l
 
 
 def _differences(twins: Twins) -> Iterator[Finding]:
+    lost = twins.lost
     for test in sorted(twins.compared):
-        message = twins.lost.get(test) or twins.plain.decayed.get(test, "")
+        message = lost.get(test) or twins.plain.decayed.get(test, "")
         if test in twins.plain.failed:
             message = f"{_OTHERWISE}: {twins.plain.failed[test]}"
         if message:

@@ -12,16 +12,18 @@ from pathlib import PurePosixPath
 
 from phasegate.infra.grading.runner.isolation import isolates_files
 from phasegate.infra.grading.runner.reach import contents, reaching
-from phasegate.infra.grading.tree.loading import Targets, texts
+from phasegate.infra.grading.tree.loading import Targets
 from phasegate.infra.grading.tree.patterns import TEST_CODE, is_machinery, is_test_name
 from phasegate.infra.workspace import Repository
 
-_MANY = 5_000
-"""Files of a repository up to which all are read."""
-
 
 def unneeded_tests(
-    repository: Repository, commit: str, collected: Collection[str], wanted: Mapping[str, str], command: str
+    repository: Repository,
+    commit: str,
+    collected: Collection[str],
+    wanted: Mapping[str, str],
+    command: str,
+    content: Mapping[str, str] | None = None,
 ) -> frozenset[str]:
     """Files of a commit that can be removed without a trace in the tests that count.
 
@@ -31,6 +33,7 @@ def unneeded_tests(
         collected: Files that tests on base are reported from.
         wanted: Content of the test files that count, by their path.
         command: The test command.
+        content: Text of each file of the commit, where it was read already.
 
     Returns:
         Paths; none where too much would have to be read to tell.
@@ -47,9 +50,10 @@ def unneeded_tests(
         # tests of one Go package are compiled together
         and not (path.endswith(".go") and _folder(path) in folders)
     }
-    if not candidates or len(files) > _MANY:
+    if not candidates:
         return frozenset()
-    content = texts(repository, commit, files)
+    if content is None and (content := contents(repository, commit)) is None:
+        return frozenset()
     targets = Targets.of(candidates)
     waiting = [*wanted.items(), *((path, text) for path, text in content.items() if path not in candidates)]
     waiting.append(("", command))
@@ -92,7 +96,7 @@ def undisturbed_tests(
     if any(is_machinery(path) or PurePosixPath(path).name == "package.json" for path in leading):
         return frozenset()
     wanted = {path: content.get(path, "") for path in leading} | dict(sealed)
-    return unneeded_tests(repository, commit, collected, wanted, command)
+    return unneeded_tests(repository, commit, collected, wanted, command, content)
 
 
 def _folder(path: str) -> str:

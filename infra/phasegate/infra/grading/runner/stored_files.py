@@ -1,10 +1,12 @@
-"""Results of runs on disk: each file is written whole or not at all, since an engine may die at any instant.
+"""Files on disk: results of runs are written whole or not at all, and what is put into a checkout follows no link.
 
-Called by whoever keeps what a run on a base commit told. It must not know what a file holds.
+Called by whoever keeps what a run on a base commit told, or puts files where untrusted ones lie. It must not know what
+a file holds.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -19,3 +21,19 @@ def store(path: Path, content: bytes) -> None:
     fresh = path.with_suffix(".new")
     fresh.write_bytes(content)
     fresh.replace(path)
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file that is not there yet, into a folder whose content is untrusted: never through a link.
+
+    Args:
+        path: The file.
+        content: All of it.
+        mode: Its permissions, whatever the process's mask is.
+
+    Raises:
+        FileExistsError: Something has that name.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)

@@ -15,7 +15,7 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from phasegate.infra.grading.integrity.plain.fixtures import (
@@ -163,7 +163,7 @@ class Module:
         self._is_begun = False
 
     def store_of(self, cls: Any) -> Store:
-        """What lives as long as a class of tests, which is set up with it."""
+        """Fixtures that live as long as a class of tests, which is set up with it."""
         if cls not in self._classes:
             store = self._classes[cls] = Store()
             begin, end = (
@@ -316,6 +316,7 @@ def _conftests(path: str, order: dict[str, Any]) -> Iterator[str]:
             yield os.path.join(folder, "conftest.py")
 
 
+@lru_cache(maxsize=256)
 def _read(file: str) -> str:
     with open(file, encoding="utf-8") as source:
         return source.read()

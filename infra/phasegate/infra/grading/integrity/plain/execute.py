@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -103,22 +102,6 @@ def _files_of(order: dict[str, Any]) -> set[str]:
     return {os.path.join(order["root"], path) for path in order["changed"]}
 
 
-def _paths(order: dict[str, Any]) -> Iterator[str]:
-    """Folders to import from: the project's, and where its editable installs point to, at this process's root."""
-    root, fixed = order["root"], order["fixed"]
-    for folder in list(sys.path):
-        if not folder.endswith(("site-packages", "dist-packages")) or not os.path.isdir(folder):
-            continue
-        for name in sorted(os.listdir(folder)):
-            if name.endswith(".pth") or re.match(r"__editable__.*\.py$", name):
-                with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-                    for found in re.findall(re.escape(fixed) + r"(?:/[^\s'\"]*)?(?=['\"\s]|$)", file.read()):
-                        place = root + found[len(fixed) :]
-                        yield place if name.endswith(".pth") else os.path.dirname(place)
-    for folder in order["paths"]:
-        yield os.path.join(root, folder) if folder else root
-
-
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error)[:500]}".rstrip(": ")
 
@@ -132,7 +115,7 @@ def _settle(order: dict[str, Any]) -> None:
         reading, writing = os.pipe()
         os.write(writing, b"y\n" * 64)
         os.dup2(reading, 0)
-    sys.path[:0] = dict.fromkeys(_paths(order))
+    sys.path[:0] = (os.path.join(order["root"], folder) if folder else order["root"] for folder in order["paths"])
 
 
 def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
@@ -160,8 +143,8 @@ def main(order: dict[str, Any]) -> None:
 
     Args:
         order: `watched`; `neutral`, true to give tests names that say nothing; `root`, where the checkout stands;
-            `fixed`, where installed packages expect it; `entry`, the script's name; `paths` to import from; `files`,
-            each with path and text; `own`, paths of those that are the project's; `limit` in seconds for these;
+            `entry`, the script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those
+            that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
             `rounds` and `budget` in seconds of repetition; `hides`, true to hide runners; `out`, a file's path.
     """
