@@ -102,6 +102,11 @@ class Settings:
         return self.home / "engine.lock"
 
     @property
+    def stop_lock(self) -> Path:
+        """Locked by whoever stops the engine, so that one does so at a time."""
+        return self.home / "stop.lock"
+
+    @property
     def engine_file(self) -> Path:
         """What the running engine says about itself."""
         return self.home / "engine.json"

@@ -6,6 +6,7 @@ are as good as one: the engine's lock decides.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -88,9 +89,17 @@ def start(
 def stop(settings: Settings) -> bool:
     """Stop the engine and its Prefect server, or clean up after one that died; false when there was nothing to do.
 
+    One caller after the other: a second one waits, and finds nothing to do.
+
     Raises:
         EngineUnavailable: It does not end.
     """
+    with settings.stop_lock.open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # else the engine's lock, which this takes, would look like an engine
+        return _stop(settings)
+
+
+def _stop(settings: Settings) -> bool:
     lock = EngineLock(settings)
     try:
         was_alive = lock.held()
@@ -99,7 +108,7 @@ def stop(settings: Settings) -> bool:
             _ask_to_stop(settings, engine)
             _wait_for_end(settings, lock, engine)
         elif not lock.take():
-            return stop(settings)  # one started in between
+            return _stop(settings)  # one started in between
         return _clean_up(settings) or was_alive
     finally:
         lock.release()
