@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 import subprocess
 import sys
@@ -220,7 +221,8 @@ def compared(
     scratch = ground.state / "compared" / f"scratch{number}"
     bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
     graded = graded_tree(ground.repository, change, policy)
-    return asyncio.run(compare_unwatched(bench, base, graded, sealed, own, seconds=1.6751))
+    reported = {file.path: re.findall(r"def (test\w+)", file.content) for file in sealed.files}
+    return asyncio.run(compare_unwatched(bench, base, graded, sealed, own, 1.6751, reported))
 
 
 def check(ground: Ground, row: Row) -> None:

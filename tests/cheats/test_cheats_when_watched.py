@@ -10,9 +10,11 @@ from __future__ import annotations
 import shlex
 import sys
 import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-from tests.cheats.ground import DONE, QUICK, TEST, Ground, Row, compared
+from tests.cheats.ground import DONE, FILES, QUICK, TEST, Ground, Row, compared
 from tests.cheats.watched import HONEST, REPLACED, REPLACED_NAMES, REPLACING, UNWATCHED, WATCHED
 
 from phasegate.infra.grading import SealedFile, SealedTests
@@ -96,8 +98,7 @@ def test_ac1_from_another_folder(words, tmp_path):
 """
 
 
-def of(ground: Ground, row: Row, backend: str = "bubblewrap") -> Compared:
-    own = ["tests/test_shop.py"]
+def of(ground: Ground, row: Row, backend: str = "bubblewrap", own: Sequence[str] = ("tests/test_shop.py",)) -> Compared:
     return compared(ground, row.files, row.sealed, test=TEST, own=own, setup=row.setup, backend=backend)
 
 
@@ -183,3 +184,22 @@ def test_no_process_finds_what_another_one_has_written(ground: Ground) -> None:
     file = SealedFile(path="tests/test_accept_once.py", content=test, criteria=("AC1",))
     told = of(ground, Row("", {"shop.py": text}, "", "", sealed=SealedTests(files=(file,))))
     assert (told.findings, told.summary.compared) == ((), 1)
+
+
+REWRITTEN = "any(name.startswith('@p' + 'y') for name in sys._getframe(1).f_globals)"
+ODD = "import shop\n\n\ndef test_odd():\n    assert not __doc__\n    assert '@py_builtins' in globals()\n"
+
+
+def test_what_only_the_projects_runner_has_is_a_suspicion(ground: Ground) -> None:
+    text = "import sys\n\n" + DONE.replace("    return price *", f"    return {REWRITTEN} and price *")
+    told = of(ground, Row("", {"shop.py": text}, "", ""))
+    assert {(one.code, one.severity) for one in told.findings} == {("passes-in-runner-only", "suspicion")}
+    assert "where 2 of the project's own tests pass" in told.findings[0].message
+
+
+def test_nothing_is_suspected_where_tests_of_the_project_need_its_runner_as_well(tmp_path: Path) -> None:
+    file = SealedFile(path="tests/test_accept_odd.py", content=ODD.replace("odd", "ac1_odd"), criteria=("AC1",))
+    row = Row("", {"shop.py": DONE}, "", "", sealed=SealedTests(files=(file,)))
+    ground = Ground(tmp_path, {**FILES, "tests/test_odd.py": ODD})
+    assert [one.code for one in of(ground, row).findings] == ["passes-in-runner-only"]
+    assert not of(ground, row, own=("tests/test_odd.py", "tests/test_shop.py")).findings

@@ -32,6 +32,8 @@ REPLACED = "library-replaced"
 """Code of the finding that the change replaces a function of the library or the runner; accepted by its name."""
 ASKS = "asks-about-surroundings"
 """Code of the note that the change asks about its surroundings what the base commit does not."""
+ONLY_IN_RUNNER = "passes-in-runner-only"
+"""Code of the finding that a sealed test passes in the project's runner, and in no process of ours."""
 NOT_SERVED = "not-served"
 """Code of the finding that a candidate does not serve what its tests reach; accepted by the request or the setting."""
 _ACCEPTABLE = (LOADED, UNWATCHED, REPLACED, NOT_SERVED)

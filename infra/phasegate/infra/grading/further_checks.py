@@ -67,7 +67,11 @@ async def check_further(bench: Bench, passed: Passed, amending: Amending) -> Fur
     grading, checks = bench.policy.grading, FurtherChecks(amending)
     if grading.plain_process:
         sealed = SealedTests(files=tuple(passed.passing))
-        plain = await compare_unwatched(bench, passed.base, passed.graded, sealed, passed.own_files, passed.seconds)
+        told = passed.trial.told.sealed
+        reported = {path: {case.name for case in cases if case.status == "passed"} for path, cases in told.items()}
+        plain = await compare_unwatched(
+            bench, passed.base, passed.graded, sealed, passed.own_files, passed.seconds, reported
+        )
         failed = any(finding.severity == "cheating" for finding in plain.findings)
         checks = replace(checks, unwatched=plain.summary, findings=plain.findings, failed=failed)
     if grading.served and not checks.failed:

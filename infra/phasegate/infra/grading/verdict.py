@@ -19,8 +19,9 @@ from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 _SHOWN = 5
 _SHORTEST_QUOTE = 8
 _NOT_COLLECTED = (
-    "{} is not run by the test command, on base neither; nor is a test that was planted beside it. Look at the names "
-    "and folders that `project.test` and the runner's settings take for tests, mend them, and start the run anew."
+    "{} is not run by the test command, on base neither; nor is a test that was planted beside it. Look at the "
+    "errors on base, if there are any, and at the names and folders that `project.test` and the runner's settings take "
+    "for tests; mend them, and start the run anew."
 )
 _NUMBER = re.compile(r"(?<=[A-Za-z_])\d+(?=[-\]])")
 """Index at the end of a part of an id, as in `[output185]`: the order of a set decides it."""

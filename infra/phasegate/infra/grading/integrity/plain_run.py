@@ -94,6 +94,8 @@ class Ran:
     """File and name."""
     failed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """File and name, with a message."""
+    judged: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Those that failed because of what the change did, as far as can be told."""
     decayed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     replaced: dict[str, str] = field(default_factory=dict[str, str])
     """Dotted name of a function of the library, and the file or module of what stands in its place."""
@@ -267,6 +269,8 @@ def _read(path: Path) -> Ran:
                 ran.passed.add((file, name))
             case {"test": str(name), "file": str(file), "outcome": "failed", "message": str(message)}:
                 ran.failed[file, name] = message
+                if line.get("judges"):
+                    ran.judged.add((file, name))
             case {"test": str(name), "file": str(file), "outcome": "decayed", "message": str(message)}:
                 ran.decayed[file, name] = f"{_DECAYS.format(line.get('round'))}: {message}"
             case {"asked": str(name)}:

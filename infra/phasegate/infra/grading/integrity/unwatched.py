@@ -18,6 +18,7 @@ from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
 from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, PlainTests, Twins
+from phasegate.infra.grading.integrity.runner_only import only_in_runner
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
@@ -50,7 +51,13 @@ class Compared:
 
 
 async def compare_unwatched(
-    bench: Bench, base: str, graded: GradedTree, sealed: SealedTests, own_files: Collection[str], seconds: float
+    bench: Bench,
+    base: str,
+    graded: GradedTree,
+    sealed: SealedTests,
+    own_files: Collection[str],
+    seconds: float,
+    reported: Mapping[str, Collection[str]],
 ) -> Compared:
     """Run the tests in a runner and in a plain process, on a change that passed.
 
@@ -61,6 +68,7 @@ async def compare_unwatched(
         sealed: Sealed tests that pass on it.
         own_files: Files that the project's own tests are reported from.
         seconds: Time that the tests took at most while they were watched.
+        reported: Names of tests that passed in the project's runner, by sealed file.
     """
     compared: set[tuple[str, str]] = set()
     findings: list[Finding] = []
@@ -74,6 +82,7 @@ async def compare_unwatched(
             twins = await run.twice("unwatched")
             compared |= twins.compared
             findings += [*await _findings(run, base, twins), *_about_questions(twins, tests)]
+            findings += only_in_runner(twins, tests, reported)
     counted = [path for path, _ in compared]
     own = sum(path not in content for path in counted)
     silent = tuple(path for path in content if path not in counted)

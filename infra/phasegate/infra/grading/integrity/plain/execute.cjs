@@ -292,7 +292,8 @@ async function attempt(test) {
     return ['passed', ''];
   } catch (error) {
     if (error instanceof NotHere) return ['not-here', error.message];
-    return ['failed', String((error && error.message) || error).slice(0, 500)];
+    const judges = isJudgement(error) || isRaisedInChange(error);
+    return ['failed', String((error && error.message) || error).slice(0, 500), judges];
   } finally {
     for (const suite of suites.reverse()) {
       for (const hook of suite.afterEach) await limited(call(hook, t)).catch(() => undefined);
@@ -317,6 +318,11 @@ async function repeat(tests) {
       }
     }
   }
+}
+
+/* True if a test says by an error that what it got is wrong. */
+function isJudgement(error) {
+  return error?.code === 'ERR_ASSERTION' || error?.matcherResult !== undefined || /Assertion/.test(error?.name);
 }
 
 /* True if a file of the change raised an error: the first one of the project that its stack names. */
@@ -357,9 +363,9 @@ async function main() {
       if (clocks.now() > ends) continue;
     }
     tell({ running: test.name, file: test.file });
-    const [outcome, message] = await attempt(test);
+    const [outcome, message, judges] = await attempt(test);
     check(test.patches);
-    tell({ test: test.name, file: test.file, outcome, message });
+    tell({ test: test.name, file: test.file, outcome, message, judges });
     if (outcome === 'passed') passed.push(test);
   }
   for (const [name, by] of [...replaced].sort()) tell({ replaced: name, by });

@@ -30,6 +30,8 @@ _LOADING_SECONDS = 60
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns")
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
+_JUDGEMENTS = ("AssertionError", "Failed")
+"""Errors by which a test says that what it got is wrong."""
 
 
 class Clock:
@@ -48,8 +50,8 @@ class Clock:
         return now
 
 
-def attempt(test: Test, tools: Tools, change: set[str], seconds: int = _SECONDS) -> tuple[str, str]:
-    """Run a test once; its outcome (passed, failed, skipped, not-here) and a message.
+def attempt(test: Test, tools: Tools, change: set[str], seconds: int = _SECONDS) -> tuple[str, str, bool]:
+    """Run a test once; its outcome (passed, failed, skipped, not-here), a message, and true if it judges the change.
 
     A test is not skipped by what it tests: files of the `change` that raise such an error fail it.
     """
@@ -57,13 +59,14 @@ def attempt(test: Test, tools: Tools, change: set[str], seconds: int = _SECONDS)
     try:
         test.run(tools)
     except NotHere as error:
-        return "not-here", str(error)
+        return "not-here", str(error), False
     except BaseException as error:  # noqa: BLE001 - whatever the change raises is the test's outcome
-        is_skipped = type(error).__name__ in ("Skipped", "SkipTest") and not _is_raised_in(error, change)
-        return ("skipped" if is_skipped else "failed"), _said(error)
+        kind, by_change = type(error).__name__, _is_raised_in(error, change)
+        is_skipped = kind in ("Skipped", "SkipTest") and not by_change
+        return ("skipped" if is_skipped else "failed"), _said(error), by_change or kind in _JUDGEMENTS
     finally:
         signal.alarm(0)
-    return "passed", ""
+    return "passed", "", False
 
 
 def _is_raised_in(error: BaseException, change: set[str]) -> bool:
@@ -88,7 +91,7 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, tell: Callab
         for test in list(going):
             if time.monotonic() > ends:
                 return
-            outcome, message = attempt(test, tools, change)
+            outcome, message, _ = attempt(test, tools, change)
             if outcome == "passed":
                 continue
             going.remove(test)
@@ -194,10 +197,10 @@ def _run(
             sys.setprofile(None if test.file.patches else Returns(library, {test.file.file}))
         is_longer = not order["watched"] and test.file.path not in order["own"]
         tell(running=test.name, file=test.file.path)
-        outcome, message = attempt(test, tools, change, _SECONDS * (_LONGER if is_longer else 1))
+        outcome, message, judges = attempt(test, tools, change, _SECONDS * (_LONGER if is_longer else 1))
         sys.setprofile(None)
         library.check(by_test=test.file.patches)
-        tell(test=test.name, file=test.file.path, outcome=outcome, message=message)
+        tell(test=test.name, file=test.file.path, outcome=outcome, message=message, judges=judges)
         if outcome == "passed":
             yield test
         if index + 1 == len(tests) or tests[index + 1].file is not test.file:

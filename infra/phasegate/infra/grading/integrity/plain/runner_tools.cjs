@@ -101,6 +101,19 @@ async function ofVitest() {
   return tools;
 }
 
+/* Deep equality as AVA has it, which looks at no prototype but by its name. */
+function deepEquality() {
+  const ava = installed('ava', start);
+  const concordance = ava && first(() => createRequire(path.join(ava, 'package.json'))('concordance'));
+  if (!concordance) return { deepEqual: assert.deepStrictEqual, notDeepEqual: assert.notDeepStrictEqual };
+  const judge = (wanted) => (value, other) => {
+    const { pass } = concordance.compare(value, other);
+    if (pass !== wanted) assert.fail(concordance.diff(value, other));
+  };
+  return { deepEqual: judge(true), notDeepEqual: judge(false) };
+}
+const deep = deepEquality();
+
 /* The argument of a test in AVA. */
 function avaContext(shared, ends) {
   const rejects = (async) => (body, want = {}) => {
@@ -123,7 +136,7 @@ function avaContext(shared, ends) {
   };
   const t = {
     context: shared,
-    is: assert.strictEqual, not: assert.notStrictEqual, deepEqual: assert.deepStrictEqual, notDeepEqual: assert.notDeepStrictEqual,
+    is: assert.strictEqual, not: assert.notStrictEqual, ...deep,
     true: (value) => assert.strictEqual(value, true), false: (value) => assert.strictEqual(value, false),
     truthy: (value) => assert(value), falsy: (value) => assert(!value), assert: (value) => assert(value),
     regex: assert.match, notRegex: assert.doesNotMatch, throws: rejects(false), throwsAsync: rejects(true),

@@ -271,8 +271,8 @@ func runAll() {
 		}
 		fmt.Fprintf(out, `{"running":%s,"file":%s}`+"\n", quoted(one.name), quoted(one.file))
 		outcome, message := attempt(one)
-		fmt.Fprintf(out, `{"test":%s,"file":%s,"outcome":%q,"message":%s}`+"\n",
-			quoted(one.name), quoted(one.file), outcome, quoted(message))
+		fmt.Fprintf(out, `{"test":%s,"file":%s,"outcome":%q,"message":%s,"judges":%t}`+"\n",
+			quoted(one.name), quoted(one.file), outcome, quoted(message), outcome == "failed")
 		if outcome == "passed" {
 			passed = append(passed, one)
 		}
