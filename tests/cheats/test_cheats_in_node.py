@@ -37,6 +37,19 @@ MODULE = (
     "import { test } from 'node:test';\nimport assert from 'node:assert';\nimport { shout } from '../app.js';\n\n"
     "test('AC1 is loud', () => assert.equal(shout('ab'), 'AB!'));\n"
 )
+TAPE = (
+    "var test = require('tape');\nvar app = require('../app.js');\n\n"
+    "test('AC1 is loud', function (t) {\n  t.plan(2);\n  t.equal(app.shout('ab'), 'AB!', 'loud');\n"
+    "  setTimeout(function () { t.deepEqual([app.shout('c')], ['C!']); }, 1);\n});\n"
+    "test('AC1 is loud inside', function (t) {\n"
+    "  t.test('one', function (st) { st.notEqual(app.shout('a'), 'a'); st.end(); });\n"
+    "  t.test('two', async function (st) { st.throws(function () { app.shout(1); }, TypeError, 'no'); });\n});\n"
+)
+TAP = (
+    "const t = require('tap');\nconst { shout } = require('../app.js');\n\n"
+    "t.test('AC1 is loud', async (t) => {\n  t.same({ a: shout('ab') }, { a: 'AB!' });\n"
+    "  await t.rejects(async () => shout(1), TypeError);\n});\n"
+)
 
 
 READS_INPUT = (
@@ -109,13 +122,25 @@ def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("test", "path", "count"),
-    [(NODE_TEST, "test/accept.test.js", 2), (MOCHA, "test/accept.js", 1), (MODULE, "test/accept.test.mjs", 1)],
-    ids=["node:test", "mocha", "module"],
+    [
+        (NODE_TEST, "test/accept.test.js", 2),
+        (MOCHA, "test/accept.js", 1),
+        (MODULE, "test/accept.test.mjs", 1),
+        (TAPE, "test/accept.js", 2),
+        (TAP, "test/accept.cjs", 1),
+    ],
+    ids=["node:test", "mocha", "module", "tape", "tap"],
 )
 def test_honest_code_is_not_accused(ground: Ground, test: str, path: str, count: int) -> None:
     told = of(ground, WORK, test, path)
     assert told.findings == ()
     assert (told.summary.compared, told.summary.own, told.summary.not_compared) == (count, 1, ())
+
+
+@pytest.mark.parametrize(("test", "count"), [(TAPE, 2), (TAP, 1)], ids=["tape", "tap"])
+def test_each_check_of_tape_and_tap_counts(ground: Ground, test: str, count: int) -> None:
+    told = of(ground, CHEATS["asks for a global"][0], test)
+    assert [(finding.code, finding.severity) for finding in told.findings] == [(UNWATCHED, "cheating")] * count
 
 
 def test_new_questions_about_the_surroundings_are_noted(ground: Ground) -> None:

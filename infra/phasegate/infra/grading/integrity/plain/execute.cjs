@@ -22,7 +22,7 @@ const tell = (what) => write(out, `${encode(what)}\n`);
 const SECONDS = 20;
 const LONGER = 3;  // for a sealed test in the plain process, which may be slower
 const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
-const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava'];
+const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava', 'tape', 'tap'];
 const parts = { bring: (url) => import(url) };
 for (const [name, text] of order.parts) {
   const made = { exports: {} };
@@ -30,6 +30,7 @@ for (const [name, text] of order.parts) {
   parts[name] = made.exports;
 }
 const { NotHere, avaContext, toolsFor } = parts.runner_tools;
+const { tapTest } = parts.tap_context;
 for (const file of order.files) {
   if (parts.transform.isTyped(file.path)) parts.transform(path.dirname(path.join(order.root, file.path)));
 }
@@ -104,6 +105,7 @@ function collector(file, given) {
   const tests = [];
   const patches = PATCHES.test(file.text);
   const ava = /["']ava["']/.test(file.text);
+  const [, tap] = /["'](tape|tap)["']/.exec(file.text) ?? [];
   let suite = top;
   const named = (name) => String(typeof name === 'function' ? name.name : name);
   const describe = (name, ...rest) => {
@@ -125,7 +127,7 @@ function collector(file, given) {
     const names = [];
     for (let one = suite; one; one = one.parent) if (one.name) names.unshift(one.name);
     const words = ava ? rest.slice(at + 1) : [];
-    tests.push({ name: [...names, named(name)].join(' > '), body, suite, file: file.path, patches, ava, words });
+    tests.push({ name: [...names, named(name)].join(' > '), body, suite, file: file.path, patches, ava, tap, words });
   };
   const rowsOf = (rows, values) => {
     if (!rows.raw) return [...rows];
@@ -155,7 +157,7 @@ function collector(file, given) {
     hooks[name] = hook;
     if (alias) hooks[alias] = hook;
   }
-  Object.assign(test, hooks);
+  Object.assign(test, hooks, { onFinish() {}, onFailure() {} });
   Object.defineProperty(test, 'mock', { get: mocks, enumerable: true });
   const tools = { ...given, describe, suite: describe, context: describe, it: test, specify: test, test, ...hooks };
   Object.defineProperty(tools, 'mock', { get: mocks, enumerable: false });
@@ -199,7 +201,7 @@ const loadModule = Module._load;
 Module._load = (request, parent, ...rest) => {
   const place = path.dirname(parent?.filename ?? '/');
   const isBeside = place !== order.root && [...folders].some((one) => one !== order.root && `${place}/`.startsWith(`${one}/`));
-  if (!current || !isBeside || !['mocha', '@jest/globals', 'vitest', 'ava'].includes(request)) {
+  if (!current || !isBeside || !['mocha', '@jest/globals', 'vitest', 'ava', 'tape', 'tap'].includes(request)) {
     return loadModule(request, parent, ...rest);
   }
   return Object.assign(Object.create(current), { default: current.test, __esModule: true });
@@ -252,10 +254,13 @@ function limited(work, seconds = SECONDS) {
   return Promise.race([work, up]).finally(() => later(timer));
 }
 
-async function call(body, t, words = []) {
+async function call(body, t, words = [], ends = []) {
   if (t) return caller(body, undefined, [t, ...words]);
   const self = { timeout: () => self, retries: () => self, slow: () => self, skip() { throw new NotHere('it skips'); } };
-  const context = { name: 'test', diagnostic() {}, test: async (_, ...rest) => call(rest.pop()), get mock() { return mocks(); } };
+  const context = {
+    name: 'test', assert: require('node:assert'), diagnostic() {}, plan() {}, skip() { throw new NotHere('it skips'); },
+    test: async (_, ...rest) => call(rest.pop(), undefined, [], ends), after: (end) => ends.push(end), get mock() { return mocks(); },
+  };
   if (body.length > 0) {
     if (/^(?:async\s*)?(?:function\s*\w*\s*)?\(?\s*(?:t|ctx|context|\{[^}]*\})\s*[,)=]/.test(String(body))) {
       return caller(body, self, [context]);
@@ -288,7 +293,8 @@ async function attempt(test) {
     }
     for (const suite of suites) for (const hook of suite.beforeEach) await limited(call(hook, t));
     const isLonger = !order.watched && !order.own.includes(test.file);
-    await limited(call(test.body, t, test.words), SECONDS * (isLonger ? LONGER : 1));
+    const work = test.tap ? tapTest(test.body, caller, test.tap) : call(test.body, t, test.words, ends);
+    await limited(work, SECONDS * (isLonger ? LONGER : 1));
     return ['passed', ''];
   } catch (error) {
     if (error instanceof NotHere) return ['not-here', error.message];
