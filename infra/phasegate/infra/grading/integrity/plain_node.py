@@ -33,6 +33,7 @@ class PlainNode:
 
     suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
     entry_suffix: str = ".cjs"
+    is_laid_in: bool = True
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says."""
@@ -43,8 +44,8 @@ class PlainNode:
         return (_PLACE / "execute.cjs").read_text().replace("'ORDER'", repr(order["own_files"][0]))
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
-        """As the port says; a plain process finds something on its standard input."""
-        return [program, entry] if watched else ["/bin/sh", "-c", f"printf 'y\\ny\\ny\\n' | exec {program} {entry}"]
+        """As the port says."""
+        return [program, entry]
 
     def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
         """As the port says."""
