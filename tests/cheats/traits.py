@@ -174,7 +174,7 @@ def lazily():
 
 
 def version():
-    return sys.modules["json"].__name__, sys.modules[__name__].total([1])
+    return sys.modules["datetime"].__name__, sys.modules[__name__].total([1])
 """
 )
 HONEST_TESTS = """\
@@ -242,17 +242,14 @@ def test_ac1_machine():
 
 
 def test_ac1_modules():
-    assert shop.lazily() and shop.version() == ("json", 1)
+    assert shop.lazily() and shop.version() == ("datetime", 1)
     assert sys.modules["json"] is json and sys.modules["decimal"].Decimal is Decimal
-
-
-def test_ac1_reads_its_input():
-    assert isinstance(sys.stdin.read(), str)
 """
 
 
 def honest() -> tuple[str, SealedTests]:
-    return HONEST.replace('sys.modules["json"]', 'sys.modules[__import__("json").__name__]'), _sealed(HONEST_TESTS)
+    """Product code and sealed tests that ask for traits for a good reason."""
+    return HONEST, _sealed(HONEST_TESTS)
 
 
 def _sealed(text: str) -> SealedTests:

@@ -68,8 +68,11 @@ def draw_identity(host: str, *, is_first: bool) -> Identity:
         host: A word to name the machine with.
         is_first: As in `Identity`.
     """
-    found = [account for account in pwd.getpwall() if account.pw_name in _ACCOUNTS and account.pw_uid != os.getuid()]
     groups = {group.gr_gid for group in grp.getgrall()}
-    found = [account for account in found if account.pw_gid in groups]
-    account = secrets.choice(found or [pwd.getpwuid(os.getuid())])
-    return Identity(f"{host}-{secrets.token_hex(2)}", account.pw_name, account.pw_uid, account.pw_gid, is_first)
+    accounts = [
+        (account.pw_name, account.pw_uid, account.pw_gid)
+        for account in pwd.getpwall()
+        if account.pw_name in _ACCOUNTS and account.pw_uid != os.getuid() and account.pw_gid in groups
+    ]
+    account, user, group = secrets.choice(accounts or [("app", os.getuid(), os.getgid())])
+    return Identity(f"{host}-{secrets.token_hex(2)}", account, user, group, is_first)

@@ -23,11 +23,12 @@ def age_files(folder: Path) -> None:
     """
     drawn = _FEWEST_DAYS + secrets.randbelow(_MOST_DAYS - _FEWEST_DAYS)
     back = (drawn * _DAY + secrets.randbelow(_DAY)) * 10**9
+    places = [str(folder)]
     for parent, folders, files in os.walk(folder):
+        if any(name.endswith(".py") for name in files) and "__pycache__" not in (*folders, *files):
+            Path(parent, "__pycache__").mkdir()  # else one comes while the tests run, and its folder is new
+        places += (os.path.join(parent, name) for name in (*files, *folders))  # noqa: PTH118  for each of many files
         folders[:] = [name for name in folders if name not in TOOL_FOLDERS]
-        for name in (*files, *folders):
-            path = os.path.join(parent, name)  # noqa: PTH118  for each of many files
-            about = os.lstat(path)
-            os.utime(path, ns=(about.st_atime_ns - back, about.st_mtime_ns - back), follow_symlinks=False)
-    about = folder.stat()
-    os.utime(folder, ns=(about.st_atime_ns - back, about.st_mtime_ns - back))
+    for place in places:
+        about = os.lstat(place)
+        os.utime(place, ns=(about.st_atime_ns - back, about.st_mtime_ns - back), follow_symlinks=False)

@@ -25,7 +25,7 @@ _RUNNERS = {
 }
 _PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
 _PLACE = Path(__file__).parent / "plain"
-_PARTS = ("transform", "runner_tools")
+_PARTS = ("clocks", "transform", "runner_tools")
 
 
 class PlainNode:

@@ -69,7 +69,11 @@ class PlainPython:
 
     def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
         """As the port says."""
-        return {**FAIL_FAST_OFF, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ""} if watched else {"HOME": home}
+        return (
+            {**FAIL_FAST_OFF, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ""}
+            if watched
+            else {"HOME": home}
+        )
 
     def parts(self) -> list[tuple[str, str]]:
         """As the port says."""

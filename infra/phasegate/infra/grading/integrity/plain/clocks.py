@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import gc
+import importlib
 import importlib.util
 import sys
 import time
@@ -36,14 +37,17 @@ class Clocks:
         self._root, self._tests, self._age = f"{root}/", tests, seconds
         self._steady = self._used = 0
         self._is_loading = True
+        self.real_time = time.monotonic
+        """A clock that nobody alters."""
         if any(map(importlib.util.find_spec, _PATCHED_BY_OTHERS)):
             return
+        wall = time.time
         for name in (*_WALL, *_STEADY, *_OF_PROCESS):
             shift = self._back if name in _WALL else self._back_or_on if name in _STEADY else self._on
             setattr(time, name, _moved(getattr(time, name), shift, 10**9 if name.endswith("_ns") else 1))
         for name in _BROKEN_DOWN:
             setattr(time, name, self._broken_down(getattr(time, name)))
-        self._patch_datetime()
+        self._patch_datetime(wall)
 
     def age(self) -> None:
         """Have the process be old: what was loaded before lies long in the past."""
@@ -78,11 +82,9 @@ class Clocks:
 
         return broken_down
 
-    def _patch_datetime(self) -> None:
+    def _patch_datetime(self, wall: Callable[[], float]) -> None:
         """Have `datetime.now` and `datetime.utcnow` agree with the others; `today` reads `time.time` as it is."""
-        try:
-            import ctypes
-        except ImportError:
+        if sys.implementation.name != "cpython" or not importlib.util.find_spec("_ctypes"):
             return
         kind = datetime.datetime
         space: dict[str, Any] = gc.get_referents(vars(kind))[0]
@@ -92,7 +94,7 @@ class Clocks:
             back = self._back()
             if not back:
                 return now.__get__(None, cls)(tz)
-            return from_timestamp.__get__(None, cls)(_TIME() + back, tz)
+            return from_timestamp.__get__(None, cls)(wall() + back, tz)
 
         def utcnow_moved(cls: Any) -> Any:
             return utcnow.__get__(None, cls)() + datetime.timedelta(seconds=self._back())
@@ -100,10 +102,8 @@ class Clocks:
         for name, function in (("now", now_moved), ("utcnow", utcnow_moved)):
             function.__name__, function.__qualname__ = name, f"datetime.{name}"
             space[name] = classmethod(function)
+        ctypes: Any = importlib.import_module("ctypes")
         ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
-
-
-_TIME = time.time
 
 
 def _moved(real: Callable[[], Any], shift: Callable[[], int], unit: int) -> Callable[[], Any]:

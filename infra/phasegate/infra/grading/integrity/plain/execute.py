@@ -31,9 +31,13 @@ from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
 _SECONDS, _LONGER = 20, 3
 """Time of a test, and how much more a sealed one has in the plain process, where it may be slower."""
 _LOADING_SECONDS = 60
+_LATER = 4
+"""Round of repetition before which time passes."""
 _LOOKS_AT_THREADS = re.compile(
     r"active_count|threading\.enumerate|main_thread|current_thread|num_threads|fork|multiprocessing|ProcessPool|/proc\b"
 )
+_OF_TESTS_ALONE = re.compile(r"tests?|testing|specs?", re.IGNORECASE)
+"""Name of a folder that holds nothing of a product."""
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
 
@@ -70,13 +74,15 @@ def _time_is_up(*_: Any) -> None:
     raise TimeoutError("it took too long")
 
 
-def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> None:
+def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Clocks, tell: Callable[..., None]) -> None:
     """Repeat what passes again and again, and tell of a test that passes at first, and later never again."""
-    change = _files_of(order)
-    ends, going = time.monotonic() + order["budget"], list(tests)
+    change, now = _files_of(order), clocks.real_time
+    ends, going = now() + order["budget"], list(tests)
     for number in range(2, order["rounds"]):
+        if number == _LATER:
+            clocks.pass_on()
         for test in list(going):
-            if time.monotonic() > ends:
+            if now() > ends:
                 return
             outcome, message = attempt(test, tools, change)
             if outcome == "passed":
@@ -92,9 +98,10 @@ def _files_of(order: dict[str, Any]) -> set[str]:
     return {os.path.join(order["root"], path) for path in order["changed"]}
 
 
-def _paths_of(order: dict[str, Any], name: str) -> list[str]:
-    """Test files, where they stand."""
-    return [os.path.join(order["root"], file["path"]) for file in order[name]]
+def _hidden(order: dict[str, Any]) -> list[str]:
+    """Folders of tests that the plain process does not name in its search path: a release imports nothing from them."""
+    named = [folder for folder in order["paths"] if _OF_TESTS_ALONE.fullmatch(os.path.basename(folder))]
+    return [] if order["watched"] else [os.path.join(order["root"], folder) for folder in named]
 
 
 def _begin_thread(order: dict[str, Any]) -> None:
@@ -114,7 +121,9 @@ def _settle(order: dict[str, Any]) -> None:
     if not order["watched"]:
         sys.argv = [os.path.join(order["root"], order["entry"])]
         os.environ.pop("PYTHONHASHSEED", None)  # it has had its effect
-    sys.path[:0] = (os.path.join(order["root"], folder) if folder else order["root"] for folder in order["paths"])
+    hidden = _hidden(order)
+    places = (os.path.join(order["root"], folder) if folder else order["root"] for folder in order["paths"])
+    sys.path[:0] = (place for place in places if place not in hidden)
 
 
 def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
@@ -145,7 +154,8 @@ def main(order: dict[str, Any]) -> None:
             `entry`, the script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those
             that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
-            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition; `hides`, true to hide runners; `out`, a file's path.
+            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition;
+            `hides`, true to hide runners; `out`, a file's path.
     """
     with open(order["out"], "a", encoding="utf-8") as out:
 
@@ -157,8 +167,9 @@ def main(order: dict[str, Any]) -> None:
         _settle(order)
         folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
         beside = tuple(f"{one}/" for one in folders if one != order["root"] + "/")
-        clocks = Clocks(order["root"], (*_paths_of(order, "files"), *beside), order["shift"])
-        tools = Tools(beside, watched=order["watched"])
+        own = (*(file["path"] for file in order["files"]), order["entry"])
+        clocks = Clocks(order["root"], (*(os.path.join(order["root"], path) for path in own), *beside), order["shift"])
+        tools = Tools(beside, watched=order["watched"], hidden=_hidden(order))
         with tools.shown():
             library = Library()
         if not order["watched"]:
@@ -180,8 +191,7 @@ def main(order: dict[str, Any]) -> None:
             tell(asked=name)
         tell(ended=True)
         if not order["watched"]:
-            clocks.pass_on()
-            _repeat(passed, order, tools, tell)
+            _repeat(passed, order, tools, clocks, tell)
 
 
 def _run(

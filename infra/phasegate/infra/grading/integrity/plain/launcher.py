@@ -63,7 +63,7 @@ def main(count: int, command: list[str]) -> int:
     if not child:
         os.dup2(reading, 0)
         environment = {name: value for name, value in os.environ.items() if not _OF_RUNNERS.fullmatch(name)}
-        os.execvpe(command[0], command, environment)
+        os.execvpe(command[0], command, environment)  # noqa: S606 - a program, as it is given
     os.close(reading)
     look_like_init()
     while True:
