@@ -9,9 +9,10 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from pathlib import Path
 
 import pytest
-from tests.cheats import traits, traits_node
+from tests.cheats import test_cheats_in_go, traits, traits_go, traits_node
 from tests.cheats.ground import TEST, Ground, compared
 from tests.cheats.test_cheats_in_node import FILES, of
 
@@ -51,3 +52,10 @@ def test_a_change_that_looks_at_a_trait_is_caught_in_node(node: Ground) -> None:
 def test_honest_code_may_ask_for_a_trait_in_node(node: Ground) -> None:
     told = of(node, traits_node.HONEST, traits_node.HONEST_TEST)
     assert (told.findings, told.summary.compared, told.summary.own) == ((), 5, 1)
+
+
+def test_a_change_that_looks_at_a_trait_is_caught_in_go(tmp_path: Path) -> None:
+    text, test = traits_go.cheats(socket.gethostname(), os.getuid())
+    ground = Ground(tmp_path, test_cheats_in_go.FILES)
+    told = test_cheats_in_go.of(ground, {"app/seen.go": text}, {"app/accept_test.go": test})
+    assert caught(told) == {f"Test{name}" for name in traits_go.TRAITS}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.cheats.ground import DONE, SealedFile, SealedTests
+from tests.cheats.ground import DONE
+
+from phasegate.infra.grading import SealedFile, SealedTests
 
 IMPORTS = """\
 import datetime

@@ -46,7 +46,6 @@ class PlainGo:
 
     suffixes: tuple[str, ...] = (".go",)
     entry_suffix: str = ".sh"
-    is_laid_in: bool = False
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says: Go, with what the test command sets for it."""

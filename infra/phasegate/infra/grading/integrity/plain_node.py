@@ -33,7 +33,6 @@ class PlainNode:
 
     suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
     entry_suffix: str = ".cjs"
-    is_laid_in: bool = True
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says."""

@@ -51,7 +51,6 @@ class PlainPython:
 
     suffixes: tuple[str, ...] = (".py",)
     entry_suffix: str = ".py"
-    is_laid_in: bool = True
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says: the environments of the project first, then those of the test command."""

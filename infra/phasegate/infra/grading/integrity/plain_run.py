@@ -48,8 +48,6 @@ class Language(Protocol):
     """Of test files that can be run."""
     entry_suffix: str
     """Of the script that runs them."""
-    is_laid_in: bool
-    """True to have sealed tests lie in the watched checkout, as they do under the project's own runner."""
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """Programs that may run the tests, the likeliest first.
@@ -197,7 +195,7 @@ class PlainRun:
         """Results of the watched process, and the program that runs the tests; empty: none does."""
         async with self.bench.prepared(self._checkout(name)) as ready:
             watched = Ran()
-            if self.language.is_laid_in and not ready.failure:
+            if not ready.failure:  # sealed tests lie there under the project's own runner, too
                 sealed = (SealedFile(path=path, content=text, criteria=()) for path, text in self.tests.sealed.items())
                 SealedTests(files=tuple(sealed)).write_into(ready.folder)
             programs = () if ready.failure else self.language.programs(ready, self.bench.policy.project.test)

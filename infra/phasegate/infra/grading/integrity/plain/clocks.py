@@ -6,10 +6,12 @@ files and of other processes. What tests themselves read is always real.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import gc
 import importlib
 import importlib.util
+import inspect
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ _WALL = ("time", "time_ns")
 _STEADY = ("monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns")
 _OF_PROCESS = ("process_time", "process_time_ns", "thread_time", "thread_time_ns")
 _BROKEN_DOWN = ("localtime", "gmtime")
+_OF_TESTS_BY_NAME = re.compile(r"/(?:conftest|test_\w+|\w+_tests?)\.py$")
 _PATCHED_BY_OTHERS = ("time_machine", "libfaketime")
 """Packages that replace these functions in their own way, and take them for the real ones."""
 
@@ -61,12 +64,13 @@ class Clocks:
         """Seconds to tell a caller less; none but to modules of the project, while they are loaded."""
         if not self._is_loading or not self._age:
             return 0
-        frame: Any = sys._getframe(2)
+        frame: Any = inspect.currentframe()
         while frame is not None:
             if frame.f_code.co_name == "<module>":
                 file: str = frame.f_code.co_filename
                 is_own = file.startswith(self._root) and "-packages/" not in file
-                return -self._age if is_own and not file.startswith(self._tests) else 0
+                is_of_tests = file.startswith(self._tests) or _OF_TESTS_BY_NAME.search(file)
+                return -self._age if is_own and not is_of_tests else 0
             frame = frame.f_back
         return 0
 
@@ -86,7 +90,7 @@ class Clocks:
         """Have `datetime.now` and `datetime.utcnow` agree with the others; `today` reads `time.time` as it is."""
         if sys.implementation.name != "cpython" or not importlib.util.find_spec("_ctypes"):
             return
-        kind = datetime.datetime
+        kind = dt.datetime
         space: dict[str, Any] = gc.get_referents(vars(kind))[0]
         now, utcnow, from_timestamp = space["now"], space["utcnow"], space["fromtimestamp"]
 
@@ -97,7 +101,7 @@ class Clocks:
             return from_timestamp.__get__(None, cls)(wall() + back, tz)
 
         def utcnow_moved(cls: Any) -> Any:
-            return utcnow.__get__(None, cls)() + datetime.timedelta(seconds=self._back())
+            return utcnow.__get__(None, cls)() + dt.timedelta(seconds=self._back())
 
         for name, function in (("now", now_moved), ("utcnow", utcnow_moved)):
             function.__name__, function.__qualname__ = name, f"datetime.{name}"

@@ -122,8 +122,9 @@ def _settle(order: dict[str, Any]) -> None:
         sys.argv = [os.path.join(order["root"], order["entry"])]
         os.environ.pop("PYTHONHASHSEED", None)  # it has had its effect
     hidden = _hidden(order)
-    places = (os.path.join(order["root"], folder) if folder else order["root"] for folder in order["paths"])
-    sys.path[:0] = (place for place in places if place not in hidden)
+    paths: list[str] = order["paths"]
+    places = [os.path.join(order["root"], folder) if folder else order["root"] for folder in paths]
+    sys.path[:0] = [place for place in places if place not in hidden]
 
 
 def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
@@ -167,8 +168,10 @@ def main(order: dict[str, Any]) -> None:
         _settle(order)
         folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
         beside = tuple(f"{one}/" for one in folders if one != order["root"] + "/")
-        own = (*(file["path"] for file in order["files"]), order["entry"])
-        clocks = Clocks(order["root"], (*(os.path.join(order["root"], path) for path in own), *beside), order["shift"])
+        own: list[str] = [*(file["path"] for file in order["files"]), order["entry"]]
+        tested = tuple(os.path.join(order["root"], path) for path in own)
+        helpers = tuple(one for one in beside if _OF_TESTS_ALONE.fullmatch(os.path.basename(one[:-1])))
+        clocks = Clocks(order["root"], tested + helpers, order["shift"])
         tools = Tools(beside, watched=order["watched"], hidden=_hidden(order))
         with tools.shown():
             library = Library()
