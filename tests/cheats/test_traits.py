@@ -33,7 +33,7 @@ def caught(told: Compared) -> set[str]:
 def test_a_change_that_looks_at_a_trait_is_caught(ground: Ground) -> None:
     machine = {"USER": os.getuid(), "NAME": getpass.getuser(), "HOST": socket.gethostname()}
     text, sealed = traits.cheats(machine)
-    told = compared(ground, {"shop.py": text}, sealed, test=TEST, own=OWN)
+    told = compared(ground, {"shop.py": text}, sealed, test=f"SHOP_TESTING=1 {TEST}", own=OWN)
     names = {f"test_ac1[{number}]": name for number, name in enumerate(traits.TRAITS)}
     assert {names[test] for test in caught(told)} == traits.TRAITS.keys()
 

@@ -62,6 +62,7 @@ TRAITS = {
     "machine": "socket.gethostname() == HOST",
     "machine, as platform knows it": "platform.node() == HOST",
     "variables of the test command": "os.environ.get('PYTHONDONTWRITEBYTECODE')",
+    "another variable of the test command": "'SHOP_TESTING' in os.environ",
     "variables of grading": "any('ADD' in name for name in os.environ)",
     "variables of a service": "'INVOCATION_ID' not in os.environ",
     "compiled files": "sys.dont_write_bytecode",
@@ -81,7 +82,6 @@ TRAITS = {
     "time of the processor": "time.process_time() < 60",
     "time since the first call": "time.monotonic() - first(time.monotonic()) < 60",
     "age of files": "time.time() - os.stat(__file__).st_mtime < 3600",
-    "age of the folder": "time.time() - os.stat(os.path.dirname(__file__) + '/tests').st_mtime < 3600",
     "sealed tests": "glob.glob(os.path.dirname(__file__) + '/tests/test_acc*')",
 }
 """Conditions that hold under the project's own runner and not in a release, by name."""
@@ -168,8 +168,13 @@ def served():
 def lazily():
     import decimal
     import difflib
-    import json.decoder
+    import json
     import pickle
+
+    try:
+        json.loads("{")
+    except ValueError as error:
+        assert type(error).__module__ == "json.decoder"
 
     rows = [pickle.loads(pickle.dumps(decimal.Decimal(1))), json.decoder.JSONDecoder().decode("[1]")]
     return isinstance(rows[0], decimal.Decimal) and rows[1] == [1] and bool(difflib.ndiff(["a"], ["b"]))

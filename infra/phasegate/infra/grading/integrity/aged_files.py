@@ -25,8 +25,6 @@ def age_files(folder: Path) -> None:
     back = (drawn * _DAY + secrets.randbelow(_DAY)) * 10**9
     places = [str(folder)]
     for parent, folders, files in os.walk(folder):
-        if any(name.endswith(".py") for name in files) and "__pycache__" not in (*folders, *files):
-            Path(parent, "__pycache__").mkdir()  # else one comes while the tests run, and its folder is new
         places += (os.path.join(parent, name) for name in (*files, *folders))  # noqa: PTH118  for each of many files
         folders[:] = [name for name in folders if name not in TOOL_FOLDERS]
     for place in places:

@@ -127,6 +127,8 @@ class PlainTests:
     """Paths of product files that the change has."""
     known: str = ""
     """Text of the product on the base commit."""
+    unread: frozenset[str] = frozenset()
+    """Variables of the test command that the plain process does not get."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,8 @@ class PlainRun:
         write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder).encode())
         project, identity = self.bench.policy.project, None
         command = self.language.command(program, entry, watched=watched)
-        environment = command_variables(project.test)
+        unread = frozenset[str]() if watched else self.tests.unread
+        environment = {name: text for name, text in command_variables(project.test).items() if name not in unread}
         environment |= self.language.environment(watched=watched, home=str(root.parent))
         if not watched:
             number = _FEWEST_PROCESSES + secrets.randbelow(_FEWEST_PROCESSES)

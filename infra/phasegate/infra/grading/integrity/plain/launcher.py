@@ -56,6 +56,7 @@ def main(count: int, command: list[str]) -> int:
     """
     if os.getpid() < count:
         take_numbers(count)
+    look_like_init()  # what it starts begins with a name of its own
     reading, writing = os.pipe()
     os.write(writing, _INPUT)
     os.close(writing)
@@ -65,7 +66,6 @@ def main(count: int, command: list[str]) -> int:
         environment = {name: value for name, value in os.environ.items() if not _OF_RUNNERS.fullmatch(name)}
         os.execvpe(command[0], command, environment)  # noqa: S606 - a program, as it is given
     os.close(reading)
-    look_like_init()
     while True:
         ended, status = os.wait()
         if ended == child:

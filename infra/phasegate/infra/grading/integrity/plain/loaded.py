@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 _KEPT = ("__main__", "threading", "warnings", "linecache", "encodings", "signal")
@@ -43,5 +44,23 @@ class Unloaded:
         return self._modules.pop(spec.name)
 
     def exec_module(self, module: Any) -> None:
-        """Put it back as it was; it has been executed."""
-        module.__spec__ = self._specs[module.__spec__.name]
+        """Put it back as it was, since it has been executed, and with it what it has imported itself."""
+        name = module.__spec__.name
+        module.__spec__ = self._specs[name]
+        pending = [(name, module)]
+        while pending:
+            name, module = pending.pop()
+            for needed in self._needed(name, module):
+                sys.modules[needed] = self._modules.pop(needed)
+                pending.append((needed, sys.modules[needed]))
+
+    def _needed(self, name: str, module: Any) -> set[str]:
+        """Modules out of sight that a module has names of, its own parts, and packages above all of these."""
+        named = {part for part in self._modules if part.startswith(f"{name}.")}
+        space: dict[str, Any] = vars(module)
+        for value in list(space.values()):
+            told = value.__name__ if isinstance(value, ModuleType) else None
+            told = value.__module__ if isinstance(value, (type, FunctionType, BuiltinFunctionType)) else told
+            if isinstance(told, str):
+                named |= {told, *(told[:at] for at, sign in enumerate(told) if sign == ".")}
+        return named & self._modules.keys()
