@@ -47,7 +47,7 @@ class Unloaded:
         """Put it back as it was, since it has been executed, and with it what it has imported itself."""
         name = module.__spec__.name
         module.__spec__ = self._specs[name]
-        pending = [(name, module)]
+        pending: list[tuple[str, Any]] = [(name, module)]
         while pending:
             name, module = pending.pop()
             for needed in self._needed(name, module):
@@ -57,8 +57,7 @@ class Unloaded:
     def _needed(self, name: str, module: Any) -> set[str]:
         """Modules out of sight that a module has names of, its own parts, and packages above all of these."""
         named = {part for part in self._modules if part.startswith(f"{name}.")}
-        space: dict[str, Any] = vars(module)
-        for value in list(space.values()):
+        for value in dict[str, Any](module.__dict__).values():
             told = value.__name__ if isinstance(value, ModuleType) else None
             told = value.__module__ if isinstance(value, (type, FunctionType, BuiltinFunctionType)) else told
             if isinstance(told, str):
