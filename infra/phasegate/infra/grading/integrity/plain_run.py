@@ -243,7 +243,7 @@ class PlainRun:
             "changed": list(self.tests.changed),
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
-            "shift": 0 if watched else _DAY,
+            "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),
             "rounds": _ROUNDS,
             "budget": _BUDGET_SECONDS,
             "hides": self.tests.hides,

@@ -59,8 +59,8 @@ process.cpuUsage = (before) => {
 module.exports = {
   real,
   places,
-  /* Has the process be old: what was loaded before lies long in the past. */
+  /* Makes the process old: what was loaded before lies long in the past. */
   grow() { isLoading = false; },
-  /* Lets time pass by the clocks that nothing outside of the process knows. */
+  /* Moves the clocks on that nothing outside of the process knows. */
   passOn() { later += age; },
 };

@@ -53,11 +53,11 @@ class Clocks:
         self._patch_datetime(wall)
 
     def age(self) -> None:
-        """Have the process be old: what was loaded before lies long in the past."""
+        """Make the process old: what was loaded before lies long in the past."""
         self._is_loading, self._used = False, self._age
 
     def pass_on(self) -> None:
-        """Let time pass by the clocks that nothing outside of the process knows."""
+        """Move the clocks on that nothing outside of the process knows."""
         self._steady += self._age
 
     def _back(self) -> int:
@@ -87,7 +87,7 @@ class Clocks:
         return broken_down
 
     def _patch_datetime(self, wall: Callable[[], float]) -> None:
-        """Have `datetime.now` and `datetime.utcnow` agree with the others; `today` reads `time.time` as it is."""
+        """Move `datetime.now` and `datetime.utcnow` with the others; `today` reads `time.time` already."""
         if sys.implementation.name != "cpython" or not importlib.util.find_spec("_ctypes"):
             return
         kind = dt.datetime

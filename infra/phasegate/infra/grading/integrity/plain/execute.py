@@ -105,7 +105,7 @@ def _hidden(order: dict[str, Any]) -> list[str]:
 
 
 def _begin_thread(order: dict[str, Any]) -> None:
-    """Have a second thread, as services do, unless a test may look at threads or start processes from this one."""
+    """Start a second thread, as services do, unless a test may look at threads or fork."""
     if not any(_LOOKS_AT_THREADS.search(file["text"]) for file in order["files"]):
         threading.Thread(target=threading.Event().wait, name="worker", daemon=True).start()
 

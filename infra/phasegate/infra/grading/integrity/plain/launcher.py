@@ -25,7 +25,7 @@ _INPUT = b"y\n" * 64
 
 
 def take_numbers(count: int) -> None:
-    """Have the next process get a number as late as on a machine that is in use; threads take numbers, too."""
+    """Use up numbers of processes, as a machine in use has done; threads take numbers, too."""
     lock = _thread.allocate_lock()
     lock.acquire()
     for _ in range(count):
