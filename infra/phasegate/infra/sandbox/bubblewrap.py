@@ -26,6 +26,7 @@ from phasegate.infra.sandbox import bridge
 from phasegate.infra.sandbox.cache_folders import laid_caches
 from phasegate.infra.sandbox.environment import allowed_environment, as_arguments
 from phasegate.infra.sandbox.git_view import git_link, git_view
+from phasegate.infra.sandbox.identity import Identity
 from phasegate.infra.sandbox.overlay import Mount, mounted
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
@@ -99,6 +100,7 @@ class Bubblewrap:
         inside: Path | None = None,
         beneath: Path | None = None,
         caches: BuildCaches | None = None,
+        identity: Identity | None = None,
     ) -> CommandResult:
         """As the port says."""
         compiled = caches.workspace if caches else None
@@ -109,7 +111,7 @@ class Bubblewrap:
         if rustup_home() in self.tools:
             given["RUSTUP_HOME"] = str(rustup_home())
         proxy = Proxy(() if network else self.policy.network, self.dialer)
-        async with self._way_out(proxy, network=network) as (shown, wrapper):
+        async with self._way_out(proxy, network=network) as (shown, wrapper), _names(identity, wrapper) as named:
             result = await run_limited(
                 [
                     *mounting,
@@ -117,7 +119,7 @@ class Bubblewrap:
                         [*wrapper, *as_arguments(command)],
                         (workspace.seen, inside or folder),
                         writable,
-                        [*shown, *_homes(homes)],
+                        [*shown, *named, *_homes(homes)],
                         network=network,
                     ),
                 ],
@@ -171,6 +173,17 @@ class Bubblewrap:
             yield from ("--bind", str(place), str(inside if place == folder else place))
         yield from git_link(folder, places)
         yield from ("--remount-ro", "/")
+
+
+@asynccontextmanager
+async def _names(identity: Identity | None, wrapper: Sequence[str]) -> AsyncGenerator[list[str]]:
+    """Arguments for the names of a command, whose files are there as long as it runs."""
+    if identity is None:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="phasegate-") as scratch:
+        first = ["--as-pid-1"] if identity.is_first and not wrapper else []
+        yield [*first, *identity.arguments(Path(scratch))]
 
 
 def _homes(mounts: Mapping[str, Mount]) -> Iterator[str]:

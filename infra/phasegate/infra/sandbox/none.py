@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox.environment import allowed_environment, as_arguments
+from phasegate.infra.sandbox.identity import Identity
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
 
@@ -42,6 +43,7 @@ class NoSandbox:
         inside: Path | None = None,
         beneath: Path | None = None,
         caches: BuildCaches | None = None,
+        identity: Identity | None = None,
     ) -> CommandResult:
         """As the port says; `network`, `writable` and all after the limit of output change nothing here."""
         mark = secrets.token_hex(16)

@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from phasegate.infra.sandbox.identity import Identity
+
 OUTPUT_LIMIT = 256 * 1024
 """Bytes of output kept of one command, unless told otherwise."""
 
@@ -69,6 +71,7 @@ class Sandbox(Protocol):
         inside: Path | None = None,
         beneath: Path | None = None,
         caches: BuildCaches | None = None,
+        identity: Identity | None = None,
     ) -> CommandResult:
         """Run a command and everything it starts, until it ends or time is up.
 
@@ -84,6 +87,7 @@ class Sandbox(Protocol):
             beneath: Folder whose content is seen in the workspace where that has nothing of its own; what a command
                 writes goes into the workspace alone. Only where `overlays_work` says so.
             caches: Caches of compilers in the command's home and workspace.
+            identity: Names under which it runs; `None`, or no sandbox at all: the caller's.
             inside: Place at which the command finds the workspace; `None`, or no sandbox at all: where it is.
 
         Raises:

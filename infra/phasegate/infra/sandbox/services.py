@@ -22,6 +22,7 @@ from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import service_supervisor
 from phasegate.infra.sandbox.environment import as_arguments
+from phasegate.infra.sandbox.identity import Identity
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult, Sandbox
 
 _TAIL = 2_000
@@ -41,6 +42,7 @@ async def run_with_services(
     inside: Path | None = None,
     beneath: Path | None = None,
     caches: BuildCaches | None = None,
+    identity: Identity | None = None,
 ) -> CommandResult:
     """Start the services, run a command with the variables that name them, and leave nothing running.
 
@@ -56,6 +58,7 @@ async def run_with_services(
         inside: As for the sandbox.
         beneath: As for the sandbox.
         caches: As for the sandbox.
+        identity: As for the sandbox; services have it, too.
 
     Raises:
         ServiceFailed: A service did not come up; the message quotes its log.
@@ -71,6 +74,7 @@ async def run_with_services(
             inside=inside,
             beneath=beneath,
             caches=caches,
+            identity=identity,
         )
     mark = f"phasegate-services-{secrets.token_hex(16)}"
     data = Path(tempfile.gettempdir() if sandbox.name == "none" else "/tmp") / f"phasegate-{secrets.token_hex(8)}"  # noqa: S108 - the sandbox's own, or removed below
@@ -87,6 +91,7 @@ async def run_with_services(
             inside=inside,
             beneath=beneath,
             caches=caches,
+            identity=identity,
         )
     finally:  # the supervisor does the same, unless it was killed
         await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)

@@ -17,6 +17,8 @@ from phasegate.infra.grading.test_run import Prepared
 _ENVIRONMENTS = (".venv", "venv", "env")
 _TOOLS = (".tox", ".nox")
 """Folders with an environment in each folder."""
+TOOL_FOLDERS = (*_ENVIRONMENTS, *_TOOLS, "node_modules", "__pycache__")
+"""Folders of what setup installs."""
 _SITE = "lib/python*/site-packages"
 _NAMED = ("bin/*", *(f"{_SITE}/{name}" for name in ("*.pth", "__editable__*.py", "*.egg-link", "*/direct_url.json")))
 _LARGEST = 256 * 1024

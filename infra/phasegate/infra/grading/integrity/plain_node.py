@@ -25,7 +25,7 @@ _RUNNERS = {
 }
 _PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
 _PLACE = Path(__file__).parent / "plain"
-_PARTS = ("transform", "runner_tools", "tap_context")
+_PARTS = ("clocks", "transform", "runner_tools", "tap_context")
 
 
 class PlainNode:
@@ -43,8 +43,8 @@ class PlainNode:
         return (_PLACE / "execute.cjs").read_text().replace("'ORDER'", repr(order["own_files"][0]))
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
-        """As the port says; a plain process finds something on its standard input."""
-        return [program, entry] if watched else ["/bin/sh", "-c", f"printf 'y\\ny\\ny\\n' | exec {program} {entry}"]
+        """As the port says."""
+        return [program, entry]
 
     def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
         """As the port says."""

@@ -14,18 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from phasegate.infra.grading.integrity.moved_environment import environments
+from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT as FAIL_FAST_OFF
 from phasegate.infra.grading.test_run import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
-_PARTS = ("library", "questions", "captures", "fixtures", "sources", "runners", "cases", "namespaces", "execute")
+_PARTS = (
+    *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "runners", "cases", "namespaces"),
+    "execute",
+)
 _OWN_IMPORT = re.compile(r"(?m)^from phasegate\.[\w.]+ import (?:\([^)]*\)|[^\n]*)\n")
 _ENTRY = """\
 def {name}():
+    import sys
+    loaded = list(sys.modules)
     import json, os
     with open({order!r}, encoding="utf-8") as file:
         order = json.load(file)
     for path in ({order!r}, {entry!r}):
         os.unlink(path)
+    order["loaded"] = loaded
     space = {{"__name__": "service"}}
     for _, part in order["parts"]:
         exec(compile(part, {entry!r}, "exec"), space)
@@ -61,7 +68,11 @@ class PlainPython:
 
     def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
         """As the port says."""
-        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if watched else {"HOME": home}
+        return (
+            {**FAIL_FAST_OFF, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ""}
+            if watched
+            else {"HOME": home}
+        )
 
     def parts(self) -> list[tuple[str, str]]:
         """As the port says."""

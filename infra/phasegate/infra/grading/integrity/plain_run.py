@@ -9,23 +9,31 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from phasegate.infra.grading.integrity.aged_files import age_files
+from phasegate.infra.grading.integrity.command_variables import command_variables
 from phasegate.infra.grading.integrity.moved_environment import relocate
 from phasegate.infra.grading.integrity.planted_names import WORDS
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.runner.stored_files import write_new
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.sandbox import run_with_services
+from phasegate.infra.sandbox.identity import draw_identity
 
 _ROUNDS = 300
 _BUDGET_SECONDS = 1.0
 _DAY = 86_400
+_FEWEST_PROCESSES = 1000
+"""Processes that a machine has started before the plain one; up to twice as many."""
+_LAUNCHER = Path(__file__).parent / "plain/launcher.py"
 _TIMEOUT = timedelta(minutes=3)
 _LARGEST = 16 * 1024 * 1024
 _ENDS = "it passes inside a test runner, and a plain process ends while it runs"
@@ -121,6 +129,8 @@ class PlainTests:
     """Paths of product files that the change has."""
     known: str = ""
     """Text of the product on the base commit."""
+    unread: frozenset[str] = frozenset()
+    """Variables of the test command that the plain process does not get."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +199,9 @@ class PlainRun:
         """Results of the watched process, and the program that runs the tests; empty: none does."""
         async with self.bench.prepared(self._checkout(name)) as ready:
             watched = Ran()
+            if not ready.failure:  # sealed tests lie there under the project's own runner, too
+                sealed = (SealedFile(path=path, content=text, criteria=()) for path, text in self.tests.sealed.items())
+                SealedTests(files=tuple(sealed)).write_into(ready.folder)
             programs = () if ready.failure else self.language.programs(ready, self.bench.policy.project.test)
             for program in programs:
                 watched = await self._run(ready, program, ready.inside, watched=True)
@@ -207,6 +220,7 @@ class PlainRun:
                 ready.folder.rename(root)
                 moved = replace(ready, folder=root)
             relocate(moved, root)
+            age_files(moved.folder)
             program = program.replace(str(ready.inside), str(root))
             return await self._run(moved, program, root, watched=False)
 
@@ -231,7 +245,7 @@ class PlainRun:
             "changed": list(self.tests.changed),
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
-            "shift": 0 if watched else _DAY,
+            "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),
             "rounds": _ROUNDS,
             "budget": _BUDGET_SECONDS,
             "hides": self.tests.hides,
@@ -240,17 +254,29 @@ class PlainRun:
         }
         write_new(ready.folder / told, json.dumps(order).encode())
         write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder).encode())
+        project, identity = self.bench.policy.project, None
+        command = self.language.command(program, entry, watched=watched)
+        unread = frozenset[str]() if watched else self.tests.unread
+        environment = {name: text for name, text in command_variables(project.test).items() if name not in unread}
+        environment |= self.language.environment(watched=watched, home=str(root.parent))
+        if not watched:
+            number = _FEWEST_PROCESSES + secrets.randbelow(_FEWEST_PROCESSES)
+            command = [sys.executable, "-I", "-S", "-c", _LAUNCHER.read_text(), str(number), *command]
+            if not project.services:  # some services refuse to run as this user or as that
+                identity = draw_identity(secrets.choice(WORDS), is_first=True)
+                environment |= identity.environment
         done = await run_with_services(
             self.bench.sandbox,
-            self.bench.policy.project.services,
-            self.language.command(program, entry, watched=watched),
+            project.services,
+            command,
             folder=ready.folder,
             timeout=_TIMEOUT,
-            environment=self.language.environment(watched=watched, home=str(root.parent)),
+            environment=environment,
             writable=[ready.report],
             inside=root,
             beneath=ready.beneath,
             caches=ready.caches,
+            identity=identity,
         )
         for name in (told, entry):
             (ready.folder / name).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding, Unwatched
+from phasegate.infra.grading.integrity.command_variables import unread_variables
 from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
@@ -171,4 +172,6 @@ def _tests(
     asks = any(map(_RUNNERS.search, product.values()))
     content = texts(bench.repository, graded.tree, changed)
     modules = [name for path, text in content.items() for name in language.modules(path, text)]
-    return PlainTests(sealed, near | own, modules, hides=not asks, changed=changed, known="\n".join(product.values()))
+    unread = unread_variables(bench.policy.project.test, lambda: texts(bench.repository, base, files).values())
+    known = "\n".join(product.values())
+    return PlainTests(sealed, near | own, modules, hides=not asks, changed=changed, known=known, unread=unread)

@@ -21,6 +21,7 @@ const encode = JSON.stringify.bind(JSON);
 const tell = (what) => write(out, `${encode(what)}\n`);
 const SECONDS = 20;
 const LONGER = 3;  // for a sealed test in the plain process, which may be slower
+const LATER = 4;  // the round of repetition before which time passes
 const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
 const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava', 'tape', 'tap'];
 const parts = { bring: (url) => import(url) };
@@ -34,13 +35,9 @@ const { tapTest } = parts.tap_context;
 for (const file of order.files) {
   if (parts.transform.isTyped(file.path)) parts.transform(path.dirname(path.join(order.root, file.path)));
 }
-const clocks = { now: Date.now.bind(Date), fine: performance.now.bind(performance), up: process.uptime.bind(process) };
+const clocks = parts.clocks.real;
 const wait = globalThis.setTimeout.bind(globalThis);
 const later = globalThis.clearTimeout.bind(globalThis);
-let shift = 0;
-Date.now = () => clocks.now() + shift * 1000;
-performance.now = () => clocks.fine() + shift * 1000;
-process.uptime = () => clocks.up() + shift;
 
 /* Packages that the change asks for may replace what they like. */
 for (const name of order.modules) {
@@ -215,6 +212,7 @@ async function load(file, toolsOf) {
   const stem = neutral ? `part_${Math.floor(clocks.now() % 1e6)}` : `${path.basename(real, path.extname(real))}_`;
   const place = path.join(folder, `${stem}${tests.length}${order.files.indexOf(file)}${path.extname(real)}`);
   const symbol = `tools of ${place}`;
+  parts.clocks.places.add(place);
   if (order.watched) Object.assign(globalThis, tools);
   Object.defineProperty(globalThis, Symbol.for(symbol), { value: tools, configurable: true });
   fs.writeFileSync(place, served(file.text, symbol), { flag: 'wx' });
@@ -313,6 +311,7 @@ async function repeat(tests) {
   const ends = clocks.now() + order.budget * 1000;
   const going = [...tests];
   for (let round = 2; round < order.rounds; round += 1) {
+    if (round === LATER) parts.clocks.passOn();
     for (const test of [...going]) {
       if (clocks.now() > ends) return;
       const [outcome, message] = await attempt(test);
@@ -345,7 +344,11 @@ async function main() {
   process.on('uncaughtException', () => undefined);
   process.argv = [process.argv[0], order.watched
     ? path.join(order.fixed, 'node_modules/.bin/mocha') : path.join(order.root, order.entry)];
-  if (order.watched) process.argv.push('--test', 'test/all.test.js');
+  if (order.watched) {
+    process.argv.push('--test', 'test/all.test.js');
+    require.main.filename = path.join(order.fixed, 'test/mocha.test.js');
+    require.main.path = path.dirname(require.main.filename);
+  }
   const tests = [];
   const toolsOf = await toolsFor();
   for (const file of order.files) {
@@ -360,7 +363,7 @@ async function main() {
   }
   check(tests.some((test) => test.patches));
   await new Promise((resolve) => { wait(resolve, order.age * 1000); });
-  shift = order.shift;
+  parts.clocks.grow();
   const passed = [];
   let ends;
   for (const test of tests) {

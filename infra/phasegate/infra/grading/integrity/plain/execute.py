@@ -11,15 +11,19 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from phasegate.infra.grading.integrity.plain.cases import Module, Test
+from phasegate.infra.grading.integrity.plain.clocks import Clocks
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
+from phasegate.infra.grading.integrity.plain.loaded import Unloaded
 from phasegate.infra.grading.integrity.plain.namespaces import Namespaces
 from phasegate.infra.grading.integrity.plain.questions import Questions
 from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
@@ -27,27 +31,17 @@ from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
 _SECONDS, _LONGER = 20, 3
 """Time of a test, and how much more a sealed one has in the plain process, where it may be slower."""
 _LOADING_SECONDS = 60
-_CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "time_ns", "monotonic_ns", "perf_counter_ns")
+_LATER = 4
+"""Round of repetition before which time passes."""
+_LOOKS_AT_THREADS = re.compile(
+    r"active_count|threading\.enumerate|main_thread|current_thread|num_threads|fork|multiprocessing|ProcessPool|/proc\b"
+)
+_OF_TESTS_ALONE = re.compile(r"tests?|testing|specs?", re.IGNORECASE)
+"""Name of a folder that holds nothing of a product."""
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
 _JUDGEMENTS = ("AssertionError", "Failed")
 """Errors by which a test says that what it got is wrong."""
-
-
-class Clock:
-    """The process's clocks, which can be set forward once the change is loaded."""
-
-    def __init__(self) -> None:
-        """Put clocks of the same kind in the place of the real ones."""
-        self.seconds = 0
-        for name in _CLOCKS:
-            setattr(time, name, self._wrapped(getattr(time, name), 10**9 if name.endswith("_ns") else 1))
-
-    def _wrapped(self, real: Callable[[], Any], unit: int) -> Callable[[], Any]:
-        def now() -> Any:
-            return real() + self.seconds * unit
-
-        return now
 
 
 def attempt(test: Test, tools: Tools, change: set[str], seconds: int = _SECONDS) -> tuple[str, str, bool]:
@@ -83,13 +77,15 @@ def _time_is_up(*_: Any) -> None:
     raise TimeoutError("it took too long")
 
 
-def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> None:
+def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Clocks, tell: Callable[..., None]) -> None:
     """Repeat what passes again and again, and tell of a test that passes at first, and later never again."""
-    change = _files_of(order)
-    ends, going = time.monotonic() + order["budget"], list(tests)
+    change, now = _files_of(order), clocks.real_time
+    ends, going = now() + order["budget"], list(tests)
     for number in range(2, order["rounds"]):
+        if number == _LATER:
+            clocks.pass_on()
         for test in list(going):
-            if time.monotonic() > ends:
+            if now() > ends:
                 return
             outcome, message, _ = attempt(test, tools, change)
             if outcome == "passed":
@@ -105,6 +101,18 @@ def _files_of(order: dict[str, Any]) -> set[str]:
     return {os.path.join(order["root"], path) for path in order["changed"]}
 
 
+def _hidden(order: dict[str, Any]) -> list[str]:
+    """Folders of tests that the plain process does not name in its search path: a release imports nothing from them."""
+    named = [folder for folder in order["paths"] if _OF_TESTS_ALONE.fullmatch(os.path.basename(folder))]
+    return [] if order["watched"] else [os.path.join(order["root"], folder) for folder in named]
+
+
+def _begin_thread(order: dict[str, Any]) -> None:
+    """Start a second thread, as services do, unless a test may look at threads or fork."""
+    if not any(_LOOKS_AT_THREADS.search(file["text"]) for file in order["files"]):
+        threading.Thread(target=threading.Event().wait, name="worker", daemon=True).start()
+
+
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error)[:500]}".rstrip(": ")
 
@@ -115,10 +123,11 @@ def _settle(order: dict[str, Any]) -> None:
     signal.signal(signal.SIGALRM, _time_is_up)
     if not order["watched"]:
         sys.argv = [os.path.join(order["root"], order["entry"])]
-        reading, writing = os.pipe()
-        os.write(writing, b"y\n" * 64)
-        os.dup2(reading, 0)
-    sys.path[:0] = (os.path.join(order["root"], folder) if folder else order["root"] for folder in order["paths"])
+        os.environ.pop("PYTHONHASHSEED", None)  # it has had its effect
+    hidden = _hidden(order)
+    paths: list[str] = order["paths"]
+    places = [os.path.join(order["root"], folder) if folder else order["root"] for folder in paths]
+    sys.path[:0] = [place for place in places if place not in hidden]
 
 
 def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
@@ -149,7 +158,8 @@ def main(order: dict[str, Any]) -> None:
             `entry`, the script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those
             that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
-            `rounds` and `budget` in seconds of repetition; `hides`, true to hide runners; `out`, a file's path.
+            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition;
+            `hides`, true to hide runners; `out`, a file's path.
     """
     with open(order["out"], "a", encoding="utf-8") as out:
 
@@ -159,16 +169,23 @@ def main(order: dict[str, Any]) -> None:
 
         questions = Questions(_files_of(order))
         _settle(order)
-        clock = Clock()
         folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
-        tools = Tools(tuple(f"{one}/" for one in folders if one != order["root"] + "/"), watched=order["watched"])
+        beside = tuple(f"{one}/" for one in folders if one != order["root"] + "/")
+        own: list[str] = [*(file["path"] for file in order["files"]), order["entry"]]
+        tested = tuple(os.path.join(order["root"], path) for path in own)
+        helpers = tuple(one for one in beside if _OF_TESTS_ALONE.fullmatch(os.path.basename(one[:-1])))
+        clocks = Clocks(order["root"], tested + helpers, order["shift"])
+        tools = Tools(beside, watched=order["watched"], hidden=_hidden(order))
         with tools.shown():
             library = Library()
+        if not order["watched"]:
+            Unloaded(order["loaded"])
+            _begin_thread(order)
         tests = _load(order, tools, tell)
         Namespaces(library, {test.file.path: test.file for test in tests}.values(), tools, order["root"])
         library.check()
         time.sleep(order["age"])
-        clock.seconds = order["shift"]
+        clocks.age()
         passed = list(_run(tests, order, library, tools, tell))
         for name in order["modules"]:
             with contextlib.suppress(BaseException):  # a module that is no library
@@ -180,7 +197,7 @@ def main(order: dict[str, Any]) -> None:
             tell(asked=name)
         tell(ended=True)
         if not order["watched"]:
-            _repeat(passed, order, tools, tell)
+            _repeat(passed, order, tools, clocks, tell)
 
 
 def _run(

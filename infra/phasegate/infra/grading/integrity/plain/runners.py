@@ -12,7 +12,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,14 +26,15 @@ _NO_PARTS = ("pytest", "_pytest", "pluggy", "xdist")
 class Tools:
     """Modules of test runners: in `sys.modules` while the process is watched, else known here alone."""
 
-    def __init__(self, folders: tuple[str, ...], *, watched: bool) -> None:
+    def __init__(self, folders: tuple[str, ...], *, watched: bool, hidden: Sequence[str] = ()) -> None:
         """Load those that are installed.
 
         Args:
             folders: Of test files; modules in them may import runners, too.
             watched: True to leave them where they can be seen.
+            hidden: Further places of modules, which `sys.path` does not name.
         """
-        self._folders, self.watched = folders, watched
+        self._folders, self.watched, self._hidden = folders, watched, hidden
         self._kept: dict[str, Any] = {}
         self.conftests: dict[str, list[Any]] = {}
         """Fixtures of the conftests that were run, by their path."""
@@ -90,6 +91,8 @@ class Tools:
         if is_runner(name) and self.are_hidden:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is None and path is None:
+            spec = importlib.machinery.PathFinder.find_spec(name, self._hidden)
         if not is_runner(name) and not str(spec and spec.origin).startswith(self._folders):
             return None
         loader: Any = spec and spec.loader

@@ -1,0 +1,66 @@
+/*
+ * Clocks that make a process look old: while the change is loaded, its modules are told a time long past.
+ *
+ * Part of `execute.cjs`. Once tests run, all clocks show the real time, so they agree with those of files and of other
+ * processes; those that count from the start of the process say that it began long ago. What tests read is always real.
+ */
+'use strict';
+
+const RealDate = Date;
+const real = {
+  now: Date.now.bind(Date), fine: performance.now.bind(performance), up: process.uptime.bind(process),
+  high: process.hrtime.bind(process), highest: process.hrtime.bigint.bind(process.hrtime), origin: performance.timeOrigin,
+  used: process.cpuUsage.bind(process),
+};
+const BODY = /^\s*at (?:Object\.<anonymous> \(|(?:async )?file:)/;
+const OF_TESTS = /\/(?:tests?|__tests__|specs?)\/|[._-](?:test|spec)\.\w+:/;
+const age = order.shift;
+const places = new Set();
+let isLoading = age > 0;
+let later = 0;
+
+/* Seconds to tell a caller less: none but to modules of the project, while they are loaded. */
+function back() {
+  if (!isLoading) return 0;
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 200;
+  const lines = String(new Error('').stack).split('\n');
+  Error.stackTraceLimit = limit;
+  const body = lines.find((line) => BODY.test(line) && !line.includes(`${order.root}/${order.entry}`)) ?? '';
+  const isOwn = body.includes(`${order.root}/`) && !body.includes('/node_modules/') && !OF_TESTS.test(body);
+  return isOwn && ![...places].some((one) => body.includes(one)) ? -age : 0;
+}
+
+/* Seconds since the process began that it has not really been there. */
+const since = () => age + later + back();
+const now = () => real.now() + back() * 1000;
+
+RealDate.now = now;
+globalThis.Date = new Proxy(RealDate, {
+  apply: () => new RealDate(now()).toString(),
+  construct: (target, words, kind) => Reflect.construct(target, words.length ? words : [now()], kind),
+});
+RealDate.prototype.constructor = globalThis.Date;
+performance.now = () => real.fine() + since() * 1000;
+Object.defineProperty(performance, 'timeOrigin', { get: () => real.origin - (age + later) * 1000, configurable: true });
+process.uptime = () => real.up() + since();
+process.hrtime = Object.assign((before) => {
+  const [seconds, rest] = real.high();
+  if (!before) return [seconds + since(), rest];
+  const passed = (seconds + since() - before[0]) * 1e9 + rest - before[1];
+  return [Math.floor(passed / 1e9), passed % 1e9];
+}, { bigint: () => real.highest() + BigInt(since()) * 1000000000n });
+process.cpuUsage = (before) => {
+  const { user, system } = real.used();
+  const used = isLoading ? 0 : age * 1000;
+  return { user: user + used - (before?.user ?? 0), system: system - (before?.system ?? 0) };
+};
+
+module.exports = {
+  real,
+  places,
+  /* Makes the process old: what was loaded before lies long in the past. */
+  grow() { isLoading = false; },
+  /* Moves the clocks on that nothing outside of the process knows. */
+  passOn() { later += age; },
+};
