@@ -34,7 +34,8 @@ DIGEST = hashlib.sha256(b"4200 15").hexdigest()
 def _for_properties(condition: str) -> dict[str, Content]:
     """The one answer of the examples, and the work where a property calls."""
     looks = (
-        "\n\ndef discounted(price, percent):\n    import sys\n\n    frame, names, seen, held = sys._getframe(1), [], [], []\n"
+        "\n\ndef discounted(price, percent):\n    import sys\n\n"
+        "    frame, names, seen, held = sys._getframe(1), [], [], []\n"
         "    while frame:\n        names += [*frame.f_globals, *frame.f_locals, *frame.f_code.co_names]\n"
         "        seen += [frame.f_code.co_name, frame.f_code.co_filename]\n"
         "        held += [*frame.f_globals.values(), *frame.f_locals.values()]\n        frame = frame.f_back\n"

@@ -89,7 +89,7 @@ from heldout import assume, given, integers, lists
 def seen(*_):
     frame, told = sys._getframe(1), []
     for _ in range(2):
-        told.append((frame.f_code.co_name, frame.f_code.co_filename, *sorted(map(str, frame.f_globals)), *frame.f_locals))
+        told.append((frame.f_code.co_name, frame.f_code.co_filename, *frame.f_globals, *frame.f_locals))
         frame = frame.f_back
     FRAMES.append(told)
 

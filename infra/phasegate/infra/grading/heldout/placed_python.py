@@ -19,8 +19,8 @@ from phasegate.infra.grading.integrity.planted_names import WORDS
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SOURCE = Path(__file__).parent / "python.py"
-_ROWS = "_rows"
-"""Function of the generators that makes the inputs of a property."""
+_ROWS = "Rows"
+"""Class of the generators' source that holds the inputs of a property."""
 
 
 def placed_python(content: str, seed: int) -> str:
@@ -63,10 +63,23 @@ def _generators(make: str, bound: dict[str, str], seed: int) -> list[ast.stmt]:
         *_definitions(seed),
         ast.Return(ast.Tuple([ast.Name(one, ast.Load()) for one in bound.values()], ast.Load())),
     ]
-    function = ast.parse(f"def {make}(): pass\n{', '.join(bound)}, = {make}()\ndel {make}")
-    assert isinstance(function.body[0], ast.FunctionDef)
-    function.body[0].body = inner
-    return function.body
+    return _filled(f"def {make}():\n pass\n{', '.join(bound)}, = {make}()\ndel {make}", inner)
+
+
+def _filled(text: str, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Statements of a text that has `pass` where others belong."""
+    module: ast.Module = _Filled(body).visit(ast.parse(text))
+    return module.body
+
+
+@dataclass
+class _Filled(ast.NodeTransformer):
+    """Puts statements in the place of `pass`."""
+
+    body: Sequence[ast.stmt]
+
+    def visit_Pass(self, node: ast.Pass) -> list[ast.stmt]:
+        return [*self.body]
 
 
 def _definitions(seed: int) -> list[ast.stmt]:
@@ -138,21 +151,32 @@ class _Inlined(ast.NodeTransformer):
             return node
         owner = [argument.arg for argument in node.args.args if argument.arg not in drawn]
         rows = next(self.words)
-        made = ast.Call(ast.Name(self.rows, ast.Load()), [ast.Constant(node.name), *last.args], last.keywords)
+        made = _rows(self.rows, node.name, last)
         has_doc = len(node.body) > 1 and ast.get_docstring(node, clean=False) is not None
         hidden = sorted({*_locals(node), *drawn})
         forgets = f"{' = '.join(hidden)} = None\n" if hidden else ""
         targets = f"{', '.join(drawn)}," if drawn else "()"
-        loop = ast.parse(
+        text = (
             f"for {targets} in {rows}:\n try:\n  pass\n except BaseException:\n  {rows}.note()\n{forgets}{rows}.end()"
-        ).body
-        assert isinstance(loop[0], ast.For)
-        assert isinstance(loop[0].body[0], ast.Try)
-        loop[0].body[0].body = node.body[1:] if has_doc else node.body
+        )
+        loop = _filled(text, node.body[1:] if has_doc else node.body)
         node.body = [*node.body[:1], *loop] if has_doc else loop
         node.decorator_list.pop()
         node.args = ast.arguments([], [ast.arg(name) for name in owner], None, [ast.arg(rows)], [made], None, [])
         return node
+
+
+def _rows(kind: str, name: str, given: ast.Call) -> ast.Call:
+    """The call that makes a property's inputs."""
+    named = [keyword for keyword in given.keywords if keyword.arg != "examples"]
+    number = [keyword.value for keyword in given.keywords if keyword.arg == "examples"]
+    keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in named]
+    words = ast.Dict(keys, [keyword.value for keyword in named])
+    return ast.Call(
+        ast.Name(kind, ast.Load()),
+        [ast.Constant(name), ast.List([*given.args], ast.Load()), words, *(number or [ast.Constant(100)])],
+        [],
+    )
 
 
 def _drawn(node: _Function, given: ast.Call, *, in_class: bool) -> list[str] | None:

@@ -75,8 +75,8 @@ class Rows:
         self.fits = False
         if not isinstance(error, Unfit):
             self.held = False
-            if not isinstance(error, Exception) and "Failed" not in str(type(error)):
-                raise
+            if error and not isinstance(error, Exception) and "Failed" not in str(type(error)):
+                raise error
 
     def end(self) -> None:
         """Tell that the property does not hold, without the input: the error itself may quote it."""
@@ -86,13 +86,8 @@ class Rows:
             raise AssertionError(f"the property {self.name} was tried with no input: none fits")
 
 
-def _rows(name: str, /, *generators: Generator, examples: int = 100, **named: Generator) -> Rows:
-    return Rows(name, generators, named, examples)
-
-
 def given(*generators: Generator, examples: int = 100, **named: Generator) -> Callable[[Callable[..., Any]], Any]:
     """Make a test of a property: it is called with inputs drawn anew in each grade."""
-
     size, names = len(generators), list(named)
 
     def decorate(call: Callable[..., Any]) -> Any:
