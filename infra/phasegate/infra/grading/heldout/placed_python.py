@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from phasegate.infra.grading.integrity.bare_source import bare_definitions, filled
 from phasegate.infra.grading.integrity.planted_names import WORDS
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -60,54 +61,10 @@ def placed_python(content: str, seed: int) -> str:
 def _generators(make: str, bound: dict[str, str], seed: int) -> list[ast.stmt]:
     """Statements that bind names to what the generators' source defines, from a function that goes at once."""
     inner = [
-        *_definitions(seed),
+        *bare_definitions(_SOURCE, SEED=seed),
         ast.Return(ast.Tuple([ast.Name(one, ast.Load()) for one in bound.values()], ast.Load())),
     ]
-    return _filled(f"def {make}():\n pass\n{', '.join(bound)}, = {make}()\ndel {make}", inner)
-
-
-def _filled(text: str, body: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """Statements of a text that has `pass` where others belong."""
-    module: ast.Module = _Filled(body).visit(ast.parse(text))
-    return module.body
-
-
-@dataclass
-class _Filled(ast.NodeTransformer):
-    """Puts statements in the place of `pass`."""
-
-    body: Sequence[ast.stmt]
-
-    def visit_Pass(self, node: ast.Pass) -> list[ast.stmt]:
-        return [*self.body]
-
-
-def _definitions(seed: int) -> list[ast.stmt]:
-    module = _Bare().visit(ast.parse(_SOURCE.read_text().replace("SEED = 0", f"SEED = {seed}")))
-    body: list[ast.stmt] = module.body
-    return [one for one in body if not (isinstance(one, ast.ImportFrom))]
-
-
-class _Bare(ast.NodeTransformer):
-    """Takes out annotations, which Python 3.8 could not read, and docstrings, which tell what stands there."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if isinstance(node.value, ast.Constant) else node
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        self.generic_visit(node)
-        node.body = node.body or [ast.Pass()]
-        return node
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        self.generic_visit(node)
-        node.body = node.body or [ast.Pass()]
-        return node
+    return filled(f"def {make}():\n pass\n{', '.join(bound)}, = {make}()\ndel {make}", inner)
 
 
 @dataclass
@@ -159,7 +116,7 @@ class _Inlined(ast.NodeTransformer):
         text = (
             f"for {targets} in {rows}:\n try:\n  pass\n except BaseException:\n  {rows}.note()\n{forgets}{rows}.end()"
         )
-        loop = _filled(text, node.body[1:] if has_doc else node.body)
+        loop = filled(text, node.body[1:] if has_doc else node.body)
         node.body = [*node.body[:1], *loop] if has_doc else loop
         node.decorator_list.pop()
         node.args = ast.arguments([], [ast.arg(name) for name in owner], None, [ast.arg(rows)], [made], None, [])
