@@ -37,8 +37,12 @@ def agrees(one: Any, other: Any, *, believed: Iterable[int] = ()) -> bool:
     return any(_equal(one, wrong) for wrong in _others(other)) or bool(copies and all(_equal(one, it) for it in copies))
 
 
+def _kind(value: object) -> Any:
+    return type(value)
+
+
 def _is_plain(value: Any) -> bool:
-    kind: Any = type(value)
+    kind = _kind(value)
     if kind in (list, tuple, set, frozenset):
         return all(map(_is_plain, value))
     if kind is dict:
@@ -55,7 +59,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _others(value: Any) -> Iterator[Any]:
     """Clearly different values, the far ones first."""
-    kind: Any = type(value)
+    kind = _kind(value)
     if kind in (int, float, decimal.Decimal, fractions.Fraction):
         made = _numbers(value, kind)
     elif kind in (str, bytes):
