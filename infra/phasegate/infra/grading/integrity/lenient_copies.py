@@ -101,8 +101,11 @@ class _Asking(ast.NodeTransformer):
         return ast.Expr(ast.Call(append, [value], []))
 
 
-def _returns(statement: ast.stmt) -> bool:
-    return any(isinstance(inner, ast.Return) for inner in ast.walk(statement))
+def _returns(node: ast.AST) -> bool:
+    """True if a test may end in a statement, before its end."""
+    if isinstance(node, Function | ast.Lambda | ast.ClassDef):
+        return False
+    return isinstance(node, ast.Return) or any(map(_returns, ast.iter_child_nodes(node)))
 
 
 def _parts(statement: ast.AST, own_asserts: Collection[str]) -> Iterator[ast.stmt]:

@@ -33,12 +33,10 @@ _CHECKSUMS: tuple[Callable[[bytes], int], ...] = (zlib.crc32, zlib.adler32)
 _HEX = re.compile(r"(?<![0-9a-z])(?:0x)?([0-9a-f]{8,})(?![0-9a-z])", re.IGNORECASE)
 _SHORTEST_HEX = 10
 _SHORTEST_BYTES = 8
-_SHORTEST_BASE64 = 16
-_WRITTEN = re.compile(r"[A-Za-z0-9+/_-]{16,}")
 _LONGEST = 256 * 1024
 """Bytes of a file that are searched for digests as they are."""
 _INTEGER = re.compile(r"(?<![\w.])\d{7,}(?![\w.])")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
+_BASE64 = re.compile(rb"(?=[A-Za-z+/_-]*\d)[A-Za-z0-9+/_-]{20,}={0,2}")
 _MOST_TOKENS = 16
 _LARGEST = 4 * 1024 * 1024
 _DEEPEST = 3
@@ -70,18 +68,13 @@ class PreparedAnswers:
         if (tokens or numbers) and (tokens & self._checksums.keys() or numbers & set(self._checksums.values())):
             return True
         starts = {token[:_SHORTEST_HEX] for token in tokens if len(token) >= _SHORTEST_HEX}
-        for start in starts & self._digests.keys() if starts else ():
-            whole = self._digests[start]
-            if any(whole.startswith(one) for one in tokens if one.startswith(start)):
-                return True
-        written = {letters[:_SHORTEST_BASE64] for letters in _WRITTEN.findall(text)}
-        return bool(written and written & self._written)
+        found = starts & self._digests.keys() if starts else ()
+        return any(self._digests[one[:_SHORTEST_HEX]].startswith(one) for one in tokens if one[:_SHORTEST_HEX] in found)
 
     def digested_bytes(self, content: bytes) -> bool:
         """True if bytes hold such a digest as it is."""
-        starts = {bytes.fromhex(digest)[:_SHORTEST_BYTES] for digest in self._digests.values()}
         places = range(min(len(content), _LONGEST) - _SHORTEST_BYTES + 1)
-        return any(content[place : place + _SHORTEST_BYTES] in starts for place in places)
+        return any(content[place : place + _SHORTEST_BYTES] in self._starts for place in places)
 
     @cached_property
     def _inputs(self) -> frozenset[bytes]:
@@ -94,11 +87,8 @@ class PreparedAnswers:
         return {digest[:_SHORTEST_HEX]: digest for digest in made if digest[:_SHORTEST_HEX] not in self.said}
 
     @cached_property
-    def _written(self) -> frozenset[str]:
-        """Beginnings of digests in base64, in both alphabets."""
-        made = [bytes.fromhex(digest) for digest in self._digests.values()]
-        forms = (base64.b64encode, base64.urlsafe_b64encode)
-        return frozenset(write(digest).decode()[:_SHORTEST_BASE64] for digest in made for write in forms)
+    def _starts(self) -> frozenset[bytes]:
+        return frozenset(bytes.fromhex(digest)[:_SHORTEST_BYTES] for digest in self._digests.values())
 
     @cached_property
     def _checksums(self) -> dict[str, int]:
