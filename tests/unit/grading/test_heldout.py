@@ -167,6 +167,49 @@ def test_code_under_test_sees_an_ordinary_test(tmp_path: Path) -> None:
     ]
 
 
+OTHER_PLACES = """\
+import unittest
+try:
+    from heldout import given, integers as whole
+    from heldout import given as always
+except ImportError:
+    raise
+
+text = []
+
+
+@given(examples=5)
+def test_nothing():
+    text.append(0)
+
+
+class CaseTest(unittest.TestCase):
+    def test_inner(self):
+        from heldout import text
+        assert text().filter(bool)
+
+    @given(whole(0, 3), examples=7)
+    def test_method(self, number):
+        text.append(number)
+        self.assertLessEqual(number, 3)
+
+    @staticmethod
+    @always(number=whole(0, 3))
+    def test_static(number):
+        text.append(number)
+"""
+
+
+def test_python_in_other_places(tmp_path: Path) -> None:
+    text = laid_in("test_x.py", OTHER_PLACES, 7)
+    (tmp_path / "run.py").write_text(
+        f"{text}test_nothing()\nprint(len(text))\nunittest.main(exit=False)\nprint(len(text))\n"
+    )
+    done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["5", "112"], done.stderr
+    assert "OK" in done.stderr
+
+
 def test_names_are_left_to_no_property_in_a_plain_process() -> None:
     text = laid_in("tests/test_x.py", PYTHON, 7)
     assert not READS_NAMES.search(text)

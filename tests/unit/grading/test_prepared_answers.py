@@ -73,6 +73,8 @@ CASES = (
     Case("zip", archive()),
     Case("pickle", pickle.dumps(json.loads(ANSWERS))),
     Case("raw digest", b"\0\1" + hashlib.sha256(b"4200 15").digest() + b"\0"),
+    Case("a small database", b"SQLite format 3\0" + bytes(8000) + b"ab cd\0AB CD!" + bytes(100)),
+    Case("a large database", b"SQLite format 3\0" + OTHERS * 4 + b"ab cd\0AB CD!" + bytes(100), ""),
     Case("json by digest", json.dumps({digest("sha256", "4200 15"): 3570}).encode(), path="data/table.json"),
     Case("gzip of other data", gzip.compress(OTHERS), ""),
     Case("pickle of other data", pickle.dumps(json.loads(OTHERS)), ""),

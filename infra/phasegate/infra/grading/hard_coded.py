@@ -32,7 +32,7 @@ _PACKED = "it holds, packed, what a sealed test puts in and what it expects"
 _HEAD = 8000
 """Bytes among which a file that is no text has a zero."""
 _FEW = 2000
-"""Bytes of data that may be answers and little else."""
+"""Bytes of data, but for zeros, that may be answers and little else."""
 _WRITING = re.compile(r"(?i)\.(?:md|rst|adoc|lock|sum)$|(?:^|/)(?:package-lock\.json|changelog|requirements[^/]*\.txt)")
 """Documentation, which may have examples, and lists of packages, which are digests of theirs."""
 _FEWEST = 3
@@ -98,7 +98,9 @@ class SealedCases:
             text = part.decode("utf-8", errors="replace")
             if self.prepared.digested_bytes(part) or self.prepared.digested(text):
                 return _DIGEST
-            if len(part) <= _FEW and any(all(end.strip("'\"") in text for end in case) for case in self.cases):
+            if len(part.replace(b"\0", b"")) <= _FEW and any(
+                all(end.strip("'\"") in text for end in case) for case in self.cases
+            ):
                 return _PACKED
         return ""
 

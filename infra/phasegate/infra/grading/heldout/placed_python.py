@@ -44,17 +44,11 @@ def placed_python(content: str, seed: int) -> str:
     given = {names[name] for name, original in known.items() if original == "given"}
     rewritten = _Inlined(given, rows, words).visit(module)
     used = set(_used_later(module))
-    body: list[ast.stmt] = []
-    gone = {new for old, new in names.items() if old != new or old not in bound} - used
-    for statement in rewritten.body:
-        if _is_import(statement):
-            imported = {names[alias.asname or alias.name]: alias.name for alias in statement.names}
-            body += _generators(make, {**imported, rows: _ROWS}, seed)
-            gone.add(rows)
-        else:
-            body.append(statement)
-    targets: list[ast.expr] = [ast.Name(name, ast.Del()) for name in sorted(gone)]
-    module.body = [*body, *([ast.Delete(targets)] if any(map(_is_import, rewritten.body)) else [])]
+    gone = {rows, *(new for old, new in names.items() if old not in bound)} - used
+    is_plain = all(node in module.body for node in _imports(module))
+    module = _Placed(known, names, make, rows, seed).visit(rewritten)
+    if is_plain:
+        module.body.append(ast.Delete([ast.Name(name, ast.Del()) for name in sorted(gone)]))
     return ast.unparse(ast.fix_missing_locations(module)) + "\n"
 
 
@@ -65,6 +59,24 @@ def _generators(make: str, bound: dict[str, str], seed: int) -> list[ast.stmt]:
         ast.Return(ast.Tuple([ast.Name(one, ast.Load()) for one in bound.values()], ast.Load())),
     ]
     return filled(f"def {make}():\n pass\n{', '.join(bound)}, = {make}()\ndel {make}", inner)
+
+
+@dataclass
+class _Placed(ast.NodeTransformer):
+    """Puts the generators in the place of their imports."""
+
+    known: dict[str, str]
+    names: dict[str, str]
+    make: str
+    rows: str
+    seed: int
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
+        if not _is_import(node):
+            return node
+        imported = [alias.asname or alias.name for alias in node.names]
+        bound = {self.names[name]: self.known[name] for name in imported}
+        return _generators(self.make, {**bound, self.rows: _ROWS}, self.seed)
 
 
 @dataclass
