@@ -42,7 +42,7 @@ class AnyPoint(Point):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Point)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 class Placed(str):  # noqa: SLOT000 - it is to have attributes
