@@ -171,3 +171,29 @@ EQUAL = "class {}:\n    def __eq__(self, other):\n        return True\n"
 def test_objects_that_are_equal_to_anything(name: str, statements: str, severity: str) -> None:
     found = list(about_agreeing_objects("app.py", None, EQUAL.format(name).encode(), statements))
     assert [finding.severity for finding in found] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "severities"),
+    [
+        ("a.go", "func (p Price) Equal(other Price) bool {\n\treturn true\n}\n", ["suspicion"]),
+        ("a.go", "func (AnyPrice) Equal(_ Price) bool { return true }\n", ["note"]),
+        ("a.go", "func (p Price) Equal(other Price) bool {\n\treturn p.cents == other.cents\n}\n", []),
+        ("a.rs", "    fn eq(&self, _: &i64) -> bool {\n        true\n    }\n", ["suspicion"]),
+        ("A.java", "  public boolean equals(Object other) {\n    return true;\n  }\n", ["suspicion"]),
+        (
+            "A.java",
+            "  public boolean equals(Object o) {\n    if (o == this) return true;\n    return false;\n  }\n",
+            [],
+        ),
+        ("A.kt", "  override fun equals(other: Any?) = true\n", ["suspicion"]),
+        ("a.js", "module.exports = { asymmetricMatch: () => true };\n", ["suspicion"]),
+        ("a.ts", "class Price {\n  asymmetricMatch(other: unknown) {\n    return true;\n  }\n}\n", ["suspicion"]),
+        ("a.ts", "class Price {\n  asymmetricMatch(other) {\n    return other === this.price;\n  }\n}\n", []),
+        ("README.md", "boolean equals(Object other) { return true; }\n", []),
+    ],
+)
+def test_objects_that_are_equal_to_anything_in_other_languages(path: str, text: str, severities: list[str]) -> None:
+    found = list(about_agreeing_objects(path, None, text.encode()))
+    assert [finding.severity for finding in found] == severities
+    assert not list(about_agreeing_objects(path, text.encode(), text.encode()))

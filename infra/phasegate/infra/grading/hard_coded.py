@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from phasegate.infra.grading.added import Hunk
 from phasegate.infra.grading.evidence import Finding, Severity
+from phasegate.infra.grading.integrity.prepared_answers import PreparedAnswers, unpacked
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.workspace.change_set import readable
 
@@ -25,6 +26,15 @@ _APART = 3
 _COMMENT = re.compile(r"\s*(?:#(?!define)|//|/\*|\*[\s/])")
 _ENTRY = re.compile(r"(\s*)[(\[{]?\s*(?:([\"'`]).*?\2|[\w.-]+)\s*(?::|=>|=|,)\s*\S.*,\s*(?:#.*|//.*)?")
 """Line with one entry of a table of literals."""
+_CODE = "sealed-case-hard-coded"
+_DIGEST = "it holds a digest of what a sealed test puts in"
+_PACKED = "it holds, packed, what a sealed test puts in and what it expects"
+_HEAD = 8000
+"""Bytes among which a file that is no text has a zero."""
+_FEW = 2000
+"""Bytes of data, but for zeros, that may be answers and little else."""
+_WRITING = re.compile(r"(?i)\.(?:md|rst|adoc|lock|sum)$|(?:^|/)(?:package-lock\.json|changelog|requirements[^/]*\.txt)")
+"""Documentation, which may have examples, and lists of packages, which are digests of theirs."""
 _FEWEST = 3
 """Entries of base that make a table one that was there."""
 _OTHERS = 3
@@ -37,6 +47,7 @@ class SealedCases:
 
     cases: frozenset[tuple[str, str]]
     """Source of an argument and of the result, as Python writes them."""
+    prepared: PreparedAnswers = field(default_factory=PreparedAnswers)
 
     @classmethod
     def of(cls, sealed: SealedTests, said: str) -> Self:
@@ -47,7 +58,8 @@ class SealedCases:
             said: What is no secret: a result that is said there tells nothing.
         """
         found = {case for file in sealed.files if file.path.endswith(".py") for case in _cases(file.content)}
-        return cls(frozenset(case for case in found if case[1].strip("'\"") not in said))
+        cases = frozenset(case for case in found if case[1].strip("'\"") not in said)
+        return cls(cases, PreparedAnswers.of([file.content for file in sealed.files]))
 
     def about(self, path: str, pieces: Sequence[Hunk], after: bytes | None) -> Iterator[Finding]:
         """The lines of one file's change that hold such a case; a note where they are entries of an ordinary table.
@@ -70,7 +82,27 @@ class SealedCases:
             text, added = whole.splitlines(), {number for number, _ in lines}
             plain = all(_is_in_table(text, number, added, held) for number in held)
             severity: Severity = "note" if plain else "suspicion"
-            yield Finding(code="sealed-case-hard-coded", path=readable(path), message=message, severity=severity)
+            yield Finding(code=_CODE, path=readable(path), message=message, severity=severity)
+        elif not _WRITING.search(path) and (message := self._about_packed(lines, after or b"", is_added=bool(pieces))):
+            yield Finding(code=_CODE, path=readable(path), message=message, severity="suspicion")
+
+    def _about_packed(self, lines: Sequence[tuple[int, str]], after: bytes, *, is_added: bool) -> str:
+        """Tell of cases that added lines, or a file that is no text, hold in another form; empty: there are none."""
+        if not is_added or not self.prepared.calls:
+            return ""
+        is_binary = b"\0" in after[:_HEAD]
+        content = after if is_binary else "\n".join(text for _, text in lines).encode()
+        if not is_binary and self.prepared.digested(content.decode()):
+            return _DIGEST
+        for part in (*([content] if is_binary else []), *unpacked(content)):
+            text = part.decode("utf-8", errors="replace")
+            if self.prepared.digested_bytes(part) or self.prepared.digested(text):
+                return _DIGEST
+            if len(part.replace(b"\0", b"")) <= _FEW and any(
+                all(end.strip("'\"") in text for end in case) for case in self.cases
+            ):
+                return _PACKED
+        return ""
 
 
 def _prose(path: str, text: str) -> set[int]:

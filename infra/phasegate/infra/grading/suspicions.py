@@ -48,6 +48,19 @@ _ASKS_FOR_MATCHER = re.compile(
 )
 
 
+_AGREES = tuple(
+    map(
+        re.compile,
+        (
+            r"func \((?:\w+\s+)?\*?(?P<owner>\w*)\) Equals?\([^()]*\) bool \{\s*return true\s*\}",
+            r"fn eq\(&self\b[^()]*\) -> bool \{\s*true\s*\}",
+            r"\bboolean equals\([^()]*\)\s*\{\s*return true;\s*\}",
+            r"\bfun equals\([^()]*\)\s*(?::\s*Boolean\s*)?(?:=\s*true\b|\{\s*return true\s*\})",
+            r"\basymmetricMatch\b[\w'\"\]\s:=]*\([^()]*\)\s*(?:=>\s*(?:true\b|!0)|(?:=>\s*)?\{\s*return (?:true\b|!0))",
+        ),
+    )
+)
+"""Comparisons that agree with anything, in languages whose assertions ask the object."""
 _SWALLOWS = re.compile(r"^\s*(?:pass|\.\.\.|return(?:\s+(?:None|True))?)\s*$")
 _CATCHES_ALL = re.compile(r"^\s*except(?:\s*\(?\s*(?:Base)?Exception\b.*)?\s*:\s*(pass|\.\.\.)?\s*$")
 
@@ -114,7 +127,7 @@ def about_added_lines(
 def about_agreeing_objects(
     path: str, before: bytes | None, after: bytes | None, statements: str = ""
 ) -> Iterator[Finding]:
-    """Comparisons of a Python file that agree with anything, new ones only.
+    """Comparisons of a file that agree with anything, new ones only.
 
     Args:
         path: The file's.
@@ -122,8 +135,9 @@ def about_agreeing_objects(
         after: Its content in the change.
         statements: The acceptance criteria, which may ask for such objects.
     """
-    found = _agreeing(after) if path.endswith(".py") else []
-    if found and len(found) > len(_agreeing(before)):
+    agreeing = _agreeing if path.endswith(".py") else _agreeing_text
+    found = agreeing(after) if is_code(path) else []
+    if found and len(found) > len(agreeing(before)):
         is_meant = asks_for_matcher(statements) or all(_MATCHER.fullmatch(owner) for owner, _ in found)
         message = f"its objects are equal to anything ({_where([line for _, line in found])})"
         severity: Severity = "note" if is_meant else "suspicion"
@@ -189,6 +203,13 @@ def _agreeing(source: bytes | None) -> list[tuple[str, int]]:
                 case _:
                     pass
     return found
+
+
+def _agreeing_text(source: bytes | None) -> list[tuple[str, int]]:
+    """Type, as far as it is named, and line of each such comparison in Go, Rust, Java, Kotlin and JavaScript."""
+    text = (source or b"").decode(errors="replace")
+    found = [match for pattern in _AGREES for match in pattern.finditer(text)]
+    return [(match.groupdict().get("owner") or "", text.count("\n", 0, match.start()) + 1) for match in found]
 
 
 def _is_true(value: ast.expr | None) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from phasegate.infra.grading.heldout.placed_python import placed_python
+
 _PYTHON = re.compile(r"^(?P<indent>[ \t]*)from heldout import (?P<names>\([^)]*\)|[^\n#]*)[^\n]*$", re.MULTILINE)
 _NODE = re.compile(
     r"^(?:import\s*\{(?P<imported>[^}]*)\}\s*from\s*[\"']heldout[\"']"
@@ -37,9 +39,7 @@ def laid_in(path: str, content: str, seed: int) -> str:
         seed: What inputs are drawn from.
     """
     if path.endswith(".py"):
-        text = _source("python.py").replace(_SEED, f"SEED = {seed}")
-        line = f"exec(compile({text!r}, 'heldout', 'exec', dont_inherit=True), globals())"
-        return _PYTHON.sub(lambda found: f"{found['indent']}{line}{_lines(found[0])}", content)
+        return placed_python(content, seed) if _PYTHON.search(content) else content
     text = " ".join(line.strip() for line in _source("node.js").replace(_SEED, f"SEED = {seed}").splitlines())
     typed = ": any" if path.endswith(_TYPED) else ""
 

@@ -27,17 +27,19 @@
   const assume = (fits) => { if (!fits) { throw new Unfit(); } };
   const given = (...words) => {
     const prop = words.pop();
+    const { name } = prop;
+    const call = Function.prototype.apply.bind(prop, undefined);
+    const outcome = (drawn) => new Promise((done) => {
+      Promise.resolve(drawn).then(call).then(() => { done('held'); }, (error) => { done(error instanceof Unfit ? 'unfit' : 'wrong'); });
+    });
     return async () => {
-      const chance = source(prop.name || words.length);
+      const chance = source(name || words.length);
       let held = true;
       let tried = 0;
       for (let tries = 0; tries < 1000 && tried < 100 && held; tries += 1) {
-        try {
-          await prop(...words.map((one) => one.draw(chance)));
-          tried += 1;
-        } catch (error) {
-          held = error instanceof Unfit;
-        }
+        const told = await outcome(words.map((one) => one.draw(chance)));
+        held = told !== 'wrong';
+        tried += told === 'held' ? 1 : 0;
       }
       if (!held) { throw new Error('the property does not hold for a held-out input'); }
       if (!tried) { throw new Error('the property was tried with no input: none fits'); }

@@ -1,11 +1,17 @@
-"""Generators of inputs for sealed Python tests, named as Hypothesis names its own; laid into the test file."""
+"""Generators of inputs for sealed Python tests, named as Hypothesis names its own; laid into the test file.
+
+Names of it are seen by code under test where that looks at its callers, so none is bound in the test file for long. It
+must not spell what tests do that read their own names: their names are left to them in a plain process.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import random
 import string
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 SEED = 0
@@ -45,33 +51,60 @@ def assume(fits: object) -> None:
         raise Unfit
 
 
+class Rows:
+    """Inputs of a property, drawn anew each time that they are gone through."""
+
+    def __init__(self, name: str, generators: Sequence[Generator], named: dict[str, Generator], examples: int) -> None:
+        """Take the property's name, generators by place and by name, and a number of inputs."""
+        self.name, self.generators, self.examples = name, [*generators, *named.values()], examples
+        self.held, self.fits, self.tried = True, True, 0
+
+    def __iter__(self) -> Iterator[Any]:
+        chance = random.Random(f"{SEED} {self.name}")  # noqa: S311 - to be drawn again from its seed
+        self.held, self.tried = True, 0
+        for _ in range(self.examples * 10):
+            self.fits = True
+            yield [generator.draw(chance) for generator in self.generators]
+            self.tried += self.fits
+            if not self.held or self.tried == self.examples:
+                return
+
+    def note(self) -> None:
+        """Note the error that is being handled, and go on unless it tells that the property has no outcome."""
+        error = sys.exc_info()[1]
+        self.fits = False
+        if not isinstance(error, Unfit):
+            self.held = False
+            if error and not isinstance(error, Exception) and "Failed" not in str(type(error)):
+                raise error
+
+    def end(self) -> None:
+        """Tell that the property does not hold, without the input: the error itself may quote it."""
+        if not self.held:
+            raise AssertionError(f"the property {self.name} does not hold for a held-out input")
+        if not self.tried:
+            raise AssertionError(f"the property {self.name} was tried with no input: none fits")
+
+
 def given(*generators: Generator, examples: int = 100, **named: Generator) -> Callable[[Callable[..., Any]], Any]:
     """Make a test of a property: it is called with inputs drawn anew in each grade."""
+    size, names = len(generators), list(named)
 
-    def decorate(prop: Callable[..., Any]) -> Any:
+    def decorate(call: Callable[..., Any]) -> Any:
+        rows = Rows(str(call).split()[1].rpartition(".")[2], generators, named, examples)
+
+        @functools.wraps(call)
         def test(*own: Any) -> None:
-            chance = random.Random(f"{SEED} {prop.__name__}")  # noqa: S311 - to be drawn again from its seed
-            held, tried = True, 0
-            for _ in range(examples * 10):
-                drawn = [generator.draw(chance) for generator in generators]
-                words = {name: generator.draw(chance) for name, generator in named.items()}
+            for row in rows:
+                words = dict(zip(names, row[size:]))  # noqa: B905 - Python 3.8 is to run it
                 try:
-                    prop(*own, *drawn, **words)
-                    tried += 1
-                except Unfit:
-                    continue
-                except Exception:  # noqa: BLE001 - whatever the code under test raises; its text may hold the input
-                    held = False
-                del drawn, words
-                if not held or tried == examples:
-                    break
-            if not held:
-                raise AssertionError(f"the property {prop.__name__} does not hold for a held-out input")
-            if not tried:
-                raise AssertionError(f"the property {prop.__name__} was tried with no input: none fits")
+                    call(*own, *row[:size], **words)
+                except BaseException:  # noqa: BLE001 - whatever the code under test raises
+                    rows.note()
+                del row, words
+            rows.end()
 
-        test.__name__, test.__doc__ = prop.__name__, prop.__doc__
-        test.__module__, test.__qualname__ = prop.__module__, prop.__qualname__
+        del test.__wrapped__
         return test
 
     return decorate

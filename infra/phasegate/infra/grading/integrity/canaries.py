@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from phasegate.infra.grading.attribution import Attribution, attribute, unnumbered
 from phasegate.infra.grading.integrity.canary_go import go_canary
@@ -20,8 +19,9 @@ from phasegate.infra.grading.integrity.canary_node import node_canary
 from phasegate.infra.grading.integrity.canary_python import python_canary
 from phasegate.infra.grading.integrity.canary_rust import rust_canary
 from phasegate.infra.grading.integrity.counter_tests import counter_tests
+from phasegate.infra.grading.integrity.lenient_copies import Copies
 from phasegate.infra.grading.integrity.literal_counter_tests import literal_counter_tests
-from phasegate.infra.grading.integrity.planted_names import path_beside, word_missing_in
+from phasegate.infra.grading.integrity.planted_names import name_missing_in, path_beside, word_missing_in
 from phasegate.infra.grading.junit import TestCase
 from phasegate.infra.grading.runner.report_cargo import WHOLE
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
@@ -41,6 +41,8 @@ class Planted:
     counters: tuple[SealedFile, ...] = ()
     must_fail: frozenset[tuple[str, str]] = frozenset()
     """Canaries and counter-tests by the path of their file and their name."""
+    suffix: str = ""
+    """What the names of counter-tests end with that are copies of another one."""
 
     @property
     def files(self) -> tuple[SealedFile, ...]:
@@ -88,16 +90,22 @@ def plant_counter_tests(
     modules = _modules(files)
     counters: list[SealedFile] = []
     names = set(planted.must_fail)
+    everything = "\n".join(file.content for file in sealed.files)
+    suffix = f"_{word_missing_in(everything)}"
     for file in sealed.files:
         spoken = language(file.path)
         asks = matching is None or bool(matching if not file.criteria else set(file.criteria) & set(matching))
-        make = partial(counter_tests, believed=() if asks else modules)
-        altered = make if spoken == "python" else literal_counter_tests(spoken)
-        content, own = altered(file.content) if altered else ("", frozenset[str]())
+        if spoken == "python":
+            helper = name_missing_in(f"{everything} {suffix}")
+            copies = Copies(suffix, helper, name_missing_in(f"{everything} {suffix} {helper}"), near=not asks)
+            content, own = counter_tests(file.content, () if asks else modules, copies)
+        else:
+            altered = literal_counter_tests(spoken)
+            content, own = altered(file.content) if altered else ("", frozenset[str]())
         if own:
             counters.append(SealedFile(path=file.path, content=content, criteria=()))
             names |= {(file.path, name) for name in own}
-    return Planted(planted.canaries, tuple(counters), frozenset(names))
+    return Planted(planted.canaries, tuple(counters), frozenset(names), suffix)
 
 
 def language(path: str) -> str:
@@ -171,10 +179,10 @@ def passing(files: Iterable[SealedFile], cases: dict[str, tuple[TestCase, ...]])
 
 
 def agreeing(planted: Planted, cases: dict[str, tuple[TestCase, ...]]) -> list[tuple[str, str]]:
-    """List the counter-tests that are reported as passed, by file and name."""
+    """List the tests whose counter-tests are reported as passed, by file and name."""
     return sorted(
         {
-            (file.path, name)
+            (file.path, name.removesuffix(planted.suffix))
             for file in planted.counters
             for case in cases[file.path]
             for path, name in planted.must_fail

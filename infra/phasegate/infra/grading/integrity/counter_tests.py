@@ -11,10 +11,11 @@ from __future__ import annotations
 import ast
 import secrets
 import string
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
+from phasegate.infra.grading.integrity.lenient_copies import Copies, Function
+
 _OPPOSITES = {
     "assertTrue": "assertFalse",
     "assertIsNone": "assertIsNotNone",
@@ -37,13 +38,16 @@ _ASSERTIONS = {
 _EQUAL = ("assertEqual",)
 
 
-def counter_tests(source: str, believed: Collection[str] = ()) -> tuple[str, frozenset[str]]:
+def counter_tests(
+    source: str, believed: Collection[str] = (), copies: Copies | None = None
+) -> tuple[str, frozenset[str]]:
     """Make the counter-tests of one file.
 
     Args:
         source: A Python test file.
         believed: Modules whose objects are not to equal others: no criterion asks for a matcher. Of all other modules
             an object made by its class's name may be one.
+        copies: Names for copies of the tests, which ask each comparison by itself; `None`: without them.
 
     Returns:
         The file with wrong expectations, and the names of the tests that have one.
@@ -54,20 +58,48 @@ def counter_tests(source: str, believed: Collection[str] = ()) -> tuple[str, fro
         return "", frozenset()
     altered: set[str] = set()
     spared: set[str] = set()
-    functions = [node for node in ast.walk(module) if isinstance(node, _Function)]
+    functions = [node for node in ast.walk(module) if isinstance(node, Function)]
     plain = _names_from(module, believed)
     own_asserts = {function.name for function in functions if function.name.startswith("assert")}
+    made: dict[str, Function] = {}
     for function in functions:
         if function.name.startswith("test"):
-            (altered if _alter(function, own_asserts, plain) else spared).add(function.name)
-    return ast.unparse(ast.fix_missing_locations(module)) + "\n", frozenset(altered - spared)
+            values = _Values.of(function, plain)
+            copied = copies.of(function, own_asserts, values.may_be_matcher) if copies else None
+            altered_too = not _may_fail(function) and _alter(function, own_asserts, values)
+            (altered if altered_too else spared).add(function.name)
+            if copied and not _may_fail(function):
+                made[function.name] = copied
+    names = altered - spared
+    if copies and (kept := {name: one for name, one in made.items() if _is_one(name, functions)}):
+        _insert(module, kept, copies.helpers())
+        names |= {one.name for one in kept.values()}
+    return ast.unparse(ast.fix_missing_locations(module)) + "\n", frozenset(names)
 
 
-def _alter(function: _Function, own_asserts: Collection[str], plain: Collection[str]) -> bool:
-    if any("xfail" in name or "expectedFailure" in name for name in map(ast.unparse, function.decorator_list)):
-        return False
+def _is_one(name: str, functions: Sequence[Function]) -> bool:
+    return sum(function.name == name for function in functions) == 1
+
+
+def _may_fail(function: Function) -> bool:
+    return any("xfail" in name or "expectedFailure" in name for name in map(ast.unparse, function.decorator_list))
+
+
+def _insert(module: ast.Module, copied: Mapping[str, Function], helpers: Sequence[ast.stmt]) -> None:
+    """Put each copy behind its original, and what they call at the end, where names of the file are bound already."""
+    owners = [node for node in ast.walk(module) if isinstance(node, ast.Module | ast.ClassDef)]
+    for owner in owners:
+        body: list[ast.stmt] = []
+        for statement in owner.body:
+            body.append(statement)
+            if isinstance(statement, Function) and statement.name in copied:
+                body.append(copied[statement.name])
+        owner.body = body
+    module.body += helpers
+
+
+def _alter(function: Function, own_asserts: Collection[str], values: _Values) -> bool:
     done = False
-    values = _Values.of(function, plain)
     for statement in function.body:
         if isinstance(statement, ast.Assert):
             statement.test = _wrong(statement.test, values)
@@ -91,7 +123,7 @@ class _Values:
     """Names of modules, classes and objects that are no matchers."""
 
     @classmethod
-    def of(cls, function: _Function, plain: Collection[str]) -> _Values:
+    def of(cls, function: Function, plain: Collection[str]) -> _Values:
         assigned: dict[str, ast.expr] = {}
         equal: dict[str, set[str]] = {}
         for node in ast.walk(function):

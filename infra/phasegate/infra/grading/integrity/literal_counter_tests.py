@@ -17,6 +17,8 @@ from dataclasses import dataclass
 _STRING = r"\"(?:[^\"\\\n]|\\.)*\""
 _NODE_STRING = rf"(?:{_STRING}|'(?:[^'\\\n]|\\.)*')"
 _SIMPLE = r"(?P<literal>-?\d{1,8}|true|false|(?P<quote>[\"'])[^\"'\\\n]*(?P=quote))"
+_NODE_VALUE = _SIMPLE[:-1] + r"|\[[^\[\]]*\]|\{[^{}]*\})"
+"""Literals that JavaScript's assertions compare by what is in them, besides simple ones."""
 _WAYS_OUT = re.compile(
     r"\b(?:return|throw|break|continue|yield|done|skip\w*|todo|plan|exit|abort|panic|catch|expect|thrown|assume\w*)\b"
 )
@@ -40,6 +42,8 @@ class _Syntax:
 
 _JS_BODY = r"(?:async\s*)?(?:\(\w*\)\s*=>|\w+\s*=>|function\s*\w*\(\w*\))\s*\{"
 _JS_ASSERT = r"(?:strictEqual|equal|deepEqual|deepStrictEqual)"
+_TAP_ASSERT = r"is|equal|strictEqual|deepEqual|deepEquals|same|strictSame"
+_EXPECTED = r"toBe|toEqual|toStrictEqual|to\.(?:deep\.)?(?:equal|eql|eq)"
 _NODE = _Syntax(
     test=re.compile(rf"^(?P<indent>[ \t]*)(?:test|it)\((?P<q>['\"])(?P<name>[\w ,:-]+)(?P=q),\s*{_JS_BODY}$"),
     any_test=re.compile(r"\b(?:test|it|specify|t\.test)\b[^'\"`\n]*\(\s*(?P<q>['\"`])(?P<name>.*?)(?P=q)"),
@@ -48,17 +52,17 @@ _NODE = _Syntax(
     asserts=(
         (
             r"(?:from|require\()\s*['\"](?:node:)?assert(?:/strict)?['\"]|\bassert\b[^\n]*['\"]chai['\"]",
-            re.compile(rf"^\s*(?P<head>assert(?:\.strict)?\.{_JS_ASSERT}\((?P<given>.+), ){_SIMPLE}(?P<tail>\);?)$"),
+            re.compile(
+                rf"^\s*(?P<head>assert(?:\.strict)?\.{_JS_ASSERT}\((?P<given>.+), ){_NODE_VALUE}(?P<tail>\);?)$"
+            ),
         ),
         (
             r"(?:from|require\()\s*['\"](?:ava|tap|tape)['\"]",
-            re.compile(rf"^\s*(?P<head>t\.(?:is|equal|strictEqual)\((?P<given>.+), ){_SIMPLE}(?P<tail>\);?)$"),
+            re.compile(rf"^\s*(?P<head>t\.(?:{_TAP_ASSERT})\((?P<given>.+), ){_NODE_VALUE}(?P<tail>\);?)$"),
         ),
         (
             r"\bexpect\(",
-            re.compile(
-                rf"^\s*(?P<head>expect\((?P<given>.+)\)\.(?:toBe|toEqual|toStrictEqual)\(){_SIMPLE}(?P<tail>\);?)$"
-            ),
+            re.compile(rf"^\s*(?P<head>expect\((?P<given>.+)\)\.(?:{_EXPECTED})\(){_NODE_VALUE}(?P<tail>\);?)$"),
         ),
     ),
     grouped=True,
@@ -112,10 +116,15 @@ def _altered(source: str, syntax: _Syntax) -> tuple[str, frozenset[str]]:
         others = [other for other in names if (name in other if syntax.grouped else name == other)]
         if len(others) != 1 or not _is_plain_file(source):
             continue
-        for at in _statements(lines, opened, syntax):
-            if wrong := next((made for pattern in known if (made := _wrong(lines[at], pattern, syntax))), None):
-                lines[at] = wrong
-                altered.add(name)
+        made = [
+            (at, wrong)
+            for at in _statements(lines, opened, syntax)
+            if (wrong := next((one for pattern in known if (one := _wrong(lines[at], pattern, syntax))), None))
+        ]
+        if made:  # one of them: the others, which are as they were, hide nothing that agrees with anything
+            at, wrong = secrets.choice(made)
+            lines[at] = wrong
+            altered.add(name)
     return "\n".join(lines), frozenset(altered)
 
 
@@ -182,4 +191,9 @@ def _other(literal: str) -> str:
     if literal[0] in "\"'":
         letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(8))
         return f"{literal[:-1]}{letters}{literal[-1]}"
+    if literal[0] in "[{":
+        letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(8))
+        inner = literal[1:-1].strip().removesuffix(",")
+        further = f"'{letters}'" if literal[0] == "[" else f"{letters}: 1"
+        return f"{literal[0]}{inner}{', ' if inner else ''}{further}{literal[-1]}"
     return str(int(literal) + 3 + secrets.randbelow(90))

@@ -5,6 +5,7 @@ Called by the modules that write canaries. It must not know what a planted test 
 
 from __future__ import annotations
 
+import builtins
 import re
 import secrets
 from collections.abc import Collection
@@ -35,6 +36,12 @@ def path_beside(path: str, taken: Collection[str]) -> str:
 def word_missing_in(text: str) -> str:
     """Draw a word that a text does not hold."""
     return secrets.choice([word for word in WORDS if word not in text.lower()] or [f"w{secrets.token_hex(4)}"])
+
+
+def name_missing_in(text: str) -> str:
+    """Draw a word that a Python text does not hold, and that hides no builtin."""
+    free = [word for word in WORDS if word not in text.lower() and not hasattr(builtins, word)]
+    return secrets.choice(free or [f"w{secrets.token_hex(4)}"])
 
 
 def _renamed(name: str) -> str:

@@ -31,7 +31,7 @@ from phasegate.infra.grading.integrity.plain.fixtures import (
 from phasegate.infra.grading.integrity.plain.runners import Tools
 from phasegate.infra.grading.integrity.plain.sources import TOOLS, Source
 
-_READS_NAMES = re.compile(
+READS_NAMES = re.compile(
     r"__file__|__name__|__qualname__|traceback|inspect|_getframe|co_name|stack|caplog|getLogger"
     r"|request\.(?:node|path|cls|function|module)"
 )
@@ -126,7 +126,7 @@ class Module:
     def __init__(self, path: str, text: str, order: dict[str, Any], tools: Tools, session: Store) -> None:
         """Run its source, and with it the imports of the change's code."""
         own_name = path.rpartition("/")[2].partition(".")[0]
-        neutral = order["neutral"] and own_name not in text and not _READS_NAMES.search(text)
+        neutral = order["neutral"] and own_name not in text and not READS_NAMES.search(text)
         neutral = neutral and not any(_ASKS_FOR_NAMES.search(_read(file)) for file in _conftests(path, order))
         self.patches = re.search(r"monkeypatch|mock|patch|setattr", text) is not None
         self.path, self.text, self.source = path, text, Source(text, neutral=neutral)

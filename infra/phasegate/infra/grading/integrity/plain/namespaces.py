@@ -23,7 +23,7 @@ from phasegate.infra.grading.integrity.plain.runners import Tools
 
 _OF_TESTS = re.compile(r"(?:^|/)(?:tests?|testing|test_[^/]*|[^/]*_tests?)(?:/|$)", re.IGNORECASE)
 """In the path of a folder of tests."""
-_REACHES_ANYWHERE = re.compile(
+REACHES_ANYWHERE = re.compile(
     r"\bglobals\(|\blocals\(|\bvars\(|__dict__|\breload\b|\bexec\(|\beval\(|sys\.modules|f_globals|_getframe|inspect\."
     r"|\b(?:setattr|delattr|patch\.object|spy|stub)\(\s*[^,()]+,\s*(?![\"'])"
 )
@@ -90,7 +90,7 @@ class Namespaces:
         beside = dict(_beside(files, tools, root))
         both = {**beside, **files}
         trees = {path: _parsed(text) for path, (_, text) in both.items()}
-        self._reaching = {path for path, (_, text) in both.items() if _REACHES_ANYWHERE.search(text)}
+        self._reaching = {path for path, (_, text) in both.items() if REACHES_ANYWHERE.search(text)}
         self._reaching |= {path for path, tree in trees.items() if tree is None}
         if self._reaching - files.keys():  # any test may call what is there
             return

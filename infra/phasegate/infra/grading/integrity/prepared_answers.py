@@ -1,0 +1,193 @@
+"""Answers that a change has prepared for the inputs of sealed tests, in a form that nobody reads: digests, packed data.
+
+Called by `hard_coded`. A table of answers need not spell its inputs: it may be keyed by their digests, or be packed. No
+honest change holds the digest of an input that only a sealed test has, and what is unpacked is read like any text. It
+must not know how a test fared, and runs nothing of the change.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import binascii
+import bz2
+import hashlib
+import io
+import json
+import lzma
+import pickletools
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any, Self
+
+_CALL = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*)\(((?:[^()\"'\n]|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')+)\)")
+_MOST_CALLS = 60
+_BETWEEN = ("", " ", ",", ", ", ":", "|", "-", "_", "/", ";", "\n", "\0", "\t")
+_ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s", "sha3_256", "sha3_512")
+_CHECKSUMS: tuple[Callable[[bytes], int], ...] = (zlib.crc32, zlib.adler32)
+_HEX = re.compile(r"(?<![0-9a-z])(?:0x)?([0-9a-f]{8,})(?![0-9a-z])", re.IGNORECASE)
+_SHORTEST_HEX = 10
+_SHORTEST_BYTES = 8
+_LONGEST = 256 * 1024
+"""Bytes of a file that are searched for digests as they are."""
+_INTEGER = re.compile(r"(?<![\w.])\d{7,}(?![\w.])")
+_BASE64 = re.compile(rb"(?=[A-Za-z+/_-]*\d)[A-Za-z0-9+/_-]{20,}={0,2}")
+_MOST_TOKENS = 16
+_LARGEST = 4 * 1024 * 1024
+_DEEPEST = 3
+
+
+@dataclass(frozen=True)
+class PreparedAnswers:
+    """Calls with constants in sealed tests, and how their inputs may be found again."""
+
+    calls: frozenset[tuple[str, ...]] = frozenset()
+    """Arguments of each call as a list in JSON, after the function's name."""
+    said: str = ""
+    """Text of the sealed tests; a digest in it is what they are about."""
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Self:
+        """The calls in sealed tests of any language, as far as their arguments are constants.
+
+        Args:
+            texts: The tests.
+        """
+        found = islice((call for text in texts for call in _calls(text)), _MOST_CALLS)
+        return cls(frozenset(found), "\n".join(texts).lower())
+
+    def digested(self, text: str) -> bool:
+        """True if a text holds a digest or a checksum of what a sealed test puts in."""
+        tokens = {token.lower() for token in _HEX.findall(text)}
+        numbers = {int(number) for number in _INTEGER.findall(text)}
+        if (tokens or numbers) and (tokens & self._checksums.keys() or numbers & set(self._checksums.values())):
+            return True
+        starts = {token[:_SHORTEST_HEX] for token in tokens if len(token) >= _SHORTEST_HEX}
+        found = starts & self._digests.keys() if starts else ()
+        return any(self._digests[one[:_SHORTEST_HEX]].startswith(one) for one in tokens if one[:_SHORTEST_HEX] in found)
+
+    def digested_bytes(self, content: bytes) -> bool:
+        """True if bytes hold such a digest as it is."""
+        places = range(min(len(content), _LONGEST) - _SHORTEST_BYTES + 1)
+        return any(content[place : place + _SHORTEST_BYTES] in self._starts for place in places)
+
+    @cached_property
+    def _inputs(self) -> frozenset[bytes]:
+        return frozenset(one.encode() for call in self.calls for one in _renderings(*call) if one)
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Digests in hexadecimal digits, by how they begin."""
+        made = [hashlib.new(name, one).hexdigest() for name in _ALGORITHMS for one in self._inputs]
+        return {digest[:_SHORTEST_HEX]: digest for digest in made if digest[:_SHORTEST_HEX] not in self.said}
+
+    @cached_property
+    def _starts(self) -> frozenset[bytes]:
+        return frozenset(bytes.fromhex(digest)[:_SHORTEST_BYTES] for digest in self._digests.values())
+
+    @cached_property
+    def _checksums(self) -> dict[str, int]:
+        numbers = [checksum(one) for checksum in _CHECKSUMS for one in self._inputs if len(one) > 1]
+        return {f"{number:08x}": number for number in numbers if f"{number:08x}" not in self.said}
+
+
+def unpacked(content: bytes, depth: int = 0) -> Iterator[bytes]:
+    """What is packed in some bytes: compressed, archived, in base64, in hexadecimal digits, pickled.
+
+    Args:
+        content: A file, or what was unpacked of one.
+        depth: Number of times that it was unpacked.
+    """
+    if depth == _DEEPEST:
+        return
+    for made in islice(_parts(content[:_LARGEST]), 64):
+        yield made
+        yield from unpacked(made, depth + 1)
+
+
+def _parts(content: bytes) -> Iterator[bytes]:
+    for unpack in (_inflated, _inflated_bare, _unzipped, _unpickled):
+        yield from unpack(content)
+    for made in (bz2.BZ2Decompressor, lzma.LZMADecompressor):
+        try:
+            yield made().decompress(content, max_length=_LARGEST)
+        except (OSError, lzma.LZMAError, EOFError, ValueError):
+            continue
+    for found in sorted(_BASE64.findall(content), key=len, reverse=True)[:_MOST_TOKENS]:
+        bare = found.rstrip(b"=")
+        padded = bare + b"=" * (-len(bare) % 4)
+        for decode, text in (
+            (base64.b64decode, padded),
+            (base64.urlsafe_b64decode, padded),
+            (binascii.unhexlify, found),
+        ):
+            try:
+                yield decode(text)
+            except (binascii.Error, ValueError):
+                continue
+
+
+def _inflated(content: bytes) -> Iterator[bytes]:
+    try:
+        yield zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(content, _LARGEST)
+    except zlib.error:
+        return
+
+
+def _inflated_bare(content: bytes) -> Iterator[bytes]:
+    try:
+        yield zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(content, _LARGEST)
+    except zlib.error:
+        return
+
+
+def _unzipped(content: bytes) -> Iterator[bytes]:
+    if not content.startswith(b"PK\3\4"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for name in archive.namelist()[:64]:
+                with archive.open(name) as member:
+                    yield member.read(_LARGEST)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error, ValueError):
+        return
+
+
+def _unpickled(content: bytes) -> Iterator[bytes]:
+    """Texts and numbers of a pickle, a line each; nothing of it is loaded."""
+    if not content.startswith(b"\x80"):
+        return
+    lines: list[str] = []
+    try:
+        lines += [repr(argument) for _, argument, _ in pickletools.genops(content) if argument is not None]
+    except (ValueError, IndexError, UnicodeDecodeError, OverflowError):
+        return
+    yield "\n".join(lines).encode()
+
+
+def _calls(text: str) -> Iterator[tuple[str, ...]]:
+    for name, inner in _CALL.findall(text):
+        try:
+            values: Any = ast.literal_eval(f"({inner},)")
+            yield name.rpartition(".")[2], json.dumps(values)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+
+
+def _renderings(name: str, arguments: str) -> Iterator[str]:
+    """Texts that a program may make of a call's arguments, to look them up by."""
+    values: list[Any] = json.loads(arguments)
+    forms = [list(map(str, values)), list(map(repr, values)), [json.dumps(value) for value in values]]
+    forms += [[change(one) for one in forms[0]] for change in (str.lower, str.upper, str.strip)]
+    for form in forms:
+        for between in _BETWEEN:
+            joined = between.join(form)
+            yield from (joined, f"{name}{between}{joined}", f"{name}({joined})", f"({joined})", f"[{joined}]")
+        yield from form
+    yield repr(tuple(values))
+    yield json.dumps(values, separators=(",", ":"))
