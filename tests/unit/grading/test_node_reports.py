@@ -14,8 +14,8 @@ import pytest
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.amendments import cases_of
-from phasegate.infra.grading.integrity.canaries import Planted, attribute_planted, own_cases
-from phasegate.infra.grading.junit import parse
+from phasegate.infra.grading.integrity.canaries import Planted, agreeing, attribute_planted, own_cases
+from phasegate.infra.grading.junit import Status, TestCase, parse
 
 REPORTS = Path(__file__).parent / "node_reports"
 ROOT = Path("/checkout")
@@ -81,3 +81,16 @@ def test_an_old_test_is_found_by_its_title(runner: Runner) -> None:
     found = cases_of(path, "greets", cases, [path, runner.folder.format("accept")])
     assert found
     assert all("greets" in case.id for case in found)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [(("failed", "passed"), False), (("passed", "failed"), False), (("passed", "passed"), True), (("failed",), False)],
+    ids=["the second check passes", "the first check passes", "all pass", "it fails"],
+)
+def test_a_counter_test_agrees_where_each_of_its_checks_passes(statuses: Sequence[Status], expected: bool) -> None:
+    counter = SealedFile(path="test/accept.js", content="", criteria=("AC1",))
+    planted = Planted(counters=(counter,), must_fail=frozenset({(counter.path, "groups booleans")}))
+    ids = [f"groups booleans::should be equal #{number}" for number, _ in enumerate(statuses)]
+    cases = tuple(TestCase(one, None, status) for one, status in zip(ids, statuses, strict=True))
+    assert bool(agreeing(planted, {counter.path: cases})) is expected
