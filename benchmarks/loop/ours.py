@@ -14,7 +14,7 @@ import httpx
 
 from phasegate.agents.implementation import AGENT, ChangeDraft
 from phasegate.agents.loop import Assignment, Desk, RunBudget, open_threads, work
-from phasegate.agents.loop.interruption import Bell, nobody_rings
+from phasegate.agents.loop.interrupts import Bell, nobody_rings
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.tools import Supervision, Toolbox

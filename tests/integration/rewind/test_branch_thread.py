@@ -12,7 +12,7 @@ from langgraph.graph import START, StateGraph
 from tests.ledgers import accepted
 
 from phasegate.agents.loop import Threads, branch_thread, open_threads
-from phasegate.agents.loop.branch import TURN, next_step
+from phasegate.agents.loop.fork import TURN, next_step
 from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.ledger import Attempt, Ledger, Usage

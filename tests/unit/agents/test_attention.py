@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from phasegate.agents.loop.interruption import Attention, Interrupted
+from phasegate.agents.loop.interrupts import Attention, Interrupted
 from phasegate.infra.errors import LedgerUnavailable, PermanentError
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from phasegate.agents import deployment, implementation, monitoring, prd, testing
-from phasegate.agents.loop import asking
+from phasegate.agents.loop import ask_tool
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.stage import StageAgent
@@ -84,7 +84,7 @@ def name_of(agent: StageAgent[Any]) -> str:
 @pytest.mark.parametrize("agent", AGENTS, ids=name_of)
 def test_what_is_fixed_in_every_request_is_small(agent: StageAgent[Any], model: str, tmp_path: Path) -> None:
     sandbox = open_sandbox(SandboxPolicy(backend="none"), tmp_path)
-    tools = [*Toolbox(tmp_path, names=agent.tools, sandbox=sandbox, draft=agent.draft).specs, asking.SPEC]
+    tools = [*Toolbox(tmp_path, names=agent.tools, sandbox=sandbox, draft=agent.draft).specs, ask_tool.SPEC]
     client = open_client(ModelName.parse(model), base_url="http://127.0.0.1:1", key="k", http=httpx.AsyncClient())
     fixed = client.conversation(agent.prompt, tools, f"run-0123456789ab/{agent.stage}/1").body()
     assert len(fixed) < LARGEST_BYTES

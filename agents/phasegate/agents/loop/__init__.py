@@ -9,8 +9,8 @@ import os
 # Read by langgraph when it is imported: stored threads may then hold plain data only (CVE-2026-28277).
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
-from phasegate.agents.loop.branch import branch_thread
 from phasegate.agents.loop.budget import Budget, Grant, NoBudget, RunBudget
+from phasegate.agents.loop.fork import branch_thread
 from phasegate.agents.loop.loop import Assignment, Desk, Place, work
 from phasegate.agents.loop.threads import Threads, open_threads
 

@@ -11,15 +11,15 @@ from langgraph.graph import START, StateGraph  # pyright: ignore[reportMissingTy
 from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from pydantic import BaseModel
 
-from phasegate.agents.loop import asking, progress
-from phasegate.agents.loop.branch import TURN, next_step
+from phasegate.agents.loop import ask_tool, stall_detection
 from phasegate.agents.loop.budget import Budget
 from phasegate.agents.loop.compaction import BYTES_PER_TOKEN, compacted_to
-from phasegate.agents.loop.interruption import Attention, Bell, Interrupted, nobody_rings
-from phasegate.agents.loop.journal import Left, advance, continued
+from phasegate.agents.loop.fork import TURN, next_step
+from phasegate.agents.loop.interrupts import Attention, Bell, Interrupted, nobody_rings
 from phasegate.agents.loop.requests import Requests
 from phasegate.agents.loop.state import Said, ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
+from phasegate.agents.loop.turns import Left, advance, continued
 from phasegate.agents.models.client import ModelClient
 from phasegate.agents.models.conversation import JsonObject, Message, ToolCall, ToolResult, ToolSpec
 from phasegate.agents.models.names import ModelName
@@ -268,7 +268,7 @@ class _Worker(Generic[Draft]):
 
     async def _act(self, turn: int, calls: list[ToolCall]) -> list[ToolOutcome]:
         """Carry out the calls in their order; those that a person's message comes before are not carried out."""
-        answers = asking.answers(self._desk.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
+        answers = ask_tool.answers(self._desk.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
         self._require_permission(turn, calls)
         outcomes: list[ToolOutcome] = []
         interrupted = False
@@ -291,15 +291,15 @@ class _Worker(Generic[Draft]):
         """What a turn leaves behind: what was said, files, a draft, and whether it led anywhere."""
         thread, results = self._thread, [outcome.result for outcome in outcomes]
         recent = thread.get("recent", [])
-        mark = progress.fingerprint(reply["calls"] if reply["role"] == "assistant" else [], results)
+        mark = stall_detection.fingerprint(reply["calls"] if reply["role"] == "assistant" else [], results)
         interrupted = any(result["output"] == _INTERRUPTED for result in results)
-        achieved = interrupted or progress.achieved(mark, results, recent)
+        achieved = interrupted or stall_detection.achieved(mark, results, recent)
         strikes = 0 if achieved else thread["strikes"] + 1
         after = [Said(said=_answer(outcomes))]
-        if strikes == progress.TELL_AFTER:
-            after.append(_said_by_user(progress.TOLD.format(turns=strikes)))
+        if strikes == stall_detection.TELL_AFTER:
+            after.append(_said_by_user(stall_detection.TOLD.format(turns=strikes)))
         draft = next((outcome.finished for outcome in reversed(outcomes) if outcome.finished is not None), None)
-        is_stopped = strikes >= progress.STOP_AFTER and draft is None
+        is_stopped = strikes >= stall_detection.STOP_AFTER and draft is None
         return {
             "before": heard,
             "after": after,
@@ -363,7 +363,7 @@ class _Worker(Generic[Draft]):
 
 
 def _tools(assignment: Assignment[Any]) -> list[ToolSpec]:
-    return [*assignment.toolbox.specs, *([asking.SPEC] if assignment.asks else [])]
+    return [*assignment.toolbox.specs, *([ask_tool.SPEC] if assignment.asks else [])]
 
 
 def _said_by_user(text: str) -> Said:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypedDict, cast
 
-from phasegate.agents.loop import progress
+from phasegate.agents.loop import stall_detection
 from phasegate.agents.loop.state import Said, ThreadState
 from phasegate.agents.models.conversation import Message
 from phasegate.infra.ledger import Turn
@@ -37,7 +37,7 @@ class Left(TypedDict):
 def advance(thread: ThreadState, number: int, reply: Message, left: Left) -> None:
     """Let a thread be what it is after a turn; it must hold everything before."""
     thread["conversation"] += [*left["before"], Said(said=reply), *left["after"]]
-    thread["recent"] = progress.remembered(thread.get("recent", []), left["mark"])
+    thread["recent"] = stall_detection.remembered(thread.get("recent", []), left["mark"])
     thread["turn"], thread["strikes"], thread["checkpoint"] = number, left["strikes"], left["checkpoint"]
     thread["draft"], thread["stopped"], thread["compacted"] = left["draft"], left["stopped"], left["compacted"]
 

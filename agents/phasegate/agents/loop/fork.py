@@ -11,9 +11,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  # no py.typed
 
-from phasegate.agents.loop.journal import continued
 from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
+from phasegate.agents.loop.turns import continued
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.ledger import Ledger
 
