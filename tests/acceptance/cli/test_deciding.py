@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from phasegate.flows.cli import carry_on
+from phasegate.flows.cli.actions import handoff
 from phasegate.flows.engine import control
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.identity import Person
@@ -21,9 +21,9 @@ ANA = Person("ana", "local")
 def woken(monkeypatch) -> list[str]:
     """Runs the engine was told of. What a real engine does with it is tested end to end."""
     told: list[str] = []
-    monkeypatch.setattr(carry_on, "ensure_engine", lambda *_, **__: None)
+    monkeypatch.setattr(handoff, "ensure_engine", lambda *_, **__: None)
     monkeypatch.setattr(control, "wake", lambda _, run_id: told.append(run_id))
-    monkeypatch.setattr(carry_on, "engine_alive", lambda _: True)
+    monkeypatch.setattr(handoff, "engine_alive", lambda _: True)
     return told
 
 

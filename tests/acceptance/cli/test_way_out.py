@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.flows.cli import carry_on, entry
+from phasegate.flows.cli import main
+from phasegate.flows.cli.actions import handoff
 from phasegate.infra.settings import Settings
 
 PROGRAM = Path(sys.executable).parent / "phasegate"
@@ -21,7 +22,7 @@ def test_a_defect_is_a_sentence_and_a_log(scene, phasegate, monkeypatch):
         raise RuntimeError("this \x1b[2J cannot be")
 
     monkeypatch.setattr(Settings, "from_environment", fail, raising=True)
-    monkeypatch.setattr(entry, "_write_log", lambda _: scene.settings.logs / "cli.log")
+    monkeypatch.setattr(main, "_write_log", lambda _: scene.settings.logs / "cli.log")
     answer = phasegate("runs")
     assert answer.code == 1
     assert "RuntimeError: this ␛[2J cannot be" in answer.err
@@ -80,7 +81,7 @@ def test_a_closed_pipe_is_no_news(scene):
 def test_a_dead_engine_is_noticed_within_seconds(scene, phasegate, monkeypatch):
     run = scene.accept()
     alive = iter([True, True])
-    monkeypatch.setattr(carry_on, "engine_alive", lambda _: next(alive, False))
+    monkeypatch.setattr(handoff, "engine_alive", lambda _: next(alive, False))
     answer = phasegate("watch", run.id, "--json")
     assert answer.code == 2
     assert (answer.json["error"]["code"], answer.json["error"]["context"]) == ("engine", {"run": run.id})

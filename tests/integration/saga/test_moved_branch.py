@@ -14,7 +14,7 @@ from tests.crash.scenes import SCENES, SERVICE, calls, implementation, move_bran
 from tests.integration.replay.conftest import House
 from typing_extensions import override
 
-from phasegate.flows.cli.change import read_change
+from phasegate.flows.cli.views.diff import read_change
 from phasegate.flows.engine.gate_wait import Decided
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.saga import Facts, MergePerformer

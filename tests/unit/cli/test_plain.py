@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegate.flows.cli.plain import one_line, plain
+from phasegate.flows.cli.sanitize import one_line, plain
 
 
 @dataclass(frozen=True)

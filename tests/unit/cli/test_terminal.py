@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from phasegate.flows.cli.change import coloured
 from phasegate.flows.cli.demo.examples import find_examples
-from phasegate.flows.cli.live import View
-from phasegate.flows.cli.render import PlainMarkdown
+from phasegate.flows.cli.views.diff import coloured
+from phasegate.flows.cli.views.live import View
+from phasegate.flows.cli.views.run_page import PlainMarkdown
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from phasegate.flows.cli.checkup import Finding, Patient, examine
+from phasegate.flows.cli.actions.checks import Finding, Patient, examine
 from phasegate.infra.settings import Settings
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.flows.cli.checkup import Patient, examine
+from phasegate.flows.cli.actions.checks import Patient, examine
 from phasegate.infra.sandbox import overlay
 from phasegate.infra.settings import Settings
 

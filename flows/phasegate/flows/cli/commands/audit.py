@@ -22,7 +22,7 @@ def audit(trail: str, key: str, as_json: bool) -> None:
     from pathlib import Path
 
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.plain import one_line
+    from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
     from phasegate.flows.trail import audit_bundle, audit_run
     from phasegate.infra.errors import UsageError

@@ -27,8 +27,8 @@ def checkpoints(run: str, as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from phasegate.flows.cli.plain import one_line
-    from phasegate.flows.cli.render import table
+    from phasegate.flows.cli.sanitize import one_line
+    from phasegate.flows.cli.views.run_page import table
 
     rows = table("#", "moment", "", "commit", "at", whole=("#", "commit", "at"))
     for checkpoint in found:

@@ -130,12 +130,12 @@ def _decide(
     keep_tests: bool = False,
     **means: Any,
 ) -> int:
-    from phasegate.flows.cli import signing
-    from phasegate.flows.cli.carry_on import follow, hand_over
+    from phasegate.flows.cli.actions import signing
+    from phasegate.flows.cli.actions.handoff import follow, hand_over
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.plain import plain
+    from phasegate.flows.cli.redact import without_secrets
+    from phasegate.flows.cli.sanitize import plain
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.cli.words import without_secrets
     from phasegate.flows.runs.named_tests import named_tests
     from phasegate.flows.stored import StoredPolicy
     from phasegate.infra.policy.model import ADMIN

@@ -23,9 +23,9 @@ def diff(run: str, as_json: bool, as_made: bool, keep_tests: bool) -> None:
     """
     import sys
 
-    from phasegate.flows.cli.change import coloured, read_change
     from phasegate.flows.cli.output import console, document
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.cli.views.diff import coloured, read_change
 
     with opened() as session:
         change = read_change(session.ledger, session.run(run), as_made=as_made, with_tests=keep_tests)

@@ -26,10 +26,10 @@ def doctor(repo: Path, runs_tests: bool, as_json: bool) -> int:
     import os
     from dataclasses import asdict
 
-    from phasegate.flows.cli.base_run import judge_current
-    from phasegate.flows.cli.checkup import Patient, examine
+    from phasegate.flows.cli.actions.base_run import judge_current
+    from phasegate.flows.cli.actions.checks import Patient, examine
     from phasegate.flows.cli.output import document
-    from phasegate.flows.cli.plain import plain
+    from phasegate.flows.cli.sanitize import plain
     from phasegate.infra.errors import BaseTellsNothing
     from phasegate.infra.settings import Settings
 

@@ -23,7 +23,7 @@ def init(repo: Path, force: bool, as_json: bool) -> None:
     commit they start from.
     """
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.plain import plain
+    from phasegate.flows.cli.sanitize import plain
     from phasegate.infra.policy.detect.detect import detect
     from phasegate.infra.workspace import Repository
 

@@ -19,11 +19,11 @@ def logs(run: str, follow: bool, stage: str | None, as_json: bool) -> None:
 
     With --json one JSON array; with --follow one document per line. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.event_lines import JsonLines, event_documents
-    from phasegate.flows.cli.follow import Follower
-    from phasegate.flows.cli.live import Lines
     from phasegate.flows.cli.output import document
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.cli.views.event_json import JsonLines, event_documents
+    from phasegate.flows.cli.views.follow import Follower
+    from phasegate.flows.cli.views.live import Lines
     from phasegate.flows.engine.info import engine_alive
 
     with opened() as session:

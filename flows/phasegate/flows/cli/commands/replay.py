@@ -49,9 +49,9 @@ def replay(
     """
     import os
 
-    from phasegate.flows.cli.carry_on import conclude, follow, hand_over
+    from phasegate.flows.cli.actions.handoff import conclude, follow, hand_over
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.plain import one_line
+    from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
     from phasegate.flows.replay import Again
     from phasegate.flows.replay import replay as begin
@@ -85,11 +85,11 @@ def replay(
 
 def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
     """Follow a rehearsal to its end and say what came out of it."""
-    from phasegate.flows.cli.follow import Follower
-    from phasegate.flows.cli.live import watching
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.plain import plain
-    from phasegate.flows.cli.story import attempt_name, reason_text
+    from phasegate.flows.cli.sanitize import plain
+    from phasegate.flows.cli.views.event_text import attempt_name, reason_text
+    from phasegate.flows.cli.views.follow import Follower
+    from phasegate.flows.cli.views.live import watching
     from phasegate.flows.engine.info import engine_alive
 
     with watching(session.ledger, as_json=as_json) as watcher:

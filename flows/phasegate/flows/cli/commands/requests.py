@@ -67,7 +67,7 @@ def rollback(run: str, wait: bool, as_json: bool) -> int:
 def _request(
     wish: Literal["pause", "resume", "cancel", "rollback"], reference: str, *, wait: bool, as_json: bool
 ) -> int:
-    from phasegate.flows.cli.carry_on import conclude, follow, hand_over
+    from phasegate.flows.cli.actions.handoff import conclude, follow, hand_over
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.report import report

@@ -19,7 +19,7 @@ def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
     newest first. What is thrown away is kept in git. CHECKPOINT is a number of `phasegate checkpoints`. A run that
     works is paused first. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.carry_on import follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_over
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.report import report

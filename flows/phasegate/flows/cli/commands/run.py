@@ -47,9 +47,9 @@ def run(
     import os
     import sys
 
-    from phasegate.flows.cli.carry_on import conclude, follow, hand_over
+    from phasegate.flows.cli.actions.handoff import conclude, follow, hand_over
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.plain import one_line
+    from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
     from phasegate.flows.intake import Order, kick_off
     from phasegate.flows.report import report

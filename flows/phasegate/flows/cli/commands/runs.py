@@ -29,6 +29,6 @@ def runs(limit: int, as_json: bool) -> None:
         elif not found:
             say("There are no runs yet. Start one with `phasegate run TICKET`, or see `phasegate demo`.")
         else:
-            from phasegate.flows.cli.listing import runs_table
+            from phasegate.flows.cli.views.run_table import runs_table
 
             console().print(runs_table(found, gates, asking))

@@ -41,18 +41,18 @@ def show(run: str, charts: Path | None, follow_up: bool, as_json: bool) -> None:
     with opened() as session:
         made = report(session.ledger, session.run(run).id)
     if charts is not None:
-        from phasegate.flows.cli.taking_out import draw
+        from phasegate.flows.cli.views.exports import draw
 
         draw(made, charts, as_json=as_json)
         return
     if follow_up:
-        from phasegate.flows.cli.taking_out import print_follow_up
+        from phasegate.flows.cli.views.exports import print_follow_up
 
         print_follow_up(made, as_json=as_json)
         return
     if as_json:
         document(made.document())
         return
-    from phasegate.flows.cli.render import page
+    from phasegate.flows.cli.views.run_page import page
 
     console().print(page(made))

@@ -14,15 +14,15 @@ def status(as_json: bool) -> None:
 
     The engine, the gates that wait for somebody, the runs that go on, and the released services.
     """
-    from phasegate.flows.cli.machine import look
     from phasegate.flows.cli.output import console, document
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.cli.views.machine_status import look
 
     with opened() as session:
         machine = look(session)
     if as_json:
         document(machine.document())
         return
-    from phasegate.flows.cli.machine import page
+    from phasegate.flows.cli.views.machine_status import page
 
     console().print(page(machine))

@@ -30,11 +30,11 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
     input. It is kept until it is read: `phasegate show` has the receipt, queued, delivered at which turn, or expired
     with its stage. While no agent is at work it is for the next one. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.carry_on import hand_over
+    from phasegate.flows.cli.actions.handoff import hand_over
     from phasegate.flows.cli.output import document, say
+    from phasegate.flows.cli.redact import without_secrets
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.cli.story import attempt_name
-    from phasegate.flows.cli.words import without_secrets
+    from phasegate.flows.cli.views.event_text import attempt_name
 
     with opened() as session:
         found, text = session.run(run), without_secrets(_text(message))
@@ -65,11 +65,11 @@ def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
     answers the oldest question that is open. Whoever may use this machine's ledger may answer; the answer is recorded
     under their name and is no decision: it opens no gate. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.carry_on import follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_over
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.plain import one_line
+    from phasegate.flows.cli.redact import without_secrets
+    from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.cli.words import without_secrets
 
     with opened() as session:
         found, text = session.run(run), without_secrets(_text(message))

@@ -16,7 +16,7 @@ def watch(run: str, as_json: bool) -> int:
     Shows the stages, the gate, what the agent is doing now, tokens, cost and time; appended lines where there is no
     terminal; with --json the run's report at the end. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.carry_on import follow
+    from phasegate.flows.cli.actions.handoff import follow
     from phasegate.flows.cli.session import opened
 
     with opened() as session:

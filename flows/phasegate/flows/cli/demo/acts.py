@@ -17,11 +17,11 @@ from phasegate.flows.cli.demo.service import (
     follow,
     look_up,
 )
-from phasegate.flows.cli.follow import Interrupted
-from phasegate.flows.cli.outcome import last_words
 from phasegate.flows.cli.output import console, document
-from phasegate.flows.cli.plain import plain
+from phasegate.flows.cli.sanitize import plain
 from phasegate.flows.cli.session import opened
+from phasegate.flows.cli.views.follow import Interrupted
+from phasegate.flows.cli.views.next_steps import last_words
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.report import ReleaseReport, RunReport

@@ -10,10 +10,10 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from phasegate.flows.cli.gist import gist
-from phasegate.flows.cli.plain import one_line, plain
-from phasegate.flows.cli.render import seconds_text, stage_name, status_text, table
-from phasegate.flows.cli.story import reason_text
+from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.views.event_text import reason_text
+from phasegate.flows.cli.views.run_page import seconds_text, stage_name, status_text, table
+from phasegate.flows.cli.views.summaries import gist
 from phasegate.flows.report import RunReport, StageReport
 
 

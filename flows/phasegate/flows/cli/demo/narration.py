@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from phasegate.flows.cli.story import told
+from phasegate.flows.cli.views.event_text import told
 from phasegate.infra.ledger import Event, Ledger, Run
 
 STEPS: Mapping[str, str] = {

@@ -11,12 +11,12 @@ import click
 
 from phasegate.flows.cli.demo.narration import GATES, Narrator
 from phasegate.flows.cli.demo.scratch import Scratch
-from phasegate.flows.cli.follow import Follower, Watcher
-from phasegate.flows.cli.live import Silence
 from phasegate.flows.cli.output import console
-from phasegate.flows.cli.plain import one_line
-from phasegate.flows.cli.render import gate_questions
+from phasegate.flows.cli.sanitize import one_line
 from phasegate.flows.cli.session import Session
+from phasegate.flows.cli.views.follow import Follower, Watcher
+from phasegate.flows.cli.views.live import Silence
+from phasegate.flows.cli.views.run_page import gate_questions
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
 from phasegate.flows.intake import Order, kick_off

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from phasegate.flows.cli.story import told
+from phasegate.flows.cli.views.event_text import told
 from phasegate.infra.ledger import Event, Ledger, Run
 
 

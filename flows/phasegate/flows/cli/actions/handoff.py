@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 
-from phasegate.flows.cli.follow import Follower
-from phasegate.flows.cli.live import watching
-from phasegate.flows.cli.outcome import last_words
+from phasegate.flows.cli.actions.engine_keys import keys_it_lacks
 from phasegate.flows.cli.output import document, say
 from phasegate.flows.cli.session import Session
-from phasegate.flows.cli.starting import keys_it_lacks
+from phasegate.flows.cli.views.follow import Follower
+from phasegate.flows.cli.views.live import watching
+from phasegate.flows.cli.views.next_steps import last_words
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
 from phasegate.flows.report import report

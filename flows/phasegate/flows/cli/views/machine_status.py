@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import ConsoleRenderable, Group
 from rich.text import Text
 
-from phasegate.flows.cli.elsewhere import Silent, deployed_elsewhere
-from phasegate.flows.cli.listing import runs_table
-from phasegate.flows.cli.plain import one_line, plain
+from phasegate.flows.cli.sanitize import one_line, plain
 from phasegate.flows.cli.session import Session
+from phasegate.flows.cli.views.remote_services import Silent, deployed_elsewhere
+from phasegate.flows.cli.views.run_table import runs_table
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.progress import Progress, progress_of

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from phasegate.flows.cli.plain import one_line, plain
-from phasegate.flows.cli.render import status_text, table
+from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.views.run_page import status_text, table
 from phasegate.infra.ledger import Run
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from phasegate.agents.models.keys import KEY_VARIABLES, credentials
 from phasegate.agents.models.names import ModelName
-from phasegate.flows.cli.starting import keys_it_lacks
+from phasegate.flows.cli.actions.engine_keys import keys_it_lacks
 from phasegate.flows.engine import control
 from phasegate.flows.intake import POLICY_FILE, read_policy
 from phasegate.infra.deploy.process.haproxy import find as find_haproxy

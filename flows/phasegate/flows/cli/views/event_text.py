@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from phasegate.flows.cli.gist import gist
-from phasegate.flows.cli.plain import one_line
+from phasegate.flows.cli.sanitize import one_line
+from phasegate.flows.cli.views.summaries import gist
 from phasegate.infra.ledger import Event, Ledger, Message
 
 _TELLING_ARGUMENTS = ("path", "command", "pattern", "sql", "question", "summary", "title")

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from phasegate.flows.cli.plain import plain
+from phasegate.flows.cli.sanitize import plain
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.workspace.repository import Repository

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from phasegate.flows.cli.plain import plain
 from phasegate.flows.cli.root import phasegate
+from phasegate.flows.cli.sanitize import plain
 from phasegate.infra.errors import PhasegateError, UsageError
 
 INTERRUPTED = 130

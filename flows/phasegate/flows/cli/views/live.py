@@ -15,11 +15,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from phasegate.flows.cli.follow import Watcher
 from phasegate.flows.cli.output import console
-from phasegate.flows.cli.plain import one_line
-from phasegate.flows.cli.render import cost_text, seconds_text, status_text
-from phasegate.flows.cli.story import Line, told
+from phasegate.flows.cli.sanitize import one_line
+from phasegate.flows.cli.views.event_text import Line, told
+from phasegate.flows.cli.views.follow import Watcher
+from phasegate.flows.cli.views.run_page import cost_text, seconds_text, status_text
 from phasegate.flows.progress import progress_of
 from phasegate.flows.report import usage_report
 from phasegate.infra.ledger import Attempt, Event, Ledger, Run

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from phasegate.flows.cli.checkup import Patient
+from phasegate.flows.cli.actions.checks import Patient
 from phasegate.flows.intake import read_policy
 from phasegate.infra.grading.base import judge_base
 from phasegate.infra.grading.base_summary import BaseSummary

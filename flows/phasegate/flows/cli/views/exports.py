@@ -6,7 +6,7 @@ from pathlib import Path
 
 from phasegate.flows.charts import charts
 from phasegate.flows.cli.output import document, say
-from phasegate.flows.cli.plain import plain
+from phasegate.flows.cli.sanitize import plain
 from phasegate.flows.follow_up import follow_up
 from phasegate.flows.report import RunReport
 from phasegate.infra.errors import UsageError

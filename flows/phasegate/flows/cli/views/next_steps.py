@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from phasegate.flows.cli.plain import one_line, plain
-from phasegate.flows.cli.story import attempt_name, reason_text
+from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.views.event_text import attempt_name, reason_text
 from phasegate.flows.follow_up import follow_up
 from phasegate.flows.report import RunReport
 from phasegate.infra.errors import FormatUnknown, PastPivot

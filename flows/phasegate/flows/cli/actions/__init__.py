@@ -1,0 +1,1 @@
+"""Actions behind commands: preflight checks, engine keys, handing a run over, signing a decision."""

@@ -1,0 +1,1 @@
+"""Views of runs for a terminal: pages, tables, diffs and events as text or JSON."""
