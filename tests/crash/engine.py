@@ -26,14 +26,14 @@ import httpx
 from tests.crash.scenes import REQUESTER, SCENES, Scene, ScenePerson
 
 from phasegate.agents.models import windows
-from phasegate.flows.engine.carrier import carried_by
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.gate_wait import Decided
+from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.reconciler import serve
+from phasegate.flows.engine.resources import resources
 from phasegate.flows.intake import Order, kick_off
 from phasegate.flows.lifecycle.conduct import conduct
 from phasegate.flows.lifecycle.pipeline import pipeline
-from phasegate.flows.reconciler import serve
-from phasegate.flows.resources import resources
 from phasegate.infra import crash_points
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import STOPPED, Ledger, Run

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from phasegate.flows.engine import control
-from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.policy.load import load_policy
+from phasegate.infra.system.detached import ProcessId
 
 ARTIFACTS = {
     "Ticket",

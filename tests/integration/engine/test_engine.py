@@ -15,8 +15,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from phasegate.flows.engine import control, prefect_database, prefect_process
+from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EXIT_LOCK_HELD
+from phasegate.flows.engine.prefect_backend import server_database, server_process
 
 if TYPE_CHECKING:
     from tests.integration.engine.conftest import Bench
@@ -44,7 +45,7 @@ def test_a_second_engine_is_refused(bench: Bench) -> None:
 
 
 def test_the_first_start_leaves_a_migrated_database_for_the_next(bench: Bench) -> None:
-    template = prefect_database.template(os.environ)
+    template = server_database.template(os.environ)
 
     assert template.stat().st_size > 100_000
     assert not list(template.parent.glob("*.db.*"))
@@ -162,7 +163,7 @@ def test_the_prefect_server_comes_back_where_it_was(bench: Bench) -> None:
 
     before.server.signal(signal.SIGKILL)
     bench.until(lambda: bench.engine().server != before.server)
-    bench.until(lambda: prefect_process.PrefectServer(before.server or before.process, before.ui_url).healthy())
+    bench.until(lambda: server_process.PrefectServer(before.server or before.process, before.ui_url).healthy())
     bench.decide("survivor")
 
     bench.until_state("survivor", "Completed")
@@ -247,7 +248,7 @@ def test_stop_cleans_up_after_a_dead_engine(bench: Bench) -> None:
 
 
 def test_a_server_nobody_wants_ends_by_itself(bench: Bench) -> None:
-    server = prefect_process.start(bench.settings, linger=timedelta(seconds=0.6))
+    server = server_process.start(bench.settings, linger=timedelta(seconds=0.6))
     assert server.process.alive()
 
     assert server.process.wait(20)

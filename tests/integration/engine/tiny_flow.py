@@ -11,9 +11,9 @@ from pathlib import Path
 
 from prefect import flow, task
 
-from phasegate.flows.engine.doorbell import current_doorbell
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.gate_wait import wait_at_gate
+from phasegate.flows.engine.prefect_backend.gate_wait import wait_at_gate
+from phasegate.flows.engine.wakeups import current_doorbell
 from phasegate.infra.settings import Settings
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from tests.integration.gates.conftest import Desk
 
-from phasegate.flows.engine.forced_states import ForcedState
+from phasegate.flows.engine.prefect_backend.forced_states import ForcedState
 from phasegate.flows.lifecycle import gates
 from phasegate.flows.lifecycle.context import RunContext
 

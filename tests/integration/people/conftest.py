@@ -13,8 +13,8 @@ import pytest
 from tests.crash.scenes import REQUESTER, SCENES, Scene, write_project
 from tests.integration.replay.conftest import House, Waits
 
-from phasegate.flows.engine.gate_wait import Decided
-from phasegate.flows.resources import open_resources
+from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.resources import open_resources
 from phasegate.infra.ledger import Gate, Ledger
 from phasegate.infra.settings import Settings
 

@@ -15,12 +15,12 @@ import yaml
 from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNATURE, TICKET, edit, git
 from tests.crash.engine import PlainEngine
 
-from phasegate.flows.engine.carrier import carried_by
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.gate_wait import Decided
+from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.intake import Order, kick_off
 from phasegate.flows.lifecycle.worktree import RunWorktree
-from phasegate.flows.reconciler import serve
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import ENDED, Ledger, Verdict
 from phasegate.infra.settings import Settings

@@ -10,8 +10,8 @@ import pytest
 from tests.integration.replay import conftest
 from tests.integration.replay.conftest import House
 
-from phasegate.flows.engine import carrier
-from phasegate.flows.engine.gate_wait import Decided
+from phasegate.flows.engine.prefect_backend import executor
+from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.infra.settings import Settings
 
 house = conftest.house
@@ -48,9 +48,9 @@ async def test_a_stage_is_worked_on_once_while_prefect_is_away(monkeypatch: pyte
 
         return shown
 
-    monkeypatch.setattr(carrier, "task", task)
+    monkeypatch.setattr(executor, "task", task)
     work = Work()
-    await carrier.PrefectCarrier().stage("prd", 1, work)
+    await executor.PrefectCarrier().stage("prd", 1, work)
     assert work.done == 1
 
 
@@ -70,9 +70,9 @@ async def test_a_rollback_is_made_once_while_prefect_is_away(monkeypatch: pytest
                 await self.flow.fn()
             raise away()
 
-    monkeypatch.setattr(carrier, "FlowRunExecution", Execution)
+    monkeypatch.setattr(executor, "FlowRunExecution", Execution)
     work = Work()
-    await carrier.PrefectCarrier().flow("rollback", work)
+    await executor.PrefectCarrier().flow("rollback", work)
     assert work.done == 1
 
 

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from tests.ledgers import accepted
 
-from phasegate.flows import reconciler
+from phasegate.flows.engine import reconciler
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.resources import Hands, Resources
+from phasegate.flows.engine.resources import Hands, Resources
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import NotFound
 from phasegate.infra.identity import Person

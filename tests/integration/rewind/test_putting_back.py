@@ -11,7 +11,7 @@ import pytest
 from tests.crash.scenes import SCENES, edit, write_project
 from tests.integration.replay.conftest import House
 
-from phasegate.flows.resources import open_resources
+from phasegate.flows.engine.resources import open_resources
 from phasegate.flows.rewind import Checkpoint, ask_to_rewind, checkpoints
 from phasegate.infra.deploy.services import services, stop_service
 from phasegate.infra.errors import NotAllowed

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
 
-from phasegate.flows.engine.carrier import carried_by
-from phasegate.flows.engine.gate_wait import Decided
+from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.lifecycle import saga
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.saga import Facts, Intent, perform, roll_back

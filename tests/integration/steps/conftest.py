@@ -17,8 +17,8 @@ from tests.crash.scenes import NO_ERRORS, REQUESTER, Scene, write_project
 from tests.integration.deploy.team import OPS
 from tests.integration.replay.conftest import House, Waits
 
-from phasegate.flows.engine.gate_wait import Decided
-from phasegate.flows.resources import open_resources
+from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.resources import open_resources
 from phasegate.infra.ledger import Run
 from phasegate.infra.settings import Settings
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from phasegate.flows.engine import control, detached, line_socket
-from phasegate.flows.engine.detached import ProcessId
-from phasegate.flows.engine.doorbell import Doorbell
+from phasegate.flows.engine import control, ipc
 from phasegate.flows.engine.info import EngineInfo, EngineLock, engine_alive
+from phasegate.flows.engine.wakeups import Doorbell
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
+from phasegate.infra.system import detached
+from phasegate.infra.system.detached import ProcessId
 
 
 @pytest.fixture
@@ -126,8 +127,8 @@ async def test_the_socket_answers_in_a_deep_folder_and_is_private(tmp_path: Path
     async def answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, "heard": request}
 
-    async with await line_socket.listen(path, answer):
-        heard = await asyncio.to_thread(line_socket.ask, path, {"verb": "ping"}, timeout=timedelta(seconds=5))
+    async with await ipc.listen(path, answer):
+        heard = await asyncio.to_thread(ipc.ask, path, {"verb": "ping"}, timeout=timedelta(seconds=5))
         mode = path.stat().st_mode & 0o777
         lines = await asyncio.to_thread(_ask_raw, path, b"nonsense\n[]\n")
 
@@ -139,7 +140,7 @@ async def test_the_socket_answers_in_a_deep_folder_and_is_private(tmp_path: Path
 def _ask_raw(path: Path, text: bytes) -> list[bytes]:
     import socket
 
-    with socket.socket(socket.AF_UNIX) as connection, line_socket._address(path) as address:
+    with socket.socket(socket.AF_UNIX) as connection, ipc._address(path) as address:
         connection.connect(address)
         connection.sendall(text)
         with connection.makefile("rb") as lines:
@@ -148,7 +149,7 @@ def _ask_raw(path: Path, text: bytes) -> list[bytes]:
 
 def test_asking_nobody_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        line_socket.ask(tmp_path / "engine.sock", {}, timeout=timedelta(seconds=1))
+        ipc.ask(tmp_path / "engine.sock", {}, timeout=timedelta(seconds=1))
 
 
 async def test_the_doorbell_wakes_only_whom_it_is_rung_for() -> None:

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from phasegate.flows.engine import prefect_server
-from phasegate.flows.engine.prefect_server import Patient
+from phasegate.flows.engine.prefect_backend import server
+from phasegate.flows.engine.prefect_backend.server import Patient
 
 
 class Busy:
@@ -35,7 +35,7 @@ async def refuse(_request: Request, _error: Exception) -> Response:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefect_server, "_BETWEEN_TRIES_SECONDS", 0)
+    monkeypatch.setattr(server, "_BETWEEN_TRIES_SECONDS", 0)
 
 
 async def _post(busy: Busy) -> httpx.Response:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.flows.engine import prefect_database
+from phasegate.flows.engine.prefect_backend import server_database
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def migrations(monkeypatch: pytest.MonkeyPatch, database: Path) -> list[str]:
         done.append("migrated")
         database.write_bytes(b"migrated here")  # noqa: ASYNC240 -- nothing else runs
 
-    monkeypatch.setattr(prefect_database, "_migrate", migrate)
+    monkeypatch.setattr(server_database, "_migrate", migrate)
     return done
 
 
 def test_a_first_start_copies_the_template(database: Path, template: Path, migrations: list[str]) -> None:
-    prefect_database.prepare(database, template)
+    server_database.prepare(database, template)
 
     assert database.read_bytes() == b"migrated"
     assert database.stat().st_mode & 0o777 == 0o600
@@ -46,7 +46,7 @@ def test_a_first_start_copies_the_template(database: Path, template: Path, migra
 def test_without_a_template_one_is_left_for_the_next(database: Path, tmp_path: Path) -> None:
     template = tmp_path / "new" / "template.db"
 
-    prefect_database.prepare(database, template)
+    server_database.prepare(database, template)
 
     assert template.read_bytes() == b"migrated here"
     assert template.parent.stat().st_mode & 0o777 == 0o700
@@ -55,7 +55,7 @@ def test_without_a_template_one_is_left_for_the_next(database: Path, tmp_path: P
 def test_a_database_that_is_there_is_left_alone(database: Path, template: Path, migrations: list[str]) -> None:
     database.write_bytes(b"runs")
 
-    prefect_database.prepare(database, template)
+    server_database.prepare(database, template)
 
     assert database.read_bytes() == b"runs"
     assert not migrations
@@ -65,7 +65,7 @@ def test_a_database_that_is_still_in_two_files_is_no_template(database: Path, tm
     template = tmp_path / "new" / "template.db"
     database.with_name("prefect.db-wal").touch()
 
-    prefect_database.prepare(database, template)
+    server_database.prepare(database, template)
 
     assert not template.exists()
 
@@ -73,14 +73,14 @@ def test_a_database_that_is_still_in_two_files_is_no_template(database: Path, tm
 def test_a_cache_that_cannot_be_made_costs_time_only(database: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    prefect_database.prepare(database, tmp_path / "file" / "template.db")
+    server_database.prepare(database, tmp_path / "file" / "template.db")
 
     assert database.read_bytes() == b"migrated here"
 
 
 def test_the_template_is_the_users_and_the_versions(tmp_path: Path) -> None:
-    named = prefect_database.template({"XDG_CACHE_HOME": str(tmp_path)})
-    relative = prefect_database.template({"XDG_CACHE_HOME": "somewhere"})
+    named = server_database.template({"XDG_CACHE_HOME": str(tmp_path)})
+    relative = server_database.template({"XDG_CACHE_HOME": "somewhere"})
 
     assert named.parent == tmp_path / "phasegate"
     assert relative.parent == Path.home() / ".cache" / "phasegate"

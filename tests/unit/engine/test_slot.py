@@ -8,7 +8,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from phasegate.flows.engine.doorbell import Slot
+from phasegate.flows.engine.wakeups import Slot
 
 
 def _slot() -> Slot:

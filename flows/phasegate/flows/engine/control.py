@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from phasegate.flows.engine import detached, line_socket, prefect_process, standby
+from phasegate.flows.engine import ipc, standby
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock, engine_alive
+from phasegate.flows.engine.prefect_backend import server_process
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
+from phasegate.infra.system import detached
 
 Progress = Callable[[str], None]
 
@@ -121,7 +123,7 @@ def wake(settings: Settings, run_id: str) -> None:
 
 def _ask(settings: Settings, request: dict[str, object]) -> bool:
     try:
-        return bool(line_socket.ask(settings.engine_socket, request, timeout=_ASK_TIMEOUT).get("ok"))
+        return bool(ipc.ask(settings.engine_socket, request, timeout=_ASK_TIMEOUT).get("ok"))
     except (OSError, ValueError):
         return False
 
@@ -156,7 +158,7 @@ def _clean_up(settings: Settings) -> bool:
     left = EngineInfo.read(settings)
     alive = left is not None and left.server is not None and left.server.alive()
     if left is not None and left.server is not None:
-        prefect_process.end(left.server)
+        server_process.end(left.server)
     if left is not None and left.standby is not None:
         standby.end(settings, left.standby)
     settings.engine_file.unlink(missing_ok=True)

@@ -22,21 +22,22 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from phasegate.flows.engine import prefect_process, standby
-from phasegate.flows.engine.detached import ProcessId
+from phasegate.flows.engine import standby
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock
+from phasegate.flows.engine.prefect_backend import server_process
 from phasegate.infra.errors import EngineUnavailable, PhasegateError
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
+from phasegate.infra.system.detached import ProcessId
 
 if TYPE_CHECKING:
     from phasegate.flows.engine.engine import Engine
 
 LIFECYCLE = "phasegate.flows.lifecycle:lifecycle"
 _LIFECYCLE_SERVICES = (
-    "phasegate.flows.reconciler:serve",
-    "phasegate.flows.caretaker:serve",
-    "phasegate.flows.cleaner:serve",
+    "phasegate.flows.engine.reconciler:serve",
+    "phasegate.flows.engine.service_reconciler:serve",
+    "phasegate.flows.engine.cleaner:serve",
 )
 _DRAIN_SECONDS = 20.0
 _WATCH_SECONDS = 0.5
@@ -67,7 +68,7 @@ class Daemon:
         self._entrypoint = entrypoint
         self._services = services
         self._stop_requested = threading.Event()
-        self._server: prefect_process.PrefectServer | None = None
+        self._server: server_process.PrefectServer | None = None
         self._standby: ProcessId | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
@@ -87,9 +88,9 @@ class Daemon:
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._on_signal)
-            self._server = prefect_process.adopt(self._settings)
+            self._server = server_process.adopt(self._settings)
             phase = "starting the Prefect server" if self._server is None else "adopting the Prefect server"
-            self._server = self._server or prefect_process.start(self._settings)
+            self._server = self._server or server_process.start(self._settings)
             info = _describe(self._server, phase)
             info.write(self._settings)
             self._import(self._server)
@@ -101,16 +102,16 @@ class Daemon:
             if self._standby is not None:
                 standby.end(self._settings, self._standby)
             if self._server is not None:
-                prefect_process.end(self._server.process)
+                server_process.end(self._server.process)
             self._settings.engine_socket.unlink(missing_ok=True)
             self._settings.engine_file.unlink(missing_ok=True)
             lock.release()
 
-    def _import(self, server: prefect_process.PrefectServer) -> None:
+    def _import(self, server: server_process.PrefectServer) -> None:
         """Import all that the engine needs, in the environment in which Prefect is to find itself."""
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             del os.environ[name]  # the user's own Prefect, if any, is another one
-        os.environ.update(prefect_process.environment(self._settings, server.api_url, {}))
+        os.environ.update(server_process.environment(self._settings, server.api_url, {}))
         # Only now may Prefect be imported; it takes as long as the server does to come up.
         from phasegate.flows.engine.engine import load_flow, load_service  # noqa: PLC0415 -- see above
 
@@ -124,7 +125,7 @@ class Daemon:
             return None
         return standby.fork(self._settings, lock)
 
-    def _prepare(self, server: prefect_process.PrefectServer) -> Engine:
+    def _prepare(self, server: server_process.PrefectServer) -> Engine:
         from phasegate.flows.engine.engine import Engine, load_service  # noqa: PLC0415 -- imported by now
 
         services = [load_service(name) for name in self._services]
@@ -147,7 +148,7 @@ class Daemon:
     def _restart_server_if_dead(self, info: EngineInfo) -> None:
         if self._server is not None and not self._server.process.alive():
             _log.error("The Prefect server died; starting it again.")
-            self._server = prefect_process.start(self._settings, port=self._server.port)
+            self._server = server_process.start(self._settings, port=self._server.port)
             replace(info, server=self._server.process, phase="ready").write(self._settings)
 
     def _run_loop(self, engine: Engine, info: EngineInfo) -> None:
@@ -174,7 +175,7 @@ class Daemon:
         self._stop_requested.set()
 
 
-def _describe(server: prefect_process.PrefectServer, phase: str) -> EngineInfo:
+def _describe(server: server_process.PrefectServer, phase: str) -> EngineInfo:
     return EngineInfo(
         process=ProcessId.of(os.getpid()) or ProcessId(os.getpid(), 0),
         server=server.process,

@@ -22,9 +22,10 @@ from prefect.context import AsyncClientContext
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 
-from phasegate.flows.engine import dispatch, line_socket
-from phasegate.flows.engine.doorbell import Doorbell
-from phasegate.flows.engine.worker import POOL, PhasegateWorker
+from phasegate.flows.engine import ipc
+from phasegate.flows.engine.prefect_backend import dispatch
+from phasegate.flows.engine.prefect_backend.worker import POOL, PhasegateWorker
+from phasegate.flows.engine.wakeups import Doorbell
 from phasegate.infra.errors import ConfigError
 from phasegate.infra.settings import Settings
 
@@ -97,7 +98,7 @@ class Engine:
         async with AsyncClientContext.get_or_create() as context:  # one connection pool for all that runs here
             self.client = context.client
             self.deployment_id = await self._register()
-            door = await line_socket.listen(self.settings.engine_socket, self._answer)
+            door = await ipc.listen(self.settings.engine_socket, self._answer)
             try:
                 await self._work(on_ready)
             finally:

@@ -12,8 +12,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from phasegate.flows.engine.detached import ProcessId
 from phasegate.infra.settings import Settings
+from phasegate.infra.system.detached import ProcessId
 
 EXIT_LOCK_HELD = 75  # EX_TEMPFAIL: how an engine ends that finds another one
 _LOCK_PATIENCE_SECONDS = 1.0  # whoever asks whether an engine lives holds the lock for an instant

@@ -20,11 +20,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from phasegate.flows.engine import line_socket
-from phasegate.flows.engine.detached import ProcessId
+from phasegate.flows.engine import ipc
 from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.infra import crash_points
 from phasegate.infra.settings import Settings
+from phasegate.infra.system.detached import ProcessId
 
 _ASK_TIMEOUT = timedelta(seconds=1)
 _PROBE_SECONDS = 5.0
@@ -70,7 +70,7 @@ def summon(settings: Settings, command: Sequence[str], environment: Mapping[str,
     """
     request = {"command": list(command), "environment": dict(environment), "version": _version()}
     try:
-        answer = line_socket.ask(_socket(settings), request, timeout=_ASK_TIMEOUT)
+        answer = ipc.ask(_socket(settings), request, timeout=_ASK_TIMEOUT)
         return ProcessId(**answer["process"]) if answer.get("ok") else None
     except (OSError, ValueError):
         return None
@@ -107,7 +107,7 @@ def _wait_and_become(settings: Settings) -> None:
 
 def _await_request(settings: Settings) -> dict[str, Any]:
     path = _socket(settings)
-    with line_socket.bind(path) as listener:
+    with ipc.bind(path) as listener:
         listener.listen()
         while True:
             connection, _ = listener.accept()

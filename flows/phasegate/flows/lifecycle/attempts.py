@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from phasegate.flows.engine.carrier import carrier
+from phasegate.flows.engine.prefect_backend.executor import carrier
 from phasegate.flows.lifecycle.adoption import adopted
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Ending, PutDown, RecordEnded, Waits

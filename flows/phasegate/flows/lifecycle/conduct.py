@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import httpx
 
-from phasegate.flows.engine.carrier import carrier
+from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.resources import Resources, resources
 from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import (
@@ -28,7 +29,6 @@ from phasegate.flows.lifecycle.rewinding import put_back_if_asked
 from phasegate.flows.lifecycle.saga import roll_back
 from phasegate.flows.lifecycle.waiting import wait_for_answer
 from phasegate.flows.lifecycle.worktree import uninterrupted
-from phasegate.flows.resources import Resources, resources
 from phasegate.flows.runs.cleaning import CLEARED, remove_folders
 from phasegate.flows.trail import keep_head
 from phasegate.infra.errors import (

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from phasegate.agents.conventions import conventions
 from phasegate.agents.loop import Budget, Desk, NoBudget, RunBudget
-from phasegate.flows.engine.doorbell import current_doorbell
-from phasegate.flows.engine.gate_wait import waits_hot
+from phasegate.flows.engine.prefect_backend.gate_wait import waits_hot
+from phasegate.flows.engine.resources import Resources
+from phasegate.flows.engine.wakeups import current_doorbell
 from phasegate.flows.lifecycle.answers import granted
 from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
-from phasegate.flows.resources import Resources
 from phasegate.flows.stored import StoredPolicy
 from phasegate.flows.targets import open_target
 from phasegate.infra.deploy.migrations import Migrator

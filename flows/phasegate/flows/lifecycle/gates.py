@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
-from phasegate.flows.engine.carrier import carrier
-from phasegate.flows.engine.forced_states import forced_between
-from phasegate.flows.engine.gate_wait import staying
+from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.forced_states import forced_between
+from phasegate.flows.engine.prefect_backend.gate_wait import staying
 from phasegate.flows.lifecycle.context import RunContext, to_its_end
 from phasegate.flows.lifecycle.endings import Outdated, Rejected, Remade
 from phasegate.flows.lifecycle.rehearsing import recorded_ruling

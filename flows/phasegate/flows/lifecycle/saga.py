@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
-from phasegate.flows.engine.carrier import carrier
+from phasegate.flows.engine.prefect_backend.executor import carrier
 from phasegate.flows.lifecycle.adoption import taken_over
 from phasegate.flows.lifecycle.context import RunContext, to_its_end
 from phasegate.flows.lifecycle.migrating import ExpandPerformer, PivotPerformer, stand_still

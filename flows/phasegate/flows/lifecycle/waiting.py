@@ -7,7 +7,7 @@ decisions like any other.
 
 from __future__ import annotations
 
-from phasegate.flows.engine.carrier import carrier
+from phasegate.flows.engine.prefect_backend.executor import carrier
 from phasegate.flows.lifecycle.answers import subject_of
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Rejected

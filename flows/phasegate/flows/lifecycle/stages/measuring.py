@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from phasegate.flows.engine.doorbell import current_doorbell
+from phasegate.flows.engine.wakeups import current_doorbell
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import RecordEnded

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from phasegate.agents.deployment import ReleasePlan
-from phasegate.flows.engine.carrier import carrier
-from phasegate.flows.engine.doorbell import current_doorbell
-from phasegate.flows.engine.gate_wait import staying
+from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.gate_wait import staying
+from phasegate.flows.engine.wakeups import current_doorbell
 from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.endings import Breached, Outdated, Rejected

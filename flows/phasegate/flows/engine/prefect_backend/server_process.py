@@ -20,11 +20,11 @@ from pathlib import Path
 
 import certifi
 
-from phasegate.flows.engine import detached
-from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
+from phasegate.infra.system import detached
+from phasegate.infra.system.detached import ProcessId
 
 LINGER = timedelta(seconds=60)
 _START_SECONDS = 120.0
@@ -95,7 +95,14 @@ def start(settings: Settings, *, port: int = 0, linger: timedelta = LINGER) -> P
         listener.bind(("127.0.0.1", port))
         listener.set_inheritable(True)  # bound here and served there: nobody can take the port in between
         ui_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        command = [sys.executable, "-P", "-m", "phasegate.flows.engine.prefect_server", "--home", str(settings.home)]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "phasegate.flows.engine.prefect_backend.server",
+            "--home",
+            str(settings.home),
+        ]
         command += ["--socket", str(listener.fileno()), "--linger", str(linger.total_seconds())]
         env = environment(settings, f"{ui_url}/api", os.environ)
         return PrefectServer(detached.spawn(command, env=env, log=settings.prefect_log), ui_url)

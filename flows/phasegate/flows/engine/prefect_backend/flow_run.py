@@ -18,7 +18,7 @@ from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.states import Cancelled, Scheduled
 
-from phasegate.flows.engine.doorbell import current_slot
+from phasegate.flows.engine.wakeups import current_slot
 
 
 class Ending(Enum):

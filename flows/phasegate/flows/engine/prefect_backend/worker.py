@@ -21,8 +21,8 @@ from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.logging.loggers import get_logger
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
-from phasegate.flows.engine.doorbell import Doorbell, Slot, lend
-from phasegate.flows.engine.execution import Ending, FlowRunExecution
+from phasegate.flows.engine.prefect_backend.flow_run import Ending, FlowRunExecution
+from phasegate.flows.engine.wakeups import Doorbell, Slot, lend
 from phasegate.infra.settings import Settings
 
 POOL = "phasegate"

@@ -17,9 +17,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.context import FlowRunContext
 
-from phasegate.flows.engine.dispatch import SET_GOING
-from phasegate.flows.engine.execution import Ending
-from phasegate.flows.engine.gate_wait import GOES_ON
+from phasegate.flows.engine.prefect_backend.dispatch import SET_GOING
+from phasegate.flows.engine.prefect_backend.flow_run import Ending
+from phasegate.flows.engine.prefect_backend.gate_wait import GOES_ON
 
 _OURS = frozenset({SET_GOING, GOES_ON, *(ending.value for ending in Ending)})
 

@@ -22,7 +22,7 @@ from prefect.exceptions import Pause
 from prefect.states import Paused, Running, Suspended
 from prefect.utilities.engine import propose_state
 
-from phasegate.flows.engine.doorbell import Doorbell, current_slot
+from phasegate.flows.engine.wakeups import Doorbell, current_slot
 from phasegate.infra.errors import TemporaryError
 from phasegate.infra.settings import Settings
 

@@ -1,4 +1,4 @@
-"""The Prefect server, as a process of its own: `python -m phasegate.flows.engine.prefect_server`.
+"""The Prefect server, as a process of its own: `python -m phasegate.flows.engine.prefect_backend.server`.
 
 Started by `prefect_process`, which also sets the environment it needs. It outlives an engine that was killed, so that
 the next engine adopts it, and ends by itself when no engine has come for a while. It knows no flow.
@@ -17,10 +17,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phasegate.flows.engine import prefect_database
-from phasegate.flows.engine.detached import ProcessId
 from phasegate.flows.engine.info import EngineInfo, EngineLock
+from phasegate.flows.engine.prefect_backend import server_database
 from phasegate.infra.settings import Settings
+from phasegate.infra.system.detached import ProcessId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,7 +133,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = Settings(home=arguments.home)
     EngineWatch(settings, timedelta(seconds=arguments.linger)).start()
-    prefect_database.prepare(settings.prefect / "prefect.db", prefect_database.template(os.environ))
+    server_database.prepare(settings.prefect / "prefect.db", server_database.template(os.environ))
     # Only now, since it takes seconds: a server nobody wants ends meanwhile, too.
     import uvicorn  # noqa: PLC0415 -- see above
     from prefect.server.api.server import create_app  # noqa: PLC0415 -- see above

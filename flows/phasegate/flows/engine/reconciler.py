@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.resources import Resources, open_resources
+from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import LeaseHeld, LedgerUnavailable, NotFound
 from phasegate.infra.ledger import LET_GO, Lease, Ledger, Run

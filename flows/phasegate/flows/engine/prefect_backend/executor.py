@@ -20,9 +20,9 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
-from phasegate.flows.engine.doorbell import current_doorbell, current_slot
-from phasegate.flows.engine.execution import FlowRunExecution
-from phasegate.flows.engine.gate_wait import Decided, wait_at_gate
+from phasegate.flows.engine.prefect_backend.flow_run import FlowRunExecution
+from phasegate.flows.engine.prefect_backend.gate_wait import Decided, wait_at_gate
+from phasegate.flows.engine.wakeups import current_doorbell, current_slot
 from phasegate.infra.settings import Settings
 
 Result = TypeVar("Result")
