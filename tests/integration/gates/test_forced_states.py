@@ -13,8 +13,8 @@ import pytest
 from tests.integration.gates.conftest import Desk
 
 from phasegate.flows.engine.prefect_backend.forced_states import ForcedState
-from phasegate.flows.lifecycle import gates
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.gates import gates
 
 
 @pytest.mark.parametrize("left", ["before", "while"])

@@ -21,8 +21,8 @@ from phasegate.flows.engine.prefect_backend.executor import carried_by
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.flows.intake import Order, kick_off
-from phasegate.flows.lifecycle.conduct import conduct
 from phasegate.flows.lifecycle.pipeline import pipeline
+from phasegate.flows.lifecycle.runner import conduct
 from phasegate.flows.replay import Again, replay
 from phasegate.infra.deploy.services import services, stop_service
 from phasegate.infra.errors import ModelRefused

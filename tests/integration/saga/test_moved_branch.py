@@ -18,7 +18,7 @@ from phasegate.flows.cli.views.diff import read_change
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import open_resources
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.saga import Facts, MergePerformer
+from phasegate.flows.lifecycle.effects.saga import Facts, MergePerformer
 from phasegate.flows.rewind import checkpoints, plan_rewind
 from phasegate.infra.deploy.services import services, stop_service
 from phasegate.infra.grading import Evidence

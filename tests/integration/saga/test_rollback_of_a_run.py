@@ -10,7 +10,7 @@ from tests.integration.replay import conftest
 from tests.integration.replay.conftest import House
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.saga import CandidatePerformer, CutOverPerformer, Facts, MergePerformer
+from phasegate.flows.lifecycle.effects.saga import CandidatePerformer, CutOverPerformer, Facts, MergePerformer
 from phasegate.infra.errors import DeployFailed, IntegrationFailed, NotAllowed
 from phasegate.infra.ledger import Effect, Run
 

@@ -13,9 +13,9 @@ import pytest
 
 from phasegate.flows.engine.prefect_backend.executor import carried_by
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
-from phasegate.flows.lifecycle import saga
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.saga import Facts, Intent, perform, roll_back
+from phasegate.flows.lifecycle.effects import saga
+from phasegate.flows.lifecycle.effects.saga import Facts, Intent, perform, roll_back
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import CompensationFailed, DeployFailed, PastPivot, TemporaryError
 from phasegate.infra.ledger import Effect, EffectClass, Ledger, RunOptions

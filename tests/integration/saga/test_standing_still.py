@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.migrating import stand_still
+from phasegate.flows.lifecycle.effects.migrations import stand_still
 from phasegate.infra.deploy.memory import InMemoryTarget
 from phasegate.infra.deploy.target import Weight
 from phasegate.infra.errors import PhasegateError, TargetRefused, TargetUnavailable

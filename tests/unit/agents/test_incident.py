@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from phasegate.agents.monitoring import Incident, IncidentDraft, Moment
-from phasegate.flows.lifecycle.stages.incident import incident, suspect
+from phasegate.flows.lifecycle.rollout.incident import incident, suspect
 from phasegate.infra.grading.added import Hunk
 from phasegate.infra.metrics.tables import Tables
 

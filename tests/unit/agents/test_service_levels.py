@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from phasegate.agents.deployment import ReleasePlan
 from phasegate.agents.prd import Prd, PrdDraft, ServiceLevel
-from phasegate.flows.lifecycle.stages.levels import levels
+from phasegate.flows.lifecycle.rollout.service_levels import levels
 from phasegate.infra.policy.model import Policy
 
 FAST = {"statement": "95 % of greetings take less than 200 ms", "path": "/?name=Bo", "condition": "p95_ms < 200"}

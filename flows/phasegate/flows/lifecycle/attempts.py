@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from phasegate.flows.engine.prefect_backend.executor import carrier
-from phasegate.flows.lifecycle.adoption import adopted
+from phasegate.flows.lifecycle.agent_policy import without_secrets
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Ending, PutDown, RecordEnded, Waits
-from phasegate.flows.lifecycle.supervising import without_secrets
+from phasegate.flows.lifecycle.replay.adoption import adopted
+from phasegate.flows.lifecycle.signals import Ending, PutDown, RecordEnded, Waits
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import (
     BudgetExceeded,

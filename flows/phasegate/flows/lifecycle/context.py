@@ -14,9 +14,9 @@ from phasegate.agents.loop import Budget, Desk, NoBudget, RunBudget
 from phasegate.flows.engine.prefect_backend.gate_wait import waits_hot
 from phasegate.flows.engine.resources import Resources
 from phasegate.flows.engine.wakeups import current_doorbell
-from phasegate.flows.lifecycle.answers import granted
-from phasegate.flows.lifecycle.endings import Cancelled, PutBack, PutDown, Waits
+from phasegate.flows.lifecycle.signals import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
+from phasegate.flows.runs.interrupt_decisions import granted
 from phasegate.flows.stored import StoredPolicy
 from phasegate.flows.targets import open_target
 from phasegate.infra.deploy.migrations import Migrator

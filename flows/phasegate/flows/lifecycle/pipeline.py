@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import flow
 
-from phasegate.flows.lifecycle.conduct import conduct
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached
-from phasegate.flows.lifecycle.gates import agreed, agreed_and_done
+from phasegate.flows.lifecycle.gates.gates import agreed, agreed_and_done
+from phasegate.flows.lifecycle.runner import conduct
+from phasegate.flows.lifecycle.signals import Breached
 from phasegate.flows.lifecycle.stages import (
     author_tests,
     change_that_passes,

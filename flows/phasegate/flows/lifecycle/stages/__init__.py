@@ -1,10 +1,10 @@
 """What each stage does: its agent's part and its code's part, behind the attempts that make each at most once."""
 
+from phasegate.flows.lifecycle.rollout.migrations import make_migrations
 from phasegate.flows.lifecycle.stages.base import require_base
 from phasegate.flows.lifecycle.stages.deployment import deploy, draft_release_plan
 from phasegate.flows.lifecycle.stages.implementation import change_that_passes
 from phasegate.flows.lifecycle.stages.integration import integrate
-from phasegate.flows.lifecycle.stages.migrations import make_migrations
 from phasegate.flows.lifecycle.stages.monitoring import fall_back, monitor
 from phasegate.flows.lifecycle.stages.prd import draft_prd
 from phasegate.flows.lifecycle.stages.testing import author_tests

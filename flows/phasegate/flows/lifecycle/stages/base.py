@@ -7,8 +7,8 @@ import shutil
 from functools import partial
 from typing import Any
 
-from phasegate.flows.lifecycle.adoption import has_observed, observe
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.replay.adoption import has_observed, observe
 from phasegate.flows.lifecycle.stages.characterization import has_author
 from phasegate.infra.errors import BaseTellsNothing
 from phasegate.infra.grading.base import BaseJudgement, judge_base

@@ -16,9 +16,9 @@ from typing import Any
 from phasegate.agents import testing
 from phasegate.agents.prd import Prd
 from phasegate.agents.testing import CharacterizationDraft
-from phasegate.flows.lifecycle.adoption import comes_before, has_observed, observe, recorded
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.lifecycle.replay.adoption import comes_before, has_observed, observe, recorded
+from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.flows.stored import StoredScript
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading import Evidence, SealedTests

@@ -6,17 +6,17 @@ from phasegate.agents import deployment
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
 from phasegate.agents.deployment import migrations as stored_data
 from phasegate.agents.models.conversation import JsonObject
-from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Outdated
-from phasegate.flows.lifecycle.gates import Round
-from phasegate.flows.lifecycle.saga import Intent, perform
-from phasegate.flows.lifecycle.stages import migrations
-from phasegate.flows.lifecycle.stages.agent import propose
-from phasegate.flows.lifecycle.stages.levels import levels_of
-from phasegate.flows.lifecycle.stages.replaced import Replaced
-from phasegate.flows.lifecycle.stages.steps import Serving, walk_steps
+from phasegate.flows.lifecycle.effects.saga import Intent, perform
+from phasegate.flows.lifecycle.gates.gates import Round
+from phasegate.flows.lifecycle.replay.adoption import observe
+from phasegate.flows.lifecycle.rollout import migrations
+from phasegate.flows.lifecycle.rollout.baseline import Replaced
+from phasegate.flows.lifecycle.rollout.service_levels import levels_of
+from phasegate.flows.lifecycle.rollout.steps import Serving, walk_steps
+from phasegate.flows.lifecycle.signals import Outdated
+from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.infra.deploy.target import Candidate, Preview, Release, TargetState
 from phasegate.infra.grading import Evidence
 from phasegate.infra.ledger import Attempt

@@ -10,10 +10,10 @@ from functools import partial
 from phasegate.agents import implementation
 from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.prd import Prd
-from phasegate.flows.lifecycle.adoption import adoptable, adopted, last_attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.gates import Round
-from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.lifecycle.gates.gates import Round
+from phasegate.flows.lifecycle.replay.adoption import adoptable, adopted, last_attempt
+from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.flows.lifecycle.stages.testing import amend_tests, grade_change
 from phasegate.flows.rewind import checkpoint_number
 from phasegate.infra.artifacts import sha256

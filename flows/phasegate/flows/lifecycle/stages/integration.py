@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 from phasegate.agents.prd import Prd
-from phasegate.flows.lifecycle.adoption import is_recorded, observe
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Remade
-from phasegate.flows.lifecycle.saga import Intent, is_begun, perform
+from phasegate.flows.lifecycle.effects.saga import Intent, is_begun, perform
+from phasegate.flows.lifecycle.replay.adoption import is_recorded, observe
+from phasegate.flows.lifecycle.signals import Remade
 from phasegate.flows.lifecycle.stages.testing import grade_as
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import BranchMoved, OperatorNeeded

@@ -11,16 +11,16 @@ from typing import Any
 from phasegate.agents import monitoring
 from phasegate.agents.models.conversation import JsonObject
 from phasegate.agents.monitoring import Incident, IncidentDraft, Moment
-from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached, Outdated
-from phasegate.flows.lifecycle.saga import roll_back
-from phasegate.flows.lifecycle.stages.agent import propose
-from phasegate.flows.lifecycle.stages.incident import LOG_CHARACTERS, incident, on_record, tables_of
-from phasegate.flows.lifecycle.stages.measuring import Measuring
-from phasegate.flows.lifecycle.stages.progress import CUT_OVER, Progress
-from phasegate.flows.lifecycle.stages.promotion import decided_while_measured, require_unbroken
-from phasegate.flows.lifecycle.stages.replaced import Replaced
+from phasegate.flows.lifecycle.effects.saga import roll_back
+from phasegate.flows.lifecycle.replay.adoption import observe
+from phasegate.flows.lifecycle.rollout.analysis import Measuring
+from phasegate.flows.lifecycle.rollout.baseline import Replaced
+from phasegate.flows.lifecycle.rollout.incident import LOG_CHARACTERS, incident, on_record, tables_of
+from phasegate.flows.lifecycle.rollout.progress import CUT_OVER, Progress
+from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, require_unbroken
+from phasegate.flows.lifecycle.signals import Breached, Outdated
+from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.infra.deploy.target import Candidate, Release
 from phasegate.infra.errors import PastPivot, PhasegateError, TargetRefused
 from phasegate.infra.metrics.report import HealthReport

@@ -5,8 +5,8 @@ from __future__ import annotations
 from phasegate.agents import prd
 from phasegate.agents.prd import Prd, PrdDraft
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.gates import Round
-from phasegate.flows.lifecycle.stages.agent import propose
+from phasegate.flows.lifecycle.gates.gates import Round
+from phasegate.flows.lifecycle.stages.run_agent import propose
 
 
 async def draft_prd(run: RunContext, round_: Round) -> Prd:

@@ -12,9 +12,9 @@ from phasegate.agents.prd import Prd
 from phasegate.agents.testing import AmendmentsDraft, TestsDraft
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.stages.agent import propose
 from phasegate.flows.lifecycle.stages.base import base_summary
 from phasegate.flows.lifecycle.stages.characterization import characterize, look_for_thin_tests, with_omission
+from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading import (
     AmendmentRequest,

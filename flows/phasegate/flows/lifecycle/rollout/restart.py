@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import PutBack
+from phasegate.flows.lifecycle.signals import PutBack
 from phasegate.flows.rewind import checkpoints, plan_rewind
 from phasegate.infra.errors import DeployFailed, NotAllowed, TargetRefused
 

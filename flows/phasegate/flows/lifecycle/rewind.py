@@ -10,8 +10,8 @@ import asyncio
 
 from phasegate.agents.loop import branch_thread
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import PutBack
-from phasegate.flows.lifecycle.saga import roll_back
+from phasegate.flows.lifecycle.effects.saga import roll_back
+from phasegate.flows.lifecycle.signals import PutBack
 from phasegate.flows.rewind import Rewind, plan_rewind
 from phasegate.flows.trail import keep_head
 from phasegate.infra.ledger.rewinds import Discarded

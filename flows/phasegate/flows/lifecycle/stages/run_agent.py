@@ -10,11 +10,11 @@ from typing import TypeVar
 from phasegate.agents.loop import Assignment, Place, work
 from phasegate.agents.stage import Draft, StageAgent
 from phasegate.agents.tools import Toolbox
+from phasegate.flows.lifecycle.agent_policy import sandbox_of, supervise
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import RecordEnded
-from phasegate.flows.lifecycle.rehearsing import record_has_ended
-from phasegate.flows.lifecycle.supervising import sandbox_of, supervise
+from phasegate.flows.lifecycle.replay.rehearsal import record_has_ended
+from phasegate.flows.lifecycle.signals import RecordEnded
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.errors import RehearsalDeparted
 from phasegate.infra.ledger import Attempt

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from phasegate.flows.lifecycle.adoption import effect_name
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached, Outdated, RecordEnded, Rejected
+from phasegate.flows.lifecycle.replay.adoption import effect_name
+from phasegate.flows.lifecycle.signals import Breached, Outdated, RecordEnded, Rejected
 from phasegate.flows.way_back import effects_behind
 from phasegate.infra.errors import DeployFailed, PhasegateError, RehearsalDeparted, TemporaryError
 from phasegate.infra.ledger import Attempt, Decision

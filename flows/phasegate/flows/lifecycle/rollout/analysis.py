@@ -13,8 +13,8 @@ from pathlib import Path
 from phasegate.flows.engine.wakeups import current_doorbell
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import RecordEnded
-from phasegate.flows.lifecycle.stages.levels import compared_before, levels_of
+from phasegate.flows.lifecycle.rollout.service_levels import compared_before, levels_of
+from phasegate.flows.lifecycle.signals import RecordEnded
 from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.clock import RealClock

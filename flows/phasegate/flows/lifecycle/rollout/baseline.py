@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from phasegate.agents.models.conversation import JsonObject
-from phasegate.flows.lifecycle.adoption import comes_before, observe
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.replay.adoption import comes_before, observe
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.target import TargetState
 from phasegate.infra.ledger import Effect

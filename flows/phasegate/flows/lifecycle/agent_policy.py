@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from phasegate.agents.tools import Permission, Supervision
 from phasegate.agents.tools.supervision import MASKED
-from phasegate.flows.lifecycle.answers import PeoplesPermission
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.runs.interrupt_decisions import PeoplesPermission
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.policy.model import ADMIN, StageName

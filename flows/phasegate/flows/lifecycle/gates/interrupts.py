@@ -8,10 +8,10 @@ decisions like any other.
 from __future__ import annotations
 
 from phasegate.flows.engine.prefect_backend.executor import carrier
-from phasegate.flows.lifecycle.answers import subject_of
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Rejected
-from phasegate.flows.lifecycle.gates import settled
+from phasegate.flows.lifecycle.gates.gates import settled
+from phasegate.flows.lifecycle.signals import Rejected
+from phasegate.flows.runs.interrupt_decisions import subject_of
 from phasegate.flows.small_gates import SMALL, Overrun, PermissionRequested
 from phasegate.infra.errors import BudgetExceeded, OperatorNeeded, PermissionAsked
 from phasegate.infra.policy.model import SmallGate

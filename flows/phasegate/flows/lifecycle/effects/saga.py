@@ -13,11 +13,11 @@ from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
 from phasegate.flows.engine.prefect_backend.executor import carrier
-from phasegate.flows.lifecycle.adoption import taken_over
 from phasegate.flows.lifecycle.context import RunContext, to_its_end
-from phasegate.flows.lifecycle.migrating import ExpandPerformer, PivotPerformer, stand_still
-from phasegate.flows.lifecycle.rehearsing import recorded_effect
-from phasegate.flows.lifecycle.shifting import WeightPerformer
+from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, stand_still
+from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
+from phasegate.flows.lifecycle.replay.adoption import taken_over
+from phasegate.flows.lifecycle.replay.rehearsal import recorded_effect
 from phasegate.flows.way_back import effects_behind, made_for_good, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (

@@ -17,8 +17,8 @@ from phasegate.flows.engine.prefect_backend.executor import carrier
 from phasegate.flows.engine.prefect_backend.forced_states import forced_between
 from phasegate.flows.engine.prefect_backend.gate_wait import staying
 from phasegate.flows.lifecycle.context import RunContext, to_its_end
-from phasegate.flows.lifecycle.endings import Outdated, Rejected, Remade
-from phasegate.flows.lifecycle.rehearsing import recorded_ruling
+from phasegate.flows.lifecycle.replay.rehearsal import recorded_ruling
+from phasegate.flows.lifecycle.signals import Outdated, Rejected, Remade
 from phasegate.flows.stored import StoredPolicy
 from phasegate.flows.trail import keep_head
 from phasegate.infra.artifacts import Artifact, sha256

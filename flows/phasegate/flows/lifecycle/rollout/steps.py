@@ -16,16 +16,16 @@ from phasegate.agents.deployment import ReleasePlan
 from phasegate.flows.engine.prefect_backend.executor import carrier
 from phasegate.flows.engine.prefect_backend.gate_wait import staying
 from phasegate.flows.engine.wakeups import current_doorbell
-from phasegate.flows.lifecycle.adoption import observe
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import Breached, Outdated, Rejected
-from phasegate.flows.lifecycle.gates import ask
-from phasegate.flows.lifecycle.saga import Intent, perform
-from phasegate.flows.lifecycle.stages.measuring import Measuring, Watching
-from phasegate.flows.lifecycle.stages.progress import BACKGROUND, Progress
-from phasegate.flows.lifecycle.stages.promotion import decided_while_measured, require_unbroken
-from phasegate.flows.lifecycle.stages.replaced import Replaced, effects_of_release, is_adopted
-from phasegate.flows.lifecycle.voiding import void_release
+from phasegate.flows.lifecycle.effects.saga import Intent, perform
+from phasegate.flows.lifecycle.gates.gates import ask
+from phasegate.flows.lifecycle.replay.adoption import observe
+from phasegate.flows.lifecycle.rollout.analysis import Measuring, Watching
+from phasegate.flows.lifecycle.rollout.baseline import Replaced, effects_of_release, is_adopted
+from phasegate.flows.lifecycle.rollout.progress import BACKGROUND, Progress
+from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, require_unbroken
+from phasegate.flows.lifecycle.rollout.restart import void_release
+from phasegate.flows.lifecycle.signals import Breached, Outdated, Rejected
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.deploy.target import Candidate, Weight
 from phasegate.infra.metrics.report import HealthReport

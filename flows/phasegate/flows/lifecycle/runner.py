@@ -13,21 +13,12 @@ from phasegate.flows.engine.prefect_backend.executor import carrier
 from phasegate.flows.engine.resources import Resources, resources
 from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.endings import (
-    Answered,
-    Breached,
-    Cancelled,
-    Outdated,
-    PutBack,
-    PutDown,
-    Rejected,
-    Waits,
-)
-from phasegate.flows.lifecycle.gates import note_forced_states
-from phasegate.flows.lifecycle.rehearsing import SAME, rehearse
-from phasegate.flows.lifecycle.rewinding import put_back_if_asked
-from phasegate.flows.lifecycle.saga import roll_back
-from phasegate.flows.lifecycle.waiting import wait_for_answer
+from phasegate.flows.lifecycle.effects.saga import roll_back
+from phasegate.flows.lifecycle.gates.gates import note_forced_states
+from phasegate.flows.lifecycle.gates.interrupts import wait_for_answer
+from phasegate.flows.lifecycle.replay.rehearsal import SAME, rehearse
+from phasegate.flows.lifecycle.rewind import put_back_if_asked
+from phasegate.flows.lifecycle.signals import Answered, Breached, Cancelled, Outdated, PutBack, PutDown, Rejected, Waits
 from phasegate.flows.lifecycle.worktree import uninterrupted
 from phasegate.flows.runs.cleaning import CLEARED, remove_folders
 from phasegate.flows.trail import keep_head

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
 from phasegate.agents.deployment import migrations as stored_data
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.migrating import stand_still
-from phasegate.flows.lifecycle.saga import Intent, perform
+from phasegate.flows.lifecycle.effects.migrations import stand_still
+from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.destructive import takes_away
 from phasegate.infra.deploy.migrations import MigrationStep

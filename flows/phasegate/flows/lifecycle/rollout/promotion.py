@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from phasegate.flows.lifecycle.endings import Breached, Outdated
-from phasegate.flows.lifecycle.gates import Beside, Subject, ask
-from phasegate.flows.lifecycle.stages.measuring import Measuring
-from phasegate.flows.lifecycle.stages.progress import GATE, Progress
+from phasegate.flows.lifecycle.gates.gates import Beside, Subject, ask
+from phasegate.flows.lifecycle.rollout.analysis import Measuring
+from phasegate.flows.lifecycle.rollout.progress import GATE, Progress
+from phasegate.flows.lifecycle.signals import Breached, Outdated
 from phasegate.infra.deploy.target import Candidate, Release
 from phasegate.infra.ledger import Decision
 from phasegate.infra.metrics.report import HealthReport

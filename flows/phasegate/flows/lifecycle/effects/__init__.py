@@ -1,0 +1,1 @@
+"""Effects of a run on the world, and how each is undone: the saga, traffic shifts, database migrations."""
