@@ -20,7 +20,7 @@ from benchmarks.project import RUN, Project, make_project
 
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
-from phasegate.flows.intake import Order, kick_off
+from phasegate.flows.runs.kickoff import Order, kick_off
 from phasegate.infra.identity import local_person
 from phasegate.infra.ledger import Ledger
 from phasegate.infra.settings import Settings

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phasegate.flows.report import report
+from phasegate.flows.views.report import report
 from phasegate.infra.ledger import Ledger
 from phasegate.infra.settings import Settings
 

@@ -124,7 +124,7 @@ if __name__ == "__main__":
         importlib.import_module(f"phasegate.flows.cli.{name}")
     for name in _COMMANDS:
         importlib.import_module(f"phasegate.flows.cli.commands.{name}")
-    for name in ("phasegate.flows.intake", "phasegate.flows.report", "phasegate.flows.engine.control"):
+    for name in ("phasegate.flows.runs.kickoff", "phasegate.flows.views.report", "phasegate.flows.engine.control"):
         importlib.import_module(name)
     gc.freeze()
     _serve()

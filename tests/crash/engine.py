@@ -31,9 +31,9 @@ from phasegate.flows.engine.prefect_backend.executor import carried_by
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.engine.resources import resources
-from phasegate.flows.intake import Order, kick_off
 from phasegate.flows.lifecycle.pipeline import pipeline
 from phasegate.flows.lifecycle.runner import conduct
+from phasegate.flows.runs.kickoff import Order, kick_off
 from phasegate.infra import crash_points
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import STOPPED, Ledger, Run

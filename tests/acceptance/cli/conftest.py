@@ -13,7 +13,7 @@ import pytest
 
 from phasegate.agents.prd import Prd
 from phasegate.flows.cli import main
-from phasegate.flows.stored import StoredPolicy
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.identity import local_person
 from phasegate.infra.ledger import Attempt, Gate, Lease, Ledger, Run, RunOptions, Usage

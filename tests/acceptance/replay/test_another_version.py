@@ -12,7 +12,7 @@ from tests.acceptance.lifecycle.conftest import Project, script
 from tests.acceptance.lifecycle.test_lifecycle import start
 from tests.machine import Machine
 
-from phasegate.flows import intake
+from phasegate.flows.runs import kickoff
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.ledger import schema
@@ -32,9 +32,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def another_version(folder: Path) -> dict[str, str]:
     """The environment in which `phasegate` is another version, whose pipeline has definition 0."""
     copy = folder / "phasegate" / "flows"
-    shutil.copytree(Path(intake.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(kickoff.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     module = copy / "intake.py"
-    module.write_text(module.read_text().replace(f'DEFINITION = "{intake.DEFINITION}"', 'DEFINITION = "0"'))
+    module.write_text(module.read_text().replace(f'DEFINITION = "{kickoff.DEFINITION}"', 'DEFINITION = "0"'))
     return {"PYTHONPATH": str(folder)}
 
 

@@ -26,7 +26,7 @@ from tests.crash.scenes import RUNNER
 from tests.machine import Machine
 from tests.prometheus import PrometheusServer
 
-from phasegate.flows.report import report
+from phasegate.flows.views.report import report
 from phasegate.infra.crash_points import CRASH_AT
 from phasegate.infra.ledger import Event
 

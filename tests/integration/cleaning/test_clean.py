@@ -14,7 +14,7 @@ from tests.ledgers import accepted
 
 from phasegate.flows.cli.root import phasegate
 from phasegate.flows.runs.cleaning import Removed, clean
-from phasegate.flows.stored import StoredPolicy
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.grading.runner.layer_entries import ABOUT, STORED, USED, Layer
 from phasegate.infra.grading.runner.layer_retention import LayerLimits, drop_layers
 from phasegate.infra.grading.runner.setup_reads import Reads

@@ -10,9 +10,9 @@ import pytest
 from tests.integration.migrations import conftest
 from tests.integration.migrations.conftest import ALL, Shop
 
-from phasegate.flows.artifact_types import markdown
-from phasegate.flows.report import report
-from phasegate.flows.way_back import require_way_back
+from phasegate.flows.runs.reversibility import require_way_back
+from phasegate.flows.views.artifact_types import markdown
+from phasegate.flows.views.report import report
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.ledger import Run
 

@@ -9,9 +9,9 @@ import pytest
 from tests.crash.scenes import REQUESTER, edit
 from tests.integration.people.conftest import Office, decide
 
-from phasegate.flows.artifact_types import markdown
-from phasegate.flows.intake import Order, kick_off
-from phasegate.flows.report import report
+from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.views.artifact_types import markdown
+from phasegate.flows.views.report import report
 from phasegate.infra.ledger import Run
 
 Opened = Callable[..., Any]

@@ -19,8 +19,8 @@ from phasegate.flows.engine.engine import Engine
 from phasegate.flows.engine.prefect_backend.executor import carried_by
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.reconciler import serve
-from phasegate.flows.intake import Order, kick_off
 from phasegate.flows.lifecycle.worktree import RunWorktree
+from phasegate.flows.runs.kickoff import Order, kick_off
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import ENDED, Ledger, Verdict
 from phasegate.infra.settings import Settings

@@ -13,7 +13,7 @@ from tests.acceptance.lifecycle.conftest import Project, git
 from tests.integration.recovery.conftest import Shared, small_script
 from tests.postgres import PostgresServer
 
-from phasegate.flows.intake import Order, kick_off
+from phasegate.flows.runs.kickoff import Order, kick_off
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import ENDED, STOPPED, Ledger
 from phasegate.infra.settings import Settings

@@ -18,7 +18,7 @@ from tests.acceptance.lifecycle.conftest import POLICY as DEPLOYING
 from tests.integration.recovery.conftest import small_script
 from tests.machine import Machine
 
-from phasegate.flows.intake import Order, kick_off
+from phasegate.flows.runs.kickoff import Order, kick_off
 from phasegate.infra.crash_points import CRASH_AT
 from phasegate.infra.identity import Person
 from phasegate.infra.settings import Settings

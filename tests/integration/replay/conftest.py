@@ -20,10 +20,10 @@ from tests.crash.scenes import REQUESTER, SCENES, write_project
 from phasegate.flows.engine.prefect_backend.executor import carried_by
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import Resources, open_resources
-from phasegate.flows.intake import Order, kick_off
 from phasegate.flows.lifecycle.pipeline import pipeline
 from phasegate.flows.lifecycle.runner import conduct
-from phasegate.flows.replay import Again, replay
+from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.replay import Again, replay
 from phasegate.infra.deploy.services import services, stop_service
 from phasegate.infra.errors import ModelRefused
 from phasegate.infra.grading import Evidence

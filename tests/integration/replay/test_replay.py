@@ -9,7 +9,7 @@ from tests.integration.replay.conftest import House
 
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import StageAgent
-from phasegate.flows import intake
+from phasegate.flows.runs import kickoff
 from phasegate.infra.errors import ConfigError, NotAllowed, UsageError
 
 
@@ -133,7 +133,7 @@ async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P8. Mutation tried: `require_same_definition` lets any definition pass."""
-    monkeypatch.setattr(intake, "DEFINITION", "0")
+    monkeypatch.setattr(kickoff, "DEFINITION", "0")
     house.refused = {"implementation/1": 1}
     begun = await house.run()
     monkeypatch.undo()
@@ -145,7 +145,7 @@ async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
     assert stopped.status == "needs-operator"
     assert f"phasegate replay {begun.id}" in (stopped.reason or {})["remedy"]
     again = await house.again(begun)
-    assert (again.status, again.definition) == ("done", intake.DEFINITION), again.reason
+    assert (again.status, again.definition) == ("done", kickoff.DEFINITION), again.reason
     assert "prd/1" not in house.turns(again)
 
 

@@ -12,7 +12,7 @@ from tests.crash.scenes import SCENES, edit, write_project
 from tests.integration.replay.conftest import House
 
 from phasegate.flows.engine.resources import open_resources
-from phasegate.flows.rewind import Checkpoint, ask_to_rewind, checkpoints
+from phasegate.flows.runs.checkpoints import Checkpoint, ask_to_rewind, checkpoints
 from phasegate.infra.deploy.services import services, stop_service
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.ledger import Run

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.integration.steps.conftest import BAD, GOOD, UNCLEAR, Rollout, approve, leave, reject
 
-from phasegate.flows.progress import progress_of
+from phasegate.flows.views.progress import progress_of
 from phasegate.infra.ledger import Run
 
 Opened = Callable[..., Any]

@@ -15,7 +15,7 @@ from typing import ClassVar
 import pytest
 from tests.ledgers import Thing, accepted
 
-from phasegate.flows.trail import audit_bundle, audit_run, export_bundle, keep_head, release_statement
+from phasegate.flows.runs.audit_bundle import audit_bundle, audit_run, export_bundle, keep_head, release_statement
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.attestation import IN_TOTO, SigningKey, decoded, encoded, verified
 from phasegate.infra.errors import PhasegateError, TrailBroken, UsageError

@@ -20,7 +20,7 @@ from tests.integration.gates.conftest import Keys
 from tests.ledgers import Thing, accepted
 
 from phasegate.flows.cli.views.follow import Follower
-from phasegate.flows.trail import Audited, audit_bundle, audit_run, export_bundle
+from phasegate.flows.runs.audit_bundle import Audited, audit_bundle, audit_run, export_bundle
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.attestation import SigningKey
 from phasegate.infra.errors import ConfigError, TrailBroken

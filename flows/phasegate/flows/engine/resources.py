@@ -23,7 +23,7 @@ from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.recorded import Recording
 from phasegate.agents.rehearsal.script import SCRIPTED_PARTS, Script
 from phasegate.agents.rehearsal.server import RehearsalServer
-from phasegate.flows.stored import StoredScript
+from phasegate.flows.runs.inputs import StoredScript
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.ledger import Attempt, Ledger, Run, new_id
 from phasegate.infra.secrets import Secrets

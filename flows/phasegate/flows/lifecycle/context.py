@@ -16,10 +16,10 @@ from phasegate.flows.engine.resources import Resources
 from phasegate.flows.engine.wakeups import current_doorbell
 from phasegate.flows.lifecycle.signals import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.flows.runs.interrupt_decisions import granted
-from phasegate.flows.stored import StoredPolicy
-from phasegate.flows.targets import open_target
 from phasegate.infra.deploy.migrations import Migrator
+from phasegate.infra.deploy.open import open_target
 from phasegate.infra.deploy.services import service_name
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import SetupFailed

@@ -12,8 +12,8 @@ from phasegate.agents.loop import branch_thread
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
 from phasegate.flows.lifecycle.signals import PutBack
-from phasegate.flows.rewind import Rewind, plan_rewind
-from phasegate.flows.trail import keep_head
+from phasegate.flows.runs.audit_bundle import keep_head
+from phasegate.flows.runs.checkpoints import Rewind, plan_rewind
 from phasegate.infra.ledger.rewinds import Discarded
 
 

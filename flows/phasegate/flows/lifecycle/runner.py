@@ -11,7 +11,6 @@ import httpx
 
 from phasegate.flows.engine.prefect_backend.executor import carrier
 from phasegate.flows.engine.resources import Resources, resources
-from phasegate.flows.intake import require_same_definition
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
 from phasegate.flows.lifecycle.gates.gates import note_forced_states
@@ -20,8 +19,9 @@ from phasegate.flows.lifecycle.replay.rehearsal import SAME, rehearse
 from phasegate.flows.lifecycle.rewind import put_back_if_asked
 from phasegate.flows.lifecycle.signals import Answered, Breached, Cancelled, Outdated, PutBack, PutDown, Rejected, Waits
 from phasegate.flows.lifecycle.worktree import uninterrupted
+from phasegate.flows.runs.audit_bundle import keep_head
 from phasegate.flows.runs.cleaning import CLEARED, remove_folders
-from phasegate.flows.trail import keep_head
+from phasegate.flows.runs.kickoff import require_same_definition
 from phasegate.infra.errors import (
     DeployFailed,
     LeaseHeld,

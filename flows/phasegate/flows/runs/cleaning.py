@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from phasegate.flows.stored import StoredPolicy
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.errors import PhasegateError
 from phasegate.infra.grading.runner.layer_retention import LayerLimits, drop_layers, size_of
 from phasegate.infra.ledger import ENDED, Ledger, Run

@@ -12,7 +12,7 @@ from typing import TypeVar
 from phasegate.agents.loop import Grant
 from phasegate.agents.tools import PermissionRequest
 from phasegate.agents.tools.supervision import Answer
-from phasegate.flows.small_gates import Overrun, PermissionRequested
+from phasegate.flows.runs.interrupts import Overrun, PermissionRequested
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import Attempt, Decision, Gate, Ledger
 

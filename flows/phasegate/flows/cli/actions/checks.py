@@ -20,7 +20,7 @@ from phasegate.agents.models.keys import KEY_VARIABLES, credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.flows.cli.actions.engine_keys import keys_it_lacks
 from phasegate.flows.engine import control
-from phasegate.flows.intake import POLICY_FILE, read_policy
+from phasegate.flows.runs.kickoff import POLICY_FILE, read_policy
 from phasegate.infra.deploy.process.haproxy import find as find_haproxy
 from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
 from phasegate.infra.policy.detect.programs import missing_programs

@@ -15,7 +15,7 @@ from phasegate.flows.cli.views.live import watching
 from phasegate.flows.cli.views.next_steps import last_words
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
-from phasegate.flows.report import report
+from phasegate.flows.views.report import report
 from phasegate.infra.errors import EngineUnavailable
 
 

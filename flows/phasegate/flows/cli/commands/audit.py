@@ -24,7 +24,7 @@ def audit(trail: str, key: str, as_json: bool) -> None:
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.trail import audit_bundle, audit_run
+    from phasegate.flows.runs.audit_bundle import audit_bundle, audit_run
     from phasegate.infra.errors import UsageError
 
     if "." in trail or "/" in trail:

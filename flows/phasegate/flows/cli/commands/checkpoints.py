@@ -18,7 +18,7 @@ def checkpoints(run: str, as_json: bool) -> None:
     """
     from phasegate.flows.cli.output import console, document
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.rewind import checkpoints as read
+    from phasegate.flows.runs.checkpoints import checkpoints as read
 
     with opened() as session:
         found = read(session.ledger, session.run(run))

@@ -136,8 +136,8 @@ def _decide(
     from phasegate.flows.cli.redact import without_secrets
     from phasegate.flows.cli.sanitize import plain
     from phasegate.flows.cli.session import opened
+    from phasegate.flows.runs.inputs import StoredPolicy
     from phasegate.flows.runs.named_tests import named_tests
-    from phasegate.flows.stored import StoredPolicy
     from phasegate.infra.policy.model import ADMIN
 
     with opened() as session:

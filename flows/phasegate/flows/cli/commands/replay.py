@@ -53,9 +53,9 @@ def replay(
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.replay import Again
-    from phasegate.flows.replay import replay as begin
-    from phasegate.flows.report import report
+    from phasegate.flows.runs.replay import Again
+    from phasegate.flows.runs.replay import replay as begin
+    from phasegate.flows.views.report import report
 
     if rehearse and detach:
         raise click.UsageError("--rehearse compares, and --detach would not wait for the outcome.")

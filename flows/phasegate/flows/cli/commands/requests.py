@@ -70,8 +70,8 @@ def _request(
     from phasegate.flows.cli.actions.handoff import conclude, follow, hand_over
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.report import report
-    from phasegate.flows.way_back import require_way_back
+    from phasegate.flows.runs.reversibility import require_way_back
+    from phasegate.flows.views.report import report
 
     with opened() as session:
         found = session.run(reference)

@@ -22,8 +22,8 @@ def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
     from phasegate.flows.cli.actions.handoff import follow, hand_over
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.report import report
-    from phasegate.flows.rewind import ask_to_rewind
+    from phasegate.flows.runs.checkpoints import ask_to_rewind
+    from phasegate.flows.views.report import report
 
     with opened() as session:
         found = session.run(run)

@@ -51,8 +51,8 @@ def run(
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.intake import Order, kick_off
-    from phasegate.flows.report import report
+    from phasegate.flows.runs.kickoff import Order, kick_off
+    from phasegate.flows.views.report import report
 
     order = Order(ticket, repo, model, rehearse, approve)
     with opened() as session:

@@ -17,8 +17,8 @@ def schema(name: str | None, as_json: bool) -> None:
     Every artifact, the drafts agents hand in, the rehearsal script and phasegate.toml. One JSON document, {name:
     schema}; with NAME that schema alone.
     """
-    from phasegate.flows.artifact_types import schemas
     from phasegate.flows.cli.output import document
+    from phasegate.flows.views.artifact_types import schemas
 
     del as_json  # it is JSON anyway
     found = schemas()

@@ -36,7 +36,7 @@ def show(run: str, charts: Path | None, follow_up: bool, as_json: bool) -> None:
     """
     from phasegate.flows.cli.output import console, document
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.report import report
+    from phasegate.flows.views.report import report
 
     with opened() as session:
         made = report(session.ledger, session.run(run).id)

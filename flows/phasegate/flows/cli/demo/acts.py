@@ -24,7 +24,7 @@ from phasegate.flows.cli.views.follow import Interrupted
 from phasegate.flows.cli.views.next_steps import last_words
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
-from phasegate.flows.report import ReleaseReport, RunReport
+from phasegate.flows.views.report import ReleaseReport, RunReport
 from phasegate.infra.errors import PhasegateError, TrailBroken
 
 FEATURE = "1-expiring-links"

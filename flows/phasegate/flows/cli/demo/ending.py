@@ -14,7 +14,7 @@ from phasegate.flows.cli.sanitize import one_line, plain
 from phasegate.flows.cli.views.event_text import reason_text
 from phasegate.flows.cli.views.run_page import seconds_text, stage_name, status_text, table
 from phasegate.flows.cli.views.summaries import gist
-from phasegate.flows.report import RunReport, StageReport
+from phasegate.flows.views.report import RunReport, StageReport
 
 
 def story_table(report: RunReport) -> Table:

@@ -19,8 +19,8 @@ from phasegate.flows.cli.views.live import Silence
 from phasegate.flows.cli.views.run_page import gate_questions
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
-from phasegate.flows.intake import Order, kick_off
-from phasegate.flows.report import RunReport, report
+from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.views.report import RunReport, report
 from phasegate.infra.ledger import Gate, Verdict
 
 Answer = Literal["y", "n", "q"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from phasegate.flows.charts import charts
 from phasegate.flows.cli.output import document, say
 from phasegate.flows.cli.sanitize import plain
-from phasegate.flows.follow_up import follow_up
-from phasegate.flows.report import RunReport
+from phasegate.flows.views.charts import charts
+from phasegate.flows.views.follow_up import follow_up
+from phasegate.flows.views.report import RunReport
 from phasegate.infra.errors import UsageError
 
 

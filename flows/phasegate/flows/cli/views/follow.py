@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from phasegate.flows.report import EXIT_CODES
+from phasegate.flows.views.report import EXIT_CODES
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.ledger import STOPPED, Event, Ledger, Run
 

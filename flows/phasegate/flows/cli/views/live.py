@@ -20,8 +20,8 @@ from phasegate.flows.cli.sanitize import one_line
 from phasegate.flows.cli.views.event_text import Line, told
 from phasegate.flows.cli.views.follow import Watcher
 from phasegate.flows.cli.views.run_page import cost_text, seconds_text, status_text
-from phasegate.flows.progress import progress_of
-from phasegate.flows.report import usage_report
+from phasegate.flows.views.progress import progress_of
+from phasegate.flows.views.report import usage_report
 from phasegate.infra.ledger import Attempt, Event, Ledger, Run
 
 _RECENT = 8

@@ -6,8 +6,8 @@ import shlex
 
 from phasegate.flows.cli.sanitize import one_line, plain
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text
-from phasegate.flows.follow_up import follow_up
-from phasegate.flows.report import RunReport
+from phasegate.flows.views.follow_up import follow_up
+from phasegate.flows.views.report import RunReport
 from phasegate.infra.errors import FormatUnknown, PastPivot
 from phasegate.infra.ledger import Gate
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from phasegate.flows.cli.session import Session
-from phasegate.flows.stored import StoredPolicy
-from phasegate.flows.targets import open_target
+from phasegate.flows.runs.inputs import StoredPolicy
+from phasegate.infra.deploy.open import open_target
 from phasegate.infra.deploy.services import service_name
 from phasegate.infra.deploy.target import TargetState
 from phasegate.infra.errors import PhasegateError

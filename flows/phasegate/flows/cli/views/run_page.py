@@ -21,11 +21,11 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from phasegate.flows.artifact_types import markdown
 from phasegate.flows.cli.sanitize import one_line, plain
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text, receipt
 from phasegate.flows.cli.views.next_steps import last_words
-from phasegate.flows.report import RunReport, StageReport, UsageReport
+from phasegate.flows.views.artifact_types import markdown
+from phasegate.flows.views.report import RunReport, StageReport, UsageReport
 
 STATUS_STYLE = {
     "finished": "green",

@@ -18,7 +18,7 @@ from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotP
 from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
 from phasegate.flows.lifecycle.replay.adoption import taken_over
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_effect
-from phasegate.flows.way_back import effects_behind, made_for_good, past_pivot
+from phasegate.flows.runs.reversibility import effects_behind, made_for_good, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
     BranchMoved,

@@ -19,8 +19,8 @@ from phasegate.flows.engine.prefect_backend.gate_wait import staying
 from phasegate.flows.lifecycle.context import RunContext, to_its_end
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_ruling
 from phasegate.flows.lifecycle.signals import Outdated, Rejected, Remade
-from phasegate.flows.stored import StoredPolicy
-from phasegate.flows.trail import keep_head
+from phasegate.flows.runs.audit_bundle import keep_head
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed, TrailBroken

@@ -12,7 +12,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import settled
 from phasegate.flows.lifecycle.signals import Rejected
 from phasegate.flows.runs.interrupt_decisions import subject_of
-from phasegate.flows.small_gates import SMALL, Overrun, PermissionRequested
+from phasegate.flows.runs.interrupts import SMALL, Overrun, PermissionRequested
 from phasegate.infra.errors import BudgetExceeded, OperatorNeeded, PermissionAsked
 from phasegate.infra.policy.model import SmallGate
 

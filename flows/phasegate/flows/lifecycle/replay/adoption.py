@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.way_back import adopted_keys, effects_behind
+from phasegate.flows.runs.reversibility import adopted_keys, effects_behind
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.errors import FormatUnknown
 from phasegate.infra.ledger import Attempt, Effect, Ledger

@@ -12,7 +12,7 @@ from typing import Any
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.adoption import effect_name
 from phasegate.flows.lifecycle.signals import Breached, Outdated, RecordEnded, Rejected
-from phasegate.flows.way_back import effects_behind
+from phasegate.flows.runs.reversibility import effects_behind
 from phasegate.infra.errors import DeployFailed, PhasegateError, RehearsalDeparted, TemporaryError
 from phasegate.infra.ledger import Attempt, Decision
 

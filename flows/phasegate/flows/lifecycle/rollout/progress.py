@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.progress import progress_of
+from phasegate.flows.views.progress import progress_of
 from phasegate.infra.deploy.target import Weight
 from phasegate.infra.metrics.report import Measurement
 from phasegate.infra.metrics.watch import OnMeasurement

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.signals import PutBack
-from phasegate.flows.rewind import checkpoints, plan_rewind
+from phasegate.flows.runs.checkpoints import checkpoints, plan_rewind
 from phasegate.infra.errors import DeployFailed, NotAllowed, TargetRefused
 
 _UNASKED = 3

@@ -19,7 +19,7 @@ from phasegate.agents.testing import CharacterizationDraft
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.adoption import comes_before, has_observed, observe, recorded
 from phasegate.flows.lifecycle.stages.run_agent import propose
-from phasegate.flows.stored import StoredScript
+from phasegate.flows.runs.inputs import StoredScript
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading import Evidence, SealedTests
 from phasegate.infra.grading.guards.characterization import Characterization

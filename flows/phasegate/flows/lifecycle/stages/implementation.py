@@ -15,7 +15,7 @@ from phasegate.flows.lifecycle.gates.gates import Round
 from phasegate.flows.lifecycle.replay.adoption import adoptable, adopted, last_attempt
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.flows.lifecycle.stages.testing import amend_tests, grade_change
-from phasegate.flows.rewind import checkpoint_number
+from phasegate.flows.runs.checkpoints import checkpoint_number
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.grading import Evidence, SealedTests, request_problems

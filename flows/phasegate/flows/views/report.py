@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.flows.cautions import KINDS, Caution, cautions
-from phasegate.flows.progress import Progress, progress_of
-from phasegate.flows.small_gates import SMALL
+from phasegate.flows.runs.interrupts import SMALL
+from phasegate.flows.views.agent_warnings import KINDS, Caution, cautions
+from phasegate.flows.views.progress import Progress, progress_of
 from phasegate.infra.ledger import (
     STOPPED,
     Attempt,

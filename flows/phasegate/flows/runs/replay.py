@@ -12,8 +12,8 @@ from pathlib import Path
 
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
-from phasegate.flows.intake import Demand, accept, read_policy, read_signers, what_has_no_price, what_is_off
-from phasegate.flows.stored import StoredPolicy, StoredScript
+from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
+from phasegate.flows.runs.kickoff import Demand, accept, read_policy, read_signers, what_has_no_price, what_is_off
 from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, RepositoryError, UsageError
 from phasegate.infra.grading import Evidence
 from phasegate.infra.identity import AllowedSigners, Person

@@ -17,8 +17,8 @@ from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.rehearsal.script_file import load_script
-from phasegate.flows.requester import proven_requester
-from phasegate.flows.stored import StoredPolicy, StoredScript
+from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
+from phasegate.flows.runs.requester import proven_requester
 from phasegate.infra.deploy.kubernetes.manifests import is_below, read_manifests
 from phasegate.infra.deploy.process.haproxy import find as find_haproxy
 from phasegate.infra.deploy.services import require_port, service_name

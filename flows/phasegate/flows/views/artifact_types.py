@@ -25,8 +25,8 @@ ARTIFACTS: Mapping[str, str] = {
     "release": "phasegate.infra.deploy.target:Release",
     "health-report": "phasegate.infra.metrics.report:HealthReport",
     "incident": "phasegate.agents.monitoring:Incident",
-    "overrun": "phasegate.flows.small_gates:Overrun",
-    "permission-request": "phasegate.flows.small_gates:PermissionRequested",
+    "overrun": "phasegate.flows.runs.interrupts:Overrun",
+    "permission-request": "phasegate.flows.runs.interrupts:PermissionRequested",
 }
 """Kind to `module:class`."""
 

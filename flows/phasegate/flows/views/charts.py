@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from phasegate.flows.report import RunReport, StageReport
+from phasegate.flows.views.report import RunReport, StageReport
 from phasegate.infra.artifacts import canonical_json
 from phasegate.infra.metrics.chart import chart
 from phasegate.infra.metrics.report import HealthReport, MetricReport

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from phasegate.flows.report import RunReport
+from phasegate.flows.views.report import RunReport
 from phasegate.infra.tickets.front_matter import MAX_TITLE
 
 LABEL = "follow-up"
