@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from phasegate.infra.permissions import rule_on
+from phasegate.infra.command_rules import rule_on
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.permissions import CommandRules
 

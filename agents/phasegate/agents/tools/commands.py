@@ -12,8 +12,8 @@ from phasegate.agents.tools.failure import ToolFailure
 from phasegate.agents.tools.files import Arguments
 from phasegate.agents.tools.folder import Folder
 from phasegate.agents.tools.supervision import Supervision
+from phasegate.infra.command_rules import only_reads, signs_in
 from phasegate.infra.errors import ServiceFailed
-from phasegate.infra.permissions import only_reads, signs_in
 from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import Sandbox, run_with_services
 

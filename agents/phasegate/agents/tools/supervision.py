@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast
 
 from phasegate.agents.tools.failure import ToolDenied
-from phasegate.infra.permissions import Sign, asked_about, rule_on
+from phasegate.infra.command_rules import Sign, asked_about, rule_on
 from phasegate.infra.policy.permissions import Permissions
 from phasegate.infra.secrets import Leak, Secrets
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from phasegate.infra.permissions.programs import Program, programs
-from phasegate.infra.permissions.shell import Unparsable, Word
+from phasegate.infra.command_rules.programs import Program, programs
+from phasegate.infra.command_rules.shell import Unparsable, Word
 from phasegate.infra.policy.permissions import CommandRules
 
 Verdict = Literal["allow", "ask", "deny"]

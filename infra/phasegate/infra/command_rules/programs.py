@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from phasegate.infra.permissions.shell import SimpleCommand, Unparsable, Word, parse
+from phasegate.infra.command_rules.shell import SimpleCommand, Unparsable, Word, parse
 
 Program = tuple[Word, ...]
 """A program's name, without its folder, and its arguments."""

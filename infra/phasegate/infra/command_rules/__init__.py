@@ -4,8 +4,8 @@ Called by the agents' tools. `shell` reads a command line as the shell would, `r
 tells an attempt on what is none of the agent's business. Nothing here runs anything.
 """
 
-from phasegate.infra.permissions.programs import only_reads
-from phasegate.infra.permissions.rules import Ruling, asked_about, rule_on
-from phasegate.infra.permissions.signs import Sign, signs_in
+from phasegate.infra.command_rules.programs import only_reads
+from phasegate.infra.command_rules.rules import Ruling, asked_about, rule_on
+from phasegate.infra.command_rules.signs import Sign, signs_in
 
 __all__ = ["Ruling", "Sign", "asked_about", "only_reads", "rule_on", "signs_in"]
