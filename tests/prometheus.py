@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from phasegate.infra.deploy.ports import passing_port
+from phasegate.infra.system.ports import passing_port
 
 _START_SECONDS = 60.0
 

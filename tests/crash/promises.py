@@ -14,8 +14,8 @@ from typing import Any
 
 from tests.crash.scenes import BY_HAND, SCENES, STEER, Scene
 
+from phasegate.infra.deploy.process.services import state_of, stop_service
 from phasegate.infra.deploy.service_folder import ServiceFolder
-from phasegate.infra.deploy.services import state_of, stop_service
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.settings import Settings

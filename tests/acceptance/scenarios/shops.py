@@ -24,7 +24,7 @@ from tests.acceptance.scenarios.service import IDLE, Conduct, listen
 from tests.kubernetes import KubernetesServer, manifests
 
 import kubernetes
-from phasegate.infra.deploy.ports import lasting_port
+from phasegate.infra.system.ports import lasting_port
 
 Target = Literal["process", "kubernetes"]
 NO_PROGRAM = "no-such-program"

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 
 from phasegate.infra.deploy.process.target import ProcessTarget
-from phasegate.infra.deploy.processes import ProcessId, command_of, marked
 from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.system.processes import ProcessId, command_of, marked
 
 SERVICE = """
 import http.server, os, resource, sys, time

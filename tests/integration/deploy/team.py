@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from phasegate.infra.deploy.command import CommandTarget
+from phasegate.infra.deploy.command.target import CommandTarget
 from phasegate.infra.policy.model import DeployCommandsPolicy, DeployPolicy
 
 OPS = f"{sys.executable} {Path(__file__).with_name('ops.py')}"

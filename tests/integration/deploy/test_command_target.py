@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.integration.deploy.team import OPS, calls, command_target
 
-from phasegate.infra.deploy.processes import marked
 from phasegate.infra.errors import DeployFailed, TargetRefused
+from phasegate.infra.system.processes import marked
 
 
 async def test_what_the_commands_are_told(tmp_path: Path) -> None:

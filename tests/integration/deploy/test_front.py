@@ -15,13 +15,14 @@ import httpx
 import pytest
 from tests.integration.deploy.shop import ask, charges, load_on, pid_of, release, shop, until
 
-from phasegate.infra.deploy import ports
-from phasegate.infra.deploy.process import behind_front, front, releases
-from phasegate.infra.deploy.process.haproxy import HaProxy
-from phasegate.infra.deploy.processes import marked
+from phasegate.infra.deploy.process import releases
+from phasegate.infra.deploy.process.proxy import proxy, serving
+from phasegate.infra.deploy.process.proxy.haproxy import HaProxy
+from phasegate.infra.deploy.process.services import require_port, stop_service
 from phasegate.infra.deploy.service_folder import ServiceFolder
-from phasegate.infra.deploy.services import require_port, stop_service
 from phasegate.infra.errors import DeployFailed, PortTaken, TargetRefused
+from phasegate.infra.system import ports
+from phasegate.infra.system.processes import marked
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ async def test_two_candidates_cannot_have_more_than_all(home: Path):
 
 
 async def test_without_haproxy_nothing_is_started_and_the_remedy_is_told(home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("phasegate.infra.deploy.process.haproxy.PROGRAM", "no-such-proxy")
+    monkeypatch.setattr("phasegate.infra.deploy.process.proxy.haproxy.PROGRAM", "no-such-proxy")
     with pytest.raises(TargetRefused) as raised:
         await shop(home).start_candidate("r1", "one")
     assert "apt-get install haproxy" in raised.value.remedy
@@ -233,11 +234,11 @@ class Fuse:
             (HaProxy, "put"),
             (HaProxy, "drain"),
             (HaProxy, "drop"),
-            (front, "stop_all"),
+            (proxy, "stop_all"),
             (releases, "stop_all"),
             (releases, "start_kept"),
-            (front, "start_kept"),
-            (behind_front, "wait_until_healthy"),
+            (proxy, "start_kept"),
+            (serving, "wait_until_healthy"),
         ):
             monkeypatch.setattr(place, name, self._burning(getattr(place, name)))
 

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from tests.integration.deploy.shop import ask, charges, pid_of, release, shop, until
 
+from phasegate.infra.deploy.process.reconcile import tend
+from phasegate.infra.deploy.process.services import stop_service
 from phasegate.infra.deploy.process.target import ProcessTarget
-from phasegate.infra.deploy.process.tending import tend
-from phasegate.infra.deploy.processes import command_of, marked
 from phasegate.infra.deploy.service_folder import ServiceFolder
-from phasegate.infra.deploy.services import stop_service
+from phasegate.infra.system.processes import command_of, marked
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
@@ -148,9 +148,9 @@ async def test_a_service_that_takes_too_much_memory_is_named_so_and_started_agai
 
 
 async def test_where_no_cgroup_can_be_made_the_memory_is_counted(home: Path, monkeypatch: pytest.MonkeyPatch):
-    from phasegate.infra.deploy.process.keeper import Keeper, Order, Report
+    from phasegate.infra.deploy.process.supervisor.supervisor import Keeper, Order, Report
 
-    monkeypatch.setattr("phasegate.infra.deploy.process.keeper.new_groups", lambda *_args, **_named: [])
+    monkeypatch.setattr("phasegate.infra.deploy.process.supervisor.supervisor.new_groups", lambda *_args, **_named: [])
     monkeypatch.setattr("signal.pthread_sigmask", lambda *_args: set())
     report = home / "report.json"
     order = Order(

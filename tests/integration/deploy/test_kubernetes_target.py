@@ -11,8 +11,8 @@ import pytest
 from tests.integration.deploy.in_namespace import DEPLOYMENT, SERVICE, Namespace, limited, release, target_in
 from tests.kubernetes import KubernetesServer, kubernetes_target, manifests
 
-from phasegate.infra.deploy.kubernetes.convergence import Convergence
-from phasegate.infra.deploy.kubernetes.faults import FieldConflict
+from phasegate.infra.deploy.kubernetes.api.errors import FieldConflict
+from phasegate.infra.deploy.kubernetes.apply import Convergence
 from phasegate.infra.errors import ConfigError, DeployFailed, TargetRefused
 
 

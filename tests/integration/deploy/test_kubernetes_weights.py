@@ -10,9 +10,9 @@ from tests.integration.deploy.in_namespace import DEPLOYMENT, SERVICE, Namespace
 from tests.kubernetes import KubernetesServer, kubernetes_target, manifests
 from tests.kubernetes_extensions import route
 
-from phasegate.infra.deploy.kubernetes import candidates
-from phasegate.infra.deploy.kubernetes.convergence import Convergence
-from phasegate.infra.deploy.kubernetes.faults import FieldConflict
+from phasegate.infra.deploy.kubernetes.api.errors import FieldConflict
+from phasegate.infra.deploy.kubernetes.apply import Convergence
+from phasegate.infra.deploy.kubernetes.canary import candidates
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
 from phasegate.infra.errors import DeployFailed, TargetRefused
 

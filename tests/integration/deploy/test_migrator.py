@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from phasegate.infra.deploy.migrations import MigrationMade, MigrationStep, Migrator
-from phasegate.infra.deploy.processes import marked, start
+from phasegate.infra.deploy.migrations.migrator import MigrationMade, MigrationStep, Migrator
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.errors import MigrationFailed
 from phasegate.infra.policy.migrations import MigrationsPolicy
 from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.system.processes import marked, start
 
 KEY = "run-1/migrate-1"
 

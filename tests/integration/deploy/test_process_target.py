@@ -17,14 +17,14 @@ from typing import Any
 import httpx
 import pytest
 
-from phasegate.infra.deploy import ports
+from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.deploy.process.target import ProcessTarget
-from phasegate.infra.deploy.processes import ProcessId, command_of, marked
 from phasegate.infra.deploy.service_folder import ServiceFolder
-from phasegate.infra.deploy.services import services, stop_service
-from phasegate.infra.deploy.spawning import MARK
 from phasegate.infra.errors import DeployFailed, PortTaken, SetupFailed
 from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.system import ports
+from phasegate.infra.system.processes import ProcessId, command_of, marked
+from phasegate.infra.system.spawn import MARK
 
 SERVICE = """
 import http.server, json, os, signal, sys

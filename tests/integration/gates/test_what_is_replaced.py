@@ -13,8 +13,8 @@ from tests.integration.replay.conftest import House
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import CandidatePerformer, CutOverPerformer, Facts
 from phasegate.flows.lifecycle.rollout.baseline import Replaced
+from phasegate.infra.deploy.process.services import service_name, state_of
 from phasegate.infra.deploy.service_folder import ServiceFolder
-from phasegate.infra.deploy.services import service_name, state_of
 from phasegate.infra.deploy.target import TargetState
 from phasegate.infra.ledger import Run
 

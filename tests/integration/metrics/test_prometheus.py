@@ -14,11 +14,11 @@ from tests.integration.metrics.conftest import MakeReleased
 from tests.prometheus import PrometheusServer
 from typing_extensions import override
 
-from phasegate.infra.deploy.ports import passing_port
 from phasegate.infra.errors import TemporaryError
 from phasegate.infra.metrics.prometheus import summed_up
 from phasegate.infra.metrics.sources import source_of
 from phasegate.infra.policy.monitor import MetricPolicy
+from phasegate.infra.system.ports import passing_port
 
 pytestmark = pytest.mark.timeout(120)
 

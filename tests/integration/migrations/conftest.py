@@ -19,9 +19,9 @@ from tests.crash.scenes import PRD, RUNNER
 from tests.integration.replay.conftest import House, living_in
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.infra.deploy.ports import passing_port
-from phasegate.infra.deploy.services import services, stop_service
+from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.ledger import Effect, Run
+from phasegate.infra.system.ports import passing_port
 
 SERVICE = '''"""Says what is in one column of the first person's row."""
 import os

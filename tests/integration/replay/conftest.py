@@ -24,7 +24,7 @@ from phasegate.flows.lifecycle.pipeline import pipeline
 from phasegate.flows.lifecycle.runner import conduct
 from phasegate.flows.runs.kickoff import Order, kick_off
 from phasegate.flows.runs.replay import Again, replay
-from phasegate.infra.deploy.services import services, stop_service
+from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.errors import ModelRefused
 from phasegate.infra.grading import Evidence
 from phasegate.infra.ledger import Ledger, Run

@@ -13,7 +13,7 @@ from tests.integration.replay.conftest import House
 
 from phasegate.flows.engine.resources import open_resources
 from phasegate.flows.runs.checkpoints import Checkpoint, ask_to_rewind, checkpoints
-from phasegate.infra.deploy.services import services, stop_service
+from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.ledger import Run
 from phasegate.infra.settings import Settings

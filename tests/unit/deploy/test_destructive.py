@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phasegate.infra.deploy.destructive import takes_away
+from phasegate.infra.deploy.migrations.heuristics import takes_away
 
 TAKES = [
     "DROP TABLE people;",

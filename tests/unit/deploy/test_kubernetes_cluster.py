@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from phasegate.infra.deploy.kubernetes.cluster import Cluster
-from phasegate.infra.deploy.kubernetes.manifests import Ref
+from phasegate.infra.deploy.kubernetes.api.client import Cluster
+from phasegate.infra.deploy.kubernetes.api.manifests import Ref
 from phasegate.infra.errors import TargetUnavailable
 
 REF = Ref("v1", "Service", "shop")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phasegate.infra.deploy.kubernetes.faults import FieldConflict, OwnedField, StaleWrite, fault, is_passing
+from phasegate.infra.deploy.kubernetes.api.errors import FieldConflict, OwnedField, StaleWrite, fault, is_passing
 from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, TargetUnavailable
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.deploy.kubernetes.difference import difference
-from phasegate.infra.deploy.kubernetes.manifests import is_below, read_manifests
+from phasegate.infra.deploy.kubernetes.api.diff import difference
+from phasegate.infra.deploy.kubernetes.api.manifests import is_below, read_manifests
 from phasegate.infra.errors import ConfigError
 
 IMAGE = f"shop@sha256:{'a' * 64}"

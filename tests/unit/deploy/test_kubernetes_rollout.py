@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from phasegate.infra.deploy.kubernetes.canary import canary_replicas
+from phasegate.infra.deploy.kubernetes.canary.manifests import canary_replicas
 from phasegate.infra.deploy.kubernetes.rollout import progress, trouble
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from phasegate.infra.deploy.kubernetes.argo import next_weight, own_weight, phase, promotion
-from phasegate.infra.deploy.kubernetes.canary import canary_replicas, carrying_replicas
-from phasegate.infra.deploy.kubernetes.routes import reception, services_behind, shares, weighted
+from phasegate.infra.deploy.kubernetes.canary.manifests import canary_replicas, carrying_replicas
+from phasegate.infra.deploy.kubernetes.canary.routes import reception, services_behind, shares, weighted
 
 CANARIES = {"shop": "shop-canary"}
 

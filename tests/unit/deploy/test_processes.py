@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from phasegate.infra import process_table
-from phasegate.infra.deploy import processes
-from phasegate.infra.deploy.processes import ProcessId, stop_all
 from phasegate.infra.process_table import Process, row
+from phasegate.infra.system import processes
+from phasegate.infra.system.processes import ProcessId, stop_all
 
 NOBODY = 2**22 + 1
 """More than any process's number. Source: proc_sys_kernel(5), `pid_max`."""

@@ -10,7 +10,7 @@ import logging
 import os
 
 from phasegate.flows.engine.engine import Engine
-from phasegate.infra.deploy.process.tending import tend
+from phasegate.infra.deploy.process.reconcile import tend
 from phasegate.infra.errors import PhasegateError
 
 _PERIOD_SECONDS = 5.0

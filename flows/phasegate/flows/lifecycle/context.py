@@ -18,9 +18,9 @@ from phasegate.flows.lifecycle.signals import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.flows.runs.interrupt_decisions import granted
-from phasegate.infra.deploy.migrations import Migrator
+from phasegate.infra.deploy.migrations.migrator import Migrator
 from phasegate.infra.deploy.open import open_target
-from phasegate.infra.deploy.services import service_name
+from phasegate.infra.deploy.process.services import service_name
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.ledger import Run

@@ -19,9 +19,9 @@ from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
 from phasegate.flows.runs.requester import proven_requester
-from phasegate.infra.deploy.kubernetes.manifests import is_below, read_manifests
-from phasegate.infra.deploy.process.haproxy import find as find_haproxy
-from phasegate.infra.deploy.services import require_port, service_name
+from phasegate.infra.deploy.kubernetes.api.manifests import is_below, read_manifests
+from phasegate.infra.deploy.process.proxy.haproxy import find as find_haproxy
+from phasegate.infra.deploy.process.services import require_port, service_name
 from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, TargetRefused, UsageError
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id

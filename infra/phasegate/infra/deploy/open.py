@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from phasegate.infra.deploy.command import CommandTarget
-from phasegate.infra.deploy.kubernetes.manifests import is_below
+from phasegate.infra.deploy.command.target import CommandTarget
+from phasegate.infra.deploy.kubernetes.api.manifests import is_below
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
+from phasegate.infra.deploy.process.services import service_name
 from phasegate.infra.deploy.process.target import ProcessTarget
-from phasegate.infra.deploy.services import service_name
 from phasegate.infra.deploy.sources import nothing
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.policy.model import DeployPolicy

@@ -23,11 +23,11 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phasegate.infra.deploy.processes import ProcessId
 from phasegate.infra.deploy.target import Check, require_name
 from phasegate.infra.errors import DeployFailed
 from phasegate.infra.file_lock import locked
 from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.system.processes import ProcessId
 
 _STATE = "state.json"
 Role = Literal["service", "candidate", "release", "front", "command"]

@@ -21,7 +21,7 @@ from phasegate.agents.models.names import ModelName
 from phasegate.flows.cli.actions.engine_keys import keys_it_lacks
 from phasegate.flows.engine import control
 from phasegate.flows.runs.kickoff import POLICY_FILE, read_policy
-from phasegate.infra.deploy.process.haproxy import find as find_haproxy
+from phasegate.infra.deploy.process.proxy.haproxy import find as find_haproxy
 from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
 from phasegate.infra.policy.detect.programs import missing_programs
 from phasegate.infra.policy.model import Policy

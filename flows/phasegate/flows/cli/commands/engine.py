@@ -59,7 +59,7 @@ def down(with_services: bool, as_json: bool) -> None:
 
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.engine import control
-    from phasegate.infra.deploy.services import services, stop_service
+    from phasegate.infra.deploy.process.services import services, stop_service
     from phasegate.infra.settings import Settings
 
     settings = Settings.from_environment(os.environ)

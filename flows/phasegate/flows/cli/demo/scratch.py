@@ -19,7 +19,7 @@ from typing import Never
 
 from phasegate.flows.cli.demo.examples import SERVICE, find_examples
 from phasegate.flows.engine import control
-from phasegate.infra.deploy.services import services, stop_service
+from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace.git import clean_environment, run_git, said

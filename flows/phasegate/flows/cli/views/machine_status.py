@@ -17,7 +17,7 @@ from phasegate.flows.cli.views.run_table import runs_table
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.views.progress import Progress, progress_of
-from phasegate.infra.deploy.services import services
+from phasegate.infra.deploy.process.services import services
 from phasegate.infra.deploy.target import LiveRelease, TargetState
 from phasegate.infra.ledger import Run
 

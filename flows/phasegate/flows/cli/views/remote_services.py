@@ -13,7 +13,7 @@ from pathlib import Path
 from phasegate.flows.cli.session import Session
 from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.deploy.open import open_target
-from phasegate.infra.deploy.services import service_name
+from phasegate.infra.deploy.process.services import service_name
 from phasegate.infra.deploy.target import TargetState
 from phasegate.infra.errors import PhasegateError
 from phasegate.infra.ledger import Run

@@ -1,7 +1,7 @@
 """The saga's performers of migrations: what may be left in place, and what there is no way back from.
 
 Used by `saga`, and by stage `deployment` where a migration fails. The commands are run by
-`phasegate.infra.deploy.migrations`.
+`phasegate.infra.deploy.migrations.migrator`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.infra.deploy.migrations import MigrationStep
+from phasegate.infra.deploy.migrations.migrator import MigrationStep
 from phasegate.infra.errors import PhasegateError, TargetRefused
 from phasegate.infra.ledger import Effect, EffectClass
 

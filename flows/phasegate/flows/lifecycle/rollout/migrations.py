@@ -14,8 +14,8 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.migrations import stand_still
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.deploy.destructive import takes_away
-from phasegate.infra.deploy.migrations import MigrationStep
+from phasegate.infra.deploy.migrations.heuristics import takes_away
+from phasegate.infra.deploy.migrations.migrator import MigrationStep
 from phasegate.infra.errors import MigrationFailed
 from phasegate.infra.policy.migrations import MIGRATION_CLASSES, MigrationClass
 from phasegate.infra.workspace import ChangeSet, matches

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, table, tables
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, table, tables
 
 HASH = "rollouts-pod-template-hash"
 """The label that tells a Rollout's ReplicaSets apart."""

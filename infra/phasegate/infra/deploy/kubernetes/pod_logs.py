@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from phasegate.infra.deploy.kubernetes.cluster import Cluster
-from phasegate.infra.deploy.kubernetes.convergence import newest_pods
-from phasegate.infra.deploy.kubernetes.manifests import WORKLOADS, Manifest, Ref, table, tables
+from phasegate.infra.deploy.kubernetes.api.client import Cluster
+from phasegate.infra.deploy.kubernetes.api.manifests import WORKLOADS, Manifest, Ref, table, tables
+from phasegate.infra.deploy.kubernetes.apply import newest_pods
 from phasegate.infra.deploy.kubernetes.records import stamp_of
 from phasegate.infra.errors import PhasegateError
 

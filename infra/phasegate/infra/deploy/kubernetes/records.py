@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.infra.deploy.kubernetes.cluster import Cluster
-from phasegate.infra.deploy.kubernetes.difference import PREFIX
-from phasegate.infra.deploy.kubernetes.faults import StaleWrite
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref, table
+from phasegate.infra.deploy.kubernetes.api.client import Cluster
+from phasegate.infra.deploy.kubernetes.api.diff import PREFIX
+from phasegate.infra.deploy.kubernetes.api.errors import StaleWrite
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref, table
 from phasegate.infra.deploy.target import Check
 from phasegate.infra.errors import DeployFailed
 

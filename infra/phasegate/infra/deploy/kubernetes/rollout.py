@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from phasegate.infra.deploy.kubernetes import argo
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, table, tables
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, table, tables
 
 _HOPELESS = {
     "ImagePullBackOff": "image-pull",

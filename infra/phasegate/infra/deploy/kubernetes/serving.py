@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from phasegate.infra.deploy.kubernetes.change import Change
-from phasegate.infra.deploy.kubernetes.convergence import deviations
-from phasegate.infra.deploy.kubernetes.manifests import Ref
-from phasegate.infra.deploy.kubernetes.observation import live_release
+from phasegate.infra.deploy.kubernetes.api.manifests import Ref
+from phasegate.infra.deploy.kubernetes.apply import deviations
+from phasegate.infra.deploy.kubernetes.context import Change
 from phasegate.infra.deploy.kubernetes.records import Record
+from phasegate.infra.deploy.kubernetes.status import live_release
 from phasegate.infra.deploy.target import Check
 from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, TargetUnavailable
 

@@ -15,19 +15,20 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 
-from phasegate.infra.deploy.kubernetes import candidates, serving
-from phasegate.infra.deploy.kubernetes.canary import canaries
-from phasegate.infra.deploy.kubernetes.change import Change
-from phasegate.infra.deploy.kubernetes.cluster import Cluster, connect
-from phasegate.infra.deploy.kubernetes.convergence import Convergence, apply_taking, owned_elsewhere
-from phasegate.infra.deploy.kubernetes.difference import cleaned, difference
-from phasegate.infra.deploy.kubernetes.lock import lock
-from phasegate.infra.deploy.kubernetes.manifests import WORKLOADS, Manifest, Ref, read_manifests
-from phasegate.infra.deploy.kubernetes.observation import live_release, revision
+from phasegate.infra.deploy.kubernetes import serving
+from phasegate.infra.deploy.kubernetes.api.client import Cluster, connect
+from phasegate.infra.deploy.kubernetes.api.diff import cleaned, difference
+from phasegate.infra.deploy.kubernetes.api.lock import lock
+from phasegate.infra.deploy.kubernetes.api.manifests import WORKLOADS, Manifest, Ref, read_manifests
+from phasegate.infra.deploy.kubernetes.apply import Convergence, apply_taking, owned_elsewhere
+from phasegate.infra.deploy.kubernetes.canary import candidates
+from phasegate.infra.deploy.kubernetes.canary.manifests import canaries
+from phasegate.infra.deploy.kubernetes.canary.routes import services_behind
+from phasegate.infra.deploy.kubernetes.context import Change
 from phasegate.infra.deploy.kubernetes.pod_logs import pod_logs
 from phasegate.infra.deploy.kubernetes.records import Record, Records, stamp_of, stamped
 from phasegate.infra.deploy.kubernetes.rollout import revision_of
-from phasegate.infra.deploy.kubernetes.routes import services_behind
+from phasegate.infra.deploy.kubernetes.status import live_release, revision
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.target import (
     Candidate,

@@ -5,12 +5,12 @@ Used by the `process` target.
 
 from __future__ import annotations
 
-from phasegate.infra.deploy import ports
 from phasegate.infra.deploy.process.releases import Releases
-from phasegate.infra.deploy.processes import marked
 from phasegate.infra.deploy.service_folder import Running, ServiceState
 from phasegate.infra.deploy.target import Weight, no_weight
 from phasegate.infra.errors import DeployFailed, PortTaken
+from phasegate.infra.system import ports
+from phasegate.infra.system.processes import marked
 
 
 class InPlace:

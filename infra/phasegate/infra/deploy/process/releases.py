@@ -15,16 +15,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, cast
 
-from phasegate.infra.deploy import ports
 from phasegate.infra.deploy.health import wait_until_healthy
-from phasegate.infra.deploy.process.keeper import Order
-from phasegate.infra.deploy.process.keeping import over, processes_of, start_kept, trust
-from phasegate.infra.deploy.processes import ProcessId, stop_all
+from phasegate.infra.deploy.process.supervisor.client import over, processes_of, start_kept, trust
+from phasegate.infra.deploy.process.supervisor.supervisor import Order
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Role, Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.sources import Sources
 from phasegate.infra.deploy.target import Check
 from phasegate.infra.errors import DeployFailed
 from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.system import ports
+from phasegate.infra.system.processes import ProcessId, stop_all
 
 _ALWAYS_HANDED_ON = ("HOME", "LANG")
 _LOG_LINES = 20

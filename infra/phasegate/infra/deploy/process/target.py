@@ -12,17 +12,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from phasegate.infra.deploy import ports
-from phasegate.infra.deploy.process.behind_front import BehindFront
-from phasegate.infra.deploy.process.front import Front
 from phasegate.infra.deploy.process.in_place import InPlace
+from phasegate.infra.deploy.process.proxy.proxy import Front
+from phasegate.infra.deploy.process.proxy.serving import BehindFront
 from phasegate.infra.deploy.process.releases import Releases
+from phasegate.infra.deploy.process.services import GRACE, state_of, stop_service
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Running, ServiceFolder, ServiceState
-from phasegate.infra.deploy.services import GRACE, state_of, stop_service
 from phasegate.infra.deploy.sources import Sources, nothing
 from phasegate.infra.deploy.target import Candidate, Preview, Release, TargetState, Weight, require_replaceable
 from phasegate.infra.errors import DeployFailed
 from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.system import ports
 
 
 class Serving(Protocol):

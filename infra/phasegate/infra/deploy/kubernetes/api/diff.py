@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, table
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, table
 
 PREFIX = "phasegate.dev/"
 """What phasegate's own annotations and labels begin with."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.deploy.kubernetes.cluster import FIELD_MANAGER, Cluster
-from phasegate.infra.deploy.kubernetes.manifests import WORKLOADS, Manifest, Ref, tables
+from phasegate.infra.deploy.kubernetes.api.client import FIELD_MANAGER, Cluster
+from phasegate.infra.deploy.kubernetes.api.manifests import WORKLOADS, Manifest, Ref, tables
 from phasegate.infra.deploy.kubernetes.records import Record
 from phasegate.infra.deploy.kubernetes.rollout import available, progress
 from phasegate.infra.deploy.target import LiveRelease

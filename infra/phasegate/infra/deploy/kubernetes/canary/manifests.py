@@ -13,9 +13,9 @@ import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+from phasegate.infra.deploy.kubernetes.api.diff import PREFIX
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref, table, tables
 from phasegate.infra.deploy.kubernetes.argo import is_rollout
-from phasegate.infra.deploy.kubernetes.difference import PREFIX
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref, table, tables
 from phasegate.infra.deploy.kubernetes.rollout import replicas
 
 _TRACK = {f"{PREFIX}track": "canary"}

@@ -9,12 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from phasegate.infra.artifacts import sha256
-from phasegate.infra.deploy.ports import HOST, require_free
-from phasegate.infra.deploy.process.front import shares_of
-from phasegate.infra.deploy.process.keeping import Life, life_of, processes_of
-from phasegate.infra.deploy.processes import marked, stop_all
+from phasegate.infra.deploy.process.proxy.proxy import shares_of
+from phasegate.infra.deploy.process.supervisor.client import Life, life_of, processes_of
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.target import LiveRelease, TargetState
+from phasegate.infra.system.ports import HOST, require_free
+from phasegate.infra.system.processes import marked, stop_all
 
 GRACE = timedelta(seconds=10)
 """What a service is given between SIGTERM and SIGKILL."""

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 
-from phasegate.infra.deploy import ports
 from phasegate.infra.deploy.health import wait_until_healthy
-from phasegate.infra.deploy.process.front import Front
-from phasegate.infra.deploy.process.keeping import over
+from phasegate.infra.deploy.process.proxy.proxy import Front
 from phasegate.infra.deploy.process.releases import Releases
-from phasegate.infra.deploy.processes import marked
+from phasegate.infra.deploy.process.supervisor.client import over
 from phasegate.infra.deploy.service_folder import Running, ServiceState
 from phasegate.infra.deploy.target import NOTHING_SERVES, Check, Weight
 from phasegate.infra.errors import DeployFailed, TargetUnavailable
+from phasegate.infra.system import ports
+from phasegate.infra.system.processes import marked
 
 _PATIENCE = timedelta(seconds=10)
 _READ_BACK = "as HAProxy has it in force"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.infra.deploy.spawning import MARK, spawn
 from phasegate.infra.process_table import pids, row
+from phasegate.infra.system.spawn import MARK, spawn
 
 _PROC = Path("/proc")
 _POLL = timedelta(milliseconds=50)

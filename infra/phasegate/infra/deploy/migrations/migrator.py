@@ -19,14 +19,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phasegate.infra.deploy.processes import stop_all
+from phasegate.infra.deploy.command.runner import CommandFailed, handed_on, run_command, run_to_end
+from phasegate.infra.deploy.process.services import GRACE
 from phasegate.infra.deploy.service_folder import ServiceFolder
-from phasegate.infra.deploy.services import GRACE
 from phasegate.infra.deploy.sources import Sources, nothing
-from phasegate.infra.deploy.team_command import CommandFailed, handed_on, run_command, run_to_end
 from phasegate.infra.errors import MigrationFailed
 from phasegate.infra.policy.migrations import MigrationClass
 from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.system.processes import stop_all
 
 MigrationState = Literal["pending", "partly", "done"]
 

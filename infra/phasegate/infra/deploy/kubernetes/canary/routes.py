@@ -11,7 +11,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, table, tables
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, table, tables
 
 _API_VERSION = "gateway.networking.k8s.io/v1"
 

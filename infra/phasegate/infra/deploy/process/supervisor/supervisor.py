@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from phasegate.infra.cgroups import adopt, joining, new_groups, out_of_memory, removed
-from phasegate.infra.deploy.spawning import MARK, spawn
 from phasegate.infra.process_table import members, row, usage
+from phasegate.infra.system.spawn import MARK, spawn
 
 STEADY_SECONDS = 60.0
 """A charge that ran for so long has not died of its start: its deaths are counted anew."""

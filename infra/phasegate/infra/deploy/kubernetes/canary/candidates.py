@@ -11,9 +11,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from phasegate.infra.deploy.kubernetes import driving
+from phasegate.infra.deploy.kubernetes.api.client import Cluster
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref, table
+from phasegate.infra.deploy.kubernetes.apply import LOOK_SECONDS, deviations
 from phasegate.infra.deploy.kubernetes.argo import is_rollout
-from phasegate.infra.deploy.kubernetes.canary import (
+from phasegate.infra.deploy.kubernetes.canary import argo_control
+from phasegate.infra.deploy.kubernetes.canary.manifests import (
     canary_replicas,
     canary_services,
     carrying_replicas,
@@ -21,13 +24,17 @@ from phasegate.infra.deploy.kubernetes.canary import (
     rescaled,
     stable_of,
 )
-from phasegate.infra.deploy.kubernetes.change import Change
-from phasegate.infra.deploy.kubernetes.cluster import Cluster
-from phasegate.infra.deploy.kubernetes.convergence import LOOK_SECONDS, deviations
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref, table
+from phasegate.infra.deploy.kubernetes.canary.routes import (
+    has_gateway,
+    is_route,
+    reception,
+    services_behind,
+    shares,
+    weighted,
+)
+from phasegate.infra.deploy.kubernetes.context import Change
 from phasegate.infra.deploy.kubernetes.records import Record, stamp_of
 from phasegate.infra.deploy.kubernetes.rollout import has_been_seen, replicas
-from phasegate.infra.deploy.kubernetes.routes import has_gateway, is_route, reception, services_behind, shares, weighted
 from phasegate.infra.deploy.target import NOTHING_SERVES, Check, Weight, no_weight
 from phasegate.infra.errors import DeployFailed, TargetRefused
 
@@ -56,8 +63,8 @@ async def start(change: Change, record: Record) -> None:
         await change.toward.apply(record.canaries, record.taking)
         reached = [await change.toward.roll_out(_beside(record))] if _beside(record) else []
         for ref in rollouts:
-            live = await driving.resting(change.toward, ref)
-            share, how = await driving.share(change.toward.cluster, live)
+            live = await argo_control.resting(change.toward, ref)
+            share, how = await argo_control.share(change.toward.cluster, live)
             reached.append(f"{ref}: at {share:g} % by its own steps, {how}")
     except (DeployFailed, TargetRefused):
         await end(change, record)
@@ -87,7 +94,7 @@ async def weigh(change: Change, record: Record, percent: int) -> Weight:
         if services.keys() & services_behind(route):
             await _route(change, route, services, percent)
     for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)):
-        await driving.go_to(change.toward, ref, percent)
+        await argo_control.go_to(change.toward, ref, percent)
     await change.toward.roll_out_to(_beside(record))
     await _shrunk(change, record)
     actual, how = await share_of(change.toward.cluster, record, serving)
@@ -132,7 +139,7 @@ async def share_of(cluster: Cluster, record: Record, serving: Record | None) -> 
     for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)):
         live = await cluster.get(ref)
         if live is not None and stamp_of(live)[1] == record.release_id:
-            return await driving.share(cluster, live)
+            return await argo_control.share(cluster, live)
     own = stable = 0
     for canary, ref in _deployments(record.canaries):
         own += _ready(await cluster.get(Ref.of(canary)))
@@ -220,7 +227,7 @@ async def _give_back(change: Change, record: Record, serving: Record | None) -> 
     for ref in map(Ref.of, rollouts):
         live = await change.toward.cluster.get(ref)
         if live is not None and stamp_of(live)[1] == record.release_id:
-            await driving.abort(change.toward, ref)
+            await argo_control.abort(change.toward, ref)
     await change.toward.apply(rollouts)
     await change.toward.roll_out(rollouts, back=True)
     if found := await deviations(change.toward.cluster, rollouts):

@@ -15,8 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from phasegate.infra.deploy.processes import ending, start, stop_all
-from phasegate.infra.deploy.services import GRACE
+from phasegate.infra.deploy.process.services import GRACE
+from phasegate.infra.system.processes import ending, start, stop_all
 
 _POLL = timedelta(milliseconds=50)
 _TAIL_BYTES, _TAIL_LINES = 4000, 20

@@ -23,7 +23,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from phasegate.infra.deploy.command_state import (
+from phasegate.infra.deploy.command.runner import CommandFailed, run_command
+from phasegate.infra.deploy.command.state import (
     CommandRecord,
     CommandState,
     Live,
@@ -46,7 +47,6 @@ from phasegate.infra.deploy.target import (
     no_weight,
     require_replaceable,
 )
-from phasegate.infra.deploy.team_command import CommandFailed, run_command
 from phasegate.infra.errors import DeployFailed
 from phasegate.infra.policy.model import DeployPolicy
 

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from phasegate.infra.deploy.process.keeper import Order, Report
-from phasegate.infra.deploy.processes import ProcessId, ending, start
+from phasegate.infra.deploy.process.supervisor.supervisor import Order, Report
 from phasegate.infra.deploy.service_folder import Running
 from phasegate.infra.process_table import row
+from phasegate.infra.system.processes import ProcessId, ending, start
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,13 @@ def start_kept(order: Order, *, environment: Mapping[str, str], mark: str) -> Pr
     Returns:
         The keeper.
     """
-    words = [sys.executable, "-I", "-m", "phasegate.infra.deploy.process.keeper", json.dumps(asdict(order))]
+    words = [
+        sys.executable,
+        "-I",
+        "-m",
+        "phasegate.infra.deploy.process.supervisor.supervisor",
+        json.dumps(asdict(order)),
+    ]
     return start(f"exec {shlex.join(words)}", folder=Path("/"), log=Path(order.log), environment=environment, mark=mark)
 
 

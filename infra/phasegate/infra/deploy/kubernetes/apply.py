@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from phasegate.infra.deploy.kubernetes.api.client import Cluster
+from phasegate.infra.deploy.kubernetes.api.diff import differ
+from phasegate.infra.deploy.kubernetes.api.errors import FieldConflict, OwnedField
+from phasegate.infra.deploy.kubernetes.api.lock import Held
+from phasegate.infra.deploy.kubernetes.api.manifests import WORKLOADS, Manifest, Ref, table
 from phasegate.infra.deploy.kubernetes.argo import is_rollout, promotion
-from phasegate.infra.deploy.kubernetes.cluster import Cluster
-from phasegate.infra.deploy.kubernetes.difference import differ
-from phasegate.infra.deploy.kubernetes.faults import FieldConflict, OwnedField
-from phasegate.infra.deploy.kubernetes.lock import Held
-from phasegate.infra.deploy.kubernetes.manifests import WORKLOADS, Manifest, Ref, table
 from phasegate.infra.deploy.kubernetes.records import stamp_of
 from phasegate.infra.deploy.kubernetes.rollout import Trouble, has_been_seen, newest, owned_by, progress, trouble
 from phasegate.infra.errors import DeployFailed, TargetRefused

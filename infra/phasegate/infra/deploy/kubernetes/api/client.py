@@ -21,8 +21,8 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from phasegate.infra.deploy.kubernetes.faults import fault, is_passing
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref
+from phasegate.infra.deploy.kubernetes.api.errors import fault, is_passing
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref
 from phasegate.infra.errors import ConfigError, DeployFailed, TargetUnavailable
 
 FIELD_MANAGER = "phasegate"

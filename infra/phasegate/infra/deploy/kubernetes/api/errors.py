@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from phasegate.infra.deploy.kubernetes.manifests import table, tables
+from phasegate.infra.deploy.kubernetes.api.manifests import table, tables
 from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, TargetUnavailable
 
 _WAITED_FOR = frozenset({408, 410, 429, 500, 502, 503, 504})

@@ -14,15 +14,15 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from phasegate.infra.deploy import ports
-from phasegate.infra.deploy.process.haproxy import CONFIGURATION, HaProxy, Server, find
-from phasegate.infra.deploy.process.keeper import Order
-from phasegate.infra.deploy.process.keeping import life_of, over, processes_of, start_kept, trust
+from phasegate.infra.deploy.process.proxy.haproxy import CONFIGURATION, HaProxy, Server, find
 from phasegate.infra.deploy.process.releases import end_of_log
-from phasegate.infra.deploy.processes import ProcessId, stop_all
+from phasegate.infra.deploy.process.supervisor.client import life_of, over, processes_of, start_kept, trust
+from phasegate.infra.deploy.process.supervisor.supervisor import Order
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
 from phasegate.infra.errors import DeployFailed, TargetUnavailable
 from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.system import ports
+from phasegate.infra.system.processes import ProcessId, stop_all
 
 _FOLDER = "front"
 _REPORT = f"{_FOLDER}/keeper.json"

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phasegate.infra.deploy.command.runner import CommandFailed
 from phasegate.infra.deploy.target import LiveRelease, TargetState
-from phasegate.infra.deploy.team_command import CommandFailed
 from phasegate.infra.policy.model import DeployCommandsPolicy
 
 _AT_MOST_OFF = 5

@@ -11,9 +11,9 @@ import asyncio
 import time
 
 from phasegate.infra.deploy.kubernetes import argo
-from phasegate.infra.deploy.kubernetes.cluster import Cluster
-from phasegate.infra.deploy.kubernetes.convergence import LOOK_SECONDS, Convergence, failure_of
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref, table
+from phasegate.infra.deploy.kubernetes.api.client import Cluster
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref, table
+from phasegate.infra.deploy.kubernetes.apply import LOOK_SECONDS, Convergence, failure_of
 from phasegate.infra.deploy.kubernetes.rollout import Trouble, newest, owned_by
 from phasegate.infra.errors import DeployFailed, TargetRefused
 

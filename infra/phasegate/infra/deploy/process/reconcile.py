@@ -9,11 +9,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from phasegate.infra.deploy.process.front import keep_front
-from phasegate.infra.deploy.process.keeper import Report
+from phasegate.infra.deploy.process.proxy.proxy import keep_front
 from phasegate.infra.deploy.process.releases import keep
-from phasegate.infra.deploy.processes import ProcessId, ending
+from phasegate.infra.deploy.process.supervisor.supervisor import Report
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder
+from phasegate.infra.system.processes import ProcessId, ending
 
 
 async def tend(state_folder: Path, environment: Mapping[str, str]) -> list[str]:

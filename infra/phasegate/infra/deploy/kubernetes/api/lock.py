@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from phasegate.infra.deploy.kubernetes.cluster import Cluster
-from phasegate.infra.deploy.kubernetes.faults import StaleWrite
-from phasegate.infra.deploy.kubernetes.manifests import Manifest, Ref, table
+from phasegate.infra.deploy.kubernetes.api.client import Cluster
+from phasegate.infra.deploy.kubernetes.api.errors import StaleWrite
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref, table
 from phasegate.infra.errors import PhasegateError, TargetUnavailable
 
 DURATION = timedelta(seconds=15)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from phasegate.infra.deploy.kubernetes.convergence import Convergence
-from phasegate.infra.deploy.kubernetes.manifests import Manifest
+from phasegate.infra.deploy.kubernetes.api.manifests import Manifest
+from phasegate.infra.deploy.kubernetes.apply import Convergence
 from phasegate.infra.deploy.kubernetes.records import Record, Records, State
 
 

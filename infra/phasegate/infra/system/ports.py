@@ -8,9 +8,9 @@ import socket
 from collections.abc import Collection
 from pathlib import Path
 
-from phasegate.infra.deploy.processes import command_of
 from phasegate.infra.errors import PortTaken
 from phasegate.infra.process_table import pids
+from phasegate.infra.system.processes import command_of
 
 HOST = "127.0.0.1"
 _STABLE = range(20000, 30000)

@@ -1,0 +1,1 @@
+"""Deploy target `command`: the team's own commands release, shift and roll back."""

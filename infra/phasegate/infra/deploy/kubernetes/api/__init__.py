@@ -1,0 +1,1 @@
+"""Kubernetes API as the target uses it: client, manifests, differences, locks and errors."""

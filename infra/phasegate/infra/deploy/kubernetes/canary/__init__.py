@@ -1,0 +1,1 @@
+"""Canary releases on Kubernetes: candidates, routes, and rollouts of Argo."""

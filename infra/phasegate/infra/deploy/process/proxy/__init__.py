@@ -1,0 +1,1 @@
+"""Proxy before services on this machine: HAProxy, its configuration and traffic shares."""
