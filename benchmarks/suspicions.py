@@ -20,8 +20,8 @@ from tests.cheats.in_code import ANSWERS, REPORTS
 from tests.cheats.in_tests import SETTINGS, TESTS_CHANGED
 
 from phasegate.infra.grading.evidence import Finding
-from phasegate.infra.grading.findings import about_files
-from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.integrity.findings import about_files
+from phasegate.infra.grading.integrity.hard_coded import SealedCases
 from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.policy.model import LifecyclePolicy, Policy
 from phasegate.infra.workspace import ChangeSet, Repository

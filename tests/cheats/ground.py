@@ -16,7 +16,7 @@ import pytest
 
 from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
 from phasegate.infra.grading.integrity.unwatched import Compared, compare_unwatched
-from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox

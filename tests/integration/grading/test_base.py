@@ -13,7 +13,7 @@ import pytest
 from tests.cheats.ground import DONE, FILES, QUICK, TEST, TESTS, Ground, Row
 
 from phasegate.infra.grading.base import BaseJudgement, judge_base
-from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.policy.model import Policy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
 

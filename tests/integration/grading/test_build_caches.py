@@ -12,7 +12,7 @@ import pytest
 from tests.integration.grading.test_layers import Project, run
 
 from phasegate.infra.grading.base import judge_base
-from phasegate.infra.grading.test_run import Bench, Checkout
+from phasegate.infra.grading.runner.runner import Bench, Checkout
 from phasegate.infra.sandbox import overlay
 
 _REPORT = '<testsuite><testcase classname="a" name="b"/></testsuite>'

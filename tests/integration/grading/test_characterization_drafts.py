@@ -12,7 +12,7 @@ from tests.integration.grading.test_grade import FILES, PYTEST, QUICK, policy_wi
 from phasegate.infra.grading.guards.characterization import CharacterizationFile
 from phasegate.infra.grading.guards.draft_check import draft_problems
 from phasegate.infra.grading.guards.thin_tests import find_thin_tests
-from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.policy.model import GradingPolicy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from phasegate.infra.grading.runner.layers import Origin
-from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
+from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import Repository

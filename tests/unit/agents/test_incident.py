@@ -8,7 +8,7 @@ import pytest
 
 from phasegate.agents.monitoring import Incident, IncidentDraft, Moment
 from phasegate.flows.lifecycle.rollout.incident import incident, suspect
-from phasegate.infra.grading.added import Hunk
+from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.metrics.tables import Tables
 
 HUNKS = [

@@ -6,8 +6,8 @@ import pytest
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.amendments import cases_of
-from phasegate.infra.grading.attribution import attribute, files_of
-from phasegate.infra.grading.junit import Status, TestCase
+from phasegate.infra.grading.runner.attribution import attribute, files_of
+from phasegate.infra.grading.runner.junit import Status, TestCase
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from phasegate.infra.grading.added import Hunk
-from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.integrity.hard_coded import SealedCases
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+from phasegate.infra.grading.tree.diff import Hunk
 
 TEST = "def test_weeks():\n    assert said('week') == 'een week'\n    assert said('weeks') == 'weke'\n"
 SEALED = SealedTests(files=(SealedFile(path="tests/test_accept.py", content=TEST, criteria=("AC1",)),))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading.junit import MESSAGE_LIMIT, TestCase, clean, parse, read_report
+from phasegate.infra.grading.runner.junit import MESSAGE_LIMIT, TestCase, clean, parse, read_report
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 
 ROOT = Path("/scratch/checkout")

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from phasegate.infra.grading.added import Hunk
-from phasegate.infra.grading.hard_coded import SealedCases
+from phasegate.infra.grading.integrity.hard_coded import SealedCases
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+from phasegate.infra.grading.tree.diff import Hunk
 
 TEST = (
     "import shop\n\n\ndef test_one():\n    assert shop.discounted(4200, 15) == 3570\n"

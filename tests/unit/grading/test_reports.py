@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading.junit import TestCase, parse, read_report
+from phasegate.infra.grading.runner.junit import TestCase, parse, read_report
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 
 ROOT = Path("/scratch/base/checkout")
@@ -111,7 +111,7 @@ def test_a_folder_s_bytes_are_bounded_in_sum(tmp_path: Path, monkeypatch: pytest
     for name in "abc":
         (tmp_path / f"{name}.xml").write_text(f"<testsuite>{CASE.format(name)}</testsuite>")
     assert len(read_report(tmp_path, ROOT)) == 3
-    monkeypatch.setattr("phasegate.infra.grading.junit.REPORT_LIMIT", 150)
+    monkeypatch.setattr("phasegate.infra.grading.runner.junit.REPORT_LIMIT", 150)
     with pytest.raises(ReportUnreadable, match=r"c\.xml: the report is larger"):
         read_report(tmp_path, ROOT)
 

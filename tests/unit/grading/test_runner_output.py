@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from phasegate.infra.grading import SealedFile, SealedTests
-from phasegate.infra.grading.attribution import attribute
-from phasegate.infra.grading.junit import TestCase, parse
+from phasegate.infra.grading.runner.attribution import attribute
+from phasegate.infra.grading.runner.junit import TestCase, parse
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 
 

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from phasegate.infra.grading.added import Hunk
 from phasegate.infra.grading.evidence import Finding
-from phasegate.infra.grading.suspicions import about_added_lines, about_agreeing_objects, about_new_file, is_aside
+from phasegate.infra.grading.integrity.heuristics import (
+    about_added_lines,
+    about_agreeing_objects,
+    about_new_file,
+    is_aside,
+)
+from phasegate.infra.grading.tree.diff import Hunk
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading.added import Hunk
+from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.metrics.asking import CHARACTERS, ROWS
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport
 from phasegate.infra.metrics.tables import QueryRefused, Tables

@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of, find_test
-from phasegate.infra.grading.attribution import Attribution
 from phasegate.infra.grading.base import BaseJudgement
 from phasegate.infra.grading.base_runs import BaseRuns, kept_run
 from phasegate.infra.grading.evidence import Regression
-from phasegate.infra.grading.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.attribution import Attribution
+from phasegate.infra.grading.runner.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.runner import Bench, Checkout, TestRun
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.grading.tree.test_cases import holds_other_cases, split_case, without_cases

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.runner.junit import TestCase
 from phasegate.infra.grading.tree.test_cases import case_problem, split_case
 from phasegate.infra.grading.tree.test_sources import TestSource, list_tests
 from phasegate.infra.workspace.change_set import AmendmentRequest

@@ -20,9 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.file_lock import locked
 from phasegate.infra.grading.base_summary import BaseSummary
-from phasegate.infra.grading.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.runner import PROBLEMS, Bench, Checkout, TestRun
 from phasegate.infra.grading.runner.stored_files import store
-from phasegate.infra.grading.test_run import PROBLEMS, Bench, Checkout, TestRun
 from phasegate.infra.workspace.change_set import readable
 
 Outcome = Literal["passed", "failed", "skipped", "missing"]

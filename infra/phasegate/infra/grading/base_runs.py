@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import SetupFailed
-from phasegate.infra.grading.attribution import paths_of
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.integrity.canaries import (
     Planted,
@@ -23,11 +22,12 @@ from phasegate.infra.grading.integrity.canaries import (
     own_cases,
     plant_canaries,
 )
-from phasegate.infra.grading.junit import TestKey
+from phasegate.infra.grading.runner.attribution import paths_of
+from phasegate.infra.grading.runner.junit import TestKey
 from phasegate.infra.grading.runner.narrowing import unneeded_tests
+from phasegate.infra.grading.runner.runner import Bench, Checkout, TestRun, require_services
 from phasegate.infra.grading.runner.stored_files import store
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 
 _RUN = TypeAdapter(TestRun)
 

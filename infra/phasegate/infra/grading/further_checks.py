@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.ablation import ablate
 from phasegate.infra.grading.amendment_run import Amending, regressions_of_refused, unguarded_replacements
-from phasegate.infra.grading.coverage import Measurement, measure
+from phasegate.infra.grading.change_run import Trial
 from phasegate.infra.grading.evidence import Ablation, Coverage, Finding, Unwatched
-from phasegate.infra.grading.findings import about_load
+from phasegate.infra.grading.guards.ablation import ablate
+from phasegate.infra.grading.guards.coverage import Measurement, measure
+from phasegate.infra.grading.integrity.findings import about_load
 from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.own_tests import Released
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.served.served_check import check_served
 from phasegate.infra.grading.served.served_summary import ServedSummary
-from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import GradedTree
-from phasegate.infra.grading.trial import Trial
 
 
 @dataclass(frozen=True)

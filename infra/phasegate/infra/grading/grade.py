@@ -19,27 +19,27 @@ from phasegate.infra.grading.amendment_run import (
     refused_amendments,
     regressions_of_refused,
 )
-from phasegate.infra.grading.attribution import attribute, files_of
 from phasegate.infra.grading.base_runs import BaseRuns, on_base
-from phasegate.infra.grading.coverage import Measurement
+from phasegate.infra.grading.change_run import Trial
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
-from phasegate.infra.grading.findings import about_criteria, about_files, about_loaded_tests, about_run
 from phasegate.infra.grading.further_checks import FurtherChecks, Passed, check_further
+from phasegate.infra.grading.guards.coverage import Measurement
 from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.guarded_trial import try_guarded
 from phasegate.infra.grading.guards.guarding import Guarding, with_guards
 from phasegate.infra.grading.guards.touched_lines import with_touched_lines
-from phasegate.infra.grading.hard_coded import SealedCases
 from phasegate.infra.grading.heldout import is_held_out
 from phasegate.infra.grading.inline_run import with_base_inline_tests
 from phasegate.infra.grading.integrity.canaries import language
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.integrity.findings import about_criteria, about_files, about_loaded_tests, about_run
+from phasegate.infra.grading.integrity.hard_coded import SealedCases
+from phasegate.infra.grading.integrity.heuristics import asks_for_matcher
 from phasegate.infra.grading.own_tests import Released, try_own_tests, with_sealed_tests
+from phasegate.infra.grading.runner.attribution import attribute, files_of
+from phasegate.infra.grading.runner.junit import TestCase
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.suspicions import asks_for_matcher
-from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import graded_tree
-from phasegate.infra.grading.trial import Trial
 from phasegate.infra.grading.verdict import CriterionLike, judge_criteria, without_quotes
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox

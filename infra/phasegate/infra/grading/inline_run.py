@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import Finding
-from phasegate.infra.grading.test_run import Bench, Checkout, require_services
+from phasegate.infra.grading.runner.runner import Bench, Checkout, require_services
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with
 from phasegate.infra.grading.tree.inline_tests import is_test_module, with_tests_of
 from phasegate.infra.workspace import ChangeSet

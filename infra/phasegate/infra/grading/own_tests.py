@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.attribution import attribute, paths_of
 from phasegate.infra.grading.base_runs import BaseRuns
 from phasegate.infra.grading.evidence import Finding
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.runner.attribution import attribute, paths_of
+from phasegate.infra.grading.runner.junit import TestCase
 from phasegate.infra.grading.runner.narrowing import undisturbed_tests
+from phasegate.infra.grading.runner.runner import Bench, Checkout, Probe, TestRun
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, Probe, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, with_own_tests
 from phasegate.infra.grading.verdict import regressions
 from phasegate.infra.workspace import ChangeSet

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from phasegate.infra.grading.attribution import Attribution
 from phasegate.infra.grading.base import BaseJudgement, cases_by_function, function_of
 from phasegate.infra.grading.evidence import CriterionResult, Regression
-from phasegate.infra.grading.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.attribution import Attribution
+from phasegate.infra.grading.runner.junit import TestCase, TestKey
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 _SHOWN = 5

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from phasegate.infra.grading.added import Hunk
+from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.metrics.report import HealthReport
 
 _PATIENCE_SECONDS = 30.0

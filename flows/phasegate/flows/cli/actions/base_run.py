@@ -11,7 +11,7 @@ from phasegate.flows.cli.actions.checks import Patient
 from phasegate.flows.runs.kickoff import read_policy
 from phasegate.infra.grading.base import judge_base
 from phasegate.infra.grading.base_summary import BaseSummary
-from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import Repository
 

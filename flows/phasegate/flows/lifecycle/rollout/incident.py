@@ -13,7 +13,7 @@ from phasegate.agents.models.conversation import JsonObject
 from phasegate.agents.monitoring import Evidence, Incident, IncidentDraft, Moment, Shown
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.artifacts import canonical_json
-from phasegate.infra.grading.added import Hunk, hunks
+from phasegate.infra.grading.tree.diff import Hunk, hunks
 from phasegate.infra.ledger import Event
 from phasegate.infra.metrics.report import HealthReport, MetricReport
 from phasegate.infra.metrics.tables import Happened, QueryRefused, Tables

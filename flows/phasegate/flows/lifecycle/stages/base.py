@@ -14,7 +14,7 @@ from phasegate.infra.errors import BaseTellsNothing
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.guards.base_coverage import NO_COMMAND
-from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.tree.roles import Roles
 
 _NAME = "base"

@@ -26,7 +26,7 @@ from phasegate.infra.grading.guards.characterization import Characterization
 from phasegate.infra.grading.guards.draft_check import draft_problems
 from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.thin_tests import ThinTests, find_thin_tests
-from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.runner.runner import Bench
 
 PART = "characterization"
 _THIN, _OMITTED, _TRIED = "thin-tests", "characterization-omitted", "characterization/"

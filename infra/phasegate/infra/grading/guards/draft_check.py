@@ -17,8 +17,8 @@ from phasegate.infra.grading.guards.characterization import CharacterizationFile
 from phasegate.infra.grading.guards.functions import functions_of
 from phasegate.infra.grading.guards.guarding import run_guards
 from phasegate.infra.grading.guards.mutation_run import covered, mutants_for, try_mutants
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedFile
-from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.patterns import is_test_file
 
 _QUOTE = 800

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from phasegate.infra.grading.base_runs import BaseRuns
+from phasegate.infra.grading.change_run import Trial, try_change
 from phasegate.infra.grading.guards.guarding import Guarding
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.tree.graded_tree import GradedTree
-from phasegate.infra.grading.trial import Trial, try_change
 
 
 async def try_guarded(

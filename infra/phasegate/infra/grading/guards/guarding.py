@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from phasegate.infra.grading.attribution import attribute
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.evidence import Regression
 from phasegate.infra.grading.guards.base_coverage import own_judgement
 from phasegate.infra.grading.guards.guard_summary import GuardSummary
-from phasegate.infra.grading.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.attribution import attribute
+from phasegate.infra.grading.runner.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.runner import PROBLEMS, Bench
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.test_run import PROBLEMS, Bench
 from phasegate.infra.grading.verdict import regressions, without_quotes
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from phasegate.infra.grading.guards.base_coverage import source_of
 from phasegate.infra.grading.guards.characterization import CharacterizationFile
 from phasegate.infra.grading.guards.mutants import Mutant, mutants_of
-from phasegate.infra.grading.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared, TestRun
 from phasegate.infra.grading.sealed_tests import SealedFile
-from phasegate.infra.grading.test_run import Bench, Checkout, Prepared, TestRun
 from phasegate.infra.grading.tree.graded_tree import commit_with
 
 _MOST = 10

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Self
 
 from phasegate.infra.artifacts import sha256
-from phasegate.infra.grading.attribution import paths_of
 from phasegate.infra.grading.guards.reached_tests import ReachedTests
-from phasegate.infra.grading.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.attribution import paths_of
+from phasegate.infra.grading.runner.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.runner import SERVICE_FAILED, Bench, Checkout, TestRun
 from phasegate.infra.grading.runner.stored_files import store
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import SERVICE_FAILED, Bench, Checkout, TestRun
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 
 

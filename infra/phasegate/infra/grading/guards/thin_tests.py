@@ -11,10 +11,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from phasegate.infra.grading.coverage import traced_language
 from phasegate.infra.grading.guards.base_coverage import Covered, covered_lines, own_judgement, product_files
+from phasegate.infra.grading.guards.coverage import traced_language
 from phasegate.infra.grading.guards.functions import Function, functions_of
-from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.tree.loading import texts
 from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.workspace.change_set import readable

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from phasegate.infra.grading.integrity.bare_source import bare_definitions, filled
-from phasegate.infra.grading.integrity.planted_names import WORDS
+from phasegate.infra.grading.tree.bare_source import bare_definitions, filled
+from phasegate.infra.grading.tree.planted_names import WORDS
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SOURCE = Path(__file__).parent / "python.py"

@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.attribution import Attribution, attribute, unnumbered
 from phasegate.infra.grading.integrity.canary_go import go_canary
 from phasegate.infra.grading.integrity.canary_jvm import jvm_canary
 from phasegate.infra.grading.integrity.canary_node import node_canary
@@ -21,11 +20,12 @@ from phasegate.infra.grading.integrity.canary_rust import rust_canary
 from phasegate.infra.grading.integrity.counter_tests import counter_tests
 from phasegate.infra.grading.integrity.lenient_copies import Copies
 from phasegate.infra.grading.integrity.literal_counter_tests import literal_counter_tests
-from phasegate.infra.grading.integrity.planted_names import name_missing_in, path_beside, word_missing_in
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.runner.attribution import Attribution, attribute, unnumbered
+from phasegate.infra.grading.runner.junit import TestCase
 from phasegate.infra.grading.runner.report_cargo import WHOLE
+from phasegate.infra.grading.runner.runner import TestRun
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.test_run import TestRun
+from phasegate.infra.grading.tree.planted_names import name_missing_in, path_beside, word_missing_in
 
 _LANGUAGES = {"py": "python", "java": "java", "kt": "kotlin", "go": "go", "rs": "rust"} | dict.fromkeys(
     ("js", "mjs", "cjs", "ts", "mts", "cts", "jsx", "tsx"), "node"

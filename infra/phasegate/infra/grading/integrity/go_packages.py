@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phasegate.infra.grading.integrity.planted_names import WORDS
+from phasegate.infra.grading.tree.planted_names import WORDS
 
 _TWIN = Path(__file__).parent / "plain" / "twin.go"
 _IMPORT = re.compile(r'(?m)^(?P<before>[ \t]*(?:import[ \t]+\(?[ \t]*)?)(?P<name>\w+[ \t]+)?"testing"')

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phasegate.infra.grading.integrity.bare_source import bare_definitions, filled
+from phasegate.infra.grading.tree.bare_source import bare_definitions, filled
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _KINDS = ("", "Almost", "List", "Tuple", "Dict", "Set", "Sequence", "MultiLine")

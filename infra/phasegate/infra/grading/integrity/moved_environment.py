@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.grading.runner.stored_files import write_new
-from phasegate.infra.grading.test_run import Prepared
 
 _ENVIRONMENTS = (".venv", "venv", "env")
 _TOOLS = (".tox", ".nox")

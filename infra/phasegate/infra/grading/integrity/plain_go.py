@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from phasegate.infra.grading.integrity.go_packages import TestedPackage, tested_packages
-from phasegate.infra.grading.test_run import Prepared
+from phasegate.infra.grading.runner.runner import Prepared
 
 _ASSIGNED = re.compile(r"\b((?:GO[A-Z0-9_]+|CGO_\w+)=[^\s'\"$`;&|]+)")
 _TAGS = re.compile(r"\s-{1,2}tags[= ]([\w,.]+)")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from phasegate.infra.grading.test_run import Prepared
+from phasegate.infra.grading.runner.runner import Prepared
 
 _RUNNERS = {
     "JEST_WORKER_ID": "1",

@@ -15,7 +15,7 @@ from typing import Any
 
 from phasegate.infra.grading.integrity.moved_environment import environments
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT as FAIL_FAST_OFF
-from phasegate.infra.grading.test_run import Prepared
+from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
 _PARTS = (

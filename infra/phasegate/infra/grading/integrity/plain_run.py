@@ -19,12 +19,12 @@ from typing import Any, Protocol, cast
 from phasegate.infra.grading.integrity.aged_files import age_files
 from phasegate.infra.grading.integrity.command_variables import command_variables
 from phasegate.infra.grading.integrity.moved_environment import relocate
-from phasegate.infra.grading.integrity.planted_names import WORDS
 from phasegate.infra.grading.runner.layers import Origin
+from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.grading.runner.stored_files import write_new
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
 from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.grading.tree.planted_names import WORDS
 from phasegate.infra.sandbox import run_with_services
 from phasegate.infra.sandbox.identity import draw_identity
 

@@ -20,8 +20,8 @@ from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
 from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, PlainTests, Twins
 from phasegate.infra.grading.integrity.runner_only import only_in_runner
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import texts
 from phasegate.infra.workspace.change_set import readable

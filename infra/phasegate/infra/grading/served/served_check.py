@@ -15,6 +15,7 @@ from datetime import timedelta
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
 from phasegate.infra.grading.runner.narrowing import unneeded_tests
+from phasegate.infra.grading.runner.runner import Bench, Checkout
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.served.contradictions import contradictions
 from phasegate.infra.grading.served.exchanges import Conversation, Request, bounded, conversations
@@ -26,7 +27,6 @@ from phasegate.infra.grading.served.served_summary import ServedSummary
 from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin, twin_of
 from phasegate.infra.grading.served.test_setup import TestSetup
 from phasegate.infra.grading.served.twins import Words, compare_twins
-from phasegate.infra.grading.test_run import Bench, Checkout
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import texts
 from phasegate.infra.grading.tree.patterns import is_test_file

@@ -25,11 +25,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from phasegate.infra.grading.integrity.planted_names import WORDS
 from phasegate.infra.grading.runner.layers import Origin
+from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request, decoded, pairs
-from phasegate.infra.grading.test_run import Bench, Checkout, Prepared
 from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.grading.tree.planted_names import WORDS
 from phasegate.infra.sandbox import run_with_services
 
 _SCRIPT = Path(__file__).parent / "scripts" / "ask.py"

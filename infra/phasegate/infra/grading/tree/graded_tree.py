@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from phasegate.infra.grading.added import Hunk, hunks
+from phasegate.infra.grading.tree.diff import Hunk, hunks
 from phasegate.infra.grading.tree.loading import Load, is_loader
 from phasegate.infra.grading.tree.patterns import is_test_file, may_enter, named_in
 from phasegate.infra.grading.tree.roles import Roles

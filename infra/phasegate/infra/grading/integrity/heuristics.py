@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from phasegate.infra.grading.added import Hunk
 from phasegate.infra.grading.evidence import Finding, Severity
 from phasegate.infra.grading.integrity.word_rules import RULES, Rule
+from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.workspace.change_set import readable
 
 _CODE = re.compile(

@@ -20,10 +20,10 @@ from typing import Protocol
 
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.heldout import laid_in
-from phasegate.infra.grading.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.build_caches import is_compiled
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
 from phasegate.infra.grading.runner.file_state import file_states
+from phasegate.infra.grading.runner.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.layer_entries import Found, Laid
 from phasegate.infra.grading.runner.layers import Layers, Origin
 from phasegate.infra.grading.runner.report_text import ReportUnreadable

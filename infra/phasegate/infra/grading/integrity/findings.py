@@ -10,13 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from phasegate.infra.grading.added import hunks
 from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.evidence import LOADED, CriterionResult, Finding, Severity
-from phasegate.infra.grading.hard_coded import SealedCases
-from phasegate.infra.grading.integrity.test_edits import Product, TestEdit, about_test_edits
-from phasegate.infra.grading.integrity.word_rules import Rule
-from phasegate.infra.grading.suspicions import (
+from phasegate.infra.grading.integrity.hard_coded import SealedCases
+from phasegate.infra.grading.integrity.heuristics import (
     about_added_lines,
     about_agreeing_objects,
     about_new_file,
@@ -24,7 +21,10 @@ from phasegate.infra.grading.suspicions import (
     is_code,
     is_git_settings,
 )
-from phasegate.infra.grading.test_run import PROBLEMS, TestRun
+from phasegate.infra.grading.integrity.test_edits import Product, TestEdit, about_test_edits
+from phasegate.infra.grading.integrity.word_rules import Rule
+from phasegate.infra.grading.runner.runner import PROBLEMS, TestRun
+from phasegate.infra.grading.tree.diff import hunks
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.loading import Load, texts
 from phasegate.infra.grading.tree.patterns import is_test_file

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.junit import TestCase, TestKey
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 _PACKAGES_ARE_FOLDERS = (".java", ".kt", ".scala", ".groovy", ".py")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from phasegate.infra.grading.attribution import Attribution, files_of
 from phasegate.infra.grading.base import function_of
 from phasegate.infra.grading.base_runs import BaseRuns, not_always_passing
 from phasegate.infra.grading.evidence import Finding, Regression
@@ -26,10 +25,11 @@ from phasegate.infra.grading.integrity.canaries import (
     plant_canaries,
     plant_counter_tests,
 )
-from phasegate.infra.grading.junit import TestCase
+from phasegate.infra.grading.runner.attribution import Attribution, files_of
+from phasegate.infra.grading.runner.junit import TestCase
 from phasegate.infra.grading.runner.narrowing import unneeded_tests
+from phasegate.infra.grading.runner.runner import Bench, Checkout, TestRun, require_services
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench, Checkout, TestRun, require_services
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.verdict import regressions
 

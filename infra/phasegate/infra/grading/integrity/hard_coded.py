@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from phasegate.infra.grading.added import Hunk
 from phasegate.infra.grading.evidence import Finding, Severity
 from phasegate.infra.grading.integrity.prepared_answers import PreparedAnswers, unpacked
 from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.workspace.change_set import readable
 
 _SHORTEST_TEXT = 4

@@ -14,11 +14,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from phasegate.infra.grading.added import Hunk, without
 from phasegate.infra.grading.evidence import Ablation, Place
 from phasegate.infra.grading.guards.piece_runs import PieceRuns
+from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.grading.test_run import Bench
+from phasegate.infra.grading.tree.diff import Hunk, without
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, product_hunks
 from phasegate.infra.workspace.change_set import readable
 
