@@ -15,8 +15,8 @@ from tests.machine import Machine
 from phasegate.flows.runs import kickoff
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import SystemClock
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.store import Change
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Change
 
 pytestmark = pytest.mark.timeout(300)  # two runs up to a gate
 

@@ -14,7 +14,8 @@ from tests.postgres import PostgresServer
 
 from phasegate.infra.errors import ConfigError, LeaseHeld, LedgerUnavailable, NotAllowed
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import Ledger, schema
+from phasegate.infra.ledger import Ledger
+from phasegate.infra.ledger.storage import schema
 
 WRITERS = 6
 

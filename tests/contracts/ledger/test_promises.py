@@ -12,7 +12,7 @@ from tests.ledgers import Thing
 from phasegate.infra.errors import LeaseHeld, NotAllowed, NotFound, UsageError
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Attempt, Lease, Usage
-from phasegate.infra.ledger.schema import metadata
+from phasegate.infra.ledger.storage.schema import metadata
 
 ANA, BO = Person("ana", "local"), Person("bo", "local")
 

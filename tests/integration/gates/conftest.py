@@ -16,7 +16,7 @@ from tests.ledgers import accepted
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
 from phasegate.infra.ledger import Gate, Ledger, Run
-from phasegate.infra.ledger.deciding import statement
+from phasegate.infra.ledger.gates.authorization import statement
 
 SUBJECT = {"prd": "sha256:1", "policy": "sha256:2"}
 

@@ -11,7 +11,7 @@ from tests.integration.gates.conftest import SUBJECT, Desk
 
 from phasegate.infra.errors import ConfigError, NotAllowed
 from phasegate.infra.identity import AllowedSigners, DecisionStatement, Person, signatures
-from phasegate.infra.ledger.deciding import statement
+from phasegate.infra.ledger.gates.authorization import statement
 
 
 def test_a_signed_approval_opens_the_gate(desk: Desk) -> None:
@@ -113,7 +113,7 @@ def test_the_signature_is_verified_at_every_reading(desk: Desk, monkeypatch: pyt
     """
     gate = desk.signed_gate()
     with monkeypatch.context() as patch:
-        patch.setattr("phasegate.infra.ledger.gates.signer_of", lambda *_, **__: "bo")
+        patch.setattr("phasegate.infra.ledger.gates.gates.signer_of", lambda *_, **__: "bo")
         desk.approve(gate, "bo", signature=desk.signature(gate, "bo", key="eve"))
         assert desk.rules(gate) == "approve"
     assert desk.rules(gate) is None

@@ -10,8 +10,8 @@ from tests.integration.gates.conftest import Desk
 
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.store import row_digest
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import row_digest
 
 ANA, BO, CY = Person("ana", "local"), Person("bo", "local"), Person("cy", "local")
 INTO_DECISIONS = (

@@ -17,11 +17,11 @@ from tests.ledgers import Thing, accepted
 
 from phasegate.flows.runs.audit_bundle import audit_bundle, audit_run, export_bundle, keep_head, release_statement
 from phasegate.infra.artifacts import Artifact, canonical_json
-from phasegate.infra.attestation import IN_TOTO, SigningKey, decoded, encoded, verified
 from phasegate.infra.errors import PhasegateError, TrailBroken, UsageError
 from phasegate.infra.identity import Person
+from phasegate.infra.identity.attestation import IN_TOTO, SigningKey, decoded, encoded, verified
 from phasegate.infra.ledger import Ledger
-from phasegate.infra.ledger.rows import ExportedRows
+from phasegate.infra.ledger.trail_rows import ExportedRows
 
 RUN, COMMIT = "run-one", "c" * 40
 

@@ -22,11 +22,12 @@ from tests.ledgers import Thing, accepted
 from phasegate.flows.cli.views.follow import Follower
 from phasegate.flows.runs.audit_bundle import Audited, audit_bundle, audit_run, export_bundle
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
-from phasegate.infra.attestation import SigningKey
 from phasegate.infra.errors import ConfigError, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, Person, sign
-from phasegate.infra.ledger import Decision, Gate, Ledger, Origin, Run, schema
-from phasegate.infra.ledger.deciding import statement
+from phasegate.infra.identity.attestation import SigningKey
+from phasegate.infra.ledger import Decision, Gate, Ledger, Origin, Run
+from phasegate.infra.ledger.gates.authorization import statement
+from phasegate.infra.ledger.storage import schema
 
 
 class Rules(Artifact):

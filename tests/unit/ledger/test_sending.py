@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasegate.infra.artifacts import sha256
-from phasegate.infra.ledger.packing import pack, unpack
-from phasegate.infra.ledger.sending import Sent
+from phasegate.infra.ledger.storage.deltas import Sent
+from phasegate.infra.ledger.storage.packing import pack, unpack
 
 messages = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("é€😀]}"), max_size=6)
 

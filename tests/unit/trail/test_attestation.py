@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.attestation import SigningKey, decoded, key_id, pre_authentication_encoding, verified
 from phasegate.infra.errors import ConfigError, TrailBroken
+from phasegate.infra.identity.attestation import SigningKey, decoded, key_id, pre_authentication_encoding, verified
 
 KIND = "http://example.com/HelloWorld"
 

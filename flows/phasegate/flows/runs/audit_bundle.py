@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.attestation import IN_TOTO, STATEMENT, SigningKey, decoded, encoded, key_id, verified
 from phasegate.infra.errors import RepositoryError, TrailBroken, UsageError
+from phasegate.infra.identity.attestation import IN_TOTO, STATEMENT, SigningKey, decoded, encoded, key_id, verified
 from phasegate.infra.ledger import Ledger, Run
-from phasegate.infra.ledger.audit import Audit, audit_rows
-from phasegate.infra.ledger.rows import ExportedRows, Row, Rows, lineage
+from phasegate.infra.ledger.trail.audit import Audit, audit_rows
+from phasegate.infra.ledger.trail_rows import ExportedRows, Row, Rows, lineage
 from phasegate.infra.workspace import Repository
 from phasegate.infra.workspace.heads import publish_head, published_heads
 

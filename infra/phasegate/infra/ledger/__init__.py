@@ -27,7 +27,7 @@ from phasegate.infra.ledger.records import (
     Usage,
     Verdict,
 )
-from phasegate.infra.ledger.store import new_id
+from phasegate.infra.ledger.storage.store import new_id
 from phasegate.infra.ledger.turns import Turn
 
 __all__ = [

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import FormatUnknown, NotFound
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.store import Change, Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Change, Store
 
 A = TypeVar("A", bound=Artifact)
 

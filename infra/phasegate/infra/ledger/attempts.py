@@ -12,12 +12,12 @@ from sqlalchemy import select, update
 
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.errors import LeaseHeld, NotFound
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import put
-from phasegate.infra.ledger.conversations import expire_unread
 from phasegate.infra.ledger.leases import put_lease
+from phasegate.infra.ledger.messages import expire_unread
 from phasegate.infra.ledger.records import Attempt, Lease
-from phasegate.infra.ledger.store import Change, Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Change, Store
 
 
 class Attempts:

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.records import CALLED_OFF, Effect, EffectClass
-from phasegate.infra.ledger.store import Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Store
 
 
 class Effects:

@@ -14,12 +14,12 @@ from typing import Any
 from sqlalchemy import Text, bindparam, func, select, type_coerce
 
 from phasegate.infra.artifacts import canonical_json
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.packing import known_before, pack, requests, unpack
-from phasegate.infra.ledger.prepared import Prepared
 from phasegate.infra.ledger.records import Attempt, Exchange, Usage
-from phasegate.infra.ledger.sending import Sent
-from phasegate.infra.ledger.store import Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.compiled import Prepared
+from phasegate.infra.ledger.storage.deltas import Sent
+from phasegate.infra.ledger.storage.packing import known_before, pack, requests, unpack
+from phasegate.infra.ledger.storage.store import Store
 
 _exchange, _turn, _attempt, _run = schema.exchanges.c, schema.turns.c, schema.attempts.c, schema.runs.c
 _reply = type_coerce(_exchange.reply, Text)

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import RowMapping, and_, exists, not_, or_, select, update
 
 from phasegate.infra.errors import LeaseHeld
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.records import Lease, Run
-from phasegate.infra.ledger.store import Change, Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Change, Store
 
 LET_GO = datetime(1970, 1, 1, tzinfo=UTC)
 """When a lease ran out that was let go on purpose."""

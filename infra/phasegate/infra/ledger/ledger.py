@@ -10,23 +10,23 @@ from typing import Any, Self
 from sqlalchemy import select
 
 from phasegate.infra.clock import SystemClock, WallClock
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import Artifacts
 from phasegate.infra.ledger.attempts import Attempts
-from phasegate.infra.ledger.audit import Audit, Heads, audit
-from phasegate.infra.ledger.conversations import Messages
-from phasegate.infra.ledger.database import connect
 from phasegate.infra.ledger.effects import Effects
 from phasegate.infra.ledger.exchanges import Exchanges
-from phasegate.infra.ledger.gates import Gates
+from phasegate.infra.ledger.gates.gates import Gates
 from phasegate.infra.ledger.leases import Leases
+from phasegate.infra.ledger.messages import Messages
 from phasegate.infra.ledger.questions import Questions
 from phasegate.infra.ledger.records import Event, Lease
 from phasegate.infra.ledger.rewinds import Rewinds
-from phasegate.infra.ledger.rows import DatabaseRows, Row, exported, lineage
 from phasegate.infra.ledger.runs import Runs
-from phasegate.infra.ledger.store import Store
-from phasegate.infra.ledger.transaction import Connections
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.database import connect
+from phasegate.infra.ledger.storage.store import Store
+from phasegate.infra.ledger.storage.transaction import Connections
+from phasegate.infra.ledger.trail.audit import Audit, Heads, audit
+from phasegate.infra.ledger.trail_rows import DatabaseRows, Row, exported, lineage
 from phasegate.infra.ledger.turns import Turns
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Select, select
 
 from phasegate.infra.errors import NotAllowed
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.records import Attempt, Origin, Question
-from phasegate.infra.ledger.store import Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Store
 
 
 class Questions:

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import select
 
 from phasegate.infra.errors import NotAllowed, NotFound
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.records import Run
-from phasegate.infra.ledger.store import Change, Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Change, Store
 
 _STANDS_STILL = frozenset({"waiting", "paused", "failed", "needs-operator", "done"})
 

@@ -9,13 +9,13 @@ from sqlalchemy import bindparam, select
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import NotAllowed, NotFound, TrailBroken, UsageError
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import put
-from phasegate.infra.ledger.prepared import Prepared
+from phasegate.infra.ledger.chain import is_as_accepted
 from phasegate.infra.ledger.records import ENDED, Origin, Run, RunOptions, RunStatus
-from phasegate.infra.ledger.rows import DatabaseRows
-from phasegate.infra.ledger.store import Change, Store
-from phasegate.infra.ledger.vouching import is_as_accepted
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.compiled import Prepared
+from phasegate.infra.ledger.storage.store import Change, Store
+from phasegate.infra.ledger.trail_rows import DatabaseRows
 
 _REQUEST = Prepared(select(schema.runs.c.request).where(schema.runs.c.id == bindparam("run")))
 

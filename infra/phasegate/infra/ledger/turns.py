@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import select
 
 from phasegate.infra.artifacts import canonical_json
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.packing import pack, unpack
 from phasegate.infra.ledger.records import Attempt
-from phasegate.infra.ledger.store import Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.packing import pack, unpack
+from phasegate.infra.ledger.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed, UsageError
 from phasegate.infra.identity import DECISION_NAMESPACE, Person, owner_of, sign, signing_key
 from phasegate.infra.ledger import Gate, Verdict
-from phasegate.infra.ledger.deciding import needs_signature, require_open, statement
+from phasegate.infra.ledger.gates.authorization import needs_signature, require_open, statement
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ def export(run: str, output: Path | None, as_json: bool) -> None:
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.audit_bundle import export_bundle
-    from phasegate.infra.attestation import SigningKey, key_id
     from phasegate.infra.errors import UsageError
+    from phasegate.infra.identity.attestation import SigningKey, key_id
 
     with opened() as session:
         found = session.run(run)

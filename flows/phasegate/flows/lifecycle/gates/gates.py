@@ -26,7 +26,7 @@ from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
-from phasegate.infra.ledger.gates import GONE
+from phasegate.infra.ledger.gates.gates import GONE
 from phasegate.infra.policy.model import ADMIN, GateName, SmallGate
 
 Product = TypeVar("Product")

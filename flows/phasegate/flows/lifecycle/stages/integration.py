@@ -21,7 +21,7 @@ from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import BranchMoved, OperatorNeeded
 from phasegate.infra.grading import BranchMove, Evidence, SealedTests, differences
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.ledger.gates import GONE
+from phasegate.infra.ledger.gates.gates import GONE
 from phasegate.infra.workspace import ChangeSet, branch_head, merges_to, patch_id, rebase, released_change
 from phasegate.infra.workspace.change_set import code
 

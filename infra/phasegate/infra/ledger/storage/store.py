@@ -34,11 +34,11 @@ from phasegate.infra import crash_points
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import WallClock
 from phasegate.infra.errors import LeaseHeld, LedgerUnavailable
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.database import translated
-from phasegate.infra.ledger.prepared import Direct, Prepared, Row
 from phasegate.infra.ledger.records import Lease
-from phasegate.infra.ledger.transaction import Connections, Transaction
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.compiled import Direct, Prepared, Row
+from phasegate.infra.ledger.storage.database import translated
+from phasegate.infra.ledger.storage.transaction import Connections, Transaction
 
 Answer = TypeVar("Answer")
 

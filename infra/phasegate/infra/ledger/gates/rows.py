@@ -9,9 +9,9 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from phasegate.infra.errors import NotFound
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.records import Decision, Gate
-from phasegate.infra.ledger.store import Change, Store
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Change, Store
 
 
 class GateRows:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Connection, text
 
-from phasegate.infra.ledger import schema
+from phasegate.infra.ledger.storage import schema
 
 Row: TypeAlias = Mapping[str, Any]
 TABLES = tuple(table.name for table in (*schema.VOUCHED, schema.events))

@@ -12,7 +12,7 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection
 
-from phasegate.infra.ledger.prepared import Direct
+from phasegate.infra.ledger.storage.compiled import Direct
 
 
 class Connections:

@@ -14,9 +14,9 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Table, func, select
 
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.rows import Rows
-from phasegate.infra.ledger.store import GENESIS, digest_of_row, event_hash, row_digest
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import GENESIS, digest_of_row, event_hash, row_digest
+from phasegate.infra.ledger.trail_rows import Rows
 
 _GOES_ON: Mapping[str, Any] = {
     "status": "accepted",

@@ -10,12 +10,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import TrailBroken
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.audit_decisions import broken, check_decisions
-from phasegate.infra.ledger.packing import requests
-from phasegate.infra.ledger.rows import DatabaseRows, Rows
-from phasegate.infra.ledger.store import GENESIS, Store, digest_of_row, event_hash
-from phasegate.infra.ledger.vouching import is_as_accepted
+from phasegate.infra.ledger.chain import is_as_accepted
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.packing import requests
+from phasegate.infra.ledger.storage.store import GENESIS, Store, digest_of_row, event_hash
+from phasegate.infra.ledger.trail.decisions import broken, check_decisions
+from phasegate.infra.ledger.trail_rows import DatabaseRows, Rows
 
 Heads = Iterable[tuple[int, str]]
 """Positions and hashes of events, as somebody outside of the ledger saw them."""

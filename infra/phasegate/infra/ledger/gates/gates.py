@@ -17,9 +17,9 @@ from sqlalchemy import Connection, select
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, signer_of
-from phasegate.infra.ledger import schema
 from phasegate.infra.ledger.artifacts import Artifacts
-from phasegate.infra.ledger.deciding import (
+from phasegate.infra.ledger.chain import Chain
+from phasegate.infra.ledger.gates.authorization import (
     needs_signature,
     require_accepted,
     require_entitled,
@@ -27,10 +27,10 @@ from phasegate.infra.ledger.deciding import (
     said_by,
     subject_digest,
 )
-from phasegate.infra.ledger.gate_rows import GateRows, decisions_in, gate_in
+from phasegate.infra.ledger.gates.rows import GateRows, decisions_in, gate_in
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
-from phasegate.infra.ledger.store import Store, new_id
-from phasegate.infra.ledger.vouching import Chain
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.store import Store, new_id
 
 _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "revised", "reject": "rejected"}
 GONE: frozenset[GateStatus] = frozenset({"void", "expired", "outdated"})

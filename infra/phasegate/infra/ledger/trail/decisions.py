@@ -14,9 +14,9 @@ from typing import Any, Never
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, signer_of
-from phasegate.infra.ledger.deciding import needs_signature, require_entitled, said_by, subject_digest
+from phasegate.infra.ledger.gates.authorization import needs_signature, require_entitled, said_by, subject_digest
 from phasegate.infra.ledger.records import Decision, Gate, Run
-from phasegate.infra.ledger.rows import Row, Rows
+from phasegate.infra.ledger.trail_rows import Row, Rows
 
 _SAID_BY = {0: "gate.decided", 1: "gate.overridden"}
 _VERDICT = {"approved": "approve", "revised": "revise", "rejected": "reject"}

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import and_, bindparam, func, or_, select
 
 from phasegate.infra.errors import NotAllowed, NotFound
-from phasegate.infra.ledger import schema
-from phasegate.infra.ledger.prepared import Prepared
 from phasegate.infra.ledger.records import ENDED, Attempt, Message
-from phasegate.infra.ledger.store import Change, Store, new_id
+from phasegate.infra.ledger.storage import schema
+from phasegate.infra.ledger.storage.compiled import Prepared
+from phasegate.infra.ledger.storage.store import Change, Store, new_id
 
 _message = schema.messages.c
 

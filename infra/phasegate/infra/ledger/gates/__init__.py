@@ -1,0 +1,1 @@
+"""Gates in the ledger: their rows, and who may decide them."""

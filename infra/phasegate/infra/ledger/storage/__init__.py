@@ -1,0 +1,1 @@
+"""SQL of the ledger: schema, connections, transactions and compiled statements."""

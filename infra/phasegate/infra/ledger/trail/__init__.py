@@ -1,0 +1,1 @@
+"""Audit of the ledger: its chain, its signatures, and the decisions it vouches for."""
