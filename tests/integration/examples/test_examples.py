@@ -25,10 +25,10 @@ from phasegate.agents.stage import Draft
 from phasegate.agents.testing import AmendmentsDraft, CharacterizationDraft, TestsDraft
 from phasegate.agents.tools.files import EditFile, WriteFile, edit_file, write_file
 from phasegate.agents.tools.folder import Folder
-from phasegate.infra.metrics.clock import RealClock
-from phasegate.infra.metrics.measure import measure
-from phasegate.infra.metrics.probe import Probe
+from phasegate.infra.metrics.analysis.clock import RealClock
+from phasegate.infra.metrics.analysis.measure import measure
 from phasegate.infra.metrics.report import HealthReport
+from phasegate.infra.metrics.sources.probe import Probe
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import Policy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.metrics.released import Released
+from phasegate.infra.metrics.sources.measured_release import Released
 from phasegate.infra.secrets import Secrets
 
 MakeReleased = Callable[..., Released]

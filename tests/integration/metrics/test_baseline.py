@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from tests.integration.metrics.conftest import MakeReleased
 
-from phasegate.infra.metrics.clock import RealClock
-from phasegate.infra.metrics.measure import measure
-from phasegate.infra.metrics.released import Released
+from phasegate.infra.metrics.analysis.clock import RealClock
+from phasegate.infra.metrics.analysis.measure import measure
 from phasegate.infra.metrics.report import MetricReport
-from phasegate.infra.metrics.sources import baseline_of, source_of
+from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.open import baseline_of, source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
 Serve = Callable[..., AbstractAsyncContextManager[str]]

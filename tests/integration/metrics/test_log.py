@@ -11,8 +11,8 @@ import pytest
 from tests.integration.metrics.conftest import MakeReleased
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.released import Released
-from phasegate.infra.metrics.sources import source_of
+from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.open import source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
 LOG = """starting

@@ -11,8 +11,8 @@ from datetime import timedelta
 
 import pytest
 
-from phasegate.infra.metrics.conditions import PROBE_VALUES
-from phasegate.infra.metrics.probe import CONCURRENCY, Probe, percentile
+from phasegate.infra.metrics.sources.probe import CONCURRENCY, Probe, percentile
+from phasegate.infra.policy.conditions import PROBE_VALUES
 from phasegate.infra.policy.monitor import MetricPolicy
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"

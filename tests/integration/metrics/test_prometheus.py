@@ -15,8 +15,8 @@ from tests.prometheus import PrometheusServer
 from typing_extensions import override
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.prometheus import summed_up
-from phasegate.infra.metrics.sources import source_of
+from phasegate.infra.metrics.sources.open import source_of
+from phasegate.infra.metrics.sources.prometheus import summed_up
 from phasegate.infra.policy.monitor import MetricPolicy
 from phasegate.infra.system.ports import passing_port
 

@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from phasegate.infra.metrics.chart import chart
-from phasegate.infra.metrics.conditions import PROBE_VALUES, parse_condition, thresholds
 from phasegate.infra.metrics.report import Comparison, Measurement, MetricReport, Outcome
+from phasegate.infra.policy.conditions import PROBE_VALUES, parse_condition, thresholds
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SVG = "{http://www.w3.org/2000/svg}"

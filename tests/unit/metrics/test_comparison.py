@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from phasegate.infra.metrics.comparison import Comparing, looks, odds_p_value, rank_p_value, spending
-from phasegate.infra.metrics.reading import Reading
+from phasegate.infra.metrics.analysis.comparison import Comparing, looks, odds_p_value, rank_p_value, spending
 from phasegate.infra.metrics.report import Comparison
+from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 SIMULATED = 400

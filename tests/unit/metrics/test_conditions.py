@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from phasegate.infra.metrics.conditions import MAX_LENGTH, PROBE_VALUES, ConditionError, parse_condition
+from phasegate.infra.policy.conditions import MAX_LENGTH, PROBE_VALUES, ConditionError, parse_condition
 
 VALUES = {"a": 1.0, "b": 2.0, "nan": math.nan, "inf": math.inf}
 NAMES = [*VALUES, "absent"]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.clock import RealClock, SimulatedClock
-from phasegate.infra.metrics.measure import measure
-from phasegate.infra.metrics.reading import Baseline, Reading
+from phasegate.infra.metrics.analysis.clock import RealClock, SimulatedClock
+from phasegate.infra.metrics.analysis.measure import measure
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport
+from phasegate.infra.metrics.sources.port import Baseline, Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

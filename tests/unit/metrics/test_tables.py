@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from phasegate.infra.grading.tree.diff import Hunk
-from phasegate.infra.metrics.asking import CHARACTERS, ROWS
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport
+from phasegate.infra.metrics.sources.duckdb_worker import CHARACTERS, ROWS
 from phasegate.infra.metrics.tables import QueryRefused, Tables
 
 NOON = datetime(2026, 1, 1, 14, tzinfo=timezone(timedelta(hours=2)))

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from phasegate.infra.metrics.conditions import parse_condition
+from phasegate.infra.metrics.analysis.verdict import Judgement, judge, outcome_of, overall, with_comparison
 from phasegate.infra.metrics.report import Comparison, Conclusion, Outcome, Verdict
-from phasegate.infra.metrics.verdict import Judgement, judge, outcome_of, overall, with_comparison
+from phasegate.infra.policy.conditions import parse_condition
 from phasegate.infra.policy.monitor import MetricPolicy
 
 LETTERS: dict[str, Outcome] = {"S": "success", "F": "failure", "I": "inconclusive", "E": "error", "C": "sampled"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from phasegate.infra.metrics.clock import SimulatedClock
+from phasegate.infra.metrics.analysis.clock import SimulatedClock
+from phasegate.infra.metrics.analysis.watch import OnMeasurement, Watch
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport, Verdict
-from phasegate.infra.metrics.watch import OnMeasurement, Watch
 from phasegate.infra.policy.monitor import MetricPolicy
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 from phasegate.agents.stage import Draft, StageAgent, bullets, section
 from phasegate.agents.tools.toolbox import READING
 from phasegate.infra.artifacts import Artifact
-from phasegate.infra.metrics.conditions import PROBE_VALUES, parse_condition
+from phasegate.infra.policy.base import UrlPath
+from phasegate.infra.policy.conditions import PROBE_VALUES, parse_condition
 from phasegate.infra.policy.monitor import MetricPolicy
-from phasegate.infra.policy.table import UrlPath
 from phasegate.infra.tickets.ticket import Ticket
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from xml.sax.saxutils import escape
 
-from phasegate.infra.metrics.conditions import ConditionError, parse_condition, thresholds
 from phasegate.infra.metrics.report import Measurement, MetricReport, Outcome
+from phasegate.infra.policy.conditions import ConditionError, parse_condition, thresholds
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _LINE = 720, 170, 74, 24, 16
 _WRAPPED = 104

@@ -55,7 +55,7 @@ class Tables:
         try:
             # -P: what lies in the folder the engine was started in is nobody's module
             ended = subprocess.run(
-                [sys.executable, "-P", "-m", "phasegate.infra.metrics.asking"],
+                [sys.executable, "-P", "-m", "phasegate.infra.metrics.sources.duckdb_worker"],
                 input=asked,
                 capture_output=True,
                 text=True,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from phasegate.infra.policy.table import Duration, Table
+from phasegate.infra.policy.base import Duration, Table
 
 BudgetedName = Literal["cost_usd", "tokens", "turns", "wall_clock"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from phasegate.infra.policy.base import Path, Problem
 from phasegate.infra.policy.steps import steps_problems
-from phasegate.infra.policy.table import Path, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from phasegate.infra.policy.table import Duration, Table
+from phasegate.infra.policy.base import Duration, Table
 
 MigrationClass = Literal["expand", "migrate", "contract"]
 MIGRATION_CLASSES: tuple[MigrationClass, ...] = get_args(MigrationClass)

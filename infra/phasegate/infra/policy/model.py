@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
+from phasegate.infra.policy.base import ByteSize, Duration, SizeOrNone, Table, UrlPath
 from phasegate.infra.policy.budgets import BudgetPolicy
 from phasegate.infra.policy.contradictions import contradictions
 from phasegate.infra.policy.migrations import MigrationsPolicy
@@ -27,7 +28,6 @@ from phasegate.infra.policy.permissions import HostPattern, Permissions, Permiss
 from phasegate.infra.policy.retention import RetentionPolicy
 from phasegate.infra.policy.services import ServicePolicy, VariableName, service_clashes
 from phasegate.infra.policy.steps import StepPolicy
-from phasegate.infra.policy.table import ByteSize, Duration, SizeOrNone, Table, UrlPath
 
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
 PipelineGate = Literal["prd", "change", "release", "promotion"]

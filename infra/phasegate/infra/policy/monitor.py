@@ -12,8 +12,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from phasegate.infra.metrics.conditions import COMPARED_VALUES, PROBE_VALUES, ConditionError, parse_condition
-from phasegate.infra.policy.table import Duration, Table, UrlPath
+from phasegate.infra.policy.base import Duration, Table, UrlPath
+from phasegate.infra.policy.conditions import COMPARED_VALUES, PROBE_VALUES, ConditionError, parse_condition
 
 SourceName = Literal["probe", "prometheus", "command", "log"]
 PROMETHEUS_VALUES = ("value", "minimum", "maximum", "mean", "samples")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from phasegate.infra.policy.table import ByteSize, Duration, Table
+from phasegate.infra.policy.base import ByteSize, Duration, Table
 
 ToolName = Literal["list_files", "read_file", "search", "write_file", "edit_file", "run", "query", "ask"]
 

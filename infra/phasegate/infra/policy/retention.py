@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from phasegate.infra.policy.table import ByteSize, Duration, Table
+from phasegate.infra.policy.base import ByteSize, Duration, Table
 
 
 class RetentionPolicy(Table):

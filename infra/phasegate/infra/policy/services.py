@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from phasegate.infra.policy.table import Duration, Table
+from phasegate.infra.policy.base import Duration, Table
 
 _VARIABLES = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
 _URLS = {

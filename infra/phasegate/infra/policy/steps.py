@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from phasegate.infra.policy.table import Duration, Problem, Table
+from phasegate.infra.policy.base import Duration, Problem, Table
 
 if TYPE_CHECKING:
     from phasegate.infra.policy.model import DeployPolicy

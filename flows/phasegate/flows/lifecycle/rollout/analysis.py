@@ -17,13 +17,13 @@ from phasegate.flows.lifecycle.rollout.service_levels import compared_before, le
 from phasegate.flows.lifecycle.signals import RecordEnded
 from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.metrics.clock import RealClock
-from phasegate.infra.metrics.measure import measure
-from phasegate.infra.metrics.released import Released
+from phasegate.infra.metrics.analysis.clock import RealClock
+from phasegate.infra.metrics.analysis.measure import measure
+from phasegate.infra.metrics.analysis.verdict import overall
+from phasegate.infra.metrics.analysis.watch import BROKEN, OnMeasurement, Watch
 from phasegate.infra.metrics.report import HealthReport
-from phasegate.infra.metrics.sources import baseline_of, source_of
-from phasegate.infra.metrics.verdict import overall
-from phasegate.infra.metrics.watch import BROKEN, OnMeasurement, Watch
+from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.open import baseline_of, source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
 _MEASURED_LOG = 32 * 1024**2

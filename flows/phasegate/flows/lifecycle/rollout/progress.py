@@ -16,8 +16,8 @@ from typing import Any
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.views.progress import progress_of
 from phasegate.infra.deploy.target import Weight
+from phasegate.infra.metrics.analysis.watch import OnMeasurement
 from phasegate.infra.metrics.report import Measurement
-from phasegate.infra.metrics.watch import OnMeasurement
 from phasegate.infra.policy.monitor import MetricPolicy
 
 BACKGROUND, GATE, CUT_OVER = "in the background", "since the gate opened", "since the cut-over"

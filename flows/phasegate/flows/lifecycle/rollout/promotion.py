@@ -14,8 +14,8 @@ from phasegate.flows.lifecycle.rollout.progress import GATE, Progress
 from phasegate.flows.lifecycle.signals import Breached, Outdated
 from phasegate.infra.deploy.target import Candidate, Release
 from phasegate.infra.ledger import Decision
+from phasegate.infra.metrics.analysis.watch import BROKEN
 from phasegate.infra.metrics.report import HealthReport
-from phasegate.infra.metrics.watch import BROKEN
 from phasegate.infra.policy.monitor import MetricPolicy
 
 

@@ -15,8 +15,8 @@ import signal
 from typing import Any, cast
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.reading import Reading
-from phasegate.infra.metrics.released import Released
+from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 _HANDED_ON = ("PATH", "HOME", "LANG")

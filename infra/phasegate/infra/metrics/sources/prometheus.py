@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.reading import Reading
-from phasegate.infra.metrics.released import Released
+from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 _SAID = 300

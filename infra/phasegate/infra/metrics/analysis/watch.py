@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from phasegate.infra.metrics.clock import Clock
+from phasegate.infra.metrics.analysis.clock import Clock
+from phasegate.infra.metrics.analysis.verdict import overall
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport, Verdict
-from phasegate.infra.metrics.verdict import overall
 from phasegate.infra.policy.monitor import MetricPolicy
 
 OnMeasurement = Callable[[str, Measurement], None]

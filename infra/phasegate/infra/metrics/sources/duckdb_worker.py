@@ -1,4 +1,4 @@
-"""Answers one question about tables in a process of its own: `python -m phasegate.infra.metrics.asking`, by `tables`.
+"""Answers one question about tables in a process of its own: `python -m phasegate.infra.metrics.sources.duckdb_worker`, by `tables`.
 
 Apart from the engine, because DuckDB bounds its own memory but not that of every function in a query, and because here
 there is neither a secret nor a ledger to reach. Reads one JSON document, `{"sql", "log", "rows"}`, and prints another,
@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from phasegate.infra.metrics.sealed_database import add_log, sealed_database
+from phasegate.infra.metrics.sources.duckdb_sandbox import add_log, sealed_database
 
 ROWS, CHARACTERS = 100, 8_000
 """What of an answer is shown at most."""

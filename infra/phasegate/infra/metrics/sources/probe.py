@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import httpx
 
-from phasegate.infra.metrics.reading import Reading
+from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 CONCURRENCY = 8

@@ -12,9 +12,9 @@ from typing import Any
 import duckdb
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.reading import Reading
-from phasegate.infra.metrics.released import Released
-from phasegate.infra.metrics.sealed_database import add_log, sealed_database
+from phasegate.infra.metrics.sources.duckdb_sandbox import add_log, sealed_database
+from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 

@@ -5,11 +5,11 @@ Called by the monitoring stage, once per metric.
 
 from __future__ import annotations
 
-from phasegate.infra.metrics.command import Command
-from phasegate.infra.metrics.probe import Probe
-from phasegate.infra.metrics.prometheus import Prometheus
-from phasegate.infra.metrics.reading import Baseline, MetricSource
-from phasegate.infra.metrics.released import Released
+from phasegate.infra.metrics.sources.command import Command
+from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.port import Baseline, MetricSource
+from phasegate.infra.metrics.sources.probe import Probe
+from phasegate.infra.metrics.sources.prometheus import Prometheus
 from phasegate.infra.policy.monitor import MetricPolicy
 
 
@@ -24,7 +24,7 @@ def source_of(metric: MetricPolicy, released: Released) -> MetricSource:
             return Command(metric, released)
         case "log":
             # DuckDB takes 30 MB, and most policies never ask a log.
-            from phasegate.infra.metrics.log import LogQuery  # noqa: PLC0415 -- see above
+            from phasegate.infra.metrics.sources.log import LogQuery  # noqa: PLC0415 -- see above
 
             return LogQuery(metric, released)
 

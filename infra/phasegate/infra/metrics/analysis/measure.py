@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.clock import Clock
-from phasegate.infra.metrics.comparison import Comparing
-from phasegate.infra.metrics.conditions import Condition, parse_condition
-from phasegate.infra.metrics.reading import Baseline, MetricSource, Reading
+from phasegate.infra.metrics.analysis.clock import Clock
+from phasegate.infra.metrics.analysis.comparison import Comparing
+from phasegate.infra.metrics.analysis.verdict import Judgement, judge, outcome_of, overall, with_comparison
 from phasegate.infra.metrics.report import Comparison, HealthReport, Measurement, MetricReport, Outcome, measurement
-from phasegate.infra.metrics.verdict import Judgement, judge, outcome_of, overall, with_comparison
+from phasegate.infra.metrics.sources.port import Baseline, MetricSource, Reading
+from phasegate.infra.policy.conditions import Condition, parse_condition
 from phasegate.infra.policy.monitor import MetricPolicy
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from phasegate.infra.metrics.conditions import Condition
 from phasegate.infra.metrics.report import Comparison, Outcome, Verdict
+from phasegate.infra.policy.conditions import Condition
 from phasegate.infra.policy.monitor import MetricPolicy
 
 _UNTOLD = "cannot be told: a value is not a number"

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from statistics import NormalDist, median
 from typing import Any
 
-from phasegate.infra.metrics.reading import Reading
 from phasegate.infra.metrics.report import Comparison
+from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 LOOKS = 4

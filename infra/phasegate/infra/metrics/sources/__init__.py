@@ -1,0 +1,1 @@
+"""Sources of measurements: Prometheus, probes, logs and commands, behind one port."""
