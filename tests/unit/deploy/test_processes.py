@@ -6,9 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from phasegate.infra import process_table
-from phasegate.infra.process_table import Process, row
-from phasegate.infra.system import processes
+from phasegate.infra.system import process_table, processes
+from phasegate.infra.system.process_table import Process, row
 from phasegate.infra.system.processes import ProcessId, stop_all
 
 NOBODY = 2**22 + 1

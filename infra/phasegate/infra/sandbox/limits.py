@@ -15,9 +15,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phasegate.infra.cgroups import joining, new_groups, removed
-from phasegate.infra.process_table import usage
-from phasegate.infra.shell import tolerant
+from phasegate.infra.system.cgroups import joining, new_groups, removed
+from phasegate.infra.system.process_table import usage
+from phasegate.infra.system.shell import tolerant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

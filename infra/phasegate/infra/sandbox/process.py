@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from phasegate.infra.errors import SandboxMissing
-from phasegate.infra.process_table import members
 from phasegate.infra.sandbox.limits import Growth, limited, task_group, usage_exceeded
 from phasegate.infra.sandbox.port import CommandResult
+from phasegate.infra.system.process_table import members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence

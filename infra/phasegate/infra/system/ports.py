@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from phasegate.infra.errors import PortTaken
-from phasegate.infra.process_table import pids
+from phasegate.infra.system.process_table import pids
 from phasegate.infra.system.processes import command_of
 
 HOST = "127.0.0.1"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.infra.process_table import pids, row
+from phasegate.infra.system.process_table import pids, row
 from phasegate.infra.system.spawn import MARK, spawn
 
 _PROC = Path("/proc")

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from phasegate.infra.shell import replacing_the_shell, tolerant
+from phasegate.infra.system.shell import replacing_the_shell, tolerant
 
 MARK = "PHASEGATE_RELEASE"
 """The environment variable that holds a process's mark."""

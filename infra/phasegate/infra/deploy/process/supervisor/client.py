@@ -17,7 +17,7 @@ from pathlib import Path
 
 from phasegate.infra.deploy.process.supervisor.supervisor import Order, Report
 from phasegate.infra.deploy.service_folder import Running
-from phasegate.infra.process_table import row
+from phasegate.infra.system.process_table import row
 from phasegate.infra.system.processes import ProcessId, ending, start
 
 

@@ -20,8 +20,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from phasegate.infra.cgroups import adopt, joining, new_groups, out_of_memory, removed
-from phasegate.infra.process_table import members, row, usage
+from phasegate.infra.system.cgroups import adopt, joining, new_groups, out_of_memory, removed
+from phasegate.infra.system.process_table import members, row, usage
 from phasegate.infra.system.spawn import MARK, spawn
 
 STEADY_SECONDS = 60.0
