@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from phasegate.flows.cli import main
 
-_IMPORTED = ("carry_on", "live", "outcome", "render", "session", "story")
+_IMPORTED = ("actions.handoff", "session", "views.event_text", "views.live", "views.next_steps", "views.run_page")
 _COMMANDS = ("decide", "engine", "requests", "run", "show", "watch")
 
 

@@ -32,8 +32,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def another_version(folder: Path) -> dict[str, str]:
     """The environment in which `phasegate` is another version, whose pipeline has definition 0."""
     copy = folder / "phasegate" / "flows"
-    shutil.copytree(Path(kickoff.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    module = copy / "intake.py"
+    shutil.copytree(Path(kickoff.__file__).parents[1], copy, ignore=shutil.ignore_patterns("__pycache__"))
+    module = copy / "runs" / "kickoff.py"
     module.write_text(module.read_text().replace(f'DEFINITION = "{kickoff.DEFINITION}"', 'DEFINITION = "0"'))
     return {"PYTHONPATH": str(folder)}
 

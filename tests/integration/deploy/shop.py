@@ -86,7 +86,7 @@ async def pid_of(url: str) -> int:
 
 def charges(mark: str) -> list[ProcessId]:
     """The processes of a mark but for their keepers."""
-    return [process for process in marked(mark) if "process.keeper" not in command_of(process.pid)]
+    return [process for process in marked(mark) if "process.supervisor.supervisor" not in command_of(process.pid)]
 
 
 async def until(holds: Callable[[], bool], seconds: float = 20) -> None:

@@ -29,7 +29,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Path]:
 
 def keepers(home: Path) -> list[int]:
     found = marked(ServiceFolder(home, "shop").mark())
-    return [process.pid for process in found if "process.keeper" in command_of(process.pid)]
+    return [process.pid for process in found if "process.supervisor.supervisor" in command_of(process.pid)]
 
 
 async def detail_of(target: ProcessTarget) -> tuple[bool, str]:
@@ -107,7 +107,7 @@ async def test_a_keeper_that_is_killed_costs_nothing_and_is_replaced(home: Path,
     await until(lambda: len(keepers(home)) == len(found))
     assert await pid_of(url) == before
     assert await tend(home, ENVIRONMENT) == []
-    await until(lambda: all("process.keeper" in command_of(pid) for pid in keepers(home)))
+    await until(lambda: all("process.supervisor.supervisor" in command_of(pid) for pid in keepers(home)))
     os.kill(before, 9)
     assert await answers_from(url, before)
 

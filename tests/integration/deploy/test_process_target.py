@@ -84,7 +84,7 @@ def say(url: str) -> dict[str, Any]:
 
 def charges(mark: str) -> list[ProcessId]:
     """The processes of a mark but for their keepers."""
-    return [process for process in marked(mark) if "process.keeper" not in command_of(process.pid)]
+    return [process for process in marked(mark) if "process.supervisor.supervisor" not in command_of(process.pid)]
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -123,7 +123,7 @@ class Daemon:
         """Have a stand-in, as long as this process has but one thread: a branch of it has none of the others."""
         if threading.active_count() > 1:
             return None
-        return standby.fork(self._settings, lock)
+        return standby.fork(self._settings, lock, become=main)
 
     def _prepare(self, server: server_process.PrefectServer) -> Engine:
         from phasegate.flows.engine.engine import Engine, load_service  # noqa: PLC0415 -- imported by now

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ _PREFECT_URL = "PREFECT_API_URL"
 _log = logging.getLogger(__name__)
 
 
-def fork(settings: Settings, lock: EngineLock) -> ProcessId:
+def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]], None]) -> ProcessId:
     """Branch a stand-in off this process, which has imported all that an engine needs and has one thread so far.
 
     What both have imported lies in memory once, for as long as neither writes to it.
@@ -43,6 +43,7 @@ def fork(settings: Settings, lock: EngineLock) -> ProcessId:
     Args:
         settings: Whose engine.
         lock: The engine's, of which the stand-in lets go: a lock lasts until the last process has closed its file.
+        become: Runs an engine, with the arguments of one that is started afresh.
 
     Returns:
         The stand-in; it never returns from here itself.
@@ -54,7 +55,7 @@ def fork(settings: Settings, lock: EngineLock) -> ProcessId:
     try:
         lock.release()
         _leave_engine(settings)
-        _wait_and_become(settings)
+        _wait_and_become(settings, become)
     except BaseException:  # noqa: BLE001 -- above is the engine's own stack, which must not be unwound here
         _log.exception("The stand-in failed.")
     os._exit(1)
@@ -87,10 +88,8 @@ def _leave_engine(settings: Settings) -> None:
         os.close(opened)
 
 
-def _wait_and_become(settings: Settings) -> None:
+def _wait_and_become(settings: Settings, become: Callable[[Sequence[str]], None]) -> None:
     """Wait, and become the engine when asked to."""
-    from phasegate.flows.engine import daemon  # noqa: PLC0415 -- which itself imports this module
-
     prefect = os.environ.get(_PREFECT_URL, "")
     waiting = _Watch(settings)
     waiting.start()
@@ -102,7 +101,7 @@ def _wait_and_become(settings: Settings) -> None:
     left = EngineInfo.read(settings)
     if left is None or left.api_url != prefect:  # Prefect has read its address, and there is another server now
         os.execv(sys.executable, request["command"])  # noqa: S606 -- as `control` would have started it
-    daemon.main(request["command"][request["command"].index("phasegate.flows.engine") + 1 :])
+    become(request["command"][request["command"].index("phasegate.flows.engine") + 1 :])
 
 
 def _await_request(settings: Settings) -> dict[str, Any]:

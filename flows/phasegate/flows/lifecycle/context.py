@@ -1,4 +1,4 @@
-"""One run under way: what its stages work with. Made by `conduct` each time the run is carried on."""
+"""One run under way: what its stages work with. Made by `runner` each time the run is carried on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run leaves its pipeline other than by coming to its end. Control flow, not errors: `conduct` catches each."""
+"""How a run leaves its pipeline other than by coming to its end. Control flow, not errors: `runner` catches each."""
 
 from __future__ import annotations
 

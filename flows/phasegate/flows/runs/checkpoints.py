@@ -1,6 +1,6 @@
 """The moments a run can be put back to, and what going back to one throws away.
 
-A pure reading of the ledger: asked by the doors before they ask for a rewind, and again by `lifecycle.rewinding`, which
+A pure reading of the ledger: asked by the doors before they ask for a rewind, and again by `lifecycle.rewind`, which
 performs it. A moment is a position in the run's chain of events; its number is its rank there, so it never changes.
 What a rewind threw away keeps its number and is no longer gone back to.
 """

@@ -1,7 +1,7 @@
 """Signed statements that can be checked anywhere: DSSE envelopes, and the engine's key that signs them.
 
-Called by `flows.trail`. It must not know what is stated. Source: DSSE v1.0.2 (protocol and envelope), in-toto
-Attestation Framework v1 (statement), RFC 8032 (Ed25519).
+Called by `flows.runs.audit_bundle`. It must not know what is stated. Source: DSSE v1.0.2 (protocol and envelope),
+in-toto Attestation Framework v1 (statement), RFC 8032 (Ed25519).
 """
 
 from __future__ import annotations

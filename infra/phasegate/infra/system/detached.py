@@ -1,6 +1,6 @@
 """Processes that outlive the one that started them: the engine and its Prefect server.
 
-Used by `control` and `prefect_process`; imports nothing heavy. `subprocess` is for children one waits for.
+Used by `control` and `server_process`; imports nothing heavy. `subprocess` is for children one waits for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The heads of a run's chain of events, kept in git: what the ledger was seen to hold, out of the ledger's reach.
 
-Called by `flows.trail`. A chain of empty commits under `refs/phasegate/<run>/head`, each naming a position and a hash;
-it only grows. It must not know what the chain is of.
+Called by `flows.runs.audit_bundle`. A chain of empty commits under `refs/phasegate/<run>/head`, each naming a position
+and a hash; it only grows. It must not know what the chain is of.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A run's report on the terminal: what `show` and the demo print.
 
-Everything that comes from a ticket, a model or a tool goes through `plain` and rich's `Text`, so nothing in it is taken
-for markup or reaches the terminal as a command.
+Everything that comes from a ticket, a model or a tool goes through `sanitize` and rich's `Text`, so nothing in it is
+taken for markup or reaches the terminal as a command.
 """
 
 from __future__ import annotations

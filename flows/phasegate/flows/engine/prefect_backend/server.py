@@ -1,6 +1,6 @@
 """The Prefect server, as a process of its own: `python -m phasegate.flows.engine.prefect_backend.server`.
 
-Started by `prefect_process`, which also sets the environment it needs. It outlives an engine that was killed, so that
+Started by `server_process`, which also sets the environment it needs. It outlives an engine that was killed, so that
 the next engine adopts it, and ends by itself when no engine has come for a while. It knows no flow.
 """
 

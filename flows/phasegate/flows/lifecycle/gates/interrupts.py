@@ -1,6 +1,6 @@
 """What happens when an agent cannot go on by itself: a person is asked, and the run waits for their answer.
 
-Called by `conduct` with what the agent's attempt came to; the attempt has failed in nothing, and goes on where it was
+Called by `runner` with what the agent's attempt came to; the attempt has failed in nothing, and goes on where it was
 once the answer is in the ledger. A question takes any words; a budget and a permission are small gates, and take
 decisions like any other.
 """

@@ -1,6 +1,6 @@
 """How a rehearsal goes: the pipeline as it is today, answered from an earlier run's record, performing nothing.
 
-The gates, the saga and `conduct` ask here when the run is a rehearsal. A rehearsal ends where the record ends; whether
+The gates, the saga and `runner` ask here when the run is a rehearsal. A rehearsal ends where the record ends; whether
 it was the same up to there is the run's outcome. No gate is opened and no effect is intended by a rehearsal.
 """
 

@@ -2,7 +2,7 @@
 
 Called by the deployment stage and by rollback. State goes to disk before and after every step that starts or stops
 something, and what a `kill -9` of ours left unrecorded is found by its mark and stopped before the step is repeated.
-How a release gets the service's traffic is either of `in_place` and `behind_front`.
+How a release gets the service's traffic is either of `in_place` and `serving`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rules over the lines that a change adds to product code: words that honest code hardly ever needs.
 
-Called by `suspicions`. A rule's excuse is a text near the words, or anywhere in their file, with which honest code has
+Called by `heuristics`. A rule's excuse is a text near the words, or anywhere in their file, with which honest code has
 them; rates on real history are in docs/decisions/0025. It must not know what else is found about a file.
 """
 

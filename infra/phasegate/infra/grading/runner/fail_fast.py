@@ -1,6 +1,6 @@
 """Options that stop a test run at its first failure: found in a project, and switched off for grading.
 
-Called by `test_run` for every grading run. A run that stops early reports too few tests, on base and on the change. It
+Called by `runner` for every grading run. A run that stops early reports too few tests, on base and on the change. It
 must not know what a run is for.
 """
 

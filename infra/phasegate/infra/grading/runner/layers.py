@@ -2,7 +2,7 @@
 
 A layer also holds caches of compilers that setup and the tests filled on a base commit (`build_caches`).
 
-Called by `test_run`. A layer made on the base commit is shared by all grades, and no command ever writes to it: each
+Called by `runner`. A layer made on the base commit is shared by all grades, and no command ever writes to it: each
 checkout gets a copy. A change that alters what its setup reads has layers of its own, which go with its grade. It must
 not know what a checkout is tested for.
 """

@@ -1,8 +1,9 @@
-"""Answers one question about tables in a process of its own: `python -m phasegate.infra.metrics.sources.duckdb_worker`, by `tables`.
+"""Answer to one question about tables, in a process of its own.
 
-Apart from the engine, because DuckDB bounds its own memory but not that of every function in a query, and because here
-there is neither a secret nor a ledger to reach. Reads one JSON document, `{"sql", "log", "rows"}`, and prints another,
-`{"answer"}` or `{"refused"}`. It imports little, so that it is there at once.
+Started by `tables` as `python -m phasegate.infra.metrics.sources.duckdb_worker`. Apart from the engine, because DuckDB
+bounds its own memory but not that of every function in a query, and because here there is neither a secret nor a ledger
+to reach. Reads one JSON document, `{"sql", "log", "rows"}`, and prints another, `{"answer"}` or `{"refused"}`. It
+imports little, so that it is there at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The front before a service's releases: HAProxy on the service's own port, kept running like any of them.
 
-Used by `behind_front`, and by the listing of services to read shares. What it should do stands in the service's state
+Used by `serving`, and by the listing of services to read shares. What it should do stands in the service's state
 before it is told; what it does is read back from it.
 """
 

@@ -1,6 +1,6 @@
 """The program beside each service: starts it again when it dies, bounds its log and what it uses.
 
-Started by `keeping`, detached, so that it outlives a `kill -9` of the engine; run as `python -I -m`, one per process
+Started by `client`, detached, so that it outlives a `kill -9` of the engine; run as `python -I -m`, one per process
 it keeps. It has to stay small: standard library only. What became of its charge it writes into a report, whole or not
 at all. A keeper that dies itself leaves its charge running; the next one finds that in the report and takes over.
 
