@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 
 _PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 _START_SECONDS = 60.0

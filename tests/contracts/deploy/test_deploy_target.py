@@ -16,7 +16,7 @@ from phasegate.infra.deploy.memory import InMemoryTarget
 from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import DeployFailed, TargetRefused
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 
 SERVICE = """
 import http.server, os, sys

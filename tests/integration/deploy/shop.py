@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from phasegate.infra.deploy.process.target import ProcessTarget
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system.processes import ProcessId, command_of, marked
 
 SERVICE = """

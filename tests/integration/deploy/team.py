@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from phasegate.infra.deploy.command.target import CommandTarget
-from phasegate.infra.policy.model import DeployCommandsPolicy, DeployPolicy
+from phasegate.infra.policy.deploy import DeployCommandsPolicy, DeployPolicy
 
 OPS = f"{sys.executable} {Path(__file__).with_name('ops.py')}"
 NAMES = ("deploy", "weight", "promote", "rollback", "status", "stop")

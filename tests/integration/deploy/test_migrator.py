@@ -12,8 +12,8 @@ import pytest
 from phasegate.infra.deploy.migrations.migrator import MigrationMade, MigrationStep, Migrator
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.errors import MigrationFailed
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.policy.migrations import MigrationsPolicy
-from phasegate.infra.policy.model import DeployPolicy
 from phasegate.infra.system.processes import marked, start
 
 KEY = "run-1/migrate-1"

@@ -21,7 +21,7 @@ from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.errors import DeployFailed, PortTaken, SetupFailed
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system import ports
 from phasegate.infra.system.processes import ProcessId, command_of, marked
 from phasegate.infra.system.spawn import MARK
@@ -300,7 +300,7 @@ import asyncio, json, os, sys
 from datetime import timedelta
 from pathlib import Path
 from phasegate.infra.deploy.process.target import ProcessTarget
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 
 state, step, start = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 def checkout(commit, folder):

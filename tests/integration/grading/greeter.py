@@ -11,7 +11,8 @@ from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
 from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.served.served_check import Served, check_served
 from phasegate.infra.grading.tree.graded_tree import graded_tree
-from phasegate.infra.policy.model import DeployPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
+from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox
 
 PAGES = """\

@@ -25,9 +25,10 @@ from phasegate.infra.deploy.process.services import require_port, service_name
 from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, TargetRefused, UsageError
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.policy.detect.detect import detect
 from phasegate.infra.policy.load import load_policy
-from phasegate.infra.policy.model import GATES, SMALL_GATES, DeployPolicy, Policy, is_gate
+from phasegate.infra.policy.model import GATES, SMALL_GATES, Policy, is_gate
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings

@@ -13,7 +13,7 @@ from phasegate.infra.deploy.process.services import service_name
 from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.deploy.sources import nothing
 from phasegate.infra.deploy.target import DeployTarget
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace import Repository
 

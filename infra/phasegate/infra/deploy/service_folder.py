@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from phasegate.infra.deploy.target import Check, require_name
 from phasegate.infra.errors import DeployFailed
 from phasegate.infra.file_lock import locked
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system.processes import ProcessId
 
 _STATE = "state.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -26,6 +27,15 @@ def _url_path(path: str) -> str:
 
 
 UrlPath = Annotated[str, AfterValidator(_url_path)]
+
+
+def _repository_path(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError("must be a path inside the repository")
+    return path
+
+
+RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
 
 
 class Table(BaseModel):

@@ -6,12 +6,11 @@ into every gate. It must not know who reads it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self, TypeGuard, get_args
+from typing import Literal, Self, TypeGuard, get_args
 
 from pydantic import (
-    AfterValidator,
     Field,
     field_validator,
     model_validator,
@@ -19,15 +18,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.policy.base import ByteSize, Duration, SizeOrNone, Table, UrlPath
+from phasegate.infra.policy.base import ByteSize, Duration, Path, Problem, Table
 from phasegate.infra.policy.budgets import BudgetPolicy
-from phasegate.infra.policy.contradictions import contradictions
-from phasegate.infra.policy.migrations import MigrationsPolicy
+from phasegate.infra.policy.deploy import DeployPolicy, missing_keys, steps_problems
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
 from phasegate.infra.policy.permissions import HostPattern, Permissions, PermissionsPolicy
 from phasegate.infra.policy.retention import RetentionPolicy
 from phasegate.infra.policy.services import ServicePolicy, VariableName, service_clashes
-from phasegate.infra.policy.steps import StepPolicy
 
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
 PipelineGate = Literal["prd", "change", "release", "promotion"]
@@ -45,15 +42,6 @@ ADMIN = "admin"
 def is_gate(name: str) -> TypeGuard[GateName]:
     """Whether there is a gate of this name."""
     return name in GATES
-
-
-def _repository_path(path: str) -> str:
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise ValueError("must be a path inside the repository")
-    return path
-
-
-RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
 
 
 class ProjectPolicy(Table):
@@ -239,84 +227,6 @@ class ProtectPolicy(Table):
     """Glob patterns, relative to the repository's root."""
 
 
-class DeployCommandsPolicy(Table):
-    """`[deploy.commands]`: how the team itself releases; docs/targets.md says what each is told and has to print."""
-
-    deploy: str = ""
-    """Starts a release beside the current one, and ends once it is healthy."""
-    weight: str = ""
-    """Gives a candidate a share of the traffic; needed for nothing but steps with `set_weight`."""
-    promote: str = ""
-    """Lets a release serve in the place of the current one."""
-    rollback: str = ""
-    """Takes a release away, and lets the one before it serve."""
-    status: str = ""
-    """Prints what serves; changes nothing."""
-    stop: str = ""
-    """Stops the service; needed for nothing else."""
-
-
-class DeployLimitsPolicy(Table):
-    """`[deploy.limits]`: what a service on this machine may use, all its processes together; 0: as much as there is."""
-
-    memory: SizeOrNone = 0
-    """Bytes (or `512MiB`); a service that takes more is ended, and started again as after any death."""
-    pids: int = Field(default=0, ge=0)
-    """Processes at once."""
-    open_files: int = Field(default=0, ge=0)
-    """Files that each of its processes may have open."""
-
-
-class DeployPolicy(Table):
-    """`[deploy]`: where an approved change runs."""
-
-    target: Literal["process", "kubernetes", "command"] = "process"
-    """`process`: a local service, candidate beside current; `kubernetes`: the manifests of the commit, applied;
-    `command`: the team's own commands."""
-    commands: DeployCommandsPolicy = DeployCommandsPolicy()
-    migrations: MigrationsPolicy = MigrationsPolicy()
-    start: str = ""
-    """With `process`: starts the service in the foreground on `{port}`."""
-    health: UrlPath = "/"
-    """Path that answers 2xx once the service is up."""
-    port: int = Field(default=0, ge=0, le=65535)
-    """The service's port; 0: a free one, chosen at the first release and kept."""
-    start_timeout: Duration = timedelta(seconds=30)
-    """How long a release may take until `health` answers."""
-    environment: tuple[str, ...] = ()
-    """Names of variables handed to the service, or to the commands, besides PATH, HOME, LANG and PORT."""
-    listen: str = Field(default="127.0.0.1", pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")
-    """With `process` and `canary`: the IPv4 address the front listens on; 0.0.0.0: every one."""
-    drain_timeout: Duration = timedelta(seconds=30)
-    """With `process` and `canary`: how long a release that got no more traffic may finish what it had begun."""
-    restarts: int = Field(default=5, ge=0)
-    """With `process`: how often a service that dies is started again, unless it ran a minute in between; 0: never."""
-    log_size: ByteSize = 64 * 1024**2
-    """With `process`: how long a release's log may grow (or `64MiB`) before it starts afresh; one earlier is kept."""
-    keep_releases: int = Field(default=5, ge=1)
-    """With `process`: of how many releases, the newest, the files are kept besides those that may serve again."""
-    limits: DeployLimitsPolicy = DeployLimitsPolicy()
-    manifests: RepositoryPath = ""
-    """With `kubernetes`: a folder of YAML or JSON files, or one built file; every image by its digest."""
-    namespace: str = Field(default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
-    """The namespace releases go to."""
-    context: str = ""
-    """The context of the engine's kubeconfig; empty: its current one, or the service account phasegate runs as."""
-    strategy: Literal["rolling", "canary"] = "rolling"
-    """`rolling`: each Deployment updates itself; `canary`: a share of its replicas runs the release first, as a second
-    Deployment behind the same Service. With `process`, `canary` puts HAProxy before the releases: the candidate can
-    take a share of the traffic, and no connection is dropped."""
-    canary_percent: int = Field(default=10, ge=1, le=50)
-    """The share of replicas that a canary is, rounded up to one."""
-    rollout_timeout: Duration = timedelta(minutes=10)
-    """How long a rollout on Kubernetes may take, where a Deployment's own progress deadline may end it earlier; or one
-    of the commands."""
-    url: str = Field(default="", pattern=r"^(https?://[^\s#]+)?$")
-    """Where the released service answers; empty: its Service's name inside the cluster."""
-    steps: tuple[StepPolicy, ...] = ()
-    """Walked in order between the candidate's start and the cut-over; docs/steps.md."""
-
-
 class Policy(Table):
     """The whole of `phasegate.toml`."""
 
@@ -338,7 +248,7 @@ class Policy(Table):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if problems := contradictions(self):
+        if problems := _contradictions(self):
             text = "; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in problems)
             # the problems ride along so that whoever has the file's text can name each one's line
             raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
@@ -369,3 +279,62 @@ class Policy(Table):
     def digest(self) -> str:
         """`sha256:…` of the policy's canonical JSON, defaults included."""
         return sha256(canonical_json(self.model_dump(mode="json")))
+
+
+def _contradictions(policy: Policy) -> list[Problem]:
+    """Find what holds for each table alone and not for all together; each problem names the key to change."""
+    problems: list[Problem] = []
+    if "deployment" in policy.lifecycle.stages:
+        for path, advice in missing_keys(policy.deploy):
+            message = (
+                f"is needed, because lifecycle.stages includes deployment; {advice}, or end with "
+                '`[lifecycle] stages = ["prd", "implementation", "testing"]`'
+            )
+            problems.append((("deploy", *path), message))
+    probed = any(metric.source == "probe" for metric in policy.metrics)
+    if (
+        "monitoring" in policy.lifecycle.stages
+        and policy.deploy.target == "kubernetes"
+        and probed
+        and not policy.deploy.url
+    ):
+        message = (
+            "is needed, because lifecycle.stages includes monitoring: a probe that cannot reach the service would take "
+            "a good release back; write where the engine reaches it, or end the stages with deployment"
+        )
+        problems.append((("deploy", "url"), message))
+    for gate in type(policy.gates).model_fields:
+        for index, role in enumerate(getattr(policy.gates, gate).roles):
+            if role not in policy.roles:
+                problems.append((("gates", gate, "roles", index), f"[roles] has no {role!r}"))
+    problems += _shared_credentials(policy)
+    names = [metric.name for metric in policy.monitor.metrics]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            problems.append((("monitor", "metrics", index, "name"), f"another metric is called {name!r} too"))
+    problems += steps_problems(policy.deploy, known=[metric.name for metric in policy.metrics])
+    problems += _background_problems(policy)
+    return problems
+
+
+def _background_problems(policy: Policy) -> list[Problem]:
+    known = [metric.name for metric in policy.metrics]
+    path: Path = ("monitor", "background")
+    if policy.monitor.background and not any(step.set_weight for step in policy.deploy.steps):
+        return [(path, "is measured from the first `set_weight` on, and no step of deploy.steps has one")]
+    return [
+        ((*path, index), f"no metric is called {name!r}; known are {', '.join(known)}")
+        for index, name in enumerate(policy.monitor.background)
+        if name not in known
+    ]
+
+
+def _shared_credentials(policy: Policy) -> Iterator[Problem]:
+    """Variables for the setup command alone that other commands are handed, too."""
+    handed = dict.fromkeys(policy.sandbox.environment, "[sandbox]")
+    for stage in policy.lifecycle.stages:
+        handed |= dict.fromkeys(getattr(policy.permissions, stage).environment or (), f"[permissions.{stage}]")
+    for index, name in enumerate(policy.project.setup_environment):
+        if name in handed:
+            message = f"{name} is for `setup` alone, but `environment` of {handed[name]} hands it to other commands"
+            yield ("project", "setup_environment", index), message

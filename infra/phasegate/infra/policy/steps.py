@@ -6,16 +6,12 @@ Source: https://argo-rollouts.readthedocs.io/en/stable/features/canary/
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from phasegate.infra.policy.base import Duration, Problem, Table
-
-if TYPE_CHECKING:
-    from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.base import Duration, Table
 
 StepKind = Literal["set_weight", "pause", "analysis", "gate"]
 _KEYS: tuple[StepKind, ...] = ("set_weight", "pause", "analysis", "gate")
@@ -61,31 +57,3 @@ class StepPolicy(Table):
     def kind(self) -> StepKind:
         """The step's one key."""
         return next(key for key in _KEYS if getattr(self, key) is not None)
-
-
-def steps_problems(deploy: DeployPolicy, *, known: Collection[str]) -> list[Problem]:
-    """What a target cannot do of its steps, and metrics that are not there.
-
-    Args:
-        deploy: Its steps and target.
-        known: The names of all metrics.
-    """
-    problems: list[Problem] = []
-    for number, step in enumerate(deploy.steps):
-        for place, name in enumerate(step.analysis or ()):
-            if name not in known:
-                path = ("deploy", "steps", number, "analysis", place)
-                problems.append((path, f"no metric is called {name!r}; known are {', '.join(known)}"))
-    if not any(step.kind in {"set_weight", "analysis"} for step in deploy.steps):
-        return problems
-    shifts = any(step.kind == "set_weight" for step in deploy.steps)
-    if deploy.target == "command" and shifts and not deploy.commands.weight:
-        message = "is needed, because deploy.steps say `set_weight`: write the command that shifts traffic"
-        problems.append((("deploy", "commands", "weight"), message))
-    if deploy.target == "kubernetes" and deploy.strategy != "canary":
-        message = 'has to be "canary", because deploy.steps need a candidate that runs beside what serves'
-        problems.append((("deploy", "strategy"), message))
-    if deploy.target == "process" and deploy.strategy != "canary" and shifts:
-        message = 'has to be "canary", because deploy.steps say `set_weight`: only then there is a front that shifts'
-        problems.append((("deploy", "strategy"), message))
-    return problems

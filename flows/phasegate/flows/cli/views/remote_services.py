@@ -17,7 +17,7 @@ from phasegate.infra.deploy.process.services import service_name
 from phasegate.infra.deploy.target import TargetState
 from phasegate.infra.errors import PhasegateError
 from phasegate.infra.ledger import Run
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace import Repository
 

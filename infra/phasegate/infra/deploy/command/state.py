@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.deploy.command.runner import CommandFailed
 from phasegate.infra.deploy.target import LiveRelease, TargetState
-from phasegate.infra.policy.model import DeployCommandsPolicy
+from phasegate.infra.policy.deploy import DeployCommandsPolicy
 
 _AT_MOST_OFF = 5
 """Points of percent that a share may be off: tools that shift by replicas cannot have every share."""

@@ -48,7 +48,7 @@ from phasegate.infra.deploy.target import (
     require_replaceable,
 )
 from phasegate.infra.errors import DeployFailed
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 
 Action = Literal["deploy", "weight", "promote", "rollback", "status", "stop"]
 _ALWAYS_HANDED_ON = ("HOME", "LANG")

@@ -41,7 +41,7 @@ from phasegate.infra.deploy.target import (
     require_replaceable,
 )
 from phasegate.infra.errors import DeployFailed
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 
 _KEPT = 1_000_000
 """Characters of what a release's pods wrote that are kept once they are gone."""

@@ -24,8 +24,8 @@ from phasegate.infra.deploy.process.services import GRACE
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.sources import Sources, nothing
 from phasegate.infra.errors import MigrationFailed
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.policy.migrations import MigrationClass
-from phasegate.infra.policy.model import DeployPolicy
 from phasegate.infra.system.processes import stop_all
 
 MigrationState = Literal["pending", "partly", "done"]

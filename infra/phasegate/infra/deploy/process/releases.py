@@ -22,7 +22,7 @@ from phasegate.infra.deploy.service_folder import ReleaseRecord, Role, Running, 
 from phasegate.infra.deploy.sources import Sources
 from phasegate.infra.deploy.target import Check
 from phasegate.infra.errors import DeployFailed
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system import ports
 from phasegate.infra.system.processes import ProcessId, stop_all
 

@@ -21,7 +21,7 @@ from phasegate.infra.deploy.service_folder import ReleaseRecord, Running, Servic
 from phasegate.infra.deploy.sources import Sources, nothing
 from phasegate.infra.deploy.target import Candidate, Preview, Release, TargetState, Weight, require_replaceable
 from phasegate.infra.errors import DeployFailed
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system import ports
 
 

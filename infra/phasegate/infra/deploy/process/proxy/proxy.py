@@ -20,7 +20,7 @@ from phasegate.infra.deploy.process.supervisor.client import life_of, over, proc
 from phasegate.infra.deploy.process.supervisor.supervisor import Order
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
 from phasegate.infra.errors import DeployFailed, TargetUnavailable
-from phasegate.infra.policy.model import DeployPolicy
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system import ports
 from phasegate.infra.system.processes import ProcessId, stop_all
 
