@@ -24,6 +24,7 @@ from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox, run_setup
 from phasegate.infra.workspace import Repository, Workspace
+from phasegate.infra.workspace.clone import clone
 
 GRADE, FIRST = 1.6, 3.0
 """Goals: a grade without ablation, and the first judgement of a base, in times of setup plus one run of the tests."""
@@ -100,7 +101,7 @@ async def _measured(sample: Sample, folder: Path) -> Costs:
         return Bench(repository, policy, sandbox, state / name / "scratch", _say_nothing, state / "bases")
 
     plain = folder / "plain"
-    repository.clone(base, plain)
+    clone(repository, base, plain)
     setup = await _cost(run_setup(sandbox, policy, plain, inside=bench("plain").inside))
     command = sample.test.replace("{junit}", "report.xml")
     run = await _cost(sandbox.run(command, folder=plain, timeout=_LONG, inside=bench("plain").inside))

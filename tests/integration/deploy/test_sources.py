@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.sources import Sources
 from phasegate.infra.workspace import Repository
+from phasegate.infra.workspace.clone import clone
 
 
 def git(folder: Path, *words: str) -> str:
@@ -32,7 +34,7 @@ async def test_setup_knows_the_version_and_what_is_served_has_no_history(tmp_pat
         versions.append(git(source, "describe", "--tags"))
 
     folder = ServiceFolder(tmp_path / "home", "project")
-    sources = Sources(folder, Repository.open(top).clone, prepare)
+    sources = Sources(folder, partial(clone, Repository.open(top)), prepare)
     source = await sources.ensure("r1", commit)
     assert versions == [f"v1.2-1-g{commit[:7]}"]
     assert (source / ".git").read_text() == "gitdir: ../git\n"

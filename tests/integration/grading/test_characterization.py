@@ -9,7 +9,7 @@ import pytest
 from tests.integration.grading.test_grade import FILES, QUICK, SEALED, SHOUT, SHOUTS, Project, codes
 
 from phasegate.infra.grading import Evidence, SealedTests
-from phasegate.infra.grading.guards.characterization import Characterization, CharacterizationFile
+from phasegate.infra.grading.characterization import Characterization, CharacterizationFile
 
 PINNED = """from app import farewell, greet
 

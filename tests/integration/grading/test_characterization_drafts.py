@@ -9,7 +9,7 @@ import pytest
 from tests.integration.grading.test_characterization import Bare
 from tests.integration.grading.test_grade import FILES, PYTEST, QUICK, policy_with
 
-from phasegate.infra.grading.guards.characterization import CharacterizationFile
+from phasegate.infra.grading.characterization import CharacterizationFile
 from phasegate.infra.grading.guards.draft_check import draft_problems
 from phasegate.infra.grading.guards.thin_tests import find_thin_tests
 from phasegate.infra.grading.runner.runner import Bench

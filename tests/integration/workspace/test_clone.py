@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from phasegate.infra.workspace import Repository
+from phasegate.infra.workspace.clone import clone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def test_head_tags_and_history_are_there(
     if partial:
         user.git("config", "remote.origin.promisor", partial)
     commit = on_base(repository, "print('three')\n")
-    repository.clone(commit, tmp_path / "made", kept=tmp_path / "kept")
+    clone(repository, commit, tmp_path / "made", kept=tmp_path / "kept")
     assert ask(tmp_path / "made", "rev-parse", "HEAD") == commit
     assert ask(tmp_path / "made", "rev-parse", "--abbrev-ref", "HEAD") == "HEAD"
     assert ask(tmp_path / "made", "describe", "--dirty", "--long") == f"v1.2-2-g{commit[:7]}"
@@ -54,7 +55,7 @@ def test_head_tags_and_history_are_there(
     )
     assert ask(tmp_path / "made", "status", "--porcelain") == ""
     assert (tmp_path / "made/app.py").read_text() == "print('three')\n"
-    repository.clone(user.git("rev-parse", "main"), tmp_path / "base", kept=tmp_path / "kept")
+    clone(repository, user.git("rev-parse", "main"), tmp_path / "base", kept=tmp_path / "kept")
     assert ask(tmp_path / "base", "describe", "--dirty", "--tags") == "light"
 
 
@@ -65,7 +66,7 @@ def test_nothing_of_the_user_s_is_in_it_or_can_be_reached_from_it(
     user.git("config", "core.hooksPath", "hooks")
     user.git("branch", "private")
     before, objects = user.state(), sorted(map(str, (user.folder / ".git/objects").rglob("*")))
-    repository.clone(repository.base("main").commit, tmp_path / "made")
+    clone(repository, repository.base("main").commit, tmp_path / "made")
     config = (tmp_path / "made/.git/config").read_text()
     assert "secret" not in config
     assert "hooks" not in config
@@ -88,7 +89,7 @@ def test_files_are_written_as_their_attributes_say(
     )
     (user.folder / "wide.txt").write_bytes("ä\n".encode("utf-16-le"))
     user.commit("Attributes", **{"ident.py": "# $Id$\n", "dos.txt": "a\n", "x": "$Format:%H$\n"})
-    repository.clone(repository.base("main").commit, tmp_path / "made")
+    clone(repository, repository.base("main").commit, tmp_path / "made")
     repository.export(repository.base("main").commit, tmp_path / "released")
     for name in ("ident.py", "dos.txt", "wide.txt", "x"):
         assert (tmp_path / "made" / name).read_bytes() == (tmp_path / "released" / name).read_bytes()
@@ -103,7 +104,7 @@ def test_a_shallow_repository_can_be_cloned(user: UserRepository, tmp_path: Path
     user.commit("Second")
     subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{user.folder}", str(tmp_path / "shallow")], check=True)
     repository = Repository.open(tmp_path / "shallow")
-    repository.clone(on_base(repository, "x = 1\n"), tmp_path / "made")
+    clone(repository, on_base(repository, "x = 1\n"), tmp_path / "made")
     assert ask(tmp_path / "made", "log", "--format=%s") == "Graded\nSecond"
 
 
@@ -115,6 +116,6 @@ def test_a_repository_on_another_file_system_can_be_cloned(user: UserRepository,
         subprocess.run(["git", "clone", "-q", str(user.folder), str(folder)], check=True)
         repository = Repository.open(folder)
         assert folder.stat().st_dev != tmp_path.stat().st_dev
-        repository.clone(on_base(repository, "x = 1\n"), tmp_path / "made", kept=tmp_path / "kept")
+        clone(repository, on_base(repository, "x = 1\n"), tmp_path / "made", kept=tmp_path / "kept")
     assert ask(tmp_path / "made", "log", "--format=%s").startswith("Graded\nSecond\n")
     assert ask(tmp_path / "made", "fsck", "--strict") == ""

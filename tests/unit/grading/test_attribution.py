@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from phasegate.infra.grading import SealedFile, SealedTests
-from phasegate.infra.grading.amendments import cases_of
 from phasegate.infra.grading.runner.attribution import attribute, files_of
 from phasegate.infra.grading.runner.junit import Status, TestCase
+from phasegate.infra.grading.runner.named_cases import cases_of
 
 
 @pytest.mark.parametrize(

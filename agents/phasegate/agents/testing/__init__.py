@@ -10,7 +10,7 @@ from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
 from phasegate.agents.tools.toolbox import READING
 from phasegate.infra.grading import Amendment, AmendmentRequest, SealedFile, SealedTests
-from phasegate.infra.grading.guards.characterization import CharacterizationFile
+from phasegate.infra.grading.characterization import CharacterizationFile
 
 
 class TestsDraft(Draft):

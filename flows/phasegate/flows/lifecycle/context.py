@@ -28,6 +28,7 @@ from phasegate.infra.policy.model import ADMIN, Policy, StageName
 from phasegate.infra.sandbox import Sandbox, open_sandbox, run_setup
 from phasegate.infra.tickets.ticket import Ticket
 from phasegate.infra.workspace import Repository, Workspace
+from phasegate.infra.workspace.clone import clone
 
 _LOG_CHARACTERS = 4_000
 _HEAD_START_SECONDS = 0.05
@@ -132,7 +133,7 @@ class RunContext:
             self.policy.deploy,
             service=self.service,
             state_folder=self.shared.settings.home,
-            checkout=self.repository.clone,
+            checkout=partial(clone, self.repository),
             environment=self.shared.environment,
             prepare=self.set_up,
         )

@@ -16,6 +16,7 @@ from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.settings import Settings
 from phasegate.infra.workspace import Repository
+from phasegate.infra.workspace.clone import clone
 
 
 def open_target(
@@ -42,7 +43,7 @@ def open_target(
     service = service_name(repository)
 
     def checkout(commit: str, folder: Path) -> None:
-        Repository.open(repository).clone(commit, folder)  # with HEAD and tags, as it was graded
+        clone(Repository.open(repository), commit, folder)  # with HEAD and tags, as it was graded
 
     def manifests(commit: str, folder: Path) -> None:
         Repository.open(repository).export(commit, folder, only=partial(is_below, deploy.manifests))

@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.amendments import AmendedTest, Amendment, cases_of, find_test
+from phasegate.infra.grading.amendments import AmendedTest, Amendment, find_test
 from phasegate.infra.grading.base import BaseJudgement
 from phasegate.infra.grading.base_runs import BaseRuns, kept_run
 from phasegate.infra.grading.evidence import Regression
 from phasegate.infra.grading.runner.attribution import Attribution
 from phasegate.infra.grading.runner.junit import TestCase, TestKey
+from phasegate.infra.grading.runner.named_cases import cases_of
 from phasegate.infra.grading.runner.runner import Bench, Checkout, TestRun
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with

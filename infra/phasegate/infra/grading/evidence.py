@@ -16,8 +16,8 @@ from phasegate.infra.grading.amendments import AmendedTest
 from phasegate.infra.grading.amendments_page import amended_section, declined_lines, fenced
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.branch_move import BranchMove
-from phasegate.infra.grading.guards.guard_summary import GuardSummary
-from phasegate.infra.grading.served.served_summary import ServedSummary
+from phasegate.infra.grading.guard_summary import GuardSummary
+from phasegate.infra.grading.served_summary import ServedSummary
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]

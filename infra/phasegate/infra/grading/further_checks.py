@@ -19,7 +19,7 @@ from phasegate.infra.grading.own_tests import Released
 from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.served.served_check import check_served
-from phasegate.infra.grading.served.served_summary import ServedSummary
+from phasegate.infra.grading.served_summary import ServedSummary
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 
 

@@ -23,8 +23,8 @@ from phasegate.infra.grading.base_runs import BaseRuns, on_base
 from phasegate.infra.grading.change_run import Trial
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.further_checks import FurtherChecks, Passed, check_further
+from phasegate.infra.grading.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.coverage import Measurement
-from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.guarded_trial import try_guarded
 from phasegate.infra.grading.guards.guarding import Guarding, with_guards
 from phasegate.infra.grading.guards.touched_lines import with_touched_lines

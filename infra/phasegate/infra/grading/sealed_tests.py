@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.grading.amendments import Amendment
-from phasegate.infra.grading.guards.characterization import Characterization
+from phasegate.infra.grading.characterization import Characterization
 from phasegate.infra.grading.tree.file_paths import FilePath
 from phasegate.infra.grading.tree.test_cases import split_case
 from phasegate.infra.workspace.change_set import AmendmentRequest, code

@@ -1,6 +1,6 @@
 """A commit's files in a folder with a git directory of their own, so that tools may ask git for HEAD and tags.
 
-Called by grading and by the deploy targets, through `Repository.clone`. The copy shares nothing with the user's
+Called by grading and by the deploy targets. The copy shares nothing with the user's
 repository: no object file, ref, hook, remote or credential. Code that runs in the folder can spoil the copy only.
 """
 

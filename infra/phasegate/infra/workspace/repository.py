@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from phasegate.infra.errors import RepositoryError
-from phasegate.infra.workspace.clone import clone
 from phasegate.infra.workspace.git import Git, clean_environment, run_git, said
 from phasegate.infra.workspace.snapshot import checkout, reinstate
 
@@ -210,16 +209,6 @@ class Repository:
             if reinstated:
                 reinstate(git, base, reinstated)
             checkout(git, only)
-
-    def clone(self, commit: str, folder: Path, *, kept: Path | None = None) -> None:
-        """Write a commit's files into an empty folder, with a git directory of their own beside them.
-
-        Args:
-            commit: What to write.
-            folder: Made if missing.
-            kept: Where copies of the history are kept for further clones; None: nowhere.
-        """
-        clone(self, commit, folder, kept=kept)
 
     @contextmanager
     def private_index(self, work_tree: Path) -> Generator[Git]:

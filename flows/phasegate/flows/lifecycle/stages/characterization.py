@@ -22,9 +22,9 @@ from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.flows.runs.inputs import StoredScript
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading import Evidence, SealedTests
-from phasegate.infra.grading.guards.characterization import Characterization
+from phasegate.infra.grading.characterization import Characterization
+from phasegate.infra.grading.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.draft_check import draft_problems
-from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.thin_tests import ThinTests, find_thin_tests
 from phasegate.infra.grading.runner.runner import Bench
 

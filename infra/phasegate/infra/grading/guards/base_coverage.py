@@ -16,9 +16,9 @@ from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading.base import BaseJudgement, base_key, judge_base
 from phasegate.infra.grading.guards.coverage import Tracing, traced_language
 from phasegate.infra.grading.guards.functions import statement_lines
-from phasegate.infra.grading.integrity.heuristics import is_code
 from phasegate.infra.grading.runner.runner import Bench, Checkout
 from phasegate.infra.grading.runner.stored_files import store
+from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.grading.tree.patterns import is_test_file
 
 Covered = dict[str, dict[str, list[int]]]

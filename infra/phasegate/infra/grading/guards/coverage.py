@@ -16,9 +16,9 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from phasegate.infra.grading.evidence import Coverage, Place
-from phasegate.infra.grading.integrity.heuristics import is_code
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Probe
 from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import Load
 from phasegate.infra.grading.tree.patterns import is_test_file

@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import partial
 
 from phasegate.infra.errors import SetupFailed
+from phasegate.infra.grading.characterization import CharacterizationFile
 from phasegate.infra.grading.guards.base_coverage import source_of
-from phasegate.infra.grading.guards.characterization import CharacterizationFile
 from phasegate.infra.grading.guards.functions import functions_of
 from phasegate.infra.grading.guards.guarding import run_guards
 from phasegate.infra.grading.guards.mutation_run import covered, mutants_for, try_mutants

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.evidence import Regression
+from phasegate.infra.grading.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.base_coverage import own_judgement
-from phasegate.infra.grading.guards.guard_summary import GuardSummary
 from phasegate.infra.grading.runner.attribution import attribute
 from phasegate.infra.grading.runner.junit import TestCase, TestKey
 from phasegate.infra.grading.runner.runner import PROBLEMS, Bench

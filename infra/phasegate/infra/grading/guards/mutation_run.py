@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from phasegate.infra.grading.characterization import CharacterizationFile
 from phasegate.infra.grading.guards.base_coverage import source_of
-from phasegate.infra.grading.guards.characterization import CharacterizationFile
 from phasegate.infra.grading.guards.mutants import Mutant, mutants_of
 from phasegate.infra.grading.runner.junit import TestCase, TestKey
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared, TestRun

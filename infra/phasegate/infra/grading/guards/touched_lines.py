@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from phasegate.infra.grading.guard_summary import GuardSummary, TouchedLines
 from phasegate.infra.grading.guards.base_coverage import Covered, covered_lines, source_of
 from phasegate.infra.grading.guards.functions import functions_of, statement_lines
-from phasegate.infra.grading.guards.guard_summary import GuardSummary, TouchedLines
 from phasegate.infra.grading.guards.guarding import Guarding
-from phasegate.infra.grading.integrity.heuristics import is_code
 from phasegate.infra.grading.runner.junit import TestCase
 from phasegate.infra.grading.runner.runner import Bench
+from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.workspace import ChangeSet

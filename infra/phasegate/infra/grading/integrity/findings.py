@@ -18,12 +18,12 @@ from phasegate.infra.grading.integrity.heuristics import (
     about_agreeing_objects,
     about_new_file,
     is_aside,
-    is_code,
     is_git_settings,
 )
 from phasegate.infra.grading.integrity.test_edits import Product, TestEdit, about_test_edits
 from phasegate.infra.grading.integrity.word_rules import Rule
 from phasegate.infra.grading.runner.runner import PROBLEMS, TestRun
+from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.grading.tree.diff import hunks
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.loading import Load, texts

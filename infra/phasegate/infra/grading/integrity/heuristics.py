@@ -14,12 +14,10 @@ from itertools import pairwise
 
 from phasegate.infra.grading.evidence import Finding, Severity
 from phasegate.infra.grading.integrity.word_rules import RULES, Rule
+from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.workspace.change_set import readable
 
-_CODE = re.compile(
-    r".*\.(?:py|pyi|pyx|js|mjs|cjs|jsx|ts|mts|cts|tsx|go|java|kt|scala|rb|php|rs|cs|c|h|cc|cpp|swift|ex|exs|sh|pl|lua)"
-)
 _COMPILED = re.compile(
     r".*\.(?P<ending>so|so\..*|pyc|pyo|pyd|dll|dylib|class|jar|war|wasm|node|o|a|exe|whl|egg)", re.IGNORECASE
 )
@@ -63,11 +61,6 @@ _AGREES = tuple(
 """Comparisons that agree with anything, in languages whose assertions ask the object."""
 _SWALLOWS = re.compile(r"^\s*(?:pass|\.\.\.|return(?:\s+(?:None|True))?)\s*$")
 _CATCHES_ALL = re.compile(r"^\s*except(?:\s*\(?\s*(?:Base)?Exception\b.*)?\s*:\s*(pass|\.\.\.)?\s*$")
-
-
-def is_code(path: str) -> bool:
-    """Whether a file of this name holds a program's text."""
-    return _CODE.fullmatch(path) is not None
 
 
 def is_git_settings(path: str) -> bool:

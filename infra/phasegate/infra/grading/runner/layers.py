@@ -61,7 +61,7 @@ from phasegate.infra.sandbox.overlay import overlays_work
 from phasegate.infra.sandbox.port import BuildCaches, CommandResult
 from phasegate.infra.sandbox.toolchain_versions import toolchain_versions
 from phasegate.infra.workspace import Repository
-from phasegate.infra.workspace.clone import set_times
+from phasegate.infra.workspace.clone import clone, set_times
 
 Origin = Literal["base", "change", "unknown"]
 FORMAT = 1
@@ -313,7 +313,7 @@ class Layers:
         return BuildCaches(self._valid(filled, commit), folder.with_name(_WRITTEN)), used
 
     def _begin(self, commit: str, folder: Path, made: float) -> ReadWatch:
-        self.repository.clone(commit, folder, kept=self.histories)
+        clone(self.repository, commit, folder, kept=self.histories)
         tracked = self.repository.files(commit)
         set_times(folder, tracked, made)
         watch = ReadWatch(folder, tracked)

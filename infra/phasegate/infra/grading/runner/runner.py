@@ -33,6 +33,7 @@ from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
 from phasegate.infra.sandbox.port import BuildCaches, CommandResult
 from phasegate.infra.workspace import Repository
+from phasegate.infra.workspace.clone import clone
 
 SERVICE_FAILED = "service-failed"
 PROBLEMS = {
@@ -238,10 +239,10 @@ class Bench:
 
     async def _make_ready(self, checkout: Checkout, folder: Path, inside: Path) -> Laid | TestRun | None:
         """Make a checkout with what setup leaves in it, or beneath it. Returns that, or a setup that failed."""
-        clone = partial(self.repository.clone, checkout.tree, folder, kept=self.scratch.parent)
+        write = partial(clone, self.repository, checkout.tree, folder, kept=self.scratch.parent)
         setup = self.policy.project.setup
         if not setup and (self.sandbox.name == "none" or not is_compiled(self.repository.files(checkout.tree))):
-            return await asyncio.to_thread(clone)
+            return await asyncio.to_thread(write)
         if setup:
             self.on_step(f"{checkout.name}: setting up")
         take_back = partial(self._take_back, checkout, folder)
@@ -252,14 +253,14 @@ class Bench:
             )
         if isinstance(found, CommandResult):
             return _setup_failed(found, inside)
-        await asyncio.to_thread(clone)
+        await asyncio.to_thread(write)
         laid = await asyncio.to_thread(self._lay, found, checkout, folder) if found else None
         if laid is not None:
             await asyncio.to_thread(take_back)
             await asyncio.to_thread(self._layers.age, laid, checkout.tree, folder)
             return laid
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        await asyncio.to_thread(clone)
+        await asyncio.to_thread(write)
         if not setup:
             return None
         done = await run_setup(self.sandbox, self.policy, folder, inside=inside)

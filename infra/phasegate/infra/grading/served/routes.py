@@ -14,9 +14,9 @@ from dataclasses import replace
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
 from phasegate.infra.grading.served.comparison import apart, differing, is_other, said
 from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request
-from phasegate.infra.grading.served.served_summary import AnswerDifference
 from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin
 from phasegate.infra.grading.served.twins import FIXED, Place, Twins, Words
+from phasegate.infra.grading.served_summary import AnswerDifference
 from phasegate.infra.workspace.change_set import readable
 
 _MISSING = (404, 405, 501)

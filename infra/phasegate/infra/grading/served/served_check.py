@@ -23,10 +23,10 @@ from phasegate.infra.grading.served.literals import read_requests
 from phasegate.infra.grading.served.no_answer import Circumstances, without_answer
 from phasegate.infra.grading.served.recording import Recording
 from phasegate.infra.grading.served.routes import about_routes, beside_tests, differences
-from phasegate.infra.grading.served.served_summary import ServedSummary
 from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin, twin_of
 from phasegate.infra.grading.served.test_setup import TestSetup
 from phasegate.infra.grading.served.twins import Words, compare_twins
+from phasegate.infra.grading.served_summary import ServedSummary
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import texts
 from phasegate.infra.grading.tree.patterns import is_test_file

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from phasegate.infra.grading.integrity.heuristics import is_code
+from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.workspace import Repository
 
 _TEMPLATES = re.compile(r".*\.(?:html?|jinja2?|j2|hbs|ejs|erb|twig|mustache|vue|svelte|astro|s?css|less)")

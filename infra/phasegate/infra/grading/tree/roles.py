@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from phasegate.infra.grading.integrity.heuristics import is_code
+from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.grading.tree.loading import Load, Targets, is_loader, texts
 from phasegate.infra.grading.tree.patterns import TEST_FOLDERS, is_machinery, is_test_file, is_test_name
 from phasegate.infra.workspace import Repository
