@@ -68,6 +68,16 @@ def test_a_module_stays_short_enough_to_read(
     assert {name: lines for name, lines in lengths.items() if lines > limit} == {}
 
 
+@pytest.mark.parametrize(
+    ("room", "limit"),
+    [("flows/phasegate/flows", 8), ("flows/phasegate/flows/cli", 12), ("infra/phasegate/infra/ledger", 20)],
+)
+def test_a_room_has_few_entries(root: Path, room: str, limit: int) -> None:
+    besides = {"__init__.py", "__pycache__", "py.typed", "README.md"}
+    entries = sorted(path.name for path in (root / room).iterdir() if path.name not in besides)
+    assert 1 < len(entries) <= limit, entries
+
+
 def test_every_module_says_why_it_exists(root: Path, modules: list[Path]) -> None:
     silent = [
         str(path.relative_to(root))
