@@ -1,4 +1,4 @@
-"""DESIGN §10's goals for the bones, each with the figure it is read off. Used by the report alone."""
+"""Goals for the bones, each with the figure it is read off. Used by the report alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measures: what is done to every contender in turn, and what is read off. DESIGN §10 has the goals.
+"""The measures: what is done to every contender in turn, and what is read off. `goals` has the goals.
 
 Each gives samples of seconds or counts per contender; medians, ratios and words are the report's.
 """
@@ -75,7 +75,7 @@ class Measure:
         title: What it is.
         headline: The figure whose ratio to phasegate's counts.
         smaller_is_better: Whether that figure should be small.
-        goal: DESIGN §10's words.
+        goal: its goal, in words.
         take: Measures everybody, in a folder, as much as the scale says.
     """
 

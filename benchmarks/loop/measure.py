@@ -194,7 +194,7 @@ def _report(found: Mapping[tuple[str, int], Figures], cut: Sequence[float], load
         "outputs out of long threads is off: the peers have nothing of the kind. phasegate packs what it stores, and",
         "repeated text with it; the peers do not.",
         "",
-        "Goals (DESIGN §10): at most twice the bare loop, flat; storage linear; prefix 100 %;",
+        "Goals: at most twice the bare loop, flat; storage linear; prefix 100 %;",
         "`steer --now` cuts within 200 ms (P11).",
         "",
         "| turns | contender | first, ms | last, ms | last × bare | stored, kB | stored × bare | prefix | CPU, s |",

@@ -1,4 +1,4 @@
-"""What must hold of a run that has been through a crash, whatever the crash: DESIGN §4, by number."""
+"""What must hold of a run that has been through a crash, whatever the crash: docs/promises.md, by number."""
 
 from __future__ import annotations
 

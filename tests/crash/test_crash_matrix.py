@@ -1,4 +1,4 @@
-"""kill -9 at every ledger write and every effect boundary (P1-P7, P11, P13; DESIGN principle 5).
+"""kill -9 at every ledger write and every effect boundary (P1-P7, P11, P13; principle 5).
 
 The points are found by rehearsing each scene once, so a new write is crashed at without anybody listing it, and none
 escapes: each kind of event in the code is a point of some scene, or `kinds` says why not. The matrix kills at each

@@ -25,7 +25,7 @@ def finish(summary: str) -> dict[str, Any]:
 def test_a_run_that_is_done_goes_back_to_a_turn_with_files_conversation_gates_and_effects(
     machine: Machine, project: Project
 ) -> None:
-    """P9, DESIGN §3. The merge is undone, the gate is asked anew, and what was thrown away stays reachable.
+    """P9. The merge is undone, the gate is asked anew, and what was thrown away stays reachable.
 
     Mutation tried: `put_back_if_asked` without `roll_back`; the merge then stays, and the run does not end.
     Without restoring the folder it passes: the attempt that goes on restores it as well.

@@ -1,4 +1,4 @@
-"""The last "done when" of issue 5: a stranger's repository with manifests, and not even a phasegate.toml."""
+"""A stranger's repository with manifests, and not even a phasegate.toml."""
 
 from __future__ import annotations
 

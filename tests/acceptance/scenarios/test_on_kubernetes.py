@@ -1,4 +1,4 @@
-"""Every scenario of issue 5 on target `kubernetes`, end to end."""
+"""Every scenario on target `kubernetes`, end to end."""
 
 from __future__ import annotations
 

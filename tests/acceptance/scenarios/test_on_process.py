@@ -1,4 +1,4 @@
-"""Every scenario of issue 5 on target `process`, end to end."""
+"""Every scenario on target `process`, end to end."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def turn(house: House, run: Run, number: int) -> Checkpoint:
 
 
 async def test_code_conversation_gates_and_effects_go_back_together(house: House) -> None:
-    """P9, DESIGN §3."""
+    """P9."""
     done = await house.run()
     assert done.status == "done", done.reason
     first = turn(house, done, 1)

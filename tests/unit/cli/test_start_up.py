@@ -1,4 +1,4 @@
-"""Nothing heavy is loaded before a command needs it (DESIGN §9: `phasegate --help` answers in under 0.3 s)."""
+"""Nothing heavy is loaded before a command needs it."""
 
 from __future__ import annotations
 

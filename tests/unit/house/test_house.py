@@ -78,6 +78,13 @@ def test_a_room_has_few_entries(root: Path, room: str, limit: int) -> None:
     assert 1 < len(entries) <= limit, entries
 
 
+def test_the_architecture_page_names_what_is_there(root: Path) -> None:
+    named = re.findall(r"`((?:flows|agents|infra)/…/[^`]+)`", (root / "docs/architecture.md").read_text())
+    assert named
+    floors = {floor: f"{floor}/phasegate/{floor}" for floor in FLOORS}
+    assert [one for one in named if not (root / floors[one.split("/")[0]] / one.partition("/…/")[2]).exists()] == []
+
+
 def test_every_module_says_why_it_exists(root: Path, modules: list[Path]) -> None:
     silent = [
         str(path.relative_to(root))

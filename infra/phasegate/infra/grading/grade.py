@@ -1,4 +1,4 @@
-"""The grade of a change: nobody grades their own work (DESIGN §1, principle 3; §5, testing).
+"""The grade of a change: nobody grades their own work (principle 3 in docs/promises.md).
 
 Called by the testing stage. The sealed tests must fail on the base commit and pass on the change, what passed on base
 must still pass, and whatever the implementer did to tests and their configuration is taken back first and reported. It
@@ -191,7 +191,7 @@ def _skipped(case: TestCase) -> Finding:
 
 
 def _verdict(judged: Sequence[CriterionResult], base: BaseRuns, *, failed: bool, nothing_new: bool) -> Verdict:
-    """The grade in one word: nothing proven is no pass, and neither is nothing that guards (DESIGN §5, testing)."""
+    """The grade in one word: nothing proven is no pass, and neither is nothing that guards."""
     if failed:
         return "failed"
     shown = any(result.status == "passed" for result in judged)

@@ -1,7 +1,7 @@
 """An agent's folder: a git worktree on the run's branch, its checkpoints, and the change that comes out of it.
 
 Called by the stages that let an agent write. It must not know what the agent does, or what becomes of the change.
-The folder is untrusted; what is kept of it lives in the repository under `refs/phasegate/<run>/` (DESIGN §3, P9).
+The folder is untrusted; what is kept of it lives in the repository under `refs/phasegate/<run>/` (P9).
 """
 
 from __future__ import annotations

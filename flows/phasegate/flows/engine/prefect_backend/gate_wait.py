@@ -1,7 +1,7 @@
 """The waiting half of a gate: hot for a while, then suspended.
 
 Called by the lifecycle's gates, inside a flow. It opens nothing: `decided` alone says when to go on, whatever Prefect
-was told about the flow run (DESIGN P5). It must not know what a gate, a decision or the ledger is.
+was told about the flow run (P5). It must not know what a gate, a decision or the ledger is.
 """
 
 from __future__ import annotations
