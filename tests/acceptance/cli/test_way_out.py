@@ -59,8 +59,9 @@ def test_ctrl_c_leaves_the_run_alone_and_says_so(scene):
 
 WATCH = """
 import sys
-from phasegate.flows.cli import carry_on, main
-carry_on.engine_alive = lambda _: True
+from phasegate.flows.cli import main
+from phasegate.flows.cli.actions import handoff
+handoff.engine_alive = lambda _: True
 sys.stdout.reconfigure(line_buffering=True)
 main(["watch", sys.argv[1]])
 """

@@ -259,7 +259,7 @@ import asyncio, json, sys
 from datetime import timedelta
 from uuid import UUID, uuid4
 from prefect.client.orchestration import PrefectClient
-from phasegate.flows.engine import dispatch
+from phasegate.flows.engine.prefect_backend import dispatch
 from phasegate.infra.errors import NotFound
 
 async def revive(client, flow_run_id):
