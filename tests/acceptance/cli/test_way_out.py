@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.flows.cli import main
+from phasegate.flows.cli import entry_point
 from phasegate.flows.cli.actions import handoff
 from phasegate.infra.settings import Settings
 
@@ -22,7 +22,7 @@ def test_a_defect_is_a_sentence_and_a_log(scene, phasegate, monkeypatch):
         raise RuntimeError("this \x1b[2J cannot be")
 
     monkeypatch.setattr(Settings, "from_environment", fail, raising=True)
-    monkeypatch.setattr(main, "_write_log", lambda _: scene.settings.logs / "cli.log")
+    monkeypatch.setattr(entry_point, "_write_log", lambda _: scene.settings.logs / "cli.log")
     answer = phasegate("runs")
     assert answer.code == 1
     assert "RuntimeError: this ␛[2J cannot be" in answer.err

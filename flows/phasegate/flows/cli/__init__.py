@@ -5,6 +5,6 @@ no effect itself. Importing it must stay cheap (`phasegate --help` answers at on
 by the command that needs it.
 """
 
-from phasegate.flows.cli.main import main
+from phasegate.flows.cli.entry_point import main
 
 __all__ = ["main"]
