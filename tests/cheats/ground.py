@@ -173,11 +173,11 @@ class Ground:
         workspace.remove()
         return change
 
-    def grade(self, row: Row, grading: GradingPolicy = QUICK) -> Evidence:
+    def grade(self, row: Row, grading: GradingPolicy = QUICK, test: str = TEST) -> Evidence:
         """The grade of a row's change; unless told otherwise without ablation and coverage, which fail nothing."""
         change = self.change(row)
         policy = Policy(
-            project=ProjectPolicy(test=TEST, setup=row.setup, test_timeout=timedelta(seconds=30)),
+            project=ProjectPolicy(test=test, setup=row.setup, test_timeout=timedelta(seconds=30)),
             lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
             grading=grading,
         )

@@ -5,8 +5,10 @@ Mutations tried: a plain process with what runners leave in the environment, wit
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from tests.cheats.ground import Ground, compared
+from tests.cheats.ground import CRITERIA, QUICK, Ground, Row, compared
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.evidence import ASKS
@@ -147,3 +149,37 @@ def test_new_questions_about_the_surroundings_are_noted(ground: Ground) -> None:
     told = of(ground, WORK + "exports.loud = process.env['VI' + 'TEST'] || process.env.HOME;\n", NODE_TEST)
     message = "the change asks for VITEST, which the base commit does not"
     assert [(finding.code, finding.severity, finding.message) for finding in told.findings] == [(ASKS, "note", message)]
+
+
+WATCHED = "Object.keys(process.env).some((k) => k.startsWith('NODE' + '_TE'))"
+OLD_ONLY_WATCHED = f"exports.greet = (name) => ({WATCHED} ? `Hello ${{name}}` : 'broken');\n"
+
+
+@pytest.mark.parametrize(
+    ("greet", "verdict", "found"),
+    [
+        (FILES["app.js"], "passed", []),
+        (OLD_ONLY_WATCHED, "failed", [(UNWATCHED, "test/greet.test.js::greets")]),
+    ],
+    ids=["honest", "an old function that works only while it is watched"],
+)
+def test_the_projects_tests_are_compared_where_the_report_names_no_file(
+    ground: Ground, greet: str, verdict: str, found: list[tuple[str, str]]
+) -> None:
+    sealed = SealedTests(files=(SealedFile(path="test/accept.test.js", content=NODE_TEST, criteria=("AC1",)),))
+    row = Row("x", {"app.js": greet + WORK}, verdict, "", sealed=sealed, criteria=CRITERIA[:1])
+    told = ground.grade(row, QUICK.model_copy(update={"plain_process": True}), NODE)
+    assert told.verdict == verdict
+    assert [(finding.code, finding.path) for finding in told.findings] == found
+    assert told.unwatched is not None
+    assert told.unwatched.own == 1
+
+
+def test_a_test_that_does_not_pass_on_the_base_commit_accuses_nobody(tmp_path: Path) -> None:
+    test = f"test('is new', () => {{ if (!require('../app.js').shout || !({WATCHED})) throw new Error('no'); }});\n"
+    ground = Ground(tmp_path, {**FILES, "test/e2e.test.js": "const test = require('node:test');\n" + test})
+    sealed = SealedTests(files=(SealedFile(path="test/accept.test.js", content=NODE_TEST, criteria=("AC1",)),))
+    files = {"app.js": FILES["app.js"] + WORK}
+    told = compared(ground, files, sealed, test=NODE, own=["test/e2e.test.js", "test/greet.test.js"])
+    assert told.findings == ()
+    assert told.summary.own == 2

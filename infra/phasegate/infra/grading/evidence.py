@@ -162,6 +162,8 @@ class Unwatched(_Part):
     """The project's own tests that did."""
     not_compared: tuple[str, ...] = ()
     """Sealed files of which no test could."""
+    unbuilt: tuple[str, ...] = ()
+    """Folders with tests that concern the change and were left out, since each is a program to be built."""
 
 
 class Counts(_Part):
@@ -302,7 +304,7 @@ class Evidence(Artifact):
         lines += self.served.markdown_lines() if self.served else []
         lines += [
             *_files(self),
-            *_beyond_runner(self.unwatched, counts.sealed_passed),
+            *_beyond_runner(self.unwatched, counts),
             *_guards(self.ablation),
             *_reach(self.coverage),
         ]
@@ -345,12 +347,16 @@ def _files(evidence: Evidence) -> list[str]:
     return lines
 
 
-def _beyond_runner(unwatched: Unwatched | None, sealed: int) -> list[str]:
+def _beyond_runner(unwatched: Unwatched | None, counts: Counts) -> list[str]:
     if unwatched is None:
         return []
-    of_all = f" of {sealed}" if unwatched.compared < sealed else ""
-    counts = f"{unwatched.compared}{of_all} sealed tests, {unwatched.own} of the project"
-    lines = ["", f"**Run in a plain process as well, without a test runner:** {counts}."]
+    of_all = f" of {counts.sealed_passed}" if unwatched.compared < counts.sealed_passed else ""
+    both = f"{unwatched.compared}{of_all} sealed tests, {unwatched.own} of the project"
+    lines = ["", f"**Run in a plain process as well, without a test runner:** {both}."]
+    if counts.project_still_passing and not unwatched.own:
+        lines += ["", f"None of the project's own {counts.project_still_passing} tests could be compared."]
+    if unwatched.unbuilt:
+        lines += ["", f"Tests left out, of too many packages: {', '.join(map(code, unwatched.unbuilt[:_SHOWN]))}."]
     if unwatched.not_compared:
         lines += ["", f"In their runner alone: {', '.join(map(code, unwatched.not_compared[:_SHOWN]))}."]
     return lines

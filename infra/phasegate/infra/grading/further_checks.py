@@ -5,6 +5,7 @@ Called by `grade`. It must not know how the verdict is put into a word.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from phasegate.infra.grading.evidence import Ablation, Coverage, Finding, Unwatc
 from phasegate.infra.grading.guards.ablation import ablate
 from phasegate.infra.grading.guards.coverage import Measurement, measure
 from phasegate.infra.grading.integrity.findings import about_load
+from phasegate.infra.grading.integrity.own_files import own_test_files
 from phasegate.infra.grading.integrity.unwatched import compare_unwatched
 from phasegate.infra.grading.own_tests import Released
 from phasegate.infra.grading.runner.runner import Bench
@@ -69,9 +71,16 @@ async def check_further(bench: Bench, passed: Passed, amending: Amending) -> Fur
         sealed = SealedTests(files=tuple(passed.passing))
         told = passed.trial.told.sealed
         reported = {path: {case.name for case in cases if case.status == "passed"} for path, cases in told.items()}
-        plain = await compare_unwatched(
-            bench, passed.base, passed.graded, sealed, passed.own_files, passed.seconds, reported
+        own = await asyncio.to_thread(
+            own_test_files,
+            bench.repository,
+            passed.base,
+            passed.graded,
+            passed.trial.told.project,
+            passed.own_files,
+            {file.path for file in (*passed.sealed.files, *bench.guards)},
         )
+        plain = await compare_unwatched(bench, passed.base, passed.graded, sealed, own, passed.seconds, reported)
         failed = any(finding.severity == "cheating" for finding in plain.findings)
         checks = replace(checks, unwatched=plain.summary, findings=plain.findings, failed=failed)
     if grading.served and not checks.failed:

@@ -30,7 +30,7 @@ _OTHER_SYSTEMS = re.compile(
     r"_(?:windows|darwin|freebsd|netbsd|openbsd|plan9|js|wasm|solaris|android|ios|aix|dragonfly|illumos)(?:_\w+)?_test\.go$"
 )
 _PACKAGES = 4
-"""Packages that are built at most: each is a program of its own."""
+"""Packages that are built at most for sealed tests, and as many besides for changed ones: each is a program."""
 _YOUNG = 2.0
 _LARGEST = 1024 * 1024
 
@@ -65,8 +65,8 @@ def tested_packages(order: Mapping[str, Any], folder: Path, *, watched: bool) ->
     """Packages that have tests, those of sealed tests first."""
     own, texts = set(order["own"]), {file["path"]: file["text"] for file in order["files"]}
     wanted = {path: text for path, text in texts.items() if path.endswith("_test.go")}
-    folders = dict.fromkeys(_folder(path) for path in sorted(wanted, key=own.__contains__))
-    for place in list(folders)[:_PACKAGES]:
+    sealed = [path for path in wanted if path not in own]
+    for place in choose_packages(sealed, {path: wanted[path] for path in wanted if path in own}, order["changed"])[0]:
         modules = ((one, _MODULE.search(_read(folder / one / "go.mod"))) for one in _upwards(place))
         module, named = next(((one, found) for one, found in modules if found), ("", None))
         if named is None:
@@ -78,6 +78,30 @@ def tested_packages(order: Mapping[str, Any], folder: Path, *, watched: bool) ->
         is_sealed = any(path not in own for path in here)
         _assemble(made, here, order, folder, twin, watched=watched, is_sealed=is_sealed)
         yield made
+
+
+def choose_packages(
+    sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Choose folders whose tests are built, and name those that concern the change and are left out.
+
+    Sealed tests come first, then the changed packages' own, then tests that import one of these.
+
+    Args:
+        sealed: Paths of sealed tests.
+        own: Path and text of the project's tests.
+        changed: Paths of product files that the change has.
+    """
+    asked = list(dict.fromkeys(map(_folder, sealed)))
+    touched = {_folder(path) for path in changed}
+    beside = sorted({_folder(path) for path in own} - set(asked[:_PACKAGES]))
+    near = [place for place in beside if place in touched]
+    named = re.compile("|".join(rf'/{re.escape(place)}"' for place in touched if place) or "(?!)")
+    importing = {_folder(path) for path, text in own.items() if named.search(text)}
+    far = sorted((place for place in beside if place not in touched), key=lambda place: place not in importing)
+    chosen = [*asked[:_PACKAGES], *near[:_PACKAGES]]
+    chosen += far[: max(0, _PACKAGES - len(chosen))]
+    return chosen, [place for place in dict.fromkeys([*asked, *near]) if place not in chosen]
 
 
 def _assemble(

@@ -7,7 +7,7 @@ It must not know what is compared.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,5 +59,9 @@ class PlainNode:
         return [name for name in _PACKAGES.findall(text) if not name.startswith("node:")]
 
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
+        """As the port says."""
+        return []
+
+    def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
         """As the port says."""
         return []

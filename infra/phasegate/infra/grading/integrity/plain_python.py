@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,10 @@ class PlainPython:
                 place = place.parent
             found["" if place == Path() else str(place)] = None
         return [path for path in found if (folder / path).is_dir()]
+
+    def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
+        """As the port says."""
+        return []
 
 
 def _interpreters(ready: Prepared, command: str) -> Iterator[str]:

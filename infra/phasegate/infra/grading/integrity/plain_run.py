@@ -10,7 +10,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -91,6 +91,16 @@ class Language(Protocol):
 
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
         """Folders of the project that tests import from."""
+        ...
+
+    def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
+        """Folders with tests that concern the change and that are not run, since they are too many.
+
+        Args:
+            sealed: Paths of sealed tests.
+            own: Path and text of the project's tests.
+            changed: Paths of product files that the change has.
+        """
         ...
 
 

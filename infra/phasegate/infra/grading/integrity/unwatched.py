@@ -73,6 +73,7 @@ async def compare_unwatched(
     """
     compared: set[tuple[str, str]] = set()
     findings: list[Finding] = []
+    left_out: list[str] = []
     content = {file.path: bench.laid_in(file).content for file in sealed.files}
     for language in _LANGUAGES:
         tests = await asyncio.to_thread(_tests, bench, base, graded, language, content, own_files)
@@ -84,10 +85,13 @@ async def compare_unwatched(
             compared |= twins.compared
             findings += [*await _findings(run, base, twins), *_about_questions(twins, tests)]
             findings += only_in_runner(twins, tests, reported)
+            left_out += language.left_out(tests.sealed, tests.own, tests.changed)
     counted = [path for path, _ in compared]
     own = sum(path not in content for path in counted)
     silent = tuple(path for path in content if path not in counted)
-    return Compared(Unwatched(compared=len(counted) - own, own=own, not_compared=silent), tuple(findings))
+    unbuilt = tuple(readable(folder or ".") for folder in left_out)
+    summary = Unwatched(compared=len(counted) - own, own=own, not_compared=silent, unbuilt=unbuilt)
+    return Compared(summary, tuple(findings))
 
 
 async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
@@ -103,10 +107,18 @@ async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
 
 
 async def _confirmed(run: PlainRun, base: str, findings: Sequence[Finding]) -> list[Finding]:
-    """Differences that show again, and not on the base commit; those that a test's own name explains are suspicions."""
+    """Differences that show again, and not on the base commit; those that a test's own name explains are suspicions.
+
+    One in a test of the project counts if that test passes in both processes on the base commit.
+    """
     agreed = {finding.path for finding in _differences(await run.twice("unwatched-again"))}
-    if any(finding.path.partition("::")[0] in run.tests.own for finding in findings):
-        agreed -= {finding.path for finding in _differences(await replace(run, base=base).twice("base-unwatched"))}
+    own = {finding.path for finding in findings if finding.path.partition("::")[0] in run.tests.own}
+    for tests in (run.tests, replace(run.tests, sealed={})):  # which may keep others from being built
+        if own & agreed:
+            before = await replace(run, base=base, tests=tests).twice("base-unwatched")
+            agreed -= {finding.path for finding in _differences(before)}
+            own -= {readable(f"{path}::{name}") for path, name in before.compared}
+    agreed -= own
     if not agreed:
         return []
     named = await replace(run, neutral=False).twice("unwatched-by-name")
