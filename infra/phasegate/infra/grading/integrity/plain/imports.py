@@ -43,8 +43,10 @@ class Imports:
             tools: Knows the conftests.
             order: Names the `root`, the `paths` to import from, and the project's `own` files.
         """
-        self._library, self._root = library, order["root"]
-        places = [os.path.join(self._root, folder) for folder in order["paths"]]
+        self._library = library
+        self._root: str = order["root"]
+        paths: list[str] = order["paths"]
+        places = [os.path.join(self._root, folder) for folder in paths]
         self._places = [os.path.normpath(one) for one in (*places, *library.places)]
         files = {one.path: (one.space, one.text) for one in modules}
         both = {**dict(files_beside(files, tools, self._root)), **files}
@@ -134,7 +136,7 @@ def assertions_of_others(test: Test, root: str) -> Iterator[tuple[str, str]]:
     A case that inherits from a class of the product is left alone, and one that hands itself over to others.
     """
     case: Any = test.obj
-    registered: Any = getattr(case, "_type_equality_funcs", None)
+    registered: dict[Any, Any] | None = getattr(case, "_type_equality_funcs", None)
     if type(registered) is not dict or _HANDED_OVER.search(test.file.text):
         return
     own = [cls for cls in type(case).__mro__ if not _is_of_others(_file_of_class(cls), test, root)]
@@ -144,11 +146,10 @@ def assertions_of_others(test: Test, root: str) -> Iterator[tuple[str, str]]:
     pairs = [(name, one) for space in (case.__dict__, *map(vars, classes)) for name, one in list(space.items())]
     named = [(name, one) for name, one in pairs if _ASSERTS.fullmatch(name) and callable(one)]
     if "addTypeEqualityFunc" not in test.file.text:
-        comparisons: dict[Any, Any] = registered
-        named += [("addTypeEqualityFunc", one) for one in comparisons.values() if callable(one)]
+        named += [("addTypeEqualityFunc", one) for one in registered.values() if callable(one)]
     for name, one in named:
         if _is_of_others(origin(one), test, root):
-            yield f"{test.file.path}::{type(case).__name__}.{name}", origin(one)
+            yield f"{test.file.path}::{test.name.partition('::')[0]}.{name}", origin(one)
 
 
 def _is_of_others(file: str, test: Test, root: str) -> bool:
