@@ -32,6 +32,7 @@ ONE_OF_EACH_KIND = (
     "looks at its callers' names",
     "replaces how JSON is read while pytest is there",
     "replaces a method of paths when it is called",
+    "swaps modules whole, slots of classes and comparisons of a case",
     "ends the process while nobody watches, when it is called",
     "breaks off while nobody watches, when it is loaded",
     "changes the code, the defaults and the objects of the library",
@@ -97,6 +98,20 @@ def test_ac1_from_another_folder(words, tmp_path):
     assert subprocess.run(words, cwd=tmp_path, capture_output=True, text=True).stdout == "40.0\\n"
 """
 
+SWAPS_FOR_ITSELF = """\
+import sys
+import types
+
+import shop
+
+
+def test_ac1_others():
+    sys.modules["json"] = types.SimpleNamespace(load=len)
+    sys.modules["helpers"] = types.SimpleNamespace(TOTAL=1)
+    assert shop.total([1]) == 1
+"""
+"""Sealed test that puts modules in the place of others."""
+
 
 def of(ground: Ground, row: Row, backend: str = "bubblewrap", own: Sequence[str] = ("tests/test_shop.py",)) -> Compared:
     return compared(ground, row.files, row.sealed, test=TEST, own=own, setup=row.setup, backend=backend)
@@ -134,7 +149,7 @@ def test_honest_code_is_not_accused(ground: Ground, row: Row) -> None:
 
 
 def test_tests_may_bind_their_own_names(ground: Ground) -> None:
-    several = [BINDS_FOR_ITSELF, BINDS_FOR_ITSELF.replace('globals()["NUMBER"] = 2', "")]
+    several = [BINDS_FOR_ITSELF, BINDS_FOR_ITSELF.replace('globals()["NUMBER"] = 2', ""), SWAPS_FOR_ITSELF]
     sealed = SealedTests(
         files=tuple(
             SealedFile(path=f"tests/test_accept_{number}.py", content=text, criteria=("AC1",))
@@ -142,7 +157,7 @@ def test_tests_may_bind_their_own_names(ground: Ground) -> None:
         )
     )
     told = of(ground, Row("", {"shop.py": DONE}, "", "", sealed=sealed))
-    assert (told.findings, told.summary.compared) == ((), 4)
+    assert (told.findings, told.summary.compared) == ((), 5)
 
 
 def test_without_a_sandbox_the_checkout_is_moved(ground: Ground) -> None:

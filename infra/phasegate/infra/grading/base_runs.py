@@ -45,6 +45,11 @@ class BaseRuns:
     judgement: BaseJudgement | None = None
     """Several runs without the sealed tests, compared; kept apart from the rest."""
 
+    @property
+    def all(self) -> tuple[TestRun, ...]:
+        """All runs, those with the sealed tests and those without."""
+        return (self.alone, self.sealed, *(self.judgement.runs if self.judgement else ()))
+
 
 _STORED = TypeAdapter(BaseRuns)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from phasegate.infra.grading.base import function_of
 from phasegate.infra.grading.base_runs import BaseRuns, not_always_passing
@@ -25,6 +26,7 @@ from phasegate.infra.grading.integrity.canaries import (
     plant_canaries,
     plant_counter_tests,
 )
+from phasegate.infra.grading.integrity.rewriting import about_rewriting
 from phasegate.infra.grading.runner.attribution import Attribution, files_of
 from phasegate.infra.grading.runner.junit import TestCase
 from phasegate.infra.grading.runner.narrowing import unneeded_tests
@@ -82,7 +84,7 @@ async def try_change(
     """
     trier = _Trier(bench, *commits, graded, sealed, base, matching)
     first = await trier.run("change-with-sealed-tests", trier.canaries())
-    findings = [*trier.about_report(first), *_about_rewriting(first.run, base)]
+    findings = [*trier.about_report(first), *trier.about_rewriting(first.run)]
     own = {case.key for file in first.planted.files for case in first.cases.sealed[file.path]}
     judged = first
     if own and trier.is_cut_short(first):
@@ -90,7 +92,7 @@ async def try_change(
     elif trier.has_trouble(first) and trier.has_copies(first.planted):
         # perhaps because a canary's copy of the sealed tests was in their way
         judged = await trier.run("change-with-sealed-tests", trier.canaries(alone=True))
-        findings += [*trier.about_report(judged), *_about_rewriting(judged.run, base)]
+        findings += [*trier.about_report(judged), *trier.about_rewriting(judged.run)]
     broken = regressions(base.alone.cases, judged.cases.project, base.judgement)
     if broken and judged.run.problem != "setup-failed":
         # perhaps for the sealed tests' presence only: the project's tests get a run of their own
@@ -217,6 +219,11 @@ class _Trier:
         broken = any(not cases or any(case.status == "error" for case in cases) for cases in outcomes)
         return None if told.run.problem or broken else told
 
+    def about_rewriting(self, run: TestRun) -> Iterator[Finding]:
+        """Findings about files of tests that a run wrote to."""
+        read = partial(self.bench.repository.read_file, self.base_commit)
+        return about_rewriting(run, self.base.all, self.sealed, read)
+
     async def counter(self) -> list[Finding]:
         """Try the sealed tests with wrong expectations, where there are such."""
         planted = plant_counter_tests(self.sealed, self.canaries(), self.taken, self.matching)
@@ -226,7 +233,7 @@ class _Trier:
         vacuous = {case.name for case in self.base.sealed.cases if case.status == "passed"}
         return [
             *self.about_report(told),
-            *_about_rewriting(told.run, self.base),
+            *self.about_rewriting(told.run),
             *(
                 Finding(code="counter-test-passed", path=name, message=_AGREES, severity="cheating")
                 for _, name in agreeing(planted, told.cases.sealed)
@@ -237,13 +244,6 @@ class _Trier:
 
 def _fails(case: TestCase) -> bool:
     return case.status in ("failed", "error")
-
-
-def _about_rewriting(run: TestRun, base: BaseRuns) -> Iterator[Finding]:
-    usual = {*base.alone.rewritten, *base.sealed.rewritten}
-    if [path for path in run.rewritten if path not in usual]:
-        message = "test files were written to while the tests ran"
-        yield Finding(code="tests-rewritten", message=message, severity="cheating")
 
 
 def _about_recovered(beside: _Told, alone: TestRun, base: BaseRuns) -> Iterable[Finding]:

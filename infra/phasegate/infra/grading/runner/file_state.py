@@ -6,13 +6,54 @@ Called by test runs and by layers. It must not know why a file is watched.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 
 def file_states(folder: Path, paths: Iterable[str]) -> dict[str, tuple[int, ...] | None]:
     """States of files by their path in a folder; `None` for a file that is missing."""
     return {path: _state(folder / path) for path in paths}
+
+
+class DataWatch:
+    """Watch over data files of tests, and over folders above these; what comes anew is none of its business."""
+
+    def __init__(self, folder: Path, paths: Iterable[str]) -> None:
+        """Remember how they are before a run."""
+        self._folder, self._files = folder, tuple(paths)
+        self._above = {str(one) for path in self._files for one in PurePosixPath(path).parents} - {"."}
+        self._before = self._states()
+
+    def written(self) -> tuple[str, ...]:
+        """Files that were written to, replaced or removed, and folders that others stand in the place of."""
+        after = self._states()
+        return tuple(path for path, known in self._before.items() if known and known[1:] != (after[path] or ())[1:])
+
+    def touched(self) -> tuple[str, ...]:
+        """Files of which nothing but the time of change is another, as after a new mode, a link or a time set back."""
+        after = self._states()
+        return tuple(
+            path
+            for path, known in self._before.items()
+            if known and (now := after[path]) and known[1:] == now[1:] and known[0] != now[0]
+        )
+
+    def _states(self) -> dict[str, tuple[int, ...] | None]:
+        return dict(self._each())
+
+    def _each(self) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+        for path in (*self._files, *sorted(self._above)):
+            try:
+                about = os.lstat(self._folder / path)
+            except OSError:
+                yield path, None
+                continue
+            kind = stat.S_IFMT(about.st_mode)
+            if path in self._above:
+                yield path, (0, kind, about.st_ino)
+            else:
+                yield path, (about.st_ctime_ns, kind, about.st_ino, about.st_size, about.st_mtime_ns)
 
 
 def _state(path: Path) -> tuple[int, ...] | None:

@@ -22,13 +22,13 @@ from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.heldout import laid_in
 from phasegate.infra.grading.runner.build_caches import is_compiled
 from phasegate.infra.grading.runner.fail_fast import ENVIRONMENT, cut_short, switched_off
-from phasegate.infra.grading.runner.file_state import file_states
+from phasegate.infra.grading.runner.file_state import DataWatch, file_states
 from phasegate.infra.grading.runner.junit import TestCase, clean, read_report, said_in_report
 from phasegate.infra.grading.runner.layer_entries import Found, Laid
 from phasegate.infra.grading.runner.layers import Layers, Origin
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.tree.patterns import TEST_CODE, is_test_file, steers_tests
+from phasegate.infra.grading.tree.patterns import TEST_CODE, is_test_file, is_test_name, steers_tests
 from phasegate.infra.policy.model import Policy
 from phasegate.infra.sandbox import Sandbox, run_setup, run_with_services
 from phasegate.infra.sandbox.port import BuildCaches, CommandResult
@@ -68,6 +68,10 @@ class TestRun:
     """The test command's."""
     rewritten: tuple[str, ...] = ()
     """Test files that were written to while the tests ran."""
+    rewritten_data: tuple[str, ...] | None = None
+    """Data files of tests that were written to, and folders of theirs that were swapped; `None`: not looked at."""
+    touched_data: tuple[str, ...] = ()
+    """Data files of tests of which the time of change alone is another."""
     cut_short: bool = False
     """True if the runner says that it stopped before the last test."""
     stops_early: tuple[str, ...] = ()
@@ -301,6 +305,7 @@ class Bench:
         watched = [file.path for file in own]
         watched += [path for path in self.repository.files(checkout.tree) if _is_test_code(path, checkout)]
         before = file_states(folder, watched)
+        data = DataWatch(folder, self._data_of_tests(checkout, {file.path for file in own}))
         command, stops_early = await asyncio.to_thread(self._command, checkout.tree)
         try:
             done = await run_with_services(
@@ -318,21 +323,27 @@ class Bench:
         except ServiceFailed as error:
             return TestRun(problem=SERVICE_FAILED, said=clean(error.message, inside))
         rewritten = tuple(path for path, state in file_states(folder, watched).items() if before[path] != state)
+        seen = partial(TestRun, rewritten=rewritten, rewritten_data=data.written(), touched_data=data.touched())
         said = clean(done.output, inside)
         if probe:
             probe.read(report, folder, inside)
         if done.timed_out:
-            return TestRun(problem="tests-timed-out", said=said, exit_code=done.exit_code, rewritten=rewritten)
+            return seen(problem="tests-timed-out", said=said, exit_code=done.exit_code)
         try:
             cases = tuple(read_report(file, inside, folder))
         except ReportUnreadable as error:
             problem, said = "junit-unreadable", f"{error}\n{said}"
-            return TestRun((), problem, said, done.exit_code, rewritten)
+            return seen((), problem, said, done.exit_code)
         problem = "" if cases else "no-junit-report"
         if problem and not said:
             said = clean(said_in_report(file), inside)  # the command's output may have gone there
         stopped = cut_short(done.output)
-        return TestRun(cases, problem, "" if cases else said, done.exit_code, rewritten, stopped, stops_early)
+        said = "" if cases else said
+        return seen(cases, problem, said, done.exit_code, cut_short=stopped, stops_early=stops_early)
+
+    def _data_of_tests(self, checkout: Checkout, own: Collection[str]) -> list[str]:
+        files = (path for path in self.repository.files(checkout.tree) if is_test_name(path) and path not in own)
+        return [path for path in files if not path.endswith(TEST_CODE) and checkout.belongs_to_tests(path)]
 
     def _command(self, tree: str) -> tuple[str, tuple[str, ...]]:
         files = {path: partial(self.repository.read_file, tree, path) for path in self.repository.files(tree)}

@@ -22,6 +22,7 @@ from typing import Any
 from phasegate.infra.grading.integrity.plain.cases import Module, Test
 from phasegate.infra.grading.integrity.plain.clocks import Clocks
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
+from phasegate.infra.grading.integrity.plain.imports import Imports, assertions_of_others
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
 from phasegate.infra.grading.integrity.plain.loaded import Unloaded
 from phasegate.infra.grading.integrity.plain.namespaces import Namespaces
@@ -182,7 +183,9 @@ def main(order: dict[str, Any]) -> None:
             Unloaded(order["loaded"])
             _begin_thread(order)
         tests = _load(order, tools, tell)
-        Namespaces(library, {test.file.path: test.file for test in tests}.values(), tools, order["root"])
+        modules = list({test.file.path: test.file for test in tests}.values())
+        Namespaces(library, modules, tools, order["root"])
+        Imports(library, modules, tools, order)
         library.check()
         time.sleep(order["age"])
         clocks.age()
@@ -217,6 +220,7 @@ def _run(
         outcome, message, judges = attempt(test, tools, change, _SECONDS * (_LONGER if is_longer else 1))
         sys.setprofile(None)
         library.check(by_test=test.file.patches)
+        library.replaced.update(assertions_of_others(test, order["root"]))
         tell(test=test.name, file=test.file.path, outcome=outcome, message=message, judges=judges)
         if outcome == "passed":
             yield test

@@ -23,7 +23,11 @@ _pytest.outcomes _pytest.reports _pytest.python pluggy
 """
 _OFTEN = ("builtins", "json", "os", "posixpath", "io", "pathlib", "re", "unittest.case", "pytest", "_pytest.python_api")
 """Modules that are looked at after each call of a test."""
-_OF_CLASSES = ("__eq__", "__ne__", "__contains__", "__call__", "__enter__", "__exit__", "__init__", "__new__")
+_OF_BUILTINS = ("__eq__", "__ne__", "__contains__", "__call__", "__enter__", "__exit__", "__init__", "__new__")
+_NO_BEHAVIOUR = ("__annotate__", "__class_getitem__", "__subclasshook__", "__new__", "__init_subclass__", "__class__")
+"""Members of classes that libraries put there as they register or describe a class."""
+_IS_IMMUTABLE = 1 << 8
+"""Flag of classes that nobody can assign to."""
 _CHECKS = 50
 """Calls of one test that are checked, since some make very many."""
 _CHANGES_HONESTLY = ("builtins._", "threading._shutdown", "threading._main_thread", "threading.excepthook")
@@ -34,6 +38,10 @@ class Library:
 
     def __init__(self) -> None:
         """Import what is watched, where it is installed, and remember it."""
+        self.modules: dict[str, types.ModuleType] = {}
+        """Watched modules by their names."""
+        self.places = list(sys.path)
+        """Folders that modules come from before the change is loaded."""
         self._all: list[Entry] = []
         self._often: list[Entry] = []
         for name in WATCHED.split():
@@ -41,14 +49,19 @@ class Library:
                 module = importlib.import_module(name)
             except ImportError:
                 continue
+            self.modules[name] = module
             entries = list(_entries(name, module))
             self._all += entries
             self._often += entries if name in _OFTEN else []
         self.replaced: dict[str, str] = {}
         self.running = ""
         """Path of the test file whose test runs."""
-        self.also: Callable[[], None] | None = None
-        """Checks what else is watched, each time that the library is checked."""
+        self.also: list[Callable[[], None]] = []
+        """Checks of what else is watched, each time that the library is checked."""
+
+    def watch(self, name: str, module: types.ModuleType) -> None:
+        """Watch a module that was loaded once more, besides the one that was there before."""
+        self._all += list(_entries(name, module))
 
     def check(self, *, often: bool = False, by_test: bool = False) -> None:
         """Note what is no longer what it was, each name once.
@@ -65,8 +78,8 @@ class Library:
                 entry.remember()
             elif entry.dotted not in self.replaced:
                 self.replaced[entry.dotted] = origin(found[0])
-        if self.also:
-            self.also()
+        for check in self.also:
+            check()
 
 
 class Entry:
@@ -130,8 +143,18 @@ def _entries(name: str, module: types.ModuleType) -> Iterator[Entry]:
             yield Entry(f"{name}.{key}", space, key)
         if isinstance(value, type) and value.__module__ == name:
             for inner, member in list(vars(value).items()):
-                if inner in _OF_CLASSES or (not inner.startswith("__") and _is_code(member)):
+                if _is_watched(value, inner, member):
                     yield Entry(f"{name}.{key}.{inner}", vars(value), inner)
+
+
+def _is_watched(cls: type, name: str, member: Any) -> bool:
+    """True for a method of a class, or a slot that others can put a method into."""
+    if name in _OF_BUILTINS:
+        return True
+    if name.startswith("__"):
+        is_method = isinstance(member, (types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType))
+        return is_method and name not in _NO_BEHAVIOUR and not cls.__flags__ & _IS_IMMUTABLE
+    return _is_code(member)
 
 
 def _is_object(value: Any) -> bool:

@@ -21,13 +21,15 @@ from phasegate.infra.grading.integrity.plain.cases import Module
 from phasegate.infra.grading.integrity.plain.library import Library, origin
 from phasegate.infra.grading.integrity.plain.runners import Tools
 
-_OF_TESTS = re.compile(r"(?:^|/)(?:tests?|testing|test_[^/]*|[^/]*_tests?)(?:/|$)", re.IGNORECASE)
+OF_TESTS = re.compile(r"(?:^|/)(?:tests?|testing|test_[^/]*|[^/]*_tests?)(?:/|$)", re.IGNORECASE)
 """In the path of a folder of tests."""
 REACHES_ANYWHERE = re.compile(
     r"\bglobals\(|\blocals\(|\bvars\(|__dict__|\breload\b|\bexec\(|\beval\(|sys\.modules|f_globals|_getframe|inspect\."
     r"|\b(?:setattr|delattr|patch\.object|spy|stub)\(\s*[^,()]+,\s*(?![\"'])"
 )
 """In a test file that may bind names of modules without spelling them."""
+_OF_FILE = re.compile(r"[\w/-][\w./-]*")
+"""Text before a last dot that names a module or a file, and has no place left for another text."""
 _BINDS = re.compile(r"multiple|patch|update|set|dict")
 """In the name of a function that may bind names which it is given as keywords."""
 _PLAIN_DATA = (int, float, complex, str, bytes, bool, tuple, frozenset, list, dict, set, type(None))
@@ -87,18 +89,20 @@ class Namespaces:
         """
         self._library = library
         files = {one.path: (one.space, one.text) for one in modules}
-        beside = dict(_beside(files, tools, root))
+        beside = dict(files_beside(files, tools, root))
         both = {**beside, **files}
-        trees = {path: _parsed(text) for path, (_, text) in both.items()}
+        trees = {path: parsed_source(text) for path, (_, text) in both.items()}
         self._reaching = {path for path, (_, text) in both.items() if REACHES_ANYWHERE.search(text)}
         self._reaching |= {path for path, tree in trees.items() if tree is None}
         if self._reaching - files.keys():  # any test may call what is there
             return
-        self._exempt = {name for tree in trees.values() if tree for name in _bound_from_afar(tree)}
+        heads = {name.partition(".")[0] for name in sys.modules}
+        heads |= {name for tree in trees.values() if tree for name in _imported_names(tree)}
+        self._exempt = {name for tree in trees.values() if tree for name in _bound_from_afar(tree, heads)}
         spaces = {path: Namespace(path, both[path][0], tree) for path, tree in trees.items() if tree}
         self._of_files = {path: one for path, one in spaces.items() if path in files}
         self._shared = [one for path, one in spaces.items() if path not in files]
-        library.also = self.check
+        library.also.append(self.check)
 
     def check(self) -> None:
         """Note names that code under test has bound to something else: in the file whose test runs, and beside it."""
@@ -112,9 +116,9 @@ class Namespaces:
                 self._library.replaced.setdefault(f"{one.path}::{name}", origin(value))
 
 
-def _beside(files: Iterable[str], tools: Tools, root: str) -> Iterator[tuple[str, tuple[dict[str, Any], str]]]:
+def files_beside(files: Iterable[str], tools: Tools, root: str) -> Iterator[tuple[str, tuple[dict[str, Any], str]]]:
     """Modules that lie beside tests, and conftests: path, names and source of each."""
-    folders = tuple({f"{one}/" for one in map(os.path.dirname, files) if _OF_TESTS.search(one)})
+    folders = tuple({f"{one}/" for one in map(os.path.dirname, files) if OF_TESTS.search(one)})
     loaded: list[Any] = list(sys.modules.values())
     modules = [vars(one) for one in loaded if isinstance(one, types.ModuleType)]
     for space in (*tools.conftest_spaces, *modules):
@@ -127,7 +131,7 @@ def _beside(files: Iterable[str], tools: Tools, root: str) -> Iterator[tuple[str
                 yield path, (space, read.read())
 
 
-def _parsed(text: str) -> ast.Module | None:
+def parsed_source(text: str) -> ast.Module | None:
     """A file's syntax; None where what lies there is no longer what was loaded."""
     try:
         return ast.parse(text)
@@ -135,8 +139,20 @@ def _parsed(text: str) -> ast.Module | None:
         return None
 
 
-def _bound_from_afar(tree: ast.Module) -> Iterator[str]:
-    """Names that a file of the tests binds in a function or in another module, or may well do by a call."""
+def _imported_names(tree: ast.Module) -> Iterator[str]:
+    """Names by which a file of the tests knows modules."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from ((one.asname or one.name).partition(".")[0] for one in node.names)
+
+
+def _bound_from_afar(tree: ast.Module, heads: set[str]) -> Iterator[str]:
+    """Names that a file of the tests binds in a function or in another module, or may well do by a call.
+
+    Args:
+        tree: The file's syntax.
+        heads: First parts of modules' names; a text that begins otherwise names a file, if it spells it whole.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Global):
             yield from node.names
@@ -145,12 +161,14 @@ def _bound_from_afar(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.Call) and _BINDS.search(getattr(node.func, "attr", getattr(node.func, "id", ""))):
             yield from (one.arg for one in node.keywords if one.arg)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value.rpartition(".")[2]
+            head, _, last = node.value.rpartition(".")
+            if not _OF_FILE.fullmatch(head) or head.partition(".")[0] in heads:
+                yield last
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, Any]]:
     """Names that a file binds once, to a number or a text: they are known before code under test is loaded."""
-    bound = Counter(name for node in ast.walk(tree) for name in _bound_by(node))
+    bound = Counter(name for node in ast.walk(tree) for name in bound_by(node))
     for statement in tree.body if "*" not in bound else ():
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
             for target in statement.targets:
@@ -158,7 +176,7 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, Any]]:
                     yield target.id, statement.value.value
 
 
-def _bound_by(node: ast.AST) -> Iterator[str]:
+def bound_by(node: ast.AST) -> Iterator[str]:
     """Names that a part of a source binds, in whatever scope."""
     if isinstance(node, ast.Name):
         yield from () if isinstance(node.ctx, ast.Load) else (node.id,)
