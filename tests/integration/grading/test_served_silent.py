@@ -42,13 +42,13 @@ class Case:
 
 
 STARTS = 'if __name__ == "__main__":\n'
-PREFIX = (
+MOVED = (
     "    known = pages.page\n"
     "    pages.page = lambda path, names: known(\n"
-    "        path[4:] if path[:4] == '/api' else path * (path == '/healthz'), names\n"
+    "        path[3:] if path[:4] == '/v2/' else '' if path == '/shout' else path, names\n"
     "    )\n"
 )
-"""A service that has all but its health below another path than in tests."""
+"""A service that has the new route below a prefix, and the others not."""
 CASES = {
     "another answer": Case(
         SERVER.replace(STARTS, f"{STARTS}    pages.shout = lambda names: 'hello'\n"), ("suspicion",)
@@ -61,9 +61,7 @@ CASES = {
         ),
         ("suspicion",),
     ),
-    "another prefix": Case(
-        SERVER.replace(STARTS, f"{STARTS}{PREFIX}"), (), base=SERVER.replace(STARTS, f"{STARTS}{PREFIX}")
-    ),
+    "below a prefix": Case(SERVER.replace(STARTS, f"{STARTS}{MOVED}"), ()),
     "closed": Case(CLOSES, ("cheating",)),
     "closed by base, too": Case(CLOSES, (), base=CLOSES),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
@@ -38,6 +38,12 @@ _OF_CLIENT = re.compile(
 """Words of answers that tell who asks, and where."""
 _STARTS = re.compile(r"lifespan|on_event|startup|before_first|before_serving|on_startup|def ready\(|onModuleInit")
 """Work of a service as it starts, which clients of tests may leave out."""
+_PREFIX = re.compile(
+    r"""(?:(?:prefix|mount|base|root|path|version)\w*["']?\W{1,3}r?["'`]\^?/?|["'`]/)([\w.-]+(?:/[\w.-]+){0,2})/?["'`]""",
+    re.IGNORECASE,
+)
+"""Texts of a product that may be the prefix of its routes."""
+_MOST_PREFIXES = 40
 _MOST = 5
 
 
@@ -79,6 +85,21 @@ async def contradictions(
     if not found or _STARTS.search(product) or _is_usual(talks, served, base, found):
         return []
     chosen = found[:_MOST]
+    if any(at in gone for at in chosen):
+        elsewhere = await _under_prefixes(twin, talks, calm, [at for at in chosen if at in gone], product)
+        chosen = [at for at in chosen if at not in elsewhere]
+    return await _lasting(twin, served, talks, calm, chosen, gone) if chosen else []
+
+
+async def _lasting(
+    twin: Twin,
+    served: Asked,
+    talks: Sequence[Conversation],
+    calm: Surroundings,
+    chosen: Sequence[Place],
+    gone: Collection[Place],
+) -> list[Finding]:
+    """Findings about answers that are the same in two more starts, before and after all that tests store."""
     parts = [replace(talks[at], requests=talks[at].requests[: number + 1]) for at, number in chosen]
     stores = [talk for talk in talks if any(one.method not in _SAFE for one in talk.requests)]
     nowhere = Conversation("", (Request("GET", f"/{secrets.token_hex(8)}"),))
@@ -135,6 +156,7 @@ def _missing(
         for request, answer in zip(talk.requests, answers, strict=True)
         if request.recorded and 200 <= answer.status < 300 and not is_other(request.recorded, answer)
     ]
+    told: set[str] = set()
     for at, talk in enumerate(talks[: min(len(served.answers), len(base.answers))]):
         if not talk.is_sealed or tests.is_set_up(talk.file) or tests.mounts(talk.file):
             continue
@@ -145,8 +167,26 @@ def _missing(
             is_gone = got and 200 <= got.status < 300 and now.status in MISSING and before.status == now.status
             path = request.path.partition("?")[0]
             is_named = is_fixed(path, product) and not any(part.isdigit() for part in path.split("/"))
-            if is_gone and is_named and any(tests.asks_as(talk.file, other) for other in alike):
+            is_told = request.name in told
+            if is_gone and is_named and not is_told and any(tests.asks_as(talk.file, other) for other in alike):
+                told.add(request.name)
                 yield at, number
+
+
+async def _under_prefixes(
+    twin: Twin, talks: Sequence[Conversation], calm: Surroundings, gone: Sequence[Place], product: str
+) -> set[Place]:
+    """Places of routes that are there below a prefix which the product's text names; all, if that cannot be told."""
+    prefixes = dict.fromkeys(_PREFIX.findall(product))
+    pairs = [(place, prefix) for place in gone for prefix in list(prefixes)[:_MOST_PREFIXES]]
+    asked = [
+        Conversation("", (Request("GET", f"/{prefix}{talks[at].requests[number].path}"),))
+        for (at, number), prefix in pairs
+    ]
+    start = await twin.ask(replace(calm, age=0, rounds=0), asked)
+    if len(start.answers) < len(asked):
+        return set(gone)
+    return {place for (place, _), given in zip(pairs, start.answers, strict=True) if given[0].status not in MISSING}
 
 
 def _without(answer: Answer, request: Request) -> Answer:

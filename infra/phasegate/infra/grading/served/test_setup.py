@@ -82,7 +82,7 @@ class TestSetup:
 
     def mounts(self, file: str) -> bool:
         """True unless neither a sealed file nor what tests share puts an application together, or names a host."""
-        return self._in_force(_MOUNTS, file)
+        return self._in_force(_MOUNTS, file) or "SETTINGS_MODULE" in self.settings
 
     def asks_as(self, file: str, other: str) -> bool:
         """True if another test file has all that a sealed one imports of the project and takes from shared files."""
