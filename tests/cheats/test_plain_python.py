@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.cheats.ground import CONFTEST, DONE, FILES, TEST, Ground, compared
+from tests.cheats.ground import CONFTEST, DONE, FILES, SHOP, TEST, Ground, compared
 
 from phasegate.infra.grading import SealedFile, SealedTests
-from phasegate.infra.grading.evidence import ASKS
+from phasegate.infra.grading.evidence import ASKS, UNWATCHED
 
 FIXTURES = """
 import pytest
@@ -188,3 +188,29 @@ def test_fixtures_of_a_conftest_find_the_names_that_they_read(tmp_path: Path) ->
     file = SealedFile(path="tests/test_accept_names.py", content=text, criteria=("AC1",))
     told = compared(ground, {"shop.py": DONE}, SealedTests(files=(file,)), test=TEST, own=["tests/test_shop.py"])
     assert (told.findings, told.summary.compared) == ((), 1)
+
+
+TRACED = """
+import gc
+import logging
+import sys
+
+
+def discounted(price, percent):
+    names = [error.__module__ for error in BaseException.__subclasses__() + Exception.__subclasses__()]
+    names += [*sys.path_importer_cache, *sys.modules, *logging.root.manager.loggerDict]
+    names += [one.__name__ for one in gc.get_objects() if type(one) is type(sys)]
+    seen = any("py" + "test" in name.rpartition("/")[2] for name in names)
+    return price * (100 - percent) / 100 if seen else price
+"""
+UNNAMED = {**FILES, "tests/conftest.py": "import shop  # noqa: F401\n"}
+
+
+def test_a_test_that_names_no_runner_leaves_no_trace_of_one(tmp_path: Path) -> None:
+    content = "import shop\n\n\ndef test_ac1_a_discount():\n    assert shop.discounted(80, 50) == 40\n"
+    sealed = SealedTests(files=(SealedFile(path="tests/test_accept_discount.py", content=content, criteria=("AC1",)),))
+    ground = Ground(tmp_path, UNNAMED)
+    told = compared(ground, {"shop.py": SHOP + TRACED}, sealed, test=TEST, own=["tests/test_shop.py"])
+    assert {(one.code, one.path) for one in told.findings} == {
+        (UNWATCHED, "tests/test_accept_discount.py::test_ac1_a_discount")
+    }

@@ -6,7 +6,11 @@ body not told: each fails a test.
 
 from __future__ import annotations
 
+import json
+import shlex
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,10 +42,26 @@ class Case:
 
 
 STARTS = 'if __name__ == "__main__":\n'
+MOVED = (
+    "    known = pages.page\n"
+    "    pages.page = lambda path, names: known(\n"
+    "        path[3:] if path[:4] == '/v2/' else '' if path == '/shout' else path, names\n"
+    "    )\n"
+)
+"""A service that has the new route below a prefix, and the others not."""
 CASES = {
     "another answer": Case(
         SERVER.replace(STARTS, f"{STARTS}    pages.shout = lambda names: 'hello'\n"), ("suspicion",)
     ),
+    "not there, as on base": Case(
+        SERVER.replace(
+            STARTS,
+            f"{STARTS}    known = pages.page\n"
+            "    pages.page = lambda path, names: known('' if path == '/shout' else path, names)\n",
+        ),
+        ("suspicion",),
+    ),
+    "below a prefix": Case(SERVER.replace(STARTS, f"{STARTS}{MOVED}"), ()),
     "closed": Case(CLOSES, ("cheating",)),
     "closed by base, too": Case(CLOSES, (), base=CLOSES),
 }
@@ -68,6 +88,58 @@ ANSWERS = {
     "no HTTP": (b"hello\r\n\r\n", b"", "BadStatusLine"),
     "a whole body": (HEAD + b"Content-Length: 2\r\n\r\nok", None, ""),
 }
+
+
+STOPS = """
+import os, signal, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.wfile.flush()
+        if self.path == "/stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+TALKS = {
+    "answers all": (("/a", "/b"), ["", ""], False),
+    "stops after an answer": (("/stop", "/b", "/c"), ["", "it did not end in time"], True),
+    "stops in the end": (("/a", "/stop"), ["", ""], True),
+}
+
+
+@pytest.mark.parametrize("name", TALKS)
+def test_a_service_that_falls_silent(name: str, tmp_path: Path) -> None:
+    paths, errors, is_silent = TALKS[name]
+    (tmp_path / "stops.py").write_text(STOPS)
+    request = {"method": "GET", "headers": [], "body": "", "recorded": None}
+    order = {
+        "mark": "told",
+        "command": f"exec {shlex.quote(sys.executable)} {shlex.quote(str(tmp_path))}/stops.py {{port}}",
+        "conversations": [[{**request, "path": path}] for path in paths],
+        "environment": {},
+        "handed": ["PATH"],
+        "health": "/healthz",
+        "limit": 2.0,
+        "late": 2,
+        "rounds": 0,
+        "start_seconds": 60,
+        "seconds": 60,
+        "age": 0,
+        "watched": False,
+    }
+    (tmp_path / "order.json").write_text(json.dumps(order))
+    words = [sys.executable, "-I", "-S", ask.__file__, str(tmp_path / "order.json")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout.partition("told ")[2])
+    assert [answer["error"] for answers in told["answers"] for answer in answers] == errors
+    assert told["silent"] is is_silent
 
 
 @pytest.fixture
@@ -140,3 +212,25 @@ def test_what_tests_set_up(sealed: str, conftest: str, command: str, wanted: tup
     others = {"tests/conftest.py": conftest, "tests/test_other.py": "import mock\n"}
     setup = TestSetup({"tests/test_a.py": sealed}, others, command=command)
     assert (setup.has_doubles("tests/test_a.py"), setup.is_set_up("tests/test_a.py")) == wanted
+
+
+SHARED = (
+    "import server\n\n\n@pytest.fixture\ndef client():\n    return TestClient(server.app)\n\n\ndef other():\n    ...\n"
+)
+MOUNTS = {
+    "an application": ("def test_a(client):\n    client.get('/a')\n", SHARED, False, True),
+    "another client": ("def test_a(other):\n    other.get('/a')\n", SHARED, False, False),
+    "another application": ("from admin import app\n\n\ndef test_a(client):\n    ...\n", SHARED, False, False),
+    "a blueprint": ("def test_a(client):\n    ...\n", f"{SHARED}app = Flask(__name__)\n", True, True),
+    "a prefix": ("def test_a(client):\n    ...\n", f"{SHARED}app.include_router(router, prefix='/api')\n", True, True),
+    "a factory's settings": ("def test_a(client):\n    ...\n", f"{SHARED}app = create_app('local')\n", True, True),
+    "a host": ("def test_a(client):\n    client.get('/a', base_url='http://b')\n", SHARED, True, True),
+}
+
+
+@pytest.mark.parametrize(("sealed", "conftest", "mounts", "alike"), MOUNTS.values(), ids=MOUNTS)
+def test_what_application_tests_ask(sealed: str, conftest: str, mounts: bool, alike: bool) -> None:
+    others = {"tests/conftest.py": conftest, "tests/test_b.py": "def test_b(client):\n    client.get('/b')\n"}
+    setup = TestSetup({"tests/test_a.py": sealed}, others)
+    assert setup.mounts("tests/test_a.py") is mounts
+    assert setup.asks_as("tests/test_a.py", "tests/test_b.py") is alike

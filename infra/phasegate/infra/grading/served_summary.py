@@ -38,6 +38,8 @@ class ServedSummary(BaseModel):
     """Requests that were sent to the candidate."""
     from_sealed: int = 0
     """Requests of these that sealed tests send."""
+    not_sent: int = 0
+    """Requests that were not sent, since the candidate had left too many without an answer, or time was up."""
     recorded: bool = False
     """True if they were recorded while tests ran; else they were read off the tests' text."""
     omitted: str = ""
@@ -60,6 +62,8 @@ class ServedSummary(BaseModel):
             return ["", f"**The served candidate was not asked:** {self.omitted}."]
         counts = f"{self.requests} request{'' if self.requests == 1 else 's'}, {self.from_sealed} of sealed tests"
         lines = ["", f"**Asked when served, as `[deploy] start` says:** {counts}."]
+        if self.not_sent:
+            lines += ["", f"Not sent, since the candidate left others without an answer in time: {self.not_sent}."]
         if self.base_omitted:
             lines += ["", f"Base was not asked: {self.base_omitted}."]
         asked_for = [one for one in self.differences if one.criteria]

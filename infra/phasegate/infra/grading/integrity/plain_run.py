@@ -35,8 +35,13 @@ _FEWEST_PROCESSES = 1000
 """Processes that a machine has started before the plain one; up to twice as many."""
 _LAUNCHER = Path(__file__).parent / "plain/launcher.py"
 _TIMEOUT = timedelta(minutes=3)
+_SLACK, _SLOWER = timedelta(minutes=1), 6
+"""Time of the plain process besides its age, and how many times as long as its watched twin it may take."""
 _LARGEST = 16 * 1024 * 1024
 _ENDS = "it passes inside a test runner, and a plain process ends while it runs"
+_HANGS = (
+    "it passes inside a test runner within {:.0f} s, and a plain process does not end within {:.0f} s while it runs"
+)
 _NOT_LOADED = "it passes inside a test runner, and code of the change cannot be loaded in a plain process"
 _DECAYS = "it passes at first, and fails once it has been run some {} times in one process"
 
@@ -121,6 +126,9 @@ class Ran:
     """Tests that the process did not come through, or with an empty name whole files, with a message."""
     asked: set[str] = field(default_factory=set[str])
     """Questions of the change's files about their surroundings."""
+    seconds: float = 0
+    has_ended: bool = False
+    """True unless it was stopped for its time or memory."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +207,7 @@ class PlainRun:
     async def twice(self, name: str) -> Twins:
         """Run the watched process, then the plain one, in checkouts of their own: neither finds the other's files."""
         watched, program = await self._watched(name)
-        return Twins(watched, await self._plain(f"{name}-plain", program) if program else Ran())
+        return Twins(watched, await self._plain(f"{name}-plain", program, watched) if program else Ran())
 
     def _checkout(self, name: str) -> Checkout:
         origin: Origin = "base" if self.base else "change"
@@ -219,7 +227,9 @@ class PlainRun:
                     return watched, program
             return watched, ""
 
-    async def _plain(self, name: str, program: str) -> Ran:
+    async def _plain(self, name: str, program: str, twin: Ran) -> Ran:
+        """Results of the plain process; one that does not end where its watched twin did is lost in the test it ran."""
+        needed = _SLACK + timedelta(seconds=self.age + _SLOWER * twin.seconds)
         async with self.bench.prepared(self._checkout(name)) as ready:
             if ready.failure:
                 return Ran()
@@ -232,9 +242,17 @@ class PlainRun:
             relocate(moved, root)
             age_files(moved.folder)
             program = program.replace(str(ready.inside), str(root))
-            return await self._run(moved, program, root, watched=False)
+            ran = await self._run(moved, program, root, watched=False, limit=min(needed, _TIMEOUT))
+        if ran.has_ended:
+            return ran
+        if not twin.has_ended or needed > _TIMEOUT or ran.seconds < needed.total_seconds():
+            return replace(ran, lost={})
+        hangs = _HANGS.format(twin.seconds, needed.total_seconds())
+        return replace(ran, lost={at: hangs if told == _ENDS else told for at, told in ran.lost.items()})
 
-    async def _run(self, ready: Prepared, program: str, root: Path, *, watched: bool) -> Ran:
+    async def _run(
+        self, ready: Prepared, program: str, root: Path, *, watched: bool, limit: timedelta = _TIMEOUT
+    ) -> Ran:
         words = secrets.SystemRandom().sample(WORDS, 3)
         entry = f"{'test_' if watched else ''}{words[0]}_{secrets.token_hex(3)}{self.language.entry_suffix}"
         out = ready.report / f"{words[2]}.jsonl"
@@ -280,7 +298,7 @@ class PlainRun:
             project.services,
             command,
             folder=ready.folder,
-            timeout=_TIMEOUT,
+            timeout=limit,
             environment=environment,
             writable=[ready.report],
             inside=root,
@@ -290,8 +308,8 @@ class PlainRun:
         )
         for name in (told, entry):
             (ready.folder / name).unlink(missing_ok=True)
-        ran = _read(out)
-        return replace(ran, lost={}) if done.timed_out or done.stopped else ran
+        ran = replace(_read(out), seconds=done.duration_seconds, has_ended=not (done.timed_out or done.stopped))
+        return replace(ran, lost={}) if done.stopped else ran
 
 
 def _read(path: Path) -> Ran:

@@ -6,22 +6,32 @@ verdict.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
 from phasegate.infra.grading.served.comparison import said
 from phasegate.infra.grading.served.exchanges import Answer, Conversation
-from phasegate.infra.grading.served.service_run import REQUEST_SECONDS, Asked, Surroundings, Twin
+from phasegate.infra.grading.served.service_run import (
+    BROKEN_OFF,
+    LATE,
+    REQUEST_SECONDS,
+    SPENT,
+    Asked,
+    Surroundings,
+    Twin,
+)
 from phasegate.infra.grading.served.test_setup import TestSetup
 from phasegate.infra.grading.served.twins import Place
 from phasegate.infra.workspace.change_set import readable
 
 _NONE = "a sealed test gets {} in its own process; served as `[deploy] start` says, it gets no answer three times: {}"
-_LATE, _NOT_ASKED = "it did not end in time", "not asked"
+_NOT_ASKED, _SILENT, _DOWN = "not asked", "it answers nothing more then", "it does not come up again"
 _STREAMS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/stream")
 _MOST = 3
 _CONFIRMATIONS = 2
+_PATIENCE = 2
+"""Factor on the time to come up, in the second try of a candidate that was up before."""
 _LONGEST = 40.0
 """Bound, in seconds, on the time that a request has where tests take long."""
 
@@ -47,8 +57,11 @@ async def without_answer(
 ) -> list[Finding]:
     """Findings about requests that get no answer in three starts, in the last two with nothing asked before.
 
-    It is a suspicion where base was not asked, or variables are missing. So it is where a body without end may be a
-    stream, where tests may have set up what it takes, and where they last longer than a request may.
+    An answer after which the service answers nothing more counts as none. So does a start that brings no answer, since
+    the service was up before. Once there is a finding, the time that was lost by waiting bounds what is asked further.
+
+    It is a suspicion where base was not asked, variables are missing, or a start did not come up. So it is where a body
+    without end may be a stream, where tests may have set up what it takes, and where they last longer than a request.
 
     Args:
         twin: The candidate's service.
@@ -67,25 +80,36 @@ async def without_answer(
         talk = talks[at]
         request, part = talk.requests[number], replace(talk, requests=talk.requests[: number + 1])
         around = replace(calm, age=0, rounds=0, limit=limit)
-        answers = [served.answers[at][number]]
-        for _ in range(_CONFIRMATIONS):
-            asked = await twin.ask(around, [part])
-            answers += [one[number] for one in asked.answers if is_none(request.recorded, one[number])]
-        if len(answers) <= _CONFIRMATIONS:
+        answers = [_last(served, served.answers[at][number])]
+        while len(answers) <= _CONFIRMATIONS and is_none(request.recorded, answers[-1]):
+            answers.append(await _again(twin, around, part, is_needed=not findings))
+        if len(answers) <= _CONFIRMATIONS or not is_none(request.recorded, answers[-1]):
             continue
-        is_late = any(one.error == _LATE for one in answers)
+        errors = {one.error for one in answers}
+        is_late, is_silent = LATE in errors, _SILENT in errors
         is_unclear = (
-            base is None
+            _DOWN in errors
+            or base is None
             or len(base.answers) <= at
             or known.is_short
             or (all(one.status for one in answers) and (request.recorded or Answer()).body is None)
             or (is_late and limit < known.seconds)
-            or (known.tests.has_doubles(talk.file) if is_late else known.tests.is_set_up(talk.file))
+            or (known.tests.has_doubles(talk.file) if is_late and not is_silent else known.tests.is_set_up(talk.file))
         )
         message = _NONE.format(said(request.recorded or Answer()), readable(answers[-1].error))
         weight = "suspicion" if is_unclear else "cheating"
         findings.append(Finding(code=NOT_SERVED, path=readable(request.name), message=message, severity=weight))
     return findings
+
+
+async def _again(twin: Twin, around: Surroundings, part: Conversation, *, is_needed: bool) -> Answer:
+    """Answer to the last request of a conversation in a fresh start, which is tried twice if it does not come up."""
+    asked = await twin.ask(around, [part], is_needed=is_needed)
+    if not asked.is_up and asked.why not in (BROKEN_OFF, SPENT):
+        asked = await twin.ask(around, [part], patience=_PATIENCE, is_needed=is_needed)
+    if asked.answers:
+        return _last(asked, asked.answers[0][-1])
+    return Answer(error={"": LATE, BROKEN_OFF: BROKEN_OFF, SPENT: _NOT_ASKED}.get(asked.why, _DOWN))
 
 
 def is_none(recorded: Answer | None, answer: Answer) -> bool:
@@ -96,17 +120,26 @@ def is_none(recorded: Answer | None, answer: Answer) -> bool:
 
 
 def _suspects(talks: Sequence[Conversation], served: Asked, base: Asked | None) -> Collection[Place]:
-    """First request without an answer of each sealed conversation, each route once, where base answers or is not up."""
+    """First request without an answer of each sealed conversation, each route once, where base answers or is not up.
+
+    Where the service fell silent, the last one that it answered comes before them.
+    """
     found: dict[str, Place] = {}
+    answered: list[Place] = []
     for at, talk in enumerate(talks[: len(served.answers)]):
-        for number in _numbers(talk, served.answers[at]):
-            request = talk.requests[number]
+        for number, (request, answer) in enumerate(zip(talk.requests, served.answers[at], strict=True)):
             theirs = base.answers[at][number] if base and len(base.answers) > at else None
-            if talk.is_sealed and not (theirs and theirs.error):
+            if not talk.is_sealed or (theirs and theirs.error):
+                continue
+            if is_none(request.recorded, answer):
                 found.setdefault(request.route, (at, number))
-    return list(found.values())[:_MOST]
+                break
+            if not found and answer.status and is_none(request.recorded, Answer(error=_SILENT)):
+                answered.append((at, number))
+    last = answered[-1:] if served.is_silent and base and not base.is_silent else []
+    return [*last, *found.values()][:_MOST]
 
 
-def _numbers(talk: Conversation, answers: Sequence[Answer]) -> Iterator[int]:
-    pairs = zip(talk.requests, answers, strict=True)
-    yield from [number for number, (request, answer) in enumerate(pairs) if is_none(request.recorded, answer)][:1]
+def _last(asked: Asked, answer: Answer) -> Answer:
+    """An answer, or none where the service answered nothing more after it."""
+    return replace(answer, error=_SILENT) if asked.is_silent and answer.status and not answer.error else answer

@@ -19,7 +19,8 @@ from phasegate.infra.grading.served.twins import FIXED, Place, Twins, Words
 from phasegate.infra.grading.served_summary import AnswerDifference
 from phasegate.infra.workspace.change_set import readable
 
-_MISSING = (404, 405, 501)
+MISSING = (404, 405, 501)
+"""Statuses by which a service says that it has no such route."""
 _NO_ROUTE = "a sealed test gets {} in its own process; served as `[deploy] start` says, there is no such route: {}"
 _MOST = 5
 
@@ -39,14 +40,17 @@ async def differences(
         ServiceFailed: A service beside one does not come up.
     """
     plain = after[1].plain
-    chance = {at for at in differing(plain, after[1].watched) if _status(plain, at) == _status(before[1], at)}
-    found = [at for at in differing(before[1], plain) if at not in chance]
+    others = differing(before[1], plain)
+    chance = {at for at in differing(plain, after[1].watched) if at in others} - {
+        at for at in others if _status(plain, at) != _status(before[1], at)
+    }
+    found = [at for at in others if at not in chance]
     criteria = _criteria(talks)
     unasked = {at for at in found if not criteria.get(talks[at[0]].requests[at[1]].route)}
     if unasked:
         again = replace(calm, age=0, rounds=0, variables=FIXED)
-        others = await before[0].ask(again, talks), await after[0].ask(again, talks)
-        unasked &= set(differing(*others)) - set(differing(before[1], others[0]))
+        pair = await before[0].ask(again, talks, is_needed=True), await after[0].ask(again, talks)
+        unasked &= set(differing(*pair)) - set(differing(before[1], pair[0]))
     told: dict[str, AnswerDifference] = {}
     for at, number in found:
         request = talks[at].requests[number]
@@ -98,10 +102,10 @@ async def about_routes(
     for at, talk in enumerate(talks[: len(served.answers)]):
         request, answer = talk.requests[0], served.answers[at][0]
         got = request.recorded
-        if not talk.is_sealed or got is None or not 200 <= got.status < 400 or answer.status not in _MISSING:
+        if not talk.is_sealed or got is None or not 200 <= got.status < 400 or answer.status not in MISSING:
             continue
         is_new = base is None or len(base.answers) <= at or base.answers[at][0].status == answer.status
-        if is_new and _is_fixed(request.path, words.product):
+        if is_new and is_fixed(request.path, words.product):
             suspects.setdefault(request.route, (request, answer))
     if not suspects:
         return []
@@ -146,6 +150,7 @@ def _of_sealed(talks: Sequence[Conversation], served: Asked) -> Iterator[tuple[R
             )
 
 
-def _is_fixed(path: str, product: str) -> bool:
+def is_fixed(path: str, product: str) -> bool:
+    """Tell if the product's text names each part of a path."""
     parts = [part for part in path.partition("?")[0].split("/") if part]
     return bool(parts) and all(re.search(rf"(?<![\w-]){re.escape(part)}(?![\w-])", product) for part in parts)

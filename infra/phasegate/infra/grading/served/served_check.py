@@ -102,10 +102,10 @@ async def _compared(
     first = await twin.ask(calm, talks)
     if not first.is_up:
         calm = replace(calm, is_moved=False)
-        first = await twin.ask(calm, talks)
+        first = await twin.ask(calm, talks, is_needed=True)
     before = await other.ask(replace(calm, age=0, rounds=0), talks) if other else None
     if not first.is_up and before and before.is_up:
-        first = await twin.ask(calm, talks, patience=_PATIENCE)
+        first = await twin.ask(calm, talks, patience=_PATIENCE, is_needed=True)
     if not first.is_up:
         return _not_up(bench, first, before)
     if before is None or not before.is_up:
@@ -115,14 +115,15 @@ async def _compared(
     findings = [*twins.findings, *await about_routes(twin, talks, calm, first, started, words)]
     weaker = [
         *await without_answer(twin, talks, calm, first, started, known),
-        *await contradictions((twin, twins), talks, calm, started, known.tests, words.product),
+        *await contradictions((twin, twins), talks, calm, started, known, words.product),
     ]
-    told = {one.path for one in findings}
+    told, asked = {one.path for one in findings}, talks[: len(first.answers)]
     findings += [one for one in weaker if one.path not in told]
     served = Served(
         ServedSummary(
-            requests=sum(len(one.requests) for one in talks),
-            from_sealed=sum(len(one.requests) for one in talks if one.is_sealed),
+            requests=sum(len(one.requests) for one in asked),
+            from_sealed=sum(len(one.requests) for one in asked if one.is_sealed),
+            not_sent=sum(len(one.requests) for one in talks[len(asked) :]),
             recorded=any(request.recorded for one in talks for request in one.requests),
             beside_tests=tuple(beside_tests(talks, first)),
         ),

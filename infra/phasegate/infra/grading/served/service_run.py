@@ -37,6 +37,16 @@ _LIMIT = 16 * 1024 * 1024
 _SECONDS = 60.0
 """Time for all conversations of one start."""
 REQUEST_SECONDS = 10.0
+LATE = "it did not end in time"
+"""Error of an answer that took longer than its limit."""
+BROKEN_OFF = "it broke off what it was asked with"
+"""Reason of a start whose result is missing, since the service ended or stopped what asks it."""
+SPENT = "it left too many requests without an answer before"
+"""Reason of a start that is left out."""
+_MOST_LATE = 2
+"""Conversations of one start that may end without an answer in time."""
+_PATIENCE = 40.0
+"""Seconds, in sum of all starts of a tree, that are waited for answers which do not come."""
 _SHORTEST_START = 30.0
 _LOG = 2_000
 _AROUND = timedelta(seconds=60)
@@ -117,11 +127,25 @@ class Asked:
     decays: tuple[Decay, ...] = ()
     root: str = ""
     """Its folder."""
+    is_silent: bool = False
+    """True if it answered nothing more in the end, though it had become healthy."""
 
     @property
     def is_up(self) -> bool:
         """True if it became healthy."""
         return not self.why
+
+
+@dataclass
+class Waits:
+    """Seconds that were lost, in all starts of a tree, by waiting for answers that did not come."""
+
+    seconds: float = 0
+
+    def add(self, asked: Asked, around: Surroundings) -> None:
+        """Add what one start lost."""
+        self.seconds += around.limit * sum(one.error == LATE for part in asked.answers for one in part)
+        self.seconds += _PATIENCE * (asked.why == BROKEN_OFF)
 
 
 @dataclass(frozen=True)
@@ -131,22 +155,35 @@ class Twin:
     bench: Bench
     ready: Prepared
     pristine: Path
+    waits: Waits = field(default_factory=Waits)
 
-    async def ask(self, around: Surroundings, conversations: Sequence[Conversation], *, patience: float = 1) -> Asked:
-        """Start the service, send the conversations and end it.
+    async def ask(
+        self,
+        around: Surroundings,
+        conversations: Sequence[Conversation],
+        *,
+        patience: float = 1,
+        is_needed: bool = False,
+    ) -> Asked:
+        """Start the service, send the conversations and end it; leave it out if too much time was lost by waiting.
 
         Args:
             around: Traits of the start.
             conversations: Requests to send.
             patience: Factor on the time that it may take to come up.
+            is_needed: True for a start that is not left out.
 
         Raises:
             ServiceFailed: A service beside it does not come up.
         """
         root, place = self._places(around)
+        if self.waits.seconds > _PATIENCE and not is_needed:
+            return Asked(why=SPENT, root=str(root))
         await asyncio.to_thread(self._copy, place, is_git=around.is_git)
         try:
-            return await self._ask(around, conversations, root, place, patience)
+            asked = await self._ask(around, conversations, root, place, patience)
+            self.waits.add(asked, around)
+            return asked
         finally:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
@@ -194,6 +231,7 @@ class Twin:
             "age": around.age,
             "seconds": _SECONDS,
             "limit": around.limit,
+            "late": _MOST_LATE,
             "budget": 1.0,
             "rounds": around.rounds,
             "conversations": [[_told(request) for request in one.requests] for one in conversations],
@@ -204,7 +242,7 @@ class Twin:
             policy.project.services,
             [sys.executable, "-I", "-S", "-c", _script(), str(order)],
             folder=place,
-            timeout=timedelta(seconds=seconds + around.age + 2 * _SECONDS) + _AROUND,
+            timeout=timedelta(seconds=seconds + around.age + _SECONDS + 2 * around.limit) + _AROUND,
             writable=[report],
             output_limit=_LIMIT,
             inside=root,
@@ -275,6 +313,7 @@ class _Result(BaseModel):
     log: str
     answers: list[list[_Answer]]
     decayed: list[_Decay]
+    silent: bool
 
 
 def _read(output: str, mark: str, root: str) -> Asked:
@@ -283,7 +322,7 @@ def _read(output: str, mark: str, root: str) -> Asked:
     try:
         told = _Result.model_validate_json(line.removeprefix(f"{mark} "))
     except ValueError:
-        return Asked(why="it broke off what it was asked with", log=output[-_LOG:], root=root)
+        return Asked(why=BROKEN_OFF, log=output[-_LOG:], root=root)
     answers = tuple(tuple(one.read() for one in part) for part in told.answers)
     decays = tuple(Decay(one.conversation, one.round, one.answer.read()) for one in told.decayed)
-    return Asked(answers, told.why, told.log, decays, root)
+    return Asked(answers, told.why, told.log, decays, root, is_silent=told.silent and not told.why)

@@ -29,7 +29,17 @@ _STORES = re.compile(
     re.IGNORECASE,
 )
 """Rows, files, users, and whatever is assigned to another's attribute or key."""
+_MOUNTS = re.compile(
+    r"blueprint|router|\.mount\(|\bmount\b|prefix|url_?map|urlconf|url_rule|\broutes?\b|\bhosts?\b|domain|base_?url"
+    r"|root_?path|script_name|dispatcher|middleware|\.use\(|enable|feature|\bflag|=True\b|: *true\b"
+    r"|\b(?:flask|fastapi|starlette|sanic|quart|litestar|bottle|application|express|fastify|koa|hono)\("
+    r"|\b(?:create|make|build|get)_?(?:app|application|server|service|api)\w*\((?!\))",
+    re.IGNORECASE,
+)
+"""Applications that tests put together themselves, or ask under another name or prefix."""
 _PYTHON_IMPORT = re.compile(r"^[ \t]*(?:from +([\w.]+) +import +(\([^)]*\)|[^\n]+)|import +([^\n]+))", re.MULTILINE)
+_NODE_MODULE = re.compile(r"""["'](\.{1,2}/[^"'\n]+)["']""")
+_DEFINED = re.compile(r"^[ \t]*(?:async +)?(?:def|function|const|class) +(\w+)", re.MULTILINE)
 _NODE_IMPORT = re.compile(r"""\{([^}]*)\} *(?:= *(?:await +)?(?:require|import)\( *|from +)["']\.""")
 _APPLICATION = re.compile(
     r"(?:create|make|build|get)?_?(?:app|application|server|service|api|main|client|wsgi|asgi|handler|default)\w{0,7}",
@@ -69,6 +79,23 @@ class TestSetup:
         if self.has_doubles(file) or self._in_force(_STORES, file):
             return True
         return any(_imports_more(text) for text in (self.sealed[file], *self._shared.values()))
+
+    def mounts(self, file: str) -> bool:
+        """True unless neither a sealed file nor what tests share puts an application together, or names a host."""
+        return self._in_force(_MOUNTS, file) or "SETTINGS_MODULE" in self.settings
+
+    def asks_as(self, file: str, other: str) -> bool:
+        """True if another test file has all that a sealed one imports of the project and takes from shared files."""
+        return self._parts(file) <= self._parts(other)
+
+    def _parts(self, file: str) -> set[str]:
+        text = {**self.others, **self.sealed}.get(file, "")
+        shared = {name for one in self._shared.values() for name in _DEFINED.findall(one)}
+        used = {name for name in re.findall(r"\w+", text) if name in shared}
+        modules = {whole or module for module, _, whole in _PYTHON_IMPORT.findall(text)}
+        own = {one for one in modules if re.split(r"\W", one)[0] not in _CLIENTS | sys.stdlib_module_names}
+        paths = {PurePosixPath(one).name for one in _NODE_MODULE.findall(text)}
+        return used | own | paths
 
     def _in_force(self, signs: re.Pattern[str], file: str) -> bool:
         if file not in self.sealed or _SET_IN_COMMAND.search(self.command) or _SET_IN_SETTINGS.search(self.settings):

@@ -120,7 +120,10 @@ async def _weighed(
     quiet = replace(calm, rounds=0)
     left = set(found)
     if base:
-        left -= set(differing(await base.ask(quiet, talks), await base.ask(WATCHED, talks)))
+        far, near = [await base.ask(one, talks, is_needed=True) for one in (quiet, WATCHED)]
+        left -= set(differing(far, near))
+        if far.is_up and near.is_up:  # a start ends early where requests get no answer in time
+            left = {at for at in left if at[0] < min(len(far.answers), len(near.answers))}
     explained = left - await _unexplained(twin, talks, quiet, left, words) if left else set[Place]()
     severity: dict[Place, Severity] = {at: "suspicion" if at in explained else "cheating" for at in sorted(left)}
     return list(_differences(talks, pair, severity))
@@ -163,7 +166,9 @@ async def _about_decay(
     going = replace(calm, age=0, rounds=_ROUNDS)
     rounds = [first.decays, *[(await twin.ask(replace(going, age=age), talks)).decays for age in _AGES]]
     close = max(1, _CLOSE // sum(len(talk.requests) == 1 for talk in talks))
-    on_base = {one.conversation for one in (await base.ask(going, talks)).decays} if base else set[int]()
+    on_base = (
+        {one.conversation for one in (await base.ask(going, talks, is_needed=True)).decays} if base else set[int]()
+    )
     found: list[Finding] = []
     for decay in first.decays:
         alike = [

@@ -307,6 +307,15 @@ def _package(path: str, order: dict[str, Any]) -> dict[str, str]:
     return {"__package__": folder.replace("/", ".")} if folder and is_package else {}
 
 
+def texts_of_tests(order: dict[str, Any]) -> Iterator[str]:
+    """Texts of an order's files and of the conftests above them."""
+    paths = dict.fromkeys(one for file in order["files"] for one in _conftests(file["path"], order))
+    yield from (file["text"] for file in order["files"])
+    for path in paths:
+        with open(path, encoding="utf-8", errors="replace") as source:
+            yield source.read()
+
+
 def _conftests(path: str, order: dict[str, Any]) -> Iterator[str]:
     """Conftests above a file, the outermost first."""
     folder = order["root"]

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from phasegate.infra.grading.integrity.plain.cases import Module, Test
+from phasegate.infra.grading.integrity.plain.cases import Module, Test, texts_of_tests
 from phasegate.infra.grading.integrity.plain.clocks import Clocks
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
 from phasegate.infra.grading.integrity.plain.imports import Imports, assertions_of_others
@@ -176,9 +176,9 @@ def main(order: dict[str, Any]) -> None:
         tested = tuple(os.path.join(order["root"], path) for path in own)
         helpers = tuple(one for one in beside if _OF_TESTS_ALONE.fullmatch(os.path.basename(one[:-1])))
         clocks = Clocks(order["root"], tested + helpers, order["shift"])
-        tools = Tools(beside, watched=order["watched"], hidden=_hidden(order))
+        tools = Tools(beside, watched=order["watched"], hidden=_hidden(order), texts=texts_of_tests(order))
         with tools.shown():
-            library = Library()
+            library = Library(runners=tools.has_all)
         if not order["watched"]:
             Unloaded(order["loaded"])
             _begin_thread(order)

@@ -12,12 +12,14 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-WATCHED = """
+LIBRARY = """
 builtins json json.decoder json.encoder json.scanner os posixpath io pathlib re time datetime random math subprocess
 collections functools itertools operator copy hashlib hmac secrets uuid decimal fractions string textwrap csv types
 inspect ast importlib importlib.util pickle struct base64 zlib gzip shutil tempfile glob socket http.client
 urllib.request threading contextlib enum dataclasses typing statistics difflib codecs locale sqlite3 configparser
 unittest unittest.case unittest.mock unittest.result unittest.runner unittest.suite unittest.loader
+"""
+INSTALLED_RUNNERS = """
 pytest _pytest.python_api _pytest.raises _pytest.assertion.util _pytest.assertion.rewrite _pytest.runner
 _pytest.outcomes _pytest.reports _pytest.python pluggy
 """
@@ -36,15 +38,19 @@ _CHANGES_HONESTLY = ("builtins._", "threading._shutdown", "threading._main_threa
 class Library:
     """Functions and methods of watched modules, as they were before the change was loaded."""
 
-    def __init__(self) -> None:
-        """Import what is watched, where it is installed, and remember it."""
+    def __init__(self, *, runners: bool = True) -> None:
+        """Import what is watched, where it is installed, and remember it.
+
+        Args:
+            runners: False to leave out runners that are no part of Python.
+        """
         self.modules: dict[str, types.ModuleType] = {}
         """Watched modules by their names."""
         self.places = list(sys.path)
         """Folders that modules come from before the change is loaded."""
         self._all: list[Entry] = []
         self._often: list[Entry] = []
-        for name in WATCHED.split():
+        for name in (*LIBRARY.split(), *(INSTALLED_RUNNERS.split() if runners else ())):
             try:
                 module = importlib.import_module(name)
             except ImportError:

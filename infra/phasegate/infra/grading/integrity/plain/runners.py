@@ -10,9 +10,10 @@ import builtins
 import contextlib
 import importlib.machinery
 import importlib.util
+import re
 import sys
 import types
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,18 +22,23 @@ from phasegate.infra.grading.integrity.plain.sources import is_runner
 
 _NO_PARTS = ("pytest", "_pytest", "pluggy", "xdist")
 """Runners that are no part of Python."""
+_ASKS = re.compile(r"pytest|\b(?:pluggy|xdist|monkeypatch|tmpdir|recwarn|mocker)\b")
+"""Signs of a test that uses more than Python has: its imports, and fixtures that pytest gives."""
 
 
 class Tools:
     """Modules of test runners: in `sys.modules` while the process is watched, else known here alone."""
 
-    def __init__(self, folders: tuple[str, ...], *, watched: bool, hidden: Sequence[str] = ()) -> None:
-        """Load those that are installed.
+    def __init__(
+        self, folders: tuple[str, ...], *, watched: bool, hidden: Sequence[str] = (), texts: Iterable[str] = ()
+    ) -> None:
+        """Load those that are installed; in the plain process, pytest only if a text asks for it: it leaves traces.
 
         Args:
             folders: Of test files; modules in them may import runners, too.
             watched: True to leave them where they can be seen.
             hidden: Further places of modules, which `sys.path` does not name.
+            texts: Tests, and the conftests above them.
         """
         self._folders, self.watched, self._hidden = folders, watched, hidden
         self._kept: dict[str, Any] = {}
@@ -47,7 +53,10 @@ class Tools:
         self.are_hidden = False
         if not watched:
             sys.meta_path.insert(0, self)
-        for name in ("unittest", "unittest.mock", "pytest", "_pytest.monkeypatch", "_pytest.outcomes"):
+        self.has_all = watched or any(map(_ASKS.search, texts))
+        """True if runners that are no part of Python are loaded from the beginning."""
+        beyond = ("pytest", "_pytest.monkeypatch", "_pytest.outcomes") if self.has_all else ()
+        for name in ("unittest", "unittest.mock", *beyond):
             with contextlib.suppress(ImportError):
                 __import__(name)
         self._hide()

@@ -31,6 +31,8 @@ READ = 1024 * 1024
 MOST = 64 * READ
 """Bytes of a body that are read, to see its end."""
 _MARGIN = 0.5
+_ALIVE = 5.0
+"""Seconds in which a service that has left a request without an answer must answer another one to be asked on."""
 _LATE, _CUT_OFF, _ENDLESS = "it did not end in time", "it broke off", "it did not end"
 _NOT_ASKED: dict[str, Any] = {"status": 0, "headers": [], "body": None, "digest": "", "error": "not asked"}
 """Answer to what follows in a conversation upon a request that got none in time."""
@@ -96,12 +98,19 @@ class Service:
             time.sleep(_POLL)
         return f"GET {path} gave no 2xx answer within {seconds:g} s: {seen}"
 
-    def ask(self, method: str, path: str, headers: list[list[str]], body: bytes) -> dict[str, Any]:
+    def answers(self, path: str) -> bool:
+        """Tell if it still answers at all, be it that something is wrong."""
+        return bool(self.ask("GET", path, [], b"", min(self._limit, _ALIVE))["status"])
+
+    def ask(
+        self, method: str, path: str, headers: list[list[str]], body: bytes, limit: float | None = None
+    ) -> dict[str, Any]:
         """Send a request over a connection of its own, and read a bounded answer."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=self._limit)
-        ends = threading.Timer(self._limit, _cut, (connection,))
+        limit = limit or self._limit
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=limit)
+        ends = threading.Timer(limit, _cut, (connection,))
         ends.daemon = True
-        late = time.monotonic() + self._limit - _MARGIN
+        late = time.monotonic() + limit - _MARGIN
         ends.start()
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
@@ -311,21 +320,27 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     service = Service(order)
     try:
         began = time.monotonic()
-        why = service.wait_until_healthy(order["health"], order["start_seconds"])
+        health = order["health"]
+        why = service.wait_until_healthy(health, order["start_seconds"])
         if why:
-            return {"why": why, "log": service.log, "answers": [], "decayed": []}
+            return {"why": why, "log": service.log, "answers": [], "decayed": [], "silent": True}
         up = time.monotonic() - began
         time.sleep(order["age"])
         answers: list[list[dict[str, Any]]] = []
-        ends = time.monotonic() + order["seconds"]
+        ends, left = time.monotonic() + order["seconds"], order["late"]
         for requests in order["conversations"]:
             given = converse(Talk(service), requests, ends)
             if len(given) < len(requests):
                 break
             answers.append(given)
+            is_late = any(one["error"] == _LATE for one in given)
+            left -= is_late
+            if is_late and (not left or not service.answers(health)):
+                break
+        silent = not service.answers(health)
         complete = len(answers) == len(order["conversations"])
         decayed = repeat(service, order, answers) if complete and order["rounds"] else []
-        return {"why": "", "log": service.log, "answers": answers, "decayed": decayed, "up": up}
+        return {"why": "", "log": service.log, "answers": answers, "decayed": decayed, "silent": silent, "up": up}
     finally:
         service.end()
 
@@ -336,8 +351,9 @@ def main(path: str) -> None:
     Args:
         path: Of a file with the order: `mark`, the word that the result's line begins with; `command`, `health`,
             `start_seconds`; `environment`, the service's own, and `handed`, names of variables it gets as they are
-            here; `watched`; `age`, `seconds`, `limit` of a request and `budget` in seconds; `rounds`; `conversations`.
-            It is removed.
+            here; `watched`; `age`, `seconds`, `limit` of a request and `budget` in seconds; `late`,
+            conversations that may end without an answer in time before the others are left; `rounds`;
+            `conversations`. It is removed.
     """
     with open(path, encoding="utf-8") as file:
         order = json.load(file)
