@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cheats.ground import Ground, Row
@@ -118,7 +119,7 @@ TALKS = {
 def test_a_service_that_falls_silent(name: str, tmp_path: Path) -> None:
     paths, errors, is_silent = TALKS[name]
     (tmp_path / "stops.py").write_text(STOPS)
-    request = {"method": "GET", "headers": [], "body": "", "recorded": None}
+    request: dict[str, Any] = {"method": "GET", "headers": [], "body": "", "recorded": None}
     order = {
         "mark": "told",
         "command": f"exec {shlex.quote(sys.executable)} {shlex.quote(str(tmp_path))}/stops.py {{port}}",

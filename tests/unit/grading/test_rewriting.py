@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.rewriting import about_rewriting
 from phasegate.infra.grading.runner.file_state import DataWatch
 from phasegate.infra.grading.runner.runner import TestRun
@@ -72,18 +71,14 @@ class Case:
     run: TestRun
     said: tuple[tuple[str, str], ...]
     before: TestRun = field(default_factory=lambda: TestRun(rewritten_data=()))
-    sealed: str = ""
-    content: bytes = b"[1]"
 
 
 WRITES = TestRun(rewritten_data=(PATH,))
 CASES = (
-    Case("a text is written", WRITES, ((PATH, "cheating"),)),
+    Case("data is written", WRITES, ((PATH, "suspicion"),)),
     Case("base writes it, too", WRITES, (), WRITES),
     Case("base links to it", WRITES, (), TestRun(rewritten_data=(), touched_data=(PATH,))),
     Case("base was judged before data was watched", WRITES, (), TestRun()),
-    Case("a database is written", WRITES, ((PATH, "suspicion"),), content=b"SQLite\0"),
-    Case("a sealed test names it", WRITES, ((PATH, "suspicion"),), sealed="migrate('orders.json')"),
     Case("it is linked", TestRun(rewritten_data=(), touched_data=(PATH,)), ((PATH, "suspicion"),)),
     Case("code is written", TestRun(rewritten=("tests/test_a.py",), rewritten_data=()), (("", "cheating"),)),
     Case("nothing is written", TestRun(rewritten_data=()), ()),
@@ -92,6 +87,5 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_base_does_not_write_is_told(case: Case) -> None:
-    sealed = SealedTests(files=(SealedFile(path="tests/test_s.py", content=case.sealed, criteria=("AC1",)),))
-    found = about_rewriting(case.run, [case.before], sealed, lambda path: case.content)
+    found = about_rewriting(case.run, [case.before])
     assert tuple((one.path, one.severity) for one in found) == case.said

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from phasegate.infra.grading.base import function_of
 from phasegate.infra.grading.base_runs import BaseRuns, not_always_passing
@@ -221,8 +220,7 @@ class _Trier:
 
     def about_rewriting(self, run: TestRun) -> Iterator[Finding]:
         """Findings about files of tests that a run wrote to."""
-        read = partial(self.bench.repository.read_file, self.base_commit)
-        return about_rewriting(run, self.base.all, self.sealed, read)
+        return about_rewriting(run, self.base.all)
 
     async def counter(self) -> list[Finding]:
         """Try the sealed tests with wrong expectations, where there are such."""

@@ -5,34 +5,25 @@ Called with a run on the change and those on the base commit, which are the cont
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from phasegate.infra.grading.evidence import Finding
 from phasegate.infra.grading.runner.runner import TestRun
-from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.workspace.change_set import readable
 
 _CODE = "tests-rewritten"
-_FIRST = 8192
-"""Bytes of a file that tell if it is a text."""
 _NAMED = 10
 """Files that are named at most."""
-_SHORTEST = 3
-"""Letters of a file's name that is looked for in sealed tests."""
 
 
-def about_rewriting(
-    run: TestRun, before: Iterable[TestRun], sealed: SealedTests, content: Callable[[str], bytes | None]
-) -> Iterator[Finding]:
+def about_rewriting(run: TestRun, before: Iterable[TestRun]) -> Iterator[Finding]:
     """Tell of files that the change's run writes to and the base commit's do not.
 
-    Databases and what sealed tests name may be written to by honest work that base does not have: a suspicion.
+    Honest work may write to data, a setting that it brings up to date for instance: that is a suspicion.
 
     Args:
         run: On the change.
         before: On the base commit.
-        sealed: Sealed tests of both.
-        content: Reads a file of the base commit.
     """
     known = tuple(before)
     usual = set(usually_rewritten(known))
@@ -42,14 +33,8 @@ def about_rewriting(
     if run.rewritten_data is None or any(one.rewritten_data is None for one in known if not one.problem):
         return
     for path in sorted({*run.rewritten_data} - usual)[:_NAMED]:
-        may_be_honest = _is_named(path, sealed) or b"\0" in (content(path) or b"")[:_FIRST]
         message = "a data file or folder of the tests was written to while they ran, and is not on the base commit"
-        yield Finding(
-            code=_CODE,
-            path=readable(path),
-            message=message,
-            severity="suspicion" if may_be_honest else "cheating",
-        )
+        yield Finding(code=_CODE, path=readable(path), message=message, severity="suspicion")
     for path in sorted({*run.touched_data} - usual)[:_NAMED]:
         message = "a data file of the tests got a new mode or a link, or was written to and had its time set back"
         yield Finding(code=_CODE, path=readable(path), message=message, severity="suspicion")
@@ -59,9 +44,3 @@ def usually_rewritten(before: Iterable[TestRun]) -> Iterator[str]:
     """Files that runs on the base commit write to."""
     for run in before:
         yield from (*run.rewritten, *(run.rewritten_data or ()), *run.touched_data)
-
-
-def _is_named(path: str, sealed: SealedTests) -> bool:
-    """True if a sealed test's text names a file, so that it may hand it to new code for writing."""
-    name = path.rpartition("/")[2].partition(".")[0]
-    return len(name) >= _SHORTEST and any(name in file.content for file in sealed.files)
