@@ -1,4 +1,4 @@
-"""What must hold of a run that has been through a crash, whatever the crash: docs/promises.md, by number."""
+"""Promises that hold of a run after any crash: docs/promises.md, by number."""
 
 from __future__ import annotations
 

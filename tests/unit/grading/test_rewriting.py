@@ -62,7 +62,7 @@ def test_data_files_and_folders_are_watched(work: Work, tmp_path: Path) -> None:
     os.utime(tmp_path / PATH, (1, 1))
     watch = DataWatch(tmp_path, [PATH, "tests/data/missing.json"])
     work.does(tmp_path)
-    assert (watch.written(), watch.touched()) == (work.written, work.touched)
+    assert watch.changes() == (work.written, work.touched)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One run under way: what its stages work with. Made by `runner` each time the run is carried on."""
+"""Context of a run under way: what its stages work with. Made by `runner` for each pass over the pipeline."""
 
 from __future__ import annotations
 

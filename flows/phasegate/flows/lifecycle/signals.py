@@ -1,4 +1,4 @@
-"""How a run leaves its pipeline other than by coming to its end. Control flow, not errors: `runner` catches each."""
+"""Signals by which a run leaves its pipeline before its end. Control flow, not errors: `runner` catches each."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class DeployPolicy(Table):
     port: int = Field(default=0, ge=0, le=65535)
     """The service's port; 0: a free one, chosen at the first release and kept."""
     start_timeout: Duration = timedelta(seconds=30)
-    """How long a release may take until `health` answers."""
+    """Time that a release may take until `health` answers."""
     environment: tuple[str, ...] = ()
     """Names of variables handed to the service, or to the commands, besides PATH, HOME, LANG and PORT."""
     listen: str = Field(default="127.0.0.1", pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")
@@ -86,10 +86,10 @@ class DeployPolicy(Table):
     canary_percent: int = Field(default=10, ge=1, le=50)
     """The share of replicas that a canary is, rounded up to one."""
     rollout_timeout: Duration = timedelta(minutes=10)
-    """How long a rollout on Kubernetes may take, where a Deployment's own progress deadline may end it earlier; or one
+    """Time that a rollout on Kubernetes may take, where a Deployment's own progress deadline may end it earlier; or one
     of the commands."""
     url: str = Field(default="", pattern=r"^(https?://[^\s#]+)?$")
-    """Where the released service answers; empty: its Service's name inside the cluster."""
+    """Address at which the released service answers; empty: its Service's name inside the cluster."""
     steps: tuple[StepPolicy, ...] = ()
     """Walked in order between the candidate's start and the cut-over; docs/steps.md."""
 

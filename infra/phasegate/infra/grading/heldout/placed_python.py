@@ -14,6 +14,7 @@ import symtable
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from phasegate.infra.grading.tree.bare_source import bare_definitions, filled
 from phasegate.infra.grading.tree.planted_names import WORDS
@@ -191,10 +192,10 @@ def _locals(node: _Function) -> set[str]:
 
 
 def _imports(module: ast.Module) -> list[ast.ImportFrom]:
-    return [node for node in ast.walk(module) if isinstance(node, ast.ImportFrom) and node.module == "heldout"]
+    return [node for node in ast.walk(module) if _is_import(node)]
 
 
-def _is_import(statement: ast.AST) -> bool:
+def _is_import(statement: ast.AST) -> TypeGuard[ast.ImportFrom]:
     return isinstance(statement, ast.ImportFrom) and statement.module == "heldout"
 
 

@@ -42,7 +42,7 @@ class Planted:
     must_fail: frozenset[tuple[str, str]] = frozenset()
     """Canaries and counter-tests by the path of their file and their name."""
     suffix: str = ""
-    """What the names of counter-tests end with that are copies of another one."""
+    """Ending of names of counter-tests that are copies of another one."""
 
     @property
     def files(self) -> tuple[SealedFile, ...]:

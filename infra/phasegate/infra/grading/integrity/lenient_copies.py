@@ -29,7 +29,7 @@ class Copies:
     """Names in the copies of a file."""
 
     suffix: str
-    """What the name of a copy ends with, after the original's."""
+    """Ending of a copy's name, after the original's."""
     helper: str
     """The function that compares."""
     found: str

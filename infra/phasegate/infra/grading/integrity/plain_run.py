@@ -118,7 +118,7 @@ class Ran:
     failed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """File and name, with a message."""
     judged: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    """Those that failed because of what the change did, as far as can be told."""
+    """Tests that failed because of what the change did, as far as can be told."""
     decayed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     replaced: dict[str, str] = field(default_factory=dict[str, str])
     """Dotted name of a function of the library, and the file or module of what stands in its place."""

@@ -97,7 +97,7 @@ class PreparedAnswers:
 
 
 def unpacked(content: bytes, depth: int = 0) -> Iterator[bytes]:
-    """What is packed in some bytes: compressed, archived, in base64, in hexadecimal digits, pickled.
+    """Unpack what some bytes hold: compressed, archived, in base64, in hexadecimal digits, pickled.
 
     Args:
         content: A file, or what was unpacked of one.
@@ -111,7 +111,7 @@ def unpacked(content: bytes, depth: int = 0) -> Iterator[bytes]:
 
 
 def _parts(content: bytes) -> Iterator[bytes]:
-    for unpack in (_inflated, _inflated_bare, _unzipped, _unpickled):
+    for unpack in (_inflated, _unzipped, _unpickled):
         yield from unpack(content)
     for made in (bz2.BZ2Decompressor, lzma.LZMADecompressor):
         try:
@@ -133,17 +133,11 @@ def _parts(content: bytes) -> Iterator[bytes]:
 
 
 def _inflated(content: bytes) -> Iterator[bytes]:
-    try:
-        yield zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(content, _LARGEST)
-    except zlib.error:
-        return
-
-
-def _inflated_bare(content: bytes) -> Iterator[bytes]:
-    try:
-        yield zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(content, _LARGEST)
-    except zlib.error:
-        return
+    for wbits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # with a header of zlib or gzip; bare
+        try:
+            yield zlib.decompressobj(wbits=wbits).decompress(content, _LARGEST)
+        except zlib.error:
+            continue
 
 
 def _unzipped(content: bytes) -> Iterator[bytes]:

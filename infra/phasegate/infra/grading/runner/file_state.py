@@ -25,19 +25,17 @@ class DataWatch:
         self._above = {str(one) for path in self._files for one in PurePosixPath(path).parents} - {"."}
         self._before = self._states()
 
-    def written(self) -> tuple[str, ...]:
-        """Files that were written to, replaced or removed, and folders that others stand in the place of."""
-        after = self._states()
-        return tuple(path for path, known in self._before.items() if known and known[1:] != (after[path] or ())[1:])
+    def changes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Look once more, and list what is no longer as it was.
 
-    def touched(self) -> tuple[str, ...]:
-        """Files of which nothing but the time of change is another, as after a new mode, a link or a time set back."""
-        after = self._states()
-        return tuple(
-            path
-            for path, known in self._before.items()
-            if known and (now := after[path]) and known[1:] == now[1:] and known[0] != now[0]
-        )
+        Returns:
+            Files that were written to, replaced or removed, with folders that others stand in the place of; and files
+            of which nothing but the time of change is another, as after a new mode, a link or a time set back.
+        """
+        known, after = self._before, self._states()
+        other = [path for path, state in known.items() if state and state != after[path]]
+        written = tuple(path for path in other if (known[path] or ())[1:] != (after[path] or ())[1:])
+        return written, tuple(sorted({*other} - {*written}))
 
     def _states(self) -> dict[str, tuple[int, ...] | None]:
         return dict(self._each())

@@ -323,7 +323,8 @@ class Bench:
         except ServiceFailed as error:
             return TestRun(problem=SERVICE_FAILED, said=clean(error.message, inside))
         rewritten = tuple(path for path, state in file_states(folder, watched).items() if before[path] != state)
-        seen = partial(TestRun, rewritten=rewritten, rewritten_data=data.written(), touched_data=data.touched())
+        written, touched = data.changes()
+        seen = partial(TestRun, rewritten=rewritten, rewritten_data=written, touched_data=touched)
         said = clean(done.output, inside)
         if probe:
             probe.read(report, folder, inside)

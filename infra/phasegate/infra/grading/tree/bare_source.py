@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-def bare_definitions(file: Path, **constants: object) -> list[ast.stmt]:
+def bare_definitions(file: Path, **constants: int) -> list[ast.stmt]:
     """The statements of a source that define something, and its plain imports.
 
     Args:
@@ -24,7 +24,7 @@ def bare_definitions(file: Path, **constants: object) -> list[ast.stmt]:
     for statement in kept:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)]) if name in constants:
-                statement.value = ast.Constant(constants[name])  # type: ignore[arg-type]
+                statement.value = ast.Constant(constants[name])
             case _:
                 pass
     return kept

@@ -162,4 +162,4 @@ async function toolsFor() {
   return (text) => (/["']vitest["']/.test(text) ? vitest : /["']@jest\/globals["']/.test(text) ? jest : usual);
 }
 
-module.exports = { NotHere, avaContext, toolsFor };
+module.exports = { NotHere, avaContext, start, toolsFor };

@@ -10,9 +10,7 @@ const path = require('node:path');
 const { inspect } = require('node:util');
 const { createRequire } = require('node:module');
 const { installed } = parts.transform;
-const { NotHere } = parts.runner_tools;
-
-const start = path.dirname(path.join(order.root, order.files[0]?.path ?? 'package.json'));
+const { NotHere, start } = parts.runner_tools;
 
 /* Deep equality as tape has it, which its own package judges. */
 function deepEquality() {
