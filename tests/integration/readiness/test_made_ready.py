@@ -16,7 +16,7 @@ from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNAT
 from tests.crash.engine import PlainEngine
 
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.executor import use_executor
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.lifecycle.worktree import RunWorktree
@@ -42,16 +42,18 @@ class SlowPerson:
         self._ledger, self._work, self._verdicts = ledger, work, verdicts
         self.seen: dict[str, int | None] = {}
 
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         return await work()
 
-    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         await work()
 
-    async def show(self, key: str, *, markdown: str, description: str) -> None:
+    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         pass
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         mark = self._work(run_id).with_name("work.is-set-up")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_until(mark.exists), 5)
@@ -95,7 +97,7 @@ class Place:
     @asynccontextmanager
     async def engine(self, **verdicts: Verdict) -> AsyncIterator[SlowPerson]:
         person = SlowPerson(self.ledger, self.work, verdicts)
-        with carried_by(person):
+        with use_executor(person):
             service = asyncio.create_task(serve(cast("Engine", PlainEngine(self.settings))))
         try:
             yield person

@@ -13,7 +13,7 @@ from tests.ledgers import accepted
 
 from phasegate.flows.engine import reconciler
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.resources import Hands, Resources
+from phasegate.flows.engine.resources import ActiveRuns, Resources
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import NotFound
 from phasegate.infra.identity import Person
@@ -60,18 +60,18 @@ class Scene:
         self.prefect = Prefect()
         missing = cast("Any", None)
         settings = Settings(home=folder)
-        self.shared = Resources(settings, self.ledger, missing, missing, missing, {}, OURS, Hands())
+        self.shared = Resources(settings, self.ledger, missing, missing, missing, {}, OURS, ActiveRuns())
         self.run = self.accept("run-one")
 
     def accept(self, run_id: str) -> Run:
         return accepted(self.ledger, run_id)
 
     async def look(self) -> None:
-        await reconciler._look_around(cast("Engine", self.prefect), self.shared)
+        await reconciler._reconcile_once(cast("Engine", self.prefect), self.shared)
 
     def begin(self) -> None:
         """What `conduct` does as it takes the run up."""
-        self.shared.hands.queued.discard("run-one")
+        self.shared.active_runs.scheduled.discard("run-one")
         self.ledger.runs.set_status("run-one", "running")
 
     def ask(self, *, waits: bool = True) -> Gate:
@@ -205,10 +205,12 @@ async def test_no_more_runs_are_set_going_than_will_be_taken_up(scene: Scene) ->
     most = 2 * scene.shared.settings.concurrency
     for number in range(most + 3):
         scene.accept(f"run-more-{number}")
-    assert [await reconciler._look_around(cast("Engine", scene.prefect), scene.shared) for _ in range(3)] == [False] * 3
+    assert [await reconciler._reconcile_once(cast("Engine", scene.prefect), scene.shared) for _ in range(3)] == [
+        False
+    ] * 3
     assert len(scene.prefect.known) == most
     scene.begin()
-    scene.shared.hands.carried.add("run-one")
+    scene.shared.active_runs.running.add("run-one")
     await scene.look()
     assert len(scene.prefect.known) == most + 1
 

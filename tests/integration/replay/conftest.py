@@ -17,7 +17,7 @@ import pytest
 import yaml
 from tests.crash.scenes import REQUESTER, SCENES, write_project
 
-from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.executor import use_executor
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.flows.lifecycle.pipeline import pipeline
@@ -95,22 +95,24 @@ class House:
     async def carry(self, run: Run) -> Run:
         """Carry a run to its next stop."""
         try:
-            with carried_by(self):
+            with use_executor(self):
                 await conduct(run.id, pipeline)
         except Waits:
             pass
         return self.ledger.runs.get(run.id)
 
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         return await work()
 
-    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         await work()
 
-    async def show(self, key: str, *, markdown: str, description: str) -> None:
+    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         pass
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         while key.startswith("step:") and not decided():  # noqa: ASYNC110 -- time alone decides
             await asyncio.sleep(0.005)
         if decided():

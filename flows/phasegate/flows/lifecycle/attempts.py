@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.lifecycle.agent_policy import without_secrets
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.adoption import adopted
@@ -80,7 +80,7 @@ async def attempt(
     )
     if lease is None:
         return ledger.artifacts.get(row.artifact or "", make)
-    made = await carrier().stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
+    made = await current_executor().run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
     if isinstance(made, Ending):
         raise RecordEnded() if run.rehearses and isinstance(made, Waits) else made
     return made
@@ -172,4 +172,4 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
 async def _show(row: Attempt, made: Artifact) -> None:
     """Show the artifact to whoever looks at Prefect."""
     key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
-    await carrier().show(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")
+    await current_executor().publish_artifact(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from phasegate.agents.conventions import conventions
 from phasegate.agents.loop import Budget, Desk, NoBudget, RunBudget
-from phasegate.flows.engine.prefect_backend.gate_wait import waits_hot
+from phasegate.flows.engine.prefect_backend.gate_wait import can_wait_in_process
 from phasegate.flows.engine.resources import Resources
-from phasegate.flows.engine.wakeups import current_doorbell
+from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.signals import Cancelled, PutBack, PutDown, Waits
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.runs.inputs import StoredPolicy
@@ -92,7 +92,7 @@ class RunContext:
     @property
     def desk(self) -> Desk:
         """What every agent of this run works with."""
-        bell = partial(current_doorbell().listening, self.run.id)
+        bell = partial(current_wakeups().subscribe, self.run.id)
         return Desk(self.shared.ledger, self.shared.threads, self.budget, self.is_to_put_down, bell)
 
     @property
@@ -253,7 +253,7 @@ class RunContext:
 
         Only where the gate waits in this process: a run that is suspended costs nothing but its rows.
         """
-        if self.run.origin is None and waits_hot(current_doorbell(), self.shared.settings):
+        if self.run.origin is None and can_wait_in_process(current_wakeups(), self.shared.settings):
             self._tasks.append(self.worktree.get_ready())
 
     async def put_away(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import httpx
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.engine.resources import Resources, resources
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
@@ -51,16 +51,16 @@ async def conduct(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]
         The run's status. A run that has ended is left alone, unless a person asked to roll it back.
     """
     shared = await resources()
-    hands = shared.hands
-    hands.queued.discard(run_id)
-    if run_id in hands.carried:
+    active = shared.active_runs
+    active.scheduled.discard(run_id)
+    if run_id in active.running:
         return  # another flow run of this engine carries it
-    hands.carried.add(run_id)
+    active.running.add(run_id)
     try:
         while not await _walk(run_id, shared, pipeline):  # noqa: ASYNC110  a database comes back without a sign
             await asyncio.sleep(LedgerUnavailable.delay.total_seconds())
     finally:
-        hands.carried.discard(run_id)
+        active.running.discard(run_id)
 
 
 async def _walk(run_id: str, shared: Resources, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
@@ -214,7 +214,7 @@ async def _hold(run: RunContext) -> None:
     """Wait until the person who paused the run lets it go on, or ends it."""
     runs = run.shared.ledger.runs
     runs.set_status(run.run.id, "paused")
-    await carrier().wait(
+    await current_executor().wait_until(
         "pause",
         run_id=run.run.id,
         decided=lambda: runs.get(run.run.id).request != "pause",

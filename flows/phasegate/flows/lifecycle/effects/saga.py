@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext, to_its_end
 from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, stand_still
 from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
@@ -246,7 +246,7 @@ async def roll_back(
         for effect in left:
             await _undo(run, effect)
 
-    await carrier().flow(f"rollback {run.run.id}", undo_all)
+    await current_executor().run_subflow(f"rollback {run.run.id}", undo_all)
 
 
 async def _maybe_made(run: RunContext, effects: Sequence[Effect]) -> list[Effect]:
@@ -269,7 +269,7 @@ async def _undo(run: RunContext, effect: Effect) -> None:
 
     for number in range(1, _TRIES + 1):
         try:
-            await carrier().stage(f"undo {effect.kind}", number, undone)
+            await current_executor().run_stage(f"undo {effect.kind}", number, undone)
         except (LeaseHeld, LedgerUnavailable):
             raise  # not this try's failure: it goes on where the run is, or when the ledger is back
         except PhasegateError as error:

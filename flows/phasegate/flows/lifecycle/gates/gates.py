@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.engine.prefect_backend.forced_states import forced_between
-from phasegate.flows.engine.prefect_backend.gate_wait import staying
 from phasegate.flows.lifecycle.context import RunContext, to_its_end
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_ruling
 from phasegate.flows.lifecycle.signals import Outdated, Rejected, Remade
@@ -223,11 +222,12 @@ async def _pass(
             continue
         going_on = {"code": "measuring", "message": MEASURED_ON, "until": row.opened_at.isoformat()} if beside else None
         ledger.runs.set_status(run.run.id, "waiting", reason=going_on)
-        await carrier().wait(
+        await current_executor().wait_until(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.run.id,
             decided=lambda: _is_answered(run, row) or any(one.over for one in beside),  # noqa: B023  called before the loop goes on
-            settings=staying(run.shared.settings) if beside else run.shared.settings,
+            settings=run.shared.settings,
+            in_process=bool(beside),
         )
         if _ended_by(beside):
             continue

@@ -7,7 +7,7 @@ decisions like any other.
 
 from __future__ import annotations
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import settled
 from phasegate.flows.lifecycle.signals import Rejected
@@ -75,4 +75,4 @@ async def _wait_for_words(run: RunContext) -> None:
     if is_answered():
         return
     ledger.runs.set_status(run_id, "waiting")
-    await carrier().wait("question", run_id=run_id, decided=is_answered, settings=run.shared.settings)
+    await current_executor().wait_until("question", run_id=run_id, decided=is_answered, settings=run.shared.settings)

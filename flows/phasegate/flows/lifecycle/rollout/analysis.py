@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from phasegate.flows.engine.wakeups import current_doorbell
+from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.rollout.service_levels import compared_before, levels_of
@@ -160,9 +160,9 @@ class Watching:
     """A release that is measured beside something; satisfies `gates.Beside`."""
 
     def __init__(self, run_id: str, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
-        """Follow the task that measures; whoever waits for the run's bell hears of its end."""
-        self._watch, self.task, doorbell = watch, task, current_doorbell()
-        task.add_done_callback(lambda _: doorbell.ring(run_id))
+        """Follow the task that measures; what waits for the run is woken at its end."""
+        self._watch, self.task, wakeups = watch, task, current_wakeups()
+        task.add_done_callback(lambda _: wakeups.notify(run_id))
 
     @property
     def over(self) -> bool:

@@ -13,9 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from phasegate.agents.deployment import ReleasePlan
-from phasegate.flows.engine.prefect_backend.executor import carrier
-from phasegate.flows.engine.prefect_backend.gate_wait import staying
-from phasegate.flows.engine.wakeups import current_doorbell
+from phasegate.flows.engine.prefect_backend.executor import current_executor
+from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.flows.lifecycle.gates.gates import ask
@@ -149,12 +148,15 @@ class _Walk:
         reason: dict[str, Any] = {"code": "pause", "message": self._progress.words}
         if self._background is None:  # else the run is wanted at once after a crash: what is measured is to go on
             reason["until"] = until.isoformat()
-        settings = run.shared.settings if self._background is None else staying(run.shared.settings)
         ringing = run.beside(_ring(run.run.id, until))
         while not self._is_to_go_on(until):
             run.shared.ledger.runs.set_status(run.run.id, "running", reason=reason)
-            await carrier().wait(
-                f"step:{number}", run_id=run.run.id, decided=lambda: self._is_to_go_on(until), settings=settings
+            await current_executor().wait_until(
+                f"step:{number}",
+                run_id=run.run.id,
+                decided=lambda: self._is_to_go_on(until),
+                settings=run.shared.settings,
+                in_process=self._background is not None,
             )
         ringing.cancel()
         run.heed()
@@ -238,6 +240,6 @@ def is_over(until: datetime) -> bool:
 
 async def _ring(run_id: str, at: datetime) -> None:
     """Wake whoever waits for the run's bell at a moment."""
-    doorbell = current_doorbell()
+    wakeups = current_wakeups()
     await asyncio.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
-    doorbell.ring(run_id)
+    wakeups.notify(run_id)
