@@ -32,7 +32,7 @@ from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.engine.resources import resources
 from phasegate.flows.lifecycle.pipeline import pipeline
-from phasegate.flows.lifecycle.runner import conduct
+from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.flows.runs.kickoff import Order, kick_off
 from phasegate.infra import crash_points
 from phasegate.infra.errors import NotFound
@@ -86,7 +86,7 @@ class PlainEngine:
 
     async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str) -> UUID:
         flow_run_id = uuid5(NAMESPACE_OID, idempotency_key)
-        self._flows[flow_run_id] = run_id, asyncio.create_task(conduct(run_id, pipeline))
+        self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline))
         return flow_run_id
 
     async def reschedule(self, flow_run_id: UUID) -> None:
@@ -94,7 +94,7 @@ class PlainEngine:
             raise NotFound("another life's flow run")
         run_id, before = self._flows[flow_run_id]
         before.result()
-        self._flows[flow_run_id] = run_id, asyncio.create_task(conduct(run_id, pipeline))
+        self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline))
 
     async def next_wake(self, period: float) -> None:
         self._woken.clear()

@@ -12,7 +12,7 @@ from tests.integration.replay.conftest import House
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import CandidatePerformer, CutOverPerformer, Facts
-from phasegate.flows.lifecycle.rollout.baseline import Replaced
+from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.infra.deploy.process.services import service_name, state_of
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.target import TargetState
@@ -125,7 +125,7 @@ async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first
     """P4. Mutation tried: `deploy` does not ask `outdated`; the second look is then never made."""
     first, second = two
     looks: list[str] = []
-    asked = Replaced.outdated
+    asked = Baseline.violation
 
     async def look(replaced: Any, run: RunContext) -> str:
         looks.append(run.run.id)
@@ -135,7 +135,7 @@ async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first
             house.answering = False
         return await asked(replaced, run)
 
-    monkeypatch.setattr(Replaced, "outdated", look)
+    monkeypatch.setattr(Baseline, "outdated", look)
     second = await house.carry(second)
 
     assert looks == [second.id, second.id]

@@ -161,7 +161,7 @@ def _worktree(place: Place, setups: list[Path]) -> RunWorktree:
 
 async def test_what_another_life_made_ready_is_found(tmp_path: Path) -> None:
     place, setups = Place(tmp_path), list[Path]()
-    await _worktree(place, setups).get_ready()
+    await _worktree(place, setups).prepare()
     second = _worktree(place, setups)
     workspace = await second.set_up()
     assert setups == [workspace.folder]
@@ -173,14 +173,14 @@ async def test_a_life_that_ends_meanwhile_leaves_what_the_next_one_can_use(tmp_p
     place, setups = Place(tmp_path), list[Path]()
     for _ in range(5):
         first = _worktree(place, setups)
-        task = first.get_ready()
+        task = first.prepare()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
         second = _worktree(place, setups)
         assert (await second.set_up()).untouched() is not None
-        await second.put_away()
+        await second.discard_unused()
         assert place.refs("run-1") == []
 
 
@@ -188,7 +188,7 @@ async def test_one_that_vanished_is_made_anew(tmp_path: Path) -> None:
     """Mutation tried: `set_up` without `is_there`; the agent is given a folder that is not there."""
     place, setups = Place(tmp_path), list[Path]()
     worktree = _worktree(place, setups)
-    await worktree.get_ready()
+    await worktree.prepare()
     shutil.rmtree(place.work("run-1"))
     assert (await worktree.set_up()).untouched() is not None
 
@@ -196,9 +196,9 @@ async def test_one_that_vanished_is_made_anew(tmp_path: Path) -> None:
 async def test_it_is_untouched_only_until_somebody_is_told(tmp_path: Path) -> None:
     place, setups = Place(tmp_path), list[Path]()
     worktree = _worktree(place, setups)
-    await worktree.get_ready()
+    await worktree.prepare()
     workspace = await worktree.set_up()
-    assert worktree.take_untouched() == workspace.base_commit
-    assert worktree.take_untouched() == ""
+    assert worktree.take_clean_commit() == workspace.base_commit
+    assert worktree.take_clean_commit() == ""
     (workspace.folder / "app.py").write_text("changed")
     assert workspace.untouched() is None

@@ -21,7 +21,7 @@ from phasegate.flows.engine.prefect_backend.executor import use_executor
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.flows.lifecycle.pipeline import pipeline
-from phasegate.flows.lifecycle.runner import conduct
+from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.flows.runs.kickoff import Order, kick_off
 from phasegate.flows.runs.replay import Again, replay
 from phasegate.infra.deploy.process.services import services, stop_service
@@ -96,7 +96,7 @@ class House:
         """Carry a run to its next stop."""
         try:
             with use_executor(self):
-                await conduct(run.id, pipeline)
+                await run_lifecycle(run.id, pipeline)
         except Waits:
             pass
         return self.ledger.runs.get(run.id)

@@ -33,7 +33,7 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
     """Runs one flow run to its end, to a suspension, or until it is taken away.
 
     Attributes:
-        ending: Why it was taken away, if it was.
+        stop_reason: Why it was stopped, if it was.
         is_named: Whether Prefect knows it by its own name already, so that it need not be told.
     """
 

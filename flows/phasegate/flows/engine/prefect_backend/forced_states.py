@@ -21,7 +21,7 @@ from phasegate.flows.engine.prefect_backend.dispatch import RESCHEDULED
 from phasegate.flows.engine.prefect_backend.flow_run import StopReason
 from phasegate.flows.engine.prefect_backend.gate_wait import RESUMED
 
-_OURS = frozenset({RESCHEDULED, RESUMED, *(ending.value for ending in StopReason)})
+_OURS = frozenset({RESCHEDULED, RESUMED, *(reason.value for reason in StopReason)})
 
 _log = logging.getLogger(__name__)
 

@@ -183,11 +183,11 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
             if before.get(flow_run.id) == flow_run.state_id and flow_run.state_name is not None:
                 self._cancel(flow_run.id, _STOPPED_IN_PREFECT[flow_run.state_name])
 
-    def _cancel(self, flow_run_id: UUID, ending: StopReason) -> None:
+    def _cancel(self, flow_run_id: UUID, reason: StopReason) -> None:
         if flow_run_id in self._executions:
             execution, task = self._executions[flow_run_id]
             if execution.stop_reason is None:
-                execution.stop_reason = ending
+                execution.stop_reason = reason
                 task.cancel()
 
     async def _drain(self) -> None:

@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
 from phasegate.flows.engine.prefect_backend.executor import current_executor
-from phasegate.flows.lifecycle.context import RunContext, to_its_end
-from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, stand_still
+from phasegate.flows.lifecycle.context import RunContext, run_to_completion
+from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
-from phasegate.flows.lifecycle.replay.adoption import taken_over
+from phasegate.flows.lifecycle.replay.adoption import adopted_effect
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_effect
 from phasegate.flows.runs.reversibility import effects_behind, made_for_good, past_pivot
 from phasegate.infra import crash_points
@@ -170,7 +170,7 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     """
     if run.rehearses:
         return recorded_effect(run, intent.kind, intent.name, intent.compensation)
-    if (made := taken_over(run, intent.kind, intent.name, intent.facts)) is not None:
+    if (made := adopted_effect(run, intent.kind, intent.name, intent.facts)) is not None:
         return made.result or {}
     effects = run.shared.ledger.effects
     key, performer = _key(run, intent.name), PERFORMERS[intent.kind]
@@ -193,14 +193,14 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
             effects.call_off(effect, moved.message)
             raise
         crash_points.reached(f"after:make:{intent.kind}")
-        return effects.done(effect, result).result or {}  # as a second walk finds it
+        return effects.done(effect, result).result or {}  # as a later pass finds it
 
-    return await (made_now() if intent.kind not in MIGRATION_CLASSES else to_its_end(made_now()))
+    return await (made_now() if intent.kind not in MIGRATION_CLASSES else run_to_completion(made_now()))
 
 
 def is_begun(run: RunContext, intent: Intent) -> bool:
     """True if the effect was intended or made already, by this run or the one it replays."""
-    if taken_over(run, intent.kind, intent.name, intent.facts) is not None:
+    if adopted_effect(run, intent.kind, intent.name, intent.facts) is not None:
         return True
     return run.shared.ledger.effects.find(_key(run, intent.name)) is not None
 
@@ -235,7 +235,7 @@ async def roll_back(
     """
     made = [one for one in effects_behind(run.shared.ledger, run.run.id) if only is None or one.key in only]
     if pivots := [*made_for_good(made), *await _maybe_made(run, made)]:
-        raise past_pivot(run.run.id, made, pivots, why=why, traffic=await stand_still(run, made))
+        raise past_pivot(run.run.id, made, pivots, why=why, traffic=await route_all_traffic_to_current(run, made))
     left = [effect for effect in reversed(made) if effect.status != "undone"]
     if not left:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.gates.gates import settled
+from phasegate.flows.lifecycle.gates.gates import require_decision
 from phasegate.flows.lifecycle.signals import Rejected
 from phasegate.flows.runs.interrupt_decisions import subject_of
 from phasegate.flows.runs.interrupts import SMALL, Overrun, PermissionRequested
@@ -26,7 +26,8 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
 
     Raises:
         Rejected: A budget is not raised: the run ends.
-        PutDown: A person asked for a pause meanwhile; so for the other endings of `RunContext.heed`.
+        PauseRequested: A person asked for a pause meanwhile; likewise the other signals of
+            `RunContext.raise_if_interrupted`.
         Pause: The run is suspended.
 
     Effects:
@@ -46,7 +47,7 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
 async def _settle(run: RunContext, gate: SmallGate, asked: Overrun | PermissionRequested) -> None:
     """Open a small gate, or find it as it stands, and wait for what decides it."""
     number, subject = _round(run, gate, asked)
-    decision = await settled(run, gate, number, subject)
+    decision = await require_decision(run, gate, number, subject)
     if gate == "budget" and decision.verdict != "approve":
         raise Rejected(gate, decision)
 
@@ -71,7 +72,7 @@ async def _wait_for_words(run: RunContext) -> None:
     def is_answered() -> bool:
         return bool(ledger.runs.get(run_id).request) or not ledger.questions.open(run_id)
 
-    run.heed()
+    run.raise_if_interrupted()
     if is_answered():
         return
     ledger.runs.set_status(run_id, "waiting")

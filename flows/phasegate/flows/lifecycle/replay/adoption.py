@@ -59,7 +59,7 @@ def adopted(
     """What the earlier run made of the same inputs, taken over as this run's own; None: it has to be made anew.
 
     Effects:
-        One attempt row that names where it came from. A second walk finds it.
+        One attempt row that names where it came from. A later pass finds it.
     """
     attempts = run.shared.ledger.attempts
     known = attempts.find(attempts.attempt_id(run.run.id, stage, part, number))
@@ -88,7 +88,7 @@ def last_attempt(run: RunContext, stage: str, inputs: Mapping[str, str]) -> int 
 
 
 async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awaitable[Any]]) -> Any:
-    """What the world looked like to a stage: looked at once, and the same ever after, so that a second walk agrees.
+    """What the world looked like to a stage: looked at once, and the same ever after, so that a later pass agrees.
 
     Args:
         run: The run.
@@ -129,7 +129,7 @@ def has_observed(run: RunContext, name: str) -> bool:
     return any(_observation(run.shared.ledger, known, name) is not None for known in (run.run.id, *behind))
 
 
-def taken_over(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) -> Effect | None:
+def adopted_effect(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) -> Effect | None:
     """The earlier run's effect that is in the world and need not be made again, for its stage is adopted.
 
     Effects:
