@@ -33,7 +33,7 @@ from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.engine.resources import resources
 from phasegate.flows.lifecycle.pipeline import pipeline
 from phasegate.flows.lifecycle.runner import run_lifecycle
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.infra import crash_points
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import STOPPED, Ledger, Run
@@ -153,7 +153,9 @@ def _accepted(ledger: Ledger, settings: Settings, folder: Path, scene: Scene) ->
     if runs := ledger.runs.list():
         return runs[0]
     return kick_off(
-        Order(str(folder / "ticket.md"), folder / "greeter", rehearsal=folder / "script.yaml", approve=scene.approve),
+        KickoffRequest(
+            str(folder / "ticket.md"), folder / "greeter", rehearsal=folder / "script.yaml", approve=scene.approve
+        ),
         ledger=ledger,
         settings=settings,
         person=REQUESTER,

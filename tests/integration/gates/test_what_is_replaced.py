@@ -122,7 +122,7 @@ async def test_the_plan_is_not_taken_up_again_when_what_it_replaced_is_back(hous
 async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first_effect(
     house: House, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P4. Mutation tried: `deploy` does not ask `outdated`; the second look is then never made."""
+    """P4. Mutation tried: `deploy` does not ask `violation`; the second look is then never made."""
     first, second = two
     looks: list[str] = []
     asked = Baseline.violation
@@ -162,7 +162,7 @@ def dies(after: bool) -> Callable[..., Any]:
 async def test_a_run_that_died_deploying_does_not_take_its_own_release_for_another(
     house: House, monkeypatch: pytest.MonkeyPatch, performer: Any, after: bool
 ) -> None:
-    """P2, P3. Mutation tried: `outdated` without `_begun`: after the cut-over the run then asks again, for ever."""
+    """P2, P3. Mutation tried: `violation` without `_begun`: after the cut-over the run then asks again, for ever."""
     run = await at_release_gate(house)
     approve(house, run)
     with monkeypatch.context() as patched:

@@ -20,7 +20,7 @@ from phasegate.flows.engine.prefect_backend.executor import use_executor
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.lifecycle.worktree import RunWorktree
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import ENDED, Ledger, Verdict
 from phasegate.infra.settings import Settings
@@ -82,7 +82,7 @@ class Place:
         (folder / "ticket.md").write_text(TICKET)
         script = {"version": 1, "stages": {"prd": PRD_TURNS, "implementation": CHANGE}}
         (folder / "script.yaml").write_text(yaml.safe_dump(script))
-        self.order = Order(str(folder / "ticket.md"), self.top, rehearsal=folder / "script.yaml")
+        self.request = KickoffRequest(str(folder / "ticket.md"), self.top, rehearsal=folder / "script.yaml")
         self.settings = Settings(home=folder / "home")
         self.settings.create_folders()
         self.ledger = Ledger.open(self.settings.database_url)
@@ -108,14 +108,14 @@ class Place:
 
     async def play(self) -> str:
         run = kick_off(
-            self.order, ledger=self.ledger, settings=self.settings, person=ANA, environment={}, stdin=bytes
+            self.request, ledger=self.ledger, settings=self.settings, person=ANA, environment={}, stdin=bytes
         ).id
         await asyncio.wait_for(_until(lambda: self.ledger.runs.get(run).status in {*ENDED, "failed"}), 30)
         return run
 
 
 async def test_after_a_yes_the_agent_works_in_what_was_made_ready(tmp_path: Path) -> None:
-    """Mutation tried: `draft_prd` without `get_ready`; no worktree stands while the person thinks."""
+    """Mutation tried: `draft_prd` without `prepare_worktree`; no worktree stands while the person thinks."""
     place = Place(tmp_path)
     async with place.engine(prd="approve", change="approve") as person:
         run = await place.play()
@@ -126,7 +126,7 @@ async def test_after_a_yes_the_agent_works_in_what_was_made_ready(tmp_path: Path
 
 
 async def test_after_a_no_nothing_of_it_is_left(tmp_path: Path) -> None:
-    """Mutation tried: `_carry_on` without `put_away`; folder, branch and ref stay."""
+    """Mutation tried: `_run_and_record` without `discard_unused_worktree`; folder, branch and ref stay."""
     place = Place(tmp_path)
     async with place.engine(prd="reject") as person:
         run = await place.play()
@@ -139,7 +139,7 @@ async def test_after_a_no_nothing_of_it_is_left(tmp_path: Path) -> None:
 
 
 async def test_a_no_to_the_change_keeps_what_the_agent_made(tmp_path: Path) -> None:
-    """P9. Mutation tried: `put_away` without asking whether an agent has begun; the change's branch is gone."""
+    """P9. Mutation tried: `discard_unused` without asking whether an agent has begun; the change's branch is gone."""
     place = Place(tmp_path)
     async with place.engine(prd="approve", change="reject"):
         run = await place.play()

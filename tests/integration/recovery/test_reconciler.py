@@ -70,7 +70,7 @@ class Scene:
         await reconciler._reconcile_once(cast("Engine", self.prefect), self.shared)
 
     def begin(self) -> None:
-        """What `conduct` does as it takes the run up."""
+        """What `run_lifecycle` does as it takes the run up."""
         self.shared.active_runs.scheduled.discard("run-one")
         self.ledger.runs.set_status("run-one", "running")
 
@@ -201,7 +201,7 @@ async def test_p1_a_run_whose_engine_died_before_it_gave_an_answer_given_in_adva
 
 
 async def test_no_more_runs_are_set_going_than_will_be_taken_up(scene: Scene) -> None:
-    """Mutation tried: `_is_enough` always false; Prefect then reads all that is queued at each poll."""
+    """Mutation tried: `_queue_is_full` always false; Prefect then reads all that is queued at each poll."""
     most = 2 * scene.shared.settings.concurrency
     for number in range(most + 3):
         scene.accept(f"run-more-{number}")
@@ -229,7 +229,7 @@ async def test_what_waits_for_a_person_is_not_even_looked_at(scene: Scene) -> No
 
 
 async def test_a_run_that_rests_is_left_alone_until_its_moment(scene: Scene) -> None:
-    """Mutation tried: `_sleeps` always False; the run is then taken up at once, each second."""
+    """Mutation tried: `_is_sleeping` always False; the run is then taken up at once, each second."""
     now = datetime.now(UTC)
     for until, taken in ((now + timedelta(hours=1), 0), (now - timedelta(seconds=1), 1)):
         reason = {"code": "pause", "message": "step 2 of 3: pause", "until": until.isoformat()}

@@ -22,8 +22,8 @@ from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.flows.lifecycle.pipeline import pipeline
 from phasegate.flows.lifecycle.runner import run_lifecycle
-from phasegate.flows.runs.kickoff import Order, kick_off
-from phasegate.flows.runs.replay import Again, replay
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
+from phasegate.flows.runs.replay import ReplayRequest, replay
 from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.errors import ModelRefused
 from phasegate.infra.grading import Evidence
@@ -68,9 +68,11 @@ class House:
 
     def kick_off(self) -> Run:
         """Accept a run of the ticket."""
-        order = Order(str(self.folder / "ticket.md"), self.folder / "greeter", rehearsal=self.folder / "script.yaml")
+        request = KickoffRequest(
+            str(self.folder / "ticket.md"), self.folder / "greeter", rehearsal=self.folder / "script.yaml"
+        )
         return kick_off(
-            order,
+            request,
             ledger=self.ledger,
             settings=self.shared.settings,
             person=REQUESTER,
@@ -85,7 +87,7 @@ class House:
     def accept(self, old: Run, stage: str = "", **wish: bool | str) -> Run:
         """Accept a replay or a rehearsal."""
         return replay(
-            Again(self.ledger.runs.get(old.id), stage, **wish),  # type: ignore[arg-type]  # the test names the fields
+            ReplayRequest(self.ledger.runs.get(old.id), stage, **wish),  # type: ignore[arg-type]  # the test names the fields
             ledger=self.ledger,
             settings=self.shared.settings,
             person=REQUESTER,

@@ -66,7 +66,7 @@ async def weights(target: InMemoryTarget) -> list[float]:
 
 
 async def test_before_the_cut_over_all_traffic_goes_to_the_release_before() -> None:
-    """Untried mutation: `stand_still` without `set_weight`."""
+    """Untried mutation: `route_all_traffic_to_current` without `set_weight`."""
     target = InMemoryTarget("shop")
     run = await canary(target)
     assert await weights(target) == [40]

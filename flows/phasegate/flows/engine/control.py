@@ -21,7 +21,7 @@ from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
 from phasegate.infra.system import detached
 
-Progress = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 _ASK_TIMEOUT = timedelta(seconds=2)
 _START_SECONDS = 180.0
@@ -41,7 +41,7 @@ def status(settings: Settings) -> EngineInfo | None:
 def start(
     settings: Settings,
     *,
-    on_progress: Progress = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
     entrypoint: str | None = None,
     services: Sequence[str] = (),
 ) -> EngineInfo:

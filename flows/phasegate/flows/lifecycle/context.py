@@ -17,7 +17,7 @@ from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.signals import CancelRequested, InputRequired, PauseRequested, Rewound
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.runs.inputs import StoredPolicy
-from phasegate.flows.runs.interrupt_decisions import granted
+from phasegate.flows.runs.interrupt_decisions import granted_budgets
 from phasegate.infra.deploy.migrations.migrator import Migrator
 from phasegate.infra.deploy.open import open_target
 from phasegate.infra.deploy.process.services import service_name
@@ -87,7 +87,9 @@ class RunContext:
         if self.rehearses:
             return NoBudget()
         ledger, policy = self.shared.ledger, self.policy
-        return RunBudget(ledger, policy.budget, granted(ledger, self.run.id, admins=policy.roles.get(ADMIN, ())))
+        return RunBudget(
+            ledger, policy.budget, granted_budgets(ledger, self.run.id, admins=policy.roles.get(ADMIN, ()))
+        )
 
     @property
     def desk(self) -> Desk:

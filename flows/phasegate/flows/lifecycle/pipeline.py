@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.gates.gates import agreed_and_done, produce_until_approved
+from phasegate.flows.lifecycle.gates.gates import produce_and_apply, produce_until_approved
 from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.flows.lifecycle.signals import Breached
 from phasegate.flows.lifecycle.stages import (
@@ -45,7 +45,7 @@ async def pipeline(run: RunContext) -> None:
     sealed = (
         run.start_background(author_tests(run, prd), low_priority=True) if not run.ends_with("implementation") else None
     )
-    commit, change, evidence = await agreed_and_done(run, "change", change_that_passes, integrate, prd, sealed)
+    commit, change, evidence = await produce_and_apply(run, "change", change_that_passes, integrate, prd, sealed)
     if evidence is None or run.ends_with("testing"):
         return
 

@@ -28,7 +28,7 @@ from phasegate.flows.lifecycle.signals import (
     SubjectStale,
 )
 from phasegate.flows.lifecycle.worktree import uninterrupted
-from phasegate.flows.runs.audit_bundle import keep_head
+from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.cleaning import CLEARED, remove_folders
 from phasegate.flows.runs.kickoff import require_same_definition
 from phasegate.infra.errors import (
@@ -218,7 +218,7 @@ def _ending_of(
 def _set_outcome(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
     said, _ = run.shared.secrets.mask_all(reason)
     run.shared.ledger.runs.set_status(run.run.id, status, reason=said)
-    keep_head(run.shared.ledger, run.run, lambda: run.repository)
+    publish_run_head(run.shared.ledger, run.run, lambda: run.repository)
 
 
 async def _wait_while_paused(run: RunContext) -> None:

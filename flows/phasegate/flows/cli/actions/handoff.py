@@ -1,6 +1,6 @@
-"""From a wish in the ledger to the run's next stop: wake or start the engine, follow, say how it stands.
+"""From a request in the ledger to the run's next stop: wake or start the engine, follow, print the result.
 
-Shared by `run`, the decisions and the requests. The wish is durable before anything here is called.
+Shared by `run`, the decisions and the requests. The request is durable before anything here is called.
 """
 
 from __future__ import annotations

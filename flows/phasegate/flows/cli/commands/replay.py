@@ -53,16 +53,16 @@ def replay(
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.runs.replay import Again
+    from phasegate.flows.runs.replay import ReplayRequest
     from phasegate.flows.runs.replay import replay as begin
     from phasegate.flows.views.report import report
 
     if rehearse and detach:
         raise click.UsageError("--rehearse compares, and --detach would not wait for the outcome.")
     with opened() as session:
-        wish = Again(session.run(run), stage, model, repo_policy, rehearse, repo)
+        request = ReplayRequest(session.run(run), stage, model, repo_policy, rehearse, repo)
         new = begin(
-            wish,
+            request,
             ledger=session.ledger,
             settings=session.settings,
             person=session.person,
@@ -70,7 +70,7 @@ def replay(
         )
         assert new.origin is not None  # noqa: S101  replay gives every run it accepts an origin
         how = "rehearses" if rehearse else f"replays, from {new.origin.stage} on,"
-        say(f"Run {new.id} {how} {wish.run.id}: {one_line(new.title)}", as_json=as_json)
+        say(f"Run {new.id} {how} {request.run.id}: {one_line(new.title)}", as_json=as_json)
         hand_over(session, new.id, as_json=as_json)
         if rehearse:
             return _compare(session, new.id, as_json=as_json)

@@ -51,13 +51,13 @@ def run(
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.runs.kickoff import Order, kick_off
+    from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
     from phasegate.flows.views.report import report
 
-    order = Order(ticket, repo, model, rehearse, approve)
+    request = KickoffRequest(ticket, repo, model, rehearse, approve)
     with opened() as session:
         accepted = kick_off(
-            order,
+            request,
             ledger=session.ledger,
             settings=session.settings,
             person=session.person,

@@ -19,7 +19,7 @@ from phasegate.flows.cli.views.live import Silence
 from phasegate.flows.cli.views.run_page import gate_questions
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.flows.views.report import RunReport, report
 from phasegate.infra.ledger import Gate, Verdict
 
@@ -55,7 +55,9 @@ class Player:
             PhasegateError: It could not be started, or the engine is gone.
         """
         run = kick_off(
-            Order(str(self.scratch.ticket(name)), self.scratch.repository, rehearsal=self.scratch.script(name)),
+            KickoffRequest(
+                str(self.scratch.ticket(name)), self.scratch.repository, rehearsal=self.scratch.script(name)
+            ),
             ledger=self.session.ledger,
             settings=self.session.settings,
             person=self.session.person,

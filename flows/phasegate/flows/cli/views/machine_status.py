@@ -16,7 +16,7 @@ from phasegate.flows.cli.views.remote_services import Silent, deployed_elsewhere
 from phasegate.flows.cli.views.run_table import runs_table
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
-from phasegate.flows.views.progress import Progress, progress_of
+from phasegate.flows.views.progress import RolloutProgress, progress_of
 from phasegate.infra.deploy.process.services import services
 from phasegate.infra.deploy.target import LiveRelease, TargetState
 from phasegate.infra.ledger import Run
@@ -40,7 +40,7 @@ class Machine:
     open_gates: dict[str, list[str]]
     services: list[TargetState]
     silent: list[Silent]
-    progress: dict[str, Progress]
+    progress: dict[str, RolloutProgress]
 
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""

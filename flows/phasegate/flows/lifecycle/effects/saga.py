@@ -18,7 +18,7 @@ from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotP
 from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
 from phasegate.flows.lifecycle.replay.adoption import adopted_effect
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_effect
-from phasegate.flows.runs.reversibility import effects_behind, made_for_good, past_pivot
+from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
     BranchMoved,
@@ -233,8 +233,8 @@ async def roll_back(
         The compensations, each retried; a repeat goes on where the last one stopped. Where nothing can be undone, the
         release that serves gets all the traffic.
     """
-    made = [one for one in effects_behind(run.shared.ledger, run.run.id) if only is None or one.key in only]
-    if pivots := [*made_for_good(made), *await _maybe_made(run, made)]:
+    made = [one for one in effects_with_adopted(run.shared.ledger, run.run.id) if only is None or one.key in only]
+    if pivots := [*irreversible_effects(made), *await _maybe_made(run, made)]:
         raise past_pivot(run.run.id, made, pivots, why=why, traffic=await route_all_traffic_to_current(run, made))
     left = [effect for effect in reversed(made) if effect.status != "undone"]
     if not left:

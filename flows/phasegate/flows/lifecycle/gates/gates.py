@@ -18,7 +18,7 @@ from phasegate.flows.engine.prefect_backend.forced_states import forced_between
 from phasegate.flows.lifecycle.context import RunContext, run_to_completion
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_ruling
 from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
-from phasegate.flows.runs.audit_bundle import keep_head
+from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.clock import SystemClock
@@ -26,7 +26,7 @@ from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
 from phasegate.infra.ledger.gates.gates import GONE
-from phasegate.infra.policy.model import ADMIN, GateName, SmallGate
+from phasegate.infra.policy.model import ADMIN, GateName, InterruptGate
 
 Product = TypeVar("Product")
 Done = TypeVar("Done")
@@ -100,10 +100,10 @@ async def produce_until_approved(
     async def as_it_is(_run: RunContext, product: Product, /, *_args: Given.args, **_kwargs: Given.kwargs) -> Product:
         return product
 
-    return await agreed_and_done(run, gate, produce, as_it_is, *args, **kwargs)
+    return await produce_and_apply(run, gate, produce, as_it_is, *args, **kwargs)
 
 
-async def agreed_and_done(
+async def produce_and_apply(
     run: RunContext,
     gate: GateName,
     produce: Callable[Concatenate[RunContext, Round, Given], Awaitable[Product]],
@@ -111,7 +111,7 @@ async def agreed_and_done(
     *args: Given.args,
     **kwargs: Given.kwargs,
 ) -> Done:
-    """Produce something as `produce_until_approved` does, and do what was approved; ask anew where that is not what is done.
+    """Produce until approved, and do what was approved; ask again if something else would be done.
 
     Raises:
         Rejected: The answer is no.
@@ -174,10 +174,10 @@ async def request_decision(
     return await _await_decision(run, gate, number, subject, checks)
 
 
-async def require_decision(run: RunContext, gate: SmallGate, number: int, subject: Artifact) -> Decision:
+async def require_decision(run: RunContext, gate: InterruptGate, number: int, subject: Artifact) -> Decision:
     """Ask what an agent needs to know, and give the decision that holds, whatever it is."""
     decision = await _await_decision(run, gate, number, [subject])
-    assert decision is not None, gate  # noqa: S101  policy cannot have a small gate off
+    assert decision is not None, gate  # noqa: S101  policy cannot have an interrupt gate off
     return decision
 
 
@@ -193,7 +193,7 @@ async def _await_decision(
     """Wait for a decision that holds; None when policy has the gate off.
 
     Raises:
-        SubjectStale: A precondition of the subject does not hold any more; the round is over, whatever was decided in it.
+        SubjectStale: A precondition of the subject does not hold any more; the round is over, whatever was decided.
     """
     ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
     forced = any(isinstance(part, Artifact) and part.needs_person for part in subject)
@@ -284,7 +284,7 @@ async def _asked(
     if run.run.origin is not None:
         row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
     if row.id not in rows:
-        await asyncio.to_thread(keep_head, ledger, run.run, lambda: run.repository)
+        await asyncio.to_thread(publish_run_head, ledger, run.run, lambda: run.repository)
     return row
 
 

@@ -1,7 +1,7 @@
 """What happens when an agent cannot go on by itself: a person is asked, and the run waits for their answer.
 
 Called by `runner` with what the agent's attempt came to; the attempt has failed in nothing, and goes on where it was
-once the answer is in the ledger. A question takes any words; a budget and a permission are small gates, and take
+once the answer is in the ledger. A question takes any words; a budget and a permission are interrupt gates, and take
 decisions like any other.
 """
 
@@ -12,9 +12,9 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import require_decision
 from phasegate.flows.lifecycle.signals import Rejected
 from phasegate.flows.runs.interrupt_decisions import subject_of
-from phasegate.flows.runs.interrupts import SMALL, Overrun, PermissionRequested
+from phasegate.flows.runs.interrupts import QUESTIONS, BudgetIncreaseRequest, PermissionRequested
 from phasegate.infra.errors import BudgetExceeded, OperatorNeeded, PermissionAsked
-from phasegate.infra.policy.model import SmallGate
+from phasegate.infra.policy.model import InterruptGate
 
 
 async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
@@ -31,11 +31,11 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
         Pause: The run is suspended.
 
     Effects:
-        The run's status; for a small gate its row, and the artifact it asks about. A repeat finds both.
+        The run's status; for an interrupt gate its row, and the artifact it asks about. A repeat finds both.
     """
     match need:
         case BudgetExceeded():
-            await _settle(run, "budget", Overrun.model_validate(need.context))
+            await _settle(run, "budget", BudgetIncreaseRequest.model_validate(need.context))
         case PermissionAsked():
             stage = str(need.context["attempt"]).split("/")[1].partition(".")[0]
             facts = {"run": run.run.id, "stage": stage, **need.context}
@@ -44,8 +44,8 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
             await _wait_for_words(run)
 
 
-async def _settle(run: RunContext, gate: SmallGate, asked: Overrun | PermissionRequested) -> None:
-    """Open a small gate, or find it as it stands, and wait for what decides it."""
+async def _settle(run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested) -> None:
+    """Open an interrupt gate, or find it as it stands, and wait for what decides it."""
     number, subject = _round(run, gate, asked)
     decision = await require_decision(run, gate, number, subject)
     if gate == "budget" and decision.verdict != "approve":
@@ -53,13 +53,13 @@ async def _settle(run: RunContext, gate: SmallGate, asked: Overrun | PermissionR
 
 
 def _round(
-    run: RunContext, gate: SmallGate, asked: Overrun | PermissionRequested
-) -> tuple[int, Overrun | PermissionRequested]:
+    run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested
+) -> tuple[int, BudgetIncreaseRequest | PermissionRequested]:
     """Which round of its gate a question is, and in which words: those of before, where it was asked before."""
     ledger = run.shared.ledger
     rows = [row for row in ledger.gates.list(run.run.id) if row.gate == gate]
     for row in rows:
-        known = subject_of(ledger, row, SMALL[gate])
+        known = subject_of(ledger, row, QUESTIONS[gate])
         if known.about == asked.about:
             return row.number, known
     ledger.artifacts.prepare(run.run.id, gate, asked)

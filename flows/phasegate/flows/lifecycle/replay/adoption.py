@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.runs.reversibility import adopted_keys, effects_behind
+from phasegate.flows.runs.reversibility import adopted_keys, effects_with_adopted
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.errors import FormatUnknown
 from phasegate.infra.ledger import Attempt, Effect, Ledger
@@ -142,7 +142,7 @@ def adopted_effect(run: RunContext, kind: str, name: str, facts: Mapping[str, An
     stage = _STAGE_OF_EFFECT.get(kind, "deployment")
     if not comes_before(run.policy, stage if stage in stages else stages[-1], origin.stage):
         return None
-    for effect in effects_behind(ledger, origin.run):
+    for effect in effects_with_adopted(ledger, origin.run):
         same = effect.kind == kind and effect.intent.get("change") == facts.get("change")
         if same and effect.status == "done" and effect_name(effect) == name:
             _take_over(ledger, run.run.id, effect)
@@ -154,7 +154,7 @@ def _take_over_release(run: RunContext) -> None:
     """Take over what made an adopted release serve, so that rolling this run back undoes it."""
     origin, ledger = run.run.origin, run.shared.ledger
     if origin is not None and not run.rehearses:
-        for effect in effects_behind(ledger, origin.run):
+        for effect in effects_with_adopted(ledger, origin.run):
             if effect.kind not in _STAGE_OF_EFFECT and effect.status == "done":
                 _take_over(ledger, run.run.id, effect)
 

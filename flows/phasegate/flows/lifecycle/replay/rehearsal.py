@@ -12,7 +12,7 @@ from typing import Any
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.adoption import effect_name
 from phasegate.flows.lifecycle.signals import Breached, RecordingExhausted, Rejected, SubjectStale
-from phasegate.flows.runs.reversibility import effects_behind
+from phasegate.flows.runs.reversibility import effects_with_adopted
 from phasegate.infra.errors import DeployFailed, PhasegateError, RehearsalDeparted, TemporaryError
 from phasegate.infra.ledger import Attempt, Decision
 
@@ -66,7 +66,7 @@ def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) ->
         RecordingExhausted: It was not made.
     """
     ledger = run.shared.ledger
-    for effect in effects_behind(ledger, _origin(run)):
+    for effect in effects_with_adopted(ledger, _origin(run)):
         same = (effect.kind, effect_name(effect), effect.superseded) == (kind, name, 0)
         if same and effect.result is not None:
             payload = {"effect": effect.key, "kind": kind, "compensation": compensation}

@@ -27,7 +27,7 @@ _BETWEEN_TELLING_SECONDS = 10.0
 
 
 @dataclass
-class RolloutReporter:
+class ProgressReporter:
     """Where a release stands.
 
     Attributes:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from phasegate.flows.lifecycle.gates.gates import ConcurrentCheck, Subject, request_decision
 from phasegate.flows.lifecycle.rollout.analysis import ReleaseAnalysis
-from phasegate.flows.lifecycle.rollout.progress import GATE, RolloutReporter
+from phasegate.flows.lifecycle.rollout.progress import GATE, ProgressReporter
 from phasegate.flows.lifecycle.signals import Breached, SubjectStale
 from phasegate.infra.deploy.target import Candidate, Release
 from phasegate.infra.ledger import Decision
@@ -35,7 +35,7 @@ async def decided_while_measured(
     report: HealthReport,
     subject: Subject,
     metrics: Sequence[MetricPolicy],
-    progress: RolloutReporter,
+    progress: ProgressReporter,
     checks: Sequence[ConcurrentCheck] = (),
 ) -> Decision | None:
     """Ask whether a release may go on that could not be judged; None when policy has the gate off.

@@ -21,7 +21,7 @@ from phasegate.flows.lifecycle.gates.gates import request_decision
 from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout.analysis import BackgroundAnalysis, ReleaseAnalysis
 from phasegate.flows.lifecycle.rollout.baseline import Baseline, effects_of_release, is_adopted
-from phasegate.flows.lifecycle.rollout.progress import BACKGROUND, RolloutReporter
+from phasegate.flows.lifecycle.rollout.progress import BACKGROUND, ProgressReporter
 from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, raise_if_breached
 from phasegate.flows.lifecycle.rollout.restart import void_release
 from phasegate.flows.lifecycle.signals import Breached, Rejected, SubjectStale
@@ -97,7 +97,7 @@ class _StepRun:
     ) -> None:
         self._run, self._plan, self._candidate, self._serving, self._number = run, plan, candidate, serving, number
         self._analysis = ReleaseAnalysis(run, candidate)
-        self._progress = RolloutReporter(run, "deployment", steps=len(run.policy.deploy.steps))
+        self._progress = ProgressReporter(run, "deployment", steps=len(run.policy.deploy.steps))
         self._reports: list[HealthReport] = []
         self._background: BackgroundAnalysis | None = None
 

@@ -17,7 +17,7 @@ from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout.analysis import ReleaseAnalysis
 from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.flows.lifecycle.rollout.incident import LOG_CHARACTERS, incident, on_record, tables_of
-from phasegate.flows.lifecycle.rollout.progress import CUT_OVER, RolloutReporter
+from phasegate.flows.lifecycle.rollout.progress import CUT_OVER, ProgressReporter
 from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, raise_if_breached
 from phasegate.flows.lifecycle.signals import Breached, SubjectStale
 from phasegate.flows.lifecycle.stages.run_agent import propose
@@ -57,7 +57,7 @@ async def _judge(run: RunContext, release: Release) -> None:
         One attempt for the analysis and one for the bake, each with a gate `promotion` where it says neither yes nor
         no.
     """
-    analysis, progress = ReleaseAnalysis(run, release), RolloutReporter(run, "monitoring")
+    analysis, progress = ReleaseAnalysis(run, release), ProgressReporter(run, "monitoring")
     metrics, inputs, is_judged = analysis.named(()), {"release": release.digest}, False
     while not is_judged:
         told = progress.per_measurement(metrics)
@@ -72,7 +72,7 @@ async def _judge(run: RunContext, release: Release) -> None:
             is_judged = await _passed(analysis, progress, report, "while it baked")
 
 
-async def _passed(analysis: ReleaseAnalysis, progress: RolloutReporter, report: HealthReport, when: str) -> bool:
+async def _passed(analysis: ReleaseAnalysis, progress: ProgressReporter, report: HealthReport, when: str) -> bool:
     """Let a release go on that has passed, or that a person wants although it could not be judged.
 
     Returns:
