@@ -67,7 +67,7 @@ def rollback(run: str, wait: bool, as_json: bool) -> int:
 def _request(
     request: Literal["pause", "resume", "cancel", "rollback"], reference: str, *, wait: bool, as_json: bool
 ) -> int:
-    from phasegate.flows.cli.actions.handoff import conclude, follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_to_engine, print_result
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.reversibility import require_reversible
@@ -77,7 +77,7 @@ def _request(
         found = session.run(reference)
         if request == "rollback" and found.status == "rolled-back":
             say(f"Run {found.id} is rolled back already: there is nothing left to undo.", as_json=as_json)
-            return conclude(session, found.id, as_json=as_json)
+            return print_result(session, found.id, as_json=as_json)
         seen = session.ledger.newest(found.id).position
         if request == "resume":
             session.ledger.runs.resume(found.id, actor=session.person.name)
@@ -86,7 +86,7 @@ def _request(
                 require_reversible(session.ledger, found.id, request)
             session.ledger.runs.ask(found.id, request, actor=session.person.name)
         say(_SAID[request].format(run=found.id), as_json=as_json)
-        hand_over(session, found.id, as_json=as_json)
+        hand_to_engine(session, found.id, as_json=as_json)
         if wait:
             return follow(session, found.id, as_json=as_json, after=seen)
         if as_json:
