@@ -18,7 +18,7 @@ from tests.integration.loop.test_loop import EDIT, FINISH, MODELS, Office, Paper
 
 from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.loop import loop as loop_module
-from phasegate.agents.rehearsal.recorded import Recording
+from phasegate.agents.rehearsal.recorded import RecordedReplies
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.server import RehearsalServer
 from phasegate.infra.errors import NotAllowed, NotFound, QuestionAsked
@@ -42,7 +42,7 @@ class Rope:
 @pytest.fixture
 def rope(monkeypatch: pytest.MonkeyPatch) -> Rope:
     """The bell of every desk of the test."""
-    rope, desk = Rope(), loop_module.Desk
+    rope, desk = Rope(), loop_module.AgentRuntime
 
     class Ringing(desk):  # type: ignore[misc, valid-type]  # the office makes its own desk
         def __init__(self, *given: Any) -> None:
@@ -110,8 +110,8 @@ async def test_a_rehearsal_of_an_interrupted_tool_is_the_same(office: Office, ro
     repository = Repository.open(Path(original.repository))
     workspace = Workspace.create(repository, "run-two", original.base_commit, tmp_path / "work-two")
 
-    def recorded(_run: str) -> Recording:
-        return Recording(office.ledger, original, runs.get("run-two"))
+    def recorded(_run: str) -> RecordedReplies:
+        return RecordedReplies(office.ledger, original, runs.get("run-two"))
 
     def unscripted(_run: str) -> Script:
         raise NotFound("there is no script")

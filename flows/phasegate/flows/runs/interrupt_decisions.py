@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from phasegate.agents.loop import Grant
 from phasegate.agents.tools import PermissionRequest
-from phasegate.agents.tools.supervision import Answer
+from phasegate.agents.tools.guardrails import Answer
 from phasegate.flows.runs.interrupts import BudgetIncreaseRequest, PermissionRequested
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import Attempt, Decision, Gate, Ledger

@@ -28,7 +28,7 @@ from phasegate.infra.ledger.records import (
     Verdict,
 )
 from phasegate.infra.ledger.storage.store import new_id
-from phasegate.infra.ledger.turns import Turn
+from phasegate.infra.ledger.turns import TurnRecord
 
 __all__ = [
     "ENDED",
@@ -49,7 +49,7 @@ __all__ = [
     "Run",
     "RunOptions",
     "RunStatus",
-    "Turn",
+    "TurnRecord",
     "Usage",
     "Verdict",
     "new_id",
