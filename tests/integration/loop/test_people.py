@@ -29,7 +29,7 @@ __all__ = ["office"]
 
 
 class Rope:
-    """A bell that a test rings."""
+    """A wake signal that a test sets."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
@@ -41,14 +41,14 @@ class Rope:
 
 @pytest.fixture
 def rope(monkeypatch: pytest.MonkeyPatch) -> Rope:
-    """The bell of every desk of the test."""
-    rope, desk = Rope(), loop_module.AgentRuntime
+    """The wake signal of every agent runtime of the test."""
+    rope, runtime = Rope(), loop_module.AgentRuntime
 
-    class Ringing(desk):  # type: ignore[misc, valid-type]  # the office makes its own desk
+    class Ringing(runtime):  # type: ignore[misc, valid-type]  # the office makes its own runtime
         def __init__(self, *given: Any) -> None:
-            super().__init__(*given, bell=rope)
+            super().__init__(*given, wake_signal=rope)
 
-    monkeypatch.setattr("tests.integration.loop.test_loop.Desk", Ringing)
+    monkeypatch.setattr("tests.integration.loop.test_loop.AgentRuntime", Ringing)
     return rope
 
 

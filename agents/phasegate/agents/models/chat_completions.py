@@ -62,7 +62,7 @@ class _Document(BaseModel):
     error: _Problem | str | None = None
 
     def raise_error(self) -> None:
-        """Raise `AnswerFailed` if this is an error."""
+        """Raise `ResponseFailed` if this is an error."""
         if isinstance(self.error, str):
             raise ResponseFailed("error", self.error)
         if self.error is not None:
@@ -103,7 +103,7 @@ class _StreamAccumulator:
         self._model = ""
 
     def add(self, event: str) -> str:
-        """As `wire.Assembly`."""
+        """As `wire.StreamAccumulator`."""
         if event.strip() == "[DONE]":
             return ""
         chunk = _Document.model_validate_json(event)
@@ -138,7 +138,7 @@ class _StreamAccumulator:
         self._calls[at].update({key: value for key, value in (delta.model_extra or {}).items() if key != "type"})
 
     def document(self) -> JsonObject | None:
-        """As `wire.Assembly`."""
+        """As `wire.StreamAccumulator`."""
         if self._finish_reason is None:
             return None
         message = self._message | ({"tool_calls": self._calls} if self._calls else {})

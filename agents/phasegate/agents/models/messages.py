@@ -95,7 +95,7 @@ class _StreamAccumulator:
         self._finished = False
 
     def add(self, event: str) -> str:
-        """As `wire.Assembly`."""
+        """As `wire.StreamAccumulator`."""
         parsed = _Event.model_validate_json(event)
         match parsed.type:
             case "message_start":
@@ -135,7 +135,7 @@ class _StreamAccumulator:
         return delta.text
 
     def document(self) -> JsonObject | None:
-        """As `wire.Assembly`; a tool's arguments stay text, for they may be malformed."""
+        """As `wire.StreamAccumulator`; a tool's arguments stay text, for they may be malformed."""
         if not self._finished:
             return None
         for index, raw in self._arguments.items():

@@ -92,7 +92,7 @@ class _StreamAccumulator:
         self._document: JsonObject | None = None
 
     def add(self, event: str) -> str:
-        """As `wire.Assembly`."""
+        """As `wire.StreamAccumulator`."""
         parsed = _Event.model_validate_json(event)
         match parsed.type:
             case "response.output_text.delta" if isinstance(parsed.delta, str):
@@ -110,7 +110,7 @@ class _StreamAccumulator:
         return ""
 
     def document(self) -> JsonObject | None:
-        """As `wire.Assembly`."""
+        """As `wire.StreamAccumulator`."""
         return self._document
 
 

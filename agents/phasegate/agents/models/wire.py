@@ -69,7 +69,7 @@ class StreamAccumulator(Protocol):
         """Take one event's data in and return the text it adds to the answer, if any.
 
         Raises:
-            AnswerFailed: The event is an error.
+            ResponseFailed: The event is an error.
             ValueError: The event is not of this protocol (pydantic's ValidationError is one).
         """
         ...
@@ -105,7 +105,7 @@ class WireProtocol(Protocol):
         """Read a whole answer.
 
         Raises:
-            AnswerFailed: It is an error.
+            ResponseFailed: It is an error.
             ValueError: It is not of this protocol.
         """
         ...

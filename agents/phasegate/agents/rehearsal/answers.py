@@ -161,7 +161,7 @@ def scripted_turn(script: Script, stage: str, attempt: int, at: Position) -> Tur
     """The turn of the script a request is for.
 
     Raises:
-        Departed: The script has no such turn, or expects something else.
+        Diverged: The script has no such turn, or expects something else.
     """
     turns = script.turns(stage, attempt)
     where = f"{stage}, attempt {attempt}, turn {at.turn}"

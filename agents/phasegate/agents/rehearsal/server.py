@@ -132,7 +132,7 @@ class RehearsalServer:
         """The scripted answer, or the fault that is due instead of it or within it.
 
         Raises:
-            Departed: The request does not match the script.
+            Diverged: The request does not match the script.
             PhasegateError: There is no script.
         """
         script = self._scripts(attempt.run)
