@@ -178,7 +178,7 @@ FORGERIES: dict[str, tuple[Callable[[Registry, Decision], None], str]] = {
 def test_the_audit_names_the_decision_that_is_forged(
     registry: Registry, forge: Callable[[Registry, Decision], None], says: str
 ) -> None:
-    """P5, P13. Mutations tried: `signer_of` not asked (six fail), its answer not compared, `_check_recorded` left out."""
+    """P5, P13. Mutations tried: `signer_of` not asked (six fail), not compared; `_check_recorded` left out."""
     decision = registry.approve(registry.gate(registry.accept("run-one")))
     forge(registry, decision)
     said = registry.says("run-one")

@@ -59,7 +59,7 @@ def has_gateway(route: Manifest) -> bool:
     return bool(_parents(route))
 
 
-def reception(route: Manifest) -> str:
+def route_accepted(route: Manifest) -> str:
     """What keeps gateways from routing by what a route says by now; empty: nothing does."""
     if not has_gateway(route):
         return "no gateway has taken it up"
