@@ -108,7 +108,7 @@ class PlainGo:
 
     def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
         """As the port says: packages, since each is a program to be built."""
-        return choose_packages(sealed, own, changed)[1]
+        return choose_packages(sealed, own.keys(), changed)[1]
 
 
 def _other_names(package: TestedPackage) -> Iterator[tuple[str, str]]:
