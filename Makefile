@@ -24,9 +24,9 @@ test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: proof
-proof:  ## crash the engine at every moment of every scene, restart Postgres under load: takes an hour
-	@.ci/bootstrap bubblewrap haproxy kubernetes postgresql prometheus ssh
-	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery tests/acceptance $(ARGS)
+proof:  ## crash the engine at every moment of every scene, restart Postgres under load, try every cheat: takes hours
+	@.ci/bootstrap bubblewrap go haproxy kubernetes node postgresql prometheus ssh typescript
+	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery tests/acceptance tests/cheats $(ARGS)
 
 .PHONY: check
 check: bootstrap  ## format, lint, import contracts, types, documentation
