@@ -20,7 +20,7 @@ from benchmarks.project import RUN, Project, make_project
 
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.infra.identity import local_person
 from phasegate.infra.ledger import Ledger
 from phasegate.infra.settings import Settings
@@ -70,9 +70,11 @@ class Phasegate:
             self._started += 1
             numbered = self.project.script.with_name("numbered.yaml")
             numbered.write_text(script.replace(RUN, str(self._started)))
-            order = Order(str(self.project.ticket), self.project.top, rehearsal=numbered, approve=("change", "release"))
+            request = KickoffRequest(
+                str(self.project.ticket), self.project.top, rehearsal=numbered, approve=("change", "release")
+            )
             run = kick_off(
-                order,
+                request,
                 ledger=self.ledger,
                 settings=self._in_use(),
                 person=local_person(),

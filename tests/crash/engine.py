@@ -3,7 +3,7 @@
 Reads lives from standard input, one JSON object per line, and answers with how each ended. Everything is imported
 once; each life is a fork, so that a kill -9 and a restart cost milliseconds. What a life does is what the engine does:
 the real reconciler looks after the runs, the real lifecycle carries them. What it does without is Prefect: a flow run
-is a coroutine (`PlainEngine`), a stage a call (`carrier.carried_by`), and the scene's person decides in the ledger.
+is a coroutine (`PlainEngine`), a stage a call (`executor.use_executor`), and the scene's person decides in the ledger.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tests.crash.scenes import REQUESTER, SCENES, Scene, ScenePerson
 
 from phasegate.agents.models import windows
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.executor import use_executor
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.engine.resources import resources
 from phasegate.flows.lifecycle.pipeline import pipeline
-from phasegate.flows.lifecycle.runner import conduct
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.lifecycle.runner import run_lifecycle
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.infra import crash_points
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import STOPPED, Ledger, Run
@@ -45,24 +45,26 @@ _GLANCE_SECONDS = 0.005
 Result = TypeVar("Result")
 
 
-class PersonCarrier:
+class PersonExecutor:
     """Carries a run in this process; whoever waits is answered at once."""
 
     def __init__(self, person: ScenePerson) -> None:
         """Have a person answer."""
         self._person = person
 
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         self._person.watch(name, number)
         return await work()
 
-    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         await work()
 
-    async def show(self, key: str, *, markdown: str, description: str) -> None:
+    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         pass
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         while key.startswith("step:") and not decided():  # noqa: ASYNC110 -- time alone decides
             await asyncio.sleep(_GLANCE_SECONDS)
         if not decided():
@@ -84,7 +86,7 @@ class PlainEngine:
 
     async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str) -> UUID:
         flow_run_id = uuid5(NAMESPACE_OID, idempotency_key)
-        self._flows[flow_run_id] = run_id, asyncio.create_task(conduct(run_id, pipeline))
+        self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline))
         return flow_run_id
 
     async def reschedule(self, flow_run_id: UUID) -> None:
@@ -92,7 +94,7 @@ class PlainEngine:
             raise NotFound("another life's flow run")
         run_id, before = self._flows[flow_run_id]
         before.result()
-        self._flows[flow_run_id] = run_id, asyncio.create_task(conduct(run_id, pipeline))
+        self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline))
 
     async def next_wake(self, period: float) -> None:
         self._woken.clear()
@@ -111,7 +113,7 @@ async def live(folder: Path, scene: str) -> None:
     engine = PlainEngine(settings)
     ledger = Ledger.open(settings.database_url)
     person = ScenePerson(SCENES[scene], ledger, folder)
-    with carried_by(PersonCarrier(person)):
+    with use_executor(PersonExecutor(person)):
         service = asyncio.create_task(serve(cast("Engine", engine)))
     shared = await resources()
 
@@ -124,7 +126,7 @@ async def live(folder: Path, scene: str) -> None:
     going = True
     while going:
         engine.wake()
-        await _until_stopped(ledger, run_id, service, shared.hands.carried, person)
+        await _until_stopped(ledger, run_id, service, shared.active_runs.running, person)
         going = person.after(ledger.runs.get(run_id))
     service.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -143,7 +145,7 @@ async def _until_stopped(
             return
         person.glance(run)
         if run.status in {"waiting", "paused"} and not carried:
-            person.answer_cold(run)  # a run that waited when its engine died waits in nobody's hands
+            person.answer_cold(run)  # a run that waited when its engine died is owned by no engine
         await asyncio.sleep(_GLANCE_SECONDS)
 
 
@@ -151,7 +153,9 @@ def _accepted(ledger: Ledger, settings: Settings, folder: Path, scene: Scene) ->
     if runs := ledger.runs.list():
         return runs[0]
     return kick_off(
-        Order(str(folder / "ticket.md"), folder / "greeter", rehearsal=folder / "script.yaml", approve=scene.approve),
+        KickoffRequest(
+            str(folder / "ticket.md"), folder / "greeter", rehearsal=folder / "script.yaml", approve=scene.approve
+        ),
         ledger=ledger,
         settings=settings,
         person=REQUESTER,

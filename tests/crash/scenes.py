@@ -420,7 +420,7 @@ class ScenePerson:
             self._ledger.messages.queue(run.id, STEER, sender=APPROVER.name, urgent=True)
 
     def answer_cold(self, run: Run) -> None:
-        """Answer a run that waits in no engine's hands."""
+        """Answer a waiting run that no engine owns."""
         if run.status == "paused":
             self._ledger.runs.resume(run.id, actor=APPROVER.name)
         self.answer(run.id, "question", lambda: False)

@@ -105,7 +105,7 @@ class LedgerModel(RuleBasedStateMachine):
     works = Bundle("works")
 
     def __init__(self) -> None:
-        """An accepted run, in nobody's hands."""
+        """An accepted run that no engine owns."""
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="phasegate-model-", dir=MEMORY))
         (self.folder / "ledger.db").write_bytes(empty_database())

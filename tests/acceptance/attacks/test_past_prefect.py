@@ -105,7 +105,7 @@ def test_nothing_that_prefect_is_told_opens_a_gate(
 ) -> None:
     """P5. Prefect's word on a run that waits, hot or suspended, is put on record, and decides nothing.
 
-    Mutation tried, with forced states: `_pass` takes a flow that goes on at a gate asked before for an approval.
+    Mutation tried, with forced states: `_await_decision` takes a flow that continues at a gate for an approval.
     """
     tell(machine, attacker, waiting, told)
     attacker.wake(waiting)

@@ -27,7 +27,7 @@ PLAN = {
 def test_a_release_with_a_migration_is_judged_made_and_not_taken_back(
     machine: Machine, project: Project, tmp_path: Path
 ) -> None:
-    """Untried mutation: `phasegate rollback` without `require_way_back`: it says that the run is being rolled back."""
+    """Untried mutation: `phasegate rollback` without `require_reversible`: it says that the run is rolled back."""
     (project.top / "phasegate.toml").write_text(POLICY + MIGRATIONS)
     (project.top / "migrate.sh").write_text(MIGRATE.replace("$HOME", str(tmp_path)))
     git(project.top, "add", "-A")

@@ -24,7 +24,7 @@ def test_one_engine_has_a_run_and_taking_it_again_keeps_its_token(desk: Desk) ->
     desk.accept()
     first = desk.ledger.leases.take("run-one", "a/1")
     assert desk.ledger.leases.take("run-one", "a/1").token == first.token == 1
-    with pytest.raises(LeaseHeld, match="a/1 has run-one in its hands"):
+    with pytest.raises(LeaseHeld, match="a/1 owns run-one"):
         desk.ledger.leases.take("run-one", "b/1")
     assert kinds(desk.ledger) == ["run.accepted", "run.taken"]
 

@@ -13,7 +13,7 @@ from prefect import flow, task
 
 from phasegate.flows.engine.engine import Engine
 from phasegate.flows.engine.prefect_backend.gate_wait import wait_at_gate
-from phasegate.flows.engine.wakeups import current_doorbell
+from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.infra.settings import Settings
 
 
@@ -48,7 +48,7 @@ async def tiny(run_id: str) -> None:
         "gate:tiny",
         run_id=run_id,
         decided=(folder_of(run_id) / "decided").exists,
-        doorbell=current_doorbell(),
+        wakeups=current_wakeups(),
         settings=settings,
     )
     tell(run_id, "done")

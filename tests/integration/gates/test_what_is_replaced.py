@@ -12,7 +12,7 @@ from tests.integration.replay.conftest import House
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import CandidatePerformer, CutOverPerformer, Facts
-from phasegate.flows.lifecycle.rollout.baseline import Replaced
+from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.infra.deploy.process.services import service_name, state_of
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.target import TargetState
@@ -122,10 +122,10 @@ async def test_the_plan_is_not_taken_up_again_when_what_it_replaced_is_back(hous
 async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first_effect(
     house: House, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P4. Mutation tried: `deploy` does not ask `outdated`; the second look is then never made."""
+    """P4. Mutation tried: `deploy` does not ask `violation`; the second look is then never made."""
     first, second = two
     looks: list[str] = []
-    asked = Replaced.outdated
+    asked = Baseline.violation
 
     async def look(replaced: Any, run: RunContext) -> str:
         looks.append(run.run.id)
@@ -135,7 +135,7 @@ async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first
             house.answering = False
         return await asked(replaced, run)
 
-    monkeypatch.setattr(Replaced, "outdated", look)
+    monkeypatch.setattr(Baseline, "outdated", look)
     second = await house.carry(second)
 
     assert looks == [second.id, second.id]
@@ -162,7 +162,7 @@ def dies(after: bool) -> Callable[..., Any]:
 async def test_a_run_that_died_deploying_does_not_take_its_own_release_for_another(
     house: House, monkeypatch: pytest.MonkeyPatch, performer: Any, after: bool
 ) -> None:
-    """P2, P3. Mutation tried: `outdated` without `_begun`: after the cut-over the run then asks again, for ever."""
+    """P2, P3. Mutation tried: `violation` without `_begun`: after the cut-over the run then asks again, for ever."""
     run = await at_release_gate(house)
     approve(house, run)
     with monkeypatch.context() as patched:

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.migrations import conftest
 from tests.integration.migrations.conftest import ALL, Shop
 
-from phasegate.flows.runs.reversibility import require_way_back
+from phasegate.flows.runs.reversibility import require_reversible
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.report import report
 from phasegate.infra.errors import NotAllowed
@@ -151,7 +151,7 @@ async def test_past_a_pivot_a_release_that_does_not_hold_serves_on_until_a_perso
     assert report(shop.house.ledger, run.id).latest("incident") is not None
 
     with pytest.raises(NotAllowed, match=r"there is no rollback of run .*'migrate people' is made and cannot"):
-        require_way_back(shop.house.ledger, run.id, "rollback")
+        require_reversible(shop.house.ledger, run.id, "rollback")
     run = await shop.asked(run, "rollback")
     assert (run.status, shop.effects(run)) == ("needs-operator", MADE)
 

@@ -34,11 +34,13 @@ class Office(House):
     deeds: deque[Deed] = field(default_factory=deque[Deed])
     waits: list[str] = field(default_factory=list[str])
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         """Do the next thing."""
         word = key.split(":")[1] if key.startswith("gate:") else key
         if word in {"prd", "change", "release"}:
-            await super().wait(key, run_id=run_id, decided=decided, settings=settings)
+            await super().wait_until(key, run_id=run_id, decided=decided, settings=settings, in_process=in_process)
             return
         self.waits.append(word)
         if not self.deeds:

@@ -9,7 +9,7 @@ import pytest
 from tests.crash.scenes import REQUESTER, edit
 from tests.integration.people.conftest import Office, decide
 
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.report import report
 from phasegate.infra.ledger import Run
@@ -94,9 +94,9 @@ async def test_of_a_model_without_a_price_the_tokens_are_held_and_the_money_is_s
         assert (usage.cost_usd, usage.unpriced) == (None, usage.turns)
         assert usage.turns > 0
 
-        order = Order(str(office.folder / "ticket.md"), office.folder / "greeter")
+        request = KickoffRequest(str(office.folder / "ticket.md"), office.folder / "greeter")
         real = kick_off(
-            order,
+            request,
             ledger=office.ledger,
             settings=office.shared.settings,
             person=REQUESTER,

@@ -16,11 +16,11 @@ from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNAT
 from tests.crash.engine import PlainEngine
 
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.executor import use_executor
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.lifecycle.worktree import RunWorktree
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import ENDED, Ledger, Verdict
 from phasegate.infra.settings import Settings
@@ -42,16 +42,18 @@ class SlowPerson:
         self._ledger, self._work, self._verdicts = ledger, work, verdicts
         self.seen: dict[str, int | None] = {}
 
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         return await work()
 
-    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         await work()
 
-    async def show(self, key: str, *, markdown: str, description: str) -> None:
+    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         pass
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         mark = self._work(run_id).with_name("work.is-set-up")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_until(mark.exists), 5)
@@ -80,7 +82,7 @@ class Place:
         (folder / "ticket.md").write_text(TICKET)
         script = {"version": 1, "stages": {"prd": PRD_TURNS, "implementation": CHANGE}}
         (folder / "script.yaml").write_text(yaml.safe_dump(script))
-        self.order = Order(str(folder / "ticket.md"), self.top, rehearsal=folder / "script.yaml")
+        self.request = KickoffRequest(str(folder / "ticket.md"), self.top, rehearsal=folder / "script.yaml")
         self.settings = Settings(home=folder / "home")
         self.settings.create_folders()
         self.ledger = Ledger.open(self.settings.database_url)
@@ -95,7 +97,7 @@ class Place:
     @asynccontextmanager
     async def engine(self, **verdicts: Verdict) -> AsyncIterator[SlowPerson]:
         person = SlowPerson(self.ledger, self.work, verdicts)
-        with carried_by(person):
+        with use_executor(person):
             service = asyncio.create_task(serve(cast("Engine", PlainEngine(self.settings))))
         try:
             yield person
@@ -106,14 +108,14 @@ class Place:
 
     async def play(self) -> str:
         run = kick_off(
-            self.order, ledger=self.ledger, settings=self.settings, person=ANA, environment={}, stdin=bytes
+            self.request, ledger=self.ledger, settings=self.settings, person=ANA, environment={}, stdin=bytes
         ).id
         await asyncio.wait_for(_until(lambda: self.ledger.runs.get(run).status in {*ENDED, "failed"}), 30)
         return run
 
 
 async def test_after_a_yes_the_agent_works_in_what_was_made_ready(tmp_path: Path) -> None:
-    """Mutation tried: `draft_prd` without `get_ready`; no worktree stands while the person thinks."""
+    """Mutation tried: `draft_prd` without `prepare_worktree`; no worktree stands while the person thinks."""
     place = Place(tmp_path)
     async with place.engine(prd="approve", change="approve") as person:
         run = await place.play()
@@ -124,7 +126,7 @@ async def test_after_a_yes_the_agent_works_in_what_was_made_ready(tmp_path: Path
 
 
 async def test_after_a_no_nothing_of_it_is_left(tmp_path: Path) -> None:
-    """Mutation tried: `_carry_on` without `put_away`; folder, branch and ref stay."""
+    """Mutation tried: `_run_and_record` without `discard_unused_worktree`; folder, branch and ref stay."""
     place = Place(tmp_path)
     async with place.engine(prd="reject") as person:
         run = await place.play()
@@ -137,7 +139,7 @@ async def test_after_a_no_nothing_of_it_is_left(tmp_path: Path) -> None:
 
 
 async def test_a_no_to_the_change_keeps_what_the_agent_made(tmp_path: Path) -> None:
-    """P9. Mutation tried: `put_away` without asking whether an agent has begun; the change's branch is gone."""
+    """P9. Mutation tried: `discard_unused` without asking whether an agent has begun; the change's branch is gone."""
     place = Place(tmp_path)
     async with place.engine(prd="approve", change="reject"):
         run = await place.play()
@@ -159,7 +161,7 @@ def _worktree(place: Place, setups: list[Path]) -> RunWorktree:
 
 async def test_what_another_life_made_ready_is_found(tmp_path: Path) -> None:
     place, setups = Place(tmp_path), list[Path]()
-    await _worktree(place, setups).get_ready()
+    await _worktree(place, setups).prepare()
     second = _worktree(place, setups)
     workspace = await second.set_up()
     assert setups == [workspace.folder]
@@ -171,14 +173,14 @@ async def test_a_life_that_ends_meanwhile_leaves_what_the_next_one_can_use(tmp_p
     place, setups = Place(tmp_path), list[Path]()
     for _ in range(5):
         first = _worktree(place, setups)
-        task = first.get_ready()
+        task = first.prepare()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
         second = _worktree(place, setups)
         assert (await second.set_up()).untouched() is not None
-        await second.put_away()
+        await second.discard_unused()
         assert place.refs("run-1") == []
 
 
@@ -186,7 +188,7 @@ async def test_one_that_vanished_is_made_anew(tmp_path: Path) -> None:
     """Mutation tried: `set_up` without `is_there`; the agent is given a folder that is not there."""
     place, setups = Place(tmp_path), list[Path]()
     worktree = _worktree(place, setups)
-    await worktree.get_ready()
+    await worktree.prepare()
     shutil.rmtree(place.work("run-1"))
     assert (await worktree.set_up()).untouched() is not None
 
@@ -194,9 +196,9 @@ async def test_one_that_vanished_is_made_anew(tmp_path: Path) -> None:
 async def test_it_is_untouched_only_until_somebody_is_told(tmp_path: Path) -> None:
     place, setups = Place(tmp_path), list[Path]()
     worktree = _worktree(place, setups)
-    await worktree.get_ready()
+    await worktree.prepare()
     workspace = await worktree.set_up()
-    assert worktree.take_untouched() == workspace.base_commit
-    assert worktree.take_untouched() == ""
+    assert worktree.take_clean_commit() == workspace.base_commit
+    assert worktree.take_clean_commit() == ""
     (workspace.folder / "app.py").write_text("changed")
     assert workspace.untouched() is None

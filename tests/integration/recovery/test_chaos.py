@@ -13,7 +13,7 @@ from tests.acceptance.lifecycle.conftest import Project, git
 from tests.integration.recovery.conftest import Shared, small_script
 from tests.postgres import PostgresServer
 
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import ENDED, STOPPED, Ledger
 from phasegate.infra.settings import Settings
@@ -49,7 +49,7 @@ def test_every_run_ends_right_while_postgres_is_restarted(tmp_path: Path, projec
 def _accepted(shared: Shared, home: Path, project: Project) -> list[str]:
     settings = Settings(home=home, database_url=shared.url)
     settings.create_folders()
-    order = Order(
+    request = KickoffRequest(
         str(project.ticket),
         project.top,
         rehearsal=project.script(small_script("sleep 1")),
@@ -57,7 +57,9 @@ def _accepted(shared: Shared, home: Path, project: Project) -> list[str]:
     )
     ledger = Ledger.open(shared.url)
     accepted = [
-        kick_off(order, ledger=ledger, settings=settings, person=Person("ana", "local"), environment={}, stdin=bytes).id
+        kick_off(
+            request, ledger=ledger, settings=settings, person=Person("ana", "local"), environment={}, stdin=bytes
+        ).id
         for _ in range(RUNS)
     ]
     ledger.close()

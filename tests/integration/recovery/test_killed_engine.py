@@ -18,7 +18,7 @@ from tests.acceptance.lifecycle.conftest import POLICY as DEPLOYING
 from tests.integration.recovery.conftest import small_script
 from tests.machine import Machine
 
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.infra.crash_points import CRASH_AT
 from phasegate.infra.identity import Person
 from phasegate.infra.settings import Settings
@@ -154,9 +154,11 @@ def _accepted(machine: Machine, project: Project, turns: dict[str, object], *app
     """A run that no engine knows yet."""
     settings = Settings(home=machine.home)
     settings.create_folders()
-    order = Order(str(project.ticket), project.top, rehearsal=project.script(turns), approve=approve)
+    request = KickoffRequest(str(project.ticket), project.top, rehearsal=project.script(turns), approve=approve)
     ledger = machine.ledger()
-    run = kick_off(order, ledger=ledger, settings=settings, person=Person("ana", "local"), environment={}, stdin=bytes)
+    run = kick_off(
+        request, ledger=ledger, settings=settings, person=Person("ana", "local"), environment={}, stdin=bytes
+    )
     ledger.close()
     return run.id
 

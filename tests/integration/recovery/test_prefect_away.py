@@ -50,7 +50,7 @@ async def test_a_stage_is_worked_on_once_while_prefect_is_away(monkeypatch: pyte
 
     monkeypatch.setattr(executor, "task", task)
     work = Work()
-    await executor.PrefectCarrier().stage("prd", 1, work)
+    await executor.PrefectExecutor().run_stage("prd", 1, work)
     assert work.done == 1
 
 
@@ -72,7 +72,7 @@ async def test_a_rollback_is_made_once_while_prefect_is_away(monkeypatch: pytest
 
     monkeypatch.setattr(executor, "FlowRunExecution", Execution)
     work = Work()
-    await executor.PrefectCarrier().flow("rollback", work)
+    await executor.PrefectExecutor().run_subflow("rollback", work)
     assert work.done == 1
 
 
@@ -83,9 +83,9 @@ async def test_a_run_that_could_not_wait_for_prefect_is_walked_again(
     house: House, monkeypatch: pytest.MonkeyPatch, error: httpx.HTTPError, ends: str
 ) -> None:
     """Mutation tried: `_is_prefect_away` always False; the run then fails. A refusal is no reason to wait."""
-    errors, wait = [error], house.wait
+    errors, wait = [error], house.wait_until
 
-    async def waits(key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def waits(key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False) -> None:
         if errors:
             raise errors.pop()
         await wait(key, run_id=run_id, decided=decided, settings=settings)

@@ -13,7 +13,7 @@ from tests.machine import Machine
 
 @pytest.mark.timeout(600)
 def test_a_run_that_waits_outlives_prefects_database(tmp_path: Path, project: Project) -> None:
-    """P1. Mutation tried: `_set_going` returns where Prefect does not know the flow run."""
+    """P1. Mutation tried: `_schedule` returns where Prefect does not know the flow run."""
     machine = Machine(tmp_path / "home", {"PHASEGATE_HOT_GATE": "0s"})
     try:
         script = project.script(small_script())

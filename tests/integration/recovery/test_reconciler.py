@@ -13,7 +13,7 @@ from tests.ledgers import accepted
 
 from phasegate.flows.engine import reconciler
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.resources import Hands, Resources
+from phasegate.flows.engine.resources import ActiveRuns, Resources
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import NotFound
 from phasegate.infra.identity import Person
@@ -60,18 +60,18 @@ class Scene:
         self.prefect = Prefect()
         missing = cast("Any", None)
         settings = Settings(home=folder)
-        self.shared = Resources(settings, self.ledger, missing, missing, missing, {}, OURS, Hands())
+        self.shared = Resources(settings, self.ledger, missing, missing, missing, {}, OURS, ActiveRuns())
         self.run = self.accept("run-one")
 
     def accept(self, run_id: str) -> Run:
         return accepted(self.ledger, run_id)
 
     async def look(self) -> None:
-        await reconciler._look_around(cast("Engine", self.prefect), self.shared)
+        await reconciler._reconcile_once(cast("Engine", self.prefect), self.shared)
 
     def begin(self) -> None:
-        """What `conduct` does as it takes the run up."""
-        self.shared.hands.queued.discard("run-one")
+        """What `run_lifecycle` does as it takes the run up."""
+        self.shared.active_runs.scheduled.discard("run-one")
         self.ledger.runs.set_status("run-one", "running")
 
     def ask(self, *, waits: bool = True) -> Gate:
@@ -201,14 +201,16 @@ async def test_p1_a_run_whose_engine_died_before_it_gave_an_answer_given_in_adva
 
 
 async def test_no_more_runs_are_set_going_than_will_be_taken_up(scene: Scene) -> None:
-    """Mutation tried: `_is_enough` always false; Prefect then reads all that is queued at each poll."""
+    """Mutation tried: `_queue_is_full` always false; Prefect then reads all that is queued at each poll."""
     most = 2 * scene.shared.settings.concurrency
     for number in range(most + 3):
         scene.accept(f"run-more-{number}")
-    assert [await reconciler._look_around(cast("Engine", scene.prefect), scene.shared) for _ in range(3)] == [False] * 3
+    assert [await reconciler._reconcile_once(cast("Engine", scene.prefect), scene.shared) for _ in range(3)] == [
+        False
+    ] * 3
     assert len(scene.prefect.known) == most
     scene.begin()
-    scene.shared.hands.carried.add("run-one")
+    scene.shared.active_runs.running.add("run-one")
     await scene.look()
     assert len(scene.prefect.known) == most + 1
 
@@ -227,7 +229,7 @@ async def test_what_waits_for_a_person_is_not_even_looked_at(scene: Scene) -> No
 
 
 async def test_a_run_that_rests_is_left_alone_until_its_moment(scene: Scene) -> None:
-    """Mutation tried: `_sleeps` always False; the run is then taken up at once, each second."""
+    """Mutation tried: `_is_sleeping` always False; the run is then taken up at once, each second."""
     now = datetime.now(UTC)
     for until, taken in ((now + timedelta(hours=1), 0), (now - timedelta(seconds=1), 1)):
         reason = {"code": "pause", "message": "step 2 of 3: pause", "until": until.isoformat()}

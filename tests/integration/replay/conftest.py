@@ -17,13 +17,13 @@ import pytest
 import yaml
 from tests.crash.scenes import REQUESTER, SCENES, write_project
 
-from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.executor import use_executor
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.flows.lifecycle.pipeline import pipeline
-from phasegate.flows.lifecycle.runner import conduct
-from phasegate.flows.runs.kickoff import Order, kick_off
-from phasegate.flows.runs.replay import Again, replay
+from phasegate.flows.lifecycle.runner import run_lifecycle
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
+from phasegate.flows.runs.replay import ReplayRequest, replay
 from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.errors import ModelRefused
 from phasegate.infra.grading import Evidence
@@ -68,9 +68,11 @@ class House:
 
     def kick_off(self) -> Run:
         """Accept a run of the ticket."""
-        order = Order(str(self.folder / "ticket.md"), self.folder / "greeter", rehearsal=self.folder / "script.yaml")
+        request = KickoffRequest(
+            str(self.folder / "ticket.md"), self.folder / "greeter", rehearsal=self.folder / "script.yaml"
+        )
         return kick_off(
-            order,
+            request,
             ledger=self.ledger,
             settings=self.shared.settings,
             person=REQUESTER,
@@ -85,7 +87,7 @@ class House:
     def accept(self, old: Run, stage: str = "", **wish: bool | str) -> Run:
         """Accept a replay or a rehearsal."""
         return replay(
-            Again(self.ledger.runs.get(old.id), stage, **wish),  # type: ignore[arg-type]  # the test names the fields
+            ReplayRequest(self.ledger.runs.get(old.id), stage, **wish),  # type: ignore[arg-type]  # the test names the fields
             ledger=self.ledger,
             settings=self.shared.settings,
             person=REQUESTER,
@@ -95,22 +97,24 @@ class House:
     async def carry(self, run: Run) -> Run:
         """Carry a run to its next stop."""
         try:
-            with carried_by(self):
-                await conduct(run.id, pipeline)
+            with use_executor(self):
+                await run_lifecycle(run.id, pipeline)
         except Waits:
             pass
         return self.ledger.runs.get(run.id)
 
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         return await work()
 
-    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         await work()
 
-    async def show(self, key: str, *, markdown: str, description: str) -> None:
+    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         pass
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         while key.startswith("step:") and not decided():  # noqa: ASYNC110 -- time alone decides
             await asyncio.sleep(0.005)
         if decided():

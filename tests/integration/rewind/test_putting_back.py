@@ -12,7 +12,7 @@ from tests.crash.scenes import SCENES, edit, write_project
 from tests.integration.replay.conftest import House
 
 from phasegate.flows.engine.resources import open_resources
-from phasegate.flows.runs.checkpoints import Checkpoint, ask_to_rewind, checkpoints
+from phasegate.flows.runs.checkpoints import Checkpoint, checkpoints, request_rewind
 from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.ledger import Run
@@ -64,7 +64,7 @@ async def test_code_conversation_gates_and_effects_go_back_together(house: House
     assert shown(house, f"{first.ref}:notes.md") == "as of turn one"
     house.asked.clear()
 
-    ask_to_rewind(house.ledger, house.ledger.runs.get(done.id), first.id, actor="ana")
+    request_rewind(house.ledger, house.ledger.runs.get(done.id), first.id, actor="ana")
     back = await house.carry(done)
 
     assert back.status == "done", back.reason
@@ -84,7 +84,7 @@ async def test_code_conversation_gates_and_effects_go_back_together(house: House
 async def test_a_replay_takes_over_what_was_made_anew_after_a_rewind(house: House) -> None:
     """P3. Untried mutation: `effect_name` keeps the number that a rewind adds: the replay then merges once more."""
     done = await house.run()
-    ask_to_rewind(house.ledger, house.ledger.runs.get(done.id), turn(house, done, 1).id, actor="ana")
+    request_rewind(house.ledger, house.ledger.runs.get(done.id), turn(house, done, 1).id, actor="ana")
     back = await house.carry(done)
     again = await house.again(back, "monitoring")
     assert again.status == "done", again.reason
@@ -102,6 +102,6 @@ async def test_there_is_no_way_back_over_an_effect_that_cannot_be_undone(house: 
     )
     ledger.effects.done(effect, {})
     with pytest.raises(NotAllowed, match="migrate, made after checkpoint 1, cannot be undone"):
-        ask_to_rewind(ledger, ledger.runs.get(done.id), 1, actor="ana")
+        request_rewind(ledger, ledger.runs.get(done.id), 1, actor="ana")
     assert ledger.runs.get(done.id).request == ""
     assert {one.status for one in ledger.effects.list(done.id)} == {"done"}

@@ -61,12 +61,14 @@ class MovingHouse(House):
     after: dict[str, Callable[[int], object]] = field(default_factory=dict[str, Callable[[int], object]])
 
     @override
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         self.before.get(":".join(key.split(":")[1:3]), list)()
-        await super().wait(key, run_id=run_id, decided=decided, settings=settings)
+        await super().wait_until(key, run_id=run_id, decided=decided, settings=settings, in_process=in_process)
 
     @override
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         made = await work()
         self.after.get(name, bool)(number)
         return made

@@ -56,7 +56,7 @@ UNDONE = [("merge", "undone"), ("candidate", "undone"), ("cut-over", "undone")]
 async def test_one_that_is_stuck_asks_for_a_person_and_resume_goes_on_from_it(
     house: House, released: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P6. Untried mutation: `_carry_on` without the rollback that has begun: the resumed run walks on to "done"."""
+    """P6. Untried mutation: `_run_and_record` without the rollback that has begun: the resumed run goes to "done"."""
     with monkeypatch.context() as patched:
         undo_raises(patched, CandidatePerformer, DeployFailed("the port is gone", remedy="Bring the port back."))
         run = await asked_to_roll_back(house, released)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
 
-from phasegate.flows.engine.prefect_backend.executor import carried_by
+from phasegate.flows.engine.prefect_backend.executor import use_executor
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects import saga
@@ -80,18 +80,20 @@ class Shown:
 
     names: list[str] = field(default_factory=list)
 
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         self.names.append(f"{name} #{number}")
         return await work()
 
-    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self.names.append(f"flow {name}")
         await work()
 
-    async def show(self, key: str, *, markdown: str, description: str) -> None:
+    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         raise AssertionError("nothing is made here")
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         raise AssertionError("a rollback waits for nobody")
 
 
@@ -117,7 +119,7 @@ def run(tmp_path: Path, shown: Shown) -> Iterator[RunContext]:
         options=RunOptions(),
         definition="1",
     )
-    with carried_by(shown):
+    with use_executor(shown):
         yield RunContext(accepted, cast("Any", SimpleNamespace(ledger=ledger)))
     ledger.close()
 

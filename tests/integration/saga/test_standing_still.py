@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.migrations import stand_still
+from phasegate.flows.lifecycle.effects.migrations import route_all_traffic_to_current
 from phasegate.infra.deploy.memory import InMemoryTarget
 from phasegate.infra.deploy.target import Weight
 from phasegate.infra.errors import PhasegateError, TargetRefused, TargetUnavailable
@@ -66,11 +66,11 @@ async def weights(target: InMemoryTarget) -> list[float]:
 
 
 async def test_before_the_cut_over_all_traffic_goes_to_the_release_before() -> None:
-    """Untried mutation: `stand_still` without `set_weight`."""
+    """Untried mutation: `route_all_traffic_to_current` without `set_weight`."""
     target = InMemoryTarget("shop")
     run = await canary(target)
     assert await weights(target) == [40]
-    assert await stand_still(run, did("merge", "candidate", "weight", "migrate")) == ""
+    assert await route_all_traffic_to_current(run, did("merge", "candidate", "weight", "migrate")) == ""
     assert await weights(target) == [0]
 
 
@@ -78,14 +78,14 @@ async def test_before_the_cut_over_all_traffic_goes_to_the_release_before() -> N
 async def test_without_a_candidate_beside_nothing_is_shifted(kinds: Any) -> None:
     target = InMemoryTarget("shop")
     run = await canary(target)
-    assert await stand_still(run, did(*kinds)) == ""
+    assert await route_all_traffic_to_current(run, did(*kinds)) == ""
     assert await weights(target) == [40]
 
 
 async def test_a_target_that_shifts_nothing_has_nothing_to_give_back_and_one_that_is_away_is_told_of() -> None:
     target = Unwilling("shop")
     run = await canary(target)
-    assert await stand_still(run, did("candidate", "migrate")) == ""
+    assert await route_all_traffic_to_current(run, did("candidate", "migrate")) == ""
     target.why = TargetUnavailable("nobody answers")
-    said = await stand_still(run, did("candidate", "migrate"))
+    said = await route_all_traffic_to_current(run, did("candidate", "migrate"))
     assert said == "the candidate may still take a share of the traffic: nobody answers"

@@ -79,12 +79,14 @@ class Rollout(House):
         told = [json.loads(line) for line in (self.folder / "calls").read_text().splitlines()]
         return [one["weight"] for one in told if one["action"] == "weight"]
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
         deed = next((name for name in self.deeds if key.startswith(name)), None)
         if deed is not None and not decided():
             await self.deeds.pop(deed)(self, self.ledger.runs.get(run_id))
         elif not key.startswith("step:"):
-            await super().wait(key, run_id=run_id, decided=decided, settings=settings)
+            await super().wait_until(key, run_id=run_id, decided=decided, settings=settings, in_process=in_process)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not decided():
             assert time.monotonic() < deadline, f"{key} is not decided"

@@ -44,7 +44,7 @@ async def test_every_step_is_walked_once_and_in_order(opened: Opened) -> None:
 
 
 async def test_a_bad_analysis_gives_the_traffic_back_and_stops_the_candidate(opened: Opened) -> None:
-    """Mutation tried: `require_unbroken` lets everything pass; the run is then done."""
+    """Mutation tried: `raise_if_breached` lets everything pass; the run is then done."""
     async with opened(WEIGHT, ANALYSIS, MORE) as house:
         house.measure(BAD)
         run = await house.run()

@@ -15,7 +15,13 @@ from typing import ClassVar
 import pytest
 from tests.ledgers import Thing, accepted
 
-from phasegate.flows.runs.audit_bundle import audit_bundle, audit_run, export_bundle, keep_head, release_statement
+from phasegate.flows.runs.audit_bundle import (
+    audit_bundle,
+    audit_run,
+    export_bundle,
+    publish_run_head,
+    release_statement,
+)
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.errors import PhasegateError, TrailBroken, UsageError
 from phasegate.infra.identity import Person
@@ -90,7 +96,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     assert lease is not None
     ledger.attempts.finish(attempt, lease, Shipped(service="shop", commit=COMMIT))
     made = Scene(ledger, database, repository, SigningKey.open(tmp_path / "key"))
-    keep_head(ledger, made.run)
+    publish_run_head(ledger, made.run)
     yield made
     ledger.close()
 
@@ -172,7 +178,7 @@ def test_a_ledger_that_was_put_back_to_an_earlier_state_is_noticed(scene: Scene)
     """
     earlier = scene.copy("earlier.db")
     scene.ledger.runs.set_status(RUN, "done")
-    keep_head(scene.ledger, scene.run)
+    publish_run_head(scene.ledger, scene.run)
     audit_run(scene.ledger, scene.run)
     scene.put_back(earlier)
     assert scene.ledger.audit(RUN).events > 0
@@ -187,16 +193,16 @@ def test_a_ledger_that_was_put_back_to_an_earlier_state_is_noticed(scene: Scene)
 
 def test_a_repository_that_is_gone_is_said_and_breaks_nothing(scene: Scene) -> None:
     shutil.rmtree(scene.repository)
-    keep_head(scene.ledger, scene.run)
+    publish_run_head(scene.ledger, scene.run)
     checked = audit_run(scene.ledger, scene.run)
     assert (checked.heads, "there is no folder" in checked.heads_missing) == (0, True)
     assert "there is no folder" in audit_bundle(scene.bundle()).heads_missing
 
 
 def test_heads_only_grow_and_are_not_repeated(scene: Scene) -> None:
-    keep_head(scene.ledger, scene.run)
+    publish_run_head(scene.ledger, scene.run)
     scene.ledger.note(RUN, "stage.step", payload={"stage": "prd", "text": "on"})
-    keep_head(scene.ledger, scene.run)
+    publish_run_head(scene.ledger, scene.run)
     assert audit_run(scene.ledger, scene.run).heads == 2
 
 

@@ -20,7 +20,7 @@ from tests.integration.gates.conftest import Keys
 from tests.ledgers import Thing, accepted
 
 from phasegate.flows.cli.views.follow import Follower
-from phasegate.flows.runs.audit_bundle import Audited, audit_bundle, audit_run, export_bundle
+from phasegate.flows.runs.audit_bundle import AuditReport, audit_bundle, audit_run, export_bundle
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.errors import ConfigError, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, Person, sign
@@ -99,7 +99,7 @@ class Registry:
         run = self.ledger.runs.get(run_id)
         bundle = export_bundle(self.ledger, run, SigningKey.open(self.folder / "key"))
         said: list[str] = []
-        looks: list[Callable[[], Audited]] = [lambda: audit_run(self.ledger, run), lambda: audit_bundle(bundle)]
+        looks: list[Callable[[], AuditReport]] = [lambda: audit_run(self.ledger, run), lambda: audit_bundle(bundle)]
         for look in looks:
             try:
                 said.append(f"holds, {look().trail.signatures} signatures")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from phasegate.agents.deployment import ReleasePlan
 from phasegate.agents.prd import Prd, PrdDraft, ServiceLevel
-from phasegate.flows.lifecycle.rollout.service_levels import levels
+from phasegate.flows.lifecycle.rollout.service_levels import service_levels
 from phasegate.infra.policy.model import Policy
 
 FAST = {"statement": "95 % of greetings take less than 200 ms", "path": "/?name=Bo", "condition": "p95_ms < 200"}
@@ -26,7 +26,7 @@ def policy(**tables: Any) -> Policy:
 
 
 def test_a_level_that_names_path_and_condition_is_measured_beside_policys_own() -> None:
-    found = levels(policy(), drafted("it feels fast", FAST).service_levels)
+    found = service_levels(policy(), drafted("it feels fast", FAST).service_levels)
     assert [metric.name for metric in found.metrics] == ["errors", "service level 2"]
     own = found.metrics[1]
     assert (own.source, own.path, own.success_condition) == ("probe", "/?name=Bo", "p95_ms < 200")
@@ -49,7 +49,7 @@ def test_a_level_that_names_path_and_condition_is_measured_beside_policys_own() 
     ],
 )
 def test_what_cannot_be_measured_is_said_so(tables: dict[str, Any], metrics: int, why: str) -> None:
-    found = levels(policy(**tables), drafted(FAST).service_levels)
+    found = service_levels(policy(**tables), drafted(FAST).service_levels)
     assert (len(found.metrics), found.unmeasured) == (metrics, (f"{FAST['statement']}: {why}",))
 
 
@@ -71,7 +71,7 @@ def test_the_gates_show_what_will_be_measured_and_what_will_not() -> None:
     prd = Prd.model_validate(drafted("it feels fast", FAST).model_dump())
     assert "- it feels fast (not measured)" in prd.markdown()
     assert f"- {FAST['statement']} (measured: GET `/?name=Bo`, p95_ms < 200)" in prd.markdown()
-    found = levels(policy(), prd.service_levels)
+    found = service_levels(policy(), prd.service_levels)
     plan = ReleasePlan(
         commit="c" * 40,
         target="process",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.sanitize import one_line, sanitize
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_acts_is_made_to_show(case: Case):
-    assert case.shown == plain(case.text)
+    assert case.shown == sanitize(case.text)
 
 
 @given(st.text())
 def test_nothing_but_lines_and_tabs_is_left_that_a_terminal_obeys(text: str):
-    assert all(character.isprintable() or character in "\n\t" or character.isspace() for character in plain(text))
-    assert not set(plain(text)) & {chr(code) for code in [*range(9), *range(11, 32), *range(127, 160)]}
+    assert all(character.isprintable() or character in "\n\t" or character.isspace() for character in sanitize(text))
+    assert not set(sanitize(text)) & {chr(code) for code in [*range(9), *range(11, 32), *range(127, 160)]}
 
 
 @given(st.text(), st.integers(1, 50))

@@ -11,7 +11,7 @@ from rich.live import Live
 
 from phasegate.flows.cli.demo.examples import find_examples
 from phasegate.flows.cli.views.diff import coloured
-from phasegate.flows.cli.views.live import View
+from phasegate.flows.cli.views.live import LiveView
 from phasegate.flows.cli.views.run_page import PlainMarkdown
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions
@@ -77,7 +77,7 @@ def test_the_live_view_shows_stages_gate_and_steps(terminal, tmp_path):
     ledger.attempts.begin("run-1", "testing", "grading", 2, inputs={}, model="", prompt="", holder="here/1")
     ledger.note("run-1", "stage.step", payload={"stage": "testing", "text": f"grading {HOSTILE}"})
     with Live(console=terminal, auto_refresh=False) as live:
-        View(ledger, live).see(run, ledger.events("run-1"))
+        LiveView(ledger, live).see(run, ledger.events("run-1"))
     text = shown(terminal)
     for expected in ("run-1", "testing (grading)", "attempt 2", "grading [blink]a[/] ␛]8;;", "0 tokens"):
         assert expected in text

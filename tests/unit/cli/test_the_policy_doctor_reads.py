@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from phasegate.flows.cli.actions.checks import Finding, Patient, examine
+from phasegate.flows.cli.actions.checks import CheckContext, CheckResult, run_checks
 from phasegate.infra.settings import Settings
 
 
@@ -13,8 +13,8 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
 
 
-def policy_of(repository: Path, home: Path) -> Finding:
-    (finding,) = [one for one in examine(Patient(Settings(home=home), {}, repository)) if one.name == "policy"]
+def policy_of(repository: Path, home: Path) -> CheckResult:
+    (finding,) = [one for one in run_checks(CheckContext(Settings(home=home), {}, repository)) if one.name == "policy"]
     return finding
 
 

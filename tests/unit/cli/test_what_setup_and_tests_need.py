@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.flows.cli.actions.checks import Patient, examine
+from phasegate.flows.cli.actions.checks import CheckContext, run_checks
 from phasegate.infra.sandbox import overlay
 from phasegate.infra.settings import Settings
 
@@ -54,7 +54,7 @@ def test_what_is_missing_is_said(case: Case, tmp_path: Path) -> None:
     (repository / "phasegate.toml").write_text(POLICY)
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
         subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
-    found = list(examine(Patient(Settings(home=tmp_path / "home"), case.environment, repository)))
+    found = list(run_checks(CheckContext(Settings(home=tmp_path / "home"), case.environment, repository)))
     about = [one for one in found if one.name in ("service cache", "setup's variables")]
     assert [(one.name, one.outcome) for one in about] == case.outcomes
     assert case.said in about[0].detail + about[0].remedy
@@ -90,7 +90,9 @@ def test_how_setup_s_files_come_into_checkouts_is_said(
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
         subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
     monkeypatch.setattr(overlay, "_TRIED", {home.stat().st_dev: case.problem})
-    found = {one.name: one for one in examine(Patient(Settings(home=home), {"PATH": "/usr/bin:/bin"}, repository))}
+    found = {
+        one.name: one for one in run_checks(CheckContext(Settings(home=home), {"PATH": "/usr/bin:/bin"}, repository))
+    }
     about = found["grading's checkouts"]
     if os.geteuid() != 0 and case.backend != "none":
         assert "the engine is not root" in about.detail

@@ -15,7 +15,7 @@ import pytest
 
 from phasegate.flows.engine import control, ipc
 from phasegate.flows.engine.info import EngineInfo, EngineLock, engine_alive
-from phasegate.flows.engine.wakeups import Doorbell
+from phasegate.flows.engine.wakeups import WakeupRegistry
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
 from phasegate.infra.system import detached
@@ -127,8 +127,8 @@ async def test_the_socket_answers_in_a_deep_folder_and_is_private(tmp_path: Path
     async def answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, "heard": request}
 
-    async with await ipc.listen(path, answer):
-        heard = await asyncio.to_thread(ipc.ask, path, {"verb": "ping"}, timeout=timedelta(seconds=5))
+    async with await ipc.serve(path, answer):
+        heard = await asyncio.to_thread(ipc.request, path, {"verb": "ping"}, timeout=timedelta(seconds=5))
         mode = path.stat().st_mode & 0o777
         lines = await asyncio.to_thread(_ask_raw, path, b"nonsense\n[]\n")
 
@@ -149,19 +149,19 @@ def _ask_raw(path: Path, text: bytes) -> list[bytes]:
 
 def test_asking_nobody_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        ipc.ask(tmp_path / "engine.sock", {}, timeout=timedelta(seconds=1))
+        ipc.request(tmp_path / "engine.sock", {}, timeout=timedelta(seconds=1))
 
 
-async def test_the_doorbell_wakes_only_whom_it_is_rung_for() -> None:
-    doorbell = Doorbell()
-    with doorbell.listening("a") as a, doorbell.listening("b") as b:
-        assert doorbell.listening_count == 2
-        assert doorbell.ring("a")
+async def test_a_wakeup_reaches_only_its_own_run() -> None:
+    wakeups = WakeupRegistry()
+    with wakeups.subscribe("a") as a, wakeups.subscribe("b") as b:
+        assert wakeups.subscriber_count == 2
+        assert wakeups.notify("a")
         assert a.is_set()
         assert not b.is_set()
 
-    assert not doorbell.ring("a")
-    assert doorbell.listening_count == 0
+    assert not wakeups.notify("a")
+    assert wakeups.subscriber_count == 0
 
 
 def test_threads_that_stop_nothing_at_once_agree(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from phasegate.flows.engine.prefect_backend import server
-from phasegate.flows.engine.prefect_backend.server import Patient
+from phasegate.flows.engine.prefect_backend.server import RetryOnBusyMiddleware
 
 
 class Busy:
@@ -40,7 +40,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _post(busy: Busy) -> httpx.Response:
     routes = [Route("/", busy.answer, methods=["POST"])]
-    app = Patient(Starlette(routes=routes, exception_handlers={Exception: refuse}))
+    app = RetryOnBusyMiddleware(Starlette(routes=routes, exception_handlers={Exception: refuse}))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
         return await client.post("/", json={"name": "x" * 100_000})

@@ -27,11 +27,11 @@ async def test_reports_are_told_in_the_order_in_which_they_were_asked_for() -> N
     async def quick() -> None:
         told.append("quick")
 
-    slot.report_later(slow())
-    slot.report_later(quick())
+    slot.defer_report(slow())
+    slot.defer_report(quick())
     await asyncio.sleep(0)
     may_go_on.set()
-    await slot.reported()
+    await slot.flush_reports()
 
     assert told == ["slow", "quick"]
 
@@ -45,9 +45,9 @@ async def test_what_went_wrong_before_is_not_lost_behind_what_went_well() -> Non
 
     async def goes_well() -> None: ...
 
-    slot.report_later(fails())
-    slot.report_later(goes_well())
+    slot.defer_report(fails())
+    slot.defer_report(goes_well())
 
     with pytest.raises(ConnectionError, match="gone"):
-        await slot.reported()
-    await slot.reported()
+        await slot.flush_reports()
+    await slot.flush_reports()

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from phasegate.flows.cli.root import phasegate
-from phasegate.flows.cli.sanitize import plain
+from phasegate.flows.cli.sanitize import sanitize
 from phasegate.infra.errors import PhasegateError, UsageError
 
 INTERRUPTED = 130
@@ -44,7 +44,7 @@ def _exit_code(words: list[str]) -> int:
         return _report(UsageError(error.format_message(), remedy=usage), as_json=as_json)
     except (click.Abort, KeyboardInterrupt) as error:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
-        print(plain(str(cause or "")) or "Interrupted.", file=sys.stderr)
+        print(sanitize(str(cause or "")) or "Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last resort: a person gets a sentence, the log gets the rest
         return _report(_defect(error, words), as_json=as_json)
@@ -55,9 +55,9 @@ def _report(error: PhasegateError, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": error.as_json()}, indent=2))
     else:
-        print(f"Error: {plain(error.message)}", file=sys.stderr)
+        print(f"Error: {sanitize(error.message)}", file=sys.stderr)
         if error.remedy:
-            print(plain(error.remedy), file=sys.stderr)
+            print(sanitize(error.remedy), file=sys.stderr)
     return error.exit_code
 
 

@@ -15,14 +15,14 @@ _LINE_END = re.compile(r"\r\n|[\u2028\u2029]")
 _SUSPECT = re.compile(r"[^\x20-\x7e\n\t]")
 
 
-def plain(text: str) -> str:
+def sanitize(text: str) -> str:
     """The text with colour codes removed and every other control character shown as a symbol; lines and tabs stay."""
     return _SUSPECT.sub(_shown, _LINE_END.sub("\n", _COLOUR.sub("", text)))
 
 
 def one_line(text: str, width: int = 100) -> str:
     """The text as a single plain line of at most `width` characters, cut with an ellipsis."""
-    line = " ".join(plain(text).split())
+    line = " ".join(sanitize(text).split())
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 

@@ -21,7 +21,7 @@ from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
 from phasegate.infra.system import detached
 
-Progress = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 _ASK_TIMEOUT = timedelta(seconds=2)
 _START_SECONDS = 180.0
@@ -41,7 +41,7 @@ def status(settings: Settings) -> EngineInfo | None:
 def start(
     settings: Settings,
     *,
-    on_progress: Progress = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
     entrypoint: str | None = None,
     services: Sequence[str] = (),
 ) -> EngineInfo:
@@ -123,7 +123,7 @@ def wake(settings: Settings, run_id: str) -> None:
 
 def _ask(settings: Settings, request: dict[str, object]) -> bool:
     try:
-        return bool(ipc.ask(settings.engine_socket, request, timeout=_ASK_TIMEOUT).get("ok"))
+        return bool(ipc.request(settings.engine_socket, request, timeout=_ASK_TIMEOUT).get("ok"))
     except (OSError, ValueError):
         return False
 
@@ -180,11 +180,11 @@ class _Attempt:
     def __init__(self, settings: Settings, command: Sequence[str]) -> None:
         self._settings = settings
         env = os.environ | settings.as_environment()
-        self._summoned = standby.summon(settings, command, env)
+        self._summoned = standby.promote(settings, command, env)
         self._process = self._summoned or detached.spawn(command, env=env, log=settings.engine_log)
 
     def over(self) -> bool:
-        """Whether it ended, because another engine has the lock, or because a stand-in could not do it.
+        """Whether it ended, because another engine has the lock, or because a standby could not do it.
 
         Raises:
             EngineUnavailable: It ended for another reason.

@@ -94,7 +94,7 @@ class Daemon:
             info = _describe(self._server, phase)
             info.write(self._settings)
             self._import(self._server)
-            self._standby = self._branch_off_standby(lock)
+            self._standby = self._fork_standby(lock)
             info = replace(info, standby=self._standby)
             info.write(self._settings)
             self._serve(self._prepare(self._server), info)
@@ -119,8 +119,8 @@ class Daemon:
         for name in self._services:
             load_service(name)
 
-    def _branch_off_standby(self, lock: EngineLock) -> ProcessId | None:
-        """Have a stand-in, as long as this process has but one thread: a branch of it has none of the others."""
+    def _fork_standby(self, lock: EngineLock) -> ProcessId | None:
+        """Fork a standby while this process has but one thread: a fork has none of the others."""
         if threading.active_count() > 1:
             return None
         return standby.fork(self._settings, lock, become=main)

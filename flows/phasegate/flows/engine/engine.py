@@ -25,7 +25,7 @@ from prefect.utilities.callables import parameter_schema
 from phasegate.flows.engine import ipc
 from phasegate.flows.engine.prefect_backend import dispatch
 from phasegate.flows.engine.prefect_backend.worker import POOL, PhasegateWorker
-from phasegate.flows.engine.wakeups import Doorbell
+from phasegate.flows.engine.wakeups import WakeupRegistry
 from phasegate.infra.errors import ConfigError
 from phasegate.infra.settings import Settings
 
@@ -42,16 +42,16 @@ class Engine:
 
     Attributes:
         settings: The machine's settings.
-        doorbell: Wakes gates that wait hot.
+        wakeups: Wakes gates that wait hot.
         worker: Runs the flow runs.
         client: Prefect's client.
         deployment_id: The deployment every run belongs to.
-        looked_after: Whether a service sets suspended runs going at each wake, so that the engine need not.
+        is_reconciled: True once the reconciler reschedules suspended runs at each wake; the engine then does not.
     """
 
     client: PrefectClient
     deployment_id: UUID
-    looked_after = False
+    is_reconciled = False
 
     def __init__(self, settings: Settings, *, entrypoint: str, services: Sequence[Service] = ()) -> None:
         """An engine that does not serve yet.
@@ -65,14 +65,14 @@ class Engine:
             ConfigError: The entrypoint names no async flow.
         """
         self.settings = settings
-        self.doorbell = Doorbell()
+        self.wakeups = WakeupRegistry()
         # Nothing is stored there; without it, Prefect asks its server for each flow run where to, and all else waits.
         # A place named would have it store results, and take them for what a stage has done.
         loaded = load_flow(entrypoint)
         self._flow = loaded.with_options(
             result_storage=settings.prefect / "results", persist_result=loaded.persist_result or False
         )
-        self.worker = PhasegateWorker(self._flow, settings=settings, doorbell=self.doorbell)
+        self.worker = PhasegateWorker(self._flow, settings=settings, wakeups=self.wakeups)
         self._entrypoint = entrypoint
         self._services = services
         self._stop_requested = asyncio.Event()
@@ -81,7 +81,7 @@ class Engine:
 
     @property
     def draining(self) -> bool:
-        """Whether a stop was requested: nothing new is to be set going."""
+        """True once a stop was requested: nothing new is to be scheduled."""
         return self._stop_requested.is_set()
 
     def request_stop(self) -> None:
@@ -98,7 +98,7 @@ class Engine:
         async with AsyncClientContext.get_or_create() as context:  # one connection pool for all that runs here
             self.client = context.client
             self.deployment_id = await self._register()
-            door = await ipc.listen(self.settings.engine_socket, self._answer)
+            door = await ipc.serve(self.settings.engine_socket, self._answer)
             try:
                 await self._work(on_ready)
             finally:
@@ -144,7 +144,7 @@ class Engine:
 
     async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str, tags: Iterable[str] = ()) -> UUID:
         """`dispatch.create_flow_run` for this engine; it is taken up at once."""
-        async with self.worker.at_the_queue:
+        async with self.worker.queue_lock:
             flow_run_id = await dispatch.create_flow_run(
                 self.client, self.deployment_id, run_id, idempotency_key=idempotency_key, name=name, tags=tags
             )
@@ -153,7 +153,7 @@ class Engine:
 
     async def reschedule(self, flow_run_id: UUID) -> bool:
         """`dispatch.reschedule` for this engine; it is taken up at once."""
-        async with self.worker.at_the_queue:
+        async with self.worker.queue_lock:
             set_going = await dispatch.reschedule(self.client, flow_run_id, running_here=self.worker.is_running)
         self.worker.wake()
         return set_going
@@ -165,19 +165,19 @@ class Engine:
     async def wake(self, run_id: str) -> bool:
         """Have a run look again at what it waits for; false when nothing of it waits.
 
-        A hot gate is rung, and nobody else is woken: it is in a hurry, and needs none. A suspended flow run is
+        A hot gate is notified, and nothing else is woken: it is in a hurry, and needs none. A suspended flow run is
         rescheduled, by whoever looks after the runs: its gate asks `decided` again, so a wake too many costs a moment
         and opens nothing.
         """
-        if self.doorbell.ring(run_id):
+        if self.wakeups.notify(run_id):
             return True
         self._woken.set()
-        if self.looked_after:
+        if self.is_reconciled:
             return True
         woken = False
         for flow_run in await self.open_flow_runs(run_id):
             if flow_run.waiting:
-                await self.worker.left(flow_run.id)  # it may have been suspended this very instant
+                await self.worker.wait_finished(flow_run.id)  # it may have been suspended this very instant
                 woken |= await self.reschedule(flow_run.id)
         if not woken:
             self.worker.wake()
@@ -193,7 +193,7 @@ class Engine:
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         match request:
             case {"verb": "ping"}:
-                return {"ok": True, "live": len(self.worker.live_flow_runs()), "hot": self.doorbell.listening_count}
+                return {"ok": True, "live": len(self.worker.live_flow_runs()), "hot": self.wakeups.subscriber_count}
             case {"verb": "wake", "run_id": str(run_id)}:
                 task = asyncio.create_task(self.wake(run_id))  # the caller has no use for the outcome
                 self._wakes.add(task)

@@ -29,7 +29,7 @@ def _address(path: Path) -> Generator[str]:
         os.close(folder)
 
 
-def ask(path: Path, request: dict[str, Any], *, timeout: timedelta) -> dict[str, Any]:
+def request(path: Path, request: dict[str, Any], *, timeout: timedelta) -> dict[str, Any]:
     """Send one request and wait for its answer.
 
     Raises:
@@ -45,7 +45,7 @@ def ask(path: Path, request: dict[str, Any], *, timeout: timedelta) -> dict[str,
             return answer
 
 
-async def listen(path: Path, answer: Answer) -> asyncio.Server:
+async def serve(path: Path, answer: Answer) -> asyncio.Server:
     """Answer requests on the socket until the returned server is closed.
 
     Args:

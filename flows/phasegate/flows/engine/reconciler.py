@@ -1,8 +1,8 @@
-"""Keeps what runs in step with what the ledger says should run (P1, P7). The engine's one background service.
+"""Reconciler: keeps what runs in step with what the ledger says should run (P1, P7).
 
-Every second, and at every wake: a run that should be going and is in nobody's hands is taken, and set going. It is in
-somebody's hands while an engine's lease on it holds, so of several engines on one ledger one carries it. What Prefect
-lost, or never knew, is made anew from the ledger. It decides nothing about a run but whether to give up.
+Every second, and at every wake, it takes the lease of each runnable run that no engine owns, and schedules it. Leases
+guarantee one engine per run. A flow run that Prefect lost, or never knew, is created again from the ledger. It decides
+nothing about a run but when to give up.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from phasegate.infra.ledger import LET_GO, Lease, Ledger, Run
 _PERIOD_SECONDS = 1.0
 _PERIOD_SECONDS_WITH_A_BACKLOG = 0.1
 _QUEUED_PER_PLACE = 2
-"""How many runs are set going for each that may work: what Prefect has queued it reads again at each poll."""
+"""Number of runs scheduled for each that may work: what Prefect has queued it reads again at each poll."""
 _UNHEARD_SECONDS = 3.0
-"""How long a run that was set going may stay untaken before Prefect is asked about it."""
+"""Time that a scheduled run may stay untaken before Prefect is asked about it."""
 _RENEWALS_PER_LEASE = 4
 _RECOVERIES = 10
 """Automatic recoveries without a finished attempt in between, before a person is asked."""
@@ -35,15 +35,15 @@ _log = logging.getLogger(__name__)
 
 
 async def serve(engine: Engine) -> None:
-    """Open what the engine's runs share, and look after the runs until cancelled, which is after they were drained."""
+    """Open what the engine's runs share, and reconcile until cancelled, which is after they were drained."""
     async with open_resources(engine.settings) as shared:
         renewing = asyncio.create_task(_renew(shared, engine.settings.lease))
         try:
             shared.ledger.leases.end_those_before(shared.holder)
-            engine.looked_after = True
+            engine.is_reconciled = True
             asked: dict[str, float] = {}
             while not engine.draining:
-                all_seen = await _look_around(engine, shared, asked)
+                all_seen = await _reconcile_once(engine, shared, asked)
                 await engine.next_wake(_PERIOD_SECONDS if all_seen else _PERIOD_SECONDS_WITH_A_BACKLOG)
             await asyncio.Future[None]()
         finally:
@@ -51,32 +51,32 @@ async def serve(engine: Engine) -> None:
             _let_go(shared)
 
 
-async def _look_around(engine: Engine, shared: Resources, asked: dict[str, float] | None = None) -> bool:
-    """Look after every run that may want it; false when some were left for when there is a place for them.
+async def _reconcile_once(engine: Engine, shared: Resources, asked: dict[str, float] | None = None) -> bool:
+    """Reconcile every runnable run; false if some were left until there is a place for them.
 
     Args:
         engine: Has the places.
         shared: Has the ledger.
         asked: When Prefect was last asked to run what is queued, on the monotonic clock; kept by the caller.
     """
-    hands, asked = shared.hands, {} if asked is None else asked
+    active, asked = shared.active_runs, {} if asked is None else asked
     try:
         wanting = shared.ledger.leases.wanting()
-        hands.queued.intersection_update({run.id for run in wanting})
-        for run_id in asked.keys() - hands.queued:
+        active.scheduled.intersection_update({run.id for run in wanting})
+        for run_id in asked.keys() - active.scheduled:
             del asked[run_id]
         for run in wanting:
             if engine.draining:
                 return True
-            if run.id not in hands.queued | hands.carried and _is_enough(shared):
+            if run.id not in active.scheduled | active.running and _queue_is_full(shared):
                 return False
-            if run.id in hands.queued and time.monotonic() - asked.get(run.id, 0) < _UNHEARD_SECONDS:
+            if run.id in active.scheduled and time.monotonic() - asked.get(run.id, 0) < _UNHEARD_SECONDS:
                 continue
             try:
-                await _look_after(engine, shared, run)
+                await _reconcile_run(engine, shared, run)
                 asked[run.id] = time.monotonic()
             except LeaseHeld as error:
-                hands.queued.discard(run.id)
+                active.scheduled.discard(run.id)
                 _log.debug("%s", error)
             except (httpx.HTTPError, NotFound) as error:
                 _log.warning("run %s is looked after again in a moment: %r", run.id, error)
@@ -85,27 +85,31 @@ async def _look_around(engine: Engine, shared: Resources, asked: dict[str, float
     return True
 
 
-def _is_enough(shared: Resources) -> bool:
-    """Whether as many runs are set going as will be taken up in the next moment."""
-    return len(shared.hands.queued) >= _QUEUED_PER_PLACE * shared.settings.concurrency
+def _queue_is_full(shared: Resources) -> bool:
+    """True if as many runs are scheduled as will be taken up soon."""
+    return len(shared.active_runs.scheduled) >= _QUEUED_PER_PLACE * shared.settings.concurrency
 
 
-async def _look_after(engine: Engine, shared: Resources, run: Run) -> None:
-    if run.id in shared.hands.carried or _sleeps(run) or (run.status == "waiting" and not _can_go_on(shared, run)):
+async def _reconcile_run(engine: Engine, shared: Resources, run: Run) -> None:
+    if (
+        run.id in shared.active_runs.running
+        or _is_sleeping(run)
+        or (run.status == "waiting" and not _can_go_on(shared, run))
+    ):
         return
     lease = shared.ledger.leases.find(run.id)
-    if run.id not in shared.hands.queued or lease is None or lease.holder != shared.holder:
+    if run.id not in shared.active_runs.scheduled or lease is None or lease.holder != shared.holder:
         interrupted = _was_interrupted(lease)
         lease = shared.ledger.leases.take(run.id, shared.holder)
         if interrupted and not _recover(shared.ledger.fenced(lease), run):
             shared.ledger.leases.let_go(lease)
             return
-        shared.hands.queued.add(run.id)
-    await _set_going(engine, shared.ledger.fenced(lease), run, lease)
+        shared.active_runs.scheduled.add(run.id)
+    await _schedule(engine, shared.ledger.fenced(lease), run, lease)
     await asyncio.sleep(0)
 
 
-async def _set_going(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> None:
+async def _schedule(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> None:
     """Have this engine's Prefect run the run; a flow run that it does not know is made from the ledger."""
     if run.flow_run_id is not None:
         flow_run_id = UUID(run.flow_run_id)
@@ -121,8 +125,8 @@ async def _set_going(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> 
     ledger.runs.dispatched(run.id, str(await engine.create_flow_run(run.id, idempotency_key=key, name=run.id)))
 
 
-def _sleeps(run: Run) -> bool:
-    """Whether a run rests until a moment that has not come."""
+def _is_sleeping(run: Run) -> bool:
+    """True if a run sleeps until a time that has not come."""
     until = str((run.reason or {}).get("until", ""))
     return bool(until) and not run.request and SystemClock().now() < datetime.fromisoformat(until)
 
@@ -132,7 +136,7 @@ def _can_go_on(shared: Resources, run: Run) -> bool:
 
     A person asked something of it, no gate or question it waits for is open, or a gate has expired.
     """
-    if run.request or run.reason is not None:  # it is measured on beside its gate, and `_sleeps` has looked
+    if run.request or run.reason is not None:  # it is measured on beside its gate, and `_is_sleeping` has looked
         return True
     if shared.ledger.questions.open(run.id):
         return False
@@ -161,12 +165,12 @@ def _recover(ledger: Ledger, run: Run) -> bool:
 
 
 async def _renew(shared: Resources, lease: timedelta) -> None:
-    """Keep the leases on the runs in this engine's hands; where one is lost, the run's next write is refused."""
+    """Renew the leases on the runs that this engine owns; where one is lost, the run's next write is refused."""
     while True:
         await asyncio.sleep(lease.total_seconds() / _RENEWALS_PER_LEASE)
-        if in_hand := shared.hands.carried | shared.hands.queued:
+        if owned := shared.active_runs.running | shared.active_runs.scheduled:
             try:
-                shared.ledger.leases.renew(shared.holder, in_hand)
+                shared.ledger.leases.renew(shared.holder, owned)
             except LedgerUnavailable as error:
                 _log.warning("%s", error)
 

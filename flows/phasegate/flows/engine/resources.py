@@ -31,16 +31,16 @@ from phasegate.infra.settings import Settings
 
 
 @dataclass
-class Hands:
-    """The runs that are in this engine's hands.
+class ActiveRuns:
+    """Runs that this engine owns.
 
     Attributes:
-        carried: Those that a flow is carrying now, at a hot gate included.
-        queued: Those that were set going, and that no flow has taken up yet.
+        running: Ids of runs that a flow executes now, at a hot gate included.
+        scheduled: Ids of runs that no flow has taken up yet.
     """
 
-    carried: set[str] = field(default_factory=set[str])
-    queued: set[str] = field(default_factory=set[str])
+    running: set[str] = field(default_factory=set[str])
+    scheduled: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Resources:
         http: Carries model calls.
         environment: Where providers' keys are read from.
         holder: Names this engine in leases: `machine/engine`, where a machine is a host and its state folder.
-        hands: The runs that are in this engine's hands.
+        active_runs: Runs that this engine owns.
     """
 
     settings: Settings
@@ -65,7 +65,7 @@ class Resources:
     http: httpx.AsyncClient
     environment: Mapping[str, str]
     holder: str
-    hands: Hands = field(default_factory=Hands)
+    active_runs: ActiveRuns = field(default_factory=ActiveRuns)
 
     @cached_property
     def secrets(self) -> Secrets:

@@ -1,6 +1,6 @@
-"""The engine's stand-in: it has everything imported, and waits to become the engine should that one be killed.
+"""Standby of the engine: it has everything imported, and waits to become the engine should that one be killed.
 
-Branched off by the engine before that begins to serve, asked by `control` before it starts a fresh process: importing
+Forked by the engine before that begins to serve, asked by `control` before it starts a fresh process: importing
 Prefect and LangGraph is nearly all of what a restart takes. It opens nothing and knows no run until then. It goes when
 its engine stops, and by itself when no engine has come for a while.
 """
@@ -36,17 +36,17 @@ _log = logging.getLogger(__name__)
 
 
 def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]], None]) -> ProcessId:
-    """Branch a stand-in off this process, which has imported all that an engine needs and has one thread so far.
+    """Fork a standby from this process, which has imported all that an engine needs and has one thread so far.
 
     What both have imported lies in memory once, for as long as neither writes to it.
 
     Args:
         settings: Whose engine.
-        lock: The engine's, of which the stand-in lets go: a lock lasts until the last process has closed its file.
+        lock: The engine's, of which the standby lets go: a lock lasts until the last process has closed its file.
         become: Runs an engine, with the arguments of one that is started afresh.
 
     Returns:
-        The stand-in; it never returns from here itself.
+        The standby; it never returns from here itself.
     """
     gc.freeze()  # a collection would write to every object, and so part the two
     sys.stderr.flush()
@@ -55,14 +55,14 @@ def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]],
     try:
         lock.release()
         _leave_engine(settings)
-        _wait_and_become(settings, become)
+        _await_promotion(settings, become)
     except BaseException:  # noqa: BLE001 -- above is the engine's own stack, which must not be unwound here
-        _log.exception("The stand-in failed.")
+        _log.exception("The standby failed.")
     os._exit(1)
 
 
-def summon(settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> ProcessId | None:
-    """Have the stand-in become the engine; None when there is none that can.
+def promote(settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> ProcessId | None:
+    """Promote the standby to be the engine; None when there is none that can.
 
     Args:
         settings: Whose engine.
@@ -71,7 +71,7 @@ def summon(settings: Settings, command: Sequence[str], environment: Mapping[str,
     """
     request = {"command": list(command), "environment": dict(environment), "version": _version()}
     try:
-        answer = ipc.ask(_socket(settings), request, timeout=_ASK_TIMEOUT)
+        answer = ipc.request(_socket(settings), request, timeout=_ASK_TIMEOUT)
         return ProcessId(**answer["process"]) if answer.get("ok") else None
     except (OSError, ValueError):
         return None
@@ -88,7 +88,7 @@ def _leave_engine(settings: Settings) -> None:
         os.close(opened)
 
 
-def _wait_and_become(settings: Settings, become: Callable[[Sequence[str]], None]) -> None:
+def _await_promotion(settings: Settings, become: Callable[[Sequence[str]], None]) -> None:
     """Wait, and become the engine when asked to."""
     prefect = os.environ.get(_PREFECT_URL, "")
     waiting = _Watch(settings)
@@ -125,7 +125,7 @@ def _await_request(settings: Settings) -> dict[str, Any]:
 
 
 class _Watch(threading.Thread):
-    """Ends this process when another stand-in took its place, or no engine has come for a while."""
+    """Ends this process when another standby took its place, or no engine has come for a while."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(name="standby-watch", daemon=True)
@@ -147,7 +147,7 @@ class _Watch(threading.Thread):
 
 
 def end(settings: Settings, process: ProcessId) -> None:
-    """End a stand-in whose engine stops."""
+    """End a standby whose engine stops."""
     process.signal(signal.SIGKILL)  # it holds nothing
     process.wait(_END_SECONDS)
     _socket(settings).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Who waits hot in this engine, and how to wake them.
+"""Wake-ups of the gates that wait hot in this engine.
 
-The socket's `wake` rings, a gate listens. The worker lends each flow run it starts its engine's doorbell and its slot,
-so that a flow finds both without knowing the engine; a flow that runs elsewhere gets a doorbell nobody rings.
+The socket's `wake` notifies, a gate subscribes. The worker binds its engine's registry and a slot to each flow run that
+it starts, so that a flow finds both without knowing the engine. A flow outside of an engine gets an empty registry.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from uuid import UUID
 import anyio
 
 
-class Doorbell:
-    """The gates that wait in this process, by run."""
+class WakeupRegistry:
+    """Subscriptions of the gates that wait in this process, by run."""
 
     def __init__(self) -> None:
-        """Start with nobody waiting."""
+        """Start without a subscription."""
         self._listeners: dict[str, list[asyncio.Event]] = {}
 
     @property
-    def listening_count(self) -> int:
-        """How many gates wait here."""
+    def subscriber_count(self) -> int:
+        """Number of gates that wait here."""
         return sum(len(events) for events in self._listeners.values())
 
-    def ring(self, run_id: str) -> bool:
-        """Wake whoever waits for this run; false when nobody does."""
+    def notify(self, run_id: str) -> bool:
+        """Wake what waits for this run; false if nothing does."""
         events = self._listeners.get(run_id, [])
         for event in events:
             event.set()
         return bool(events)
 
     @contextmanager
-    def listening(self, run_id: str) -> Generator[asyncio.Event]:
-        """Listen for this run's bell; the event stays set from the first ring on."""
+    def subscribe(self, run_id: str) -> Generator[asyncio.Event]:
+        """Subscribe to this run's wake-ups; the event stays set from the first one on."""
         event = asyncio.Event()
         self._listeners.setdefault(run_id, []).append(event)
         try:
@@ -51,28 +51,28 @@ class Slot:
     """One flow run's place among those that may work at the same time."""
 
     def __init__(
-        self, limiter: anyio.CapacityLimiter, flow_run_id: UUID, on_given_up: Callable[[], None] = lambda: None
+        self, limiter: anyio.CapacityLimiter, flow_run_id: UUID, on_release: Callable[[], None] = lambda: None
     ) -> None:
         """The place that `flow_run_id` already borrows from the limiter."""
         self._limiter = limiter
         self._flow_run_id = flow_run_id
-        self._on_given_up = on_given_up
+        self._on_release = on_release
         self._report: asyncio.Task[object] | None = None
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """Let somebody else work while this flow run only waits."""
         self._limiter.release_on_behalf_of(self._flow_run_id)
-        self._on_given_up()
+        self._on_release()
 
-    async def take_back(self) -> None:
+    async def acquire(self) -> None:
         """Wait for a place; those who wait longer come first."""
         await self._limiter.acquire_on_behalf_of(self._flow_run_id)
 
-    def report_later(self, report: Coroutine[object, object, object]) -> None:
+    def defer_report(self, report: Coroutine[object, object, object]) -> None:
         """Tell Prefect something without keeping the flow waiting, in the order in which it is asked for."""
         self._report = asyncio.create_task(_after(self._report, report))
 
-    async def reported(self) -> None:
+    async def flush_reports(self) -> None:
         """Wait until what was to be told later has been told; the flow run's state is not changed before.
 
         Raises:
@@ -90,19 +90,19 @@ async def _after(earlier: asyncio.Task[object] | None, report: Coroutine[object,
     return outcome if earlier is None else earlier.result()  # what went wrong before is not to be lost
 
 
-_doorbell: ContextVar[Doorbell | None] = ContextVar("doorbell", default=None)
+_wakeups: ContextVar[WakeupRegistry | None] = ContextVar("wakeups", default=None)
 _slot: ContextVar[Slot | None] = ContextVar("slot", default=None)
 
 
-def lend(doorbell: Doorbell, slot: Slot) -> None:
-    """Give the flow run of the current task its engine's doorbell and its own slot."""
-    _doorbell.set(doorbell)
+def bind(wakeups: WakeupRegistry, slot: Slot) -> None:
+    """Bind an engine's registry and a slot to the flow run of the current task."""
+    _wakeups.set(wakeups)
     _slot.set(slot)
 
 
-def current_doorbell() -> Doorbell:
-    """The doorbell of the engine that runs this flow run."""
-    return _doorbell.get() or Doorbell()
+def current_wakeups() -> WakeupRegistry:
+    """Registry of the engine that runs this flow run; an empty one outside of an engine."""
+    return _wakeups.get() or WakeupRegistry()
 
 
 def current_slot() -> Slot | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from phasegate.agents.tools import Permission, Supervision
 from phasegate.agents.tools.supervision import MASKED
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.runs.interrupt_decisions import PeoplesPermission
+from phasegate.flows.runs.interrupt_decisions import GateDecisions
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.policy.model import ADMIN, StageName
@@ -47,12 +47,12 @@ def supervise(run: RunContext, stage: StageName, row: Attempt, permission: Permi
     )
 
 
-def _permission(run: RunContext, row: Attempt) -> PeoplesPermission:
+def _permission(run: RunContext, row: Attempt) -> GateDecisions:
     """What people have permitted this attempt's agent; a rehearsal's, what they permitted its original."""
     ledger, origin, asked = run.shared.ledger, run.run.origin, row
     if run.rehearses and origin is not None:
         asked = ledger.attempts.find(f"{origin.run}{row.id.removeprefix(row.run_id)}") or row
-    return PeoplesPermission(ledger, row, asked, run.policy.roles.get(ADMIN, ()))
+    return GateDecisions(ledger, row, asked, run.policy.roles.get(ADMIN, ()))
 
 
 def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:

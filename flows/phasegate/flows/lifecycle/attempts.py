@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.lifecycle.agent_policy import without_secrets
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.adoption import adopted
-from phasegate.flows.lifecycle.signals import Ending, PutDown, RecordEnded, Waits
+from phasegate.flows.lifecycle.signals import InputRequired, PauseRequested, RecordingExhausted, RunSignal
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import (
     BudgetExceeded,
@@ -62,16 +62,16 @@ async def attempt(
         prompt: The digest of the agent's fixed part.
 
     Raises:
-        PutDown: A pause was asked for; the attempt goes on where it was.
-        Waits: Its agent, or one beside it, needs a person's answer; likewise.
-        RecordEnded: In a rehearsal: nobody had answered by then.
+        PauseRequested: A pause was asked for; the attempt goes on where it was.
+        InputRequired: Its agent, or one beside it, needs a person's answer; likewise.
+        RecordingExhausted: In a rehearsal: nobody had answered by then.
         LeaseHeld: Another engine works on it.
         PhasegateError: Whatever ended the attempt, after it was recorded.
 
     Effects:
         One attempt row; its artifact and outcome in one transaction. A replay with the same inputs finds them.
     """
-    run.heed()
+    run.raise_if_interrupted()
     ledger = run.shared.ledger
     if (taken := adopted(run, make, stage, part, number, inputs)) is not None:
         return taken
@@ -80,15 +80,15 @@ async def attempt(
     )
     if lease is None:
         return ledger.artifacts.get(row.artifact or "", make)
-    made = await carrier().stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
-    if isinstance(made, Ending):
-        raise RecordEnded() if run.rehearses and isinstance(made, Waits) else made
+    made = await current_executor().run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
+    if isinstance(made, RunSignal):
+        raise RecordingExhausted() if run.rehearses and isinstance(made, InputRequired) else made
     return made
 
 
 async def _try(
     run: RunContext, row: Attempt, lease: Lease, work: Callable[[Attempt], Awaitable[Made | None]]
-) -> Made | Ending:
+) -> Made | RunSignal:
     """Work under the lease and record how it ended; what a person asked for is no failure of the task's."""
     attempts = run.shared.ledger.attempts
     try:
@@ -98,12 +98,12 @@ async def _try(
         raise  # not the attempt's end: it goes on, here when the ledger is back, or where the run is now
     except (BudgetExceeded, PermissionAsked, QuestionAsked) as need:
         attempts.release(lease)
-        return Waits(need)
+        return InputRequired(need)
     except PhasegateError as error:
         said, _ = run.shared.secrets.mask_all(error.as_json())
         attempts.fail(row, lease, said)
         raise
-    except Ending as ending:
+    except RunSignal as ending:
         attempts.release(lease)
         return ending
     except asyncio.CancelledError:
@@ -115,9 +115,9 @@ async def _try(
         raise
     if made is None:
         attempts.release(lease)
-        return run.waits_beside() or PutDown()
+        return run.blocked_background_agent() or PauseRequested()
     masked = without_secrets(run, row, made)
-    made = type(made).from_canonical(masked.canonical())  # spelled as a second walk reads it: what follows is the same
+    made = type(made).from_canonical(masked.canonical())  # spelled as a later pass reads it: what follows is the same
     attempts.finish(row, lease, made)
     await _show(row, made)
     return made
@@ -131,7 +131,7 @@ async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Ma
             done, _ = await asyncio.wait({task}, timeout=_HEED_SECONDS)
             if done:
                 return task.result()
-            run.heed(at_work=True)
+            run.raise_if_interrupted(finish_turn=True)
     finally:
         if not task.done():  # to wait for one that has ended would lose where its error came from
             task.cancel()
@@ -172,4 +172,4 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
 async def _show(row: Attempt, made: Artifact) -> None:
     """Show the artifact to whoever looks at Prefect."""
     key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
-    await carrier().show(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")
+    await current_executor().publish_artifact(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")

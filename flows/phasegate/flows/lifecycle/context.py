@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from phasegate.agents.conventions import conventions
 from phasegate.agents.loop import Budget, Desk, NoBudget, RunBudget
-from phasegate.flows.engine.prefect_backend.gate_wait import waits_hot
+from phasegate.flows.engine.prefect_backend.gate_wait import can_wait_in_process
 from phasegate.flows.engine.resources import Resources
-from phasegate.flows.engine.wakeups import current_doorbell
-from phasegate.flows.lifecycle.signals import Cancelled, PutBack, PutDown, Waits
+from phasegate.flows.engine.wakeups import current_wakeups
+from phasegate.flows.lifecycle.signals import CancelRequested, InputRequired, PauseRequested, Rewound
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.runs.inputs import StoredPolicy
-from phasegate.flows.runs.interrupt_decisions import granted
+from phasegate.flows.runs.interrupt_decisions import granted_budgets
 from phasegate.infra.deploy.migrations.migrator import Migrator
 from phasegate.infra.deploy.open import open_target
 from phasegate.infra.deploy.process.services import service_name
@@ -83,17 +83,19 @@ class RunContext:
 
     @cached_property
     def budget(self) -> Budget:
-        """What the run's agents may use up, as of this walk: a grant leads to another. A rehearsal uses nothing."""
+        """What the run's agents may use up, as of this pass: a grant leads to another. A rehearsal uses nothing."""
         if self.rehearses:
             return NoBudget()
         ledger, policy = self.shared.ledger, self.policy
-        return RunBudget(ledger, policy.budget, granted(ledger, self.run.id, admins=policy.roles.get(ADMIN, ())))
+        return RunBudget(
+            ledger, policy.budget, granted_budgets(ledger, self.run.id, admins=policy.roles.get(ADMIN, ()))
+        )
 
     @property
     def desk(self) -> Desk:
         """What every agent of this run works with."""
-        bell = partial(current_doorbell().listening, self.run.id)
-        return Desk(self.shared.ledger, self.shared.threads, self.budget, self.is_to_put_down, bell)
+        bell = partial(current_wakeups().subscribe, self.run.id)
+        return Desk(self.shared.ledger, self.shared.threads, self.budget, self.should_yield, bell)
 
     @property
     def service(self) -> str:
@@ -144,7 +146,7 @@ class RunContext:
         return self.run.origin is not None and self.run.origin.mode == "rehearse"
 
     @property
-    def grants(self) -> int:
+    def extra_attempts(self) -> int:
         """How often an operator granted more; a rehearsal is granted what its original was."""
         behind = self.shared.ledger.runs.get(self.run.origin.run).grants if self.run.origin and self.rehearses else 0
         return self.run.grants + behind
@@ -154,7 +156,7 @@ class RunContext:
         return self.run.options.model or self.policy.agents.model_for(stage)
 
     def next_number(self, stage: str, part: str = "") -> int:
-        """The number of the next attempt that no rewind threw away: counted anew at each walk, so always the same."""
+        """The number of the next attempt that no rewind threw away: counted anew at each pass, so always the same."""
         self._numbers[stage, part] += 1
         while (stage, part, self._numbers[stage, part]) in self._superseded:
             self._numbers[stage, part] += 1
@@ -166,7 +168,7 @@ class RunContext:
         known = [*self.shared.ledger.attempts.list(self.run.id), *behind]
         return {(attempt.stage, attempt.part, attempt.number) for attempt in known if attempt.superseded}
 
-    def go_on_from(self, stage: str, number: int, part: str = "") -> None:
+    def resume_numbering_at(self, stage: str, number: int, part: str = "") -> None:
         """Let the next attempt of a stage have this number, as where an earlier run's attempts were adopted."""
         self._numbers[stage, part] = max(self._numbers[stage, part], number - 1)
 
@@ -174,54 +176,56 @@ class RunContext:
         """Whether the policy's last stage is one of these."""
         return self.policy.lifecycle.stages[-1] in stages
 
-    def beside(self, work: Coroutine[Any, Any, Result], *, unhurried: bool = False) -> asyncio.Task[Result]:
-        """Start something beside the pipeline; it is taken away when the pipeline is left.
+    def start_background(
+        self, work: Coroutine[Any, Any, Result], *, low_priority: bool = False
+    ) -> asyncio.Task[Result]:
+        """Start a background coroutine; it is cancelled when the pipeline exits.
 
         Args:
             work: What is to be done.
-            unhurried: Whether the pipeline goes first: both share one thread, and somebody may wait for the pipeline.
+            low_priority: True if the pipeline goes first: both share a thread, and a person may wait for the pipeline.
         """
-        task = asyncio.create_task(_after_head_start(work) if unhurried else work)
+        task = asyncio.create_task(_after_head_start(work) if low_priority else work)
         task.add_done_callback(lambda _: work.close())  # it may have been taken away before it began
         self._tasks.append(task)
         return task
 
-    async def leave(self) -> None:
-        """Take away what still runs beside the pipeline."""
+    async def cancel_background(self) -> None:
+        """Cancel the background coroutines that still run."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def is_to_put_down(self) -> bool:
-        """Whether agents are to stop after their turn: for a person's pause, or since one beside them waits for one."""
-        return self.shared.ledger.runs.request(self.run.id) == "pause" or self.waits_beside() is not None
+    def should_yield(self) -> bool:
+        """True if agents must stop after this turn: a pause was requested, or a background agent waits for a person."""
+        return self.shared.ledger.runs.request(self.run.id) == "pause" or self.blocked_background_agent() is not None
 
-    def waits_beside(self) -> Waits | None:
-        """What an agent beside the pipeline waits for: a person is asked at once, not when its turn comes."""
+    def blocked_background_agent(self) -> InputRequired | None:
+        """Signal of a background agent that waits for a person, who is asked at once."""
         ended = (task for task in self._tasks if task.done() and not task.cancelled())
-        return next((why for task in ended if isinstance(why := task.exception(), Waits)), None)
+        return next((why for task in ended if isinstance(why := task.exception(), InputRequired)), None)
 
-    def heed(self, *, at_work: bool = False) -> None:
+    def raise_if_interrupted(self, *, finish_turn: bool = False) -> None:
         """Leave the pipeline if a person asked for it.
 
         Args:
-            at_work: Whether an attempt is under way: a pause then waits for the end of the turn.
+            finish_turn: Whether an attempt is under way: a pause then waits for the end of the turn.
 
         Raises:
-            PutDown: A pause was asked for.
-            PutBack: The run is to go back to a checkpoint.
-            Cancelled: The run is to end.
+            PauseRequested: A pause was asked for.
+            Rewound: The run is to go back to a checkpoint.
+            CancelRequested: The run is to end.
         """
         request = self.shared.ledger.runs.get(self.run.id).request
         if request == "pause":
-            if not at_work:
-                raise PutDown
+            if not finish_turn:
+                raise PauseRequested
         elif request == "rewind":
-            raise PutBack
+            raise Rewound
         elif request:
-            raise Cancelled(request)
+            raise CancelRequested(request)
 
-    def step(self, stage: str, text: str, progress: Mapping[str, Any] | None = None) -> None:
+    def report_step(self, stage: str, text: str, progress: Mapping[str, Any] | None = None) -> None:
         """Tell whoever watches what is being done now; with `progress`, as data too, for whoever comes later."""
         payload = {"stage": stage, "text": text, **({"progress": dict(progress)} if progress else {})}
         self.shared.ledger.note(self.run.id, "stage.step", payload=payload, synced=False)
@@ -248,18 +252,18 @@ class RunContext:
         )
         return RunWorktree(folder, create, self.set_up)
 
-    def get_ready(self) -> None:
+    def prepare_worktree(self) -> None:
         """Make the worktree while a person thinks, for the agent that works in it once they have said yes.
 
         Only where the gate waits in this process: a run that is suspended costs nothing but its rows.
         """
-        if self.run.origin is None and waits_hot(current_doorbell(), self.shared.settings):
-            self._tasks.append(self.worktree.get_ready())
+        if self.run.origin is None and can_wait_in_process(current_wakeups(), self.shared.settings):
+            self._tasks.append(self.worktree.prepare())
 
-    async def put_away(self) -> None:
+    async def discard_unused_worktree(self) -> None:
         """Take back what was made ready for an agent that never came to it."""
         if not any(one.stage == "implementation" for one in self.shared.ledger.attempts.list(self.run.id)):
-            await self.worktree.put_away()
+            await self.worktree.discard_unused()
 
     async def service_log(self, release_id: str, *, characters: int = _LOG_CHARACTERS) -> str:
         """The last that a release wrote, as evidence for whoever explains it."""
@@ -283,7 +287,7 @@ class RunContext:
             )
 
 
-async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+async def run_to_completion(work: Coroutine[Any, Any, Result]) -> Result:
     """Do what must not be cut off half-way, whoever asks the run to end meanwhile: it ends right afterwards."""
     doing = asyncio.ensure_future(work)
     try:

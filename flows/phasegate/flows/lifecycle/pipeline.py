@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.gates.gates import agreed, agreed_and_done
-from phasegate.flows.lifecycle.runner import conduct
+from phasegate.flows.lifecycle.gates.gates import produce_and_apply, produce_until_approved
+from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.flows.lifecycle.signals import Breached
 from phasegate.flows.lifecycle.stages import (
     author_tests,
@@ -14,11 +14,11 @@ from phasegate.flows.lifecycle.stages import (
     deploy,
     draft_prd,
     draft_release_plan,
-    fall_back,
     integrate,
     make_migrations,
     monitor,
     require_base,
+    roll_back_release,
 )
 
 
@@ -32,26 +32,28 @@ async def lifecycle(run_id: str) -> None:
     Effects:
         What the run's stages and gates do, each once; the outcome is the run's status in the ledger.
     """
-    await conduct(run_id, pipeline)
+    await run_lifecycle(run_id, pipeline)
 
 
 async def pipeline(run: RunContext) -> None:
     """From ticket to a watched release; ends early where the policy's stages end."""
     await require_base(run)
-    prd = await agreed(run, "prd", draft_prd)
+    prd = await produce_until_approved(run, "prd", draft_prd)
     if run.ends_with("prd"):
         return
 
-    sealed = run.beside(author_tests(run, prd), unhurried=True) if not run.ends_with("implementation") else None
-    commit, change, evidence = await agreed_and_done(run, "change", change_that_passes, integrate, prd, sealed)
+    sealed = (
+        run.start_background(author_tests(run, prd), low_priority=True) if not run.ends_with("implementation") else None
+    )
+    commit, change, evidence = await produce_and_apply(run, "change", change_that_passes, integrate, prd, sealed)
     if evidence is None or run.ends_with("testing"):
         return
 
-    plan, replaced = await agreed(run, "release", draft_release_plan, change, evidence, commit)
+    plan, baseline = await produce_until_approved(run, "release", draft_release_plan, change, evidence, commit)
     try:
-        release = await deploy(run, plan, replaced)
+        release = await deploy(run, plan, baseline)
     except Breached as breach:
-        await fall_back(run, change, breach)
+        await roll_back_release(run, change, breach)
         raise
     if run.ends_with("deployment"):
         return

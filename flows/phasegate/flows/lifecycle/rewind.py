@@ -11,17 +11,17 @@ import asyncio
 from phasegate.agents.loop import branch_thread
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
-from phasegate.flows.lifecycle.signals import PutBack
-from phasegate.flows.runs.audit_bundle import keep_head
-from phasegate.flows.runs.checkpoints import Rewind, plan_rewind
+from phasegate.flows.lifecycle.signals import Rewound
+from phasegate.flows.runs.audit_bundle import publish_run_head
+from phasegate.flows.runs.checkpoints import RewindPlan, plan_rewind
 from phasegate.infra.ledger.rewinds import Discarded
 
 
 async def put_back_if_asked(run: RunContext) -> None:
-    """Put the run back if a person asked for it, and leave the pipeline: it is walked anew from the top.
+    """Put the run back if a person asked for it, and leave the pipeline: it is executed again from the top.
 
     Raises:
-        PutBack: The run stands at the checkpoint now.
+        Rewound: The run stands at the checkpoint now.
         NotAllowed: The checkpoint is not to be gone back to, any more.
         CompensationFailed: An effect could not be undone; the older ones are untouched.
         OperatorNeeded: The conversation of that turn is not stored.
@@ -50,11 +50,11 @@ async def put_back_if_asked(run: RunContext) -> None:
             "kept": kept,
         },
     )
-    await asyncio.to_thread(keep_head, ledger, run.run)
-    raise PutBack
+    await asyncio.to_thread(publish_run_head, ledger, run.run)
+    raise Rewound
 
 
-async def _put_files_back(run: RunContext, rewind: Rewind, number: int) -> list[str]:
+async def _put_files_back(run: RunContext, rewind: RewindPlan, number: int) -> list[str]:
     """Make the workspace what it was; the refs that keep what it was until now."""
     if run.repository.git.resolve(f"refs/phasegate/{run.run.id}/base") is None:
         return []  # no agent has had a folder yet
@@ -64,7 +64,7 @@ async def _put_files_back(run: RunContext, rewind: Rewind, number: int) -> list[
     return kept
 
 
-async def _branch_conversation(run: RunContext, rewind: Rewind) -> str:
+async def _branch_conversation(run: RunContext, rewind: RewindPlan) -> str:
     """Let the implementation's next attempt begin with the conversation of that turn; its id, empty if it has none."""
     attempts = run.shared.ledger.attempts
     taken = [one.number for one in attempts.list(run.run.id) if (one.stage, one.part) == ("implementation", "")]

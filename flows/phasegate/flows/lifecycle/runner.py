@@ -1,4 +1,4 @@
-"""How a run begins, holds and ends. Called by the flow each time the run is carried on."""
+"""Runner of one run: begins, pauses and ends it. Called by the flow each time the engine executes the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import httpx
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.engine.resources import Resources, resources
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
@@ -17,9 +17,18 @@ from phasegate.flows.lifecycle.gates.gates import note_forced_states
 from phasegate.flows.lifecycle.gates.interrupts import wait_for_answer
 from phasegate.flows.lifecycle.replay.rehearsal import SAME, rehearse
 from phasegate.flows.lifecycle.rewind import put_back_if_asked
-from phasegate.flows.lifecycle.signals import Answered, Breached, Cancelled, Outdated, PutBack, PutDown, Rejected, Waits
+from phasegate.flows.lifecycle.signals import (
+    Breached,
+    CancelRequested,
+    InputReceived,
+    InputRequired,
+    PauseRequested,
+    Rejected,
+    Rewound,
+    SubjectStale,
+)
 from phasegate.flows.lifecycle.worktree import uninterrupted
-from phasegate.flows.runs.audit_bundle import keep_head
+from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.cleaning import CLEARED, remove_folders
 from phasegate.flows.runs.kickoff import require_same_definition
 from phasegate.infra.errors import (
@@ -37,12 +46,12 @@ from phasegate.infra.ledger import STOPPED, RunStatus
 _log = logging.getLogger(__name__)
 
 
-async def conduct(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+async def run_lifecycle(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
     """Take a run up where it stands and carry it to its next stop.
 
     Args:
         run_id: The run.
-        pipeline: What to walk through.
+        pipeline: The pipeline to run.
 
     Raises:
         Pause: The run waits for a person and costs nothing meanwhile.
@@ -51,20 +60,20 @@ async def conduct(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]
         The run's status. A run that has ended is left alone, unless a person asked to roll it back.
     """
     shared = await resources()
-    hands = shared.hands
-    hands.queued.discard(run_id)
-    if run_id in hands.carried:
+    active = shared.active_runs
+    active.scheduled.discard(run_id)
+    if run_id in active.running:
         return  # another flow run of this engine carries it
-    hands.carried.add(run_id)
+    active.running.add(run_id)
     try:
-        while not await _walk(run_id, shared, pipeline):  # noqa: ASYNC110  a database comes back without a sign
+        while not await _with_lease(run_id, shared, pipeline):  # noqa: ASYNC110  a database comes back without a sign
             await asyncio.sleep(LedgerUnavailable.delay.total_seconds())
     finally:
-        hands.carried.discard(run_id)
+        active.running.discard(run_id)
 
 
-async def _walk(run_id: str, shared: Resources, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
-    """Take the run's lease and carry the run on; false when the ledger went away, and the walk is to be made again."""
+async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
+    """Run with the run's lease; false if the ledger went away, and the pass has to be repeated."""
     try:
         known = shared.ledger.runs.get(run_id)
         if known.status in STOPPED and not known.request:
@@ -73,7 +82,7 @@ async def _walk(run_id: str, shared: Resources, pipeline: Callable[[RunContext],
         inside = replace(shared, ledger=shared.ledger.fenced(lease))
         interrupted = False
         try:
-            while await _goes_on(RunContext(inside.ledger.runs.get(run_id), inside), pipeline):
+            while await _run_once(RunContext(inside.ledger.runs.get(run_id), inside), pipeline):
                 pass
             await _clear_away(inside, run_id)
         except asyncio.CancelledError:
@@ -97,50 +106,52 @@ async def _clear_away(shared: Resources, run_id: str) -> None:
         await uninterrupted(lambda: list(remove_folders(shared.settings, run, shared.secrets)))
 
 
-async def _goes_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
-    """Walk through the pipeline once; whether it is to be walked again, since a person held the run for a while."""
+async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
+    """Run the pipeline once; true if it must run again, since a person paused, rewound or answered meanwhile."""
     try:
-        await _carry_on(run, pipeline)
-    except PutDown:
-        await _hold(run)
+        await _run_and_record(run, pipeline)
+    except PauseRequested:
+        await _wait_while_paused(run)
         return True
-    except (PutBack, Outdated, Answered):
+    except (Rewound, SubjectStale, InputReceived):
         return True
     finally:
-        await run.leave()
+        await run.cancel_background()
     return False
 
 
-async def _carry_on(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
-    """Walk through the pipeline, and record how the walk ended."""
+async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+    """Run the pipeline, and record how the pass ended."""
     try:
         try:
             await note_forced_states(run, run.shared.ledger.gates.list(run.run.id))
             await put_back_if_asked(run)
             if (begun := run.shared.ledger.effects.rollback(run.run.id)) is not None:
                 return await _roll_back_and_end(run, begun["status"], begun["reason"])
-            run.heed()
+            run.raise_if_interrupted()
             run.shared.ledger.runs.require_as_accepted(run.run.id)
             require_same_definition(run.run)
             run.shared.ledger.runs.set_status(run.run.id, "running")
-            await _walk_through(run, pipeline)
-            _be_done(run)
-        except (Rejected, Cancelled, Breached, DeployFailed, PortTaken) as why:
+            await _run_pipeline(run, pipeline)
+            _complete(run)
+        except (Rejected, CancelRequested, Breached, DeployFailed, PortTaken) as why:
             await _roll_back_and_end(run, *_ending_of(why))
     except (LeaseHeld, LedgerUnavailable):
         raise
     except (OperatorNeeded, TemporaryError) as error:
-        _end(run, "needs-operator", error.as_json())
+        _set_outcome(run, "needs-operator", error.as_json())
     except PhasegateError as error:
-        _end(run, "failed", error.as_json())
-    except (PutDown, PutBack, Outdated, Answered):
+        _set_outcome(run, "failed", error.as_json())
+    except (PauseRequested, Rewound, SubjectStale, InputReceived):
         raise
     except Exception as error:  # recorded as the run's outcome, with its traceback in the engine's log
         if _is_prefect_away(error):
             raise
         _log.exception("run %s failed", run.run.id)
         message = f"phasegate itself failed: {error!r}"
-        _end(run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}})
+        _set_outcome(
+            run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}}
+        )
 
 
 def _is_prefect_away(error: Exception) -> bool:
@@ -149,42 +160,42 @@ def _is_prefect_away(error: Exception) -> bool:
     return isinstance(error, httpx.HTTPError) and not refused
 
 
-async def _walk_through(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
-    """Walk through the pipeline to its end, or to where an agent needs a person; what works beside it works on.
+async def _run_pipeline(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+    """Run the pipeline to its end, or to where an agent needs a person; background agents work on.
 
     Raises:
-        Answered: The person has answered.
+        InputReceived: The person has answered.
         Rejected: They said no.
     """
     try:
         await (rehearse(run, pipeline) if run.rehearses else pipeline(run))
-    except Waits as waits:
+    except InputRequired as waits:
         await wait_for_answer(run, waits.need)
-        raise Answered from None
+        raise InputReceived from None
 
 
 async def _roll_back_and_end(run: RunContext, status: RunStatus, reason: dict[str, object]) -> None:
     """Undo what was done, and end; once begun, nothing else is done with the run, however often it is taken up."""
     await roll_back(run, ending={"status": status, "reason": reason}, why=str(reason.get("message", "")))
-    await run.put_away()
-    _end(run, status, reason)
+    await run.discard_unused_worktree()
+    _set_outcome(run, status, reason)
 
 
-def _be_done(run: RunContext) -> None:
+def _complete(run: RunContext) -> None:
     """Record that all is done, unless a person has asked for something else at the last moment.
 
     Raises:
-        Cancelled: A person has.
+        CancelRequested: A person has.
     """
     try:
-        _end(run, "done", dict(SAME) if run.rehearses else None)
+        _set_outcome(run, "done", dict(SAME) if run.rehearses else None)
     except NotAllowed:
-        run.heed()
+        run.raise_if_interrupted()
         raise
 
 
 def _ending_of(
-    why: Rejected | Cancelled | Breached | DeployFailed | PortTaken,
+    why: Rejected | CancelRequested | Breached | DeployFailed | PortTaken,
 ) -> tuple[RunStatus, dict[str, object]]:
     match why:
         case Rejected(gate=gate, decision=decision):
@@ -193,9 +204,9 @@ def _ending_of(
                 "message": f"{decision.approver} rejected {gate}",
                 "note": decision.note,
             }
-        case Cancelled(args=("rollback",)):
+        case CancelRequested(args=("rollback",)):
             return "rolled-back", {"code": "rollback", "message": "rolled back on a person's request"}
-        case Cancelled():
+        case CancelRequested():
             return "cancelled", {"code": "cancelled", "message": "cancelled on a person's request"}
         case Breached():
             when = f" ({why.when})" if why.when else ""
@@ -204,17 +215,17 @@ def _ending_of(
             return "rolled-back", why.as_json()
 
 
-def _end(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
+def _set_outcome(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
     said, _ = run.shared.secrets.mask_all(reason)
     run.shared.ledger.runs.set_status(run.run.id, status, reason=said)
-    keep_head(run.shared.ledger, run.run, lambda: run.repository)
+    publish_run_head(run.shared.ledger, run.run, lambda: run.repository)
 
 
-async def _hold(run: RunContext) -> None:
+async def _wait_while_paused(run: RunContext) -> None:
     """Wait until the person who paused the run lets it go on, or ends it."""
     runs = run.shared.ledger.runs
     runs.set_status(run.run.id, "paused")
-    await carrier().wait(
+    await current_executor().wait_until(
         "pause",
         run_id=run.run.id,
         decided=lambda: runs.get(run.run.id).request != "pause",

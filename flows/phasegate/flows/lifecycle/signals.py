@@ -8,15 +8,15 @@ from phasegate.infra.ledger import Decision
 from phasegate.infra.metrics.report import HealthReport
 
 
-class Ending(Exception):
+class RunSignal(Exception):
     """The run leaves its pipeline."""
 
 
-class PutDown(Ending):
+class PauseRequested(RunSignal):
     """A person asked for a pause."""
 
 
-class Waits(Ending):
+class InputRequired(RunSignal):
     """An agent cannot go on until a person has answered it."""
 
     def __init__(self, need: OperatorNeeded) -> None:
@@ -25,15 +25,15 @@ class Waits(Ending):
         self.need = need
 
 
-class Answered(Ending):
-    """A person has answered an agent: the run is walked anew from the top, to where it waits."""
+class InputReceived(RunSignal):
+    """A person has answered an agent: the run is executed again from the top, to where it waits."""
 
 
-class PutBack(Ending):
-    """A person had the run put back: it is walked anew from the top."""
+class Rewound(RunSignal):
+    """A person had the run put back: it is executed again from the top."""
 
 
-class Outdated(Ending):
+class SubjectStale(RunSignal):
     """What was agreed on was made for a world that is another one now: it is made, and asked for, anew."""
 
     def __init__(self, why: str) -> None:
@@ -42,7 +42,7 @@ class Outdated(Ending):
         self.why = why
 
 
-class Remade(Ending):
+class Remade(RunSignal):
     """Signal that an approved product was made anew for a world that has changed: it is asked for anew."""
 
     def __init__(self, why: str, product: object) -> None:
@@ -51,15 +51,15 @@ class Remade(Ending):
         self.why, self.product = why, product
 
 
-class Cancelled(Ending):
+class CancelRequested(RunSignal):
     """A person asked the run to end, or to be rolled back."""
 
 
-class RecordEnded(Ending):
+class RecordingExhausted(RunSignal):
     """A rehearsal has come to where the recorded run stopped."""
 
 
-class Rejected(Ending):
+class Rejected(RunSignal):
     """A person said no at a gate."""
 
     def __init__(self, gate: str, decision: Decision) -> None:
@@ -68,7 +68,7 @@ class Rejected(Ending):
         self.gate, self.decision = gate, decision
 
 
-class Breached(Ending):
+class Breached(RunSignal):
     """The release broke its service levels, and is taken back."""
 
     def __init__(self, report: HealthReport, made: Candidate | Release, when: str = "") -> None:

@@ -1,7 +1,7 @@
 """The run's worktree: made once, set up once, and made ready while a person still thinks.
 
 Held by `RunContext`. What is made ready is no part of any attempt: what a crash leaves of it is found or made anew, and
-`put_away` takes it back after a no. It must not know what an agent does there.
+`discard_unused` takes it back after a no. It must not know what an agent does there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class RunWorktree:
-    """One run's worktree in one walk through the pipeline."""
+    """One run's worktree in one pass over the pipeline."""
 
     def __init__(
         self, folder: Path, create: Callable[[], Workspace], set_up: Callable[[Path], Awaitable[None]]
@@ -38,7 +38,7 @@ class RunWorktree:
         self._ready: Workspace | None = None
         self._untouched = ""
 
-    async def made(self) -> Workspace:
+    async def open(self) -> Workspace:
         """The worktree, perhaps not set up."""
         await self._until_ready()
         return await uninterrupted(self._create)
@@ -54,18 +54,18 @@ class RunWorktree:
             return self._ready
         return await self._make()
 
-    def take_untouched(self) -> str:
+    def take_clean_commit(self) -> str:
         """The commit that the files are known to equal, told once, to whoever is about to change them; else empty."""
         commit, self._untouched = self._untouched, ""
         return commit
 
-    def get_ready(self) -> asyncio.Task[None]:
+    def prepare(self) -> asyncio.Task[None]:
         """Begin to make it and to set it up; the same task however often it is asked for."""
         if self._readying is None:
             self._readying = asyncio.create_task(self._get_ready())
         return self._readying
 
-    async def put_away(self) -> None:
+    async def discard_unused(self) -> None:
         """Take it back, for a run that no agent has worked for; nothing where there is none.
 
         Effects: folder, branch and the mark of the base commit are gone.
@@ -104,7 +104,7 @@ class RunWorktree:
 
 
 async def uninterrupted(work: Callable[[], Result]) -> Result:
-    """Do something in a thread, and stay until it is done: two walks of one run must not be at its worktree at once."""
+    """Do something in a thread, and stay until it is done: two passes of a run must not share its worktree."""
     doing = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(doing)

@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditReport:
     """What was checked and held.
 
     Attributes:
@@ -70,7 +70,7 @@ class Audited:
         return {**vars(self.trail), **ours}
 
 
-def keep_head(ledger: Ledger, run: Run, repository: Callable[[], Repository] | None = None) -> None:
+def publish_run_head(ledger: Ledger, run: Run, repository: Callable[[], Repository] | None = None) -> None:
     """Show git the head of a run's chain. What cannot be kept is only logged: no run fails for it.
 
     Args:
@@ -88,7 +88,7 @@ def keep_head(ledger: Ledger, run: Run, repository: Callable[[], Repository] | N
         _log.warning("the head of %s is not kept in git: %s", run.id, error.message)
 
 
-def audit_run(ledger: Ledger, run: Run) -> Audited:
+def audit_run(ledger: Ledger, run: Run) -> AuditReport:
     """Audit a run in the ledger, and those it replays, beside what git has seen of them.
 
     Raises:
@@ -98,7 +98,7 @@ def audit_run(ledger: Ledger, run: Run) -> Audited:
     (ours, *earlier), (heads, missing) = ledger.lineage(run.id), _heads(run)
     for replayed in reversed(earlier):
         ledger.audit(replayed, _heads(ledger.runs.get(replayed))[0])
-    return Audited(ledger.audit(ours, heads), len(heads), missing, tuple(earlier))
+    return AuditReport(ledger.audit(ours, heads), len(heads), missing, tuple(earlier))
 
 
 def export_bundle(ledger: Ledger, run: Run, key: SigningKey) -> bytes:
@@ -119,7 +119,7 @@ def export_bundle(ledger: Ledger, run: Run, key: SigningKey) -> bytes:
     return _spelled({"format": FORMAT, "key": encoded(key.public), "envelope": sealed})
 
 
-def audit_bundle(bundle: bytes, *, expected_key: str = "") -> Audited:
+def audit_bundle(bundle: bytes, *, expected_key: str = "") -> AuditReport:
     """Audit a bundle, with nothing but the bundle.
 
     Args:
@@ -147,7 +147,7 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> Audited:
     for run in reversed(earlier):
         audit_rows(rows, run, replayed.get(run, ()))
     trail, release = audit_rows(rows, run_id, heads), _check_release(rows, run_id, envelope, public)
-    return Audited(trail, len(heads), missing, tuple(earlier), key_id(public), release)
+    return AuditReport(trail, len(heads), missing, tuple(earlier), key_id(public), release)
 
 
 def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:

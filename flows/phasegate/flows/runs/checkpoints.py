@@ -1,4 +1,4 @@
-"""The moments a run can be put back to, and what going back to one throws away.
+"""The checkpoints a run can be put back to, and what going back to one throws away.
 
 A pure reading of the ledger: asked by the doors before they ask for a rewind, and again by `lifecycle.rewind`, which
 performs it. A moment is a position in the run's chain of events; its number is its rank there, so it never changes.
@@ -56,7 +56,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Rewind:
+class RewindPlan:
     """What going back to a checkpoint means.
 
     Attributes:
@@ -77,11 +77,11 @@ class Rewind:
 
 
 def checkpoints(ledger: Ledger, run: Run) -> list[Checkpoint]:
-    """The moments of a run, oldest first."""
+    """The checkpoints of a run, oldest first."""
     return _History.of(ledger, run).numbered()
 
 
-def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> Rewind:
+def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> RewindPlan:
     """What going back to a checkpoint throws away.
 
     Raises:
@@ -99,7 +99,7 @@ def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> Rewind:
         )
     attempts = ledger.attempts.list(run.id)
     source = history.under_way(attempts, target.position)
-    return Rewind(
+    return RewindPlan(
         target,
         history.attempts_since(attempts, target.position),
         history.gates_since(ledger, target.position),
@@ -109,7 +109,7 @@ def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> Rewind:
     )
 
 
-def ask_to_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> Rewind:
+def request_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> RewindPlan:
     """Record that a person wants a run put back; the engine does it.
 
     Raises:
@@ -124,7 +124,7 @@ def ask_to_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> R
 def _effects_since(ledger: Ledger, history: _History, target: Checkpoint) -> list[Effect]:
     made = ledger.effects.list(history.run.id)
     standing = [effect for effect in made if not (effect.superseded or effect.called_off)]
-    since = [effect for effect in standing if history.born[f"effects/{effect.id}"] > target.position]
+    since = [effect for effect in standing if history.created_at[f"effects/{effect.id}"] > target.position]
     if any(effect.kind in {"weight", "cut-over"} for effect in since):
         for effect in standing:
             if effect.kind == "candidate" and effect not in since:  # it has lost its share, or its end came with that
@@ -152,11 +152,11 @@ class _History:
     """A run's events, read once: what came when."""
 
     run: Run
-    born: dict[str, int] = field(default_factory=dict[str, int])
+    created_at: dict[str, int] = field(default_factory=dict[str, int])
     finished: dict[str, int] = field(default_factory=dict[str, int])
     decided: dict[str, int] = field(default_factory=dict[str, int])
     rewinds: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-    moments: list[Checkpoint] = field(default_factory=list[Checkpoint])
+    checkpoints: list[Checkpoint] = field(default_factory=list[Checkpoint])
     turns: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     seeds: dict[str, int] = field(default_factory=dict[str, int])
     commit: str = ""
@@ -170,13 +170,13 @@ class _History:
         return history
 
     def numbered(self) -> list[Checkpoint]:
-        """The moments, each with the rewind that threw it away."""
+        """The checkpoints, each with the rewind that threw it away."""
 
         def discarded(position: int) -> int:
             over = (number for number, (to, by) in enumerate(self.rewinds, start=1) if to < position < by)
             return next(over, 0)
 
-        return [replace(moment, discarded=discarded(moment.position)) for moment in self.moments]
+        return [replace(moment, discarded=discarded(moment.position)) for moment in self.checkpoints]
 
     def under_way(self, attempts: Sequence[Attempt], position: int) -> Attempt | None:
         """The implementation that had begun and not finished at a moment."""
@@ -203,23 +203,25 @@ class _History:
             gate.id
             for gate in ledger.gates.list(self.run.id)
             if gate.status not in {"void", "expired"}
-            and max(self.born[f"gates/{gate.id}"], self.decided.get(gate.id, 0)) > position
+            and max(self.created_at[f"gates/{gate.id}"], self.decided.get(gate.id, 0)) > position
         ]
 
     def turn_of(self, attempt: str, position: int) -> int:
         """The last turn an attempt had finished at a moment, those it inherited included."""
         own = [
-            turn for (name, turn), at in self.turns.items() if name == attempt and self.moments[at].position <= position
+            turn
+            for (name, turn), at in self.turns.items()
+            if name == attempt and self.checkpoints[at].position <= position
         ]
         return max(own, default=self.seeds.get(attempt, 0))
 
     def _was_there(self, attempt: Attempt, position: int) -> bool:
-        return self.born[f"attempts/{attempt.id}"] <= position
+        return self.created_at[f"attempts/{attempt.id}"] <= position
 
     def _read(self, event: Event) -> None:
         facts = event.payload
         for row in facts["rows"]:
-            self.born.setdefault(row, event.position)
+            self.created_at.setdefault(row, event.position)
         attempt = str(facts.get("attempt", ""))
         match event.kind:
             case "run.accepted":
@@ -244,14 +246,14 @@ class _History:
                 pass
 
     def _add(self, event: Event, kind: Literal["start", "turn", "stage", "gate"], what: str, turn: int = 0) -> None:
-        number, ref = len(self.moments) + 1, self.refs.get(self.commit, "")
-        self.moments.append(Checkpoint(number, kind, what, event.position, event.at, self.commit, ref, turn))
+        number, ref = len(self.checkpoints) + 1, self.refs.get(self.commit, "")
+        self.checkpoints.append(Checkpoint(number, kind, what, event.position, event.at, self.commit, ref, turn))
 
     def _add_turn(self, event: Event, attempt: str, turn: int) -> None:
         if (known := self.turns.get((attempt, turn))) is not None:  # its tools ran again after a crash
-            self.moments[known] = replace(self.moments[known], position=event.position)
+            self.checkpoints[known] = replace(self.checkpoints[known], position=event.position)
             return
-        self.turns[attempt, turn] = len(self.moments)
+        self.turns[attempt, turn] = len(self.checkpoints)
         self._add(event, "turn", attempt.removeprefix(f"{self.run.id}/"), turn)
 
     def _move_commit(self, event: Event, attempt: str, commit: str) -> None:
@@ -262,7 +264,9 @@ class _History:
         number = checkpoint_number(int(attempt.rpartition("/")[2]), turn)
         self.refs.setdefault(commit, f"refs/phasegate/{self.run.id}/implementation/{number}")
         at = self.turns[attempt, turn]
-        self.moments[at] = replace(self.moments[at], position=event.position, commit=commit, ref=self.refs[commit])
+        self.checkpoints[at] = replace(
+            self.checkpoints[at], position=event.position, commit=commit, ref=self.refs[commit]
+        )
 
     def _stage_of(self, attempt: str) -> str:
         return attempt.removeprefix(f"{self.run.id}/").partition("/")[0].partition(".")[0]

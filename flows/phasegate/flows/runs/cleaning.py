@@ -109,7 +109,7 @@ def clean(settings: Settings, ledger: Ledger, secrets: Secrets, *, dry_run: bool
 
 
 def _is_held(ledger: Ledger, run: Run) -> bool:
-    """True if an engine has a run in its hands, or is about to."""
+    """True if an engine owns a run, or is about to."""
     lease = ledger.leases.find(run.id)
     return bool(run.request) or (lease is not None and lease.expires_at > ledger.now())
 

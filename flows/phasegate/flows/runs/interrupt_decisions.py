@@ -1,4 +1,4 @@
-"""What people have answered at a run's small gates, read from the ledger and checked anew each time (P4, P5).
+"""What people have answered at a run's interrupt gates, read from the ledger and checked anew each time (P4, P5).
 
 Asked by whoever holds an agent to its budget and to policy. It opens no gate and waits for nobody.
 """
@@ -12,15 +12,15 @@ from typing import TypeVar
 from phasegate.agents.loop import Grant
 from phasegate.agents.tools import PermissionRequest
 from phasegate.agents.tools.supervision import Answer
-from phasegate.flows.runs.interrupts import Overrun, PermissionRequested
+from phasegate.flows.runs.interrupts import BudgetIncreaseRequest, PermissionRequested
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import Attempt, Decision, Gate, Ledger
 
-Asked = TypeVar("Asked", bound=Overrun | PermissionRequested)
+Asked = TypeVar("Asked", bound=BudgetIncreaseRequest | PermissionRequested)
 
 
 def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
-    """What a small gate asks about, if it is still what was stored.
+    """What an interrupt gate asks about, if it is still what was stored.
 
     Raises:
         TrailBroken: It was altered.
@@ -32,17 +32,17 @@ def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
     return asked
 
 
-def granted(ledger: Ledger, run_id: str, *, admins: Sequence[str]) -> list[Grant]:
+def granted_budgets(ledger: Ledger, run_id: str, *, admins: Sequence[str]) -> list[Grant]:
     """How much more than policy says people have allowed a run."""
     return [
         Grant(asked.scope, asked.of, asked.what, asked.grant)
-        for _, asked, decision in _answered(ledger, run_id, "budget", Overrun, admins)
+        for _, asked, decision in _answered(ledger, run_id, "budget", BudgetIncreaseRequest, admins)
         if decision.verdict == "approve" and asked.run == run_id
     ]
 
 
 @dataclass(frozen=True)
-class PeoplesPermission:
+class GateDecisions:
     """What people have permitted an attempt's agent to run; a `Permission` of its tools.
 
     Attributes:
@@ -97,7 +97,7 @@ def _is_covered(request: PermissionRequest, asked: PermissionRequested) -> bool:
 def _answered(
     ledger: Ledger, run_id: str, gate: str, kind: type[Asked], admins: Sequence[str]
 ) -> Iterator[tuple[Gate, Asked, Decision]]:
-    """The small gates of one name on which decisions that count amount to an answer."""
+    """The interrupt gates of one name on which decisions that count amount to an answer."""
     for row in ledger.gates.list(run_id):
         if row.gate == gate and row.status in {"approved", "revised", "rejected"}:
             ruling = ledger.gates.ruling(row, row.subject, admins=admins)

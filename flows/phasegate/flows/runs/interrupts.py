@@ -1,4 +1,4 @@
-"""What small gates ask about: those an agent comes to in the middle of its work, rather than with what it made.
+"""Questions of interrupt gates, which an agent raises in the middle of its work: a budget, a permission.
 
 Made by the lifecycle, shown by the doors. Knows neither.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar, Literal
 
+from pydantic import ConfigDict
+
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.policy.budgets import BudgetedName
-from phasegate.infra.policy.model import SmallGate
+from phasegate.infra.policy.model import InterruptGate
 
 _NAMES: dict[BudgetedName, str] = {
     "cost_usd": "US dollars",
@@ -20,7 +22,7 @@ _NAMES: dict[BudgetedName, str] = {
 }
 
 
-class Overrun(Artifact):
+class BudgetIncreaseRequest(Artifact):
     """A budget that the next model call could break.
 
     Attributes:
@@ -34,6 +36,7 @@ class Overrun(Artifact):
         grant: How much more an approval allows.
     """
 
+    model_config = ConfigDict(title="Overrun")  # the name that `phasegate schema` prints
     kind: ClassVar[str] = "overrun"
     run: str
     scope: Literal["run", "stage", "day"]
@@ -115,8 +118,8 @@ class PermissionRequested(Artifact):
         return text + "A rejection is told to the agent, with your note, and the run goes on.\n"
 
 
-SMALL: dict[SmallGate, type[Overrun | PermissionRequested]] = {
-    "budget": Overrun,
+QUESTIONS: dict[InterruptGate, type[BudgetIncreaseRequest | PermissionRequested]] = {
+    "budget": BudgetIncreaseRequest,
     "permission": PermissionRequested,
 }
 """Gate to what it asks about."""

@@ -28,7 +28,7 @@ from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.policy.detect.detect import detect
 from phasegate.infra.policy.load import load_policy
-from phasegate.infra.policy.model import GATES, SMALL_GATES, Policy, is_gate
+from phasegate.infra.policy.model import GATES, INTERRUPT_GATES, Policy, is_gate
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
@@ -42,7 +42,7 @@ POLICY_FILE = "phasegate.toml"
 
 
 @dataclass(frozen=True)
-class Order:
+class KickoffRequest:
     """What a person asks for.
 
     Attributes:
@@ -61,7 +61,7 @@ class Order:
 
 
 def kick_off(
-    order: Order,
+    request: KickoffRequest,
     *,
     ledger: Ledger,
     settings: Settings,
@@ -69,7 +69,7 @@ def kick_off(
     environment: Mapping[str, str],
     stdin: Callable[[], bytes],
 ) -> Run:
-    """Check an order and accept it as a run.
+    """Check a request and accept it as a run.
 
     Returns:
         The run, durable. `options.notices` are lines the requester should read.
@@ -77,13 +77,13 @@ def kick_off(
     Raises:
         ConfigError: Something does not hold; nothing was written.
     """
-    ticket, kept_out = _without_secrets(read_ticket(order.ticket, stdin=stdin, environment=environment), environment)
-    repository = Repository.open(order.repository)
+    ticket, kept_out = _without_secrets(read_ticket(request.ticket, stdin=stdin, environment=environment), environment)
+    repository = Repository.open(request.repository)
     base, policy, notices = read_policy(repository)
     notices += kept_out
-    script = load_script(order.rehearsal) if order.rehearsal is not None else None
-    _check_models(order, policy, environment, rehearsed=script is not None)
-    _check_standing(order, policy, person)
+    script = load_script(request.rehearsal) if request.rehearsal is not None else None
+    _check_models(request, policy, environment, rehearsed=script is not None)
+    _check_roles(request, policy, person)
     signers = read_signers(repository, base, policy)
     open_sandbox(policy.sandbox, settings.home)
     if "deployment" in policy.lifecycle.stages:
@@ -93,24 +93,24 @@ def kick_off(
             f"Uncommitted changes in {repository.top} are left untouched and are not part of the run, "
             f"which starts from commit {base.commit[:12]}."
         )
-    notices += what_is_off(policy)
-    notices += what_has_no_price(policy, order.model) if script is None else []
+    notices += disabled_guards(policy)
+    notices += unpriced_models(policy, request.model) if script is None else []
     stored_script = StoredScript(script=script) if script is not None else None
-    demand = Demand(
+    spec = RunSpec(
         title=ticket.title,
         ticket=ticket,
         policy=StoredPolicy(policy=policy, allowed_signers=signers.digest if signers else ""),
         base=base,
         options=RunOptions(
-            model=order.model,
+            model=request.model,
             rehearsal=stored_script.digest if stored_script else "",
-            approve=order.approve,
+            approve=request.approve,
             notices=tuple(notices),
         ),
         signers=signers,
         script=stored_script,
     )
-    return accept(demand, ledger=ledger, repository=repository, person=person)
+    return accept(spec, ledger=ledger, repository=repository, person=person)
 
 
 def _without_secrets(ticket: Ticket, environment: Mapping[str, str]) -> tuple[Ticket, list[str]]:
@@ -123,7 +123,7 @@ def _without_secrets(ticket: Ticket, environment: Mapping[str, str]) -> tuple[Ti
 
 
 @dataclass(frozen=True)
-class Demand:
+class RunSpec:
     """What a run is to be, once all of it has been found to hold.
 
     Attributes:
@@ -147,28 +147,28 @@ class Demand:
     origin: Origin | None = None
 
 
-def accept(demand: Demand, *, ledger: Ledger, repository: Repository, person: Person) -> Run:
+def accept(spec: RunSpec, *, ledger: Ledger, repository: Repository, person: Person) -> Run:
     """Make a run durable, with proof of who asks for it where policy needs that.
 
     Raises:
         NotAllowed: Proof is needed, and there is no key of theirs that is allowed; nothing was written.
     """
-    run_id, base, stored = new_id("run"), demand.base, demand.policy
-    facts = {"run": run_id, "base": base.commit, "ticket": demand.ticket.digest, "policy": stored.digest}
-    requester, proof = proven_requester(stored.policy, demand.signers, person, facts=facts, folder=repository.top)
+    run_id, base, stored = new_id("run"), spec.base, spec.policy
+    facts = {"run": run_id, "base": base.commit, "ticket": spec.ticket.digest, "policy": stored.digest}
+    requester, proof = proven_requester(stored.policy, spec.signers, person, facts=facts, folder=repository.top)
     return ledger.runs.accept(
         run_id,
-        title=demand.title,
-        ticket=demand.ticket,
+        title=spec.title,
+        ticket=spec.ticket,
         policy=stored,
         repository=str(repository.top),
         base_branch=base.branch,
         base_commit=base.commit,
         requester=requester,
-        options=demand.options,
+        options=spec.options,
         definition=DEFINITION,
-        origin=demand.origin,
-        also=[artifact for artifact in (demand.script, demand.signers, proof) if artifact is not None],
+        origin=spec.origin,
+        also=[artifact for artifact in (spec.script, spec.signers, proof) if artifact is not None],
     )
 
 
@@ -209,9 +209,9 @@ def _policy_at(repository: Repository, base: BaseCommit) -> tuple[Policy, list[s
     )
 
 
-def _check_models(order: Order, policy: Policy, environment: Mapping[str, str], *, rehearsed: bool) -> None:
+def _check_models(request: KickoffRequest, policy: Policy, environment: Mapping[str, str], *, rehearsed: bool) -> None:
     for stage in policy.lifecycle.stages:
-        name = ModelName.parse(order.model or policy.agents.model_for(stage))
+        name = ModelName.parse(request.model or policy.agents.model_for(stage))
         if not rehearsed:
             credentials(name, environment)
 
@@ -232,16 +232,16 @@ def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repo
         read_manifests(Path(scratch), deploy.manifests, namespace=deploy.namespace)
 
 
-def _check_standing(order: Order, policy: Policy, person: Person) -> None:
-    if order.approve and policy.identity.mode == "ssh":
+def _check_roles(request: KickoffRequest, policy: Policy, person: Person) -> None:
+    if request.approve and policy.identity.mode == "ssh":
         raise NotAllowed(
             "no gate can be approved in advance: this repository's decisions are signed, each for what it is about",
             remedy="Leave out --approve.",
         )
-    for gate in order.approve:
+    for gate in request.approve:
         if not is_gate(gate):
             raise UsageError(f"there is no gate {gate}", remedy=f"Gates are {', '.join(GATES)}.")
-        if gate in SMALL_GATES:
+        if gate in INTERRUPT_GATES:
             raise UsageError(f"gate {gate} cannot be approved in advance", remedy=f"Leave out --approve {gate}.")
         asked = policy.gates.named(gate)
         people = {name for role in asked.roles for name in policy.roles[role]}
@@ -265,7 +265,7 @@ def read_signers(repository: Repository, base: BaseCommit, policy: Policy) -> Al
     return AllowedSigners.from_file(content, source=f"{path} at commit {base.commit[:12]}")
 
 
-def what_is_off(policy: Policy) -> list[str]:
+def disabled_guards(policy: Policy) -> list[str]:
     """Lines that name each guard a policy does without."""
     off = [f"Gate {gate} is off: {policy.gates.named(gate).reason}" for gate in GATES if policy.gates.named(gate).off]
     if policy.sandbox.backend == "none":
@@ -273,7 +273,7 @@ def what_is_off(policy: Policy) -> list[str]:
     return off
 
 
-def what_has_no_price(policy: Policy, model: str) -> list[str]:
+def unpriced_models(policy: Policy, model: str) -> list[str]:
     """A line that names the models whose calls no budget of money can hold.
 
     Args:

@@ -13,7 +13,7 @@ from pathlib import Path
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
-from phasegate.flows.runs.kickoff import Demand, accept, read_policy, read_signers, what_has_no_price, what_is_off
+from phasegate.flows.runs.kickoff import RunSpec, accept, disabled_guards, read_policy, read_signers, unpriced_models
 from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, RepositoryError, UsageError
 from phasegate.infra.grading import Evidence
 from phasegate.infra.identity import AllowedSigners, Person
@@ -33,7 +33,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Again:
+class ReplayRequest:
     """What a person wants of an earlier run.
 
     Attributes:
@@ -53,8 +53,10 @@ class Again:
     repository: Path | None = None
 
 
-def replay(wish: Again, *, ledger: Ledger, settings: Settings, person: Person, environment: Mapping[str, str]) -> Run:
-    """Check a wish and accept it as a new run.
+def replay(
+    request: ReplayRequest, *, ledger: Ledger, settings: Settings, person: Person, environment: Mapping[str, str]
+) -> Run:
+    """Check a request and accept it as a new run.
 
     Returns:
         The new run, durable. `origin` names the earlier one.
@@ -63,41 +65,41 @@ def replay(wish: Again, *, ledger: Ledger, settings: Settings, person: Person, e
         ConfigError: Something does not hold; nothing was written.
         FormatUnknown: The earlier run's ticket or policy cannot be read any more.
     """
-    old = wish.run
-    _require_stopped(wish)
-    repository = _repository(wish)
-    ticket, (stored, signers) = ledger.artifacts.get(old.ticket, Ticket), _policy(wish, ledger, repository)
+    old = request.run
+    _require_stopped(request)
+    repository = _repository(request)
+    ticket, (stored, signers) = ledger.artifacts.get(old.ticket, Ticket), _policy(request, ledger, repository)
     stages = stored.policy.lifecycle.stages
     first_unfinished = next((stage for stage in stages if not _has_finished(ledger, old, stage)), stages[-1])
     stage: str = stages[0]
-    if not wish.rehearse:
-        stage = wish.stage or first_unfinished
+    if not request.rehearse:
+        stage = request.stage or first_unfinished
         _require_reached(old, stage, tuple(stages), first_unfinished)
         _require_no_conflict(ledger, repository, old, stage, tuple(stages))
-        _require_models(wish, stored.policy, stage, environment)
+        _require_models(request, stored.policy, stage, environment)
     open_sandbox(stored.policy.sandbox, settings.home)
     script = ledger.artifacts.get(old.options.rehearsal, StoredScript) if old.options.rehearsal else None
-    unpriced = [] if script else what_has_no_price(stored.policy, wish.model or old.options.model)
-    demand = Demand(
+    unpriced = [] if script else unpriced_models(stored.policy, request.model or old.options.model)
+    spec = RunSpec(
         title=old.title,
         ticket=ticket,
         policy=stored,
         base=BaseCommit(old.base_branch, old.base_commit),
         options=RunOptions(
-            model=wish.model or old.options.model,
+            model=request.model or old.options.model,
             rehearsal=old.options.rehearsal,
-            notices=(*what_is_off(stored.policy), *unpriced),
+            notices=(*disabled_guards(stored.policy), *unpriced),
         ),
         signers=signers,
         script=script,
-        origin=Origin(run=old.id, stage=stage, mode="rehearse" if wish.rehearse else "replay"),
+        origin=Origin(run=old.id, stage=stage, mode="rehearse" if request.rehearse else "replay"),
     )
-    return accept(demand, ledger=ledger, repository=repository, person=person)
+    return accept(spec, ledger=ledger, repository=repository, person=person)
 
 
-def _require_stopped(wish: Again) -> None:
-    old, still = wish.run, {"waiting", "paused"} if wish.rehearse else set[str]()
-    if wish.rehearse and (wish.stage or wish.model or wish.repo_policy):
+def _require_stopped(request: ReplayRequest) -> None:
+    old, still = request.run, {"waiting", "paused"} if request.rehearse else set[str]()
+    if request.rehearse and (request.stage or request.model or request.repo_policy):
         raise UsageError(
             "a rehearsal repeats the whole run as it was", remedy="Leave out --from, --model and --repo-policy."
         )
@@ -113,13 +115,13 @@ def _require_stopped(wish: Again) -> None:
         )
 
 
-def _repository(wish: Again) -> Repository:
+def _repository(request: ReplayRequest) -> Repository:
     """Where the earlier run's commits are now."""
-    old, where = wish.run, wish.repository or Path(wish.run.repository)
+    old, where = request.run, request.repository or Path(request.run.repository)
     try:
         repository = Repository.open(where)
     except RepositoryError as error:
-        if wish.repository is not None:
+        if request.repository is not None:
             raise
         raise RepositoryError(
             f"run {old.id} is about a repository that is not where it was: {error.message}",
@@ -133,18 +135,20 @@ def _repository(wish: Again) -> Repository:
     return repository
 
 
-def _policy(wish: Again, ledger: Ledger, repository: Repository) -> tuple[StoredPolicy, AllowedSigners | None]:
+def _policy(
+    request: ReplayRequest, ledger: Ledger, repository: Repository
+) -> tuple[StoredPolicy, AllowedSigners | None]:
     """What the new run goes by, and whose signatures count with that."""
-    if wish.repo_policy:
+    if request.repo_policy:
         base, policy, _ = read_policy(repository)
         now = read_signers(repository, base, policy)
         return StoredPolicy(policy=policy, allowed_signers=now.digest if now else ""), now
     try:
-        stored = ledger.artifacts.get(wish.run.policy, StoredPolicy)
+        stored = ledger.artifacts.get(request.run.policy, StoredPolicy)
     except FormatUnknown as error:
         raise FormatUnknown(
-            f"the policy of run {wish.run.id} is stored in a format this phasegate does not know",
-            remedy=f"Go by the repository's policy of today: `phasegate replay {wish.run.id} --repo-policy`.",
+            f"the policy of run {request.run.id} is stored in a format this phasegate does not know",
+            remedy=f"Go by the repository's policy of today: `phasegate replay {request.run.id} --repo-policy`.",
         ) from error
     signers = ledger.artifacts.get(stored.allowed_signers, AllowedSigners) if stored.allowed_signers else None
     return stored, signers
@@ -201,9 +205,9 @@ def _require_no_conflict(ledger: Ledger, repository: Repository, old: Run, stage
             )
 
 
-def _require_models(wish: Again, policy: Policy, stage: str, environment: Mapping[str, str]) -> None:
+def _require_models(request: ReplayRequest, policy: Policy, stage: str, environment: Mapping[str, str]) -> None:
     stages = policy.lifecycle.stages
     for again in stages[list(stages).index(stage) :] if stage in stages else ():
-        name = ModelName.parse(wish.model or wish.run.options.model or policy.agents.model_for(again))
-        if not wish.run.options.rehearsal:
+        name = ModelName.parse(request.model or request.run.options.model or policy.agents.model_for(again))
+        if not request.run.options.rehearsal:
             credentials(name, environment)

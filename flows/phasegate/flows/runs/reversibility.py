@@ -13,7 +13,7 @@ from phasegate.infra.errors import NotAllowed, PastPivot
 from phasegate.infra.ledger import Effect, Ledger
 
 
-def effects_behind(ledger: Ledger, run_id: str) -> list[Effect]:
+def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
     """A run's effects and, before them, those it took over: all that rolling it back undoes, oldest first."""
     taken = [ledger.effects.get(key) for key in adopted_keys(ledger, run_id)]
     return [*taken, *ledger.effects.list(run_id)]
@@ -24,19 +24,19 @@ def adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
     return [str(event.payload["effect"]) for event in ledger.events(run_id, kinds=("effect.adopted",))]
 
 
-def require_way_back(ledger: Ledger, run_id: str, wish: Literal["cancel", "rollback"]) -> None:
+def require_reversible(ledger: Ledger, run_id: str, request: Literal["cancel", "rollback"]) -> None:
     """Refuse to ask for what cannot be done any more.
 
     Raises:
         NotAllowed: The run has made something that cannot be undone.
     """
-    effects = effects_behind(ledger, run_id)
-    if pivots := made_for_good(effects):
+    effects = effects_with_adopted(ledger, run_id)
+    if pivots := irreversible_effects(effects):
         past = past_pivot(run_id, effects, pivots)
-        raise NotAllowed(f"there is no {wish} of run {run_id}: {past.message}", remedy=past.remedy)
+        raise NotAllowed(f"there is no {request} of run {run_id}: {past.message}", remedy=past.remedy)
 
 
-def made_for_good(effects: Sequence[Effect]) -> list[Effect]:
+def irreversible_effects(effects: Sequence[Effect]) -> list[Effect]:
     """Those that are in the world and cannot be undone, oldest first."""
     return [effect for effect in effects if effect.effect_class == "pivot" and effect.status == "done"]
 

@@ -16,15 +16,15 @@ from phasegate.agents.tools.supervision import ATTEMPTED, DENIED, MASKED
 from phasegate.infra.ledger import Event
 from phasegate.infra.policy.permissions import ToolName
 
-Sort = Literal["denied", "attempted", "masked"]
+Category = Literal["denied", "attempted", "masked"]
 KINDS = (DENIED, ATTEMPTED, MASKED)
 """The kinds of events that are summed up."""
 _TOOLS = (*get_args(ToolName), "finish")
-_ORDER: tuple[Sort, ...] = get_args(Sort)
+_ORDER: tuple[Category, ...] = get_args(Category)
 _EXAMPLES, _EXAMPLE_CHARACTERS, _AT_MOST = 3, 120, 24
 
 
-class Caution(BaseModel):
+class AgentWarning(BaseModel):
     """One sort of thing that was tried, or kept from passing.
 
     Attributes:
@@ -37,7 +37,7 @@ class Caution(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    sort: Sort
+    sort: Category
     what: str
     count: int
     stages: tuple[str, ...]
@@ -51,12 +51,12 @@ class _Sum:
     examples: dict[str, None] = field(default_factory=dict[str, None])
 
 
-def cautions(events: Iterable[Event]) -> tuple[Caution, ...]:
+def agent_warnings(events: Iterable[Event]) -> tuple[AgentWarning, ...]:
     """Events of `KINDS`, summed up: what was refused first, then what was tried, then secrets."""
-    sums: dict[tuple[Sort, str], _Sum] = {}
+    sums: dict[tuple[Category, str], _Sum] = {}
     for event in events:
         stage = str(event.payload.get("attempt", "")).partition("/")[2].partition("/")[0]
-        for sort, what, example in _told(event.kind, event.payload):
+        for sort, what, example in _refusals(event.kind, event.payload):
             known = sums.setdefault((sort, what), _Sum())
             known.count += 1
             known.stages[stage] = None
@@ -64,7 +64,7 @@ def cautions(events: Iterable[Event]) -> tuple[Caution, ...]:
                 known.examples[_shortened(example)] = None
     ranked = sorted(sums.items(), key=lambda entry: (_ORDER.index(entry[0][0]), -entry[1].count))
     return tuple(
-        Caution(
+        AgentWarning(
             sort=sort,
             what=what,
             count=known.count,
@@ -75,7 +75,7 @@ def cautions(events: Iterable[Event]) -> tuple[Caution, ...]:
     )
 
 
-def _told(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[Sort, str, str]]:
+def _refusals(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[Category, str, str]]:
     if kind == DENIED:
         tool = str(facts["tool"])
         yield "denied", tool if tool in _TOOLS else "a tool it does not have", str(facts["subject"] or tool)

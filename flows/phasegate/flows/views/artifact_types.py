@@ -25,7 +25,7 @@ ARTIFACTS: Mapping[str, str] = {
     "release": "phasegate.infra.deploy.target:Release",
     "health-report": "phasegate.infra.metrics.report:HealthReport",
     "incident": "phasegate.agents.monitoring:Incident",
-    "overrun": "phasegate.flows.runs.interrupts:Overrun",
+    "overrun": "phasegate.flows.runs.interrupts:BudgetIncreaseRequest",
     "permission-request": "phasegate.flows.runs.interrupts:PermissionRequested",
 }
 """Kind to `module:class`."""
@@ -66,6 +66,6 @@ def markdown(kind: str, content: Mapping[str, Any]) -> str:
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Name to JSON Schema of every artifact, draft and file."""
-    types = [load(place) for place in ARTIFACTS.values()]
-    named = {found.__name__: found for found in types} | {name: load(place) for name, place in DOCUMENTS.items()}
-    return {name: found.model_json_schema() for name, found in named.items()}
+    artifacts = [load(place).model_json_schema() for place in ARTIFACTS.values()]
+    documents = {name: load(place).model_json_schema() for name, place in DOCUMENTS.items()}
+    return {str(schema["title"]): schema for schema in artifacts} | documents

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from phasegate.infra.ledger import STOPPED, Ledger, Run
 
 
-class Progress(BaseModel):
+class RolloutProgress(BaseModel):
     """The last that was told.
 
     Attributes:
@@ -43,14 +43,14 @@ class Progress(BaseModel):
     watched: dict[str, dict[str, dict[str, int]]] = {}
 
 
-def progress_of(ledger: Ledger, run: Run) -> Progress | None:
+def progress_of(ledger: Ledger, run: Run) -> RolloutProgress | None:
     """Where a release stands; None where none is on its way."""
     if run.status in STOPPED:
         return None
-    last: Progress | None = None
+    last: RolloutProgress | None = None
     for event in ledger.events(run.id, kinds=("stage.step", "effect.undone", "run.rewound")):
         if event.kind != "stage.step":
             last = None
         elif facts := event.payload.get("progress"):
-            last = Progress(at=event.at, stage=event.payload["stage"], **facts)
+            last = RolloutProgress(at=event.at, stage=event.payload["stage"], **facts)
     return last

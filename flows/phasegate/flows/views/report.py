@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.flows.runs.interrupts import SMALL
-from phasegate.flows.views.agent_warnings import KINDS, Caution, cautions
-from phasegate.flows.views.progress import Progress, progress_of
+from phasegate.flows.runs.interrupts import QUESTIONS
+from phasegate.flows.views.agent_warnings import KINDS, AgentWarning, agent_warnings
+from phasegate.flows.views.progress import RolloutProgress, progress_of
 from phasegate.infra.ledger import (
     STOPPED,
     Attempt,
@@ -31,7 +31,7 @@ from phasegate.infra.ledger import (
     RunStatus,
     Usage,
 )
-from phasegate.infra.policy.model import GATES, SMALL_GATES
+from phasegate.infra.policy.model import GATES, INTERRUPT_GATES
 
 EXIT_CODES: Mapping[RunStatus, int | None] = {
     "accepted": None,
@@ -48,7 +48,7 @@ EXIT_CODES: Mapping[RunStatus, int | None] = {
 """What a command that follows a run exits with, by where the run stands; None: it goes on."""
 
 
-_SMALL_KINDS = frozenset(kind.kind for kind in SMALL.values())
+_SMALL_KINDS = frozenset(kind.kind for kind in QUESTIONS.values())
 
 
 class _Part(BaseModel):
@@ -132,7 +132,7 @@ class RunReport(_Part):
     policy: str
     sandbox: str
     gates_off: tuple[GateOff, ...]
-    cautions: tuple[Caution, ...]
+    cautions: tuple[AgentWarning, ...]
     stages: tuple[StageReport, ...]
     gates: tuple[Gate, ...]
     decisions: tuple[Decision, ...]
@@ -143,7 +143,7 @@ class RunReport(_Part):
     usage: UsageReport
     exchanges: int
     release: ReleaseReport | None
-    progress: Progress | None
+    progress: RolloutProgress | None
 
     @property
     def open_gate(self) -> Gate | None:
@@ -193,7 +193,7 @@ def report(ledger: Ledger, run_id: str) -> RunReport:
         policy=run.policy,
         sandbox=str(policy.get("sandbox", {}).get("backend", "")),
         gates_off=_gates_off(policy),
-        cautions=cautions(ledger.events(run_id, kinds=KINDS)),
+        cautions=agent_warnings(ledger.events(run_id, kinds=KINDS)),
         stages=stages,
         gates=gates,
         decisions=tuple(ledger.gates.decisions(run_id)),
@@ -228,8 +228,8 @@ def _artifact(ledger: Ledger, digest: str) -> ArtifactReport:
 
 
 def _asked(ledger: Ledger, gates: tuple[Gate, ...]) -> tuple[ArtifactReport, ...]:
-    """What small gates asked about: no attempt has made it."""
-    small = [gate for gate in gates if gate.gate in SMALL_GATES]
+    """What interrupt gates asked about: no attempt has made it."""
+    small = [gate for gate in gates if gate.gate in INTERRUPT_GATES]
     digests = (digest for gate in small for kind, digest in gate.subject.items() if kind in _SMALL_KINDS)
     return tuple(_artifact(ledger, digest) for digest in digests)
 

@@ -1,4 +1,4 @@
-"""Leases: which engine has a run in its hands, with a fencing token.
+"""Leases: which engine owns a run, with a fencing token.
 
 Called by the engine's reconciler and by the lifecycle, never by people's doors. Exactly one engine carries a run: the
 one whose lease has the highest token. A lease that is let go says that nothing was interrupted; one that runs out says
@@ -84,12 +84,12 @@ class Leases:
             return [Run.model_validate(dict(row)) for row in rows]
 
     def take(self, run_id: str, holder: str) -> Lease:
-        """Take a run into an engine's hands; a holder that has it already keeps its token.
+        """Take a run for an engine; a holder that has it already keeps its token.
 
         Raises:
             LeaseHeld: Another engine has it.
 
-        Effects: an event `run.taken` when the run changes hands; a repeat only extends the lease.
+        Effects: an event `run.taken` when the run changes its owner; a repeat only extends the lease.
         """
         known = self.find(run_id)
         ours = known is not None and known.holder == holder and known.expires_at > self._store.clock.now()
@@ -99,7 +99,7 @@ class Leases:
         with self._store.change(run_id, "run.taken", actor="engine", payload=payload) as change:
             row, now = change.one(schema.leases, run_lease_id(run_id)), self._store.clock.now()
             if row is not None and row["expires_at"] > now and row["holder"] != holder:
-                raise LeaseHeld(f"{row['holder']} has {run_id} in its hands", delay=row["expires_at"] - now)
+                raise LeaseHeld(f"{row['holder']} owns {run_id}", delay=row["expires_at"] - now)
             lease = put_lease(
                 change, row, run_lease_id(run_id), run_id=run_id, holder=holder, expires_at=now + self._store.lease
             )
@@ -123,14 +123,14 @@ class Leases:
             return connection.execute(query).rowcount
 
     def let_go(self, lease: Lease) -> None:
-        """Give a run out of this engine's hands on purpose; nothing happens when it is another's by now."""
+        """Release a run of this engine on purpose; nothing happens when it is another's by now."""
         table = schema.leases.c
         query = update(schema.leases).where(table.id == lease.id, table.token == lease.token)
         with self._store.writing(lease.run_id, "lease.let-go") as connection:
             connection.execute(query.where(table.holder == lease.holder).values(expires_at=LET_GO))
 
     def let_go_of_all(self, holder: str) -> None:
-        """Give all of an engine's runs out of its hands, as it stops on purpose."""
+        """Release all of an engine's runs, as it stops on purpose."""
         with self._store.writing("leases", "lease.let-go-of-all") as connection:
             connection.execute(
                 update(schema.leases)

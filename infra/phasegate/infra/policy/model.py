@@ -28,13 +28,13 @@ from phasegate.infra.policy.services import ServicePolicy, VariableName, service
 
 StageName = Literal["prd", "implementation", "testing", "deployment", "monitoring"]
 PipelineGate = Literal["prd", "change", "release", "promotion"]
-SmallGate = Literal["budget", "permission"]
-GateName = PipelineGate | SmallGate
+InterruptGate = Literal["budget", "permission"]
+GateName = PipelineGate | InterruptGate
 
 STAGES: tuple[StageName, ...] = get_args(StageName)
-SMALL_GATES: tuple[SmallGate, ...] = get_args(SmallGate)
+INTERRUPT_GATES: tuple[InterruptGate, ...] = get_args(InterruptGate)
 """Those that an agent comes to in the middle of its work; they are neither skipped nor passed in advance."""
-GATES: tuple[GateName, ...] = (*get_args(PipelineGate), *SMALL_GATES)
+GATES: tuple[GateName, ...] = (*get_args(PipelineGate), *INTERRUPT_GATES)
 ADMIN = "admin"
 """The role of `[roles]` that may override a gate."""
 
@@ -152,7 +152,7 @@ class GatesPolicy(Table):
     permission: GatePolicy = GatePolicy()
     """Opens when an agent wants to run a command that `[permissions] commands` has a person asked about."""
 
-    @field_validator(*SMALL_GATES)
+    @field_validator(*INTERRUPT_GATES)
     @classmethod
     def _is_on(cls, gate: GatePolicy) -> GatePolicy:
         if gate.off:

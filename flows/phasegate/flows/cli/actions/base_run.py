@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from phasegate.flows.cli.actions.checks import Patient
+from phasegate.flows.cli.actions.checks import CheckContext
 from phasegate.flows.runs.kickoff import read_policy
 from phasegate.infra.grading.base import judge_base
 from phasegate.infra.grading.base_summary import BaseSummary
@@ -16,11 +16,11 @@ from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import Repository
 
 
-def judge_current(patient: Patient, on_step: Callable[[str], None]) -> BaseSummary:
+def judge_current(context: CheckContext, on_step: Callable[[str], None]) -> BaseSummary:
     """Run the project's own tests on the commit that a run would start from.
 
     Args:
-        patient: The repository and the state folder.
+        context: The repository and the state folder.
         on_step: Told what is being done.
 
     Raises:
@@ -28,9 +28,9 @@ def judge_current(patient: Patient, on_step: Callable[[str], None]) -> BaseSumma
 
     Effects: the judgement is kept in the state folder, where a run finds it.
     """
-    repository = Repository.open(patient.folder)
+    repository = Repository.open(context.folder)
     base, policy, _ = read_policy(repository)
-    settings = patient.settings
+    settings = context.settings
     settings.create_folders()
     sandbox = open_sandbox(policy.sandbox, settings.home)
     with tempfile.TemporaryDirectory(dir=settings.scratch) as folder:

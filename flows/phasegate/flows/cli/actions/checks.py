@@ -18,7 +18,7 @@ from typing import Literal
 
 from phasegate.agents.models.keys import KEY_VARIABLES, credentials
 from phasegate.agents.models.names import ModelName
-from phasegate.flows.cli.actions.engine_keys import keys_it_lacks
+from phasegate.flows.cli.actions.engine_keys import missing_keys
 from phasegate.flows.engine import control
 from phasegate.flows.runs.kickoff import POLICY_FILE, read_policy
 from phasegate.infra.deploy.process.proxy.haproxy import find as find_haproxy
@@ -35,7 +35,7 @@ GIT_NEEDED = (2, 38)
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check found.
 
     Attributes:
@@ -52,7 +52,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Patient:
+class CheckContext:
     """What is checked."""
 
     settings: Settings
@@ -60,60 +60,60 @@ class Patient:
     folder: Path
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def run_checks(context: CheckContext) -> Iterator[CheckResult]:
     """Run every check, in the order in which a run would stumble."""
-    policy, about_policy = _policy(patient)
+    policy, about_policy = _policy(context)
     yield _git()
-    yield _sandbox(patient, policy or Policy.model_construct())
+    yield _sandbox(context, policy or Policy.model_construct())
     yield _pytest()
-    yield _state_folder(patient)
-    yield from _checkouts(patient, policy or Policy.model_construct())
+    yield _state_folder(context)
+    yield from _checkouts(context, policy or Policy.model_construct())
     yield about_policy
-    yield from _programs(patient, policy)
-    yield from _front(patient, policy)
-    yield from _services(patient, policy)
-    yield from _setup_variables(patient, policy)
-    yield from _model_keys(patient, policy)
-    yield from _engine(patient)
+    yield from _programs(context, policy)
+    yield from _proxy(context, policy)
+    yield from _services(context, policy)
+    yield from _setup_variables(context, policy)
+    yield from _model_keys(context, policy)
+    yield from _engine(context)
     yield _port()
 
 
-def _git() -> Finding:
+def _git() -> CheckResult:
     try:
         said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return Finding("git", "failed", "git cannot be run", "Install git (Debian: apt-get install git).")
+        return CheckResult("git", "failed", "git cannot be run", "Install git (Debian: apt-get install git).")
     found = re.search(r"(\d+)\.(\d+)", said)
     if found is None or (int(found[1]), int(found[2])) < GIT_NEEDED:
-        return Finding("git", "failed", said, f"Install git {'.'.join(map(str, GIT_NEEDED))} or newer.")
-    return Finding("git", "ok", said)
+        return CheckResult("git", "failed", said, f"Install git {'.'.join(map(str, GIT_NEEDED))} or newer.")
+    return CheckResult("git", "ok", said)
 
 
-def _sandbox(patient: Patient, policy: Policy) -> Finding:
+def _sandbox(context: CheckContext, policy: Policy) -> CheckResult:
     try:
-        said = check(policy.sandbox, patient.settings.home)
+        said = check(policy.sandbox, context.settings.home)
     except SandboxMissing as error:
-        return Finding("sandbox", "failed", error.message, error.remedy)
+        return CheckResult("sandbox", "failed", error.message, error.remedy)
     if policy.sandbox.backend == "none":
-        return Finding("sandbox", "warning", said, 'Set `[sandbox] backend = "bubblewrap"` in phasegate.toml.')
-    return Finding("sandbox", "ok", said)
+        return CheckResult("sandbox", "warning", said, 'Set `[sandbox] backend = "bubblewrap"` in phasegate.toml.')
+    return CheckResult("sandbox", "ok", said)
 
 
-def _pytest() -> Finding:
+def _pytest() -> CheckResult:
     done = subprocess.run([sys.executable, "-m", "pytest", "--version"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         remedy = "Install pytest beside phasegate, or name the project's own runner in `project.test`."
-        return Finding("pytest", "warning", "the default test runner is missing", remedy)
-    return Finding("pytest", "ok", (done.stdout or done.stderr).strip())
+        return CheckResult("pytest", "warning", "the default test runner is missing", remedy)
+    return CheckResult("pytest", "ok", (done.stdout or done.stderr).strip())
 
 
-def _state_folder(patient: Patient) -> Finding:
-    home = patient.settings.home
+def _state_folder(context: CheckContext) -> CheckResult:
+    home = context.settings.home
     try:
         with tempfile.TemporaryFile(dir=home):
-            return Finding("state folder", "ok", str(home))
+            return CheckResult("state folder", "ok", str(home))
     except OSError as error:
-        return Finding(
+        return CheckResult(
             "state folder",
             "failed",
             f"{home} cannot be written: {error.strerror}",
@@ -121,11 +121,11 @@ def _state_folder(patient: Patient) -> Finding:
         )
 
 
-def _checkouts(patient: Patient, policy: Policy) -> Iterator[Finding]:
+def _checkouts(context: CheckContext, policy: Policy) -> Iterator[CheckResult]:
     """Way in which grading lays what setup left, and what was compiled on base, under each of its checkouts."""
-    name, home = "grading's checkouts", patient.settings.home
+    name, home = "grading's checkouts", context.settings.home
     if policy.sandbox.backend == "none":
-        yield Finding(name, "ok", "what setup leaves is copied into each: without a sandbox nothing is mounted")
+        yield CheckResult(name, "ok", "what setup leaves is copied into each: without a sandbox nothing is mounted")
         return
     try:
         problem = overlay_problem(home)
@@ -133,83 +133,87 @@ def _checkouts(patient: Patient, policy: Policy) -> Iterator[Finding]:
     except OSError:  # the check of the state folder tells
         return
     if not problem:
-        yield Finding(name, "ok", "what setup leaves is mounted beneath each, read-only (overlay)")
+        yield CheckResult(name, "ok", "what setup leaves is mounted beneath each, read-only (overlay)")
     elif is_cheap:
-        yield Finding(name, "ok", f"what setup leaves is copied into each, sharing blocks: {problem}")
+        yield CheckResult(name, "ok", f"what setup leaves is copied into each, sharing blocks: {problem}")
     else:
         remedy = (
             "Grades cost more so. Run the engine as root in a container of its own, or set PHASEGATE_HOME "
             "to a folder on a file system whose copies share blocks (Btrfs, XFS)."
         )
-        yield Finding(name, "warning", f"what setup leaves is copied into each, byte by byte: {problem}", remedy)
+        yield CheckResult(name, "warning", f"what setup leaves is copied into each, byte by byte: {problem}", remedy)
 
 
-def _policy(patient: Patient) -> tuple[Policy | None, Finding]:
+def _policy(context: CheckContext) -> tuple[Policy | None, CheckResult]:
     """The policy a run started here would follow: `kick_off` reads it the same way."""
     name = "policy"
     try:
-        repository = Repository.open(patient.folder)
+        repository = Repository.open(context.folder)
         repository.base()
     except ConfigError as error:
-        return None, Finding(name, "warning", error.message, "Call `phasegate doctor` in the repository of your runs.")
+        return None, CheckResult(
+            name, "warning", error.message, "Call `phasegate doctor` in the repository of your runs."
+        )
     try:
         base, policy, notices = read_policy(repository)
     except ConfigError as error:
-        return None, Finding(name, "failed", error.message, error.remedy)
+        return None, CheckResult(name, "failed", error.message, error.remedy)
     if notices:
-        return policy, Finding(name, "warning", " ".join(notices), f"Commit {POLICY_FILE} on {base.branch}.")
-    return policy, Finding(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {base.branch}")
+        return policy, CheckResult(name, "warning", " ".join(notices), f"Commit {POLICY_FILE} on {base.branch}.")
+    return policy, CheckResult(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {base.branch}")
 
 
-def _programs(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+def _programs(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
     """Look for every program that the policy's commands start, where the sandbox will look for it."""
     if policy is None:
         return
     commands = (policy.project.setup, policy.project.test, policy.deploy.start)
-    path = os.pathsep.join([patient.environment.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    path = os.pathsep.join([context.environment.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     for name in missing_programs(commands, path):
         remedy = f"Install {name}, or name another program in phasegate.toml."
-        yield Finding(f"program {name}", "failed", f"{name} is not on PATH; phasegate.toml names it", remedy)
+        yield CheckResult(f"program {name}", "failed", f"{name} is not on PATH; phasegate.toml names it", remedy)
 
 
-def _front(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+def _proxy(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
     """What puts releases behind a front, where policy wants one."""
     if policy is None or policy.deploy.target != "process" or policy.deploy.strategy != "canary":
         return
     try:
-        yield Finding("front", "ok", find_haproxy(patient.environment.get("PATH", os.defpath)))
+        yield CheckResult("front", "ok", find_haproxy(context.environment.get("PATH", os.defpath)))
     except TargetRefused as error:
-        yield Finding("front", "failed", error.message, error.remedy)
+        yield CheckResult("front", "failed", error.message, error.remedy)
 
 
-def _services(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+def _services(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
     """The programs of the services that tests need, where phasegate starts them itself."""
-    path = patient.environment.get("PATH", os.defpath)
+    path = context.environment.get("PATH", os.defpath)
     for service, found, package in service_programs(policy.project.services if policy else (), path):
         name = f"service {service.name}"
         remedy = f"Install {service.kind} on the engine's machine (Debian: apt-get install {package})."
         if found:
-            yield Finding(name, "ok", f"{service.kind}: {found}")
+            yield CheckResult(name, "ok", f"{service.kind}: {found}")
         else:
-            yield Finding(name, "failed", f"{service.kind} is not installed here", remedy)
+            yield CheckResult(name, "failed", f"{service.kind} is not installed here", remedy)
 
 
-def _setup_variables(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+def _setup_variables(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
     """The variables that only the setup command is handed, as far as this environment and the engine's can tell."""
     named = policy.project.setup_environment if policy else ()
-    engine = control.status(patient.settings) if named else None
+    engine = control.status(context.settings) if named else None
     for variable in named:
         if engine and engine.variables and variable not in engine.variables:
             remedy = "Start it anew: `phasegate down`, then `phasegate up --detach`."
-            yield Finding("setup's variables", "failed", f"the engine was started without {variable}", remedy)
-        elif patient.environment.get(variable):
-            yield Finding("setup's variables", "ok", f"{variable} is set")
+            yield CheckResult("setup's variables", "failed", f"the engine was started without {variable}", remedy)
+        elif context.environment.get(variable):
+            yield CheckResult("setup's variables", "ok", f"{variable} is set")
         else:
             remedy = f"Set {variable} where the engine is started, or take it out of `project.setup_environment`."
-            yield Finding("setup's variables", "failed", f"{variable} is not set, and `project.setup` needs it", remedy)
+            yield CheckResult(
+                "setup's variables", "failed", f"{variable} is not set, and `project.setup` needs it", remedy
+            )
 
 
-def _model_keys(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
+def _model_keys(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
     wanted = (
         {}
         if policy is None
@@ -221,29 +225,31 @@ def _model_keys(patient: Patient, policy: Policy | None) -> Iterator[Finding]:
     for provider, variable in KEY_VARIABLES.items():
         model = wanted.get(provider)
         try:
-            credentials(ModelName.parse(model or f"{provider}:any"), patient.environment)
+            credentials(ModelName.parse(model or f"{provider}:any"), context.environment)
         except ConfigError as error:
             outcome: Outcome = "failed" if model else "warning"
             why = f"{error.message} Policy wants {model}." if model else f"{variable} is not set; no policy wants it."
-            yield Finding(f"key of {provider}", outcome, why, error.remedy)
+            yield CheckResult(f"key of {provider}", outcome, why, error.remedy)
         else:
-            yield Finding(f"key of {provider}", "ok", f"{variable} is set")
+            yield CheckResult(f"key of {provider}", "ok", f"{variable} is set")
 
 
-def _engine(patient: Patient) -> Iterator[Finding]:
-    info = control.status(patient.settings)
+def _engine(context: CheckContext) -> Iterator[CheckResult]:
+    info = control.status(context.settings)
     if info is None:
-        yield Finding("engine", "ok", "none is up; `phasegate run` starts one")
+        yield CheckResult("engine", "ok", "none is up; `phasegate run` starts one")
         return
-    yield Finding("engine", "ok", f"up since {info.started_at} (pid {info.process.pid}), {info.ui_url}")
-    if missing := keys_it_lacks(info, patient.environment):
+    yield CheckResult("engine", "ok", f"up since {info.started_at} (pid {info.process.pid}), {info.ui_url}")
+    if missing := missing_keys(info, context.environment):
         remedy = "Start it anew: `phasegate down`, then `phasegate up --detach`."
-        yield Finding("engine's keys", "failed", f"the engine was started without {', '.join(missing)}", remedy)
+        yield CheckResult("engine's keys", "failed", f"the engine was started without {', '.join(missing)}", remedy)
 
 
-def _port() -> Finding:
+def _port() -> CheckResult:
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
-            return Finding("free port", "ok", f"for example {server.getsockname()[1]} on 127.0.0.1")
+            return CheckResult("free port", "ok", f"for example {server.getsockname()[1]} on 127.0.0.1")
     except OSError as error:
-        return Finding("free port", "failed", f"none on 127.0.0.1: {error.strerror}", "Bring the loopback device up.")
+        return CheckResult(
+            "free port", "failed", f"none on 127.0.0.1: {error.strerror}", "Bring the loopback device up."
+        )

@@ -8,6 +8,6 @@ from phasegate.agents.models.keys import KEY_VARIABLES
 from phasegate.flows.engine.info import EngineInfo
 
 
-def keys_it_lacks(engine: EngineInfo, environment: Mapping[str, str]) -> list[str]:
+def missing_keys(engine: EngineInfo, environment: Mapping[str, str]) -> list[str]:
     """The model key variables that are set here, and were not when the engine was started."""
     return [name for name in KEY_VARIABLES.values() if environment.get(name) and name not in engine.model_keys]

@@ -1,25 +1,25 @@
-"""From a wish in the ledger to the run's next stop: wake or start the engine, follow, say how it stands.
+"""From a request in the ledger to the run's next stop: wake or start the engine, follow, print the result.
 
-Shared by `run`, the decisions and the requests. The wish is durable before anything here is called.
+Shared by `run`, the decisions and the requests. The request is durable before anything here is called.
 """
 
 from __future__ import annotations
 
 import os
 
-from phasegate.flows.cli.actions.engine_keys import keys_it_lacks
+from phasegate.flows.cli.actions.engine_keys import missing_keys
 from phasegate.flows.cli.output import document, say
 from phasegate.flows.cli.session import Session
 from phasegate.flows.cli.views.follow import Follower
-from phasegate.flows.cli.views.live import watching
-from phasegate.flows.cli.views.next_steps import last_words
+from phasegate.flows.cli.views.live import open_watcher
+from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
 from phasegate.flows.views.report import report
 from phasegate.infra.errors import EngineUnavailable
 
 
-def hand_over(session: Session, run_id: str, *, as_json: bool) -> None:
+def hand_to_engine(session: Session, run_id: str, *, as_json: bool) -> None:
     """Have the engine look at a run now; an engine is started when none is up.
 
     Raises:
@@ -37,7 +37,7 @@ def ensure_engine(session: Session, run_id: str, *, as_json: bool) -> None:
     """
     if (engine := control.status(session.settings)) is not None:
         rehearsed = session.ledger.runs.get(run_id).options.rehearsal
-        if not rehearsed and (lacks := keys_it_lacks(engine, os.environ)):
+        if not rehearsed and (lacks := missing_keys(engine, os.environ)):
             say(f"! The engine was started without {', '.join(lacks)}. If this run needs it:", as_json=as_json)
             say("  phasegate down && phasegate up --detach", as_json=as_json)
         return
@@ -65,17 +65,17 @@ def follow(session: Session, run_id: str, *, as_json: bool, after: int = 0) -> i
         The exit code for where the run stands.
     """
     follower = Follower(session.ledger, run_id, lambda: engine_alive(session.settings), after)
-    with watching(session.ledger, as_json=as_json) as watcher:
+    with open_watcher(session.ledger, as_json=as_json) as watcher:
         follower.until_stopped(watcher)
-    return conclude(session, run_id, as_json=as_json)
+    return print_result(session, run_id, as_json=as_json)
 
 
-def conclude(session: Session, run_id: str, *, as_json: bool) -> int:
+def print_result(session: Session, run_id: str, *, as_json: bool) -> int:
     """Say how a run stands now; the exit code for it (0 while it goes on)."""
     made = report(session.ledger, run_id)
     if as_json:
         document(made.document())
     else:
-        for line in last_words(made):
+        for line in next_steps(made):
             say(line)
     return made.exit_code or 0

@@ -1,4 +1,4 @@
-"""How a person signs a decision at the command line: with their key, or elsewhere (`--print`, `--signature`).
+"""Signature of a decision at the command line: by the person's key, or made apart (`--print`, `--signature`).
 
 Used by the decisions. What it makes is checked by the ledger, which believes none of it.
 """
@@ -17,12 +17,12 @@ from phasegate.infra.ledger.gates.authorization import needs_signature, require_
 
 
 @dataclass(frozen=True)
-class Means:
+class SigningOptions:
     """What a person signs with.
 
     Attributes:
         key: Their key's file; None: git's `user.signingKey`, or the agent's first key that is allowed.
-        signature: A signature made elsewhere.
+        signature: File of a signature that was made apart.
         principal: Whose signature the printed bytes are for; empty: the key's owner.
         printing: Whether the bytes to sign are all that is wanted.
     """
@@ -33,12 +33,12 @@ class Means:
     printing: bool = False
 
     def require_unused(self) -> None:
-        """Refuse means of signing where nothing is signed.
+        """Refuse signing options where nothing is signed.
 
         Raises:
             UsageError: Some were given.
         """
-        if self != Means():
+        if self != SigningOptions():
             raise UsageError(
                 "this run's decisions are not signed: its policy has identity.mode local",
                 remedy="Leave out --key, --print, --as and --signature.",
@@ -46,7 +46,7 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Answer:
+class DecisionAnswer:
     """What a person decides.
 
     Attributes:
@@ -79,7 +79,7 @@ class Answer:
         return said.content()
 
 
-def bytes_to_sign(session: Session, answer: Answer, means: Means) -> bytes:
+def bytes_to_sign(session: Session, answer: DecisionAnswer, options: SigningOptions) -> bytes:
     """What `--print` prints.
 
     Raises:
@@ -87,16 +87,16 @@ def bytes_to_sign(session: Session, answer: Answer, means: Means) -> bytes:
         NotAllowed: The gate takes no decision, or the signers name neither the key nor the person.
     """
     if not needs_signature(answer.gate):
-        means.require_unused()
+        options.require_unused()
     require_open(answer.gate, SystemClock().now())
     signers = session.ledger.gates.signers(answer.gate)
-    if means.principal:
-        return answer.content(signers.require_named(means.principal))
-    key = signing_key(signers, file=means.key, folder=Path(session.ledger.runs.get(answer.gate.run_id).repository))
+    if options.principal:
+        return answer.content(signers.require_named(options.principal))
+    key = signing_key(signers, file=options.key, folder=Path(session.ledger.runs.get(answer.gate.run_id).repository))
     return answer.content(signers.require(key.public))
 
 
-def signed(session: Session, answer: Answer, means: Means) -> tuple[Person, str]:
+def signed(session: Session, answer: DecisionAnswer, options: SigningOptions) -> tuple[Person, str]:
     """Who decides, and their signature; the person at the keyboard and none where decisions are not signed.
 
     Raises:
@@ -104,24 +104,24 @@ def signed(session: Session, answer: Answer, means: Means) -> tuple[Person, str]
         ConfigError: ssh-keygen is missing, or the key cannot be used.
     """
     if not needs_signature(answer.gate):
-        means.require_unused()
+        options.require_unused()
         return session.person, ""
     try:
-        return _signed(session, answer, means)
+        return _signed(session, answer, options)
     except NotAllowed as error:
         session.ledger.gates.refuse(answer.gate, error.message, actor=session.person.name)
         raise
 
 
-def _signed(session: Session, answer: Answer, means: Means) -> tuple[Person, str]:
+def _signed(session: Session, answer: DecisionAnswer, options: SigningOptions) -> tuple[Person, str]:
     signers, now = session.ledger.gates.signers(answer.gate), SystemClock().now()
-    if means.signature is not None:
+    if options.signature is not None:
         try:
-            signature = means.signature.read_text()
+            signature = options.signature.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{means.signature} cannot be read as a signature: {error}") from error
+            raise UsageError(f"{options.signature} cannot be read as a signature: {error}") from error
         return Person(owner_of(signature, signers, at=now), "ssh"), signature
     require_open(answer.gate, now)  # before anybody is asked for a passphrase
-    key = signing_key(signers, file=means.key, folder=Path(session.ledger.runs.get(answer.gate.run_id).repository))
+    key = signing_key(signers, file=options.key, folder=Path(session.ledger.runs.get(answer.gate.run_id).repository))
     principal = signers.require(key.public)
     return Person(principal, "ssh"), sign(answer.content(principal), key, namespace=DECISION_NAMESPACE)

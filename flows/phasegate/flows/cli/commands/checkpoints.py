@@ -1,4 +1,4 @@
-"""`phasegate checkpoints`: the moments a run can be put back to."""
+"""`phasegate checkpoints`: the checkpoints a run can be put back to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phasegate.flows.cli.options import example, json_option, run_argument
 @run_argument
 @json_option
 def checkpoints(run: str, as_json: bool) -> None:
-    """List the moments a run can be put back to.
+    """List the checkpoints a run can be put back to.
 
     Every turn of the implementation, every finished stage and every decided gate, each with the commit that holds the
     workspace's files. A checkpoint keeps its number. RUN is an id, the beginning of one, or "latest".

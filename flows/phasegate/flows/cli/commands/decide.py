@@ -29,7 +29,7 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
         json_option,
         click.option("--as", "principal", default="", help="With --print: who will sign, where their key is not here."),
-        click.option("--signature", type=file, help="A signature made elsewhere, of what --print prints."),
+        click.option("--signature", type=file, help="A signature made apart, of what --print prints."),
         click.option("--print", "printing", is_flag=True, help="Print the exact bytes to sign, and decide nothing."),
         click.option("--key", type=file, help="Sign with this SSH key.  [default: git's user.signingKey]"),
         click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code."),
@@ -90,7 +90,7 @@ def approve(
 
 @click.command(epilog=example('phasegate revise latest prd --note "say what an expired link answers"'))
 @_decision_options
-def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **means: Any) -> int:
+def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **signing_options: Any) -> int:
     """Send what a gate asks about back, with a note.
 
     It goes to the stage that made it. Without GATE the one that is open. The gate opens anew when the stage has
@@ -101,18 +101,18 @@ def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **m
         raise UsageError(
             "to send something back, say what should be different", remedy='Add `--note "what should be different"`.'
         )
-    return _decide("revise", run, gate, note, wait=wait, as_json=as_json, **means)
+    return _decide("revise", run, gate, note, wait=wait, as_json=as_json, **signing_options)
 
 
 @click.command(epilog=example('phasegate reject latest change --note "not worth the risk"'))
 @_decision_options
-def reject(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **means: Any) -> int:
+def reject(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **signing_options: Any) -> int:
     """End a run at its gate, and undo what it did to the world.
 
     Without GATE the one that is open. At gate permission the run goes on: its agent is told that the command is
     refused, and your note.
     """
-    return _decide("reject", run, gate, note, wait=wait, as_json=as_json, **means)
+    return _decide("reject", run, gate, note, wait=wait, as_json=as_json, **signing_options)
 
 
 def _decide(
@@ -128,13 +128,13 @@ def _decide(
     strike: tuple[str, ...] = (),
     accept: tuple[str, ...] = (),
     keep_tests: bool = False,
-    **means: Any,
+    **signing_options: Any,
 ) -> int:
     from phasegate.flows.cli.actions import signing
-    from phasegate.flows.cli.actions.handoff import follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_to_engine
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.redact import without_secrets
-    from phasegate.flows.cli.sanitize import plain
+    from phasegate.flows.cli.sanitize import sanitize
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.inputs import StoredPolicy
     from phasegate.flows.runs.named_tests import named_tests
@@ -144,8 +144,8 @@ def _decide(
         found, note = session.run(reference), without_secrets(note)
         gate = session.gate(found, name)
         tests = named_tests(session.ledger, gate, verdict, strike=strike, accept=accept, note=note, keep=keep_tests)
-        answer = signing.Answer(gate, verdict, note, override, for_stage, tests)
-        chosen = signing.Means(**means)
+        answer = signing.DecisionAnswer(gate, verdict, note, override, for_stage, tests)
+        chosen = signing.SigningOptions(**signing_options)
         if chosen.printing:
             sys.stdout.buffer.write(signing.bytes_to_sign(session, answer, chosen))
             return 0
@@ -163,16 +163,16 @@ def _decide(
             admins=policy.roles.get(ADMIN, ()),
             signature=signature,
         )
-        about = ", ".join(f"{plain(part)} {digest[:19]}" for part, digest in gate.subject.items())
+        about = ", ".join(f"{sanitize(part)} {digest[:19]}" for part, digest in gate.subject.items())
         say(
             f"{'Struck' if strike else _PAST[verdict]}: gate {gate.gate} of run {found.id}, about {about}, "
-            f"by {plain(person.name)}{_HOW[override, person.identity]}"
+            f"by {sanitize(person.name)}{_HOW[override, person.identity]}"
             f"{', for the rest of the stage' if for_stage else ''}{', with its tests' if keep_tests else ''}.",
             as_json=as_json,
         )
         if decided.status == "open":
             say(f"The gate needs {gate.quorum} approvals and stays open.", as_json=as_json)
-        hand_over(session, found.id, as_json=as_json)
+        hand_to_engine(session, found.id, as_json=as_json)
         if wait:
             return follow(session, found.id, as_json=as_json, after=seen)
         if as_json:

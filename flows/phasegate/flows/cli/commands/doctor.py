@@ -27,14 +27,14 @@ def doctor(repo: Path, runs_tests: bool, as_json: bool) -> int:
     from dataclasses import asdict
 
     from phasegate.flows.cli.actions.base_run import judge_current
-    from phasegate.flows.cli.actions.checks import Patient, examine
+    from phasegate.flows.cli.actions.checks import CheckContext, run_checks
     from phasegate.flows.cli.output import document
-    from phasegate.flows.cli.sanitize import plain
+    from phasegate.flows.cli.sanitize import sanitize
     from phasegate.infra.errors import BaseTellsNothing
     from phasegate.infra.settings import Settings
 
-    patient = Patient(Settings.from_environment(os.environ), os.environ, repo)
-    findings = examine(patient)
+    context = CheckContext(Settings.from_environment(os.environ), os.environ, repo)
+    findings = run_checks(context)
     failed: set[str] = set()
     shown: list[dict[str, str]] = []
     for finding in findings:
@@ -43,19 +43,19 @@ def doctor(repo: Path, runs_tests: bool, as_json: bool) -> int:
             shown.append(asdict(finding))
             continue
         mark, colour = _MARKS[finding.outcome]
-        click.echo(f"{click.style(mark, fg=colour)} {finding.name}: {plain(finding.detail)}")
+        click.echo(f"{click.style(mark, fg=colour)} {finding.name}: {sanitize(finding.detail)}")
         if finding.remedy and finding.outcome != "ok":
-            click.echo(f"    {plain(finding.remedy)}")
+            click.echo(f"    {sanitize(finding.remedy)}")
     summary = None
     if runs_tests and not failed & _NEEDED_BY_TESTS:
-        summary = judge_current(patient, lambda step: click.echo(f"… {step}", err=True))
+        summary = judge_current(context, lambda step: click.echo(f"… {step}", err=True))
     if as_json:
         base = {} if summary is None else {"base": summary.model_dump(mode="json")}
         document({"healthy": not failed, "findings": shown, **base})
     elif summary is not None:
-        click.echo(plain("\n".join(summary.markdown_lines()).strip()))
+        click.echo(sanitize("\n".join(summary.markdown_lines()).strip()))
         if summary.reason:
-            click.echo(f"    {plain(BaseTellsNothing.remedy)}")
+            click.echo(f"    {sanitize(BaseTellsNothing.remedy)}")
     if failed:
         return 2
     return 1 if summary is not None and summary.reason else 0

@@ -23,7 +23,7 @@ def init(repo: Path, force: bool, as_json: bool) -> None:
     commit they start from.
     """
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.sanitize import plain
+    from phasegate.flows.cli.sanitize import sanitize
     from phasegate.infra.policy.detect.detect import detect
     from phasegate.infra.workspace import Repository
 
@@ -39,9 +39,9 @@ def init(repo: Path, force: bool, as_json: bool) -> None:
     if as_json:
         document({"path": str(path), "content": found.toml, "notes": found.notes})
         return
-    say(f"Wrote {path}:\n\n{plain(found.toml)}")
+    say(f"Wrote {path}:\n\n{sanitize(found.toml)}")
     for note in found.notes:
-        say(f"! {plain(note)}")
+        say(f"! {sanitize(note)}")
     say("Next: look it over, commit it, and start with a ticket:")
     say("  git add phasegate.toml && git commit -m 'Add the policy for phasegate'")
     say("  phasegate doctor --run")

@@ -23,7 +23,7 @@ def logs(run: str, follow: bool, stage: str | None, as_json: bool) -> None:
     from phasegate.flows.cli.session import opened
     from phasegate.flows.cli.views.event_json import JsonLines, event_documents
     from phasegate.flows.cli.views.follow import Follower
-    from phasegate.flows.cli.views.live import Lines
+    from phasegate.flows.cli.views.live import LineWatcher
     from phasegate.flows.engine.info import engine_alive
 
     with opened() as session:
@@ -32,7 +32,7 @@ def logs(run: str, follow: bool, stage: str | None, as_json: bool) -> None:
             document(list(event_documents(session.ledger, session.ledger.events(found.id), stage or "")))
             return
         ledger = session.ledger
-        watcher = JsonLines(ledger, stage or "") if as_json else Lines(ledger, detail=True, stage=stage or "")
+        watcher = JsonLines(ledger, stage or "") if as_json else LineWatcher(ledger, detail=True, stage=stage or "")
         follower = Follower(session.ledger, found.id, lambda: engine_alive(session.settings))
         if follow:
             follower.until_stopped(watcher)

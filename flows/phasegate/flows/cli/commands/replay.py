@@ -49,20 +49,20 @@ def replay(
     """
     import os
 
-    from phasegate.flows.cli.actions.handoff import conclude, follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_to_engine, print_result
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.runs.replay import Again
+    from phasegate.flows.runs.replay import ReplayRequest
     from phasegate.flows.runs.replay import replay as begin
     from phasegate.flows.views.report import report
 
     if rehearse and detach:
         raise click.UsageError("--rehearse compares, and --detach would not wait for the outcome.")
     with opened() as session:
-        wish = Again(session.run(run), stage, model, repo_policy, rehearse, repo)
+        request = ReplayRequest(session.run(run), stage, model, repo_policy, rehearse, repo)
         new = begin(
-            wish,
+            request,
             ledger=session.ledger,
             settings=session.settings,
             person=session.person,
@@ -70,8 +70,8 @@ def replay(
         )
         assert new.origin is not None  # noqa: S101  replay gives every run it accepts an origin
         how = "rehearses" if rehearse else f"replays, from {new.origin.stage} on,"
-        say(f"Run {new.id} {how} {wish.run.id}: {one_line(new.title)}", as_json=as_json)
-        hand_over(session, new.id, as_json=as_json)
+        say(f"Run {new.id} {how} {request.run.id}: {one_line(new.title)}", as_json=as_json)
+        hand_to_engine(session, new.id, as_json=as_json)
         if rehearse:
             return _compare(session, new.id, as_json=as_json)
         if not detach:
@@ -79,20 +79,20 @@ def replay(
         if as_json:
             document(report(session.ledger, new.id).document())
         else:
-            conclude(session, new.id, as_json=False)
+            print_result(session, new.id, as_json=False)
         return 0
 
 
 def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
     """Follow a rehearsal to its end and say what came out of it."""
     from phasegate.flows.cli.output import document, say
-    from phasegate.flows.cli.sanitize import plain
+    from phasegate.flows.cli.sanitize import sanitize
     from phasegate.flows.cli.views.event_text import attempt_name, reason_text
     from phasegate.flows.cli.views.follow import Follower
-    from phasegate.flows.cli.views.live import watching
+    from phasegate.flows.cli.views.live import open_watcher
     from phasegate.flows.engine.info import engine_alive
 
-    with watching(session.ledger, as_json=as_json) as watcher:
+    with open_watcher(session.ledger, as_json=as_json) as watcher:
         ended = Follower(session.ledger, run_id, lambda: engine_alive(session.settings)).until_stopped(watcher)
     events = session.ledger.events(run_id)
     departed = next((event.payload for event in events if event.kind == "rehearsal.departed"), None)
@@ -115,7 +115,7 @@ def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
     elif departed:
         say(f"departed at {attempt_name(departed['attempt'])}, turn {departed['turn']}: {departed['why']}")
         for line in str(departed["diff"]).splitlines():
-            say(plain(line))
+            say(sanitize(line))
     else:
-        say(f"the rehearsal failed: {plain(reason_text(ended.reason))}")
+        say(f"the rehearsal failed: {sanitize(reason_text(ended.reason))}")
     return 0 if same else 1

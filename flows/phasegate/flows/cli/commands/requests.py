@@ -65,28 +65,28 @@ def rollback(run: str, wait: bool, as_json: bool) -> int:
 
 
 def _request(
-    wish: Literal["pause", "resume", "cancel", "rollback"], reference: str, *, wait: bool, as_json: bool
+    request: Literal["pause", "resume", "cancel", "rollback"], reference: str, *, wait: bool, as_json: bool
 ) -> int:
-    from phasegate.flows.cli.actions.handoff import conclude, follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_to_engine, print_result
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.runs.reversibility import require_way_back
+    from phasegate.flows.runs.reversibility import require_reversible
     from phasegate.flows.views.report import report
 
     with opened() as session:
         found = session.run(reference)
-        if wish == "rollback" and found.status == "rolled-back":
+        if request == "rollback" and found.status == "rolled-back":
             say(f"Run {found.id} is rolled back already: there is nothing left to undo.", as_json=as_json)
-            return conclude(session, found.id, as_json=as_json)
+            return print_result(session, found.id, as_json=as_json)
         seen = session.ledger.newest(found.id).position
-        if wish == "resume":
+        if request == "resume":
             session.ledger.runs.resume(found.id, actor=session.person.name)
         else:
-            if wish != "pause":
-                require_way_back(session.ledger, found.id, wish)
-            session.ledger.runs.ask(found.id, wish, actor=session.person.name)
-        say(_SAID[wish].format(run=found.id), as_json=as_json)
-        hand_over(session, found.id, as_json=as_json)
+            if request != "pause":
+                require_reversible(session.ledger, found.id, request)
+            session.ledger.runs.ask(found.id, request, actor=session.person.name)
+        say(_SAID[request].format(run=found.id), as_json=as_json)
+        hand_to_engine(session, found.id, as_json=as_json)
         if wait:
             return follow(session, found.id, as_json=as_json, after=seen)
         if as_json:

@@ -19,20 +19,20 @@ def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
     newest first. What is thrown away is kept in git. CHECKPOINT is a number of `phasegate checkpoints`. A run that
     works is paused first. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.actions.handoff import follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_to_engine
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.runs.checkpoints import ask_to_rewind
+    from phasegate.flows.runs.checkpoints import request_rewind
     from phasegate.flows.views.report import report
 
     with opened() as session:
         found = session.run(run)
         seen = session.ledger.newest(found.id).position
-        planned = ask_to_rewind(session.ledger, found, checkpoint, actor=session.person.name)
+        planned = request_rewind(session.ledger, found, checkpoint, actor=session.person.name)
         undone = ", ".join(effect.kind for effect in reversed(planned.effects)) or "none"
         say(f"Run {found.id} goes back to checkpoint {checkpoint}. Effects to undo: {undone}.", as_json=as_json)
         say(f"What is thrown away stays under refs/phasegate/{found.id}/rewound/.", as_json=as_json)
-        hand_over(session, found.id, as_json=as_json)
+        hand_to_engine(session, found.id, as_json=as_json)
         if wait:
             return follow(session, found.id, as_json=as_json, after=seen)
         if as_json:

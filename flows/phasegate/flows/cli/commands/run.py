@@ -47,17 +47,17 @@ def run(
     import os
     import sys
 
-    from phasegate.flows.cli.actions.handoff import conclude, follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_to_engine, print_result
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.sanitize import one_line
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.runs.kickoff import Order, kick_off
+    from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
     from phasegate.flows.views.report import report
 
-    order = Order(ticket, repo, model, rehearse, approve)
+    request = KickoffRequest(ticket, repo, model, rehearse, approve)
     with opened() as session:
         accepted = kick_off(
-            order,
+            request,
             ledger=session.ledger,
             settings=session.settings,
             person=session.person,
@@ -67,11 +67,11 @@ def run(
         for notice in accepted.options.notices:
             say(f"! {one_line(notice, 400)}", as_json=as_json)
         say(f"Run {accepted.id} is accepted: {one_line(accepted.title)}", as_json=as_json)
-        hand_over(session, accepted.id, as_json=as_json)
+        hand_to_engine(session, accepted.id, as_json=as_json)
         if not detach:
             return follow(session, accepted.id, as_json=as_json)
         if as_json:
             document(report(session.ledger, accepted.id).document())
         else:
-            conclude(session, accepted.id, as_json=False)
+            print_result(session, accepted.id, as_json=False)
         return 0

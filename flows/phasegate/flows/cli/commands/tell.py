@@ -30,7 +30,7 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
     input. It is kept until it is read: `phasegate show` has the receipt, queued, delivered at which turn, or expired
     with its stage. While no agent is at work it is for the next one. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.actions.handoff import hand_over
+    from phasegate.flows.cli.actions.handoff import hand_to_engine
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.redact import without_secrets
     from phasegate.flows.cli.session import opened
@@ -47,7 +47,7 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
             said = f"Queued for {attempt_name(queued.attempt_id)}: its agent reads it before its next model call."
         say(said, as_json=as_json)
         say(f"The receipt: phasegate show {found.id}", as_json=as_json)
-        hand_over(session, found.id, as_json=as_json)
+        hand_to_engine(session, found.id, as_json=as_json)
         if as_json:
             document(queued.model_dump(mode="json"))
         return 0
@@ -65,7 +65,7 @@ def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
     answers the oldest question that is open. Whoever may use this machine's ledger may answer; the answer is recorded
     under their name and is no decision: it opens no gate. RUN is an id, the beginning of one, or "latest".
     """
-    from phasegate.flows.cli.actions.handoff import follow, hand_over
+    from phasegate.flows.cli.actions.handoff import follow, hand_to_engine
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.redact import without_secrets
     from phasegate.flows.cli.sanitize import one_line
@@ -76,7 +76,7 @@ def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
         seen = session.ledger.newest(found.id).position
         answered = session.ledger.questions.answer(found.id, text, person=session.person.name)
         say(f"Answered: {one_line(answered.text, 200)}", as_json=as_json)
-        hand_over(session, found.id, as_json=as_json)
+        hand_to_engine(session, found.id, as_json=as_json)
         if wait:
             return follow(session, found.id, as_json=as_json, after=seen)
         if as_json:

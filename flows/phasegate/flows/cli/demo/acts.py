@@ -11,17 +11,17 @@ from phasegate.flows.cli.demo.ending import obsolete_table, story_table
 from phasegate.flows.cli.demo.play import Player, Quit, heading
 from phasegate.flows.cli.demo.scratch import Scratch, make_scratch, nothing_left_running
 from phasegate.flows.cli.demo.service import (
-    Exchange,
+    HttpExchange,
     ask_for_a_link_without_code,
     ask_for_an_expiring_link,
     follow,
     look_up,
 )
 from phasegate.flows.cli.output import console, document
-from phasegate.flows.cli.sanitize import plain
+from phasegate.flows.cli.sanitize import sanitize
 from phasegate.flows.cli.session import opened
-from phasegate.flows.cli.views.follow import Interrupted
-from phasegate.flows.cli.views.next_steps import last_words
+from phasegate.flows.cli.views.follow import FollowInterrupted
+from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.flows.views.report import ReleaseReport, RunReport
@@ -61,7 +61,7 @@ def perform(*, asks: bool, keep: bool, as_json: bool, ticket: str = "") -> int:
         click.echo(_where_to_look(scratch, keep=False), err=True)
         raise
     except KeyboardInterrupt as error:
-        raise Interrupted(f"The demo was interrupted.\n{_where_to_look(scratch, keep=False)}") from error
+        raise FollowInterrupted(f"The demo was interrupted.\n{_where_to_look(scratch, keep=False)}") from error
     if as_json:
         document({"ok": acts.ok, "folder": str(scratch.folder), "runs": [made.document() for made in acts.reports]})
     else:
@@ -145,15 +145,15 @@ class _Acts:
         return release.url if release else ""
 
     def _play(self, player: Player, name: str) -> RunReport:
-        self._say(plain(self._scratch.ticket(name).read_text()).rstrip(), indent="  │ ")
+        self._say(sanitize(self._scratch.ticket(name).read_text()).rstrip(), indent="  │ ")
         made = player.play(name)
         self.reports.append(made)
-        for line in last_words(made)[:1]:
+        for line in next_steps(made)[:1]:
             self._say(f"\n  {line}")
         return made
 
-    def _show(self, exchange: Exchange, expected: int) -> bool:
-        self._say(f"    {plain(exchange.request)}\n    → {exchange.status} {plain(exchange.answer)}")
+    def _show(self, exchange: HttpExchange, expected: int) -> bool:
+        self._say(f"    {sanitize(exchange.request)}\n    → {exchange.status} {sanitize(exchange.answer)}")
         return exchange.status == expected
 
     def _story(self, player: Player, made: RunReport) -> bool:
@@ -161,10 +161,10 @@ class _Acts:
         try:
             audit = player.session.ledger.audit(made.id)
         except TrailBroken as error:
-            self._say(f"✗ {plain(error.message)}")
+            self._say(f"✗ {sanitize(error.message)}")
             return False
         if not self._quiet:
-            click.echo(f"\n  {plain(made.title)}: {made.status}")
+            click.echo(f"\n  {sanitize(made.title)}: {made.status}")
             console().print(story_table(made))
         self._say(f"  ✓ the audit trail holds: {audit.events} events, {audit.rows} rows")
         return True

@@ -10,10 +10,10 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import reason_text
 from phasegate.flows.cli.views.run_page import seconds_text, stage_name, status_text, table
-from phasegate.flows.cli.views.summaries import gist
+from phasegate.flows.cli.views.summaries import summary
 from phasegate.flows.views.report import RunReport, StageReport
 
 
@@ -30,7 +30,7 @@ def story_table(report: RunReport) -> Table:
             f"{stage.usage.tokens:,}" if stage.usage.turns else "–",
             seconds_text(stage.started_at, stage.finished_at),
             Text("\n".join(_decisions(report, stage))),
-            Text("\n".join(plain(effect.kind) for effect in effects)),
+            Text("\n".join(sanitize(effect.kind) for effect in effects)),
             Text("\n").join(status_text("undone" if effect.status == "undone" else "no") for effect in effects),
         )
     return rows
@@ -45,9 +45,9 @@ def obsolete_table(report: RunReport) -> Table:
         if test["status"] in ("amended", "by-eye"):
             late = test["added_after_change"]
             rows.add_row(
-                Text(plain(test["test"])),
-                Text(plain(said.get(str(test["criterion"]), str(test["criterion"])))),
-                Text(plain(test["replacement"]) or "nothing"),
+                Text(sanitize(test["test"])),
+                Text(sanitize(said.get(str(test["criterion"]), str(test["criterion"])))),
+                Text(sanitize(test["replacement"]) or "nothing"),
                 Text("the tests' author, added after the change, which asked" if late else "the tests' author"),
             )
     return rows
@@ -58,7 +58,7 @@ def _came_out(stage: StageReport) -> str:
         return reason_text(stage.error)
     if stage.artifact is None:
         return stage.status
-    return gist(stage.artifact.kind, stage.artifact.content)
+    return summary(stage.artifact.kind, stage.artifact.content)
 
 
 def _decisions(report: RunReport, stage: StageReport) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from phasegate.flows.cli.views.event_text import told
+from phasegate.flows.cli.views.event_text import describe
 from phasegate.infra.ledger import Event, Ledger, Run
 
 STEPS: Mapping[str, str] = {
@@ -55,7 +55,7 @@ class Narrator:
         """Explain what is new of its kind, then say what happened."""
         for event in news:
             self._explain(event)
-            line = told(event, self._ledger)
+            line = describe(event, self._ledger)
             if not line.detail:
                 click.echo(f"    {line}")
 

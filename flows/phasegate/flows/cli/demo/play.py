@@ -15,11 +15,11 @@ from phasegate.flows.cli.output import console
 from phasegate.flows.cli.sanitize import one_line
 from phasegate.flows.cli.session import Session
 from phasegate.flows.cli.views.follow import Follower, Watcher
-from phasegate.flows.cli.views.live import Silence
+from phasegate.flows.cli.views.live import NullWatcher
 from phasegate.flows.cli.views.run_page import gate_questions
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
-from phasegate.flows.runs.kickoff import Order, kick_off
+from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.flows.views.report import RunReport, report
 from phasegate.infra.ledger import Gate, Verdict
 
@@ -55,7 +55,9 @@ class Player:
             PhasegateError: It could not be started, or the engine is gone.
         """
         run = kick_off(
-            Order(str(self.scratch.ticket(name)), self.scratch.repository, rehearsal=self.scratch.script(name)),
+            KickoffRequest(
+                str(self.scratch.ticket(name)), self.scratch.repository, rehearsal=self.scratch.script(name)
+            ),
             ledger=self.session.ledger,
             settings=self.session.settings,
             person=self.session.person,
@@ -63,7 +65,7 @@ class Player:
             stdin=sys.stdin.buffer.read,
         )
         control.wake(self.session.settings, run.id)
-        watcher: Watcher = Silence() if self.quiet else Narrator(self.session.ledger)
+        watcher: Watcher = NullWatcher() if self.quiet else Narrator(self.session.ledger)
         follower = Follower(self.session.ledger, run.id, lambda: engine_alive(self.session.settings))
         while follower.until_stopped(watcher).status == "waiting":
             self._decide(self.session.gate(run, None))

@@ -14,7 +14,7 @@ _NEW_LINK = {"url": "https://example.org/survey", "code": "survey", "expires_in_
 
 
 @dataclass(frozen=True)
-class Exchange:
+class HttpExchange:
     """One request and its answer, for showing."""
 
     request: str
@@ -22,31 +22,31 @@ class Exchange:
     answer: str
 
 
-def ask_for_an_expiring_link(url: str) -> Exchange:
+def ask_for_an_expiring_link(url: str) -> HttpExchange:
     """Use what ticket 1 added: make a link that expires in an hour."""
     return _ask(url, "POST", "/api/links", _NEW_LINK)
 
 
-def follow(url: str) -> Exchange:
+def follow(url: str) -> HttpExchange:
     """Follow a link as far as its redirect, which ticket 3 changed."""
     return _ask(url, "GET", "/handbook")
 
 
-def ask_for_a_link_without_code(url: str) -> Exchange:
+def ask_for_a_link_without_code(url: str) -> HttpExchange:
     """Leave the code out, which ticket 4 forbids."""
     return _ask(url, "POST", "/api/links", {"url": "https://example.org/survey"})
 
 
-def look_up(url: str) -> Exchange:
+def look_up(url: str) -> HttpExchange:
     """Look a link up, which any release can."""
     return _ask(url, "GET", "/api/links/handbook")
 
 
-def _ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> Exchange:
+def _ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> HttpExchange:
     address = url.rstrip("/") + path
     try:
         answer = httpx.request(method, address, json=body, timeout=10, trust_env=False)
     except httpx.HTTPError as error:
         raise DeployFailed(f"{method} {address} got no answer: {error}") from error
     said = f" {json.dumps(body)}" if body else ""
-    return Exchange(f"{method} {address}{said}", answer.status_code, answer.text.strip())
+    return HttpExchange(f"{method} {address}{said}", answer.status_code, answer.text.strip())

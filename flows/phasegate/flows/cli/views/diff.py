@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from phasegate.flows.cli.sanitize import plain
+from phasegate.flows.cli.sanitize import sanitize
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.workspace.repository import Repository
@@ -17,7 +17,7 @@ _STYLES = (("+++", "bold"), ("---", "bold"), ("diff ", "bold"), ("@@", "cyan"), 
 
 
 @dataclass(frozen=True)
-class Change:
+class ShownChange:
     """Two commits and what lies between them."""
 
     run_id: str
@@ -35,7 +35,7 @@ class Change:
         return {"run": self.run_id, "base_commit": self.base, "commit": self.commit, "diff": self.text}
 
 
-def read_change(ledger: Ledger, run: Run, *, as_made: bool = False, with_tests: bool = False) -> Change:
+def read_change(ledger: Ledger, run: Run, *, as_made: bool = False, with_tests: bool = False) -> ShownChange:
     """The change of a run, as it was graded and is released; as the agent made it while it is not graded.
 
     Args:
@@ -52,13 +52,13 @@ def read_change(ledger: Ledger, run: Run, *, as_made: bool = False, with_tests: 
     git = Repository.open(Path(run.repository)).git
     base, shown = (run.base_commit, commit) if as_made else _graded(ledger, run, commit, with_tests)
     patch = git.output("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", base, shown)
-    return Change(run.id, base, commit, patch)
+    return ShownChange(run.id, base, commit, patch)
 
 
 def coloured(diff: str) -> Text:
     """A diff for a terminal."""
     text = Text()
-    for line in plain(diff).splitlines():
+    for line in sanitize(diff).splitlines():
         style = next((style for start, style in _STYLES if line.startswith(start)), "")
         text.append(f"{line}\n", style=style)
     return text

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from phasegate.flows.cli.views.event_text import told
+from phasegate.flows.cli.views.event_text import describe
 from phasegate.infra.ledger import Event, Ledger, Run
 
 
 def event_documents(ledger: Ledger, events: list[Event], stage: str) -> Iterator[dict[str, Any]]:
     """Events as JSON, each with the line people read; only those of one stage, unless `stage` is empty."""
     for event in events:
-        line = told(event, ledger)
+        line = describe(event, ledger)
         if stage in {"", line.stage}:
             yield {**event.model_dump(mode="json"), "line": line.text}
 

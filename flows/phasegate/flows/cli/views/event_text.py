@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from phasegate.flows.cli.sanitize import one_line
-from phasegate.flows.cli.views.summaries import gist
+from phasegate.flows.cli.views.summaries import summary
 from phasegate.infra.ledger import Event, Ledger, Message
 
 _TELLING_ARGUMENTS = ("path", "command", "pattern", "sql", "question", "summary", "title")
@@ -21,8 +21,8 @@ _SHORT_COMMIT = 12
 
 
 @dataclass(frozen=True)
-class Line:
-    """One event, told.
+class EventLine:
+    """Line that describes one event.
 
     Attributes:
         at: When it happened.
@@ -45,15 +45,15 @@ class Line:
         return f"{self.at.astimezone():%H:%M:%S} {indent}{self.mark} {self.text}"
 
 
-def told(event: Event, ledger: Ledger) -> Line:
+def describe(event: Event, ledger: Ledger) -> EventLine:
     """One event as a line."""
-    mark, tell, detail = _TELLERS.get(event.kind, ("·", _anything, True))
+    mark, tell, detail = _DESCRIPTIONS.get(event.kind, ("·", _anything, True))
     text = tell(event)
     if event.kind == "attempt.finished":
-        text = f"{text}: {gist(event.payload['kind'], ledger.artifacts.json(event.payload['artifact']))}"
+        text = f"{text}: {summary(event.payload['kind'], ledger.artifacts.json(event.payload['artifact']))}"
     if unread := len(event.payload.get("expired", [])):
         text = f"{text} ({unread} {'message' if unread == 1 else 'messages'} expired unread)"
-    return Line(event.at, mark, one_line(text, _WIDTH), _stage(event), detail)
+    return EventLine(event.at, mark, one_line(text, _WIDTH), _stage(event), detail)
 
 
 def _stage(event: Event) -> str:
@@ -207,13 +207,13 @@ def _rewinding(event: Event) -> str:
     return f"{event.actor} asked to go back to checkpoint {event.payload['checkpoint']}"
 
 
-def _says(words: str) -> Callable[[Event], str]:
+def _template(words: str) -> Callable[[Event], str]:
     return lambda event: words.format(actor=event.actor, **event.payload)
 
 
-_TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
-    "run.accepted": ("▸", _says("run accepted from {actor}: {title}"), False),
-    "run.dispatched": ("·", _says("handed to the engine"), True),
+_DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
+    "run.accepted": ("▸", _template("run accepted from {actor}: {title}"), False),
+    "run.dispatched": ("·", _template("handed to the engine"), True),
     "run.running": ("▸", _run_status, True),
     "run.waiting": ("◆", _run_status, True),
     "run.paused": ("◆", _run_status, False),
@@ -223,48 +223,52 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     "run.cancelled": ("✗", _run_status, False),
     "run.rolled-back": ("✗", _run_status, False),
     "run.needs-operator": ("◆", _run_status, False),
-    "run.pause-requested": ("▸", _says("{actor} asked to pause"), False),
-    "run.cancel-requested": ("▸", _says("{actor} asked to cancel"), False),
-    "run.rollback-requested": ("▸", _says("{actor} asked to roll back"), False),
+    "run.pause-requested": ("▸", _template("{actor} asked to pause"), False),
+    "run.cancel-requested": ("▸", _template("{actor} asked to cancel"), False),
+    "run.rollback-requested": ("▸", _template("{actor} asked to roll back"), False),
     "run.rewind-requested": ("▸", _rewinding, False),
-    "run.rewound": ("▸", _says("back at checkpoint {checkpoint}; rewind {number} keeps what was thrown away"), False),
-    "run.resumed": ("▸", _says("{actor} let the run go on"), False),
-    "run.taken": ("·", _says("taken up by engine {holder}"), True),
-    "write.refused": ("✗", _says("a late write of engine {late} was refused: {holder} has the run now"), False),
-    "run.recovered": ("▸", _says("picked up again after an interruption"), False),
+    "run.rewound": (
+        "▸",
+        _template("back at checkpoint {checkpoint}; rewind {number} keeps what was thrown away"),
+        False,
+    ),
+    "run.resumed": ("▸", _template("{actor} let the run go on"), False),
+    "run.taken": ("·", _template("taken up by engine {holder}"), True),
+    "write.refused": ("✗", _template("a late write of engine {late} was refused: {holder} has the run now"), False),
+    "run.recovered": ("▸", _template("picked up again after an interruption"), False),
     "attempt.started": ("▸", _attempt("started"), False),
     "attempt.adopted": ("✓", _adopted, False),
     "attempt.finished": ("✓", _attempt("finished"), False),
     "attempt.failed": ("✗", _failed, False),
     "attempt.checkpointed": ("·", lambda event: f"checkpoint {event.payload['commit'][:12]}", True),
-    "stage.observed": ("·", _says("looked at {name}"), True),
+    "stage.observed": ("·", _template("looked at {name}"), True),
     "stage.step": ("·", _step, False),
     "turn.answered": ("·", _step, False),
     "tools.answered": ("·", _answered, True),
     "tool.denied": ("✗", _denied, False),
     "sandbox.attempted": ("!", _attempted, False),
     "secret.masked": ("!", _masked, False),
-    "gate.prepared": ("·", _says("gate {gate} is about to ask"), True),
-    "gate.opened": ("◆", _says("gate {gate} opened"), False),
+    "gate.prepared": ("·", _template("gate {gate} is about to ask"), True),
+    "gate.opened": ("◆", _template("gate {gate} opened"), False),
     "gate.decided": ("▸", _decided, False),
-    "gate.rehearsed": ("▸", _says("gate {gate} passed as recorded: {verdict}"), False),
-    "gate.skipped": ("▸", _says("gate {gate} is off: {reason}"), False),
-    "gate.carried": ("▸", _says("gate passed by the earlier run's answer to the same question"), False),
-    "approval.carried": ("✓", _says("gate {name}: {why}"), False),
-    "approval.lapsed": ("◆", _says("gate {name}: {why}"), False),
+    "gate.rehearsed": ("▸", _template("gate {gate} passed as recorded: {verdict}"), False),
+    "gate.skipped": ("▸", _template("gate {gate} is off: {reason}"), False),
+    "gate.carried": ("▸", _template("gate passed by the earlier run's answer to the same question"), False),
+    "approval.carried": ("✓", _template("gate {name}: {why}"), False),
+    "approval.lapsed": ("◆", _template("gate {name}: {why}"), False),
     "gate.overridden": ("▸", _overridden, False),
-    "gate.refused": ("✗", _says("gate {name} is not passed: {why}"), False),
-    "decision.refused": ("✗", _says("a decision on gate {name} was refused: {why}"), False),
-    "state.refused": ("✗", _says("gate {name} is not passed by Prefect's state {state}: {why}"), False),
-    "gate.void": ("◆", _says("gate closed: what it asked about has changed"), False),
-    "gate.outdated": ("◆", _says("gate closed: {why}"), False),
-    "gate.expired": ("◆", _says("gate closed: nobody decided in time"), False),
-    "effect.intended": ("·", _says("about to make effect {kind}; undone by: {compensation}"), True),
+    "gate.refused": ("✗", _template("gate {name} is not passed: {why}"), False),
+    "decision.refused": ("✗", _template("a decision on gate {name} was refused: {why}"), False),
+    "state.refused": ("✗", _template("gate {name} is not passed by Prefect's state {state}: {why}"), False),
+    "gate.void": ("◆", _template("gate closed: what it asked about has changed"), False),
+    "gate.outdated": ("◆", _template("gate closed: {why}"), False),
+    "gate.expired": ("◆", _template("gate closed: nobody decided in time"), False),
+    "effect.intended": ("·", _template("about to make effect {kind}; undone by: {compensation}"), True),
     "effect.adopted": ("✓", _effect("effect {} is in the world already"), False),
-    "effect.rehearsed": ("·", _says("would have made effect {kind}; undone by: {compensation}"), False),
+    "effect.rehearsed": ("·", _template("would have made effect {kind}; undone by: {compensation}"), False),
     "effect.done": ("✓", _effect("effect {} made"), False),
     "effect.undone": ("✓", _effect("effect {} undone"), False),
-    "rollback.began": ("◆", _says("rolling back, newest effect first"), False),
+    "rollback.began": ("◆", _template("rolling back, newest effect first"), False),
     "effect.stuck": ("✗", _effect("effect {} could not be undone"), False),
     "rehearsal.departed": ("✗", _departed, False),
     "message.queued": ("▸", _queued, False),
@@ -275,6 +279,6 @@ _TELLERS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
         lambda event: f"{attempt_name(event.payload['question'])} asks: {event.payload['text']}",
         False,
     ),
-    "question.answered": ("▸", _says("{actor} answers: {text}"), False),
+    "question.answered": ("▸", _template("{actor} answers: {text}"), False),
 }
 """Kind to mark, teller, and whether only the full log needs it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from phasegate.flows.cli.output import document, say
-from phasegate.flows.cli.sanitize import plain
+from phasegate.flows.cli.sanitize import sanitize
 from phasegate.flows.views.charts import charts
 from phasegate.flows.views.follow_up import follow_up
 from phasegate.flows.views.report import RunReport
@@ -56,4 +56,4 @@ def print_follow_up(report: RunReport, *, as_json: bool) -> None:
     if as_json:
         document({"run": report.id, "ticket": ticket})
         return
-    say(plain(ticket).rstrip())
+    say(sanitize(ticket).rstrip())

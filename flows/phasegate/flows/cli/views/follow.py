@@ -20,7 +20,7 @@ _ENGINE_CHECK_SECONDS = 1.0
 _ENGINE_MISSES = 2  # one miss may be an engine that is just being restarted
 
 
-class Interrupted(KeyboardInterrupt):
+class FollowInterrupted(KeyboardInterrupt):
     """Ctrl-C, while the run goes on without us."""
 
 
@@ -66,7 +66,7 @@ class Follower:
                 self._check_engine(run)
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt as error:
-            raise Interrupted(
+            raise FollowInterrupted(
                 f"The run goes on without you. Follow it with `phasegate watch {self.run_id}`."
             ) from error
 

@@ -1,4 +1,4 @@
-"""Showing a run while it is followed: a live view on a terminal, appended lines elsewhere."""
+"""Display of a run while it is followed: a live view on a terminal, else appended lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from phasegate.flows.cli.output import console
 from phasegate.flows.cli.sanitize import one_line
-from phasegate.flows.cli.views.event_text import Line, told
+from phasegate.flows.cli.views.event_text import EventLine, describe
 from phasegate.flows.cli.views.follow import Watcher
 from phasegate.flows.cli.views.run_page import cost_text, seconds_text, status_text
 from phasegate.flows.views.progress import progress_of
@@ -29,7 +29,7 @@ _REFRESH_PER_SECOND = 8
 _TICKS = {"finished": ("✓", "green"), "failed": ("✗", "red")}
 
 
-class Lines:
+class LineWatcher:
     """One appended line per event; for logs, pipes and scripts."""
 
     def __init__(self, ledger: Ledger, *, detail: bool = False, stage: str = "") -> None:
@@ -47,31 +47,31 @@ class Lines:
     def see(self, run: Run, news: list[Event]) -> None:
         """Print what is new."""
         for event in news:
-            line = told(event, self._ledger)
+            line = describe(event, self._ledger)
             if (self._detail or not line.detail) and self._stage in {"", line.stage}:
                 click.echo(str(line))
 
 
-class Silence:
+class NullWatcher:
     """Shows nothing; for `--json`."""
 
     def see(self, run: Run, news: list[Event]) -> None:
         """Look away."""
 
 
-class View:
+class LiveView:
     """The live view: stages, gate, what the agent is doing now, tokens, cost, time."""
 
     def __init__(self, ledger: Ledger, live: Live) -> None:
         """Draw on a started `Live`."""
         self._ledger = ledger
         self._live = live
-        self._recent: deque[Line] = deque(maxlen=_RECENT)
+        self._recent: deque[EventLine] = deque(maxlen=_RECENT)
         self._spinners: dict[str, Spinner] = {}
 
     def see(self, run: Run, news: list[Event]) -> None:
         """Draw anew."""
-        lines = [told(event, self._ledger) for event in news]
+        lines = [describe(event, self._ledger) for event in news]
         self._recent += [line for line in lines if not line.detail]
         self._live.update(Group(self._head(run), self._stages(run), *self._steps()))
 
@@ -112,12 +112,12 @@ class View:
 
 
 @contextmanager
-def watching(ledger: Ledger, *, as_json: bool) -> Generator[Watcher]:
-    """The way of showing that fits: nothing for JSON, a live view on a terminal, lines elsewhere."""
+def open_watcher(ledger: Ledger, *, as_json: bool) -> Generator[Watcher]:
+    """Open the watcher that fits: none for JSON, a live view on a terminal, else lines."""
     if as_json:
-        yield Silence()
+        yield NullWatcher()
     elif not sys.stdout.isatty():
-        yield Lines(ledger)
+        yield LineWatcher(ledger)
     else:
         with Live(console=console(), refresh_per_second=_REFRESH_PER_SECOND) as live:
-            yield View(ledger, live)
+            yield LiveView(ledger, live)

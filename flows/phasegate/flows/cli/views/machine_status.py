@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import ConsoleRenderable, Group
 from rich.text import Text
 
-from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.session import Session
-from phasegate.flows.cli.views.remote_services import Silent, deployed_elsewhere
+from phasegate.flows.cli.views.remote_services import Unreachable, remote_services
 from phasegate.flows.cli.views.run_table import runs_table
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
-from phasegate.flows.views.progress import Progress, progress_of
+from phasegate.flows.views.progress import RolloutProgress, progress_of
 from phasegate.infra.deploy.process.services import services
 from phasegate.infra.deploy.target import LiveRelease, TargetState
 from phasegate.infra.ledger import Run
@@ -31,7 +31,7 @@ class Machine:
         runs: Every run that goes on or waits for somebody, newest first.
         open_gates: Run id to the gates it waits at.
         services: What was ever released from this state folder, wherever it runs.
-        silent: The services whose target does not say what serves.
+        unreachable: The services whose target does not say what serves.
         progress: Run id to where its release stands, if one is on its way.
     """
 
@@ -39,8 +39,8 @@ class Machine:
     runs: list[Run]
     open_gates: dict[str, list[str]]
     services: list[TargetState]
-    silent: list[Silent]
-    progress: dict[str, Progress]
+    unreachable: list[Unreachable]
+    progress: dict[str, RolloutProgress]
 
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""
@@ -55,7 +55,7 @@ class Machine:
                 for run in self.runs
             ],
             "services": [state.model_dump(mode="json") for state in self.services],
-            "silent": [asdict(one) for one in self.silent],
+            "silent": [asdict(one) for one in self.unreachable],
         }
 
 
@@ -63,11 +63,11 @@ def look(session: Session) -> Machine:
     """Look at everything, once."""
     runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
     gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
-    found = [*services(session.settings.home), *deployed_elsewhere(session)]
+    found = [*services(session.settings.home), *remote_services(session)]
     states = [one for one in found if isinstance(one, TargetState)]
-    silent = [one for one in found if isinstance(one, Silent)]
+    unreachable = [one for one in found if isinstance(one, Unreachable)]
     progress = {run.id: told for run in runs if (told := progress_of(session.ledger, run)) is not None}
-    return Machine(control.status(session.settings), runs, gates, states, silent, progress)
+    return Machine(control.status(session.settings), runs, gates, states, unreachable, progress)
 
 
 def page(machine: Machine) -> Group:
@@ -88,24 +88,24 @@ def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
         yield Text(f"{run_id}, {progress.stage}: {one_line(progress.text, 300)}")
     for state in machine.services:
         yield Text("\n".join(_service(state)))
-    for one in machine.silent:
-        yield Text(f"service {plain(one.service)} on target {one.target}: what serves is not known")
-        yield Text(indent("\n".join(plain(text) for text in (one.problem, one.remedy) if text), "  "))
+    for one in machine.unreachable:
+        yield Text(f"service {sanitize(one.service)} on target {one.target}: what serves is not known")
+        yield Text(indent("\n".join(sanitize(text) for text in (one.problem, one.remedy) if text), "  "))
 
 
 def _service(state: TargetState) -> Iterator[str]:
     where = "" if state.target == "process" else f" on target {state.target}"
     current = state.current
-    serves = f"release {plain(current.release_id)} {_health(current)}" if current else "nothing is released"
-    yield f"service {plain(state.service)}{where}: {serves}"
+    serves = f"release {sanitize(current.release_id)} {_health(current)}" if current else "nothing is released"
+    yield f"service {sanitize(state.service)}{where}: {serves}"
     for one in state.candidates:
-        yield f"  candidate {plain(one.release_id)} takes {one.weight:g} % of the traffic, {_health(one)}"
+        yield f"  candidate {sanitize(one.release_id)} takes {one.weight:g} % of the traffic, {_health(one)}"
     if state.previous is not None:
-        yield f"  the release before it was {plain(state.previous)}"
+        yield f"  the release before it was {sanitize(state.previous)}"
 
 
 def _health(release: LiveRelease) -> str:
     if not release.alive:
-        return f"is not alive: {plain(release.detail)}"
-    answers = f"answers on {plain(release.url)}" if release.url else "is alive"
-    return f"{answers} ({plain(release.detail)})" if release.detail else answers
+        return f"is not alive: {sanitize(release.detail)}"
+    answers = f"answers on {sanitize(release.url)}" if release.url else "is alive"
+    return f"{answers} ({sanitize(release.detail)})" if release.detail else answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text
 from phasegate.flows.views.follow_up import follow_up
 from phasegate.flows.views.report import RunReport
@@ -12,7 +12,7 @@ from phasegate.infra.errors import FormatUnknown, PastPivot
 from phasegate.infra.ledger import Gate
 
 
-def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
+def next_steps(report: RunReport, *, shown: bool = False) -> list[str]:
     """Lines for a person, plain text.
 
     Args:
@@ -49,7 +49,7 @@ def last_words(report: RunReport, *, shown: bool = False) -> list[str]:
 
 
 def _served(report: RunReport) -> str:
-    served = f" The service answers on {plain(report.release.url)}" if report.release else ""
+    served = f" The service answers on {sanitize(report.release.url)}" if report.release else ""
     return f"Done: {one_line(report.title)}.{served}"
 
 
@@ -76,7 +76,7 @@ def _waiting(report: RunReport, *, shown: bool) -> list[str]:
         return [f"Run {report.id} waits."]
     return [
         f"The agent of {attempt_name(question.id)} asks:",
-        *(f"  {line}" for line in plain(question.text).splitlines()),
+        *(f"  {line}" for line in sanitize(question.text).splitlines()),
         "Answer it, in your own words:",
         f'  phasegate answer {report.id} "…"',
     ]
@@ -105,7 +105,7 @@ def _accepting(report: RunReport, gate: Gate) -> list[str]:
         return [_ANY[0], _KEEPING, *_ANY[1:]]
     if not names:
         return []
-    words = " ".join(f"--accept {shlex.quote(plain(name))}" for name in names[:_NAMED])
+    words = " ".join(f"--accept {shlex.quote(sanitize(name))}" for name in names[:_NAMED])
     more = " …" if len(names) > _NAMED else ""
     said = f'phasegate approve {{run}} {{gate}} {words.replace("{", "{{").replace("}", "}}")}{more} --note "why"'
     return [f"{said}    by an admin; all that fails, by name", *_ANY[1:]]

@@ -25,7 +25,7 @@ _LIMIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Silent:
+class Unreachable:
     """A service whose target does not say what serves.
 
     Attributes:
@@ -39,7 +39,7 @@ class Silent:
     remedy: str = ""
 
 
-def deployed_elsewhere(session: Session) -> list[TargetState | Silent]:
+def remote_services(session: Session) -> list[TargetState | Unreachable]:
     """What serves of each repository whose latest release went to another target than `process`, by service."""
     asked = [(run, deploy) for run in _latest(session) if (deploy := _deploy(session, run)).target != "process"]
     return sorted(asyncio.run(_all(session.settings, asked)), key=lambda one: one.service) if asked else []
@@ -58,11 +58,11 @@ def _deploy(session: Session, run: Run) -> DeployPolicy:
     return session.ledger.artifacts.get(run.policy, StoredPolicy).policy.deploy
 
 
-async def _all(settings: Settings, asked: Iterable[tuple[Run, DeployPolicy]]) -> list[TargetState | Silent]:
+async def _all(settings: Settings, asked: Iterable[tuple[Run, DeployPolicy]]) -> list[TargetState | Unreachable]:
     return await asyncio.gather(*(_state(settings, run, deploy) for run, deploy in asked))
 
 
-async def _state(settings: Settings, run: Run, deploy: DeployPolicy) -> TargetState | Silent:
+async def _state(settings: Settings, run: Run, deploy: DeployPolicy) -> TargetState | Unreachable:
     repository = Path(run.repository)
     service = service_name(repository)
     with tempfile.TemporaryDirectory(prefix="status-", dir=settings.scratch) as scratch:
@@ -78,9 +78,9 @@ async def _state(settings: Settings, run: Run, deploy: DeployPolicy) -> TargetSt
             async with asyncio.timeout(_LIMIT_SECONDS):
                 return await open_target(deploy, repository, own, dict(os.environ), files=files).status()
         except PhasegateError as error:
-            return Silent(deploy.target, service, error.message, error.remedy)
+            return Unreachable(deploy.target, service, error.message, error.remedy)
         except TimeoutError:
-            return Silent(deploy.target, service, f"it has not answered within {_LIMIT_SECONDS:g} s")
+            return Unreachable(deploy.target, service, f"it has not answered within {_LIMIT_SECONDS:g} s")
 
 
 def _apart(settings: Settings, service: str, scratch: Path) -> Settings:

@@ -21,9 +21,9 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text, receipt
-from phasegate.flows.cli.views.next_steps import last_words
+from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.report import RunReport, StageReport, UsageReport
 
@@ -84,9 +84,9 @@ class PlainMarkdown:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render, then clean each segment: an entity such as `&#x202e;` is only a character by now."""
-        for segment in console.render(Markdown(plain(self.source), hyperlinks=False), options):
+        for segment in console.render(Markdown(sanitize(self.source), hyperlinks=False), options):
             style = segment.style.update_link(None) if segment.style else Style.null()
-            yield Segment(plain(segment.text), style)
+            yield Segment(sanitize(segment.text), style)
 
 
 def table(*headers: str, whole: tuple[str, ...] = ()) -> Table:
@@ -119,7 +119,7 @@ def page(report: RunReport) -> Group:
     parts += _failed_grade(report)
     parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
-    parts.append(Text("\n".join(last_words(report, shown=True))))
+    parts.append(Text("\n".join(next_steps(report, shown=True))))
     return Group(*parts)
 
 
@@ -138,7 +138,7 @@ def stages_table(report: RunReport) -> Table:
             Text(stage_name(stage, "\n")),
             str(stage.attempt),
             status_text("adopted" if stage.origin else stage.status),
-            Text(f"{plain(made.kind)}\n{made.digest.removeprefix('sha256:')[:12]}" if made else ""),
+            Text(f"{sanitize(made.kind)}\n{made.digest.removeprefix('sha256:')[:12]}" if made else ""),
             Text(one_line(stage.model, 40)),
             f"{stage.usage.tokens:,}\n{cost_text(stage.usage, unknown='price ?')}" if stage.usage.turns else "–",
             seconds_text(stage.started_at, stage.finished_at),
@@ -156,8 +156,8 @@ def _head(report: RunReport) -> Text:
     if why := one_line(reason_text(report.reason), 700):
         title.append(f": {why}")
     title.append(
-        f"\nasked for by {plain(report.requester)} on {report.created_at.astimezone():%Y-%m-%d %H:%M}, "
-        f"from {plain(report.base_branch)} at {report.base_commit[:12]} of {plain(report.repository)}"
+        f"\nasked for by {sanitize(report.requester)} on {report.created_at.astimezone():%Y-%m-%d %H:%M}, "
+        f"from {sanitize(report.base_branch)} at {report.base_commit[:12]} of {sanitize(report.repository)}"
     )
     title.append(
         f"\n{report.usage.tokens:,} tokens in {report.usage.turns} turns · {cost_text(report.usage)}"
@@ -172,7 +172,7 @@ def _head(report: RunReport) -> Text:
     if report.progress is not None:
         title.append(f"\n{report.progress.stage}: {one_line(report.progress.text, 300)}", style="cyan")
     if report.release is not None:
-        title.append(f"\n{'served on' if report.release.current else 'was served on'} {plain(report.release.url)}")
+        title.append(f"\n{'served on' if report.release.current else 'was served on'} {sanitize(report.release.url)}")
     return title
 
 
@@ -180,7 +180,7 @@ def _origin(report: RunReport) -> str:
     """What the run goes back to, and what it took over from there; empty for a run of its own."""
     if report.origin is None:
         return ""
-    earlier = plain(report.origin.run)
+    earlier = sanitize(report.origin.run)
     if report.origin.mode == "rehearse":
         return f"rehearses run {earlier}: answered from its record, nothing is performed"
     decided = {decision.gate_id for decision in report.decisions}
@@ -195,7 +195,7 @@ def _origin(report: RunReport) -> str:
 
 
 def _error(stage: StageReport) -> Text:
-    return Text(f"✗ {stage_name(stage)}, attempt {stage.attempt}: {plain(reason_text(stage.error))}", style="red")
+    return Text(f"✗ {stage_name(stage)}, attempt {stage.attempt}: {sanitize(reason_text(stage.error))}", style="red")
 
 
 def _failed_grade(report: RunReport) -> list[ConsoleRenderable]:
@@ -211,11 +211,11 @@ def _said(report: RunReport) -> Table:
     rows = table("from", "said", "receipt")
     for message in report.messages:
         urgent = " (at once)" if message.urgent else ""
-        rows.add_row(Text(plain(message.sender)), Text(one_line(message.text, 400)), Text(receipt(message) + urgent))
+        rows.add_row(Text(sanitize(message.sender)), Text(one_line(message.text, 400)), Text(receipt(message) + urgent))
     for question in report.questions:
         rows.add_row(Text(attempt_name(question.id)), Text(one_line(question.text, 400)), Text("asked"))
         if question.answer is not None:
-            by = plain(question.answered_by)
+            by = sanitize(question.answered_by)
             rows.add_row(Text(by), Text(one_line(question.answer, 400)), Text("answered"))
     return rows
 
@@ -225,7 +225,7 @@ def _decisions(report: RunReport) -> Table:
     rows = table("gate", "decision", "by", "about", "note")
     for decision in report.decisions:
         gate = gates[decision.gate_id]
-        by = f"{plain(decision.approver)} ({decision.identity}{', in advance' if decision.standing else ''})"
+        by = f"{sanitize(decision.approver)} ({decision.identity}{', in advance' if decision.standing else ''})"
         verdict = f"{decision.verdict} (override)" if decision.override else decision.verdict
         rows.add_row(gate.gate, verdict, Text(by), short(decision.subject_digest), Text(one_line(decision.note, 200)))
     return rows
@@ -241,7 +241,7 @@ def _effects(report: RunReport) -> Table:
             if isinstance(value, str | int)
         )
         rows.add_row(
-            Text(plain(effect.kind)),
+            Text(sanitize(effect.kind)),
             status_text(effect.status),
             Text(one_line(facts, 160)),
             Text(one_line(effect.compensation, 160)),
@@ -254,14 +254,14 @@ def _checks(report: RunReport) -> Iterator[Text]:
     made = [one.artifact for one in report.stages if one.artifact and one.artifact.kind == "release"]
     for check in made[-1].content["checks"] if made else ():
         mark = "✓" if check["ok"] else "✗"
-        yield Text(f"{mark} {plain(check['name'])}: {one_line(check['detail'], 300)}")
+        yield Text(f"{mark} {sanitize(check['name'])}: {one_line(check['detail'], 300)}")
 
 
 def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
     gate = report.open_gate
     if gate is None:
         return []
-    about = ", ".join(f"{plain(name)} {short(digest)}" for name, digest in gate.subject.items())
+    about = ", ".join(f"{sanitize(name)} {short(digest)}" for name, digest in gate.subject.items())
     return [
         Rule(Text(f"gate {gate.gate}")),
         Text(f"asks about: {about}", style="dim"),
@@ -290,8 +290,8 @@ _CAUTIONS = {
 def _cautions(report: RunReport) -> Iterator[Text]:
     for caution in report.cautions:
         times = f" ×{caution.count}" if caution.count > 1 else ""
-        head = _CAUTIONS[caution.sort].format(f"{plain(caution.what)}{times}")
-        where = f" ({plain(', '.join(caution.stages))})" if caution.stages else ""
+        head = _CAUTIONS[caution.sort].format(f"{sanitize(caution.what)}{times}")
+        where = f" ({sanitize(', '.join(caution.stages))})" if caution.stages else ""
         examples = "; ".join(one_line(example, 120) for example in caution.examples)
         yield Text(f"{head}{where}: {examples}", style="yellow")
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from phasegate.flows.cli.sanitize import one_line, plain
+from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.run_page import status_text, table
 from phasegate.infra.ledger import Run
 
@@ -33,7 +33,7 @@ def runs_table(
             Text(run.id, no_wrap=True),
             Text(one_line(run.title, 60)),
             status,
-            Text(plain(run.requester)),
+            Text(sanitize(run.requester)),
             f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
         )
     return rows

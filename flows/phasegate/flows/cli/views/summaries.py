@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def gist(kind: str, made: Mapping[str, Any]) -> str:
+def summary(kind: str, made: Mapping[str, Any]) -> str:
     """An artifact's stored content in a few words, not yet plain; its kind where there is nothing better to say."""
-    tell = _GISTS.get(kind)
+    tell = _SUMMARIES.get(kind)
     return tell(made) if tell else kind.replace("-", " ")
 
 
@@ -34,7 +34,7 @@ def _sealed(made: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-_GISTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+_SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "prd": lambda made: f"PRD with {', '.join(criterion['id'] for criterion in made['acceptance_criteria'])}",
     "sealed-tests": _sealed,
     "change-set": _change,

@@ -34,7 +34,7 @@ from prefect.types import KeyValueLabels
 from phasegate.infra.errors import NotFound
 
 RUN_TAG = "run:"
-SET_GOING = "set going again by phasegate"
+RESCHEDULED = "set going again by phasegate"
 """What Prefect is told with a state that this module forces."""
 _TRIES = 4
 _FIRST_BACKOFF = timedelta(milliseconds=200)
@@ -126,7 +126,7 @@ async def reschedule(client: PrefectClient, flow_run_id: UUID, *, running_here: 
     if running_here(flow_run_id):
         return False
     if not _due(flow_run):
-        state: State[Any] = Scheduled(message=SET_GOING)
+        state: State[Any] = Scheduled(message=RESCHEDULED)
         await _patiently(lambda: client.set_flow_run_state(flow_run_id, state, force=True))
     return True
 

@@ -1,8 +1,8 @@
-"""What carries a run's flow: Prefect, unless this process says otherwise.
+"""Executor of a run's flow: Prefect, unless this process chooses another.
 
-Everything the lifecycle asks of Prefect while a run is under way goes through `carrier()`: running a stage as a task
-or a rollback as a flow of its own, showing what was made, waiting for a person. None of it decides anything, so the
-lifecycle runs the same without: the crash tests carry it in a plain asyncio process, hundreds of times (`carried_by`).
+Everything the lifecycle asks of Prefect while a run is under way goes through `current_executor()`: running a stage
+as a task or a rollback as a flow of its own, publishing artifacts, waiting for a person. None of it decides anything,
+so the lifecycle runs the same without: the crash tests run it in a plain asyncio process (`use_executor`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from prefect.exceptions import PrefectException
 
 from phasegate.flows.engine.prefect_backend.flow_run import FlowRunExecution
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided, wait_at_gate
-from phasegate.flows.engine.wakeups import current_doorbell, current_slot
+from phasegate.flows.engine.wakeups import current_slot, current_wakeups
 from phasegate.infra.settings import Settings
 
 Result = TypeVar("Result")
@@ -33,31 +33,41 @@ _HEAD_START_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 
-class Carrier(Protocol):
-    """What the lifecycle needs of whatever carries it."""
+class Executor(Protocol):
+    """Port of what executes the lifecycle."""
 
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         """Run the work once, now, and show it as the `number`th try of a stage."""
         ...
 
-    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do the work, now, and show it as a flow of its own."""
         ...
 
-    async def show(self, key: str, *, markdown: str, description: str) -> None:
+    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         """Show what a stage made. What is shown decides nothing, so a failure to show is only logged."""
         ...
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
-        """Return once `decided` says so, or leave the flow, to be carried on later from the top."""
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
+        """Return once `decided` says so, or leave the flow, to be executed later from the top.
+
+        Args:
+            key: Names the wait.
+            run_id: The run whose wake-ups to subscribe to.
+            decided: True if the wait is over; called often, so it must be quick.
+            settings: For how long, and with how many others, to wait hot.
+            in_process: True if the wait must never leave the process, since background coroutines would end with it.
+        """
         ...
 
 
-class PrefectCarrier:
-    """Carries a run as a Prefect flow run; called inside of one."""
+class PrefectExecutor:
+    """Executes a run as a Prefect flow run; called inside of one."""
 
-    async def stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
-        """As `Carrier.stage`: a Prefect task, whose cache is off because the ledger decides.
+    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
+        """As `Executor.run_stage`: a Prefect task, whose cache is off because the ledger decides.
 
         The work begins before Prefect is told of it: what Prefect shows must not keep a model waiting.
         """
@@ -77,8 +87,8 @@ class PrefectCarrier:
             working.cancel()
             await asyncio.wait({working})
 
-    async def flow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """As `Carrier.flow`: a flow run below the run's own, the same again after a crash.
+    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """As `Executor.run_subflow`: a flow run below the run's own, the same again after a crash.
 
         It must not wait for anybody: such a flow run cannot be suspended.
         """
@@ -96,21 +106,25 @@ class PrefectCarrier:
         # Prefect may hold it for over, or be away; what has to be done is not Prefect's to say
         await (begun[-1] if begun else work())
 
-    async def show(self, key: str, *, markdown: str, description: str) -> None:
-        """As `Carrier.show`: a Markdown artifact in Prefect's UI, a moment later, so that nothing waits for it."""
+    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
+        """As `Executor.publish_artifact`: Markdown in Prefect's UI, a moment later, so that nothing waits for it."""
         showing = _show(key, markdown=markdown, description=description)
         if slot := current_slot():
-            slot.report_later(showing)
+            slot.defer_report(showing)
         else:
             await showing
 
-    async def wait(self, key: str, *, run_id: str, decided: Decided, settings: Settings) -> None:
-        """As `Carrier.wait`: hot for a while, then suspended.
+    async def wait_until(
+        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
+    ) -> None:
+        """As `Executor.wait_until`: hot for a while, then suspended.
 
         Raises:
             Pause: The flow run was suspended. Let it pass.
         """
-        await wait_at_gate(key, run_id=run_id, decided=decided, doorbell=current_doorbell(), settings=settings)
+        await wait_at_gate(
+            key, run_id=run_id, decided=decided, wakeups=current_wakeups(), settings=settings, in_process=in_process
+        )
 
 
 async def _show(key: str, *, markdown: str, description: str) -> None:
@@ -120,20 +134,20 @@ async def _show(key: str, *, markdown: str, description: str) -> None:
         _log.warning("%s is not shown in Prefect: %r", description, error)
 
 
-_PREFECT = PrefectCarrier()
-_carrier: ContextVar[Carrier] = ContextVar("carrier", default=_PREFECT)
+_PREFECT = PrefectExecutor()
+_executor: ContextVar[Executor] = ContextVar("executor", default=_PREFECT)
 
 
-def carrier() -> Carrier:
-    """What carries the flow of the current task."""
-    return _carrier.get()
+def current_executor() -> Executor:
+    """Executor of the current task's flow."""
+    return _executor.get()
 
 
 @contextmanager
-def carried_by(other: Carrier) -> Generator[None]:
-    """Have something else carry the flows of this task and of those it starts."""
-    token = _carrier.set(other)
+def use_executor(other: Executor) -> Generator[None]:
+    """Execute the flows of this task, and of tasks it starts, by another executor."""
+    token = _executor.set(other)
     try:
         yield
     finally:
-        _carrier.reset(token)
+        _executor.reset(token)

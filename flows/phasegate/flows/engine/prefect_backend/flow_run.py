@@ -21,7 +21,7 @@ from prefect.states import Cancelled, Scheduled
 from phasegate.flows.engine.wakeups import current_slot
 
 
-class Ending(Enum):
+class StopReason(Enum):
     """Why the worker took a flow run's coroutine away."""
 
     DRAINED = "the engine stopped"
@@ -33,11 +33,11 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
     """Runs one flow run to its end, to a suspension, or until it is taken away.
 
     Attributes:
-        ending: Why it was taken away, if it was.
+        stop_reason: Why it was stopped, if it was.
         is_named: Whether Prefect knows it by its own name already, so that it need not be told.
     """
 
-    ending: Ending | None = None
+    stop_reason: StopReason | None = None
     is_named: bool = False
 
     async def run(self) -> None:
@@ -69,20 +69,20 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:  # noqa: FBT001, FBT002 -- Prefect's
         """Keep the order of what Prefect is told."""
         if slot := current_slot():
-            await slot.reported()
+            await slot.flush_reports()
         return await super().set_state(state, force=force)
 
     async def handle_crash(self, exc: BaseException) -> None:
         """Say what became of a coroutine that was taken away; leave true crashes to Prefect."""
-        match self.ending:
+        match self.stop_reason:
             case None:
                 await super().handle_crash(exc)
-            case Ending.DRAINED:
+            case StopReason.DRAINED:
                 # Not a crash: whoever polls next, which is the next engine, takes it up again.
                 with anyio.CancelScope(shield=True):
-                    await self.set_state(Scheduled(message=self.ending.value), force=True)
-            case Ending.CANCELLED:
+                    await self.set_state(Scheduled(message=self.stop_reason.value), force=True)
+            case StopReason.CANCELLED:
                 with anyio.CancelScope(shield=True):
-                    await self.set_state(Cancelled(message=self.ending.value), force=True)
-            case Ending.SUSPENDED:
+                    await self.set_state(Cancelled(message=self.stop_reason.value), force=True)
+            case StopReason.SUSPENDED:
                 return

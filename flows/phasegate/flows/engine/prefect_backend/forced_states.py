@@ -17,11 +17,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.context import FlowRunContext
 
-from phasegate.flows.engine.prefect_backend.dispatch import SET_GOING
-from phasegate.flows.engine.prefect_backend.flow_run import Ending
-from phasegate.flows.engine.prefect_backend.gate_wait import GOES_ON
+from phasegate.flows.engine.prefect_backend.dispatch import RESCHEDULED
+from phasegate.flows.engine.prefect_backend.flow_run import StopReason
+from phasegate.flows.engine.prefect_backend.gate_wait import RESUMED
 
-_OURS = frozenset({SET_GOING, GOES_ON, *(ending.value for ending in Ending)})
+_OURS = frozenset({RESCHEDULED, RESUMED, *(reason.value for reason in StopReason)})
 
 _log = logging.getLogger(__name__)
 

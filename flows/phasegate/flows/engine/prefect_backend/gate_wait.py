@@ -7,11 +7,9 @@ was told about the flow run (P5). It must not know what a gate, a decision or th
 from __future__ import annotations
 
 import asyncio
-import sys
+import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
@@ -22,44 +20,42 @@ from prefect.exceptions import Pause
 from prefect.states import Paused, Running, Suspended
 from prefect.utilities.engine import propose_state
 
-from phasegate.flows.engine.wakeups import Doorbell, current_slot
+from phasegate.flows.engine.wakeups import WakeupRegistry, current_slot
 from phasegate.infra.errors import TemporaryError
 from phasegate.infra.settings import Settings
 
 Decided = Callable[[], bool]
 
-GOES_ON = "a gate was decided, or is asked again"
+RESUMED = "a gate was decided, or is asked again"
 """What Prefect is told when a flow run that waited hot goes on."""
 
 _HEAD_START_SECONDS = 0.05
 """What was decided on goes first, and Prefect is told after."""
-_POLL_SECONDS = 5.0  # for a decision whose bell was lost, as by an engine that was just starting
+_POLL_SECONDS = 5.0  # for a decision whose wake-up was lost, as by an engine that was just starting
 
 
-def waits_hot(doorbell: Doorbell, settings: Settings) -> bool:
-    """Whether a gate that begins to wait now waits as a coroutine of this process."""
-    return settings.hot_gate.total_seconds() > 0 and doorbell.listening_count < settings.max_hot
+def can_wait_in_process(wakeups: WakeupRegistry, settings: Settings) -> bool:
+    """True if a gate that begins to wait now waits as a coroutine of this process."""
+    return settings.hot_gate.total_seconds() > 0 and wakeups.subscriber_count < settings.max_hot
 
 
-def staying(settings: Settings) -> Settings:
-    """Settings by which a wait stays in this process for as long as it takes: what goes on beside it must go on."""
-    return replace(settings, hot_gate=timedelta(days=3650), max_hot=sys.maxsize)
-
-
-async def wait_at_gate(key: str, *, run_id: str, decided: Decided, doorbell: Doorbell, settings: Settings) -> None:
+async def wait_at_gate(
+    key: str, *, run_id: str, decided: Decided, wakeups: WakeupRegistry, settings: Settings, in_process: bool = False
+) -> None:
     """Return once `decided` says so; the flow run may leave this process in between.
 
-    Hot, the flow run stays a coroutine, shown as Paused in Prefect, gives its slot to others and goes on when the bell
-    rings. After `settings.hot_gate`, or when `settings.max_hot` gates wait already, it is suspended: this function
+    Hot, the flow run stays a coroutine, shown as Paused in Prefect, gives its slot to others and continues when it
+    is woken. After `settings.hot_gate`, or when `settings.max_hot` gates wait already, it is suspended: this function
     leaves the flow by Prefect's `Pause`, and is called again, from the top of the flow, once the flow run is
     rescheduled.
 
     Args:
         key: Names the gate in Prefect; made unique at each waiting, since Prefect lets a key pass once it has fired.
-        run_id: Whose bell to listen to.
+        run_id: The run whose wake-ups to subscribe to.
         decided: Whether to go on; called often, so it must be quick.
-        doorbell: The engine's, from `current_doorbell()`.
+        wakeups: The engine's, from `current_wakeups()`.
         settings: For how long, and with how many others, to wait hot.
+        in_process: True if the wait must never leave the process, however long it takes.
 
     Effects: the flow run's state in Prefect. A replay that finds the gate decided returns at once.
 
@@ -72,13 +68,13 @@ async def wait_at_gate(key: str, *, run_id: str, decided: Decided, doorbell: Doo
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise RuntimeError("A gate is waited at from within a flow run.")
-    hot = waits_hot(doorbell, settings)
+    hot = in_process or can_wait_in_process(wakeups, settings)
     if slot := current_slot():
-        await slot.reported()
+        await slot.flush_reports()
     async with get_client() as client:
-        with doorbell.listening(run_id) as bell:
-            waiting = _Waiting(client, context.flow_run.id, key, decided, bell)
-            if hot and await waiting.hot(settings.hot_gate.total_seconds()):
+        with wakeups.subscribe(run_id) as signal:
+            waiting = _Waiting(client, context.flow_run.id, key, decided, signal)
+            if hot and await waiting.hot(math.inf if in_process else settings.hot_gate.total_seconds()):
                 return
             await waiting.suspend()
 
@@ -87,13 +83,13 @@ class _Waiting:
     """One flow run at one gate."""
 
     def __init__(
-        self, client: PrefectClient, flow_run_id: UUID, key: str, decided: Decided, bell: asyncio.Event
+        self, client: PrefectClient, flow_run_id: UUID, key: str, decided: Decided, signal: asyncio.Event
     ) -> None:
         self._client = client
         self._flow_run_id = flow_run_id
         self._key = f"{key}:{uuid4().hex[:12]}"
         self._ask = decided
-        self._bell = bell
+        self._signal = signal
 
     async def hot(self, seconds: float) -> bool:
         """Wait as a coroutine; whether it was decided. Prefect shows the flow run as Running again afterwards."""
@@ -101,12 +97,12 @@ class _Waiting:
         slot = current_slot()
         await propose_state(self._client, Paused(pause_key=f"{self._key}:hot"), flow_run_id=self._flow_run_id)
         if slot is not None:
-            slot.give_up()
+            slot.release()
         decided = await self._await_decision(deadline)
         if slot is not None:
-            await slot.take_back()
+            await slot.acquire()
         if slot is not None and decided:
-            slot.report_later(self._show_running(after=_HEAD_START_SECONDS))
+            slot.defer_report(self._show_running(after=_HEAD_START_SECONDS))
         else:
             await self._show_running()
         return decided
@@ -123,11 +119,11 @@ class _Waiting:
             if patience <= 0:
                 return False
             try:
-                async with asyncio.timeout(patience):  # wait_for loses a cancellation that comes with the bell
-                    await self._bell.wait()
+                async with asyncio.timeout(patience):  # wait_for loses a cancellation that comes with the wake-up
+                    await self._signal.wait()
             except TimeoutError:
                 continue
-            self._bell.clear()
+            self._signal.clear()
         return True
 
     async def suspend(self) -> None:
@@ -139,7 +135,7 @@ class _Waiting:
 
     async def _show_running(self, *, after: float = 0) -> None:
         await asyncio.sleep(after)
-        await propose_state(self._client, Running(message=GOES_ON), flow_run_id=self._flow_run_id)
+        await propose_state(self._client, Running(message=RESUMED), flow_run_id=self._flow_run_id)
 
     @staticmethod
     def _leave(state: State[Any]) -> NoReturn:

@@ -67,7 +67,7 @@ class EngineWatch(threading.Thread):
         return engine is None or engine.server in {None, self._self}
 
 
-class Patient:
+class RetryOnBusyMiddleware:
     """The server's app, which tries by itself again what SQLite was too busy for.
 
     Two that write at once are too many for SQLite as Prefect uses it; the one that is refused has written nothing.
@@ -138,7 +138,9 @@ def main() -> None:
     import uvicorn  # noqa: PLC0415 -- see above
     from prefect.server.api.server import create_app  # noqa: PLC0415 -- see above
 
-    config = uvicorn.Config(Patient(create_app(final=True)), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        RetryOnBusyMiddleware(create_app(final=True)), log_level="warning", timeout_graceful_shutdown=1
+    )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.socket)])
     # Told to end while it was still starting, uvicorn leaves the database's threads running, which would keep us here.
     os._exit(0)

@@ -142,7 +142,7 @@ def environment(settings: Settings, api_url: str, env: Mapping[str, str]) -> dic
     ours = {
         "PREFECT_HOME": str(settings.prefect),
         "PREFECT_API_URL": api_url,
-        "PREFECT_API_SSL_CERT_FILE": str(_one_authority(settings.prefect)),
+        "PREFECT_API_SSL_CERT_FILE": str(_minimal_ca_bundle(settings.prefect)),
         "PREFECT_UI_API_URL": api_url,
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(settings.prefect / "ui"),  # the package's folder may be read-only
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -164,7 +164,7 @@ def environment(settings: Settings, api_url: str, env: Mapping[str, str]) -> dic
     return {name: value for name, value in env.items() if not name.startswith("PREFECT_")} | ours
 
 
-def _one_authority(folder: Path) -> Path:
+def _minimal_ca_bundle(folder: Path) -> Path:
     """A file with one certificate authority in place of all that are known.
 
     Prefect reads them anew for each of its clients, several times a run and 30 ms each; on loopback none is needed.

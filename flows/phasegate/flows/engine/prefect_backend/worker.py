@@ -21,15 +21,15 @@ from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.logging.loggers import get_logger
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
-from phasegate.flows.engine.prefect_backend.flow_run import Ending, FlowRunExecution
-from phasegate.flows.engine.wakeups import Doorbell, Slot, lend
+from phasegate.flows.engine.prefect_backend.flow_run import FlowRunExecution, StopReason
+from phasegate.flows.engine.wakeups import Slot, WakeupRegistry, bind
 from phasegate.infra.settings import Settings
 
 POOL = "phasegate"
 _POLL_SECONDS = 1.0
 _POLL_SECONDS_WHILE_FAILING = 5.0
 _POLLS_PER_WATCH = 3
-_STOPPED_IN_PREFECT = {"Cancelling": Ending.CANCELLED, "Suspended": Ending.SUSPENDED}
+_STOPPED_IN_PREFECT = {"Cancelling": StopReason.CANCELLED, "Suspended": StopReason.SUSPENDED}
 
 _log = get_logger("phasegate.worker")
 
@@ -38,27 +38,27 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
     """Runs the flow runs of one deployment in this event loop.
 
     Attributes:
-        at_the_queue: Held by whoever puts flow runs into Prefect's queue or takes them out: on SQLite two at once are
-            one too many, and the one that is refused comes again after seconds only.
+        queue_lock: Held while flow runs are put into Prefect's queue or taken out. SQLite refuses one of two writers at
+            once, which comes again after seconds only.
     """
 
     type = "phasegate"
     _description = "Runs flow runs inside phasegate's engine."
 
-    def __init__(self, flow: Flow[..., Any], *, settings: Settings, doorbell: Doorbell) -> None:
+    def __init__(self, flow: Flow[..., Any], *, settings: Settings, wakeups: WakeupRegistry) -> None:
         """A worker for one flow.
 
         Args:
             flow: The deployment's flow, loaded once.
             settings: For how many may work at once.
-            doorbell: Lent to every flow run.
+            wakeups: Bound to every flow run.
         """
         super().__init__(work_pool_name=POOL, name="phasegate-engine", prefetch_seconds=0, limit=settings.concurrency)
         self._flow = flow
-        self._doorbell = doorbell
+        self._wakeups = wakeups
         self._executions: dict[UUID, tuple[FlowRunExecution, asyncio.Task[None]]] = {}
         self._seen_stopped: dict[UUID, UUID | None] = {}
-        self.at_the_queue = asyncio.Lock()
+        self.queue_lock = asyncio.Lock()
         self._woken = asyncio.Event()
         self._stopping = False
 
@@ -79,7 +79,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         """The flow runs this worker has in hand, those that wait hot included."""
         return frozenset(self._executions) | frozenset(self._submitting_flow_run_ids)
 
-    async def left(self, flow_run_id: UUID) -> None:
+    async def wait_finished(self, flow_run_id: UUID) -> None:
         """Wait until a flow run that is leaving has left."""
         if execution := self._executions.get(flow_run_id):
             await asyncio.wait({execution[1]})
@@ -93,11 +93,11 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
             httpx.HTTPError: The Prefect server did not answer at the start.
         """
         async with self:
-            keeping_in_touch = asyncio.create_task(self._keep_in_touch())
+            heartbeat = asyncio.create_task(self._heartbeat())
             try:
                 await self._poll_until_stopped()
             finally:
-                keeping_in_touch.cancel()
+                heartbeat.cancel()
                 await self._drain()
 
     async def _poll_until_stopped(self) -> None:
@@ -115,7 +115,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
             polls += 1
             await _wait(self._woken, pause)
 
-    async def _keep_in_touch(self) -> None:
+    async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(self.heartbeat_interval_seconds)
             try:
@@ -125,7 +125,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         # Somebody may force a state on a flow run that is right here, waiting hot: it must not run twice.
-        async with self.at_the_queue:
+        async with self.queue_lock:
             scheduled = await super()._get_scheduled_flow_runs()
         return [entry for entry in scheduled if not self.is_running(entry.flow_run.id)]
 
@@ -165,7 +165,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         return BaseWorkerResult(identifier=str(os.getpid()), status_code=0)
 
     async def _run_in_its_slot(self, execution: FlowRunExecution, flow_run_id: UUID) -> None:
-        lend(self._doorbell, Slot(self.limiter, flow_run_id, self.wake))
+        bind(self._wakeups, Slot(self.limiter, flow_run_id, self.wake))
         await execution.run()
 
     async def _end_those_stopped_in_prefect(self) -> None:
@@ -181,19 +181,19 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         before, self._seen_stopped = self._seen_stopped, {run.id: run.state_id for run in stopped}
         for flow_run in stopped:
             if before.get(flow_run.id) == flow_run.state_id and flow_run.state_name is not None:
-                self._take_away(flow_run.id, _STOPPED_IN_PREFECT[flow_run.state_name])
+                self._cancel(flow_run.id, _STOPPED_IN_PREFECT[flow_run.state_name])
 
-    def _take_away(self, flow_run_id: UUID, ending: Ending) -> None:
+    def _cancel(self, flow_run_id: UUID, reason: StopReason) -> None:
         if flow_run_id in self._executions:
             execution, task = self._executions[flow_run_id]
-            if execution.ending is None:
-                execution.ending = ending
+            if execution.stop_reason is None:
+                execution.stop_reason = reason
                 task.cancel()
 
     async def _drain(self) -> None:
         while live := self.live_flow_runs():
             for flow_run_id in live:
-                self._take_away(flow_run_id, Ending.DRAINED)
+                self._cancel(flow_run_id, StopReason.DRAINED)
             await asyncio.sleep(0.01)
 
 

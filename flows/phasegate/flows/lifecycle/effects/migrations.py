@@ -58,7 +58,7 @@ def _told(key: str) -> str:
     return key.partition(".")[0]
 
 
-async def stand_still(run: RunContext, effects: Sequence[Effect]) -> str:
+async def route_all_traffic_to_current(run: RunContext, effects: Sequence[Effect]) -> str:
     """Give all traffic to the release that serves, for as long as a run waits for a person; what could not be, if so.
 
     Two versions side by side are for the minutes in which they are measured. Until the cut-over the release before is

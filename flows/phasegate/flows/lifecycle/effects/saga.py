@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
-from phasegate.flows.lifecycle.context import RunContext, to_its_end
-from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, stand_still
+from phasegate.flows.engine.prefect_backend.executor import current_executor
+from phasegate.flows.lifecycle.context import RunContext, run_to_completion
+from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
-from phasegate.flows.lifecycle.replay.adoption import taken_over
+from phasegate.flows.lifecycle.replay.adoption import adopted_effect
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_effect
-from phasegate.flows.runs.reversibility import effects_behind, made_for_good, past_pivot
+from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
     BranchMoved,
@@ -170,7 +170,7 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     """
     if run.rehearses:
         return recorded_effect(run, intent.kind, intent.name, intent.compensation)
-    if (made := taken_over(run, intent.kind, intent.name, intent.facts)) is not None:
+    if (made := adopted_effect(run, intent.kind, intent.name, intent.facts)) is not None:
         return made.result or {}
     effects = run.shared.ledger.effects
     key, performer = _key(run, intent.name), PERFORMERS[intent.kind]
@@ -193,14 +193,14 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
             effects.call_off(effect, moved.message)
             raise
         crash_points.reached(f"after:make:{intent.kind}")
-        return effects.done(effect, result).result or {}  # as a second walk finds it
+        return effects.done(effect, result).result or {}  # as a later pass finds it
 
-    return await (made_now() if intent.kind not in MIGRATION_CLASSES else to_its_end(made_now()))
+    return await (made_now() if intent.kind not in MIGRATION_CLASSES else run_to_completion(made_now()))
 
 
 def is_begun(run: RunContext, intent: Intent) -> bool:
     """True if the effect was intended or made already, by this run or the one it replays."""
-    if taken_over(run, intent.kind, intent.name, intent.facts) is not None:
+    if adopted_effect(run, intent.kind, intent.name, intent.facts) is not None:
         return True
     return run.shared.ledger.effects.find(_key(run, intent.name)) is not None
 
@@ -233,9 +233,9 @@ async def roll_back(
         The compensations, each retried; a repeat goes on where the last one stopped. Where nothing can be undone, the
         release that serves gets all the traffic.
     """
-    made = [one for one in effects_behind(run.shared.ledger, run.run.id) if only is None or one.key in only]
-    if pivots := [*made_for_good(made), *await _maybe_made(run, made)]:
-        raise past_pivot(run.run.id, made, pivots, why=why, traffic=await stand_still(run, made))
+    made = [one for one in effects_with_adopted(run.shared.ledger, run.run.id) if only is None or one.key in only]
+    if pivots := [*irreversible_effects(made), *await _maybe_made(run, made)]:
+        raise past_pivot(run.run.id, made, pivots, why=why, traffic=await route_all_traffic_to_current(run, made))
     left = [effect for effect in reversed(made) if effect.status != "undone"]
     if not left:
         return
@@ -246,7 +246,7 @@ async def roll_back(
         for effect in left:
             await _undo(run, effect)
 
-    await carrier().flow(f"rollback {run.run.id}", undo_all)
+    await current_executor().run_subflow(f"rollback {run.run.id}", undo_all)
 
 
 async def _maybe_made(run: RunContext, effects: Sequence[Effect]) -> list[Effect]:
@@ -269,7 +269,7 @@ async def _undo(run: RunContext, effect: Effect) -> None:
 
     for number in range(1, _TRIES + 1):
         try:
-            await carrier().stage(f"undo {effect.kind}", number, undone)
+            await current_executor().run_stage(f"undo {effect.kind}", number, undone)
         except (LeaseHeld, LedgerUnavailable):
             raise  # not this try's failure: it goes on where the run is, or when the ledger is back
         except PhasegateError as error:

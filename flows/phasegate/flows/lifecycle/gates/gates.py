@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.engine.prefect_backend.forced_states import forced_between
-from phasegate.flows.engine.prefect_backend.gate_wait import staying
-from phasegate.flows.lifecycle.context import RunContext, to_its_end
+from phasegate.flows.lifecycle.context import RunContext, run_to_completion
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_ruling
-from phasegate.flows.lifecycle.signals import Outdated, Rejected, Remade
-from phasegate.flows.runs.audit_bundle import keep_head
+from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
+from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.clock import SystemClock
@@ -27,7 +26,7 @@ from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
 from phasegate.infra.ledger.gates.gates import GONE
-from phasegate.infra.policy.model import ADMIN, GateName, SmallGate
+from phasegate.infra.policy.model import ADMIN, GateName, InterruptGate
 
 Product = TypeVar("Product")
 Done = TypeVar("Done")
@@ -59,7 +58,7 @@ class Round:
 
 
 @runtime_checkable
-class Premise(Protocol):
+class Precondition(Protocol):
     """What a product was made for, as one of its parts: something in the world that may change meanwhile.
 
     Attributes:
@@ -77,15 +76,15 @@ class Premise(Protocol):
         """As above."""
         ...
 
-    async def outdated(self, run: RunContext) -> str:
+    async def violation(self, run: RunContext) -> str:
         """What has changed since, in a sentence; empty while it holds, and once the run has begun to act on it."""
         ...
 
 
-Subject = Sequence[Artifact | Premise]
+Subject = Sequence[Artifact | Precondition]
 
 
-async def agreed(
+async def produce_until_approved(
     run: RunContext,
     gate: GateName,
     produce: Callable[Concatenate[RunContext, Round, Given], Awaitable[Product]],
@@ -101,10 +100,10 @@ async def agreed(
     async def as_it_is(_run: RunContext, product: Product, /, *_args: Given.args, **_kwargs: Given.kwargs) -> Product:
         return product
 
-    return await agreed_and_done(run, gate, produce, as_it_is, *args, **kwargs)
+    return await produce_and_apply(run, gate, produce, as_it_is, *args, **kwargs)
 
 
-async def agreed_and_done(
+async def produce_and_apply(
     run: RunContext,
     gate: GateName,
     produce: Callable[Concatenate[RunContext, Round, Given], Awaitable[Product]],
@@ -112,7 +111,7 @@ async def agreed_and_done(
     *args: Given.args,
     **kwargs: Given.kwargs,
 ) -> Done:
-    """Produce something as `agreed` does, and do what was approved; ask anew where that is not what is done.
+    """Produce until approved, and do what was approved; ask again if something else would be done.
 
     Raises:
         Rejected: The answer is no.
@@ -121,8 +120,8 @@ async def agreed_and_done(
     while True:
         product: Product = round_.remade or await produce(run, round_, *args, **kwargs)
         try:
-            decision = await _pass(run, gate, round_.number, _parts_of(product))
-        except Outdated as outdated:
+            decision = await _await_decision(run, gate, round_.number, _parts_of(product))
+        except SubjectStale as outdated:
             round_ = Round(round_.number + 1, outdated.why, product, round_.struck)
             continue
         if decision is None or decision.verdict == "approve":
@@ -140,25 +139,25 @@ async def agreed_and_done(
 
 
 @runtime_checkable
-class Beside(Protocol):
-    """What goes on beside a gate, and may end it: a release is measured while a person thinks.
+class ConcurrentCheck(Protocol):
+    """Check that runs while a gate is open and may close it, such as the background analysis of a release.
 
     Attributes:
         over: Whether it has come to an end.
     """
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """As above."""
         ...
 
-    def why(self) -> str:
+    def failure(self) -> str:
         """Why nobody is to be asked any more, in a sentence; empty: the gate stands."""
         ...
 
 
-async def ask(
-    run: RunContext, gate: GateName, number: int, subject: Subject, *, beside: Sequence[Beside] = ()
+async def request_decision(
+    run: RunContext, gate: GateName, number: int, subject: Subject, *, checks: Sequence[ConcurrentCheck] = ()
 ) -> Decision | None:
     """Ask once, and give the decision that holds, whatever it is; None when policy has the gate off.
 
@@ -167,34 +166,34 @@ async def ask(
         gate: The gate.
         number: Which round of it: each time it is asked for something else is another.
         subject: What is to be decided on.
-        beside: What goes on meanwhile; the run then waits in its engine for as long as it takes.
+        checks: Checks that run meanwhile; the run then waits in its engine for as long as it takes.
 
     Raises:
-        Outdated: A premise does not hold any more, or what goes on beside has ended the round.
+        SubjectStale: A precondition does not hold any more, or a concurrent check has ended the round.
     """
-    return await _pass(run, gate, number, subject, beside)
+    return await _await_decision(run, gate, number, subject, checks)
 
 
-async def settled(run: RunContext, gate: SmallGate, number: int, subject: Artifact) -> Decision:
+async def require_decision(run: RunContext, gate: InterruptGate, number: int, subject: Artifact) -> Decision:
     """Ask what an agent needs to know, and give the decision that holds, whatever it is."""
-    decision = await _pass(run, gate, number, [subject])
-    assert decision is not None, gate  # noqa: S101  policy cannot have a small gate off
+    decision = await _await_decision(run, gate, number, [subject])
+    assert decision is not None, gate  # noqa: S101  policy cannot have an interrupt gate off
     return decision
 
 
-def _parts_of(product: object) -> list[Artifact | Premise]:
+def _parts_of(product: object) -> list[Artifact | Precondition]:
     """What of a product is to be decided on: itself, or the artifacts and premises it consists of."""
     parts = cast("tuple[object, ...]", product) if isinstance(product, tuple) else (product,)
-    return [part for part in parts if isinstance(part, Artifact | Premise)]
+    return [part for part in parts if isinstance(part, Artifact | Precondition)]
 
 
-async def _pass(
-    run: RunContext, gate: GateName, number: int, subject: Subject, beside: Sequence[Beside] = ()
+async def _await_decision(
+    run: RunContext, gate: GateName, number: int, subject: Subject, checks: Sequence[ConcurrentCheck] = ()
 ) -> Decision | None:
     """Wait for a decision that holds; None when policy has the gate off.
 
     Raises:
-        Outdated: A premise of the subject does not hold any more; the round is over, whatever was decided in it.
+        SubjectStale: A precondition of the subject does not hold any more; the round is over, whatever was decided.
     """
     ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
     forced = any(isinstance(part, Artifact) and part.needs_person for part in subject)
@@ -205,14 +204,14 @@ async def _pass(
     if run.rehearses:
         return recorded_ruling(run, gate, number)
     admins = run.policy.roles.get(ADMIN, ())
-    at_once = not beside and all(isinstance(part, Artifact) for part in subject)  # nothing can end the round first
+    at_once = not checks and all(isinstance(part, Artifact) for part in subject)  # nothing can end the round first
     while True:
-        run.heed()
+        run.raise_if_interrupted()
         digests = _digests(run, subject)
         row = await _asked(run, gate, number, digests, waits=at_once, in_advance=not forced)
-        if why := _ended_by(beside) or await _outdated(run, subject):
+        if why := _ended_by(checks) or await _outdated(run, subject):
             ledger.gates.outdate(row, why)
-            raise Outdated(why)
+            raise SubjectStale(why)
         if not forced:
             _decide_in_advance(run, row)
         if (ruling := ledger.gates.ruling(row, digests, admins=admins, accepting=accepting)) is not None:
@@ -221,15 +220,16 @@ async def _pass(
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
             ledger.gates.void(row, f"the gate's row says {row.status}, but no decision that counts says so")
             continue
-        going_on = {"code": "measuring", "message": MEASURED_ON, "until": row.opened_at.isoformat()} if beside else None
+        going_on = {"code": "measuring", "message": MEASURED_ON, "until": row.opened_at.isoformat()} if checks else None
         ledger.runs.set_status(run.run.id, "waiting", reason=going_on)
-        await carrier().wait(
+        await current_executor().wait_until(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.run.id,
-            decided=lambda: _is_answered(run, row) or any(one.over for one in beside),  # noqa: B023  called before the loop goes on
-            settings=staying(run.shared.settings) if beside else run.shared.settings,
+            decided=lambda: _is_answered(run, row) or any(one.finished for one in checks),  # noqa: B023  called before the loop goes on
+            settings=run.shared.settings,
+            in_process=bool(checks),
         )
-        if _ended_by(beside):
+        if _ended_by(checks):
             continue
         if (ruling := await _ruled(run, row, subject, accepting)) is not None:
             return ruling
@@ -241,7 +241,7 @@ async def _ruled(run: RunContext, row: Gate, subject: Subject, accepting: Sequen
     Somebody has just decided and looks on, so nothing is asked here but what a decision depends on.
     """
     await note_forced_states(run, [row])
-    run.heed()
+    run.raise_if_interrupted()
     gates, digests = run.shared.ledger.gates, _digests(run, subject)
     if gates.get(row.id).status in GONE or await _outdated(run, subject):
         return None
@@ -263,13 +263,13 @@ async def _asked(
     """The gate of this round about these digests.
 
     Raises:
-        Outdated: The round is over.
+        SubjectStale: The round is over.
     """
     ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
     rows = {row.id: row for row in ledger.gates.list(run.run.id)}
     for row in rows.values():
         if (row.gate, row.number, row.status) == (gate, number, "outdated"):
-            raise Outdated(ledger.gates.why_outdated(row))
+            raise SubjectStale(ledger.gates.why_outdated(row))
     row = ledger.gates.open(
         run.run,
         gate,
@@ -284,17 +284,17 @@ async def _asked(
     if run.run.origin is not None:
         row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
     if row.id not in rows:
-        await asyncio.to_thread(keep_head, ledger, run.run, lambda: run.repository)
+        await asyncio.to_thread(publish_run_head, ledger, run.run, lambda: run.repository)
     return row
 
 
-def _ended_by(beside: Sequence[Beside]) -> str:
-    return next((why for one in beside if (why := one.why())), "")
+def _ended_by(checks: Sequence[ConcurrentCheck]) -> str:
+    return next((why for one in checks if (why := one.failure())), "")
 
 
 async def _outdated(run: RunContext, subject: Subject) -> str:
     """What has changed of the world the subject was made for; empty when nothing has."""
-    said = [await part.outdated(run) for part in subject if not isinstance(part, Artifact)]
+    said = [await part.violation(run) for part in subject if not isinstance(part, Artifact)]
     return " ".join(one for one in said if one)
 
 
@@ -329,14 +329,14 @@ async def note_forced_states(run: RunContext, rows: Iterable[Gate]) -> None:
 
     Effects: a `state.refused` event for each state, once; a moment later, or when the run is left if that comes first.
     """
-    run.beside(_note_forced_states(run, [row for row in rows if row.status not in GONE]))
+    run.start_background(_note_forced_states(run, [row for row in rows if row.status not in GONE]))
     await asyncio.sleep(0)  # so that it has begun, whatever comes next
 
 
 async def _note_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(_UNHURRIED_SECONDS)
-    await to_its_end(_look_for_forced_states(run, rows))
+    await run_to_completion(_look_for_forced_states(run, rows))
 
 
 async def _look_for_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:

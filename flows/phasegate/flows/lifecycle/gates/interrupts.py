@@ -1,20 +1,20 @@
 """What happens when an agent cannot go on by itself: a person is asked, and the run waits for their answer.
 
 Called by `runner` with what the agent's attempt came to; the attempt has failed in nothing, and goes on where it was
-once the answer is in the ledger. A question takes any words; a budget and a permission are small gates, and take
+once the answer is in the ledger. A question takes any words; a budget and a permission are interrupt gates, and take
 decisions like any other.
 """
 
 from __future__ import annotations
 
-from phasegate.flows.engine.prefect_backend.executor import carrier
+from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.gates.gates import settled
+from phasegate.flows.lifecycle.gates.gates import require_decision
 from phasegate.flows.lifecycle.signals import Rejected
 from phasegate.flows.runs.interrupt_decisions import subject_of
-from phasegate.flows.runs.interrupts import SMALL, Overrun, PermissionRequested
+from phasegate.flows.runs.interrupts import QUESTIONS, BudgetIncreaseRequest, PermissionRequested
 from phasegate.infra.errors import BudgetExceeded, OperatorNeeded, PermissionAsked
-from phasegate.infra.policy.model import SmallGate
+from phasegate.infra.policy.model import InterruptGate
 
 
 async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
@@ -26,15 +26,16 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
 
     Raises:
         Rejected: A budget is not raised: the run ends.
-        PutDown: A person asked for a pause meanwhile; so for the other endings of `RunContext.heed`.
+        PauseRequested: A person asked for a pause meanwhile; likewise the other signals of
+            `RunContext.raise_if_interrupted`.
         Pause: The run is suspended.
 
     Effects:
-        The run's status; for a small gate its row, and the artifact it asks about. A repeat finds both.
+        The run's status; for an interrupt gate its row, and the artifact it asks about. A repeat finds both.
     """
     match need:
         case BudgetExceeded():
-            await _settle(run, "budget", Overrun.model_validate(need.context))
+            await _settle(run, "budget", BudgetIncreaseRequest.model_validate(need.context))
         case PermissionAsked():
             stage = str(need.context["attempt"]).split("/")[1].partition(".")[0]
             facts = {"run": run.run.id, "stage": stage, **need.context}
@@ -43,22 +44,22 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
             await _wait_for_words(run)
 
 
-async def _settle(run: RunContext, gate: SmallGate, asked: Overrun | PermissionRequested) -> None:
-    """Open a small gate, or find it as it stands, and wait for what decides it."""
+async def _settle(run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested) -> None:
+    """Open an interrupt gate, or find it as it stands, and wait for what decides it."""
     number, subject = _round(run, gate, asked)
-    decision = await settled(run, gate, number, subject)
+    decision = await require_decision(run, gate, number, subject)
     if gate == "budget" and decision.verdict != "approve":
         raise Rejected(gate, decision)
 
 
 def _round(
-    run: RunContext, gate: SmallGate, asked: Overrun | PermissionRequested
-) -> tuple[int, Overrun | PermissionRequested]:
+    run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested
+) -> tuple[int, BudgetIncreaseRequest | PermissionRequested]:
     """Which round of its gate a question is, and in which words: those of before, where it was asked before."""
     ledger = run.shared.ledger
     rows = [row for row in ledger.gates.list(run.run.id) if row.gate == gate]
     for row in rows:
-        known = subject_of(ledger, row, SMALL[gate])
+        known = subject_of(ledger, row, QUESTIONS[gate])
         if known.about == asked.about:
             return row.number, known
     ledger.artifacts.prepare(run.run.id, gate, asked)
@@ -71,8 +72,8 @@ async def _wait_for_words(run: RunContext) -> None:
     def is_answered() -> bool:
         return bool(ledger.runs.get(run_id).request) or not ledger.questions.open(run_id)
 
-    run.heed()
+    run.raise_if_interrupted()
     if is_answered():
         return
     ledger.runs.set_status(run_id, "waiting")
-    await carrier().wait("question", run_id=run_id, decided=is_answered, settings=run.shared.settings)
+    await current_executor().wait_until("question", run_id=run_id, decided=is_answered, settings=run.shared.settings)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.runs.reversibility import adopted_keys, effects_behind
+from phasegate.flows.runs.reversibility import adopted_keys, effects_with_adopted
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.errors import FormatUnknown
 from phasegate.infra.ledger import Attempt, Effect, Ledger
@@ -59,7 +59,7 @@ def adopted(
     """What the earlier run made of the same inputs, taken over as this run's own; None: it has to be made anew.
 
     Effects:
-        One attempt row that names where it came from. A second walk finds it.
+        One attempt row that names where it came from. A later pass finds it.
     """
     attempts = run.shared.ledger.attempts
     known = attempts.find(attempts.attempt_id(run.run.id, stage, part, number))
@@ -88,7 +88,7 @@ def last_attempt(run: RunContext, stage: str, inputs: Mapping[str, str]) -> int 
 
 
 async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awaitable[Any]]) -> Any:
-    """What the world looked like to a stage: looked at once, and the same ever after, so that a second walk agrees.
+    """What the world looked like to a stage: looked at once, and the same ever after, so that a later pass agrees.
 
     Args:
         run: The run.
@@ -129,7 +129,7 @@ def has_observed(run: RunContext, name: str) -> bool:
     return any(_observation(run.shared.ledger, known, name) is not None for known in (run.run.id, *behind))
 
 
-def taken_over(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) -> Effect | None:
+def adopted_effect(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) -> Effect | None:
     """The earlier run's effect that is in the world and need not be made again, for its stage is adopted.
 
     Effects:
@@ -142,7 +142,7 @@ def taken_over(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) 
     stage = _STAGE_OF_EFFECT.get(kind, "deployment")
     if not comes_before(run.policy, stage if stage in stages else stages[-1], origin.stage):
         return None
-    for effect in effects_behind(ledger, origin.run):
+    for effect in effects_with_adopted(ledger, origin.run):
         same = effect.kind == kind and effect.intent.get("change") == facts.get("change")
         if same and effect.status == "done" and effect_name(effect) == name:
             _take_over(ledger, run.run.id, effect)
@@ -154,7 +154,7 @@ def _take_over_release(run: RunContext) -> None:
     """Take over what made an adopted release serve, so that rolling this run back undoes it."""
     origin, ledger = run.run.origin, run.shared.ledger
     if origin is not None and not run.rehearses:
-        for effect in effects_behind(ledger, origin.run):
+        for effect in effects_with_adopted(ledger, origin.run):
             if effect.kind not in _STAGE_OF_EFFECT and effect.status == "done":
                 _take_over(ledger, run.run.id, effect)
 

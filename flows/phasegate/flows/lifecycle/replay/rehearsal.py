@@ -11,8 +11,8 @@ from typing import Any
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.adoption import effect_name
-from phasegate.flows.lifecycle.signals import Breached, Outdated, RecordEnded, Rejected
-from phasegate.flows.runs.reversibility import effects_behind
+from phasegate.flows.lifecycle.signals import Breached, RecordingExhausted, Rejected, SubjectStale
+from phasegate.flows.runs.reversibility import effects_with_adopted
 from phasegate.infra.errors import DeployFailed, PhasegateError, RehearsalDeparted, TemporaryError
 from phasegate.infra.ledger import Attempt, Decision
 
@@ -27,12 +27,12 @@ async def rehearse(run: RunContext, pipeline: Callable[[RunContext], Awaitable[N
     """Walk through the pipeline to where the record ends.
 
     Raises:
-        RehearsalDeparted: The walk is not the recorded one.
+        RehearsalDeparted: The pass is not the recorded one.
         PhasegateError: Something failed that had not failed then.
     """
     try:
         await pipeline(run)
-    except (RecordEnded, Rejected, Breached, DeployFailed):
+    except (RecordingExhausted, Rejected, Breached, DeployFailed):
         pass
     except PhasegateError as error:
         recorded = run.shared.ledger.runs.get(_origin(run)).reason or {}
@@ -45,34 +45,34 @@ def recorded_ruling(run: RunContext, gate: str, number: int) -> Decision:
     """What people decided at a gate then.
 
     Raises:
-        RecordEnded: Nobody has.
-        Outdated: The round was over before anybody's decision could count.
+        RecordingExhausted: Nobody has.
+        SubjectStale: The round was over before anybody's decision could count.
     """
     ledger = run.shared.ledger
     for row in ledger.gates.list(_origin(run)):
         if (row.gate, row.number, row.status) == (gate, number, "outdated"):
-            raise Outdated(ledger.gates.why_outdated(row))
+            raise SubjectStale(ledger.gates.why_outdated(row))
         if (row.gate, row.number) == (gate, number) and (ruling := ledger.gates.ruling(row, row.subject)) is not None:
             payload = {"gate": gate, "number": number, "verdict": ruling.verdict, "decision": ruling.id}
             ledger.note(run.run.id, "gate.rehearsed", payload=payload)
             return ruling
-    raise RecordEnded
+    raise RecordingExhausted
 
 
 def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) -> dict[str, Any]:
     """What an effect made then, in place of making it.
 
     Raises:
-        RecordEnded: It was not made.
+        RecordingExhausted: It was not made.
     """
     ledger = run.shared.ledger
-    for effect in effects_behind(ledger, _origin(run)):
+    for effect in effects_with_adopted(ledger, _origin(run)):
         same = (effect.kind, effect_name(effect), effect.superseded) == (kind, name, 0)
         if same and effect.result is not None:
             payload = {"effect": effect.key, "kind": kind, "compensation": compensation}
             ledger.note(run.run.id, "effect.rehearsed", payload=payload)
             return effect.result
-    raise RecordEnded
+    raise RecordingExhausted
 
 
 def record_has_ended(run: RunContext, attempt: Attempt) -> bool:

@@ -1,6 +1,6 @@
-"""How a release is measured by code: once, as an analysis, or for as long as something goes on beside it.
+"""Analysis of a release by code: once, or in the background.
 
-Called by the steps and by stage `monitoring`. Each measuring is an attempt whose artifact is a `HealthReport`.
+Called by the steps and by stage `monitoring`. Each analysis is an attempt whose artifact is a `HealthReport`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from phasegate.flows.engine.wakeups import current_doorbell
+from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.rollout.service_levels import compared_before, levels_of
-from phasegate.flows.lifecycle.signals import RecordEnded
+from phasegate.flows.lifecycle.signals import RecordingExhausted
 from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.analysis.clock import RealClock
@@ -30,7 +30,7 @@ _MEASURED_LOG = 32 * 1024**2
 """Characters of a release's log that a query sees: the last ones."""
 
 
-class Measuring:
+class ReleaseAnalysis:
     """One release that is measured, as a candidate or in its place."""
 
     def __init__(self, run: RunContext, made: Candidate | Release) -> None:
@@ -79,15 +79,15 @@ class Measuring:
 
         return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
 
-    def beside(
+    def in_background(
         self,
         stage: str,
         part: str,
         metrics: Sequence[MetricPolicy],
         told: OnMeasurement,
         inputs: Mapping[str, str],
-    ) -> Watching:
-        """Measure beside whatever goes on, from now until the watch is ended.
+    ) -> BackgroundAnalysis:
+        """Measure in the background, from now until the watch is ended.
 
         Effects:
             One attempt of this part.
@@ -99,7 +99,7 @@ class Measuring:
             return await watch.run()
 
         attempted = attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
-        return Watching(self.run.run.id, watch, self.run.beside(attempted))
+        return BackgroundAnalysis(self.run.run.id, watch, self.run.start_background(attempted))
 
     def _watch(self, metrics: Sequence[MetricPolicy], told: OnMeasurement, *, until: datetime | None = None) -> Watch:
         async def measure_one(metric: MetricPolicy, seen: OnMeasurement) -> HealthReport:
@@ -153,19 +153,19 @@ class Measuring:
     def _require_world(self) -> None:
         """Leave a rehearsal: what was measured then is adopted, and there is nothing to measure now."""
         if self.run.rehearses:
-            raise RecordEnded
+            raise RecordingExhausted
 
 
-class Watching:
-    """A release that is measured beside something; satisfies `gates.Beside`."""
+class BackgroundAnalysis:
+    """A release that is measured in the background; satisfies `gates.ConcurrentCheck`."""
 
     def __init__(self, run_id: str, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
-        """Follow the task that measures; whoever waits for the run's bell hears of its end."""
-        self._watch, self.task, doorbell = watch, task, current_doorbell()
-        task.add_done_callback(lambda _: doorbell.ring(run_id))
+        """Follow the task that measures; what waits for the run is woken at its end."""
+        self._watch, self.task, wakeups = watch, task, current_wakeups()
+        task.add_done_callback(lambda _: wakeups.notify(run_id))
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """Whether it has found the release bad, or can go on no more."""
         if not self.task.done():
             return False
@@ -175,13 +175,13 @@ class Watching:
         """What it found that takes the release back; None: nothing so far.
 
         Raises:
-            Ending, PhasegateError: Whatever ended it instead.
+            RunSignal, PhasegateError: Whatever ended it instead.
         """
         report = self.task.result() if self.task.done() else None
         return report if report is not None and report.verdict in BROKEN else None
 
-    def why(self) -> str:
-        """As `gates.Beside.why`."""
+    def failure(self) -> str:
+        """As `gates.ConcurrentCheck.failure`."""
         return "" if (found := self.breach()) is None else f"what was measured meanwhile {found.verdict}: {told(found)}"
 
     async def end(self) -> HealthReport:

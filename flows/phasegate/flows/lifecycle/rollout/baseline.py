@@ -19,7 +19,7 @@ _OF_A_RELEASE = frozenset({"candidate", "weight", "cut-over"})
 
 
 @dataclass(frozen=True)
-class Replaced:
+class Baseline:
     """The release that a plan replaces: what of the target a decision on the plan is bound to.
 
     Attributes:
@@ -38,7 +38,7 @@ class Replaced:
     revision: str = ""
 
     @classmethod
-    def of(cls, state: TargetState) -> Replaced:
+    def of(cls, state: TargetState) -> Baseline:
         """What serves, whether or not it is alive at this moment."""
         current = state.current
         release_id, commit = (current.release_id, current.commit) if current else (None, "")
@@ -51,14 +51,14 @@ class Replaced:
             canonical_json({name: value for name, value in vars(self).items() if name != "revision" or value})
         )
 
-    async def outdated(self, run: RunContext) -> str:
-        """As `Premise.outdated`: what serves now, if it is something else and nothing of the plan was carried out."""
+    async def violation(self, run: RunContext) -> str:
+        """As `Precondition.violation`, while nothing of the plan was carried out."""
         if run.rehearses or begun(run) is not None or is_adopted(run):
             return ""
-        why = self.changed(Replaced.of(await run.target.status()))
+        why = self.changed(Baseline.of(await run.target.status()))
         return f"{why} The plan has to be drafted for what serves now." if why else ""
 
-    def changed(self, now: Replaced) -> str:
+    def changed(self, now: Baseline) -> str:
         """What serves now, in a sentence, if it is something else; empty while it is the same."""
         if now.digest == self.digest:
             return ""
@@ -70,7 +70,7 @@ class Replaced:
         )
 
     @classmethod
-    async def seen(cls, run: RunContext, stage: str, name: str) -> Replaced:
+    async def seen(cls, run: RunContext, stage: str, name: str) -> Baseline:
         """What serves as a stage comes to something: looked at once, and the same ever after."""
 
         async def look() -> JsonObject:
@@ -83,7 +83,7 @@ class Replaced:
         if (effect := begun(run)) is not None:
             found: str | None = effect.intent["previous"]
             return found
-        return self.release_id if run.rehearses else Replaced.of(await run.target.status()).release_id
+        return self.release_id if run.rehearses else Baseline.of(await run.target.status()).release_id
 
 
 def effects_of_release(run: RunContext) -> list[Effect]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
 from phasegate.agents.deployment import migrations as stored_data
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.migrations import stand_still
+from phasegate.flows.lifecycle.effects.migrations import route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.migrations.heuristics import takes_away
@@ -74,7 +74,9 @@ async def make_migrations(run: RunContext, plan: ReleasePlan, release_id: str, m
             continue
         command = plan.migration_commands.get(migration_class)
         if not command:
-            run.step("deployment", f"nobody makes {migration_class} migration {migration.name!r}: there is no command")
+            run.report_step(
+                "deployment", f"nobody makes {migration_class} migration {migration.name!r}: there is no command"
+            )
             continue
         step = MigrationStep(
             migration=migration.name,
@@ -84,10 +86,10 @@ async def make_migrations(run: RunContext, plan: ReleasePlan, release_id: str, m
             release_id=release_id,
             commit=plan.commit,
         )
-        run.step("deployment", f"making {migration_class} migration {migration.name!r}")
+        run.report_step("deployment", f"making {migration_class} migration {migration.name!r}")
         name = f"{migration_class}-{sha256(canonical_json([migration.name, migration.files]))[-8:]}"
         try:
             await perform(run, Intent(migration_class, name, step.model_dump(mode="json"), _UNDOING[migration_class]))
         except MigrationFailed:
-            await stand_still(run, run.shared.ledger.effects.list(run.run.id))
+            await route_all_traffic_to_current(run, run.shared.ledger.effects.list(run.run.id))
             raise

@@ -1,6 +1,6 @@
 """What is being done with a release, told to whoever watches: which step, which share, what is measured.
 
-Kept by the stages that walk, measure and wait. Every line is an event that carries the whole of it as data, so that
+Kept by the stages that run steps, measure and wait. Every line is an event that carries all of it as data, so that
 `show` and `status` need only the latest. It decides nothing.
 """
 
@@ -27,13 +27,13 @@ _BETWEEN_TELLING_SECONDS = 10.0
 
 
 @dataclass
-class Progress:
+class ProgressReporter:
     """Where a release stands.
 
     Attributes:
         run: Whose.
         stage: Which stage's lines these are.
-        steps: How many steps there are; 0: none are walked.
+        steps: How many steps there are; 0: there are none.
         step: Which one it is, from 1.
         doing: What is done, in a few words.
         until: When it is over, if that is known.
@@ -52,7 +52,7 @@ class Progress:
     _watched: dict[str, dict[str, Counter[str]]] = field(default_factory=dict[str, dict[str, Counter[str]]])
 
     def __post_init__(self) -> None:
-        """Know how far an earlier walk has come: of steps behind that nothing is told again."""
+        """Know how far an earlier pass has come: of steps behind that nothing is told again."""
         before = progress_of(self.run.shared.ledger, self.run.run)
         self._reached = before.step if before is not None and before.stage == self.stage else 0
 
@@ -67,7 +67,7 @@ class Progress:
         if self.step < self._reached:
             return
         text = f"{self.words}{f': {detail}' if detail else ''}"
-        self.run.step(self.stage, text, progress=self._facts())
+        self.run.report_step(self.stage, text, progress=self._facts())
 
     @property
     def words(self) -> str:
@@ -86,7 +86,7 @@ class Progress:
         where = f"step {self.step} of {self.steps}: " if self.steps and self.step else ""
         return where + ", ".join(part for part in parts if part)
 
-    def counted(self, metrics: Sequence[MetricPolicy]) -> OnMeasurement:
+    def per_measurement(self, metrics: Sequence[MetricPolicy]) -> OnMeasurement:
         """Tell each measurement of an analysis that comes to an end by itself."""
         self._measured = {metric.name: (0, metric.count) for metric in metrics}
 
@@ -97,7 +97,7 @@ class Progress:
 
         return told
 
-    def sparse(self, since: str) -> OnMeasurement:
+    def throttled(self, since: str) -> OnMeasurement:
         """Tell of what is measured without end, since a moment: as much as a person wants to read."""
         seen = self._watched[since] = {}
         last: dict[str, tuple[float, str]] = {}

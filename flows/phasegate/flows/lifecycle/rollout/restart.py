@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.signals import PutBack
+from phasegate.flows.lifecycle.signals import Rewound
 from phasegate.flows.runs.checkpoints import checkpoints, plan_rewind
 from phasegate.infra.errors import DeployFailed, NotAllowed, TargetRefused
 
@@ -26,16 +26,16 @@ async def void_release(run: RunContext, candidate: str, why: str) -> NoReturn:
         why: What has changed.
 
     Raises:
-        PutBack: The engine does it next.
+        Rewound: The engine does it next.
         TargetRefused: There is no way back to there, as after a migration.
         DeployFailed: It changes again and again, and nobody is asked in between.
 
     Effects:
         One event that asks for the rewind.
     """
-    run.heed()
-    run.step("deployment", why)
-    await run.leave()
+    run.raise_if_interrupted()
+    run.report_step("deployment", why)
+    await run.cancel_background()
     ledger, run_id = run.shared.ledger, run.run.id
     if run.policy.gates.release.off and ledger.rewinds.count(run_id) >= _UNASKED:
         raise DeployFailed(why, remedy="See who changes what serves, then `phasegate replay RUN --from deployment`.")
@@ -47,4 +47,4 @@ async def void_release(run: RunContext, candidate: str, why: str) -> NoReturn:
     except NotAllowed as error:
         raise TargetRefused(f"{why} And there is no way back: {error.message}", remedy=error.remedy) from error
     ledger.rewinds.void(run_id, before[-1].id, why)
-    raise PutBack
+    raise Rewound

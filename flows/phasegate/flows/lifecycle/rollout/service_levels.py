@@ -35,7 +35,7 @@ class Levels:
 
 def levels_of(run: RunContext) -> Levels:
     """What is measured of this run's release, by its policy and its approved PRD."""
-    return levels(run.policy, _stated(run))
+    return service_levels(run.policy, _stated(run))
 
 
 def compared_before(run: RunContext) -> dict[str, MetricReport]:
@@ -51,7 +51,7 @@ def compared_before(run: RunContext) -> dict[str, MetricReport]:
     return {one.name: one for one in metrics if one.comparison and one.comparison.conclusion == "no worse"}
 
 
-def levels(policy: Policy, stated: Sequence[ServiceLevel | str]) -> Levels:
+def service_levels(policy: Policy, stated: Sequence[ServiceLevel | str]) -> Levels:
     """What is measured of a release; nothing where the policy's stages end before.
 
     Args:

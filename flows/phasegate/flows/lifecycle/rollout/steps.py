@@ -1,6 +1,6 @@
 """The steps of a release: shares of the traffic, pauses, analyses and gates between a candidate and its cut-over.
 
-Walked by stage `deployment`. Whatever was done is on record, so walking again repeats nothing: a share is an effect, an
+Run by stage `deployment`. Whatever was done is recorded, so a later pass repeats nothing: a share is an effect, an
 analysis an attempt, a pause goes by when it began, a gate's answer is in the ledger. docs/steps.md tells the order.
 """
 
@@ -13,19 +13,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from phasegate.agents.deployment import ReleasePlan
-from phasegate.flows.engine.prefect_backend.executor import carrier
-from phasegate.flows.engine.prefect_backend.gate_wait import staying
-from phasegate.flows.engine.wakeups import current_doorbell
+from phasegate.flows.engine.prefect_backend.executor import current_executor
+from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
-from phasegate.flows.lifecycle.gates.gates import ask
+from phasegate.flows.lifecycle.gates.gates import request_decision
 from phasegate.flows.lifecycle.replay.adoption import observe
-from phasegate.flows.lifecycle.rollout.analysis import Measuring, Watching
-from phasegate.flows.lifecycle.rollout.baseline import Replaced, effects_of_release, is_adopted
-from phasegate.flows.lifecycle.rollout.progress import BACKGROUND, Progress
-from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, require_unbroken
+from phasegate.flows.lifecycle.rollout.analysis import BackgroundAnalysis, ReleaseAnalysis
+from phasegate.flows.lifecycle.rollout.baseline import Baseline, effects_of_release, is_adopted
+from phasegate.flows.lifecycle.rollout.progress import BACKGROUND, ProgressReporter
+from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, raise_if_breached
 from phasegate.flows.lifecycle.rollout.restart import void_release
-from phasegate.flows.lifecycle.signals import Breached, Outdated, Rejected
+from phasegate.flows.lifecycle.signals import Breached, Rejected, SubjectStale
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.deploy.target import Candidate, Weight
 from phasegate.infra.metrics.report import HealthReport
@@ -35,72 +34,76 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Serving:
+class CandidateBaseline:
     """What serves beside a candidate: analyses and approvals were made with it there, and hold for nothing else."""
 
-    replaced: Replaced
+    baseline: Baseline
 
     @property
     def kind(self) -> str:
-        """As `Premise.kind`."""
+        """As `Precondition.kind`."""
         return "target"
 
     @property
     def digest(self) -> str:
         """Of what serves."""
-        return self.replaced.digest
+        return self.baseline.digest
 
-    async def outdated(self, run: RunContext) -> str:
-        """As `Premise.outdated`: what has changed, until the candidate is to take its place, or is being taken back."""
+    async def violation(self, run: RunContext) -> str:
+        """As `Precondition.violation`, until the candidate is to take its place or is rolled back."""
         made = effects_of_release(run)
         on_its_way = any(one.kind == "cut-over" or one.status in {"undone", "stuck"} for one in made)
         if run.rehearses or is_adopted(run) or on_its_way:
             return ""
-        why = self.replaced.changed(Replaced.of(await run.target.status()))
+        why = self.baseline.changed(Baseline.of(await run.target.status()))
         return f"{why} What was measured and approved of the candidate is void." if why else ""
 
 
-async def walk_steps(run: RunContext, plan: ReleasePlan, candidate: Candidate, serving: Serving, number: int) -> None:
-    """Walk the policy's steps, as far as they have not been walked.
+async def run_steps(
+    run: RunContext, plan: ReleasePlan, candidate: Candidate, serving: CandidateBaseline, number: int
+) -> None:
+    """Run the policy's steps that have not been run.
 
     Args:
         run: The run.
         plan: The approved plan.
-        candidate: What runs beside.
-        serving: What it runs beside of.
+        candidate: The release that runs beside the current one.
+        serving: The current release, as it was seen.
         number: Which candidate of the run it is.
 
     Raises:
-        Breached: An analysis, or what is measured beside, has found the candidate bad.
+        Breached: An analysis, or the background analysis, has found the candidate bad.
         Rejected: A person said no.
-        PutBack: Something else serves by now: all of it is void, and the run goes back to before the candidate.
+        Rewound: Something else serves by now: all of it is void, and the run goes back to before the candidate.
 
     Effects:
         `weight` for each share, an attempt for each analysis, gates `promotion`; the candidate still runs afterwards.
     """
-    walk = _Walk(run, plan, candidate, serving, number)
+    steps = _StepRun(run, plan, candidate, serving, number)
     try:
-        await walk.through()
+        await steps.through()
     except (Breached, Rejected):
-        await walk.end()
+        await steps.end()
         raise
-    except Outdated as outdated:
-        await walk.end_unbroken()  # it may be what has ended the gate
+    except SubjectStale as outdated:
+        await steps.end_unbroken()  # it may be what has ended the gate
         attempts = run.shared.ledger.attempts
         await void_release(run, attempts.attempt_id(run.run.id, "deployment", "candidate", number), outdated.why)
 
 
-class _Walk:
-    def __init__(self, run: RunContext, plan: ReleasePlan, candidate: Candidate, serving: Serving, number: int) -> None:
+class _StepRun:
+    def __init__(
+        self, run: RunContext, plan: ReleasePlan, candidate: Candidate, serving: CandidateBaseline, number: int
+    ) -> None:
         self._run, self._plan, self._candidate, self._serving, self._number = run, plan, candidate, serving, number
-        self._measuring = Measuring(run, candidate)
-        self._progress = Progress(run, "deployment", steps=len(run.policy.deploy.steps))
+        self._analysis = ReleaseAnalysis(run, candidate)
+        self._progress = ProgressReporter(run, "deployment", steps=len(run.policy.deploy.steps))
         self._reports: list[HealthReport] = []
-        self._background: Watching | None = None
+        self._background: BackgroundAnalysis | None = None
 
     async def through(self) -> None:
         for number, step in enumerate(self._run.policy.deploy.steps, start=1):
-            await self._hold_on()
+            await self._check_preconditions()
             match step.kind:
                 case "set_weight":
                     await self._shift(number, step)
@@ -110,7 +113,7 @@ class _Walk:
                     await self._analyse(number, step)
                 case "gate":
                     await self._ask(number)
-        await self._hold_on()
+        await self._check_preconditions()
         await self.end_unbroken()
 
     async def end_unbroken(self) -> None:
@@ -120,14 +123,14 @@ class _Walk:
             Breached: It has found the candidate bad.
         """
         if (found := await self.end()) is not None:
-            require_unbroken(found, self._candidate, f"{self._when}, measured in the background")
+            raise_if_breached(found, self._candidate, f"{self._when}, measured in the background")
 
     async def end(self) -> HealthReport | None:
         """End what is measured in the background, so that what it has found is on record."""
         return None if self._background is None else await self._background.end()
 
     async def _shift(self, number: int, step: StepPolicy) -> None:
-        previous, release_id = self._serving.replaced.release_id, self._candidate.release_id
+        previous, release_id = self._serving.baseline.release_id, self._candidate.release_id
         self._progress.begin(f"set_weight {step.set_weight}", step=number)
         facts = {"release_id": release_id, "commit": self._candidate.commit, "percent": step.set_weight}
         undoing = f"give the traffic of {release_id} back to {previous or 'nobody'}"
@@ -135,10 +138,10 @@ class _Walk:
         self._progress.weight = Weight.model_validate(made)
         self._progress.begin(self._progress.weight.detail if not self._progress.weight.actual else "")
         if self._background is None and self._run.policy.monitor.background:
-            metrics = self._measuring.named(self._run.policy.monitor.background)
+            metrics = self._analysis.named(self._run.policy.monitor.background)
             inputs = {"candidate": self._candidate.digest}
-            told = self._progress.sparse(BACKGROUND)
-            self._background = self._measuring.beside("deployment", "background", metrics, told, inputs)
+            told = self._progress.throttled(BACKGROUND)
+            self._background = self._analysis.in_background("deployment", "background", metrics, told, inputs)
 
     async def _pause(self, number: int, step: StepPolicy) -> None:
         run = self._run
@@ -149,30 +152,33 @@ class _Walk:
         reason: dict[str, Any] = {"code": "pause", "message": self._progress.words}
         if self._background is None:  # else the run is wanted at once after a crash: what is measured is to go on
             reason["until"] = until.isoformat()
-        settings = run.shared.settings if self._background is None else staying(run.shared.settings)
-        ringing = run.beside(_ring(run.run.id, until))
+        ringing = run.start_background(_ring(run.run.id, until))
         while not self._is_to_go_on(until):
             run.shared.ledger.runs.set_status(run.run.id, "running", reason=reason)
-            await carrier().wait(
-                f"step:{number}", run_id=run.run.id, decided=lambda: self._is_to_go_on(until), settings=settings
+            await current_executor().wait_until(
+                f"step:{number}",
+                run_id=run.run.id,
+                decided=lambda: self._is_to_go_on(until),
+                settings=run.shared.settings,
+                in_process=self._background is not None,
             )
         ringing.cancel()
-        run.heed()
+        run.raise_if_interrupted()
         run.shared.ledger.runs.set_status(run.run.id, "running")
 
     async def _analyse(self, number: int, step: StepPolicy) -> None:
-        metrics = self._measuring.named(step.analysis or ())
+        metrics = self._analysis.named(step.analysis or ())
         self._progress.begin("analysis", step=number)
-        told = self._progress.counted(metrics)
+        told = self._progress.per_measurement(metrics)
         inputs = {"candidate": self._candidate.digest, "target": self._serving.digest}
-        report = await self._guarded(self._measuring.once("deployment", "analysis", metrics, told, inputs))
+        report = await self._guarded(self._analysis.once("deployment", "analysis", metrics, told, inputs))
         self._reports.append(report)
-        require_unbroken(report, self._candidate, self._when)
+        raise_if_breached(report, self._candidate, self._when)
         if report.verdict != "inconclusive":
             return
         self._progress.begin("analysis inconclusive: gate promotion")
         decision = await decided_while_measured(
-            self._measuring, "deployment", report, self._subject(), metrics, self._progress, self._beside()
+            self._analysis, "deployment", report, self._subject(), metrics, self._progress, self._checks()
         )
         if decision is not None and decision.verdict != "approve":
             raise Breached(report, self._candidate, self._when)
@@ -180,14 +186,14 @@ class _Walk:
     async def _ask(self, number: int) -> None:
         self._progress.begin("gate promotion", step=number)
         round_ = self._run.next_number("gate", "promotion")
-        decision = await ask(self._run, "promotion", round_, self._subject(), beside=self._beside())
+        decision = await request_decision(self._run, "promotion", round_, self._subject(), checks=self._checks())
         if decision is not None and decision.verdict != "approve":
             raise Rejected("promotion", decision)
 
-    def _subject(self) -> list[Artifact | Serving]:
+    def _subject(self) -> list[Artifact | CandidateBaseline]:
         return [self._plan, self._candidate, *self._reports, self._serving]
 
-    def _beside(self) -> list[Watching]:
+    def _checks(self) -> list[BackgroundAnalysis]:
         return [self._background] if self._background is not None else []
 
     @property
@@ -196,11 +202,11 @@ class _Walk:
         share = f", with {weight.actual:g} % of the traffic" if weight is not None else ""
         return f"at step {self._progress.step} of {self._progress.steps}{share}"
 
-    async def _hold_on(self) -> None:
+    async def _check_preconditions(self) -> None:
         """Go no further over a breach, or where something else serves by now."""
         self._heed_background()
-        if why := await self._serving.outdated(self._run):
-            raise Outdated(why)
+        if why := await self._serving.violation(self._run):
+            raise SubjectStale(why)
 
     def _heed_background(self) -> None:
         if self._background is not None and (found := self._background.breach()) is not None:
@@ -227,7 +233,7 @@ class _Walk:
         return datetime.fromisoformat(await observe(self._run, "deployment", f"step/{self._number}/{number}", now))
 
     def _is_to_go_on(self, until: datetime) -> bool:
-        stopped = self._background is not None and self._background.over
+        stopped = self._background is not None and self._background.finished
         return is_over(until) or stopped or bool(self._run.shared.ledger.runs.get(self._run.run.id).request)
 
 
@@ -238,6 +244,6 @@ def is_over(until: datetime) -> bool:
 
 async def _ring(run_id: str, at: datetime) -> None:
     """Wake whoever waits for the run's bell at a moment."""
-    doorbell = current_doorbell()
+    wakeups = current_wakeups()
     await asyncio.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
-    doorbell.ring(run_id)
+    wakeups.notify(run_id)

@@ -5,7 +5,7 @@ from phasegate.flows.lifecycle.stages.base import require_base
 from phasegate.flows.lifecycle.stages.deployment import deploy, draft_release_plan
 from phasegate.flows.lifecycle.stages.implementation import change_that_passes
 from phasegate.flows.lifecycle.stages.integration import integrate
-from phasegate.flows.lifecycle.stages.monitoring import fall_back, monitor
+from phasegate.flows.lifecycle.stages.monitoring import monitor, roll_back_release
 from phasegate.flows.lifecycle.stages.prd import draft_prd
 from phasegate.flows.lifecycle.stages.testing import author_tests
 
@@ -15,9 +15,9 @@ __all__ = [
     "deploy",
     "draft_prd",
     "draft_release_plan",
-    "fall_back",
     "integrate",
     "make_migrations",
     "monitor",
     "require_base",
+    "roll_back_release",
 ]

@@ -38,7 +38,7 @@ async def require_base(run: RunContext) -> None:
     if run.policy.grading.base == "required":
         await observe(run, "testing", _NAME, partial(_judge, run, required=True))
     else:
-        run.beside(_tell(run), unhurried=True)
+        run.start_background(_tell(run), low_priority=True)
 
 
 async def base_summary(run: RunContext) -> BaseSummary | None:
@@ -55,13 +55,13 @@ async def base_summary(run: RunContext) -> BaseSummary | None:
 async def _tell(run: RunContext) -> None:
     """Say early what the gate page will say."""
     judgement = await _judgement(run, "base-told")
-    run.step("testing", judgement.summary().sentence())
+    run.report_step("testing", judgement.summary().sentence())
 
 
 async def _judge(run: RunContext, *, required: bool = False) -> Any:
     judgement = await _judgement(run, "base")
     summary = judgement.summary()
-    run.step("testing", summary.sentence())
+    run.report_step("testing", summary.sentence())
     if summary.reason and required and not await asyncio.to_thread(_will_have_tests, run, judgement):
         raise BaseTellsNothing(summary.complaint(), base=run.run.base_commit)
     return summary.model_dump(mode="json")
@@ -79,7 +79,7 @@ def _will_have_tests(run: RunContext, judgement: BaseJudgement) -> bool:
 async def _judgement(run: RunContext, folder: str) -> BaseJudgement:
     settings = run.shared.settings
     scratch = settings.scratch / run.run.id / folder
-    bench = Bench(run.repository, run.policy, run.sandbox, scratch, partial(run.step, "testing"), settings.bases)
+    bench = Bench(run.repository, run.policy, run.sandbox, scratch, partial(run.report_step, "testing"), settings.bases)
     try:
         return await judge_base(bench, run.run.base_commit)
     finally:

@@ -65,7 +65,7 @@ async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
             return None
 
     async def look() -> dict[str, Any]:
-        run.step("testing", "looking for code that the project's own tests leave alone")
+        run.report_step("testing", "looking for code that the project's own tests leave alone")
         async with _bench(run, "thin-tests") as bench:
             found = await find_thin_tests(bench, run.run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
         return {"reason": found.reason, "places": list(found.places)} if found else {"reason": ""}
@@ -169,6 +169,8 @@ async def _bench(run: RunContext, folder: str) -> AsyncGenerator[Bench]:
     settings = run.shared.settings
     scratch = settings.scratch / run.run.id / folder
     try:
-        yield Bench(run.repository, run.policy, run.sandbox, scratch, partial(run.step, "testing"), settings.bases)
+        yield Bench(
+            run.repository, run.policy, run.sandbox, scratch, partial(run.report_step, "testing"), settings.bases
+        )
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

@@ -12,10 +12,10 @@ from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.flows.lifecycle.gates.gates import Round
 from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout import migrations
-from phasegate.flows.lifecycle.rollout.baseline import Replaced
+from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.flows.lifecycle.rollout.service_levels import levels_of
-from phasegate.flows.lifecycle.rollout.steps import Serving, walk_steps
-from phasegate.flows.lifecycle.signals import Outdated
+from phasegate.flows.lifecycle.rollout.steps import CandidateBaseline, run_steps
+from phasegate.flows.lifecycle.signals import SubjectStale
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.infra.deploy.target import Candidate, Preview, Release, TargetState
 from phasegate.infra.grading import Evidence
@@ -25,7 +25,7 @@ from phasegate.infra.workspace import ChangeSet
 
 async def draft_release_plan(
     run: RunContext, round_: Round, change: ChangeSet, evidence: Evidence, commit: str
-) -> tuple[ReleasePlan, Replaced]:
+) -> tuple[ReleasePlan, Baseline]:
     """Draft the release plan from the evidence and from what runs now.
 
     Returns:
@@ -87,15 +87,15 @@ async def draft_release_plan(
         part="plan",
         objection=lambda draft: stored_data.objection(migrating, draft.migrations, draft.no_migrations),
     )
-    return plan, Replaced.of(state)
+    return plan, Baseline.of(state)
 
 
-async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Release:
+async def deploy(run: RunContext, plan: ReleasePlan, baseline: Baseline) -> Release:
     """Carry out an approved plan: the candidate, the policy's steps, then the cut-over, migrations around them.
 
     Raises:
-        Outdated: Something else serves than what was approved to be replaced; nothing has been done yet.
-        Breached, Rejected, PutBack: As `walk_steps`.
+        SubjectStale: Something else serves than what was approved to be replaced; nothing has been done yet.
+        Breached, Rejected, Rewound: As `run_steps`.
         DeployFailed: The release did not come up; what served before serves.
         TargetRefused: The target needs something a person has to give; what served before serves.
         MigrationFailed: A migration was not made; what served before serves.
@@ -104,16 +104,16 @@ async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Rele
         `expand` for each such migration, `candidate`, what the steps do, `migrate` for each such, and `cut-over`; each
         undone by its performer, and none of them once one is made that cannot be.
     """
-    if not run.policy.gates.release.off and (why := await replaced.outdated(run)):
-        raise Outdated(why)
+    if not run.policy.gates.release.off and (why := await baseline.violation(run)):
+        raise SubjectStale(why)
     steps = run.policy.deploy.steps
-    number, previous = run.next_number("deployment", "candidate" if steps else "release"), await replaced.previous(run)
+    number, previous = run.next_number("deployment", "candidate" if steps else "release"), await baseline.previous(run)
     release_id = run.run.id if number == 1 else f"{run.run.id}-{number}"  # one that was taken back keeps its own
     facts = {"release_id": release_id, "commit": plan.commit, "previous": previous}
 
     async def started() -> Candidate:
         await migrations.make_migrations(run, plan, release_id, "expand")
-        run.step("deployment", f"starting release {release_id} beside the current one")
+        run.report_step("deployment", f"starting release {release_id} beside the current one")
         taking = {"taking": list(plan.taking)} if plan.taking else {}
         intent = Intent("candidate", "candidate", {**facts, **taking}, f"stop the candidate {release_id}")
         return Candidate.model_validate(await perform(run, intent))
@@ -121,20 +121,20 @@ async def deploy(run: RunContext, plan: ReleasePlan, replaced: Replaced) -> Rele
     async def released(_row: Attempt) -> Release:
         await started()
         await migrations.make_migrations(run, plan, release_id, "migrate")
-        run.step("deployment", "cutting over")
+        run.report_step("deployment", "cutting over")
         undoing = f"let release {previous} serve again" if previous else "stop the service"
         made = await perform(run, Intent("cut-over", "cut-over", facts, undoing))
         return Release.model_validate(made)
 
     inputs = {"plan": plan.digest}
     if steps:
-        serving = Serving(await Replaced.seen(run, "deployment", f"beside/{number}"))
+        serving = CandidateBaseline(await Baseline.seen(run, "deployment", f"beside/{number}"))
 
         async def started_alone(_row: Attempt) -> Candidate:
             return await started()
 
         candidate = await attempt(run, "deployment", number, Candidate, started_alone, part="candidate", inputs=inputs)
-        await walk_steps(run, plan, candidate, serving, number)
+        await run_steps(run, plan, candidate, serving, number)
         inputs, number = {**inputs, "candidate": candidate.digest}, run.next_number("deployment", "release")
     return await attempt(run, "deployment", number, Release, released, part="release", inputs=inputs)
 

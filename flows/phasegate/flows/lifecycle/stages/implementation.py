@@ -23,19 +23,21 @@ from phasegate.infra.workspace import ChangeSet, Workspace
 
 
 @dataclass(frozen=True)
-class _Bench:
-    """The run's worktree as an agent's place: what a turn made is kept, and can be put back."""
+class WorktreeCheckpoints:
+    """Checkpoints of the run's worktree, one per turn of an agent; each can be restored."""
 
     workspace: Workspace
     attempt_number: int
     begins_at: str
 
     def save(self, turn: int) -> str:
+        """As `CheckpointStore.save`."""
         if turn == 0 and self.begins_at:
             return self.begins_at
         return self.workspace.checkpoint("implementation", checkpoint_number(self.attempt_number, turn))
 
     def restore(self, commit: str) -> None:
+        """As `CheckpointStore.restore`."""
         self.workspace.restore(commit)
 
 
@@ -62,7 +64,7 @@ async def change_that_passes(
     if round_.regrade and sealed is not None:
         change = round_.previous[0]
         return change, await grade_change(run, prd, change, await _sealed_by_now(run, round_, sealed), round_.struck)
-    feedback, tries = "", run.policy.lifecycle.max_attempts + run.grants
+    feedback, tries = "", run.policy.lifecycle.max_attempts + run.extra_attempts
     await _go_on_from_last_change(run, prd)
     last: tuple[ChangeSet, Evidence] | None = None
     tests: SealedTests | None = None
@@ -105,8 +107,8 @@ async def _go_on_from_last_change(run: RunContext, prd: Prd) -> None:
     if origin is None or origin.stage != "testing":
         return
     if (last := last_attempt(run, "implementation", {"prd": prd.digest})) is not None:
-        run.go_on_from("implementation", last)
-        run.go_on_from("testing", last, part="grading")
+        run.resume_numbering_at("implementation", last)
+        run.resume_numbering_at("testing", last, part="grading")
 
 
 async def _taken_over(run: RunContext, number: int, inputs: Mapping[str, str]) -> ChangeSet | None:
@@ -116,7 +118,7 @@ async def _taken_over(run: RunContext, number: int, inputs: Mapping[str, str]) -
     is_new = attempts.find(attempts.attempt_id(run.run.id, "implementation", "", number)) is None
     if made is not None and is_new:
         change = run.shared.ledger.artifacts.get(made.artifact or "", ChangeSet)
-        workspace = await run.worktree.made()
+        workspace = await run.worktree.open()
         await asyncio.to_thread(workspace.begin_from, change.commit)
     return adopted(run, ChangeSet, "implementation", "", number, inputs)
 
@@ -138,7 +140,7 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
     if (taken := await _taken_over(run, number, exactly)) is not None:
         return taken
     workspace = await run.worktree.set_up()
-    begins_at = run.worktree.take_untouched()
+    begins_at = run.worktree.take_clean_commit()
 
     def collect(draft: ChangeDraft) -> ChangeSet:
         summary = f"{draft.summary}\n\n{draft.notes}".strip()
@@ -154,7 +156,7 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         brief=brief,
         folder=workspace.folder,
         inputs=inputs,
-        place=lambda row: _Bench(workspace, row.number, begins_at),
+        place=lambda row: WorktreeCheckpoints(workspace, row.number, begins_at),
         protected=protected,
         objection=partial(_objection, run, prd),
     )

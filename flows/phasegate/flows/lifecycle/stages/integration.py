@@ -127,7 +127,9 @@ async def _graded_on_head(
         sealed = run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
 
     async def rebased(_row: Attempt) -> ChangeSet:
-        run.step("testing", f"{branch} has moved to {head[:12]}: the merged tree is graded before it is released")
+        run.report_step(
+            "testing", f"{branch} has moved to {head[:12]}: the merged tree is graded before it is released"
+        )
         await asyncio.to_thread(_require_free, run, change, head, sealed)
         make = partial(rebase, branch=branch, run_id=run.run.id, left_out=frozenset(evidence.left_out))
         return await asyncio.to_thread(make, run.repository, change, head)

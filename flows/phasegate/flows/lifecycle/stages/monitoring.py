@@ -14,12 +14,12 @@ from phasegate.agents.monitoring import Incident, IncidentDraft, Moment
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
 from phasegate.flows.lifecycle.replay.adoption import observe
-from phasegate.flows.lifecycle.rollout.analysis import Measuring
-from phasegate.flows.lifecycle.rollout.baseline import Replaced
+from phasegate.flows.lifecycle.rollout.analysis import ReleaseAnalysis
+from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.flows.lifecycle.rollout.incident import LOG_CHARACTERS, incident, on_record, tables_of
-from phasegate.flows.lifecycle.rollout.progress import CUT_OVER, Progress
-from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, require_unbroken
-from phasegate.flows.lifecycle.signals import Breached, Outdated
+from phasegate.flows.lifecycle.rollout.progress import CUT_OVER, ProgressReporter
+from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, raise_if_breached
+from phasegate.flows.lifecycle.signals import Breached, SubjectStale
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.infra.deploy.target import Candidate, Release
 from phasegate.infra.errors import PastPivot, PhasegateError, TargetRefused
@@ -33,17 +33,17 @@ async def monitor(run: RunContext, change: ChangeSet, release: Release) -> None:
     """Monitor a release until it has passed; take it back if it does not, or have a person say go past a migration.
 
     Raises:
-        Breached, PastPivot: As `fall_back`.
+        Breached, PastPivot: As `roll_back_release`.
         TargetRefused: Another one serves by now, and nobody can say how this one does.
 
     Effects:
-        As `_judge` and `fall_back`.
+        As `_judge` and `roll_back_release`.
     """
     while True:
         try:
             return await _judge(run, release)
         except Breached as breach:
-            await fall_back(run, change, breach)
+            await roll_back_release(run, change, breach)
 
 
 async def _judge(run: RunContext, release: Release) -> None:
@@ -54,25 +54,25 @@ async def _judge(run: RunContext, release: Release) -> None:
         TargetRefused: As `_passed`.
 
     Effects:
-        One attempt for the measuring and one for the bake, each with a gate `promotion` where it says neither yes nor
+        One attempt for the analysis and one for the bake, each with a gate `promotion` where it says neither yes nor
         no.
     """
-    measuring, progress = Measuring(run, release), Progress(run, "monitoring")
-    metrics, inputs, is_judged = measuring.named(()), {"release": release.digest}, False
+    analysis, progress = ReleaseAnalysis(run, release), ProgressReporter(run, "monitoring")
+    metrics, inputs, is_judged = analysis.named(()), {"release": release.digest}, False
     while not is_judged:
-        told = progress.counted(metrics)
-        report = await measuring.once("monitoring", "measuring", metrics, told, inputs)
-        is_judged = await _passed(measuring, progress, report, "after the cut-over")
+        told = progress.per_measurement(metrics)
+        report = await analysis.once("monitoring", "measuring", metrics, told, inputs)
+        is_judged = await _passed(analysis, progress, report, "after the cut-over")
     if bake := run.policy.monitor.bake:
         until = await _begun(run) + bake
         is_judged = False
         while not is_judged:
             progress.begin("baking", until=until)
-            report = await measuring.until("monitoring", "baking", until, progress.sparse(CUT_OVER), inputs)
-            is_judged = await _passed(measuring, progress, report, "while it baked")
+            report = await analysis.until("monitoring", "baking", until, progress.throttled(CUT_OVER), inputs)
+            is_judged = await _passed(analysis, progress, report, "while it baked")
 
 
-async def _passed(measuring: Measuring, progress: Progress, report: HealthReport, when: str) -> bool:
+async def _passed(analysis: ReleaseAnalysis, progress: ProgressReporter, report: HealthReport, when: str) -> bool:
     """Let a release go on that has passed, or that a person wants although it could not be judged.
 
     Returns:
@@ -82,18 +82,18 @@ async def _passed(measuring: Measuring, progress: Progress, report: HealthReport
         Breached: It may not go on.
         TargetRefused: Another one serves by now, and nobody can say how this one does.
     """
-    run, release = measuring.run, measuring.made
-    require_unbroken(report, release, when)
+    run, release = analysis.run, analysis.made
+    raise_if_breached(report, release, when)
     if report.verdict == "passed":
         return True
     progress.begin("inconclusive: gate promotion")
-    place = _Place(release.release_id, await _in_place(run, release))
+    place = ReleaseInPlace(release.release_id, await _in_place(run, release))
     try:
         decision = await decided_while_measured(
-            measuring, "monitoring", report, [report, release, place], measuring.named(()), progress
+            analysis, "monitoring", report, [report, release, place], analysis.named(()), progress
         )
-    except Outdated as outdated:
-        run.step("monitoring", outdated.why)
+    except SubjectStale as outdated:
+        run.report_step("monitoring", outdated.why)
         current = (await run.target.status()).current
         if current is not None and current.release_id == release.release_id:
             return False
@@ -105,15 +105,15 @@ async def _passed(measuring: Measuring, progress: Progress, report: HealthReport
 
 
 @dataclass(frozen=True)
-class _Place:
+class ReleaseInPlace:
     """The release in its place, as it was measured: somebody's decision holds for nothing else."""
 
     release_id: str
-    serving: Replaced
+    serving: Baseline
 
     @property
     def kind(self) -> str:
-        """As `Premise.kind`."""
+        """As `Precondition.kind`."""
         return "target"
 
     @property
@@ -121,20 +121,20 @@ class _Place:
         """Of what serves."""
         return self.serving.digest
 
-    async def outdated(self, run: RunContext) -> str:
-        """As `Premise.outdated`."""
+    async def violation(self, run: RunContext) -> str:
+        """As `Precondition.violation`."""
         if run.rehearses:
             return ""
-        now = Replaced.of(await run.target.status())
+        now = Baseline.of(await run.target.status())
         ours = now.release_id == self.release_id
         return self.serving.changed(now) or ("" if ours else f"Release {self.release_id} does not serve any more.")
 
 
-async def _in_place(run: RunContext, release: Candidate | Release) -> Replaced:
+async def _in_place(run: RunContext, release: Candidate | Release) -> Baseline:
     """What serves as the gate is asked; a rehearsal looks at nothing."""
     if run.rehearses:
-        return Replaced(run.policy.deploy.target, run.service, release.release_id, release.commit)
-    return await Replaced.seen(run, "monitoring", f"place/{run.next_number('monitoring', 'place')}")
+        return Baseline(run.policy.deploy.target, run.service, release.release_id, release.commit)
+    return await Baseline.seen(run, "monitoring", f"place/{run.next_number('monitoring', 'place')}")
 
 
 async def _begun(run: RunContext) -> datetime:
@@ -147,7 +147,7 @@ async def _begun(run: RunContext) -> datetime:
     return datetime.fromisoformat(await observe(run, "monitoring", name, now))
 
 
-async def fall_back(run: RunContext, change: ChangeSet, breach: Breached) -> None:
+async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached) -> None:
     """Take back a release that did not hold; past a migration, stop for a person instead, and return once they said go.
 
     Raises:
@@ -160,12 +160,12 @@ async def fall_back(run: RunContext, change: ChangeSet, breach: Breached) -> Non
     try:
         await roll_back(run, why=f"{breach}: {breach.reasons}")
     except PastPivot as past:
-        await explain(run, change, breach)
+        await draft_incident(run, change, breach)
         if _let_go_on(run, breach.report):
             return
         past.context["report"] = breach.report.digest
         raise
-    await explain(run, change, breach)
+    await draft_incident(run, change, breach)
     raise breach
 
 
@@ -180,14 +180,14 @@ def _let_go_on(run: RunContext, report: HealthReport) -> bool:
     return False
 
 
-async def explain(run: RunContext, change: ChangeSet, breach: Breached) -> None:
+async def draft_incident(run: RunContext, change: ChangeSet, breach: Breached) -> None:
     """Have an agent draft the incident. The rollback is done by then and does not depend on it.
 
     Effects:
         One attempt; where the agent cannot, its error stands in the ledger and the run ends all the same.
     """
     release, report = breach.made, breach.report
-    workspace, number = await run.worktree.made(), run.next_number("monitoring", "reading")
+    workspace, number = await run.worktree.open(), run.next_number("monitoring", "reading")
 
     async def look() -> str:
         return await run.service_log(release.release_id)

@@ -26,7 +26,7 @@ async def draft_prd(run: RunContext, round_: Round) -> Prd:
         inputs={"ticket": run.run.ticket},
     )
     if not run.ends_with("prd"):
-        run.get_ready()
+        run.prepare_worktree()
     return made
 
 

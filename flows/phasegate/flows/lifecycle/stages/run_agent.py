@@ -14,7 +14,7 @@ from phasegate.flows.lifecycle.agent_policy import sandbox_of, supervise
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.rehearsal import record_has_ended
-from phasegate.flows.lifecycle.signals import RecordEnded
+from phasegate.flows.lifecycle.signals import RecordingExhausted
 from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.errors import RehearsalDeparted
 from phasegate.infra.ledger import Attempt
@@ -89,7 +89,7 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
             draft = await work(assignment, run.desk)
         except RehearsalDeparted as error:
             if run.rehearses and record_has_ended(run, row):
-                raise RecordEnded from error
+                raise RecordingExhausted from error
             raise
         return None if draft is None else await asyncio.to_thread(accept, draft)
 

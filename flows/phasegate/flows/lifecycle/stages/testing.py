@@ -151,7 +151,7 @@ async def grade_as(
                 policy=run.policy,
                 sandbox=run.sandbox,
                 scratch=scratch,
-                on_step=partial(run.step, "testing"),
+                on_step=partial(run.report_step, "testing"),
                 nothing_new=not prd.new_behaviour,
                 struck=struck,
                 bases=run.shared.settings.bases,
