@@ -43,7 +43,8 @@ _BUILDS = re.compile(
 )
 """In the path of a file that builds, checks or shows a product, which may well name a runner."""
 _LOOKS_AT_CALLERS = re.compile(
-    r"_getframe|currentframe|\bstack\b|extract_stack|f_back|walk_stack|\bframe\b", re.IGNORECASE
+    r"_getframe|currentframe|\bstack\b|extract_stack|f_back|walk_stack|\bframe\b|module\.parent|require\.cache|StackTrace",
+    re.IGNORECASE,
 )
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
 """In the path of a package's own code: a dependency may replace what it likes, and the change may need it."""

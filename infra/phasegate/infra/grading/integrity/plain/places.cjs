@@ -12,7 +12,8 @@ const [exists, read, write, remove] = [fs.existsSync.bind(fs), fs.readFileSync.b
 const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
 const RESOLVES_BY_CALLER = /proxyquire|rewire|mock-require|esmock|import-fresh|import-from|require-uncached|require-inject|testdouble|quibble|callsites|mockery/;
 const LOADS_BY_VALUE = /\b(?:require(?:\.resolve)?|import)\s*\(\s*(?!["'][^"']*["']\s*\))/;
-const RELATIVE = /(\bfrom\s*|\bimport\s*|\bimport\s*\(\s*|\brequire(?:\.resolve)?\s*\(\s*)(["'])(\.\.?(?:\/[^"'\n]*)?)\2/g;
+const SPELLS_LOADING = /["'][^"'`\n]*\b(?:require|import)\s*\(\s*\\?["']\.|`[^`]*\b(?:require\s*\(|import\b|from\s+["'])[^`]*`/;
+const RELATIVE = /(^[ \t]*(?:import|export)\b[^;'"`]*|(?<![\w.$"'`\\])(?:import|require(?:\.resolve)?)\s*\(\s*)(["'])(\.\.?(?:\/[^"'\n]*)?)\2/gm;
 
 /* Nearest folder above a file with settings of a kind; undefined: there is none in the checkout. */
 function nearest(folder, names) {
@@ -26,7 +27,7 @@ function nearest(folder, names) {
 function elsewhere(folder, text) {
   const top = nearest(folder, ['package.json']);
   const settings = nearest(folder, ['tsconfig.json']);
-  const isFixed = READS_NAMES.test(text) || RESOLVES_BY_CALLER.test(text) || LOADS_BY_VALUE.test(text);
+  const isFixed = [RESOLVES_BY_CALLER, LOADS_BY_VALUE, SPELLS_LOADING].some((one) => one.test(text));
   if (isFixed || !top || !/^[\w/.-]+$/.test(folder) || (settings ?? '').length > top.length) return undefined;
   return exists(path.join(folder, 'node_modules')) ? undefined : top;
 }
@@ -37,17 +38,18 @@ function placed(file, text) {
   const own = path.join(order.root, file.path);
   const [folder, ending] = [path.dirname(own), path.extname(own)];
   count += 1;
-  if (order.watched && exists(own)) {
-    const before = read(own);
+  const isNeutral = order.neutral && !order.watched && !READS_NAMES.test(file.text);
+  if (!isNeutral) {
+    const before = exists(own) ? read(own) : undefined;
+    fs.mkdirSync(folder, { recursive: true });
     write(own, text);
-    return { place: own, clear: () => write(own, before) };
+    return { place: own, clear: () => (before === undefined ? remove(own) : write(own, before)) };
   }
-  const isNeutral = order.neutral && !READS_NAMES.test(file.text);
-  const top = isNeutral ? elsewhere(folder, file.text) : undefined;
-  const stem = isNeutral ? `part_${Math.floor(parts.clocks.real.now() % 1e6)}` : `${path.basename(own, ending)}_`;
-  const place = path.join(top ?? folder, `${stem}${count}${ending}`);
+  const top = elsewhere(folder, file.text);
+  const place = path.join(top ?? folder, `part_${Math.floor(parts.clocks.real.now() % 1e6)}${count}${ending}`);
   const said = top ? text.replace(RELATIVE, (_, before, sign, name) => (
-    `${before}${sign}${path.join(folder, name)}${name.endsWith('/') ? '/' : ''}${sign}`)) : text;
+    `${before}${sign}${path.join(folder, name)}${sign}`)) : text;
+  fs.mkdirSync(path.dirname(place), { recursive: true });
   write(place, said, { flag: 'wx' });
   return { place, clear: () => remove(place) };
 }
