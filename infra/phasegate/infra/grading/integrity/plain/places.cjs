@@ -13,7 +13,8 @@ const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
 const RESOLVES_BY_CALLER = /proxyquire|rewire|mock-require|esmock|import-fresh|import-from|require-uncached|require-inject|testdouble|quibble|callsites|mockery/;
 const LOADS_BY_VALUE = /\b(?:require(?:\.resolve)?|import)\s*\(\s*(?!["'][^"']*["']\s*\))/;
 const SPELLS_LOADING = /["'][^"'`\n]*\b(?:require|import)\s*\(\s*\\?["']\.|`[^`]*\b(?:require\s*\(|import\b|from\s+["'])[^`]*`/;
-const RELATIVE = /(^[ \t]*(?:import|export)\b[^;'"`]*|(?<![\w.$"'`\\])(?:import|require(?:\.resolve)?)\s*\(\s*)(["'])(\.\.?(?:\/[^"'\n]*)?)\2/gm;
+const IS_LEFT = /\b(?:from|import|require(?:\.resolve)?)\s*\(?\s*["']\.\.?[/"']/;
+const RELATIVE = /((?:^|;)[ \t]*(?:import|export)\b[^;'"`]*|(?<![\w.$"'`\\])(?:import|require(?:\.resolve)?)\s*\(\s*)(["'])(\.\.?(?:\/[^"'\n]*)?)\2/gm;
 
 /* Nearest folder above a file with settings of a kind; undefined: there is none in the checkout. */
 function nearest(folder, names) {
@@ -45,12 +46,12 @@ function placed(file, text) {
     write(own, text);
     return { place: own, clear: () => (before === undefined ? remove(own) : write(own, before)) };
   }
-  const top = elsewhere(folder, file.text);
+  const wanted = elsewhere(folder, file.text);
+  const moved = text.replace(RELATIVE, (_, before, sign, name) => `${before}${sign}${path.join(folder, name)}${sign}`);
+  const top = IS_LEFT.test(moved) ? undefined : wanted;
   const place = path.join(top ?? folder, `part_${Math.floor(parts.clocks.real.now() % 1e6)}${count}${ending}`);
-  const said = top ? text.replace(RELATIVE, (_, before, sign, name) => (
-    `${before}${sign}${path.join(folder, name)}${sign}`)) : text;
   fs.mkdirSync(path.dirname(place), { recursive: true });
-  write(place, said, { flag: 'wx' });
+  write(place, top ? moved : text, { flag: 'wx' });
   return { place, clear: () => remove(place) };
 }
 
