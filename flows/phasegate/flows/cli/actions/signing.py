@@ -1,4 +1,4 @@
-"""Signature of a decision at the command line: by the person's key, or made on another machine (`--print`, `--signature`).
+"""Signature of a decision at the command line: by the person's key, or from another machine (`--print`, `--signature`).
 
 Used by the decisions. What it makes is checked by the ledger, which believes none of it.
 """

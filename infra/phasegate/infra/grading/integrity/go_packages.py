@@ -25,6 +25,9 @@ _MAIN_OF_TESTS = re.compile(r"(?m)^func TestMain\(\s*\w+\s+\*\w+\.M\s*\)")
 _MAIN = re.compile(r"(?m)^func main\(\)")
 _TAKES_T = re.compile(r"\*testing\.(?:T|M)\b")
 _READS_NAMES = re.compile(r"runtime\.(?:Caller|FuncForPC)|\.Name\(\)|debug\.")
+_READS_SOURCES = re.compile(
+    r"_test\.go|go\.mod|go/(?:parser|build|packages|token)\"|tools/go/|\"go\"|runtime\.Caller|ReadDir|Walk|Glob\("
+)
 _OTHER_SYSTEMS = re.compile(
     r"_(?:windows|darwin|freebsd|netbsd|openbsd|plan9|js|wasm|solaris|android|ios|aix|dragonfly|illumos)(?:_\w+)?_test\.go$"
 )
@@ -53,6 +56,8 @@ class TestedPackage:
     """Name of further folders and files."""
     main: str = ""
     """Folder of the main package."""
+    reads_sources: bool = False
+    """True where its module's sources, but for changed ones, or its tests may read files of the module."""
 
     def put(self, path: str, name: str, text: str) -> None:
         """Put a file into the overlay."""
@@ -137,6 +142,9 @@ def _assemble(
         name = f"part{count}.go" if neutral else own_name
         place = _joined(made.folder, made.beside if package[1].endswith("_test") else "", f"part{count}.go")
         made.put(place, name, f"//line {order['root']}/{_joined(made.folder, name)}:1\n{text}")
+    changed = {folder / path for path in order["changed"]}
+    product = [read_source(path) for path in (folder / made.module).rglob("*.go") if path not in changed]
+    made.reads_sources = any(map(_READS_SOURCES.search, [*here.values(), *others.values(), *product]))
     _add_main(made, folder, packages, around, watched=watched)
     for count, (path, text) in enumerate(_helpers(folder, made.module)):
         made.put(path, f"{made.beside}{count}.go", _with_twin(text, made.twin)[0])

@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 from phasegate.infra.grading.integrity.aged_files import age_files
 from phasegate.infra.grading.integrity.command_variables import command_variables
-from phasegate.infra.grading.integrity.moved_environment import relocate
+from phasegate.infra.grading.integrity.moved_environment import alterable, relocate
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.grading.runner.stored_files import write_new
@@ -149,6 +149,8 @@ class PlainTests:
     """Text of the product on the base commit."""
     unread: frozenset[str] = frozenset()
     """Variables of the test command that the plain process does not get."""
+    asks_for_age: bool = False
+    """True where the change may ask the kernel how old the process is."""
 
 
 @dataclass(frozen=True)
@@ -277,6 +279,7 @@ class PlainRun:
             "rounds": _ROUNDS,
             "budget": _BUDGET_SECONDS,
             "hides": self.tests.hides,
+            "takes": self.tests.hides and self.bench.sandbox.name != "none",  # where environments would be the user's
             "out": str(out),
             "own_files": [str(root / told), str(root / entry)],
         }
@@ -292,6 +295,7 @@ class PlainRun:
             command = [sys.executable, "-I", "-S", "-c", _LAUNCHER.read_text(), str(number), *command]
             if not project.services:  # some services refuse to run as this user or as that
                 identity = draw_identity(secrets.choice(WORDS), is_first=True)
+                identity = replace(identity, tools=alterable(program, ready.report), home=root.parent)
                 environment |= identity.environment
         done = await run_with_services(
             self.bench.sandbox,

@@ -29,10 +29,22 @@ from phasegate.infra.workspace.change_set import readable
 _LANGUAGES: tuple[Language, ...] = (PlainPython(), PlainNode(), PlainGo())
 _OWN_SHARE, _OWN_SHORTEST, _OWN_LONGEST = 0.25, 1.0, 5.0
 """Time for the project's own tests: a share of what tests took while they were watched, and its bounds in seconds."""
-_YOUNGEST, _OLDEST = 2.0, 30.0
+_YOUNGEST, _OLDEST, _OLD_BY_KERNEL = 2.0, 30.0, 65.0
+"""Age of the plain process in seconds; the last where the change may ask the kernel for it."""
+_ASKS_FOR_AGE = re.compile(
+    r"stat\w*\([^()\n]*/proc/(?:self|thread-self|1|\$?\{[^}]*\}|%d)[\"'`]|/proc/\S+/stat[\"'`]|/proc/(?:uptime|stat)\b"
+    r"|create_time|BOOTTIME|CLK_TCK|\bst_ctime|\bctimeMs|\bbirthtime"
+)
+"""In a change that may ask the kernel how old its process or its files are."""
 _RUNNERS = re.compile(r"pytest|jest|mocha|vitest|node:test")
+_BUILDS = re.compile(
+    r"(?:^|/)(?:setup|noxfile|fabfile|tasks|dodo|conf|manage)\.py$|^(?:docs?|examples?|scripts|tools|benchmarks?)/"
+    r"|(?:^|/)[\w.-]+\.config\.\w+$"
+)
+"""In the path of a file that builds, checks or shows a product, which may well name a runner."""
 _LOOKS_AT_CALLERS = re.compile(
-    r"_getframe|currentframe|\bstack\b|extract_stack|f_back|walk_stack|\bframe\b", re.IGNORECASE
+    r"_getframe|currentframe|\bstack\b|extract_stack|f_back|walk_stack|\bframe\b|module\.parent|require\.cache|StackTrace",
+    re.IGNORECASE,
 )
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
 """In the path of a package's own code: a dependency may replace what it likes, and the change may need it."""
@@ -80,7 +92,8 @@ async def compare_unwatched(
         if tests.sealed or tests.own:
             bench.on_step("running the tests in a plain process")
             longest = min(max(_OWN_SHARE * seconds, _OWN_SHORTEST), _OWN_LONGEST)
-            run = PlainRun(bench, language, graded, tests, min(max(_YOUNGEST, 1.5 * seconds), _OLDEST), longest)
+            age = _OLD_BY_KERNEL if tests.asks_for_age else min(max(_YOUNGEST, 1.5 * seconds), _OLDEST)
+            run = PlainRun(bench, language, graded, tests, age, longest)
             twins = await run.twice("unwatched")
             compared |= twins.compared
             findings += [*await _findings(run, base, twins), *_about_questions(twins, tests)]
@@ -96,7 +109,7 @@ async def compare_unwatched(
 
 async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
     found = list(_differences(twins))
-    young = replace(run, age=_YOUNGEST)
+    young = run if run.tests.asks_for_age else replace(run, age=_YOUNGEST)
     if found:
         found = await _confirmed(young, base, found)
     replaced = [name for name, by in twins.replaced.items() if not _INSTALLED.search(by)]
@@ -181,9 +194,12 @@ def _tests(
     near = {path: text for path, text in own.items() if any(name in text for name in names)}
     files = [path for path in bench.repository.files(base) if path.endswith(language.suffixes)]
     product = texts(bench.repository, base, [path for path in files if not graded.belongs_to_tests(path)])
-    asks = any(map(_RUNNERS.search, product.values()))
+    asks = any(_RUNNERS.search(text) for path, text in product.items() if not _BUILDS.search(path))
     content = texts(bench.repository, graded.tree, changed)
+    is_old = any(_ASKS_FOR_AGE.search(text) for text in content.values())
     modules = [name for path, text in content.items() for name in language.modules(path, text)]
     unread = unread_variables(bench.policy.project.test, lambda: texts(bench.repository, base, files).values())
     known = "\n".join(product.values())
-    return PlainTests(sealed, near | own, modules, hides=not asks, changed=changed, known=known, unread=unread)
+    return PlainTests(
+        sealed, near | own, modules, hides=not asks, changed=changed, known=known, unread=unread, asks_for_age=is_old
+    )
