@@ -65,7 +65,7 @@ def _others(value: Any) -> Iterator[Any]:
     elif kind in (str, bytes):
         made = _texts(value)
     elif kind in (list, tuple):
-        made = _rows(value, kind)
+        made = _lists(value, kind)
     elif kind is dict:
         made = _tables(value)
     elif kind in (set, frozenset):
@@ -98,7 +98,7 @@ def _texts(value: Any) -> Iterator[Any]:
     return iter(made if isinstance(value, str) else [one.encode("latin-1") for one in made])
 
 
-def _rows(value: Any, kind: Any) -> Iterator[Any]:
+def _lists(value: Any, kind: Any) -> Iterator[Any]:
     yield kind([*value, _letters()])
     for at, one in enumerate(value[:_MOST]):
         for wrong in _others(one):

@@ -20,7 +20,7 @@ from phasegate.infra.sandbox.environment import search_path
 
 _PARTS = (
     *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "runners", "cases", "namespaces"),
-    *("imports", "execute"),
+    *("imports", "values", "variations", "../agreement", "calls", "execute"),
 )
 _OWN_IMPORT = re.compile(r"(?m)^from phasegate\.[\w.]+ import (?:\([^)]*\)|[^\n]*)\n")
 _ENTRY = """\
