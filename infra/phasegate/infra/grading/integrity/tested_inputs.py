@@ -24,7 +24,7 @@ LENIENT = "lenient-equality"
 _FEWEST_COMPARED, _SHARE_DIFFERENT, _FEWEST_DISTINCT = 4, 0.75, 3
 _FEWEST_TRIED, _EXCEPTIONS = 8, 10
 """Inputs nearby that a function must be tried with, and of how many one may be an exception."""
-_FEWEST_OF_ARGUMENT = 6
+_FEWEST_OF_ARGUMENT, _FEWEST_ALIKE = 6, 3
 _EDGES = (0, 1, -1)
 _TOLERANCE = 1e-6
 _NEAREST = 1e-9
@@ -150,7 +150,7 @@ def _prepared(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]
         pairs = list(one.varied.values())
         examples = _without_work(one, pairs) if len(pairs) >= _FEWEST_TRIED else None
         examples = examples or _without_work_by_argument(one, pairs)
-        is_edge = any(is_number(value) and value in _EDGES for value in one.given.values)
+        is_edge = any(value in _EDGES for value in (*one.given.values, one.answer.value))
         if not is_edge and not any(_same(one.answer.value, value) for value in one.given.values):
             if examples is None:
                 return None
@@ -168,7 +168,7 @@ def _without_work(one: Tried, pairs: Sequence[tuple[Input, Answer]]) -> list[tup
         return None
     rest = [answer for given, answer in returned if not any(_alike(answer, Answer(GAVE, it)) for it in given.values)]
     constant = max((sum(_alike(it, other) for other in rest) for it in rest), default=0)
-    if len(rest) - constant > allowed:
+    if len(rest) - (constant if constant >= _FEWEST_ALIKE else 0) > allowed:
         return None
     return [(given, answer) for given, answer in returned if not _alike(answer, one.answer)]
 

@@ -100,7 +100,7 @@ def _other_numbers(number: Any) -> Iterator[Any]:
     kind = type(number)
     half = number // 2 if kind is int else number / 2
     yield from (number + 1, number * 2 + 1, number - 1, number * 10, number + 7, half)
-    yield from (number + 100, -number - 2, number * 1000 + 3, number + 30)
+    yield from (number + 100, -number - 2, number * 1000 + 3, number + 12)
 
 
 def _other_texts(value: Any) -> Iterator[Any]:
