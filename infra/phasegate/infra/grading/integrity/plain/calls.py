@@ -1,4 +1,4 @@
-"""Calls that tests make of the change's functions, and what the same functions answer to inputs nearby.
+"""Calls that tests make of the project's functions, and what the same functions answer to inputs nearby.
 
 Runs inside the sandbox, at the end of the plain process and in a child of it: neither what the varied inputs do nor
 how long they take concerns the tests. It must not know what an answer means.
@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from phasegate.infra.grading.integrity.agreement import _others
+from phasegate.infra.grading.integrity.plain.namespaces import OF_TESTS
 from phasegate.infra.grading.integrity.plain.values import OTHER, NotPlain, read_value, write_value
 from phasegate.infra.grading.integrity.plain.variations import vary
 
 _MOST_FUNCTIONS, _MOST_INPUTS = 40, 8
+_MOST_OBJECTS = 300
 _SECONDS_TO_NOTE, _SECONDS_TO_CALL, _SECONDS_OF_TEST, _SECONDS_OF_CALL = 2.0, 4.0, 2, 0.5
 _SECONDS_IN_SUM = 9.0
 _MEMORY = 1 << 30
@@ -78,13 +80,14 @@ class Noted:
 class CallNotes:
     """Notes on calls out of tests, taken as `sys.setprofile` sends them."""
 
-    def __init__(self, files: set[str]) -> None:
+    def __init__(self, root: str, changed: set[str]) -> None:
         """Start without any.
 
         Args:
-            files: Paths of the change's product files.
+            root: Path of the checkout.
+            changed: Paths of the change's product files.
         """
-        self._files = files
+        self._root, self._changed = root + "/", changed
         self.found: dict[tuple[str, tuple[str, ...]], Noted] = {}
         self._made: dict[int, tuple[Any, list[Any]]] = {}
         self._open: dict[Any, tuple[Noted, str]] = {}
@@ -110,15 +113,27 @@ class CallNotes:
         try:
             if code.co_name == "__init__":
                 self._note_object(frame)
-            elif code.co_filename in self._files:
+            elif self._is_product(code.co_filename):
                 self._note_call(frame)
         except NotPlain:
             return
 
+    def _is_product(self, file: str) -> bool:
+        """True for a file of the change, or one beside it that is no test's: a change may be called through it."""
+        if file in self._changed:
+            return True
+        is_own = file.startswith(self._root) and "-packages/" not in file
+        return is_own and file != self.file and not OF_TESTS.search(file[len(self._root) :].removesuffix(".py"))
+
+    def _has_room(self, file: str) -> bool:
+        """True if one more function may be noted; those of changed files and others are counted apart."""
+        is_changed = file in self._changed
+        return sum((one.file in self._changed) is is_changed for one in self.found.values()) < _MOST_FUNCTIONS
+
     def _note_object(self, frame: Any) -> None:
         made = frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_argcount else None
         module = sys.modules.get(type(made).__module__)
-        if getattr(module, "__file__", None) in self._files and len(self._made) < _MOST_FUNCTIONS * _MOST_INPUTS:
+        if self._is_product(getattr(module, "__file__", None) or "") and len(self._made) < _MOST_OBJECTS:
             words, named = _arguments(frame, inspect.getattr_static(type(made), "__init__"), skip=1)
             self._made[id(made)] = made, [words, named]
 
@@ -140,7 +155,7 @@ class CallNotes:
         words, named = _arguments(frame, function, skip=skip)
         whole = [given, words, named]
         key, text = (module, names), json.dumps(whole)
-        if key not in self.found and len(self.found) < _MOST_FUNCTIONS:
+        if key not in self.found and self._has_room(frame.f_code.co_filename):
             self.found[key] = Noted(frame.f_code.co_filename, module, names, is_method=cls is not None)
         noted = self.found.get(key)
         if noted is None or (text not in noted.inputs and len(noted.inputs) >= _MOST_INPUTS):
@@ -290,7 +305,7 @@ def _try_calls(
 ) -> None:
     _be_quiet()
     files = {os.path.join(order["root"], path) for path in order["changed"]}
-    notes, ends = CallNotes(files), time.monotonic() + _SECONDS_TO_NOTE
+    notes, ends = CallNotes(order["root"], files), time.monotonic() + _SECONDS_TO_NOTE
     signal.signal(signal.SIGALRM, _stop_call)
     for test in passed:
         if time.monotonic() > ends:
@@ -306,7 +321,7 @@ def _try_calls(
             sys.setprofile(None)
             signal.setitimer(signal.ITIMER_REAL, 0)
     ends = time.monotonic() + _SECONDS_TO_CALL
-    for noted in notes.found.values():
+    for noted in sorted(notes.found.values(), key=lambda one: one.file not in files):
         if time.monotonic() > ends:
             break
         inputs = list(_answered(noted, order["root"], ends))
