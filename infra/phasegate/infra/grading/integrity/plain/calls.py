@@ -6,6 +6,7 @@ how long they take concerns the tests. It must not know what an answer means.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -33,6 +34,8 @@ _MEMORY = 1 << 30
 _NO_CALL = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 """Flags of functions whose call does nothing yet."""
 
+STOPPED = ["stopped"]
+"""Outcome of a call that takes too long."""
 _LIBRARY_FOLDER = os.path.dirname(os.__file__) + "/"
 _OF_THIS_PROCESS = re.compile(r"0x[0-9a-f]{6,}|/tmp/")
 """In an answer that no other process gives: an address, a folder of its own."""
@@ -61,7 +64,7 @@ class Noted:
     def answer(self, given: list[Any]) -> tuple[Any, Any]:
         """Call it once. Returns what came of it as data, and the result itself."""
         made, words, named = given
-        signal.setitimer(signal.ITIMER_REAL, _SECONDS_OF_CALL, 0.1)
+        signal.setitimer(signal.ITIMER_REAL, _SECONDS_OF_CALL)
         try:
             function: Any = sys.modules[self.module]
             owner, _, method = self.names[0].rpartition(".")
@@ -71,7 +74,7 @@ class Noted:
                 function = _called(function, *made)
             result = _called(getattr(function, method), words, named)
         except BaseException as error:  # noqa: BLE001 - whatever it raises is what came of it
-            return ["stopped"] if isinstance(error, CallStopped) else ["raised", type(error).__name__], None
+            return STOPPED if isinstance(error, CallStopped) else ["raised", type(error).__name__], None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         return _outcome(result), result
@@ -311,7 +314,7 @@ def _try_calls(
         if time.monotonic() > ends:
             break
         notes.file, notes.kind = test.file.file, "own" if test.file.path in order["own"] else "sealed"
-        signal.setitimer(signal.ITIMER_REAL, _SECONDS_OF_TEST, 0.5)
+        signal.setitimer(signal.ITIMER_REAL, _SECONDS_OF_TEST)
         sys.setprofile(notes)
         try:
             run(test)
@@ -324,7 +327,9 @@ def _try_calls(
     for noted in sorted(notes.found.values(), key=lambda one: one.file not in files):
         if time.monotonic() > ends:
             break
-        inputs = list(_answered(noted, order["root"], ends))
+        inputs: list[Any] = []
+        with contextlib.suppress(CallStopped):  # which may come as the call ends
+            inputs.extend(_answered(noted, order["root"], ends))
         if inputs:
             file = os.path.relpath(noted.file, order["root"])
             tell(call={"file": file, "module": noted.module, "names": list(noted.names), "inputs": inputs})
@@ -337,8 +342,8 @@ def _answered(noted: Noted, root: str, ends: float) -> Iterator[dict[str, Any]]:
         if answer != seen or noted.answer(given)[0] != answer or not _is_steady(answer, root):
             continue
         varied = vary(given)
-        first = [noted.answer(one)[0] for one in varied if time.monotonic() < ends]
-        second = [noted.answer(one)[0] for one in varied[: len(first)] if time.monotonic() < ends]
+        first = list(_in_time(noted, varied, ends))
+        second = list(_in_time(noted, varied[: len(first)], ends))
         both = zip(varied, first, second)  # noqa: B905 - Python 3.8
         pairs = [(one, told) for one, told, again in both if told == again]
         yield {
@@ -350,9 +355,18 @@ def _answered(noted: Noted, root: str, ends: float) -> Iterator[dict[str, Any]]:
         }
 
 
+def _in_time(noted: Noted, inputs: list[list[Any]], ends: float) -> Iterator[Any]:
+    """Answers to inputs, until one takes too long, or all of them do."""
+    for given in inputs:
+        answer = noted.answer(given)[0] if time.monotonic() < ends else STOPPED
+        if answer == STOPPED:
+            return
+        yield answer
+
+
 def _is_steady(answer: Any, root: str) -> bool:
     text = json.dumps(answer)
-    return answer != ["stopped"] and root not in text and not _OF_THIS_PROCESS.search(text)
+    return answer != STOPPED and root not in text and not _OF_THIS_PROCESS.search(text)
 
 
 def _be_quiet() -> None:
