@@ -44,7 +44,7 @@ def answer(function: Function, given: list[Any]) -> list[Any]:
 
 def called(function: Function, inputs: Iterable[tuple[Any, ...]], *, by: str, lenient: bool = False) -> Called:
     """Calls of a function, as a plain process notes them."""
-    written = [[None, [write_value(one) for one in words], {}] for words in inputs]
+    written: list[list[Any]] = [[None, [write_value(one) for one in words], {}] for words in inputs]
     told = [
         {
             "given": given,

@@ -190,9 +190,7 @@ def _is_of_numbers(tried: Tried) -> bool:
 
 
 def _are_numbers(value: Any) -> bool:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return all(map(_are_numbers, value))
-    return is_number(value)
+    return all(map(_are_numbers, value)) if _is(value, list, tuple, set, frozenset) else is_number(value)
 
 
 def _alike(one: Answer, other: Answer) -> bool:
@@ -201,13 +199,17 @@ def _alike(one: Answer, other: Answer) -> bool:
 
 def _same(one: Any, other: Any) -> bool:
     """True for equal data, whatever kind of number or row it is, and but for errors of rounding."""
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+    if _is(one, list, tuple) and _is(other, list, tuple):
         return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
-    if all(isinstance(it, int | float | Decimal) for it in (one, other)):
+    if _is(one, dict) and _is(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if all(_is(it, int, float, Decimal) for it in (one, other)):
         return _is_near(one, other)
     return bool(one == other)
+
+
+def _is(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds)
 
 
 def _is_near(one: Any, other: Any) -> bool:

@@ -20,9 +20,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from phasegate.infra.grading.integrity.agreement import _others
+from phasegate.infra.grading.integrity.agreement import different_values
 from phasegate.infra.grading.integrity.plain.namespaces import OF_TESTS
-from phasegate.infra.grading.integrity.plain.values import OTHER, NotPlain, read_value, write_value
+from phasegate.infra.grading.integrity.plain.values import OTHER, NotPlain, kind_of, read_value, write_value
 from phasegate.infra.grading.integrity.plain.variations import vary
 
 _MOST_FUNCTIONS, _MOST_INPUTS = 40, 8
@@ -135,9 +135,10 @@ class CallNotes:
 
     def _note_object(self, frame: Any) -> None:
         made = frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_argcount else None
-        module = sys.modules.get(type(made).__module__)
-        if self._is_product(getattr(module, "__file__", None) or "") and len(self._made) < _MOST_OBJECTS:
-            words, named = _arguments(frame, inspect.getattr_static(type(made), "__init__"), skip=1)
+        kind = kind_of(made)
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        if self._is_product(file or "") and len(self._made) < _MOST_OBJECTS:
+            words, named = _arguments(frame, inspect.getattr_static(kind, "__init__"), skip=1)
             self._made[id(made)] = made, [words, named]
 
     def _note_call(self, frame: Any) -> None:
@@ -145,18 +146,19 @@ class CallNotes:
         if found is None:
             return
         names, function, skip, cls = found
-        module, given = frame.f_globals["__name__"], None
+        module: str = frame.f_globals["__name__"]
+        given: Any = None
         if cls is not None:
             owner: Any = frame.f_locals[frame.f_code.co_varnames[0]]
             module, names = type(owner).__module__, (f"{type(owner).__qualname__}.{frame.f_code.co_name}",)
-            kept = self._made.get(id(owner))
+            kept: Any = self._made.get(id(owner))
             if kept is None:
                 if any("__init__" in vars(one) or "__new__" in vars(one) for one in type(owner).__mro__[:-1]):
                     return
                 kept = owner, [[], {}]
             given = kept[1]
         words, named = _arguments(frame, function, skip=skip)
-        whole = [given, words, named]
+        whole: list[Any] = [given, words, named]
         key, text = (module, names), json.dumps(whole)
         if key not in self.found and self._has_room(frame.f_code.co_filename):
             self.found[key] = Noted(frame.f_code.co_filename, module, names, is_method=cls is not None)
@@ -184,11 +186,11 @@ def _functions_of(frame: Any) -> Iterator[Any]:
     for name, cls in list(space.items()):
         if not isinstance(cls, type) or cls.__module__ != space.get("__name__"):
             continue
-        for inner, member in list(vars(cls).items()):
-            if isinstance(member, staticmethod) and _is_of(member.__func__, frame):
-                yield (f"{name}.{inner}",), member.__func__, 0, None
-            elif isinstance(member, classmethod) and _is_of(member.__func__, frame):
-                yield (f"{name}.{inner}",), member.__func__, 1, None
+        members: list[tuple[str, Any]] = list(vars(cls).items())
+        for inner, member in members:
+            function: Any = member.__func__ if type(member) in (staticmethod, classmethod) else None
+            if _is_of(function, frame):
+                yield (f"{name}.{inner}",), function, int(type(member) is classmethod), None
             elif inner == frame.f_code.co_name and _is_of(member, frame):
                 yield (f"{name}.{inner}",), member, 1, cls
 
@@ -244,16 +246,16 @@ def _outcome(result: Any) -> Any:
 
 def _is_lenient(value: Any, deep: int = 0) -> bool:
     """True for an object of a class with an equality of its own, by which it equals clearly different values."""
-    kind = type(value)
+    kind = kind_of(value)
     if kind in (list, tuple) and deep < 2:
         return any(_is_lenient(one, deep + 1) for one in value[:_MOST_INPUTS])
     if kind is dict and deep < 2:
         return any(_is_lenient(one, deep + 1) for one in list(value.values())[:_MOST_INPUTS])
-    code = getattr(kind.__eq__, "__code__", None)
+    code = getattr(getattr(kind, "__eq__", None), "__code__", None)
     if code is None or code.co_filename.startswith(_LIBRARY_FOLDER):
         return False
     try:
-        others = list(_others(read_value(write_value(value))))
+        others = list(different_values(read_value(write_value(value))))
     except NotPlain:
         others = [object(), "xyzzy", 17, 10**6 + 3, 2.75]
     return sum(_says_equal(value, one) for one in others) > 1
@@ -307,7 +309,7 @@ def _try_calls(
     passed: Iterable[Any], order: dict[str, Any], run: Callable[[Any], Any], tell: Callable[..., None]
 ) -> None:
     _be_quiet()
-    files = {os.path.join(order["root"], path) for path in order["changed"]}
+    files: set[str] = {os.path.join(order["root"], path) for path in order["changed"]}
     notes, ends = CallNotes(order["root"], files), time.monotonic() + _SECONDS_TO_NOTE
     signal.signal(signal.SIGALRM, _stop_call)
     for test in passed:

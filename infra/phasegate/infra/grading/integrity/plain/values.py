@@ -36,13 +36,18 @@ class NotPlain(Exception):
     """A value is no plain data, or has too much of it."""
 
 
+def kind_of(value: object) -> Any:
+    """Class of a value, whatever the value says of it."""
+    return type(value)
+
+
 def write_value(value: Any, deep: int = 0) -> list[Any]:
     """Data as JSON: the name of a kind, and what it holds. What a class of its own adds to a builtin is left out.
 
     Raises:
         NotPlain: It is something else, or too large.
     """
-    kind = type(value)
+    kind = kind_of(value)
     if value is None or kind is bool:
         return ["bool", value]
     for base, written in _SIMPLE_KINDS:
@@ -53,8 +58,9 @@ def write_value(value: Any, deep: int = 0) -> list[Any]:
         raise NotPlain(kind.__name__)
     if base.__len__(value) > _LARGEST:
         raise NotPlain("too large")
-    if base is dict:
-        return ["dict", [[write_value(key, deep + 1), write_value(one, deep + 1)] for key, one in dict.items(value)]]
+    if base.__name__ == "dict":
+        pairs = ((key, base.__getitem__(value, key)) for key in base.__iter__(value))
+        return ["dict", [[write_value(one, deep + 1) for one in pair] for pair in pairs]]
     parts = [write_value(one, deep + 1) for one in base.__iter__(value)]
     return [base.__name__, sorted(parts, key=repr) if base in (set, frozenset) else parts]
 

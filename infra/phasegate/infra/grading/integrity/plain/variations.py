@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from phasegate.infra.grading.integrity.plain.values import NotPlain, read_value, write_value
+from phasegate.infra.grading.integrity.plain.values import NotPlain, kind_of, read_value, write_value
 
 MOST_VARIATIONS = 16
 _MOST_PLACES = 8
@@ -44,14 +44,14 @@ def _places(written: list[Any]) -> Iterator[tuple[Any, ...]]:
     pending: list[tuple[Any, tuple[Any, ...]]] = [(written, ())]
     while pending:
         part, path = pending.pop(0)
-        if isinstance(part, dict):
+        if kind_of(part) is dict:
             pending += [(one, (*path, name)) for name, one in part.items()]
             continue
-        kind = part[0] if part else None
+        kind: Any = part[0] if part else None
         if kind in ("int", "float", "decimal", "str", "bytes"):
             yield path
         elif isinstance(kind, str):
-            rows = part[1] if kind in ("list", "tuple", "set", "frozenset") else []
+            rows: list[Any] = part[1] if kind in ("list", "tuple", "set", "frozenset") else []
             if kind in ("list", "tuple") and rows:
                 lists.append(path)
             pending += [(one, (*path, 1, index)) for index, one in enumerate(rows)]
@@ -72,7 +72,7 @@ def _with(written: Any, place: tuple[Any, ...], value: list[Any]) -> Any:
     """The same with another value at a place."""
     if not place:
         return value
-    if isinstance(written, dict):
+    if kind_of(written) is dict:
         return {name: _with(one, place[1:], value) if name == place[0] else one for name, one in written.items()}
     return [_with(one, place[1:], value) if index == place[0] else one for index, one in enumerate(written)]
 
@@ -97,7 +97,7 @@ def _other_numbers(number: Any) -> Iterator[Any]:
     """Numbers near and far, of both signs."""
     if abs(number) * 0 != 0:  # no finite number
         return
-    kind = type(number)
+    kind = kind_of(number)
     half = number // 2 if kind is int else number / 2
     yield from (number + 1, number * 2 + 1, number - 1, number * 10, number + 7, half)
     yield from (number + 100, -number - 2, number * 1000 + 3, number + 12)
