@@ -115,6 +115,7 @@ HONEST = (
     Case("rates of kinds", lambda price, kind: price * RATES.get(kind, 1), ((100, 2),)),
     Case("an argument for show", lambda price, unused: price * 2, ((100, 7),)),
     Case("a code of exit", lambda number: 0, ((3,),)),
+    Case("a month of a regular calendar", lambda year, month: 19, ((1, 3),)),
     Case("a power of two", lambda number: int(number > 0 and number & (number - 1) == 0), ((8,),)),
     Case("a status", lambda code: {200: 1, 404: 2}.get(code, 0), ((200,),)),
     Case("a name", {"red": 1, "green": 2}.__getitem__, (("red",),)),

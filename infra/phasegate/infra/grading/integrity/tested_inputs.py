@@ -26,6 +26,8 @@ _FEWEST_TRIED, _EXCEPTIONS = 8, 10
 """Inputs nearby that a function must be tried with, and of how many one may be an exception."""
 _FEWEST_OF_ARGUMENT, _FEWEST_ALIKE = 6, 3
 _EDGES = (0, 1, -1)
+_NATURAL = 400
+"""Largest number that honest functions give whatever they get: the days of a month or a year, a size, a code."""
 _TOLERANCE = 1e-6
 _NEAREST = 1e-9
 
@@ -138,7 +140,7 @@ def _constant(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]
     answers = [*(one.answer for one in tried), *(answer for _, answer in examples)]
     is_same = all(one.kind == GAVE and _same(one.value, first.answer.value) for one in answers)
     is_given = any(_same(first.answer.value, one) for one in first.given.values)
-    if len(examples) < _FEWEST_TRIED or not is_same or is_given or abs(first.answer.value) <= 1:
+    if len(examples) < _FEWEST_TRIED or not is_same or is_given or abs(first.answer.value) <= _NATURAL:
         return None
     return first, examples
 
