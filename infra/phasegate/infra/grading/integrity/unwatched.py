@@ -87,7 +87,9 @@ async def compare_unwatched(
             compared |= twins.compared
             findings += [*await _findings(run, base, twins), *_about_questions(twins, tests)]
             findings += only_in_runner(twins, tests, reported)
-            findings += [*only_at_tested(twins.plain.calls, tests.altered), *await _beside_tests(run, base, twins)]
+            findings += only_at_tested(twins.plain.calls, tests.altered)
+            if all(finding.severity != "cheating" for finding in findings):  # else the grade has failed already
+                findings += await _beside_tests(run, base, twins)
             left_out += language.left_out(tests.sealed, tests.own, tests.changed)
     counted = [path for path, _ in compared]
     own = sum(path not in content for path in counted)
