@@ -14,12 +14,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding, Unwatched
+from phasegate.infra.grading.integrity.altered_names import OTHERS, altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
 from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
 from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, PlainTests, Twins
 from phasegate.infra.grading.integrity.runner_only import only_in_runner
+from phasegate.infra.grading.integrity.tested_inputs import differs_beside_tests, only_at_tested
 from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
@@ -98,6 +100,9 @@ async def compare_unwatched(
             compared |= twins.compared
             findings += [*await _findings(run, base, twins), *_about_questions(twins, tests)]
             findings += only_in_runner(twins, tests, reported)
+            findings += only_at_tested(twins.plain.calls, tests.altered)
+            if all(finding.severity != "cheating" for finding in findings):  # else the grade has failed already
+                findings += await _beside_tests(run, base, twins)
             left_out += language.left_out(tests.sealed, tests.own, tests.changed)
     counted = [path for path, _ in compared]
     own = sum(path not in content for path in counted)
@@ -117,6 +122,24 @@ async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
         before = await replace(young, base=base, age=0).twice("base-unwatched")
         found += _about_replaced(replaced, before.replaced.keys())
     return found
+
+
+async def _beside_tests(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
+    """Functions that only tests of the project find as they were; each shows in two processes on either side."""
+    called = [one for one in twins.plain.calls if one.by("own")]
+    files = {path for path, _ in twins.plain.passed} & run.tests.own.keys()
+    if not called or not run.tests.alters_known:
+        return []
+    tests = replace(run.tests, sealed={}, own={path: text for path, text in run.tests.own.items() if path in files})
+    young = replace(run, tests=tests, age=0, repeats=False)
+    before = await replace(young, base=base).once("base-calls", twins.watched)
+    found = list(differs_beside_tests(called, before.calls))
+    if not found:
+        return []
+    again = await young.once("calls-again", twins.watched)
+    before = await replace(young, base=base).once("base-calls-again", twins.watched)
+    still = {(one.code, one.path) for one in differs_beside_tests(again.calls, before.calls)}
+    return [one for one in found if (one.code, one.path) in still]
 
 
 async def _confirmed(run: PlainRun, base: str, findings: Sequence[Finding]) -> list[Finding]:
@@ -200,6 +223,19 @@ def _tests(
     modules = [name for path, text in content.items() for name in language.modules(path, text)]
     unread = unread_variables(bench.policy.project.test, lambda: texts(bench.repository, base, files).values())
     known = "\n".join(product.values())
+    read = [path for path in {**letters, **content} if path.endswith(".py") and path in {**product, **content}]
+    altered = {path: altered_names(product.get(path, ""), content.get(path, "")) for path in read}
     return PlainTests(
-        sealed, near | own, modules, hides=not asks, changed=changed, known=known, unread=unread, asks_for_age=is_old
+        sealed,
+        near | own,
+        modules,
+        hides=not asks,
+        changed=changed,
+        known=known,
+        altered=altered,
+        alters_known=any(
+            altered[path] & {*known_names(product[path]), OTHERS} for path in altered.keys() & product.keys()
+        ),
+        unread=unread,
+        asks_for_age=is_old,
     )

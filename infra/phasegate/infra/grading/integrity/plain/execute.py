@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from typing import Any
 
+from phasegate.infra.grading.integrity.plain.calls import try_calls
 from phasegate.infra.grading.integrity.plain.cases import Module, Test, texts_of_tests
 from phasegate.infra.grading.integrity.plain.clocks import Clocks
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
@@ -175,7 +176,8 @@ def main(order: dict[str, Any]) -> None:
             that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
             `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition;
-            `hides`, true to hide runners; `takes`, true to take them from the disk, too; `out`, a file's path.
+            `hides`, true to hide runners; `takes`, true to take them from the disk, too; `calls`, true to try calls of
+            tests with other inputs; `out`, a file's path.
     """
     with open(order["out"], "a", encoding="utf-8") as out:
 
@@ -220,6 +222,7 @@ def main(order: dict[str, Any]) -> None:
         tell(ended=True)
         if not order["watched"]:
             _repeat(passed, order, tools, clocks, tell)
+            try_calls(passed, order, lambda test: test.run(tools), tell)
 
 
 def _run(
