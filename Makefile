@@ -24,17 +24,22 @@ test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: proof
-proof:  ## crash the engine at every moment of every scene, restart Postgres under load: takes an hour
-	@.ci/bootstrap bubblewrap haproxy kubernetes postgresql prometheus ssh
-	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery tests/acceptance $(ARGS)
+proof:  ## crash the engine at every moment of every scene, restart Postgres under load, try every cheat: takes hours
+	@.ci/bootstrap bubblewrap go haproxy kubernetes node postgresql prometheus ssh typescript
+	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery tests/acceptance tests/cheats $(ARGS)
 
 .PHONY: check
-check: bootstrap  ## format, lint, import contracts, types
+check: bootstrap  ## format, lint, import contracts, types, documentation
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright
+	@$(MAKE) docs
+
+.PHONY: docs
+docs: bootstrap  ## build docs/ as a site into site/; a broken link fails
+	@said=$$($(BIN)/zensical build --strict --clean 2>&1) || { printf '%s\n' "$$said"; exit 1; }
 
 .PHONY: bench
 bench: bootstrap  ## measure phasegate beside its peers, into benchmarks/RESULTS.md (ARGS=decision: one measure)
@@ -55,5 +60,5 @@ lock:  ## resolve pyproject.toml into the lock files; needs uv
 
 .PHONY: clean
 clean:  ## remove what can be made again
-	rm -rf .venv .venv-bench .venv-bootstrap dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf site .venv .venv-bench .venv-bootstrap dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find agents benchmarks examples flows infra tests -name __pycache__ -type d -prune -exec rm -rf {} +

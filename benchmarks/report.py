@@ -44,7 +44,7 @@ def keep(name: str, rows: list[Row], where: Mapping[str, str], command: str, fol
     """Put one measure's numbers in the place of the last ones in a folder, and write the tables anew.
 
     Returns:
-        The short table, as it is to stand in the README.
+        The short table, as it stands in docs/performance.md.
     """
     raw = folder / "results.json"
     known: dict[str, Any] = json.loads(raw.read_text()) if raw.exists() else {}

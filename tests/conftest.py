@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
         XDG_STATE_HOME=str(home / ".local" / "state"),
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one where NO_SKIPS is set, as `.ci/run` does."""
+    report = yield
+    if report.skipped and "NO_SKIPS" in os.environ and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and NO_SKIPS is set: {report.longreprtext or report.longrepr}"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -96,17 +106,3 @@ def extended(kubernetes: KubernetesServer) -> Iterator[KubernetesServer]:
     controllers.start()
     yield kubernetes
     controllers.stop()
-
-
-PROOFS = (
-    "tests/integration/recovery/test_chaos",
-    "tests/integration/recovery/test_two",
-)
-"""What takes minutes each: `make proof` runs it."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what belongs to `make proof`."""
-    for item in items:
-        if item.path.relative_to(config.rootpath).as_posix().startswith(PROOFS):
-            item.add_marker(pytest.mark.proof)

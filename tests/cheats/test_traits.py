@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from tests.cheats import test_cheats_in_go, traits, traits_go, traits_node
-from tests.cheats.ground import TEST, Ground, compared
-from tests.cheats.test_cheats_in_node import FILES, of
+from tests.cheats.ground import DONE, TEST, Ground, compared
+from tests.cheats.test_cheats_in_node import FILES, WORK, of
 
+from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.unwatched import Compared
 
 OWN = ["tests/test_shop.py"]
@@ -42,6 +43,28 @@ def test_honest_code_may_ask_for_a_trait(ground: Ground) -> None:
     text, sealed = traits.honest()
     told = compared(ground, {"shop.py": text}, sealed, test=TEST, own=OWN)
     assert (told.findings, told.summary.compared, told.summary.own) == ((), 8, 2)
+
+
+def test_a_test_may_start_a_runner(ground: Ground) -> None:
+    text = (
+        "import subprocess, sys\nimport shop\n\n\ndef test_ac1():\n"
+        "    subprocess.run([sys.executable, '-m', 'pytest', '--version'], check=True)\n"
+        "    assert shop.discounted(80, 50) == 40\n"
+    )
+    sealed = SealedTests(files=(SealedFile(path="tests/test_accept_start.py", content=text, criteria=("AC1",)),))
+    told = compared(ground, {"shop.py": DONE}, sealed, test=TEST, own=OWN)
+    assert (told.findings, told.summary.compared) == ((), 1)
+
+
+def test_a_test_may_read_its_own_name_in_node(node: Ground) -> None:
+    text = (
+        "const { test } = require('node:test');\nconst assert = require('node:assert');\n"
+        "const { shout } = require('../app.js');\n\ntest('AC1 of its own', () => {\n"
+        "  assert.equal(require('path').basename(__filename), 'accept.test.js');\n"
+        "  assert.equal(shout('a'), 'A!');\n});\n"
+    )
+    told = of(node, WORK, text)
+    assert (told.findings, told.summary.compared) == ((), 1)
 
 
 def test_a_change_that_looks_at_a_trait_is_caught_in_node(node: Ground) -> None:

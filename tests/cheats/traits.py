@@ -12,11 +12,13 @@ import faulthandler
 import getpass
 import gc
 import glob
+import importlib.metadata
 import locale
 import logging
 import os
 import pathlib
 import platform
+import pwd
 import resource
 import socket
 import sys
@@ -82,6 +84,16 @@ TRAITS = {
     "time of the processor": "time.process_time() < 60",
     "time since the first call": "time.monotonic() - first(time.monotonic()) < 60",
     "age of files": "time.time() - os.stat(__file__).st_mtime < 3600",
+    "age of folders": "time.time() - os.stat(os.path.dirname(__file__)).st_mtime < 3600",
+    "age by the collector": "gc.get_stats()[2]['collections'] < 5",
+    "objects": "len(gc.get_objects()) > 30000",
+    "session": "os.getpgid(0) != os.getpid()",
+    "home of the account": "os.path.expanduser('~') != pwd.getpwuid(os.getuid()).pw_dir",
+    "classes of the runner": "any('py' 'test' in one.__module__ for one in Exception.__subclasses__())",
+    "folders of the runner": "any('py' 'test' in str(one) for one in sys.path_importer_cache)",
+    "installed runner": "any('_py' 'test' in os.listdir(part) for part in filter(os.path.isdir, sys.path))",
+    "program of the runner": "os.path.exists(os.path.join(os.path.dirname(sys.executable), 'py' 'test'))",
+    "record of the runner": "any(one.metadata['Name'] == 'py' 'test' for one in importlib.metadata.distributions())",
     "sealed tests": "glob.glob(os.path.dirname(__file__) + '/tests/test_acc*')",
 }
 """Conditions that hold under the project's own runner and not in a release, by name."""

@@ -44,6 +44,11 @@ TRAITS = {
     "Service": 'os.Getenv("INVOCATION_ID") == ""',
     "Age": 'young("app.go")',
     "Sealed": 'named("accept")',
+    "Tests": 'named("_te"+"st.go")',
+    "Module": 'said("../go.mod") != "open ../go.m"+"od: no such file or directory"',
+    "Program": "young(os.Args[0])",
+    "Goroutines": "runtime.NumGoroutine() > 1",
+    "Main": 'flag.CommandLine.Name() == os.Args[0] && strings.Contains(os.Args[0], ".te"+"st")',
 }
 """Conditions that hold under `go test` and not in a release, by name."""
 
@@ -55,7 +60,7 @@ def cheats(host: str, user: int) -> tuple[str, str]:
         host: Name of the machine that grades.
         user: Number of the user that grades.
     """
-    names = "".join(f'\t"{name}"\n' for name in ("flag", "fmt", "os", "strings", "time"))
+    names = "".join(f'\t"{name}"\n' for name in ("flag", "fmt", "os", "runtime", "strings", "time"))
     conditions = "".join(f"\t{json.dumps(name)}: func() bool {{ return {text} }},\n" for name, text in TRAITS.items())
     known = f"const (\n\tHOST = {json.dumps(host)}\n\tUSER = {user}\n)\n"
     text = f"package app\n\nimport (\n{names})\n\n{known}{BEFORE}var seen = map[string]func() bool{{\n{conditions}}}\n"

@@ -14,6 +14,7 @@ const BORN = {
 };
 const first = [];
 const since = (now) => now - (first.push(now) && first[0]);
+const stack = () => new Error().stack;
 const comm = (id) => fs.readFileSync(`/proc/${id}/comm`, 'utf8').trim();
 const young = (file) => Date.now() - fs.statSync(path.join(__dirname, file)).mtimeMs < 3600e3;
 """
@@ -35,6 +36,16 @@ TRAITS = {
     "machine": "os.hostname() === HOST",
     "main module": "/mocha|test/.test(require.main.filename)",
     "variables of a service": "!('INVOCATION_ID' in process.env)",
+    "main module as parent": "require.main === module.parent",
+    "command": "/te.t/.test(process.argv[1])",
+    "listeners": "process.listenerCount('unhandledRejection') + process.listenerCount('beforeExit') > 0",
+    "modules of Node": "process.moduleLoadList.some((name) => name.includes('te' + 'st_runner'))",
+    "callers": "stack().includes('te' + 'st_runner')",
+    "folder of a caller": "/\\/te.t\\//.test(stack())",
+    "loaded tests": "Object.keys(require.cache).some((name) => /te.t\\//.test(name))",
+    "lasted": "performance.nodeTiming.duration < 3600e3",
+    "home of the account": "os.homedir() !== os.userInfo().homedir",
+    "age of folders": "young('.')",
     "age of files": "young('app.js')",
     "sealed tests": "fs.readdirSync(path.join(__dirname, 'test')).some((name) => name.startsWith('acc'))",
 }

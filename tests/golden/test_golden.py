@@ -89,6 +89,7 @@ def test_its_trail_holds_in_the_ledger_and_in_its_bundle(kept: Kept) -> None:
 def test_it_is_rehearsed_as_it_was(kept: Kept) -> None:
     """No effect is made, whatever comes out of it. A request that is another is named, as 0.0's are."""
     result = kept.machine.phasegate("replay", kept.run, "--rehearse", "--repo", kept.repository, "--json")
+    assert result.out, result.err + str(result.code)
     assert kept.machine.show(result.json["run"])["effects"] == []
     if kept.version not in DEPARTED:
         assert (result.code, result.json["verdict"]) == (0, "same"), result.out + result.err

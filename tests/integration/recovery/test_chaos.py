@@ -18,6 +18,8 @@ from phasegate.infra.identity import Person
 from phasegate.infra.ledger import ENDED, STOPPED, Ledger
 from phasegate.infra.settings import Settings
 
+pytestmark = pytest.mark.proof
+
 RUNS = int(os.environ.get("CHAOS_RUNS", "10"))
 """How many runs; the name has no `PHASEGATE_` in front, which tests/conftest.py clears away."""
 EVERY_SECONDS = 4.0

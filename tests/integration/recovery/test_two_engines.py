@@ -10,6 +10,8 @@ from tests.acceptance.lifecycle.conftest import Project, git
 from tests.integration.recovery.conftest import Shared, send, small_script
 from tests.machine import Machine
 
+pytestmark = pytest.mark.proof
+
 
 @pytest.mark.timeout(300)
 def test_a_run_is_taken_over_from_a_stopped_engine_whose_late_writes_are_refused(

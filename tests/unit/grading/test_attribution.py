@@ -56,6 +56,14 @@ def test_a_test_of_the_project_that_is_called_almost_the_same(
             {"one::is 1": "passed"},
         ),
         ("test/accept.js", "test('adds')", ["t::adds"], {"t::adds": "passed"}, {}, {"t::adds": "passed"}),
+        (
+            "test/accept.js",
+            "const app = require('..')\nimport x from '../lib'\nimport('../b')\ntest('adds', () => {})",
+            [],
+            {"resolve::..": "passed", "resolve::../lib": "passed", "resolve::../b": "passed", "t::adds": "passed"},
+            {"t::adds": "passed"},
+            {"resolve::..": "passed", "resolve::../lib": "passed", "resolve::../b": "passed"},
+        ),
     ],
 )
 def test_reports_without_files_are_told_apart_by_what_the_sealed_file_adds(

@@ -66,6 +66,14 @@ def test_a_test_without_class_is_named_by_its_suite() -> None:
     assert one('<testsuite name="s"><testcase name="n"/></testsuite>').id == "s::n"
 
 
+def test_checks_of_tap_are_named_without_their_numbers_even_those_without_a_title(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    names = ("#7 ..", "#8 ", "#9", "#10 #s", "#11 ..")
+    report.write_text(f"""<testsuite name="t">{"".join(f'<testcase name="{name}"/>' for name in names)}</testsuite>""")
+    ids = [case.id for case in read_report(report, ROOT)]
+    assert sorted(ids) == ["t::#s", "t::(no title)", "t::(no title) #2", "t::..", "t::.. #2"]
+
+
 def test_of_two_outcomes_under_one_name_the_worse_counts() -> None:
     good, bad = (
         '<testcase classname="c" name="n"/>',

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from phasegate.infra.grading.evidence import Counts, Evidence, Unwatched
+from phasegate.infra.grading.integrity.go_imports import importers
 from phasegate.infra.grading.integrity.go_packages import choose_packages
 from phasegate.infra.grading.integrity.own_files import own_test_files
 from phasegate.infra.grading.runner.junit import TestCase
@@ -82,14 +83,37 @@ def test_files_are_found_by_titles(tmp_path: Path, case: Case) -> None:
 
 def test_go_packages_of_changed_files_are_built_besides_those_of_sealed_tests() -> None:
     sealed = [f"s{number}/a_test.go" for number in range(5)]
-    own = {"z/z_test.go": "", "a/a_test.go": "", "s4/b_test.go": ""}
+    own = ["z/z_test.go", "a/a_test.go", "s4/b_test.go"]
     assert choose_packages(sealed, own, ["z/z.go", "s4/s.go"]) == (["s0", "s1", "s2", "s3", "s4", "z"], [])
     assert choose_packages(sealed, own, ["z/z.go"]) == (["s0", "s1", "s2", "s3", "z"], ["s4"])
 
 
-def test_tests_that_import_a_changed_go_package_are_built_before_others() -> None:
-    own = {f"a{number}/a_test.go": "" for number in range(9)} | {"z/z_test.go": 'import "example.com/app/b"'}
-    assert choose_packages(["s/a_test.go"], own, ["b/b.go"])[0] == ["s", "z", "a0", "a1"]
+def test_tests_of_go_packages_that_a_change_reaches_are_built_and_no_others(tmp_path: Path) -> None:
+    module = "module example.com/app\n"
+    files = {
+        "go.mod": module,
+        "b/b.go": "package b\n",
+        "between/between.go": 'package between\n\nimport "example.com/app/b"\n',
+        "far/far.go": 'package far\n\nimport (\n\t"fmt"\n\tother "example.com/app/between"\n)\n',
+        "tested/tested.go": "package tested\n",
+        "tested/tested_test.go": 'package tested\n\nimport _ "example.com/app/far"\n',
+        "through/through.go": 'package through\n\nimport "example.com/app/tested"\n',
+        "spoken/spoken.go": 'package spoken\n\nfunc name() string { return "example.com/app/b" }\n',
+        "tools/go.mod": "module example.com/app/tools\n",
+        "tools/lint/lint.go": 'package lint\n\nimport "example.com/app/b"\n',
+        "vendor/x/x.go": 'package x\n\nimport "example.com/app/b"\n',
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "linked.go").symlink_to(tmp_path / "far" / "far.go")
+    reached = importers(tmp_path, {"b"})
+    assert reached == {"between", "far", "tested", "tools/lint"}
+    own = ["spoken/a_test.go", "tested/tested_test.go", "far/far_test.go"]
+    assert choose_packages(["s/a_test.go"], own, ["b/b.go"], reached)[0] == ["s", "far", "tested"]
+    assert choose_packages(["s/a_test.go"], own, ["c/c.go"])[0] == ["s", "far"]
+    assert choose_packages(["s/a_test.go"], ["s/b_test.go", *own], ["c/c.go"])[0] == ["s"]
 
 
 @pytest.mark.parametrize(

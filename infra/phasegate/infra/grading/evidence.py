@@ -37,6 +37,7 @@ ONLY_IN_RUNNER = "passes-in-runner-only"
 NOT_SERVED = "not-served"
 """Code of the finding that a candidate does not serve what its tests reach; accepted by the request or the setting."""
 _ACCEPTABLE = (LOADED, UNWATCHED, REPLACED, NOT_SERVED)
+_FOR_PEOPLE = ("right-only-at-tested-inputs",)  # its message tells inputs like those of sealed tests
 _SHOWN = 20
 _NAMED = 5
 """Paths shown of one kind of note."""
@@ -269,7 +270,7 @@ class Evidence(Artifact):
         if more := len(self.regressions) - _SHOWN:
             lines += [f"- … and {more} more tests that passed before."] if more > 0 else []
         lines += declined_lines(self.amended)
-        lines += map(_line, self.findings)
+        lines += [_line(finding) for finding in self.findings if finding.code not in _FOR_PEOPLE]
         return "\n".join(lines) + "\n" if lines else ""
 
     def markdown(self) -> str:

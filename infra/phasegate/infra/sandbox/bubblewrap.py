@@ -106,7 +106,8 @@ class Bubblewrap:
         compiled = caches.workspace if caches else None
         workspace = Mount(folder, tuple(place for place in (compiled, beneath) if place is not None))
         homes = await asyncio.to_thread(laid_caches, caches) if caches else {}
-        mounting = mounted([workspace, *homes.values()])
+        tools = [identity.tools] if identity and identity.tools else []
+        mounting = mounted([workspace, *homes.values(), *tools])
         given = allowed_environment(self.policy.environment, HOME)
         if rustup_home() in self.tools:
             given["RUSTUP_HOME"] = str(rustup_home())

@@ -1,4 +1,4 @@
-"""Names under which a command runs: the machine's, the user's, and whether it is the first process.
+"""Names under which a command runs, whether it is the first process, and what it may alter for itself alone.
 
 Handed to a sandbox by grading, so that code under test cannot tell a graded process from a release's by them. Files
 keep their owner: the user inside stands for the one outside. It must not know what the command is for.
@@ -14,9 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from phasegate.infra.sandbox.overlay import Mount
+
 _ACCOUNTS = ("www-data", "daemon", "games", "mail", "news", "nobody", "bin", "backup")
 """Accounts that most systems have."""
-_HOSTS = Path("/etc/hosts")
+_HOME_FIELD = 5
+"""Of an account's line. Source: passwd(5)."""
+_HOSTS, _ACCOUNT_FILE = Path("/etc/hosts"), Path("/etc/passwd")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Identity:
     """Number of the user's group."""
     is_first: bool = False
     """True to run the command as process 1, which then has to wait for orphans."""
+    home: Path | None = None
+    """Home of the user as accounts tell it; `None`: the system's."""
+    tools: Mount | None = None
+    """Folder of the system beneath what the command writes there, which nobody else sees."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -54,11 +62,23 @@ class Identity:
             Path("/etc/hostname"): f"{self.host}\n",
             Path("/etc/machine-id"): f"{secrets.token_hex(16)}\n",
         }
+        if self.home and _ACCOUNT_FILE.is_file():
+            texts[_ACCOUNT_FILE] = self._accounts(_ACCOUNT_FILE.read_text(errors="replace"))
         for place, text in texts.items():
             if place.is_file() and not place.is_symlink():
                 own = scratch / place.name
                 own.write_text(text)
                 yield from ("--ro-bind", str(own), str(place))
+        if self.tools:
+            yield from ("--bind", str(self.tools.seen), str(self.tools.beneath[0]))
+
+    def _accounts(self, known: str) -> str:
+        """Accounts of the system, with the user's own home."""
+        lines = [line.split(":") for line in known.splitlines()]
+        for words in lines:
+            if words[0] == self.account and len(words) > _HOME_FIELD:
+                words[_HOME_FIELD] = str(self.home)
+        return "".join(":".join(words) + "\n" for words in lines)
 
 
 def draw_identity(host: str, *, is_first: bool) -> Identity:

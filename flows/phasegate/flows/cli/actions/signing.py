@@ -1,4 +1,4 @@
-"""Signature of a decision at the command line: by the person's key, or made apart (`--print`, `--signature`).
+"""Signature of a decision at the command line: by the person's key, or from another machine (`--print`, `--signature`).
 
 Used by the decisions. What it makes is checked by the ledger, which believes none of it.
 """
@@ -22,7 +22,7 @@ class SigningOptions:
 
     Attributes:
         key: Their key's file; None: git's `user.signingKey`, or the agent's first key that is allowed.
-        signature: File of a signature that was made apart.
+        signature: File of a signature that was made on another machine.
         principal: Whose signature the printed bytes are for; empty: the key's owner.
         printing: Whether the bytes to sign are all that is wanted.
     """

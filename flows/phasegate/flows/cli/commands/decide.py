@@ -29,7 +29,7 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
         json_option,
         click.option("--as", "principal", default="", help="With --print: who will sign, where their key is not here."),
-        click.option("--signature", type=file, help="A signature made apart, of what --print prints."),
+        click.option("--signature", type=file, help="A signature made on another machine, of what --print prints."),
         click.option("--print", "printing", is_flag=True, help="Print the exact bytes to sign, and decide nothing."),
         click.option("--key", type=file, help="Sign with this SSH key.  [default: git's user.signingKey]"),
         click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code."),

@@ -34,7 +34,9 @@ def agrees(one: Any, other: Any, *, believed: Iterable[int] = ()) -> bool:
     if not all(_is_plain((one, other)[place]) for place in believed) or not _equal(one, other):
         return False
     copies = list(_copies(other))
-    return any(_equal(one, wrong) for wrong in _others(other)) or bool(copies and all(_equal(one, it) for it in copies))
+    return any(_equal(one, wrong) for wrong in different_values(other)) or bool(
+        copies and all(_equal(one, it) for it in copies)
+    )
 
 
 def _kind(value: object) -> Any:
@@ -57,7 +59,7 @@ def _equal(one: Any, other: Any) -> bool:
         return False
 
 
-def _others(value: Any) -> Iterator[Any]:
+def different_values(value: Any) -> Iterator[Any]:
     """Clearly different values, the far ones first."""
     kind = _kind(value)
     if kind in (int, float, decimal.Decimal, fractions.Fraction):
@@ -65,7 +67,7 @@ def _others(value: Any) -> Iterator[Any]:
     elif kind in (str, bytes):
         made = _texts(value)
     elif kind in (list, tuple):
-        made = _rows(value, kind)
+        made = _lists(value, kind)
     elif kind is dict:
         made = _tables(value)
     elif kind in (set, frozenset):
@@ -98,17 +100,17 @@ def _texts(value: Any) -> Iterator[Any]:
     return iter(made if isinstance(value, str) else [one.encode("latin-1") for one in made])
 
 
-def _rows(value: Any, kind: Any) -> Iterator[Any]:
+def _lists(value: Any, kind: Any) -> Iterator[Any]:
     yield kind([*value, _letters()])
     for at, one in enumerate(value[:_MOST]):
-        for wrong in _others(one):
+        for wrong in different_values(one):
             yield kind([*value[:at], wrong, *value[at + 1 :]])
 
 
 def _tables(value: Any) -> Iterator[Any]:
     yield {**value, _letters(): 1}
     for key in list(value)[:_MOST]:
-        for wrong in _others(value[key]):
+        for wrong in different_values(value[key]):
             yield {**value, key: wrong}
 
 
@@ -129,7 +131,7 @@ def _copies(value: Any) -> Iterator[Any]:
     if not is_plain or not [name for name in measures if name.strip("_").lower() not in PLACES]:
         return
     for name, known in fields.items():
-        wrong = not known if type(known) is bool else next(_others(known))
+        wrong = not known if type(known) is bool else next(different_values(known))
         try:
             made = copy.copy(value)
             vars(made)[name] = wrong

@@ -14,25 +14,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phasegate.infra.grading.integrity.go_imports import BODY, MODULE, importers, read_source
 from phasegate.infra.grading.tree.planted_names import WORDS
 
 _TWIN = Path(__file__).parent / "plain" / "twin.go"
 _IMPORT = re.compile(r'(?m)^(?P<before>[ \t]*(?:import[ \t]+\(?[ \t]*)?)(?P<name>\w+[ \t]+)?"testing"')
-_BODY = re.compile(r"(?m)^(?:func|type|var|const)\b")
-_MODULE = re.compile(r"(?m)^module[ \t]+\"?([^\s\"]+)")
 _PACKAGE = re.compile(r"(?m)^package[ \t]+(\w+)")
 _TEST = re.compile(r"(?m)^func (Test(?:[^a-z(\s]\w*)?)\(\s*\w+\s+\*(\w+)\.T\s*\)")
 _MAIN_OF_TESTS = re.compile(r"(?m)^func TestMain\(\s*\w+\s+\*\w+\.M\s*\)")
 _MAIN = re.compile(r"(?m)^func main\(\)")
 _TAKES_T = re.compile(r"\*testing\.(?:T|M)\b")
 _READS_NAMES = re.compile(r"runtime\.(?:Caller|FuncForPC)|\.Name\(\)|debug\.")
+_READS_SOURCES = re.compile(
+    r"_test\.go|go\.mod|go/(?:parser|build|packages|token)\"|tools/go/|\"go\"|runtime\.Caller|ReadDir|Walk|Glob\("
+)
 _OTHER_SYSTEMS = re.compile(
     r"_(?:windows|darwin|freebsd|netbsd|openbsd|plan9|js|wasm|solaris|android|ios|aix|dragonfly|illumos)(?:_\w+)?_test\.go$"
 )
 _PACKAGES = 4
 """Packages that are built at most for sealed tests, and as many besides for changed ones: each is a program."""
 _YOUNG = 2.0
-_LARGEST = 1024 * 1024
 
 
 @dataclass
@@ -55,6 +56,8 @@ class TestedPackage:
     """Name of further folders and files."""
     main: str = ""
     """Folder of the main package."""
+    reads_sources: bool = False
+    """True where its module's sources, but for changed ones, or its tests may read files of the module."""
 
     def put(self, path: str, name: str, text: str) -> None:
         """Put a file into the overlay."""
@@ -66,8 +69,9 @@ def tested_packages(order: Mapping[str, Any], folder: Path, *, watched: bool) ->
     own, texts = set(order["own"]), {file["path"]: file["text"] for file in order["files"]}
     wanted = {path: text for path, text in texts.items() if path.endswith("_test.go")}
     sealed = [path for path in wanted if path not in own]
-    for place in choose_packages(sealed, {path: wanted[path] for path in wanted if path in own}, order["changed"])[0]:
-        modules = ((one, _MODULE.search(_read(folder / one / "go.mod"))) for one in _upwards(place))
+    importing = importers(folder, {_folder(path) for path in order["changed"]})
+    for place in choose_packages(sealed, own & wanted.keys(), order["changed"], importing)[0]:
+        modules = ((one, MODULE.search(read_source(folder / one / "go.mod"))) for one in _upwards(place))
         module, named = next(((one, found) for one, found in modules if found), ("", None))
         if named is None:
             continue
@@ -81,26 +85,28 @@ def tested_packages(order: Mapping[str, Any], folder: Path, *, watched: bool) ->
 
 
 def choose_packages(
-    sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]
+    sealed: Collection[str], own: Collection[str], changed: Collection[str], importing: Collection[str] = ()
 ) -> tuple[list[str], list[str]]:
     """Choose folders whose tests are built, and name those that concern the change and are left out.
 
-    Sealed tests come first, then the changed packages' own, then tests that import one of these.
+    Sealed tests come first, then the changed packages' own, then tests of packages that import one of these. Where
+    none of the project's tests is among them, one package has to tell if its tests run here at all.
 
     Args:
         sealed: Paths of sealed tests.
-        own: Path and text of the project's tests.
+        own: Paths of the project's tests.
         changed: Paths of product files that the change has.
+        importing: Folders of packages that import a changed one, directly or through others.
     """
     asked = list(dict.fromkeys(map(_folder, sealed)))
     touched = {_folder(path) for path in changed}
     beside = sorted({_folder(path) for path in own} - set(asked[:_PACKAGES]))
     near = [place for place in beside if place in touched]
-    named = re.compile("|".join(rf'/{re.escape(place)}"' for place in touched if place) or "(?!)")
-    importing = {_folder(path) for path, text in own.items() if named.search(text)}
-    far = sorted((place for place in beside if place not in touched), key=lambda place: place not in importing)
+    far = [place for place in beside if place in importing and place not in touched]
     chosen = [*asked[:_PACKAGES], *near[:_PACKAGES]]
     chosen += far[: max(0, _PACKAGES - len(chosen))]
+    if not any(_folder(path) in chosen for path in own):
+        chosen += beside[:1]
     return chosen, [place for place in dict.fromkeys([*asked, *near]) if place not in chosen]
 
 
@@ -114,7 +120,9 @@ def _assemble(
     watched: bool,
     is_sealed: bool,
 ) -> None:
-    others = {_joined(made.folder, path.name): _read(path) for path in sorted((folder / made.folder).glob("*_test.go"))}
+    others = {
+        _joined(made.folder, path.name): read_source(path) for path in sorted((folder / made.folder).glob("*_test.go"))
+    }
     numbers = {file["path"]: number for number, file in enumerate(order["files"])}
     around, packages = "", set[str]()
     made.overlay |= dict.fromkeys(others, "")
@@ -134,6 +142,9 @@ def _assemble(
         name = f"part{count}.go" if neutral else own_name
         place = _joined(made.folder, made.beside if package[1].endswith("_test") else "", f"part{count}.go")
         made.put(place, name, f"//line {order['root']}/{_joined(made.folder, name)}:1\n{text}")
+    changed = {folder / path for path in order["changed"]}
+    product = [read_source(path) for path in (folder / made.module).rglob("*.go") if path not in changed]
+    made.reads_sources = any(map(_READS_SOURCES.search, [*here.values(), *others.values(), *product]))
     _add_main(made, folder, packages, around, watched=watched)
     for count, (path, text) in enumerate(_helpers(folder, made.module)):
         made.put(path, f"{made.beside}{count}.go", _with_twin(text, made.twin)[0])
@@ -170,7 +181,7 @@ def _renamed(text: str, old: str, new: str) -> str:
 
 def _with_twin(text: str, twin: str) -> tuple[str, str]:
     """A source that imports the twin, and the name that it has there; constraints stay at the top."""
-    body = _BODY.search(text)
+    body = BODY.search(text)
     found = _IMPORT.search(text, 0, body.start() if body else len(text))
     if found is None:
         return text, ""
@@ -192,9 +203,9 @@ def _add_main(made: TestedPackage, folder: Path, packages: Collection[str], arou
         )
         return
     product = [path for path in sorted((folder / made.folder).glob("*.go")) if not path.name.endswith("_test.go")]
-    is_program = any(re.search(r"(?m)^package main\b", _read(path)) for path in product)
+    is_program = any(re.search(r"(?m)^package main\b", read_source(path)) for path in product)
     for path in product if is_program else ():
-        if _MAIN.search(text := _read(path)):
+        if _MAIN.search(text := read_source(path)):
             made.put(_joined(made.folder, path.name), path.name, _MAIN.sub("func main_()", text))
     wanted, hook = [runner], "TestMain" if around else "nil"
     if len(internal) < len(packages):
@@ -217,7 +228,7 @@ def _helpers(folder: Path, module: str) -> Iterator[tuple[str, str]]:
         parts = path.relative_to(folder / module).parts
         if path.name.endswith("_test.go") or "vendor" in parts or "testdata" in parts:
             continue
-        text = _read(path)
+        text = read_source(path)
         if _TAKES_T.search(text) and _IMPORT.search(text):
             yield _joined(module, *parts), text
 
@@ -248,10 +259,3 @@ def _folder(path: str) -> str:
 
 def _joined(*parts: str) -> str:
     return "/".join(part for part in parts if part)
-
-
-def _read(path: Path) -> str:
-    """Text of a regular file; a checkout's content is untrusted, so links are not followed."""
-    if path.resolve() != path.absolute() or not path.is_file() or path.stat().st_size > _LARGEST:
-        return ""
-    return path.read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""Python environments of a checkout that has moved: the paths that they name are altered.
+"""Python environments of the plain process: those of a moved checkout name it, and others can be altered, too.
 
 Called by `plain_run`. Editable installs and the first lines of installed scripts name the checkout by its whole path,
 so what tests start as processes of their own would not be found from another place. It must not know what is compared.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.grading.runner.stored_files import write_new
+from phasegate.infra.sandbox.overlay import Mount, overlays_work
 
 _ENVIRONMENTS = (".venv", "venv", "env")
 _TOOLS = (".tox", ".nox")
@@ -46,6 +47,23 @@ def relocate(ready: Prepared, root: Path) -> None:
         content = _content(ready, path)
         if content is not None and old in content and b"\0" not in content:
             _replace(ready, path, content.replace(old, new))
+
+
+def alterable(program: str, report: Path) -> Mount | None:
+    """Environment with pytest outside of the checkout, such that one process may alter it for itself.
+
+    Args:
+        program: Its interpreter, as commands find it.
+        report: Folder of the checkout's report; a neighbour takes what is written.
+
+    Returns:
+        The mount; `None`: there is no such environment, or no mount can be made.
+    """
+    prefix, written = Path(program).parent.parent, report.with_name("tools")
+    if not Path(program).is_absolute() or not any(prefix.glob("lib/python3*/site-packages/_pytest")):
+        return None
+    written.mkdir(exist_ok=True)
+    return Mount(written, (prefix,)) if overlays_work(written) else None
 
 
 def _found(ready: Prepared, pattern: str) -> Iterator[str]:

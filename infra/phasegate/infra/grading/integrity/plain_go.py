@@ -62,6 +62,7 @@ class PlainGo:
         root = order["root"]
         lines = [*(f"rm -f {shlex.quote(one)}" for one in order["own_files"]), "top=$(mktemp -d)", "begun=$(date +%s)"]
         runs: list[str] = []
+        built: list[TestedPackage] = []
         sealed = {file["path"].rpartition("/")[0] for file in order["files"] if file["path"] not in order["own"]}
         for number, package in enumerate(tested_packages(order, folder, watched=watched)):
             out = f'"$top"/{number}'
@@ -82,9 +83,10 @@ class PlainGo:
             lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=":", is_time=is_time))
             place = shlex.quote(str(Path(root, package.folder)))
             home = shlex.quote(str(Path(root).parent))
+            built.append(package)
             clean = f"env -u GOFLAGS -u GOCACHE -u GOMODCACHE -u GOPATH HOME={home}"
             runs.append(f"[ -x {program} ] && (cd {place} && printf 'y\\ny\\ny\\n' | {clean} {program})")
-        return "\n".join([*lines, 'rm -rf "$top"', *runs, ""])
+        return "\n".join([*lines, *_as_released(root, built), 'rm -rf "$top"', *runs, ""])
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
         """As the port says."""
@@ -108,7 +110,22 @@ class PlainGo:
 
     def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
         """As the port says: packages, since each is a program to be built."""
-        return choose_packages(sealed, own, changed)[1]
+        return choose_packages(sealed, own.keys(), changed)[1]
+
+
+def _as_released(root: str, packages: Sequence[TestedPackage]) -> Iterator[str]:
+    """Commands after which built packages look like a release's: old programs, no tests, no files of the module.
+
+    What the tests or the sources of a module may read stays.
+    """
+    for package in packages:
+        module, place = str(Path(root, package.module)), Path(root, package.folder)
+        files = [f"{module}/go.mod", str(Path(root, package.beside)), str(place)]
+        reference, program, folder = map(shlex.quote, files)
+        removed = "" if package.reads_sources else f"rm -f {folder}/*_test.go; "
+        yield f"{removed}touch -c -r {reference} {program} {folder}"
+    for module in sorted({package.module for package in packages if not package.reads_sources}):
+        yield f"cd {shlex.quote(str(Path(root, module)))} && rm -f go.mod go.sum"
 
 
 def _other_names(package: TestedPackage) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ _RUNNERS = {
 }
 _PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
 _PLACE = Path(__file__).parent / "plain"
-_PARTS = ("clocks", "transform", "runner_tools", "tap_context")
+_PARTS = ("clocks", "transform", "runner_tools", "tap_context", "places", "surroundings")
 
 
 class PlainNode:

@@ -19,8 +19,8 @@ from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
 _PARTS = (
-    *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "runners", "cases", "namespaces"),
-    *("imports", "execute"),
+    *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "packages", "runners", "cases"),
+    *("namespaces", "imports", "values", "variations", "../agreement", "calls", "execute"),
 )
 _OWN_IMPORT = re.compile(r"(?m)^from phasegate\.[\w.]+ import (?:\([^)]*\)|[^\n]*)\n")
 _ENTRY = """\

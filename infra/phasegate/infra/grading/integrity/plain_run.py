@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from phasegate.infra.grading.integrity.aged_files import age_files
+from phasegate.infra.grading.integrity.called_functions import Called, read_call
 from phasegate.infra.grading.integrity.command_variables import command_variables
-from phasegate.infra.grading.integrity.moved_environment import relocate
+from phasegate.infra.grading.integrity.moved_environment import alterable, relocate
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.grading.runner.stored_files import write_new
@@ -126,6 +127,10 @@ class Ran:
     """Tests that the process did not come through, or with an empty name whole files, with a message."""
     asked: set[str] = field(default_factory=set[str])
     """Questions of the change's files about their surroundings."""
+    calls: list[Called] = field(default_factory=list[Called])
+    """Functions of the change that tests call, with answers to other inputs."""
+    program: str = ""
+    """Program that ran the tests."""
     seconds: float = 0
     has_ended: bool = False
     """True unless it was stopped for its time or memory."""
@@ -147,8 +152,14 @@ class PlainTests:
     """Paths of product files that the change has."""
     known: str = ""
     """Text of the product on the base commit."""
+    altered: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """Names that changed files bind anew or otherwise, by path."""
+    alters_known: bool = False
+    """True if some of these names are the base commit's."""
     unread: frozenset[str] = frozenset()
     """Variables of the test command that the plain process does not get."""
+    asks_for_age: bool = False
+    """True where the change may ask the kernel how old the process is."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +204,7 @@ class PlainRun:
         own_seconds: Time for the project's own tests.
         base: The base commit, to run on it instead of the graded tree.
         neutral: True to give tests names that say nothing.
+        repeats: True to repeat tests.
     """
 
     bench: Bench
@@ -203,18 +215,24 @@ class PlainRun:
     own_seconds: float
     base: str = ""
     neutral: bool = True
+    repeats: bool = True
+
+    async def once(self, name: str, twin: Ran) -> Ran:
+        """Run the plain process alone, as after a watched one with these results."""
+        return await self._plain(name, twin.program, twin)
 
     async def twice(self, name: str) -> Twins:
         """Run the watched process, then the plain one, in checkouts of their own: neither finds the other's files."""
-        watched, program = await self._watched(name)
-        return Twins(watched, await self._plain(f"{name}-plain", program, watched) if program else Ran())
+        watched = await self._watched(name)
+        plain = await self._plain(f"{name}-plain", watched.program, watched) if watched.program else Ran()
+        return Twins(watched, plain)
 
     def _checkout(self, name: str) -> Checkout:
         origin: Origin = "base" if self.base else "change"
         return Checkout(name, self.base or self.graded.tree, self.graded.belongs_to_tests, origin=origin)
 
-    async def _watched(self, name: str) -> tuple[Ran, str]:
-        """Results of the watched process, and the program that runs the tests; empty: none does."""
+    async def _watched(self, name: str) -> Ran:
+        """Results of the watched process, with the program that runs the tests; empty: none does."""
         async with self.bench.prepared(self._checkout(name)) as ready:
             watched = Ran()
             if not ready.failure:  # sealed tests lie there under the project's own runner, too
@@ -224,8 +242,8 @@ class PlainRun:
             for program in programs:
                 watched = await self._run(ready, program, ready.inside, watched=True)
                 if watched.passed:
-                    return watched, program
-            return watched, ""
+                    return replace(watched, program=program)
+            return watched
 
     async def _plain(self, name: str, program: str, twin: Ran) -> Ran:
         """Results of the plain process; one that does not end where its watched twin did is lost in the test it ran."""
@@ -274,9 +292,11 @@ class PlainRun:
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
             "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),
-            "rounds": _ROUNDS,
+            "rounds": _ROUNDS if self.repeats else 0,
+            "calls": not watched and self.bench.sandbox.name != "none",
             "budget": _BUDGET_SECONDS,
             "hides": self.tests.hides,
+            "takes": self.tests.hides and self.bench.sandbox.name != "none",  # where environments would be the user's
             "out": str(out),
             "own_files": [str(root / told), str(root / entry)],
         }
@@ -292,6 +312,7 @@ class PlainRun:
             command = [sys.executable, "-I", "-S", "-c", _LAUNCHER.read_text(), str(number), *command]
             if not project.services:  # some services refuse to run as this user or as that
                 identity = draw_identity(secrets.choice(WORDS), is_first=True)
+                identity = replace(identity, tools=alterable(program, ready.report), home=root.parent)
                 environment |= identity.environment
         done = await run_with_services(
             self.bench.sandbox,
@@ -329,6 +350,9 @@ def _read(path: Path) -> Ran:
                 ran.decayed[file, name] = f"{_DECAYS.format(line.get('round'))}: {message}"
             case {"asked": str(name)}:
                 ran.asked.add(name)
+            case {"call": dict()}:
+                called = read_call(line["call"])
+                ran.calls += [called] if called else []
             case {"replaced": str(name), "by": str(by)}:
                 ran.replaced[name] = by
             case _:

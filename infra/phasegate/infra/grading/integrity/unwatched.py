@@ -14,12 +14,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding, Unwatched
+from phasegate.infra.grading.integrity.altered_names import OTHERS, altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
 from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
 from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, PlainTests, Twins
 from phasegate.infra.grading.integrity.runner_only import only_in_runner
+from phasegate.infra.grading.integrity.tested_inputs import differs_beside_tests, only_at_tested
 from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
@@ -29,10 +31,22 @@ from phasegate.infra.workspace.change_set import readable
 _LANGUAGES: tuple[Language, ...] = (PlainPython(), PlainNode(), PlainGo())
 _OWN_SHARE, _OWN_SHORTEST, _OWN_LONGEST = 0.25, 1.0, 5.0
 """Time for the project's own tests: a share of what tests took while they were watched, and its bounds in seconds."""
-_YOUNGEST, _OLDEST = 2.0, 30.0
+_YOUNGEST, _OLDEST, _OLD_BY_KERNEL = 2.0, 30.0, 65.0
+"""Age of the plain process in seconds; the last where the change may ask the kernel for it."""
+_ASKS_FOR_AGE = re.compile(
+    r"stat\w*\([^()\n]*/proc/(?:self|thread-self|1|\$?\{[^}]*\}|%d)[\"'`]|/proc/\S+/stat[\"'`]|/proc/(?:uptime|stat)\b"
+    r"|create_time|BOOTTIME|CLK_TCK|\bst_ctime|\bctimeMs|\bbirthtime"
+)
+"""In a change that may ask the kernel how old its process or its files are."""
 _RUNNERS = re.compile(r"pytest|jest|mocha|vitest|node:test")
+_BUILDS = re.compile(
+    r"(?:^|/)(?:setup|noxfile|fabfile|tasks|dodo|conf|manage)\.py$|^(?:docs?|examples?|scripts|tools|benchmarks?)/"
+    r"|(?:^|/)[\w.-]+\.config\.\w+$"
+)
+"""In the path of a file that builds, checks or shows a product, which may well name a runner."""
 _LOOKS_AT_CALLERS = re.compile(
-    r"_getframe|currentframe|\bstack\b|extract_stack|f_back|walk_stack|\bframe\b", re.IGNORECASE
+    r"_getframe|currentframe|\bstack\b|extract_stack|f_back|walk_stack|\bframe\b|module\.parent|require\.cache|StackTrace",
+    re.IGNORECASE,
 )
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
 """In the path of a package's own code: a dependency may replace what it likes, and the change may need it."""
@@ -80,11 +94,15 @@ async def compare_unwatched(
         if tests.sealed or tests.own:
             bench.on_step("running the tests in a plain process")
             longest = min(max(_OWN_SHARE * seconds, _OWN_SHORTEST), _OWN_LONGEST)
-            run = PlainRun(bench, language, graded, tests, min(max(_YOUNGEST, 1.5 * seconds), _OLDEST), longest)
+            age = _OLD_BY_KERNEL if tests.asks_for_age else min(max(_YOUNGEST, 1.5 * seconds), _OLDEST)
+            run = PlainRun(bench, language, graded, tests, age, longest)
             twins = await run.twice("unwatched")
             compared |= twins.compared
             findings += [*await _findings(run, base, twins), *_about_questions(twins, tests)]
             findings += only_in_runner(twins, tests, reported)
+            findings += only_at_tested(twins.plain.calls, tests.altered)
+            if all(finding.severity != "cheating" for finding in findings):  # else the grade has failed already
+                findings += await _beside_tests(run, base, twins)
             left_out += language.left_out(tests.sealed, tests.own, tests.changed)
     counted = [path for path, _ in compared]
     own = sum(path not in content for path in counted)
@@ -96,7 +114,7 @@ async def compare_unwatched(
 
 async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
     found = list(_differences(twins))
-    young = replace(run, age=_YOUNGEST)
+    young = run if run.tests.asks_for_age else replace(run, age=_YOUNGEST)
     if found:
         found = await _confirmed(young, base, found)
     replaced = [name for name, by in twins.replaced.items() if not _INSTALLED.search(by)]
@@ -104,6 +122,24 @@ async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
         before = await replace(young, base=base, age=0).twice("base-unwatched")
         found += _about_replaced(replaced, before.replaced.keys())
     return found
+
+
+async def _beside_tests(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
+    """Functions that only tests of the project find as they were; each shows in two processes on either side."""
+    called = [one for one in twins.plain.calls if one.by("own")]
+    files = {path for path, _ in twins.plain.passed} & run.tests.own.keys()
+    if not called or not run.tests.alters_known:
+        return []
+    tests = replace(run.tests, sealed={}, own={path: text for path, text in run.tests.own.items() if path in files})
+    young = replace(run, tests=tests, age=0, repeats=False)
+    before = await replace(young, base=base).once("base-calls", twins.watched)
+    found = list(differs_beside_tests(called, before.calls))
+    if not found:
+        return []
+    again = await young.once("calls-again", twins.watched)
+    before = await replace(young, base=base).once("base-calls-again", twins.watched)
+    still = {(one.code, one.path) for one in differs_beside_tests(again.calls, before.calls)}
+    return [one for one in found if (one.code, one.path) in still]
 
 
 async def _confirmed(run: PlainRun, base: str, findings: Sequence[Finding]) -> list[Finding]:
@@ -181,9 +217,25 @@ def _tests(
     near = {path: text for path, text in own.items() if any(name in text for name in names)}
     files = [path for path in bench.repository.files(base) if path.endswith(language.suffixes)]
     product = texts(bench.repository, base, [path for path in files if not graded.belongs_to_tests(path)])
-    asks = any(map(_RUNNERS.search, product.values()))
+    asks = any(_RUNNERS.search(text) for path, text in product.items() if not _BUILDS.search(path))
     content = texts(bench.repository, graded.tree, changed)
+    is_old = any(_ASKS_FOR_AGE.search(text) for text in content.values())
     modules = [name for path, text in content.items() for name in language.modules(path, text)]
     unread = unread_variables(bench.policy.project.test, lambda: texts(bench.repository, base, files).values())
     known = "\n".join(product.values())
-    return PlainTests(sealed, near | own, modules, hides=not asks, changed=changed, known=known, unread=unread)
+    read = [path for path in {**letters, **content} if path.endswith(".py") and path in {**product, **content}]
+    altered = {path: altered_names(product.get(path, ""), content.get(path, "")) for path in read}
+    return PlainTests(
+        sealed,
+        near | own,
+        modules,
+        hides=not asks,
+        changed=changed,
+        known=known,
+        altered=altered,
+        alters_known=any(
+            altered[path] & {*known_names(product[path]), OTHERS} for path in altered.keys() & product.keys()
+        ),
+        unread=unread,
+        asks_for_age=is_old,
+    )

@@ -20,6 +20,8 @@ _NO_CLASSES = ("unittest.loader._FailedTest", "unittest.loader.ModuleImportFailu
 """Classes that unittest reports in place of a module that it cannot import, whose name is the test's."""
 _QUOTED = re.compile(r".*\.[cm]?[jt]sx?")
 """Test files in which a test's name is a text."""
+_IMPORTED = re.compile(r"(?:\brequire(?:\.resolve)?\s*\(\s*|\bfrom\s*|\bimport\s*\(?\s*)(['\"`])[^'\"`\n]*\1")
+"""A module that a source imports: a text that is no title."""
 _BETWEEN_TITLES = " › "
 
 
@@ -194,14 +196,15 @@ def _holds(file: SealedFile, case: TestCase) -> bool:
     name = re.split(r"[\[(/]", title)[0].strip()
     stem = _dotted(file.path).rpartition(".")[2]
     if _QUOTED.fullmatch(file.path):
-        titles = {found[2] for found in re.finditer(r"(['\"`])([^'\"`\n]{2,200})\1", file.content)}
+        text = _IMPORTED.sub("", file.content)
+        titles = {found[2] for found in re.finditer(r"(['\"`])([^'\"`\n]{2,200})\1", text)}
         tails = {name, title, *(title[at.end() :] for at in re.finditer(r"\s", title))}  # behind its suites' titles
         tails.add(case.classname)  # of TAP, where each assertion is a case and the test's title its suite
-        is_said = not titles.isdisjoint(tails) or any(f"{quote}{name}{quote}" in file.content for quote in "'\"`")
+        is_said = not titles.isdisjoint(tails) or (name and any(f"{quote}{name}{quote}" in text for quote in "'\"`"))
     else:
         name = name.rpartition("::")[2]  # Rust puts a test's modules before its name
         is_said = len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", file.content) is not None
-    return is_said or stem in re.split(r"[./\\:]", f"{case.classname}/{case.file}")
+    return bool(is_said) or stem in re.split(r"[./\\:]", f"{case.classname}/{case.file}")
 
 
 def _keeps_from_running(case: TestCase, file: SealedFile) -> bool:

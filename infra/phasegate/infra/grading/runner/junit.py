@@ -39,8 +39,10 @@ _WORST_FIRST: tuple[Status, ...] = ("error", "failed", "skipped", "passed")
 _ANSI = re.compile(
     r"(?:\x1b|#x1B)(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])"
 )  # pytest spells ESC #x1B
-_NUMBERED = re.compile(r"(?:not ok |ok )?(?:#?([0-9]{1,9})\s+[-:\u2013]|#([0-9]{1,9}))\s+(.+)", re.DOTALL)
+_NUMBERED = re.compile(r"(?:not ok |ok )?(?:#?([0-9]{1,9})\s+[-:\u2013]|#([0-9]{1,9}))(?:\s+(.*))?", re.DOTALL)
 """A test's name as converters of TAP write it."""
+_NO_TITLE = "(no title)"
+"""Name of a check of TAP that has a number alone."""
 _PATH_FIRST = re.compile(r"((?:[^\s/>]+/)*[^\s/>]+\.[cm]?[jt]sx?)(?: > | |$)")
 """The file that a class name begins with: as vitest and tap write it, the latter with titles behind."""
 _STATUSES: dict[str, Status] = {
@@ -204,7 +206,7 @@ def _cases(raw: list[tuple[tuple[str, int], RawCase]], root: Path) -> Iterator[t
     for suite, case in raw:
         name, number = case.attributes.get("name", ""), ""
         if suite in numbered and (found := _NUMBERED.fullmatch(name)):
-            number, name = found[1] or found[2], found[3]
+            number, name = found[1] or found[2], found[3] or _NO_TITLE
         yield (suite[0], str(suite[1]), number), _case(case, name, root)
 
 

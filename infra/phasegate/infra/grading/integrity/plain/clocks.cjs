@@ -43,6 +43,11 @@ globalThis.Date = new Proxy(RealDate, {
 RealDate.prototype.constructor = globalThis.Date;
 performance.now = () => real.fine() + since() * 1000;
 Object.defineProperty(performance, 'timeOrigin', { get: () => real.origin - (age + later) * 1000, configurable: true });
+const timing = performance.nodeTiming;
+const lasted = Object.getOwnPropertyDescriptor(timing, 'duration') ?? {};
+if (lasted.configurable && lasted.get) {
+  Object.defineProperty(timing, 'duration', { ...lasted, get: () => lasted.get.call(timing) + since() * 1000 });
+}
 process.uptime = () => real.up() + since();
 process.hrtime = Object.assign((before) => {
   const [seconds, rest] = real.high();

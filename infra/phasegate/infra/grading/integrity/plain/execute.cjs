@@ -22,7 +22,6 @@ const tell = (what) => write(out, `${encode(what)}\n`);
 const SECONDS = 20;
 const LONGER = 3;  // for a sealed test in the plain process, which may be slower
 const LATER = 4;  // the round of repetition before which time passes
-const READS_NAMES = /__filename|__dirname|import\.meta|\.stack\b|\.name\b/;
 const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava', 'tape', 'tap'];
 const parts = { bring: (url) => import(url) };
 for (const [name, text] of order.parts) {
@@ -32,6 +31,8 @@ for (const [name, text] of order.parts) {
 }
 const { NotHere, avaContext, toolsFor } = parts.runner_tools;
 const { tapTest } = parts.tap_context;
+const { placed, ageFolders } = parts.places;
+const { isMain, look, survive, within } = parts.surroundings;
 for (const file of order.files) {
   if (parts.transform.isTyped(file.path)) parts.transform(path.dirname(path.join(order.root, file.path)));
 }
@@ -206,23 +207,19 @@ Module._load = (request, parent, ...rest) => {
 
 async function load(file, toolsOf) {
   const { tests, tools } = collector(file, toolsOf(file.text));
-  const real = path.join(order.root, file.path);
-  const neutral = order.neutral && !READS_NAMES.test(file.text);
-  const folder = path.dirname(real);
-  const stem = neutral ? `part_${Math.floor(clocks.now() % 1e6)}` : `${path.basename(real, path.extname(real))}_`;
-  const place = path.join(folder, `${stem}${tests.length}${order.files.indexOf(file)}${path.extname(real)}`);
-  const symbol = `tools of ${place}`;
-  parts.clocks.places.add(place);
+  const symbol = `tools of ${file.path}`;
   if (order.watched) Object.assign(globalThis, tools);
   Object.defineProperty(globalThis, Symbol.for(symbol), { value: tools, configurable: true });
-  fs.writeFileSync(place, served(file.text, symbol), { flag: 'wx' });
+  const { place, clear } = placed(file, served(file.text, symbol));
+  parts.clocks.places.add(place);
+  look(file.path);
   const { exit } = process;
   try {
     current = tools;
     process.exit = () => { throw new NotHere('it ends the process'); };
     let made;
     try {
-      made = Module.createRequire(place)(place);
+      made = isMain(file) ? Module._load(place, null, true) : Module.createRequire(place)(place);
     } catch (error) {
       if (error.code !== 'ERR_REQUIRE_ESM' && !/Cannot use import statement|Unexpected token 'export'/.test(error.message)) {
         throw error;
@@ -234,7 +231,7 @@ async function load(file, toolsOf) {
     current = undefined;
     process.exit = exit;
     delete globalThis[Symbol.for(symbol)];
-    fs.unlinkSync(place);
+    clear();
   }
   return tests;
 }
@@ -310,11 +307,16 @@ async function attempt(test) {
 async function repeat(tests) {
   const ends = clocks.now() + order.budget * 1000;
   const going = [...tests];
+  const used = new Map();
+  const share = (order.budget * 1000) / Math.max(1, tests.length);
   for (let round = 2; round < order.rounds; round += 1) {
     if (round === LATER) parts.clocks.passOn();
     for (const test of [...going]) {
-      if (clocks.now() > ends) return;
+      const start = clocks.now();
+      if (start > ends) return;
+      if (round > LATER && used.get(test) > share) continue;
       const [outcome, message] = await attempt(test);
+      used.set(test, (used.get(test) ?? 0) + clocks.now() - start);
       if (outcome === 'passed') continue;
       going.splice(going.indexOf(test), 1);
       const again = [(await attempt(test))[0], (await attempt(test))[0]];
@@ -340,12 +342,9 @@ function isRaisedInChange(error) {
 
 async function main() {
   process.chdir(order.root);
-  process.on('unhandledRejection', () => undefined);
-  process.on('uncaughtException', () => undefined);
-  process.argv = [process.argv[0], order.watched
-    ? path.join(order.fixed, 'node_modules/.bin/mocha') : path.join(order.root, order.entry)];
+  survive();
+  process.argv = [process.argv[0], path.join(order.root, order.entry)];
   if (order.watched) {
-    process.argv.push('--test', 'test/all.test.js');
     require.main.filename = path.join(order.fixed, 'test/mocha.test.js');
     require.main.path = path.dirname(require.main.filename);
   }
@@ -364,6 +363,7 @@ async function main() {
   check(tests.some((test) => test.patches));
   await new Promise((resolve) => { wait(resolve, order.age * 1000); });
   parts.clocks.grow();
+  if (!order.watched) ageFolders(new Set([order.root, ...changed.map((file) => path.dirname(file))]));
   const passed = [];
   let ends;
   for (const test of tests) {
@@ -372,7 +372,8 @@ async function main() {
       if (clocks.now() > ends) continue;
     }
     tell({ running: test.name, file: test.file });
-    const [outcome, message, judges] = await attempt(test);
+    look(test.file);
+    const [outcome, message, judges] = await within(() => attempt(test));
     check(test.patches);
     tell({ test: test.name, file: test.file, outcome, message, judges });
     if (outcome === 'passed') passed.push(test);

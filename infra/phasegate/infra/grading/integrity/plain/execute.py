@@ -17,8 +17,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import Any
 
+from phasegate.infra.grading.integrity.plain.calls import try_calls
 from phasegate.infra.grading.integrity.plain.cases import Module, Test, texts_of_tests
 from phasegate.infra.grading.integrity.plain.clocks import Clocks
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
@@ -26,6 +28,7 @@ from phasegate.infra.grading.integrity.plain.imports import Imports, assertions_
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
 from phasegate.infra.grading.integrity.plain.loaded import Unloaded
 from phasegate.infra.grading.integrity.plain.namespaces import Namespaces
+from phasegate.infra.grading.integrity.plain.packages import hide_traces
 from phasegate.infra.grading.integrity.plain.questions import Questions
 from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
 
@@ -82,13 +85,18 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Cloc
     """Repeat what passes again and again, and tell of a test that passes at first, and later never again."""
     change, now = _files_of(order), clocks.real_time
     ends, going = now() + order["budget"], list(tests)
+    share, used = order["budget"] / max(1, len(tests)), dict.fromkeys(tests, 0.0)
     for number in range(2, order["rounds"]):
         if number == _LATER:
             clocks.pass_on()
         for test in list(going):
-            if now() > ends:
+            begun = now()
+            if begun > ends:
                 return
+            if number > _LATER and used[test] > share:  # so that the others have theirs
+                continue
             outcome, message, _ = attempt(test, tools, change)
+            used[test] += now() - begun
             if outcome == "passed":
                 continue
             going.remove(test)
@@ -106,6 +114,14 @@ def _hidden(order: dict[str, Any]) -> list[str]:
     """Folders of tests that the plain process does not name in its search path: a release imports nothing from them."""
     named = [folder for folder in order["paths"] if _OF_TESTS_ALONE.fullmatch(os.path.basename(folder))]
     return [] if order["watched"] else [os.path.join(order["root"], folder) for folder in named]
+
+
+def _age_folders(order: dict[str, Any]) -> None:
+    """Set the times of folders back: this script and Python have written to them."""
+    if not order["watched"]:
+        for folder in {os.path.dirname(file) for file in _files_of(order)} | {order["root"]}:
+            oldest = min((entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(folder)), default=0)
+            os.utime(folder, (oldest, oldest))
 
 
 def _begin_thread(order: dict[str, Any]) -> None:
@@ -160,7 +176,8 @@ def main(order: dict[str, Any]) -> None:
             that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
             `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition;
-            `hides`, true to hide runners; `out`, a file's path.
+            `hides`, true to hide runners; `takes`, true to take them from the disk, too; `calls`, true to try calls of
+            tests with other inputs; `out`, a file's path.
     """
     with open(order["out"], "a", encoding="utf-8") as out:
 
@@ -178,9 +195,12 @@ def main(order: dict[str, Any]) -> None:
         clocks = Clocks(order["root"], tested + helpers, order["shift"])
         tools = Tools(beside, watched=order["watched"], hidden=_hidden(order), texts=texts_of_tests(order))
         with tools.shown():
-            library = Library(runners=tools.has_all)
+            library = copy_context().run(Library, runners=tools.has_all)  # it leaves variables there
         if not order["watched"]:
+            if order["takes"]:
+                tools.packages.take(texts_of_tests(order))
             Unloaded(order["loaded"])
+            hide_traces()
             _begin_thread(order)
         tests = _load(order, tools, tell)
         modules = list({test.file.path: test.file for test in tests}.values())
@@ -189,6 +209,7 @@ def main(order: dict[str, Any]) -> None:
         library.check()
         time.sleep(order["age"])
         clocks.age()
+        _age_folders(order)
         passed = list(_run(tests, order, library, tools, tell))
         for name in order["modules"]:
             with contextlib.suppress(BaseException):  # a module that is no library
@@ -201,6 +222,7 @@ def main(order: dict[str, Any]) -> None:
         tell(ended=True)
         if not order["watched"]:
             _repeat(passed, order, tools, clocks, tell)
+            try_calls(passed, order, lambda test: test.run(tools), tell)
 
 
 def _run(

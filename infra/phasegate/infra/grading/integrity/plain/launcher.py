@@ -62,6 +62,7 @@ def main(count: int, command: list[str]) -> int:
     os.close(writing)
     child = os.fork()
     if not child:
+        os.setsid()  # services lead a session each
         os.dup2(reading, 0)
         environment = {name: value for name, value in os.environ.items() if not _OF_RUNNERS.fullmatch(name)}
         os.execvpe(command[0], command, environment)  # noqa: S606 - a program, as it is given

@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import importlib.machinery
 import importlib.util
+import inspect
 import re
 import sys
 import types
@@ -18,10 +19,9 @@ from functools import partial
 from typing import Any
 
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere
+from phasegate.infra.grading.integrity.plain.packages import NO_PARTS, Packages
 from phasegate.infra.grading.integrity.plain.sources import is_runner
 
-_NO_PARTS = ("pytest", "_pytest", "pluggy", "xdist")
-"""Runners that are no part of Python."""
 _ASKS = re.compile(r"pytest|\b(?:pluggy|xdist|monkeypatch|tmpdir|recwarn|mocker)\b")
 """Signs of a test that uses more than Python has: its imports, and fixtures that pytest gives."""
 
@@ -41,6 +41,7 @@ class Tools:
             texts: Tests, and the conftests above them.
         """
         self._folders, self.watched, self._hidden = folders, watched, hidden
+        self.packages = Packages()
         self._kept: dict[str, Any] = {}
         self.conftests: dict[str, list[Any]] = {}
         """Fixtures of the conftests that were run, by their path."""
@@ -99,7 +100,7 @@ class Tools:
         """Find modules of runners, while these are shown, and modules beside tests; they import by `_imported`."""
         if is_runner(name) and self.are_hidden:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        spec = self.packages.find_spec(name) or importlib.machinery.PathFinder.find_spec(name, path)
         if spec is None and path is None:
             spec = importlib.machinery.PathFinder.find_spec(name, self._hidden)
         if not is_runner(name) and not str(spec and spec.origin).startswith(self._folders):
@@ -159,5 +160,14 @@ class Absent:
     def find_spec(self, name: str, *rest: Any) -> Any:
         """Find nothing of a runner that is no part of Python."""
         top = name.partition(".")[0]
-        is_gone = self._tools.are_hidden and (top in _NO_PARTS or top.startswith("pytest_"))
-        return None if is_gone else self._finder.find_spec(name, *rest)
+        is_gone = self._tools.are_hidden and (top in NO_PARTS or top.startswith("pytest_"))
+        return None if is_gone and not _is_asked_by_package() else self._finder.find_spec(name, *rest)
+
+
+def _is_asked_by_package() -> bool:
+    """True if an installed package imports a module; it may need one that runners need, too."""
+    frame: Any = inspect.currentframe()
+    own = frame.f_code.co_filename
+    while frame and (frame.f_code.co_filename == own or "importlib" in frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame is not None and re.search(r"/(?:site|dist)-packages/", frame.f_code.co_filename) is not None

@@ -1,0 +1,64 @@
+"""Names of a Python module that a change binds anew or binds otherwise.
+
+Called by `unwatched`. It reads text and runs nothing. It must not know what the names are used for.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+OTHERS = "*"
+"""Stands for statements that bind no name."""
+
+
+def altered_names(before: str, after: str) -> frozenset[str]:
+    """Names whose statements at the top of a module are others than before, new ones included.
+
+    Args:
+        before: Text on the base commit.
+        after: Text on the change.
+    """
+    old, new = _statements(before), _statements(after)
+    return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def known_names(text: str) -> frozenset[str]:
+    """Names that a module binds at its top."""
+    return frozenset(_statements(text))
+
+
+def _statements(text: str) -> dict[str, list[str]]:
+    """Statements at the top of a module, without places, by the names that they bind."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):  # of another version of Python
+        return {OTHERS: [text]}
+    found: dict[str, list[str]] = {}
+    for number, node in enumerate(tree.body):
+        if number == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        dumped = ast.dump(_without_docstring(node))
+        for name in _bound(node):
+            found.setdefault(name, []).append(dumped)
+    return found
+
+
+def _without_docstring(node: ast.stmt) -> ast.stmt:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and len(node.body) > 1:
+        node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
+    return node
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            yield node.name
+        case ast.Import() | ast.ImportFrom():
+            yield from (one.asname or one.name for one in node.names)
+        case ast.Assign(targets=targets) if all(isinstance(one, ast.Name) for one in targets):
+            yield from (one.id for one in targets if isinstance(one, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            yield name
+        case _:
+            yield OTHERS

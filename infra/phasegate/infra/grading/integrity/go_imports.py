@@ -1,0 +1,73 @@
+"""Imports between the Go packages of a checkout: the packages that a change can reach.
+
+Called by `go_packages`. A checkout's content is untrusted, so links are not followed. It must not know what tests there
+are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+BODY = re.compile(r"(?m)^(?:func|type|var|const)\b")
+"""The first declaration of a source, after which nothing is imported."""
+MODULE = re.compile(r"(?m)^module[ \t]+\"?([^\s\"]+)")
+_IMPORTED = re.compile(r"[\"`]([^\"`\s]+)[\"`]")
+_LEFT_OUT = ("vendor", "testdata", "node_modules")
+_LARGEST = 1024 * 1024
+
+
+def importers(folder: Path, touched: Collection[str]) -> frozenset[str]:
+    """List the folders of packages that import others, directly or through packages between; by tests alone, too.
+
+    Args:
+        folder: The checkout.
+        touched: Folders of the others, below it.
+
+    Returns:
+        The folders, without those that are asked about.
+    """
+    modules = {found[1]: place for place, text in _files(folder, "go.mod") if (found := MODULE.search(text))}
+    product, tests = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for path in _sources(folder):
+        place = path.parent.relative_to(folder).as_posix().removeprefix(".")
+        kind = tests if path.name.endswith("_test.go") else product
+        kind[place] |= set(_folders(read_source(path), modules))
+    reached, before = set(touched), -1
+    while len(reached) != before:
+        before = len(reached)
+        reached |= {place for place, imported in product.items() if not imported.isdisjoint(reached)}
+    by_tests = {place for place, imported in tests.items() if not imported.isdisjoint(reached)}
+    return frozenset((reached | by_tests) - {*touched})
+
+
+def read_source(path: Path) -> str:
+    """Text of a regular file; empty for a link and for one that is too large."""
+    if path.resolve() != path.absolute() or not path.is_file() or path.stat().st_size > _LARGEST:
+        return ""
+    return path.read_text(errors="replace")
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*.go")):
+        parts = path.relative_to(folder).parts[:-1]
+        if not any(part in _LEFT_OUT or part.startswith((".", "_")) for part in parts):
+            yield path
+
+
+def _files(folder: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Folder and text of each file of a name."""
+    for path in sorted(folder.rglob(name)):
+        yield path.parent.relative_to(folder).as_posix().removeprefix("."), read_source(path)
+
+
+def _folders(text: str, modules: Mapping[str, str]) -> Iterator[str]:
+    """Folders of the checkout that a source imports."""
+    body = BODY.search(text)
+    for found in _IMPORTED.finditer(text, 0, body.start() if body else len(text)):
+        inside = [one for one in modules if found[1] == one or found[1].startswith(f"{one}/")]
+        if inside:
+            module = max(inside, key=len)
+            yield "/".join(filter(None, (modules[module], found[1][len(module) + 1 :])))

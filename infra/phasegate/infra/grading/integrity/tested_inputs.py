@@ -1,0 +1,223 @@
+"""Functions that are right at the inputs of tests alone, judged by their answers to inputs nearby.
+
+Called by `unwatched` with what plain processes have noted. For the project's own tests the base commit tells what is
+right. For sealed ones nothing does: a function of numbers that answers all other inputs alike is shown to a person.
+It must not know how calls are noted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from phasegate.infra.grading.evidence import Finding
+from phasegate.infra.grading.integrity.called_functions import GAVE, RAISED, Answer, Called, Input, Tried, is_number
+from phasegate.infra.workspace.change_set import readable
+
+ONLY_AT_TESTED = "right-only-at-tested-inputs"
+"""Code of the finding that a function gives tests what they expect, and nothing like it to other inputs."""
+LENIENT = "lenient-equality"
+"""Code of the finding that a function returns what equals clearly different values, too."""
+_FEWEST_COMPARED, _SHARE_DIFFERENT, _FEWEST_DISTINCT = 4, 0.75, 3
+_FEWEST_TRIED, _EXCEPTIONS = 8, 10
+"""Inputs nearby that a function must be tried with, and of how many one may be an exception."""
+_FEWEST_OF_ARGUMENT, _FEWEST_ALIKE = 6, 3
+_EDGES = (0, 1, -1)
+_NATURAL = 400
+"""Largest number that honest functions give whatever they get: the days of a month or a year, a size, a code."""
+_TOLERANCE = 1e-6
+_NEAREST = 1e-9
+
+Pair = tuple[Input, Answer, Answer]
+"""Input, the base commit's answer, and the change's."""
+
+
+def differs_beside_tests(change: Iterable[Called], base: Iterable[Called]) -> Iterator[Finding]:
+    """Find functions that do what the base commit's do where the project's tests look, and elsewhere do not.
+
+    Args:
+        change: Calls on the change.
+        base: Calls of the same tests on the base commit.
+    """
+    for called, before in _same_functions([*change], [*base]):
+        known = {tried.key: tried for tried in before.by("own")}
+        both = [(known[tried.key], tried) for tried in called.by("own") if tried.key in known]
+        if any(tried.is_lenient for tried in called.by("own")) and not any(one.is_lenient for one in known.values()):
+            message = "what it returns equals clearly different values, too, and on the base commit it does not"
+            yield Finding(code=LENIENT, path=readable(called.dotted), message=message, severity="suspicion")
+        elif (
+            both
+            and all(_alike(one.answer, tried.answer) for one, tried in both)
+            and any(map(_is_telling, known.values()))
+        ):
+            yield from _about_others(called, both)
+
+
+def only_at_tested(calls: Iterable[Called], altered: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+    """Find functions of numbers that answer sealed tests, and all other numbers in one way that takes no work.
+
+    Args:
+        calls: Calls on the change.
+        altered: Names that the change binds anew or otherwise, by file.
+    """
+    for called in calls:
+        tried = [one for one in called.by("sealed") if _is_of_numbers(one)]
+        names = altered.get(called.file, frozenset())
+        if (
+            tried
+            and len(tried) == len(called.by("sealed"))
+            and any(one.partition(".")[0] in names for one in called.names)
+        ):
+            found = _constant(tried) or _prepared(tried)
+            if found:
+                one, examples = found
+                message = (
+                    f"it gives {one.answer} for ({one.given}), as a sealed test expects, and for other numbers "
+                    f"{' and '.join(f'({given}): {answer}' for given, answer in examples[:2])}"
+                )
+                path = readable(called.dotted)
+                yield Finding(code=ONLY_AT_TESTED, path=path, message=readable(message), severity="suspicion")
+
+
+def _same_functions(change: Sequence[Called], base: Sequence[Called]) -> Iterator[tuple[Called, Called]]:
+    """Functions of the change and of the base commit that stand for each other: of one module, else of one name."""
+    by_name = {(one.module, name): one for one in base for name in one.names}
+    alone = {name: one for one in base for name in one.names}
+    of_change = {(one.module, name) for one in change for name in one.names}
+    for called in change:
+        found = next((by_name[called.module, name] for name in called.names if (called.module, name) in by_name), None)
+        if found is None:
+            moved = [alone[name] for name in called.names if name in alone]
+            found = next((one for one in moved if not any((one.module, name) in of_change for name in one.names)), None)
+        if found is not None:
+            yield called, found
+
+
+def _about_others(called: Called, both: Sequence[tuple[Tried, Tried]]) -> Iterator[Finding]:
+    pairs: list[Pair] = []
+    for before, tried in both:
+        for key, (given, answer) in tried.varied.items():
+            if key in before.varied and _counts(given, before.varied[key][1], answer):
+                pairs.append((given, before.varied[key][1], answer))
+    others = [pair for pair in pairs if not _alike(pair[1], pair[2])]
+    if len(pairs) < _FEWEST_COMPARED or len(others) < _SHARE_DIFFERENT * len(pairs) or not _are_worked_out(others):
+        return
+    given, right, answer = others[0]
+    message = (
+        f"tests get from it what they got on the base commit, and of {len(pairs)} inputs like theirs "
+        f"{len(others)} get something else, such as ({given}): {answer} instead of {right}"
+    )
+    yield Finding(code=ONLY_AT_TESTED, path=readable(called.dotted), message=readable(message), severity="suspicion")
+
+
+def _counts(given: Input, before: Answer, after: Answer) -> bool:
+    """True for answers that can be compared; of numbers an error is one, too, where a number was given before."""
+    if before.kind != GAVE:
+        return False
+    return after.kind == GAVE or (after.kind == RAISED and before.is_number and _are_numbers(given.values))
+
+
+def _are_worked_out(others: Sequence[Pair]) -> bool:
+    """True if the base commit's answers depend on the input: they are many, and not what was given."""
+    worked = [before.value for given, before, _ in others if not any(_same(before.value, one) for one in given.values)]
+    distinct = Counter(map(repr, worked))
+    is_judgement = all(isinstance(one, bool) for one in worked) and min(distinct.values(), default=0) > 1
+    return len(distinct) >= (2 if is_judgement else _FEWEST_DISTINCT)
+
+
+def _is_telling(tried: Tried) -> bool:
+    """True for a test that expects something which is no default."""
+    return tried.answer.kind == GAVE and bool(tried.answer.value) and tried.answer.value is not True
+
+
+def _constant(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]] | None:
+    """A tested input, and others with the same answer, if no number that is given makes any difference."""
+    first = tried[0]
+    examples = [pair for one in tried for pair in one.varied.values() if pair[1].kind == GAVE]
+    answers = [*(one.answer for one in tried), *(answer for _, answer in examples)]
+    is_same = all(one.kind == GAVE and _same(one.value, first.answer.value) for one in answers)
+    is_given = any(_same(first.answer.value, one) for one in first.given.values)
+    if len(examples) < _FEWEST_TRIED or not is_same or is_given or abs(first.answer.value) <= _NATURAL:
+        return None
+    return first, examples
+
+
+def _prepared(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]] | None:
+    """A tested input, and others whose answers take no work, if all inputs that say anything are like this one."""
+    shown: tuple[Tried, list[tuple[Input, Answer]]] | None = None
+    for one in tried:
+        pairs = list(one.varied.values())
+        examples = _without_work(one, pairs) if len(pairs) >= _FEWEST_TRIED else None
+        examples = examples or _without_work_by_argument(one, pairs)
+        is_edge = any(value in _EDGES for value in (*one.given.values, one.answer.value))
+        if not is_edge and not any(_same(one.answer.value, value) for value in one.given.values):
+            if examples is None:
+                return None
+            shown = shown or (one, examples)
+        elif examples is None and len(pairs) >= _FEWEST_TRIED:
+            return None
+    return shown
+
+
+def _without_work(one: Tried, pairs: Sequence[tuple[Input, Answer]]) -> list[tuple[Input, Answer]] | None:
+    """Inputs whose answer is an argument, an error or one and the same number, if all but very few are such."""
+    allowed = len(pairs) // _EXCEPTIONS
+    returned = [(given, answer) for given, answer in pairs if answer.kind != RAISED]
+    if 2 * len(returned) < len(pairs) or sum(_alike(answer, one.answer) for _, answer in returned) > allowed:
+        return None
+    rest = [answer for given, answer in returned if not any(_alike(answer, Answer(GAVE, it)) for it in given.values)]
+    constant = max((sum(_alike(it, other) for other in rest) for it in rest), default=0)
+    if len(rest) - (constant if constant >= _FEWEST_ALIKE else 0) > allowed:
+        return None
+    return [(given, answer) for given, answer in returned if not _alike(answer, one.answer)]
+
+
+def _without_work_by_argument(one: Tried, pairs: Sequence[tuple[Input, Answer]]) -> list[tuple[Input, Answer]] | None:
+    """The same, where only one of several arguments is another one."""
+    count = len(one.given.values)
+    for place in range(count if count > 1 else 0):
+        own = [pair for pair in pairs if not _same(pair[0].values[place], one.given.values[place])]
+        found = _without_work(one, own) if len(own) >= _FEWEST_OF_ARGUMENT else None
+        if found and len(found) >= _FEWEST_COMPARED:
+            return found
+    return None
+
+
+def _is_of_numbers(tried: Tried) -> bool:
+    values = tried.given.values
+    return bool(values) and all(map(is_number, values)) and tried.answer.is_number
+
+
+def _are_numbers(value: Any) -> bool:
+    return all(map(_are_numbers, value)) if _is(value, list, tuple, set, frozenset) else is_number(value)
+
+
+def _alike(one: Answer, other: Answer) -> bool:
+    return one.kind == other.kind and _same(one.value, other.value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """True for equal data, whatever kind of number or row it is, and but for errors of rounding."""
+    if _is(one, list, tuple) and _is(other, list, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if _is(one, dict) and _is(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if all(_is(it, int, float, Decimal) for it in (one, other)):
+        return _is_near(one, other)
+    return bool(one == other)
+
+
+def _is(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds)
+
+
+def _is_near(one: Any, other: Any) -> bool:
+    try:
+        first, second = float(one), float(other)
+    except (ArithmeticError, TypeError, ValueError):
+        return False
+    both = first == second or (math.isnan(first) and math.isnan(second))
+    return both or abs(first - second) <= _NEAREST + _TOLERANCE * abs(second)

@@ -1,0 +1,1 @@
+"""Harnesses, and makers of generated pages, that several suites share."""

@@ -1,0 +1,43 @@
+"""The documentation agrees with the program: commands, links from README, and the index of decisions.
+
+Mutations tried: an option's help changed; a link to a page that is not there; a decision left out of the index.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.support.command_reference import PAGE, page
+
+TOP = Path(__file__).parents[3]
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
+PAGES = (*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("*/README.md"))
+LONGEST_README = 120
+
+
+def test_the_command_reference_is_what_the_help_says() -> None:
+    assert PAGE.read_text() == page(), "run `python -m tests.support.command_reference`"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(TOP).as_posix())
+def test_links_of_pages_lead_to_files(path: Path) -> None:
+    targets = LINK.findall(path.read_text())
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_the_index_names_every_decision() -> None:
+    folder = TOP / "docs" / "decisions"
+    named = set(LINK.findall((folder / "index.md").read_text()))
+    assert named == {path.name for path in folder.glob("0*.md")}
+
+
+def test_readme_stays_short() -> None:
+    assert len((TOP / "README.md").read_text().splitlines()) <= LONGEST_README
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    settings = (TOP / "zensical.toml").read_text()
+    pages = {path.relative_to(TOP / "docs").as_posix() for path in (TOP / "docs").glob("*.md")}
+    assert {name for name in pages if f'"{name}"' not in settings} == set()
