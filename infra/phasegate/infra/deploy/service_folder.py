@@ -124,7 +124,7 @@ class ServiceFolder:
         """Name the folder; nothing is made yet.
 
         Raises:
-            ValueError: The service's name could lead elsewhere.
+            ValueError: The service's name could leave its folder.
         """
         self.service = require_name(service)
         self.path = (state_folder / "services" / service).absolute()
@@ -133,15 +133,15 @@ class ServiceFolder:
         """The folder of a release.
 
         Raises:
-            ValueError: The id could lead elsewhere.
+            ValueError: The id could leave its folder.
         """
         return self.path / "releases" / require_name(release_id)
 
     def keep_log(self, release_id: str, text: str) -> None:
-        """Keep what a release wrote elsewhere, in the place of what was kept before.
+        """Keep what a release wrote outside of its folder, in the place of what was kept before.
 
         Raises:
-            ValueError: The id could lead elsewhere.
+            ValueError: The id could leave its folder.
         """
         path = self.release(release_id) / "log"
         path.parent.mkdir(parents=True, exist_ok=True)

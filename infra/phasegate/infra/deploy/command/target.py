@@ -81,7 +81,7 @@ class CommandTarget:
             prepare: Sets a fresh checkout up, once.
 
         Raises:
-            ValueError: The service's name could lead elsewhere.
+            ValueError: The service's name could leave its folder.
         """
         self._policy = policy
         self._folder = ServiceFolder(state_folder, service)

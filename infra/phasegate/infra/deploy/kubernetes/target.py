@@ -71,7 +71,7 @@ class KubernetesTarget:
             environment: The engine's; KUBECONFIG and HOME say how the cluster is reached.
 
         Raises:
-            ValueError: The service's name could lead elsewhere.
+            ValueError: The service's name could leave its folder.
         """
         self._policy = policy
         self._service = service

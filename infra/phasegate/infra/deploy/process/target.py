@@ -89,7 +89,7 @@ class ProcessTarget:
             grace: What a process is given between SIGTERM and SIGKILL.
 
         Raises:
-            ValueError: The service's name could lead elsewhere.
+            ValueError: The service's name could leave its folder.
         """
         self._policy = policy
         self._folder = ServiceFolder(state_folder, service)

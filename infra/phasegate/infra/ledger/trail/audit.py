@@ -59,7 +59,7 @@ def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> TrailAudit:
     Args:
         rows: Where the rows are.
         run_id: The run.
-        heads: What the chain's head was at some moments, as kept elsewhere.
+        heads: Heads of the chain at some moments, as kept outside of the ledger.
 
     Raises:
         TrailBroken: Naming the first row that does not hold.

@@ -21,7 +21,7 @@ from phasegate.infra.policy.detect.node_runners import (
     reporting_node,
     runner_of,
 )
-from phasegate.infra.policy.detect.node_scripts import Packages, Step, is_build
+from phasegate.infra.policy.detect.node_scripts import NodePackages, Step, is_build
 from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _LOCKS = {
@@ -64,7 +64,7 @@ class _Tests:
 
 def detect_node(tree: SourceTree) -> ProjectFindings:
     """Read how a Node project is set up and tested."""
-    packages = Packages.of(tree)
+    packages = NodePackages.of(tree)
     manager, setup, because = _manager(tree)
     tests = _tests(tree, packages, own_folder=manager != "npm")
     needed = bool(packages.root.packages or packages.workspaces or "workspaces" in tree.json("package.json"))
@@ -95,7 +95,7 @@ def _manager(tree: SourceTree) -> tuple[str, str, str]:
     return manager, _WITHOUT_LOCK[manager], "package.json has dependencies, and there is no lock file"
 
 
-def _tests(tree: SourceTree, packages: Packages, *, own_folder: bool) -> _Tests:
+def _tests(tree: SourceTree, packages: NodePackages, *, own_folder: bool) -> _Tests:
     steps = packages.steps()
     reports = {at: report for at, step in enumerate(steps) if (report := _report(tree, step, own_folder=own_folder))}
     if reports:

@@ -45,7 +45,7 @@ async def advance_to(toward: Applier, ref: Ref, percent: int) -> None:
 
     Raises:
         DeployFailed: Its controller gave it up, or it did not get there in time.
-        TargetRefused: Its steps lead elsewhere, or its controller alone decides when they go on.
+        TargetRefused: Its steps do not lead there, or its controller alone decides when they go on.
     """
     if percent == 0:
         await abort(toward, ref)
