@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from phasegate.infra.system.ports import passing_port
+from phasegate.infra.system.ports import ephemeral_port
 
 _START_SECONDS = 60.0
 
@@ -27,7 +27,7 @@ class PrometheusServer:
             scrape_interval: Time from one look at each target to the next, as Prometheus writes durations.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="phasegate-prometheus-"))
-        self._address = f"127.0.0.1:{passing_port()}"
+        self._address = f"127.0.0.1:{ephemeral_port()}"
         self.url = f"http://{self._address}"
         self._process: subprocess.Popen[bytes] | None = None
         jobs = [{"job_name": "service", "file_sd_configs": [{"files": [str(self.folder / "targets.json")]}]}]

@@ -1,7 +1,7 @@
 """How long a model's answer goes on after a person said `steer --now`.
 
-From the moment the message is in the ledger until the model's side sees its connection closed. The bell is rung as the
-engine rings it, in its own process; what the command line takes to start, and to reach the engine, is not in it.
+From the moment the message is in the ledger until the model's side sees its connection closed. The signal is set as the
+engine sets it, in its own process; what the command line takes to start, and to reach the engine, is not in it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class _Talk:
         self.seconds: list[float] = []
 
     @contextmanager
-    def bell(self) -> Generator[asyncio.Event]:
-        """The bell that the loop listens to."""
+    def signal(self) -> Generator[asyncio.Event]:
+        """The signal that the loop listens to."""
         yield self._rung
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,7 +87,7 @@ async def _measured(folder: Path, times: int) -> list[float]:
     server = await asyncio.start_server(talk.serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        await ours.main(f"http://127.0.0.1:{port}", times + 1, folder, talk.bell)
+        await ours.main(f"http://127.0.0.1:{port}", times + 1, folder, talk.signal)
     return [1000 * seconds for seconds in talk.seconds]
 
 

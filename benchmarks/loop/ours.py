@@ -13,11 +13,11 @@ from typing import ClassVar
 import httpx
 
 from phasegate.agents.implementation import AGENT, ChangeDraft
-from phasegate.agents.loop import Assignment, Desk, RunBudget, open_threads, work
-from phasegate.agents.loop.interrupts import Bell, nobody_rings
+from phasegate.agents.loop import AgentRuntime, Assignment, RunBudget, open_threads, run_agent
+from phasegate.agents.loop.interrupts import WakeSignal, no_signal
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
-from phasegate.agents.tools import Supervision, Toolbox
+from phasegate.agents.tools import Guardrails, Toolbox
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions
 from phasegate.infra.policy.budgets import BudgetPolicy
@@ -51,7 +51,7 @@ def open_ledger(folder: Path) -> Ledger:
     return ledger.fenced(ledger.leases.take("run-one", "here/1"))
 
 
-async def main(url: str, turns: int, folder: Path, bell: Bell = nobody_rings) -> None:
+async def main(url: str, turns: int, folder: Path, signal: WakeSignal = no_signal) -> None:
     """Work through one trajectory."""
     ledger = open_ledger(folder)
     attempt, _ = ledger.attempts.begin(
@@ -64,15 +64,15 @@ async def main(url: str, turns: int, folder: Path, bell: Bell = nobody_rings) ->
         draft=ChangeDraft,
     )
     async with open_threads(folder / "threads.db") as threads, httpx.AsyncClient() as http:
-        redact = Supervision().masked_answer
+        redact = Guardrails().masked_answer
         client = open_client(ModelName.parse(_MODEL), base_url=url, key="k", http=http, redact=redact)
         assignment = Assignment(
             *(attempt, AGENT.prompt, "Read the notes.", ChangeDraft, toolbox, client),
             window=10**9,  # nothing is left out of a request: the peers leave nothing out either
         )
         budget = RunBudget(ledger, BudgetPolicy(turns=turns + 1, tokens=10**12))
-        desk = Desk(ledger, threads, budget, lambda: ledger.runs.request("run-one") == "pause", bell)
-        assert await work(assignment, desk) == ChangeDraft(summary="done")
+        runtime = AgentRuntime(ledger, threads, budget, lambda: ledger.runs.request("run-one") == "pause", signal)
+        assert await run_agent(assignment, runtime) == ChangeDraft(summary="done")
     ledger.close()
 
 

@@ -125,7 +125,7 @@ def test_every_effect_is_crashed_at_before_and_after_making_and_undoing_it(house
 
 
 def test_nothing_is_written_but_through_what_names_its_points() -> None:
-    """Mutation tried: `Leases.let_go` inside `reading`; `Leases.renew` in a transaction of its own."""
+    """Mutation tried: `Leases.release` inside `reading`; `Leases.renew` in a transaction of its own."""
     assert stray_writes() == []
 
 

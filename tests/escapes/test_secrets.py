@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.escapes.world import RUN, Done, World
 
-from phasegate.agents.tools import Supervision, Toolbox
+from phasegate.agents.tools import Guardrails, Toolbox
 from phasegate.agents.tools.toolbox import WRITING
 from phasegate.infra.policy.permissions import CommandRules, Permissions
 from phasegate.infra.secrets import Secrets
@@ -26,7 +26,7 @@ def toolbox(world: World, **supervision: Any) -> Toolbox:
         sandbox=world.sandbox,
         draft=Done,
         command_timeout=timedelta(seconds=8),
-        supervision=Supervision(record=note, secrets=Secrets({"OPENAI_API_KEY": "hunter2-hunter2"}), **supervision),
+        guardrails=Guardrails(record=note, secrets=Secrets({"OPENAI_API_KEY": "hunter2-hunter2"}), **supervision),
     )
 
 
@@ -92,8 +92,8 @@ async def test_a_command_that_needs_permission_waits_and_does_nothing(world: Wor
     permissions = Permissions(commands=CommandRules(ask=("touch",)))
     call: Any = {"id": "c1", "name": "run", "args": {"command": "echo x && touch made"}, "raw": ""}
     outcome = await toolbox(world, permissions=permissions).call(call)
-    assert outcome.needs is not None
-    assert (outcome.needs.call_id, outcome.needs.program) == ("c1", "touch made")
+    assert outcome.pending_permission is not None
+    assert (outcome.pending_permission.call_id, outcome.pending_permission.program) == ("c1", "touch made")
     assert not (world.workspace.folder / "made").exists()
 
     class Said:
@@ -102,8 +102,8 @@ async def test_a_command_that_needs_permission_waits_and_does_nothing(world: Wor
             self.note = lambda _: "not today"
 
     refused = await toolbox(world, permissions=permissions, permission=Said("refused")).call(call)
-    assert (refused.needs, refused.result["failed"]) == (None, True)
+    assert (refused.pending_permission, refused.result["failed"]) == (None, True)
     assert "a person refused `touch made`: not today" in refused.result["output"]
     granted = await toolbox(world, permissions=permissions, permission=Said("granted")).call(call)
-    assert (granted.needs, granted.result["failed"]) == (None, False)
+    assert (granted.pending_permission, granted.result["failed"]) == (None, False)
     assert (world.workspace.folder / "made").exists()

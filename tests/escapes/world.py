@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from phasegate.agents.tools import Supervision, Toolbox, ToolOutcome
+from phasegate.agents.tools import Guardrails, Toolbox, ToolOutcome
 from phasegate.agents.tools.toolbox import WRITING
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Event, Ledger, RunOptions
@@ -106,7 +106,7 @@ class World:
             draft=Done,
             protected=("phasegate.toml",),
             command_timeout=timedelta(seconds=8),
-            supervision=Supervision(record=note, landmarks=(str(self.root / "state" / "ledger.db"),)),
+            guardrails=Guardrails(record=note, sensitive_words=(str(self.root / "state" / "ledger.db"),)),
         )
         outcome = await toolbox.call({"id": uuid.uuid4().hex, "name": tool, "args": args, "raw": ""})
         return outcome, self.ledger.events(RUN)[before:]

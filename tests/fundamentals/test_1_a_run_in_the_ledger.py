@@ -71,15 +71,15 @@ def test_a_gate_asks_about_one_set_of_digests_and_is_decided_once(ledger: Ledger
     asked = {"roles": [], "quorum": 1, "exclude_requester": False, "expires": timedelta(days=7)}
     gate = ledger.gates.open(run, "prd", 1, subject=subject, **asked)  # type: ignore[arg-type]  # as above
     assert ledger.runs.get(run.id).status == "waiting"
-    assert ledger.gates.ruling(gate, subject) is None
+    assert ledger.gates.effective_decision(gate, subject) is None
 
     ledger.gates.decide(gate.id, "approve", Person("bo", "local"), note="go")
     decided = ledger.gates.get(gate.id)
-    ruling = ledger.gates.ruling(decided, subject)
+    ruling = ledger.gates.effective_decision(decided, subject)
     assert ruling is not None
     assert (ruling.verdict, ruling.approver, ruling.note) == ("approve", "bo", "go")
 
-    assert ledger.gates.ruling(decided, {"prd": Note(text="another PRD").digest}) is None
+    assert ledger.gates.effective_decision(decided, {"prd": Note(text="another PRD").digest}) is None
     with pytest.raises(NotAllowed):
         ledger.gates.decide(gate.id, "reject", Person("cy", "local"))
 

@@ -155,7 +155,7 @@ class LedgerModel(RuleBasedStateMachine):
     @rule(run=runs, engine=engines)
     def let_go(self, run: str, engine: str) -> None:
         if lease := self.known_leases.get((run, engine)):
-            self.ledger.leases.let_go(lease)
+            self.ledger.leases.release(lease)
             if self._is_newest(run, engine):
                 self.owners[run].until = self.clock.now()
 
@@ -355,8 +355,8 @@ class LedgerModel(RuleBasedStateMachine):
         for run in RUNS:
             for asked in self.gates[run]:
                 gate = self.ledger.gates.get(asked.gate_id)
-                assert self.ledger.gates.ruling(gate, {"prd": "third"}) is None
-                ruling = self.ledger.gates.ruling(gate, {"prd": asked.subject})
+                assert self.ledger.gates.effective_decision(gate, {"prd": "third"}) is None
+                ruling = self.ledger.gates.effective_decision(gate, {"prd": asked.subject})
                 if asked.status in CONCLUSION.values():
                     assert ruling is not None
                     assert CONCLUSION[ruling.verdict] == asked.status

@@ -10,7 +10,7 @@ from tests.acceptance.attacks.conftest import POLICY, SSH, Attacker, at_prd_gate
 from tests.acceptance.lifecycle.conftest import Project, git, script
 from tests.machine import Machine, Result
 
-from phasegate.agents.tools.supervision import ATTEMPTED
+from phasegate.agents.tools.guardrails import ATTEMPTED
 from phasegate.flows.engine.info import EngineInfo
 
 pytestmark = pytest.mark.timeout(300)  # the engine's start is in the first of them

@@ -10,7 +10,7 @@ import pytest
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.policy.load import load_policy
-from phasegate.infra.system.detached import ProcessId
+from phasegate.infra.system.detached import DetachedProcess
 
 ARTIFACTS = {
     "Ticket",
@@ -123,7 +123,7 @@ def test_schema_is_one_document(phasegate):
 
 
 def test_doctor_finds_an_engine_without_a_key_that_is_set_now(phasegate, repository, monkeypatch):
-    info = EngineInfo(process=ProcessId(1, 1), ui_url="http://127.0.0.1:4200", model_keys=["ANTHROPIC_API_KEY"])
+    info = EngineInfo(process=DetachedProcess(1, 1), ui_url="http://127.0.0.1:4200", model_keys=["ANTHROPIC_API_KEY"])
     monkeypatch.setattr(control, "status", lambda _: info)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up")
     answer = phasegate("doctor", "--repo", str(repository))

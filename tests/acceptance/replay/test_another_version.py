@@ -16,7 +16,7 @@ from phasegate.flows.runs import kickoff
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.store import Change
+from phasegate.infra.ledger.storage.store import UnitOfWork
 
 pytestmark = pytest.mark.timeout(300)  # two runs up to a gate
 
@@ -38,11 +38,11 @@ def another_version(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
-def in_a_later_format(change: Change, run: str) -> None:
+def in_a_later_format(change: UnitOfWork, run: str) -> None:
     """As if a later version had written the PRD, before somebody went back to this one."""
-    attempt = change.one(schema.attempts, f"{run}/prd/1")
+    attempt = change.row(schema.attempts, f"{run}/prd/1")
     assert attempt is not None
-    stored = change.one(schema.artifacts, attempt["artifact"])
+    stored = change.row(schema.artifacts, attempt["artifact"])
     assert stored is not None
     content = canonical_json(json.loads(stored["content"]) | {"schema_version": 99})
     change.insert(schema.artifacts, id=sha256(content), content=content, created_at=SystemClock().now())

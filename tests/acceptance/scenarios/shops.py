@@ -24,7 +24,7 @@ from tests.acceptance.scenarios.service import IDLE, Conduct, listen
 from tests.kubernetes import KubernetesServer, manifests
 
 import kubernetes
-from phasegate.infra.system.ports import lasting_port
+from phasegate.infra.system.ports import stable_port
 
 Target = Literal["process", "kubernetes"]
 NO_PROGRAM = "no-such-program"
@@ -116,7 +116,7 @@ class ProcessShop:
             services: The folder below phasegate's state where processes run.
             repository: Whose service it is.
         """
-        self._services, self._repository, self._port = services, repository, lasting_port()
+        self._services, self._repository, self._port = services, repository, stable_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
     def files(self, version: str) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from tests.ledgers import Thing
 
 from phasegate.infra.errors import LeaseHeld
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import LET_GO, Ledger, Usage
+from phasegate.infra.ledger import RELEASED, Ledger, Usage
 
 PAST = timedelta(minutes=5)
 
@@ -46,10 +46,10 @@ def test_another_engine_takes_over_when_the_lease_runs_out_but_not_while_it_is_r
 def test_a_run_that_was_let_go_is_anybodys_and_shows_no_interruption(desk: Desk) -> None:
     desk.accept()
     lease = desk.ledger.leases.take("run-one", "a/1")
-    desk.ledger.leases.let_go(lease)
+    desk.ledger.leases.release(lease)
     found = desk.ledger.leases.find("run-one")
     assert found is not None
-    assert found.expires_at == LET_GO
+    assert found.expires_at == RELEASED
     assert desk.ledger.leases.renew("a/1", ["run-one"]) == 0
     assert desk.ledger.leases.take("run-one", "b/1").token == 2
 
@@ -59,7 +59,7 @@ def test_letting_go_late_leaves_the_next_engines_lease_alone(desk: Desk) -> None
     late = desk.ledger.leases.take("run-one", "a/1")
     desk.clock.advance(PAST)
     taken = desk.ledger.leases.take("run-one", "b/1")
-    desk.ledger.leases.let_go(late)
+    desk.ledger.leases.release(late)
     assert desk.ledger.leases.find("run-one") == taken
 
 
@@ -67,7 +67,7 @@ def test_an_engine_that_stops_on_purpose_lets_go_of_its_own_runs_only(desk: Desk
     for run_id, holder in {"run-one": "a/1", "run-two": "b/1"}.items():
         desk.accept(run_id)
         desk.ledger.leases.take(run_id, holder)
-    desk.ledger.leases.let_go_of_all("a/1")
+    desk.ledger.leases.release_all("a/1")
     assert desk.ledger.leases.take("run-one", "b/1").token == 2
     with pytest.raises(LeaseHeld):
         desk.ledger.leases.take("run-two", "a/1")
@@ -128,7 +128,7 @@ def test_whoever_has_the_run_takes_over_what_was_held_of_it(desk: Desk) -> None:
     begin = {"inputs": {"ticket": "1"}, "model": "m", "prompt": "p"}
     first = desk.ledger.fenced(desk.ledger.leases.take("run-one", "a/1"))
     first.attempts.begin("run-one", "prd", "", 1, holder="a/1", **begin)  # type: ignore[arg-type]  # as above
-    desk.ledger.leases.let_go_of_all("a/1")
+    desk.ledger.leases.release_all("a/1")
     second = desk.ledger.fenced(desk.ledger.leases.take("run-one", "b/1"))
     _, lease = second.attempts.begin("run-one", "prd", "", 1, holder="b/1", **begin)  # type: ignore[arg-type]  # as above
     assert lease is not None

@@ -139,4 +139,4 @@ def _cut_off_in_the_middle(ledger: Ledger, server: PostgresServer, run_id: str) 
     with ledger._store.change(run_id, "stage.step", actor="engine") as change:
         server.stop()
         server.start()
-        change.one(schema.runs, run_id)
+        change.row(schema.runs, run_id)

@@ -64,10 +64,10 @@ def test_p4_a_decision_counts_for_its_digests_only(desk: Desk) -> None:
     gate = desk.gate(run)
     desk.ledger.gates.decide(gate.id, "approve", BO)
     decided = desk.ledger.gates.get(gate.id)
-    ruling = desk.ledger.gates.ruling(decided, {"prd": "sha256:1"})
+    ruling = desk.ledger.gates.effective_decision(decided, {"prd": "sha256:1"})
     assert ruling is not None
     assert ruling.verdict == "approve"
-    assert desk.ledger.gates.ruling(decided, {"prd": "sha256:2"}) is None
+    assert desk.ledger.gates.effective_decision(decided, {"prd": "sha256:2"}) is None
 
 
 def test_p4_another_subject_voids_the_approval_and_opens_the_gate_anew(desk: Desk) -> None:
@@ -76,7 +76,7 @@ def test_p4_another_subject_voids_the_approval_and_opens_the_gate_anew(desk: Des
     desk.ledger.gates.decide(first.id, "approve", BO)
     second = desk.gate(run, subject={"prd": "sha256:2"})
     assert desk.ledger.gates.get(first.id).status == "void"
-    assert (second.status, desk.ledger.gates.ruling(second, {"prd": "sha256:2"})) == ("open", None)
+    assert (second.status, desk.ledger.gates.effective_decision(second, {"prd": "sha256:2"})) == ("open", None)
 
 
 def test_p4_a_decided_gate_takes_no_second_decision(desk: Desk) -> None:
@@ -141,7 +141,7 @@ def test_a_fenced_off_holder_can_no_longer_write(desk: Desk) -> None:
 def test_a_new_engine_breaks_the_leases_of_the_one_before_it_on_this_machine(desk: Desk) -> None:
     desk.accept()
     begin(desk, "here/1")
-    desk.ledger.leases.end_those_before("here/2")
+    desk.ledger.leases.expire_previous("here/2")
     _, lease = begin(desk, "here/2")
     assert lease is not None
 

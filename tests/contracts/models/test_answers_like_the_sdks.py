@@ -10,7 +10,7 @@ from anthropic import types as claude
 from openai.types import chat
 from openai.types import responses as gpt
 
-from phasegate.agents.models.conversation import Usage
+from phasegate.agents.models.conversation import TokenUsage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,7 +77,7 @@ async def test_responses(client_of: Any, provider: Any) -> None:
     assert reply.message["calls"] == [
         {"id": "call_1", "name": "read_file", "args": {"path": "app.py"}, "raw": '{"path": "app.py"}'}
     ]
-    assert reply.usage == Usage(100, 60, 20)
+    assert reply.usage == TokenUsage(100, 60, 20)
     assert (reply.model, reply.stop_reason) == ("gpt-5.3-codex-2026-02-05", "calls")
     assert reply.request == encoder.body()
     assert reply.response.count("data: ") == 2
@@ -149,7 +149,7 @@ async def test_chat_completions(client_of: Any, provider: Any) -> None:
         ("a", "read_file", {"path": "app.py"}),
         ("b", "list_files", {}),
     ]
-    assert (reply.usage, reply.stop_reason) == (Usage(10, 4, 5), "calls")
+    assert (reply.usage, reply.stop_reason) == (TokenUsage(10, 4, 5), "calls")
     encoder.append(reply.message)
     sent_back = json.loads(encoder.body())["messages"][1]
     assert sent_back["reasoning_content"] == "Hmm."
@@ -237,7 +237,7 @@ async def test_messages(client_of: Any, provider: Any) -> None:
         ("t2", {}),
         ("t3", None),
     ]
-    assert (reply.usage, reply.stop_reason) == (Usage(100, 60, 20, 30), "calls")
+    assert (reply.usage, reply.stop_reason) == (TokenUsage(100, 60, 20, 30), "calls")
     encoder.append(reply.message)
     sent_back = json.loads(encoder.body())["messages"][0]["content"]
     assert sent_back[0] == {"type": "thinking", "thinking": "Hmm.", "signature": "EqQB"}

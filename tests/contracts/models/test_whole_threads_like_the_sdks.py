@@ -19,7 +19,7 @@ from openai.types import responses as gpt
 from openai.types.shared import ErrorObject
 from pydantic import TypeAdapter
 
-from phasegate.agents.models.conversation import Usage
+from phasegate.agents.models.conversation import TokenUsage
 from phasegate.infra.errors import ModelKeyMissing, ModelRefused, ModelUnavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -122,7 +122,7 @@ async def test_responses_carry_reasoning_as_the_sdk_does(client_of: Any, provide
     encoder = client.conversation("Be brief.", [], "run-1/prd/1")
     encoder.append({"role": "user", "text": "Look."})
     reply = await client.send(encoder.body(), on_text=texts.append)
-    assert ("".join(texts), reply.usage) == ("I löök.", Usage(100, 60, 20))
+    assert ("".join(texts), reply.usage) == ("I löök.", TokenUsage(100, 60, 20))
     encoder.append(reply.message)
     result = {"id": "call_1", "name": "read_file", "output": "x = 1", "failed": False}
     encoder.append({"role": "tools", "results": [result]})
@@ -209,7 +209,7 @@ async def test_messages_carry_signed_thinking_as_the_sdk_does(client_of: Any, pr
     encoder = client.conversation("Be brief.", [], "run-1/prd/1")
     encoder.append({"role": "user", "text": "Look."})
     reply = await client.send(encoder.body(), on_text=texts.append)
-    assert ("".join(texts), reply.usage) == ("I löök.", Usage(100, 60, 20, 30))
+    assert ("".join(texts), reply.usage) == ("I löök.", TokenUsage(100, 60, 20, 30))
     encoder.append(reply.message)
     encoder.append(
         {"role": "tools", "results": [{"id": "t1", "name": "read_file", "output": "x = 1", "failed": False}]}

@@ -15,7 +15,7 @@ import httpx
 
 from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.policy.deploy import DeployPolicy
-from phasegate.infra.system.processes import ProcessId, command_of, marked
+from phasegate.infra.system.processes import ProcessId, command_of, find_by_mark
 
 SERVICE = """
 import http.server, os, resource, sys, time
@@ -54,7 +54,7 @@ def checkout(commit: str, folder: Path) -> None:
 
 
 def shop(home: Path, **policy: Any) -> ProcessTarget:
-    """The service's target, behind a front unless policy says otherwise."""
+    """The service's target, behind a proxy unless policy says otherwise."""
     return ProcessTarget(
         DeployPolicy.model_validate({"start": "python3 service.py", "strategy": "canary", **policy}),
         service="shop",
@@ -84,9 +84,9 @@ async def pid_of(url: str) -> int:
     return int((await ask(url)).split()[1])
 
 
-def charges(mark: str) -> list[ProcessId]:
-    """The processes of a mark but for their keepers."""
-    return [process for process in marked(mark) if "process.supervisor.supervisor" not in command_of(process.pid)]
+def children(mark: str) -> list[ProcessId]:
+    """The processes of a mark but for their supervisors."""
+    return [process for process in find_by_mark(mark) if "process.supervisor.supervisor" not in command_of(process.pid)]
 
 
 async def until(holds: Callable[[], bool], seconds: float = 20) -> None:

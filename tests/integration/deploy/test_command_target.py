@@ -14,7 +14,7 @@ import pytest
 from tests.integration.deploy.team import OPS, calls, command_target
 
 from phasegate.infra.errors import DeployFailed, TargetRefused
-from phasegate.infra.system.processes import marked
+from phasegate.infra.system.processes import find_by_mark
 
 
 async def test_what_the_commands_are_told(tmp_path: Path) -> None:
@@ -178,10 +178,10 @@ asyncio.run(command_target(Path({str(tmp_path)!r}), deploy={slow!r}).start_candi
     os.kill(engine.pid, signal.SIGKILL)
     await engine.wait()
     mark = str(tmp_path / "services" / "shop")
-    assert marked(mark)
+    assert find_by_mark(mark)
 
     await command_target(tmp_path, deploy=slow).start_candidate("r1", "one")
 
-    assert not marked(mark)
+    assert not find_by_mark(mark)
     assert not both.exists()
     assert [one["action"] for one in calls(tmp_path)] == ["deploy"]

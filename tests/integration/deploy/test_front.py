@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.integration.deploy.shop import ask, charges, load_on, pid_of, release, shop, until
+from tests.integration.deploy.shop import ask, children, load_on, pid_of, release, shop, until
 
 from phasegate.infra.deploy.process import releases
 from phasegate.infra.deploy.process.proxy import proxy, serving
@@ -22,14 +22,14 @@ from phasegate.infra.deploy.process.services import require_port, stop_service
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.errors import DeployFailed, PortTaken, TargetRefused
 from phasegate.infra.system import ports
-from phasegate.infra.system.processes import marked
+from phasegate.infra.system.processes import find_by_mark
 
 
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[Path]:
     yield tmp_path
     await stop_service(tmp_path, "shop")
-    assert marked(ServiceFolder(tmp_path, "shop").mark()) == []
+    assert find_by_mark(ServiceFolder(tmp_path, "shop").mark()) == []
 
 
 async def test_no_request_is_lost_through_shares_a_cut_over_and_a_rollback(home: Path):
@@ -118,10 +118,10 @@ async def test_a_front_that_dies_comes_back_with_the_shares_it_had(home: Path):
     await target.start_candidate("r2", "two")
     await target.set_weight("r2", 25)
     mark = ServiceFolder(home, "shop").mark("front")
-    [before] = charges(mark)
+    [before] = children(mark)
     os.kill(before.pid, 9)
 
-    await until(lambda: charges(mark) not in ([], [before]))
+    await until(lambda: children(mark) not in ([], [before]))
 
     async def share() -> float:
         return next(one.weight for one in (await target.status()).candidates)
@@ -139,7 +139,7 @@ async def test_a_candidate_that_keeps_dying_gets_no_share_and_is_named(home: Pat
     (home / "services/shop/releases/r2/source/broken").touch()
     with pytest.raises(httpx.HTTPError):
         await ask(candidate.url, "/die")
-    await until(lambda: not marked(ServiceFolder(home, "shop").mark("release", "r2")))
+    await until(lambda: not find_by_mark(ServiceFolder(home, "shop").mark("release", "r2")))
 
     with pytest.raises(DeployFailed, match=r"cannot take 25 %.*it exited with code 7, 2 times in a row, and is not"):
         await target.set_weight("r2", 25)
@@ -205,7 +205,7 @@ async def test_the_strategy_may_change_both_ways(home: Path):
     assert (await canary.cut_over("r2")).url == before
     assert await release(shop(home, strategy="rolling"), "r3", "three") == before
     assert (await ask(before)).startswith("three ")
-    assert marked(ServiceFolder(home, "shop").mark("front")) == []
+    assert find_by_mark(ServiceFolder(home, "shop").mark("front")) == []
     state = await shop(home).restore("r2")
     assert state.current is not None
     assert (await ask(state.current.url)).startswith("two ")
@@ -236,8 +236,8 @@ class Fuse:
             (HaProxy, "drop"),
             (proxy, "stop_all"),
             (releases, "stop_all"),
-            (releases, "start_kept"),
-            (proxy, "start_kept"),
+            (releases, "start_supervised"),
+            (proxy, "start_supervised"),
             (serving, "wait_until_healthy"),
         ):
             monkeypatch.setattr(place, name, self._burning(getattr(place, name)))
@@ -288,5 +288,5 @@ async def test_killed_between_any_two_steps_of_a_cut_over_it_ends_well(
         assert state.current is not None
         assert (state.current.release_id, state.current.alive, state.candidates) == (current, True, ())
         assert {(await ask(url)).split()[0] for _ in range(3)} == {current}
-        assert len(charges(ServiceFolder(home, "shop").mark("release"))) == 1
-        assert len(charges(ServiceFolder(home, "shop").mark("front"))) == 1
+        assert len(children(ServiceFolder(home, "shop").mark("release"))) == 1
+        assert len(children(ServiceFolder(home, "shop").mark("front"))) == 1

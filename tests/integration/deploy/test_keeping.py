@@ -1,4 +1,4 @@
-"""What a keeper does for its service: starts it again, bounds its log and what it uses, and may be killed itself."""
+"""What a supervisor does for its service: starts it again, bounds its log and its use; it may be killed itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.deploy.shop import ask, charges, pid_of, release, shop, until
+from tests.integration.deploy.shop import ask, children, pid_of, release, shop, until
 
-from phasegate.infra.deploy.process.reconcile import tend
+from phasegate.infra.deploy.process.reconcile import reconcile_services
 from phasegate.infra.deploy.process.services import stop_service
 from phasegate.infra.deploy.process.target import ProcessTarget
 from phasegate.infra.deploy.service_folder import ServiceFolder
-from phasegate.infra.system.processes import command_of, marked
+from phasegate.infra.system.processes import command_of, find_by_mark
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
@@ -24,11 +24,11 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 async def home(tmp_path: Path) -> AsyncIterator[Path]:
     yield tmp_path
     await stop_service(tmp_path, "shop")
-    assert marked(ServiceFolder(tmp_path, "shop").mark()) == []
+    assert find_by_mark(ServiceFolder(tmp_path, "shop").mark()) == []
 
 
-def keepers(home: Path) -> list[int]:
-    found = marked(ServiceFolder(home, "shop").mark())
+def supervisors(home: Path) -> list[int]:
+    found = find_by_mark(ServiceFolder(home, "shop").mark())
     return [process.pid for process in found if "process.supervisor.supervisor" in command_of(process.pid)]
 
 
@@ -80,15 +80,15 @@ async def test_a_service_that_keeps_dying_is_given_up_and_the_reason_told(home: 
     assert (await detail_of(target))[0] is False
     candidate, service, again = "..."
     assert (home / "services/shop/releases/r1/source/starts").read_text() == candidate + service + again
-    await until(lambda: keepers(home) == [])
+    await until(lambda: supervisors(home) == [])
 
 
 async def test_a_stopped_service_stays_stopped(home: Path):
     target = shop(home, strategy="rolling")
     await release(target, "r1", "one")
     await target.stop()
-    assert await tend(home, ENVIRONMENT) == []
-    assert marked(ServiceFolder(home, "shop").mark()) == []
+    assert await reconcile_services(home, ENVIRONMENT) == []
+    assert find_by_mark(ServiceFolder(home, "shop").mark()) == []
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "canary"])
@@ -96,18 +96,18 @@ async def test_a_keeper_that_is_killed_costs_nothing_and_is_replaced(home: Path,
     target = shop(home, strategy=strategy)
     url = await release(target, "r1", "one")
     before = await pid_of(url)
-    for pid in keepers(home):
+    for pid in supervisors(home):
         os.kill(pid, 9)
-    await until(lambda: keepers(home) == [])
+    await until(lambda: supervisors(home) == [])
     assert await pid_of(url) == before
 
-    found = await tend(home, ENVIRONMENT)
+    found = await reconcile_services(home, ENVIRONMENT)
 
     assert found == (["shop r1"] if strategy == "rolling" else ["shop front", "shop r1"])
-    await until(lambda: len(keepers(home)) == len(found))
+    await until(lambda: len(supervisors(home)) == len(found))
     assert await pid_of(url) == before
-    assert await tend(home, ENVIRONMENT) == []
-    await until(lambda: all("process.supervisor.supervisor" in command_of(pid) for pid in keepers(home)))
+    assert await reconcile_services(home, ENVIRONMENT) == []
+    await until(lambda: all("process.supervisor.supervisor" in command_of(pid) for pid in supervisors(home)))
     os.kill(before, 9)
     assert await answers_from(url, before)
 
@@ -115,12 +115,12 @@ async def test_a_keeper_that_is_killed_costs_nothing_and_is_replaced(home: Path,
 async def test_what_was_killed_with_its_keeper_comes_back(home: Path):
     target = shop(home)
     url = await release(target, "r1", "one")
-    for process in marked(ServiceFolder(home, "shop").mark()):
+    for process in find_by_mark(ServiceFolder(home, "shop").mark()):
         os.kill(process.pid, 9)
-    await until(lambda: not marked(ServiceFolder(home, "shop").mark()))
+    await until(lambda: not find_by_mark(ServiceFolder(home, "shop").mark()))
     assert (await detail_of(target))[0] is False
 
-    await tend(home, ENVIRONMENT)
+    await reconcile_services(home, ENVIRONMENT)
 
     assert await answers_from(url, 0)
 
@@ -148,12 +148,12 @@ async def test_a_service_that_takes_too_much_memory_is_named_so_and_started_agai
 
 
 async def test_where_no_cgroup_can_be_made_the_memory_is_counted(home: Path, monkeypatch: pytest.MonkeyPatch):
-    from phasegate.infra.deploy.process.supervisor.supervisor import Keeper, Order, Report
+    from phasegate.infra.deploy.process.supervisor.supervisor import Supervisor, SupervisorReport, SupervisorSpec
 
     monkeypatch.setattr("phasegate.infra.deploy.process.supervisor.supervisor.new_groups", lambda *_args, **_named: [])
     monkeypatch.setattr("signal.pthread_sigmask", lambda *_args: set())
     report = home / "report.json"
-    order = Order(
+    spec = SupervisorSpec(
         "python3 -c 'import time; a = b\"x\" * 200000000; time.sleep(60)'",
         str(home),
         str(home / "log"),
@@ -162,8 +162,8 @@ async def test_where_no_cgroup_can_be_made_the_memory_is_counted(home: Path, mon
         0,
         memory=96 * 2**20,
     )
-    await asyncio.to_thread(Keeper(order).keep)
-    found = Report.read(report)
+    await asyncio.to_thread(Supervisor(spec).run)
+    found = SupervisorReport.read(report)
     assert found is not None
     assert (found.gave_up, found.ending) == (True, "was ended: it used more than 96 MiB of memory")
 
@@ -193,6 +193,6 @@ def resident_kib(pid: int) -> int:
 async def test_one_keeper_stays_small(home: Path):
     target = shop(home, strategy="rolling")
     await release(target, "r1", "one")
-    [keeper] = keepers(home)
-    assert resident_kib(keeper) < 25_000
-    assert len(charges(ServiceFolder(home, "shop").mark())) == 1
+    [supervisor] = supervisors(home)
+    assert resident_kib(supervisor) < 25_000
+    assert len(children(ServiceFolder(home, "shop").mark())) == 1

@@ -12,7 +12,7 @@ from tests.integration.deploy.in_namespace import DEPLOYMENT, SERVICE, Namespace
 from tests.kubernetes import KubernetesServer, kubernetes_target, manifests
 
 from phasegate.infra.deploy.kubernetes.api.errors import FieldConflict
-from phasegate.infra.deploy.kubernetes.apply import Convergence
+from phasegate.infra.deploy.kubernetes.apply import Applier
 from phasegate.infra.errors import ConfigError, DeployFailed, TargetRefused
 
 
@@ -259,21 +259,21 @@ class Died(BaseException):
     """The engine is killed here."""
 
 
-@pytest.mark.parametrize("moment", ["apply", "roll_out", "take_away"])
+@pytest.mark.parametrize("moment", ["apply", "roll_out", "delete_and_wait"])
 async def test_an_engine_killed_between_apply_and_record_is_taken_up(
     namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ):
     target = target_in(namespace, tmp_path)
     await release(target, "r1", "one")
     await target.start_candidate("r2", "two")
-    original = getattr(Convergence, moment)
+    original = getattr(Applier, moment)
 
-    async def die(self: Convergence, *arguments: Any, **named: Any) -> None:
+    async def die(self: Applier, *arguments: Any, **named: Any) -> None:
         await original(self, *arguments, **named)
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(Convergence, moment, die)
+        patch.setattr(Applier, moment, die)
         with pytest.raises(Died):
             await target.cut_over("r2")
     assert namespace.image() == "two"
@@ -297,11 +297,11 @@ async def test_a_rollback_is_taken_up_after_the_engine_was_killed_in_a_cut_over(
     target = target_in(namespace, tmp_path)
     await target.start_candidate("r1", "one")
 
-    async def die(self: Convergence, *arguments: Any, **named: Any) -> str:
+    async def die(self: Applier, *arguments: Any, **named: Any) -> str:
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(Convergence, "roll_out", die)
+        patch.setattr(Applier, "roll_out", die)
         with pytest.raises(Died):
             await target.cut_over("r1")
     assert namespace.image() == "one"

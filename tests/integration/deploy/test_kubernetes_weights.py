@@ -11,7 +11,7 @@ from tests.kubernetes import KubernetesServer, kubernetes_target, manifests
 from tests.kubernetes_extensions import route
 
 from phasegate.infra.deploy.kubernetes.api.errors import FieldConflict
-from phasegate.infra.deploy.kubernetes.apply import Convergence
+from phasegate.infra.deploy.kubernetes.apply import Applier
 from phasegate.infra.deploy.kubernetes.canary import candidates
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
 from phasegate.infra.errors import DeployFailed, TargetRefused
@@ -130,14 +130,14 @@ async def test_a_candidate_that_is_stopped_gives_all_back_before_its_pods_go(
     target = await begun(routed, tmp_path, COMMITS)
     await target.set_weight("r2", 25)
     seen: list[list[dict[str, int]]] = []
-    original = Convergence.take_away
+    original = Applier.delete_and_wait
 
-    async def look(self: Convergence, refs: Any) -> None:
+    async def look(self: Applier, refs: Any) -> None:
         seen.append(weights(routed))
         await original(self, refs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Convergence, "take_away", look)
+        patch.setattr(Applier, "delete_and_wait", look)
         await target.stop_candidate("r2")
 
     assert seen == [[{"shop": 1}, {"shop": 1}]]

@@ -14,7 +14,7 @@ from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.errors import MigrationFailed
 from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.policy.migrations import MigrationsPolicy
-from phasegate.infra.system.processes import marked, start
+from phasegate.infra.system.processes import find_by_mark, start
 
 KEY = "run-1/migrate-1"
 
@@ -96,7 +96,7 @@ async def test_one_that_fails_is_not_made(tmp_path: Path, code: int, tries: int)
 async def test_one_that_takes_too_long_is_stopped_with_all_it_started(tmp_path: Path) -> None:
     with pytest.raises(MigrationFailed, match=r"took longer than 0:00:00.5"):
         await made(tmp_path, "sleep 60 & sleep 60", timeout=timedelta(milliseconds=500))
-    assert marked(f"{tmp_path}/services/shop") == []
+    assert find_by_mark(f"{tmp_path}/services/shop") == []
 
 
 @pytest.mark.parametrize(("said", "runs"), [("done", False), ("pending", True), ("partly", True)])
@@ -128,7 +128,7 @@ async def test_what_an_interrupted_try_left_running_is_stopped_before_anybody_lo
     mark = ServiceFolder(tmp_path, "shop").mark("command", "migrate")
     start("sleep 60", folder=tmp_path, log=tmp_path / "log", environment={"PATH": "/usr/bin:/bin"}, mark=mark)
     async with asyncio.timeout(20):
-        while not marked(mark):  # noqa: ASYNC110  seen in /proc once the new process has become the command
+        while not find_by_mark(mark):  # noqa: ASYNC110  seen in /proc once the new process has become the command
             await asyncio.sleep(0.01)
     assert await migrator(tmp_path, status='echo \'{"state": "pending"}\'').state(step("true"), KEY) == "pending"
-    assert marked(mark) == []
+    assert find_by_mark(mark) == []

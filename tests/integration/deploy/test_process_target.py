@@ -23,7 +23,7 @@ from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.errors import DeployFailed, PortTaken, SetupFailed
 from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system import ports
-from phasegate.infra.system.processes import ProcessId, command_of, marked
+from phasegate.infra.system.processes import ProcessId, command_of, find_by_mark
 from phasegate.infra.system.spawn import MARK
 
 SERVICE = """
@@ -82,9 +82,9 @@ def say(url: str) -> dict[str, Any]:
     return said
 
 
-def charges(mark: str) -> list[ProcessId]:
-    """The processes of a mark but for their keepers."""
-    return [process for process in marked(mark) if "process.supervisor.supervisor" not in command_of(process.pid)]
+def children(mark: str) -> list[ProcessId]:
+    """The processes of a mark but for their supervisors."""
+    return [process for process in find_by_mark(mark) if "process.supervisor.supervisor" not in command_of(process.pid)]
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -134,25 +134,25 @@ async def test_a_service_that_never_answers_is_stopped_when_its_time_is_over(mak
     target = make("sleep 1000", start_timeout=timedelta(milliseconds=300))
     with pytest.raises(DeployFailed, match=r"gave no 2xx within 0\.3 s: no answer"):
         await target.start_candidate("r1", "c1")
-    assert marked(ServiceFolder(tmp_path, "shop").mark()) == []
+    assert find_by_mark(ServiceFolder(tmp_path, "shop").mark()) == []
 
 
 async def test_what_a_service_started_ends_with_it(make: Make, tmp_path: Path):
     target = make("sleep 1000 & setsid sleep 1000 & exec python3 service.py")
     await target.start_candidate("r1", "c1")
     mark = ServiceFolder(tmp_path, "shop").mark()
-    assert len(charges(mark)) == 3
+    assert len(children(mark)) == 3
 
     await target.stop_candidate("r1")
 
-    assert marked(mark) == []
+    assert find_by_mark(mark) == []
 
 
 async def test_a_service_deaf_to_sigterm_is_killed_after_the_grace(make: Make, tmp_path: Path):
     target = make("env STUBBORN=1 python3 service.py")
     await target.start_candidate("r1", "c1")
     await target.stop_candidate("r1")
-    assert marked(ServiceFolder(tmp_path, "shop").mark()) == []
+    assert find_by_mark(ServiceFolder(tmp_path, "shop").mark()) == []
 
 
 async def test_a_service_that_hides_its_environment_is_stopped_all_the_same(make: Make):
@@ -171,7 +171,7 @@ async def test_a_stopped_candidate_leaves_its_log_and_no_checkout(make: Make, tm
 
 
 async def test_a_fixed_port_is_used(make: Make):
-    port = ports.lasting_port()
+    port = ports.stable_port()
     target = make(port=port)
     await target.start_candidate("r1", "c1")
     assert (await target.cut_over("r1")).url == f"http://127.0.0.1:{port}"
@@ -195,7 +195,7 @@ async def test_a_taken_port_is_named_with_its_holder_and_costs_no_outage(make: M
 async def test_a_changed_port_goes_back_with_the_release(make: Make):
     await make().start_candidate("r1", "c1")
     first = await make().cut_over("r1")
-    moved = make(port=ports.lasting_port())
+    moved = make(port=ports.stable_port())
     await moved.start_candidate("r2", "c2")
     assert (await moved.cut_over("r2")).url != first.url
 
@@ -226,7 +226,7 @@ async def test_a_release_whose_process_died_for_good_is_reported_and_comes_back_
     await target.start_candidate("r1", "c1")
     made = await target.cut_over("r1")
     os.kill(say(made.url)["pid"], 9)
-    await until(lambda: not marked(ServiceFolder(tmp_path, "shop").mark("service")))
+    await until(lambda: not find_by_mark(ServiceFolder(tmp_path, "shop").mark("service")))
 
     current = (await target.status()).current
     assert current is not None
@@ -355,11 +355,11 @@ async def test_killed_during_checkout_it_checks_out_anew(make: Make, tmp_path: P
 
 async def test_killed_while_a_candidate_starts_only_one_runs_in_the_end(make: Make, tmp_path: Path):
     mark = ServiceFolder(tmp_path, "shop").mark("candidate", "r2")
-    kill_engine_at(tmp_path, "candidate", "sleep 0.5; exec python3 service.py", when=lambda: bool(marked(mark)))
+    kill_engine_at(tmp_path, "candidate", "sleep 0.5; exec python3 service.py", when=lambda: bool(find_by_mark(mark)))
 
     candidate = await make().start_candidate("r2", "c2")
 
-    assert [process.pid for process in charges(mark)] == [say(candidate.url)["pid"]]
+    assert [process.pid for process in children(mark)] == [say(candidate.url)["pid"]]
 
 
 async def test_killed_with_an_unrecorded_process_it_finds_and_replaces_it(make: Make, tmp_path: Path):
@@ -369,11 +369,11 @@ async def test_killed_with_an_unrecorded_process_it_finds_and_replaces_it(make: 
     written["candidates"] = {}  # as if the kill had come between the start and the note of it
     state.write_text(json.dumps(written))
     mark = ServiceFolder(tmp_path, "shop").mark("candidate", "r2")
-    [stray] = charges(mark)
+    [stray] = children(mark)
 
     candidate = await make().start_candidate("r2", "c2")
 
-    [found] = charges(mark)
+    [found] = children(mark)
     assert found != stray
     assert say(candidate.url)["pid"] == found.pid
 
@@ -382,7 +382,7 @@ async def test_killed_in_the_middle_of_a_cut_over_it_is_finished_by_repeating(ma
     await make().start_candidate("r1", "c1")
     before = await make().cut_over("r1")
     mark = ServiceFolder(tmp_path, "shop").mark("service", "r2")
-    kill_engine_at(tmp_path, "cut-over", "sleep 0.5; exec python3 service.py", when=lambda: bool(marked(mark)))
+    kill_engine_at(tmp_path, "cut-over", "sleep 0.5; exec python3 service.py", when=lambda: bool(find_by_mark(mark)))
     killed = (await make().status()).current
     assert killed is not None
     assert (killed.release_id, killed.alive) == ("r1", False)
@@ -390,14 +390,14 @@ async def test_killed_in_the_middle_of_a_cut_over_it_is_finished_by_repeating(ma
     made = await make().cut_over("r2")
 
     assert (made.previous, made.url) == ("r1", before.url)
-    assert [process.pid for process in charges(ServiceFolder(tmp_path, "shop").mark())] == [say(made.url)["pid"]]
+    assert [process.pid for process in children(ServiceFolder(tmp_path, "shop").mark())] == [say(made.url)["pid"]]
 
 
 async def test_killed_in_the_middle_of_a_cut_over_the_previous_can_be_restored(make: Make, tmp_path: Path):
     await make().start_candidate("r1", "c1")
     await make().cut_over("r1")
     mark = ServiceFolder(tmp_path, "shop").mark("service", "r2")
-    kill_engine_at(tmp_path, "cut-over", "sleep 0.5; exec python3 service.py", when=lambda: bool(marked(mark)))
+    kill_engine_at(tmp_path, "cut-over", "sleep 0.5; exec python3 service.py", when=lambda: bool(find_by_mark(mark)))
 
     state = await make().restore("r1")
 

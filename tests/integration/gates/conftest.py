@@ -87,7 +87,7 @@ class Desk:
 
     def rules(self, gate: Gate, **more: Any) -> str | None:
         """The verdict that counts at a gate."""
-        ruling = self.ledger.gates.ruling(gate, gate.subject, **more)
+        ruling = self.ledger.gates.effective_decision(gate, gate.subject, **more)
         return ruling.verdict if ruling else None
 
     def sql(self, command: str, *values: object) -> None:

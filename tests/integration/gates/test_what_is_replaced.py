@@ -135,7 +135,7 @@ async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first
             house.answering = False
         return await asked(replaced, run)
 
-    monkeypatch.setattr(Baseline, "outdated", look)
+    monkeypatch.setattr(Baseline, "violation", look)
     second = await house.carry(second)
 
     assert looks == [second.id, second.id]
@@ -169,7 +169,7 @@ async def test_a_run_that_died_deploying_does_not_take_its_own_release_for_anoth
         patched.setattr(performer, "make", dies(after)(performer.make))
         with pytest.raises(Died):
             await house.carry(run)
-    house.ledger.leases.end_those_before("another")
+    house.ledger.leases.expire_previous("another")
 
     run = await house.carry(house.ledger.runs.get(run.id))
 
@@ -190,7 +190,7 @@ async def test_a_run_that_died_deploying_goes_back_to_what_it_began_over(
         patched.setattr(CandidatePerformer, "make", dies(after)(CandidatePerformer.make))
         with pytest.raises(Died):
             await house.carry(run)
-    house.ledger.leases.end_those_before("another")
+    house.ledger.leases.expire_previous("another")
 
     run = await house.carry(house.ledger.runs.get(run.id))
 
@@ -211,7 +211,7 @@ async def test_a_release_made_while_the_run_was_dead_is_not_replaced_unasked(
         patched.setattr(CandidatePerformer, "make", dies(after=True)(CandidatePerformer.make))
         with pytest.raises(Died):
             await house.carry(second)
-    house.ledger.leases.end_those_before("another")
+    house.ledger.leases.expire_previous("another")
     await released(house, first)
 
     second = await house.carry(house.ledger.runs.get(second.id))

@@ -210,7 +210,7 @@ def test_only_the_requester_approves_in_advance(desk: Desk) -> None:
     ids=["no admin", "no reason"],
 )
 def test_an_override_needs_the_role_and_a_reason(desk: Desk, admins: tuple[str, ...], note: str, why: str) -> None:
-    """P5. Mutation tried: either half of `require_entitled`'s override."""
+    """P5. Mutation tried: either half of `require_authorized`'s override."""
     gate = desk.gate(desk.accept(), quorum=2)
     with pytest.raises(NotAllowed, match=why):
         desk.ledger.gates.decide(gate.id, "approve", ANA, override=True, note=note, admins=admins)

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from phasegate.agents.implementation import ChangeDraft
-from phasegate.agents.loop import Assignment, Desk, RunBudget, Threads, open_threads, work
+from phasegate.agents.loop import AgentRuntime, Assignment, RunBudget, Threads, open_threads, run_agent
 from phasegate.agents.models.client import open_client
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.rehearsal.script import Script
@@ -89,11 +89,11 @@ class Office:
             place=Bench(self.workspace),
         )
         limits = RunBudget(self.ledger, BudgetPolicy.model_validate(budget))
-        return await work(assignment, Desk(self.ledger, self.threads, limits, lambda: self.paused))
+        return await run_agent(assignment, AgentRuntime(self.ledger, self.threads, limits, lambda: self.paused))
 
     def struck(self) -> bool:
         """Whether a fault of the script has struck."""
-        return self.server.struck > 0
+        return self.server.times_injected > 0
 
     def kinds(self) -> list[str]:
         """The kinds of the run's events, in order."""

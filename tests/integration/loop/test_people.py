@@ -18,7 +18,7 @@ from tests.integration.loop.test_loop import EDIT, FINISH, MODELS, Office, Paper
 
 from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.loop import loop as loop_module
-from phasegate.agents.rehearsal.recorded import Recording
+from phasegate.agents.rehearsal.recorded import RecordedReplies
 from phasegate.agents.rehearsal.script import Script
 from phasegate.agents.rehearsal.server import RehearsalServer
 from phasegate.infra.errors import NotAllowed, NotFound, QuestionAsked
@@ -29,7 +29,7 @@ __all__ = ["office"]
 
 
 class Rope:
-    """A bell that a test rings."""
+    """A wake signal that a test sets."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
@@ -41,14 +41,14 @@ class Rope:
 
 @pytest.fixture
 def rope(monkeypatch: pytest.MonkeyPatch) -> Rope:
-    """The bell of every desk of the test."""
-    rope, desk = Rope(), loop_module.Desk
+    """The wake signal of every agent runtime of the test."""
+    rope, runtime = Rope(), loop_module.AgentRuntime
 
-    class Ringing(desk):  # type: ignore[misc, valid-type]  # the office makes its own desk
+    class Ringing(runtime):  # type: ignore[misc, valid-type]  # the office makes its own runtime
         def __init__(self, *given: Any) -> None:
-            super().__init__(*given, bell=rope)
+            super().__init__(*given, wake_signal=rope)
 
-    monkeypatch.setattr("tests.integration.loop.test_loop.Desk", Ringing)
+    monkeypatch.setattr("tests.integration.loop.test_loop.AgentRuntime", Ringing)
     return rope
 
 
@@ -110,8 +110,8 @@ async def test_a_rehearsal_of_an_interrupted_tool_is_the_same(office: Office, ro
     repository = Repository.open(Path(original.repository))
     workspace = Workspace.create(repository, "run-two", original.base_commit, tmp_path / "work-two")
 
-    def recorded(_run: str) -> Recording:
-        return Recording(office.ledger, original, runs.get("run-two"))
+    def recorded(_run: str) -> RecordedReplies:
+        return RecordedReplies(office.ledger, original, runs.get("run-two"))
 
     def unscripted(_run: str) -> Script:
         raise NotFound("there is no script")

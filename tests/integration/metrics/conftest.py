@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.secrets import Secrets
 
-MakeReleased = Callable[..., Released]
+MakeReleased = Callable[..., MeasuredRelease]
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ def released(tmp_path: Path) -> MakeReleased:
     async def files() -> Path:
         return tmp_path
 
-    def make(log: str = "", **environment: str) -> Released:
+    def make(log: str = "", **environment: str) -> MeasuredRelease:
         known = {**os.environ, **environment}
 
         async def written() -> str:
             return log
 
-        return Released("rel-1", "c" * 40, "http://127.0.0.1:1", written, files, known, Secrets.of(known))
+        return MeasuredRelease("rel-1", "c" * 40, "http://127.0.0.1:1", written, files, known, Secrets.of(known))
 
     return make

@@ -16,7 +16,7 @@ from tests.integration.metrics.conftest import MakeReleased
 from phasegate.infra.metrics.analysis.clock import RealClock
 from phasegate.infra.metrics.analysis.measure import measure
 from phasegate.infra.metrics.report import MetricReport
-from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.metrics.sources.open import baseline_of, source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -47,7 +47,7 @@ def serve() -> Serve:
     return serving
 
 
-async def verdict(of: MetricPolicy, ours: Released, theirs: Released | None) -> MetricReport:
+async def verdict(of: MetricPolicy, ours: MeasuredRelease, theirs: MeasuredRelease | None) -> MetricReport:
     report = await measure(
         [of],
         partial(source_of, released=ours),

@@ -10,12 +10,12 @@ import pytest
 from tests.integration.metrics.conftest import MakeReleased
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.metrics.sources.open import source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
 
-async def run(command: str, of: Released, *, seconds: float = 10) -> dict[str, float]:
+async def run(command: str, of: MeasuredRelease, *, seconds: float = 10) -> dict[str, float]:
     metric = MetricPolicy(
         name="m",
         source="command",

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.metrics.conftest import MakeReleased
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.metrics.sources.open import source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -27,7 +27,7 @@ FROM log WHERE json IS NOT NULL
 """
 
 
-async def ask(query: str, of: Released, *, seconds: float = 10) -> dict[str, float]:
+async def ask(query: str, of: MeasuredRelease, *, seconds: float = 10) -> dict[str, float]:
     metric = MetricPolicy(
         name="m", source="log", query=query, values=("rate", "p50"), request_timeout=timedelta(seconds=seconds)
     )

@@ -16,9 +16,9 @@ from typing_extensions import override
 
 from phasegate.infra.errors import TemporaryError
 from phasegate.infra.metrics.sources.open import source_of
-from phasegate.infra.metrics.sources.prometheus import summed_up
+from phasegate.infra.metrics.sources.prometheus import aggregate
 from phasegate.infra.policy.monitor import MetricPolicy
-from phasegate.infra.system.ports import passing_port
+from phasegate.infra.system.ports import ephemeral_port
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -111,7 +111,7 @@ async def test_a_query_it_refuses_is_an_error(prometheus: Served, released: Make
 
 
 async def test_a_server_that_is_down_is_an_error(released: MakeReleased) -> None:
-    down = metric(Served(f"http://127.0.0.1:{passing_port()}"), "up", request_timeout=timedelta(seconds=2))
+    down = metric(Served(f"http://127.0.0.1:{ephemeral_port()}"), "up", request_timeout=timedelta(seconds=2))
     with pytest.raises(TemporaryError, match="does not answer"):
         await source_of(down, released()).read()
 
@@ -122,6 +122,6 @@ async def test_a_server_that_is_another_is_an_error(prometheus: Served, released
 
 
 def test_one_unknown_sample_makes_the_sums_unknown() -> None:
-    found = summed_up([[1.0, math.nan], [3.0]])
+    found = aggregate([[1.0, math.nan], [3.0]])
     assert [math.isnan(found[name]) for name in ("value", "minimum", "maximum", "mean")] == [True] * 4
     assert found["samples"] == 3

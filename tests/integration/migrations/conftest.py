@@ -21,7 +21,7 @@ from tests.integration.replay.conftest import House, living_in
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.ledger import Effect, Run
-from phasegate.infra.system.ports import passing_port
+from phasegate.infra.system.ports import ephemeral_port
 
 SERVICE = '''"""Says what is in one column of the first person's row."""
 import os
@@ -262,7 +262,7 @@ class Shop:
 @pytest.fixture
 async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Shop]:
     """A machine with the shop's repository, in which nothing is written yet, and its database."""
-    shop = Shop(House(tmp_path, cast("Any", None)), tmp_path / "data", passing_port())
+    shop = Shop(House(tmp_path, cast("Any", None)), tmp_path / "data", ephemeral_port())
     shop.data.mkdir()
     with closing(shop.database()) as database, database:
         database.execute("CREATE TABLE people (name TEXT)")

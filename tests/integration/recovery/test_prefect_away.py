@@ -90,7 +90,7 @@ async def test_a_run_that_could_not_wait_for_prefect_is_walked_again(
             raise errors.pop()
         await wait(key, run_id=run_id, decided=decided, settings=settings)
 
-    monkeypatch.setattr(house, "wait", waits)
+    monkeypatch.setattr(house, "wait_until", waits)
     run = await house.run()
     assert run.status == ends, run.reason
     house.ledger.audit(run.id)

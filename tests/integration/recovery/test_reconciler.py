@@ -112,7 +112,7 @@ async def test_a_flow_run_that_prefect_lost_is_made_anew_under_a_fresh_key(scene
     scene.begin()
     lease = scene.ledger.leases.find("run-one")
     assert lease is not None
-    scene.ledger.leases.let_go(lease)
+    scene.ledger.leases.release(lease)
     scene.prefect.known.clear()
     await scene.look()
     assert list(scene.prefect.known.values()) == ["run-one/2"]
@@ -222,9 +222,9 @@ async def test_what_waits_for_a_person_is_not_even_looked_at(scene: Scene) -> No
     gate = scene.ask()
     reconciler._let_go(scene.shared)
     scene.ledger.runs.set_status("run-one", "waiting")
-    assert scene.ledger.leases.wanting() == []
+    assert scene.ledger.leases.runnable() == []
     scene.clock.advance(timedelta(days=10_000))
-    assert [run.id for run in scene.ledger.leases.wanting()] == ["run-one"]
+    assert [run.id for run in scene.ledger.leases.runnable()] == ["run-one"]
     assert gate.status == "open"
 
 

@@ -53,7 +53,7 @@ async def test_rehearsing_a_finished_run_says_same_and_performs_nothing(house: H
 async def test_a_rehearsal_names_the_first_turn_that_departs_and_how(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mutation tried: `Recording.answer` comparing nothing; the rehearsal then said same."""
+    """Mutation tried: `RecordedReplies.answer` comparing nothing; the rehearsal then said same."""
     done = await house.run()
     real = vars(StageAgent)["prompt"].fget
     monkeypatch.setattr(

@@ -84,7 +84,7 @@ async def test_one_that_was_cut_off_goes_on_from_there(
         undo_raises(patched, performer, Died(), after=after)
         with pytest.raises(Died):
             await asked_to_roll_back(house, released)
-    house.ledger.leases.end_those_before("another")
+    house.ledger.leases.expire_previous("another")
     run = await house.carry(released)
     assert (run.status, effects(house, run)) == ("rolled-back", UNDONE)
     undone = [event.payload["effect"] for event in house.ledger.events(run.id) if event.kind == "effect.undone"]

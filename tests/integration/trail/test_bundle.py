@@ -25,7 +25,7 @@ from phasegate.flows.runs.audit_bundle import (
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.errors import PhasegateError, TrailBroken, UsageError
 from phasegate.infra.identity import Person
-from phasegate.infra.identity.attestation import IN_TOTO, SigningKey, decoded, encoded, verified
+from phasegate.infra.identity.attestation import IN_TOTO, AttestationKey, decoded, encoded, verified
 from phasegate.infra.ledger import Ledger
 from phasegate.infra.ledger.trail_rows import ExportedRows
 
@@ -45,7 +45,7 @@ class Scene:
     ledger: Ledger
     database: Path
     repository: Path
-    key: SigningKey
+    key: AttestationKey
 
     @property
     def run(self):
@@ -95,7 +95,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     )
     assert lease is not None
     ledger.attempts.finish(attempt, lease, Shipped(service="shop", commit=COMMIT))
-    made = Scene(ledger, database, repository, SigningKey.open(tmp_path / "key"))
+    made = Scene(ledger, database, repository, AttestationKey.open(tmp_path / "key"))
     publish_run_head(ledger, made.run)
     yield made
     ledger.close()
@@ -143,7 +143,7 @@ def test_no_byte_of_a_bundle_can_be_changed(scene: Scene) -> None:
 
 def test_what_was_signed_again_by_another_key_is_noticed_by_who_knows_the_key(scene: Scene, tmp_path: Path) -> None:
     mine = audit_bundle(scene.bundle()).key
-    stranger = SigningKey.open(tmp_path / "stranger")
+    stranger = AttestationKey.open(tmp_path / "stranger")
     forged = export_bundle(scene.ledger, scene.run, stranger)
     assert audit_bundle(scene.bundle(), expected_key=mine).key == mine
     with pytest.raises(TrailBroken, match="is signed by"):

@@ -24,7 +24,7 @@ from phasegate.flows.runs.audit_bundle import AuditReport, audit_bundle, audit_r
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.errors import ConfigError, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, Person, sign
-from phasegate.infra.identity.attestation import SigningKey
+from phasegate.infra.identity.attestation import AttestationKey
 from phasegate.infra.ledger import Decision, Gate, Ledger, Origin, Run
 from phasegate.infra.ledger.gates.authorization import statement
 from phasegate.infra.ledger.storage import schema
@@ -97,7 +97,7 @@ class Registry:
     def says(self, run_id: str) -> str:
         """What an audit says of a run, in the ledger and in a bundle: the same."""
         run = self.ledger.runs.get(run_id)
-        bundle = export_bundle(self.ledger, run, SigningKey.open(self.folder / "key"))
+        bundle = export_bundle(self.ledger, run, AttestationKey.open(self.folder / "key"))
         said: list[str] = []
         looks: list[Callable[[], AuditReport]] = [lambda: audit_run(self.ledger, run), lambda: audit_bundle(bundle)]
         for look in looks:
@@ -160,7 +160,7 @@ def to_another_gate(registry: Registry, decision: Decision) -> None:
 
 def told_by_the_engine(registry: Registry, decision: Decision) -> None:
     with registry.ledger._store.change("run-one", "stage.step", actor="engine") as change:
-        change.keep(schema.decisions, decision.id)
+        change.attest(schema.decisions, decision.id)
 
 
 FORGERIES: dict[str, tuple[Callable[[Registry, Decision], None], str]] = {
@@ -178,7 +178,7 @@ FORGERIES: dict[str, tuple[Callable[[Registry, Decision], None], str]] = {
 def test_the_audit_names_the_decision_that_is_forged(
     registry: Registry, forge: Callable[[Registry, Decision], None], says: str
 ) -> None:
-    """P5, P13. Mutations tried: `signer_of` not asked (six fail), its answer not compared, `_check_told` left out."""
+    """P5, P13. Mutations tried: `signer_of` not asked (six fail), not compared; `_check_recorded` left out."""
     decision = registry.approve(registry.gate(registry.accept("run-one")))
     forge(registry, decision)
     said = registry.says("run-one")
@@ -240,7 +240,7 @@ def test_a_carried_approval_is_verified_where_it_was_given(registry: Registry) -
 def test_a_carried_approval_is_of_the_run_that_is_replayed(registry: Registry) -> None:
     """P4. An event that claims to carry the approval of any other run opens nothing, and the audit names the gate.
 
-    Mutations tried: `_carried_from` and `_check_carried` not comparing the runs, each.
+    Mutations tried: `_inherited_from` and `_check_inherited` not comparing the runs, each.
     """
     first = registry.accept("run-one")
     registry.approve(registry.gate(first))
@@ -250,7 +250,7 @@ def test_a_carried_approval_is_of_the_run_that_is_replayed(registry: Registry) -
     payload = {"gate": gate.id, "from": approved.id, "verdict": "approve"}
     with registry.ledger._store.change("run-three", "gate.carried", actor="engine", payload=payload) as change:
         change.update(schema.gates, gate.id, status="approved")
-    assert registry.ledger.gates.ruling(gate, gate.subject) is None
+    assert registry.ledger.gates.effective_decision(gate, gate.subject) is None
     with pytest.raises(TrailBroken, match=f"gates/{gate.id}: the answer it carries is of run-one"):
         registry.ledger.audit("run-three")
 
@@ -284,7 +284,7 @@ def _carried(registry: Registry) -> tuple[Decision, Gate]:
     first = registry.accept("run-one")
     decision = registry.approve(registry.gate(first))
     second = registry.accept("run-two", origin="run-one")
-    gate = registry.ledger.gates.carry(registry.gate(second), "run-one")
+    gate = registry.ledger.gates.inherit(registry.gate(second), "run-one")
     assert gate.status == "approved"
     assert sha256(canonical_json(gate.subject)) == sha256(
         canonical_json(registry.ledger.gates.list("run-one")[0].subject)

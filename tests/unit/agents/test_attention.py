@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from phasegate.agents.loop.interrupts import Attention, Interrupted
+from phasegate.agents.loop.interrupts import Interrupted, Interruptible
 from phasegate.infra.errors import LedgerUnavailable, PermanentError
 
 
@@ -33,11 +33,11 @@ async def failing() -> None:
 
 async def rung_during(work: Awaitable[object], is_called: Callable[[], bool] = lambda: True) -> object:
     rung = asyncio.Event()
-    attention = Attention(is_called)
-    with attention.to(rung):
+    attention = Interruptible(is_called)
+    with attention.watch(rung):
         asyncio.get_running_loop().call_later(0.01, rung.set)
         async with asyncio.timeout(10):
-            return await attention.unless_called(work)
+            return await attention.run(work)
 
 
 @pytest.mark.parametrize("work", [forever, stubborn, failing])

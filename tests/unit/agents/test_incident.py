@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from phasegate.agents.monitoring import Incident, IncidentDraft, Moment
+from phasegate.agents.monitoring import Incident, IncidentDraft, TimelineEntry
 from phasegate.flows.lifecycle.rollout.incident import incident, suspect
 from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.metrics.tables import Tables
@@ -44,7 +44,7 @@ def test_a_suspicion_is_looked_up_in_the_change(place: str, found: int | None) -
 
 
 def read(**draft: Any) -> Incident:
-    record = [Moment(at="2026-01-01T12:00:00.000+00:00", what="cut-over done")]
+    record = [TimelineEntry(at="2026-01-01T12:00:00.000+00:00", what="cut-over done")]
     tables = Tables(log="a\nb\n", hunks=HUNKS)
     return incident(IncidentDraft.model_validate(draft), tables, record, release="sha256:1", health_report="sha256:2")
 

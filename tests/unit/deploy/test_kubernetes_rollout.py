@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phasegate.infra.deploy.kubernetes.canary.manifests import canary_replicas
-from phasegate.infra.deploy.kubernetes.rollout import progress, trouble
+from phasegate.infra.deploy.kubernetes.rollout import progress, rollout_failure
 
 
 def workload(kind: str = "Deployment", *, replicas: int | None = 3, seen: int = 2, **status: Any) -> dict[str, Any]:
@@ -134,7 +134,7 @@ STUCK = [
 
 @pytest.mark.parametrize("case", STUCK, ids=lambda case: case.name)
 def test_what_will_not_come_up_is_named_before_a_deadline(case: Stuck):
-    found = trouble(case.live, case.pods)
+    found = rollout_failure(case.live, case.pods)
     assert (found.reason if found else "") == case.reason
     assert found is None or found.end == case.end
 

@@ -9,7 +9,7 @@ import pytest
 
 from phasegate.infra.deploy.kubernetes.argo import next_weight, own_weight, phase, promotion
 from phasegate.infra.deploy.kubernetes.canary.manifests import canary_replicas, carrying_replicas
-from phasegate.infra.deploy.kubernetes.canary.routes import reception, services_behind, shares, weighted
+from phasegate.infra.deploy.kubernetes.canary.routes import route_accepted, services_behind, shares, weighted
 
 CANARIES = {"shop": "shop-canary"}
 
@@ -83,7 +83,7 @@ def heard(kind: str = "Accepted", status: str = "True", generation: int = 3) -> 
     ],
 )
 def test_a_weight_counts_once_gateways_route_by_it(parents: list[dict[str, Any]], says: str):
-    found = reception(route([SHOP], parents=parents))
+    found = route_accepted(route([SHOP], parents=parents))
     assert says in found
     assert bool(says) == bool(found)
 

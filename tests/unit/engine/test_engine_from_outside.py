@@ -19,7 +19,7 @@ from phasegate.flows.engine.wakeups import WakeupRegistry
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
 from phasegate.infra.system import detached
-from phasegate.infra.system.detached import ProcessId
+from phasegate.infra.system.detached import DetachedProcess
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.from_environment({"PHASEGATE_HOME": str(tmp_path / "home")})
 
 
-def myself() -> ProcessId:
-    process = ProcessId.of(os.getpid())
+def myself() -> DetachedProcess:
+    process = DetachedProcess.of(os.getpid())
     assert process is not None
     return process
 

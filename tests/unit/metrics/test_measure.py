@@ -14,7 +14,7 @@ from phasegate.infra.errors import TemporaryError
 from phasegate.infra.metrics.analysis.clock import RealClock, SimulatedClock
 from phasegate.infra.metrics.analysis.measure import measure
 from phasegate.infra.metrics.report import HealthReport, Measurement, MetricReport
-from phasegate.infra.metrics.sources.port import Baseline, Reading
+from phasegate.infra.metrics.sources.port import BaselineRelease, Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -137,7 +137,7 @@ def compared(**keys: Any) -> MetricPolicy:
     return MetricPolicy.model_validate({"name": "errors", "compare": "error_rate", **told, **keys})
 
 
-async def beside(metric: MetricPolicy, ours: Readings, theirs: Baseline) -> MetricReport:
+async def beside(metric: MetricPolicy, ours: Readings, theirs: BaselineRelease) -> MetricReport:
     report = await measure(
         [metric], lambda _: ours, SimulatedClock(START), lambda _name, _taken: None, lambda _: theirs
     )
@@ -145,7 +145,7 @@ async def beside(metric: MetricPolicy, ours: Readings, theirs: Baseline) -> Metr
 
 
 async def test_a_metric_is_compared_with_what_is_read_of_the_baseline_at_the_same_time():
-    report = await beside(compared(), Readings(0.5), Baseline("rel-0", Readings(0.1)))
+    report = await beside(compared(), Readings(0.5), BaselineRelease("rel-0", Readings(0.1)))
     assert report.verdict == "failed"
     assert report.reason.startswith("worse than release rel-0: Mann-Whitney U test gives p = ")
     assert len(report.measurements) == 40
@@ -160,32 +160,32 @@ async def test_a_metric_is_compared_with_what_is_read_of_the_baseline_at_the_sam
 
 async def test_a_candidate_that_is_worse_early_ends_all_at_once():
     """Mutation tried: that measuring ended before its count is asked before the comparison."""
-    report = await beside(compared(minimum_sample=10), Readings(0.5), Baseline("rel-0", Readings(0.1)))
+    report = await beside(compared(minimum_sample=10), Readings(0.5), BaselineRelease("rel-0", Readings(0.1)))
     assert (report.verdict, len(report.measurements)) == ("failed", 10)
 
 
 async def test_a_metric_with_nothing_to_compare_with_is_inconclusive_though_its_condition_holds():
     of = compared(failure_condition="error_rate > 0.05")
-    report = await beside(of, Readings(0.0), Baseline(missing="no other release serves"))
+    report = await beside(of, Readings(0.0), BaselineRelease(missing="no other release serves"))
     assert (report.verdict, report.reason) == ("inconclusive", "not compared: no other release serves")
     assert {taken.outcome for taken in report.measurements} == {"success"}
 
 
 async def test_a_condition_ends_what_the_comparison_has_not_decided():
     of = compared(failure_condition="error_rate > 0.05")
-    report = await beside(of, Readings(0.0, 0.1), Baseline("rel-0", Readings(0.1)))
+    report = await beside(of, Readings(0.0, 0.1), BaselineRelease("rel-0", Readings(0.1)))
     assert (report.verdict, report.reason) == ("failed", "1 failed, 0 tolerated")
 
 
 async def test_a_baseline_that_cannot_be_read_is_no_error_of_the_candidates():
-    report = await beside(compared(), Readings(0.0), Baseline("rel-0", Readings(TemporaryError("no answer"))))
+    report = await beside(compared(), Readings(0.0), BaselineRelease("rel-0", Readings(TemporaryError("no answer"))))
     assert (report.verdict, report.reason) == ("inconclusive", "not compared: 0 of at least 40 sampled")
     assert report.measurements[0].message == "0 of at least 40 sampled; the baseline: no answer"
 
 
 async def test_a_defect_in_the_candidates_source_leaves_nothing_of_the_baselines_running():
     clock = SimulatedClock(START)
-    slow = Baseline("rel-0", Readings(0.0, clock=clock, takes=9))
+    slow = BaselineRelease("rel-0", Readings(0.0, clock=clock, takes=9))
     with pytest.raises(ZeroDivisionError):
         await beside(compared(), Readings(ZeroDivisionError()), slow)
     assert len(asyncio.all_tasks()) == 1

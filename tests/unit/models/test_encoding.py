@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegate.agents.models.client import open_client
-from phasegate.agents.models.conversation import Message, ToolSpec, Usage, parse_arguments
+from phasegate.agents.models.conversation import Message, TokenUsage, ToolSpec, parse_arguments
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.wire import Encoder
 
@@ -113,4 +113,4 @@ def test_arguments(raw: str, args: Any) -> None:
 
 
 def test_usage_adds_up() -> None:
-    assert Usage(1, 2, 3, 4) + Usage(10, 20, 30, 40) == Usage(11, 22, 33, 44)
+    assert TokenUsage(1, 2, 3, 4) + TokenUsage(10, 20, 30, 40) == TokenUsage(11, 22, 33, 44)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phasegate.infra.errors import ConfigError, TrailBroken
-from phasegate.infra.identity.attestation import SigningKey, decoded, key_id, pre_authentication_encoding, verified
+from phasegate.infra.identity.attestation import AttestationKey, decoded, key_id, pre_authentication_encoding, verified
 
 KIND = "http://example.com/HelloWorld"
 
@@ -24,18 +24,18 @@ def test_lengths_are_of_bytes_not_of_characters() -> None:
 
 
 def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    key = SigningKey.open(tmp_path / "key")
+    key = AttestationKey.open(tmp_path / "key")
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
-    assert SigningKey.open(tmp_path / "key").public == key.public
+    assert AttestationKey.open(tmp_path / "key").public == key.public
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
     (tmp_path / "key").chmod(0o640)
     with pytest.raises(ConfigError, match="others may read"):
-        SigningKey.open(tmp_path / "key")
+        AttestationKey.open(tmp_path / "key")
 
 
 def test_a_signed_payload_comes_back_and_no_other(tmp_path: Path) -> None:
     """Untried mutation: not checking the payload's type, the key's id, or the signature, makes a case fail."""
-    key, other = SigningKey.open(tmp_path / "key"), SigningKey.open(tmp_path / "other")
+    key, other = AttestationKey.open(tmp_path / "key"), AttestationKey.open(tmp_path / "other")
     envelope = key.sign(KIND, b"{}")
     assert verified(envelope, key.public, KIND) == b"{}"
     with pytest.raises(TrailBroken, match="another key"):

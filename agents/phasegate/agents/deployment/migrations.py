@@ -62,7 +62,7 @@ def unnamed(files: Sequence[str], migrations: Iterable[Migration], none: Iterabl
     return [file for file in files if file not in said]
 
 
-def objection(files: Sequence[str], migrations: Iterable[Migration], none: Iterable[NoMigration]) -> str:
+def validate_migrations(files: Sequence[str], migrations: Iterable[Migration], none: Iterable[NoMigration]) -> str:
     """Why a plan is sent back to the agent: what it says nothing about; empty: it is complete."""
     missing = unnamed(files, migrations, none)
     if not missing:
@@ -73,7 +73,7 @@ def objection(files: Sequence[str], migrations: Iterable[Migration], none: Itera
     )
 
 
-def told(files: Sequence[str], commands: Mapping[MigrationClass, str]) -> str:
+def plan_text(files: Sequence[str], commands: Mapping[MigrationClass, str]) -> str:
     """The part of the brief about migrations; empty when the change has none."""
     if not files:
         return ""

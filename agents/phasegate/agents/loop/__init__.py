@@ -11,19 +11,19 @@ os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
 from phasegate.agents.loop.budget import Budget, Grant, NoBudget, RunBudget
 from phasegate.agents.loop.fork import branch_thread
-from phasegate.agents.loop.loop import Assignment, Desk, Place, work
+from phasegate.agents.loop.loop import AgentRuntime, Assignment, CheckpointStore, run_agent
 from phasegate.agents.loop.threads import Threads, open_threads
 
 __all__ = [
+    "AgentRuntime",
     "Assignment",
     "Budget",
-    "Desk",
+    "CheckpointStore",
     "Grant",
     "NoBudget",
-    "Place",
     "RunBudget",
     "Threads",
     "branch_thread",
     "open_threads",
-    "work",
+    "run_agent",
 ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal, Protocol
 
-from phasegate.agents.models.conversation import Usage as Tokens
+from phasegate.agents.models.conversation import TokenUsage as Tokens
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.windows import output_tokens

@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMi
 
 from phasegate.agents.loop.state import ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
-from phasegate.agents.loop.turns import continued
+from phasegate.agents.loop.turns import rebuild
 from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.ledger import Ledger
 
@@ -69,7 +69,7 @@ async def _after(
         since = ledger.turns.list(source, after=held["turn"])
         if since:  # the thread may have ended since
             held["draft"] = None
-        whole = continued(held, (one for one in since if one.number <= turn))
+        whole = rebuild(held, (one for one in since if one.number <= turn))
         return whole if whole["turn"] == turn else None
     return None
 

@@ -1,7 +1,7 @@
-"""How a person's word reaches an agent that is in the middle of something.
+"""Interruption of an agent by a person's urgent message.
 
-The loop lends whatever may take long, a model's answer or a tool, to `Attention`. It knows the engine only as
-somebody who rings; what was rung for is read from the ledger.
+The loop runs whatever may take long, a model's answer or a tool, by `Interruptible`. It knows the engine only as a
+signal; why it was woken is read from the ledger.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, TypeAlias, TypeVar
 from phasegate.infra.errors import LedgerUnavailable, PhasegateError
 
 Answer = TypeVar("Answer")
-Bell: TypeAlias = Callable[[], AbstractContextManager[asyncio.Event]]
-"""Listens for a run while the context is open; each ring sets the event. Whoever listens clears it."""
+WakeSignal: TypeAlias = Callable[[], AbstractContextManager[asyncio.Event]]
+"""Subscribes to a run's wake-ups while the context is open; each sets the event, which the subscriber clears."""
 
-_UNRUNG_SECONDS = 1.0
-"""How often is looked without a ring: the ringing process may have died, or may be of another engine."""
+_UNSIGNALLED_SECONDS = 1.0
+"""Period of looking without a signal: the process that sends it may have died, or be of another engine."""
 
 
 class Interrupted(Exception):
@@ -26,19 +26,19 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def nobody_rings() -> Generator[asyncio.Event]:
-    """A bell without a rope, for engines that people have no way to ring."""
+def no_signal() -> Generator[asyncio.Event]:
+    """Signal that never comes, for engines that people have no way to wake."""
     yield asyncio.Event()
 
 
-class Attention:
-    """Drops what an agent is in the middle of when a person asks for its attention."""
+class Interruptible:
+    """Cancels what an agent is in the middle of when a person asks for its attention."""
 
     def __init__(self, is_called: Callable[[], bool]) -> None:
-        """Attend to nothing yet.
+        """Watch nothing yet.
 
         Args:
-            is_called: Whether a person asks for it; looked up at each ring, and once a second.
+            is_called: Whether a person asks for it; looked up at each signal, and once a second.
         """
         self._is_called = is_called
         self._watcher: asyncio.Task[None] | None = None
@@ -46,15 +46,15 @@ class Attention:
         self._has_dropped = False
 
     @contextmanager
-    def to(self, rung: asyncio.Event) -> Generator[None]:
-        """Attend to a bell while the block lasts."""
-        self._watcher = asyncio.create_task(self._watch(rung))
+    def watch(self, signal: asyncio.Event) -> Generator[None]:
+        """Watch a signal while the block lasts."""
+        self._watcher = asyncio.create_task(self._watch(signal))
         try:
             yield
         finally:
             self._watcher.cancel()
 
-    async def unless_called(self, work: Awaitable[Answer]) -> Answer:
+    async def run(self, work: Awaitable[Answer]) -> Answer:
         """Wait for what may take long, but drop it at once when a person asks for it.
 
         Nothing is started for that, since most turns are over in milliseconds: who is at work is cancelled, and goes on
@@ -85,12 +85,12 @@ class Attention:
             raise Interrupted
         return answer
 
-    async def _watch(self, rung: asyncio.Event) -> None:
+    async def _watch(self, signal: asyncio.Event) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_UNRUNG_SECONDS):
-                    await rung.wait()
-            rung.clear()
+                async with asyncio.timeout(_UNSIGNALLED_SECONDS):
+                    await signal.wait()
+            signal.clear()
             with suppress(LedgerUnavailable):  # which whoever is at work comes to know by themselves
                 if self._at_work is not None and not self._has_dropped and self._is_called():
                     self._has_dropped = True

@@ -15,11 +15,11 @@ from phasegate.agents.loop import ask_tool, stall_detection
 from phasegate.agents.loop.budget import Budget
 from phasegate.agents.loop.compaction import BYTES_PER_TOKEN, compacted_to
 from phasegate.agents.loop.fork import TURN, next_step
-from phasegate.agents.loop.interrupts import Attention, Bell, Interrupted, nobody_rings
+from phasegate.agents.loop.interrupts import Interrupted, Interruptible, WakeSignal, no_signal
 from phasegate.agents.loop.requests import Requests
 from phasegate.agents.loop.state import Said, ThreadState, ThreadUpdate
 from phasegate.agents.loop.threads import Threads
-from phasegate.agents.loop.turns import Left, advance, continued
+from phasegate.agents.loop.turns import TurnOutcome, apply, rebuild
 from phasegate.agents.models.client import ModelClient
 from phasegate.agents.models.conversation import JsonObject, Message, ToolCall, ToolResult, ToolSpec
 from phasegate.agents.models.names import ModelName
@@ -42,35 +42,35 @@ Result = TypeVar("Result")
 _Graph: TypeAlias = CompiledStateGraph[ThreadState, None, ThreadState, ThreadState]
 
 
-class Place(Protocol):
-    """Where an agent changes files: what it made can be kept turn by turn, and put back."""
+class CheckpointStore(Protocol):
+    """Port of checkpoints: the files an agent changes are saved turn by turn, and can be restored."""
 
     def save(self, turn: int) -> str:
         """Keep the files as they are now; returns the commit that holds them."""
         ...
 
     def restore(self, commit: str) -> None:
-        """Make the files what they were at a commit; what was there is kept elsewhere."""
+        """Make the files what they were at a commit; what was there is kept aside."""
         ...
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What every agent works with in this process.
+class AgentRuntime:
+    """What every agent run of this process is given.
 
     Attributes:
         ledger: Where model calls are recorded and messages wait.
         threads: Where threads are kept.
         budget: What the run may use up; asked before every model call.
-        put_down: Whether a person asked for a pause; asked before every model call.
-        bell: Rings when there may be a message that is not to wait for the turn's end.
+        should_pause: True if a person asked for a pause; asked before every model call.
+        wake_signal: Set when there may be a message that is not to wait for the turn's end.
     """
 
     ledger: Ledger
     threads: Threads
     budget: Budget
-    put_down: Callable[[], bool]
-    bell: Bell = nobody_rings
+    should_pause: Callable[[], bool]
+    wake_signal: WakeSignal = no_signal
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class Assignment(Generic[Draft]):
     draft: type[Draft]
     toolbox: Toolbox
     client: ModelClient
-    place: Place | None = None
+    place: CheckpointStore | None = None
     asks: bool = False
     window: int = 0
 
 
-async def work(assignment: Assignment[Draft], desk: Desk) -> Draft | None:
+async def run_agent(assignment: Assignment[Draft], runtime: AgentRuntime) -> Draft | None:
     """Let the agent work until it hands in its draft.
 
     An attempt that was interrupted goes on where it was: finished turns are not repeated.
@@ -113,22 +113,22 @@ async def work(assignment: Assignment[Draft], desk: Desk) -> Draft | None:
         BudgetExceeded: The next model call could break a budget.
         ModelUnavailable: The provider did not answer, tries included.
         PermanentError: The provider refused, or a rehearsal departed from its script.
-        QuestionAsked: The agent waits for a person's answer. Once that is in the ledger, `work` goes on with it.
+        QuestionAsked: The agent waits for a person's answer. Once that is in the ledger, `run_agent` goes on with it.
         PermissionAsked: A command waits for a person's permission, and nothing of its turn was done; likewise.
 
     Effects:
         One exchange per turn, keyed by attempt and turn; a repeat finds it and calls no model.
     """
-    return await _Worker(assignment, desk).run()
+    return await _AgentRun(assignment, runtime).run()
 
 
-class _PutDown(Exception):
-    """Leaves the graph between two turns."""
+class _Paused(Exception):
+    """Leaves the graph between two turns, for a pause."""
 
 
-class _Worker(Generic[Draft]):
-    def __init__(self, assignment: Assignment[Draft], desk: Desk) -> None:
-        self._assignment, self._desk, self._attempt = assignment, desk, assignment.attempt
+class _AgentRun(Generic[Draft]):
+    def __init__(self, assignment: Assignment[Draft], runtime: AgentRuntime) -> None:
+        self._assignment, self._runtime, self._attempt = assignment, runtime, assignment.attempt
         self._window = assignment.window or input_tokens(ModelName.parse(assignment.attempt.model))
         self._requests = Requests(assignment.client, assignment.prompt, _tools(assignment), assignment.attempt.id)
         self._thread: ThreadState = self._beginning()
@@ -136,7 +136,7 @@ class _Worker(Generic[Draft]):
         self._resumes = True
         self._streamed = 0
         self._interrupted_then: dict[tuple[int, int], str] = {}
-        self._attention = Attention(lambda: desk.ledger.messages.calls_now(assignment.attempt))
+        self._interruptible = Interruptible(lambda: runtime.ledger.messages.calls_now(assignment.attempt))
 
     async def run(self) -> Draft | None:
         self._interrupted_then = self._recorded_interruptions()
@@ -146,11 +146,11 @@ class _Worker(Generic[Draft]):
         has_begun = snapshot.metadata is not None and snapshot.metadata.get("step", -1) >= 0
         held = cast("ThreadState", snapshot.values) if has_begun else None
         if held is None and snapshot.metadata is not None:  # cut off while LangGraph stored the beginning, in two steps
-            await self._desk.threads.adelete_thread(self._attempt.id)
-        turns = self._desk.ledger.turns.list(self._attempt.id, after=0 if held is None else held["turn"])
-        self._thread = continued(held or self._beginning(), turns)
+            await self._runtime.threads.adelete_thread(self._attempt.id)
+        turns = self._runtime.ledger.turns.list(self._attempt.id, after=0 if held is None else held["turn"])
+        self._thread = rebuild(held or self._beginning(), turns)
         if held is not None or turns:
-            self._pick_up()
+            self._restore()
         else:
             self._thread["checkpoint"] = self._assignment.place.save(0) if self._assignment.place else ""
         if self._thread["draft"] is None:
@@ -160,9 +160,9 @@ class _Worker(Generic[Draft]):
             if begin is not None:
                 begin["conversation"] = [*begin["conversation"]]
             try:
-                with self._desk.bell() as rung, self._attention.to(rung):
+                with self._runtime.wake_signal() as signal, self._interruptible.watch(signal):
                     await graph.ainvoke(begin, config, durability="sync")  # pyright: ignore[reportUnknownMemberType,reportArgumentType]  # langgraph's
-            except _PutDown:
+            except _Paused:
                 return None
         return self._assignment.draft.model_validate(self._thread["draft"])
 
@@ -177,7 +177,7 @@ class _Worker(Generic[Draft]):
             "stopped": "",
         }
 
-    def _pick_up(self) -> None:
+    def _restore(self) -> None:
         """Put the files back where the thread left them, and give an agent that was stopped a clean record."""
         if self._assignment.place:
             self._assignment.place.restore(self._thread["checkpoint"])
@@ -189,7 +189,7 @@ class _Worker(Generic[Draft]):
         graph.add_node(TURN, self._turns)  # pyright: ignore[reportUnknownMemberType]  # langgraph's
         graph.add_edge(START, TURN)
         graph.add_conditional_edges(TURN, next_step)
-        return graph.compile(checkpointer=self._desk.threads)  # pyright: ignore[reportUnknownMemberType]  # as above
+        return graph.compile(checkpointer=self._runtime.threads)  # pyright: ignore[reportUnknownMemberType]  # as above
 
     async def _turns(self, state: ThreadState) -> ThreadUpdate:
         """Turn after turn until the agent hands in its draft: one step of the graph, for each turn is in the ledger."""
@@ -205,47 +205,47 @@ class _Worker(Generic[Draft]):
 
     async def _turn(self) -> None:
         """Steer, think, act."""
-        if self._desk.put_down():
-            raise _PutDown
-        thread, ledger = self._thread, self._desk.ledger
-        heard, exchange = await self._think()
+        if self._runtime.should_pause():
+            raise _Paused
+        thread, ledger = self._thread, self._runtime.ledger
+        delivered, exchange = await self._think()
         reply = cast("Message", exchange.reply)
         outcomes = await self._act(exchange.turn, reply["calls"] if reply["role"] == "assistant" else [])
-        left = self._left(heard, reply, outcomes)
-        left["compacted"] = compacted_to(
-            [*thread["conversation"], *heard, Said(said=reply), *left["after"]],
-            left["compacted"],
+        outcome = self._outcome(delivered, reply, outcomes)
+        outcome["compacted"] = compacted_to(
+            [*thread["conversation"], *delivered, Said(said=reply), *outcome["after"]],
+            outcome["compacted"],
             input_tokens=exchange.input_tokens,
             window=self._window,
         )
-        if left["compacted"] != thread.get("compacted", 0):
-            payload = {"attempt": self._attempt.id, "turn": exchange.turn, "messages": left["compacted"]}
+        if outcome["compacted"] != thread.get("compacted", 0):
+            payload = {"attempt": self._attempt.id, "turn": exchange.turn, "messages": outcome["compacted"]}
             ledger.note(self._attempt.run_id, "thread.compacted", payload=payload)
-        ledger.turns.conclude(self._attempt, exchange.turn, left, results=_shown(outcomes))
-        advance(thread, exchange.turn, reply, left)
+        ledger.turns.conclude(self._attempt, exchange.turn, outcome, results=_shown(outcomes))
+        apply(thread, exchange.turn, reply, outcome)
 
     async def _think(self) -> tuple[list[Said], Exchange]:
         """What people said before this turn's model call, and the call; a call that is cut is made anew."""
-        thread, ledger = self._thread, self._desk.ledger
+        thread, ledger = self._thread, self._runtime.ledger
         turn, compacted = thread["turn"] + 1, thread.get("compacted", 0)
         if self._resumes and (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
-            heard = [_said_by_user(message.text) for message in ledger.messages.delivered(self._attempt, turn)]
-            self._previous = self._requests.body([*thread["conversation"], *heard], compacted)
-            return heard, answered
+            delivered = [_said_by_user(message.text) for message in ledger.messages.delivered(self._attempt, turn)]
+            self._previous = self._requests.body([*thread["conversation"], *delivered], compacted)
+            return delivered, answered
         self._resumes = False
         while True:
-            heard = [_said_by_user(message.text) for message in ledger.messages.deliver(self._attempt, turn)]
-            body = self._requests.body([*thread["conversation"], *heard], compacted)
+            delivered = [_said_by_user(message.text) for message in ledger.messages.deliver(self._attempt, turn)]
+            body = self._requests.body([*thread["conversation"], *delivered], compacted)
             try:
-                return heard, await self._attention.unless_called(self._ask(turn, body))
+                return delivered, await self._interruptible.run(self._ask(turn, body))
             except Interrupted:
                 self._note_cut(turn, body)
 
     async def _ask(self, turn: int, body: bytes) -> Exchange:
-        ledger = self._desk.ledger
+        ledger = self._runtime.ledger
         if not self._previous and turn > 1:
             self._previous = (ledger.exchanges.request(self._attempt.id, turn - 1) or "").encode()
-        with self._desk.budget.call(self._attempt, body):
+        with self._runtime.budget.call(self._attempt, body):
             self._streamed = 0
             reply = await self._assignment.client.send(body, on_text=self._count)
             previous, self._previous = self._previous, body
@@ -268,7 +268,7 @@ class _Worker(Generic[Draft]):
 
     async def _act(self, turn: int, calls: list[ToolCall]) -> list[ToolOutcome]:
         """Carry out the calls in their order; those that a person's message comes before are not carried out."""
-        answers = ask_tool.answers(self._desk.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
+        answers = ask_tool.answers(self._runtime.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
         self._require_permission(turn, calls)
         outcomes: list[ToolOutcome] = []
         interrupted = False
@@ -281,13 +281,13 @@ class _Worker(Generic[Draft]):
                 outcomes.append(ToolOutcome(answers[call["id"]]))
             else:
                 try:
-                    outcomes.append(await self._attention.unless_called(self._assignment.toolbox.call(call)))
+                    outcomes.append(await self._interruptible.run(self._assignment.toolbox.call(call)))
                 except Interrupted:
                     interrupted = True
                     outcomes.append(ToolOutcome(_not_done(call, _INTERRUPTED), changed=True))
         return outcomes
 
-    def _left(self, heard: list[Said], reply: Message, outcomes: list[ToolOutcome]) -> Left:
+    def _outcome(self, delivered: list[Said], reply: Message, outcomes: list[ToolOutcome]) -> TurnOutcome:
         """What a turn leaves behind: what was said, files, a draft, and whether it led anywhere."""
         thread, results = self._thread, [outcome.result for outcome in outcomes]
         recent = thread.get("recent", [])
@@ -301,24 +301,24 @@ class _Worker(Generic[Draft]):
         draft = next((outcome.finished for outcome in reversed(outcomes) if outcome.finished is not None), None)
         is_stopped = strikes >= stall_detection.STOP_AFTER and draft is None
         return {
-            "before": heard,
+            "before": delivered,
             "after": after,
             "mark": mark,
             "strikes": strikes,
-            "checkpoint": self._kept(outcomes),
+            "checkpoint": self._checkpoint(outcomes),
             "draft": draft,
             "stopped": f"{strikes} turns in a row achieved nothing" if is_stopped else "",
             "compacted": thread.get("compacted", 0),
         }
 
-    def _kept(self, outcomes: list[ToolOutcome]) -> str:
+    def _checkpoint(self, outcomes: list[ToolOutcome]) -> str:
         """The commit that holds the files as this turn leaves them."""
         before = self._thread["checkpoint"]
         if self._assignment.place is None or not any(outcome.changed for outcome in outcomes):
             return before
         checkpoint = self._assignment.place.save(self._thread["turn"] + 1)
         if checkpoint != before:
-            self._desk.ledger.attempts.checkpoint(self._attempt, checkpoint)
+            self._runtime.ledger.attempts.checkpoint(self._attempt, checkpoint)
         return checkpoint
 
     def _count(self, text: str) -> None:
@@ -331,11 +331,11 @@ class _Worker(Generic[Draft]):
             "output_tokens": self._streamed // BYTES_PER_TOKEN,
         }
         payload = {"attempt": self._attempt.id, "turn": turn, "usage": "unknown", "estimate": estimate}
-        self._desk.ledger.note(self._attempt.run_id, "turn.cut", payload=payload)
+        self._runtime.ledger.note(self._attempt.run_id, "turn.cut", payload=payload)
 
     def _recorded_interruptions(self) -> dict[tuple[int, int], str]:
         """What interrupted calls of a rehearsal's original were answered, by turn and place."""
-        origin, ledger = self._desk.ledger.runs.get(self._attempt.run_id).origin, self._desk.ledger
+        origin, ledger = self._runtime.ledger.runs.get(self._attempt.run_id).origin, self._runtime.ledger
         if origin is None or origin.mode != "rehearse":
             return {}
         original = f"{origin.run}{self._attempt.id.removeprefix(self._attempt.run_id)}"
@@ -350,7 +350,7 @@ class _Worker(Generic[Draft]):
     def _require_permission(self, turn: int, calls: list[ToolCall]) -> None:
         """Have a person asked before anything of the turn is done: it is done from its beginning once they answered."""
         for call in calls:
-            if (request := self._assignment.toolbox.needs(call)) is not None:
+            if (request := self._assignment.toolbox.pending_permission(call)) is not None:
                 raise PermissionAsked(
                     f"the agent of stage {self._attempt.stage} asks to run: {request.command}",
                     attempt=self._attempt.id,

@@ -11,11 +11,11 @@ from typing import Any, TypedDict, cast
 from phasegate.agents.loop import stall_detection
 from phasegate.agents.loop.state import Said, ThreadState
 from phasegate.agents.models.conversation import Message
-from phasegate.infra.ledger import Turn
+from phasegate.infra.ledger import TurnRecord
 
 
-class Left(TypedDict):
-    """What a turn left behind.
+class TurnOutcome(TypedDict):
+    """Outcome of a turn, as the ledger stores it.
 
     Attributes:
         before: What people said ahead of the model's reply.
@@ -34,20 +34,20 @@ class Left(TypedDict):
     compacted: int
 
 
-def advance(thread: ThreadState, number: int, reply: Message, left: Left) -> None:
-    """Let a thread be what it is after a turn; it must hold everything before."""
-    thread["conversation"] += [*left["before"], Said(said=reply), *left["after"]]
-    thread["recent"] = stall_detection.remembered(thread.get("recent", []), left["mark"])
-    thread["turn"], thread["strikes"], thread["checkpoint"] = number, left["strikes"], left["checkpoint"]
-    thread["draft"], thread["stopped"], thread["compacted"] = left["draft"], left["stopped"], left["compacted"]
+def apply(thread: ThreadState, number: int, reply: Message, outcome: TurnOutcome) -> None:
+    """Apply a turn to a thread, which must hold everything before."""
+    thread["conversation"] += [*outcome["before"], Said(said=reply), *outcome["after"]]
+    thread["recent"] = stall_detection.remembered(thread.get("recent", []), outcome["mark"])
+    thread["turn"], thread["strikes"], thread["checkpoint"] = number, outcome["strikes"], outcome["checkpoint"]
+    thread["draft"], thread["stopped"], thread["compacted"] = outcome["draft"], outcome["stopped"], outcome["compacted"]
 
 
-def continued(thread: ThreadState, turns: Iterable[Turn]) -> ThreadState:
+def rebuild(thread: ThreadState, turns: Iterable[TurnRecord]) -> ThreadState:
     """The thread as the last of these turns left it; the first comes right after what the thread holds."""
     whole = ThreadState(**thread)
     whole["conversation"] = [*thread["conversation"]]
     for turn in turns:
         if turn.number != whole["turn"] + 1:  # its tools never answered: it is made again
             break
-        advance(whole, turn.number, cast("Message", turn.reply), cast("Left", turn.left))
+        apply(whole, turn.number, cast("Message", turn.reply), cast("TurnOutcome", turn.left))
     return whole

@@ -17,15 +17,15 @@ from phasegate.agents.models.conversation import (
     JsonObject,
     Message,
     StopReason,
+    TokenUsage,
     ToolCall,
     ToolSpec,
-    Usage,
     arguments_to_show,
     encode_json,
     native_items,
     read_call,
 )
-from phasegate.agents.models.wire import Answer, AnswerFailed, Opening
+from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed
 
 _STOP_REASONS: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
 
@@ -62,11 +62,11 @@ class _Document(BaseModel):
     error: _Problem | str | None = None
 
     def raise_error(self) -> None:
-        """Raise `AnswerFailed` if this is an error."""
+        """Raise `ResponseFailed` if this is an error."""
         if isinstance(self.error, str):
-            raise AnswerFailed("error", self.error)
+            raise ResponseFailed("error", self.error)
         if self.error is not None:
-            raise AnswerFailed(str(self.error.code or self.error.type or "error"), self.error.message)
+            raise ResponseFailed(str(self.error.code or self.error.type or "error"), self.error.message)
 
 
 class _Function(BaseModel):
@@ -91,7 +91,7 @@ class _Message(BaseModel):
     tool_calls: list[_CallDelta] | None = None
 
 
-class _Assembly:
+class _StreamAccumulator:
     """Adds deltas up; keys it does not know (`reasoning_content`, …) are kept, for the next request needs them."""
 
     def __init__(self) -> None:
@@ -102,8 +102,8 @@ class _Assembly:
         self._usage: JsonObject | None = None
         self._model = ""
 
-    def fold(self, event: str) -> str:
-        """As `wire.Assembly`."""
+    def add(self, event: str) -> str:
+        """As `wire.StreamAccumulator`."""
         if event.strip() == "[DONE]":
             return ""
         chunk = _Document.model_validate_json(event)
@@ -117,13 +117,13 @@ class _Assembly:
         self._finish_reason = choice.finish_reason or self._finish_reason
         delta = choice.delta or {}
         for call in _Message.model_validate(delta).tool_calls or []:
-            self._fold_call(call)
+            self._add_call(call)
         for key, value in delta.items():
             if key not in {"role", "tool_calls"}:
                 self._message[key] = _added(self._message.get(key), value)
         return delta.get("content") or ""
 
-    def _fold_call(self, delta: _CallDelta) -> None:
+    def _add_call(self, delta: _CallDelta) -> None:
         """Add to the call it continues; servers that give no index, or always 0, tell calls apart by id."""
         at = len(self._calls) - 1 if delta.index is None else self._positions.get(delta.index, -1)
         if at < 0 or (delta.id and delta.id != self._calls[at]["id"]):
@@ -138,7 +138,7 @@ class _Assembly:
         self._calls[at].update({key: value for key, value in (delta.model_extra or {}).items() if key != "type"})
 
     def document(self) -> JsonObject | None:
-        """As `wire.Assembly`."""
+        """As `wire.StreamAccumulator`."""
         if self._finish_reason is None:
             return None
         message = self._message | ({"tool_calls": self._calls} if self._calls else {})
@@ -155,7 +155,7 @@ class ChatCompletionsProtocol:
         """As `wire.WireProtocol`; local servers need no key."""
         return {"authorization": f"Bearer {key}"} if key else {}
 
-    def opening(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Opening:
+    def request_prefix(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> RequestPrefix:
         """As `wire.WireProtocol`; the thread stays here, for some servers reject keys they do not know."""
         del thread
         head: JsonObject = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
@@ -167,7 +167,7 @@ class ChatCompletionsProtocol:
                 }
                 for tool in tools
             ]
-        return Opening(head, "messages", [{"role": "system", "content": instructions}])
+        return RequestPrefix(head, "messages", [{"role": "system", "content": instructions}])
 
     def encode(self, message: Message, origin: str) -> Iterable[JsonObject]:
         """As `wire.WireProtocol`."""
@@ -180,11 +180,11 @@ class ChatCompletionsProtocol:
                 for result in message["results"]:
                     yield {"role": "tool", "tool_call_id": result["id"], "content": result["output"]}
 
-    def assembly(self) -> _Assembly:
+    def accumulator(self) -> _StreamAccumulator:
         """As `wire.WireProtocol`."""
-        return _Assembly()
+        return _StreamAccumulator()
 
-    def read(self, document: JsonObject, origin: str) -> Answer:
+    def read(self, document: JsonObject, origin: str) -> ParsedResponse:
         """As `wire.WireProtocol`."""
         answer = _Document.model_validate(document)
         answer.raise_error()
@@ -203,7 +203,7 @@ class ChatCompletionsProtocol:
             "native": [{"origin": origin, "item": _sendable(native, calls)}],
         }
         reason = _STOP_REASONS.get(answer.choices[0].finish_reason or "", "calls" if calls else "end")
-        return Answer(message, _usage(answer.usage), answer.model, reason)
+        return ParsedResponse(message, _usage(answer.usage), answer.model, reason)
 
 
 def _new_call_id() -> str:
@@ -246,10 +246,10 @@ def _encoded_arguments(call: ToolCall) -> str:
     return encode_json(arguments_to_show(call)).decode()
 
 
-def _usage(usage: _Usage | None) -> Usage:
+def _usage(usage: _Usage | None) -> TokenUsage:
     if usage is None:
-        return Usage()
+        return TokenUsage()
     details = usage.prompt_tokens_details or _PromptDetails()
-    return Usage(
+    return TokenUsage(
         usage.prompt_tokens, details.cached_tokens or 0, usage.completion_tokens, details.cache_write_tokens or 0
     )

@@ -28,7 +28,7 @@ from phasegate.agents.models.messages import MessagesProtocol
 from phasegate.agents.models.names import ModelName, Provider
 from phasegate.agents.models.responses import ResponsesProtocol
 from phasegate.agents.models.sse import SseDecoder
-from phasegate.agents.models.wire import AnswerFailed, Encoder, WireProtocol
+from phasegate.agents.models.wire import Encoder, ResponseFailed, WireProtocol
 from phasegate.infra.errors import ModelKeyMissing, ModelUnavailable
 
 _PROTOCOLS: dict[Provider, Callable[[], WireProtocol]] = {
@@ -203,11 +203,11 @@ class _HttpModelClient:
             received = await response.aread()
             with _reading(self.name):
                 return _JSON_OBJECT.validate_json(received), received
-        decoder, assembly, chunks = SseDecoder(), self.protocol.assembly(), list[bytes]()
+        decoder, assembly, chunks = SseDecoder(), self.protocol.accumulator(), list[bytes]()
         async for chunk in response.aiter_bytes():
             chunks.append(chunk)
             with _reading(self.name):
-                texts = [assembly.fold(event) for event in decoder.feed(chunk)]
+                texts = [assembly.add(event) for event in decoder.feed(chunk)]
             if on_text is not None and (text := "".join(texts)):
                 on_text(text)
         document = assembly.document()
@@ -221,7 +221,7 @@ def _reading(name: ModelName) -> Generator[None]:
     """Translate what a protocol raises while it reads an answer."""
     try:
         yield
-    except AnswerFailed as error:
+    except ResponseFailed as error:
         raise error_of_answer(name, error) from error
     except ValueError as error:
         raise ModelUnavailable(f"{name} sent an answer that cannot be read: {error}") from error

@@ -88,7 +88,7 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class TokenUsage:
     """Tokens of one or more exchanges.
 
     Attributes:
@@ -103,9 +103,9 @@ class Usage:
     output_tokens: int = 0
     cache_write_tokens: int = 0
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: TokenUsage) -> TokenUsage:
         """The tokens of both."""
-        return Usage(
+        return TokenUsage(
             self.input_tokens + other.input_tokens,
             self.cached_input_tokens + other.cached_input_tokens,
             self.output_tokens + other.output_tokens,
@@ -128,7 +128,7 @@ class Reply:
     """
 
     message: AssistantMessage
-    usage: Usage
+    usage: TokenUsage
     model: str
     stop_reason: StopReason
     request: bytes

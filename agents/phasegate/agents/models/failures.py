@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from phasegate.agents.models.keys import KEY_VARIABLES
 from phasegate.agents.models.names import ModelName
-from phasegate.agents.models.wire import AnswerFailed
+from phasegate.agents.models.wire import ResponseFailed
 from phasegate.infra.errors import ModelKeyMissing, ModelRefused, ModelUnavailable, PhasegateError, RehearsalDeparted
 
 REHEARSAL_DEPARTED = "rehearsal_departed"
@@ -87,7 +87,7 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
     return ModelRefused(f"{name} refused the request: {message}", remedy=_remedy(status), status=status)
 
 
-def error_of_answer(name: ModelName, failure: AnswerFailed) -> PhasegateError:
+def error_of_answer(name: ModelName, failure: ResponseFailed) -> PhasegateError:
     """The error for one that the provider reported inside its answer."""
     temporary = failure.kind in _TEMPORARY_KINDS or failure.kind == "429" or failure.kind.startswith("5")
     error = ModelUnavailable if temporary else ModelRefused

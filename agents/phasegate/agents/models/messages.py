@@ -16,14 +16,14 @@ from phasegate.agents.models.conversation import (
     JsonObject,
     Message,
     StopReason,
+    TokenUsage,
     ToolSpec,
-    Usage,
     arguments_to_show,
     encode_json,
     native_items,
     read_call,
 )
-from phasegate.agents.models.wire import Answer, AnswerFailed, Opening
+from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed
 
 API_VERSION = "2023-06-01"
 MAX_OUTPUT_TOKENS = 32_000
@@ -85,7 +85,7 @@ class _Block(BaseModel):
     input: object = None
 
 
-class _Assembly:
+class _StreamAccumulator:
     """Builds the message up block by block."""
 
     def __init__(self) -> None:
@@ -94,8 +94,8 @@ class _Assembly:
         self._arguments: dict[int, str] = {}
         self._finished = False
 
-    def fold(self, event: str) -> str:
-        """As `wire.Assembly`."""
+    def add(self, event: str) -> str:
+        """As `wire.StreamAccumulator`."""
         parsed = _Event.model_validate_json(event)
         match parsed.type:
             case "message_start":
@@ -103,7 +103,7 @@ class _Assembly:
             case "content_block_start":
                 self._blocks[parsed.index] = dict(parsed.content_block)
             case "content_block_delta":
-                return self._fold_delta(parsed.index, _Delta.model_validate(parsed.delta))
+                return self._add_delta(parsed.index, _Delta.model_validate(parsed.delta))
             case "message_delta":
                 self._message |= parsed.delta
                 counted = {key: value for key, value in parsed.usage.items() if value is not None}
@@ -112,12 +112,12 @@ class _Assembly:
                 self._finished = True
             case "error":
                 problem = parsed.error or _Problem()
-                raise AnswerFailed(problem.type, problem.message)
+                raise ResponseFailed(problem.type, problem.message)
             case _:
                 pass
         return ""
 
-    def _fold_delta(self, index: int, delta: _Delta) -> str:
+    def _add_delta(self, index: int, delta: _Delta) -> str:
         block = self._blocks.get(index)
         if block is None:
             raise ValueError(f"a delta came for block {index}, which has not begun")
@@ -135,7 +135,7 @@ class _Assembly:
         return delta.text
 
     def document(self) -> JsonObject | None:
-        """As `wire.Assembly`; a tool's arguments stay text, for they may be malformed."""
+        """As `wire.StreamAccumulator`; a tool's arguments stay text, for they may be malformed."""
         if not self._finished:
             return None
         for index, raw in self._arguments.items():
@@ -152,7 +152,7 @@ class MessagesProtocol:
         """As `wire.WireProtocol`."""
         return {"x-api-key": key, "anthropic-version": API_VERSION}
 
-    def opening(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Opening:
+    def request_prefix(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> RequestPrefix:
         """As `wire.WireProtocol`; this API finds the prompt's cache by the prompt alone, not by the thread.
 
         The outer `cache_control` lets the API set a breakpoint after the last message by itself: a marker of our
@@ -170,7 +170,7 @@ class MessagesProtocol:
             head["tools"] = [
                 {"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in tools
             ]
-        return Opening(head, "messages")
+        return RequestPrefix(head, "messages")
 
     def encode(self, message: Message, origin: str) -> Iterable[JsonObject]:
         """As `wire.WireProtocol`; consecutive messages of one role are joined by the API."""
@@ -193,15 +193,15 @@ class MessagesProtocol:
                 ]
                 yield {"role": "user", "content": results}
 
-    def assembly(self) -> _Assembly:
+    def accumulator(self) -> _StreamAccumulator:
         """As `wire.WireProtocol`."""
-        return _Assembly()
+        return _StreamAccumulator()
 
-    def read(self, document: JsonObject, origin: str) -> Answer:
+    def read(self, document: JsonObject, origin: str) -> ParsedResponse:
         """As `wire.WireProtocol`."""
         parsed = _Document.model_validate(document)
         if parsed.error is not None:
-            raise AnswerFailed(parsed.error.type, parsed.error.message)
+            raise ResponseFailed(parsed.error.type, parsed.error.message)
         blocks = [_Block.model_validate(block) for block in parsed.content]
         calls = [read_call(block.id, block.name, _raw(block.input)) for block in blocks if block.type == "tool_use"]
         inputs = iter(arguments_to_show(call) for call in calls)
@@ -215,7 +215,7 @@ class MessagesProtocol:
             ],
         }
         reason = _STOP_REASONS.get(parsed.stop_reason or "", "calls" if calls else "end")
-        return Answer(message, _usage(parsed.usage), parsed.model, reason)
+        return ParsedResponse(message, _usage(parsed.usage), parsed.model, reason)
 
 
 def _raw(arguments: object) -> str:
@@ -234,6 +234,6 @@ def _is_blank(block: JsonObject) -> bool:
     return block.get("type") == "text" and not str(block.get("text", "")).strip()
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _Usage) -> TokenUsage:
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    return Usage((usage.input_tokens or 0) + read + written, read, usage.output_tokens or 0, written)
+    return TokenUsage((usage.input_tokens or 0) + read + written, read, usage.output_tokens or 0, written)

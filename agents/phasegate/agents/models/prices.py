@@ -14,7 +14,7 @@ from importlib import resources
 
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.agents.models.conversation import Usage
+from phasegate.agents.models.conversation import TokenUsage
 from phasegate.agents.models.names import ModelName, Provider
 
 _SNAPSHOT = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})$")
@@ -63,7 +63,7 @@ def prices() -> dict[tuple[Provider, str], Price]:
     return {(row.provider, row.model): row for row in _Table.model_validate(tomllib.loads(text)).price}
 
 
-def cost_usd(model: ModelName | str, usage: Usage) -> float | None:
+def cost_usd(model: ModelName | str, usage: TokenUsage) -> float | None:
     """The list price of one exchange.
 
     Args:

@@ -16,14 +16,14 @@ from phasegate.agents.models.conversation import (
     JsonObject,
     Message,
     StopReason,
+    TokenUsage,
     ToolCall,
     ToolSpec,
-    Usage,
     encode_json,
     native_items,
     read_call,
 )
-from phasegate.agents.models.wire import Answer, AnswerFailed, Opening
+from phasegate.agents.models.wire import ParsedResponse, RequestPrefix, ResponseFailed
 from phasegate.infra.artifacts import sha256
 
 _LONGEST_CACHE_KEY = 64
@@ -84,15 +84,15 @@ class _Item(BaseModel):
     content: list[_Content] | None = None
 
 
-class _Assembly:
+class _StreamAccumulator:
     """Collects finished output items; the terminal event brings the rest."""
 
     def __init__(self) -> None:
         self._items: list[JsonObject] = []
         self._document: JsonObject | None = None
 
-    def fold(self, event: str) -> str:
-        """As `wire.Assembly`."""
+    def add(self, event: str) -> str:
+        """As `wire.StreamAccumulator`."""
         parsed = _Event.model_validate_json(event)
         match parsed.type:
             case "response.output_text.delta" if isinstance(parsed.delta, str):
@@ -104,13 +104,13 @@ class _Assembly:
                 self._document = parsed.response | {"output": parsed.response.get("output") or self._items}
             case "error":
                 problem = parsed.error or _Problem(code=parsed.code, message=parsed.message)
-                raise AnswerFailed(problem.code or problem.type or "error", problem.message)
+                raise ResponseFailed(problem.code or problem.type or "error", problem.message)
             case _:
                 pass
         return ""
 
     def document(self) -> JsonObject | None:
-        """As `wire.Assembly`."""
+        """As `wire.StreamAccumulator`."""
         return self._document
 
 
@@ -123,7 +123,7 @@ class ResponsesProtocol:
         """As `wire.WireProtocol`."""
         return {"authorization": f"Bearer {key}"}
 
-    def opening(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Opening:
+    def request_prefix(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> RequestPrefix:
         """As `wire.WireProtocol`."""
         head = {
             "model": model,
@@ -143,7 +143,7 @@ class ResponsesProtocol:
                 for tool in tools
             ],
         }
-        return Opening(head, "input")
+        return RequestPrefix(head, "input")
 
     def encode(self, message: Message, origin: str) -> Iterable[JsonObject]:
         """As `wire.WireProtocol`."""
@@ -156,16 +156,16 @@ class ResponsesProtocol:
                 for result in message["results"]:
                     yield {"type": "function_call_output", "call_id": result["id"], "output": result["output"]}
 
-    def assembly(self) -> _Assembly:
+    def accumulator(self) -> _StreamAccumulator:
         """As `wire.WireProtocol`."""
-        return _Assembly()
+        return _StreamAccumulator()
 
-    def read(self, document: JsonObject, origin: str) -> Answer:
+    def read(self, document: JsonObject, origin: str) -> ParsedResponse:
         """As `wire.WireProtocol`."""
         response = _Response.model_validate(document)
         if response.status not in {"completed", "incomplete"}:
             problem = response.error or _Problem(message=f"the response ended as {response.status}")
-            raise AnswerFailed(problem.code or problem.type or "error", problem.message)
+            raise ResponseFailed(problem.code or problem.type or "error", problem.message)
         items = [_Item.model_validate(item) for item in response.output]
         contents = [content for item in items if item.type == "message" for content in item.content or []]
         calls = [read_call(item.call_id, item.name, item.arguments) for item in items if item.type == "function_call"]
@@ -176,7 +176,9 @@ class ResponsesProtocol:
             "native": [{"origin": origin, "item": item} for item in response.output],
         }
         refused = any(content.type == "refusal" for content in contents)
-        return Answer(message, _usage(response.usage), response.model, _stop_reason(response, calls, refused=refused))
+        return ParsedResponse(
+            message, _usage(response.usage), response.model, _stop_reason(response, calls, refused=refused)
+        )
 
 
 def _cache_key(thread: str) -> str:
@@ -195,11 +197,11 @@ def _assistant_items(message: AssistantMessage) -> Iterable[JsonObject]:
         }
 
 
-def _usage(usage: _Usage | None) -> Usage:
+def _usage(usage: _Usage | None) -> TokenUsage:
     if usage is None:
-        return Usage()
+        return TokenUsage()
     details = usage.input_tokens_details or _InputDetails()
-    return Usage(usage.input_tokens, details.cached_tokens, usage.output_tokens, details.cache_write_tokens)
+    return TokenUsage(usage.input_tokens, details.cached_tokens, usage.output_tokens, details.cache_write_tokens)
 
 
 def _stop_reason(response: _Response, calls: list[ToolCall], *, refused: bool) -> StopReason:

@@ -15,8 +15,8 @@ from phasegate.agents.models.conversation import (
     JsonObject,
     Message,
     StopReason,
+    TokenUsage,
     ToolSpec,
-    Usage,
     encode_json,
 )
 from phasegate.agents.models.names import ModelName
@@ -25,7 +25,7 @@ _CLOSING = b"]}"
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class RequestPrefix:
     """The fixed part of every request of one conversation.
 
     Attributes:
@@ -40,16 +40,16 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ParsedResponse:
     """A provider's whole answer, read."""
 
     message: AssistantMessage
-    usage: Usage
+    usage: TokenUsage
     model: str
     stop_reason: StopReason
 
 
-class AnswerFailed(Exception):
+class ResponseFailed(Exception):
     """The provider put an error where the answer should be.
 
     Attributes:
@@ -62,14 +62,14 @@ class AnswerFailed(Exception):
         self.kind = kind
 
 
-class Assembly(Protocol):
+class StreamAccumulator(Protocol):
     """One streamed answer being put together."""
 
-    def fold(self, event: str) -> str:
+    def add(self, event: str) -> str:
         """Take one event's data in and return the text it adds to the answer, if any.
 
         Raises:
-            AnswerFailed: The event is an error.
+            ResponseFailed: The event is an error.
             ValueError: The event is not of this protocol (pydantic's ValidationError is one).
         """
         ...
@@ -89,7 +89,7 @@ class WireProtocol(Protocol):
         """What authenticates and versions a request."""
         ...
 
-    def opening(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> Opening:
+    def request_prefix(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> RequestPrefix:
         """The fixed part of a conversation; `thread` names it to the provider's prompt cache."""
         ...
 
@@ -97,15 +97,15 @@ class WireProtocol(Protocol):
         """One message as items of the list; `origin` is the `provider:model` it goes to."""
         ...
 
-    def assembly(self) -> Assembly:
+    def accumulator(self) -> StreamAccumulator:
         """A fresh assembly for one answer."""
         ...
 
-    def read(self, document: JsonObject, origin: str) -> Answer:
+    def read(self, document: JsonObject, origin: str) -> ParsedResponse:
         """Read a whole answer.
 
         Raises:
-            AnswerFailed: It is an error.
+            ResponseFailed: It is an error.
             ValueError: It is not of this protocol.
         """
         ...
@@ -124,7 +124,7 @@ class Encoder:
         """Write the fixed part."""
         self._protocol = protocol
         self._origin = str(name)
-        opening = protocol.opening(name.model, instructions, tools, thread)
+        opening = protocol.request_prefix(name.model, instructions, tools, thread)
         self._bytes = bytearray(encode_json(opening.head)[:-1] + b"," + encode_json(opening.list_key) + b":[")
         self._separator = b""
         self._write(opening.first)

@@ -40,13 +40,13 @@ class IncidentDraft(Draft):
     """Its text."""
 
 
-class Shown(Evidence):
+class EvidenceResult(Evidence):
     """A piece of evidence with what its query gives when code asks it, or why it gives nothing."""
 
     result: str = ""
 
 
-class Moment(BaseModel):
+class TimelineEntry(BaseModel):
     """Something the record has: when, in UTC as ISO 8601, and what."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,8 +70,8 @@ class Incident(IncidentDraft, Artifact):
     kind: ClassVar[str] = "incident"
     release: str
     health_report: str
-    evidence: tuple[Shown | str, ...] = ()  # pyright: ignore[reportIncompatibleVariableOverride]  # frozen
-    record: tuple[Moment, ...] = ()
+    evidence: tuple[EvidenceResult | str, ...] = ()  # pyright: ignore[reportIncompatibleVariableOverride]  # frozen
+    record: tuple[TimelineEntry, ...] = ()
     suspicion: Literal["", "in the change", "not in the change"] = ""
     suspected_lines: str = ""
 
@@ -96,7 +96,7 @@ class Incident(IncidentDraft, Artifact):
 AGENT = StageAgent("monitoring", IncidentDraft, ASKING)
 
 
-def brief(change: ChangeSet, report: HealthReport, *, diff: str, log: str, record: Sequence[Moment] = ()) -> str:
+def brief(change: ChangeSet, report: HealthReport, *, diff: str, log: str, record: Sequence[TimelineEntry] = ()) -> str:
     """What the reading is about.
 
     Args:
@@ -115,7 +115,7 @@ def brief(change: ChangeSet, report: HealthReport, *, diff: str, log: str, recor
     )
 
 
-def _evidence(evidence: Sequence[Shown | str]) -> str:
+def _evidence(evidence: Sequence[EvidenceResult | str]) -> str:
     if not evidence:
         return ""
     return "\n### Evidence\n\n" + "".join(

@@ -39,7 +39,7 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ScriptedRequest:
     """A request, read.
 
     Attributes:
@@ -56,7 +56,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ScriptedCall:
     """One tool call of an answer; `arguments` is JSON, or meant to look like it."""
 
     id: str
@@ -65,7 +65,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScriptedReply:
     """One scripted answer, ready to be spelled.
 
     Attributes:
@@ -80,7 +80,7 @@ class Answer:
     id: str
     model: str
     text: str
-    calls: Sequence[Call]
+    calls: Sequence[ScriptedCall]
     input_tokens: int
     output_tokens: int
 
@@ -91,7 +91,7 @@ class Dialect(Protocol):
     path: ClassVar[str]
     """The endpoint, after the version."""
 
-    def read(self, request: JsonObject, tokens: int) -> Question:
+    def read(self, request: JsonObject, tokens: int) -> ScriptedRequest:
         """Read a request of about so many tokens.
 
         Raises:
@@ -99,16 +99,16 @@ class Dialect(Protocol):
         """
         ...
 
-    def stream(self, request: JsonObject, answer: Answer) -> list[bytes]:
+    def stream(self, request: JsonObject, answer: ScriptedReply) -> list[bytes]:
         """The answer as server-sent events."""
         ...
 
-    def document(self, answer: Answer) -> JsonObject:
+    def document(self, answer: ScriptedReply) -> JsonObject:
         """The answer as one JSON document."""
         ...
 
 
-class Departed(Exception):
+class Diverged(Exception):
     """The request does not match the script.
 
     Attributes:
@@ -161,17 +161,17 @@ def scripted_turn(script: Script, stage: str, attempt: int, at: Position) -> Tur
     """The turn of the script a request is for.
 
     Raises:
-        Departed: The script has no such turn, or expects something else.
+        Diverged: The script has no such turn, or expects something else.
     """
     turns = script.turns(stage, attempt)
     where = f"{stage}, attempt {attempt}, turn {at.turn}"
     if not turns:
-        raise Departed(f"{where}: the script has no turns for this stage.", stage, at.turn)
+        raise Diverged(f"{where}: the script has no turns for this stage.", stage, at.turn)
     if at.turn > len(turns):
-        raise Departed(f"{where}: the script ends after {len(turns)} turns.{_came(at)}", stage, at.turn)
+        raise Diverged(f"{where}: the script ends after {len(turns)} turns.{_came(at)}", stage, at.turn)
     turn = turns[at.turn - 1]
     if turn.expect is not None and not re.search(turn.expect, at.news):
-        raise Departed(f"{where}: the script expects /{turn.expect}/.{_came(at)}", stage, at.turn)
+        raise Diverged(f"{where}: the script expects /{turn.expect}/.{_came(at)}", stage, at.turn)
     return turn
 
 
@@ -205,7 +205,9 @@ def due_fault(
     return None
 
 
-def answer_to(question: Question, turn: Turn, stage: str, attempt: int, at: Position, *, malformed: bool) -> Answer:
+def answer_to(
+    question: ScriptedRequest, turn: Turn, stage: str, attempt: int, at: Position, *, malformed: bool
+) -> ScriptedReply:
     """Spell out a turn of the script."""
     place = f"{stage}_{attempt}_{at.turn}"
     suffix = f"_malformed{at.malformed}" if malformed else ""
@@ -213,12 +215,12 @@ def answer_to(question: Question, turn: Turn, stage: str, attempt: int, at: Posi
     if malformed:
         arguments[0] = arguments[0][: len(arguments[0]) // 2] or "{"
     calls = [
-        Call(f"call_{place}_{index}{suffix}", call.name, raw)
+        ScriptedCall(f"call_{place}_{index}{suffix}", call.name, raw)
         for index, (call, raw) in enumerate(zip(turn.calls(), arguments, strict=True))
     ]
     text = turn.text or ""
     written = len(text.encode()) + sum(len(raw.encode()) for raw in arguments)
-    return Answer(f"{place}{suffix}", question.model, text, calls, question.tokens, tokens(written))
+    return ScriptedReply(f"{place}{suffix}", question.model, text, calls, question.tokens, tokens(written))
 
 
 def tokens(length: int) -> int:

@@ -32,7 +32,7 @@ class NotAsRecorded(Exception):
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedReplies:
     """One run played back to another.
 
     Attributes:

@@ -26,10 +26,10 @@ from starlette.types import Receive, Scope, Send
 from phasegate.agents.models.conversation import JsonObject, encode_json
 from phasegate.agents.models.failures import REHEARSAL_DEPARTED
 from phasegate.agents.rehearsal.answers import (
-    Departed,
     Dialect,
+    Diverged,
     Position,
-    Question,
+    ScriptedRequest,
     answer_to,
     due_fault,
     position,
@@ -40,7 +40,7 @@ from phasegate.agents.rehearsal.dialects.chat_completions import ChatCompletions
 from phasegate.agents.rehearsal.dialects.messages import MessagesDialect
 from phasegate.agents.rehearsal.dialects.responses import ResponsesDialect
 from phasegate.agents.rehearsal.loopback import LoopbackServer
-from phasegate.agents.rehearsal.recorded import NotAsRecorded, Recording
+from phasegate.agents.rehearsal.recorded import NotAsRecorded, RecordedReplies
 from phasegate.agents.rehearsal.script import Fault, FaultKind, Script
 from phasegate.infra.errors import PhasegateError
 
@@ -53,7 +53,7 @@ _STATUSES: dict[FaultKind, tuple[HTTPStatus, str, str]] = {
 }
 
 
-class Attempt(NamedTuple):
+class AttemptKey(NamedTuple):
     """One try of a stage, as an address names it."""
 
     run: str
@@ -65,7 +65,7 @@ class RehearsalServer:
     """Plays scripts for as long as the context is open."""
 
     def __init__(
-        self, scripts: Callable[[str], Script], recordings: Callable[[str], Recording | None] = lambda _run: None
+        self, scripts: Callable[[str], Script], recordings: Callable[[str], RecordedReplies | None] = lambda _run: None
     ) -> None:
         """Prepare, without listening yet.
 
@@ -74,7 +74,7 @@ class RehearsalServer:
             recordings: Gives what a run id is answered from instead of a script, if it is; may raise likewise.
         """
         self._scripts, self._recordings = scripts, recordings
-        self._struck = Counter[tuple[Attempt, int]]()
+        self._struck = Counter[tuple[AttemptKey, int]]()
         routes = [
             Route(
                 f"/{{run}}/{{stage}}/{{attempt:int}}/v1/{dialect.path}",
@@ -97,7 +97,7 @@ class RehearsalServer:
         await self._server.__aexit__(kind, error, trace)
 
     @property
-    def struck(self) -> int:
+    def times_injected(self) -> int:
         """How many faults have struck so far."""
         return self._struck.total()
 
@@ -111,7 +111,7 @@ class RehearsalServer:
     async def _answer(self, dialect: Dialect, request: Request) -> Response:
         body = await request.body()
         place = request.path_params
-        attempt = Attempt(str(place["run"]), str(place["stage"]), int(place["attempt"]))
+        attempt = AttemptKey(str(place["run"]), str(place["stage"]), int(place["attempt"]))
         try:
             asked = _JSON_OBJECT.validate_json(body)
             question = dialect.read(asked, tokens(len(body)))
@@ -122,22 +122,22 @@ class RehearsalServer:
             if (recording := self._recordings(attempt.run)) is not None:
                 return _as_recorded(recording.answer(attempt.stage, attempt.number, body))
             return self._play(dialect, question, asked, attempt, at)
-        except (Departed, NotAsRecorded, PhasegateError) as error:
+        except (Diverged, NotAsRecorded, PhasegateError) as error:
             message = error.message if isinstance(error, PhasegateError) else str(error)
             return _departed(message, attempt.stage, at.turn)
 
     def _play(
-        self, dialect: Dialect, question: Question, asked: JsonObject, attempt: Attempt, at: Position
+        self, dialect: Dialect, question: ScriptedRequest, asked: JsonObject, attempt: AttemptKey, at: Position
     ) -> Response:
         """The scripted answer, or the fault that is due instead of it or within it.
 
         Raises:
-            Departed: The request does not match the script.
+            Diverged: The request does not match the script.
             PhasegateError: There is no script.
         """
         script = self._scripts(attempt.run)
         turn = scripted_turn(script, attempt.stage, attempt.number, at)
-        fault = self._strike(script, attempt, at)
+        fault = self._inject(script, attempt, at)
         if fault is not None and fault.kind in _STATUSES:
             return _error(*_STATUSES[fault.kind])
         malformed = fault is not None and fault.kind == "malformed_call" and bool(turn.calls())
@@ -146,7 +146,7 @@ class RehearsalServer:
             return _Played("text/event-stream", dialect.stream(asked, answer), fault)
         return _Played("application/json", _halves(encode_json(dialect.document(answer))), fault)
 
-    def _strike(self, script: Script, attempt: Attempt, at: Position) -> Fault | None:
+    def _inject(self, script: Script, attempt: AttemptKey, at: Position) -> Fault | None:
         """The fault that is due now, counted as having struck."""
         due = due_fault(script, attempt.stage, attempt.number, at, lambda place: self._struck[attempt, place])
         if due is None:

@@ -3,7 +3,7 @@
 Files are read and written by phasegate's own process, inside the agent's folder only; commands run in the sandbox.
 """
 
-from phasegate.agents.tools.supervision import Permission, PermissionRequest, Supervision
+from phasegate.agents.tools.guardrails import Guardrails, Permission, PermissionRequest
 from phasegate.agents.tools.toolbox import Toolbox, ToolOutcome
 
-__all__ = ["Permission", "PermissionRequest", "Supervision", "ToolOutcome", "Toolbox"]
+__all__ = ["Guardrails", "Permission", "PermissionRequest", "ToolOutcome", "Toolbox"]

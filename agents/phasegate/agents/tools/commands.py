@@ -11,7 +11,7 @@ from pydantic import Field
 from phasegate.agents.tools.failure import ToolFailure
 from phasegate.agents.tools.files import Arguments
 from phasegate.agents.tools.folder import Folder
-from phasegate.agents.tools.supervision import Supervision
+from phasegate.agents.tools.guardrails import Guardrails
 from phasegate.infra.command_rules import only_reads, signs_in
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.policy.services import ServicePolicy
@@ -64,7 +64,7 @@ async def search(folder: Folder, sandbox: Sandbox, arguments: Search) -> str:
 async def run_command(
     folder: Folder,
     sandbox: Sandbox,
-    supervision: Supervision,
+    guardrails: Guardrails,
     arguments: RunCommand,
     *,
     limit: timedelta,
@@ -75,7 +75,7 @@ async def run_command(
     Args:
         folder: Where it runs.
         sandbox: What it runs in.
-        supervision: Takes the record.
+        guardrails: Takes the record.
         arguments: The command.
         limit: Wall clock.
         services: What the project's tests need; started fresh beside a command that does more than read files.
@@ -92,8 +92,8 @@ async def run_command(
         )
     except ServiceFailed as error:
         raise ToolFailure(f"not run, for no fault of yours: {error.message}") from error
-    signs = signs_in(command, result, files=named, landmarks=supervision.landmarks)
-    supervision.attempted(command, signs, refused=result.refused, exit_code=result.exit_code)
+    signs = signs_in(command, result, files=named, sensitive_words=guardrails.sensitive_words)
+    guardrails.attempted(command, signs, refused=result.refused, exit_code=result.exit_code)
     ended = f"stopped after {limit.total_seconds():.0f} s" if result.timed_out else f"exit code {result.exit_code}"
     if result.stopped:
         ended = f"stopped: {result.stopped}"

@@ -29,8 +29,8 @@ from phasegate.agents.tools.files import (
     write_file,
 )
 from phasegate.agents.tools.folder import Folder
+from phasegate.agents.tools.guardrails import Guardrails, PermissionNeeded, PermissionRequest
 from phasegate.agents.tools.queries import Query, query
-from phasegate.agents.tools.supervision import PermissionNeeded, PermissionRequest, Supervision
 from phasegate.infra.metrics.tables import Tables
 from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import Sandbox
@@ -51,13 +51,13 @@ class ToolOutcome:
         result: What the model is told.
         finished: The draft, when the call was an accepted `finish`.
         changed: Whether files may have changed.
-        needs: What a person has to permit before this call can be carried out; it was not.
+        pending_permission: What a person has to permit before this call can be carried out; it was not.
     """
 
     result: ToolResult
     finished: dict[str, Any] | None = None
     changed: bool = False
-    needs: PermissionRequest | None = None
+    pending_permission: PermissionRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Toolbox:
         protected: Sequence[str] = (),
         command_timeout: timedelta = timedelta(minutes=2),
         services: Sequence[ServicePolicy] = (),
-        supervision: Supervision | None = None,
+        guardrails: Guardrails | None = None,
         tables: Tables | None = None,
-        objection: Callable[[Any], str | Awaitable[str]] = lambda _: "",
+        validate_draft: Callable[[Any], str | Awaitable[str]] = lambda _: "",
     ) -> None:
         """Lay out the tools.
 
@@ -93,14 +93,14 @@ class Toolbox:
             protected: Glob patterns of files that may not be written.
             command_timeout: Wall clock of one `run`.
             services: Started for each `run` that may need them.
-            supervision: What holds the tools to policy, and takes the records; None: policy's defaults, no records.
+            guardrails: What holds the tools to policy, and takes the records; None: policy's defaults, no records.
             tables: What `query` asks; None: empty ones.
-            objection: Why a draft that is one is not accepted all the same; empty: it is. Always the same of the same.
+            validate_draft: Gives why a well-formed draft is not accepted, or an empty text; deterministic.
         """
         self._folder, self._draft, self._protected = Folder(root), draft, tuple(protected)
-        self._supervision, self._objection = supervision or Supervision(), objection
+        self._guardrails, self._validate_draft = guardrails or Guardrails(), validate_draft
         folder = self._folder
-        running = partial(run_command, folder, sandbox, self._supervision, limit=command_timeout, services=services)
+        running = partial(run_command, folder, sandbox, self._guardrails, limit=command_timeout, services=services)
         tools: Mapping[str, _Tool] = {
             "list_files": _Tool(ListFiles, partial(list_files, folder)),
             "read_file": _Tool(ReadFile, partial(read_file, folder)),
@@ -110,7 +110,7 @@ class Toolbox:
             "run": _Tool(RunCommand, running),
             "query": _Tool(Query, partial(query, tables or Tables())),
         }
-        permitted = self._supervision.permissions.tools
+        permitted = self._guardrails.permissions.tools
         self._tools = {name: tools[name] for name in names if name in permitted}
 
     @property
@@ -122,13 +122,13 @@ class Toolbox:
             _spec("finish", finish, self._draft),
         ]
 
-    def needs(self, call: ToolCall) -> PermissionRequest | None:
+    def pending_permission(self, call: ToolCall) -> PermissionRequest | None:
         """What a person has to permit before a call can be carried out; None: nothing. Does nothing."""
         command = (call["args"] or {}).get("command")
         if call["name"] != "run" or call["name"] not in self._tools or not isinstance(command, str):
             return None
         try:
-            return self._supervision.needs(call["id"], command)
+            return self._guardrails.pending_permission(call["id"], command)
         except ToolDenied:  # which the call itself is answered with
             return None
 
@@ -139,7 +139,7 @@ class Toolbox:
             return ToolOutcome(_result(call, "the arguments are not a JSON object: send the call again", failed=True))
         if name not in {*self._tools, "finish"}:
             known = ", ".join([*self._tools, "finish"])
-            self._supervision.denied(name, _subject(args), "the stage has no such tool")
+            self._guardrails.denied(name, _subject(args), "the stage has no such tool")
             return ToolOutcome(_result(call, f"there is no tool {name}; there are: {known}", failed=True))
         try:
             return await (self._finish(call, args) if name == "finish" else self._perform(call, name, args))
@@ -147,18 +147,18 @@ class Toolbox:
             return ToolOutcome(_result(call, _explain(error), failed=True))
         except ToolFailure as error:
             if isinstance(error, ToolDenied):
-                self._supervision.denied(name, _subject(args), str(error))
-            return ToolOutcome(_result(call, self._supervision.masked(str(error), name), failed=True))
+                self._guardrails.denied(name, _subject(args), str(error))
+            return ToolOutcome(_result(call, self._guardrails.masked(str(error), name), failed=True))
         except PermissionNeeded as needed:
             answer = f"not run yet: {needed.request.reason}, and nobody has answered"
-            return ToolOutcome(_result(call, answer, failed=True), needs=needed.request)
+            return ToolOutcome(_result(call, answer, failed=True), pending_permission=needed.request)
 
     async def _finish(self, call: ToolCall, args: dict[str, Any]) -> ToolOutcome:
-        masked, leaks = self._supervision.secrets.mask_all(args)
-        self._supervision.note_leaks(leaks, "the result handed in")
+        masked, leaks = self._guardrails.secrets.mask_all(args)
+        self._guardrails.note_leaks(leaks, "the result handed in")
         draft = self._draft.model_validate(masked)
-        objection = self._objection(draft)
-        if why := objection if isinstance(objection, str) else await objection:
+        problem = self._validate_draft(draft)
+        if why := problem if isinstance(problem, str) else await problem:
             return ToolOutcome(_result(call, f"not accepted: {why}", failed=True))
         return ToolOutcome(_result(call, "accepted"), finished=draft.model_dump(mode="json"))
 
@@ -168,17 +168,17 @@ class Toolbox:
         if isinstance(arguments, WriteFile | EditFile):
             self._require_writable(arguments.path)
         elif isinstance(arguments, RunCommand):
-            self._supervision.permit(call["id"], arguments.command)
+            self._guardrails.permit(call["id"], arguments.command)
         output = tool.perform(arguments)
         text = output if isinstance(output, str) else await output
-        shown = self._supervision.masked(text, f"the output of {name}")
+        shown = self._guardrails.masked(text, f"the output of {name}")
         return ToolOutcome(_result(call, shown), changed=name in _CHANGING)
 
     def _require_writable(self, path: str) -> None:
         name = self._folder.name(self._folder.inside(path))
         if matches(self._protected, name):
             raise ToolDenied(f"{name} is protected by policy: leave it as it is")
-        if not matches(self._supervision.permissions.write, name):
+        if not matches(self._guardrails.permissions.write, name):
             raise ToolDenied(f"{name} is not among the files that policy lets this stage write")
 
 

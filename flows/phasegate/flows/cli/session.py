@@ -49,7 +49,7 @@ class Session:
         last = next((gate for gate in reversed(self.ledger.gates.list(run.id)) if name in {None, gate.gate}), None)
         if last is not None and last.status == "outdated":
             raise UsageError(
-                f"gate {last.gate} of run {run.id} was closed: {self.ledger.gates.why_outdated(last)}",
+                f"gate {last.gate} of run {run.id} was closed: {self.ledger.gates.stale_reason(last)}",
                 remedy=f"See what is asked next with `phasegate watch {run.id}`.",
             )
         at = f"at gate {name}" if name else "at a gate"

@@ -28,7 +28,7 @@ from phasegate.flows.engine.prefect_backend import server_process
 from phasegate.infra.errors import EngineUnavailable, PhasegateError
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
-from phasegate.infra.system.detached import ProcessId
+from phasegate.infra.system.detached import DetachedProcess
 
 if TYPE_CHECKING:
     from phasegate.flows.engine.engine import Engine
@@ -69,7 +69,7 @@ class Daemon:
         self._services = services
         self._stop_requested = threading.Event()
         self._server: server_process.PrefectServer | None = None
-        self._standby: ProcessId | None = None
+        self._standby: DetachedProcess | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
 
@@ -119,7 +119,7 @@ class Daemon:
         for name in self._services:
             load_service(name)
 
-    def _fork_standby(self, lock: EngineLock) -> ProcessId | None:
+    def _fork_standby(self, lock: EngineLock) -> DetachedProcess | None:
         """Fork a standby while this process has but one thread: a fork has none of the others."""
         if threading.active_count() > 1:
             return None
@@ -177,7 +177,7 @@ class Daemon:
 
 def _describe(server: server_process.PrefectServer, phase: str) -> EngineInfo:
     return EngineInfo(
-        process=ProcessId.of(os.getpid()) or ProcessId(os.getpid(), 0),
+        process=DetachedProcess.of(os.getpid()) or DetachedProcess(os.getpid(), 0),
         server=server.process,
         api_url=server.api_url,
         ui_url=server.ui_url,

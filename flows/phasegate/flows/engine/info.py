@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from phasegate.infra.settings import Settings
-from phasegate.infra.system.detached import ProcessId
+from phasegate.infra.system.detached import DetachedProcess
 
 EXIT_LOCK_HELD = 75  # EX_TEMPFAIL: how an engine ends that finds another one
 _LOCK_PATIENCE_SECONDS = 1.0  # whoever asks whether an engine lives holds the lock for an instant
@@ -36,9 +36,9 @@ class EngineInfo:
         variables: The names of all variables in its environment; none: an earlier version's engine.
     """
 
-    process: ProcessId
-    server: ProcessId | None = None
-    standby: ProcessId | None = None
+    process: DetachedProcess
+    server: DetachedProcess | None = None
+    standby: DetachedProcess | None = None
     api_url: str = ""
     ui_url: str = ""
     started_at: str = ""
@@ -60,9 +60,9 @@ class EngineInfo:
             fields: dict[str, Any] = json.loads(settings.engine_file.read_text())
             server, standby = fields.pop("server"), fields.pop("standby", None)
             return cls(
-                process=ProcessId(**fields.pop("process")),
-                server=None if server is None else ProcessId(**server),
-                standby=None if standby is None else ProcessId(**standby),
+                process=DetachedProcess(**fields.pop("process")),
+                server=None if server is None else DetachedProcess(**server),
+                standby=None if standby is None else DetachedProcess(**standby),
                 **fields,
             )
         except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -19,7 +19,7 @@ from phasegate.flows.engine.engine import Engine
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import LeaseHeld, LedgerUnavailable, NotFound
-from phasegate.infra.ledger import LET_GO, Lease, Ledger, Run
+from phasegate.infra.ledger import RELEASED, Lease, Ledger, Run
 
 _PERIOD_SECONDS = 1.0
 _PERIOD_SECONDS_WITH_A_BACKLOG = 0.1
@@ -39,7 +39,7 @@ async def serve(engine: Engine) -> None:
     async with open_resources(engine.settings) as shared:
         renewing = asyncio.create_task(_renew(shared, engine.settings.lease))
         try:
-            shared.ledger.leases.end_those_before(shared.holder)
+            shared.ledger.leases.expire_previous(shared.holder)
             engine.is_reconciled = True
             asked: dict[str, float] = {}
             while not engine.draining:
@@ -61,11 +61,11 @@ async def _reconcile_once(engine: Engine, shared: Resources, asked: dict[str, fl
     """
     active, asked = shared.active_runs, {} if asked is None else asked
     try:
-        wanting = shared.ledger.leases.wanting()
-        active.scheduled.intersection_update({run.id for run in wanting})
+        runnable = shared.ledger.leases.runnable()
+        active.scheduled.intersection_update({run.id for run in runnable})
         for run_id in asked.keys() - active.scheduled:
             del asked[run_id]
-        for run in wanting:
+        for run in runnable:
             if engine.draining:
                 return True
             if run.id not in active.scheduled | active.running and _queue_is_full(shared):
@@ -102,7 +102,7 @@ async def _reconcile_run(engine: Engine, shared: Resources, run: Run) -> None:
         interrupted = _was_interrupted(lease)
         lease = shared.ledger.leases.take(run.id, shared.holder)
         if interrupted and not _recover(shared.ledger.fenced(lease), run):
-            shared.ledger.leases.let_go(lease)
+            shared.ledger.leases.release(lease)
             return
         shared.active_runs.scheduled.add(run.id)
     await _schedule(engine, shared.ledger.fenced(lease), run, lease)
@@ -146,7 +146,7 @@ def _can_go_on(shared: Resources, run: Run) -> bool:
 
 def _was_interrupted(lease: Lease | None) -> bool:
     """Whether whoever had the run in hand did not let it go."""
-    return lease is not None and lease.expires_at != LET_GO
+    return lease is not None and lease.expires_at != RELEASED
 
 
 def _recover(ledger: Ledger, run: Run) -> bool:
@@ -178,6 +178,6 @@ async def _renew(shared: Resources, lease: timedelta) -> None:
 def _let_go(shared: Resources) -> None:
     """Say that the engine stopped on purpose: going on from here is no recovery."""
     try:
-        shared.ledger.leases.let_go_of_all(shared.holder)
+        shared.ledger.leases.release_all(shared.holder)
     except LedgerUnavailable as error:
         _log.warning("the leases run out by themselves: %s", error)

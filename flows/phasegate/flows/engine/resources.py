@@ -20,7 +20,7 @@ from phasegate.agents.loop import Threads, open_threads
 from phasegate.agents.models.client import ModelClient, Redact, open_client
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
-from phasegate.agents.rehearsal.recorded import Recording
+from phasegate.agents.rehearsal.recorded import RecordedReplies
 from phasegate.agents.rehearsal.script import SCRIPTED_PARTS, Script
 from phasegate.agents.rehearsal.server import RehearsalServer
 from phasegate.flows.runs.inputs import StoredScript
@@ -126,11 +126,11 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
     """Open everything, and provide it to the flows of this process until the block ends."""
     ledger = Ledger.open(settings.database_url, lease=settings.lease)
 
-    def recording_of(run_id: str) -> Recording | None:
+    def recording_of(run_id: str) -> RecordedReplies | None:
         run = ledger.runs.get(run_id)
         if run.origin is None or run.origin.mode != "rehearse":
             return None
-        return Recording(ledger, ledger.runs.get(run.origin.run), run)
+        return RecordedReplies(ledger, ledger.runs.get(run.origin.run), run)
 
     def script_of(run_id: str) -> Script:
         digest = ledger.runs.get(run_id).options.rehearsal

@@ -1,6 +1,6 @@
-"""Has released services kept running where a keeper was killed together with them, or the machine was started anew.
+"""Restarts supervisors that were killed together with their services, as when the machine was restarted.
 
-One of the engine's background services. A keeper sees to its service with or without an engine; this sees to keepers.
+One of the engine's background services. A supervisor keeps its service running with or without an engine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 
 from phasegate.flows.engine.engine import Engine
-from phasegate.infra.deploy.process.reconcile import tend
+from phasegate.infra.deploy.process.reconcile import reconcile_services
 from phasegate.infra.errors import PhasegateError
 
 _PERIOD_SECONDS = 5.0
@@ -22,8 +22,8 @@ async def serve(engine: Engine) -> None:
     """Look after the services of this machine until cancelled."""
     while not engine.draining:
         try:
-            for name in await tend(engine.settings.home, os.environ):
-                _log.warning("The keeper of %s was gone: another one is there.", name)
+            for name in await reconcile_services(engine.settings.home, os.environ):
+                _log.warning("The supervisor of %s was gone: another one is there.", name)
         except PhasegateError as error:  # of one service; said each time, since each time somebody may look
             _log.warning("Not every service could be looked after: %s", error.message)
         await asyncio.sleep(_PERIOD_SECONDS)

@@ -24,7 +24,7 @@ from phasegate.flows.engine import ipc
 from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.infra import crash_points
 from phasegate.infra.settings import Settings
-from phasegate.infra.system.detached import ProcessId
+from phasegate.infra.system.detached import DetachedProcess
 
 _ASK_TIMEOUT = timedelta(seconds=1)
 _PROBE_SECONDS = 5.0
@@ -35,7 +35,7 @@ _PREFECT_URL = "PREFECT_API_URL"
 _log = logging.getLogger(__name__)
 
 
-def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]], None]) -> ProcessId:
+def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]], None]) -> DetachedProcess:
     """Fork a standby from this process, which has imported all that an engine needs and has one thread so far.
 
     What both have imported lies in memory once, for as long as neither writes to it.
@@ -51,7 +51,7 @@ def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]],
     gc.freeze()  # a collection would write to every object, and so part the two
     sys.stderr.flush()
     if pid := os.fork():
-        return ProcessId.of(pid) or ProcessId(pid, 0)
+        return DetachedProcess.of(pid) or DetachedProcess(pid, 0)
     try:
         lock.release()
         _leave_engine(settings)
@@ -61,7 +61,7 @@ def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]],
     os._exit(1)
 
 
-def promote(settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> ProcessId | None:
+def promote(settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> DetachedProcess | None:
     """Promote the standby to be the engine; None when there is none that can.
 
     Args:
@@ -72,7 +72,7 @@ def promote(settings: Settings, command: Sequence[str], environment: Mapping[str
     request = {"command": list(command), "environment": dict(environment), "version": _version()}
     try:
         answer = ipc.request(_socket(settings), request, timeout=_ASK_TIMEOUT)
-        return ProcessId(**answer["process"]) if answer.get("ok") else None
+        return DetachedProcess(**answer["process"]) if answer.get("ok") else None
     except (OSError, ValueError):
         return None
 
@@ -118,7 +118,7 @@ def _await_request(settings: Settings) -> dict[str, Any]:
                 ok = request["version"] == _version()
                 if ok:
                     path.unlink(missing_ok=True)
-                process = ProcessId.of(os.getpid()) or ProcessId(os.getpid(), 0)
+                process = DetachedProcess.of(os.getpid()) or DetachedProcess(os.getpid(), 0)
                 lines.write(json.dumps({"ok": ok, "process": vars(process)}).encode() + b"\n")
             if ok:
                 return request
@@ -139,14 +139,14 @@ class _Watch(threading.Thread):
                 self._lock.release()
                 return
             engine = EngineInfo.read(self._settings)
-            replaced = engine is not None and engine.standby not in {None, ProcessId.of(os.getpid())}
+            replaced = engine is not None and engine.standby not in {None, DetachedProcess.of(os.getpid())}
             if replaced or not self._settings.home.is_dir():
                 break
             alone = 0 if self._lock.held() else alone + 1
         os._exit(0)
 
 
-def end(settings: Settings, process: ProcessId) -> None:
+def end(settings: Settings, process: DetachedProcess) -> None:
     """End a standby whose engine stops."""
     process.signal(signal.SIGKILL)  # it holds nothing
     process.wait(_END_SECONDS)

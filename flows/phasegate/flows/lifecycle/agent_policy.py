@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from phasegate.agents.tools import Permission, Supervision
-from phasegate.agents.tools.supervision import MASKED
+from phasegate.agents.tools import Guardrails, Permission
+from phasegate.agents.tools.guardrails import MASKED
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.runs.interrupt_decisions import GateDecisions
 from phasegate.infra.artifacts import Artifact
@@ -20,7 +20,7 @@ from phasegate.infra.sandbox import Sandbox, open_sandbox
 Made = TypeVar("Made", bound=Artifact)
 
 
-def supervise(run: RunContext, stage: StageName, row: Attempt, permission: Permission | None = None) -> Supervision:
+def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: Permission | None = None) -> Guardrails:
     """What holds one attempt's agent to policy.
 
     Args:
@@ -38,12 +38,12 @@ def supervise(run: RunContext, stage: StageName, row: Attempt, permission: Permi
         run.shared.ledger.note(run.run.id, kind, payload={"attempt": row.id, **facts})
 
     own = (settings.ledger, settings.threads, settings.engine_file, settings.engine_socket, settings.prefect)
-    return Supervision(
+    return Guardrails(
         permissions=run.policy.permissions_for(stage),
         secrets=run.shared.secrets,
         permission=permission or _permission(run, row),
         record=note,
-        landmarks=tuple(map(str, own)),
+        sensitive_words=tuple(map(str, own)),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from phasegate.agents.conventions import conventions
-from phasegate.agents.loop import Budget, Desk, NoBudget, RunBudget
+from phasegate.agents.loop import AgentRuntime, Budget, NoBudget, RunBudget
 from phasegate.flows.engine.prefect_backend.gate_wait import can_wait_in_process
 from phasegate.flows.engine.resources import Resources
 from phasegate.flows.engine.wakeups import current_wakeups
@@ -92,10 +92,10 @@ class RunContext:
         )
 
     @property
-    def desk(self) -> Desk:
+    def agent_runtime(self) -> AgentRuntime:
         """What every agent of this run works with."""
-        bell = partial(current_wakeups().subscribe, self.run.id)
-        return Desk(self.shared.ledger, self.shared.threads, self.budget, self.should_yield, bell)
+        signal = partial(current_wakeups().subscribe, self.run.id)
+        return AgentRuntime(self.shared.ledger, self.shared.threads, self.budget, self.should_yield, signal)
 
     @property
     def service(self) -> str:

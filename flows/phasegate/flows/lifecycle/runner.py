@@ -90,9 +90,9 @@ async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunCon
             raise
         finally:
             if not interrupted:  # left at a gate, or ended: whoever goes on from here recovers nothing
-                shared.ledger.leases.let_go(lease)
+                shared.ledger.leases.release(lease)
     except LeaseHeld as error:
-        _log.info("%s is worked on elsewhere: %s", run_id, error)
+        _log.info("%s is owned by another engine: %s", run_id, error)
     except (LedgerUnavailable, httpx.HTTPError) as error:
         _log.warning("%s goes on when what it needs is back: %r", run_id, error)
         return False

@@ -18,9 +18,9 @@ from typing import Any, cast
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import RepositoryError, TrailBroken, UsageError
-from phasegate.infra.identity.attestation import IN_TOTO, STATEMENT, SigningKey, decoded, encoded, key_id, verified
+from phasegate.infra.identity.attestation import IN_TOTO, STATEMENT, AttestationKey, decoded, encoded, key_id, verified
 from phasegate.infra.ledger import Ledger, Run
-from phasegate.infra.ledger.trail.audit import Audit, audit_rows
+from phasegate.infra.ledger.trail.audit import TrailAudit, audit_rows
 from phasegate.infra.ledger.trail_rows import ExportedRows, Row, Rows, lineage
 from phasegate.infra.workspace import Repository
 from phasegate.infra.workspace.heads import publish_head, published_heads
@@ -57,7 +57,7 @@ class AuditReport:
         release: The released commit that a signed statement is about; empty if there is none.
     """
 
-    trail: Audit
+    trail: TrailAudit
     heads: int
     heads_missing: str
     replayed: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ def audit_run(ledger: Ledger, run: Run) -> AuditReport:
     return AuditReport(ledger.audit(ours, heads), len(heads), missing, tuple(earlier))
 
 
-def export_bundle(ledger: Ledger, run: Run, key: SigningKey) -> bytes:
+def export_bundle(ledger: Ledger, run: Run, key: AttestationKey) -> bytes:
     """A run's whole trail, and those of the runs it replays, as one signed file."""
     heads, missing = _heads(run)
     tables = ledger.exported(run.id)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from phasegate.agents.loop import Grant
 from phasegate.agents.tools import PermissionRequest
-from phasegate.agents.tools.supervision import Answer
+from phasegate.agents.tools.guardrails import Answer
 from phasegate.flows.runs.interrupts import BudgetIncreaseRequest, PermissionRequested
 from phasegate.infra.errors import TrailBroken
 from phasegate.infra.ledger import Attempt, Decision, Gate, Ledger
@@ -100,6 +100,6 @@ def _answered(
     """The interrupt gates of one name on which decisions that count amount to an answer."""
     for row in ledger.gates.list(run_id):
         if row.gate == gate and row.status in {"approved", "revised", "rejected"}:
-            ruling = ledger.gates.ruling(row, row.subject, admins=admins)
+            ruling = ledger.gates.effective_decision(row, row.subject, admins=admins)
             if ruling is not None:
                 yield row, subject_of(ledger, row, kind), ruling

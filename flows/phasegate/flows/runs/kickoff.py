@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from phasegate.agents.models.conversation import Usage
+from phasegate.agents.models.conversation import TokenUsage
 from phasegate.agents.models.keys import credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.agents.models.prices import cost_usd
@@ -281,7 +281,7 @@ def unpriced_models(policy: Policy, model: str) -> list[str]:
         model: The requester's choice for every stage; empty: the policy's.
     """
     names = dict.fromkeys(model or policy.agents.model_for(stage) for stage in policy.lifecycle.stages)
-    unknown = [name for name in names if cost_usd(name, Usage()) is None]
+    unknown = [name for name in names if cost_usd(name, TokenUsage()) is None]
     if not unknown:
         return []
     return [f"The price of {', '.join(unknown)} is not known: what it costs is not counted; budgets of tokens hold."]

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.agents.tools.supervision import ATTEMPTED, DENIED, MASKED
+from phasegate.agents.tools.guardrails import ATTEMPTED, DENIED, MASKED
 from phasegate.infra.ledger import Event
 from phasegate.infra.policy.permissions import ToolName
 

@@ -65,7 +65,7 @@ _COMPILED_REFUSALS = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern
 
 
 def signs_in(
-    command: str, result: CommandResult, *, files: Iterable[str] = (), landmarks: Iterable[str] = ()
+    command: str, result: CommandResult, *, files: Iterable[str] = (), sensitive_words: Iterable[str] = ()
 ) -> tuple[Sign, ...]:
     """What a command's text, the files it names and its end tell of an attempt; at most one sign per kind and place.
 
@@ -73,19 +73,19 @@ def signs_in(
         command: Shell text.
         result: How it ended.
         files: The text of files of the workspace that the command names.
-        landmarks: Further words that no command has reason to name, such as phasegate's own folder.
+        sensitive_words: Further words that no command has reason to name, such as phasegate's own folder.
     """
-    found = [*_named(command, "command", tuple(landmarks))]
+    found = [*_named(command, "command", tuple(sensitive_words))]
     for text in files:
-        found += _named(text, "file", tuple(landmarks))
+        found += _named(text, "file", tuple(sensitive_words))
     found += _ended(result)
     return tuple(dict.fromkeys(found))[:_AT_MOST]
 
 
-def _named(text: str, seen: str, landmarks: tuple[str, ...]) -> Iterator[Sign]:
-    for landmark in landmarks:
-        if landmark in text:
-            yield Sign("phasegate", landmark, seen)
+def _named(text: str, seen: str, sensitive_words: tuple[str, ...]) -> Iterator[Sign]:
+    for word in sensitive_words:
+        if word in text:
+            yield Sign("phasegate", word, seen)
     for kind, pattern in _COMPILED_TARGETS.items():
         if match := pattern.search(text):
             yield Sign(kind, match[0].strip()[:_SHOWN], seen)

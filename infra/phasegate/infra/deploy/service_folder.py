@@ -6,8 +6,8 @@
         releases/<id>/source     clean checkout the release runs in
         releases/<id>/ready      there once the checkout is complete and set up
         releases/<id>/log        its standard output and error, with what was moved aside of it in `log.1`
-        releases/<id>/*.json     what became of its processes, as their keepers report
-        front/                   the front's configuration, socket, log and report, where there is one
+        releases/<id>/*.json     what became of its processes, as their supervisors report
+        front/                   the proxy's configuration, socket, log and report, where there is one
 
 Used by the targets and by the listing of services; of `kubernetes` it holds logs only. It must not start or stop
 anything.
@@ -31,7 +31,7 @@ from phasegate.infra.system.processes import ProcessId
 
 _STATE = "state.json"
 Role = Literal["service", "candidate", "release", "front", "command"]
-"""`service`: on the service's own port; `candidate`: beside it; `release`: behind the front, candidate or not."""
+"""`service`: on the service's own port; `candidate`: beside it; `release`: behind the proxy, candidate or not."""
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -39,8 +39,8 @@ class Running(BaseModel):
     """A process that was started for a release.
 
     Attributes:
-        process: Its keeper; the process itself where there is no report, as in what earlier versions started.
-        report: Where its keeper reports, below the service's folder.
+        process: Its supervisor; the process itself where there is no report, as in what earlier versions started.
+        report: Where its supervisor reports, below the service's folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,11 +74,11 @@ class ServiceState(BaseModel):
 
     Attributes:
         current: The release that should serve, whether or not its process runs.
-        serving: The process last started on the service's port, or behind the front to take all its traffic.
+        serving: The process last started on the service's port, or behind the proxy to take all its traffic.
         candidates: Release id to the process started beside it.
         front: What listens on the service's port, where that is no release itself.
         host: The address the service is reached at.
-        weights: Release id to its share of the traffic, in percent, as the front is to be told.
+        weights: Release id to its share of the traffic, in percent, as the proxy is to be told.
         leaving: Release id to a process that gets no more traffic, and may finish what it has begun.
     """
 
@@ -124,7 +124,7 @@ class ServiceFolder:
         """Name the folder; nothing is made yet.
 
         Raises:
-            ValueError: The service's name could lead elsewhere.
+            ValueError: The service's name could leave its folder.
         """
         self.service = require_name(service)
         self.path = (state_folder / "services" / service).absolute()
@@ -133,15 +133,15 @@ class ServiceFolder:
         """The folder of a release.
 
         Raises:
-            ValueError: The id could lead elsewhere.
+            ValueError: The id could leave its folder.
         """
         return self.path / "releases" / require_name(release_id)
 
     def keep_log(self, release_id: str, text: str) -> None:
-        """Keep what a release wrote elsewhere, in the place of what was kept before.
+        """Keep what a release wrote outside of its folder, in the place of what was kept before.
 
         Raises:
-            ValueError: The id could lead elsewhere.
+            ValueError: The id could leave its folder.
         """
         path = self.release(release_id) / "log"
         path.parent.mkdir(parents=True, exist_ok=True)

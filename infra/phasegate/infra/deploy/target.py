@@ -301,7 +301,7 @@ def require_name(name: str) -> str:
     """Let only names through that are one folder's name; release ids and services become folders.
 
     Raises:
-        ValueError: The name could lead elsewhere.
+        ValueError: The name could leave its folder.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
         raise ValueError(f"not usable as a folder's name: {name!r}")

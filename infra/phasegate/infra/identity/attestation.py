@@ -33,7 +33,7 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class SigningKey:
+class AttestationKey:
     """An Ed25519 key that lives on this machine.
 
     Attributes:
@@ -43,7 +43,7 @@ class SigningKey:
     private: Ed25519PrivateKey
 
     @classmethod
-    def open(cls, path: Path) -> SigningKey:
+    def open(cls, path: Path) -> AttestationKey:
         """Read the key, or make it.
 
         Effects: the file, readable by its owner only, the first time.

@@ -50,7 +50,7 @@ def signing_key(signers: AllowedSigners, *, file: Path | None, folder: Path) -> 
             return SigningKey(public)
     raise NotAllowed(
         "no key to sign with was found: git's user.signingKey is no SSH key, and no key of the agent is allowed",
-        remedy="Name your key with --key FILE, or sign elsewhere: see --print and --signature.",
+        remedy="Name your key with --key FILE, or sign on another machine: see --print and --signature.",
     )
 
 

@@ -5,7 +5,7 @@ attempts begin and finish, gates open and are decided, effects are intended, don
 commits together with one event of the run's hash chain, or not at all.
 """
 
-from phasegate.infra.ledger.leases import LET_GO
+from phasegate.infra.ledger.leases import RELEASED
 from phasegate.infra.ledger.ledger import Ledger
 from phasegate.infra.ledger.records import (
     ENDED,
@@ -28,11 +28,11 @@ from phasegate.infra.ledger.records import (
     Verdict,
 )
 from phasegate.infra.ledger.storage.store import new_id
-from phasegate.infra.ledger.turns import Turn
+from phasegate.infra.ledger.turns import TurnRecord
 
 __all__ = [
     "ENDED",
-    "LET_GO",
+    "RELEASED",
     "STOPPED",
     "Attempt",
     "Decision",
@@ -49,7 +49,7 @@ __all__ = [
     "Run",
     "RunOptions",
     "RunStatus",
-    "Turn",
+    "TurnRecord",
     "Usage",
     "Verdict",
     "new_id",

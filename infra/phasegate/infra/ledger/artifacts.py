@@ -11,12 +11,12 @@ from sqlalchemy import select
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import FormatUnknown, NotFound
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.store import Change, Store
+from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 
 A = TypeVar("A", bound=Artifact)
 
 
-def put(change: Change, artifact: Artifact, now: datetime) -> None:
+def put(change: UnitOfWork, artifact: Artifact, now: datetime) -> None:
     """Store an artifact within a change, once per digest."""
     change.insert_once(schema.artifacts, id=artifact.digest, content=artifact.canonical(), created_at=now)
 

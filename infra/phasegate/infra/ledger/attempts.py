@@ -17,7 +17,7 @@ from phasegate.infra.ledger.leases import put_lease
 from phasegate.infra.ledger.messages import expire_unread
 from phasegate.infra.ledger.records import Attempt, Lease
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.store import Change, Store
+from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 
 
 class Attempts:
@@ -63,10 +63,10 @@ class Attempts:
         # Not synced: an attempt that a power cut takes begins again; the change that tells what came of it is, and
         # brings this with it.
         with self._store.change(run_id, "attempt.started", actor="engine", payload=payload, synced=False) as change:
-            row = change.one(schema.attempts, attempt_id)
+            row = change.row(schema.attempts, attempt_id)
             known = None if row is None else Attempt.model_validate(dict(row))
             if known is not None and known.has_finished_from(key):
-                change.call_off()
+                change.abort()
                 return known, None
             lease = self._take(change, run_id, attempt_id, holder)
             payload |= {"again": known is not None, "token": lease.token}
@@ -103,7 +103,7 @@ class Attempts:
         payload = {"attempt": attempt_id, "from": made.id, "artifact": made.artifact}
         with self._store.change(run_id, "attempt.adopted", actor="engine", payload=payload) as change:
             now = self._store.clock.now()
-            change.keep(schema.artifacts, made.artifact or "")
+            change.attest(schema.artifacts, made.artifact or "")
             change.insert(
                 schema.attempts,
                 id=attempt_id,
@@ -219,16 +219,16 @@ class Attempts:
                 .values(expires_at=self._store.clock.now())
             )
 
-    def _take(self, change: Change, run_id: str, name: str, holder: str) -> Lease:
+    def _take(self, change: UnitOfWork, run_id: str, name: str, holder: str) -> Lease:
         now = self._store.clock.now()
-        row = change.one(schema.leases, name)
+        row = change.row(schema.leases, name)
         # Who writes inside a fence has the whole run: what an engine before it held of the run is held no more.
         if row is not None and row["expires_at"] > now and row["holder"] != holder and self._store.fence is None:
             raise LeaseHeld(f"{row['holder']} works on {name}", delay=row["expires_at"] - now)
         return put_lease(change, row, name, run_id=run_id, holder=holder, expires_at=now + self._store.lease)
 
     @staticmethod
-    def _hold(change: Change, lease: Lease) -> None:
-        row = change.one(schema.leases, lease.id)
+    def _hold(change: UnitOfWork, lease: Lease) -> None:
+        row = change.row(schema.leases, lease.id)
         if row is None or row["token"] != lease.token or row["holder"] != lease.holder:
             raise LeaseHeld(f"the lease on {lease.id} was lost: a later attempt fenced this one off")

@@ -91,7 +91,7 @@ class Chain:
             previous = row["hash"]
         return cls(tuple(links))
 
-    def vouching(self, connection: Connection, table: Table, row_id: str) -> Link | None:
+    def attesting(self, connection: Connection, table: Table, row_id: str) -> Link | None:
         """The event that vouches for a row as it stands; None when the row was made or changed by nobody's event."""
         said = [link for link in self.links if link.digest_of(table, row_id) is not None]
         if not said or said[-1].digest_of(table, row_id) != row_digest(connection, table, row_id):

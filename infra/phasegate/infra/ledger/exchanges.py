@@ -16,16 +16,16 @@ from sqlalchemy import Text, bindparam, func, select, type_coerce
 from phasegate.infra.artifacts import canonical_json
 from phasegate.infra.ledger.records import Attempt, Exchange, Usage
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.compiled import Prepared
-from phasegate.infra.ledger.storage.deltas import Sent
-from phasegate.infra.ledger.storage.packing import known_before, pack, requests, unpack
+from phasegate.infra.ledger.storage.compiled import CompiledStatement
+from phasegate.infra.ledger.storage.deltas import DeltaEncoder
+from phasegate.infra.ledger.storage.packing import pack, requests, shared_context, unpack
 from phasegate.infra.ledger.storage.store import Store
 
 _exchange, _turn, _attempt, _run = schema.exchanges.c, schema.turns.c, schema.attempts.c, schema.runs.c
 _reply = type_coerce(_exchange.reply, Text)
 """A reply as it is stored."""
 
-_TURN_BEFORE = Prepared(
+_TURN_BEFORE = CompiledStatement(
     select(_reply, _turn.entry)
     .join(schema.turns, _turn.id == _exchange.id, isouter=True)
     .where(_exchange.id == bindparam("exchange"))
@@ -39,9 +39,9 @@ _ADDED_UP = select(
     (func.count() - func.count(_exchange.cost_usd)).label("unpriced"),
 )
 _ALL_OF_RUN = _ADDED_UP.where(_exchange.run_id == bindparam("run"))
-_OF_RUN = Prepared(_ALL_OF_RUN)
-_OF_ATTEMPT = Prepared(_ALL_OF_RUN.where(_exchange.attempt_id == bindparam("attempt")))
-_OF_STAGE = Prepared(
+_OF_RUN = CompiledStatement(_ALL_OF_RUN)
+_OF_ATTEMPT = CompiledStatement(_ALL_OF_RUN.where(_exchange.attempt_id == bindparam("attempt")))
+_OF_STAGE = CompiledStatement(
     _ALL_OF_RUN.where(
         _exchange.attempt_id.in_(
             select(_attempt.id).where(_attempt.run_id == bindparam("run"), _attempt.stage == bindparam("stage"))
@@ -56,8 +56,8 @@ _OF_REPOSITORY_SINCE = (
     ),
     _exchange.at >= bindparam("moment", type_=schema.Instant),
 )
-_SINCE = Prepared(_ADDED_UP.where(*_OF_REPOSITORY_SINCE))
-_RUNS_SINCE = Prepared(select(_exchange.run_id).where(*_OF_REPOSITORY_SINCE).distinct())
+_SINCE = CompiledStatement(_ADDED_UP.where(*_OF_REPOSITORY_SINCE))
+_RUNS_SINCE = CompiledStatement(select(_exchange.run_id).where(*_OF_REPOSITORY_SINCE).distinct())
 
 
 class Exchanges:
@@ -66,7 +66,7 @@ class Exchanges:
     def __init__(self, store: Store) -> None:
         """Work on a store."""
         self._store = store
-        self._sent = Sent()
+        self._sent = DeltaEncoder()
 
     def record(
         self,
@@ -96,13 +96,13 @@ class Exchanges:
             cost_usd: Its price in US dollars; None when the model's price is unknown.
             latency_seconds: From sending to the last byte.
         """
-        part = self._sent.part(attempt.id, request, previous)
+        part = self._sent.encode(attempt.id, request, previous)
         exchange_id, said, at = f"{attempt.id}/{turn}", canonical_json(reply), self._store.clock.now()
         calls = [{"name": call["name"], "args": call["args"]} for call in reply.get("calls", [])]
         payload = {"attempt": attempt.id, "turn": turn, "text": reply.get("text", ""), "calls": calls, "model": model}
         with self._store.change(attempt.run_id, "turn.answered", actor=model, payload=payload) as change:
-            before = _TURN_BEFORE.on(change.direct, exchange=f"{attempt.id}/{turn - 1}")
-            known = known_before(*before[0]) if before else ""
+            before = _TURN_BEFORE.execute(change.direct, exchange=f"{attempt.id}/{turn - 1}")
+            known = shared_context(*before[0]) if before else ""
             change.insert(
                 schema.exchanges,
                 id=exchange_id,
@@ -195,7 +195,7 @@ class Exchanges:
         """The runs in the repository of this one whose model calls were answered since a moment."""
         return [run for (run,) in self._store.ask(_RUNS_SINCE, run=run_id, moment=moment)]
 
-    def _added_up(self, query: Prepared, **which: Any) -> Usage:
+    def _added_up(self, query: CompiledStatement, **which: Any) -> Usage:
         ((turns, asked, cached, answered, cost, unpriced),) = self._store.ask(query, **which)
         return Usage(
             turns=turns,

@@ -1,7 +1,7 @@
 """Leases: which engine owns a run, with a fencing token.
 
-Called by the engine's reconciler and by the lifecycle, never by people's doors. Exactly one engine carries a run: the
-one whose lease has the highest token. A lease that is let go says that nothing was interrupted; one that runs out says
+Called by the engine's reconciler and by the lifecycle, never by people's doors. Exactly one engine owns a run: the
+one whose lease has the highest token. A released lease says that nothing was interrupted; one that runs out says
 that its engine died, or stood still for too long.
 """
 
@@ -16,10 +16,10 @@ from sqlalchemy import RowMapping, and_, exists, not_, or_, select, update
 from phasegate.infra.errors import LeaseHeld
 from phasegate.infra.ledger.records import Lease, Run
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.store import Change, Store
+from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 
-LET_GO = datetime(1970, 1, 1, tzinfo=UTC)
-"""When a lease ran out that was let go on purpose."""
+RELEASED = datetime(1970, 1, 1, tzinfo=UTC)
+"""Expiry of a lease that was released on purpose."""
 _RUN_LEASE = "run/"
 """What the lease on a whole run is called before the run's id."""
 
@@ -30,7 +30,7 @@ def run_lease_id(run_id: str) -> str:
 
 
 def put_lease(
-    change: Change, known: RowMapping | None, lease_id: str, *, run_id: str, holder: str, expires_at: datetime
+    change: UnitOfWork, known: RowMapping | None, lease_id: str, *, run_id: str, holder: str, expires_at: datetime
 ) -> Lease:
     """Write a lease with the next token; `known` is its row so far."""
     values: dict[str, Any] = {
@@ -60,24 +60,24 @@ class Leases:
             row = connection.execute(query).mappings().first()
         return None if row is None else Lease.model_validate(dict(row))
 
-    def wanting(self) -> list[Run]:
-        """The runs that an engine may have something to do for, oldest first.
+    def runnable(self) -> list[Run]:
+        """Runnable runs, oldest first.
 
-        All that go on by themselves, but for those that were let go at a gate which is still open, with nothing going
-        on beside it: however many wait for a person, looking for the others costs one query.
+        Accepted, running, or waiting with a decision made, a gate expired or a timer due. One query, however many runs
+        wait for a person.
         """
         runs, gates, leases = schema.runs.c, schema.gates.c, schema.leases.c
         open_gate = and_(gates.run_id == runs.id, gates.status == "open")
         now = self._store.clock.now()
-        left = and_(
+        waits = and_(
             runs.request == "",
             runs.reason.is_(None),
             exists().where(open_gate, gates.expires_at > now),
             not_(exists().where(open_gate, gates.expires_at <= now)),
-            not_(exists().where(leases.id == _RUN_LEASE + runs.id, leases.expires_at != LET_GO)),
+            not_(exists().where(leases.id == _RUN_LEASE + runs.id, leases.expires_at != RELEASED)),
         )
         query = select(schema.runs).where(
-            or_(runs.status.in_(("accepted", "running")), and_(runs.status == "waiting", not_(left)))
+            or_(runs.status.in_(("accepted", "running")), and_(runs.status == "waiting", not_(waits)))
         )
         with self._store.reading() as connection:
             rows = connection.execute(query.order_by(runs.created_at)).mappings()
@@ -97,7 +97,7 @@ class Leases:
             return known
         payload: dict[str, Any] = {"holder": holder}
         with self._store.change(run_id, "run.taken", actor="engine", payload=payload) as change:
-            row, now = change.one(schema.leases, run_lease_id(run_id)), self._store.clock.now()
+            row, now = change.row(schema.leases, run_lease_id(run_id)), self._store.clock.now()
             if row is not None and row["expires_at"] > now and row["holder"] != holder:
                 raise LeaseHeld(f"{row['holder']} owns {run_id}", delay=row["expires_at"] - now)
             lease = put_lease(
@@ -116,29 +116,29 @@ class Leases:
         query = (
             update(schema.leases)
             .where(table.id.in_([run_lease_id(run_id) for run_id in run_ids]), table.holder == holder)
-            .where(table.expires_at != LET_GO)
+            .where(table.expires_at != RELEASED)
             .values(expires_at=self._store.clock.now() + self._store.lease)
         )
         with self._store.writing("leases", "lease.renewed") as connection:
             return connection.execute(query).rowcount
 
-    def let_go(self, lease: Lease) -> None:
+    def release(self, lease: Lease) -> None:
         """Release a run of this engine on purpose; nothing happens when it is another's by now."""
         table = schema.leases.c
         query = update(schema.leases).where(table.id == lease.id, table.token == lease.token)
         with self._store.writing(lease.run_id, "lease.let-go") as connection:
-            connection.execute(query.where(table.holder == lease.holder).values(expires_at=LET_GO))
+            connection.execute(query.where(table.holder == lease.holder).values(expires_at=RELEASED))
 
-    def let_go_of_all(self, holder: str) -> None:
+    def release_all(self, holder: str) -> None:
         """Release all of an engine's runs, as it stops on purpose."""
         with self._store.writing("leases", "lease.let-go-of-all") as connection:
             connection.execute(
                 update(schema.leases)
                 .where(schema.leases.c.holder == holder, schema.leases.c.id.startswith("run/"))
-                .values(expires_at=LET_GO)
+                .values(expires_at=RELEASED)
             )
 
-    def end_those_before(self, holder: str) -> None:
+    def expire_previous(self, holder: str) -> None:
         """End the leases of earlier engines of this machine; called by the one engine that may run on it."""
         machine, table = holder.partition("/")[0], schema.leases.c
         with self._store.writing("leases", "lease.ended") as connection:

@@ -25,7 +25,7 @@ from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.database import connect
 from phasegate.infra.ledger.storage.store import Store
 from phasegate.infra.ledger.storage.transaction import Connections
-from phasegate.infra.ledger.trail.audit import Audit, Heads, audit
+from phasegate.infra.ledger.trail.audit import Heads, TrailAudit, audit
 from phasegate.infra.ledger.trail_rows import DatabaseRows, Row, exported, lineage
 from phasegate.infra.ledger.turns import Turns
 
@@ -114,7 +114,7 @@ class Ledger:
         with self._store.reading() as connection:
             return lineage(DatabaseRows(connection), run_id)
 
-    def audit(self, run_id: str, heads: Heads = ()) -> Audit:
+    def audit(self, run_id: str, heads: Heads = ()) -> TrailAudit:
         """Recompute every hash and digest of a run's trail.
 
         Args:

@@ -9,8 +9,8 @@ from sqlalchemy import and_, bindparam, func, or_, select
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger.records import ENDED, Attempt, Message
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.compiled import Prepared
-from phasegate.infra.ledger.storage.store import Change, Store, new_id
+from phasegate.infra.ledger.storage.compiled import CompiledStatement
+from phasegate.infra.ledger.storage.store import Store, UnitOfWork, new_id
 
 _message = schema.messages.c
 
@@ -26,9 +26,9 @@ _QUEUED = and_(
 _OF_TURN = and_(
     _message.run_id == bindparam("run"), _message.attempt_id == bindparam("attempt"), _message.turn == bindparam("turn")
 )
-_ANYTHING = Prepared(select(_message.status).where(or_(_QUEUED, _OF_TURN)))
+_ANYTHING = CompiledStatement(select(_message.status).where(or_(_QUEUED, _OF_TURN)))
 _WAITING = select(_message.id).where(_QUEUED).order_by(_message.queued_at)
-_URGENT = Prepared(select(_message.id).where(_QUEUED, _message.urgent == 1).limit(1))
+_URGENT = CompiledStatement(select(_message.id).where(_QUEUED, _message.urgent == 1).limit(1))
 _DELIVERED = select(schema.messages).where(_OF_TURN).order_by(_message.queued_at)
 
 
@@ -108,7 +108,7 @@ class Messages:
         with self._store.change(attempt.run_id, "message.delivered", actor="engine", payload=payload) as change:
             payload["messages"] = list(change.connection.execute(_WAITING, _for(attempt)).scalars())
             if not payload["messages"]:  # expired with the run's end, or delivered, since they were seen
-                change.call_off()
+                change.abort()
             for message_id in payload["messages"]:
                 change.update(
                     schema.messages,
@@ -134,7 +134,7 @@ class Messages:
             return [Message.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
 
-def expire_unread(change: Change, attempt: Attempt) -> list[str]:
+def expire_unread(change: UnitOfWork, attempt: Attempt) -> list[str]:
     """Expire, within a change, what was queued for an agent that has finished; the messages' ids."""
     query = select(_message.id).where(_QUEUED, _message.attempt_id.is_not(None)).order_by(_message.queued_at)
     unread = [str(message_id) for message_id in change.connection.execute(query, _for(attempt)).scalars()]
@@ -147,8 +147,8 @@ def _for(attempt: Attempt, turn: int = 0) -> dict[str, Any]:
     return {"run": attempt.run_id, "stage": f"{attempt.id.rpartition('/')[0]}/", "attempt": attempt.id, "turn": turn}
 
 
-def _require_reader(change: Change, run_id: str) -> None:
-    run = change.one(schema.runs, run_id)
+def _require_reader(change: UnitOfWork, run_id: str) -> None:
+    run = change.row(schema.runs, run_id)
     if run is None:
         raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
     if run["status"] in ENDED:
@@ -157,7 +157,7 @@ def _require_reader(change: Change, run_id: str) -> None:
         raise NotAllowed(f"run {run_id} is a rehearsal: its agents are told what they were told then, and nothing else")
 
 
-def _at_work(change: Change, run_id: str) -> str | None:
+def _at_work(change: UnitOfWork, run_id: str) -> str | None:
     """The attempt whose agent is at work, also where that waits for a person; None: there is none."""
     table = schema.attempts.c
     query = (

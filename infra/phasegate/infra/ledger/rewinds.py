@@ -16,7 +16,7 @@ from sqlalchemy import select
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger.records import Run
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.store import Change, Store
+from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 
 _STANDS_STILL = frozenset({"waiting", "paused", "failed", "needs-operator", "done"})
 
@@ -122,8 +122,8 @@ class Rewinds:
             return [json.loads(text) for text in connection.execute(query).scalars()]
 
 
-def _run(change: Change, run_id: str) -> Run:
-    row = change.one(schema.runs, run_id)
+def _run(change: UnitOfWork, run_id: str) -> Run:
+    row = change.row(schema.runs, run_id)
     if row is None:
         raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
     return Run.model_validate(dict(row))

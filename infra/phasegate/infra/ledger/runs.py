@@ -13,11 +13,11 @@ from phasegate.infra.ledger.artifacts import put
 from phasegate.infra.ledger.chain import is_as_accepted
 from phasegate.infra.ledger.records import ENDED, Origin, Run, RunOptions, RunStatus
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.compiled import Prepared
-from phasegate.infra.ledger.storage.store import Change, Store
+from phasegate.infra.ledger.storage.compiled import CompiledStatement
+from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 from phasegate.infra.ledger.trail_rows import DatabaseRows
 
-_REQUEST = Prepared(select(schema.runs.c.request).where(schema.runs.c.id == bindparam("run")))
+_REQUEST = CompiledStatement(select(schema.runs.c.request).where(schema.runs.c.id == bindparam("run")))
 
 
 class Runs:
@@ -224,7 +224,7 @@ class Runs:
         return self.get(run_id)
 
 
-def _close_what_is_open(change: Change, run_id: str) -> list[str]:
+def _close_what_is_open(change: UnitOfWork, run_id: str) -> list[str]:
     """Void a run's open gates and expire its unread messages, whose ids are returned."""
     closed: dict[str, list[str]] = {}
     for table, was, becomes in ((schema.gates, "open", "void"), (schema.messages, "queued", "expired")):
@@ -235,8 +235,8 @@ def _close_what_is_open(change: Change, run_id: str) -> list[str]:
     return closed["messages"]
 
 
-def _locked(change: Change, run_id: str) -> Run:
-    row = change.one(schema.runs, run_id)
+def _locked(change: UnitOfWork, run_id: str) -> Run:
+    row = change.row(schema.runs, run_id)
     if row is None:
         raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
     return Run.model_validate(dict(row))

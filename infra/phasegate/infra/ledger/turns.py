@@ -21,7 +21,7 @@ from phasegate.infra.ledger.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnRecord:
     """One concluded turn.
 
     Attributes:
@@ -64,7 +64,7 @@ class Turns:
             entry = pack(canonical_json(left))
             change.insert(schema.turns, id=f"{attempt.id}/{number}", run_id=attempt.run_id, entry=entry)
 
-    def list(self, attempt_id: str, *, after: int = 0) -> list[Turn]:
+    def list(self, attempt_id: str, *, after: int = 0) -> list[TurnRecord]:
         """An attempt's concluded turns behind a number, in their order."""
         exchange, turn = schema.exchanges.c, schema.turns.c
         query = (
@@ -75,4 +75,4 @@ class Turns:
         )
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
-        return [Turn(number, reply, json.loads(unpack(entry))) for number, reply, entry in rows]
+        return [TurnRecord(number, reply, json.loads(unpack(entry))) for number, reply, entry in rows]

@@ -38,7 +38,7 @@ def _repository_path(path: str) -> str:
 RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
 
 
-class Table(BaseModel):
+class PolicyModel(BaseModel):
     """A table of `phasegate.toml`: no unknown keys, every attribute's docstring in the schema."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)

@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from phasegate.infra.policy.base import Duration, Table
+from phasegate.infra.policy.base import Duration, PolicyModel
 
 BudgetedName = Literal["cost_usd", "tokens", "turns", "wall_clock"]
 
 
-class LimitsPolicy(Table):
+class LimitsPolicy(PolicyModel):
     """What every budget may limit."""
 
     cost_usd: float | None = Field(default=None, gt=0)
@@ -47,7 +47,7 @@ class StageBudgetPolicy(LimitsPolicy):
     """`[budget.stages.STAGE]`: what a stage's agents may use up, all their attempts together."""
 
 
-class StagesBudgetPolicy(Table):
+class StagesBudgetPolicy(PolicyModel):
     """`[budget.stages]`: one table per stage; a stage that is not named has the run's budget only."""
 
     prd: StageBudgetPolicy = StageBudgetPolicy()

@@ -11,12 +11,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from phasegate.infra.policy.base import ByteSize, Duration, Problem, RepositoryPath, SizeOrNone, Table, UrlPath
+from phasegate.infra.policy.base import ByteSize, Duration, PolicyModel, Problem, RepositoryPath, SizeOrNone, UrlPath
 from phasegate.infra.policy.migrations import MigrationsPolicy
 from phasegate.infra.policy.steps import StepPolicy
 
 
-class DeployCommandsPolicy(Table):
+class DeployCommandsPolicy(PolicyModel):
     """`[deploy.commands]`: how the team itself releases; docs/targets.md says what each is told and has to print."""
 
     deploy: str = ""
@@ -33,7 +33,7 @@ class DeployCommandsPolicy(Table):
     """Stops the service; needed for nothing else."""
 
 
-class DeployLimitsPolicy(Table):
+class DeployLimitsPolicy(PolicyModel):
     """`[deploy.limits]`: what a service on this machine may use, all its processes together; 0: as much as there is."""
 
     memory: SizeOrNone = 0
@@ -44,7 +44,7 @@ class DeployLimitsPolicy(Table):
     """Files that each of its processes may have open."""
 
 
-class DeployPolicy(Table):
+class DeployPolicy(PolicyModel):
     """`[deploy]`: where an approved change runs."""
 
     target: Literal["process", "kubernetes", "command"] = "process"
@@ -63,7 +63,7 @@ class DeployPolicy(Table):
     environment: tuple[str, ...] = ()
     """Names of variables handed to the service, or to the commands, besides PATH, HOME, LANG and PORT."""
     listen: str = Field(default="127.0.0.1", pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")
-    """With `process` and `canary`: the IPv4 address the front listens on; 0.0.0.0: every one."""
+    """With `process` and `canary`: the IPv4 address the proxy listens on; 0.0.0.0: every one."""
     drain_timeout: Duration = timedelta(seconds=30)
     """With `process` and `canary`: how long a release that got no more traffic may finish what it had begun."""
     restarts: int = Field(default=5, ge=0)
@@ -129,6 +129,6 @@ def steps_problems(deploy: DeployPolicy, *, known: Collection[str]) -> list[Prob
         message = 'has to be "canary", because deploy.steps need a candidate that runs beside what serves'
         problems.append((("deploy", "strategy"), message))
     if deploy.target == "process" and deploy.strategy != "canary" and shifts:
-        message = 'has to be "canary", because deploy.steps say `set_weight`: only then there is a front that shifts'
+        message = 'has to be "canary", because deploy.steps say `set_weight`: only then there is a proxy that shifts'
         problems.append((("deploy", "strategy"), message))
     return problems

@@ -7,13 +7,13 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from phasegate.infra.policy.base import Duration, Table
+from phasegate.infra.policy.base import Duration, PolicyModel
 
 MigrationClass = Literal["expand", "migrate", "contract"]
 MIGRATION_CLASSES: tuple[MigrationClass, ...] = get_args(MigrationClass)
 
 
-class MigrationsPolicy(Table):
+class MigrationsPolicy(PolicyModel):
     """`[deploy.migrations]`: docs/migrations.md says what each command is told, and when it runs."""
 
     paths: tuple[str, ...] = ("migrations/**",)

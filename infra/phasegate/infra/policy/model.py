@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.policy.base import ByteSize, Duration, Path, Problem, Table
+from phasegate.infra.policy.base import ByteSize, Duration, Path, PolicyModel, Problem
 from phasegate.infra.policy.budgets import BudgetPolicy
 from phasegate.infra.policy.deploy import DeployPolicy, missing_keys, steps_problems
 from phasegate.infra.policy.monitor import MetricPolicy, MonitorPolicy
@@ -44,7 +44,7 @@ def is_gate(name: str) -> TypeGuard[GateName]:
     return name in GATES
 
 
-class ProjectPolicy(Table):
+class ProjectPolicy(PolicyModel):
     """`[project]`: how this repository is built, tested and integrated."""
 
     base_branch: str = ""
@@ -77,7 +77,7 @@ class ProjectPolicy(Table):
         return services
 
 
-class LifecyclePolicy(Table):
+class LifecyclePolicy(PolicyModel):
     """`[lifecycle]`: which stages run, and how often one may be tried."""
 
     stages: tuple[StageName, ...] = STAGES
@@ -93,14 +93,14 @@ class LifecyclePolicy(Table):
         return stages
 
 
-class StageAgentPolicy(Table):
+class StageAgentPolicy(PolicyModel):
     """`[agents.STAGE]`: what differs for one stage."""
 
     model: str = ""
     """`provider:model`; empty: the default of `[agents]`."""
 
 
-class AgentsPolicy(Table):
+class AgentsPolicy(PolicyModel):
     """`[agents]`: which model answers, for all stages and for single ones."""
 
     model: str = "openai:gpt-5.3-codex"
@@ -117,7 +117,7 @@ class AgentsPolicy(Table):
         return own.model or self.model
 
 
-class GatePolicy(Table):
+class GatePolicy(PolicyModel):
     """`[gates.GATE]`: who may decide, and for how long an open gate waits."""
 
     roles: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ class GatePolicy(Table):
         return self
 
 
-class GatesPolicy(Table):
+class GatesPolicy(PolicyModel):
     """`[gates]`: one table per gate; a gate that is not named has the defaults."""
 
     prd: GatePolicy = GatePolicy()
@@ -165,7 +165,7 @@ class GatesPolicy(Table):
         return policy
 
 
-class IdentityPolicy(Table):
+class IdentityPolicy(PolicyModel):
     """`[identity]`: how phasegate knows who decides."""
 
     mode: Literal["local", "ssh"] = "local"
@@ -174,7 +174,7 @@ class IdentityPolicy(Table):
     """With `ssh`: which key is whose, as ssh-keygen reads it; a path in the repository, read from the base commit."""
 
 
-class SandboxPolicy(Table):
+class SandboxPolicy(PolicyModel):
     """`[sandbox]`: what an agent-run command may reach."""
 
     backend: Literal["bubblewrap", "none"] = "bubblewrap"
@@ -197,7 +197,7 @@ class SandboxPolicy(Table):
     """Wall clock one command of an agent may take."""
 
 
-class GradingPolicy(Table):
+class GradingPolicy(PolicyModel):
     """`[grading]`: how hard a change that passes its tests is looked at."""
 
     ablation_time: Duration = timedelta(minutes=1)
@@ -220,14 +220,14 @@ class GradingPolicy(Table):
     """True to start base and candidate as `[deploy] start` says, and to send them the requests of the tests."""
 
 
-class ProtectPolicy(Table):
+class ProtectPolicy(PolicyModel):
     """`[protect]`: what an agent may not change."""
 
     paths: tuple[str, ...] = ("phasegate.toml", ".github/**", ".gitlab-ci.yml")
     """Glob patterns, relative to the repository's root."""
 
 
-class Policy(Table):
+class Policy(PolicyModel):
     """The whole of `phasegate.toml`."""
 
     project: ProjectPolicy = ProjectPolicy()
@@ -248,7 +248,7 @@ class Policy(Table):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if problems := _contradictions(self):
+        if problems := _cross_checks(self):
             text = "; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in problems)
             # the problems ride along so that whoever has the file's text can name each one's line
             raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
@@ -281,7 +281,7 @@ class Policy(Table):
         return sha256(canonical_json(self.model_dump(mode="json")))
 
 
-def _contradictions(policy: Policy) -> list[Problem]:
+def _cross_checks(policy: Policy) -> list[Problem]:
     """Find what holds for each table alone and not for all together; each problem names the key to change."""
     problems: list[Problem] = []
     if "deployment" in policy.lifecycle.stages:

@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from phasegate.infra.policy.base import Duration, Table, UrlPath
+from phasegate.infra.policy.base import Duration, PolicyModel, UrlPath
 from phasegate.infra.policy.conditions import COMPARED_VALUES, PROBE_VALUES, ConditionError, parse_condition
 
 SourceName = Literal["probe", "prometheus", "command", "log"]
@@ -37,7 +37,7 @@ _OF_COMPARING = ("direction", "confidence", "minimum_sample", "tolerance")
 Problems = list[tuple[tuple[str, ...], str]]
 
 
-class MetricPolicy(Table):
+class MetricPolicy(PolicyModel):
     """`[[monitor.metrics]]`: one measurement."""
 
     name: str = Field(min_length=1)
@@ -173,7 +173,7 @@ class MetricPolicy(Table):
         return problems
 
 
-class MonitorPolicy(Table):
+class MonitorPolicy(PolicyModel):
     """`[monitor]`: what is measured after a release."""
 
     metrics: tuple[MetricPolicy, ...] = ()

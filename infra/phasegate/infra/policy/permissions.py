@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from phasegate.infra.policy.base import ByteSize, Duration, Table
+from phasegate.infra.policy.base import ByteSize, Duration, PolicyModel
 
 ToolName = Literal["list_files", "read_file", "search", "write_file", "edit_file", "run", "query", "ask"]
 
@@ -41,7 +41,7 @@ DENIED = ("sudo", "su", "doas", "ssh", "scp", "docker", "podman", "kubectl", "ph
 """Denied unless policy says otherwise: nothing an agent's work needs, and what one tries first who wants out."""
 
 
-class CommandRules(Table):
+class CommandRules(PolicyModel):
     """`commands`: held against the programs that a command line would start, as the shell reads it.
 
     A rule is a program's name and its first arguments (`git push`, `npm run *`). The longest rule that fits decides,
@@ -63,7 +63,7 @@ class CommandRules(Table):
         return bool(self.ask or self.deny) or self.otherwise != "allow"
 
 
-class StageCommandRules(Table):
+class StageCommandRules(PolicyModel):
     """`commands` of one stage; a key that is not named is as in `[permissions] commands`."""
 
     allow: tuple[CommandPattern, ...] | None = None
@@ -76,7 +76,7 @@ class StageCommandRules(Table):
     """What happens to a program that no rule fits."""
 
 
-class StagePermissions(Table):
+class StagePermissions(PolicyModel):
     """`[permissions.STAGE]`: what differs for one stage."""
 
     tools: tuple[ToolName, ...] | None = None
@@ -100,7 +100,7 @@ class StagePermissions(Table):
     """Wall clock one command may take."""
 
 
-class PermissionsPolicy(Table):
+class PermissionsPolicy(PolicyModel):
     """`[permissions]`: for all stages, and one table per stage for what differs there."""
 
     tools: tuple[ToolName, ...] = (
@@ -143,7 +143,7 @@ class PermissionsPolicy(Table):
         }
 
 
-class Permissions(Table):
+class Permissions(PolicyModel):
     """What an agent at work may use, write and run."""
 
     tools: tuple[str, ...] = ("list_files", "read_file", "search", "write_file", "edit_file", "run", "query", "ask")

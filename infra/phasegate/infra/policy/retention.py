@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from phasegate.infra.policy.base import ByteSize, Duration, Table
+from phasegate.infra.policy.base import ByteSize, Duration, PolicyModel
 
 
-class RetentionPolicy(Table):
+class RetentionPolicy(PolicyModel):
     """`[retention]`: how long what a run leaves behind is kept."""
 
     refs: Duration = timedelta(days=90)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from phasegate.infra.policy.base import Duration, Table
+from phasegate.infra.policy.base import Duration, PolicyModel
 
 _VARIABLES = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
 _URLS = {
@@ -31,7 +31,7 @@ def _variable(name: str) -> str:
 VariableName = Annotated[str, AfterValidator(_variable)]
 
 
-class ServicePolicy(Table):
+class ServicePolicy(PolicyModel):
     """`[[project.services]]`: a program started fresh for each run of the tests, inside its sandbox."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")

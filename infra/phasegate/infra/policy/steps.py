@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from phasegate.infra.policy.base import Duration, Table
+from phasegate.infra.policy.base import Duration, PolicyModel
 
 StepKind = Literal["set_weight", "pause", "analysis", "gate"]
 _KEYS: tuple[StepKind, ...] = ("set_weight", "pause", "analysis", "gate")
@@ -24,7 +24,7 @@ def _all_of_them(names: object) -> object:
     return () if names is True else names
 
 
-class StepPolicy(Table):
+class StepPolicy(PolicyModel):
     """`[[deploy.steps]]`: one step, by exactly one key."""
 
     set_weight: int | None = Field(default=None, ge=1, le=99)

@@ -71,7 +71,7 @@ class Bubblewrap:
         if program is None:
             raise SandboxMissing("bubblewrap is not installed: there is no bwrap on PATH")
         tools = tuple(toolchains())
-        sandbox = cls(policy, state_folder.absolute(), program, tuple(_walls(policy, tools)), tools)
+        sandbox = cls(policy, state_folder.absolute(), program, tuple(_mounts(policy, tools)), tools)
         command = [program, *sandbox.shell, "--remount-ro", "/", "--", "/bin/sh", "-c", ":"]
         try:
             done = subprocess.run(command, capture_output=True, timeout=_TRIAL_SECONDS, check=False, env={})
@@ -112,11 +112,11 @@ class Bubblewrap:
         if rustup_home() in self.tools:
             given["RUSTUP_HOME"] = str(rustup_home())
         proxy = Proxy(() if network else self.policy.network, self.dialer)
-        async with self._way_out(proxy, network=network) as (shown, wrapper), _names(identity, wrapper) as named:
+        async with self._egress(proxy, network=network) as (shown, wrapper), _names(identity, wrapper) as named:
             result = await run_limited(
                 [
                     *mounting,
-                    *self._shut_in(
+                    *self._isolated_argv(
                         [*wrapper, *as_arguments(command)],
                         (workspace.seen, inside or folder),
                         writable,
@@ -135,7 +135,7 @@ class Bubblewrap:
         return replace(result, refused=tuple(proxy.refused))
 
     @asynccontextmanager
-    async def _way_out(self, proxy: Proxy, *, network: bool) -> AsyncGenerator[tuple[list[str], list[str]]]:
+    async def _egress(self, proxy: Proxy, *, network: bool) -> AsyncGenerator[tuple[list[str], list[str]]]:
         """What is shown of the proxy, and what runs the command beside it; nothing where policy names no host."""
         if network or not self.policy.network:
             yield [], []
@@ -146,7 +146,7 @@ class Bubblewrap:
                 shown = ["--ro-bind", str(bridge.__file__), _BRIDGE, "--ro-bind", str(path), _PROXY]
                 yield shown, [sys.executable, "-I", "-S", _BRIDGE, _PROXY]
 
-    def _shut_in(
+    def _isolated_argv(
         self,
         command: Sequence[str],
         workspace: tuple[Path, Path],
@@ -192,7 +192,7 @@ def _homes(mounts: Mapping[str, Mount]) -> Iterator[str]:
         yield from ("--bind", str(mount.seen), str(HOME / folder))
 
 
-def _walls(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
+def _mounts(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
     # dropping all capabilities matters to root, who keeps them otherwise and could take the walls down
     yield from ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
     for place in map(Path, SYSTEM):

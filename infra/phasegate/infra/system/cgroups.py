@@ -1,6 +1,6 @@
 """Control groups that bound what some processes use together, where this machine lets us make one.
 
-Called by the sandbox and by the keeper of a service, which has to stay small: standard library only. A machine that
+Called by the sandbox and by the supervisor of a service, which has to stay small: standard library only. A machine that
 lets us make none is no error: whoever asks counts by itself besides.
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class ProcessId:
+class DetachedProcess:
     """One process for ever: a pid alone is given to another process some day.
 
     Attributes:
@@ -25,7 +25,7 @@ class ProcessId:
     start_time: int
 
     @classmethod
-    def of(cls, pid: int) -> ProcessId | None:
+    def of(cls, pid: int) -> DetachedProcess | None:
         """The process that has this pid now; None when there is none, or only its remains."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
@@ -36,7 +36,7 @@ class ProcessId:
 
     def alive(self) -> bool:
         """Whether this very process still runs."""
-        return ProcessId.of(self.pid) == self
+        return DetachedProcess.of(self.pid) == self
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it still runs."""
@@ -56,7 +56,7 @@ class ProcessId:
         return True
 
 
-def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> ProcessId:
+def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> DetachedProcess:
     """Start a program in a session of its own, so that a terminal's Ctrl-C does not reach it.
 
     It stays in the caller's working directory and inherits the descriptors the caller made inheritable.
@@ -81,10 +81,10 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Proce
         )
     finally:
         os.close(output)
-    return ProcessId.of(pid) or ProcessId(pid, 0)
+    return DetachedProcess.of(pid) or DetachedProcess(pid, 0)
 
 
-def exit_code(process: ProcessId) -> int | None:
+def exit_code(process: DetachedProcess) -> int | None:
     """How a process started from here ended; None while it runs."""
     pid, wait_status = os.waitpid(process.pid, os.WNOHANG)
     return None if pid == 0 else os.waitstatus_to_exitcode(wait_status)

@@ -29,7 +29,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def passing_port() -> int:
+def ephemeral_port() -> int:
     """A free port for a candidate's short life."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((HOST, 0))
@@ -37,7 +37,7 @@ def passing_port() -> int:
         return port
 
 
-def lasting_port() -> int:
+def stable_port() -> int:
     """A free port for a service to keep.
 
     Raises:

@@ -1,6 +1,6 @@
 """The machine's process table, as /proc shows it: who descends from whom, and what they use together.
 
-Called by the sandbox, by the `process` target and by the keeper of a service, which has to stay small: standard
+Called by the sandbox, by the `process` target and by the supervisor of a service, which has to stay small: standard
 library only. It must not know what the processes are for, and ends none.
 """
 
@@ -30,7 +30,7 @@ class Process(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Usage:
+class ProcessUsage:
     """What some processes use together."""
 
     processes: int
@@ -68,14 +68,14 @@ def row(process_id: int) -> Process | None:
     )
 
 
-def usage(leader: int) -> Usage:
+def usage(leader: int) -> ProcessUsage:
     """What a session leader, its session and all their descendants use.
 
     Args:
         leader: The process id that began the session.
     """
     found = members(leader)
-    return Usage(
+    return ProcessUsage(
         processes=len(found),
         cpu_seconds=sum(process.ticks for process in found.values()) / _TICKS,
         memory=sum(map(_private_pages, found)) * _PAGE,

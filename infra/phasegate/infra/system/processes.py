@@ -67,7 +67,7 @@ def ending(process: ProcessId) -> str | None:
     return f"exited with code {code}" if code >= 0 else f"was ended by signal {-code}"
 
 
-def marked(prefix: str) -> list[ProcessId]:
+def find_by_mark(prefix: str) -> list[ProcessId]:
     """Every running process whose mark begins so, oldest first."""
     wanted = f"{MARK}={prefix}".encode()
     found: list[ProcessId] = []
@@ -90,7 +90,7 @@ async def stop_all(prefix: str, known: Collection[ProcessId], *, grace: timedelt
     """
     told: dict[int, ProcessId] = {}
     deadline = time.monotonic() + grace.total_seconds()
-    while found := [*marked(prefix), *(process for process in known if ending(process) is None)]:
+    while found := [*find_by_mark(prefix), *(process for process in known if ending(process) is None)]:
         late = time.monotonic() > deadline
         for process in found:
             now = row(process.pid)

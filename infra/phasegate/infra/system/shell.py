@@ -1,4 +1,4 @@
-"""The shell text that commands are started with. Standard library only: the keeper of a service uses it, too."""
+"""The shell text that commands are started with. Standard library only: the supervisor of a service uses it, too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts a process that outlives us. Standard library only: the keeper of a service uses it, and has to stay small."""
+"""Starts a process that outlives this one. Standard library only: the small supervisor of a service uses it."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ class Workspace:
         return self.repository.git.output(*DIFF, "-p", base, commit).decode(errors="replace")
 
     def begin_from(self, commit: str) -> None:
-        """Take a change made elsewhere over as this run's own: its files into the folder, and onto the run's branch.
+        """Adopt a change of another run as this run's own: its files into the folder, and onto the run's branch.
 
         Effects: moves the run's branch; what was in the folder and differs is kept, as `restore` does.
 

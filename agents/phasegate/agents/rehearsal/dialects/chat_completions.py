@@ -11,7 +11,15 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from phasegate.agents.models.conversation import JsonObject
-from phasegate.agents.rehearsal.answers import Answer, Call, Question, Utterance, event, flat_text, pieces
+from phasegate.agents.rehearsal.answers import (
+    ScriptedCall,
+    ScriptedReply,
+    ScriptedRequest,
+    Utterance,
+    event,
+    flat_text,
+    pieces,
+)
 
 
 class _ToolCall(BaseModel):
@@ -40,7 +48,7 @@ class ChatCompletionsDialect:
 
     path: ClassVar[str] = "chat/completions"
 
-    def read(self, request: JsonObject, tokens: int) -> Question:
+    def read(self, request: JsonObject, tokens: int) -> ScriptedRequest:
         """As `answers.Dialect`."""
         parsed = _Request.model_validate(request)
         said = [
@@ -51,9 +59,9 @@ class ChatCompletionsDialect:
             )
             for message in parsed.messages
         ]
-        return Question(parsed.model, bool(parsed.stream), said, tokens)
+        return ScriptedRequest(parsed.model, bool(parsed.stream), said, tokens)
 
-    def stream(self, request: JsonObject, answer: Answer) -> list[bytes]:
+    def stream(self, request: JsonObject, answer: ScriptedReply) -> list[bytes]:
         """As `answers.Dialect`."""
         options = _Request.model_validate(request).stream_options
         with_usage = options is not None and bool(options.include_usage)
@@ -76,7 +84,7 @@ class ChatCompletionsDialect:
             events.append(event(head | {"choices": [], "usage": _usage(answer)}))
         return [*events, b"data: [DONE]\n\n"]
 
-    def document(self, answer: Answer) -> JsonObject:
+    def document(self, answer: ScriptedReply) -> JsonObject:
         """As `answers.Dialect`."""
         message: JsonObject = {"role": "assistant", "content": answer.text or None, "refusal": None}
         if answer.calls:
@@ -85,19 +93,19 @@ class ChatCompletionsDialect:
         return _head(answer, "chat.completion") | {"choices": [choice], "usage": _usage(answer)}
 
 
-def _head(answer: Answer, kind: str) -> JsonObject:
+def _head(answer: ScriptedReply, kind: str) -> JsonObject:
     return {"id": f"chatcmpl-{answer.id}", "object": kind, "created": 0, "model": answer.model}
 
 
-def _call(call: Call) -> JsonObject:
+def _call(call: ScriptedCall) -> JsonObject:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def _finish_reason(answer: Answer) -> str:
+def _finish_reason(answer: ScriptedReply) -> str:
     return "tool_calls" if answer.calls else "stop"
 
 
-def _usage(answer: Answer) -> JsonObject:
+def _usage(answer: ScriptedReply) -> JsonObject:
     return {
         "prompt_tokens": answer.input_tokens,
         "completion_tokens": answer.output_tokens,

@@ -11,7 +11,15 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from phasegate.agents.models.conversation import JsonObject, parse_arguments
-from phasegate.agents.rehearsal.answers import Answer, Call, Question, Utterance, event, flat_text, pieces
+from phasegate.agents.rehearsal.answers import (
+    ScriptedCall,
+    ScriptedReply,
+    ScriptedRequest,
+    Utterance,
+    event,
+    flat_text,
+    pieces,
+)
 
 
 class _Block(BaseModel):
@@ -42,7 +50,7 @@ class MessagesDialect:
 
     path: ClassVar[str] = "messages"
 
-    def read(self, request: JsonObject, tokens: int) -> Question:
+    def read(self, request: JsonObject, tokens: int) -> ScriptedRequest:
         """As `answers.Dialect`."""
         parsed = _Request.model_validate(request)
         said = [Utterance(by_model=False, text=flat_text(parsed.system))]
@@ -50,9 +58,9 @@ class MessagesDialect:
             Utterance(message.role == "assistant", flat_text(message.content), message.call_ids())
             for message in parsed.messages
         ]
-        return Question(parsed.model, bool(parsed.stream), said, tokens)
+        return ScriptedRequest(parsed.model, bool(parsed.stream), said, tokens)
 
-    def stream(self, request: JsonObject, answer: Answer) -> list[bytes]:
+    def stream(self, request: JsonObject, answer: ScriptedReply) -> list[bytes]:
         """As `answers.Dialect`."""
 
         def said(kind: str, **data: object) -> bytes:
@@ -76,7 +84,7 @@ class MessagesDialect:
         events.append(said("message_delta", delta=ending, usage={"output_tokens": answer.output_tokens}))
         return [*events, said("message_stop")]
 
-    def document(self, answer: Answer) -> JsonObject:
+    def document(self, answer: ScriptedReply) -> JsonObject:
         """As `answers.Dialect`; without streaming this protocol has arguments as JSON, malformed ones as a text."""
         content: list[JsonObject] = [{"type": "text", "text": answer.text}] if answer.text else []
         for call in answer.calls:
@@ -99,5 +107,5 @@ class MessagesDialect:
         }
 
 
-def _tool_use(call: Call, arguments: object) -> JsonObject:
+def _tool_use(call: ScriptedCall, arguments: object) -> JsonObject:
     return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}

@@ -12,7 +12,15 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from phasegate.agents.models.conversation import JsonObject
-from phasegate.agents.rehearsal.answers import Answer, Call, Question, Utterance, event, flat_text, pieces
+from phasegate.agents.rehearsal.answers import (
+    ScriptedCall,
+    ScriptedReply,
+    ScriptedRequest,
+    Utterance,
+    event,
+    flat_text,
+    pieces,
+)
 
 
 class _Item(BaseModel):
@@ -35,7 +43,7 @@ class ResponsesDialect:
 
     path: ClassVar[str] = "responses"
 
-    def read(self, request: JsonObject, tokens: int) -> Question:
+    def read(self, request: JsonObject, tokens: int) -> ScriptedRequest:
         """As `answers.Dialect`."""
         parsed = _Request.model_validate(request)
         said = [Utterance(by_model=False, text=parsed.instructions or "")]
@@ -43,9 +51,9 @@ class ResponsesDialect:
             said.append(Utterance(by_model=False, text=parsed.input))
         else:
             said.extend(_utterance(item) for item in parsed.input)
-        return Question(parsed.model, bool(parsed.stream), said, tokens)
+        return ScriptedRequest(parsed.model, bool(parsed.stream), said, tokens)
 
-    def stream(self, request: JsonObject, answer: Answer) -> list[bytes]:
+    def stream(self, request: JsonObject, answer: ScriptedReply) -> list[bytes]:
         """As `answers.Dialect`."""
         numbers = itertools.count()
 
@@ -80,7 +88,7 @@ class ResponsesDialect:
             events.append(said("response.output_item.done", output_index=index, item=item))
         return [*events, said("response.completed", response=document)]
 
-    def document(self, answer: Answer) -> JsonObject:
+    def document(self, answer: ScriptedReply) -> JsonObject:
         """As `answers.Dialect`."""
         output = [_message(answer)] if answer.text else []
         output += [_call(call) for call in answer.calls]
@@ -122,7 +130,7 @@ def _utterance(item: _Item) -> Utterance:
             return Utterance(by_model=item.role == "assistant", text=flat_text(item.content))
 
 
-def _message(answer: Answer) -> JsonObject:
+def _message(answer: ScriptedReply) -> JsonObject:
     content: JsonObject = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
     return {
         "id": f"msg_{answer.id}",
@@ -133,7 +141,7 @@ def _message(answer: Answer) -> JsonObject:
     }
 
 
-def _call(call: Call) -> JsonObject:
+def _call(call: ScriptedCall) -> JsonObject:
     return {
         "id": f"fc_{call.id}",
         "type": "function_call",

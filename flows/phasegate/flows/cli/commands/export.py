@@ -25,11 +25,11 @@ def export(run: str, output: Path | None, as_json: bool) -> None:
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.audit_bundle import export_bundle
     from phasegate.infra.errors import UsageError
-    from phasegate.infra.identity.attestation import SigningKey, key_id
+    from phasegate.infra.identity.attestation import AttestationKey, key_id
 
     with opened() as session:
         found = session.run(run)
-        key = SigningKey.open(session.settings.home / "attestation.key")
+        key = AttestationKey.open(session.settings.home / "attestation.key")
         bundle = export_bundle(session.ledger, found, key)
     path = output or Path(f"{found.id}.bundle.json")
     try:

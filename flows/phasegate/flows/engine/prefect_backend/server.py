@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from phasegate.flows.engine.info import EngineInfo, EngineLock
 from phasegate.flows.engine.prefect_backend import server_database
 from phasegate.infra.settings import Settings
-from phasegate.infra.system.detached import ProcessId
+from phasegate.infra.system.detached import DetachedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ class EngineWatch(threading.Thread):
         self._settings = settings
         self._lock = EngineLock(settings)
         self._step = linger.total_seconds() / _PROBES_PER_LINGER
-        self._self = ProcessId.of(os.getpid())
+        self._self = DetachedProcess.of(os.getpid())
 
     def run(self) -> None:
         """Probe until this server has been unwanted for the whole time."""

@@ -24,7 +24,7 @@ from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.settings import Settings
 from phasegate.infra.system import detached
-from phasegate.infra.system.detached import ProcessId
+from phasegate.infra.system.detached import DetachedProcess
 
 LINGER = timedelta(seconds=60)
 _START_SECONDS = 120.0
@@ -41,7 +41,7 @@ class PrefectServer:
         ui_url: Its address, which is also the user interface's.
     """
 
-    process: ProcessId
+    process: DetachedProcess
     ui_url: str
 
     @property
@@ -120,7 +120,7 @@ def adopt(settings: Settings) -> PrefectServer | None:
     return None
 
 
-def end(process: ProcessId) -> None:
+def end(process: DetachedProcess) -> None:
     """End a server's process, by force when asking does not help."""
     process.signal(signal.SIGTERM)
     if not process.wait(_TERM_SECONDS):

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime
 from phasegate.flows.engine.prefect_backend.executor import current_executor
 from phasegate.flows.engine.prefect_backend.forced_states import forced_between
 from phasegate.flows.lifecycle.context import RunContext, run_to_completion
-from phasegate.flows.lifecycle.replay.rehearsal import recorded_ruling
+from phasegate.flows.lifecycle.replay.rehearsal import recorded_decision
 from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
 from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.inputs import StoredPolicy
@@ -25,7 +25,7 @@ from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
-from phasegate.infra.ledger.gates.gates import GONE
+from phasegate.infra.ledger.gates.gates import CLOSED
 from phasegate.infra.policy.model import ADMIN, GateName, InterruptGate
 
 Product = TypeVar("Product")
@@ -202,7 +202,7 @@ async def _await_decision(
         ledger.note(run.run.id, "gate.skipped", payload={"gate": gate, "number": number, "reason": policy.reason})
         return None
     if run.rehearses:
-        return recorded_ruling(run, gate, number)
+        return recorded_decision(run, gate, number)
     admins = run.policy.roles.get(ADMIN, ())
     at_once = not checks and all(isinstance(part, Artifact) for part in subject)  # nothing can end the round first
     while True:
@@ -210,13 +210,13 @@ async def _await_decision(
         digests = _digests(run, subject)
         row = await _asked(run, gate, number, digests, waits=at_once, in_advance=not forced)
         if why := _ended_by(checks) or await _outdated(run, subject):
-            ledger.gates.outdate(row, why)
+            ledger.gates.mark_stale(row, why)
             raise SubjectStale(why)
         if not forced:
             _decide_in_advance(run, row)
-        if (ruling := ledger.gates.ruling(row, digests, admins=admins, accepting=accepting)) is not None:
+        if (decision := ledger.gates.effective_decision(row, digests, admins=admins, accepting=accepting)) is not None:
             ledger.runs.set_status(run.run.id, "running")
-            return ruling
+            return decision
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
             ledger.gates.void(row, f"the gate's row says {row.status}, but no decision that counts says so")
             continue
@@ -231,11 +231,13 @@ async def _await_decision(
         )
         if _ended_by(checks):
             continue
-        if (ruling := await _ruled(run, row, subject, accepting)) is not None:
-            return ruling
+        if (decision := await _effective_decision(run, row, subject, accepting)) is not None:
+            return decision
 
 
-async def _ruled(run: RunContext, row: Gate, subject: Subject, accepting: Sequence[str]) -> Decision | None:
+async def _effective_decision(
+    run: RunContext, row: Gate, subject: Subject, accepting: Sequence[str]
+) -> Decision | None:
     """The decision that holds at a gate that was waited at just now; None: the gate is to be asked for again.
 
     Somebody has just decided and looks on, so nothing is asked here but what a decision depends on.
@@ -243,12 +245,12 @@ async def _ruled(run: RunContext, row: Gate, subject: Subject, accepting: Sequen
     await note_forced_states(run, [row])
     run.raise_if_interrupted()
     gates, digests = run.shared.ledger.gates, _digests(run, subject)
-    if gates.get(row.id).status in GONE or await _outdated(run, subject):
+    if gates.get(row.id).status in CLOSED or await _outdated(run, subject):
         return None
-    ruling = gates.ruling(row, digests, admins=run.policy.roles.get(ADMIN, ()), accepting=accepting)
-    if ruling is not None:
+    decision = gates.effective_decision(row, digests, admins=run.policy.roles.get(ADMIN, ()), accepting=accepting)
+    if decision is not None:
         run.shared.ledger.runs.set_status(run.run.id, "running")
-    return ruling
+    return decision
 
 
 async def _asked(
@@ -269,7 +271,7 @@ async def _asked(
     rows = {row.id: row for row in ledger.gates.list(run.run.id)}
     for row in rows.values():
         if (row.gate, row.number, row.status) == (gate, number, "outdated"):
-            raise SubjectStale(ledger.gates.why_outdated(row))
+            raise SubjectStale(ledger.gates.stale_reason(row))
     row = ledger.gates.open(
         run.run,
         gate,
@@ -282,7 +284,7 @@ async def _asked(
         waits=waits and not (in_advance and gate in run.run.options.approve) and run.run.origin is None,
     )
     if run.run.origin is not None:
-        row = ledger.gates.carry(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
+        row = ledger.gates.inherit(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
     if row.id not in rows:
         await asyncio.to_thread(publish_run_head, ledger, run.run, lambda: run.repository)
     return row
@@ -329,7 +331,7 @@ async def note_forced_states(run: RunContext, rows: Iterable[Gate]) -> None:
 
     Effects: a `state.refused` event for each state, once; a moment later, or when the run is left if that comes first.
     """
-    run.start_background(_note_forced_states(run, [row for row in rows if row.status not in GONE]))
+    run.start_background(_note_forced_states(run, [row for row in rows if row.status not in CLOSED]))
     await asyncio.sleep(0)  # so that it has begun, whatever comes next
 
 

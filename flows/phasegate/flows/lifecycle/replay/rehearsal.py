@@ -41,7 +41,7 @@ async def rehearse(run: RunContext, pipeline: Callable[[RunContext], Awaitable[N
     _require_all_turns(run)
 
 
-def recorded_ruling(run: RunContext, gate: str, number: int) -> Decision:
+def recorded_decision(run: RunContext, gate: str, number: int) -> Decision:
     """What people decided at a gate then.
 
     Raises:
@@ -51,11 +51,13 @@ def recorded_ruling(run: RunContext, gate: str, number: int) -> Decision:
     ledger = run.shared.ledger
     for row in ledger.gates.list(_origin(run)):
         if (row.gate, row.number, row.status) == (gate, number, "outdated"):
-            raise SubjectStale(ledger.gates.why_outdated(row))
-        if (row.gate, row.number) == (gate, number) and (ruling := ledger.gates.ruling(row, row.subject)) is not None:
-            payload = {"gate": gate, "number": number, "verdict": ruling.verdict, "decision": ruling.id}
+            raise SubjectStale(ledger.gates.stale_reason(row))
+        if (row.gate, row.number) == (gate, number) and (
+            decision := ledger.gates.effective_decision(row, row.subject)
+        ) is not None:
+            payload = {"gate": gate, "number": number, "verdict": decision.verdict, "decision": decision.id}
             ledger.note(run.run.id, "gate.rehearsed", payload=payload)
-            return ruling
+            return decision
     raise RecordingExhausted
 
 

@@ -22,7 +22,7 @@ from phasegate.infra.metrics.analysis.measure import measure
 from phasegate.infra.metrics.analysis.verdict import overall
 from phasegate.infra.metrics.analysis.watch import BROKEN, OnMeasurement, Watch
 from phasegate.infra.metrics.report import HealthReport
-from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.metrics.sources.open import baseline_of, source_of
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -127,20 +127,20 @@ class ReleaseAnalysis:
         reports = (*measured.metrics, *over)
         return HealthReport(verdict=overall(one.verdict for one in reports), metrics=reports)
 
-    async def _serving(self) -> Released | None:
+    async def _serving(self) -> MeasuredRelease | None:
         """The release that serves beside what is measured; None where none does."""
         current = (await self.run.target.status()).current
         if current is None or not current.alive or current.release_id == self.made.release_id:
             return None
         return self._as_measured(current, current.own_url)
 
-    def _as_measured(self, made: Candidate | Release | LiveRelease, own_url: str = "") -> Released:
+    def _as_measured(self, made: Candidate | Release | LiveRelease, own_url: str = "") -> MeasuredRelease:
         run = self.run
 
         async def files() -> Path:
             return await run.checkout(run.run.base_commit)
 
-        return Released(
+        return MeasuredRelease(
             made.release_id,
             made.commit,
             own_url or made.url,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from phasegate.agents.models.conversation import JsonObject
-from phasegate.agents.monitoring import Evidence, Incident, IncidentDraft, Moment, Shown
+from phasegate.agents.monitoring import Evidence, EvidenceResult, Incident, IncidentDraft, TimelineEntry
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.artifacts import canonical_json
 from phasegate.infra.grading.tree.diff import Hunk, hunks
@@ -29,12 +29,12 @@ _GATES = frozenset({"release", "promotion"})
 _PLACE = re.compile(r"(?P<path>.+?)(?::(?P<first>\d+)(?:\s*[-–]\s*(?P<last>\d+))?)?")
 
 
-def on_record(run: RunContext, report: HealthReport) -> list[Moment]:
+def on_record(run: RunContext, report: HealthReport) -> list[TimelineEntry]:
     """What happened around a release, from the ledger's events and the measurements, in time."""
     gates = {gate.id: gate.gate for gate in run.shared.ledger.gates.list(run.run.id)}
     told = [(event.at, what) for event in run.shared.ledger.events(run.run.id) if (what := _told(event, gates))]
     told += [moment for metric in report.metrics for moment in _turns(metric)]
-    return [Moment(at=_iso(at), what=what) for at, what in sorted(told, key=lambda one: one[0])]
+    return [TimelineEntry(at=_iso(at), what=what) for at, what in sorted(told, key=lambda one: one[0])]
 
 
 def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
@@ -56,7 +56,7 @@ def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
 
 
 def incident(
-    draft: IncidentDraft, tables: Tables, record: Sequence[Moment], *, release: str, health_report: str
+    draft: IncidentDraft, tables: Tables, record: Sequence[TimelineEntry], *, release: str, health_report: str
 ) -> Incident:
     """The agent's reading with what code adds: the record, each query's answer, the suspected hunk as it is.
 
@@ -92,16 +92,16 @@ def _lines(hunk: Hunk) -> list[str]:
     return [*(f"-{line}" for line in hunk.removed), *(f"+{line}" for _, line in hunk.added)]
 
 
-def _shown(one: Evidence | str, tables: Tables, *, asked: bool) -> Shown | str:
+def _shown(one: Evidence | str, tables: Tables, *, asked: bool) -> EvidenceResult | str:
     if isinstance(one, str):
         return one
     if not one.query:
-        return Shown(statement=one.statement, result="(no query was given that shows it)")
+        return EvidenceResult(statement=one.statement, result="(no query was given that shows it)")
     try:
         result = tables.ask(one.query) if asked else f"(not asked: only {_ASKED} are)"
     except QueryRefused as refused:
         result = f"(not answered: {refused})"
-    return Shown(statement=one.statement, query=one.query, result=result)
+    return EvidenceResult(statement=one.statement, query=one.query, result=result)
 
 
 def _happened(events: Sequence[Event]) -> Iterator[Happened]:

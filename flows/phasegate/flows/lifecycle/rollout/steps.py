@@ -243,7 +243,7 @@ def is_over(until: datetime) -> bool:
 
 
 async def _ring(run_id: str, at: datetime) -> None:
-    """Wake whoever waits for the run's bell at a moment."""
+    """Wake what waits for the run at a moment."""
     wakeups = current_wakeups()
     await asyncio.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
     wakeups.notify(run_id)

@@ -115,7 +115,7 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
         folder=await run.checkout(run.run.base_commit),
         inputs={"prd": prd.digest, "sealed": sealed.digest},
         part=PART,
-        objection=partial(_objection, run, prd, sealed),
+        validate_draft=partial(_validate_draft, run, prd, sealed),
     )
 
 
@@ -132,7 +132,7 @@ async def with_omission(run: RunContext, evidence: Evidence) -> Evidence:
     return evidence.model_copy(update={"guards": GuardSummary(reason=_NO_TESTS, omitted=str(seen["why"]))})
 
 
-async def _objection(run: RunContext, prd: Prd, sealed: SealedTests, draft: CharacterizationDraft) -> str:
+async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft: CharacterizationDraft) -> str:
     """Reasons to send a draft back; the same for the same draft, whoever asks again."""
     if not draft.files:
         return "" if draft.omitted else "hand in test files, or say in `omitted` why nothing can be pinned"

@@ -79,13 +79,13 @@ async def draft_release_plan(
             target_state=_in_words(state),
             start=start,
             changes=preview.changes,
-            migrations=stored_data.told(migrating, commands),
+            migrations=stored_data.plan_text(migrating, commands),
             note=round_.note,
         ),
         folder=await run.checkout(commit),
         inputs={"change": change.digest, "evidence": evidence.digest},
         part="plan",
-        objection=lambda draft: stored_data.objection(migrating, draft.migrations, draft.no_migrations),
+        validate_draft=lambda draft: stored_data.validate_migrations(migrating, draft.migrations, draft.no_migrations),
     )
     return plan, Baseline.of(state)
 

@@ -158,11 +158,11 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         inputs=inputs,
         place=lambda row: WorktreeCheckpoints(workspace, row.number, begins_at),
         protected=protected,
-        objection=partial(_objection, run, prd),
+        validate_draft=partial(_validate_draft, run, prd),
     )
 
 
-def _objection(run: RunContext, prd: Prd, draft: ChangeDraft) -> str:
+def _validate_draft(run: RunContext, prd: Prd, draft: ChangeDraft) -> str:
     """Reasons to send a change's requests back; a rehearsal takes what was recorded."""
     if run.rehearses:
         return ""

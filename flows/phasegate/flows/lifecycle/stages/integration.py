@@ -21,7 +21,7 @@ from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import BranchMoved, OperatorNeeded
 from phasegate.infra.grading import BranchMove, Evidence, SealedTests, differences
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.ledger.gates.gates import GONE
+from phasegate.infra.ledger.gates.gates import CLOSED
 from phasegate.infra.workspace import ChangeSet, branch_head, merges_to, patch_id, rebase, released_change
 from phasegate.infra.workspace.change_set import code
 
@@ -196,7 +196,7 @@ def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
     move = fresh.move
     assert move is not None, fresh.digest  # noqa: S101  only grades on a head that moved come here
     gates = run.shared.ledger.gates
-    about = [gate for gate in gates.list(run.run.id) if gate.status not in GONE and gate.gate == "change"]
+    about = [gate for gate in gates.list(run.run.id) if gate.status not in CLOSED and gate.gate == "change"]
     row = next((gate for gate in about if gate.subject.get(Evidence.kind) == approved.digest), None)
     if row is not None and not run.rehearses:
         facts = {"approved": approved.digest, "evidence": fresh.digest, "head": move.head, "why": move.sentence()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from phasegate.agents import monitoring
 from phasegate.agents.models.conversation import JsonObject
-from phasegate.agents.monitoring import Incident, IncidentDraft, Moment
+from phasegate.agents.monitoring import Incident, IncidentDraft, TimelineEntry
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
 from phasegate.flows.lifecycle.replay.adoption import observe
@@ -197,7 +197,7 @@ async def draft_incident(run: RunContext, change: ChangeSet, breach: Breached) -
 
     log = await observe(run, "monitoring", f"log/{number}", look)
     recalled = await observe(run, "monitoring", f"record/{number}", recall)
-    record = [Moment.model_validate(moment) for moment in recalled["moments"]]
+    record = [TimelineEntry.model_validate(moment) for moment in recalled["moments"]]
     written = await run.service_log(release.release_id, characters=LOG_CHARACTERS)
     tables = await asyncio.to_thread(tables_of, run, change, written)
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from phasegate.agents.loop import Assignment, Place, work
+from phasegate.agents.loop import Assignment, CheckpointStore, run_agent
 from phasegate.agents.stage import Draft, StageAgent
 from phasegate.agents.tools import Toolbox
-from phasegate.flows.lifecycle.agent_policy import sandbox_of, supervise
+from phasegate.flows.lifecycle.agent_policy import guardrails_for, sandbox_of
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.rehearsal import record_has_ended
@@ -35,10 +35,10 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
     folder: Path,
     inputs: Mapping[str, str],
     part: str = "",
-    place: Callable[[Attempt], Place] | None = None,
+    place: Callable[[Attempt], CheckpointStore] | None = None,
     protected: tuple[str, ...] = (),
     tables: Tables | None = None,
-    objection: Callable[[Handed], str | Awaitable[str]] = lambda _: "",
+    validate_draft: Callable[[Handed], str | Awaitable[str]] = lambda _: "",
 ) -> Made:
     """Have an agent propose, and accept what it hands in as an artifact.
 
@@ -55,14 +55,14 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
         place: Where it changes files; None for an agent that only reads.
         protected: Patterns of files it may not write.
         tables: What it may ask with `query`.
-        objection: Why what it hands in is sent back to it; empty: it is accepted.
+        validate_draft: Why what it hands in is sent back to it; empty: it is accepted.
 
     Raises:
         As `attempt` and `phasegate.agents.loop.work`.
     """
 
     async def worked(row: Attempt) -> Made | None:
-        supervision = supervise(run, agent.stage, row)
+        guardrails = guardrails_for(run, agent.stage, row)
         toolbox = Toolbox(
             folder,
             names=agent.tools,
@@ -71,22 +71,22 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
             protected=protected,
             command_timeout=run.policy.sandbox_for(agent.stage).command_timeout,
             services=run.policy.project.services,
-            supervision=supervision,
+            guardrails=guardrails,
             tables=tables,
-            objection=objection,
+            validate_draft=validate_draft,
         )
         assignment = Assignment(
             attempt=row,
             prompt=agent.prompt,
-            brief=supervision.masked(brief, "the brief"),
+            brief=guardrails.masked(brief, "the brief"),
             draft=agent.draft,
             toolbox=toolbox,
-            client=run.shared.client_for(run.run, row, supervision.masked_answer),
+            client=run.shared.client_for(run.run, row, guardrails.masked_answer),
             place=place(row) if place else None,
             asks=agent.asks and "ask" in run.policy.permissions_for(agent.stage).tools,
         )
         try:
-            draft = await work(assignment, run.desk)
+            draft = await run_agent(assignment, run.agent_runtime)
         except RehearsalDeparted as error:
             if run.rehearses and record_has_ended(run, row):
                 raise RecordingExhausted from error

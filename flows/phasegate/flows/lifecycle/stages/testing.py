@@ -55,7 +55,7 @@ async def _author(run: RunContext, prd: Prd) -> SealedTests:
         folder=await run.checkout(run.run.base_commit),
         inputs={"prd": prd.digest},
         part="authoring",
-        objection=partial(_objection, run, prd),
+        validate_draft=partial(_validate_draft, run, prd),
     )
 
 
@@ -89,7 +89,7 @@ async def amend_tests(run: RunContext, prd: Prd, change: ChangeSet, sealed: Seal
         folder=await run.checkout(run.run.base_commit),
         inputs={"prd": prd.digest, "sealed": sealed.digest},
         part="amending",
-        objection=partial(_amending_objection, run, prd, sealed, asked),
+        validate_draft=partial(_validate_amendments, run, prd, sealed, asked),
     )
 
 
@@ -184,7 +184,7 @@ def _seal(draft: TestsDraft) -> SealedTests:
     return SealedTests(files=draft.files, amends=amends)
 
 
-def _objection(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
+def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
     """Reasons to send sealed tests back; a rehearsal takes what was recorded."""
     if run.rehearses:
         return ""
@@ -200,7 +200,7 @@ def _objection(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
     return "\n".join([*problems, *amendment_problems(draft.amends, criteria, sealed, read)])
 
 
-def _amending_objection(
+def _validate_amendments(
     run: RunContext, prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], draft: AmendmentsDraft
 ) -> str:
     """Reasons to send added amendments back; a rehearsal takes what was recorded."""

@@ -21,7 +21,7 @@ from phasegate.infra.system.processes import ending, start, stop_all
 _POLL = timedelta(milliseconds=50)
 _TAIL_BYTES, _TAIL_LINES = 4000, 20
 _MOST_PRINTED = 1_000_000
-_ALWAYS_HANDED_ON = ("HOME", "LANG")
+_ALWAYS_INHERITED = ("HOME", "LANG")
 _SUCCESS = "exited with code 0"
 _TRY_AGAIN = f"exited with code {os.EX_TEMPFAIL}"
 
@@ -30,19 +30,19 @@ class CommandFailed(Exception):
     """The command did not do what it is there for; the text says why, with the end of what it said.
 
     Attributes:
-        for_now: Whether it said itself that another try may do, by the exit code 75 (EX_TEMPFAIL).
+        temporary: Whether it said itself that another try may do, by the exit code 75 (EX_TEMPFAIL).
     """
 
-    def __init__(self, why: str, *, for_now: bool = False) -> None:
+    def __init__(self, why: str, *, temporary: bool = False) -> None:
         """Say why."""
         super().__init__(why)
-        self.for_now = for_now
+        self.temporary = temporary
 
 
-def handed_on(environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+def inherited_environment(environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
     """What of our environment a command of the team's gets: PATH, HOME, LANG and what policy names."""
     path = f"{environment.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
-    return {name: environment[name] for name in (*_ALWAYS_HANDED_ON, *names) if name in environment} | {"PATH": path}
+    return {name: environment[name] for name in (*_ALWAYS_INHERITED, *names) if name in environment} | {"PATH": path}
 
 
 async def run_command(
@@ -109,7 +109,7 @@ async def _ended(
 
 def _require_success(ended: str, log: Path, seen: int) -> None:
     if ended != _SUCCESS:
-        raise CommandFailed(f"it {ended}\n{_tail(log, seen)}", for_now=ended == _TRY_AGAIN)
+        raise CommandFailed(f"it {ended}\n{_tail(log, seen)}", temporary=ended == _TRY_AGAIN)
 
 
 def _size(log: Path) -> int:

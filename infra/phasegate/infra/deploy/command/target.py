@@ -51,7 +51,7 @@ from phasegate.infra.errors import DeployFailed
 from phasegate.infra.policy.deploy import DeployPolicy
 
 Action = Literal["deploy", "weight", "promote", "rollback", "status", "stop"]
-_ALWAYS_HANDED_ON = ("HOME", "LANG")
+_ALWAYS_INHERITED = ("HOME", "LANG")
 _STATE = "command.json"
 
 
@@ -81,7 +81,7 @@ class CommandTarget:
             prepare: Sets a fresh checkout up, once.
 
         Raises:
-            ValueError: The service's name could lead elsewhere.
+            ValueError: The service's name could leave its folder.
         """
         self._policy = policy
         self._folder = ServiceFolder(state_folder, service)
@@ -300,7 +300,7 @@ class CommandTarget:
         record, before = state.releases.get(release_id), state.releases.get(previous or "")
         commands = record.commands if record is not None else self._policy.commands
         shown = before if action == "rollback" else record
-        names = (*_ALWAYS_HANDED_ON, *self._policy.environment)
+        names = (*_ALWAYS_INHERITED, *self._policy.environment)
         path = self._environment.get("PATH", os.defpath)
         told = {
             "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}",

@@ -15,11 +15,18 @@ from datetime import timedelta
 from phasegate.infra.deploy.kubernetes.api.client import Cluster
 from phasegate.infra.deploy.kubernetes.api.diff import differ
 from phasegate.infra.deploy.kubernetes.api.errors import FieldConflict, OwnedField
-from phasegate.infra.deploy.kubernetes.api.lock import Held
+from phasegate.infra.deploy.kubernetes.api.lock import HeldLock
 from phasegate.infra.deploy.kubernetes.api.manifests import WORKLOADS, Manifest, Ref, table
 from phasegate.infra.deploy.kubernetes.argo import is_rollout, promotion
 from phasegate.infra.deploy.kubernetes.records import stamp_of
-from phasegate.infra.deploy.kubernetes.rollout import Trouble, has_been_seen, newest, owned_by, progress, trouble
+from phasegate.infra.deploy.kubernetes.rollout import (
+    RolloutFailure,
+    has_been_seen,
+    newest,
+    owned_by,
+    progress,
+    rollout_failure,
+)
 from phasegate.infra.errors import DeployFailed, TargetRefused
 
 LOOK_SECONDS = 0.2
@@ -29,18 +36,18 @@ _REPLICA_SETS = ("Deployment", "Rollout")
 
 
 @dataclass
-class Convergence:
-    """How objects get to where they are wanted.
+class Applier:
+    """Applies objects, and waits until they are rolled out or gone.
 
     Attributes:
         cluster: Where they are.
-        held: The service's lock.
+        lock: The service's lock, held.
         service: Whose objects may be deleted.
         timeout: How long one rollout or deletion may take.
     """
 
     cluster: Cluster
-    held: Held
+    lock: HeldLock
     service: str
     timeout: timedelta
 
@@ -51,8 +58,8 @@ class Convergence:
             FieldConflict: A field belongs to somebody, and not to those it may be taken from.
         """
         for manifest in manifests:
-            await self.held.require()
-            await apply_taking(self.cluster, manifest, taking)
+            await self.lock.require()
+            await apply_taking_ownership(self.cluster, manifest, taking)
 
     async def roll_out(self, manifests: Iterable[Manifest], *, back: bool = False) -> str:
         """Wait until every workload among the manifests is rolled out, as kubectl does.
@@ -84,7 +91,7 @@ class Convergence:
         await self.apply(manifests)
         await self.roll_out(manifests)
 
-    async def take_away(self, refs: Iterable[Ref]) -> None:
+    async def delete_and_wait(self, refs: Iterable[Ref]) -> None:
         """Delete those of the objects that are the service's, and wait until they are gone.
 
         Raises:
@@ -94,15 +101,15 @@ class Convergence:
             live = await self.cluster.get(ref)
             if live is None or stamp_of(live)[0] != self.service:
                 continue  # whoever made it since may want to keep it
-            await self.held.require()
+            await self.lock.require()
             await self.cluster.delete(ref)
             await self._gone(ref)
 
-    async def trouble_of(self, live: Manifest) -> Trouble | None:
+    async def failure_of(self, live: Manifest) -> RolloutFailure | None:
         """What the newest pods and the controller say, once the controller has seen the spec."""
         if not has_been_seen(live):
             return None
-        return trouble(live, await newest_pods(self.cluster, live))
+        return rollout_failure(live, await newest_pods(self.cluster, live))
 
     async def _rolled_out(self, ref: Ref, *, back: bool) -> str:
         until, seen = time.monotonic() + self.timeout.total_seconds(), "it is not there"
@@ -115,13 +122,13 @@ class Convergence:
                 return f"{ref}: {now.detail}"
             seen = now.detail
             if is_rollout(live) and (order := promotion(live, full=back)):
-                await self.held.require()
+                await self.lock.require()
                 await self.cluster.report(ref, order)
-            if (found := await self.trouble_of(live)) is not None:
+            if (found := await self.failure_of(live)) is not None:
                 raise failure_of(ref, found)
             if time.monotonic() > until:
                 limit = f"{self.timeout.total_seconds():g} s"
-                late = Trouble("progress-deadline", f"{seen} after {limit}, which is deploy.rollout_timeout")
+                late = RolloutFailure("progress-deadline", f"{seen} after {limit}, which is deploy.rollout_timeout")
                 raise failure_of(ref, late)
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -147,7 +154,7 @@ async def newest_pods(cluster: Cluster, live: Manifest) -> list[Manifest]:
     return pods if live["kind"] in _REPLICA_SETS else [pod for pod in pods if _is_of_update(pod, live)]
 
 
-async def apply_taking(
+async def apply_taking_ownership(
     cluster: Cluster, manifest: Manifest, taking: Collection[str] = (), *, dry_run: bool = False
 ) -> Manifest:
     """Apply one object; of fields that others own, only those named are taken.
@@ -200,7 +207,7 @@ def _is_of_update(pod: Manifest, live: Manifest) -> bool:
     return wanted is None or labels.get("controller-revision-hash") == wanted
 
 
-def failure_of(ref: Ref, found: Trouble) -> DeployFailed | TargetRefused:
+def failure_of(ref: Ref, found: RolloutFailure) -> DeployFailed | TargetRefused:
     """The error that stands for what keeps a rollout from succeeding."""
     text = f"{ref} did not come up ({found.reason}): {found.detail}."
     if found.end == "ask":

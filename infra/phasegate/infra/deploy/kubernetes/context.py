@@ -6,24 +6,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from phasegate.infra.deploy.kubernetes.api.manifests import Manifest
-from phasegate.infra.deploy.kubernetes.apply import Convergence
+from phasegate.infra.deploy.kubernetes.apply import Applier
 from phasegate.infra.deploy.kubernetes.records import Record, Records, State
 
 
 @dataclass
-class Change:
-    """A change under way.
+class ChangeContext:
+    """Context of a change under way.
 
     Attributes:
         state: The service's, as of now; written by `records`.
         records: What is remembered.
-        toward: How objects get to where they are wanted.
+        applier: Applies objects and waits for them.
         keep_log: Keeps what the pods of a release wrote, by its manifests, before they go.
     """
 
     state: State
     records: Records
-    toward: Convergence
+    applier: Applier
     keep_log: Callable[[Record, Sequence[Manifest]], Awaitable[None]]
 
     async def serving(self) -> Record | None:

@@ -28,7 +28,7 @@ _CRASHES = 3
 
 
 @dataclass(frozen=True)
-class Progress:
+class RolloutStatus:
     """How far a workload's rollout is.
 
     Attributes:
@@ -41,7 +41,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class RolloutFailure:
     """Why a rollout will not succeed by itself.
 
     Attributes:
@@ -56,13 +56,13 @@ class Trouble:
     end: Literal["roll back", "ask"] = "roll back"
 
 
-def progress(workload: Manifest) -> Progress:
+def progress(workload: Manifest) -> RolloutStatus:
     """How far a Deployment, StatefulSet, DaemonSet or Rollout is with what its spec says."""
     status = table(workload.get("status"))
     if argo.is_rollout(workload):
         return _rollout(workload, status)
     if not has_been_seen(workload):
-        return Progress(done=False, detail="the new spec has not been observed yet")
+        return RolloutStatus(done=False, detail="the new spec has not been observed yet")
     match workload["kind"]:
         case "Deployment":
             return _deployment(workload, status)
@@ -72,7 +72,7 @@ def progress(workload: Manifest) -> Progress:
             return _daemon_set(status)
 
 
-def trouble(workload: Manifest, pods: Iterable[Manifest]) -> Trouble | None:
+def rollout_failure(workload: Manifest, pods: Iterable[Manifest]) -> RolloutFailure | None:
     """What keeps a rollout from succeeding.
 
     Args:
@@ -87,12 +87,14 @@ def trouble(workload: Manifest, pods: Iterable[Manifest]) -> Trouble | None:
         said = f"{name}: {condition.get('message', '')}"
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             if "exceeded quota" in said:
-                return Trouble("quota", said, end="ask")
-            return Trouble("pods-refused", said)
+                return RolloutFailure("quota", said, end="ask")
+            return RolloutFailure("pods-refused", said)
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
-            return Trouble("progress-deadline", f"{name} exceeded its progress deadline")
+            return RolloutFailure("progress-deadline", f"{name} exceeded its progress deadline")
     if argo.is_rollout(workload) and (now := argo.phase(workload)).name == "Degraded":
-        return Trouble(_GIVEN_UP.get(now.message.partition(":")[0], "progress-deadline"), f"{name}: {now.message}")
+        return RolloutFailure(
+            _GIVEN_UP.get(now.message.partition(":")[0], "progress-deadline"), f"{name}: {now.message}"
+        )
     return None
 
 
@@ -143,52 +145,52 @@ def has_been_seen(workload: Manifest) -> bool:
     return int(workload["metadata"].get("generation", 0)) <= seen
 
 
-def _deployment(workload: Manifest, status: Manifest) -> Progress:
+def _deployment(workload: Manifest, status: Manifest) -> RolloutStatus:
     wanted, updated = replicas(workload), int(status.get("updatedReplicas") or 0)
     available, present = int(status.get("availableReplicas") or 0), int(status.get("replicas") or 0)
     if updated < wanted:
-        return Progress(done=False, detail=f"{updated} out of {wanted} new replicas have been updated")
+        return RolloutStatus(done=False, detail=f"{updated} out of {wanted} new replicas have been updated")
     if present > updated:
-        return Progress(done=False, detail=f"{present - updated} old replicas are pending termination")
+        return RolloutStatus(done=False, detail=f"{present - updated} old replicas are pending termination")
     if available < updated:
-        return Progress(done=False, detail=f"{available} of {updated} updated replicas are available")
-    return Progress(done=True, detail=f"{available} of {wanted} replicas are available")
+        return RolloutStatus(done=False, detail=f"{available} of {updated} updated replicas are available")
+    return RolloutStatus(done=True, detail=f"{available} of {wanted} replicas are available")
 
 
-def _rollout(workload: Manifest, status: Manifest) -> Progress:
+def _rollout(workload: Manifest, status: Manifest) -> RolloutStatus:
     now = argo.phase(workload)
     ready = f"{available(workload)} of {replicas(workload)} replicas are available"
     if now.name == "Healthy" and argo.is_promoted(workload):
-        return Progress(done=True, detail=ready)
+        return RolloutStatus(done=True, detail=ready)
     at = f"step {int(status.get('currentStepIndex') or 0)} of its own"
-    return Progress(done=False, detail=", ".join(one for one in (now.name, now.message, at, ready) if one))
+    return RolloutStatus(done=False, detail=", ".join(one for one in (now.name, now.message, at, ready) if one))
 
 
-def _stateful_set(workload: Manifest, status: Manifest) -> Progress:
+def _stateful_set(workload: Manifest, status: Manifest) -> RolloutStatus:
     wanted = replicas(workload)
     strategy = table(table(workload.get("spec")).get("updateStrategy"))
     partition = int(table(strategy.get("rollingUpdate")).get("partition") or 0)
     ready, updated = int(status.get("readyReplicas") or 0), int(status.get("updatedReplicas") or 0)
     if ready < wanted:
-        return Progress(done=False, detail=f"{ready} of {wanted} replicas are ready")
+        return RolloutStatus(done=False, detail=f"{ready} of {wanted} replicas are ready")
     if updated < wanted - partition:
-        return Progress(done=False, detail=f"{updated} out of {wanted - partition} new replicas have been updated")
+        return RolloutStatus(done=False, detail=f"{updated} out of {wanted - partition} new replicas have been updated")
     if not partition and status.get("updateRevision") != status.get("currentRevision"):
-        return Progress(done=False, detail="the last replicas are being updated")
-    return Progress(done=True, detail=f"{ready} of {wanted} replicas are ready")
+        return RolloutStatus(done=False, detail="the last replicas are being updated")
+    return RolloutStatus(done=True, detail=f"{ready} of {wanted} replicas are ready")
 
 
-def _daemon_set(status: Manifest) -> Progress:
+def _daemon_set(status: Manifest) -> RolloutStatus:
     wanted = int(status.get("desiredNumberScheduled") or 0)
     updated, available = int(status.get("updatedNumberScheduled") or 0), int(status.get("numberAvailable") or 0)
     if updated < wanted:
-        return Progress(done=False, detail=f"{updated} out of {wanted} new pods have been updated")
+        return RolloutStatus(done=False, detail=f"{updated} out of {wanted} new pods have been updated")
     if available < wanted:
-        return Progress(done=False, detail=f"{available} of {wanted} updated pods are available")
-    return Progress(done=True, detail=f"{available} of {wanted} pods are available")
+        return RolloutStatus(done=False, detail=f"{available} of {wanted} updated pods are available")
+    return RolloutStatus(done=True, detail=f"{available} of {wanted} pods are available")
 
 
-def _pod_troubles(pod: Manifest) -> Iterator[Trouble]:
+def _pod_troubles(pod: Manifest) -> Iterator[RolloutFailure]:
     status = table(pod.get("status"))
     for name in ("initContainerStatuses", "containerStatuses"):
         for container in tables(status.get(name)):
@@ -197,9 +199,9 @@ def _pod_troubles(pod: Manifest) -> Iterator[Trouble]:
             where = f"container {container.get('name')} of pod {pod['metadata']['name']}"
             said = f"{where}: {reason}: {waiting.get('message', '')}".rstrip(": ")
             if reason in _HOPELESS:
-                yield Trouble(_HOPELESS[reason], said)
+                yield RolloutFailure(_HOPELESS[reason], said)
             elif reason == "CrashLoopBackOff" and int(container.get("restartCount") or 0) >= _CRASHES:
-                yield Trouble("crash-loop", f"{said} ({container.get('restartCount')} restarts)")
+                yield RolloutFailure("crash-loop", f"{said} ({container.get('restartCount')} restarts)")
 
 
 def _conditions(workload: Manifest) -> list[dict[str, Any]]:

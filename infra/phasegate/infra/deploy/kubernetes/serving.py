@@ -10,14 +10,14 @@ from typing import Any
 
 from phasegate.infra.deploy.kubernetes.api.manifests import Ref
 from phasegate.infra.deploy.kubernetes.apply import deviations
-from phasegate.infra.deploy.kubernetes.context import Change
+from phasegate.infra.deploy.kubernetes.context import ChangeContext
 from phasegate.infra.deploy.kubernetes.records import Record
 from phasegate.infra.deploy.kubernetes.status import live_release
 from phasegate.infra.deploy.target import Check
 from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, TargetUnavailable
 
 
-async def replace_current(change: Change, record: Record) -> None:
+async def replace_current(change: ChangeContext, record: Record) -> None:
     """Let a release serve; if it does not come up, what served is put back and serves."""
     state, former = change.state, change.state.current
     if former != record.release_id:
@@ -34,7 +34,7 @@ async def replace_current(change: Change, record: Record) -> None:
         before = await change.records.record(former) if former else None
         try:
             await converge(change, before)
-            await settle(change, former)
+            await mark_current(change, former)
         except PhasegateError as second:
             raise _both(failure, second) from second
         failure.context["restored"] = former or "what was there before"
@@ -43,13 +43,13 @@ async def replace_current(change: Change, record: Record) -> None:
         *(check for check in record.checks if check.name in {"dry-run", "canary"}),
         Check(name="rollout", ok=True, detail=reached),
         Check(name="read-back", ok=True, detail=f"{len(record.manifests)} objects are live as they were applied"),
-        *(Check(name="api-server", ok=True, detail=absence) for absence in change.toward.cluster.absences),
+        *(Check(name="api-server", ok=True, detail=absence) for absence in change.applier.cluster.absences),
     )
     await change.records.write_record(record)
-    await settle(change, record.release_id)
+    await mark_current(change, record.release_id)
 
 
-async def converge(change: Change, record: Record | None) -> str:
+async def converge(change: ChangeContext, record: Record | None) -> str:
     """Bring every object to where a release wants it; None: to where it was before phasegate came.
 
     Returns:
@@ -66,11 +66,11 @@ async def converge(change: Change, record: Record | None) -> str:
     superfluous = {ref for other in leaving for ref in other.refs} - {Ref.of(one) for one in wanted}
     wanted += [before[ref] for ref in sorted(superfluous) if ref in before]
     taking = {one for other in [*leaving, *([record] if record else [])] for one in other.taking}
-    await change.toward.apply(wanted, taking)
+    await change.applier.apply(wanted, taking)
     back = record is None or record.release_id != change.state.changing
-    reached = await change.toward.roll_out(wanted, back=back)
-    await change.toward.take_away(sorted(superfluous - before.keys()))
-    if found := await deviations(change.toward.cluster, wanted):
+    reached = await change.applier.roll_out(wanted, back=back)
+    await change.applier.delete_and_wait(sorted(superfluous - before.keys()))
+    if found := await deviations(change.applier.cluster, wanted):
         raise DeployFailed(
             f"It was applied, but read back it is something else: {'; '.join(found)}.",
             remedy="See who changes it: `kubectl get … -o yaml --show-managed-fields` names them.",
@@ -79,18 +79,18 @@ async def converge(change: Change, record: Record | None) -> str:
     return reached
 
 
-async def settle(change: Change, release_id: str | None) -> None:
+async def mark_current(change: ChangeContext, release_id: str | None) -> None:
     """Write down that a release serves; None: that none of phasegate's does."""
     change.state.current, change.state.changing = release_id, None
     await change.records.write_state(change.state)
 
 
-async def serves(change: Change, record: Record) -> bool:
+async def serves(change: ChangeContext, record: Record) -> bool:
     """Whether a release serves as it was applied, so that nothing is to be done."""
     if change.state.current != record.release_id or change.state.changing is not None:
         return False
-    live = await live_release(change.toward.cluster, record, record.manifests)
-    return live.alive and not await deviations(change.toward.cluster, record.manifests)
+    live = await live_release(change.applier.cluster, record, record.manifests)
+    return live.alive and not await deviations(change.applier.cluster, record.manifests)
 
 
 def _both(failure: PhasegateError, second: PhasegateError) -> PhasegateError:

@@ -20,11 +20,11 @@ from phasegate.infra.deploy.kubernetes.api.client import Cluster, connect
 from phasegate.infra.deploy.kubernetes.api.diff import cleaned, difference
 from phasegate.infra.deploy.kubernetes.api.lock import lock
 from phasegate.infra.deploy.kubernetes.api.manifests import WORKLOADS, Manifest, Ref, read_manifests
-from phasegate.infra.deploy.kubernetes.apply import Convergence, apply_taking, owned_elsewhere
+from phasegate.infra.deploy.kubernetes.apply import Applier, apply_taking_ownership, owned_elsewhere
 from phasegate.infra.deploy.kubernetes.canary import candidates
 from phasegate.infra.deploy.kubernetes.canary.manifests import canaries
 from phasegate.infra.deploy.kubernetes.canary.routes import services_behind
-from phasegate.infra.deploy.kubernetes.context import Change
+from phasegate.infra.deploy.kubernetes.context import ChangeContext
 from phasegate.infra.deploy.kubernetes.pod_logs import pod_logs
 from phasegate.infra.deploy.kubernetes.records import Record, Records, stamp_of, stamped
 from phasegate.infra.deploy.kubernetes.rollout import revision_of
@@ -71,7 +71,7 @@ class KubernetesTarget:
             environment: The engine's; KUBECONFIG and HOME say how the cluster is reached.
 
         Raises:
-            ValueError: The service's name could lead elsewhere.
+            ValueError: The service's name could leave its folder.
         """
         self._policy = policy
         self._service = service
@@ -142,7 +142,7 @@ class KubernetesTarget:
             record = await change.records.record(release_id)
             if release_id not in change.state.candidates:
                 raise DeployFailed(f"{self._service} has no candidate {release_id}.", release_id=release_id)
-            return await candidates.weigh(change, record, percent)
+            return await candidates.set_weight(change, record, percent)
 
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`: applied, waited for as kubectl does, and read back."""
@@ -180,7 +180,7 @@ class KubernetesTarget:
                 if (leaving := await change.serving()) is not None and leaving.release_id != release_id:
                     await self._keep_log(leaving, leaving.manifests)
                 await serving.converge(change, record)
-                await serving.settle(change, release_id)
+                await serving.mark_current(change, release_id)
         return await self.status()
 
     async def stop(self) -> None:
@@ -193,8 +193,8 @@ class KubernetesTarget:
             record = await change.records.record(change.state.current)
             workloads = [one for one in record.manifests if one["kind"] in WORKLOADS]
             asleep = [{**one, "spec": {**one["spec"], "replicas": 0}} for one in workloads if _scales(one)]
-            await change.toward.roll_out_to(asleep)
-            await change.toward.take_away(Ref.of(one) for one in workloads if not _scales(one))
+            await change.applier.roll_out_to(asleep)
+            await change.applier.delete_and_wait(Ref.of(one) for one in workloads if not _scales(one))
 
     async def log(self, release_id: str, *, characters: int) -> str:
         """As `DeployTarget.log`: what the pods have written; once they are gone, what was kept of it."""
@@ -225,13 +225,13 @@ class KubernetesTarget:
         return Records(self._cluster, self._service)
 
     @asynccontextmanager
-    async def _changing(self) -> AsyncGenerator[Change]:
+    async def _changing(self) -> AsyncGenerator[ChangeContext]:
         records = self._records()
         async with lock(self._cluster, records.name) as held:
-            toward = Convergence(self._cluster, held, self._service, self._policy.rollout_timeout)
-            yield Change(await records.state(), records, toward, self._keep_log)
+            toward = Applier(self._cluster, held, self._service, self._policy.rollout_timeout)
+            yield ChangeContext(await records.state(), records, toward, self._keep_log)
 
-    async def _prepared(self, change: Change, release_id: str, commit: str, taking: Collection[str]) -> Record:
+    async def _prepared(self, change: ChangeContext, release_id: str, commit: str, taking: Collection[str]) -> Record:
         """The record of a release, written before anything of it is applied; found again by its id."""
         if release_id in change.state.releases:
             record = await change.records.record(release_id)
@@ -243,7 +243,7 @@ class KubernetesTarget:
         found = {Ref.of(one): await self._cluster.get(Ref.of(one)) for one in wanted}
         live = {ref: one for ref, one in found.items() if one is not None}
         for manifest in wanted:
-            await apply_taking(self._cluster, manifest, taking, dry_run=True)
+            await apply_taking_ownership(self._cluster, manifest, taking, dry_run=True)
         former = await change.records.record(change.state.current) if change.state.current else None
         foreign = [cleaned(one) for one in live.values() if stamp_of(one)[0] != self._service]
         known = {Ref.of(one) for one in foreign}

@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phasegate.infra.deploy.command.runner import CommandFailed, handed_on, run_command, run_to_end
+from phasegate.infra.deploy.command.runner import CommandFailed, inherited_environment, run_command, run_to_end
 from phasegate.infra.deploy.process.services import GRACE
 from phasegate.infra.deploy.service_folder import ServiceFolder
 from phasegate.infra.deploy.sources import Sources, nothing
@@ -156,7 +156,7 @@ class Migrator:
                     limit=self._policy.migrations.timeout,
                 )
             except CommandFailed as error:
-                if not error.for_now or number == _TRIES:
+                if not error.temporary or number == _TRIES:
                     raise self._failed(step, str(error)) from error
                 await asyncio.sleep(self._between_tries.total_seconds())
         raise AssertionError("unreachable: the last try returns or raises")
@@ -183,7 +183,7 @@ class Migrator:
 
     async def _told(self, step: MigrationStep, action: str, key: str) -> dict[str, str]:
         return {
-            **handed_on(self._environment, self._policy.environment),
+            **inherited_environment(self._environment, self._policy.environment),
             "PHASEGATE_ACTION": action,
             "PHASEGATE_KEY": key,
             "PHASEGATE_MIGRATION": step.migration,

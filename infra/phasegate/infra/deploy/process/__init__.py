@@ -1,1 +1,1 @@
-"""The deploy target `process`: services on this machine, kept running, with a front where policy wants one."""
+"""The deploy target `process`: services on this machine, kept running, with a proxy where policy wants one."""

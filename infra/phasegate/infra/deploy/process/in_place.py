@@ -1,4 +1,4 @@
-"""Serving with no front: one process has the service's port, and another takes its place. See decision 5.
+"""Serving with no proxy: one process has the service's port, and another takes its place. See decision 5.
 
 Used by the `process` target.
 """
@@ -10,7 +10,7 @@ from phasegate.infra.deploy.service_folder import Running, ServiceState
 from phasegate.infra.deploy.target import Weight, no_weight
 from phasegate.infra.errors import DeployFailed, PortTaken
 from phasegate.infra.system import ports
-from phasegate.infra.system.processes import marked
+from phasegate.infra.system.processes import find_by_mark
 
 
 class InPlace:
@@ -20,18 +20,18 @@ class InPlace:
         """Name the service."""
         self._releases = releases
 
-    def require_means(self) -> None:
+    def check_prerequisites(self) -> None:
         """It needs nothing."""
 
     async def start_candidate(self, state: ServiceState, release_id: str) -> Running:
         """As `Serving.start_candidate`."""
-        return await self._releases.start(state, release_id, "candidate", ports.passing_port())
+        return await self._releases.start(state, release_id, "candidate", ports.ephemeral_port())
 
     async def set_weight(self, state: ServiceState, release_id: str, percent: int) -> Weight:
         """As `Serving.set_weight`: one process has the service's port, and no other is asked."""
         raise no_weight(
             "process",
-            'Set `[deploy] strategy = "canary"`, which puts a front before the releases, or take the `set_weight` '
+            'Set `[deploy] strategy = "canary"`, which puts a proxy before the releases, or take the `set_weight` '
             "steps out of `[deploy]`.",
         )
 
@@ -81,7 +81,7 @@ class InPlace:
     async def _make_room(self, state: ServiceState, release_id: str, port: int) -> None:
         """Stop what serves, once all is seen to that can fail before: a taken port or a checkout may cost no outage."""
         folder = self._releases.folder
-        ours = {process.pid for role in ("service", "front") for process in marked(folder.mark(role))}
+        ours = {process.pid for role in ("service", "front") for process in find_by_mark(folder.mark(role))}
         ports.require_free(port, but_for=ours)
         await self._releases.sources.ensure(release_id, state.release(release_id).commit)
         await self._releases.end_service(state)

@@ -1,4 +1,4 @@
-"""Puts a keeper beside every process that has lost its own: killed with it, by hand or with the machine.
+"""Puts a supervisor beside every process that has lost its own: killed with it, by hand or with the machine.
 
 Called by the engine every few seconds. What somebody stopped stays stopped, what was given up stays given up.
 """
@@ -9,14 +9,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from phasegate.infra.deploy.process.proxy.proxy import keep_front
-from phasegate.infra.deploy.process.releases import keep
-from phasegate.infra.deploy.process.supervisor.supervisor import Report
+from phasegate.infra.deploy.process.proxy.proxy import start_proxy
+from phasegate.infra.deploy.process.releases import start_release
+from phasegate.infra.deploy.process.supervisor.supervisor import SupervisorReport
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder
 from phasegate.infra.system.processes import ProcessId, ending
 
 
-async def tend(state_folder: Path, environment: Mapping[str, str]) -> list[str]:
+async def reconcile_services(state_folder: Path, environment: Mapping[str, str]) -> list[str]:
     """See to every service of this machine.
 
     Args:
@@ -24,11 +24,11 @@ async def tend(state_folder: Path, environment: Mapping[str, str]) -> list[str]:
         environment: As for `ProcessTarget`.
 
     Returns:
-        What was taken up again: `<service> <release>`, the front's `<service> front`.
+        What was taken up again: `<service> <release>`, the proxy's `<service> front`.
 
     Raises:
         DeployFailed: The state of a service cannot be read.
-        TargetRefused: A front has died and HAProxy is not installed any more.
+        TargetRefused: A proxy has died and HAProxy is not installed any more.
     """
     found: list[str] = []
     for path in sorted((state_folder / "services").glob("*/state.json")):
@@ -48,10 +48,10 @@ async def _take_up(folder: ServiceFolder, environment: Mapping[str, str]) -> lis
                 return running
             found.append(running.release_id)
             if running is state.front:
-                process: ProcessId = keep_front(folder, path=environment.get("PATH", os.defpath))
+                process: ProcessId = start_proxy(folder, path=environment.get("PATH", os.defpath))
             else:
                 deploy = state.release(running.release_id).deploy
-                process = keep(
+                process = start_release(
                     folder, deploy, running.release_id, running.port, running.report, environment=environment
                 )
             return running.model_copy(update={"process": process})
@@ -66,6 +66,6 @@ async def _take_up(folder: ServiceFolder, environment: Mapping[str, str]) -> lis
 
 
 def _is_left(folder: ServiceFolder, running: Running) -> bool:
-    """Whether a process should have a keeper and has none. One that leaves needs none any more."""
-    report = Report.read(folder.path / running.report) if running.report else None
+    """Whether a process should have a supervisor and has none. One that leaves needs none any more."""
+    report = SupervisorReport.read(folder.path / running.report) if running.report else None
     return report is not None and report.trusted and not report.gave_up and ending(running.process) is not None

@@ -1,6 +1,6 @@
 """The processes of one service's releases: started as their record says, called healthy, and ended.
 
-Used by both ways of serving, in place and behind the front. State goes to disk before and after every step that starts
+Used by both ways of serving, in place and behind the proxy. State goes to disk before and after every step that starts
 or stops something.
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 from phasegate.infra.deploy.health import wait_until_healthy
-from phasegate.infra.deploy.process.supervisor.client import over, processes_of, start_kept, trust
-from phasegate.infra.deploy.process.supervisor.supervisor import Order
+from phasegate.infra.deploy.process.supervisor.client import confirm_healthy, processes_of, start_supervised, why_dead
+from phasegate.infra.deploy.process.supervisor.supervisor import SupervisorSpec
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Role, Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.sources import Sources
 from phasegate.infra.deploy.target import Check
@@ -26,7 +26,7 @@ from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.system import ports
 from phasegate.infra.system.processes import ProcessId, stop_all
 
-_ALWAYS_HANDED_ON = ("HOME", "LANG")
+_ALWAYS_INHERITED = ("HOME", "LANG")
 _LOG_LINES = 20
 _LOG_BYTES = 4000
 _Role = Literal["service", "candidate", "release"]
@@ -66,7 +66,7 @@ class Releases:
         seen = log.stat().st_size if log.exists() else 0
         report.unlink(missing_ok=True)  # of a process that was stopped
         where = str(report.relative_to(self.folder.path))
-        process = keep(self.folder, record.deploy, release_id, port, where, environment=self._environment)
+        process = start_release(self.folder, record.deploy, release_id, port, where, environment=self._environment)
         running = Running(release_id=release_id, port=port, process=process, report=where)
         if role == "service":
             state.serving = running
@@ -83,9 +83,9 @@ class Releases:
     async def health(self, record: ReleaseRecord, running: Running) -> Check:
         """Whether a process answers; one that does is started again from now on when it dies."""
         url = f"http://{ports.HOST}:{running.port}{record.deploy.health}"
-        check = await wait_until_healthy(url, record.deploy.start_timeout, lambda: over(self.folder.path, running))
+        check = await wait_until_healthy(url, record.deploy.start_timeout, lambda: why_dead(self.folder.path, running))
         if check.ok:
-            trust(running)
+            confirm_healthy(running)
         return check
 
     def record_check(self, state: ServiceState, release_id: str, check: Check) -> None:
@@ -95,7 +95,7 @@ class Releases:
         self.folder.write(state)
 
     async def end_service(self, state: ServiceState) -> None:
-        """Stop what serves, whether on the service's own port or behind a front, and the front with it."""
+        """Stop what serves, whether on the service's own port or behind a proxy, and the proxy with it."""
         await self.end("service", None, state.serving)
         for running in (state.serving, *state.leaving.values()):
             if running:
@@ -115,7 +115,7 @@ class Releases:
             self.folder.write(state)
 
     async def end(self, role: Role, release_id: str | None, running: Running | None) -> None:
-        """Stop processes of a role, with their keepers and all they started."""
+        """Stop processes of a role, with their supervisors and all they started."""
         known = processes_of(self.folder.path, running)
         await stop_all(self.folder.mark(role, release_id), known, grace=self._grace)
 
@@ -144,7 +144,7 @@ class Releases:
         )
 
 
-def keep(
+def start_release(
     folder: ServiceFolder,
     deploy: DeployPolicy,
     release_id: str,
@@ -153,7 +153,7 @@ def keep(
     *,
     environment: Mapping[str, str],
 ) -> ProcessId:
-    """Start a keeper for a release's process; gives the keeper.
+    """Start a supervisor for a release's process; gives the supervisor.
 
     Args:
         folder: The service's.
@@ -164,7 +164,7 @@ def keep(
         environment: Where PATH, HOME, LANG and the names of `deploy.environment` are taken from.
     """
     home = folder.release(release_id)
-    order = Order(
+    spec = SupervisorSpec(
         command=deploy.start.replace("{port}", str(port)),
         folder=str(home / "source"),
         log=str(home / "log"),
@@ -174,11 +174,13 @@ def keep(
         **deploy.limits.model_dump(),
     )
     role = cast("Role", Path(report).stem)
-    return start_kept(order, environment=_handed_on(environment, deploy, port), mark=folder.mark(role, release_id))
+    return start_supervised(
+        spec, environment=_inherited_environment(environment, deploy, port), mark=folder.mark(role, release_id)
+    )
 
 
-def _handed_on(environment: Mapping[str, str], deploy: DeployPolicy, port: int) -> dict[str, str]:
-    names = (*_ALWAYS_HANDED_ON, *deploy.environment)
+def _inherited_environment(environment: Mapping[str, str], deploy: DeployPolicy, port: int) -> dict[str, str]:
+    names = (*_ALWAYS_INHERITED, *deploy.environment)
     handed_on = {name: environment[name] for name in names if name in environment}
     path = environment.get("PATH", os.defpath)
     # ours comes last: a release finds Python even where nothing else provides it, and its own first where it does

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.deploy.process.proxy.proxy import shares_of
-from phasegate.infra.deploy.process.supervisor.client import Life, life_of, processes_of
+from phasegate.infra.deploy.process.supervisor.client import ProcessStatus, processes_of, status_of
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.target import LiveRelease, TargetState
 from phasegate.infra.system.ports import HOST, require_free
-from phasegate.infra.system.processes import marked, stop_all
+from phasegate.infra.system.processes import find_by_mark, stop_all
 
 GRACE = timedelta(seconds=10)
 """What a service is given between SIGTERM and SIGKILL."""
@@ -43,7 +43,7 @@ def require_port(state_folder: Path, service: str, port: int) -> None:
         PortTaken: Somebody else listens there.
     """
     folder = ServiceFolder(state_folder, service)
-    ours = (process for role in ("service", "front") for process in marked(folder.mark(role)))
+    ours = (process for role in ("service", "front") for process in find_by_mark(folder.mark(role)))
     require_free(port, but_for={process.pid for process in ours})
 
 
@@ -89,11 +89,11 @@ def state_of(folder: ServiceFolder) -> TargetState:
 
 
 def _current(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
-    """What serves, which answers on the service's address, and not without its front where it has one."""
+    """What serves, which answers on the service's address, and not without its proxy where it has one."""
     found = _found(folder, state, release_id, running)
     port = state.releases[release_id].port or found.port
-    front = life_of(folder.path, state.front) if state.front else None
-    detail = found.detail if front is None or front.alive else f"{found.detail}; its front: {front.detail}"
+    front = status_of(folder.path, state.front) if state.front else None
+    detail = found.detail if front is None or front.alive else f"{found.detail}; its proxy: {front.detail}"
     return found.model_copy(
         update={
             "url": f"http://{state.host}:{port}",
@@ -106,7 +106,11 @@ def _current(folder: ServiceFolder, state: ServiceState, release_id: str, runnin
 
 
 def _found(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
-    life = life_of(folder.path, running) if running else Life(alive=False, over=True, detail="the process was stopped")
+    life = (
+        status_of(folder.path, running)
+        if running
+        else ProcessStatus(alive=False, is_dead=True, detail="the process was stopped")
+    )
     port = running.port if running else state.releases[release_id].port or 0
     return LiveRelease(
         release_id=release_id,

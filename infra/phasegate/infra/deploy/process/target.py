@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.deploy.process.in_place import InPlace
-from phasegate.infra.deploy.process.proxy.proxy import Front
-from phasegate.infra.deploy.process.proxy.serving import BehindFront
+from phasegate.infra.deploy.process.proxy.proxy import ProxyServer
+from phasegate.infra.deploy.process.proxy.serving import ProxiedServing
 from phasegate.infra.deploy.process.releases import Releases
 from phasegate.infra.deploy.process.services import GRACE, state_of, stop_service
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Running, ServiceFolder, ServiceState
@@ -28,7 +28,7 @@ from phasegate.infra.system import ports
 class Serving(Protocol):
     """How the releases of one service get its traffic. The service's lock is held, and the state is as on disk."""
 
-    def require_means(self) -> None:
+    def check_prerequisites(self) -> None:
         """Stop unless this machine has what it takes.
 
         Raises:
@@ -89,7 +89,7 @@ class ProcessTarget:
             grace: What a process is given between SIGTERM and SIGKILL.
 
         Raises:
-            ValueError: The service's name could lead elsewhere.
+            ValueError: The service's name could leave its folder.
         """
         self._policy = policy
         self._folder = ServiceFolder(state_folder, service)
@@ -99,7 +99,7 @@ class ProcessTarget:
         self._grace = grace
         self._releases = Releases(self._folder, self._sources, environment=environment, grace=grace)
         self._serving: Serving = (
-            BehindFront(self._releases, Front(self._folder, policy, environment=environment, grace=grace))
+            ProxiedServing(self._releases, ProxyServer(self._folder, policy, environment=environment, grace=grace))
             if policy.strategy == "canary"
             else InPlace(self._releases)
         )
@@ -118,7 +118,7 @@ class ProcessTarget:
         Raises:
             DeployFailed: Also when the id was given to another commit before.
         """
-        self._serving.require_means()
+        self._serving.check_prerequisites()
         async with self._folder.lock():
             state = self._folder.read()
             record = state.releases.setdefault(release_id, ReleaseRecord(commit=commit, deploy=self._policy))
@@ -196,4 +196,4 @@ class ProcessTarget:
         await stop_service(self._state_folder, self._folder.service, grace=self._grace)
 
     def _port(self, state: ServiceState) -> int:
-        return self._policy.port or state.port or ports.lasting_port()
+        return self._policy.port or state.port or ports.stable_port()

@@ -55,7 +55,7 @@ def statement(
     )
 
 
-def said_by(gate: Gate, decision: Decision) -> DecisionStatement:
+def statement_of(gate: Gate, decision: Decision) -> DecisionStatement:
     """The canonical decision that a row of the ledger stands for."""
     return statement(
         gate,
@@ -83,7 +83,7 @@ def require_open(gate: Gate, now: datetime) -> None:
         )
 
 
-def require_entitled(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
+def require_authorized(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
     """Whether policy lets this person decide so.
 
     Raises:

@@ -22,9 +22,9 @@ from phasegate.infra.ledger.chain import Chain
 from phasegate.infra.ledger.gates.authorization import (
     needs_signature,
     require_accepted,
-    require_entitled,
+    require_authorized,
     require_open,
-    said_by,
+    statement_of,
     subject_digest,
 )
 from phasegate.infra.ledger.gates.rows import GateRows, decisions_in, gate_in
@@ -33,7 +33,7 @@ from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, new_id
 
 _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "revised", "reject": "rejected"}
-GONE: frozenset[GateStatus] = frozenset({"void", "expired", "outdated"})
+CLOSED: frozenset[GateStatus] = frozenset({"void", "expired", "outdated"})
 _ALTERED = "the gate's row was altered by something other than phasegate"
 
 
@@ -75,7 +75,7 @@ class Gates(GateRows):
         """
         digest = subject_digest(gate, number, subject)
         for known in self.list(run.id):
-            if (known.gate, known.number) != (gate, number) or known.status in GONE:
+            if (known.gate, known.number) != (gate, number) or known.status in CLOSED:
                 continue
             if not self._stands(known):
                 self.void(known, _ALTERED)
@@ -166,7 +166,7 @@ class Gates(GateRows):
             raise
         return self.get(gate_id)
 
-    def ruling(
+    def effective_decision(
         self, gate: Gate, subject: Mapping[str, str], *, admins: Sequence[str] = (), accepting: Sequence[str] = ()
     ) -> Decision | None:
         """What the decisions on a gate amount to for this subject, checked anew; None: nothing yet.
@@ -181,8 +181,8 @@ class Gates(GateRows):
         gate = self.get(gate.id)
         if subject_digest(gate.gate, gate.number, subject) != gate.subject_digest or gate.subject != dict(subject):
             return None
-        if earlier := self._carried_from(gate):
-            return self._carried(gate, earlier, admins)
+        if earlier := self._inherited_from(gate):
+            return self._inherited(gate, earlier, admins)
         counted: list[Decision] = []
         for decision in self.decisions(gate.run_id):
             if decision.gate_id == gate.id:
@@ -201,7 +201,7 @@ class Gates(GateRows):
         enough = len({decision.approver for decision in counted}) >= gate.quorum
         return counted[-1] if counted and enough else None
 
-    def carry(self, gate: Gate, origin: str, *, admins: Sequence[str] = ()) -> Gate:
+    def inherit(self, gate: Gate, origin: str, *, admins: Sequence[str] = ()) -> Gate:
         """Let an answer of an earlier run to the very same question hold at a gate of its replay.
 
         Nothing is copied: the earlier run's decisions stay where they are, and are checked there at every reading. Not
@@ -218,7 +218,7 @@ class Gates(GateRows):
         if gate.status != "open":
             return gate
         for earlier in self.list(origin):
-            answer = self._carried(gate, earlier, admins)
+            answer = self._inherited(gate, earlier, admins)
             if answer is not None:
                 payload = {"gate": gate.id, "from": earlier.id, "verdict": answer.verdict}
                 with self._store.change(gate.run_id, "gate.carried", actor="engine", payload=payload) as change:
@@ -235,7 +235,7 @@ class Gates(GateRows):
         self.note_once(gate, "gate.refused", {"why": why})
         self._close(gate, "void")
 
-    def outdate(self, gate: Gate, why: str) -> None:
+    def mark_stale(self, gate: Gate, why: str) -> None:
         """Close a round whose subject was made for a world that is another one now, whatever was decided in it.
 
         Effects: one `gate.outdated` event that says why; the run goes on.
@@ -295,7 +295,7 @@ class Gates(GateRows):
             if gate.subject_digest != decision.subject_digest or not _vouched(change.connection, gate):
                 raise NotAllowed(_ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
             require_open(gate, decision.decided_at)
-            require_entitled(gate, decision, admins)
+            require_authorized(gate, decision, admins)
             made = decisions_in(change, gate.id)
             if any((one.approver, one.override) == (decision.approver, decision.override) for one in made):
                 raise NotAllowed(f"{decision.approver} has decided gate {gate.gate} already")
@@ -311,14 +311,14 @@ class Gates(GateRows):
         Raises:
             NotAllowed: They may not.
         """
-        require_entitled(gate, decision, admins)
+        require_authorized(gate, decision, admins)
         if not needs_signature(gate):
             if decision.identity != "local" or decision.signature:
                 raise NotAllowed(f"gate {gate.gate} is decided by users of this machine, not by {decision.identity}")
             return
         if decision.standing or not decision.signature:
             raise NotAllowed(f"gate {gate.gate} takes signed decisions only", remedy="Decide with `phasegate approve`.")
-        said = said_by(gate, decision)
+        said = statement_of(gate, decision)
         signer = signer_of(
             said.content(),
             decision.signature,
@@ -329,27 +329,27 @@ class Gates(GateRows):
         if decision.identity != "ssh" or signer != said.principal:
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
 
-    def _carried_from(self, gate: Gate) -> Gate | None:
+    def _inherited_from(self, gate: Gate) -> Gate | None:
         """The gate, of the run that this one's replays, whose answer holds here; None when it was asked here."""
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
-            link = chain.vouching(connection, schema.gates, gate.id)
+            link = chain.attesting(connection, schema.gates, gate.id)
         earlier = self.get(str(link.payload["from"])) if link is not None and link.kind == "gate.carried" else None
         return earlier if earlier is not None and earlier.run_id == self.replayed_by(gate.run_id) else None
 
-    def _carried(self, gate: Gate, earlier: Gate, admins: Sequence[str]) -> Decision | None:
+    def _inherited(self, gate: Gate, earlier: Gate, admins: Sequence[str]) -> Decision | None:
         """The answer of an earlier run's gate, if it was given to the same question by people who may decide here."""
         if (earlier.gate, earlier.number, earlier.subject) != (gate.gate, gate.number, gate.subject):
             return None
-        answer = self.ruling(earlier, gate.subject, admins=admins)
+        answer = self.effective_decision(earlier, gate.subject, admins=admins)
         if answer is None or answer.verdict == "reject" or answer.override or answer.named:
             return None
-        behind = self._carried_from(earlier)
+        behind = self._inherited_from(earlier)
         asked = earlier if behind is None else self.get(answer.gate_id)
         try:
             for decision in self.decisions(asked.run_id):
                 if decision.gate_id == asked.id:
-                    require_entitled(gate, decision, admins)
+                    require_authorized(gate, decision, admins)
         except NotAllowed:
             return None
         return answer
@@ -362,9 +362,9 @@ class Gates(GateRows):
         """
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
-            if chain.vouching(connection, schema.gates, gate.id) is None:
+            if chain.attesting(connection, schema.gates, gate.id) is None:
                 raise NotAllowed(_ALTERED)
-            link = chain.vouching(connection, schema.decisions, decision.id)
+            link = chain.attesting(connection, schema.decisions, decision.id)
         kind = "gate.overridden" if decision.override else "gate.decided"
         if link is None or (link.kind, link.actor, link.payload.get("gate")) != (kind, decision.approver, gate.id):
             raise NotAllowed("no event of the run says that this decision was made")
@@ -397,4 +397,4 @@ class Gates(GateRows):
 
 def _vouched(connection: Connection, gate: Gate) -> bool:
     chain = Chain.since_opening(connection, gate.run_id, gate.id)
-    return chain.vouching(connection, schema.gates, gate.id) is not None
+    return chain.attesting(connection, schema.gates, gate.id) is not None

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger.records import Decision, Gate
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.store import Change, Store
+from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 
 
 class GateRows:
@@ -50,7 +50,7 @@ class GateRows:
         """A run's gates that wait for a decision."""
         return [gate for gate in self.list(run_id) if gate.status == "open"]
 
-    def why_outdated(self, gate: Gate) -> str:
+    def stale_reason(self, gate: Gate) -> str:
         """Why a round was given up, in the words of its event; empty when it was not."""
         table = schema.events.c
         query = select(table.payload).where(
@@ -83,19 +83,19 @@ class GateRows:
         return now if at is None else max(now, datetime.fromisoformat(at))
 
 
-def gate_in(change: Change, gate_id: str) -> Gate:
+def gate_in(change: UnitOfWork, gate_id: str) -> Gate:
     """The gate with this id, as a change sees it.
 
     Raises:
         NotFound: There is none.
     """
-    row = change.one(schema.gates, gate_id)
+    row = change.row(schema.gates, gate_id)
     if row is None:
         raise NotFound(f"there is no gate {gate_id}")
     return Gate.model_validate(dict(row))
 
 
-def decisions_in(change: Change, gate_id: str) -> list[Decision]:
+def decisions_in(change: UnitOfWork, gate_id: str) -> list[Decision]:
     """The decisions on a gate, as a change sees them."""
     query = select(schema.decisions).where(schema.decisions.c.gate_id == gate_id)
     return [Decision.model_validate(dict(row)) for row in change.connection.execute(query).mappings()]

@@ -41,7 +41,7 @@ class Driver(Protocol):
         ...
 
 
-class Direct(NamedTuple):
+class DriverConnection(NamedTuple):
     """A connection without SQLAlchemy on top.
 
     Attributes:
@@ -64,7 +64,7 @@ class Direct(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Spelled:
+class _CompiledSql:
     """A statement as one kind of database takes it.
 
     Attributes:
@@ -80,7 +80,7 @@ class _Spelled:
     order: tuple[str, ...] | None
 
     @classmethod
-    def of(cls, statement: ClauseElement, dialect: Dialect) -> _Spelled:
+    def of(cls, statement: ClauseElement, dialect: Dialect) -> _CompiledSql:
         """Put a statement together."""
         compiled = cast("SQLCompiler", statement.compile(dialect=dialect))
         fixed = {name: value for name, value in compiled.params.items() if value is not None}
@@ -99,23 +99,23 @@ class _Spelled:
         return given if self.order is None else [given[name] for name in self.order]
 
 
-class Prepared:
-    """A statement whose parameters are all named, and that does not change with their values."""
+class CompiledStatement:
+    """Statement compiled once per dialect; its parameters are all named, and its text does not depend on them."""
 
     def __init__(self, statement: ClauseElement) -> None:
-        """Prepare a statement."""
+        """Keep a statement, to be compiled when it is executed."""
         self._statement = statement
-        self._spelled: dict[str, _Spelled] = {}
+        self._compiled: dict[str, _CompiledSql] = {}
 
-    def on(self, direct: Direct, **values: Any) -> list[Row]:
-        """Carry it out in the transaction a connection is in.
+    def execute(self, direct: DriverConnection, **values: Any) -> list[Row]:
+        """Execute it in the transaction a connection is in.
 
         Returns:
             The rows as they are stored; none where nothing is asked.
         """
         driver, dialect = direct
-        spelled = self._spelled.get(dialect.name)
-        if spelled is None:
-            spelled = self._spelled[dialect.name] = _Spelled.of(self._statement, dialect)
-        cursor = driver.execute(spelled.text, spelled.parameters(values))
+        sql = self._compiled.get(dialect.name)
+        if sql is None:
+            sql = self._compiled[dialect.name] = _CompiledSql.of(self._statement, dialect)
+        cursor = driver.execute(sql.text, sql.parameters(values))
         return [] if cursor.description is None else cursor.fetchall()

@@ -75,7 +75,7 @@ def translated(engine: Engine) -> Generator[None]:
     Raises:
         LedgerUnavailable: Postgres does not answer, or ended the connection or the transaction.
     """
-    driver = engine.dialect.loaded_dbapi  # what it raises comes as it is from statements that are `Prepared`
+    driver = engine.dialect.loaded_dbapi  # what it raises comes as it is from statements that are `CompiledStatement`
     try:
         yield
     except (OperationalError, InterfaceError, driver.OperationalError, driver.InterfaceError) as error:

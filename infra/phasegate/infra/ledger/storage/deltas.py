@@ -1,4 +1,4 @@
-"""What a request repeats of the one before it, without reading what it repeats: turn 300 costs what turn 3 costs.
+"""Delta encoding of requests: the common prefix with the one before, found in time proportional to the new bytes.
 
 Used by `exchanges`. Requests are bytes here; what closes one is where the next goes on.
 """
@@ -16,8 +16,8 @@ _ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A request, as it is to be stored.
+class RequestDelta:
+    """Delta of a request, as it is stored.
 
     Attributes:
         shared: How many characters it begins with that the one before has too.
@@ -41,7 +41,7 @@ class _Digest(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Beginning:
+class _Prefix:
     """So many bytes of a request, counted and digested already: what the next one is expected to begin with."""
 
     request: bytes
@@ -50,45 +50,45 @@ class _Beginning:
     digest: _Digest
 
     def begins(self, request: bytes) -> bool:
-        """Whether a request does; nothing is copied for that, for it may be hundreds of kilobytes."""
+        """True if a request begins with it; nothing is copied, for it may be hundreds of kilobytes."""
         return request.startswith(memoryview(self.request)[: self.length])
 
 
-class Sent:
-    """The last requests of the attempts at work."""
+class DeltaEncoder:
+    """Encoder that remembers the last requests of the attempts at work."""
 
     def __init__(self) -> None:
         """Nothing has been sent."""
-        self._beginnings: dict[str, _Beginning] = {}
+        self._prefixes: dict[str, _Prefix] = {}
 
-    def part(self, attempt_id: str, request: bytes, previous: bytes) -> Part:
-        """What is to be stored of a request.
+    def encode(self, attempt_id: str, request: bytes, previous: bytes) -> RequestDelta:
+        """Encode a request as the delta to the one before it.
 
         Args:
             attempt_id: Whose request.
             request: Its body.
             previous: The one before it, as it is stored; empty for an attempt's first.
         """
-        shared = self._beginnings.pop(attempt_id, None)
+        shared = self._prefixes.pop(attempt_id, None)
         if shared is None or shared.request != previous or not shared.begins(request):
             length = _at_character(request, _common(previous, request))
             content = request[:length]
-            shared = _Beginning(request, length, len(content.decode()), hashlib.sha256(content))
+            shared = _Prefix(request, length, len(content.decode()), hashlib.sha256(content))
         rest = request[shared.length :]
         whole = shared.digest.copy()
         whole.update(rest)
-        part = Part(shared.characters, rest.decode(), f"sha256:{whole.hexdigest()}")
+        part = RequestDelta(shared.characters, rest.decode(), f"sha256:{whole.hexdigest()}")
         self._remember(attempt_id, shared, request)
         return part
 
-    def _remember(self, attempt_id: str, shared: _Beginning, request: bytes) -> None:
+    def _remember(self, attempt_id: str, shared: _Prefix, request: bytes) -> None:
         length = max(shared.length, _at_character(request, len(request) - _CLOSING))
         more = request[shared.length : length]
         digest = shared.digest.copy()
         digest.update(more)
-        self._beginnings[attempt_id] = _Beginning(request, length, shared.characters + len(more.decode()), digest)
-        if len(self._beginnings) > _ATTEMPTS:
-            del self._beginnings[next(iter(self._beginnings))]
+        self._prefixes[attempt_id] = _Prefix(request, length, shared.characters + len(more.decode()), digest)
+        if len(self._prefixes) > _ATTEMPTS:
+            del self._prefixes[next(iter(self._prefixes))]
 
 
 def _common(one: bytes, other: bytes) -> int:

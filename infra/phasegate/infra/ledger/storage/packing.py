@@ -38,7 +38,7 @@ def unpack(packed: str, known: str = "") -> str:
         raise ValueError(f"what is packed cannot be read: {error}") from error
 
 
-def known_before(reply: str, entry: str | None) -> str:
+def shared_context(reply: str, entry: str | None) -> str:
     """What the request after a turn repeats: the turn's reply, and what came of it."""
     return reply if entry is None else reply + unpack(entry)
 
@@ -59,5 +59,5 @@ def requests(exchanges: Iterable[Mapping[str, Any]], entries: Mapping[str, str])
             attempt, body, known = row["attempt_id"], "", ""
         rest = unpack(row["request_rest"], known) if row.get("packed") else row["request_rest"]
         body = body[: row["request_shared"]] + rest
-        known = known_before(row["reply"], entries.get(row["id"]))
+        known = shared_context(row["reply"], entries.get(row["id"]))
         yield body

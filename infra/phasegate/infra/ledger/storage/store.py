@@ -36,7 +36,7 @@ from phasegate.infra.clock import WallClock
 from phasegate.infra.errors import LeaseHeld, LedgerUnavailable
 from phasegate.infra.ledger.records import Lease
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.compiled import Direct, Prepared, Row
+from phasegate.infra.ledger.storage.compiled import CompiledStatement, DriverConnection, Row
 from phasegate.infra.ledger.storage.database import translated
 from phasegate.infra.ledger.storage.transaction import Connections, Transaction
 
@@ -62,33 +62,33 @@ def event_hash(previous: str, run_id: str, position: int, at: str, kind: str, ac
 
 
 _events, _leases = schema.events.c, schema.leases.c
-_LAST = Prepared(
+_LAST = CompiledStatement(
     select(_events.position, _events.hash)
     .where(_events.run_id == bindparam("run"))
     .order_by(_events.position.desc())
     .limit(1)
 )
-_HOLDER = Prepared(select(_leases.holder, _leases.token).where(_leases.id == bindparam("lease")))
+_HOLDER = CompiledStatement(select(_leases.holder, _leases.token).where(_leases.id == bindparam("lease")))
 
 
 @cache
-def _inserting(table: Table) -> Prepared:
-    return Prepared(insert(table))
+def _inserting(table: Table) -> CompiledStatement:
+    return CompiledStatement(insert(table))
 
 
 @cache
-def _row_as_stored(table: Table) -> Prepared:
+def _row_as_stored(table: Table) -> CompiledStatement:
     columns = [type_coerce(column, NullType()).label(column.name) for column in table.c]
-    return Prepared(select(*columns).where(table.c.id == bindparam("row")))
+    return CompiledStatement(select(*columns).where(table.c.id == bindparam("row")))
 
 
 def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
     """The digest of a row's stored columns, as text or numbers, exactly as the database holds them; None: no row."""
-    return _digest(Direct.below(connection), table, row_id)
+    return _digest(DriverConnection.below(connection), table, row_id)
 
 
-def _digest(direct: Direct, table: Table, row_id: str) -> str | None:
-    found = _row_as_stored(table).on(direct, row=row_id)
+def _digest(direct: DriverConnection, table: Table, row_id: str) -> str | None:
+    found = _row_as_stored(table).execute(direct, row=row_id)
     return digest_of_row(table.name, dict(zip(table.c.keys(), found[0], strict=True))) if found else None
 
 
@@ -101,25 +101,25 @@ def digest_of_row(table: str, row: Mapping[str, Any]) -> str:
     return sha256(canonical_json(vouched))
 
 
-class Change:
-    """What one write transaction touches."""
+class UnitOfWork:
+    """Unit of work: one write transaction, and the rows its event attests."""
 
     def __init__(self, transaction: Transaction) -> None:
         """Collect on an open transaction."""
         self._transaction = transaction
         self.direct = transaction.direct
         self.touched: dict[str, tuple[Table, str]] = {}
-        self.is_called_off = False
+        self.is_aborted = False
 
     @property
     def connection(self) -> Connection:
-        """The transaction, for what is not `Prepared`."""
+        """The transaction, for what is not `CompiledStatement`."""
         return self._transaction.connection
 
     def insert(self, table: Table, **values: Any) -> None:
         """Add a row; `id` is among the values."""
         if len(values) == len(table.c):
-            _inserting(table).on(self.direct, **values)
+            _inserting(table).execute(self.direct, **values)
         else:  # what is not given is the column's default
             self.connection.execute(insert(table), values)
         self._touch(table, values["id"])
@@ -129,8 +129,8 @@ class Change:
         self.connection.execute(update(table).where(table.c.id == row_id).values(**values))
         self._touch(table, row_id)
 
-    def keep(self, table: Table, row_id: str) -> None:
-        """Vouch for a row that another run's event has written before."""
+    def attest(self, table: Table, row_id: str) -> None:
+        """Attest a row that another run's event has written before."""
         self._touch(table, row_id)
 
     def insert_once(self, table: Table, **values: Any) -> None:
@@ -139,11 +139,11 @@ class Change:
         self.connection.execute(add(table).values(**values).on_conflict_do_nothing())
         self._touch(table, values["id"])
 
-    def call_off(self) -> None:
-        """Change nothing, and append no event: what was to be written is there already."""
-        self.is_called_off = True
+    def abort(self) -> None:
+        """Write nothing, and append no event: what was to be written is there already."""
+        self.is_aborted = True
 
-    def one(self, table: Table, row_id: str) -> RowMapping | None:
+    def row(self, table: Table, row_id: str) -> RowMapping | None:
         """The row with this id, seen inside the transaction."""
         return self.connection.execute(select(table).where(table.c.id == row_id)).mappings().first()
 
@@ -151,20 +151,20 @@ class Change:
         self.touched[f"{table.name}/{row_id}"] = (table, row_id)
 
 
-class Outage:
-    """Since when the database does not answer: all who wait for it block their process no longer than one would."""
+class OutageWindow:
+    """Window of an outage of the database: all who wait for it block their process no longer than one would."""
 
     def __init__(self) -> None:
         """None so far."""
         self._since: float | None = None
 
-    def is_worth_waiting(self) -> bool:
-        """Note that the database did not answer; whether it may still be on its way back."""
+    def should_retry(self) -> bool:
+        """Note that the database did not answer; true while it may still come back."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         return now - self._since < _PATIENCE.total_seconds()
 
-    def is_over(self) -> None:
+    def reset(self) -> None:
         """Note that it answered."""
         self._since = None
 
@@ -178,7 +178,7 @@ class Store:
         clock: WallClock,
         lease: timedelta,
         fence: Lease | None = None,
-        outage: Outage | None = None,
+        outage: OutageWindow | None = None,
     ) -> None:
         """Use a database that was opened by `connect`."""
         self.connections = connections
@@ -186,7 +186,7 @@ class Store:
         self.clock = clock
         self.lease = lease
         self.fence = fence
-        self._outage = outage or Outage()
+        self._outage = outage or OutageWindow()
 
     def fenced(self, fence: Lease | None) -> Store:
         """The same database behind this fence, or behind none."""
@@ -202,7 +202,7 @@ class Store:
         with translated(self.engine), self._patiently(self.engine.connect) as connection:
             yield connection
 
-    def ask(self, question: Prepared, **values: Any) -> list[Row]:
+    def ask(self, question: CompiledStatement, **values: Any) -> list[Row]:
         """The answer to one question, whose rows are as they are stored.
 
         Raises:
@@ -211,7 +211,7 @@ class Store:
 
         def asked() -> list[Row]:
             with Transaction(self.connections) as transaction:
-                return question.on(transaction.direct, **values)
+                return question.execute(transaction.direct, **values)
 
         return self._patiently(asked)
 
@@ -247,11 +247,11 @@ class Store:
                 with translated(self.engine):
                     answer = call()
             except LedgerUnavailable:
-                if not self._outage.is_worth_waiting():
+                if not self._outage.should_retry():
                     raise
                 time.sleep(_BETWEEN_TRIES.total_seconds())
             else:
-                self._outage.is_over()
+                self._outage.reset()
                 return answer
 
     def require_fence(self, run_id: str, doing: str) -> None:
@@ -267,7 +267,7 @@ class Store:
     @contextmanager
     def change(
         self, run_id: str, kind: str, *, actor: str, payload: Mapping[str, Any] | None = None, synced: bool = True
-    ) -> Generator[Change]:
+    ) -> Generator[UnitOfWork]:
         """Open a write transaction that ends in one event of this kind, or in nothing at all.
 
         Args:
@@ -285,9 +285,9 @@ class Store:
         with self._transaction(run_id, synced=synced) as transaction:
             holder = self._fenced_off_by(transaction.direct)
             if holder is None:
-                change = Change(transaction)
+                change = UnitOfWork(transaction)
                 yield change
-                if change.is_called_off:
+                if change.is_aborted:
                     return
                 self._append(change, run_id, kind, actor, payload or {})
                 crash_points.reached(f"before:{kind}")
@@ -295,9 +295,9 @@ class Store:
             self._refuse(run_id, kind, holder)
         crash_points.reached(f"after:{kind}")
 
-    def _fenced_off_by(self, direct: Direct) -> str | None:
+    def _fenced_off_by(self, direct: DriverConnection) -> str | None:
         """Who has taken what this store's fence is about; None while it stands, or there is none."""
-        return None if self.fence is None else _another(self.fence, _HOLDER.on(direct, lease=self.fence.id))
+        return None if self.fence is None else _another(self.fence, _HOLDER.execute(direct, lease=self.fence.id))
 
     def _refuse(self, run_id: str, doing: str, holder: str) -> Never:
         assert self.fence is not None  # noqa: S101  nothing else refuses
@@ -306,13 +306,13 @@ class Store:
             pass
         raise LeaseHeld(f"{holder} has taken {run_id} over: {doing} of {self.fence.holder} is refused")
 
-    def _append(self, change: Change, run_id: str, kind: str, actor: str, payload: Mapping[str, Any]) -> None:
+    def _append(self, change: UnitOfWork, run_id: str, kind: str, actor: str, payload: Mapping[str, Any]) -> None:
         rows = {name: _digest(change.direct, *where) for name, where in sorted(change.touched.items())}
-        last, previous = next(iter(_LAST.on(change.direct, run=run_id)), (0, GENESIS))
+        last, previous = next(iter(_LAST.execute(change.direct, run=run_id)), (0, GENESIS))
         position = last + 1
         at = self.clock.now().isoformat(timespec="microseconds")
         body = canonical_json({**payload, "rows": rows})
-        _inserting(schema.events).on(
+        _inserting(schema.events).execute(
             change.direct,
             id=f"{run_id}/{position}",
             run_id=run_id,

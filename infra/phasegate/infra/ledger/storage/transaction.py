@@ -1,7 +1,7 @@
 """One connection of the ledger's, for as long as it is needed; SQLAlchemy is put on top where somebody asks for it.
 
 Used by the store. Of what an agent's turn asks and writes most of the time would be SQLAlchemy's, so that it goes to
-the driver by itself (`Prepared`).
+the driver by itself (`CompiledStatement`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection
 
-from phasegate.infra.ledger.storage.compiled import Direct
+from phasegate.infra.ledger.storage.compiled import DriverConnection
 
 
 class Connections:
@@ -65,7 +65,7 @@ class Transaction:
         self._connections = connections
         self._pooled = connections.take()
         self._with_sqlalchemy: Connection | None = None
-        self.direct = Direct.of(self._pooled, connections.engine.dialect)
+        self.direct = DriverConnection.of(self._pooled, connections.engine.dialect)
 
     @classmethod
     def to_write(cls, connections: Connections, run_id: str, *, synced: bool) -> Self:

@@ -22,7 +22,7 @@ Heads = Iterable[tuple[int, str]]
 
 
 @dataclass(frozen=True)
-class Audit:
+class TrailAudit:
     """What was checked and held.
 
     Attributes:
@@ -40,7 +40,7 @@ class Audit:
     head: str
 
 
-def audit(store: Store, run_id: str, heads: Heads = ()) -> Audit:
+def audit(store: Store, run_id: str, heads: Heads = ()) -> TrailAudit:
     """As `audit_rows`, on the database.
 
     Raises:
@@ -53,13 +53,13 @@ def audit(store: Store, run_id: str, heads: Heads = ()) -> Audit:
         raise TrailBroken(f"the ledger cannot be read: {error}") from error
 
 
-def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> Audit:
+def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> TrailAudit:
     """Check the chain, what others saw of it, every row it vouches for, and who decided what.
 
     Args:
         rows: Where the rows are.
         run_id: The run.
-        heads: What the chain's head was at some moments, as kept elsewhere.
+        heads: Heads of the chain at some moments, as kept outside of the ledger.
 
     Raises:
         TrailBroken: Naming the first row that does not hold.
@@ -76,7 +76,7 @@ def audit_rows(rows: Rows, run_id: str, heads: Heads = ()) -> Audit:
         signatures = check_decisions(rows, run_id)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise TrailBroken(f"the trail's rows are not what phasegate stores: {error!r}") from error
-    return Audit(run_id, len(hashes), len(vouched), signatures, hashes[-1])
+    return TrailAudit(run_id, len(hashes), len(vouched), signatures, hashes[-1])
 
 
 def _check_chain(rows: Rows, run_id: str) -> tuple[list[str], dict[str, str]]:

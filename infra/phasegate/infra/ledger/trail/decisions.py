@@ -14,7 +14,7 @@ from typing import Any, Never
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, signer_of
-from phasegate.infra.ledger.gates.authorization import needs_signature, require_entitled, said_by, subject_digest
+from phasegate.infra.ledger.gates.authorization import needs_signature, require_authorized, statement_of, subject_digest
 from phasegate.infra.ledger.records import Decision, Gate, Run
 from phasegate.infra.ledger.trail_rows import Row, Rows
 
@@ -48,18 +48,18 @@ def check_decisions(rows: Rows, run_id: str) -> int:
     for gate in gates.values():
         _check_gate(gate, signers)
     events = sorted(rows.of_run("events", run_id), key=lambda row: int(row["position"]))
-    told = dict(_told(events))
+    told = dict(_recorded_decisions(events))
     signed = _check_request(rows, run, gates, signers, events)
     counted: dict[str, list[Decision]] = {gate: [] for gate in gates}
     for row in sorted(rows.of_run("decisions", run_id), key=lambda row: (row["decided_at"], row["id"])):
-        _check_told(row, told)
+        _check_recorded(row, told)
         decision = Decision.model_validate({**row, "tests": json.loads(row.get("tests", "[]"))})
         signed += _check_decision(gates.get(decision.gate_id), decision, signers)
         counted[decision.gate_id].append(decision)
-    carried = dict(_carried(events))
+    carried = dict(_inherited(events))
     for gate in gates.values():
         if gate.id in carried:
-            _check_carried(rows, run, gate, carried[gate.id])
+            _check_inherited(rows, run, gate, carried[gate.id])
         else:
             _check_conclusion(gate, counted[gate.id])
     return signed
@@ -99,7 +99,7 @@ def _check_gate(gate: Gate, signers: AllowedSigners | None) -> None:
         broken(f"gates/{gate.id}", "it does not take the signatures that the run's policy asks for")
 
 
-def _told(events: list[Row]) -> Iterator[tuple[str, tuple[str, str, Mapping[str, Any]]]]:
+def _recorded_decisions(events: list[Row]) -> Iterator[tuple[str, tuple[str, str, Mapping[str, Any]]]]:
     """For each row of `decisions`, the last event that touched it: kind, actor and payload."""
     for event in events:
         payload = json.loads(event["payload"])
@@ -108,7 +108,7 @@ def _told(events: list[Row]) -> Iterator[tuple[str, tuple[str, str, Mapping[str,
                 yield name, (event["kind"], event["actor"], payload)
 
 
-def _carried(events: list[Row]) -> Iterator[tuple[str, str]]:
+def _inherited(events: list[Row]) -> Iterator[tuple[str, str]]:
     """The gates that an answer of an earlier run was carried to, each with the gate it was given at."""
     for event in events:
         if event["kind"] == "gate.carried":
@@ -116,7 +116,7 @@ def _carried(events: list[Row]) -> Iterator[tuple[str, str]]:
             yield str(payload["gate"]), str(payload["from"])
 
 
-def _check_carried(rows: Rows, run: Run, gate: Gate, earlier_id: str) -> None:
+def _check_inherited(rows: Rows, run: Run, gate: Gate, earlier_id: str) -> None:
     """Check that a carried answer is the one of the run that this one replays, to the very same question."""
     name, row = f"gates/{gate.id}", rows.one("gates", earlier_id)
     if row is None:
@@ -140,7 +140,7 @@ def _check_conclusion(gate: Gate, decisions: list[Decision]) -> None:
         broken(f"gates/{gate.id}", f"it is {gate.status}, and no decisions say so")
 
 
-def _check_told(row: Row, told: Mapping[str, tuple[str, str, Mapping[str, Any]]]) -> None:
+def _check_recorded(row: Row, told: Mapping[str, tuple[str, str, Mapping[str, Any]]]) -> None:
     name = f"decisions/{row['id']}"
     kind, actor, payload = told[name]
     said = (kind, actor, payload.get("gate"), payload.get("verdict"), payload.get("note"), payload.get("for_stage", 0))
@@ -156,14 +156,14 @@ def _check_decision(gate: Gate | None, decision: Decision, signers: AllowedSigne
     if gate is None or gate.subject_digest != decision.subject_digest:
         broken(name, "it was not made on this gate's subject")
     try:
-        require_entitled(gate, decision, (decision.approver,))
+        require_authorized(gate, decision, (decision.approver,))
     except NotAllowed as error:
         broken(name, error.message)
     if signers is None or not needs_signature(gate):
         if decision.identity == "ssh" or decision.signature:
             broken(name, "it claims a signature where none is taken")
         return 0
-    said = said_by(gate, decision)
+    said = statement_of(gate, decision)
     try:
         signer = signer_of(
             said.content(), decision.signature, signers, namespace=DECISION_NAMESPACE, at=decision.decided_at

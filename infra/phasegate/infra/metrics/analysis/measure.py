@@ -13,14 +13,14 @@ from phasegate.infra.metrics.analysis.clock import Clock
 from phasegate.infra.metrics.analysis.comparison import Comparing
 from phasegate.infra.metrics.analysis.verdict import Judgement, judge, outcome_of, overall, with_comparison
 from phasegate.infra.metrics.report import Comparison, HealthReport, Measurement, MetricReport, Outcome, measurement
-from phasegate.infra.metrics.sources.port import Baseline, MetricSource, Reading
+from phasegate.infra.metrics.sources.port import BaselineRelease, MetricSource, Reading
 from phasegate.infra.policy.conditions import Condition, parse_condition
 from phasegate.infra.policy.monitor import MetricPolicy
 
 
-def nothing_beside(_metric: MetricPolicy) -> Baseline:
+def nothing_beside(_metric: MetricPolicy) -> BaselineRelease:
     """No release serves beside the one that is measured."""
-    return Baseline(missing="no other release serves at the same time")
+    return BaselineRelease(missing="no other release serves at the same time")
 
 
 async def measure(
@@ -28,7 +28,7 @@ async def measure(
     source_for: Callable[[MetricPolicy], MetricSource],
     clock: Clock,
     on_measurement: Callable[[str, Measurement], None],
-    baseline_for: Callable[[MetricPolicy], Baseline] = nothing_beside,
+    baseline_for: Callable[[MetricPolicy], BaselineRelease] = nothing_beside,
 ) -> HealthReport:
     """Measure until every metric has a verdict; stop all at the first that is failed or error.
 
@@ -68,7 +68,7 @@ class _Series:
         self,
         metric: MetricPolicy,
         source: MetricSource,
-        baseline: Baseline,
+        baseline: BaselineRelease,
         clock: Clock,
         on_measurement: Callable[[str, Measurement], None],
     ) -> None:

@@ -15,7 +15,7 @@ import signal
 from typing import Any, cast
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -28,7 +28,7 @@ _SAID = 300
 class Command:
     """Runs one command per measurement; satisfies `MetricSource`."""
 
-    def __init__(self, metric: MetricPolicy, released: Released) -> None:
+    def __init__(self, metric: MetricPolicy, released: MeasuredRelease) -> None:
         """Prepare the command; nothing runs yet."""
         self._metric = metric
         self._released = released

@@ -13,7 +13,7 @@ import duckdb
 
 from phasegate.infra.errors import TemporaryError
 from phasegate.infra.metrics.sources.duckdb_sandbox import add_log, sealed_database
-from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -21,7 +21,7 @@ from phasegate.infra.policy.monitor import MetricPolicy
 class LogQuery:
     """Asks one query of a release's log; satisfies `MetricSource`."""
 
-    def __init__(self, metric: MetricPolicy, released: Released) -> None:
+    def __init__(self, metric: MetricPolicy, released: MeasuredRelease) -> None:
         """Prepare the query; nothing is read yet."""
         self._metric = metric
         self._released = released

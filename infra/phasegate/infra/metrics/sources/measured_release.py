@@ -10,7 +10,7 @@ from phasegate.infra.secrets import Secrets
 
 
 @dataclass(frozen=True)
-class Released:
+class MeasuredRelease:
     """A release as it is measured.
 
     Attributes:

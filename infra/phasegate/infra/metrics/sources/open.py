@@ -6,14 +6,14 @@ Called by the monitoring stage, once per metric.
 from __future__ import annotations
 
 from phasegate.infra.metrics.sources.command import Command
-from phasegate.infra.metrics.sources.measured_release import Released
-from phasegate.infra.metrics.sources.port import Baseline, MetricSource
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
+from phasegate.infra.metrics.sources.port import BaselineRelease, MetricSource
 from phasegate.infra.metrics.sources.probe import Probe
 from phasegate.infra.metrics.sources.prometheus import Prometheus
 from phasegate.infra.policy.monitor import MetricPolicy
 
 
-def source_of(metric: MetricPolicy, released: Released) -> MetricSource:
+def source_of(metric: MetricPolicy, released: MeasuredRelease) -> MetricSource:
     """Where a metric's values come from; nothing is asked yet."""
     match metric.source:
         case "probe":
@@ -29,7 +29,7 @@ def source_of(metric: MetricPolicy, released: Released) -> MetricSource:
             return LogQuery(metric, released)
 
 
-def baseline_of(metric: MetricPolicy, released: Released, serving: Released | None) -> Baseline:
+def baseline_of(metric: MetricPolicy, released: MeasuredRelease, serving: MeasuredRelease | None) -> BaselineRelease:
     """What a metric of a release is compared with; nothing is asked yet.
 
     Args:
@@ -38,11 +38,11 @@ def baseline_of(metric: MetricPolicy, released: Released, serving: Released | No
         serving: The release that serves beside it at this time; None: there is none.
     """
     if not metric.compare:
-        return Baseline()
+        return BaselineRelease()
     if serving is None:
-        return Baseline(missing="no other release serves at the same time")
+        return BaselineRelease(missing="no other release serves at the same time")
     if metric.source == "probe" and serving.url == released.url:
-        return Baseline(
+        return BaselineRelease(
             serving.release_id, missing=f"both releases answer at {released.url}: a probe cannot tell them apart"
         )
-    return Baseline(serving.release_id, source_of(metric, serving))
+    return BaselineRelease(serving.release_id, source_of(metric, serving))

@@ -33,7 +33,7 @@ class MetricSource(Protocol):
 
 
 @dataclass(frozen=True)
-class Baseline:
+class BaselineRelease:
     """The release that a candidate is compared with.
 
     Attributes:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from phasegate.infra.errors import TemporaryError
-from phasegate.infra.metrics.sources.measured_release import Released
+from phasegate.infra.metrics.sources.measured_release import MeasuredRelease
 from phasegate.infra.metrics.sources.port import Reading
 from phasegate.infra.policy.monitor import MetricPolicy
 
@@ -25,7 +25,7 @@ _SAID = 300
 class Prometheus:
     """Asks one server one query; satisfies `MetricSource`."""
 
-    def __init__(self, metric: MetricPolicy, released: Released) -> None:
+    def __init__(self, metric: MetricPolicy, released: MeasuredRelease) -> None:
         """Prepare the query; nothing is sent yet."""
         self._metric = metric
         self._query = released.told(metric.query)
@@ -78,10 +78,10 @@ def _values(answer: Any) -> dict[str, float]:
             series = [one["values"] for one in found if one.get("values")]
         case _:
             raise TemporaryError(f"Prometheus answered something else: {str(answer)[:_SAID]}")
-    return summed_up([[float(value) for _, value in one] for one in series])
+    return aggregate([[float(value) for _, value in one] for one in series])
 
 
-def summed_up(series: Sequence[Sequence[float]]) -> dict[str, float]:
+def aggregate(series: Sequence[Sequence[float]]) -> dict[str, float]:
     """The values of one measurement, under the names of `PROMETHEUS_VALUES`; a NaN among them makes them NaN."""
     every = [value for one in series for value in one]
     unknown = not every or any(math.isnan(value) for value in every)

@@ -15,13 +15,13 @@ from phasegate.infra.policy.detect.node_runners import (
     FALLBACKS,
     LINES,
     TOOLS,
-    Call,
-    Report,
+    RunnerCall,
+    RunnerReport,
     reporting,
     reporting_node,
     runner_of,
 )
-from phasegate.infra.policy.detect.node_scripts import Packages, Step, is_build
+from phasegate.infra.policy.detect.node_scripts import NodePackages, Step, is_build
 from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _LOCKS = {
@@ -64,7 +64,7 @@ class _Tests:
 
 def detect_node(tree: SourceTree) -> ProjectFindings:
     """Read how a Node project is set up and tested."""
-    packages = Packages.of(tree)
+    packages = NodePackages.of(tree)
     manager, setup, because = _manager(tree)
     tests = _tests(tree, packages, own_folder=manager != "npm")
     needed = bool(packages.root.packages or packages.workspaces or "workspaces" in tree.json("package.json"))
@@ -95,7 +95,7 @@ def _manager(tree: SourceTree) -> tuple[str, str, str]:
     return manager, _WITHOUT_LOCK[manager], "package.json has dependencies, and there is no lock file"
 
 
-def _tests(tree: SourceTree, packages: Packages, *, own_folder: bool) -> _Tests:
+def _tests(tree: SourceTree, packages: NodePackages, *, own_folder: bool) -> _Tests:
     steps = packages.steps()
     reports = {at: report for at, step in enumerate(steps) if (report := _report(tree, step, own_folder=own_folder))}
     if reports:
@@ -108,13 +108,13 @@ def _tests(tree: SourceTree, packages: Packages, *, own_folder: bool) -> _Tests:
         return _Tests(notes=(f"No report of the tests without a further line: {line}.",))
     known = packages.root.packages
     if runner := next((name for name in FALLBACKS if name in known), ""):
-        report = reporting(Call((), runner, runner, ()), known, TOOLS if own_folder else "") or Report("")
+        report = reporting(RunnerCall((), runner, runner, ()), known, TOOLS if own_folder else "") or RunnerReport("")
         notes = (_INSTEAD.format(runner=runner),) if steps else ()
         return _Tests(report.command, (report.package,) if report.package else (), notes)
     return _Tests(notes=(_NO_TEST,))
 
 
-def _report(tree: SourceTree, step: Step, *, own_folder: bool) -> Report | None:
+def _report(tree: SourceTree, step: Step, *, own_folder: bool) -> RunnerReport | None:
     """Return a step with a report; `None` if it runs no tests, or none that can be reported."""
     known = step.package.packages
     depth = step.package.folder.count("/") + 1 if step.package.folder else 0
@@ -126,26 +126,28 @@ def _report(tree: SourceTree, step: Step, *, own_folder: bool) -> Report | None:
         arguments = tuple(word for word in words[1:] if word != "--")
         if runner == "react-scripts" and arguments[:1] != ("test",):
             return None
-        return reporting(Call((), runner, words[0], arguments, step.environment), known, tools)
+        return reporting(RunnerCall((), runner, words[0], arguments, step.environment), known, tools)
     return None
 
 
-def _report_of_node(tree: SourceTree, step: Step, tools: str) -> Report | None:
+def _report_of_node(tree: SourceTree, step: Step, tools: str) -> RunnerReport | None:
     words = step.words
     if words[:2] == ("bun", "test"):
         variables = f"env {' '.join(step.environment)} " if step.environment else ""
         command = f"{variables}bun test --reporter=junit --reporter-outfile={{junit}} {' '.join(words[2:])}"
-        return Report(command.strip())
+        return RunnerReport(command.strip())
     at = _first_file(words)
     if "--test" not in words and at is not None:
         if runner := runner_of(words[at]):
-            call = Call(words[:at], runner, words[at], words[at + 1 :], step.environment)
+            call = RunnerCall(words[:at], runner, words[at], words[at + 1 :], step.environment)
             return reporting(call, step.package.packages, tools)
         files = [word.strip("'\"") for word in words[at:]]
         text = "".join(_with_imports(tree, step.package.folder, name) for name in files)
         if re.search(r"""['"](?:tape|tap)['"]""", text):
             return reporting(
-                Call(words[:at], "tape", words[at], words[at + 1 :], step.environment), step.package.packages, tools
+                RunnerCall(words[:at], "tape", words[at], words[at + 1 :], step.environment),
+                step.package.packages,
+                tools,
             )
         if not any("test" in name or "spec" in name for name in files):
             return None
@@ -174,7 +176,7 @@ def _with_imports(tree: SourceTree, folder: str, name: str) -> str:
     return text + "".join(tree.text(path.parent / other) for other in loaded if _SCRIPT.fullmatch(other))
 
 
-def _command(steps: Sequence[Step], reports: dict[int, Report]) -> str:
+def _command(steps: Sequence[Step], reports: dict[int, RunnerReport]) -> str:
     """Command that builds, runs every test command, each in its folder, and fails if one of them fails."""
     last = max(reports)
     builds = [
@@ -194,7 +196,7 @@ def _inside(step: Step, command: str) -> str:
     return f"(cd {step.package.folder} && {command})" if step.package.folder else command
 
 
-def _left_out(steps: Sequence[Step], reports: dict[int, Report]) -> list[str]:
+def _left_out(steps: Sequence[Step], reports: dict[int, RunnerReport]) -> list[str]:
     last = max(reports)
     left = [step.text for at, step in enumerate(steps) if at not in reports and not (at < last and is_build(step.text))]
     return [f"Left out of the test script: {' && '.join(dict.fromkeys(left))[:300]}"] if left else []

@@ -31,7 +31,7 @@ class Runner:
 
 
 @dataclass(frozen=True)
-class Call:
+class RunnerCall:
     """A command that runs tests, in its parts."""
 
     before: tuple[str, ...]
@@ -44,7 +44,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Report:
+class RunnerReport:
     """A command that writes a report, and what it needs."""
 
     command: str
@@ -110,7 +110,7 @@ def runner_of(word: str) -> str:
     return plain if plain in NAMES and (not path or ".bin" in path or "node_modules" in path) else ""
 
 
-def reporting(call: Call, packages: Mapping[str, object], tools: str) -> Report | None:
+def reporting(call: RunnerCall, packages: Mapping[str, object], tools: str) -> RunnerReport | None:
     """Write a test command with a report, its other arguments kept.
 
     Args:
@@ -139,10 +139,10 @@ def reporting(call: Call, packages: Mapping[str, object], tools: str) -> Report 
     jest_junit = f"./{tools}/node_modules/jest-junit" if tools and own else "jest-junit"
     binaries = f"{tools}/node_modules/.bin/" if tools and own else "npx "
     text = f"{command}{runner.pipe}".replace("{jest-junit}", jest_junit).replace("{tools}", binaries)
-    return Report(text, runner.package if own else "")
+    return RunnerReport(text, runner.package if own else "")
 
 
-def reporting_node(words: Sequence[str], environment: Sequence[str], *, with_tests: bool = True) -> Report:
+def reporting_node(words: Sequence[str], environment: Sequence[str], *, with_tests: bool = True) -> RunnerReport:
     """Write a command of Node's own runner with a report.
 
     Args:
@@ -157,4 +157,4 @@ def reporting_node(words: Sequence[str], environment: Sequence[str], *, with_tes
     options += ["--test-reporter=junit", "--test-reporter-destination={junit}"]
     variables = [f"env {' '.join(environment)}"] if environment else []
     rest = [word for word in rest if word not in ("--watch", "--experimental-test-coverage")]
-    return Report(" ".join((*variables, *plain[:at], *options, *rest)))
+    return RunnerReport(" ".join((*variables, *plain[:at], *options, *rest)))

@@ -60,14 +60,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Packages:
+class NodePackages:
     """The root package and its workspaces."""
 
     root: Package
     workspaces: tuple[Package, ...] = ()
 
     @classmethod
-    def of(cls, tree: SourceTree) -> Packages:
+    def of(cls, tree: SourceTree) -> NodePackages:
         """Read the manifests."""
         root = _package(tree, "")
         globs = _workspace_globs(tree)

@@ -20,7 +20,7 @@ _OTHER_WORDS = {"for", "case", "esac", "fi", "done", "in", "select", "function",
 def programs(command: str) -> tuple[str, ...]:
     """List the programs that a command line starts, in its order.
 
-    Left out are paths, words of the shell, and steps that set PATH: those look for their program elsewhere.
+    Left out are paths, words of the shell, and steps that set PATH: those look for their program on another path.
     """
     found: list[str] = []
     for step in _STEP.findall(command[:10_000]):

@@ -112,7 +112,7 @@ def _pip(tree: SourceTree, automation: Automation, plugins: tuple[str, ...]) -> 
 
 
 def _is_installed(tree: SourceTree, manifest: dict[str, Any]) -> bool:
-    """Say that a project must be installed: it has dependencies, a version from elsewhere, or entry points."""
+    """Say that a project must be installed: it has dependencies, a version read from outside, or entry points."""
     project = table(manifest, "project")
     if any(project.get(key) for key in ("dependencies", "dynamic", "scripts", "entry-points")):
         return True

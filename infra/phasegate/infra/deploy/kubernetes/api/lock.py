@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.5
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
-class Held:
+class HeldLock:
     """A lease that is held; asked before each step."""
 
     def __init__(self, cluster: Cluster, name: str, duration: timedelta) -> None:
@@ -73,7 +73,7 @@ class Held:
         if time.monotonic() - self._renewed > self._duration.total_seconds() / 2:
             await self.renew()
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Let others take it at once."""
         with contextlib.suppress(PhasegateError):  # it runs out by itself
             found = await self._cluster.get(self._ref)
@@ -105,9 +105,9 @@ class Held:
 
 
 @asynccontextmanager
-async def lock(cluster: Cluster, name: str, duration: timedelta = DURATION) -> AsyncGenerator[Held]:
+async def lock(cluster: Cluster, name: str, duration: timedelta = DURATION) -> AsyncGenerator[HeldLock]:
     """Keep everybody else from changing a service; waits for whoever does, or until a dead one's lease runs out."""
-    held = Held(cluster, name, duration)
+    held = HeldLock(cluster, name, duration)
     await held.take()
     keeping = asyncio.create_task(held.keep())
     try:
@@ -116,7 +116,7 @@ async def lock(cluster: Cluster, name: str, duration: timedelta = DURATION) -> A
         keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError, PhasegateError):
             await keeping  # what made it end is found by `require`, at the step it would have mattered for
-        await held.let_go()
+        await held.release()
 
 
 def _lost(ref: Ref) -> TargetUnavailable:

@@ -111,7 +111,7 @@ def _files(folder: Path, path: str) -> list[Path]:
         return [top]
     if kustomization := next((name for name in _KUSTOMIZATIONS if (top / name).is_file()), None):
         raise ConfigError(
-            f"{path}/{kustomization} has to be built, which may fetch from elsewhere: phasegate does not do that.",
+            f"{path}/{kustomization} has to be built, which may fetch from other places: phasegate does not do that.",
             remedy=f"Commit what `kubectl kustomize {path}` prints, and name that file in deploy.manifests.",
         )
     return sorted(
@@ -166,7 +166,9 @@ def _problems(manifest: Manifest, namespace: str) -> list[str]:
     own = metadata.get("namespace", namespace)
     problems = [] if own == namespace else [f"{what} is meant for namespace {own}, not {namespace}"]
     if names[1] == "Rollout" and "workloadRef" in table(manifest.get("spec")):
-        problems.append(f"{what}: its pods are described elsewhere (spec.workloadRef); write them as its template")
+        problems.append(
+            f"{what}: its pods are described by another object (spec.workloadRef); write them as its template"
+        )
     loose = [image or "(none)" for image in images(manifest) if not _DIGEST.fullmatch(image)]
     return [*problems, *(f"{what}: image {image} is not named by a digest" for image in loose)]
 

@@ -13,12 +13,12 @@ import time
 from phasegate.infra.deploy.kubernetes import argo
 from phasegate.infra.deploy.kubernetes.api.client import Cluster
 from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, Ref, table
-from phasegate.infra.deploy.kubernetes.apply import LOOK_SECONDS, Convergence, failure_of
-from phasegate.infra.deploy.kubernetes.rollout import Trouble, newest, owned_by
+from phasegate.infra.deploy.kubernetes.apply import LOOK_SECONDS, Applier, failure_of
+from phasegate.infra.deploy.kubernetes.rollout import RolloutFailure, newest, owned_by
 from phasegate.infra.errors import DeployFailed, TargetRefused
 
 
-async def resting(toward: Convergence, ref: Ref) -> Manifest:
+async def wait_until_paused(toward: Applier, ref: Ref) -> Manifest:
     """Wait until a Rollout pauses or is done, as its own steps say; gives it as it is then.
 
     Raises:
@@ -33,33 +33,33 @@ async def resting(toward: Convergence, ref: Ref) -> Manifest:
         now = argo.phase(live)
         if now.rests:
             return live
-        if (found := await toward.trouble_of(live)) is not None:
+        if (found := await toward.failure_of(live)) is not None:
             raise failure_of(ref, found)
         if time.monotonic() > until:
-            raise failure_of(ref, Trouble("progress-deadline", f"{now.name} {now.message}".strip()))
+            raise failure_of(ref, RolloutFailure("progress-deadline", f"{now.name} {now.message}".strip()))
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def go_to(toward: Convergence, ref: Ref, percent: int) -> None:
+async def advance_to(toward: Applier, ref: Ref, percent: int) -> None:
     """Bring a Rollout's canary to a share, where its own steps lead there; 0 aborts it.
 
     Raises:
         DeployFailed: Its controller gave it up, or it did not get there in time.
-        TargetRefused: Its steps lead elsewhere, or its controller alone decides when they go on.
+        TargetRefused: Its steps do not lead there, or its controller alone decides when they go on.
     """
     if percent == 0:
         await abort(toward, ref)
         return
-    live = await resting(toward, ref)
+    live = await wait_until_paused(toward, ref)
     while (weight := argo.own_weight(live)) != percent:
         if argo.next_weight(live) != percent:
             raise _decided_elsewhere(ref, live, weight, percent)
-        await toward.held.require()
+        await toward.lock.require()
         await toward.cluster.report(ref, {"pauseConditions": None})
-        live = await resting(toward, ref)
+        live = await wait_until_paused(toward, ref)
 
 
-async def abort(toward: Convergence, ref: Ref) -> None:
+async def abort(toward: Applier, ref: Ref) -> None:
     """Have a Rollout's controller give all traffic back to what was stable, and wait until it has.
 
     Nothing is to be given back where its canary has none, or where it has become what is stable.
@@ -70,7 +70,7 @@ async def abort(toward: Convergence, ref: Ref) -> None:
     until = time.monotonic() + toward.timeout.total_seconds()
     while (live := await toward.cluster.get(ref)) is not None and not argo.is_promoted(live):
         if argo.own_weight(live) and not table(live.get("status")).get("abort"):
-            await toward.held.require()
+            await toward.lock.require()
             await toward.cluster.report(ref, {"abort": True})
         elif (await share(toward.cluster, live))[0] == 0:
             return

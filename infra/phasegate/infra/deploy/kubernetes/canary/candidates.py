@@ -27,12 +27,12 @@ from phasegate.infra.deploy.kubernetes.canary.manifests import (
 from phasegate.infra.deploy.kubernetes.canary.routes import (
     has_gateway,
     is_route,
-    reception,
+    route_accepted,
     services_behind,
     shares,
     weighted,
 )
-from phasegate.infra.deploy.kubernetes.context import Change
+from phasegate.infra.deploy.kubernetes.context import ChangeContext
 from phasegate.infra.deploy.kubernetes.records import Record, stamp_of
 from phasegate.infra.deploy.kubernetes.rollout import has_been_seen, replicas
 from phasegate.infra.deploy.target import NOTHING_SERVES, Check, Weight, no_weight
@@ -47,7 +47,7 @@ def routes_of(serving: Record | None) -> list[Manifest]:
     return [one for one in serving.manifests if is_route(one)] if serving else []
 
 
-async def start(change: Change, record: Record) -> None:
+async def start(change: ChangeContext, record: Record) -> None:
     """Run what runs beside; whatever does not come up is taken away again.
 
     Raises:
@@ -60,11 +60,11 @@ async def start(change: Change, record: Record) -> None:
         await change.records.write_state(change.state)  # before they run: a crash leaves none that nobody knows
     rollouts = [Ref.of(one) for one in record.canaries if is_rollout(one)]
     try:
-        await change.toward.apply(record.canaries, record.taking)
-        reached = [await change.toward.roll_out(_beside(record))] if _beside(record) else []
+        await change.applier.apply(record.canaries, record.taking)
+        reached = [await change.applier.roll_out(_beside(record))] if _beside(record) else []
         for ref in rollouts:
-            live = await argo_control.resting(change.toward, ref)
-            share, how = await argo_control.share(change.toward.cluster, live)
+            live = await argo_control.wait_until_paused(change.applier, ref)
+            share, how = await argo_control.share(change.applier.cluster, live)
             reached.append(f"{ref}: at {share:g} % by its own steps, {how}")
     except (DeployFailed, TargetRefused):
         await end(change, record)
@@ -74,7 +74,7 @@ async def start(change: Change, record: Record) -> None:
         await change.records.write_record(record)
 
 
-async def weigh(change: Change, record: Record, percent: int) -> Weight:
+async def set_weight(change: ChangeContext, record: Record, percent: int) -> Weight:
     """Give a candidate a share of the traffic, and read it back.
 
     Raises:
@@ -94,10 +94,10 @@ async def weigh(change: Change, record: Record, percent: int) -> Weight:
         if services.keys() & services_behind(route):
             await _route(change, route, services, percent)
     for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)):
-        await argo_control.go_to(change.toward, ref, percent)
-    await change.toward.roll_out_to(_beside(record))
+        await argo_control.advance_to(change.applier, ref, percent)
+    await change.applier.roll_out_to(_beside(record))
     await _shrunk(change, record)
-    actual, how = await share_of(change.toward.cluster, record, serving)
+    actual, how = await share_of(change.applier.cluster, record, serving)
     if actual and not percent:
         raise DeployFailed(
             f"Candidate {record.release_id} has {actual:g} % of the traffic still, {how}.",
@@ -107,7 +107,7 @@ async def weigh(change: Change, record: Record, percent: int) -> Weight:
     return Weight(release_id=record.release_id, wanted=percent, actual=actual, detail=how)
 
 
-async def end(change: Change, record: Record) -> None:
+async def end(change: ChangeContext, record: Record) -> None:
     """Give the candidate's traffic back to what serves, then take away what ran beside; what serves by now stays.
 
     Raises:
@@ -119,7 +119,7 @@ async def end(change: Change, record: Record) -> None:
         await change.keep_log(record, record.canaries)
         await _give_back(change, record, serving)
     staying = serving.refs if serving else set[Ref]()
-    await change.toward.take_away({Ref.of(one) for one in _beside(record)} - staying)
+    await change.applier.delete_and_wait({Ref.of(one) for one in _beside(record)} - staying)
     if record.weight:
         record.weight = 0
         await change.records.write_record(record)
@@ -134,7 +134,7 @@ async def share_of(cluster: Cluster, record: Record, serving: Record | None) -> 
     for route in routes_of(serving) if services else ():
         live = await cluster.get(Ref.of(route))
         if live is not None and (found := shares(live, services)):
-            kept = reception(live)
+            kept = route_accepted(live)
             return max(found), f"by the weights of {Ref.of(route)}{f'; {kept}' if kept else ''}"
     for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)):
         live = await cluster.get(ref)
@@ -148,7 +148,7 @@ async def share_of(cluster: Cluster, record: Record, serving: Record | None) -> 
     return (100 * own / total if total else 0.0), f"{own} of {total} ready replicas" if total else ""
 
 
-async def _grow(change: Change, record: Record, percent: int) -> None:
+async def _grow(change: ChangeContext, record: Record, percent: int) -> None:
     """Record a share, and bring up the replicas it needs, before any traffic comes; what is too many stays for now.
 
     Raises:
@@ -158,23 +158,23 @@ async def _grow(change: Change, record: Record, percent: int) -> None:
     former, weight = record.canaries, record.weight
     record.canaries, record.weight = await _rescaled(change, former, percent), percent
     await change.records.write_record(record)
-    live = {ref: await change.toward.cluster.get(ref) for ref in (Ref.of(one) for one, _ in _deployments(former))}
+    live = {ref: await change.applier.cluster.get(ref) for ref in (Ref.of(one) for one, _ in _deployments(former))}
     counts = {ref: replicas(found) if found else 0 for ref, found in live.items()}
     grown = [rescaled(one, max(replicas(one), counts[Ref.of(one)])) for one, _ in _deployments(record.canaries)]
     try:
-        await change.toward.roll_out_to(grown)
+        await change.applier.roll_out_to(grown)
     except TargetRefused:
         record.canaries, record.weight = former, weight
-        await change.toward.apply(one for one, _ in _deployments(former))
+        await change.applier.apply(one for one, _ in _deployments(former))
         await change.records.write_record(record)
         raise
 
 
-async def _shrunk(change: Change, record: Record) -> None:
+async def _shrunk(change: ChangeContext, record: Record) -> None:
     """Wait until replicas that are too many are gone: a rollout is over before, and they have traffic until then."""
-    until = time.monotonic() + change.toward.timeout.total_seconds()
+    until = time.monotonic() + change.applier.timeout.total_seconds()
     for ref in [Ref.of(one) for one, _ in _deployments(record.canaries)]:
-        while (live := await change.toward.cluster.get(ref)) is not None:
+        while (live := await change.applier.cluster.get(ref)) is not None:
             present = int(table(live.get("status")).get("replicas") or 0)
             if has_been_seen(live) and present <= replicas(live):
                 break
@@ -183,7 +183,7 @@ async def _shrunk(change: Change, record: Record) -> None:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _route(change: Change, route: Manifest, services: Mapping[str, str], percent: int) -> None:
+async def _route(change: ChangeContext, route: Manifest, services: Mapping[str, str], percent: int) -> None:
     """Set the weights of a route, and wait until gateways route by them.
 
     Raises:
@@ -191,11 +191,11 @@ async def _route(change: Change, route: Manifest, services: Mapping[str, str], p
         TargetRefused: Somebody else owns the weights.
     """
     wanted, ref = weighted(route, services, percent), Ref.of(route)
-    await change.toward.apply([wanted])
-    until = time.monotonic() + min(_RECEPTION, change.toward.timeout).total_seconds()
+    await change.applier.apply([wanted])
+    until = time.monotonic() + min(_RECEPTION, change.applier.timeout).total_seconds()
     while True:
-        live = await change.toward.cluster.get(ref)
-        kept = reception(live) if live else "somebody has deleted it"
+        live = await change.applier.cluster.get(ref)
+        kept = route_accepted(live) if live else "somebody has deleted it"
         if live and not kept and shares(live, services) == shares(wanted, services):
             return
         if time.monotonic() > until:
@@ -207,7 +207,7 @@ async def _route(change: Change, route: Manifest, services: Mapping[str, str], p
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _give_back(change: Change, record: Record, serving: Record | None) -> None:
+async def _give_back(change: ChangeContext, record: Record, serving: Record | None) -> None:
     """Let all traffic go to what serves.
 
     Raises:
@@ -216,21 +216,21 @@ async def _give_back(change: Change, record: Record, serving: Record | None) -> 
     """
     services = canary_services(record.canaries)
     for route in routes_of(serving) if services else ():
-        live = await change.toward.cluster.get(Ref.of(route))
+        live = await change.applier.cluster.get(Ref.of(route))
         if live is not None and services_behind(live) & {*services.values()}:
             if has_gateway(live):
                 await _route(change, route, services, 0)
             else:  # nobody routes by it, so there is nobody to wait for
-                await change.toward.apply([route])
+                await change.applier.apply([route])
     former = {Ref.of(one): one for one in (serving.manifests if serving else record.before)}
     rollouts = [former[ref] for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)) if ref in former]
     for ref in map(Ref.of, rollouts):
-        live = await change.toward.cluster.get(ref)
+        live = await change.applier.cluster.get(ref)
         if live is not None and stamp_of(live)[1] == record.release_id:
-            await argo_control.abort(change.toward, ref)
-    await change.toward.apply(rollouts)
-    await change.toward.roll_out(rollouts, back=True)
-    if found := await deviations(change.toward.cluster, rollouts):
+            await argo_control.abort(change.applier, ref)
+    await change.applier.apply(rollouts)
+    await change.applier.roll_out(rollouts, back=True)
+    if found := await deviations(change.applier.cluster, rollouts):
         raise DeployFailed(
             f"The traffic of candidate {record.release_id} is not back with what serves: {'; '.join(found)}.",
             remedy="See who changes it: `kubectl get … -o yaml --show-managed-fields` names them.",
@@ -238,11 +238,11 @@ async def _give_back(change: Change, record: Record, serving: Record | None) -> 
         )
 
 
-async def _rescaled(change: Change, canaries: Sequence[Manifest], percent: int) -> list[Manifest]:
+async def _rescaled(change: ChangeContext, canaries: Sequence[Manifest], percent: int) -> list[Manifest]:
     """The canaries with the replicas for a share, by how many run beside them now."""
     found: dict[Ref, Manifest] = {}
     for canary, ref in _deployments(canaries):
-        live = await change.toward.cluster.get(ref)
+        live = await change.applier.cluster.get(ref)
         count = carrying_replicas if is_routed(canary, canaries) else canary_replicas
         found[Ref.of(canary)] = rescaled(canary, count(replicas(live) if live else 0, percent))
     return [found.get(Ref.of(one), one) for one in canaries]
@@ -262,11 +262,11 @@ def _ready(deployment: Manifest | None) -> int:
     return int(table(deployment.get("status")).get("readyReplicas") or 0) if deployment else 0
 
 
-async def _require_free_names(change: Change, record: Record) -> None:
+async def _require_free_names(change: ChangeContext, record: Record) -> None:
     """Stop where somebody else has an object of a canary's name: it would be changed, and deleted afterwards."""
     for ref in (Ref.of(one) for one in record.canaries if stable_of(one) is not None):
-        live = await change.toward.cluster.get(ref)
-        if live is not None and stamp_of(live)[0] != change.toward.service:
+        live = await change.applier.cluster.get(ref)
+        if live is not None and stamp_of(live)[0] != change.applier.service:
             raise TargetRefused(
                 f"{ref} is somebody else's, and the canary would have its name.",
                 remedy='Rename it, or set `[deploy] strategy = "rolling"`.',

@@ -59,7 +59,7 @@ def has_gateway(route: Manifest) -> bool:
     return bool(_parents(route))
 
 
-def reception(route: Manifest) -> str:
+def route_accepted(route: Manifest) -> str:
     """What keeps gateways from routing by what a route says by now; empty: nothing does."""
     if not has_gateway(route):
         return "no gateway has taken it up"
@@ -93,7 +93,7 @@ def _rules(route: Manifest) -> list[dict[str, Any]]:
 
 
 def _service(backend: Manifest) -> str:
-    """The Service a backend is; empty where it is something else, or elsewhere."""
+    """Name of the Service that a backend is; empty if it is something else, or of another namespace."""
     own = backend.get("kind", "Service") == "Service" and not backend.get("group") and not backend.get("namespace")
     return str(backend.get("name", "")) if own else ""
 

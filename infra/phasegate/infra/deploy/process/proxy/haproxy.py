@@ -1,6 +1,6 @@
 """HAProxy, from the system's packages: its configuration, and what is asked of it while it runs.
 
-Used by the front alone. Servers come, go and change their weight through the runtime API, with no reload; the
+Used by the proxy alone. Servers come, go and change their weight through the runtime API, with no reload; the
 configuration is rewritten each time all the same, so that one which is started again does what was last asked of it.
 It must not know what a release is.
 
@@ -70,7 +70,7 @@ class Server(NamedTuple):
     """A path that answers 2xx while it is well."""
 
 
-class Found(NamedTuple):
+class ServerStatus(NamedTuple):
     """One as HAProxy has it at this moment."""
 
     weight: int
@@ -160,7 +160,7 @@ class HaProxy:
         self._tell(f"set server {_BACKEND}/{name} state maint")
         return "deleted" in self._ask(f"del server {_BACKEND}/{name}")
 
-    def servers(self) -> dict[str, Found]:
+    def servers(self) -> dict[str, ServerStatus]:
         """Every server by its name, as it is now.
 
         Raises:
@@ -168,12 +168,12 @@ class HaProxy:
         """
         states = self._rows("show servers state " + _BACKEND, " ")
         sessions = {row["svname"]: int(row["scur"] or 0) for row in self._rows("show stat -1 4 -1", ",")}
-        found: dict[str, Found] = {}
+        found: dict[str, ServerStatus] = {}
         for row in states:
             up = row["srv_op_state"] in _RUNS
             takes = up and row["srv_admin_state"] == "0"
             name = row["srv_name"]
-            found[name] = Found(int(row["srv_uweight"]) if takes else 0, up, sessions.get(name, 0))
+            found[name] = ServerStatus(int(row["srv_uweight"]) if takes else 0, up, sessions.get(name, 0))
         return found
 
     def _set_health(self, server: Server) -> None:
@@ -202,7 +202,7 @@ class HaProxy:
                 os.close(folder)
         except OSError as error:
             raise TargetUnavailable(
-                f"The front of this service does not answer: {error.strerror or error}.",
+                f"The proxy of this service does not answer: {error.strerror or error}.",
                 remedy=f"Look at {self._folder / 'log'}; the next try starts it again.",
             ) from error
 

@@ -1,4 +1,4 @@
-"""The front before a service's releases: HAProxy on the service's own port, kept running like any of them.
+"""The proxy before a service's releases: HAProxy on the service's own port, kept running like any of them.
 
 Used by `serving`, and by the listing of services to read shares. What it should do stands in the service's state
 before it is told; what it does is read back from it.
@@ -16,8 +16,14 @@ from pathlib import Path
 
 from phasegate.infra.deploy.process.proxy.haproxy import CONFIGURATION, HaProxy, Server, find
 from phasegate.infra.deploy.process.releases import end_of_log
-from phasegate.infra.deploy.process.supervisor.client import life_of, over, processes_of, start_kept, trust
-from phasegate.infra.deploy.process.supervisor.supervisor import Order
+from phasegate.infra.deploy.process.supervisor.client import (
+    confirm_healthy,
+    processes_of,
+    start_supervised,
+    status_of,
+    why_dead,
+)
+from phasegate.infra.deploy.process.supervisor.supervisor import SupervisorSpec
 from phasegate.infra.deploy.service_folder import Running, ServiceFolder, ServiceState
 from phasegate.infra.errors import DeployFailed, TargetUnavailable
 from phasegate.infra.policy.deploy import DeployPolicy
@@ -34,8 +40,8 @@ _RESTARTS = 1000
 _LOG_BYTES = 4 * 1024**2
 
 
-class Front:
-    """One service's front."""
+class ProxyServer:
+    """One service's proxy."""
 
     def __init__(
         self, folder: ServiceFolder, policy: DeployPolicy, *, environment: Mapping[str, str], grace: timedelta
@@ -47,7 +53,7 @@ class Front:
         self._grace = grace
         self._haproxy = HaProxy(folder.path / _FOLDER, ports.HOST)
 
-    def require_means(self) -> None:
+    def check_prerequisites(self) -> None:
         """Stop unless HAProxy is there.
 
         Raises:
@@ -62,7 +68,7 @@ class Front:
             return False
         with suppress(TargetUnavailable):
             self._haproxy.servers()
-            return life_of(self._folder.path, front).alive
+            return status_of(self._folder.path, front).alive
         return False
 
     async def stand(self, state: ServiceState, port: int) -> None:
@@ -74,30 +80,30 @@ class Front:
             TargetRefused: HAProxy is not installed.
 
         Effects:
-            A running front, in the state; one that listens there already is left alone.
+            A running proxy, in the state; one that listens there already is left alone.
         """
         if self.stands(state, port):
             return
-        self.require_means()
+        self.check_prerequisites()
         await self.end(state)
         ports.require_free(port)
         self._haproxy.configure(f"{self._policy.listen}:{port}", self._servers(state))
         log = self._log
         seen = log.stat().st_size if log.exists() else 0
         (self._folder.path / _REPORT).unlink(missing_ok=True)  # of one that was stopped
-        process = keep_front(self._folder, path=self._path)
+        process = start_proxy(self._folder, path=self._path)
         front = state.front = Running(release_id=_FOLDER, port=port, process=process, report=_REPORT)
         state.port, state.host = port, _reached_at(self._policy.listen)
         self._folder.write(state)
         if not await self._comes_up(front):
             await self.end(state)
             raise DeployFailed(
-                f"The front of {self._folder.service} did not come up on {self._policy.listen}:{port}.\n"
+                f"The proxy of {self._folder.service} did not come up on {self._policy.listen}:{port}.\n"
                 f"{end_of_log(log, seen)}",
                 remedy=f"Look at {log}; `[deploy] listen` and `port` in phasegate.toml say where it listens.",
                 log=log,
             )
-        trust(front)
+        confirm_healthy(front)
 
     async def shift(self, state: ServiceState, weights: Mapping[str, int]) -> None:
         """Give each release its share, and read back that it has it.
@@ -108,10 +114,10 @@ class Front:
 
         Raises:
             DeployFailed: A share did not come about.
-            TargetUnavailable: The front does not answer.
+            TargetUnavailable: The proxy does not answer.
 
         Effects:
-            The weights in the state, in the front's configuration and in force, in this order.
+            The weights in the state, in the proxy's configuration and in force, in this order.
         """
         before, state.weights = state.weights, dict(weights)
         self._folder.write(state)
@@ -125,7 +131,7 @@ class Front:
         if not await _until(lambda: self.shares() == wanted, _PATIENCE):
             had = ", ".join(f"{name}: {share:g} %" for name, share in self.shares().items()) or "nothing gets any"
             raise DeployFailed(
-                f"The front of {self._folder.service} does not share its traffic as it was told. It does: {had}.",
+                f"The proxy of {self._folder.service} does not share its traffic as it was told. It does: {had}.",
                 remedy=f"A release that fails its health check gets nothing; look at its log, and at {self._log}.",
             )
 
@@ -133,7 +139,7 @@ class Front:
         """Release id to the share in force, in percent, of those that have any.
 
         Raises:
-            TargetUnavailable: The front does not answer.
+            TargetUnavailable: The proxy does not answer.
         """
         found = {name: one.weight for name, one in self._haproxy.servers().items() if one.weight}
         total = sum(found.values())
@@ -145,7 +151,7 @@ class Front:
             await _until(lambda: self._is_idle(release_id), self._policy.drain_timeout)
 
     async def forget(self, release_id: str) -> None:
-        """Drop a release that has ended; one with a connection left is dropped at the front's next start."""
+        """Drop a release that has ended; one with a connection left is dropped at the proxy's next start."""
         with suppress(TargetUnavailable):
             await _until(lambda: self._haproxy.drop(release_id), _FORGET)
 
@@ -169,9 +175,9 @@ class Front:
             with suppress(TargetUnavailable):
                 self._haproxy.servers()
                 return True
-            return over(self._folder.path, front) is not None
+            return why_dead(self._folder.path, front) is not None
 
-        return await _until(answers, _PATIENCE) and over(self._folder.path, front) is None
+        return await _until(answers, _PATIENCE) and why_dead(self._folder.path, front) is None
 
     async def end(self, state: ServiceState) -> None:
         """Stop it: nobody gets anything."""
@@ -180,8 +186,8 @@ class Front:
         self._folder.write(state)
 
 
-def keep_front(folder: ServiceFolder, *, path: str) -> ProcessId:
-    """Start a keeper for a service's front, as it is configured; gives the keeper.
+def start_proxy(folder: ServiceFolder, *, path: str) -> ProcessId:
+    """Start a supervisor for a service's proxy, as it is configured; gives the supervisor.
 
     Args:
         folder: The service's.
@@ -191,7 +197,7 @@ def keep_front(folder: ServiceFolder, *, path: str) -> ProcessId:
         TargetRefused: It is not installed.
     """
     home = folder.path / _FOLDER
-    order = Order(
+    spec = SupervisorSpec(
         command=f"exec {find(path)} -db -f {CONFIGURATION}",
         folder=str(home),
         log=str(home / "log"),
@@ -199,14 +205,14 @@ def keep_front(folder: ServiceFolder, *, path: str) -> ProcessId:
         log_bytes=_LOG_BYTES,
         restarts=_RESTARTS,
     )
-    return start_kept(order, environment={"PATH": path}, mark=folder.mark("front"))
+    return start_supervised(spec, environment={"PATH": path}, mark=folder.mark("front"))
 
 
 def shares_of(folder: ServiceFolder, state: ServiceState) -> dict[str, float]:
-    """As `Front.shares`, for who only looks; empty where no front stands or answers."""
+    """As `ProxyServer.shares`, for who only looks; empty where no proxy stands or answers."""
     if state.front is not None:
         with suppress(TargetUnavailable):
-            return Front(folder, DeployPolicy(), environment={}, grace=timedelta(0)).shares()
+            return ProxyServer(folder, DeployPolicy(), environment={}, grace=timedelta(0)).shares()
     return {}
 
 

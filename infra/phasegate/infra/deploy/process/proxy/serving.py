@@ -1,4 +1,4 @@
-"""Serving behind a front: releases on ports of their own, and HAProxy on the service's. See decision 18.
+"""Serving behind a proxy: releases on ports of their own, and HAProxy on the service's. See decision 18.
 
 Used by the `process` target with `strategy = "canary"`. A candidate that is cut over to goes on as it runs; the one
 before it finishes what it has begun, and is stopped.
@@ -11,34 +11,34 @@ from contextlib import suppress
 from datetime import timedelta
 
 from phasegate.infra.deploy.health import wait_until_healthy
-from phasegate.infra.deploy.process.proxy.proxy import Front
+from phasegate.infra.deploy.process.proxy.proxy import ProxyServer
 from phasegate.infra.deploy.process.releases import Releases
-from phasegate.infra.deploy.process.supervisor.client import over
+from phasegate.infra.deploy.process.supervisor.client import why_dead
 from phasegate.infra.deploy.service_folder import Running, ServiceState
 from phasegate.infra.deploy.target import NOTHING_SERVES, Check, Weight
 from phasegate.infra.errors import DeployFailed, TargetUnavailable
 from phasegate.infra.system import ports
-from phasegate.infra.system.processes import marked
+from phasegate.infra.system.processes import find_by_mark
 
 _PATIENCE = timedelta(seconds=10)
 _READ_BACK = "as HAProxy has it in force"
 
 
-class BehindFront:
-    """One service whose releases stand behind a front; satisfies `Serving`."""
+class ProxiedServing:
+    """One service whose releases stand behind a proxy; satisfies `Serving`."""
 
-    def __init__(self, releases: Releases, front: Front) -> None:
-        """Name the service and its front."""
+    def __init__(self, releases: Releases, front: ProxyServer) -> None:
+        """Name the service and its proxy."""
         self._releases = releases
         self._front = front
 
-    def require_means(self) -> None:
-        """As `Serving.require_means`: HAProxy."""
-        self._front.require_means()
+    def check_prerequisites(self) -> None:
+        """As `Serving.check_prerequisites`: HAProxy."""
+        self._front.check_prerequisites()
 
     async def start_candidate(self, state: ServiceState, release_id: str) -> Running:
         """As `Serving.start_candidate`; on a port it may keep."""
-        return await self._releases.start(state, release_id, "release", ports.lasting_port())
+        return await self._releases.start(state, release_id, "release", ports.stable_port())
 
     async def set_weight(self, state: ServiceState, release_id: str, percent: int) -> Weight:
         """As `Serving.set_weight`: the weights of HAProxy's round robin."""
@@ -47,7 +47,7 @@ class BehindFront:
             raise DeployFailed(f"{state.service} has no candidate {release_id}.", release_id=release_id)
         if state.current is None or state.serving is None:
             return Weight(release_id=release_id, wanted=percent, actual=0, detail=NOTHING_SERVES)
-        if why := over(self._releases.folder.path, candidate):
+        if why := why_dead(self._releases.folder.path, candidate):
             raise self._cannot(release_id, percent, f"it {why}")
         others = sum(state.weights.get(one, 0) for one in state.candidates if one != release_id)
         if percent + others > 100:
@@ -100,15 +100,15 @@ class BehindFront:
         await self._front.drained(release_id)
 
     async def _let_serve(self, state: ServiceState, release_id: str, port: int, previous: str | None) -> None:
-        """Give a release all traffic; if it does not answer through the front, the one before gets it back."""
+        """Give a release all traffic; if it does not answer through the proxy, the one before gets it back."""
         self._require_port(port)
         running = await self._running(state, release_id)
         former, before = state.current, dict(state.weights)
         await self._shift(state, {release_id: 100}, port)
-        check = await self._through_front(state, release_id, running)
+        check = await self._through_proxy(state, release_id, running)
         if not check.ok:
             failure = DeployFailed(
-                f"Release {release_id} of {state.service} did not come up behind the front: {check.detail}.",
+                f"Release {release_id} of {state.service} did not come up behind the proxy: {check.detail}.",
                 remedy=f"Look at {self._releases.folder.release(release_id) / 'log'}.",
                 release_id=release_id,
             )
@@ -126,7 +126,7 @@ class BehindFront:
         await self._settle(state)
 
     async def _running(self, state: ServiceState, release_id: str) -> Running:
-        """The release's process behind the front, healthy; one that is not there is started."""
+        """The release's process behind the proxy, healthy; one that is not there is started."""
         running, record = state.process_of(release_id), state.release(release_id)
         if running is not None and running.port != state.port and (await self._releases.health(record, running)).ok:
             if state.leaving.pop(release_id, None):  # it is called back while it leaves
@@ -140,7 +140,7 @@ class BehindFront:
         return await self.start_candidate(state, release_id)
 
     async def _shift(self, state: ServiceState, weights: Mapping[str, int], port: int) -> None:
-        """Stand the front up where it does not, and let it share; on failure it shares as before."""
+        """Stand the proxy up where it does not, and let it share; on failure it shares as before."""
         before = dict(state.weights)
         if not self._front.stands(state, port):
             await self._bring_behind(state)
@@ -168,9 +168,9 @@ class BehindFront:
             state.serving = running
             self._releases.folder.write(state)
 
-    async def _through_front(self, state: ServiceState, release_id: str, running: Running) -> Check:
+    async def _through_proxy(self, state: ServiceState, release_id: str, running: Running) -> Check:
         url = f"http://{state.host}:{state.port}{state.release(release_id).deploy.health}"
-        check = await wait_until_healthy(url, _PATIENCE, lambda: over(self._releases.folder.path, running))
+        check = await wait_until_healthy(url, _PATIENCE, lambda: why_dead(self._releases.folder.path, running))
         return check.model_copy(update={"name": "service"})
 
     async def _settle(self, state: ServiceState) -> None:
@@ -185,7 +185,7 @@ class BehindFront:
     def _require_port(self, port: int) -> None:
         folder = self._releases.folder
         ports.require_free(
-            port, but_for={process.pid for role in ("service", "front") for process in marked(folder.mark(role))}
+            port, but_for={process.pid for role in ("service", "front") for process in find_by_mark(folder.mark(role))}
         )
 
     def _cannot(self, release_id: str, percent: int, why: str) -> DeployFailed:
@@ -197,5 +197,5 @@ class BehindFront:
 
 
 def _is_in_place(state: ServiceState, running: Running | None) -> bool:
-    """Whether a process listens on the service's port itself, as before there was a front."""
+    """Whether a process listens on the service's port itself, as before there was a proxy."""
     return running is not None and state.front is None and running.port == state.port

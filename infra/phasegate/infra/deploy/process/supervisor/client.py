@@ -1,6 +1,6 @@
-"""Has processes kept running: puts a keeper beside each, and reads from its report how its charge is.
+"""Has processes kept running: puts a supervisor beside each, and reads from its report how its child is.
 
-Used by the `process` target for releases and for the front. The keeper itself is another program; it outlives us.
+Used by the `process` target for releases and for the proxy. The supervisor itself is another program; it outlives us.
 """
 
 from __future__ import annotations
@@ -15,88 +15,88 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from phasegate.infra.deploy.process.supervisor.supervisor import Order, Report
+from phasegate.infra.deploy.process.supervisor.supervisor import SupervisorReport, SupervisorSpec
 from phasegate.infra.deploy.service_folder import Running
 from phasegate.infra.system.process_table import row
 from phasegate.infra.system.processes import ProcessId, ending, start
 
 
 @dataclass(frozen=True)
-class Life:
-    """How a process that was started is at this moment.
+class ProcessStatus:
+    """Status of a process that was started.
 
     Attributes:
         alive: Whether it runs.
-        over: Whether it will not run again by itself.
+        is_dead: Whether it will not run again by itself.
         detail: In a few words.
     """
 
     alive: bool
-    over: bool
+    is_dead: bool
     detail: str
 
 
-def start_kept(order: Order, *, environment: Mapping[str, str], mark: str) -> ProcessId:
-    """Start a keeper, which starts its charge.
+def start_supervised(spec: SupervisorSpec, *, environment: Mapping[str, str], mark: str) -> ProcessId:
+    """Start a supervisor, which starts its child.
 
     Args:
-        order: What it has to keep.
-        environment: The charge's whole environment, besides the mark.
+        spec: What it has to keep running.
+        environment: The child's whole environment, besides the mark.
         mark: What both are found by.
 
     Returns:
-        The keeper.
+        The supervisor.
     """
     words = [
         sys.executable,
         "-I",
         "-m",
         "phasegate.infra.deploy.process.supervisor.supervisor",
-        json.dumps(asdict(order)),
+        json.dumps(asdict(spec)),
     ]
-    return start(f"exec {shlex.join(words)}", folder=Path("/"), log=Path(order.log), environment=environment, mark=mark)
+    return start(f"exec {shlex.join(words)}", folder=Path("/"), log=Path(spec.log), environment=environment, mark=mark)
 
 
-def life_of(folder: Path, running: Running) -> Life:
+def status_of(folder: Path, running: Running) -> ProcessStatus:
     """How a process is.
 
     Args:
         folder: The service's, below which its report is.
-        running: The process; one without a report was started by an earlier version, and has no keeper.
+        running: The process; one without a report was started by an earlier version, and has no supervisor.
     """
     kept = ending(running.process)
     if not running.report:
-        return Life(alive=kept is None, over=kept is not None, detail=_in_words(kept))
-    report = Report.read(folder / running.report) or Report()
+        return ProcessStatus(alive=kept is None, is_dead=kept is not None, detail=_in_words(kept))
+    report = SupervisorReport.read(folder / running.report) or SupervisorReport()
     again = f"; it was started again {_times(report.deaths)}, since it {report.ending}" if report.deaths else ""
     if report.runs():
-        return Life(alive=True, over=False, detail=f"runs{again}")
+        return ProcessStatus(alive=True, is_dead=False, detail=f"runs{again}")
     if report.gave_up:
         often = f", {_times(report.deaths)} in a row, and is not started again" if report.deaths > 1 else ""
-        return Life(alive=False, over=True, detail=f"the process {report.ending}{often}")
+        return ProcessStatus(alive=False, is_dead=True, detail=f"the process {report.ending}{often}")
     if kept is None:
         said = f"the process {report.ending}; it is started again" if report.ending else "is being started"
-        return Life(alive=False, over=False, detail=said)
-    return Life(alive=False, over=True, detail=f"the process {report.ending or 'has ended'}")
+        return ProcessStatus(alive=False, is_dead=False, detail=said)
+    return ProcessStatus(alive=False, is_dead=True, detail=f"the process {report.ending or 'has ended'}")
 
 
 def processes_of(folder: Path, running: Running | None) -> list[ProcessId]:
-    """A keeper and its charge, whether or not they still run; the charge may hide its environment, and so its mark."""
+    """A supervisor and its child, running or not; the child may hide its environment, and so its mark."""
     if running is None:
         return []
-    report = Report.read(folder / running.report) if running.report else None
-    charge = [ProcessId(pid=report.pid, started=report.started)] if report and report.pid else []
-    return [running.process, *charge]
+    report = SupervisorReport.read(folder / running.report) if running.report else None
+    child = [ProcessId(pid=report.pid, started=report.started)] if report and report.pid else []
+    return [running.process, *child]
 
 
-def over(folder: Path, running: Running) -> str | None:
+def why_dead(folder: Path, running: Running) -> str | None:
     """Why a process will not run again by itself, as `the process …` goes on; None while it may."""
-    life = life_of(folder, running)
-    return life.detail.removeprefix("the process ") if life.over else None
+    life = status_of(folder, running)
+    return life.detail.removeprefix("the process ") if life.is_dead else None
 
 
-def trust(running: Running) -> None:
-    """Tell the keeper that its charge was healthy: from now on it is started again when it dies."""
+def confirm_healthy(running: Running) -> None:
+    """Tell the supervisor that its child was healthy: from now on it is started again when it dies."""
     now = row(running.process.pid)
     if running.report and now is not None and now.started == running.process.started:
         with contextlib.suppress(ProcessLookupError):

@@ -1,10 +1,10 @@
 """The program beside each service: starts it again when it dies, bounds its log and what it uses.
 
 Started by `client`, detached, so that it outlives a `kill -9` of the engine; run as `python -I -m`, one per process
-it keeps. It has to stay small: standard library only. What became of its charge it writes into a report, whole or not
-at all. A keeper that dies itself leaves its charge running; the next one finds that in the report and takes over.
+it keeps. It has to stay small: standard library only. What became of its child it writes into a report, whole or not
+at all. A supervisor that dies itself leaves its child running; the next one finds that in the report and takes over.
 
-Signals: SIGUSR1: the charge was healthy once, so from now on it is started again when it dies. SIGTERM: it is being
+Signals: SIGUSR1: the child was healthy once, so from now on it is started again when it dies. SIGTERM: it is being
 stopped, by whoever sent this; it is not started again.
 """
 
@@ -25,7 +25,7 @@ from phasegate.infra.system.process_table import members, row, usage
 from phasegate.infra.system.spawn import MARK, spawn
 
 STEADY_SECONDS = 60.0
-"""A charge that ran for so long has not died of its start: its deaths are counted anew."""
+"""A child that ran for so long has not died of its start: its deaths are counted anew."""
 _LOOK_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _LEAVE_SECONDS = 15.0
@@ -34,8 +34,8 @@ _STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be kept.
+class SupervisorSpec:
+    """Specification of what is kept running.
 
     Attributes:
         command: For `/bin/sh`.
@@ -61,8 +61,8 @@ class Order:
 
 
 @dataclass
-class Report:
-    """What became of the charge.
+class SupervisorReport:
+    """Report on the child.
 
     Attributes:
         pid: 0 before its first start.
@@ -86,7 +86,7 @@ class Report:
         return found is not None and not found.ended and found.started == self.started
 
     @classmethod
-    def read(cls, path: Path) -> Report | None:
+    def read(cls, path: Path) -> SupervisorReport | None:
         """As last written; None when there is none."""
         try:
             return cls(**json.loads(path.read_bytes()))
@@ -101,20 +101,20 @@ class Report:
 
 
 @dataclass
-class Keeper:
-    """One service's keeper."""
+class Supervisor:
+    """Supervisor of one process of a service."""
 
-    order: Order
-    report: Report = field(default_factory=Report)
+    spec: SupervisorSpec
+    report: SupervisorReport = field(default_factory=SupervisorReport)
     groups: list[Path] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
     killed_for: str = ""
     starved: int = 0
 
-    def keep(self) -> None:
+    def run(self) -> None:
         """Keep it until it is stopped, or given up."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        self.groups = new_groups(0, pids=self.order.pids, memory=self.order.memory)
+        self.groups = new_groups(0, pids=self.spec.pids, memory=self.spec.memory)
         try:
             if not self._take_over():
                 self._start()
@@ -125,21 +125,21 @@ class Keeper:
                 removed(group)
 
     def _take_over(self) -> bool:
-        """Take up an earlier keeper's report; tells whether its charge still runs."""
-        self.report = Report.read(Path(self.order.report)) or self.report
+        """Take up an earlier supervisor's report; tells whether its child still runs."""
+        self.report = SupervisorReport.read(Path(self.spec.report)) or self.report
         if not self.report.runs():
             return False
         adopt(self.groups, list(members(self.report.pid)))
         return True
 
     def _start(self) -> None:
-        order = self.order
-        limits = [f"ulimit -n {order.open_files}"] if order.open_files else []
+        spec = self.spec
+        limits = [f"ulimit -n {spec.open_files}"] if spec.open_files else []
         self.killed_for, self.starved = "", out_of_memory(self.groups)
         pid = spawn(
-            order.command,
-            folder=Path(order.folder),
-            log=Path(order.log),
+            spec.command,
+            folder=Path(spec.folder),
+            log=Path(spec.log),
             environment=os.environ,
             first=[*limits, "ulimit -c 0", *joining(self.groups)],
         )
@@ -159,14 +159,14 @@ class Keeper:
         report = self.report
         report.ending = ended
         report.deaths = 1 if time.monotonic() - self.since >= STEADY_SECONDS else report.deaths + 1
-        report.gave_up = not report.trusted or report.deaths > self.order.restarts
+        report.gave_up = not report.trusted or report.deaths > self.spec.restarts
         self._write()
         if report.gave_up:
             if report.trusted:  # of one that never came up, whoever waited for it tells
                 self._say(f"the process {ended}; it is not started again")
             return False
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (report.deaths - 1))
-        self._say(f"the process {ended}; it is started again in {pause:g} s ({report.deaths} of {self.order.restarts})")
+        self._say(f"the process {ended}; it is started again in {pause:g} s ({report.deaths} of {self.spec.restarts})")
         return self._pause(pause)
 
     def _pause(self, seconds: float) -> bool:
@@ -185,13 +185,13 @@ class Keeper:
         return got is not None and got.si_signo in _STOPPING
 
     def _leave(self) -> None:
-        """Somebody stops the charge; stay until it has ended, for the groups' sake, but not for ever."""
+        """Somebody stops the child; stay until it has ended, for the groups' sake, but not for ever."""
         until = time.monotonic() + _LEAVE_SECONDS
         while self._ending() is None and (left := until - time.monotonic()) > 0:
             signal.sigtimedwait({signal.SIGCHLD}, min(left, _LOOK_SECONDS))
 
     def _ending(self) -> str | None:
-        """How the charge ended, in words; None while it runs."""
+        """How the child ended, in words; None while it runs."""
         try:
             pid, status = os.waitpid(self.report.pid, os.WNOHANG)
         except ChildProcessError:  # taken over: it is nobody's child, and its code is lost
@@ -202,18 +202,18 @@ class Keeper:
         if self.killed_for:
             return f"was ended: it used {self.killed_for}"
         if out_of_memory(self.groups) > self.starved:
-            return f"ran out of memory: it may use {self.order.memory // 1024**2} MiB"
+            return f"ran out of memory: it may use {self.spec.memory // 1024**2} MiB"
         if code is None:
             return "has ended"
         return f"exited with code {code}" if code >= 0 else f"was ended by signal {-code}"
 
     def _bound(self) -> None:
-        log = Path(self.order.log)
+        log = Path(self.spec.log)
         with suppress(OSError):
-            if log.stat().st_size > self.order.log_bytes:
-                turn_over(log)
-        if self.order.memory or self.order.pids:
-            exceeded = usage(self.report.pid).exceeded(pids=self.order.pids, memory=self.order.memory)
+            if log.stat().st_size > self.spec.log_bytes:
+                rotate(log)
+        if self.spec.memory or self.spec.pids:
+            exceeded = usage(self.report.pid).exceeded(pids=self.spec.pids, memory=self.spec.memory)
             if exceeded and not self.killed_for:
                 self.killed_for = exceeded
                 self._end_what_is_left()
@@ -226,15 +226,15 @@ class Keeper:
                     os.kill(pid, signal.SIGKILL)
 
     def _say(self, text: str) -> None:
-        with suppress(OSError), Path(self.order.log).open("a") as log:
+        with suppress(OSError), Path(self.spec.log).open("a") as log:
             log.write(f"phasegate: {text}\n")
 
     def _write(self) -> None:
         with suppress(OSError):  # a full disk ends no service
-            self.report.write(Path(self.order.report))
+            self.report.write(Path(self.spec.report))
 
 
-def turn_over(log: Path) -> None:
+def rotate(log: Path) -> None:
     """Move a log's content aside, for the one who writes keeps it open: what was aside before is dropped."""
     with suppress(OSError):  # a full disk: then the space is needed all the more
         fresh = log.with_name(f"{log.name}.1.new")
@@ -244,4 +244,4 @@ def turn_over(log: Path) -> None:
 
 
 if __name__ == "__main__":
-    Keeper(Order(**json.loads(sys.argv[1]))).keep()
+    Supervisor(SupervisorSpec(**json.loads(sys.argv[1]))).run()

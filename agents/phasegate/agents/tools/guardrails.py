@@ -57,7 +57,7 @@ class Permission(Protocol):
         ...
 
 
-class NobodyAsked:
+class NoDecisions:
     """Nobody has answered anything."""
 
     def answer(self, request: PermissionRequest) -> Answer:
@@ -83,25 +83,25 @@ def unrecorded(kind: str, facts: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Supervision:
-    """One agent's supervision.
+class Guardrails:
+    """Guardrails of one agent's tools.
 
     Attributes:
         permissions: What policy lets it use, write and run.
         secrets: What must not pass on to it, or out of it.
         permission: What people have answered.
         record: Where attempts, refusals and masked secrets go.
-        landmarks: Words no command has reason to name, such as phasegate's own folder.
+        sensitive_words: Words no command has reason to name, such as phasegate's own folder.
     """
 
     permissions: Permissions = field(default_factory=Permissions)
     secrets: Secrets = field(default_factory=Secrets)
-    permission: Permission = field(default_factory=NobodyAsked)
+    permission: Permission = field(default_factory=NoDecisions)
     record: Record = unrecorded
-    landmarks: tuple[str, ...] = ()
+    sensitive_words: tuple[str, ...] = ()
     _recorded: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
 
-    def needs(self, call_id: str, command: str) -> PermissionRequest | None:
+    def pending_permission(self, call_id: str, command: str) -> PermissionRequest | None:
         """What a person has to answer before a command line may run; None when there is nothing to wait for."""
         request = self._request(call_id, command)
         return request if request is not None and self.permission.answer(request) == "unanswered" else None

@@ -1,0 +1,68 @@
+"""Words of the house: a public class name means one thing, and words that were given up stay away."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+FLOORS = ("flows", "agents", "infra")
+GRADING = "infra/phasegate/infra/grading"
+BANNED = re.compile(r"\b(doorbell|heed|carrier|caretaker|way_back|small_gates|taking_out|elsewhere)\b")
+
+NOT_UNIQUE_YET = {
+    "Answer",
+    "Check",
+    "Exchanges",
+    "Measurement",
+    "Probe",
+    "Questions",
+    "Request",
+    "Rows",
+    "Service",
+    "Store",
+    "Twins",
+}
+"""Names of which one class at least is grading's; the list only shrinks."""
+
+NOT_UNIQUE = {"Evidence"}
+"""An artifact, and a part of the monitoring agent's draft: the schema of a draft enters digests that are stored."""
+
+
+@pytest.fixture(scope="module")
+def places(root: Path) -> dict[str, list[str]]:
+    """Modules that define a public class, by the class's name."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in _modules(root):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(path.relative_to(root).as_posix())
+    return places
+
+
+def test_a_public_class_name_means_one_thing(places: dict[str, list[str]]) -> None:
+    """Mutation tried: a second class `Run` in flows."""
+    assert len(places) > 300
+    shared = {name: where for name, where in places.items() if len(where) > 1}
+    assert {name: where for name, where in shared.items() if name not in NOT_UNIQUE_YET | NOT_UNIQUE} == {}
+    outside = {name for name in NOT_UNIQUE_YET & shared.keys() if not any(GRADING in place for place in shared[name])}
+    assert outside == set()
+
+
+def test_words_that_were_given_up_stay_away(root: Path) -> None:
+    """Mutation tried: the word for a wake-up of old in a comment."""
+    found = [
+        f"{path.relative_to(root)}:{number}: {line.strip()}"
+        for path in _modules(root)
+        if not path.is_relative_to(root / GRADING)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if BANNED.search(line)
+    ]
+    assert found == []
+
+
+def _modules(root: Path) -> list[Path]:
+    return [path for floor in FLOORS for path in sorted((root / floor).rglob("*.py"))]
