@@ -12,7 +12,7 @@ from typing import Any
 OTHER = "object"
 """Kind of a value that is no plain data."""
 _LARGEST = 200
-_LONGEST = 2000
+_LONGEST_TEXT = 2000
 _DEEPEST = 6
 _SIMPLE_KINDS: list[tuple[Any, Callable[[Any], str]]] = [
     (int, lambda value: format(int.__index__(value), "x")),
@@ -66,7 +66,7 @@ def write_value(value: Any, deep: int = 0) -> list[Any]:
 
 
 def _bounded(text: str) -> str:
-    if len(text) > _LONGEST:
+    if len(text) > _LONGEST_TEXT:
         raise NotPlain("too long")
     return text
 
