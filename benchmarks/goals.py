@@ -74,12 +74,12 @@ GOALS = (
     ),
     Goal("`kill -9` → the stage runs again", "recovery", "2 s", _seconds(RECOVERY), _at_most(RECOVERY, 2)),
     Goal(
-        "the same, its stand-in killed with it",
+        "the same, its standby killed with it",
         "recovery",
         "2 s",
         _seconds(RECOVERY),
         _at_most(RECOVERY, 2),
-        ", no stand-in",
+        ", no standby",
     ),
     Goal("five stages, orchestration", "orchestration", "1 s", _seconds(ORCHESTRATION), _at_most(ORCHESTRATION, 1)),
     Goal(

@@ -187,8 +187,8 @@ def _recovery(folder: Path, scale: Scale) -> list[Row]:
     contenders = (Phasegate(), Phasegate(cold=True), Prefect(), Dbos())
     rows = _taken(*(partial(_recovery_of, folder, contender, scale.slow_samples) for contender in contenders))
     warm, cold, prefect, _ = rows
-    warm.remarks.append("its stand-in is there from the moment it serves")
-    cold.remarks.append("its stand-in was killed before it: a restart imports everything anew")
+    warm.remarks.append("its standby is there from the moment it serves")
+    cold.remarks.append("its standby was killed before it: a restart imports everything anew")
     prefect.remarks.append("set going again by hand: by itself it never is")
     return rows
 

@@ -39,11 +39,11 @@ class Phasegate:
         """Choose what is killed.
 
         Args:
-            cold: Whether the engine's stand-in is killed with it.
+            cold: Whether the engine's standby is killed with it.
         """
         self._cold = cold
         if cold:
-            self.name = "phasegate, no stand-in"
+            self.name = "phasegate, no standby"
         self._settings: Settings | None = None
         self._started = 0
 
@@ -109,7 +109,7 @@ class Phasegate:
 
     def kill(self) -> None:  # noqa: D102
         standby = self._in_use().home / "standby.sock"
-        until(standby.exists, seconds=60, what="the stand-in")
+        until(standby.exists, seconds=60, what="the standby")
         info = EngineInfo.read(self._in_use())
         assert info is not None
         if self._cold and info.standby is not None:
@@ -133,7 +133,7 @@ class Phasegate:
     def parts(self) -> Mapping[str, int]:  # noqa: D102
         info = EngineInfo.read(self._in_use())
         assert info is not None
-        found = {ENGINE: info.process, "the Prefect server": info.server, "the stand-in": info.standby}
+        found = {ENGINE: info.process, "the Prefect server": info.server, "the standby": info.standby}
         return {name: process.pid for name, process in found.items() if process is not None}
 
     def remarks(self) -> list[str]:  # noqa: D102

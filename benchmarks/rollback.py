@@ -18,7 +18,7 @@ from statistics import median
 
 from tests.acceptance.scenarios.outside import Seen
 from tests.acceptance.scenarios.shops import Target
-from tests.acceptance.scenarios.stage import Played, Stage
+from tests.acceptance.scenarios.stage import Played, ScenarioRunner
 from tests.acceptance.scenarios.stages import opened
 from tests.acceptance.scenarios.table import BOTH, Scenario, on
 from tests.kubernetes import KubernetesServer
@@ -106,7 +106,7 @@ def measure() -> None:
     _TABLE.write_text(_HEAD + "\n".join(lines) + f"\n\n{when}, {where}.\n")
 
 
-def _times(stage: Stage, scenario: Scenario) -> Times:
+def _times(stage: ScenarioRunner, scenario: Scenario) -> Times:
     return Times.of(stage.require(scenario), INTERVAL)
 
 
@@ -117,7 +117,7 @@ def _row(scenario: Scenario, target: Target, rounds: Sequence[Times]) -> str:
 
 
 @contextmanager
-def _stage(target: Target) -> Iterator[Stage]:
+def _stage(target: Target) -> Iterator[ScenarioRunner]:
     """A machine of its own for one target, with all that is measured and released to."""
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="phasegate-rollback-")))

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from tests.crash.promises import Play, play_in
+from tests.crash.promises import PlayedRun, play_in
 from tests.crash.scenes import SCENES, write_project
 
 from phasegate.infra.ledger import Ledger
@@ -43,7 +43,7 @@ class Point:
         return f"{self.scene}, {self.name}:{self.count}"
 
 
-class Theatre:
+class CrashRunner:
     """One process that plays scenes (`tests.crash.engine`)."""
 
     def __init__(self) -> None:
@@ -71,11 +71,11 @@ class Theatre:
 
 
 @dataclass
-class House:
+class CrashHarness:
     """The theatres, and each scene as it goes when nothing goes wrong."""
 
     scratch: Path
-    theatres: SimpleQueue[Theatre] = field(default_factory=SimpleQueue[Theatre])
+    theatres: SimpleQueue[CrashRunner] = field(default_factory=SimpleQueue[CrashRunner])
     points: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     facts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
@@ -108,7 +108,7 @@ class House:
         return [f"{points[0]}: not reached in {PLAYS} plays"]
 
     def _afterwards(
-        self, play: Play, before: dict[str, object], scene: str, points: Sequence[str], code: int
+        self, play: PlayedRun, before: dict[str, object], scene: str, points: Sequence[str], code: int
     ) -> list[str]:
         """What does not hold in the end of a play whose first life ended with a code."""
         trouble: list[str] = []
@@ -123,7 +123,7 @@ class House:
             trouble.append(f"the engine that came after ended with {code}")
         return self.verdict(play, before, scene, trouble)
 
-    def live(self, play: Play, scene: str, *, at: str = "", log: Path | None = None) -> int:
+    def live(self, play: PlayedRun, scene: str, *, at: str = "", log: Path | None = None) -> int:
         """One life of the engine of a play, on whichever theatre is free; how it ended."""
         theatre = self.theatres.get()
         try:
@@ -131,7 +131,7 @@ class House:
         finally:
             self.theatres.put(theatre)
 
-    def stage(self, scene: str) -> tuple[Play, dict[str, object]]:
+    def stage(self, scene: str) -> tuple[PlayedRun, dict[str, object]]:
         """A fresh play of a scene, and the user's repository as it is before it."""
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
         template = self.scratch / f"template {scene}"
@@ -140,7 +140,7 @@ class House:
         play.git("update-index", "--refresh", "-q", check=False)
         return play, play.repository()
 
-    def verdict(self, play: Play, before: dict[str, object], scene: str, trouble: list[str]) -> list[str]:
+    def verdict(self, play: PlayedRun, before: dict[str, object], scene: str, trouble: list[str]) -> list[str]:
         """What does not hold once a play has ended; its folder is kept for as long as the tests run if anything."""
         found = trouble or play.broken(before, self.facts[scene])
         if found:
@@ -153,13 +153,13 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def house() -> Iterator[House]:
+def house() -> Iterator[CrashHarness]:
     """A house whose every scene was played once, undisturbed."""
     memory = Path("/dev/shm")
     with ExitStack() as stack:
         place = memory if os.access(memory, os.W_OK) else None
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="phasegate-crash-", dir=place)))
-        house = House(scratch)
+        house = CrashHarness(scratch)
         for scene in SCENES.values():
             template = scratch / f"template {scene.name}"
             write_project(template, scene)
@@ -167,7 +167,7 @@ def house() -> Iterator[House]:
             settings.create_folders()
             Ledger.open(settings.database_url).close()
         for _ in range(LANES):
-            theatre = Theatre()
+            theatre = CrashRunner()
             stack.callback(theatre.close)
             house.theatres.put(theatre)
         assert house.in_parallel(house.rehearse, list(SCENES)) == {}
@@ -175,6 +175,6 @@ def house() -> Iterator[House]:
 
 
 @pytest.fixture
-def dice() -> random.Random:
+def rng() -> random.Random:
     """Seeded; another seed with CRASH_SEED."""
     return random.Random(int(os.environ.get("CRASH_SEED", "20261122")))

@@ -23,7 +23,7 @@ from typing import TypeVar, cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import httpx
-from tests.crash.scenes import REQUESTER, SCENES, Scene, ScenePerson
+from tests.crash.scenes import REQUESTER, SCENES, CrashScenario, ScenePerson
 
 from phasegate.agents.models import windows
 from phasegate.flows.engine.engine import Engine
@@ -149,7 +149,7 @@ async def _until_stopped(
         await asyncio.sleep(_GLANCE_SECONDS)
 
 
-def _accepted(ledger: Ledger, settings: Settings, folder: Path, scene: Scene) -> Run:
+def _accepted(ledger: Ledger, settings: Settings, folder: Path, scene: CrashScenario) -> Run:
     if runs := ledger.runs.list():
         return runs[0]
     return kick_off(

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.crash.scenes import BY_HAND, SCENES, STEER, Scene
+from tests.crash.scenes import BY_HAND, SCENES, STEER, CrashScenario
 
 from phasegate.infra.deploy.process.services import state_of, stop_service
 from phasegate.infra.deploy.service_folder import ServiceFolder
@@ -24,10 +24,10 @@ _QUIET_SECONDS = 10.0
 _CONCLUDED = {"approved", "revised", "rejected"}
 
 
-class Play:
+class PlayedRun:
     """One scene, played in a folder; read after its engine is gone."""
 
-    def __init__(self, folder: Path, scene: Scene) -> None:
+    def __init__(self, folder: Path, scene: CrashScenario) -> None:
         """Look at a folder."""
         self.folder, self.scene, self.settings = folder, scene, Settings(home=folder / "home")
         self.top = folder / "greeter"
@@ -223,6 +223,6 @@ def _more_than_once(what: str, names: Iterable[str]) -> Iterator[str]:
     return (f"{what} {count} times: {name}" for name, count in Counter(names).items() if count > 1)
 
 
-def play_in(folder: Path, scene: str) -> Play:
+def play_in(folder: Path, scene: str) -> PlayedRun:
     """A folder as a play of the scene of this name."""
-    return Play(folder, SCENES[scene])
+    return PlayedRun(folder, SCENES[scene])

@@ -164,7 +164,7 @@ STAGES: Mapping[str, list[dict[str, Any]]] = {
 
 
 @dataclass(frozen=True)
-class Scene:
+class CrashScenario:
     """One lifecycle.
 
     Attributes:
@@ -206,11 +206,11 @@ class Scene:
     rate: float | None = None
 
 
-SCENES: Mapping[str, Scene] = {
+SCENES: Mapping[str, CrashScenario] = {
     scene.name: scene
     for scene in (
-        Scene("ships", "done", answers={"prd:1": ("steer", "revise")}, serves=True),
-        Scene(
+        CrashScenario("ships", "done", answers={"prd:1": ("steer", "revise")}, serves=True),
+        CrashScenario(
             "second attempt",
             "done",
             approve=("prd", "change"),
@@ -220,18 +220,20 @@ SCENES: Mapping[str, Scene] = {
             },
             serves=True,
         ),
-        Scene("breaches", "rolled-back", stages={"implementation": implementation("Good day, broken")}),
-        Scene("does not come up", "rolled-back", stages={"implementation": implementation("Good day, crash")}),
-        Scene(
+        CrashScenario("breaches", "rolled-back", stages={"implementation": implementation("Good day, broken")}),
+        CrashScenario("does not come up", "rolled-back", stages={"implementation": implementation("Good day, crash")}),
+        CrashScenario(
             "takes its time, and is rejected",
             "rejected",
             stages={"implementation": [TAKES_ITS_TIME, *implementation("Good day")]},
             answers={"release:1": ("reject",)},
             lease=timedelta(milliseconds=400),
         ),
-        Scene("is paused at work, and cancelled", "cancelled", answers={"release:1": ("cancel",)}, paused_in="prd"),
-        Scene("is rolled back", "rolled-back", afterwards="rollback"),
-        Scene(
+        CrashScenario(
+            "is paused at work, and cancelled", "cancelled", answers={"release:1": ("cancel",)}, paused_in="prd"
+        ),
+        CrashScenario("is rolled back", "rolled-back", afterwards="rollback"),
+        CrashScenario(
             "needs an operator",
             "done",
             policy=f"{NO_ERRORS}[lifecycle]\nmax_attempts = 1\n",
@@ -242,24 +244,24 @@ SCENES: Mapping[str, Scene] = {
             afterwards="resume",
             serves=True,
         ),
-        Scene("fails", "done", setup=True, afterwards="resume", serves=True),
-        Scene(
+        CrashScenario("fails", "done", setup=True, afterwards="resume", serves=True),
+        CrashScenario(
             "is paused, and promoted",
             "done",
             policy="consecutive_success_limit = 3\n[gates.release]\noff = true\nreason = 'a rehearsal'\n",
             answers={"change:1": ("pause", "approve")},
             serves=True,
         ),
-        Scene("breaches in a step", "rolled-back", policy="", rate=0.2),
-        Scene("is promoted in a step", "done", policy='background = ["errors"]', rate=0.03, serves=True),
-        Scene(
+        CrashScenario("breaches in a step", "rolled-back", policy="", rate=0.2),
+        CrashScenario("is promoted in a step", "done", policy='background = ["errors"]', rate=0.03, serves=True),
+        CrashScenario(
             "expires",
             "done",
             policy=f"{NO_ERRORS}[gates.prd]\nexpires = '1s'\n",
             answers={"prd:1": ("expire",)},
             serves=True,
         ),
-        Scene(
+        CrashScenario(
             "asks for words, a permission and more of a budget",
             "done",
             policy=f"{NO_ERRORS}[permissions.commands]\nask = ['touch']\n[budget.stages.implementation]\nturns = 2\n",
@@ -269,7 +271,7 @@ SCENES: Mapping[str, Scene] = {
             },
             serves=True,
         ),
-        Scene(
+        CrashScenario(
             "is interrupted, and long",
             "done",
             stages={"implementation": [LONG, *implementation("Good day")]},
@@ -278,7 +280,7 @@ SCENES: Mapping[str, Scene] = {
             window=2500,
             serves=True,
         ),
-        Scene(
+        CrashScenario(
             "migrates",
             "done",
             policy=NO_ERRORS + MIGRATIONS,
@@ -286,7 +288,7 @@ SCENES: Mapping[str, Scene] = {
             migrations=("expand", "migrate", "contract"),
             serves=True,
         ),
-        Scene(
+        CrashScenario(
             "cannot migrate, and goes back",
             "rolled-back",
             policy=NO_ERRORS + MIGRATIONS,
@@ -294,7 +296,7 @@ SCENES: Mapping[str, Scene] = {
             afterwards="rollback",
             migrations=("expand",),
         ),
-        Scene(
+        CrashScenario(
             "breaches past a migration",
             "needs-operator",
             policy=NO_ERRORS + MIGRATIONS,
@@ -305,7 +307,7 @@ SCENES: Mapping[str, Scene] = {
             migrations=("migrate",),
             serves=True,
         ),
-        Scene(
+        CrashScenario(
             "is merged into a branch that moves",
             "done",
             stages={
@@ -352,7 +354,7 @@ def move_branch(top: Path, name: str, path: str, content: str) -> str:
     return moved
 
 
-def write_project(folder: Path, scene: Scene) -> None:
+def write_project(folder: Path, scene: CrashScenario) -> None:
     """A committed repository with something uncommitted in it, a ticket and a script."""
     top = folder / "greeter"
     (top / "tests").mkdir(parents=True)
@@ -384,7 +386,7 @@ def write_project(folder: Path, scene: Scene) -> None:
 class ScenePerson:
     """Does what the scene says, each thing once: what was done is read from the ledger, so a crash forgets nothing."""
 
-    def __init__(self, scene: Scene, ledger: Ledger, folder: Path) -> None:
+    def __init__(self, scene: CrashScenario, ledger: Ledger, folder: Path) -> None:
         """Act on a ledger."""
         self._scene, self._ledger, self._folder = scene, ledger, folder
 

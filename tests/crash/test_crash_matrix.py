@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from tests.crash.conftest import House, Point
+from tests.crash.conftest import CrashHarness, Point
 from tests.crash.kinds import ELSEWHERE, kinds_in_the_code, stray_writes
 
 from phasegate.flows.lifecycle.effects.saga import PERFORMERS
@@ -31,10 +31,12 @@ Say = Callable[[str, object], None]
 
 
 @pytest.mark.timeout(14_400)
-def test_a_run_survives_kill_9_wherever_it_strikes(house: House, dice: random.Random, record_property: Say) -> None:
+def test_a_run_survives_kill_9_wherever_it_strikes(
+    house: CrashHarness, rng: random.Random, record_property: Say
+) -> None:
     every = all_points(house)
     whole = os.environ.get("CRASH_ALL", "")
-    points = [point for point in every if whole in {"1", point.scene}] if whole else one_of_each(every, dice)
+    points = [point for point in every if whole in {"1", point.scene}] if whole else one_of_each(every, rng)
     broken = house.in_parallel(lambda point: house.crash(point.scene, f"{point.name}:{point.count}"), points)
     record_property(
         "crash matrix",
@@ -47,7 +49,7 @@ def test_a_run_survives_kill_9_wherever_it_strikes(house: House, dice: random.Ra
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("first", ["after:turn.answered:3", "before:effect.done"])
-def test_a_recovery_survives_its_own_crash(house: House, first: str, moment: str) -> None:
+def test_a_recovery_survives_its_own_crash(house: CrashHarness, first: str, moment: str) -> None:
     """Mutations tried: `Attempt.has_finished_from` always False, an attempt then finishes twice (P2); `merge` without
     looking for the merge that is there, the run then fails (P1).
     """
@@ -58,14 +60,14 @@ def test_a_recovery_survives_its_own_crash(house: House, first: str, moment: str
 @pytest.mark.parametrize("gate", [1, 2])
 @pytest.mark.parametrize("moment", ["after:gate.opened", "before:gate.decided"])
 def test_p1_an_approval_given_in_advance_survives_that_it_was_not_recorded_yet(
-    house: House, moment: str, gate: int
+    house: CrashHarness, moment: str, gate: int
 ) -> None:
     """As the reconciler's own test, here with everything but Prefect."""
     assert house.crash("second attempt", f"{moment}:{gate}") == []
 
 
 @pytest.mark.timeout(600)
-def test_p2_an_agent_is_not_asked_again_since_what_it_is_told_is_spelled_otherwise(house: House) -> None:
+def test_p2_an_agent_is_not_asked_again_since_what_it_is_told_is_spelled_otherwise(house: CrashHarness) -> None:
     """Mutation tried: `_try` handing on what was made as it was made; a report's table had its columns in another order
     when it was read back, and the incident was written twice.
     """
@@ -73,13 +75,13 @@ def test_p2_an_agent_is_not_asked_again_since_what_it_is_told_is_spelled_otherwi
 
 
 @pytest.mark.timeout(600)
-def test_a_run_survives_two_crashes_at_random(house: House, dice: random.Random, record_property: Say) -> None:
+def test_a_run_survives_two_crashes_at_random(house: CrashHarness, rng: random.Random, record_property: Say) -> None:
     """The second one may come before the run has got to where the first one was."""
     every = all_points(house)
     crashes: list[tuple[Point, Point]] = []
     while len(crashes) < DOUBLE_CRASHES:
-        first = dice.choice(every)
-        crashes.append((first, dice.choice([point for point in every if point.scene == first.scene])))
+        first = rng.choice(every)
+        crashes.append((first, rng.choice([point for point in every if point.scene == first.scene])))
     broken = house.in_parallel(
         lambda pair: house.crash(pair[0].scene, *(f"{point.name}:{point.count}" for point in pair)), crashes
     )
@@ -89,7 +91,9 @@ def test_a_run_survives_two_crashes_at_random(house: House, dice: random.Random,
 
 
 @pytest.mark.timeout(600)
-def test_p7_a_run_that_kills_its_engine_each_time_ends_up_with_a_person_who_can_let_it_go_on(house: House) -> None:
+def test_p7_a_run_that_kills_its_engine_each_time_ends_up_with_a_person_who_can_let_it_go_on(
+    house: CrashHarness,
+) -> None:
     play, before = house.stage("ships")
     lives = 0
     while house.live(play, "ships", at="before:attempt.finished") != 0:
@@ -107,7 +111,7 @@ def test_p7_a_run_that_kills_its_engine_each_time_ends_up_with_a_person_who_can_
 
 
 @pytest.mark.timeout(600)
-def test_every_kind_of_event_is_crashed_at_or_says_why_not(house: House) -> None:
+def test_every_kind_of_event_is_crashed_at_or_says_why_not(house: CrashHarness) -> None:
     reached = {name.partition(":")[2] for names in house.points.values() for name in names}
     written = set(kinds_in_the_code())
     assert written - reached - ELSEWHERE.keys() == set()
@@ -116,7 +120,7 @@ def test_every_kind_of_event_is_crashed_at_or_says_why_not(house: House) -> None
 
 
 @pytest.mark.timeout(600)
-def test_every_effect_is_crashed_at_before_and_after_making_and_undoing_it(house: House) -> None:
+def test_every_effect_is_crashed_at_before_and_after_making_and_undoing_it(house: CrashHarness) -> None:
     reached = {name for names in house.points.values() for name in names}
     steps = {("make", kind) for kind in PERFORMERS} | {("undo", kind) for kind in PERFORMERS.keys() - {"contract"}}
     assert {f"{when}:{what}:{kind}" for when in ("before", "after") for what, kind in steps} <= reached, (
@@ -139,7 +143,7 @@ def told(broken: dict[str, list[str]]) -> str:
     return "\n\n".join("\n".join([crash, *found]) for crash, found in broken.items())
 
 
-def all_points(house: House) -> list[Point]:
+def all_points(house: CrashHarness) -> list[Point]:
     """Every moment of every scene, in order."""
     found: list[Point] = []
     for scene, names in house.points.items():
@@ -151,9 +155,9 @@ def all_points(house: House) -> list[Point]:
     return found
 
 
-def one_of_each(points: list[Point], dice: random.Random) -> list[Point]:
+def one_of_each(points: list[Point], rng: random.Random) -> list[Point]:
     """One moment of each named point."""
     moments: dict[str, list[Point]] = {}
     for point in points:
         moments.setdefault(point.name, []).append(point)
-    return [dice.choice(of_one) for of_one in moments.values()]
+    return [rng.choice(of_one) for of_one in moments.values()]

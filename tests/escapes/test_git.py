@@ -129,7 +129,7 @@ POISONS = [
 
 
 @dataclass(frozen=True)
-class Ground:
+class GitEnvironment:
     """A poisoned repository, and what tells that something ran."""
 
     top: Path
@@ -152,8 +152,8 @@ def poison(request: pytest.FixtureRequest) -> Poison:
 
 
 @pytest.fixture
-def ground(tmp_path: Path, poison: Poison) -> Ground:
-    made = Ground(tmp_path / "project", tmp_path / "state")
+def ground(tmp_path: Path, poison: Poison) -> GitEnvironment:
+    made = GitEnvironment(tmp_path / "project", tmp_path / "state")
     made.top.mkdir()
     trip = f"touch {made.wire} {made.state / 'work' / 'tripped'}"
     git(made.top, "init", "-q", "-b", "main")
@@ -172,13 +172,13 @@ def ground(tmp_path: Path, poison: Poison) -> Ground:
     return made
 
 
-def test_each_of_them_is_one(ground: Ground, poison: Poison) -> None:
+def test_each_of_them_is_one(ground: GitEnvironment, poison: Poison) -> None:
     if poison.fires:
         subprocess.run(["sh", "-c", poison.fires], cwd=ground.top, check=False, capture_output=True)
         assert ground.wire.exists()
 
 
-def test_git_of_phasegate_runs_none(ground: Ground) -> None:
+def test_git_of_phasegate_runs_none(ground: GitEnvironment) -> None:
     """Mutations tried: no `core.hooksPath`; no `core.fsmonitor`; `_neutralised` yields nothing; protocols allowed."""
     repository = Repository.open(ground.top)
     repository.is_dirty()
@@ -204,7 +204,7 @@ def test_git_of_phasegate_runs_none(ground: Ground) -> None:
     assert not (ground.state / "work" / "tripped").exists()
 
 
-async def test_git_of_an_agent_runs_none(ground: Ground) -> None:
+async def test_git_of_an_agent_runs_none(ground: GitEnvironment) -> None:
     """Mutation tried: the repository's own configuration is shown."""
     repository = Repository.open(ground.top)
     workspace = Workspace.create(repository, "r1", repository.base().commit, ground.state / "work")
@@ -219,7 +219,7 @@ async def test_git_of_an_agent_runs_none(ground: Ground) -> None:
     assert not ground.wire.exists()
 
 
-def test_a_working_tree_of_the_user_s_own_runs_none(ground: Ground) -> None:
+def test_a_working_tree_of_the_user_s_own_runs_none(ground: GitEnvironment) -> None:
     """A person may work in a linked worktree, too."""
     linked = ground.top.with_name("linked")
     disarmed = ("-c", "core.hooksPath=", "-c", "filter.evil.required=false", "-c", "filter.evil.process=")

@@ -45,7 +45,7 @@ class Answer:
 
 
 @dataclass
-class Scene:
+class CliHarness:
     """One state folder and what is put into its ledger."""
 
     home: Path
@@ -131,18 +131,18 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path) -> Iterator[CliHarness]:
     home = tmp_path / "home"
     settings = Settings(home=home)
     settings.create_folders()
     ledger = Ledger.open(settings.database_url)
-    yield Scene(home, ledger)
+    yield CliHarness(home, ledger)
     ledger.close()
 
 
 @pytest.fixture
 def phasegate(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scene: CliHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Answer]:
     """Call the command line as a shell would, in this process, with no terminal."""
     monkeypatch.setenv("PHASEGATE_HOME", str(scene.home))

@@ -86,7 +86,7 @@ def test_nobody_decides_where_nothing_is_asked(scene, phasegate, woken):
 
 def test_a_round_that_was_given_up_says_why(scene, phasegate, woken):
     run, gate = scene.at_prd_gate()
-    scene.ledger.gates.outdate(gate, "Somebody changed the live Deployment.")
+    scene.ledger.gates.mark_stale(gate, "Somebody changed the live Deployment.")
     answer = phasegate("approve", run.id)
     assert answer.code == 2
     assert f"gate prd of run {run.id} was closed: Somebody changed the live Deployment." in answer.err

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 from tests.acceptance.scenarios.shops import KubernetesShop, ProcessShop
 
 if TYPE_CHECKING:
-    from tests.acceptance.scenarios.stage import Play
+    from tests.acceptance.scenarios.stage import ScenarioRun
 
-Act = Callable[["Play"], None]
+Act = Callable[["ScenarioRun"], None]
 EDITOR = "kubectl-edit"
 _ABSENCE_SECONDS = 1.0
 
 
-def prometheus_goes_away(play: Play) -> None:
+def prometheus_goes_away(play: ScenarioRun) -> None:
     """Prometheus crashes once it has been asked for the first time."""
     play.until_event("stage.step", "errors")
     play.fault_at = time.time()
     play.prometheus.stop()
 
 
-def edited_while_the_plan_waits(play: Play) -> None:
+def edited_while_the_plan_waits(play: ScenarioRun) -> None:
     """Somebody scales the live Deployment, and somebody else approves the plan that was drafted before."""
     play.until_waiting("release", 1)
     on_kubernetes(play).scale(4, by=EDITOR)
@@ -33,7 +33,7 @@ def edited_while_the_plan_waits(play: Play) -> None:
     play.until_waiting("release", 2)
 
 
-def api_server_restarts(play: Play) -> None:
+def api_server_restarts(play: ScenarioRun) -> None:
     """The API server is gone as soon as the cut-over is intended, and comes back."""
     server = on_kubernetes(play).server
     play.until_event("effect.intended", "/cut-over")
@@ -43,7 +43,7 @@ def api_server_restarts(play: Play) -> None:
     gc.collect()  # connections that broke are closed by nobody else
 
 
-def way_back_is_broken(play: Play) -> None:
+def way_back_is_broken(play: ScenarioRun) -> None:
     """What is needed to serve the earlier release again goes, while the new one is watched."""
     play.until_event("effect.done", "/cut-over")
     match play.shop:
@@ -54,7 +54,7 @@ def way_back_is_broken(play: Play) -> None:
             program.rename(program.with_suffix(".gone"))
 
 
-def way_back_is_mended(play: Play) -> None:
+def way_back_is_mended(play: ScenarioRun) -> None:
     """It is put back."""
     match play.shop:
         case KubernetesShop() as shop:
@@ -64,7 +64,7 @@ def way_back_is_mended(play: Play) -> None:
             program.with_suffix(".gone").rename(program)
 
 
-def on_kubernetes(play: Play) -> KubernetesShop:
+def on_kubernetes(play: ScenarioRun) -> KubernetesShop:
     """The play's shop, where the scenario is one for Kubernetes alone."""
     assert isinstance(play.shop, KubernetesShop)
     return play.shop

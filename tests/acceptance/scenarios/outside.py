@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.acceptance.scenarios.shops import Shop
+from tests.acceptance.scenarios.shops import SampleService
 from tests.prometheus import PrometheusServer
 from typing_extensions import override
 
@@ -55,7 +55,7 @@ class _Beside(threading.Thread):
 class Discovery(_Beside):
     """Tells Prometheus where the service's processes listen, as they come and go."""
 
-    def __init__(self, shop: Shop, prometheus: PrometheusServer) -> None:
+    def __init__(self, shop: SampleService, prometheus: PrometheusServer) -> None:
         """Look at a shop."""
         super().__init__("discovery")
         self._shop, self._prometheus = shop, prometheus

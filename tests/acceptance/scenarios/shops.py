@@ -53,7 +53,7 @@ class Live:
     runs: frozenset[str]
 
 
-class Shop(Protocol):
+class SampleService(Protocol):
     """A service and where it is released to.
 
     Attributes:
@@ -120,7 +120,7 @@ class ProcessShop:
         self.url = f"http://127.0.0.1:{self._port}"
 
     def files(self, version: str) -> Mapping[str, str]:
-        """As `Shop.files`."""
+        """As `SampleService.files`."""
         return {
             "service.py": Path(service.__file__).read_text(),
             "release.json": json.dumps(vars(Made("well", version))),
@@ -128,30 +128,30 @@ class ProcessShop:
         }
 
     def policy(self, more: str) -> str:
-        """As `Shop.policy`."""
+        """As `SampleService.policy`."""
         return f'[deploy]\nstart = "sh start.sh {{port}}"\nhealth = "/healthz"\nport = {self._port}\n{more}'
 
     def change(self, before: Made, after: Made) -> list[dict[str, Any]]:
-        """As `Shop.change`; `pull-fails` is a start command that does not exist."""
+        """As `SampleService.change`; `pull-fails` is a start command that does not exist."""
         edits = [edit("release.json", json.dumps(vars(before)), json.dumps(vars(after)))]
         if after.behaviour == "pull-fails":
             edits.append(edit("start.sh", "exec python3 -I service.py", f"exec ./{NO_PROGRAM}"))
         return edits
 
     def acceptance(self, version: str) -> str:
-        """As `Shop.acceptance`."""
+        """As `SampleService.acceptance`."""
         told = 'grep -o \'"version": "[0-9]*"\' release.json | grep -o "[0-9]*"'
         return f'test "$({told})" -ge {version}\n'
 
     def live(self) -> Live:
-        """As `Shop.live`: by HTTP, and by the files that this service's processes stand in."""
+        """As `SampleService.live`: by HTTP, and by the files that this service's processes stand in."""
         runs: set[str] = set()
         for release in self.processes().values():
             runs.add(json.loads((release / "release.json").read_text())["version"])
         return Live(answering(self.url), frozenset(runs))
 
     def addresses(self) -> frozenset[str]:
-        """As `Shop.addresses`: each process listens by itself."""
+        """As `SampleService.addresses`: each process listens by itself."""
         return frozenset(f"127.0.0.1:{port}" for port in self.processes())
 
     def processes(self) -> dict[int, Path]:
@@ -168,7 +168,7 @@ class ProcessShop:
         return found
 
     def close(self) -> None:
-        """As `Shop.close`."""
+        """As `SampleService.close`."""
 
 
 class KubernetesShop:
@@ -198,7 +198,7 @@ class KubernetesShop:
         self.url = f"http://127.0.0.1:{self._front.server_port}"
 
     def files(self, version: str) -> Mapping[str, str]:
-        """As `Shop.files`."""
+        """As `SampleService.files`."""
         found: dict[str, str] = {}
         for manifest in manifests("shop", replicas=self._replicas, image=f"well-{version}"):
             manifest["metadata"]["namespace"] = self.namespace
@@ -206,14 +206,14 @@ class KubernetesShop:
         return found
 
     def policy(self, more: str) -> str:
-        """As `Shop.policy`."""
+        """As `SampleService.policy`."""
         return (
             f'[deploy]\ntarget = "kubernetes"\nmanifests = "k8s"\nnamespace = "{self.namespace}"\n'
             f'url = "{self.url}"\n{more}'
         )
 
     def change(self, before: Made, after: Made) -> list[dict[str, Any]]:
-        """As `Shop.change`; one that is slow has a deadline that it misses."""
+        """As `SampleService.change`; one that is slow has a deadline that it misses."""
         path = "k8s/deployment.yaml"
         names = [f"image: {made.behaviour}-{made.version}@" for made in (before, after)]
         edits = [edit(path, *names)]
@@ -222,12 +222,12 @@ class KubernetesShop:
         return edits
 
     def acceptance(self, version: str) -> str:
-        """As `Shop.acceptance`."""
+        """As `SampleService.acceptance`."""
         told = r"sed -n 's/.*image: [a-z-]*-\([0-9]*\)@.*/\1/p' k8s/deployment.yaml | head -n 1"
         return f'test "$({told})" -ge {version}\n'
 
     def live(self) -> Live:
-        """As `Shop.live`: by HTTP through the Service's pods, and every Deployment and pod of the namespace."""
+        """As `SampleService.live`: by HTTP through the pods, and every Deployment and pod of the namespace."""
         deployments = self.apps.list_namespaced_deployment(self.namespace).items
         pods = self.core.list_namespaced_pod(self.namespace).items
         images = {_image(one.spec.template.spec) for one in deployments if one.spec.replicas}
@@ -235,7 +235,7 @@ class KubernetesShop:
         return Live(answering(self.url), frozenset(_version(image) for image in images))
 
     def addresses(self) -> frozenset[str]:
-        """As `Shop.addresses`: this process tells of all pods."""
+        """As `SampleService.addresses`: this process tells of all pods."""
         return frozenset({self.url.partition("//")[2]})
 
     def scale(self, replicas: int, *, by: str) -> None:
@@ -258,7 +258,7 @@ class KubernetesShop:
         return self._conducts[image].answer(path)
 
     def close(self) -> None:
-        """As `Shop.close`."""
+        """As `SampleService.close`."""
         self._front.shutdown()
         self._front.server_close()
 

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from tests.acceptance.lifecycle.conftest import git
 from tests.acceptance.scenarios.outside import Discovery, Outside, Seen
-from tests.acceptance.scenarios.shops import Live, Made, ProcessShop, Shop
+from tests.acceptance.scenarios.shops import Live, Made, ProcessShop, SampleService
 from tests.acceptance.scenarios.table import Ending, Scenario, endings
 from tests.crash.scenes import RUNNER
 from tests.machine import Machine
@@ -98,10 +98,10 @@ class Played:
     fault_at: float = 0.0
 
 
-class Play:
+class ScenarioRun:
     """One scenario under way: what acts work with."""
 
-    def __init__(self, stage: Stage, scenario: Scenario, shop: Shop) -> None:
+    def __init__(self, stage: ScenarioRunner, scenario: Scenario, shop: SampleService) -> None:
         """Begin."""
         self.stage, self.scenario, self.shop, self.run, self.fault_at = stage, scenario, shop, "", 0.0
         self.served_before = next(iter(shop.processes().values())) if isinstance(shop, ProcessShop) else Path()
@@ -142,7 +142,7 @@ class Play:
             ledger.close()
 
 
-class Stage:
+class ScenarioRunner:
     """A machine, one target on it, and a Prometheus.
 
     Attributes:
@@ -154,7 +154,7 @@ class Stage:
     def __init__(
         self,
         machine: Machine,
-        open_shop: Callable[[Path], Shop],
+        open_shop: Callable[[Path], SampleService],
         prometheus: PrometheusServer,
         folder: Path,
         *,
@@ -163,9 +163,9 @@ class Stage:
         """Prepare; the first release is made when the first scenario is played."""
         self.machine, self.prometheus, self.interval = machine, prometheus, interval
         self._open_shop, self._folder = open_shop, folder
-        self._shop: Shop | None = None
+        self._shop: SampleService | None = None
         self._served: Made | None = None
-        self._opened: list[Shop] = []
+        self._opened: list[SampleService] = []
         self._top = folder
         self._count = 0
 
@@ -182,7 +182,7 @@ class Stage:
         assert shop.live() == Live(*[frozenset({self._served.version})] * 2)
         self._count += 1
         played = Played("", self._served, Made(scenario.behaviour, str(self._count)))
-        play = Play(self, scenario, shop)
+        play = ScenarioRun(self, scenario, shop)
         with ExitStack() as outside:
             observer = outside.enter_context(Outside(shop.url, "/version"))
             outside.enter_context(Discovery(shop, self.prometheus))
@@ -225,7 +225,7 @@ class Stage:
             assert time.monotonic() < deadline, f"not seen: {what}"
             time.sleep(_LOOK_SECONDS)
 
-    def _play(self, play: Play, played: Played) -> None:
+    def _play(self, play: ScenarioRun, played: Played) -> None:
         scenario = play.scenario
         order = self._order(scenario, play.shop, played)
         if scenario.crash_at:
@@ -253,7 +253,7 @@ class Stage:
             done = self.machine.phasegate("watch", play.run)
             played.stops.append(self._stopped(play, played, done.code))
 
-    def _stopped(self, play: Play, played: Played, code: int) -> Stopped:
+    def _stopped(self, play: ScenarioRun, played: Played, code: int) -> Stopped:
         ledger = self.machine.ledger()
         shown = report(ledger, play.run).document()
         ledger.close()
@@ -292,7 +292,7 @@ class Stage:
         assert done.code == 0, done.err + done.out
         self._shop, self._served = shop, played.new
 
-    def _write_policy(self, scenario: Scenario, shop: Shop) -> None:
+    def _write_policy(self, scenario: Scenario, shop: SampleService) -> None:
         metrics = scenario.metrics.replace("PROMETHEUS", self.prometheus.url)
         metrics = metrics.replace("INTERVAL", f"{self.interval.total_seconds() * 1000:.0f}ms")
         policy = BASE + shop.policy(scenario.deploy.get(shop.target, "")) + metrics
@@ -302,14 +302,14 @@ class Stage:
             git(self._top, "add", "phasegate.toml")
             git(self._top, "commit", "-qm", "A policy")
 
-    def _order(self, scenario: Scenario, shop: Shop, played: Played) -> list[str | Path]:
+    def _order(self, scenario: Scenario, shop: SampleService, played: Played) -> list[str | Path]:
         ticket, script = self._folder / "ticket.md", self._folder / "script.yaml"
         ticket.write_text(f"---\ntitle: Version {played.new.version}\n---\nThe next one.\n")
         script.write_text(yaml.safe_dump(_script(shop, played)))
         order: list[str | Path] = ["run", ticket, "--repo", self._top, "--rehearse", script, "--json"]
         return [*order, *(word for gate in scenario.gates for word in ("--approve", gate))]
 
-    def _serving(self, shop: Shop, played: Played) -> str:
+    def _serving(self, shop: SampleService, played: Played) -> str:
         """What is live in the words of `Ending`, once what drains has drained; all of it if it is not one version."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (live := shop.live()).answers != live.runs and time.monotonic() < deadline:
@@ -349,7 +349,7 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _script(shop: Shop, played: Played) -> dict[str, Any]:
+def _script(shop: SampleService, played: Played) -> dict[str, Any]:
     """What the agents of a run answer."""
     version = played.new.version
     sealed = {"path": f"tests/version-{version}.sh", "content": shop.acceptance(version), "criteria": ["AC1"]}

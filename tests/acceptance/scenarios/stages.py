@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.acceptance.scenarios.shops import KubernetesShop, ProcessShop
-from tests.acceptance.scenarios.stage import Stage
+from tests.acceptance.scenarios.stage import ScenarioRunner
 from tests.kubernetes import KubernetesServer
 from tests.prometheus import PrometheusServer
 from tests.quick_machine import quick_machine
@@ -17,7 +17,7 @@ from tests.quick_machine import quick_machine
 @contextmanager
 def opened(
     folder: Path, prometheus: PrometheusServer, cluster: KubernetesServer | None = None, *, interval: timedelta
-) -> Iterator[Stage]:
+) -> Iterator[ScenarioRunner]:
     """A stage below a folder; its engine is started by the first scenario, and is gone afterwards.
 
     Args:
@@ -29,7 +29,7 @@ def opened(
     with ExitStack() as ends:
         machine = ends.enter_context(quick_machine(folder / "home", {"COLUMNS": "200"}))
         if cluster is None:
-            stage = Stage(
+            stage = ScenarioRunner(
                 machine,
                 lambda top: ProcessShop(machine.home / "services", top),
                 prometheus,
@@ -38,6 +38,6 @@ def opened(
             )
         else:
             machine.environment["KUBECONFIG"] = str(cluster.kubeconfig)
-            stage = Stage(machine, lambda _: KubernetesShop(cluster), prometheus, folder, interval=interval)
+            stage = ScenarioRunner(machine, lambda _: KubernetesShop(cluster), prometheus, folder, interval=interval)
         ends.callback(stage.close)
         yield stage

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.acceptance.scenarios.conftest import INTERVAL
-from tests.acceptance.scenarios.stage import Stage
+from tests.acceptance.scenarios.stage import ScenarioRunner
 from tests.acceptance.scenarios.stages import opened
 from tests.acceptance.scenarios.table import Scenario, on
 from tests.kubernetes import KubernetesServer
@@ -37,11 +37,11 @@ PLAYED = [
 @pytest.fixture(scope="module")
 def stage(
     tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer, kubernetes: KubernetesServer
-) -> Iterator[Stage]:
+) -> Iterator[ScenarioRunner]:
     with opened(tmp_path_factory.mktemp("kubernetes"), prometheus, kubernetes, interval=INTERVAL) as stage:
         yield stage
 
 
 @pytest.mark.parametrize("scenario", PLAYED)
-def test_it_ends_as_designed(stage: Stage, scenario: Scenario) -> None:
+def test_it_ends_as_designed(stage: ScenarioRunner, scenario: Scenario) -> None:
     stage.require(scenario)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.acceptance.scenarios.conftest import INTERVAL
-from tests.acceptance.scenarios.stage import Stage
+from tests.acceptance.scenarios.stage import ScenarioRunner
 from tests.acceptance.scenarios.stages import opened
 from tests.acceptance.scenarios.table import Scenario, on
 from tests.prometheus import PrometheusServer
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.timeout(300)  # the first of them starts an engine
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer) -> Iterator[ScenarioRunner]:
     with opened(tmp_path_factory.mktemp("process"), prometheus, interval=INTERVAL) as stage:
         yield stage
 
 
 @pytest.mark.parametrize("scenario", on("process"), ids=lambda scenario: scenario.name)
-def test_it_ends_as_designed(stage: Stage, scenario: Scenario) -> None:
+def test_it_ends_as_designed(stage: ScenarioRunner, scenario: Scenario) -> None:
     stage.require(scenario)

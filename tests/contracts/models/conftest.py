@@ -90,7 +90,7 @@ def sse(event: Any, *, named: bool = True) -> bytes:
     return f"{name}data: {json.dumps(data)}\n\n".encode()
 
 
-class Stage:
+class ModelEnvironment:
     """Where the provider of the running test stands."""
 
     def __init__(self) -> None:
@@ -102,15 +102,15 @@ class Stage:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def serving() -> AsyncIterator[tuple[Stage, str]]:
+async def serving() -> AsyncIterator[tuple[ModelEnvironment, str]]:
     """A server for a whole module: starting and stopping one takes longer than most tests."""
-    stage = Stage()
+    stage = ModelEnvironment()
     async with LoopbackServer(stage) as server:
         yield stage, server.url
 
 
 @pytest.fixture
-def provider(serving: tuple[Stage, str]) -> Provider:
+def provider(serving: tuple[ModelEnvironment, str]) -> Provider:
     stage, url = serving
     stage.provider = Provider(url)
     return stage.provider

@@ -60,7 +60,7 @@ class Talk:
 
 
 @dataclass
-class Stage:
+class RehearsalEnvironment:
     """The server, and the script it plays for one run."""
 
     server: RehearsalServer
@@ -83,7 +83,7 @@ class Stage:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def serving() -> AsyncIterator[Stage]:
+async def serving() -> AsyncIterator[RehearsalEnvironment]:
     """A server for a whole module: starting and stopping one takes longer than most tests."""
     scripts: dict[str, Script] = {}
 
@@ -93,13 +93,13 @@ async def serving() -> AsyncIterator[Stage]:
         return scripts[run]
 
     async with RehearsalServer(script_of) as server, httpx.AsyncClient(verify=False) as http:
-        yield Stage(server, http, scripts)
+        yield RehearsalEnvironment(server, http, scripts)
 
 
 @pytest.fixture
-def stage(serving: Stage) -> Stage:
+def stage(serving: RehearsalEnvironment) -> RehearsalEnvironment:
     """The server with the usual script, for a run of this test's own: faults are counted by run."""
-    stage = Stage(serving.server, serving.http, serving.scripts, f"run-{uuid4().hex[:8]}")
+    stage = RehearsalEnvironment(serving.server, serving.http, serving.scripts, f"run-{uuid4().hex[:8]}")
     stage.script(SCRIPT)
     return stage
 

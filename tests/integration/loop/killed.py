@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
-from tests.integration.loop.test_loop import Office
+from tests.integration.loop.test_loop import AgentHarness
 from typing_extensions import override
 
 from phasegate.agents.loop import open_threads
@@ -36,7 +36,7 @@ async def main(folder: Path, url: str) -> None:
     run = ledger.runs.get("run-one")
     workspace = Workspace.create(Repository.open(Path(run.repository)), run.id, run.base_commit, folder / "work")
     async with open_threads(folder / "threads.db") as threads, httpx.AsyncClient() as http:
-        await Office(ledger, threads, attempt, workspace, _Elsewhere(url), http, [], folder / "state", []).work()
+        await AgentHarness(ledger, threads, attempt, workspace, _Elsewhere(url), http, [], folder / "state", []).work()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Bench:
 
 
 @dataclass
-class Office:
+class AgentHarness:
     """All that one attempt needs; `turns` is what its model will answer."""
 
     ledger: Ledger
@@ -119,7 +119,7 @@ def committed(top: Path) -> Repository:
 
 
 @pytest_asyncio.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def office(tmp_path: Path) -> AsyncIterator[AgentHarness]:
     """An attempt that has just begun."""
     repository = committed(tmp_path / "repository")
     base = repository.base()
@@ -150,12 +150,12 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         RehearsalServer(play) as server,
         httpx.AsyncClient() as http,
     ):
-        yield Office(ledger, threads, attempt, workspace, server, http, turns, tmp_path / "state", faults)
+        yield AgentHarness(ledger, threads, attempt, workspace, server, http, turns, tmp_path / "state", faults)
     ledger.close()
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_it_works_until_it_finishes(office: Office, model: str) -> None:
+async def test_it_works_until_it_finishes(office: AgentHarness, model: str) -> None:
     office.turns += [{"text": "I look.", "tools": [{"name": "read_file", "args": {"path": "app.py"}}]}]
     office.turns += [{"expect": "x = 1", "tools": [EDIT]}, {"expect": "edited app.py at line 1", **FINISH}]
     assert await office.work(model) == ChangeDraft(summary="done")
@@ -165,7 +165,9 @@ async def test_it_works_until_it_finishes(office: Office, model: str) -> None:
     office.ledger.audit("run-one")
 
 
-async def test_the_threads_ends_are_in_langgraphs_checkpointer_and_its_turns_in_the_ledger(office: Office) -> None:
+async def test_the_threads_ends_are_in_langgraphs_checkpointer_and_its_turns_in_the_ledger(
+    office: AgentHarness,
+) -> None:
     office.turns += [{"tools": [EDIT]}, FINISH]
     await office.work()
     found = await office.threads.aget_tuple({"configurable": {"thread_id": office.attempt.id}})
@@ -176,7 +178,7 @@ async def test_the_threads_ends_are_in_langgraphs_checkpointer_and_its_turns_in_
     assert [call["name"] for turn in turns for call in turn.reply["calls"]] == ["edit_file", "finish"]
 
 
-async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_tool(office: Office) -> None:
+async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_tool(office: AgentHarness) -> None:
     """The process dies after the edit was made, before the turn was checkpointed: the edit is made once in all."""
     office.turns += [{"tools": [EDIT]}, {"tools": [{"name": "run", "args": {"command": "sleep 60; echo x"}}]}, FINISH]
     working = asyncio.create_task(office.work())
@@ -197,7 +199,7 @@ async def test_an_interrupted_attempt_repeats_no_answered_turn_and_no_half_done_
 
 
 async def test_an_attempt_that_was_cut_off_as_it_began_begins_anew(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    office: AgentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LangGraph stores a beginning in two steps. Mutation tried: a thread is believed that holds a part of it."""
     put = office.threads.aput
@@ -218,7 +220,7 @@ async def test_an_attempt_that_was_cut_off_as_it_began_begins_anew(
     assert (office.ledger.exchanges.request(office.attempt.id, 1) or "").count("Make it two.") == 1
 
 
-async def test_what_a_power_cut_took_is_made_again_without_the_model(office: Office, tmp_path: Path) -> None:
+async def test_what_a_power_cut_took_is_made_again_without_the_model(office: AgentHarness, tmp_path: Path) -> None:
     """The thread store is gone, and the last turn's end, for which nothing waits until it is on disk.
 
     Untried mutations: an attempt without a thread does not read its journal; it does not put the files back.
@@ -239,7 +241,7 @@ async def test_what_a_power_cut_took_is_made_again_without_the_model(office: Off
     office.ledger.audit("run-one")
 
 
-async def test_a_message_reaches_the_next_request(office: Office) -> None:
+async def test_a_message_reaches_the_next_request(office: AgentHarness) -> None:
     office.turns += [{"tools": [EDIT]}, {"expect": "leave the names", **FINISH}]
     office.ledger.messages.queue("run-one", "leave the names alone", sender="ana")
     office.turns[0]["expect"] = "leave the names alone"
@@ -249,7 +251,7 @@ async def test_a_message_reaches_the_next_request(office: Office) -> None:
     assert (message.status, message.turn) == ("delivered", 1)
 
 
-async def test_a_pause_puts_the_work_down_between_turns_and_it_goes_on_there(office: Office) -> None:
+async def test_a_pause_puts_the_work_down_between_turns_and_it_goes_on_there(office: AgentHarness) -> None:
     office.turns += [{"tools": [EDIT]}, FINISH]
     office.paused = True
     assert await office.work() is None
@@ -258,13 +260,13 @@ async def test_a_pause_puts_the_work_down_between_turns_and_it_goes_on_there(off
     assert await office.work() == ChangeDraft(summary="done")
 
 
-async def test_a_departure_names_stage_and_turn(office: Office) -> None:
+async def test_a_departure_names_stage_and_turn(office: AgentHarness) -> None:
     office.turns += [{"tools": [EDIT]}, {"expect": "never said", **FINISH}]
     with pytest.raises(RehearsalDeparted, match=r"implementation.*turn 2"):
         await office.work()
 
 
-async def test_bad_calls_are_answered_and_an_agent_that_achieves_nothing_is_stopped(office: Office) -> None:
+async def test_bad_calls_are_answered_and_an_agent_that_achieves_nothing_is_stopped(office: AgentHarness) -> None:
     bad = [
         {"name": "read_file", "args": {"path": "../../etc/passwd"}},
         {"name": "read_file", "args": {"path": "/etc/passwd"}},
@@ -280,7 +282,7 @@ async def test_bad_calls_are_answered_and_an_agent_that_achieves_nothing_is_stop
     assert await office.work() == ChangeDraft(summary="done")
 
 
-async def test_a_budget_is_checked_before_the_call_that_would_break_it(office: Office) -> None:
+async def test_a_budget_is_checked_before_the_call_that_would_break_it(office: AgentHarness) -> None:
     office.turns += [{"tools": [EDIT]}, FINISH]
     with pytest.raises(BudgetExceeded):
         await office.work(turns=1)

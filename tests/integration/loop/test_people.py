@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.loop.test_loop import EDIT, FINISH, MODELS, Office, Paper, office
+from tests.integration.loop.test_loop import EDIT, FINISH, MODELS, AgentHarness, Paper, office
 
 from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.loop import loop as loop_module
@@ -59,7 +59,7 @@ async def until(ready: Any) -> None:
 
 
 async def test_an_urgent_message_interrupts_the_tool_at_work_and_nothing_of_it_goes_on(
-    office: Office, rope: Rope
+    office: AgentHarness, rope: Rope
 ) -> None:
     """The command would rest 30 s; the test's time limit is the proof that it did not."""
     begun = office.workspace.folder / "begun"
@@ -77,7 +77,7 @@ async def test_an_urgent_message_interrupts_the_tool_at_work_and_nothing_of_it_g
     office.ledger.audit("run-one")
 
 
-async def test_a_rehearsal_of_an_interrupted_tool_is_the_same(office: Office, rope: Rope, tmp_path: Path) -> None:
+async def test_a_rehearsal_of_an_interrupted_tool_is_the_same(office: AgentHarness, rope: Rope, tmp_path: Path) -> None:
     """The tool is not run again: nobody would interrupt it now.
 
     Mutation tried: the tool is run again.
@@ -125,7 +125,7 @@ async def test_a_rehearsal_of_an_interrupted_tool_is_the_same(office: Office, ro
 
 
 async def test_an_urgent_message_cuts_a_slow_stream_and_the_call_is_made_anew_with_it(
-    office: Office, rope: Rope
+    office: AgentHarness, rope: Rope
 ) -> None:
     """The stream would rest 300 s. What was streamed of the cut answer is nowhere; what it may have cost is said."""
     office.faults += [{"stage": "implementation", "turn": 1, "kind": "slow", "seconds": 300}]
@@ -153,7 +153,9 @@ async def test_an_urgent_message_cuts_a_slow_stream_and_the_call_is_made_anew_wi
 
 
 @pytest.mark.parametrize("moment", ["before:message.delivered", "after:message.delivered", "before:turn.cut"])
-async def test_an_urgent_message_survives_kill_9_and_is_heard_once(office: Office, rope: Rope, moment: str) -> None:
+async def test_an_urgent_message_survives_kill_9_and_is_heard_once(
+    office: AgentHarness, rope: Rope, moment: str
+) -> None:
     """The process that works is killed for real while it turns to the message; another one goes on."""
     office.faults += [{"stage": "implementation", "turn": 1, "kind": "slow", "seconds": 300}]
     office.turns += [{"tools": [EDIT]}, FINISH]
@@ -174,7 +176,7 @@ async def test_an_urgent_message_survives_kill_9_and_is_heard_once(office: Offic
     office.ledger.audit("run-one")
 
 
-async def test_a_patient_message_interrupts_nothing(office: Office, rope: Rope) -> None:
+async def test_a_patient_message_interrupts_nothing(office: AgentHarness, rope: Rope) -> None:
     slow = {"name": "run", "args": {"command": "touch begun; sleep 1; touch ended"}}
     office.turns += [{"tools": [slow]}, {"expect": "when you can", **FINISH}]
     working = asyncio.create_task(office.work())
@@ -186,7 +188,7 @@ async def test_a_patient_message_interrupts_nothing(office: Office, rope: Rope) 
 
 
 async def test_a_question_suspends_the_agent_and_its_answer_is_the_calls_result(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    office: AgentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asking(*given: Any, **named: Any) -> Any:
         return replace(assignment(*given, **named), asks=True)
@@ -209,7 +211,7 @@ async def test_a_question_suspends_the_agent_and_its_answer_is_the_calls_result(
     office.ledger.audit("run-one")
 
 
-async def test_an_agent_that_repeats_itself_is_told_and_then_stopped(office: Office) -> None:
+async def test_an_agent_that_repeats_itself_is_told_and_then_stopped(office: AgentHarness) -> None:
     look = {"tools": [{"name": "read_file", "args": {"path": "app.py"}}]}
     office.turns += [look, look, look, look, {"expect": "You are getting nowhere", **FINISH}]
     assert await office.work() == ChangeDraft(summary="done")

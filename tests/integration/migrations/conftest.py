@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 import pytest
 import yaml
 from tests.crash.scenes import PRD, RUNNER
-from tests.integration.replay.conftest import House, living_in
+from tests.integration.replay.conftest import ReplayHarness, living_in
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.deploy.process.services import services, stop_service
@@ -133,7 +133,7 @@ ALL = ("expand", "migrate", "contract")
 
 
 @dataclass
-class Shop:
+class MigrationHarness:
     """The machine, the service and its data.
 
     Attributes:
@@ -142,7 +142,7 @@ class Shop:
         port: The service's.
     """
 
-    house: House
+    house: ReplayHarness
     data: Path
     port: int
 
@@ -260,9 +260,9 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Shop]:
+async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[MigrationHarness]:
     """A machine with the shop's repository, in which nothing is written yet, and its database."""
-    shop = Shop(House(tmp_path, cast("Any", None)), tmp_path / "data", ephemeral_port())
+    shop = MigrationHarness(ReplayHarness(tmp_path, cast("Any", None)), tmp_path / "data", ephemeral_port())
     shop.data.mkdir()
     with closing(shop.database()) as database, database:
         database.execute("CREATE TABLE people (name TEXT)")

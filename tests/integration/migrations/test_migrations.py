@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.integration.migrations import conftest
-from tests.integration.migrations.conftest import ALL, Shop
+from tests.integration.migrations.conftest import ALL, MigrationHarness
 
 from phasegate.flows.runs.reversibility import require_reversible
 from phasegate.flows.views.artifact_types import markdown
@@ -27,7 +27,9 @@ def reason(run: Run) -> dict[str, Any]:
     return run.reason
 
 
-async def test_a_release_is_migrated_around_its_start_and_its_cut_over_and_contracted_at_its_end(shop: Shop) -> None:
+async def test_a_release_is_migrated_around_its_start_and_its_cut_over_and_contracted_at_its_end(
+    shop: MigrationHarness,
+) -> None:
     """Untried mutations: `contract` before `monitor`; `migrate` after the cut-over."""
     shop.write()
     run = await shop.released()
@@ -55,7 +57,7 @@ async def test_a_release_is_migrated_around_its_start_and_its_cut_over_and_contr
     shop.house.ledger.audit(run.id)
 
 
-async def test_the_gate_shows_each_migration_with_what_it_means_for_going_back(shop: Shop) -> None:
+async def test_the_gate_shows_each_migration_with_what_it_means_for_going_back(shop: MigrationHarness) -> None:
     shop.write(commands=("expand", "migrate"))
     run = await shop.released()
     plan = report(shop.house.ledger, run.id).latest("release-plan")
@@ -84,7 +86,7 @@ async def test_the_gate_shows_each_migration_with_what_it_means_for_going_back(s
     assert "nobody makes contract migration 'contract people': there is no command" in steps
 
 
-async def test_a_plan_that_says_nothing_of_a_migration_goes_back_to_the_agent(shop: Shop) -> None:
+async def test_a_plan_that_says_nothing_of_a_migration_goes_back_to_the_agent(shop: MigrationHarness) -> None:
     """Untried mutation: `Toolbox._finish` without the objection."""
     told = "not accepted: policy counts these files of the change as migrations.*migrations/expand.sql"
     none = [{"file": "migrations/expand.sql", "reason": "it was made by hand last week"}]
@@ -102,13 +104,13 @@ async def test_a_plan_that_says_nothing_of_a_migration_goes_back_to_the_agent(sh
     assert "- `migrations/expand.sql`: it was made by hand last week" in page
 
 
-async def test_an_agent_that_never_says_it_is_stopped(shop: Shop) -> None:
+async def test_an_agent_that_never_says_it_is_stopped(shop: MigrationHarness) -> None:
     shop.write(("expand",), deployment=[{"finish": {"summary": f"Plan {number}."}} for number in range(9)])
     run = await shop.released()
     assert (run.status, reason(run)["code"]) == ("needs-operator", "agent-stopped")
 
 
-async def test_a_file_that_says_more_than_its_class_is_shown(shop: Shop) -> None:
+async def test_a_file_that_says_more_than_its_class_is_shown(shop: MigrationHarness) -> None:
     shop.write(("expand",), files={"expand": "-- we drop column later\nALTER TABLE people DROP COLUMN name"})
     run = await shop.released()
     plan = report(shop.house.ledger, run.id).latest("release-plan")
@@ -118,7 +120,9 @@ async def test_a_file_that_says_more_than_its_class_is_shown(shop: Shop) -> None
     )
 
 
-async def test_before_a_pivot_a_release_that_does_not_hold_goes_back_and_the_schema_stays_expanded(shop: Shop) -> None:
+async def test_before_a_pivot_a_release_that_does_not_hold_goes_back_and_the_schema_stays_expanded(
+    shop: MigrationHarness,
+) -> None:
     """Untried mutation: `ExpandPerformer` of class pivot."""
     shop.write(("expand",))
     (shop.data / "broken").touch()
@@ -130,7 +134,9 @@ async def test_before_a_pivot_a_release_that_does_not_hold_goes_back_and_the_sch
     assert shop.columns() == ["name", "greeting"]
 
 
-async def test_past_a_pivot_a_release_that_does_not_hold_serves_on_until_a_person_says_go(shop: Shop) -> None:
+async def test_past_a_pivot_a_release_that_does_not_hold_serves_on_until_a_person_says_go(
+    shop: MigrationHarness,
+) -> None:
     """Untried mutations: `roll_back` without the pivots; `_let_go_on` never."""
     shop.write()
     (shop.data / "broken").touch()
@@ -164,7 +170,7 @@ async def test_past_a_pivot_a_release_that_does_not_hold_serves_on_until_a_perso
     shop.house.ledger.audit(run.id)
 
 
-async def test_a_cut_over_that_fails_after_a_pivot_leaves_the_release_before_serving(shop: Shop) -> None:
+async def test_a_cut_over_that_fails_after_a_pivot_leaves_the_release_before_serving(shop: MigrationHarness) -> None:
     shop.write()
     crash = shop.data / f"greeting crashes on {shop.port}"
     crash.touch()
@@ -181,7 +187,7 @@ async def test_a_cut_over_that_fails_after_a_pivot_leaves_the_release_before_ser
     assert shop.effects(run) == [*MADE, ("contract", "done")]
 
 
-async def test_a_migration_that_fails_stops_the_run_with_its_output_and_is_run_again(shop: Shop) -> None:
+async def test_a_migration_that_fails_stops_the_run_with_its_output_and_is_run_again(shop: MigrationHarness) -> None:
     shop.write(files={"migrate": "UPDATE nobody SET x = 1"})
     run = await shop.released()
     said = reason(run)
@@ -200,7 +206,7 @@ async def test_a_migration_that_fails_stops_the_run_with_its_output_and_is_run_a
 
 @pytest.mark.parametrize("status", [True, False], ids=["told", "untold"])
 async def test_one_that_failed_holds_a_rollback_back_unless_status_says_that_nothing_was_made(
-    shop: Shop, status: bool
+    shop: MigrationHarness, status: bool
 ) -> None:
     """Untried mutations: `_maybe_made` takes all for made; takes none for made."""
     shop.write(commands=(*ALL, *(["status"] if status else [])), files={"migrate": "UPDATE nobody SET x = 1"})
@@ -215,7 +221,7 @@ async def test_one_that_failed_holds_a_rollback_back_unless_status_says_that_not
         assert shop.effects(run) == [*MADE[:3], ("migrate", "intended")]
 
 
-async def test_a_migration_is_not_cut_off_by_a_person_who_wants_the_run_to_end(shop: Shop) -> None:
+async def test_a_migration_is_not_cut_off_by_a_person_who_wants_the_run_to_end(shop: MigrationHarness) -> None:
     """Untried mutation: `perform` without `_to_its_end`."""
     shop.write()
     (shop.data / "slow migrate").touch()

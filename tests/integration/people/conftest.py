@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.scenes import REQUESTER, SCENES, Scene, write_project
-from tests.integration.replay.conftest import House, Waits
+from tests.crash.scenes import REQUESTER, SCENES, CrashScenario, write_project
+from tests.integration.replay.conftest import ReplayHarness, Waits
 
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import open_resources
 from phasegate.infra.ledger import Gate, Ledger
 from phasegate.infra.settings import Settings
 
-Deed = Callable[[Ledger, str], object]
+Action = Callable[[Ledger, str], object]
 """What a person does about a run: to be given the ledger and the run's id."""
 
 
 @dataclass
-class Office(House):
+class PeopleHarness(ReplayHarness):
     """A machine whose person does one thing after the other at what is no gate of the pipeline; else they approve.
 
     Attributes:
@@ -31,7 +31,7 @@ class Office(House):
         waits: Where the run waited for them, in order: the keys' first words.
     """
 
-    deeds: deque[Deed] = field(default_factory=deque[Deed])
+    deeds: deque[Action] = field(default_factory=deque[Action])
     waits: list[str] = field(default_factory=list[str])
 
     async def wait_until(
@@ -53,7 +53,7 @@ class Office(House):
         return [event.payload for event in self.ledger.events(run_id) if event.kind == kind]
 
 
-def decide(verdict: str, **more: Any) -> Deed:
+def decide(verdict: str, **more: Any) -> Action:
     """Decide on the gate that is open."""
 
     def deed(ledger: Ledger, run_id: str) -> Gate:
@@ -63,7 +63,7 @@ def decide(verdict: str, **more: Any) -> Deed:
     return deed
 
 
-def answer(text: str) -> Deed:
+def answer(text: str) -> Action:
     """Answer the question that is open."""
     return lambda ledger, run_id: ledger.questions.answer(run_id, text, person="ana")
 
@@ -73,14 +73,14 @@ def opened(tmp_path: Path) -> Callable[..., Any]:
     """Opens an office for a project with a policy and a script of the test's."""
 
     @asynccontextmanager
-    async def open_office(stages: Mapping[str, Any], policy: str = "") -> AsyncGenerator[Office]:
+    async def open_office(stages: Mapping[str, Any], policy: str = "") -> AsyncGenerator[PeopleHarness]:
         ends = '[lifecycle]\nstages = ["prd", "implementation", "testing"]\n'
         base = SCENES["ships"]
-        write_project(tmp_path, Scene("people", "done", policy=f"{base.policy}{ends}{policy}", stages=stages))
+        write_project(tmp_path, CrashScenario("people", "done", policy=f"{base.policy}{ends}{policy}", stages=stages))
         settings = Settings(home=tmp_path / "home")
         settings.create_folders()
         async with open_resources(settings) as shared:
-            office = Office(tmp_path, shared)
+            office = PeopleHarness(tmp_path, shared)
             shared.http.event_hooks["request"].append(office.count)
             yield office
 

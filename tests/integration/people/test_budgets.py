@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.crash.scenes import REQUESTER, edit
-from tests.integration.people.conftest import Office, decide
+from tests.integration.people.conftest import PeopleHarness, decide
 
 from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.flows.views.artifact_types import markdown
@@ -21,7 +21,7 @@ TAKES_TIME = {"tools": [{"name": "run", "args": {"command": "sleep 0.4"}}]}
 SLOW = [TAKES_TIME, TAKES_TIME, POLITE, FINISH]
 
 
-def asked(office: Office, run: Run) -> list[dict[str, Any]]:
+def asked(office: PeopleHarness, run: Run) -> list[dict[str, Any]]:
     """What each gate `budget` of a run asked about."""
     gates = [gate for gate in office.ledger.gates.list(run.id) if gate.gate == "budget"]
     return [office.ledger.artifacts.json(gate.subject["overrun"]) for gate in gates]

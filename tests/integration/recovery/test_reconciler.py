@@ -51,7 +51,7 @@ class Prefect:
         return made
 
 
-class Scene:
+class ReconcilerHarness:
     """One run, one ledger, one engine that looks after it."""
 
     def __init__(self, folder: Path) -> None:
@@ -93,21 +93,21 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path) -> Iterator[ReconcilerHarness]:
     """An accepted run that nobody has taken up."""
-    made = Scene(tmp_path)
+    made = ReconcilerHarness(tmp_path)
     yield made
     made.ledger.close()
 
 
-async def test_p1_an_accepted_run_is_set_going_once_however_often_it_is_looked_at(scene: Scene) -> None:
+async def test_p1_an_accepted_run_is_set_going_once_however_often_it_is_looked_at(scene: ReconcilerHarness) -> None:
     for _ in range(5):
         await scene.look()
     assert list(scene.prefect.known.values()) == ["run-one/1"]
     assert (scene.count("run.taken"), scene.count("run.recovered")) == (1, 0)
 
 
-async def test_a_flow_run_that_prefect_lost_is_made_anew_under_a_fresh_key(scene: Scene) -> None:
+async def test_a_flow_run_that_prefect_lost_is_made_anew_under_a_fresh_key(scene: ReconcilerHarness) -> None:
     await scene.look()
     scene.begin()
     lease = scene.ledger.leases.find("run-one")
@@ -120,7 +120,7 @@ async def test_a_flow_run_that_prefect_lost_is_made_anew_under_a_fresh_key(scene
     assert scene.count("run.recovered") == 0
 
 
-async def test_another_engines_run_is_left_alone_until_its_lease_runs_out(scene: Scene) -> None:
+async def test_another_engines_run_is_left_alone_until_its_lease_runs_out(scene: ReconcilerHarness) -> None:
     scene.ledger.leases.take("run-one", THEIRS)
     scene.ledger.runs.set_status("run-one", "running")
     await scene.look()
@@ -131,7 +131,7 @@ async def test_another_engines_run_is_left_alone_until_its_lease_runs_out(scene:
     assert scene.count("run.recovered") == 1
 
 
-async def test_an_engine_that_was_taken_down_on_purpose_costs_no_recovery(scene: Scene) -> None:
+async def test_an_engine_that_was_taken_down_on_purpose_costs_no_recovery(scene: ReconcilerHarness) -> None:
     await scene.look()
     scene.begin()
     reconciler._let_go(scene.shared)
@@ -139,7 +139,7 @@ async def test_an_engine_that_was_taken_down_on_purpose_costs_no_recovery(scene:
     assert (scene.count("run.recovered"), len(scene.prefect.rescheduled)) == (0, 1)
 
 
-async def test_p7_recoveries_are_bounded_and_then_a_person_is_asked(scene: Scene) -> None:
+async def test_p7_recoveries_are_bounded_and_then_a_person_is_asked(scene: ReconcilerHarness) -> None:
     """P7. Mutation tried: recoveries without a bound."""
     for _ in range(12):
         await scene.look()
@@ -158,7 +158,7 @@ async def test_p7_recoveries_are_bounded_and_then_a_person_is_asked(scene: Scene
     assert (len(scene.prefect.rescheduled), scene.ledger.runs.get("run-one").recoveries) == (before + 1, 0)
 
 
-async def test_a_run_left_waiting_goes_on_when_its_gate_is_decided_or_has_expired(scene: Scene) -> None:
+async def test_a_run_left_waiting_goes_on_when_its_gate_is_decided_or_has_expired(scene: ReconcilerHarness) -> None:
     await scene.look()
     scene.begin()
     gate = scene.ask()
@@ -171,7 +171,7 @@ async def test_a_run_left_waiting_goes_on_when_its_gate_is_decided_or_has_expire
     assert len(scene.prefect.rescheduled) == 1
 
 
-async def test_a_run_left_waiting_is_paused_when_a_person_asks(scene: Scene) -> None:
+async def test_a_run_left_waiting_is_paused_when_a_person_asks(scene: ReconcilerHarness) -> None:
     """Mutation tried: `_can_go_on` without asking for `request`: the run is paused only once its gate is decided."""
     await scene.look()
     scene.begin()
@@ -187,7 +187,7 @@ async def test_a_run_left_waiting_is_paused_when_a_person_asks(scene: Scene) -> 
 
 @pytest.mark.parametrize("at_hand", [True, False])
 async def test_p1_a_run_whose_engine_died_before_it_gave_an_answer_given_in_advance_goes_on(
-    scene: Scene, *, at_hand: bool
+    scene: ReconcilerHarness, *, at_hand: bool
 ) -> None:
     """Mutation tried: `Gates.open` not heeding `waits`; the run then waits for ever.
 
@@ -200,7 +200,7 @@ async def test_p1_a_run_whose_engine_died_before_it_gave_an_answer_given_in_adva
     assert (len(scene.prefect.rescheduled), scene.count("run.recovered")) == (int(at_hand), int(at_hand))
 
 
-async def test_no_more_runs_are_set_going_than_will_be_taken_up(scene: Scene) -> None:
+async def test_no_more_runs_are_set_going_than_will_be_taken_up(scene: ReconcilerHarness) -> None:
     """Mutation tried: `_queue_is_full` always false; Prefect then reads all that is queued at each poll."""
     most = 2 * scene.shared.settings.concurrency
     for number in range(most + 3):
@@ -215,7 +215,7 @@ async def test_no_more_runs_are_set_going_than_will_be_taken_up(scene: Scene) ->
     assert len(scene.prefect.known) == most + 1
 
 
-async def test_what_waits_for_a_person_is_not_even_looked_at(scene: Scene) -> None:
+async def test_what_waits_for_a_person_is_not_even_looked_at(scene: ReconcilerHarness) -> None:
     """Mutation tried: `wanting` without `not_(left)`; 500 that wait then cost half a second of every second."""
     await scene.look()
     scene.begin()
@@ -228,7 +228,7 @@ async def test_what_waits_for_a_person_is_not_even_looked_at(scene: Scene) -> No
     assert gate.status == "open"
 
 
-async def test_a_run_that_rests_is_left_alone_until_its_moment(scene: Scene) -> None:
+async def test_a_run_that_rests_is_left_alone_until_its_moment(scene: ReconcilerHarness) -> None:
     """Mutation tried: `_is_sleeping` always False; the run is then taken up at once, each second."""
     now = datetime.now(UTC)
     for until, taken in ((now + timedelta(hours=1), 0), (now - timedelta(seconds=1), 1)):
@@ -238,7 +238,7 @@ async def test_a_run_that_rests_is_left_alone_until_its_moment(scene: Scene) -> 
         assert scene.count("run.taken") == taken
 
 
-async def test_a_run_that_rests_is_taken_up_when_a_person_asks_something_of_it(scene: Scene) -> None:
+async def test_a_run_that_rests_is_taken_up_when_a_person_asks_something_of_it(scene: ReconcilerHarness) -> None:
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     scene.ledger.runs.set_status("run-one", "running", reason={"code": "pause", "message": "", "until": until})
     scene.ledger.runs.ask("run-one", "cancel", actor="ana")
@@ -246,7 +246,9 @@ async def test_a_run_that_rests_is_taken_up_when_a_person_asks_something_of_it(s
     assert scene.count("run.taken") == 1
 
 
-async def test_a_run_that_is_measured_on_beside_its_gate_is_taken_up_by_the_next_engine(scene: Scene) -> None:
+async def test_a_run_that_is_measured_on_beside_its_gate_is_taken_up_by_the_next_engine(
+    scene: ReconcilerHarness,
+) -> None:
     """Mutation tried: `left` without `reason`; nobody measures then until a person has decided."""
     await scene.look()
     scene.begin()

@@ -38,7 +38,7 @@ class Waits(BaseException):
 
 
 @dataclass
-class House:
+class ReplayHarness:
     """One machine.
 
     Attributes:
@@ -145,18 +145,18 @@ class House:
 
 
 @asynccontextmanager
-async def living_in(folder: Path) -> AsyncGenerator[House]:
+async def living_in(folder: Path) -> AsyncGenerator[ReplayHarness]:
     """Open a machine's resources for as long as the block runs."""
     settings = Settings(home=folder / "home")
     settings.create_folders()
     async with open_resources(settings) as shared:
-        house = House(folder, shared)
+        house = ReplayHarness(folder, shared)
         shared.http.event_hooks["request"].append(house.count)
         yield house
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncGenerator[House]:
+async def house(tmp_path: Path) -> AsyncGenerator[ReplayHarness]:
     """A machine with a project, a ticket and a script; what it has released is stopped at the end."""
     write_project(tmp_path, SCENES["ships"])
     async with living_in(tmp_path) as house:
@@ -200,10 +200,10 @@ def greeter(folder: Path, files: Mapping[str, str]) -> Path:
     return top
 
 
-def scripted(house: House, stages: dict[str, list[dict[str, Any]]]) -> None:
+def scripted(house: ReplayHarness, stages: dict[str, list[dict[str, Any]]]) -> None:
     (house.folder / "script.yaml").write_text(yaml.safe_dump({"version": 1, "stages": stages}))
 
 
-def grades(house: House, run: Run) -> list[Evidence]:
+def grades(house: ReplayHarness, run: Run) -> list[Evidence]:
     made = [attempt for attempt in house.ledger.attempts.list(run.id) if attempt.part == "grading"]
     return [house.ledger.artifacts.get(attempt.artifact or "", Evidence) for attempt in made]

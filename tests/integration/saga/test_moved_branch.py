@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.crash.scenes import SCENES, SERVICE, calls, implementation, move_branch, write_project
-from tests.integration.replay.conftest import House
+from tests.integration.replay.conftest import ReplayHarness
 from typing_extensions import override
 
 from phasegate.flows.cli.views.diff import read_change
@@ -49,7 +49,7 @@ SCENE = replace(
 
 
 @dataclass
-class MovingHouse(House):
+class MovingHouse(ReplayHarness):
     """A machine on which the team commits meanwhile.
 
     Attributes:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.scenes import NO_ERRORS, REQUESTER, Scene, write_project
+from tests.crash.scenes import NO_ERRORS, REQUESTER, CrashScenario, write_project
 from tests.integration.deploy.team import OPS
-from tests.integration.replay.conftest import House, Waits
+from tests.integration.replay.conftest import ReplayHarness, Waits
 
 from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import open_resources
@@ -25,18 +25,18 @@ from phasegate.infra.settings import Settings
 PATIENCE_SECONDS = 30.0
 GOOD, UNCLEAR, BAD = 0.0, 0.03, 0.2
 
-Deed = Callable[["Rollout", Run], Awaitable[None]]
+Action = Callable[["Rollout", Run], Awaitable[None]]
 
 
 @dataclass
-class Rollout(House):
+class Rollout(ReplayHarness):
     """A machine whose releases are walked in steps.
 
     Attributes:
         deeds: What somebody does while the run waits, by the beginning of the key it waits under; each once.
     """
 
-    deeds: dict[str, Deed] = field(default_factory=dict[str, Deed])
+    deeds: dict[str, Action] = field(default_factory=dict[str, Action])
 
     @property
     def world(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def opened(tmp_path: Path) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def open_house(*steps: str, more: str = "") -> AsyncGenerator[Rollout]:
-        write_project(tmp_path, Scene("steps", "done", policy=NO_ERRORS))
+        write_project(tmp_path, CrashScenario("steps", "done", policy=NO_ERRORS))
         top = tmp_path / "greeter"
         (top / "phasegate.toml").write_text(policy(tmp_path, "".join(map(step, steps)), more))
         commit = ("git", "commit", "-q", "-m", "Steps", "phasegate.toml")

@@ -39,7 +39,7 @@ class Shipped(Artifact):
 
 
 @dataclass
-class Scene:
+class BundleHarness:
     """A ledger with one released run, and the repository it is about."""
 
     ledger: Ledger
@@ -70,7 +70,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path) -> Iterator[BundleHarness]:
     repository = tmp_path / "repository"
     subprocess.run(["git", "init", "-q", "-b", "main", repository], check=True)
     subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "first"], cwd=repository, check=True)
@@ -95,19 +95,19 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     )
     assert lease is not None
     ledger.attempts.finish(attempt, lease, Shipped(service="shop", commit=COMMIT))
-    made = Scene(ledger, database, repository, AttestationKey.open(tmp_path / "key"))
+    made = BundleHarness(ledger, database, repository, AttestationKey.open(tmp_path / "key"))
     publish_run_head(ledger, made.run)
     yield made
     ledger.close()
 
 
-def test_a_bundle_is_audited_as_the_ledger_is(scene: Scene) -> None:
+def test_a_bundle_is_audited_as_the_ledger_is(scene: BundleHarness) -> None:
     here, there = audit_run(scene.ledger, scene.run), audit_bundle(scene.bundle())
     assert there.trail == here.trail
     assert (there.heads, there.heads_missing, there.release) == (1, "", COMMIT)
 
 
-def test_the_statement_about_the_release_is_in_toto_and_says_who_approved(scene: Scene) -> None:
+def test_the_statement_about_the_release_is_in_toto_and_says_who_approved(scene: BundleHarness) -> None:
     outside = json.loads(scene.bundle())
     content = json.loads(decoded(outside["envelope"]["payload"]))
     stated = json.loads(verified(content["release"], scene.key.public, IN_TOTO))
@@ -119,7 +119,7 @@ def test_the_statement_about_the_release_is_in_toto_and_says_who_approved(scene:
     assert stated["predicate"]["chain"]["hash"] == scene.ledger.events(RUN)[-1].hash
 
 
-def test_no_byte_of_a_bundle_can_be_changed(scene: Scene) -> None:
+def test_no_byte_of_a_bundle_can_be_changed(scene: BundleHarness) -> None:
     """Every byte outside of the payload and every 97th inside, each with one bit turned, and each left out.
 
     Mutations tried, each: not comparing the spelling, not verifying. Base64 that is spelled otherwise is in the
@@ -141,7 +141,9 @@ def test_no_byte_of_a_bundle_can_be_changed(scene: Scene) -> None:
     assert unnoticed == []
 
 
-def test_what_was_signed_again_by_another_key_is_noticed_by_who_knows_the_key(scene: Scene, tmp_path: Path) -> None:
+def test_what_was_signed_again_by_another_key_is_noticed_by_who_knows_the_key(
+    scene: BundleHarness, tmp_path: Path
+) -> None:
     mine = audit_bundle(scene.bundle()).key
     stranger = AttestationKey.open(tmp_path / "stranger")
     forged = export_bundle(scene.ledger, scene.run, stranger)
@@ -150,7 +152,7 @@ def test_what_was_signed_again_by_another_key_is_noticed_by_who_knows_the_key(sc
         audit_bundle(forged, expected_key=mine)
 
 
-def test_rows_that_do_not_hold_are_noticed_though_they_are_signed(scene: Scene) -> None:
+def test_rows_that_do_not_hold_are_noticed_though_they_are_signed(scene: BundleHarness) -> None:
     """Untried mutation: leaving `audit_rows` out for bundles."""
     content = json.loads(decoded(json.loads(scene.bundle())["envelope"]["payload"]))
     content["rows"]["decisions"][0]["approver"] = "eve"
@@ -158,7 +160,7 @@ def test_rows_that_do_not_hold_are_noticed_though_they_are_signed(scene: Scene) 
         audit_bundle(_signed(scene, content))
 
 
-def test_a_statement_that_says_something_else_than_the_rows_is_noticed(scene: Scene) -> None:
+def test_a_statement_that_says_something_else_than_the_rows_is_noticed(scene: BundleHarness) -> None:
     """Mutation tried: trusting a statement because its signature holds."""
     content = json.loads(decoded(json.loads(scene.bundle())["envelope"]["payload"]))
     stated = release_statement(ExportedRows(content["rows"]), RUN)
@@ -171,7 +173,7 @@ def test_a_statement_that_says_something_else_than_the_rows_is_noticed(scene: Sc
         audit_bundle(_signed(scene, {**content, "release": None}))
 
 
-def test_a_ledger_that_was_put_back_to_an_earlier_state_is_noticed(scene: Scene) -> None:
+def test_a_ledger_that_was_put_back_to_an_earlier_state_is_noticed(scene: BundleHarness) -> None:
     """The newest events and the rows they touched are gone together: the chain alone holds.
 
     Mutation tried: not comparing with the heads in git.
@@ -191,7 +193,7 @@ def test_a_ledger_that_was_put_back_to_an_earlier_state_is_noticed(scene: Scene)
         audit_bundle(scene.bundle())
 
 
-def test_a_repository_that_is_gone_is_said_and_breaks_nothing(scene: Scene) -> None:
+def test_a_repository_that_is_gone_is_said_and_breaks_nothing(scene: BundleHarness) -> None:
     shutil.rmtree(scene.repository)
     publish_run_head(scene.ledger, scene.run)
     checked = audit_run(scene.ledger, scene.run)
@@ -199,14 +201,14 @@ def test_a_repository_that_is_gone_is_said_and_breaks_nothing(scene: Scene) -> N
     assert "there is no folder" in audit_bundle(scene.bundle()).heads_missing
 
 
-def test_heads_only_grow_and_are_not_repeated(scene: Scene) -> None:
+def test_heads_only_grow_and_are_not_repeated(scene: BundleHarness) -> None:
     publish_run_head(scene.ledger, scene.run)
     scene.ledger.note(RUN, "stage.step", payload={"stage": "prd", "text": "on"})
     publish_run_head(scene.ledger, scene.run)
     assert audit_run(scene.ledger, scene.run).heads == 2
 
 
-def _signed(scene: Scene, content: dict[str, object]) -> bytes:
+def _signed(scene: BundleHarness, content: dict[str, object]) -> bytes:
     envelope = scene.key.sign("application/vnd.phasegate.bundle+json", canonical_json(content).encode())
     outside = {"format": "phasegate-bundle/1", "key": encoded(scene.key.public), "envelope": envelope}
     return f"{canonical_json(outside)}\n".encode()

@@ -47,7 +47,7 @@ def metric(name: str = "errors", *, seconds: float = 1, delay: float = 0, **limi
     )
 
 
-class Scene:
+class MeasureHarness:
     """A clock, sources by metric name, and what was measured when."""
 
     def __init__(self) -> None:
@@ -62,26 +62,26 @@ class Scene:
 
 
 async def test_a_healthy_release_is_measured_to_the_count():
-    scene = Scene()
+    scene = MeasureHarness()
     report = await scene.run([metric(count=3, seconds=2, delay=10)], errors=Readings(0.0))
     assert report.verdict == "passed"
     assert scene.seen == [("errors", 10, "success"), ("errors", 12, "success"), ("errors", 14, "success")]
 
 
 async def test_an_interval_runs_from_start_to_start():
-    scene = Scene()
+    scene = MeasureHarness()
     await scene.run([metric(count=3, seconds=2)], errors=Readings(0.0, clock=scene.clock, takes=1.5))
     assert [at for _, at, _ in scene.seen] == [0, 2, 4]
 
 
 async def test_a_measurement_longer_than_the_interval_is_followed_at_once():
-    scene = Scene()
+    scene = MeasureHarness()
     await scene.run([metric(count=3, seconds=2)], errors=Readings(0.0, clock=scene.clock, takes=5))
     assert [at for _, at, _ in scene.seen] == [0, 5, 10]
 
 
 async def test_metrics_are_measured_side_by_side():
-    scene = Scene()
+    scene = MeasureHarness()
     report = await scene.run(
         [metric("a", count=2, seconds=10), metric("b", count=3, seconds=4)], a=Readings(0.0), b=Readings(0.0)
     )
@@ -90,7 +90,7 @@ async def test_metrics_are_measured_side_by_side():
 
 
 async def test_the_first_failed_metric_ends_all():
-    scene = Scene()
+    scene = MeasureHarness()
     report = await scene.run(
         [metric("a", count=100, seconds=1), metric("b", count=100, seconds=1)],
         a=Readings(0.0),
@@ -103,13 +103,13 @@ async def test_the_first_failed_metric_ends_all():
 
 
 async def test_a_metric_that_never_began_when_another_failed_is_inconclusive():
-    scene = Scene()
+    scene = MeasureHarness()
     report = await scene.run([metric("late", delay=60), metric("bad")], late=Readings(0.0), bad=Readings(1.0))
     assert [(one.verdict, len(one.measurements)) for one in report.metrics] == [("inconclusive", 0), ("failed", 1)]
 
 
 async def test_an_inconclusive_metric_lets_the_others_finish():
-    scene = Scene()
+    scene = MeasureHarness()
     report = await scene.run([metric("odd"), metric("good", count=3)], odd=Readings(math.nan), good=Readings(0.0))
     assert report.verdict == "inconclusive"
     assert [one.verdict for one in report.metrics] == ["inconclusive", "passed"]
@@ -117,7 +117,7 @@ async def test_an_inconclusive_metric_lets_the_others_finish():
 
 
 async def test_a_source_that_cannot_be_read_is_an_error_and_ends_over_its_limit():
-    scene = Scene()
+    scene = MeasureHarness()
     broken = Readings(TemporaryError("no answer"))
     report = await scene.run(
         [metric(consecutive_error_limit=2), metric("good", count=99)], errors=broken, good=Readings(0)
@@ -127,7 +127,7 @@ async def test_a_source_that_cannot_be_read_is_an_error_and_ends_over_its_limit(
 
 
 async def test_errors_between_are_measured_again():
-    scene = Scene()
+    scene = MeasureHarness()
     report = await scene.run([metric(count=2)], errors=Readings(TemporaryError("x"), 0.0, TemporaryError("x"), 0.0))
     assert (report.verdict, len(report.metrics[0].measurements)) == ("passed", 4)
 
@@ -192,7 +192,7 @@ async def test_a_defect_in_the_candidates_source_leaves_nothing_of_the_baselines
 
 
 async def test_a_defect_in_a_source_ends_the_measuring_and_comes_out():
-    scene = Scene()
+    scene = MeasureHarness()
     with pytest.raises(ZeroDivisionError):
         await scene.run([metric("a"), metric("b", count=999)], a=Readings(ZeroDivisionError()), b=Readings(0.0))
     assert len(asyncio.all_tasks()) == 1
@@ -211,11 +211,11 @@ async def test_cancelling_the_measuring_leaves_nothing_running():
 
 
 async def test_no_metric_is_no_success():
-    assert (await Scene().run([])).verdict == "inconclusive"
+    assert (await MeasureHarness().run([])).verdict == "inconclusive"
 
 
 async def test_a_report_is_stored_and_read_back_and_shown():
-    report = await Scene().run([metric(count=2, inconclusive_limit=1)], errors=Readings(math.nan, 0.0123456))
+    report = await MeasureHarness().run([metric(count=2, inconclusive_limit=1)], errors=Readings(math.nan, 0.0123456))
     assert HealthReport.from_canonical(report.canonical()) == report
     assert report.markdown().splitlines() == [
         "# Health: passed",

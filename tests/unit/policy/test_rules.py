@@ -117,7 +117,7 @@ def test_what_no_rule_fits_goes_as_policy_says() -> None:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageRules:
     """What `[permissions]` comes to for one stage."""
 
     toml: str
@@ -131,12 +131,14 @@ BASE = '[lifecycle]\nstages = ["prd"]\n[sandbox]\nmemory = "1GiB"\n'
 @pytest.mark.parametrize(
     "case",
     [
-        Stage('[permissions]\ncommands.deny = ["make"]\n', ("make",), 1024**3),
-        Stage('[permissions]\ncommands.deny = ["make"]\n[permissions.prd]\nmemory = "8MiB"\n', ("make",), 8 * 1024**2),
-        Stage('[permissions.prd]\ncommands.deny = []\n[permissions.testing]\nmemory = "8MiB"\n', (), 1024**3),
+        StageRules('[permissions]\ncommands.deny = ["make"]\n', ("make",), 1024**3),
+        StageRules(
+            '[permissions]\ncommands.deny = ["make"]\n[permissions.prd]\nmemory = "8MiB"\n', ("make",), 8 * 1024**2
+        ),
+        StageRules('[permissions.prd]\ncommands.deny = []\n[permissions.testing]\nmemory = "8MiB"\n', (), 1024**3),
     ],
 )
-def test_a_stage_s_table_replaces_key_by_key(case: Stage) -> None:
+def test_a_stage_s_table_replaces_key_by_key(case: StageRules) -> None:
     policy = load_policy((BASE + case.toml).encode(), source="x")
     assert policy.permissions_for("prd").commands.deny == case.deny
     assert policy.sandbox_for("prd").memory == case.memory

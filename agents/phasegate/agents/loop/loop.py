@@ -294,20 +294,20 @@ class _AgentRun(Generic[Draft]):
         mark = stall_detection.fingerprint(reply["calls"] if reply["role"] == "assistant" else [], results)
         interrupted = any(result["output"] == _INTERRUPTED for result in results)
         achieved = interrupted or stall_detection.achieved(mark, results, recent)
-        strikes = 0 if achieved else thread["strikes"] + 1
+        stalled_turns = 0 if achieved else thread["strikes"] + 1
         after = [Said(said=_answer(outcomes))]
-        if strikes == stall_detection.TELL_AFTER:
-            after.append(_said_by_user(stall_detection.TOLD.format(turns=strikes)))
+        if stalled_turns == stall_detection.TELL_AFTER:
+            after.append(_said_by_user(stall_detection.TOLD.format(turns=stalled_turns)))
         draft = next((outcome.finished for outcome in reversed(outcomes) if outcome.finished is not None), None)
-        is_stopped = strikes >= stall_detection.STOP_AFTER and draft is None
+        is_stopped = stalled_turns >= stall_detection.STOP_AFTER and draft is None
         return {
             "before": delivered,
             "after": after,
             "mark": mark,
-            "strikes": strikes,
+            "strikes": stalled_turns,
             "checkpoint": self._checkpoint(outcomes),
             "draft": draft,
-            "stopped": f"{strikes} turns in a row achieved nothing" if is_stopped else "",
+            "stopped": f"{stalled_turns} turns in a row achieved nothing" if is_stopped else "",
             "compacted": thread.get("compacted", 0),
         }
 

@@ -55,7 +55,7 @@ async def attempt(
         stage: The stage.
         number: Which try.
         make: What it makes.
-        work: Makes it; None when it was put down, for a person or for an agent beside it.
+        work: Makes it; None when it yielded to a person, or to a background agent.
         part: Which part of the stage, where it has several.
         inputs: Name to digest of all that goes into it.
         model: The `provider:model` that works on it, if one does.

@@ -1,4 +1,4 @@
-"""The pipeline, top to bottom: each line a stage, a gate or an effect. Walking it again repeats nothing done."""
+"""The pipeline, top to bottom: each line a stage, a gate or an effect. A later pass repeats nothing done."""
 
 from __future__ import annotations
 

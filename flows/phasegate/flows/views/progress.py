@@ -20,7 +20,7 @@ class RolloutProgress(BaseModel):
         at: When.
         stage: By which stage.
         text: In a line, for people.
-        step: Which step is walked, from 1; 0: none is.
+        step: Number of the step that runs, from 1; 0 if none does.
         steps: Of how many.
         doing: What is done, in a few words.
         weight: The share of the traffic, as `Weight`; None before it takes any.

@@ -58,7 +58,7 @@ class Attempts:
         attempt_id = self.attempt_id(run_id, stage, part, number)
         key = sha256(canonical_json({"attempt": attempt_id, "inputs": dict(inputs)}))
         if (made := self.find(attempt_id)) is not None and made.has_finished_from(key):
-            return made, None  # asked at every walk, so without a write transaction: what has finished stays so
+            return made, None  # asked at every pass, so without a write transaction: what has finished stays so
         payload: dict[str, Any] = {"attempt": attempt_id, "inputs": dict(inputs)}
         # Not synced: an attempt that a power cut takes begins again; the change that tells what came of it is, and
         # brings this with it.

@@ -91,7 +91,7 @@ class DeployPolicy(PolicyModel):
     url: str = Field(default="", pattern=r"^(https?://[^\s#]+)?$")
     """Address at which the released service answers; empty: its Service's name inside the cluster."""
     steps: tuple[StepPolicy, ...] = ()
-    """Walked in order between the candidate's start and the cut-over; docs/steps.md."""
+    """Run in order between the candidate's start and the cut-over; docs/steps.md."""
 
 
 def missing_keys(deploy: DeployPolicy) -> list[tuple[tuple[str, ...], str]]:

@@ -110,7 +110,7 @@ class MetricPolicy(PolicyModel):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if problems := self._contradictions():
+        if problems := self._cross_checks():
             text = "; ".join(f"{path[0]}: {message}" for path, message in problems)
             raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
         return self
@@ -126,7 +126,7 @@ class MetricPolicy(PolicyModel):
         """The conditions it has."""
         return tuple(condition for condition in (self.success_condition, self.failure_condition) if condition)
 
-    def _contradictions(self) -> Problems:
+    def _cross_checks(self) -> Problems:
         problems: Problems = [
             ((key,), f"is needed with source {self.source!r}") for key in _NEEDS[self.source] if not getattr(self, key)
         ]

@@ -1,6 +1,6 @@
 """`[[deploy.steps]]` of `phasegate.toml`: how a candidate comes to serve, in Argo Rollouts' words.
 
-Part of the policy's model. It must not know who walks them.
+Part of the policy's model. It must not know what runs them.
 Source: https://argo-rollouts.readthedocs.io/en/stable/features/canary/
 """
 
@@ -30,7 +30,7 @@ class StepPolicy(PolicyModel):
     set_weight: int | None = Field(default=None, ge=1, le=99)
     """The share of the traffic that the candidate takes from here on, in percent."""
     pause: Duration | None = None
-    """How long the walk rests here; a restart of the engine does not begin it anew."""
+    """How long the steps rest here; a restart of the engine does not begin it anew."""
     analysis: Annotated[tuple[str, ...] | None, BeforeValidator(_all_of_them)] = None
     """Names of `[[monitor.metrics]]` that have to pass, measured on the candidate; `true` or empty: all of them."""
     gate: bool | None = None

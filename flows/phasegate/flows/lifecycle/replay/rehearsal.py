@@ -24,7 +24,7 @@ SAME: Mapping[str, object] = {
 
 
 async def rehearse(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
-    """Walk through the pipeline to where the record ends.
+    """Run the pipeline to where the record ends.
 
     Raises:
         RehearsalDeparted: The pass is not the recorded one.
