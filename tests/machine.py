@@ -42,7 +42,7 @@ class Machine:
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def phasegate(self, *arguments: str | Path, stdin: str = "", timeout: float = 120) -> Result:
+    def phasegate(self, *arguments: str | Path, stdin: str = "", timeout: float = 400) -> Result:
         """Run the installed command."""
         environment = {**os.environ, "PHASEGATE_HOME": str(self.home), **self.environment}
         done = subprocess.run(

@@ -39,7 +39,7 @@ from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import STOPPED, Ledger, Run
 from phasegate.infra.settings import Settings
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 240
 _GLANCE_SECONDS = 0.005
 
 Result = TypeVar("Result")

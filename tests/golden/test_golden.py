@@ -14,7 +14,7 @@ from tests.golden.make import DATA
 from tests.machine import Machine
 from tests.quick_machine import QuickMachine
 
-pytestmark = pytest.mark.timeout(300)  # each fixture has an engine of its own started
+pytestmark = pytest.mark.timeout(900)  # each fixture has an engine of its own started
 
 VERSIONS = sorted(folder.name for folder in DATA.iterdir())
 DEPARTED: Mapping[str, tuple[str, int]] = {"0.0": ("prd/1", 1), "0.1": ("prd/1", 1)}

@@ -456,7 +456,7 @@ QUICK = settings(
     phases=[Phase.generate],  # a failure is made smaller by `make proof`, which has the minutes for it
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
-TestLedgerModel = pytest.mark.timeout(600)(LedgerModel.TestCase)
+TestLedgerModel = pytest.mark.timeout(1800)(LedgerModel.TestCase)
 TestLedgerModel.settings = QUICK
 TestLedgerModelAtLength = pytest.mark.proof(pytest.mark.timeout(3600)(LedgerModelAtLength.TestCase))
 TestLedgerModelAtLength.settings = settings(

@@ -18,7 +18,7 @@ from tests.machine import Machine
 
 from phasegate.flows.engine.info import EngineInfo
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 FIRST, SECOND = "Qx7fVb2KpLw3", "m9RtYw4Z-hk81"
 MODEL_KEY = FIRST + SECOND

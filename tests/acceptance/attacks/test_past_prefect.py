@@ -10,7 +10,7 @@ from tests.acceptance.attacks.conftest import POLICY, Attacker, at_prd_gate, com
 from tests.acceptance.lifecycle.conftest import Project
 from tests.machine import Machine
 
-pytestmark = pytest.mark.timeout(300)  # the engine's start is in the first of them
+pytestmark = pytest.mark.timeout(900)  # the engine's start is in the first of them
 
 MAX_HOT = 1
 HOT, SUSPENDED = "Paused", "Suspended"

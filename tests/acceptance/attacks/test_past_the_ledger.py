@@ -13,7 +13,7 @@ from tests.machine import Machine, Result
 from phasegate.agents.tools.guardrails import ATTEMPTED
 from phasegate.flows.engine.info import EngineInfo
 
-pytestmark = pytest.mark.timeout(300)  # the engine's start is in the first of them
+pytestmark = pytest.mark.timeout(900)  # the engine's start is in the first of them
 
 INTO_DECISIONS = (
     "INSERT INTO decisions (id, run_id, gate_id, subject_digest, verdict, approver, identity, standing, override, "

@@ -10,7 +10,7 @@ from tests.acceptance.attacks.conftest import Attacker, gates
 from tests.crash.scenes import NO_ERRORS, SCENES, write_project
 from tests.machine import Machine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 POLICY = f'{NO_ERRORS}[lifecycle]\nstages = ["prd", "implementation", "testing", "deployment"]\n'
 

@@ -15,7 +15,7 @@ from tests.machine import Machine
 from tests.quick_machine import quick_machine
 
 whole = lifecycle.project
-pytestmark = pytest.mark.timeout(300)  # an engine and a control plane start in the first of them
+pytestmark = pytest.mark.timeout(900)  # an engine and a control plane start in the first of them
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from tests.acceptance.lifecycle.conftest import NEW, OLD, POLICY, SIGNATURE, Project, edit, git, script
 from tests.machine import Machine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 PATH = "tests/test_pinned.py"
 PINNED = 'from app import greet\n\n\ndef test_pinned():\n    assert greet("Zoe") == "Hello, Zoe"\n'

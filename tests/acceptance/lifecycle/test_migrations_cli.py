@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.lifecycle.conftest import IMPLEMENTATION, POLICY, Project, git, script
 from tests.machine import Machine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 MIGRATIONS = """
 [deploy.migrations]

@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit, git, script
 from tests.machine import Machine
 
-pytestmark = pytest.mark.timeout(300)  # the engine's start is in it
+pytestmark = pytest.mark.timeout(900)  # the engine's start is in it
 
 STAGES = '[lifecycle]\nstages = ["prd", "implementation"]\n'
 

@@ -17,7 +17,7 @@ from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.crash_points import CRASH_AT
 from phasegate.infra.settings import Settings
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 BRANCH = "refs/heads/phasegate/main"
 APPROVED = ("--approve", "prd", "--approve", "change", "--approve", "release")

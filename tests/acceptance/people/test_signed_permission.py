@@ -11,7 +11,7 @@ from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, ed
 from tests.acceptance.people.conftest import amend
 from tests.machine import Machine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 POLICY = '[identity]\nmode = "ssh"\n[permissions.commands]\nask = ["touch"]\n'
 

@@ -18,7 +18,7 @@ from phasegate.infra.clock import SystemClock
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import UnitOfWork
 
-pytestmark = pytest.mark.timeout(300)  # two runs up to a gate
+pytestmark = pytest.mark.timeout(900)  # two runs up to a gate
 
 
 @pytest.fixture(scope="module")

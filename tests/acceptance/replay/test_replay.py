@@ -13,7 +13,7 @@ from tests.machine import Machine
 
 from phasegate.infra.ledger import Event
 
-pytestmark = pytest.mark.timeout(300)  # a run up to where it fails, and another to its end
+pytestmark = pytest.mark.timeout(900)  # a run up to where it fails, and another to its end
 
 MODEL = "openai:gpt-5.3-codex"
 GATES = ("--approve", "prd", "--approve", "change", "--approve", "release")

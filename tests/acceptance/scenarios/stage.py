@@ -30,7 +30,7 @@ from phasegate.flows.views.report import report
 from phasegate.infra.crash_points import CRASH_AT
 from phasegate.infra.ledger import Event
 
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 240.0
 _LOOK_SECONDS = 0.01
 _DRAIN_SECONDS = 5.0
 BASE = """

@@ -12,7 +12,7 @@ from tests.acceptance.lifecycle.conftest import edit, git
 from tests.kubernetes import KubernetesServer, manifests
 from tests.machine import Machine
 
-pytestmark = pytest.mark.timeout(300)  # an engine and a control plane start
+pytestmark = pytest.mark.timeout(900)  # an engine and a control plane start
 
 DIGEST = f"sha256:{'a' * 64}"
 SEALED = """from pathlib import Path

@@ -13,7 +13,7 @@ from tests.kubernetes import KubernetesServer
 from tests.prometheus import PrometheusServer
 
 pytestmark = [
-    pytest.mark.timeout(300),  # an engine and a control plane start in the first of them
+    pytest.mark.timeout(900),  # an engine and a control plane start in the first of them
     pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),  # of an API server that was killed
 ]
 

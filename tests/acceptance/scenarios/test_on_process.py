@@ -11,7 +11,7 @@ from tests.acceptance.scenarios.stages import opened
 from tests.acceptance.scenarios.table import Scenario, on
 from tests.prometheus import PrometheusServer
 
-pytestmark = pytest.mark.timeout(300)  # the first of them starts an engine
+pytestmark = pytest.mark.timeout(900)  # the first of them starts an engine
 
 
 @pytest.fixture(scope="module")

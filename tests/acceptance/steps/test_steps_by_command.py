@@ -14,7 +14,7 @@ from tests.machine import Machine
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.settings import Settings
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 APPROVED = ("--approve", "prd", "--approve", "change", "--approve", "release")
 

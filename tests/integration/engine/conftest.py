@@ -18,7 +18,7 @@ from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.settings import Settings
 
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 240.0
 
 
 @dataclass

@@ -22,7 +22,7 @@ from phasegate.flows.engine.prefect_backend import server_database, server_proce
 if TYPE_CHECKING:
     from tests.integration.engine.conftest import Bench
 
-pytestmark = pytest.mark.timeout(300)  # a Prefect server starts four times, on a machine that may be busy
+pytestmark = pytest.mark.timeout(900)  # a Prefect server starts four times, on a machine that may be busy
 
 
 def test_it_says_what_it_is_and_keeps_secrets(bench: Bench) -> None:

@@ -32,7 +32,7 @@ from phasegate.infra.metrics.sources.probe import Probe
 from phasegate.infra.policy.load import load_policy
 from phasegate.infra.policy.model import Policy
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(600)
 
 DRAFTS: dict[str, type[Draft]] = {
     "prd": PrdDraft,

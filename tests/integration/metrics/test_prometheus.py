@@ -20,7 +20,7 @@ from phasegate.infra.metrics.sources.prometheus import aggregate
 from phasegate.infra.policy.monitor import MetricPolicy
 from phasegate.infra.system.ports import ephemeral_port
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 class Exporter(BaseHTTPRequestHandler):

@@ -40,7 +40,7 @@ IN_EVERY_STAGE = (
 """In the order in which one run comes to them, counted anew by each engine."""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_run_whose_engine_is_killed_at_a_gate_at_work_and_in_an_effect_ends_as_if_nothing_had_been(
     tmp_path: Path, project: Project
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_run_whose_engine_is_killed_at_a_gate_at_work_and_in_an_effect_ends_as
         machine.phasegate("down", "--services")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_command_killed_as_it_decides_has_decided_or_has_not(tmp_path: Path, project: Project) -> None:
     """P1, P4. Killed after its write it wakes nobody, and the engine finds the decision all the same."""
     machine = Machine(tmp_path / "home")

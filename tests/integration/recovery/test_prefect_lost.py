@@ -11,7 +11,7 @@ from tests.integration.recovery.conftest import small_script
 from tests.machine import Machine
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_run_that_waits_outlives_prefects_database(tmp_path: Path, project: Project) -> None:
     """P1. Mutation tried: `_schedule` returns where Prefect does not know the flow run."""
     machine = Machine(tmp_path / "home", {"PHASEGATE_HOT_GATE": "0s"})

@@ -13,7 +13,7 @@ from tests.machine import Machine
 pytestmark = pytest.mark.proof
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_run_is_taken_over_from_a_stopped_engine_whose_late_writes_are_refused(
     shared: Shared, project: Project
 ) -> None:
@@ -40,7 +40,7 @@ def test_a_run_is_taken_over_from_a_stopped_engine_whose_late_writes_are_refused
     assert second.phasegate("audit", run).code == 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_of_two_engines_that_run_one_carries_a_run_and_the_other_keeps_its_hands_off(
     shared: Shared, project: Project
 ) -> None:

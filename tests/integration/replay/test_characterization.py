@@ -16,7 +16,7 @@ from phasegate.infra.grading import Evidence, SealedTests
 from phasegate.infra.ledger.records import KEEP_TESTS
 
 APP = 'def greet(name):\n    return f"Hello, {name}"\n\n\ndef part(name):\n    return f"Bye, {name}"\n'
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 PINNED = 'from app import part\n\n\ndef test_parting():\n    assert part("Zoe") == "Bye, Zoe"\n'
 SEALED = 'from app import greet\n\n\ndef test_otherwise():\n    assert greet("Bo") == "Good day, Bo"\n'

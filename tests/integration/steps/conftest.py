@@ -22,7 +22,7 @@ from phasegate.flows.engine.resources import open_resources
 from phasegate.infra.ledger import Run
 from phasegate.infra.settings import Settings
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 GOOD, UNCLEAR, BAD = 0.0, 0.03, 0.2
 
 Action = Callable[["Rollout", Run], Awaitable[None]]
