@@ -135,5 +135,6 @@ def test_what_prefect_was_told_is_on_record_of_a_run_that_never_goes_on(
     assert machine.phasegate(verb, waiting, *words, "--wait").code == 1
     if hot.get("run") == waiting:
         del hot["run"]
+    machine.until(waiting, attacker.is_refused(waiting, "state.refused: Running"))  # a moment after the run's end
     assert attacker.refusals(waiting) == ["state.refused: Running"]
     assert machine.phasegate("audit", waiting).code == 0
