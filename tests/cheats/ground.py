@@ -7,10 +7,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -255,3 +256,9 @@ def _write(path: Path, content: Content) -> None:
             path.symlink_to(target)
         case None:
             pass
+
+
+def parameters(cases: Iterable[Row | str], quickly: Collection[str]) -> list[Any]:
+    """Cases for `pytest.mark.parametrize`, by their names; those that are not named for `make test` are proofs."""
+    named = [(case if isinstance(case, str) else case.name, case) for case in cases]
+    return [pytest.param(case, id=name, marks=() if name in quickly else pytest.mark.proof) for name, case in named]

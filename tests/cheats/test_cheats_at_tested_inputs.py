@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.cheats.ground import TEST, Ground, Row, compared
+from tests.cheats.ground import TEST, Ground, Row, compared, parameters
 from tests.cheats.nearby import AT_OWN, AT_SEALED, HONEST, HONEST_FILES
 
 ONE_OF_EACH_KIND = (
@@ -17,10 +17,7 @@ ONE_OF_EACH_KIND = (
     "digests of what the project's tests give",
     "a number that equals others near it",
 )
-CHEATS = [
-    pytest.param(row, id=row.name, marks=() if row.name in ONE_OF_EACH_KIND else pytest.mark.proof)
-    for row in (*AT_SEALED, *AT_OWN)
-]
+CHEATS = parameters((*AT_SEALED, *AT_OWN), ONE_OF_EACH_KIND)
 
 
 def test_all_kinds_are_there() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from tests.cheats.ground import Ground, compared
+from tests.cheats.ground import Ground, compared, parameters
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.unwatched import Compared
@@ -170,9 +170,7 @@ def of(ground: Ground, files: dict[str, str], tests: dict[str, str]) -> Compared
     return compared(ground, files, SealedTests(files=sealed), test=GO, own=["app/app_test.go"])
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in ONE_OF_EACH_KIND else pytest.param(name, marks=pytest.mark.proof) for name in CHEATS]
-)
+@pytest.mark.parametrize("name", parameters(CHEATS, ONE_OF_EACH_KIND))
 def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
     told = of(ground, {"app/shout.go": CHEATS[name]}, {"app/accept_test.go": INSIDE})
     assert {(finding.code, finding.severity) for finding in told.findings if finding.severity != "note"} == {

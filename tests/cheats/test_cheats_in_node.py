@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.cheats.ground import CRITERIA, QUICK, Ground, Row, compared
+from tests.cheats.ground import CRITERIA, QUICK, Ground, Row, compared, parameters
 
 from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.evidence import ASKS
@@ -111,9 +111,7 @@ def of(ground: Ground, app: str, test: str, path: str = "test/accept.test.js") -
     return compared(ground, files, sealed, test=NODE, own=["test/greet.test.js"])
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in ONE_OF_EACH_KIND else pytest.param(name, marks=pytest.mark.proof) for name in CHEATS]
-)
+@pytest.mark.parametrize("name", parameters(CHEATS, ONE_OF_EACH_KIND))
 def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
     app, code = CHEATS[name]
     told = of(ground, app, NODE_TEST)

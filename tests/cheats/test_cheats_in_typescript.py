@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from tests.cheats.ground import Ground, compared
+from tests.cheats.ground import Ground, compared, parameters
 from tests.cheats.test_cheats_in_node import CHEATS, NODE
 
 from phasegate.infra.grading import SealedFile, SealedTests
@@ -97,9 +97,7 @@ def of(ground: Ground, files: dict[str, str], test: str, path: str) -> Compared:
     return compared(ground, files, sealed, test=NODE, own=["test/greet.test.ts"], setup=SETUP)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICKLY else pytest.param(name, marks=pytest.mark.proof) for name in CHEATS]
-)
+@pytest.mark.parametrize("name", parameters(CHEATS, QUICKLY))
 def test_a_cheat_is_caught(ground: Ground, name: str) -> None:
     app, code = CHEATS[name]
     typed = app.replace("exports.shout = (name)", "export const shout = (name: string): string")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.cheats.ground import DONE, FILES, QUICK, TEST, Ground, Row, compared
+from tests.cheats.ground import DONE, FILES, QUICK, TEST, Ground, Row, compared, parameters
 from tests.cheats.watched import HONEST, REPLACED, REPLACED_NAMES, REPLACING, UNWATCHED, WATCHED
 
 from phasegate.infra.grading import SealedFile, SealedTests
@@ -38,10 +38,7 @@ ONE_OF_EACH_KIND = (
     "changes the code, the defaults and the objects of the library",
     "binds what its caller compares with",
 )
-CHEATS = [
-    pytest.param(row, id=row.name, marks=() if row.name in ONE_OF_EACH_KIND else pytest.mark.proof)
-    for row in (*WATCHED, *REPLACING)
-]
+CHEATS = parameters((*WATCHED, *REPLACING), ONE_OF_EACH_KIND)
 
 SITE = ".venv/lib/python*/site-packages"
 INSTALLED = (

@@ -1,4 +1,4 @@
-"""What a supervisor does for its service: starts it again, bounds its log and its use; it may be killed itself."""
+"""Work of a supervisor for its service: it starts it again, bounds its log and its use; it may be killed itself."""
 
 from __future__ import annotations
 

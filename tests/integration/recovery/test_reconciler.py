@@ -70,7 +70,7 @@ class ReconcilerHarness:
         await reconciler._reconcile_once(cast("Engine", self.prefect), self.shared)
 
     def begin(self) -> None:
-        """What `run_lifecycle` does as it takes the run up."""
+        """Do as `run_lifecycle` does when it takes the run up."""
         self.shared.active_runs.scheduled.discard("run-one")
         self.ledger.runs.set_status("run-one", "running")
 

@@ -56,7 +56,7 @@ class CheckpointStore(Protocol):
 
 @dataclass(frozen=True)
 class AgentRuntime:
-    """What every agent run of this process is given.
+    """Resources that each agent run of this process shares.
 
     Attributes:
         ledger: Where model calls are recorded and messages wait.

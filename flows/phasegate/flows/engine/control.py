@@ -184,7 +184,7 @@ class _Attempt:
         self._process = self._summoned or detached.spawn(command, env=env, log=settings.engine_log)
 
     def over(self) -> bool:
-        """Whether it ended, because another engine has the lock, or because a standby could not do it.
+        """True if it ended, because another engine has the lock, or because a standby could not do it.
 
         Raises:
             EngineUnavailable: It ended for another reason.

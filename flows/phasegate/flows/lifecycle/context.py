@@ -83,7 +83,7 @@ class RunContext:
 
     @cached_property
     def budget(self) -> Budget:
-        """What the run's agents may use up, as of this pass: a grant leads to another. A rehearsal uses nothing."""
+        """Budget of the run's agents as of this pass: a grant leads to another. A rehearsal uses nothing."""
         if self.rehearses:
             return NoBudget()
         ledger, policy = self.shared.ledger, self.policy

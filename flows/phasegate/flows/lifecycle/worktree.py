@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class RunWorktree:
-    """One run's worktree in one pass over the pipeline."""
+    """Worktree of a run in one pass over the pipeline."""
 
     def __init__(
         self, folder: Path, create: Callable[[], Workspace], set_up: Callable[[Path], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""What people have answered at a run's interrupt gates, read from the ledger and checked anew each time (P4, P5).
+"""Decisions of people at a run's interrupt gates, read from the ledger and checked anew each time (P4, P5).
 
 Asked by whoever holds an agent to its budget and to policy. It opens no gate and waits for nobody.
 """
@@ -20,7 +20,7 @@ Asked = TypeVar("Asked", bound=BudgetIncreaseRequest | PermissionRequested)
 
 
 def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
-    """What an interrupt gate asks about, if it is still what was stored.
+    """Subject of an interrupt gate, if it is still what was stored.
 
     Raises:
         TrailBroken: It was altered.

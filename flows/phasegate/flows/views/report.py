@@ -228,7 +228,7 @@ def _artifact(ledger: Ledger, digest: str) -> ArtifactReport:
 
 
 def _asked(ledger: Ledger, gates: tuple[Gate, ...]) -> tuple[ArtifactReport, ...]:
-    """What interrupt gates asked about: no attempt has made it."""
+    """Subjects of interrupt gates, which no attempt has made."""
     small = [gate for gate in gates if gate.gate in INTERRUPT_GATES]
     digests = (digest for gate in small for kind, digest in gate.subject.items() if kind in _SMALL_KINDS)
     return tuple(_artifact(ledger, digest) for digest in digests)

@@ -1,6 +1,6 @@
 """Amendments in one grade: which old tests really fail on the change, and the tree without those.
 
-Called by `grade`, before the change is tried and after. Rules of the verdict are elsewhere.
+Called by `grade`, before the change is tried and after. Rules of the verdict are in `verdict`.
 """
 
 from __future__ import annotations

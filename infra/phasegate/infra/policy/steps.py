@@ -30,7 +30,7 @@ class StepPolicy(PolicyModel):
     set_weight: int | None = Field(default=None, ge=1, le=99)
     """The share of the traffic that the candidate takes from here on, in percent."""
     pause: Duration | None = None
-    """How long the steps rest here; a restart of the engine does not begin it anew."""
+    """Time that the steps rest here; a restart of the engine does not begin it anew."""
     analysis: Annotated[tuple[str, ...] | None, BeforeValidator(_all_of_them)] = None
     """Names of `[[monitor.metrics]]` that have to pass, measured on the candidate; `true` or empty: all of them."""
     gate: bool | None = None

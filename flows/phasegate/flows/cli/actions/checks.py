@@ -175,7 +175,7 @@ def _programs(context: CheckContext, policy: Policy | None) -> Iterator[CheckRes
 
 
 def _proxy(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
-    """What puts releases behind a proxy, where policy wants one."""
+    """Check of the program that puts releases behind a proxy, where policy wants one."""
     if policy is None or policy.deploy.target != "process" or policy.deploy.strategy != "canary":
         return
     try:

@@ -88,7 +88,7 @@ def last_attempt(run: RunContext, stage: str, inputs: Mapping[str, str]) -> int 
 
 
 async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awaitable[Any]]) -> Any:
-    """What the world looked like to a stage: looked at once, and the same ever after, so that a later pass agrees.
+    """Record an observation of the outside world once; later passes get the recorded value.
 
     Args:
         run: The run.

@@ -66,6 +66,6 @@ async def _take_up(folder: ServiceFolder, environment: Mapping[str, str]) -> lis
 
 
 def _is_left(folder: ServiceFolder, running: Running) -> bool:
-    """Whether a process should have a supervisor and has none. One that leaves needs none any more."""
+    """True if a process should have a supervisor and has none. A process that leaves needs none any more."""
     report = SupervisorReport.read(folder.path / running.report) if running.report else None
     return report is not None and report.trusted and not report.gave_up and ending(running.process) is not None

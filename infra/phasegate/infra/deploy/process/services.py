@@ -89,7 +89,7 @@ def state_of(folder: ServiceFolder) -> TargetState:
 
 
 def _current(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
-    """What serves, which answers on the service's address, and not without its proxy where it has one."""
+    """The current release, which answers on the service's address, and not without its proxy where it has one."""
     found = _found(folder, state, release_id, running)
     port = state.releases[release_id].port or found.port
     front = status_of(folder.path, state.front) if state.front else None

@@ -60,7 +60,7 @@ async def find_thin_tests(bench: Bench, commit: str, text: str) -> ThinTests | N
     """
     judgement = await own_judgement(bench, commit)
     files = await asyncio.to_thread(product_files, bench, commit)
-    if not files or judgement.first.problem == "setup-failed":  # which is said elsewhere
+    if not files or judgement.first.problem == "setup-failed":  # which another finding says
         return None
     named = await asyncio.to_thread(_named, bench, commit, files, text)
     if not judgement.passed:

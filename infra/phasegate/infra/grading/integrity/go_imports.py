@@ -6,6 +6,7 @@ are.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -29,12 +30,13 @@ def importers(folder: Path, touched: Collection[str]) -> frozenset[str]:
     Returns:
         The folders, without those that are asked about.
     """
-    modules = {found[1]: place for place, text in _files(folder, "go.mod") if (found := MODULE.search(text))}
+    sources = list(_sources(folder))
+    modules = {found[1]: _place(path, folder) for path in sources if (found := MODULE.search(_of_module(path)))}
     product, tests = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
-    for path in _sources(folder):
-        place = path.parent.relative_to(folder).as_posix().removeprefix(".")
-        kind = tests if path.name.endswith("_test.go") else product
-        kind[place] |= set(_folders(read_source(path), modules))
+    for path in sources:
+        if path.suffix == ".go":
+            kind = tests if path.name.endswith("_test.go") else product
+            kind[_place(path, folder)] |= set(_folders(read_source(path), modules))
     reached, before = set(touched), -1
     while len(reached) != before:
         before = len(reached)
@@ -51,16 +53,19 @@ def read_source(path: Path) -> str:
 
 
 def _sources(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*.go")):
-        parts = path.relative_to(folder).parts[:-1]
-        if not any(part in _LEFT_OUT or part.startswith((".", "_")) for part in parts):
-            yield path
+    """Sources of packages and the files that name their modules, without those of dependencies and test data."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT and not name.startswith((".", "_")))
+        yield from (Path(parent, name) for name in sorted(files) if name == "go.mod" or name.endswith(".go"))
 
 
-def _files(folder: Path, name: str) -> Iterator[tuple[str, str]]:
-    """Folder and text of each file of a name."""
-    for path in sorted(folder.rglob(name)):
-        yield path.parent.relative_to(folder).as_posix().removeprefix("."), read_source(path)
+def _of_module(path: Path) -> str:
+    return read_source(path) if path.name == "go.mod" else ""
+
+
+def _place(path: Path, folder: Path) -> str:
+    """Folder of a file below the checkout; empty: its top."""
+    return path.parent.relative_to(folder).as_posix().removeprefix(".")
 
 
 def _folders(text: str, modules: Mapping[str, str]) -> Iterator[str]:

@@ -30,7 +30,7 @@ _CONDITIONAL = re.compile(
     r"skip_?(?:if|unless)\b|#\[cfg\(|\b(?:t|this)\.skip\(|\bt\.Skip|runIf\b|EnabledIf|DisabledIf", re.IGNORECASE
 )
 _FOUND = 0.5
-"""Share of a test's checks or lines that are found elsewhere where it was taken apart."""
+"""Share of a test's checks or lines that are found in other tests where it was taken apart."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Comparison:
         yield Loss(body.path, body.name, f"{name} is gone", is_certain=is_certain, is_gone=True)
 
     def _is_found(self, body: TestBody) -> bool:
-        """True if most of what a test checks is checked elsewhere now, or most of its lines stand elsewhere."""
+        """True if most of what a test checks is checked in other tests now, or most of its lines stand there."""
         checks = [check for check in body.checks if check.strength]
         found = [check for check in checks if check.text in self.gained or self.shapes.get(check.shape)]
         lines = body.lines
@@ -219,8 +219,8 @@ class _Comparison:
                 removed.append(check)
         added = [check for check in follower.checks if left[check.text]]
         own = Counter(check.text for check in added)
-        elsewhere = self.gained - own
-        return [check for check in removed if not elsewhere[check.text]], added
+        others = self.gained - own
+        return [check for check in removed if not others[check.text]], added
 
 
 def _name_words(body: TestBody) -> set[str]:

@@ -36,7 +36,7 @@ Pair = tuple[Input, Answer, Answer]
 
 
 def differs_beside_tests(change: Iterable[Called], base: Iterable[Called]) -> Iterator[Finding]:
-    """Find functions that do what the base commit's do where the project's tests look, and elsewhere do not.
+    """Find functions that do what the base commit's do where the project's tests look, and at other inputs do not.
 
     Args:
         change: Calls on the change.

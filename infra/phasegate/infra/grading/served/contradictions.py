@@ -86,8 +86,8 @@ async def contradictions(
         return []
     chosen = found[:_MOST]
     if any(at in gone for at in chosen):
-        elsewhere = await _under_prefixes(twin, talks, calm, [at for at in chosen if at in gone], product)
-        chosen = [at for at in chosen if at not in elsewhere]
+        moved = await _under_prefixes(twin, talks, calm, [at for at in chosen if at in gone], product)
+        chosen = [at for at in chosen if at not in moved]
     return await _lasting(twin, served, talks, calm, chosen, gone) if chosen else []
 
 

@@ -41,7 +41,7 @@ _LOG_BYTES = 4 * 1024**2
 
 
 class ProxyServer:
-    """One service's proxy."""
+    """Proxy of a service."""
 
     def __init__(
         self, folder: ServiceFolder, policy: DeployPolicy, *, environment: Mapping[str, str], grace: timedelta

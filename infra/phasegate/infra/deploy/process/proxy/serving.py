@@ -25,7 +25,7 @@ _READ_BACK = "as HAProxy has it in force"
 
 
 class ProxiedServing:
-    """One service whose releases stand behind a proxy; satisfies `Serving`."""
+    """Service whose releases stand behind a proxy; satisfies `Serving`."""
 
     def __init__(self, releases: Releases, front: ProxyServer) -> None:
         """Name the service and its proxy."""
@@ -197,5 +197,5 @@ class ProxiedServing:
 
 
 def _is_in_place(state: ServiceState, running: Running | None) -> bool:
-    """Whether a process listens on the service's port itself, as before there was a proxy."""
+    """True if a process listens on the service's port itself, as before there was a proxy."""
     return running is not None and state.front is None and running.port == state.port

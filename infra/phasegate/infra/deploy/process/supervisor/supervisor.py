@@ -191,7 +191,7 @@ class Supervisor:
             signal.sigtimedwait({signal.SIGCHLD}, min(left, _LOOK_SECONDS))
 
     def _ending(self) -> str | None:
-        """How the child ended, in words; None while it runs."""
+        """The child's end, in words; None while it runs."""
         try:
             pid, status = os.waitpid(self.report.pid, os.WNOHANG)
         except ChildProcessError:  # taken over: it is nobody's child, and its code is lost

@@ -89,7 +89,7 @@ class _Neutral(ast.NodeTransformer):
 
 
 def _spelled(tree: ast.AST) -> Iterator[str]:
-    """Names that a source spells elsewhere than where they are bound, so that they cannot be replaced."""
+    """Names that a source spells in other places than where they are bound, so that they cannot be replaced."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.arg, ast.keyword)):
             yield node.arg or ""
