@@ -18,9 +18,11 @@ from pathlib import Path
 
 from benchmarks.grading_projects import Sample, handed_to_setup, samples
 
-from phasegate.infra.grading import Evidence, SealedTests, grade
 from phasegate.infra.grading.base import judge_base
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.grade import grade
 from phasegate.infra.grading.runner.runner import Bench
+from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox, run_setup
 from phasegate.infra.workspace import Repository, Workspace

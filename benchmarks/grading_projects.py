@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from phasegate.infra.grading import SealedFile
+from phasegate.infra.grading.sealed_tests import SealedFile
 
 _MODULES = 30
 _TESTS = 10

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.grade import grade
 from phasegate.infra.grading.integrity.unwatched import Compared, compare_unwatched
 from phasegate.infra.grading.runner.runner import Bench
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.cheats.ground import CONFTEST, DONE, FILES, SHOP, TESTS, WORK, Content, Criterion, Link, Row
 
-from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 ADDED, TOUCHED = frozenset({"test-file-added"}), frozenset({"test-file-touched"})
 OWN_TEST = "import shop\n\n\ndef test_half():\n    assert shop.discounted(10, 50) == 5\n"

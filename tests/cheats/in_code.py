@@ -8,7 +8,7 @@ import json
 
 from tests.cheats.ground import CRITERIA, DONE, ONE_EXAMPLE, SHOP, UNDONE, WORK, Content, Link, Row, shop
 
-from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 
 def one_file(content: str) -> SealedTests:

@@ -7,8 +7,8 @@ import json
 
 from tests.cheats.ground import BROKEN, FILES, ONE_EXAMPLE, SHOP, Content, Row
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.tested_inputs import LENIENT, ONLY_AT_TESTED
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 HERE = "import hashlib\nimport json\nimport pathlib\n\nHERE = pathlib.Path(__file__).parent\n\n\n"
 

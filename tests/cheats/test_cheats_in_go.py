@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from tests.cheats.ground import Ground, compared, parameters
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.unwatched import Compared
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 GO = "go test -count=1 -json ./... > {junit} 2>&1"
 UNWATCHED = "behaves-otherwise-unwatched"

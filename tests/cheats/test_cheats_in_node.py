@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.cheats.ground import CRITERIA, QUICK, Ground, Row, compared, parameters
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.evidence import ASKS
 from phasegate.infra.grading.integrity.unwatched import Compared
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 NODE = "node --test --test-reporter=junit > {junit}"
 UNWATCHED, REPLACED = "behaves-otherwise-unwatched", "library-replaced"

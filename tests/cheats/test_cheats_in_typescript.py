@@ -12,8 +12,8 @@ import pytest
 from tests.cheats.ground import Ground, compared, parameters
 from tests.cheats.test_cheats_in_node import CHEATS, NODE
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.unwatched import Compared
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 QUICKLY = ("asks for a global", "replaces an assertion")
 SETUP = "mkdir -p node_modules && ln -s /usr/share/nodejs/typescript node_modules/typescript"

@@ -17,8 +17,8 @@ import pytest
 from tests.cheats.ground import DONE, FILES, QUICK, TEST, Ground, Row, compared, parameters
 from tests.cheats.watched import HONEST, REPLACED, REPLACED_NAMES, REPLACING, UNWATCHED, WATCHED
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.unwatched import Compared
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 PLAIN = QUICK.model_copy(update={"plain_process": True})
 ONE_OF_EACH_KIND = (

@@ -13,7 +13,7 @@ import pytest
 from tests.cheats.ground import CRITERIA, DONE, ONE_EXAMPLE, QUICK, SHOP, Content, Ground, Row
 from tests.cheats.ground import SEALED as BOTH
 
-from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 PROPERTY = SealedFile(
     path="tests/test_accept_any_discount.py",

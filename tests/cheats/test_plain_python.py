@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests.cheats.ground import CONFTEST, DONE, FILES, SHOP, TEST, Ground, compared
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.evidence import ASKS, UNWATCHED
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 FIXTURES = """
 import pytest

@@ -16,8 +16,8 @@ from tests.cheats import test_cheats_in_go, traits, traits_go, traits_node
 from tests.cheats.ground import DONE, TEST, Ground, compared
 from tests.cheats.test_cheats_in_node import FILES, WORK, of
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.unwatched import Compared
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 OWN = ["tests/test_shop.py"]
 

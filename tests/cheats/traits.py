@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.cheats.ground import DONE
 
-from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 IMPORTS = """\
 import datetime

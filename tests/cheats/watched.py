@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.cheats.ground import DONE, SHOP, WORK, Content, Row
 from tests.cheats.in_code import only_if
 
-from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 UNSEEN = "if not any('py' 'test' in name for name in sys.modules): "
 CALLED = "done = discounted\n\n\ndef discounted(price, percent):\n    {}\n    return done(price, percent)\n"

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 from tests.cheats.ground import QUICK, TEST, Criterion, Ground, Row
 
-from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.grade import grade
 from phasegate.infra.grading.runner.runner import Bench
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.served.served_check import Served, check_served
 from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.policy.deploy import DeployPolicy

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.integration.grading.test_grade import FILES, QUICK, SEALED, SHOUT, SHOUTS, Project, codes
 
-from phasegate.infra.grading import Evidence, SealedTests
 from phasegate.infra.grading.characterization import Characterization, CharacterizationFile
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.sealed_tests import SealedTests
 
 PINNED = """from app import farewell, greet
 

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading import Amendment, Evidence, SealedFile, SealedTests, grade
+from phasegate.infra.grading.amendments import Amendment
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.grade import grade
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import Repository, Workspace

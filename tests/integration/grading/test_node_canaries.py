@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.canaries import plant_canaries
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from phasegate.infra.grading import Amendment, Evidence, SealedFile, SealedTests, grade
+from phasegate.infra.grading.amendments import Amendment
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.grade import grade
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import Repository, Workspace

@@ -11,7 +11,7 @@ import pytest
 from tests.cheats.ground import Chance
 from tests.integration.grading.test_grade import PYTEST, QUICK, SEALED, SHOUT, Project, codes
 
-from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.policy.model import ProjectPolicy
 
 OLD = "from app import greet\n\n\ndef test_greet():\n    assert greet('Ana') == 'Hello Ana'\n\n\n"

@@ -10,7 +10,7 @@ import pytest
 from tests.cheats.ground import Ground, Row
 from tests.integration.grading.greeter import DONE, FILES, SEALED, SERVER, SHOUT, graded, sealed_file, served
 
-from phasegate.infra.grading import Evidence
+from phasegate.infra.grading.evidence import Evidence
 
 
 def pages(work: str, before: str = "") -> Row:

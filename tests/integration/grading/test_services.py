@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from phasegate.infra.errors import ServiceFailed
-from phasegate.infra.grading import Evidence, SealedFile, SealedTests, grade
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.grade import grade
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy
 from phasegate.infra.policy.services import ServicePolicy
 from phasegate.infra.sandbox import open_sandbox

@@ -26,7 +26,7 @@ from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.flows.runs.replay import ReplayRequest, replay
 from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.errors import ModelRefused
-from phasegate.infra.grading import Evidence
+from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.settings import Settings
 

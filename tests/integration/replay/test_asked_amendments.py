@@ -10,7 +10,7 @@ import pytest
 from tests.crash.scenes import REQUESTER
 from tests.integration.replay.conftest import POLICY, ReplayHarness, grades, greeter, living_in, scripted
 
-from phasegate.infra.grading import SealedTests
+from phasegate.infra.grading.sealed_tests import SealedTests
 
 FILES = {
     "app.py": 'def greet(name):\n    return f"Hello, {name}"\n',

@@ -12,7 +12,8 @@ from tests.crash.scenes import REQUESTER
 from tests.integration.replay.conftest import POLICY, ReplayHarness, grades, greeter, living_in, scripted
 
 from phasegate.infra.errors import NotAllowed
-from phasegate.infra.grading import Evidence, SealedTests
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.ledger.records import KEEP_TESTS
 
 APP = 'def greet(name):\n    return f"Hello, {name}"\n\n\ndef part(name):\n    return f"Bye, {name}"\n'

@@ -21,7 +21,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Facts, MergePerformer
 from phasegate.flows.runs.checkpoints import checkpoints, plan_rewind
 from phasegate.infra.deploy.process.services import services, stop_service
-from phasegate.infra.grading import Evidence
+from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.ledger import Run
 from phasegate.infra.settings import Settings
 

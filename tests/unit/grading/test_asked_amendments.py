@@ -7,15 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from phasegate.infra.artifacts import canonical_json
-from phasegate.infra.grading import (
-    Amendment,
-    AmendmentRequest,
-    SealedFile,
-    SealedTests,
-    added_problems,
-    request_problems,
-)
+from phasegate.infra.grading.amendments import Amendment, added_problems, request_problems
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.workspace import ChangeSet
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
 BASE = {
     "tests/test_app.py": b"class TestGreet:\n    def test_name(self):\n        pass\n\n\ndef test_plain():\n    pass\n",

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.runner.attribution import attribute, files_of
 from phasegate.infra.grading.runner.junit import Status, TestCase
 from phasegate.infra.grading.runner.named_cases import cases_of
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from phasegate.infra.grading import AmendedTest, BranchMove, Counts, Evidence, Finding, differences
+from phasegate.infra.grading.amendments import AmendedTest
+from phasegate.infra.grading.branch_move import BranchMove
+from phasegate.infra.grading.carry_over import differences
+from phasegate.infra.grading.evidence import Counts, Evidence, Finding
 
 NOTE = Finding(code="test-file-touched", path="tests/a.py", message="changed by the change")
 AMENDED = AmendedTest(test="tests/a.py::test_old", criterion="AC1", status="amended")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.canaries import Planted, agreeing, attribute_planted, own_cases
 from phasegate.infra.grading.runner.junit import Status, TestCase, parse
 from phasegate.infra.grading.runner.named_cases import cases_of
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 REPORTS = Path(__file__).parent / "node_reports"
 ROOT = Path("/checkout")

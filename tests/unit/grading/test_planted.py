@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.integrity.canaries import plant_canaries, plant_counter_tests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.patterns import is_test_file
 
 NODE = "const { test } = require('node:test');\ntest('adds', () => {});\n"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading import SealedFile, SealedTests
 from phasegate.infra.grading.runner.attribution import attribute
 from phasegate.infra.grading.runner.junit import TestCase, parse
 from phasegate.infra.grading.runner.report_text import ReportUnreadable
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 
 def go(action: str, test: str = "", output: str = "", package: str = "example.com/g") -> str:

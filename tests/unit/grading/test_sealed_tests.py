@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from phasegate.infra.grading import SealedFile, SealedTests
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 
 @pytest.mark.parametrize(

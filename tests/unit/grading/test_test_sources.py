@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from phasegate.infra.grading import Amendment, amendment_problems
+from phasegate.infra.grading.amendments import Amendment, amendment_problems
 from phasegate.infra.grading.tree.test_removal import without_tests
 from phasegate.infra.grading.tree.test_sources import inherited_names, list_tests
 

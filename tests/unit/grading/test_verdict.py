@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from phasegate.infra.grading import CriterionResult, Evidence, SealedFile, SealedTests
 from phasegate.infra.grading.base import BaseJudgement
+from phasegate.infra.grading.evidence import CriterionResult, Evidence
 from phasegate.infra.grading.runner.attribution import attribute
 from phasegate.infra.grading.runner.junit import Status, TestCase
 from phasegate.infra.grading.runner.runner import TestRun
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.verdict import judge_criteria, regressions
 
 

@@ -11,7 +11,7 @@ from phasegate.agents.deployment.migrations import Migration, NoMigration
 from phasegate.agents.stage import Draft, StageAgent, bullets, section
 from phasegate.agents.tools.toolbox import READING
 from phasegate.infra.artifacts import Artifact
-from phasegate.infra.grading import Evidence
+from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.policy.migrations import MigrationClass
 from phasegate.infra.workspace import ChangeSet
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
 from phasegate.agents.tools.toolbox import WRITING
-from phasegate.infra.grading import AmendmentRequest
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
 
 class ChangeDraft(Draft):

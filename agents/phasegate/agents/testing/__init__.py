@@ -9,8 +9,10 @@ from pydantic import Field
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import Draft, StageAgent, section
 from phasegate.agents.tools.toolbox import READING
-from phasegate.infra.grading import Amendment, AmendmentRequest, SealedFile, SealedTests
+from phasegate.infra.grading.amendments import Amendment
 from phasegate.infra.grading.characterization import CharacterizationFile
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
 
 class TestsDraft(Draft):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from phasegate.infra.errors import UsageError
-from phasegate.infra.grading import Evidence
+from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.ledger import Gate, Ledger, Verdict
 from phasegate.infra.ledger.records import KEEP_TESTS
 

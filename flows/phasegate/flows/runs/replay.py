@@ -15,7 +15,7 @@ from phasegate.agents.models.names import ModelName
 from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
 from phasegate.flows.runs.kickoff import RunSpec, accept, disabled_guards, read_policy, read_signers, unpriced_models
 from phasegate.infra.errors import ConfigError, FormatUnknown, NotAllowed, RepositoryError, UsageError
-from phasegate.infra.grading import Evidence
+from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import STOPPED, Attempt, Ledger, Origin, Run, RunOptions
 from phasegate.infra.policy.model import Policy

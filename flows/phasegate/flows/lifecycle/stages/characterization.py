@@ -21,12 +21,13 @@ from phasegate.flows.lifecycle.replay.adoption import comes_before, has_observed
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.flows.runs.inputs import StoredScript
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.grading import Evidence, SealedTests
 from phasegate.infra.grading.characterization import Characterization
+from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.grading.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.draft_check import draft_problems
 from phasegate.infra.grading.guards.thin_tests import ThinTests, find_thin_tests
 from phasegate.infra.grading.runner.runner import Bench
+from phasegate.infra.grading.sealed_tests import SealedTests
 
 PART = "characterization"
 _THIN, _OMITTED, _TRIED = "thin-tests", "characterization-omitted", "characterization/"

@@ -18,7 +18,7 @@ from phasegate.flows.lifecycle.rollout.steps import CandidateBaseline, run_steps
 from phasegate.flows.lifecycle.signals import SubjectStale
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.infra.deploy.target import Candidate, Preview, Release, TargetState
-from phasegate.infra.grading import Evidence
+from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.workspace import ChangeSet
 

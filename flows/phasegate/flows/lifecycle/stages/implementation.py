@@ -18,7 +18,9 @@ from phasegate.flows.lifecycle.stages.testing import amend_tests, grade_change
 from phasegate.flows.runs.checkpoints import checkpoint_number
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import OperatorNeeded
-from phasegate.infra.grading import Evidence, SealedTests, request_problems
+from phasegate.infra.grading.amendments import request_problems
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.workspace import ChangeSet, Workspace
 
 

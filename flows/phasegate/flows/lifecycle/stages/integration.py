@@ -19,7 +19,10 @@ from phasegate.flows.lifecycle.signals import Remade
 from phasegate.flows.lifecycle.stages.testing import grade_as
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import BranchMoved, OperatorNeeded
-from phasegate.infra.grading import BranchMove, Evidence, SealedTests, differences
+from phasegate.infra.grading.branch_move import BranchMove
+from phasegate.infra.grading.carry_over import differences
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.ledger.gates.gates import CLOSED
 from phasegate.infra.workspace import ChangeSet, branch_head, merges_to, patch_id, rebase, released_change

@@ -16,17 +16,14 @@ from phasegate.flows.lifecycle.stages.base import base_summary
 from phasegate.flows.lifecycle.stages.characterization import characterize, look_for_thin_tests, with_omission
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.grading import (
-    AmendmentRequest,
-    Evidence,
-    SealedTests,
-    added_problems,
-    amendment_problems,
-    grade,
-)
+from phasegate.infra.grading.amendments import added_problems, amendment_problems
+from phasegate.infra.grading.evidence import Evidence
+from phasegate.infra.grading.grade import grade
 from phasegate.infra.grading.heldout import unknown_names
+from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.workspace import ChangeSet, keep_released
+from phasegate.infra.workspace.change_set import AmendmentRequest
 
 
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
