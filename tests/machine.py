@@ -62,7 +62,7 @@ class Machine:
         shown: dict[str, Any] = result.json
         return shown
 
-    def until(self, run: str, ready: Callable[[dict[str, Any]], bool], *, seconds: float = 60) -> dict[str, Any]:
+    def until(self, run: str, ready: Callable[[dict[str, Any]], bool], *, seconds: float = 300) -> dict[str, Any]:
         """Wait until a run's `show` is as wanted: asked of the ledger, since a command takes a second to start."""
         deadline = time.monotonic() + seconds
         ledger = self.ledger()

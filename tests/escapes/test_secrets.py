@@ -10,6 +10,7 @@ from tests.escapes.world import RUN, Done, World
 
 from phasegate.agents.tools import Guardrails, Toolbox
 from phasegate.agents.tools.toolbox import WRITING
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.permissions import CommandRules, Permissions
 from phasegate.infra.secrets import Secrets
 
@@ -17,7 +18,7 @@ TOKEN = "ghp_" + "aB3dE5gH7jK9mN1pQ2sT4vW6yZ8bC0dF2hJ4"
 
 
 def toolbox(world: World, **supervision: Any) -> Toolbox:
-    def note(kind: str, facts: Any) -> None:
+    def note(kind: EventKind, facts: Any) -> None:
         world.ledger.note(RUN, kind, payload=facts)
 
     return Toolbox(

@@ -22,6 +22,7 @@ from phasegate.agents.tools import Guardrails, Toolbox, ToolOutcome
 from phasegate.agents.tools.toolbox import WRITING
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Event, Ledger, RunOptions
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import Sandbox, open_sandbox
 from phasegate.infra.workspace import Repository, Workspace
@@ -96,7 +97,7 @@ class World:
         """Have an agent call a tool; the outcome, and what went on record by it."""
         before = len(self.ledger.events(RUN))
 
-        def note(kind: str, facts: Any) -> None:
+        def note(kind: EventKind, facts: Any) -> None:
             self.ledger.note(RUN, kind, payload=facts)
 
         toolbox = Toolbox(

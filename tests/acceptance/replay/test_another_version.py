@@ -15,6 +15,7 @@ from tests.machine import Machine
 from phasegate.flows.runs import kickoff
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import SystemClock
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import UnitOfWork
 
@@ -64,7 +65,7 @@ def test_a_run_with_a_later_format_stops_and_offers_a_replay(own: Machine, proje
     run = start(own, project, script())
     assert own.phasegate("down").code == 0
     ledger = own.ledger()
-    with ledger._store.change(run, "run.altered", actor="another version") as change:
+    with ledger._store.change(run, EventKind.RUN_DISPATCHED, actor="another version") as change:
         in_a_later_format(change, run)
     ledger.close()
     stops_and_is_replayed(own, run, "a format this phasegate does not know", turns=2)

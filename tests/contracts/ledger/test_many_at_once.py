@@ -15,6 +15,7 @@ from tests.postgres import PostgresServer
 from phasegate.infra.errors import ConfigError, LeaseHeld, LedgerUnavailable, NotAllowed
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Ledger
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.storage import schema
 
 WRITERS = 6
@@ -29,7 +30,7 @@ def test_events_of_one_run_form_one_chain(desk: Desk) -> None:
         ledger = Ledger.open(desk.url)
         start.wait()
         for turn in range(10):
-            ledger.note("run-one", "stage.step", payload={"writer": number, "turn": turn})
+            ledger.note("run-one", EventKind.STAGE_STEP, payload={"writer": number, "turn": turn})
         ledger.close()
 
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -128,7 +129,7 @@ def test_a_connection_cut_in_the_middle_writes_nothing_and_the_next_change_finds
         assert [event.kind for event in ledger.events(accepted.id)] == ["run.accepted"]
         server.stop()
         server.start()
-        ledger.note(accepted.id, "stage.step")
+        ledger.note(accepted.id, EventKind.STAGE_STEP)
         assert [event.kind for event in ledger.events(accepted.id)] == ["run.accepted", "stage.step"]
         ledger.close()
     finally:
@@ -136,7 +137,7 @@ def test_a_connection_cut_in_the_middle_writes_nothing_and_the_next_change_finds
 
 
 def _cut_off_in_the_middle(ledger: Ledger, server: PostgresServer, run_id: str) -> None:
-    with ledger._store.change(run_id, "stage.step", actor="engine") as change:
+    with ledger._store.change(run_id, EventKind.STAGE_STEP, actor="engine") as change:
         server.stop()
         server.start()
         change.row(schema.runs, run_id)

@@ -10,6 +10,7 @@ from tests.integration.gates.conftest import Desk
 
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import Person
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import row_digest
 
@@ -100,8 +101,8 @@ def test_a_replayed_decision_does_not_count(desk: Desk, replay: Replay, wholly: 
 def test_an_event_forged_in_the_middle_of_the_chain_vouches_for_nothing(desk: Desk) -> None:
     """P5. Mutation tried: `Chain` does not recompute the hashes."""
     gate = desk.gate(desk.accept())
-    desk.ledger.note("run-one", "stage.step", payload={"stage": "prd", "text": "x"})
-    desk.ledger.note("run-one", "stage.step", payload={"stage": "prd", "text": "y"})
+    desk.ledger.note("run-one", EventKind.STAGE_STEP, payload={"stage": "prd", "text": "x"})
+    desk.ledger.note("run-one", EventKind.STAGE_STEP, payload={"stage": "prd", "text": "y"})
     desk.sql(FORGE, gate.id)
     with desk.ledger._store.reading() as connection:
         forged = row_digest(connection, schema.decisions, "decision-forged")
@@ -142,7 +143,7 @@ def test_a_clock_moved_back_revives_no_gate(desk: Desk) -> None:
     run = desk.accept()
     gate = desk.gate(run)
     desk.clock.advance(timedelta(days=2))
-    desk.ledger.note(run.id, "stage.step", payload={"stage": "prd", "text": "later"})
+    desk.ledger.note(run.id, EventKind.STAGE_STEP, payload={"stage": "prd", "text": "later"})
     desk.clock.advance(-timedelta(days=2))
     with pytest.raises(NotAllowed, match="expired"):
         desk.ledger.gates.decide(gate.id, "approve", BO)

@@ -13,6 +13,7 @@ from phasegate.agents.loop.budget import RunBudget
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import BudgetExceeded
 from phasegate.infra.ledger import Attempt, Ledger, Usage
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.budgets import BudgetPolicy, DayBudgetPolicy, StageBudgetPolicy, StagesBudgetPolicy
 
 CLOCK = FixedClock(datetime(2026, 11, 23, 9, tzinfo=UTC))
@@ -37,7 +38,7 @@ def at_work(ledger: Ledger, stage: str, *seconds: float, run: str = "run-one") -
     for number, length in enumerate(seconds):
         CLOCK.advance(timedelta(seconds=length))
         if number % 2:
-            ledger.note(run, "tools.answered", payload={"attempt": attempt.id})
+            ledger.note(run, EventKind.TOOLS_ANSWERED, payload={"attempt": attempt.id})
         else:
             answered(ledger, attempt, turn := turn + 1)
     ledger.attempts.release(lease)

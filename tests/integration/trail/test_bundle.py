@@ -27,6 +27,7 @@ from phasegate.infra.errors import PhasegateError, TrailBroken, UsageError
 from phasegate.infra.identity import Person
 from phasegate.infra.identity.attestation import IN_TOTO, AttestationKey, decoded, encoded, verified
 from phasegate.infra.ledger import Ledger
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.trail_rows import ExportedRows
 
 RUN, COMMIT = "run-one", "c" * 40
@@ -203,7 +204,7 @@ def test_a_repository_that_is_gone_is_said_and_breaks_nothing(scene: BundleHarne
 
 def test_heads_only_grow_and_are_not_repeated(scene: BundleHarness) -> None:
     publish_run_head(scene.ledger, scene.run)
-    scene.ledger.note(RUN, "stage.step", payload={"stage": "prd", "text": "on"})
+    scene.ledger.note(RUN, EventKind.STAGE_STEP, payload={"stage": "prd", "text": "on"})
     publish_run_head(scene.ledger, scene.run)
     assert audit_run(scene.ledger, scene.run).heads == 2
 

@@ -26,6 +26,7 @@ from phasegate.infra.errors import ConfigError, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, Person, sign
 from phasegate.infra.identity.attestation import AttestationKey
 from phasegate.infra.ledger import Decision, Gate, Ledger, Origin, Run
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import statement
 from phasegate.infra.ledger.storage import schema
 
@@ -90,7 +91,9 @@ class Registry:
         """Change a decision, and have an event vouch for it in the approver's name."""
         gate = columns.get("gate_id", decision.gate_id)
         payload = {"gate": gate, "verdict": decision.verdict, "note": columns.get("note", decision.note)}
-        change = self.ledger._store.change(decision.run_id, "gate.decided", actor=decision.approver, payload=payload)
+        change = self.ledger._store.change(
+            decision.run_id, EventKind.GATE_DECIDED, actor=decision.approver, payload=payload
+        )
         with change as written:
             written.update(schema.decisions, decision.id, **columns)
 
@@ -159,7 +162,7 @@ def to_another_gate(registry: Registry, decision: Decision) -> None:
 
 
 def told_by_the_engine(registry: Registry, decision: Decision) -> None:
-    with registry.ledger._store.change("run-one", "stage.step", actor="engine") as change:
+    with registry.ledger._store.change("run-one", EventKind.STAGE_STEP, actor="engine") as change:
         change.attest(schema.decisions, decision.id)
 
 
@@ -198,7 +201,7 @@ def test_the_signers_are_those_the_policy_names(registry: Registry, named: bool)
 def test_a_gate_that_no_decision_passed_is_named(registry: Registry) -> None:
     """P5. Mutation tried: `_check_conclusion` left out."""
     gate = registry.gate(registry.accept("run-one"))
-    with registry.ledger._store.change("run-one", "gate.decided", actor="bo") as change:
+    with registry.ledger._store.change("run-one", EventKind.GATE_DECIDED, actor="bo") as change:
         change.update(schema.gates, gate.id, status="approved")
     assert f"gates/{gate.id}: it is approved, and no decisions say so" in registry.says("run-one")
 
@@ -248,7 +251,7 @@ def test_a_carried_approval_is_of_the_run_that_is_replayed(registry: Registry) -
     third = registry.accept("run-three")
     gate = registry.gate(third, subject=approved.subject)
     payload = {"gate": gate.id, "from": approved.id, "verdict": "approve"}
-    with registry.ledger._store.change("run-three", "gate.carried", actor="engine", payload=payload) as change:
+    with registry.ledger._store.change("run-three", EventKind.GATE_CARRIED, actor="engine", payload=payload) as change:
         change.update(schema.gates, gate.id, status="approved")
     assert registry.ledger.gates.effective_decision(gate, gate.subject) is None
     with pytest.raises(TrailBroken, match=f"gates/{gate.id}: the answer it carries is of run-one"):

@@ -15,6 +15,7 @@ from phasegate.flows.cli.views.live import LiveView
 from phasegate.flows.cli.views.run_page import PlainMarkdown
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, RunOptions
+from phasegate.infra.ledger.events import EventKind
 
 OURS = re.compile(r"\x1b\[[0-9;?]*[mAKhlJH]")
 HOSTILE = "[blink]a[/] \x1b]8;;http://evil.example\x07click\x1b]8;;\x07 \x1b[2J \u202e"
@@ -75,7 +76,7 @@ def test_the_live_view_shows_stages_gate_and_steps(terminal, tmp_path):
         definition="1",
     )
     ledger.attempts.begin("run-1", "testing", "grading", 2, inputs={}, model="", prompt="", holder="here/1")
-    ledger.note("run-1", "stage.step", payload={"stage": "testing", "text": f"grading {HOSTILE}"})
+    ledger.note("run-1", EventKind.STAGE_STEP, payload={"stage": "testing", "text": f"grading {HOSTILE}"})
     with Live(console=terminal, auto_refresh=False) as live:
         LiveView(ledger, live).see(run, ledger.events("run-1"))
     text = shown(terminal)

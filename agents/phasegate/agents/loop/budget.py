@@ -19,6 +19,8 @@ from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.models.windows import output_tokens
 from phasegate.infra.errors import BudgetExceeded
 from phasegate.infra.ledger import Attempt, Ledger, Usage
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.budgets import BudgetedName, BudgetPolicy, LimitsPolicy
 
 Scope = Literal["run", "stage", "day"]
@@ -27,7 +29,9 @@ What = BudgetedName
 _BYTES_PER_TOKEN = 4
 _RESERVED = 0.1
 """The share of a budget that is kept free for one answer at most; else a small budget would let no call be made."""
-_AGENTS_OWN = frozenset({"attempt.started", "turn.answered", "tools.answered", "turn.cut"})
+_AGENTS_OWN = frozenset(
+    {EventKind.ATTEMPT_STARTED, EventKind.TURN_ANSWERED, EventKind.TOOLS_ANSWERED, EventKind.TURN_CUT}
+)
 
 
 class Budget(Protocol):
@@ -221,8 +225,8 @@ class _WorkingTime:
             if event.kind not in _AGENTS_OWN:
                 continue
             attempt = str(event.payload["attempt"])
-            if attempt in self._last and event.kind != "attempt.started":
-                self._add(attempt.split("/")[1].partition(".")[0], self._last[attempt], event.at)
+            if attempt in self._last and event.kind != EventKind.ATTEMPT_STARTED:
+                self._add(AttemptId.parse(attempt).stage, self._last[attempt], event.at)
             self._last[attempt] = event.at
         wanted = [
             worked for (name, on), worked in self._worked.items() if stage in {"", name} and (day is None or on == day)

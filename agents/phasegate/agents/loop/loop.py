@@ -28,6 +28,8 @@ from phasegate.agents.models.windows import input_tokens
 from phasegate.agents.tools import Toolbox, ToolOutcome
 from phasegate.infra.errors import AgentStopped, PermissionAsked
 from phasegate.infra.ledger import Attempt, Exchange, Ledger, Usage
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind, payloads
 
 _NUDGE = "You called no tool. Go on with your tools, or hand in your result with `finish`."
 
@@ -219,8 +221,10 @@ class _AgentRun(Generic[Draft]):
             window=self._window,
         )
         if outcome["compacted"] != thread.get("compacted", 0):
-            payload = {"attempt": self._attempt.id, "turn": exchange.turn, "messages": outcome["compacted"]}
-            ledger.note(self._attempt.run_id, "thread.compacted", payload=payload)
+            payload = payloads.ThreadCompacted(
+                attempt=self._attempt.id, turn=exchange.turn, messages=outcome["compacted"]
+            )
+            ledger.note(self._attempt.run_id, EventKind.THREAD_COMPACTED, payload=payload)
         ledger.turns.conclude(self._attempt, exchange.turn, outcome, results=_shown(outcomes))
         apply(thread, exchange.turn, reply, outcome)
 
@@ -330,19 +334,19 @@ class _AgentRun(Generic[Draft]):
             "input_tokens": len(body) // BYTES_PER_TOKEN,
             "output_tokens": self._streamed // BYTES_PER_TOKEN,
         }
-        payload = {"attempt": self._attempt.id, "turn": turn, "usage": "unknown", "estimate": estimate}
-        self._runtime.ledger.note(self._attempt.run_id, "turn.cut", payload=payload)
+        payload = payloads.TurnCut(attempt=self._attempt.id, turn=turn, usage="unknown", estimate=estimate)
+        self._runtime.ledger.note(self._attempt.run_id, EventKind.TURN_CUT, payload=payload)
 
     def _recorded_interruptions(self) -> dict[tuple[int, int], str]:
         """What interrupted calls of a rehearsal's original were answered, by turn and place."""
         origin, ledger = self._runtime.ledger.runs.get(self._attempt.run_id).origin, self._runtime.ledger
         if origin is None or origin.mode != "rehearse":
             return {}
-        original = f"{origin.run}{self._attempt.id.removeprefix(self._attempt.run_id)}"
+        original = str(AttemptId.parse(self._attempt.id).in_run(origin.run))
         return {
             (event.payload["turn"], place): result["output"]
             for event in ledger.events(origin.run)
-            if event.kind == "tools.answered" and event.payload["attempt"] == original
+            if event.kind == EventKind.TOOLS_ANSWERED and event.payload["attempt"] == original
             for place, result in enumerate(event.payload["results"])
             if result["output"] in {_INTERRUPTED, _NOT_BEGUN}
         }

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from phasegate.agents.models.conversation import JsonObject
 from phasegate.infra.ledger import Attempt, Ledger, Run
+from phasegate.infra.ledger.events import EventKind, payloads
 
 _LONGEST_DIFF = 200
 _LONGEST_LINE = 400
@@ -75,8 +76,8 @@ class RecordedReplies:
         return response
 
     def _depart(self, attempt_id: str, turn: int, why: str, diff: str) -> None:
-        payload = {"attempt": attempt_id, "turn": turn, "why": why, "diff": diff}
-        self.ledger.note(self.run.id, "rehearsal.departed", payload=payload)
+        payload = payloads.RehearsalDeparted(attempt=attempt_id, turn=turn, why=why, diff=diff)
+        self.ledger.note(self.run.id, EventKind.REHEARSAL_DEPARTED, payload=payload)
 
     def _names(self, run: Run) -> Names:
         known = self.ledger.attempts.list(run.id)

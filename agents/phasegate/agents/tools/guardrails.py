@@ -12,14 +12,15 @@ from typing import Any, Literal, Protocol, cast
 
 from phasegate.agents.tools.failure import ToolDenied
 from phasegate.infra.command_rules import Sign, asked_about, rule_on
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.permissions import Permissions
 from phasegate.infra.secrets import Leak, Secrets
 
 Answer = Literal["granted", "refused", "unanswered"]
-Record = Callable[[str, Mapping[str, Any]], None]
+Record = Callable[[EventKind, Mapping[str, Any]], None]
 """Takes an event's kind and its facts, in plain JSON."""
 
-DENIED, ATTEMPTED, MASKED = "tool.denied", "sandbox.attempted", "secret.masked"
+DENIED, ATTEMPTED, MASKED = EventKind.TOOL_DENIED, EventKind.SANDBOX_ATTEMPTED, EventKind.SECRET_MASKED
 """The kinds of events that tools put on record."""
 _OPAQUE = frozenset({"id", "call_id", "encrypted_content", "signature", "data"})
 """What a provider names, encrypts or signs for itself: it takes it back unaltered or not at all."""
@@ -78,7 +79,7 @@ class PermissionNeeded(Exception):
         self.request = request
 
 
-def unrecorded(kind: str, facts: Mapping[str, Any]) -> None:
+def unrecorded(kind: EventKind, facts: Mapping[str, Any]) -> None:
     """Puts nothing on record: for agents at work without a run."""
 
 

@@ -26,6 +26,7 @@ from phasegate.agents.rehearsal.server import RehearsalServer
 from phasegate.flows.runs.inputs import StoredScript
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.ledger import Attempt, Ledger, Run, new_id
+from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
 
@@ -83,7 +84,7 @@ class Resources:
         Raises:
             ModelKeyMissing: The engine's environment holds no key for the provider.
         """
-        name, thread = ModelName.parse(attempt.model), attempt.id.split("/")[1]
+        name, thread = ModelName.parse(attempt.model), AttemptId.parse(attempt.id).thread
         if run.origin is not None and run.origin.mode == "rehearse":
             base_url = self.rehearsal.base_url(run.id, thread, attempt.number)
             return open_client(name, base_url=base_url, key="rehearsal", http=self.http, redact=redact)

@@ -14,6 +14,8 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.runs.interrupt_decisions import GateDecisions
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Attempt
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.model import ADMIN, StageName
 from phasegate.infra.sandbox import Sandbox, open_sandbox
 
@@ -34,7 +36,7 @@ def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: 
     """
     settings = run.shared.settings
 
-    def note(kind: str, facts: Mapping[str, Any]) -> None:
+    def note(kind: EventKind, facts: Mapping[str, Any]) -> None:
         run.shared.ledger.note(run.run.id, kind, payload={"attempt": row.id, **facts})
 
     own = (settings.ledger, settings.threads, settings.engine_file, settings.engine_socket, settings.prefect)
@@ -51,7 +53,7 @@ def _permission(run: RunContext, row: Attempt) -> GateDecisions:
     """What people have permitted this attempt's agent; a rehearsal's, what they permitted its original."""
     ledger, origin, asked = run.shared.ledger, run.run.origin, row
     if run.rehearses and origin is not None:
-        asked = ledger.attempts.find(f"{origin.run}{row.id.removeprefix(row.run_id)}") or row
+        asked = ledger.attempts.find(str(AttemptId.parse(row.id).in_run(origin.run))) or row
     return GateDecisions(ledger, row, asked, run.policy.roles.get(ADMIN, ()))
 
 

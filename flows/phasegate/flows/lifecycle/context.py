@@ -24,6 +24,7 @@ from phasegate.infra.deploy.process.services import service_name
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.ledger import Run
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.policy.model import ADMIN, Policy, StageName
 from phasegate.infra.sandbox import Sandbox, open_sandbox, run_setup
 from phasegate.infra.tickets.ticket import Ticket
@@ -227,8 +228,10 @@ class RunContext:
 
     def report_step(self, stage: str, text: str, progress: Mapping[str, Any] | None = None) -> None:
         """Tell whoever watches what is being done now; with `progress`, as data too, for whoever comes later."""
-        payload = {"stage": stage, "text": text, **({"progress": dict(progress)} if progress else {})}
-        self.shared.ledger.note(self.run.id, "stage.step", payload=payload, synced=False)
+        payload = payloads.StageStep(stage=stage, text=text)
+        if progress:
+            payload["progress"] = dict(progress)
+        self.shared.ledger.note(self.run.id, EventKind.STAGE_STEP, payload=payload, synced=False)
 
     async def checkout(self, commit: str) -> Path:
         """A clean folder with a commit's files, for agents that only read; made once."""

@@ -14,6 +14,7 @@ from phasegate.flows.lifecycle.effects.saga import roll_back
 from phasegate.flows.lifecycle.signals import Rewound
 from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.checkpoints import RewindPlan, plan_rewind
+from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.ledger.rewinds import Discarded
 
 
@@ -68,6 +69,6 @@ async def _branch_conversation(run: RunContext, rewind: RewindPlan) -> str:
     """Let the implementation's next attempt begin with the conversation of that turn; its id, empty if it has none."""
     attempts = run.shared.ledger.attempts
     taken = [one.number for one in attempts.list(run.run.id) if (one.stage, one.part) == ("implementation", "")]
-    upcoming = attempts.attempt_id(run.run.id, "implementation", "", max(taken, default=0) + 1)
+    upcoming = str(AttemptId.of(run.run.id, "implementation", "", max(taken, default=0) + 1))
     await branch_thread(run.shared.ledger, run.shared.threads, rewind.source, rewind.turn, upcoming)
     return upcoming if rewind.turn else ""

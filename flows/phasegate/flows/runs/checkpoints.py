@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger import Attempt, Effect, Event, Ledger, Run
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind
 
 _TURNS_PER_ATTEMPT = 100_000
 """More turns than any attempt has: keeps the checkpoints of one attempt before those of the next."""
@@ -224,20 +226,20 @@ class _History:
             self.created_at.setdefault(row, event.position)
         attempt = str(facts.get("attempt", ""))
         match event.kind:
-            case "run.accepted":
+            case EventKind.RUN_ACCEPTED:
                 self._add(event, "start", "the run was accepted")
-            case "tools.answered" if self._stage_of(attempt) == "implementation":
+            case EventKind.TOOLS_ANSWERED if self._stage_of(attempt) == "implementation":
                 self._add_turn(event, attempt, facts["turn"])
-            case "attempt.checkpointed":
+            case EventKind.ATTEMPT_CHECKPOINTED:
                 self._move_commit(event, attempt, facts["commit"])
-            case "attempt.finished" | "attempt.adopted":
+            case EventKind.ATTEMPT_FINISHED | EventKind.ATTEMPT_ADOPTED:
                 self.finished[attempt] = event.position
-                self._add(event, "stage", attempt.removeprefix(f"{self.run.id}/"))
-            case "gate.decided" | "gate.overridden" | "gate.outdated":
+                self._add(event, "stage", AttemptId.parse(attempt).within_run)
+            case EventKind.GATE_DECIDED | EventKind.GATE_OVERRIDDEN | EventKind.GATE_OUTDATED:
                 self.decided[facts["gate"]] = event.position
                 if "verdict" in facts and f"gates/{facts['gate']}" in facts["rows"]:  # this decision concluded it
                     self._add(event, "gate", f"{facts['verdict']} by {event.actor}")
-            case "run.rewound":
+            case EventKind.RUN_REWOUND:
                 self.rewinds.append((facts["position"], event.position))
                 self.commit = facts["commit"]
                 if facts["continued"]:
@@ -254,14 +256,14 @@ class _History:
             self.checkpoints[known] = replace(self.checkpoints[known], position=event.position)
             return
         self.turns[attempt, turn] = len(self.checkpoints)
-        self._add(event, "turn", attempt.removeprefix(f"{self.run.id}/"), turn)
+        self._add(event, "turn", AttemptId.parse(attempt).within_run, turn)
 
     def _move_commit(self, event: Event, attempt: str, commit: str) -> None:
         turns = [turn for name, turn in self.turns if name == attempt]
         if not turns:
             return
         self.commit, turn = commit, max(turns)
-        number = checkpoint_number(int(attempt.rpartition("/")[2]), turn)
+        number = checkpoint_number(AttemptId.parse(attempt).number, turn)
         self.refs.setdefault(commit, f"refs/phasegate/{self.run.id}/implementation/{number}")
         at = self.turns[attempt, turn]
         self.checkpoints[at] = replace(
@@ -269,4 +271,4 @@ class _History:
         )
 
     def _stage_of(self, attempt: str) -> str:
-        return attempt.removeprefix(f"{self.run.id}/").partition("/")[0].partition(".")[0]
+        return AttemptId.parse(attempt).stage

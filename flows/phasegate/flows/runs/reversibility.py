@@ -11,6 +11,7 @@ from typing import Literal
 
 from phasegate.infra.errors import NotAllowed, PastPivot
 from phasegate.infra.ledger import Effect, Ledger
+from phasegate.infra.ledger.events import EventKind
 
 
 def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
@@ -21,7 +22,7 @@ def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
 
 def adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
     """The keys of the effects that a run took over from the one it replays."""
-    return [str(event.payload["effect"]) for event in ledger.events(run_id, kinds=("effect.adopted",))]
+    return [str(event.payload["effect"]) for event in ledger.events(run_id, kinds=(EventKind.EFFECT_ADOPTED,))]
 
 
 def require_reversible(ledger: Ledger, run_id: str, request: Literal["cancel", "rollback"]) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from phasegate.agents.tools.guardrails import ATTEMPTED, DENIED, MASKED
 from phasegate.infra.ledger import Event
+from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.policy.permissions import ToolName
 
 Category = Literal["denied", "attempted", "masked"]
@@ -55,7 +56,7 @@ def agent_warnings(events: Iterable[Event]) -> tuple[AgentWarning, ...]:
     """Events of `KINDS`, summed up: what was refused first, then what was tried, then secrets."""
     sums: dict[tuple[Category, str], _Sum] = {}
     for event in events:
-        stage = str(event.payload.get("attempt", "")).partition("/")[2].partition("/")[0]
+        stage = AttemptId.parse(event.payload["attempt"]).thread
         for sort, what, example in _refusals(event.kind, event.payload):
             known = sums.setdefault((sort, what), _Sum())
             known.count += 1

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.infra.ledger import STOPPED, Ledger, Run
+from phasegate.infra.ledger.events import EventKind
 
 
 class RolloutProgress(BaseModel):
@@ -48,8 +49,8 @@ def progress_of(ledger: Ledger, run: Run) -> RolloutProgress | None:
     if run.status in STOPPED:
         return None
     last: RolloutProgress | None = None
-    for event in ledger.events(run.id, kinds=("stage.step", "effect.undone", "run.rewound")):
-        if event.kind != "stage.step":
+    for event in ledger.events(run.id, kinds=(EventKind.STAGE_STEP, EventKind.EFFECT_UNDONE, EventKind.RUN_REWOUND)):
+        if event.kind != EventKind.STAGE_STEP:
             last = None
         elif facts := event.payload.get("progress"):
             last = RolloutProgress(at=event.at, stage=event.payload["stage"], **facts)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import FormatUnknown, NotFound
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 
@@ -33,8 +34,8 @@ class Artifacts:
 
         Effects: one `gate.prepared` event with the artifact.
         """
-        payload = {"gate": gate, "artifact": artifact.digest}
-        with self._store.change(run_id, "gate.prepared", actor="engine", payload=payload) as change:
+        payload = payloads.GatePrepared(gate=gate, artifact=artifact.digest)
+        with self._store.change(run_id, EventKind.GATE_PREPARED, actor="engine", payload=payload) as change:
             put(change, artifact, self._store.clock.now())
 
     def text(self, digest: str) -> str:

@@ -13,6 +13,8 @@ from sqlalchemy import select, update
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.errors import LeaseHeld, NotFound
 from phasegate.infra.ledger.artifacts import put
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.leases import put_lease
 from phasegate.infra.ledger.messages import expire_unread
 from phasegate.infra.ledger.records import Attempt, Lease
@@ -26,11 +28,6 @@ class Attempts:
     def __init__(self, store: Store) -> None:
         """Work on a store."""
         self._store = store
-
-    @staticmethod
-    def attempt_id(run_id: str, stage: str, part: str, number: int) -> str:
-        """The id of an attempt, which is also its thread: `run/stage[.part]/number`."""
-        return f"{run_id}/{stage}{f'.{part}' if part else ''}/{number}"
 
     def begin(
         self,
@@ -55,14 +52,16 @@ class Attempts:
         Effects:
             One attempt row per (run, stage, part, number); a second call with the same inputs finds it.
         """
-        attempt_id = self.attempt_id(run_id, stage, part, number)
+        attempt_id = str(AttemptId.of(run_id, stage, part, number))
         key = sha256(canonical_json({"attempt": attempt_id, "inputs": dict(inputs)}))
         if (made := self.find(attempt_id)) is not None and made.has_finished_from(key):
             return made, None  # asked at every pass, so without a write transaction: what has finished stays so
         payload: dict[str, Any] = {"attempt": attempt_id, "inputs": dict(inputs)}
         # Not synced: an attempt that a power cut takes begins again; the change that tells what came of it is, and
         # brings this with it.
-        with self._store.change(run_id, "attempt.started", actor="engine", payload=payload, synced=False) as change:
+        with self._store.change(
+            run_id, EventKind.ATTEMPT_STARTED, actor="engine", payload=payload, synced=False
+        ) as change:
             row = change.row(schema.attempts, attempt_id)
             known = None if row is None else Attempt.model_validate(dict(row))
             if known is not None and known.has_finished_from(key):
@@ -97,11 +96,11 @@ class Attempts:
         Effects:
             One attempt row that names where it came from and shares the artifact; a second call finds it.
         """
-        attempt_id = self.attempt_id(run_id, made.stage, made.part, made.number)
+        attempt_id = str(AttemptId.of(run_id, made.stage, made.part, made.number))
         if (known := self.find(attempt_id)) is not None:
             return known
-        payload = {"attempt": attempt_id, "from": made.id, "artifact": made.artifact}
-        with self._store.change(run_id, "attempt.adopted", actor="engine", payload=payload) as change:
+        payload = payloads.AttemptAdopted({"attempt": attempt_id, "from": made.id, "artifact": made.artifact})
+        with self._store.change(run_id, EventKind.ATTEMPT_ADOPTED, actor="engine", payload=payload) as change:
             now = self._store.clock.now()
             change.attest(schema.artifacts, made.artifact or "")
             change.insert(
@@ -130,8 +129,8 @@ class Attempts:
         Raises:
             LeaseHeld: The lease was lost meanwhile: somebody else has the word.
         """
-        payload: dict[str, Any] = {"attempt": attempt.id, "artifact": artifact.digest, "kind": artifact.kind}
-        with self._store.change(attempt.run_id, "attempt.finished", actor="engine", payload=payload) as change:
+        payload = payloads.AttemptFinished(attempt=attempt.id, artifact=artifact.digest, kind=artifact.kind)
+        with self._store.change(attempt.run_id, EventKind.ATTEMPT_FINISHED, actor="engine", payload=payload) as change:
             self._hold(change, lease)
             now = self._store.clock.now()
             for made in sorted((artifact, *also), key=lambda made: made.digest):  # one order for all: no deadlock
@@ -151,8 +150,8 @@ class Attempts:
         Raises:
             LeaseHeld: The lease was lost meanwhile.
         """
-        payload = {"attempt": attempt.id, "error": error}
-        with self._store.change(attempt.run_id, "attempt.failed", actor="engine", payload=payload) as change:
+        payload = payloads.AttemptFailed(attempt=attempt.id, error=error)
+        with self._store.change(attempt.run_id, EventKind.ATTEMPT_FAILED, actor="engine", payload=payload) as change:
             self._hold(change, lease)
             now = self._store.clock.now()
             change.update(schema.attempts, attempt.id, status="failed", error=error, finished_at=now)
@@ -162,7 +161,10 @@ class Attempts:
     def checkpoint(self, attempt: Attempt, commit: str) -> None:
         """Record the commit that holds the workspace as of the attempt's last finished turn."""
         with self._store.change(
-            attempt.run_id, "attempt.checkpointed", actor="engine", payload={"attempt": attempt.id, "commit": commit}
+            attempt.run_id,
+            EventKind.ATTEMPT_CHECKPOINTED,
+            actor="engine",
+            payload={"attempt": attempt.id, "commit": commit},
         ) as change:
             change.update(schema.attempts, attempt.id, checkpoint=commit)
 

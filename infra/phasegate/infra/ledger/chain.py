@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Table, func, select
 
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import GENESIS, digest_of_row, event_hash, row_digest
 from phasegate.infra.ledger.trail_rows import Rows
@@ -72,7 +73,7 @@ class Chain:
         table = schema.events
         opening = select(func.min(table.c.position)).where(
             table.c.run_id == run_id,
-            table.c.kind == "gate.opened",
+            table.c.kind == EventKind.GATE_OPENED,
             table.c.payload.contains(f'"gates/{gate_id}"', autoescape=True),
         )
         start = connection.execute(opening).scalar()
@@ -106,4 +107,4 @@ class Chain:
         before = [link for link in self.links if link.position < at.position]
         touched = [link for link in before if link.digest_of(schema.gates, gate_id) is not None]
         latest = max(link.at for link in (*before, at))
-        return len(touched) == 1 and touched[0].kind == "gate.opened" and latest < expires_at
+        return len(touched) == 1 and touched[0].kind == EventKind.GATE_OPENED and latest < expires_at

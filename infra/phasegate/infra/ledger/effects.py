@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import CALLED_OFF, Effect, EffectClass
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store
@@ -43,10 +44,10 @@ class Effects:
         """
         if (known := self.find(key)) is not None:
             if known.status == "intended":
-                self._store.require_fence(run_id, "effect.intended")  # whoever has the run now makes it
+                self._store.require_fence(run_id, EventKind.EFFECT_INTENDED)  # whoever has the run now makes it
             return known
-        payload = {"effect": key, "kind": kind, "intent": dict(intent), "compensation": compensation}
-        with self._store.change(run_id, "effect.intended", actor="engine", payload=payload) as change:
+        payload = payloads.EffectIntended(effect=key, kind=kind, intent=dict(intent), compensation=compensation)
+        with self._store.change(run_id, EventKind.EFFECT_INTENDED, actor="engine", payload=payload) as change:
             count = select(func.count()).select_from(schema.effects).where(schema.effects.c.run_id == run_id)
             change.insert(
                 schema.effects,
@@ -65,8 +66,8 @@ class Effects:
 
     def done(self, effect: Effect, result: Mapping[str, Any]) -> Effect:
         """Record that the effect is in the world, with what it made."""
-        payload = {"effect": effect.key, "result": dict(result)}
-        with self._store.change(effect.run_id, "effect.done", actor="engine", payload=payload) as change:
+        payload = payloads.EffectSettled(effect=effect.key, result=dict(result))
+        with self._store.change(effect.run_id, EventKind.EFFECT_DONE, actor="engine", payload=payload) as change:
             change.update(
                 schema.effects, effect.id, status="done", result=dict(result), done_at=self._store.clock.now()
             )
@@ -74,8 +75,8 @@ class Effects:
 
     def undone(self, effect: Effect, result: Mapping[str, Any]) -> Effect:
         """Record that the effect was undone, with what undoing it made."""
-        payload = {"effect": effect.key, "result": dict(result)}
-        with self._store.change(effect.run_id, "effect.undone", actor="engine", payload=payload) as change:
+        payload = payloads.EffectSettled(effect=effect.key, result=dict(result))
+        with self._store.change(effect.run_id, EventKind.EFFECT_UNDONE, actor="engine", payload=payload) as change:
             change.update(
                 schema.effects, effect.id, status="undone", undo_result=dict(result), undone_at=self._store.clock.now()
             )
@@ -87,14 +88,14 @@ class Effects:
 
     def stuck(self, effect: Effect, error: Mapping[str, Any]) -> Effect:
         """Record that undoing the effect failed for good: a person has to act."""
-        payload = {"effect": effect.key, "error": dict(error)}
-        with self._store.change(effect.run_id, "effect.stuck", actor="engine", payload=payload) as change:
+        payload = payloads.EffectStuck(effect=effect.key, error=dict(error))
+        with self._store.change(effect.run_id, EventKind.EFFECT_STUCK, actor="engine", payload=payload) as change:
             change.update(schema.effects, effect.id, status="stuck", undo_result=dict(error))
         return self.get(effect.key)
 
     def begin_rollback(self, run_id: str, ending: Mapping[str, Any]) -> None:
         """Record why a run's effects are about to be undone and how it ends then: from here on it only goes back."""
-        with self._store.change(run_id, "rollback.began", actor="engine", payload=ending):
+        with self._store.change(run_id, EventKind.ROLLBACK_BEGAN, actor="engine", payload=ending):
             pass
 
     def rollback(self, run_id: str) -> Mapping[str, Any] | None:
@@ -102,12 +103,12 @@ class Effects:
         table = schema.events.c
         query = (
             select(table.kind, table.payload)
-            .where(table.run_id == run_id, table.kind.in_(("rollback.began", "run.rewound")))
+            .where(table.run_id == run_id, table.kind.in_((EventKind.ROLLBACK_BEGAN, EventKind.RUN_REWOUND)))
             .order_by(table.position.desc())
         )
         with self._store.reading() as connection:
             last = connection.execute(query).first()
-        return None if last is None or last.kind != "rollback.began" else json.loads(last.payload)
+        return None if last is None or last.kind != EventKind.ROLLBACK_BEGAN else json.loads(last.payload)
 
     def find(self, key: str) -> Effect | None:
         """The effect with this key, if it was ever intended."""

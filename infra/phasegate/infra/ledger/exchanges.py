@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Text, bindparam, func, select, type_coerce
 
 from phasegate.infra.artifacts import canonical_json
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import Attempt, Exchange, Usage
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.compiled import CompiledStatement
@@ -99,8 +100,10 @@ class Exchanges:
         part = self._sent.encode(attempt.id, request, previous)
         exchange_id, said, at = f"{attempt.id}/{turn}", canonical_json(reply), self._store.clock.now()
         calls = [{"name": call["name"], "args": call["args"]} for call in reply.get("calls", [])]
-        payload = {"attempt": attempt.id, "turn": turn, "text": reply.get("text", ""), "calls": calls, "model": model}
-        with self._store.change(attempt.run_id, "turn.answered", actor=model, payload=payload) as change:
+        payload = payloads.TurnAnswered(
+            attempt=attempt.id, turn=turn, text=reply.get("text", ""), calls=calls, model=model
+        )
+        with self._store.change(attempt.run_id, EventKind.TURN_ANSWERED, actor=model, payload=payload) as change:
             before = _TURN_BEFORE.execute(change.direct, exchange=f"{attempt.id}/{turn - 1}")
             known = shared_context(*before[0]) if before else ""
             change.insert(

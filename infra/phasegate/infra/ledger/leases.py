@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import RowMapping, and_, exists, not_, or_, select, update
 
 from phasegate.infra.errors import LeaseHeld
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.records import Lease, Run
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
@@ -96,7 +97,7 @@ class Leases:
         if known is not None and ours and self.renew(holder, [run_id]):
             return known
         payload: dict[str, Any] = {"holder": holder}
-        with self._store.change(run_id, "run.taken", actor="engine", payload=payload) as change:
+        with self._store.change(run_id, EventKind.RUN_TAKEN, actor="engine", payload=payload) as change:
             row, now = change.row(schema.leases, run_lease_id(run_id)), self._store.clock.now()
             if row is not None and row["expires_at"] > now and row["holder"] != holder:
                 raise LeaseHeld(f"{row['holder']} owns {run_id}", delay=row["expires_at"] - now)

@@ -13,6 +13,7 @@ from phasegate.infra.clock import SystemClock, WallClock
 from phasegate.infra.ledger.artifacts import Artifacts
 from phasegate.infra.ledger.attempts import Attempts
 from phasegate.infra.ledger.effects import Effects
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.exchanges import Exchanges
 from phasegate.infra.ledger.gates.gates import Gates
 from phasegate.infra.ledger.leases import Leases
@@ -78,7 +79,7 @@ class Ledger:
     def note(
         self,
         run_id: str,
-        kind: str,
+        kind: EventKind,
         *,
         actor: str = "engine",
         payload: Mapping[str, Any] | None = None,

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import and_, bindparam, func, or_, select
 
 from phasegate.infra.errors import NotAllowed, NotFound
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import ENDED, Attempt, Message
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.compiled import CompiledStatement
@@ -56,8 +58,8 @@ class Messages:
             NotAllowed: Nobody will read it: the run has ended, or repeats an earlier one.
         """
         message_id = new_id("message")
-        payload: dict[str, Any] = {"message": message_id, "text": text, "urgent": urgent}
-        with self._store.change(run_id, "message.queued", actor=sender, payload=payload) as change:
+        payload = payloads.MessageQueued(message=message_id, text=text, urgent=urgent)
+        with self._store.change(run_id, EventKind.MESSAGE_QUEUED, actor=sender, payload=payload) as change:
             _require_reader(change, run_id)
             if (reader := _at_work(change, run_id)) is not None:
                 payload["attempt"] = reader
@@ -80,7 +82,7 @@ class Messages:
         A rehearsal is handed what its original was handed at that turn, and nothing that is queued now.
         """
         if (original := self._original(attempt.run_id)) is not None:
-            recorded = f"{original}{attempt.id.removeprefix(attempt.run_id)}"
+            recorded = str(AttemptId.parse(attempt.id).in_run(original))
             return self._delivered(original, recorded, turn)
         found = self._store.ask(_ANYTHING, **_for(attempt, turn))
         if not found:
@@ -92,7 +94,7 @@ class Messages:
     def delivered(self, attempt: Attempt, turn: int) -> list[Message]:
         """What was handed over for a turn that has been answered; nothing is added to it any more."""
         run_id = self._original(attempt.run_id) or attempt.run_id
-        return self._delivered(run_id, f"{run_id}{attempt.id.removeprefix(attempt.run_id)}", turn)
+        return self._delivered(run_id, str(AttemptId.parse(attempt.id).in_run(run_id)), turn)
 
     def calls_now(self, attempt: Attempt) -> bool:
         """Whether a message waits that is to interrupt the agent at work on this attempt."""
@@ -105,7 +107,7 @@ class Messages:
 
     def _deliver(self, attempt: Attempt, turn: int) -> None:
         payload: dict[str, Any] = {"attempt": attempt.id, "turn": turn}
-        with self._store.change(attempt.run_id, "message.delivered", actor="engine", payload=payload) as change:
+        with self._store.change(attempt.run_id, EventKind.MESSAGE_DELIVERED, actor="engine", payload=payload) as change:
             payload["messages"] = list(change.connection.execute(_WAITING, _for(attempt)).scalars())
             if not payload["messages"]:  # expired with the run's end, or delivered, since they were seen
                 change.abort()

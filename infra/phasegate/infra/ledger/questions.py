@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Select, select
 
 from phasegate.infra.errors import NotAllowed
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import Attempt, Origin, Question
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store
@@ -32,8 +33,10 @@ class Questions:
         if (known := self._find(question_id)) is not None:
             return known
         answered = self._answered_before(attempt, question_id)
-        payload = {"question": question_id, "text": text}
-        with self._store.change(attempt.run_id, "question.asked", actor=attempt.model, payload=payload) as change:
+        payload = payloads.QuestionAsked(question=question_id, text=text)
+        with self._store.change(
+            attempt.run_id, EventKind.QUESTION_ASKED, actor=attempt.model, payload=payload
+        ) as change:
             change.insert(
                 schema.questions,
                 id=question_id,
@@ -55,7 +58,7 @@ class Questions:
             NotAllowed: No question is open.
         """
         with self._store.change(
-            run_id, "question.answered", actor=person, payload=(payload := {"text": text})
+            run_id, EventKind.QUESTION_ANSWERED, actor=person, payload=(payload := {"text": text})
         ) as change:
             opened = change.connection.execute(self._open(run_id)).scalars().first()
             if opened is None:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from phasegate.infra.errors import NotAllowed, NotFound
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import Run
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
@@ -43,8 +44,8 @@ class Rewinds:
         Raises:
             NotAllowed: The run works, or ended in a way that leaves nothing to go back to.
         """
-        payload = {"checkpoint": checkpoint}
-        with self._store.change(run_id, "run.rewind-requested", actor=actor, payload=payload) as change:
+        payload = payloads.RewindRequested(checkpoint=checkpoint)
+        with self._store.change(run_id, EventKind.RUN_REWIND_REQUESTED, actor=actor, payload=payload) as change:
             self.require_standing_still(_run(change, run_id))
             now = self._store.clock.now()
             for lease in change.connection.execute(select(schema.leases).where(schema.leases.c.run_id == run_id)):
@@ -62,8 +63,8 @@ class Rewinds:
             checkpoint: The moment it goes back to.
             why: What has changed, in a sentence.
         """
-        payload = {"checkpoint": checkpoint, "why": why}
-        with self._store.change(run_id, "run.rewind-requested", actor="engine", payload=payload) as change:
+        payload = payloads.RewindRequested(checkpoint=checkpoint, why=why)
+        with self._store.change(run_id, EventKind.RUN_REWIND_REQUESTED, actor="engine", payload=payload) as change:
             change.update(schema.runs, run_id, request="rewind", status="running", finished_at=None)
 
     @staticmethod
@@ -88,11 +89,11 @@ class Rewinds:
 
     def asked(self, run_id: str) -> int:
         """The checkpoint that was asked for last."""
-        return int(self._payloads(run_id, "run.rewind-requested")[-1]["checkpoint"])
+        return int(self._payloads(run_id, EventKind.RUN_REWIND_REQUESTED)[-1]["checkpoint"])
 
     def count(self, run_id: str) -> int:
         """How often the run was put back."""
-        return len(self._payloads(run_id, "run.rewound"))
+        return len(self._payloads(run_id, EventKind.RUN_REWOUND))
 
     def record(self, run_id: str, discarded: Discarded, facts: Mapping[str, Any]) -> None:
         """Record a rewind that was performed, all of it at once; the run goes on.
@@ -104,7 +105,7 @@ class Rewinds:
         """
         number = self.count(run_id) + 1
         payload: dict[str, Any] = {"number": number, **facts}
-        with self._store.change(run_id, "run.rewound", actor="engine", payload=payload) as change:
+        with self._store.change(run_id, EventKind.RUN_REWOUND, actor="engine", payload=payload) as change:
             for attempt in discarded.attempts:
                 change.update(schema.attempts, attempt, superseded=number)
             for gate in discarded.gates:
@@ -115,7 +116,7 @@ class Rewinds:
             kept = "" if request == "rewind" else request  # a person may have asked for the run's end meanwhile
             change.update(schema.runs, run_id, status="running", request=kept, reason=None, recoveries=0)
 
-    def _payloads(self, run_id: str, kind: str) -> list[dict[str, Any]]:
+    def _payloads(self, run_id: str, kind: EventKind) -> list[dict[str, Any]]:
         table = schema.events.c
         query = select(table.payload).where(table.run_id == run_id, table.kind == kind).order_by(table.position)
         with self._store.reading() as connection:

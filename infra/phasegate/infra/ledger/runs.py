@@ -11,6 +11,7 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import NotAllowed, NotFound, TrailBroken, UsageError
 from phasegate.infra.ledger.artifacts import put
 from phasegate.infra.ledger.chain import is_as_accepted
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import ENDED, Origin, Run, RunOptions, RunStatus
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.compiled import CompiledStatement
@@ -60,10 +61,10 @@ class Runs:
             also: Further artifacts the run needs, such as the rehearsal script.
         """
         said_of_origin = origin.model_dump(mode="json", by_alias=True) if origin else None
-        payload: dict[str, Any] = {"title": title, "base_commit": base_commit, "notices": list(options.notices)}
+        payload = payloads.RunAccepted(title=title, base_commit=base_commit, notices=list(options.notices))
         if said_of_origin:
             payload["origin"] = said_of_origin
-        with self._store.change(run_id, "run.accepted", actor=requester, payload=payload) as change:
+        with self._store.change(run_id, EventKind.RUN_ACCEPTED, actor=requester, payload=payload) as change:
             for artifact in sorted((ticket, policy, *also), key=lambda artifact: artifact.digest):
                 put(change, artifact, self._store.clock.now())
             change.insert(
@@ -149,7 +150,7 @@ class Runs:
 
     def dispatched(self, run_id: str, flow_run_id: str) -> None:
         """Remember which Prefect flow run carries the run."""
-        with self._store.change(run_id, "run.dispatched", actor="engine") as change:
+        with self._store.change(run_id, EventKind.RUN_DISPATCHED, actor="engine") as change:
             change.update(schema.runs, run_id, flow_run_id=flow_run_id)
 
     def set_status(
@@ -165,8 +166,8 @@ class Runs:
         run = self.get(run_id)
         if run.status == status and run.reason == reason:
             return
-        payload: dict[str, Any] = {"from": run.status, "reason": reason}
-        with self._store.change(run_id, f"run.{status}", actor=actor, payload=payload) as change:
+        payload = payloads.RunStatusChanged({"from": run.status, "reason": reason})
+        with self._store.change(run_id, EventKind(f"run.{status}"), actor=actor, payload=payload) as change:
             ended: dict[str, Any] = {}
             if status in ENDED:
                 ended = {"finished_at": self._store.clock.now(), "request": ""}
@@ -182,7 +183,7 @@ class Runs:
         Raises:
             NotAllowed: The run has ended in a way that leaves nothing to do.
         """
-        with self._store.change(run_id, f"run.{request}-requested", actor=actor) as change:
+        with self._store.change(run_id, EventKind(f"run.{request}-requested"), actor=actor) as change:
             run = _locked(change, run_id)
             if run.status in ENDED and not (request == "rollback" and run.status == "done"):
                 raise NotAllowed(f"run {run_id} is {run.status}: there is nothing to {request}")
@@ -200,7 +201,7 @@ class Runs:
         Raises:
             NotAllowed: The run is not stopped, or has ended.
         """
-        with self._store.change(run_id, "run.resumed", actor=actor) as change:
+        with self._store.change(run_id, EventKind.RUN_RESUMED, actor=actor) as change:
             run = _locked(change, run_id)
             if run.status in ENDED:
                 raise NotAllowed(f"run {run_id} is {run.status} and cannot go on", remedy="Start a new run.")
@@ -218,7 +219,7 @@ class Runs:
 
     def recovered(self, run_id: str) -> Run:
         """Count one automatic recovery since the last finished attempt."""
-        with self._store.change(run_id, "run.recovered", actor="engine") as change:
+        with self._store.change(run_id, EventKind.RUN_RECOVERED, actor="engine") as change:
             run = _locked(change, run_id)
             change.update(schema.runs, run_id, recoveries=run.recoveries + 1)
         return self.get(run_id)

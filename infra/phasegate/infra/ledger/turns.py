@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from phasegate.infra.artifacts import canonical_json
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import Attempt
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.packing import pack, unpack
@@ -57,9 +58,9 @@ class Turns:
             A row keyed by attempt and turn, with the event `tools.answered`. They are not waited for to be on disk:
             the next turn's exchange is, and what is on disk is always a beginning of the chain.
         """
-        payload = {"attempt": attempt.id, "turn": number, "results": results}
+        payload = payloads.ToolsAnswered(attempt=attempt.id, turn=number, results=results)
         with self._store.change(
-            attempt.run_id, "tools.answered", actor="engine", payload=payload, synced=False
+            attempt.run_id, EventKind.TOOLS_ANSWERED, actor="engine", payload=payload, synced=False
         ) as change:
             entry = pack(canonical_json(left))
             change.insert(schema.turns, id=f"{attempt.id}/{number}", run_id=attempt.run_id, entry=entry)

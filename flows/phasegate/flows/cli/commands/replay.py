@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from phasegate.flows.cli.options import example, json_option, run_argument
+from phasegate.infra.ledger.events import EventKind
 
 if TYPE_CHECKING:
     from phasegate.flows.cli.session import Session
@@ -95,7 +96,7 @@ def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
     with open_watcher(session.ledger, as_json=as_json) as watcher:
         ended = Follower(session.ledger, run_id, lambda: engine_alive(session.settings)).until_stopped(watcher)
     events = session.ledger.events(run_id)
-    departed = next((event.payload for event in events if event.kind == "rehearsal.departed"), None)
+    departed = next((event.payload for event in events if event.kind == EventKind.REHEARSAL_DEPARTED), None)
     same = ended.status == "done"
     if as_json:
         where = {key: departed[key] for key in ("attempt", "turn", "why", "diff")} if departed else None

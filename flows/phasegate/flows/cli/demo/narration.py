@@ -8,6 +8,8 @@ import click
 
 from phasegate.flows.cli.views.event_text import describe
 from phasegate.infra.ledger import Event, Ledger, Run
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind
 
 STEPS: Mapping[str, str] = {
     "prd": "An agent that can only read turns the ticket into a PRD with numbered acceptance criteria.",
@@ -60,12 +62,12 @@ class Narrator:
                 click.echo(f"    {line}")
 
     def _explain(self, event: Event) -> None:
-        if event.kind == "effect.undone":
+        if event.kind == EventKind.EFFECT_UNDONE:
             self._once("undoing", UNDOING)
-        elif event.kind == "attempt.started":
-            _, step, number = str(event.payload["attempt"]).split("/")
+        elif event.kind == EventKind.ATTEMPT_STARTED:
+            _, step, number = AttemptId.parse(event.payload["attempt"])
             self._once(step, STEPS.get(step, ""))
-            if step == "implementation" and number != "1":
+            if step == "implementation" and number > 1:
                 self._once("again", AGAIN)
 
     def _once(self, step: str, words: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from phasegate.flows.cli.sanitize import one_line
 from phasegate.flows.cli.views.summaries import summary
 from phasegate.infra.ledger import Event, Ledger, Message
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind
 
 _TELLING_ARGUMENTS = ("path", "command", "pattern", "sql", "question", "summary", "title")
 _WIDTH = 160
@@ -49,7 +51,7 @@ def describe(event: Event, ledger: Ledger) -> EventLine:
     """One event as a line."""
     mark, tell, detail = _DESCRIPTIONS.get(event.kind, ("·", _anything, True))
     text = tell(event)
-    if event.kind == "attempt.finished":
+    if event.kind == EventKind.ATTEMPT_FINISHED:
         text = f"{text}: {summary(event.payload['kind'], ledger.artifacts.json(event.payload['artifact']))}"
     if unread := len(event.payload.get("expired", [])):
         text = f"{text} ({unread} {'message' if unread == 1 else 'messages'} expired unread)"
@@ -58,15 +60,15 @@ def describe(event: Event, ledger: Ledger) -> EventLine:
 
 def _stage(event: Event) -> str:
     if attempt := str(event.payload.get("attempt", "")):
-        return attempt.split("/")[1].partition(".")[0]
+        return AttemptId.parse(attempt).stage
     return str(event.payload.get("stage", ""))
 
 
 def attempt_name(attempt_id: str) -> str:
     """`run-1/testing.authoring/2` as people say it: `testing (authoring), attempt 2`; so is what belongs to it."""
-    _, stage, number = attempt_id.split("/")[:3]
-    name, _, part = stage.partition(".")
-    return f"{name}{f' ({part})' if part else ''}{f', attempt {number}' if number not in {'', '1'} else ''}"
+    attempt = AttemptId.parse(attempt_id)
+    part = f" ({attempt.part})" if attempt.part else ""
+    return f"{attempt.stage}{part}{f', attempt {attempt.number}' if attempt.number > 1 else ''}"
 
 
 def call_name(call: Mapping[str, Any]) -> str:
@@ -130,7 +132,7 @@ def _effect(words: str) -> Callable[[Event], str]:
 
 
 def _step(event: Event) -> str:
-    said = turn_text(event.payload) if event.kind == "turn.answered" else str(event.payload["text"])
+    said = turn_text(event.payload) if event.kind == EventKind.TURN_ANSWERED else str(event.payload["text"])
     where = attempt_name(event.payload["attempt"]) if "attempt" in event.payload else event.payload["stage"]
     return f"{where}: {said}"
 
@@ -212,73 +214,77 @@ def _template(words: str) -> Callable[[Event], str]:
 
 
 _DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
-    "run.accepted": ("▸", _template("run accepted from {actor}: {title}"), False),
-    "run.dispatched": ("·", _template("handed to the engine"), True),
-    "run.running": ("▸", _run_status, True),
-    "run.waiting": ("◆", _run_status, True),
-    "run.paused": ("◆", _run_status, False),
-    "run.done": ("✓", _run_status, False),
-    "run.failed": ("✗", _run_status, False),
-    "run.rejected": ("✗", _run_status, False),
-    "run.cancelled": ("✗", _run_status, False),
-    "run.rolled-back": ("✗", _run_status, False),
-    "run.needs-operator": ("◆", _run_status, False),
-    "run.pause-requested": ("▸", _template("{actor} asked to pause"), False),
-    "run.cancel-requested": ("▸", _template("{actor} asked to cancel"), False),
-    "run.rollback-requested": ("▸", _template("{actor} asked to roll back"), False),
-    "run.rewind-requested": ("▸", _rewinding, False),
-    "run.rewound": (
+    EventKind.RUN_ACCEPTED: ("▸", _template("run accepted from {actor}: {title}"), False),
+    EventKind.RUN_DISPATCHED: ("·", _template("handed to the engine"), True),
+    EventKind.RUN_RUNNING: ("▸", _run_status, True),
+    EventKind.RUN_WAITING: ("◆", _run_status, True),
+    EventKind.RUN_PAUSED: ("◆", _run_status, False),
+    EventKind.RUN_DONE: ("✓", _run_status, False),
+    EventKind.RUN_FAILED: ("✗", _run_status, False),
+    EventKind.RUN_REJECTED: ("✗", _run_status, False),
+    EventKind.RUN_CANCELLED: ("✗", _run_status, False),
+    EventKind.RUN_ROLLED_BACK: ("✗", _run_status, False),
+    EventKind.RUN_NEEDS_OPERATOR: ("◆", _run_status, False),
+    EventKind.RUN_PAUSE_REQUESTED: ("▸", _template("{actor} asked to pause"), False),
+    EventKind.RUN_CANCEL_REQUESTED: ("▸", _template("{actor} asked to cancel"), False),
+    EventKind.RUN_ROLLBACK_REQUESTED: ("▸", _template("{actor} asked to roll back"), False),
+    EventKind.RUN_REWIND_REQUESTED: ("▸", _rewinding, False),
+    EventKind.RUN_REWOUND: (
         "▸",
         _template("back at checkpoint {checkpoint}; rewind {number} keeps what was thrown away"),
         False,
     ),
-    "run.resumed": ("▸", _template("{actor} let the run go on"), False),
-    "run.taken": ("·", _template("taken up by engine {holder}"), True),
-    "write.refused": ("✗", _template("a late write of engine {late} was refused: {holder} has the run now"), False),
-    "run.recovered": ("▸", _template("picked up again after an interruption"), False),
-    "attempt.started": ("▸", _attempt("started"), False),
-    "attempt.adopted": ("✓", _adopted, False),
-    "attempt.finished": ("✓", _attempt("finished"), False),
-    "attempt.failed": ("✗", _failed, False),
-    "attempt.checkpointed": ("·", lambda event: f"checkpoint {event.payload['commit'][:12]}", True),
-    "stage.observed": ("·", _template("looked at {name}"), True),
-    "stage.step": ("·", _step, False),
-    "turn.answered": ("·", _step, False),
-    "tools.answered": ("·", _answered, True),
-    "tool.denied": ("✗", _denied, False),
-    "sandbox.attempted": ("!", _attempted, False),
-    "secret.masked": ("!", _masked, False),
-    "gate.prepared": ("·", _template("gate {gate} is about to ask"), True),
-    "gate.opened": ("◆", _template("gate {gate} opened"), False),
-    "gate.decided": ("▸", _decided, False),
-    "gate.rehearsed": ("▸", _template("gate {gate} passed as recorded: {verdict}"), False),
-    "gate.skipped": ("▸", _template("gate {gate} is off: {reason}"), False),
-    "gate.carried": ("▸", _template("gate passed by the earlier run's answer to the same question"), False),
-    "approval.carried": ("✓", _template("gate {name}: {why}"), False),
-    "approval.lapsed": ("◆", _template("gate {name}: {why}"), False),
-    "gate.overridden": ("▸", _overridden, False),
-    "gate.refused": ("✗", _template("gate {name} is not passed: {why}"), False),
-    "decision.refused": ("✗", _template("a decision on gate {name} was refused: {why}"), False),
-    "state.refused": ("✗", _template("gate {name} is not passed by Prefect's state {state}: {why}"), False),
-    "gate.void": ("◆", _template("gate closed: what it asked about has changed"), False),
-    "gate.outdated": ("◆", _template("gate closed: {why}"), False),
-    "gate.expired": ("◆", _template("gate closed: nobody decided in time"), False),
-    "effect.intended": ("·", _template("about to make effect {kind}; undone by: {compensation}"), True),
-    "effect.adopted": ("✓", _effect("effect {} is in the world already"), False),
-    "effect.rehearsed": ("·", _template("would have made effect {kind}; undone by: {compensation}"), False),
-    "effect.done": ("✓", _effect("effect {} made"), False),
-    "effect.undone": ("✓", _effect("effect {} undone"), False),
-    "rollback.began": ("◆", _template("rolling back, newest effect first"), False),
-    "effect.stuck": ("✗", _effect("effect {} could not be undone"), False),
-    "rehearsal.departed": ("✗", _departed, False),
-    "message.queued": ("▸", _queued, False),
-    "message.delivered": ("·", _delivered, False),
-    "turn.cut": ("·", _attempt("was cut short for a message"), False),
-    "question.asked": (
+    EventKind.RUN_RESUMED: ("▸", _template("{actor} let the run go on"), False),
+    EventKind.RUN_TAKEN: ("·", _template("taken up by engine {holder}"), True),
+    EventKind.WRITE_REFUSED: (
+        "✗",
+        _template("a late write of engine {late} was refused: {holder} has the run now"),
+        False,
+    ),
+    EventKind.RUN_RECOVERED: ("▸", _template("picked up again after an interruption"), False),
+    EventKind.ATTEMPT_STARTED: ("▸", _attempt("started"), False),
+    EventKind.ATTEMPT_ADOPTED: ("✓", _adopted, False),
+    EventKind.ATTEMPT_FINISHED: ("✓", _attempt("finished"), False),
+    EventKind.ATTEMPT_FAILED: ("✗", _failed, False),
+    EventKind.ATTEMPT_CHECKPOINTED: ("·", lambda event: f"checkpoint {event.payload['commit'][:12]}", True),
+    EventKind.STAGE_OBSERVED: ("·", _template("looked at {name}"), True),
+    EventKind.STAGE_STEP: ("·", _step, False),
+    EventKind.TURN_ANSWERED: ("·", _step, False),
+    EventKind.TOOLS_ANSWERED: ("·", _answered, True),
+    EventKind.TOOL_DENIED: ("✗", _denied, False),
+    EventKind.SANDBOX_ATTEMPTED: ("!", _attempted, False),
+    EventKind.SECRET_MASKED: ("!", _masked, False),
+    EventKind.GATE_PREPARED: ("·", _template("gate {gate} is about to ask"), True),
+    EventKind.GATE_OPENED: ("◆", _template("gate {gate} opened"), False),
+    EventKind.GATE_DECIDED: ("▸", _decided, False),
+    EventKind.GATE_REHEARSED: ("▸", _template("gate {gate} passed as recorded: {verdict}"), False),
+    EventKind.GATE_SKIPPED: ("▸", _template("gate {gate} is off: {reason}"), False),
+    EventKind.GATE_CARRIED: ("▸", _template("gate passed by the earlier run's answer to the same question"), False),
+    EventKind.APPROVAL_CARRIED: ("✓", _template("gate {name}: {why}"), False),
+    EventKind.APPROVAL_LAPSED: ("◆", _template("gate {name}: {why}"), False),
+    EventKind.GATE_OVERRIDDEN: ("▸", _overridden, False),
+    EventKind.GATE_REFUSED: ("✗", _template("gate {name} is not passed: {why}"), False),
+    EventKind.DECISION_REFUSED: ("✗", _template("a decision on gate {name} was refused: {why}"), False),
+    EventKind.STATE_REFUSED: ("✗", _template("gate {name} is not passed by Prefect's state {state}: {why}"), False),
+    EventKind.GATE_VOID: ("◆", _template("gate closed: what it asked about has changed"), False),
+    EventKind.GATE_OUTDATED: ("◆", _template("gate closed: {why}"), False),
+    EventKind.GATE_EXPIRED: ("◆", _template("gate closed: nobody decided in time"), False),
+    EventKind.EFFECT_INTENDED: ("·", _template("about to make effect {kind}; undone by: {compensation}"), True),
+    EventKind.EFFECT_ADOPTED: ("✓", _effect("effect {} is in the world already"), False),
+    EventKind.EFFECT_REHEARSED: ("·", _template("would have made effect {kind}; undone by: {compensation}"), False),
+    EventKind.EFFECT_DONE: ("✓", _effect("effect {} made"), False),
+    EventKind.EFFECT_UNDONE: ("✓", _effect("effect {} undone"), False),
+    EventKind.ROLLBACK_BEGAN: ("◆", _template("rolling back, newest effect first"), False),
+    EventKind.EFFECT_STUCK: ("✗", _effect("effect {} could not be undone"), False),
+    EventKind.REHEARSAL_DEPARTED: ("✗", _departed, False),
+    EventKind.MESSAGE_QUEUED: ("▸", _queued, False),
+    EventKind.MESSAGE_DELIVERED: ("·", _delivered, False),
+    EventKind.TURN_CUT: ("·", _attempt("was cut short for a message"), False),
+    EventKind.QUESTION_ASKED: (
         "◆",
         lambda event: f"{attempt_name(event.payload['question'])} asks: {event.payload['text']}",
         False,
     ),
-    "question.answered": ("▸", _template("{actor} answers: {text}"), False),
+    EventKind.QUESTION_ANSWERED: ("▸", _template("{actor} answers: {text}"), False),
 }
 """Kind to mark, teller, and whether only the full log needs it."""

@@ -25,6 +25,7 @@ from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.gates.gates import CLOSED
 from phasegate.infra.policy.model import ADMIN, GateName, InterruptGate
 
@@ -199,7 +200,11 @@ async def _await_decision(
     forced = any(isinstance(part, Artifact) and part.needs_person for part in subject)
     accepting = [test for part in subject if isinstance(part, Artifact) for test in part.to_accept]
     if policy.off and not forced:
-        ledger.note(run.run.id, "gate.skipped", payload={"gate": gate, "number": number, "reason": policy.reason})
+        ledger.note(
+            run.run.id,
+            EventKind.GATE_SKIPPED,
+            payload=payloads.GateSkipped(gate=gate, number=number, reason=policy.reason),
+        )
         return None
     if run.rehearses:
         return recorded_decision(run, gate, number)
@@ -348,7 +353,7 @@ async def _look_for_forced_states(run: RunContext, rows: Sequence[Gate]) -> None
         until = max(answered, default=None) if gates.get(row.id).status != "open" else None
         for state in await forced_between(row.opened_at, until):
             facts = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
-            gates.note_once(row, "state.refused", facts)
+            gates.note_once(row, EventKind.STATE_REFUSED, facts)
 
 
 def _decide_in_advance(run: RunContext, row: Gate) -> None:

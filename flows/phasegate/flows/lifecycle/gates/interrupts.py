@@ -14,6 +14,7 @@ from phasegate.flows.lifecycle.signals import Rejected
 from phasegate.flows.runs.interrupt_decisions import subject_of
 from phasegate.flows.runs.interrupts import QUESTIONS, BudgetIncreaseRequest, PermissionRequested
 from phasegate.infra.errors import BudgetExceeded, OperatorNeeded, PermissionAsked
+from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.policy.model import InterruptGate
 
 
@@ -37,7 +38,7 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
         case BudgetExceeded():
             await _settle(run, "budget", BudgetIncreaseRequest.model_validate(need.context))
         case PermissionAsked():
-            stage = str(need.context["attempt"]).split("/")[1].partition(".")[0]
+            stage = AttemptId.parse(str(need.context["attempt"])).stage
             facts = {"run": run.run.id, "stage": stage, **need.context}
             await _settle(run, "permission", PermissionRequested.model_validate(facts))
         case _:

@@ -15,6 +15,8 @@ from phasegate.flows.runs.reversibility import adopted_keys, effects_with_adopte
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.errors import FormatUnknown
 from phasegate.infra.ledger import Attempt, Effect, Ledger
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.policy.model import Policy
 
 Made = TypeVar("Made", bound=Artifact)
@@ -42,7 +44,7 @@ def adoptable(
     origin, ledger = run.run.origin, run.shared.ledger
     if origin is None:
         return None
-    made = ledger.attempts.find(ledger.attempts.attempt_id(origin.run, stage, part, number))
+    made = ledger.attempts.find(str(AttemptId.of(origin.run, stage, part, number)))
     if made is None or made.status != "finished" or made.superseded:
         return None
     if origin.mode == "rehearse":
@@ -62,7 +64,7 @@ def adopted(
         One attempt row that names where it came from. A later pass finds it.
     """
     attempts = run.shared.ledger.attempts
-    known = attempts.find(attempts.attempt_id(run.run.id, stage, part, number))
+    known = attempts.find(str(AttemptId.of(run.run.id, stage, part, number)))
     if known is not None and not known.origin:
         return None
     made = known or adoptable(run, make, stage, part, number, inputs)
@@ -104,11 +106,11 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
     if seen is None and origin is not None:
         seen = _earlier_observation(run, stage, name)
         if seen is not None:
-            ledger.note(run.run.id, "stage.observed", payload={**seen, "from": origin.run})
+            ledger.note(run.run.id, EventKind.STAGE_OBSERVED, payload={**seen, "from": origin.run})
     if seen is None:
         value, _ = run.shared.secrets.mask_all(json.loads(canonical_json(await look())))
         seen = {"stage": stage, "name": name, "value": value}
-        ledger.note(run.run.id, "stage.observed", payload=seen)
+        ledger.note(run.run.id, EventKind.STAGE_OBSERVED, payload=seen)
     return seen["value"]
 
 
@@ -161,7 +163,9 @@ def _take_over_release(run: RunContext) -> None:
 
 def _take_over(ledger: Ledger, run_id: str, effect: Effect) -> None:
     if effect.key not in adopted_keys(ledger, run_id):
-        ledger.note(run_id, "effect.adopted", payload={"effect": effect.key, "kind": effect.kind})
+        ledger.note(
+            run_id, EventKind.EFFECT_ADOPTED, payload=payloads.EffectAdopted(effect=effect.key, kind=effect.kind)
+        )
 
 
 def effect_name(effect: Effect) -> str:
@@ -171,7 +175,7 @@ def effect_name(effect: Effect) -> str:
 
 def _observation(ledger: Ledger, run_id: str, name: str) -> dict[str, Any] | None:
     for event in ledger.events(run_id):
-        if event.kind == "stage.observed" and event.payload["name"] == name:
+        if event.kind == EventKind.STAGE_OBSERVED and event.payload["name"] == name:
             return {key: event.payload[key] for key in ("stage", "name", "value")}
     return None
 

@@ -15,6 +15,8 @@ from phasegate.flows.lifecycle.signals import Breached, RecordingExhausted, Reje
 from phasegate.flows.runs.reversibility import effects_with_adopted
 from phasegate.infra.errors import DeployFailed, PhasegateError, RehearsalDeparted, TemporaryError
 from phasegate.infra.ledger import Attempt, Decision
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind, payloads
 
 SAME: Mapping[str, object] = {
     "code": "same",
@@ -55,8 +57,8 @@ def recorded_decision(run: RunContext, gate: str, number: int) -> Decision:
         if (row.gate, row.number) == (gate, number) and (
             decision := ledger.gates.effective_decision(row, row.subject)
         ) is not None:
-            payload = {"gate": gate, "number": number, "verdict": decision.verdict, "decision": decision.id}
-            ledger.note(run.run.id, "gate.rehearsed", payload=payload)
+            payload = payloads.GateRehearsed(gate=gate, number=number, verdict=decision.verdict, decision=decision.id)
+            ledger.note(run.run.id, EventKind.GATE_REHEARSED, payload=payload)
             return decision
     raise RecordingExhausted
 
@@ -71,8 +73,8 @@ def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) ->
     for effect in effects_with_adopted(ledger, _origin(run)):
         same = (effect.kind, effect_name(effect), effect.superseded) == (kind, name, 0)
         if same and effect.result is not None:
-            payload = {"effect": effect.key, "kind": kind, "compensation": compensation}
-            ledger.note(run.run.id, "effect.rehearsed", payload=payload)
+            payload = payloads.EffectRehearsed(effect=effect.key, kind=kind, compensation=compensation)
+            ledger.note(run.run.id, EventKind.EFFECT_REHEARSED, payload=payload)
             return effect.result
     raise RecordingExhausted
 
@@ -80,7 +82,7 @@ def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) ->
 def record_has_ended(run: RunContext, attempt: Attempt) -> bool:
     """Whether an attempt has made all the model calls that its original made before it stopped, unfinished."""
     ledger = run.shared.ledger
-    original = ledger.attempts.find(f"{_origin(run)}{attempt.id.removeprefix(attempt.run_id)}")
+    original = ledger.attempts.find(str(AttemptId.parse(attempt.id).in_run(_origin(run))))
     if original is None or original.status == "finished":
         return False
     return _turns(run, attempt.id) == _turns(run, original.id)
@@ -90,17 +92,19 @@ def _require_all_turns(run: RunContext) -> None:
     """Depart where an attempt finished before its original did."""
     ledger = run.shared.ledger
     for attempt in ledger.attempts.list(run.run.id):
-        original = f"{_origin(run)}{attempt.id.removeprefix(run.run.id)}"
+        original = str(AttemptId.parse(attempt.id).in_run(_origin(run)))
         here, there = _turns(run, attempt.id), _turns(run, original)
         if attempt.status == "finished" and not attempt.origin and here < there:
             where = f"{attempt.stage}, attempt {attempt.number}"
-            payload = {"attempt": attempt.id, "turn": here + 1, "why": "the attempt ended before this turn", "diff": ""}
-            ledger.note(run.run.id, "rehearsal.departed", payload=payload)
+            payload = payloads.RehearsalDeparted(
+                attempt=attempt.id, turn=here + 1, why="the attempt ended before this turn", diff=""
+            )
+            ledger.note(run.run.id, EventKind.REHEARSAL_DEPARTED, payload=payload)
             raise RehearsalDeparted(f"{where} ended before turn {here + 1}, which the record has")
 
 
 def _turns(run: RunContext, attempt_id: str) -> int:
-    return run.shared.ledger.exchanges.usage(attempt_id.partition("/")[0], attempt_id=attempt_id).turns
+    return run.shared.ledger.exchanges.usage(AttemptId.parse(attempt_id).run, attempt_id=attempt_id).turns
 
 
 def _origin(run: RunContext) -> str:

@@ -15,6 +15,8 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.artifacts import canonical_json
 from phasegate.infra.grading.tree.diff import Hunk, hunks
 from phasegate.infra.ledger import Event
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.metrics.report import HealthReport, MetricReport
 from phasegate.infra.metrics.tables import Happened, QueryRefused, Tables
 from phasegate.infra.workspace import ChangeSet
@@ -26,6 +28,11 @@ _ASKED = 20
 """Pieces of evidence whose queries are asked."""
 _SHOWN_LINES = 60
 _GATES = frozenset({"release", "promotion"})
+_OUTCOMES = {
+    EventKind.EFFECT_DONE: "done",
+    EventKind.EFFECT_UNDONE: "undone",
+    EventKind.EFFECT_STUCK: "could not be undone",
+}
 _PLACE = re.compile(r"(?P<path>.+?)(?::(?P<first>\d+)(?:\s*[-–]\s*(?P<last>\d+))?)?")
 
 
@@ -109,7 +116,7 @@ def _happened(events: Sequence[Event]) -> Iterator[Happened]:
     for event in events:
         if not event.kind.startswith(("turn.", "tools.", "message.", "question.")):
             attempt = str(event.payload.get("attempt", ""))
-            stage = str(event.payload.get("stage", "")) or attempt.partition("/")[2].partition(".")[0].partition("/")[0]
+            stage = str(event.payload.get("stage", "")) or (AttemptId.parse(attempt).stage if attempt else "")
             yield event.position, event.at, event.kind, stage, canonical_json(event.payload)
 
 
@@ -117,19 +124,19 @@ def _told(event: Event, gates: dict[str, str]) -> str:
     """An event in a few words; empty for one that is not about the release."""
     facts = event.payload
     match event.kind:
-        case "effect.done" | "effect.undone" | "effect.stuck":
+        case EventKind.EFFECT_DONE | EventKind.EFFECT_UNDONE | EventKind.EFFECT_STUCK:
             name = str(facts["effect"]).removeprefix(f"{event.run_id}/").partition("/")[0]
             result: JsonObject = facts.get("result") or facts.get("error") or {}
             what = result.get("detail") or result.get("url") or result.get("message") or ""
-            done = {"effect.done": "done", "effect.undone": "undone", "effect.stuck": "could not be undone"}[event.kind]
+            done = _OUTCOMES[EventKind(event.kind)]
             return f"{name} {done}{f': {what}' if what else ''}"
-        case "rollback.began":
+        case EventKind.ROLLBACK_BEGAN:
             return "rolling back, newest effect first"
-        case "gate.opened" if facts["gate"] in _GATES:
+        case EventKind.GATE_OPENED if facts["gate"] in _GATES:
             return f"gate {facts['gate']} opened"
-        case "gate.decided" | "gate.overridden" if (gate := gates.get(str(facts["gate"]))) in _GATES:
+        case EventKind.GATE_DECIDED | EventKind.GATE_OVERRIDDEN if (gate := gates.get(str(facts["gate"]))) in _GATES:
             return f"gate {gate}: {facts['verdict']} by {event.actor}"
-        case "run.recovered":
+        case EventKind.RUN_RECOVERED:
             return "picked up again after an interruption"
         case _:
             return ""

@@ -12,6 +12,7 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.signals import Rewound
 from phasegate.flows.runs.checkpoints import checkpoints, plan_rewind
 from phasegate.infra.errors import DeployFailed, NotAllowed, TargetRefused
+from phasegate.infra.ledger.events import EventKind
 
 _UNASKED = 3
 """How often a release is begun anew where policy has gate `release` off, so that nobody is asked in between."""
@@ -39,7 +40,7 @@ async def void_release(run: RunContext, candidate: str, why: str) -> NoReturn:
     ledger, run_id = run.shared.ledger, run.run.id
     if run.policy.gates.release.off and ledger.rewinds.count(run_id) >= _UNASKED:
         raise DeployFailed(why, remedy="See who changes what serves, then `phasegate replay RUN --from deployment`.")
-    started = ledger.events(run_id, kinds=("attempt.started",))
+    started = ledger.events(run_id, kinds=(EventKind.ATTEMPT_STARTED,))
     began = next(event.position for event in started if event.payload["attempt"] == candidate)
     before = [one for one in checkpoints(ledger, run.run) if one.position < began and not one.discarded]
     try:

@@ -27,6 +27,7 @@ from phasegate.flows.lifecycle.rollout.restart import void_release
 from phasegate.flows.lifecycle.signals import Breached, Rejected, SubjectStale
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.deploy.target import Candidate, Weight
+from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.policy.steps import StepPolicy
 
@@ -88,7 +89,7 @@ async def run_steps(
     except SubjectStale as outdated:
         await steps.end_unbroken()  # it may be what has ended the gate
         attempts = run.shared.ledger.attempts
-        await void_release(run, attempts.attempt_id(run.run.id, "deployment", "candidate", number), outdated.why)
+        await void_release(run, str(AttemptId.of(run.run.id, "deployment", "candidate", number)), outdated.why)
 
 
 class _StepRun:

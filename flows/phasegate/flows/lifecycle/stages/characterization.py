@@ -28,6 +28,7 @@ from phasegate.infra.grading.guards.draft_check import draft_problems
 from phasegate.infra.grading.guards.thin_tests import ThinTests, find_thin_tests
 from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.ledger.events import EventKind
 
 PART = "characterization"
 _THIN, _OMITTED, _TRIED = "thin-tests", "characterization-omitted", "characterization/"
@@ -157,7 +158,9 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
 def _position(run: RunContext, name: str) -> int:
     """The number of a draft among those that were tried, from 1; a rehearsal counts as its original did."""
     counted = run.run.origin.run if run.run.origin and run.rehearses else run.run.id
-    seen = (event.payload["name"] for event in run.shared.ledger.events(counted) if event.kind == "stage.observed")
+    seen = (
+        event.payload["name"] for event in run.shared.ledger.events(counted) if event.kind == EventKind.STAGE_OBSERVED
+    )
     return [*dict.fromkeys(one for one in seen if one.startswith(_TRIED)), name].index(name) + 1
 
 

@@ -21,6 +21,7 @@ from phasegate.infra.errors import OperatorNeeded
 from phasegate.infra.grading.amendments import request_problems
 from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.workspace import ChangeSet, Workspace
 
 
@@ -117,7 +118,7 @@ async def _taken_over(run: RunContext, number: int, inputs: Mapping[str, str]) -
     """An adopted change; the run's own worktree and branch begin from it."""
     made = adoptable(run, ChangeSet, "implementation", "", number, inputs)
     attempts = run.shared.ledger.attempts
-    is_new = attempts.find(attempts.attempt_id(run.run.id, "implementation", "", number)) is None
+    is_new = attempts.find(str(AttemptId.of(run.run.id, "implementation", "", number))) is None
     if made is not None and is_new:
         change = run.shared.ledger.artifacts.get(made.artifact or "", ChangeSet)
         workspace = await run.worktree.open()

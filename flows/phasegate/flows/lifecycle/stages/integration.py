@@ -24,6 +24,8 @@ from phasegate.infra.grading.carry_over import differences
 from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.ledger import Attempt
+from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.gates import CLOSED
 from phasegate.infra.workspace import ChangeSet, branch_head, merges_to, patch_id, rebase, released_change
 from phasegate.infra.workspace.change_set import code
@@ -204,7 +206,7 @@ def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
     if row is not None and not run.rehearses:
         facts = {"approved": approved.digest, "evidence": fresh.digest, "head": move.head, "why": move.sentence()}
         facts |= {"patch_id": move.patch_id, "tree": _released_tree(run, fresh)}
-        gates.note_once(row, "approval.carried" if move.carries_over else "approval.lapsed", facts)
+        gates.note_once(row, EventKind.APPROVAL_CARRIED if move.carries_over else EventKind.APPROVAL_LAPSED, facts)
     if not move.carries_over:
         raise Remade(move.sentence(), (change, fresh))
 
@@ -222,7 +224,7 @@ def _is_graded(run: RunContext, number: int) -> bool:
     """True if the grade on a head is on record, of this run or of the one it replays."""
     attempts, origin = run.shared.ledger.attempts, run.run.origin
     runs = [run.run.id, *([origin.run] if origin else [])]
-    found = (attempts.find(attempts.attempt_id(known, "testing", REGRADING, number)) for known in runs)
+    found = (attempts.find(str(AttemptId.of(known, "testing", REGRADING, number))) for known in runs)
     return any(made is not None and made.status == "finished" for made in found)
 
 

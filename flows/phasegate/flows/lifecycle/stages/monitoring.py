@@ -23,6 +23,7 @@ from phasegate.flows.lifecycle.signals import Breached, SubjectStale
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.infra.deploy.target import Candidate, Release
 from phasegate.infra.errors import PastPivot, PhasegateError, TargetRefused
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.workspace import ChangeSet
 
@@ -172,8 +173,8 @@ async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached
 def _let_go_on(run: RunContext, report: HealthReport) -> bool:
     """Whether a person has seen that this report leaves no way back, and let the run go on."""
     stopped = False
-    for event in run.shared.ledger.events(run.run.id, kinds=("run.needs-operator", "run.resumed")):
-        if event.kind == "run.resumed" and stopped:
+    for event in run.shared.ledger.events(run.run.id, kinds=(EventKind.RUN_NEEDS_OPERATOR, EventKind.RUN_RESUMED)):
+        if event.kind == EventKind.RUN_RESUMED and stopped:
             return True
         reason: dict[str, Any] = event.payload.get("reason") or {}
         stopped = bool(reason.get("context", {}).get("report") == report.digest)

@@ -19,6 +19,8 @@ from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, signer_of
 from phasegate.infra.ledger.artifacts import Artifacts
 from phasegate.infra.ledger.chain import Chain
+from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.events.catalogue import payload_of
 from phasegate.infra.ledger.gates.authorization import (
     needs_signature,
     require_accepted,
@@ -86,8 +88,8 @@ class Gates(GateRows):
             else:
                 self._close(known, "void")
         gate_id, now = new_id("gate"), self._store.clock.now()
-        payload = {"gate": gate, "number": number, "subject": dict(subject)}
-        with self._store.change(run.id, "gate.opened", actor="engine", payload=payload) as change:
+        payload = payloads.GateOpened(gate=gate, number=number, subject=dict(subject))
+        with self._store.change(run.id, EventKind.GATE_OPENED, actor="engine", payload=payload) as change:
             change.insert(
                 schema.gates,
                 id=gate_id,
@@ -220,8 +222,8 @@ class Gates(GateRows):
         for earlier in self.list(origin):
             answer = self._inherited(gate, earlier, admins)
             if answer is not None:
-                payload = {"gate": gate.id, "from": earlier.id, "verdict": answer.verdict}
-                with self._store.change(gate.run_id, "gate.carried", actor="engine", payload=payload) as change:
+                payload = payloads.GateCarried({"gate": gate.id, "from": earlier.id, "verdict": answer.verdict})
+                with self._store.change(gate.run_id, EventKind.GATE_CARRIED, actor="engine", payload=payload) as change:
                     change.update(schema.gates, gate.id, status=_CONCLUSION[answer.verdict])
                     change.update(schema.runs, gate.run_id, status="running")
                 return self.get(gate.id)
@@ -232,7 +234,7 @@ class Gates(GateRows):
 
         Effects: a `gate.refused` event that says why, and the gate is void.
         """
-        self.note_once(gate, "gate.refused", {"why": why})
+        self.note_once(gate, EventKind.GATE_REFUSED, {"why": why})
         self._close(gate, "void")
 
     def mark_stale(self, gate: Gate, why: str) -> None:
@@ -240,8 +242,8 @@ class Gates(GateRows):
 
         Effects: one `gate.outdated` event that says why; the run goes on.
         """
-        payload = {"gate": gate.id, "why": why}
-        with self._store.change(gate.run_id, "gate.outdated", actor="engine", payload=payload) as change:
+        payload = payloads.GateOutdated(gate=gate.id, why=why)
+        with self._store.change(gate.run_id, EventKind.GATE_OUTDATED, actor="engine", payload=payload) as change:
             change.update(schema.gates, gate.id, status="outdated")
             change.update(schema.runs, gate.run_id, status="running", reason=None)
 
@@ -261,9 +263,9 @@ class Gates(GateRows):
         if decision is not None:
             payload |= {"verdict": decision.verdict, "by": decision.approver}
             payload |= {"decision": decision.id} if stored else {}
-        self.note_once(gate, "decision.refused", payload, actor=actor)
+        self.note_once(gate, EventKind.DECISION_REFUSED, payload, actor=actor)
 
-    def note_once(self, gate: Gate, kind: str, payload: Mapping[str, Any], *, actor: str = "engine") -> None:
+    def note_once(self, gate: Gate, kind: EventKind, payload: Mapping[str, Any], *, actor: str = "engine") -> None:
         """Put on record what was tried at a gate, unless exactly that is on record."""
         whole = {"gate": gate.id, "name": gate.gate, **payload}
         table, said = schema.events.c, canonical_json({**whole, "rows": {}})
@@ -278,18 +280,18 @@ class Gates(GateRows):
 
     def _record(self, decision: Decision, admins: Sequence[str]) -> None:
         """Write a decision that has been checked, unless the gate is not what it was any more."""
-        payload: dict[str, Any] = {
-            "gate": decision.gate_id,
-            "verdict": decision.verdict,
-            "note": decision.note,
-            "standing": decision.standing,
-            "subject": decision.subject_digest,
-        }
+        payload = payloads.GateDecided(
+            gate=decision.gate_id,
+            verdict=decision.verdict,
+            note=decision.note,
+            standing=decision.standing,
+            subject=decision.subject_digest,
+        )
         if decision.for_stage:
             payload["for_stage"] = True
         if decision.tests:
             payload["tests"] = list(decision.tests)
-        kind = "gate.overridden" if decision.override else "gate.decided"
+        kind = EventKind.GATE_OVERRIDDEN if decision.override else EventKind.GATE_DECIDED
         with self._store.change(decision.run_id, kind, actor=decision.approver, payload=payload) as change:
             gate = gate_in(change, decision.gate_id)
             if gate.subject_digest != decision.subject_digest or not _vouched(change.connection, gate):
@@ -334,7 +336,11 @@ class Gates(GateRows):
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
             link = chain.attesting(connection, schema.gates, gate.id)
-        earlier = self.get(str(link.payload["from"])) if link is not None and link.kind == "gate.carried" else None
+        earlier = (
+            self.get(payload_of(link, payloads.GateCarried)["from"])
+            if link is not None and link.kind == EventKind.GATE_CARRIED
+            else None
+        )
         return earlier if earlier is not None and earlier.run_id == self.replayed_by(gate.run_id) else None
 
     def _inherited(self, gate: Gate, earlier: Gate, admins: Sequence[str]) -> Decision | None:
@@ -365,7 +371,7 @@ class Gates(GateRows):
             if chain.attesting(connection, schema.gates, gate.id) is None:
                 raise NotAllowed(_ALTERED)
             link = chain.attesting(connection, schema.decisions, decision.id)
-        kind = "gate.overridden" if decision.override else "gate.decided"
+        kind = EventKind.GATE_OVERRIDDEN if decision.override else EventKind.GATE_DECIDED
         if link is None or (link.kind, link.actor, link.payload.get("gate")) != (kind, decision.approver, gate.id):
             raise NotAllowed("no event of the run says that this decision was made")
         told = (link.payload.get("for_stage", False), tuple(link.payload.get("tests", ())))
@@ -391,7 +397,9 @@ class Gates(GateRows):
             return _vouched(connection, gate)
 
     def _close(self, gate: Gate, status: GateStatus) -> None:
-        with self._store.change(gate.run_id, f"gate.{status}", actor="engine", payload={"gate": gate.id}) as change:
+        with self._store.change(
+            gate.run_id, EventKind(f"gate.{status}"), actor="engine", payload=payloads.GateClosed(gate=gate.id)
+        ) as change:
             change.update(schema.gates, gate.id, status=status)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from phasegate.infra.errors import NotFound
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.records import Decision, Gate
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
@@ -55,7 +56,7 @@ class GateRows:
         table = schema.events.c
         query = select(table.payload).where(
             table.run_id == gate.run_id,
-            table.kind == "gate.outdated",
+            table.kind == EventKind.GATE_OUTDATED,
             table.payload.contains(f'"gates/{gate.id}"', autoescape=True),
         )
         with self._store.reading() as connection:

@@ -34,6 +34,7 @@ from phasegate.infra import crash_points
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.clock import WallClock
 from phasegate.infra.errors import LeaseHeld, LedgerUnavailable
+from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import Lease
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.compiled import CompiledStatement, DriverConnection, Row
@@ -266,15 +267,15 @@ class Store:
 
     @contextmanager
     def change(
-        self, run_id: str, kind: str, *, actor: str, payload: Mapping[str, Any] | None = None, synced: bool = True
+        self, run_id: str, kind: EventKind, *, actor: str, payload: Mapping[str, Any] | None = None, synced: bool = True
     ) -> Generator[UnitOfWork]:
         """Open a write transaction that ends in one event of this kind, or in nothing at all.
 
         Args:
             run_id: Whose chain the event joins.
-            kind: The event's kind, `noun.verb`.
+            kind: The event's kind.
             actor: Who or what caused it.
-            payload: JSON-able facts; the caller may add to it until the block ends.
+            payload: The facts of its kind, JSON-able; the caller may add to it until the block ends.
             synced: Whether to wait until it is on disk. One that is not outlives the process all the same; a power cut
                 may take it, with all that was written after it, until the next synced change.
 
@@ -301,12 +302,12 @@ class Store:
 
     def _refuse(self, run_id: str, doing: str, holder: str) -> Never:
         assert self.fence is not None  # noqa: S101  nothing else refuses
-        payload = {"kind": doing, "late": self.fence.holder, "token": self.fence.token, "holder": holder}
-        with self.fenced(None).change(run_id, "write.refused", actor="engine", payload=payload):
+        payload = payloads.WriteRefused(kind=str(doing), late=self.fence.holder, token=self.fence.token, holder=holder)
+        with self.fenced(None).change(run_id, EventKind.WRITE_REFUSED, actor="engine", payload=payload):
             pass
         raise LeaseHeld(f"{holder} has taken {run_id} over: {doing} of {self.fence.holder} is refused")
 
-    def _append(self, change: UnitOfWork, run_id: str, kind: str, actor: str, payload: Mapping[str, Any]) -> None:
+    def _append(self, change: UnitOfWork, run_id: str, kind: EventKind, actor: str, payload: Mapping[str, Any]) -> None:
         rows = {name: _digest(change.direct, *where) for name, where in sorted(change.touched.items())}
         last, previous = next(iter(_LAST.execute(change.direct, run=run_id)), (0, GENESIS))
         position = last + 1
@@ -318,11 +319,11 @@ class Store:
             run_id=run_id,
             position=position,
             at=at,
-            kind=kind,
+            kind=str(kind),
             actor=actor,
             payload=body,
             previous=previous,
-            hash=event_hash(previous, run_id, position, at, kind, actor, body),
+            hash=event_hash(previous, run_id, position, at, str(kind), actor, body),
         )
 
 

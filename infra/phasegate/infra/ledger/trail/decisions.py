@@ -14,11 +14,12 @@ from typing import Any, Never
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, signer_of
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import needs_signature, require_authorized, statement_of, subject_digest
 from phasegate.infra.ledger.records import Decision, Gate, Run
 from phasegate.infra.ledger.trail_rows import Row, Rows
 
-_SAID_BY = {0: "gate.decided", 1: "gate.overridden"}
+_SAID_BY = {0: EventKind.GATE_DECIDED, 1: EventKind.GATE_OVERRIDDEN}
 _VERDICT = {"approved": "approve", "revised": "revise", "rejected": "reject"}
 
 
@@ -111,7 +112,7 @@ def _recorded_decisions(events: list[Row]) -> Iterator[tuple[str, tuple[str, str
 def _inherited(events: list[Row]) -> Iterator[tuple[str, str]]:
     """The gates that an answer of an earlier run was carried to, each with the gate it was given at."""
     for event in events:
-        if event["kind"] == "gate.carried":
+        if event["kind"] == EventKind.GATE_CARRIED:
             payload = json.loads(event["payload"])
             yield str(payload["gate"]), str(payload["from"])
 
