@@ -1,4 +1,4 @@
-"""Where threads are kept: LangGraph's own savers, in a file beside the ledger, or in the Postgres that holds it."""
+"""Thread store: LangGraph's own savers, on a file next to the ledger or on the ledger's Postgres database."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def _set_up(address: str) -> None:
     async with await AsyncConnection[DictRow].connect(
         address, autocommit=True, prepare_threshold=0, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
     ) as connection:
-        await connection.execute("SELECT pg_advisory_lock(%s)", (_SETTING_UP,))  # let go as the connection closes
+        await connection.execute("SELECT pg_advisory_lock(%s)", (_SETTING_UP,))  # released when the connection closes
         await AsyncPostgresSaver(connection).setup()
 
 

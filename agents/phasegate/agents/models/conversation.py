@@ -19,14 +19,14 @@ StopReason = Literal["end", "calls", "length", "refusal"]
 
 
 class UserMessage(TypedDict):
-    """What a person, or phasegate in their place, says."""
+    """A message from a person, or from phasegate in their place."""
 
     role: Literal["user"]
     text: str
 
 
 class ToolCall(TypedDict):
-    """One call the model asks for; `args` is None when `raw` is not a JSON object."""
+    """A call that the model asks for; `args` is None when `raw` is not a JSON object."""
 
     id: str
     name: str
@@ -45,7 +45,7 @@ class NativeItem(TypedDict):
 
 
 class AssistantMessage(TypedDict):
-    """What the model answered."""
+    """The model's answer."""
 
     role: Literal["assistant"]
     text: str
@@ -54,7 +54,7 @@ class AssistantMessage(TypedDict):
 
 
 class ToolResult(TypedDict):
-    """What one call gave."""
+    """The result of a call."""
 
     id: str
     name: str
@@ -63,7 +63,7 @@ class ToolResult(TypedDict):
 
 
 class ToolsMessage(TypedDict):
-    """What the calls of the assistant message before it gave, in their order."""
+    """Results of the preceding assistant message's calls, in their order."""
 
     role: Literal["tools"]
     results: list[ToolResult]
@@ -115,7 +115,7 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One finished exchange with a model.
+    """A finished exchange with a model.
 
     Attributes:
         message: What to append to the conversation.

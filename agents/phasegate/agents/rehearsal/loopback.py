@@ -55,7 +55,7 @@ class LoopbackServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, and let go of the port."""
+        """Stop the server and release the port."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

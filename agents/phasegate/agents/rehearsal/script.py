@@ -142,7 +142,7 @@ class Script(_Node):
         return self
 
     def turns(self, stage: StageName | str, attempt: int) -> list[Turn]:
-        """The turns of one attempt of a stage; empty when the script does not have them."""
+        """The turns of one attempt of a stage, or an empty list if the script has none."""
         return self.stages.get(f"{stage}#{attempt}") or self.stages.get(stage) or []
 
     def faults_at(self, stage: str, attempt: int, turn: int) -> list[tuple[int, Fault]]:

@@ -54,7 +54,7 @@ _STATUSES: dict[FaultKind, tuple[HTTPStatus, str, str]] = {
 
 
 class AttemptKey(NamedTuple):
-    """One try of a stage, as an address names it."""
+    """A stage attempt, as the base URL names it."""
 
     run: str
     stage: str
@@ -98,7 +98,7 @@ class RehearsalServer:
 
     @property
     def times_injected(self) -> int:
-        """How many faults have struck so far."""
+        """The number of faults injected so far."""
         return self._struck.total()
 
     def base_url(self, run: str, stage: str, attempt: int) -> str:

@@ -48,7 +48,7 @@ CHARACTERIZATION_AGENT = StageAgent("testing", CharacterizationDraft, READING, i
 
 
 def brief(prd: Prd, *, test_command: str, conventions: str = "") -> str:
-    """What one attempt is about.
+    """Write the brief of one attempt.
 
     Args:
         prd: What must become true.
