@@ -2,7 +2,6 @@
 
 Stages read the files through git, never from a worktree, so no agent can change its own instructions. The brief's
 digest is among an attempt's inputs and stays the same from try to try. The brief marks the text as quoted material.
-
 """
 
 from __future__ import annotations

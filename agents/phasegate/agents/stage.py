@@ -1,7 +1,6 @@
 """Stage agent: the parts that all five share, which are a prompt file, a draft type and a set of tools.
 
 Each stage's package defines its `AGENT` and writes the task of one attempt in `brief`; `flows` runs them.
-
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Budgets of a run's agents, checked against the expected usage of the next model call (P12).
 
 The loop checks before every call. This module does not know who raises a budget, or how a person is asked.
-
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 The loop asks after every turn. Compaction is rare and done in one big step, because each time the provider's prompt
 cache must read the whole thread again. In between, each request begins with the previous one, byte for byte.
-
 """
 
 from __future__ import annotations

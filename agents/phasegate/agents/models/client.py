@@ -2,7 +2,6 @@
 
 The agent loop opens one per stage attempt and is its only caller. It must not know what a conversation is about, and
 lets no httpx error and no key out.
-
 """
 
 from __future__ import annotations

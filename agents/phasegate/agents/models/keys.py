@@ -2,7 +2,6 @@
 
 Flows ask before a run starts, so that a missing key stops it before any work. This module must not know how a key is
 used, and never puts one into a message.
-
 """
 
 from __future__ import annotations

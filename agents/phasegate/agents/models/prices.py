@@ -2,7 +2,6 @@
 
 Flows and the agent loop ask after every exchange and before the next one (budgets). A model without a row has no price,
 and no price is guessed. The figures and their sources are in `prices.toml`.
-
 """
 
 from __future__ import annotations

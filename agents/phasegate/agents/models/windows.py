@@ -3,7 +3,6 @@
 The defaults have no source and are set low: no provider's API tells how much a model takes. A caller that knows better
 sets `Assignment.window`. With too low a figure, old outputs are left out early. With too high a figure, the provider
 refuses the request.
-
 """
 
 from __future__ import annotations

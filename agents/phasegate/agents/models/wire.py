@@ -2,7 +2,6 @@
 
 `responses`, `chat_completions` and `messages` each implement `WireProtocol`; `client` drives it. Nothing here knows
 HTTP.
-
 """
 
 from __future__ import annotations

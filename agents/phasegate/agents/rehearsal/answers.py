@@ -5,7 +5,6 @@ the model's own answers in the request, so a request repeated after a crash gets
 
 A malformed call is an answer too, and the conversation continues after it. Its call id marks it as malformed, so the
 count leaves such answers out. The next request is matched with everything since the last well-formed answer.
-
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 The caller that starts an agent makes them, and the toolbox uses them. They know no model, no ledger and no gate: a
 person's permission comes through `Permission`, records go through `Record`.
-
 """
 
 from __future__ import annotations

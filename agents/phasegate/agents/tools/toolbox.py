@@ -2,7 +2,6 @@
 
 Each stage's agent makes one, and the loop uses it. A call that cannot be carried out is answered and never raises: the
 model reads the reason and continues.
-
 """
 
 from __future__ import annotations

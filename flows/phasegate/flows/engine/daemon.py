@@ -54,7 +54,7 @@ class EngineRuns(EngineUnavailable):
 
 
 class Daemon:
-    """One life of the engine's process."""
+    """The engine's process."""
 
     def __init__(self, settings: Settings, *, entrypoint: str = LIFECYCLE, services: Sequence[str] = ()) -> None:
         """An engine that is not started yet.
@@ -197,7 +197,7 @@ class _WithoutSecrets(logging.Formatter):
         self._secrets = Secrets.of(environment)
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record, masked."""
+        """Format a record and mask its secrets."""
         return self._secrets.mask(super().format(record)).text
 
 
@@ -225,5 +225,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _log.exception("The engine failed.")
     logging.shutdown()
     sys.stderr.flush()
-    # Prefect's threads would go on calling a server that is gone, and a stuck flow's thread would keep us alive.
+    # Prefect's threads would keep calling a server that is gone, and a stuck flow's thread would keep us alive.
     os._exit(status)

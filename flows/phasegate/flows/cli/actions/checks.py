@@ -1,6 +1,6 @@
-"""What a run needs of this machine, checked one by one. For `doctor`.
+"""Checks of what a run needs on this machine, for `doctor`.
 
-Each check changes nothing, and says what to do when it does not hold.
+No check changes anything. A check that fails names its remedy.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ GIT_NEEDED = (2, 38)
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        name: What was checked.
+        name: The thing that was checked.
         outcome: `warning`: runs may be possible all the same.
-        detail: What was found.
-        remedy: What to do; empty when it holds.
+        detail: The finding.
+        remedy: The action for a person; empty if the check holds.
     """
 
     name: str
@@ -53,7 +53,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What is checked."""
+    """Input of the checks."""
 
     settings: Settings
     environment: Mapping[str, str]
@@ -61,7 +61,7 @@ class CheckContext:
 
 
 def run_checks(context: CheckContext) -> Iterator[CheckResult]:
-    """Run every check, in the order in which a run would stumble."""
+    """Run every check, in the order in which a run would fail."""
     policy, about_policy = _policy(context)
     yield _git()
     yield _sandbox(context, policy or Policy.model_construct())

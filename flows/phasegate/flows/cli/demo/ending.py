@@ -18,7 +18,7 @@ from phasegate.flows.views.report import RunReport, StageReport
 
 
 def story_table(report: RunReport) -> Table:
-    """One row per attempt; decisions and effects stand in the row of the attempt they followed."""
+    """Table of a run's attempts; a decision or an effect is in the row of the attempt it followed."""
     headers = ("stage", "attempt", "what came out", "tokens", "time", "decision", "effect", "undone")
     rows = table(*headers, whole=(*headers[:2], *headers[3:]))
     for stage in report.stages:

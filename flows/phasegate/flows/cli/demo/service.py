@@ -15,7 +15,7 @@ _NEW_LINK = {"url": "https://example.org/survey", "code": "survey", "expires_in_
 
 @dataclass(frozen=True)
 class HttpExchange:
-    """One request and its answer, for showing."""
+    """A request and its answer, for display."""
 
     request: str
     status: int

@@ -21,10 +21,10 @@ def event_documents(ledger: Ledger, events: list[Event], stage: str) -> Iterator
 
 
 class JsonLines:
-    """One JSON document per line and event, as they come."""
+    """Prints each event as a JSON document on a line."""
 
     def __init__(self, ledger: Ledger, stage: str) -> None:
-        """Show one stage's events; all when empty."""
+        """Show one stage's events, or all if `stage` is empty."""
         self._ledger = ledger
         self._stage = stage
 

@@ -30,15 +30,15 @@ _TICKS = {"finished": ("✓", "green"), "failed": ("✗", "red")}
 
 
 class LineWatcher:
-    """One appended line per event; for logs, pipes and scripts."""
+    """Appends a line per event; for logs, pipes and scripts."""
 
     def __init__(self, ledger: Ledger, *, detail: bool = False, stage: str = "") -> None:
         """Show lines.
 
         Args:
-            ledger: Where the events come from.
-            detail: Also what only the full log needs.
-            stage: Only this stage's lines; empty: all.
+            ledger: The source of the events.
+            detail: True to show the full log.
+            stage: The only stage to show; empty for all.
         """
         self._ledger = ledger
         self._detail = detail
@@ -70,7 +70,7 @@ class LiveView:
         self._spinners: dict[str, Spinner] = {}
 
     def see(self, run: Run, news: list[Event]) -> None:
-        """Draw anew."""
+        """Draw the whole view again."""
         lines = [describe(event, self._ledger) for event in news]
         self._recent += [line for line in lines if not line.detail]
         self._live.update(Group(self._head(run), self._stages(run), *self._steps()))

@@ -1,4 +1,4 @@
-"""What serves where a target is not this machine: each target is asked once, and given up on soon. For `status`."""
+"""Services on other targets than this machine, for `status`: each target is asked once, with a short timeout."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Unreachable:
 
 
 def remote_services(session: Session) -> list[TargetState | Unreachable]:
-    """What serves of each repository whose latest release went to another target than `process`, by service."""
+    """Current releases of the repositories whose latest release went to another target than `process`."""
     asked = [(run, deploy) for run in _latest(session) if (deploy := _deploy(session, run)).target != "process"]
     return sorted(asyncio.run(_all(session.settings, asked)), key=lambda one: one.service) if asked else []
 

@@ -40,7 +40,7 @@ class EngineWatch(threading.Thread):
         """Watch the engine of this state folder.
 
         Args:
-            settings: Whose engine to watch.
+            settings: The settings of the engine to watch.
             linger: How long to stay without an engine.
         """
         super().__init__(name="engine-watch", daemon=True)
@@ -114,7 +114,7 @@ class _Answer:
 
 
 def _again(asked: Iterable[Message], receive: Receive) -> Receive:
-    """What was received, from the start, and then whatever else comes."""
+    """Replay the messages that were received already, then receive the rest."""
     left = iter(asked)
 
     async def received() -> Message:
@@ -134,7 +134,7 @@ def main() -> None:
     settings = Settings(home=arguments.home)
     EngineWatch(settings, timedelta(seconds=arguments.linger)).start()
     server_database.prepare(settings.prefect / "prefect.db", server_database.template(os.environ))
-    # Only now, since it takes seconds: a server nobody wants ends meanwhile, too.
+    # Only now, since it takes seconds: a server that no engine wants ends meanwhile, too.
     import uvicorn  # noqa: PLC0415 -- see above
     from prefect.server.api.server import create_app  # noqa: PLC0415 -- see above
 

@@ -1,4 +1,4 @@
-"""Stage `testing`: the tests are written by one who never sees the change, and the change is graded by code."""
+"""Stage `testing`: an agent that never sees the change writes the tests, and code grades the change."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ from phasegate.infra.workspace import ChangeSet, keep_released
 
 
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
-    """Have the acceptance tests written from the PRD and the base commit, and seal them.
+    """Run the agent that writes the acceptance tests from the PRD and the base commit, and seal the tests.
 
     Where base's own tests are thin, tests that pin what base does are sealed with them.
 
     Effects:
         One attempt, and one more where base's tests are thin; the tests are stored in the ledger, outside of every
-        workspace. No acceptance test where the PRD asks for no new behaviour: nothing is to be proven then but that
-        what passed before still passes.
+        workspace. No acceptance test if the PRD asks for no new behaviour: then the project's own tests decide.
     """
     thin = await look_for_thin_tests(run, prd)
     sealed = await _author(run, prd) if prd.new_behaviour else SealedTests(files=())
@@ -60,16 +59,16 @@ async def _author(run: RunContext, prd: Prd) -> SealedTests:
 
 
 async def amend_tests(run: RunContext, prd: Prd, change: ChangeSet, sealed: SealedTests) -> SealedTests:
-    """Put what a change asks to amend to the authoring agent, and seal its decision.
+    """Ask the authoring agent to decide on the amendments that a change requests, and seal its decision.
 
     Args:
         run: The run.
-        prd: The agent's ground.
-        change: Asks by ids; nothing else of it reaches the agent.
+        prd: The requirements that the agent decides by.
+        change: The change with the requests. Only the ids reach the agent.
         sealed: The tests so far. None of them changes.
 
     Returns:
-        The tests with the added amendments; the same tests where the change asks for nothing that is still open.
+        The tests with the added amendments; the same tests if the change has no open request.
 
     Effects:
         One attempt where something is open. A replay with the same requests finds it.
