@@ -225,11 +225,7 @@ class _AgentRun(Generic[Draft]):
         apply(thread, exchange.turn, reply, outcome)
 
     async def _think(self) -> tuple[list[Said], Exchange]:
-        """Deliver the waiting messages and make this turn's model call; an interrupted call is made again.
-
-        Returns:
-            The messages delivered before the call, and the exchange.
-        """
+        """Deliver the waiting messages, and make this turn's model call; an interrupted call is made again."""
         thread, ledger = self._thread, self._runtime.ledger
         turn, compacted = thread["turn"] + 1, thread.get("compacted", 0)
         if self._resumes and (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
@@ -352,13 +348,7 @@ class _AgentRun(Generic[Draft]):
         }
 
     def _require_permission(self, turn: int, calls: list[ToolCall]) -> None:
-        """Stop the turn before any of its calls if one needs a person's permission.
-
-        The whole turn is carried out once the person has answered.
-
-        Raises:
-            PermissionAsked: A call needs a permission that no person has decided on yet.
-        """
+        """Raise `PermissionAsked` before any call of the turn if one of them needs a person's permission."""
         for call in calls:
             if (request := self._assignment.toolbox.pending_permission(call)) is not None:
                 raise PermissionAsked(

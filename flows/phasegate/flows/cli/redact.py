@@ -1,7 +1,7 @@
 """Redaction of a person's words before they reach the ledger or a model.
 
-Called by `steer`, `answer` and the decisions, for their note. The ledger would keep a secret for good and a provider
-would receive it, so it is masked first and the person is told.
+Called by `steer`, `answer` and the decisions, for their note. The ledger would keep a secret for good, and a provider
+would receive it. So the secret is masked first, and the person is told.
 """
 
 from __future__ import annotations
