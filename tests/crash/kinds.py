@@ -1,4 +1,4 @@
-"""What the code writes: the kinds of all events, and whatever is written without naming its crash points."""
+"""Writes in the code: the kinds of all events, and all writes that name no crash points."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _constants(kind: ast.expr) -> Iterator[str]:
 
 
 def stray_writes() -> list[str]:
-    """Where the ledger is written but through what names its points."""
+    """Places that write to the ledger without naming a crash point."""
     return [
         f"{path.name}: {function.name} calls {call}"
         for path in sorted((FLOORS / "infra" / "phasegate" / "infra" / "ledger").glob("*.py"))

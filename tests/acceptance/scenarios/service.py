@@ -1,8 +1,8 @@
-"""The service that scenarios release: it answers as the release under test is to behave.
+"""Service that scenarios release: it behaves as the release under test must.
 
-Twice in use: as a program (`python3 -I service.py PORT`, with a `release.json` beside it) where releases are processes,
-and as `Conduct` by what stands in for pods where they are images. It imports nothing of this repository, since it is
-copied into the scratch one.
+Used twice: as a program (`python3 -I service.py PORT`, next to a `release.json`) where releases are processes, and as
+`Conduct` by the stand-in for pods where they are images. It imports nothing of this repository, since it is copied into
+the scratch one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IDLE = "shop_idle_total 0\n"
 
 
 class Answers(Protocol):
-    """Whoever answers requests: one release, or all pods behind a Service."""
+    """Answers requests: one release, or all pods behind a Service."""
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and text."""
@@ -34,7 +34,7 @@ class Answers(Protocol):
 
 
 class Conduct:
-    """How one release answers: its version, what it does wrong, and what it has counted."""
+    """Behaviour of one release: its version, its faults, and its counters."""
 
     def __init__(self, behaviour: str, version: str, release: str) -> None:
         """Answer nothing yet.
@@ -50,7 +50,7 @@ class Conduct:
         self._requests, self._errors, self._seconds = 0, 0, 0.0
 
     def answer(self, path: str) -> tuple[int, str]:
-        """Status and text; what is asked for besides `/version`, `/healthz` and `/metrics` counts as traffic."""
+        """Status and text. Every path but `/version`, `/healthz` and `/metrics` counts as traffic."""
         match path.partition("?")[0]:
             case "/healthz":
                 return 200, "ok"

@@ -49,7 +49,7 @@ class PeopleHarness(ReplayHarness):
         assert decided(), f"{key} is not answered"
 
     def events(self, run_id: str, kind: str) -> list[Mapping[str, Any]]:
-        """What a run's events of one kind say."""
+        """Payloads of a run's events of one kind."""
         return [event.payload for event in self.ledger.events(run_id) if event.kind == kind]
 
 

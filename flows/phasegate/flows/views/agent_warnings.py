@@ -25,7 +25,7 @@ _EXAMPLES, _EXAMPLE_CHARACTERS, _AT_MOST = 3, 120, 24
 
 
 class AgentWarning(BaseModel):
-    """Warning about one kind of thing that agents tried, or whose secrets were masked.
+    """Warning about one kind of thing that agents tried, or one kind of masked secret.
 
     Attributes:
         sort: `denied`: refused, and nothing ran; `attempted`: a command left signs of it; `masked`: a secret.

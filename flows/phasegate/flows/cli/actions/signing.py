@@ -21,7 +21,7 @@ class SigningOptions:
     """Options of a signature.
 
     Attributes:
-        key: The key's file; None for git's `user.signingKey`, or else for the agent's first key that is allowed.
+        key: The key's file; None for git's `user.signingKey`, or else the first allowed key of ssh-agent.
         signature: File of a signature that was made on another machine.
         principal: The signer that the printed bytes are for; empty for the key's owner.
         printing: True if the command only prints the bytes to sign.

@@ -1,4 +1,4 @@
-"""Forced states: states that a person gave a waiting flow run in Prefect, found so that they can be recorded.
+"""Forced states: states of a waiting flow run that phasegate did not ask for, found so that they can be recorded.
 
 Asked by the lifecycle's gates. Such a state opens nothing, recorded or not. This module must not know what a gate is.
 """
@@ -35,7 +35,7 @@ class ForcedState:
 
 
 async def forced_between(opened: datetime, answered: datetime | None) -> Sequence[ForcedState]:
-    """The states that a person forced on the current flow run while a gate was open, as far as Prefect tells.
+    """The states that others forced on the current flow run while a gate was open, as far as Prefect tells.
 
     Args:
         opened: The time at which the gate opened.

@@ -114,7 +114,7 @@ class _Waiting:
     def _decided(self) -> bool:
         try:
             return self._ask()
-        except TemporaryError:  # the ledger is unavailable for a moment
+        except TemporaryError:  # the answer is unavailable for a moment
             return False
 
     async def _await_decision(self, deadline: float) -> bool:

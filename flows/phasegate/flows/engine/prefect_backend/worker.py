@@ -124,7 +124,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
                 _log.warning("Prefect does not hear this worker: %r", error)
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        # A person may force a state on a flow run that waits hot in this process: it must not run twice.
+        # Prefect's UI may force a state on a flow run that waits hot in this process: it must not run twice.
         async with self.queue_lock:
             scheduled = await super()._get_scheduled_flow_runs()
         return [entry for entry in scheduled if not self.is_running(entry.flow_run.id)]

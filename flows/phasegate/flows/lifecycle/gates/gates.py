@@ -77,7 +77,7 @@ class Precondition(Protocol):
         ...
 
     async def violation(self, run: RunContext) -> str:
-        """The change since then, as a sentence; empty while the condition holds or the run acts on it."""
+        """Change since then, as a sentence; empty while it holds, or once the run has begun to act on it."""
         ...
 
 
@@ -336,7 +336,7 @@ def _allowed_signers(stored_policy: str) -> str:
 
 
 async def note_forced_states(run: RunContext, rows: Iterable[Gate]) -> None:
-    """Start to record the states that a person forced in Prefect while gates were open.
+    """Start to record the states that others forced in Prefect while gates were open.
 
     Effects: a `state.refused` event for each state, once; after a short delay, or when the pass ends if that is sooner.
     """

@@ -148,7 +148,7 @@ async def _begun(run: RunContext) -> datetime:
 
 
 async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached) -> None:
-    """Roll back a release that breached its levels; past a pivot, stop for a person instead.
+    """Roll back a release that breached its levels; past a pivot, return only once a person has resumed the run.
 
     Raises:
         Breached: The release is rolled back.
