@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 ENGINE = "the engine"
-"""What executes the steps."""
+"""The process that executes the steps."""
 
 
 @dataclass(frozen=True)

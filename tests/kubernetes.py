@@ -214,7 +214,7 @@ class Kubelet(threading.Thread):
         super().__init__(daemon=True, name="kubelet")
         self._server, self._ended = server, threading.Event()
         self.at_work = threading.Lock()
-        """Who holds it keeps the nodes from asking the API server anything."""
+        """While it is held, the nodes do not ask the API server anything."""
         self.nodes: dict[str, str] = {}
         """Namespace to the node that its pods are bound to; where none is named they are on no node."""
 

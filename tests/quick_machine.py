@@ -49,7 +49,7 @@ class _Shell:
 
 
 _IDLE: list[_Shell] = []
-"""Those that run nothing just now: as many as commands ever ran at the same time."""
+"""Shells that run nothing just now: as many as commands ever ran at the same time."""
 
 
 class QuickMachine(Machine):

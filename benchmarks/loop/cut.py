@@ -22,7 +22,7 @@ from phasegate.infra.ledger import Ledger
 
 _TOKEN_SECONDS = 0.02
 _BEFORE_SECONDS = 0.1
-"""How long an answer has been coming in when it is cut."""
+"""Time that an answer has been coming in when it is cut."""
 
 
 class _Talk:

@@ -31,7 +31,7 @@ _ENDS = 20
 _CUTS = 20
 _NOTES = "".join(f"{line:>4}  What stands in line {line} of the notes.\n" for line in range(40))
 _WORK = ("work", "state")
-"""What a contender's folder holds that is not its record."""
+"""Subfolders of a contender's folder that are not its record."""
 _SECONDS = 300
 
 

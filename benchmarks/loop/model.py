@@ -19,7 +19,7 @@ _TEXT = (
 )
 _ARGUMENTS = {"read_file": '{"path": "notes-%d.txt"}', "bash": '{"command": "cat notes-%d.txt"}'}
 FILES = 20
-"""How many files are asked for in rotation: who asks for the same one over and over is rightly stopped."""
+"""Number of files that are read in rotation: an agent that reads the same one over and over is rightly stopped."""
 _LAST = {"read_file": ("finish", '{"summary": "done"}'), "bash": ("bash", '{"command": "submit"}')}
 
 

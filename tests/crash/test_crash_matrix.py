@@ -23,7 +23,7 @@ from phasegate.infra.ledger import Ledger, Run
 
 DOUBLE_CRASHES = 100 if os.environ.get("CRASH_ALL") else 6
 BY_THE_CLOCK = {"attempt.renewed", "lease.renewed"}
-"""How often these come differs from play to play; that they come at all does not."""
+"""Kinds whose number differs from play to play; every play has some."""
 LIVES = 15
 """More than the reconciler tries by itself."""
 

@@ -34,7 +34,7 @@ class StageAgent(Generic[AnyDraft]):
         draft: The type of its draft.
         tools: Names of its tools, without `finish` and `ask`.
         asks: True if it may ask the person in charge.
-        instructions: The file beside its code that holds its standing instructions.
+        instructions: The file with its standing instructions, in the folder of its code.
     """
 
     stage: StageName
@@ -45,7 +45,7 @@ class StageAgent(Generic[AnyDraft]):
 
     @property
     def prompt(self) -> str:
-        """Its standing instructions, from the file beside its code."""
+        """Its standing instructions, from the file in the folder of its code."""
         return files(f"phasegate.agents.{self.stage}").joinpath(self.instructions).read_text(encoding="utf-8")
 
     @property

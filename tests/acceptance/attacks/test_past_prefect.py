@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(900)  # the engine's start is in the first of t
 
 MAX_HOT = 1
 HOT, SUSPENDED = "Paused", "Suspended"
-"""What Prefect calls a run that waits so."""
+"""Prefect's states of a run that waits so."""
 
 
 @dataclass(frozen=True)

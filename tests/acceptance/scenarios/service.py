@@ -19,10 +19,10 @@ from typing import Protocol
 ERROR_EVERY = 20
 LAG_SECONDS = 0.25
 FLAPS = {"flaps-once": ({5, 6, 7, 8},), "flaps": ({5, 6, 7, 8}, {13, 14, 15, 16})}
-"""Which requests fail, where a measurement has four of them: the second measurement, or the second and the fourth."""
+"""Requests that fail, four to a measurement: those of the second measurement, or of the second and the fourth."""
 NEVER_SECONDS = 3600.0
 IDLE = "shop_idle_total 0\n"
-"""What nobody ever asks for."""
+"""A counter of requests that no client ever makes."""
 
 
 class Answers(Protocol):

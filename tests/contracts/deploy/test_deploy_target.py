@@ -41,7 +41,7 @@ def checkout(commit: str, folder: Path, *, rolling: bool) -> None:
 
 
 SHIFTING = ["memory", "command", "process, canary", "kubernetes, weights"]
-"""Those that let a candidate take just the share of the traffic it is given."""
+"""Targets that let a candidate take just the share of the traffic it is given."""
 OTHERS = ["process, rolling", "kubernetes, rolling"]
 
 

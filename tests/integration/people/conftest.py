@@ -19,7 +19,7 @@ from phasegate.infra.ledger import Gate, Ledger
 from phasegate.infra.settings import Settings
 
 Action = Callable[[Ledger, str], object]
-"""What a person does about a run: to be given the ledger and the run's id."""
+"""A person's action on a run; takes the ledger and the run's id."""
 
 
 @dataclass

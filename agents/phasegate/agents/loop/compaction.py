@@ -16,7 +16,7 @@ _FULL = 0.7
 _KEPT = 0.25
 """The share of the window that the latest messages may fill; they stay whole."""
 _WORTH = 0.1
-"""The share of the window that must come free; less is not worth reading all anew."""
+"""The share of the window that must come free; less is not worth reading the whole thread again."""
 BYTES_PER_TOKEN = 4
 """A rule of thumb, for what no provider has counted."""
 _SHORT = 400

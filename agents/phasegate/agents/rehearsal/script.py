@@ -16,7 +16,7 @@ from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.policy.model import STAGES, StageName
 
 FINISH_TOOL = "finish"
-"""How a stage hands in its result: over the wire, a turn's `finish` is a call of this tool."""
+"""Tool by which a stage hands in its result: over the wire, a turn's `finish` is a call of it."""
 
 SCRIPTED_PARTS = ("testing.amending", "testing.characterization")
 """Parts of stages that have turns of their own; every other part is answered by its stage's."""

@@ -20,9 +20,9 @@ Record = Callable[[str, Mapping[str, Any]], None]
 """Takes an event's kind and its facts, in plain JSON."""
 
 DENIED, ATTEMPTED, MASKED = "tool.denied", "sandbox.attempted", "secret.masked"
-"""The kinds of events that tools put on record."""
+"""The kinds of events that tools record."""
 _OPAQUE = frozenset({"id", "call_id", "encrypted_content", "signature", "data"})
-"""What a provider names, encrypts or signs for itself: it takes it back unaltered or not at all."""
+"""Keys that a provider names, encrypts or signs for itself: it accepts their values unaltered or not at all."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from phasegate.infra.tickets.ticket import Ticket
 from phasegate.infra.workspace import BaseCommit, Repository
 
 DEFINITION = "1"
-"""The version of the pipeline's definition; raised when a waiting run could no longer go on as it began (P8)."""
+"""The version of the pipeline's definition; raised when a waiting run could no longer continue as it began (P8)."""
 POLICY_FILE = "phasegate.toml"
 
 

@@ -130,4 +130,4 @@ _DECISIONS = {
         'phasegate reject {run} permission --note "why"    the agent is told, and the run goes on',
     ),
 }
-"""What can be typed at a gate, where that is something of its own."""
+"""Commands at a gate that needs commands of its own."""

@@ -35,7 +35,7 @@ from phasegate.infra.errors import NotFound
 
 RUN_TAG = "run:"
 RESCHEDULED = "set going again by phasegate"
-"""What Prefect is told with a state that this module forces."""
+"""Message of a state that this module forces in Prefect."""
 _TRIES = 4
 _FIRST_BACKOFF = timedelta(milliseconds=200)
 _PAGE = 200

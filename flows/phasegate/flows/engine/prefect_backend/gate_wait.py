@@ -27,10 +27,10 @@ from phasegate.infra.settings import Settings
 Decided = Callable[[], bool]
 
 RESUMED = "a gate was decided, or is asked again"
-"""What Prefect is told when a flow run that waited hot goes on."""
+"""Message to Prefect when a flow run that waited hot continues."""
 
 _HEAD_START_SECONDS = 0.05
-"""What was decided on goes first, and Prefect is told after."""
+"""The decided flow continues first, and the report to Prefect follows."""
 _POLL_SECONDS = 5.0  # for a decision whose wake-up was lost, as by an engine that was just starting
 
 

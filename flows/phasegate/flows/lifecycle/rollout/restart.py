@@ -14,7 +14,7 @@ from phasegate.flows.runs.checkpoints import checkpoints, plan_rewind
 from phasegate.infra.errors import DeployFailed, NotAllowed, TargetRefused
 
 _UNASKED = 3
-"""How often a release is begun anew where policy has gate `release` off, so that nobody is asked in between."""
+"""Limit on restarts of a release if policy has gate `release` off, so that no person is asked in between."""
 
 
 async def void_release(run: RunContext, candidate: str, why: str) -> NoReturn:

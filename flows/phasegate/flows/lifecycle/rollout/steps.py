@@ -67,7 +67,7 @@ async def run_steps(
     Args:
         run: The run.
         plan: The approved plan.
-        candidate: The release that runs beside the current one.
+        candidate: The release that runs next to the current one.
         serving: The current release, as it was seen.
         number: The number of the run's candidate.
 
