@@ -79,7 +79,7 @@ class Contender(Protocol):
         """Per run and step, when it began: Unix time, once per time it ran. `done`: when the run ended well."""
 
     def kill(self) -> None:
-        """`kill -9` what executes the steps; what keeps the state stays."""
+        """`kill -9` the processes that execute the steps; those that keep the state stay."""
 
     def restart(self) -> None:
         """Start again what was killed, and do by hand what never happens by itself."""

@@ -256,7 +256,11 @@ class _Argo:
             self._status["phase"] = "Progressing"
 
     def _settle(self, own: str, weight: int) -> bool:
-        """Scale the ReplicaSets to a share; gives whether they are there."""
+        """Scale the ReplicaSets to a share.
+
+        Returns:
+            True once they are there.
+        """
         labels = "app=shop"
         found = self._http.get(self._sets, params={"labelSelector": labels}).json()["items"]
         sets = {one["metadata"]["labels"][HASH]: one for one in found if HASH in one["metadata"]["labels"]}

@@ -84,7 +84,11 @@ class CrashHarness:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def in_parallel(self, work: Callable[[Any], list[str]], items: Sequence[Any]) -> dict[str, list[str]]:
-        """Do a piece of work for each item, as many at a time as there are theatres; what was found, by item."""
+        """Do a piece of work for each item, as many at a time as there are theatres.
+
+        Returns:
+            The findings by item.
+        """
         with ThreadPoolExecutor(LANES) as pool:
             return {str(item): found for item, found in zip(items, pool.map(work, items), strict=True) if found}
 
@@ -98,10 +102,13 @@ class CrashHarness:
         return self.verdict(play, before, scene, [] if code == 0 else [f"the engine ended with {code}"])
 
     def crash(self, scene: str, *points: str) -> list[str]:
-        """Play a scene, killed -9 at each of the points in turn; what does not hold in the end.
+        """Play a scene, killed -9 at each of the points in turn.
 
-        Who of two at work side by side is ahead differs from play to play, and with it a point here and there: a play
-        that does not come to the first one must end well, and is followed by another.
+        The faster of two attempts at work at once differs from play to play, and with it a point here and there. A play
+        that does not come to the first point must end well, and another one follows it.
+
+        Returns:
+            The promises that do not hold in the end.
         """
         for _ in range(PLAYS):
             play, before = self.stage(scene)

@@ -414,7 +414,11 @@ class LedgerModel(RuleBasedStateMachine):
         return Counter(str(event.payload[name]) for event in events if event.kind == kind)
 
     def _once(self, call: Callable[[], object], crash: str) -> bool:
-        """Make a call that may die; whether its change is in."""
+        """Make a call that may die.
+
+        Returns:
+            True if its change is in the ledger.
+        """
         try:
             self._killed(call, crash)
         except Killed as killed:

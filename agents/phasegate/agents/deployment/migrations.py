@@ -1,7 +1,7 @@
-"""The part of a release plan that is about stored data: what an agent says of it, and what a person is shown.
+"""Migrations in a release plan: the agent's statements about stored data, and their page for the approver.
 
-Used by the deployment agent alone. Which files count is policy's word, not the agent's; what a migration means for
-going back is its class's.
+Used by the deployment agent alone. Policy decides which files count, not the agent. A migration's class decides whether
+a rollback is possible after it.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def no_signal() -> Generator[asyncio.Event]:
 
 
 class Interruptible:
-    """Cancels what an agent is in the middle of when a person asks for its attention."""
+    """Cancels the agent's current model call or tool when a person asks for its attention."""
 
     def __init__(self, is_called: Callable[[], bool]) -> None:
         """Watch nothing yet.

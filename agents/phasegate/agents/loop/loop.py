@@ -46,11 +46,11 @@ class CheckpointStore(Protocol):
     """Port of checkpoints: the files an agent changes are saved turn by turn, and can be restored."""
 
     def save(self, turn: int) -> str:
-        """Keep the files as they are now; returns the commit that holds them."""
+        """Save the files as they are now, and return the commit that holds them."""
         ...
 
     def restore(self, commit: str) -> None:
-        """Make the files what they were at a commit; what was there is kept aside."""
+        """Restore the files of a commit, and keep the replaced ones aside."""
         ...
 
 
@@ -267,7 +267,7 @@ class _AgentRun(Generic[Draft]):
             )
 
     async def _act(self, turn: int, calls: list[ToolCall]) -> list[ToolOutcome]:
-        """Carry out the calls in their order; those that a person's message comes before are not carried out."""
+        """Carry out the calls in their order, up to a person's message; later calls are not carried out."""
         answers = ask_tool.answers(self._runtime.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
         self._require_permission(turn, calls)
         outcomes: list[ToolOutcome] = []

@@ -102,7 +102,7 @@ async def _set_up(address: str) -> None:
 
 
 async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Ask again while the database is away: what is written carries its own key, so twice is as good as once."""
+    """Retry while the database is away: each write carries its own key, so a repeat does no harm."""
     for _ in range(_TRIES - 1):
         try:
             return await call()
@@ -115,7 +115,7 @@ async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 class Packed(JsonPlusSerializer):
-    """LangGraph's serializer, compressed: text of threads takes a third of the room. What is not packed is read too."""
+    """LangGraph's serializer, compressed: text of threads takes a third of the room. It also reads unpacked data."""
 
     @override
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:

@@ -222,7 +222,7 @@ class _HttpModelClient:
 
 @contextmanager
 def _reading(name: ModelName) -> Generator[None]:
-    """Translate what a protocol raises while it reads an answer."""
+    """Translate errors that a protocol raises while it reads an answer."""
     try:
         yield
     except ResponseFailed as error:

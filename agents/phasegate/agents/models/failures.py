@@ -88,7 +88,7 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
 
 
 def error_of_answer(name: ModelName, failure: ResponseFailed) -> PhasegateError:
-    """The error for one that the provider reported inside its answer."""
+    """The error for a failure that the provider reported inside its answer."""
     temporary = failure.kind in _TEMPORARY_KINDS or failure.kind == "429" or failure.kind.startswith("5")
     error = ModelUnavailable if temporary else ModelRefused
     return error(f"{name}: {failure} ({failure.kind})", kind=failure.kind)

@@ -1,8 +1,8 @@
 """An earlier run's model, played back: answers a request only if it is the recorded one.
 
-The rehearsal server asks it for runs that rehearse another. It matches by stage, part, attempt and turn, and compares
-the two requests byte for byte, but for what a run's name, its folder, its commits and the clock leave in them.
-It reads the ledger and writes one thing into it: where the new run departs.
+The rehearsal server asks it for runs that rehearse another. It matches by stage, part, attempt and turn. It compares
+the two requests byte for byte, except for the run's name, folder and commits, and for times. It reads the ledger and
+records one thing there: the first request that departs.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Names:
         return _CALL_ID.sub(lambda found: calls.setdefault(found[0], f"<call {len(calls) + 1}>"), text)
 
     def _drop_durations(self, value: object) -> None:
-        """Take out how long commands took, in what tools answered and nowhere else."""
+        """Remove the durations of commands from the answers of tools, and nowhere else."""
         if isinstance(value, list):
             for entry in cast("Sequence[object]", value):
                 self._drop_durations(entry)

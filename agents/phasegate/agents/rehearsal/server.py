@@ -157,7 +157,7 @@ class RehearsalServer:
 
 
 class _Played(Response):
-    """An answer in parts, with what happens to it half-way."""
+    """An answer in parts, with its fault half-way."""
 
     def __init__(self, media_type: str, parts: Sequence[bytes], fault: Fault | None) -> None:
         super().__init__(media_type=media_type)

@@ -1,4 +1,4 @@
-"""`search` and `run`: what goes through the sandbox, a hostile pattern included."""
+"""`search` and `run`: the tools that work in the sandbox, hostile patterns included."""
 
 from __future__ import annotations
 

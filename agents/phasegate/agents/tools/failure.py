@@ -1,4 +1,4 @@
-"""Failures of a tool, which the model is told instead of a result."""
+"""Failures of a tool, told to the model instead of a result."""
 
 from __future__ import annotations
 

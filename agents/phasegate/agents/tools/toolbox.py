@@ -115,7 +115,7 @@ class Toolbox:
 
     @property
     def specs(self) -> list[ToolSpec]:
-        """The tools as the model is told of them."""
+        """The tools' descriptions for the model."""
         finish = f"End your work and hand in the result. {(self._draft.__doc__ or '').strip().splitlines()[0]}"
         return [
             *(_spec(name, tool.arguments.__doc__ or "", tool.arguments) for name, tool in self._tools.items()),

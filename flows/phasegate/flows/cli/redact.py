@@ -14,7 +14,7 @@ from phasegate.infra.secrets import Secrets
 
 
 def without_secrets(text: str) -> str:
-    """The text with what looks like a secret masked; says so on standard error."""
+    """Mask all that looks like a secret in a text, and say so on standard error."""
     masked = Secrets.of(os.environ).mask(text)
     if masked.leaks:
         found = ", ".join(f"{leak.kind} ({leak.digest})" for leak in masked.leaks)

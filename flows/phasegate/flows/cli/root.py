@@ -51,7 +51,7 @@ class _Contents(click.Group):
         return [name for commands in SECTIONS.values() for name in commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; returns None if there is no such command."""
+        """Import one command, or return None if there is no such command."""
         for commands in SECTIONS.values():
             if cmd_name in commands:
                 module = importlib.import_module(f"phasegate.flows.cli.commands.{commands[cmd_name]}")

@@ -108,7 +108,7 @@ class Daemon:
             lock.release()
 
     def _import(self, server: server_process.PrefectServer) -> None:
-        """Import all that the engine needs, in the environment in which Prefect is to find itself."""
+        """Import all modules of the engine, in the environment that Prefect reads at import."""
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             del os.environ[name]  # the user's own Prefect, if any, is another one
         os.environ.update(server_process.environment(self._settings, server.api_url, {}))
@@ -190,7 +190,7 @@ def _describe(server: server_process.PrefectServer, phase: str) -> EngineInfo:
 
 
 class _WithoutSecrets(logging.Formatter):
-    """Lines of the engine's log, tracebacks included, without what the engine's own environment holds."""
+    """Formats lines of the engine's log, tracebacks included, and masks the secrets of its environment."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -55,7 +55,7 @@ class EngineInfo:
 
     @classmethod
     def read(cls, settings: Settings) -> EngineInfo | None:
-        """Read engine.json; returns None if it is missing or malformed."""
+        """Read engine.json, or return None if it is missing or malformed."""
         try:
             fields: dict[str, Any] = json.loads(settings.engine_file.read_text())
             server, standby = fields.pop("server"), fields.pop("standby", None)
@@ -77,7 +77,11 @@ class EngineLock:
         self._file = os.open(settings.engine_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self) -> bool:
-        """Take the lock; returns False if another process has it."""
+        """Take the lock.
+
+        Returns:
+            False if another process has it.
+        """
         deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
         while True:
             try:

@@ -67,7 +67,7 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
 
 
 def bind(path: Path) -> socket.socket:
-    """A socket at this path, for its owner alone; one that a dead process left is replaced."""
+    """Bind a socket at this path, for its owner alone; a socket that a dead process left is replaced."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with _address(path) as address:

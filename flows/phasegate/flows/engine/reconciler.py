@@ -1,4 +1,4 @@
-"""Reconciler: keeps what runs in step with what the ledger says should run (P1, P7).
+"""Reconciler: keeps the executing runs in step with the ledger (P1, P7).
 
 Every second, and at every wake, it takes the lease of each runnable run that no engine owns, and schedules it. Leases
 guarantee one engine per run. A flow run that Prefect lost, or never knew, is created again from the ledger. It decides
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 async def serve(engine: Engine) -> None:
-    """Open what the engine's runs share, and reconcile until cancelled, which is after they were drained."""
+    """Open the resources that the engine's runs share, and reconcile until cancelled, after the runs were drained."""
     async with open_resources(engine.settings) as shared:
         renewing = asyncio.create_task(_renew(shared, engine.settings.lease))
         try:

@@ -1,4 +1,4 @@
-"""Context of a run under way: what its stages work with. Made by `runner` for each pass over the pipeline."""
+"""Context of a run under way, for its stages. Made by `runner` for each pass over the pipeline."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ class RunContext:
         return self.shared.ledger.runs.request(self.run.id) == "pause" or self.blocked_background_agent() is not None
 
     def blocked_background_agent(self) -> InputRequired | None:
-        """Signal of a background agent that waits for a person, who is asked at once."""
+        """Signal of a background agent that waits for a person, or None. The person is asked at once."""
         ended = (task for task in self._tasks if task.done() and not task.cancelled())
         return next((why for task in ended if isinstance(why := task.exception(), InputRequired)), None)
 
@@ -276,7 +276,7 @@ class RunContext:
         """Run the project's setup command in a fresh checkout.
 
         Raises:
-            SetupFailed: It failed; the message carries the end of what it said.
+            SetupFailed: It failed; the message carries the end of its output.
         """
         command = self.policy.project.setup
         if not command:

@@ -1,7 +1,7 @@
-"""Putting a run back to a checkpoint: the world, the files, the conversation, and then the ledger, in that order.
+"""Rewind of a run to a checkpoint: the world, the files, the conversation, and then the ledger, in that order.
 
-Called by `runner` when a person asked for it (`flows.runs.checkpoints` says what it means). Every step finds what an
-interrupted try has already done; the request stands until the ledger says in one event that all of it is done.
+Called by `runner` when a person asked for it (`flows.runs.checkpoints` plans it). Every step finds the work of an
+interrupted try. The request stands until the ledger records in one event that all of it is done.
 """
 
 from __future__ import annotations

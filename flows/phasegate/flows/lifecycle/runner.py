@@ -104,7 +104,7 @@ async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunCon
 
 
 async def _clear_away(shared: Resources, run_id: str) -> None:
-    """Remove the folders of a run that has ended; what a crash leaves of them the cleaning service removes."""
+    """Remove the folders of a run that has ended; the cleaning service removes the rest after a crash."""
     run = shared.ledger.runs.get(run_id)
     if run.status in CLEARED and not run.request:
         await uninterrupted(lambda: list(remove_folders(shared.settings, run, shared.secrets)))
@@ -129,7 +129,7 @@ async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
 
 
 async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
-    """Run the pipeline, and record how the pass ended."""
+    """Run the pipeline, and record the outcome of the pass."""
     try:
         try:
             await note_forced_states(run, run.shared.ledger.gates.list(run.run.id))

@@ -26,7 +26,7 @@ class InputRequired(RunSignal):
 
 
 class InputReceived(RunSignal):
-    """A person has answered an agent: the run is executed again from the top, to where it waits."""
+    """A person has answered an agent: the run is executed again from the top, to its waiting agent."""
 
 
 class Rewound(RunSignal):

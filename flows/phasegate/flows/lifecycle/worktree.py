@@ -55,7 +55,11 @@ class RunWorktree:
         return await self._make()
 
     def take_clean_commit(self) -> str:
-        """The commit that the files equal, given once to the first caller; empty afterwards, or if unknown."""
+        """Give the commit that the files equal, once, to the first caller.
+
+        Returns:
+            The commit, or an empty text if it is unknown or was given already.
+        """
         commit, self._untouched = self._untouched, ""
         return commit
 

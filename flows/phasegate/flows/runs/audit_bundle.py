@@ -1,10 +1,10 @@
-"""The audit trail that leaves the machine: heads in git, one file per run, and the same audit here and there.
+"""Audit trail outside of the machine: heads in git, one signed file per run, and the same audit for file and ledger.
 
 A bundle is one JSON document in its canonical spelling and a line end: `format`, `key` (the engine's public Ed25519
-key, Base64) and `envelope`, a DSSE envelope whose payload is the content: the rows of every table as stored, of the run
-and of those it replays, the heads of their chains that git has seen, and, for a run that released something, a second
-DSSE envelope with an in-toto Statement v1 about that release. Called by the doors and, for the heads, by the lifecycle.
-Only verified bytes are read.
+key, Base64) and `envelope`. The envelope is a DSSE envelope whose payload is the content. The content holds the rows of
+every table as stored, of the run and of those it replays, and the heads of their chains in git. For a run that released
+something it holds a second DSSE envelope with an in-toto Statement v1 about that release. Called by the doors and, for
+the heads, by the lifecycle. Only verified bytes are read.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> AuditReport:
 
     Raises:
         UsageError: The file is no bundle.
-        TrailBroken: It was changed since it was signed, or what was signed does not hold.
+        TrailBroken: It was changed since it was signed, or its signed content does not hold.
         ConfigError: There are people's signatures to verify, and ssh-keygen is missing.
     """
     outside = _parsed(bundle)
@@ -175,7 +175,7 @@ def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
 
 
 def _check_release(rows: Rows, run_id: str, envelope: Mapping[str, Any] | None, public: bytes) -> str:
-    """The commit a signed statement is about, once it is found to say what the rows say."""
+    """The commit of a signed statement, once the statement was found to agree with the rows."""
     expected = release_statement(rows, run_id)
     if expected is None or envelope is None:
         if expected is not None or envelope is not None:
@@ -188,7 +188,7 @@ def _check_release(rows: Rows, run_id: str, envelope: Mapping[str, Any] | None, 
 
 
 def _artifacts(rows: Rows, run_id: str) -> dict[str, str]:
-    """Kind to the canonical text of the newest artifact of that kind that stands."""
+    """Kind to the canonical text of the newest artifact of that kind that still counts."""
     run = rows.one("runs", run_id)
     attempts = _in_time(rows.of_run("attempts", run_id), "started_at")
     digests = [] if run is None else [run["ticket"]]

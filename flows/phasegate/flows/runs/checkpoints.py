@@ -149,7 +149,7 @@ def _effects_since(ledger: Ledger, history: _History, target: Checkpoint) -> lis
 
 @dataclass
 class _History:
-    """A run's events, read once: what came when."""
+    """A run's events in their order, read once."""
 
     run: Run
     created_at: dict[str, int] = field(default_factory=dict[str, int])
@@ -207,7 +207,7 @@ class _History:
         ]
 
     def turn_of(self, attempt: str, position: int) -> int:
-        """The last turn an attempt had finished at a moment, those it inherited included."""
+        """The last turn that an attempt had finished at a moment, inherited turns included."""
         own = [
             turn
             for (name, turn), at in self.turns.items()

@@ -141,7 +141,7 @@ def _retention(ledger: Ledger, run: Run) -> RetentionPolicy:
 
 
 def _git_dir(run: Run) -> str:
-    """The git directory by which a repository's layers are known; empty if it is gone."""
+    """The git directory by which a repository's layers are known, or an empty text if it is gone."""
     try:
         return str(Repository.open(Path(run.repository)).git.git_dir)
     except PhasegateError:

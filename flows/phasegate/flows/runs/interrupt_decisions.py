@@ -20,7 +20,7 @@ Asked = TypeVar("Asked", bound=BudgetIncreaseRequest | PermissionRequested)
 
 
 def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
-    """Subject of an interrupt gate, if it is still what was stored.
+    """Subject of an interrupt gate, checked against its stored digest.
 
     Raises:
         TrailBroken: It was altered.

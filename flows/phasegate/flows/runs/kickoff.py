@@ -175,9 +175,9 @@ def accept(spec: RunSpec, *, ledger: Ledger, repository: Repository, person: Per
 def read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:
     """The base commit and the policy in it.
 
-    The current branch's policy may name another base branch; then that branch's own policy is the one that counts. A
-    repository that has never committed a policy is governed by the requester's working copy, which no agent can write;
-    where there is none either, by what `phasegate init` finds there, if that was declared and not guessed.
+    The current branch's policy may name another base branch; then that branch's own policy counts. A repository that
+    has never committed a policy is governed by the requester's working copy, which no agent can write. If that has
+    none either, the findings of `phasegate init` apply, if they were declared and not guessed.
     """
     base = repository.base()
     policy, notices = _policy_at(repository, base)
@@ -217,7 +217,7 @@ def _check_models(request: KickoffRequest, policy: Policy, environment: Mapping[
 
 
 def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repository, base: BaseCommit) -> None:
-    """Find out now what would stop the release at the end: a taken port, a missing program, unusable manifests."""
+    """Find obstacles of the release now: a taken port, a missing program, unusable manifests."""
     if deploy.target == "process" and deploy.strategy == "canary":
         try:
             find_haproxy(os.environ.get("PATH", os.defpath))

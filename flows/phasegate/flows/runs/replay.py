@@ -1,7 +1,7 @@
-"""Going back to a run: a new one that adopts what still holds of it, or one that rehearses it from its record.
+"""Replay of a run: a new run that adopts the stages that still hold, or that rehearses the earlier one's record.
 
-Called by the doors. All that can be wrong is found before anything is written; what is adopted is decided later, stage
-by stage, in `lifecycle/adoption`.
+Called by the doors. All errors are found before anything is written. `lifecycle/adoption` decides later, stage by
+stage, which attempts are adopted.
 """
 
 from __future__ import annotations

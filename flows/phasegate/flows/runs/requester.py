@@ -19,7 +19,7 @@ from phasegate.infra.policy.model import GATES, Policy
 
 
 class SignedRequest(Artifact):
-    """The proof: who asked for which run, and their signature over exactly that."""
+    """Proof of a request: the requester, the run, and their signature over exactly that."""
 
     kind: ClassVar[str] = "request"
     principal: str

@@ -88,7 +88,7 @@ def _cut_over(effects: Sequence[Effect]) -> Effect | None:
 
 
 def _serving(effects: Sequence[Effect]) -> str:
-    """Sentence on the current release and its data; empty if the run has released nothing."""
+    """Sentence on the current release and its data, or an empty text if the run has released nothing."""
     if (cut_over := _cut_over(effects)) is not None:
         serves, before = cut_over.intent["release_id"], cut_over.intent.get("previous")
         spared = f"; release {before}, which served before, may not work with what is stored now" if before else ""

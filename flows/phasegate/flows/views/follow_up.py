@@ -13,7 +13,7 @@ LABEL = "follow-up"
 
 
 def follow_up(report: RunReport) -> str:
-    """Write a Markdown ticket with front matter; empty if the run has no incident, or its incident drafts none.
+    """Write a Markdown ticket with front matter, or an empty text if the run has no incident that drafts one.
 
     Its text is the agent's: a person reads it before running it, as any ticket.
     """

@@ -122,7 +122,7 @@ def _state_folder(context: CheckContext) -> CheckResult:
 
 
 def _checkouts(context: CheckContext, policy: Policy) -> Iterator[CheckResult]:
-    """Way in which grading lays what setup left, and what was compiled on base, under each of its checkouts."""
+    """Check how grading puts the files of setup, and those compiled on base, under each of its checkouts."""
     name, home = "grading's checkouts", context.settings.home
     if policy.sandbox.backend == "none":
         yield CheckResult(name, "ok", "what setup leaves is copied into each: without a sandbox nothing is mounted")

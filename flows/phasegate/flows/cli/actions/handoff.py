@@ -62,7 +62,7 @@ def follow(session: Session, run_id: str, *, as_json: bool, after: int = 0) -> i
         after: The last event that need not be shown.
 
     Returns:
-        The exit code for where the run stands.
+        The exit code for the run's status.
     """
     follower = Follower(session.ledger, run_id, lambda: engine_alive(session.settings), after)
     with open_watcher(session.ledger, as_json=as_json) as watcher:

@@ -1,6 +1,6 @@
 """Signature of a decision at the command line: by the person's key, or from another machine (`--print`, `--signature`).
 
-Used by the decisions. What it makes is checked by the ledger, which believes none of it.
+Used by the decisions. The ledger checks each signature and believes nothing from here.
 """
 
 from __future__ import annotations

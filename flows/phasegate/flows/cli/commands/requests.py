@@ -1,4 +1,4 @@
-"""`phasegate pause|resume|cancel|rollback`: what a person wants of a run, apart from its gates."""
+"""`phasegate pause|resume|cancel|rollback`: a person's requests to a run, apart from its gates."""
 
 from __future__ import annotations
 

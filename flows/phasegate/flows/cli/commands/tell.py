@@ -1,4 +1,4 @@
-"""`phasegate steer|answer`: what a person says to an agent, unasked or asked."""
+"""`phasegate steer|answer`: a person's messages to an agent, unasked or asked."""
 
 from __future__ import annotations
 

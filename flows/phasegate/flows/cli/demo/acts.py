@@ -70,7 +70,7 @@ def perform(*, asks: bool, keep: bool, as_json: bool, ticket: str = "") -> int:
 
 
 class _Acts:
-    """The acts, and what came of them."""
+    """The acts, and their results."""
 
     def __init__(self, scratch: Scratch, *, asks: bool, quiet: bool, ticket: str) -> None:
         self._scratch = scratch
@@ -95,7 +95,7 @@ class _Acts:
             self.ok = shipped and all(holds)
 
     def _start(self) -> EngineInfo:
-        """Start the engine; one that Ctrl-C meets half-way comes up first, for only then can it be stopped surely."""
+        """Start the engine. If Ctrl-C comes meanwhile, wait until it is up: only then can it be stopped for sure."""
         settings = self._scratch.settings
         try:
             return control.start(settings, on_progress=lambda text: self._say(f"  {text}"))

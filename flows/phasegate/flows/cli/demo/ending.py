@@ -1,4 +1,4 @@
-"""A run's story as one table: what each attempt made, what it cost, who decided, what was done and undone.
+"""Story of a run as one table: artifacts, costs, decisions, effects and their undoing, attempt by attempt.
 
 Reads a report alone.
 """
@@ -37,7 +37,7 @@ def story_table(report: RunReport) -> Table:
 
 
 def obsolete_table(report: RunReport) -> Table:
-    """Table of the existing tests that went: the criterion that says so, what takes its place, and who named it."""
+    """Table of obsolete tests: each with its criterion, its replacement, and the agent that named it."""
     rows = table("test that went", "by", "in its place", "named by")
     evidence = report.latest("evidence")
     said = {one["id"]: f"{one['id']}: {one['statement']}" for one in evidence.content["criteria"]} if evidence else {}

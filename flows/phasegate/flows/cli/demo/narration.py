@@ -52,7 +52,7 @@ class Narrator:
         self._explained: set[str] = set()
 
     def see(self, run: Run, news: list[Event]) -> None:
-        """Explain what is new of its kind, then say what happened."""
+        """Explain each new kind of step, then print the events."""
         for event in news:
             self._explain(event)
             line = describe(event, self._ledger)

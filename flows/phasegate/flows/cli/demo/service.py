@@ -23,7 +23,7 @@ class HttpExchange:
 
 
 def ask_for_an_expiring_link(url: str) -> HttpExchange:
-    """Use what ticket 1 added: make a link that expires in an hour."""
+    """Use the feature of ticket 1: make a link that expires in an hour."""
     return _ask(url, "POST", "/api/links", _NEW_LINK)
 
 

@@ -63,7 +63,7 @@ def _stage(event: Event) -> str:
 
 
 def attempt_name(attempt_id: str) -> str:
-    """`run-1/testing.authoring/2` as people say it: `testing (authoring), attempt 2`; so is what belongs to it."""
+    """`run-1/testing.authoring/2` as people say it: `testing (authoring), attempt 2`. Ids below it work, too."""
     _, stage, number = attempt_id.split("/")[:3]
     name, _, part = stage.partition(".")
     return f"{name}{f' ({part})' if part else ''}{f', attempt {number}' if number not in {'', '1'} else ''}"
@@ -141,7 +141,7 @@ def _answered(event: Event) -> str:
 
 
 def _result_text(result: Mapping[str, Any]) -> str:
-    """A tool's answer in a few words: what it said last is what a command ended with."""
+    """A tool's answer in a few words: its last line for `run`, which shows how the command ended; else its first."""
     lines = [line for line in str(result["output"]).splitlines() if line.strip()] or [""]
     said = one_line(lines[-1] if result["name"] == "run" else lines[0], 60)
     return f"{result['name']} {'refused: ' if result['failed'] else '→ '}{said}"

@@ -71,7 +71,7 @@ class Follower:
             ) from error
 
     def look(self, watcher: Watcher) -> Run:
-        """Show what is new, once."""
+        """Show the new events, once."""
         run = self.ledger.runs.get(self.run_id)
         news = self.ledger.events(self.run_id, after=self.position)
         if news:

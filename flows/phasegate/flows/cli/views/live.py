@@ -45,7 +45,7 @@ class LineWatcher:
         self._stage = stage
 
     def see(self, run: Run, news: list[Event]) -> None:
-        """Print what is new."""
+        """Print the new events."""
         for event in news:
             line = describe(event, self._ledger)
             if (self._detail or not line.detail) and self._stage in {"", line.stage}:
@@ -60,7 +60,7 @@ class NullWatcher:
 
 
 class LiveView:
-    """The live view: stages, gate, what the agent is doing now, tokens, cost, time."""
+    """The live view: stages, gate, the agent's current work, tokens, cost, time."""
 
     def __init__(self, ledger: Ledger, live: Live) -> None:
         """Draw on a started `Live`."""

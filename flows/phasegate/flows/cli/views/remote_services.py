@@ -26,7 +26,7 @@ _LIMIT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Unreachable:
-    """A service whose target does not say what serves.
+    """A service whose target does not tell its current release.
 
     Attributes:
         problem: Why not.
@@ -84,7 +84,7 @@ async def _state(settings: Settings, run: Run, deploy: DeployPolicy) -> TargetSt
 
 
 def _apart(settings: Settings, service: str, scratch: Path) -> Settings:
-    """The same state in a folder of its own: a look neither waits for who changes something nor ends their commands."""
+    """The same state in a folder of its own: a look neither waits for a release under way nor ends its commands."""
     own = replace(settings, home=scratch / "home")
     own.create_folders()
     known = settings.services / service / "command.json"

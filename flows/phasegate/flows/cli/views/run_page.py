@@ -1,4 +1,4 @@
-"""A run's report on the terminal: what `show` and the demo print.
+"""Page of a run on the terminal, for `show` and the demo.
 
 Everything that comes from a ticket, a model or a tool goes through `sanitize` and rich's `Text`, so nothing in it is
 taken for markup or reaches the terminal as a command.
@@ -177,7 +177,7 @@ def _head(report: RunReport) -> Text:
 
 
 def _origin(report: RunReport) -> str:
-    """The earlier run that this run replays or rehearses, and what it adopts; empty without an earlier run."""
+    """The earlier run that this run replays or rehearses, and what it adopts, or an empty text if there is none."""
     if report.origin is None:
         return ""
     earlier = sanitize(report.origin.run)
@@ -199,7 +199,7 @@ def _error(stage: StageReport) -> Text:
 
 
 def _failed_grade(report: RunReport) -> list[ConsoleRenderable]:
-    """The latest grade where it failed and no gate shows it: the reason why the run is where it is."""
+    """The latest grade if it failed and no gate shows it: the reason for the run's state."""
     latest = report.latest("evidence")
     if latest is None or latest.content.get("verdict") != "failed" or report.open_gate is not None:
         return []

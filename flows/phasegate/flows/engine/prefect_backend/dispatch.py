@@ -174,7 +174,7 @@ def _due(flow_run: FlowRun) -> bool:
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Retry what SQLite was too busy for; the client's own retries come first."""
+    """Retry requests that SQLite was too busy for; the client's own retries come first."""
     pause = _FIRST_BACKOFF.total_seconds()
     for _ in range(_TRIES - 1):
         try:

@@ -41,7 +41,7 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
     is_named: bool = False
 
     async def run(self) -> None:
-        """Run the flow; how it ended is the flow run's state in Prefect.
+        """Run the flow. Its outcome is the flow run's state in Prefect.
 
         Raises:
             httpx.HTTPError: The Prefect server stopped answering; the state is left as it was.
@@ -58,7 +58,7 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
 
     @property
     def heartbeat_seconds(self) -> int | None:
-        """No beats: nothing here may take a waiting run for dead."""
+        """None, for no heartbeats: nothing here may take a waiting run for dead."""
         return None
 
     @contextmanager
@@ -67,7 +67,7 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
         yield self._get_flow_run_suspension_request()
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:  # noqa: FBT001, FBT002 -- Prefect's
-        """Keep the order of what Prefect is told."""
+        """Set the state after the slot's deferred reports, so that Prefect gets all in order."""
         if slot := current_slot():
             await slot.flush_reports()
         return await super().set_state(state, force=force)

@@ -131,7 +131,7 @@ class _Waiting:
         return True
 
     async def suspend(self) -> None:
-        """Leave the process, unless the decision came while Prefect was being told."""
+        """Leave the process, unless the decision comes while Prefect is told of it."""
         state = await propose_state(self._client, Suspended(pause_key=self._key), flow_run_id=self._flow_run_id)
         if not self._decided():
             self._leave(state)

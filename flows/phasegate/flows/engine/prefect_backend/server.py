@@ -68,7 +68,10 @@ class EngineWatch(threading.Thread):
 
 
 class RetryOnBusyMiddleware:
-    """The server's app, which tries by itself again what SQLite was too busy for.
+    """The server's app, with retries of requests that SQLite was too busy for.
+
+    Two writers at once are too many for SQLite as Prefect uses it; the refused one has written nothing. Prefect's
+    client would retry two seconds later, four the next time, and a person waits with it.
 
     Two that write at once are too many for SQLite as Prefect uses it; the one that is refused has written nothing.
     Prefect's client asks again two seconds later, four the next time, and a person waits with it.

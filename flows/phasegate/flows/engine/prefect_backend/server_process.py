@@ -1,7 +1,7 @@
-"""The engine's hand on the Prefect server: start it, adopt the one a dead engine left, end it.
+"""Process of the Prefect server: start it, adopt the one that a dead engine left, end it.
 
-Called by the daemon, and by `control` to clean up. Imports nothing heavy: the server starts while the engine
-still imports, and Prefect reads its environment at import, so what is set here must come first.
+Called by the daemon, and by `control` to clean up. Imports nothing heavy: the server starts while the engine still
+imports. Prefect reads its environment at import, so the settings made here must come first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Our Prefect worker: it takes flow runs from the work pool and runs them inside this process.
+"""Prefect worker of phasegate: it takes flow runs from the work pool and runs them inside this process.
 
-Made by the engine. Prefect's `BaseWorker` gives the claiming of a flow run (Scheduled → Pending → Running, at most one
-taker); this class gives the polling, the waking, the bound on what works at once, and the ending of what runs.
+Made by the engine. Prefect's `BaseWorker` claims flow runs (Scheduled → Pending → Running, at most one taker). This
+class polls, wakes, bounds the number of flow runs at work, and ends them.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
             await asyncio.sleep(0.005)
 
     async def serve(self) -> None:
-        """Poll and run until `stop`; then drain what runs.
+        """Poll and run until `stop`; then drain the running flow runs.
 
         Raises:
             httpx.HTTPError: The Prefect server did not answer at the start.
@@ -130,7 +130,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         return [entry for entry in scheduled if not self.is_running(entry.flow_run.id)]
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Poll, if there is a place for what might be found."""
+        """Poll, if there is a place for another flow run."""
         return await super().get_and_submit_flow_runs() if self.limiter.available_tokens >= 1 else []
 
     async def _submit_run(self, flow_run: FlowRun) -> None:

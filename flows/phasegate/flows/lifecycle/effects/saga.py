@@ -39,7 +39,7 @@ _BETWEEN_TRIES = timedelta(seconds=1)
 
 
 class Performer(Protocol):
-    """Makes and undoes one kind of effect; both find what an interrupted try has already done.
+    """Makes and undoes one kind of effect; both find the work of an interrupted try.
 
     Attributes:
         effect_class: `reversible`, `compensable` or `pivot`, as the ledger has it.
@@ -48,11 +48,19 @@ class Performer(Protocol):
     effect_class: ClassVar[EffectClass]
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
-        """Make it, or find it made; returns what is needed to undo it."""
+        """Make the effect, or find it made.
+
+        Returns:
+            The facts that are needed to undo it.
+        """
         ...
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Undo it, whether or not it was made; returns what undoing it did."""
+        """Undo the effect, whether or not it was made.
+
+        Returns:
+            The facts of the undoing.
+        """
         ...
 
 

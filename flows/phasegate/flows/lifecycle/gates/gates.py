@@ -111,7 +111,7 @@ async def produce_and_apply(
     *args: Given.args,
     **kwargs: Given.kwargs,
 ) -> Done:
-    """Produce until approved, and apply what was approved; ask again if something else would be applied.
+    """Produce until approved, and apply the product; ask again if something else would be applied.
 
     Raises:
         Rejected: The answer is no.
@@ -304,7 +304,7 @@ def _ended_by(checks: Sequence[ConcurrentCheck]) -> str:
 
 
 async def _outdated(run: RunContext, subject: Subject) -> str:
-    """The violated preconditions of a subject, as sentences; empty if all hold."""
+    """The violated preconditions of a subject, as sentences, or an empty text if all hold."""
     said = [await part.violation(run) for part in subject if not isinstance(part, Artifact)]
     return " ".join(one for one in said if one)
 

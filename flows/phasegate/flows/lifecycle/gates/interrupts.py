@@ -18,7 +18,7 @@ from phasegate.infra.policy.model import InterruptGate
 
 
 async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
-    """Ask a person what an agent needs to know, and wait until they have answered.
+    """Ask a person for an agent's need, and wait until they have answered.
 
     Args:
         run: The run.
@@ -45,7 +45,7 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
 
 
 async def _settle(run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested) -> None:
-    """Open an interrupt gate, or find it as it stands, and wait for what decides it."""
+    """Open an interrupt gate, or find it as it stands, and wait for its decision."""
     number, subject = _round(run, gate, asked)
     decision = await require_decision(run, gate, number, subject)
     if gate == "budget" and decision.verdict != "approve":

@@ -103,7 +103,7 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
         look: Looks; what it gives must be JSON-able.
 
     Effects:
-        One event with what was seen. A replay of later stages, and a rehearsal, see what the earlier run saw.
+        One event with the value. A replay of later stages, and a rehearsal, get the earlier run's value.
     """
     ledger, origin = run.shared.ledger, run.run.origin
     seen = _observation(ledger, run.run.id, name)
@@ -119,18 +119,18 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
 
 
 def is_recorded(run: RunContext, stage: str, name: str) -> bool:
-    """True if `observe` would not look any more: the run has looked, or takes over what the earlier run saw."""
+    """True if `observe` would return a recorded value, of this run or adopted from the earlier one."""
     return recorded(run, stage, name) is not None
 
 
 def recorded(run: RunContext, stage: str, name: str) -> Any:
-    """The recorded value of an observation, of this run or of the earlier one; None if none was recorded."""
+    """The recorded value of an observation, of this run or of the earlier one, or None if none was recorded."""
     seen = _observation(run.shared.ledger, run.run.id, name) or _earlier_observation(run, stage, name)
     return seen["value"] if seen is not None else None
 
 
 def has_observed(run: RunContext, name: str) -> bool:
-    """True if this run, or the run it replays, has looked at something by this name."""
+    """True if this run, or the run it replays, has recorded an observation of this name."""
     behind = [run.run.origin.run] if run.run.origin else []
     return any(_observation(run.shared.ledger, known, name) is not None for known in (run.run.id, *behind))
 

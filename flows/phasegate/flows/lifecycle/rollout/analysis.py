@@ -128,7 +128,7 @@ class ReleaseAnalysis:
         return HealthReport(verdict=overall(one.verdict for one in reports), metrics=reports)
 
     async def _serving(self) -> MeasuredRelease | None:
-        """The current release, for a comparison with a candidate; None if there is no other release alive."""
+        """The current release, to compare a candidate with, or None if there is no other release alive."""
         current = (await self.run.target.status()).current
         if current is None or not current.alive or current.release_id == self.made.release_id:
             return None
@@ -151,7 +151,7 @@ class ReleaseAnalysis:
         )
 
     def _require_world(self) -> None:
-        """Leave a rehearsal: what was measured then is adopted, and there is nothing to measure now."""
+        """Leave a rehearsal: it adopts the recorded reports, and has nothing to measure."""
         if self.run.rehearses:
             raise RecordingExhausted
 
@@ -160,7 +160,7 @@ class BackgroundAnalysis:
     """A release that is measured in the background; satisfies `gates.ConcurrentCheck`."""
 
     def __init__(self, run_id: str, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
-        """Follow the task that measures; what waits for the run is woken at its end."""
+        """Follow the task that measures, and wake the run at its end."""
         self._watch, self.task, wakeups = watch, task, current_wakeups()
         task.add_done_callback(lambda _: wakeups.notify(run_id))
 

@@ -59,7 +59,7 @@ class Baseline:
         return f"{why} The plan has to be drafted for what serves now." if why else ""
 
     def changed(self, now: Baseline) -> str:
-        """Describe a different current release in a sentence; empty if it is the same."""
+        """Describe a different current release in a sentence, or return an empty text if it is the same."""
         if now.digest == self.digest:
             return ""
         if (now.release_id, now.commit) == (self.release_id, self.commit):

@@ -59,7 +59,7 @@ def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
 def incident(
     draft: IncidentDraft, tables: Tables, record: Sequence[TimelineEntry], *, release: str, health_report: str
 ) -> Incident:
-    """The agent's reading with what code adds: the record, each query's answer, the suspected hunk as it is.
+    """Complete the agent's reading with the record, the answer of each query, and the suspected hunk.
 
     Args:
         draft: The agent's draft.
@@ -78,7 +78,7 @@ def incident(
 
 
 def suspect(place: str, among: Sequence[Hunk]) -> Hunk | None:
-    """The hunk of a change that `FILE:FIRST-LAST` names or first touches; None if it is not in the change."""
+    """The hunk of a change that `FILE:FIRST-LAST` names or first touches, or None if it is not in the change."""
     found = _PLACE.fullmatch(place.strip().strip("`"))
     if found is None:
         return None
@@ -115,7 +115,7 @@ def _happened(events: Sequence[Event]) -> Iterator[Happened]:
 
 
 def _told(event: Event, gates: dict[str, str]) -> str:
-    """Describe an event in a few words; empty for one that is not about the release."""
+    """Describe an event in a few words, or return an empty text if it is not about the release."""
     facts = event.payload
     match event.kind:
         case "effect.done" | "effect.undone" | "effect.stuck":

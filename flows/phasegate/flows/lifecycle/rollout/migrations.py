@@ -46,7 +46,7 @@ def commands_of(run: RunContext) -> dict[MigrationClass, str]:
 
 
 def signs_in(run: RunContext, draft: ReleasePlanDraft, commit: str) -> tuple[str, ...]:
-    """Signs that a migration's file removes what its class says it does not, a line each for the gate's page."""
+    """Signs that a migration's file removes more than its class says, a line each for the gate's page."""
     return tuple(_signs(run, draft, commit))
 
 

@@ -133,7 +133,7 @@ async def with_omission(run: RunContext, evidence: Evidence) -> Evidence:
 
 
 async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft: CharacterizationDraft) -> str:
-    """Reasons to send a draft back, recorded once per draft; empty if it is accepted."""
+    """Reasons to send a draft back, recorded once per draft, or an empty text if it is accepted."""
     if not draft.files:
         return "" if draft.omitted else "hand in test files, or say in `omitted` why nothing can be pinned"
 
@@ -154,7 +154,7 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
 
 
 def _position(run: RunContext, name: str) -> int:
-    """The number of a draft among those that were tried, from 1; a rehearsal counts as its original did."""
+    """The number of a draft among the tried ones, from 1; a rehearsal counts as its original did."""
     counted = run.run.origin.run if run.run.origin and run.rehearses else run.run.id
     seen = (event.payload["name"] for event in run.shared.ledger.events(counted) if event.kind == "stage.observed")
     return [*dict.fromkeys(one for one in seen if one.startswith(_TRIED)), name].index(name) + 1

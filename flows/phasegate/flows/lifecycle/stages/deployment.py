@@ -26,14 +26,14 @@ from phasegate.infra.workspace import ChangeSet
 async def draft_release_plan(
     run: RunContext, round_: Round, change: ChangeSet, evidence: Evidence, commit: str
 ) -> tuple[ReleasePlan, Baseline]:
-    """Draft the release plan from the evidence and from what runs now.
+    """Draft the release plan from the evidence and from the target's current state.
 
     Returns:
         The plan and its baseline: once another release is current, the plan no longer holds.
 
     Effects:
-        One attempt per round. What runs now is looked at once per round: a plan that is drafted already is not drafted
-        again because its own release serves meanwhile.
+        One attempt per round. The target is observed once per round, so that a plan is not drafted again once its own
+        release is current.
     """
     number, start = run.next_number("deployment", "plan"), run.policy.deploy.start
     levels = levels_of(run)

@@ -44,7 +44,7 @@ class WorktreeCheckpoints:
 async def change_that_passes(
     run: RunContext, round_: Round, prd: Prd, sealed: asyncio.Task[SealedTests] | None
 ) -> tuple[ChangeSet, Evidence | None]:
-    """Implement, grade, and implement again with what failed, until a change passes.
+    """Implement, grade, and implement again with the failures, until a change passes.
 
     Args:
         run: The run.
@@ -163,7 +163,7 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
 
 
 def _validate_draft(run: RunContext, prd: Prd, draft: ChangeDraft) -> str:
-    """Reasons to send a change's requests back; a rehearsal takes what was recorded."""
+    """Reasons to send a change's requests back; a rehearsal repeats the recorded outcome."""
     if run.rehearses:
         return ""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]

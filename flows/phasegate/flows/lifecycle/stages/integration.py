@@ -95,7 +95,7 @@ async def _merged(run: RunContext, change: ChangeSet, evidence: Evidence) -> str
 
 
 def _released_tree(run: RunContext, evidence: Evidence) -> str:
-    """The graded tree that goes in: with the characterization tests, where the person who approved it said so."""
+    """The graded tree that goes in: with the characterization tests, if the approver chose so."""
     kept = evidence.guards.kept_tree if evidence.guards and run.keeps_tests else ""
     return kept or evidence.tree
 

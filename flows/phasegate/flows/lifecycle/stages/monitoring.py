@@ -54,8 +54,7 @@ async def _judge(run: RunContext, release: Release) -> None:
         TargetRefused: As `_passed`.
 
     Effects:
-        One attempt for the analysis and one for the bake, each with a gate `promotion` where it says neither yes nor
-        no.
+        One attempt for the analysis and one for the bake, each with a gate `promotion` if it is inconclusive.
     """
     analysis, progress = ReleaseAnalysis(run, release), ProgressReporter(run, "monitoring")
     metrics, inputs, is_judged = analysis.named(()), {"release": release.digest}, False

@@ -32,7 +32,7 @@ from phasegate.infra.workspace import ChangeSet, keep_released
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
     """Run the agent that writes the acceptance tests from the PRD and the base commit, and seal the tests.
 
-    Where base's own tests are thin, tests that pin what base does are sealed with them.
+    Where base's own tests are thin, characterization tests are sealed with them.
 
     Effects:
         One attempt, and one more where base's tests are thin; the tests are stored in the ledger, outside of every
@@ -184,7 +184,7 @@ def _seal(draft: TestsDraft) -> SealedTests:
 
 
 def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
-    """Reasons to send sealed tests back; a rehearsal takes what was recorded."""
+    """Reasons to send sealed tests back; a rehearsal repeats the recorded outcome."""
     if run.rehearses:
         return ""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
@@ -202,7 +202,7 @@ def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
 def _validate_amendments(
     run: RunContext, prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], draft: AmendmentsDraft
 ) -> str:
-    """Reasons to send added amendments back; a rehearsal takes what was recorded."""
+    """Reasons to send added amendments back; a rehearsal repeats the recorded outcome."""
     if run.rehearses:
         return ""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
