@@ -1,4 +1,4 @@
-"""What every contender can do, so that each measure is one text for all of them."""
+"""Port of a contender: the same measure runs on each of them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Protocol
 
 ENGINE = "the engine"
-"""What executes the steps."""
+"""The process that executes the steps."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a run consists of.
+    """Steps of a run.
 
     Attributes:
         before: The steps up to the gate. `middle` rests for as long as the contender holds it.
-        after: The steps behind it; none: there is no gate.
-        seconds: How long each step takes.
+        after: The steps behind it; empty if there is no gate.
+        seconds: The duration of each step.
     """
 
     before: tuple[str, ...] = ("first",)
@@ -34,13 +34,13 @@ WORKING = Shape(before=("first", "second", "third"), after=(), seconds=1.0)
 
 @dataclass(frozen=True)
 class Setup:
-    """How a contender is set up for one measure.
+    """Configuration of a contender for one measure.
 
     Attributes:
-        folder: Its own, empty.
-        shape: What its runs consist of.
-        active: How many may work at once; zero: as it comes.
-        hot: Whether a gate is waited at in the process, where the contender knows the difference.
+        folder: A folder of its own, empty.
+        shape: The steps of its runs.
+        active: The most runs that may work at once; zero for the contender's default.
+        hot: True to wait at a gate in the process, where the contender knows the difference.
     """
 
     folder: Path
@@ -64,13 +64,13 @@ class Contender(Protocol):
         """Begin runs; returns once they are durable."""
 
     def waiting(self, runs: Sequence[str]) -> int:
-        """How many wait at their gate now, so that an approval would be taken."""
+        """The number of runs that wait at their gate, ready for an approval."""
 
     def finished(self, runs: Sequence[str]) -> int:
-        """How many have ended well."""
+        """The number of runs that ended well."""
 
     def gone_on(self, runs: Sequence[str]) -> int:
-        """How many have begun the first step behind their gate."""
+        """The number of runs that have begun the first step behind their gate."""
 
     def approve(self, runs: Sequence[str]) -> None:
         """Approve the gates of these runs; returns once that is durable and the engine has been told."""
@@ -79,13 +79,13 @@ class Contender(Protocol):
         """Per run and step, when it began: Unix time, once per time it ran. `done`: when the run ended well."""
 
     def kill(self) -> None:
-        """`kill -9` what executes the steps; what keeps the state stays."""
+        """`kill -9` the processes that execute the steps; those that keep the state stay."""
 
     def restart(self) -> None:
         """Start again what was killed, and do by hand what never happens by itself."""
 
     def release(self) -> None:
-        """Let the held step go on."""
+        """Release the held step."""
 
     def roots(self) -> list[int]:
         """The processes that do it all, without those they started."""
@@ -94,7 +94,7 @@ class Contender(Protocol):
         """The processes that are worth weighing each by itself, by what they are; the engine is `ENGINE`."""
 
     def remarks(self) -> list[str]:
-        """What a reader should know about how it went."""
+        """Remarks for readers on how it went."""
 
 
 @dataclass

@@ -17,15 +17,15 @@ _NOTHING = float("nan")
 
 @dataclass(frozen=True)
 class Goal:
-    """One goal.
+    """A goal for one figure.
 
     Attributes:
-        title: What it is about.
+        title: The subject.
         measure: The measure's name.
         words: The goal.
-        said: A contender's figures in a cell; empty figures: it did not come that far.
-        holds: Whether phasegate's figures, beside stock Prefect's, meet it.
-        variant: What follows phasegate's name in the row that counts.
+        said: Writes a contender's figures into a cell; empty figures mean that it did not come that far.
+        holds: True if phasegate's figures meet the goal, compared with stock Prefect's.
+        variant: The text after phasegate's name in the row that counts.
     """
 
     title: str

@@ -25,16 +25,16 @@ _SETTLE_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured.
+    """Size of the measures.
 
     Attributes:
-        samples: How often what is quick is repeated.
-        slow_samples: How often what takes a contender ten seconds or more is.
-        many: How many runs wait at a gate.
-        many_seconds: How long they have to get there, and again to go on from there, at most.
-        idle_seconds: For how long nothing may happen before nobody waits for it any more.
-        active: How many runs work at once.
-        active_seconds: How long they have for it.
+        samples: Repetitions of a quick measure.
+        slow_samples: Repetitions of a measure that takes a contender ten seconds or more.
+        many: The number of runs that wait at a gate.
+        many_seconds: The most time they have to get there, and again to continue from there.
+        idle_seconds: The time without any progress after which the wait ends.
+        active: The number of runs that work at once.
+        active_seconds: The time they have for it.
     """
 
     samples: int = 6
@@ -52,13 +52,13 @@ QUICK = Scale(samples=1, slow_samples=1, many=4, many_seconds=60.0, active=3, ac
 
 @dataclass
 class Row:
-    """What one contender did.
+    """Figures of one contender.
 
     Attributes:
-        contender: Its name, and how it was set up where that differs.
+        contender: Its name, with its setup where that differs.
         samples: Per figure, every sample; a median speaks for them.
         facts: Figures of which there is one.
-        remarks: What a reader should know.
+        remarks: Remarks for readers.
     """
 
     contender: str
@@ -69,14 +69,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing that is measured.
+    """A measure of all contenders.
 
     Attributes:
-        title: What it is.
+        title: Its title.
         headline: The figure whose ratio to phasegate's counts.
-        smaller_is_better: Whether that figure should be small.
-        goal: its goal, in words.
-        take: Measures everybody, in a folder, as much as the scale says.
+        smaller_is_better: True if that figure should be small.
+        goal: Its goal, in words.
+        take: Measures every contender, in a folder, at a scale.
     """
 
     title: str
@@ -102,7 +102,7 @@ class _NotUp(Exception):
 
 
 def _taken(*takes: Callable[[], Row]) -> list[Row]:
-    """Measure one after the other; one that does not come up keeps nobody else from it."""
+    """Measure one contender after the other; one that does not come up does not stop the others."""
     rows: list[Row] = []
     for take in takes:
         try:
@@ -138,11 +138,11 @@ def _median_of_decisions(folder: Path, contender: Contender, count: int, *, hot:
     with _opened(contender, folder, GATED, hot=hot) as row:
         for _ in range(count):
             runs = contender.start(1)
-            until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate")  # noqa: B023 -- called before the loop goes on
-            time.sleep(_SETTLE_SECONDS)  # nobody decides in the same second
+            until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate")  # noqa: B023 -- called before the loop continues
+            time.sleep(_SETTLE_SECONDS)  # no person decides in the same second
             began = time.time()
             contender.approve(runs)
-            until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023 -- called before the loop goes on
+            until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023 -- called before the loop continues
             seen = contender.moments(runs)[runs[0]]
             row.samples.setdefault(DECISION, []).append(min(seen["after"]) - began)
             if "middle" in seen:
@@ -164,14 +164,14 @@ def _recovery_of(folder: Path, contender: Contender, count: int) -> Row:
         for number in range(count):
             runs = contender.start(1)
             if isinstance(contender, Phasegate):  # its gate lies before the stage that is struck
-                until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate")  # noqa: B023 -- called before the loop goes on
+                until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate")  # noqa: B023 -- called before the loop continues
                 contender.approve(runs)
-            until(lambda: _times(contender, runs, "middle") == 1, seconds=_PATIENCE_SECONDS, what="the stage")  # noqa: B023 -- called before the loop goes on
+            until(lambda: _times(contender, runs, "middle") == 1, seconds=_PATIENCE_SECONDS, what="the stage")  # noqa: B023 -- called before the loop continues
             time.sleep(_SETTLE_SECONDS)
             contender.kill()
             began = time.time()
             contender.restart()
-            until(lambda: _times(contender, runs, "middle") > 1, seconds=_PATIENCE_SECONDS, what="recovery")  # noqa: B023 -- called before the loop goes on
+            until(lambda: _times(contender, runs, "middle") > 1, seconds=_PATIENCE_SECONDS, what="recovery")  # noqa: B023 -- called before the loop continues
             again = contender.moments(runs)[runs[0]]["middle"][1]
             row.samples.setdefault(RECOVERY, []).append(again - began)
             if number == count - 1:
@@ -198,12 +198,12 @@ def _orchestration_of(folder: Path, contender: Contender, count: int) -> Row:
         for _ in range(count):
             accepted = time.time()
             runs = contender.start(1)
-            until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate", step=0.005)  # noqa: B023 -- called before the loop goes on
+            until(lambda: contender.waiting(runs), seconds=_PATIENCE_SECONDS, what="the gate", step=0.005)  # noqa: B023 -- called before the loop continues
             reached = time.time()
             time.sleep(_SETTLE_SECONDS)
             approved = time.time()
             contender.approve(runs)
-            until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023 -- called before the loop goes on
+            until(lambda: contender.finished(runs), seconds=_PATIENCE_SECONDS, what="the end")  # noqa: B023 -- called before the loop continues
             windows = [(accepted, reached), (approved, max(contender.moments(runs)[runs[0]]["done"]))]
             wall = sum(end - begin for begin, end in windows)
             parts = _not_orchestration(contender, runs[0]) if isinstance(contender, Phasegate) else {}
@@ -223,7 +223,7 @@ Span = tuple[float, float]
 
 
 def covered(spans: Iterable[Span], windows: Iterable[Span]) -> float:
-    """How many seconds of some windows lie in at least one of the spans: what overlaps counts once."""
+    """Seconds of some windows that lie in at least one of the spans; overlaps count once."""
     ordered, total = sorted(spans), 0.0
     for begin, end in windows:
         seen = begin
@@ -249,7 +249,7 @@ def _taken_from(log: Path) -> list[Span]:
 
 
 def _by_stage(contender: Phasegate, run: str, spans: Sequence[Span], windows: Sequence[Span]) -> dict[str, float]:
-    """Where the orchestration went: per attempt, in their order, and in what is left between them."""
+    """Seconds of orchestration per attempt, in their order, and in the gaps between attempts."""
     parts: dict[str, float] = {}
     seen = list(spans)
     for attempt in contender.ledger.attempts.list(run):

@@ -19,7 +19,7 @@ _KIB_PER_MIB = 1024
 
 @dataclass(frozen=True)
 class Weight:
-    """What some processes hold. Sizes in MiB; PSS counts shared pages once."""
+    """Memory of some processes. Sizes in MiB; PSS counts shared pages once."""
 
     count: int
     rss: float
@@ -60,7 +60,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def weigh(roots: Iterable[int], *, alone: bool = False) -> Weight:
-    """What these processes hold now, with all they started unless they are weighed alone."""
+    """Memory of these processes now, with all they started unless they are weighed alone."""
     pids = {pid for root in roots for pid in (root, *(() if alone else descendants(root)))}
     sums = {"Rss": 0, "Pss": 0}
     for pid in pids:

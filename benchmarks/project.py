@@ -55,7 +55,7 @@ _CHANGE = {"finish": {"summary": "polite"}}
 
 @dataclass(frozen=True)
 class Project:
-    """What a run needs, on disk.
+    """Files that a run needs.
 
     Attributes:
         top: The repository.

@@ -1,4 +1,4 @@
-"""What the benchmarks leave: a table for people, and every raw number beside it."""
+"""Report of the benchmarks: a table for people, and every raw number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent
 
 
 def machine() -> dict[str, str]:
-    """What was measured on, and how busy it was with other things."""
+    """The machine that was measured on, and its load."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     code = "import importlib.metadata as m; print(m.version('dbos'))"
     dbos = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
@@ -41,7 +41,7 @@ def machine() -> dict[str, str]:
 
 
 def keep(name: str, rows: list[Row], where: Mapping[str, str], command: str, folder: Path) -> str:
-    """Put one measure's numbers in the place of the last ones in a folder, and write the tables anew.
+    """Replace a measure's numbers in a folder, and write the tables again.
 
     Returns:
         The short table, as it stands in docs/performance.md.

@@ -1,7 +1,7 @@
 """`python -m benchmarks rollback`: how long a bad release goes unnoticed, and how long the way back takes.
 
-Plays every scenario that breaches (tests/acceptance/scenarios) on each target, and counts in measurement intervals,
-once by the ledger and once by somebody outside who asks the service for its version fifty times a second. Into
+Plays every scenario that breaches (tests/acceptance/scenarios) on each target, and counts in measurement intervals:
+once by the ledger, and once by an outside client that asks the service for its version fifty times a second. Into
 ROLLBACK.md.
 """
 
@@ -48,7 +48,7 @@ through the command line; medians of {_ROUNDS} round(s), in measurement interval
 
 @dataclass(frozen=True)
 class Times:
-    """One bad release, in intervals.
+    """Times of one bad release, in intervals.
 
     Attributes:
         noticed: From the fault to the verdict.
@@ -64,7 +64,7 @@ class Times:
 
     @classmethod
     def of(cls, played: Played, interval: timedelta) -> Times:
-        """Read them off."""
+        """Read the times off a scenario that was played."""
         breach = _breach(played.events)
         fault = played.fault_at or _first(played.seen, played.new.version)
         undone = next(
@@ -94,7 +94,7 @@ def _first(seen: Sequence[Seen], version: str) -> float:
 
 
 def measure() -> None:
-    """Play them all, and write the table."""
+    """Play all scenarios, and write the table."""
     where = f"{len(os.sched_getaffinity(0))} cores, load before {os.getloadavg()[0]:.1f}"
     lines: list[str] = []
     for target in BOTH:

@@ -1,4 +1,4 @@
-"""What holds for every test: a home of its own, a git identity, and no model keys."""
+"""Configuration of every test: a home of its own, a git identity, and no model keys."""
 
 from __future__ import annotations
 

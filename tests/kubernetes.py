@@ -44,7 +44,7 @@ MISSING = (
 
 
 def programs() -> Path | None:
-    """The folder of the programs, KUBEBUILDER_ASSETS or the usual cache; None: they are not on this machine."""
+    """The folder of the programs, KUBEBUILDER_ASSETS or the usual cache, or None if this machine has none."""
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # HOME is the tests' own
     places = [Path(os.environ.get("KUBEBUILDER_ASSETS", "/nonexistent")), home / ".cache" / "kubebuilder-assets"]
     return next((place for place in places if all(os.access(place / name, os.X_OK) for name in _PROGRAMS)), None)
@@ -58,10 +58,10 @@ def _free_port() -> int:
 
 
 class KubernetesServer:
-    """One control plane, whose API server may be taken down and brought back."""
+    """A control plane, whose API server may be taken down and brought back."""
 
     def __init__(self) -> None:
-        """Prepare keys and addresses; nothing runs yet."""
+        """Prepare keys and addresses without starting anything."""
         found = programs()
         if found is None:
             pytest.skip(MISSING)
@@ -85,7 +85,7 @@ class KubernetesServer:
 
     @property
     def version(self) -> str:
-        """What the API server says it is."""
+        """Version that the API server prints."""
         asked = [str(self._programs / "kube-apiserver"), "--version"]
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -140,13 +140,13 @@ class KubernetesServer:
         process.wait(_START_SECONDS)
 
     def sleep(self) -> None:
-        """Stop where it is: while nobody asks it anything it takes a tenth of a processor from other tests."""
+        """Stop the processes: while no test uses them they take a tenth of a processor from other tests."""
         self.kubelet.at_work.acquire()
         self._asleep = True
         self._signal(signal.SIGSTOP)
 
     def wake(self) -> None:
-        """Go on."""
+        """Continue the processes."""
         self._signal(signal.SIGCONT)
         self._until_ready()
         self._asleep = False
@@ -214,7 +214,7 @@ class Kubelet(threading.Thread):
         super().__init__(daemon=True, name="kubelet")
         self._server, self._ended = server, threading.Event()
         self.at_work = threading.Lock()
-        """Who holds it keeps the nodes from asking the API server anything."""
+        """While it is held, the nodes do not ask the API server anything."""
         self.nodes: dict[str, str] = {}
         """Namespace to the node that its pods are bound to; where none is named they are on no node."""
 
@@ -309,6 +309,8 @@ def kubernetes_target(
     **policy: Any,
 ) -> KubernetesTarget:
     """A target in a namespace; a commit's manifests are those named, or of an image called as the commit is.
+
+    Every commit also has the manifests in `besides`.
 
     Every commit has what is named `besides`, too.
     """

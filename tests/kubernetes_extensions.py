@@ -1,4 +1,4 @@
-"""What a cluster may know besides: the Gateway API's `HTTPRoute` and Argo's `Rollout`, with stand-ins for controllers.
+"""Extensions of a cluster: the Gateway API's `HTTPRoute` and Argo's `Rollout`, with stand-ins for controllers.
 
 The definitions hold what phasegate uses of the real ones, with the same defaults and list types. The gateway takes up
 every route but those of a host it does not know. Argo's controller makes real ReplicaSets and goes through a canary's
@@ -101,7 +101,7 @@ _ROLLOUT = {
 
 
 def install(server: KubernetesServer) -> None:
-    """Have the API server serve both kinds; where it cannot, its tests are skipped loudly."""
+    """Install both kinds in the API server; if it cannot serve them, their tests are skipped loudly."""
     if server.version in _ENDS:
         pytest.skip(_CANNOT)
     definitions = [
@@ -120,7 +120,7 @@ def install(server: KubernetesServer) -> None:
 
 
 def route(name: str = "shop", *, host: str = "shop.example") -> dict[str, Any]:
-    """A route of all of a host's traffic to a Service, and of one path besides."""
+    """A route of all of a host's traffic to a Service, and of one further path."""
     backend = {"name": name, "port": 80}
     rules = [{"matches": [{"path": {"value": "/"}}], "backendRefs": [backend]}, {"backendRefs": [backend]}]
     return {
@@ -187,7 +187,7 @@ def _take_up(http: httpx.Client, found: dict[str, Any]) -> None:
 
 
 class _Argo:
-    """One look at one Rollout."""
+    """A reconciliation of one Rollout."""
 
     def __init__(self, http: httpx.Client, found: dict[str, Any]) -> None:
         self._http, self._found, self._spec = http, found, found["spec"]
@@ -215,12 +215,12 @@ class _Argo:
             self._walk(own)
         status["observedGeneration"] = str(self._found["metadata"]["generation"])
         changed = {key: value for key, value in status.items() if value != self._before.get(key)}
-        if changed:  # only what it changes, as the real one does: somebody may promote at this moment
+        if changed:  # only what it changes, as the real one does: a person may promote at this moment
             path = f"{_ARGO}/namespaces/{self._space}/rollouts/{self._name}/status"
             self._http.patch(path, json={"status": changed}, headers=_MERGE)
 
     def _walk(self, own: str) -> None:
-        """Go on with the step the canary is at."""
+        """Continue the step that the canary is at."""
         status = self._status
         if status.get("promoteFull"):
             status["currentStepIndex"] = len(self._steps)
@@ -256,7 +256,11 @@ class _Argo:
             self._status["phase"] = "Progressing"
 
     def _settle(self, own: str, weight: int) -> bool:
-        """Scale the ReplicaSets to a share; gives whether they are there."""
+        """Scale the ReplicaSets to a share.
+
+        Returns:
+            True once they are there.
+        """
         labels = "app=shop"
         found = self._http.get(self._sets, params={"labelSelector": labels}).json()["items"]
         sets = {one["metadata"]["labels"][HASH]: one for one in found if HASH in one["metadata"]["labels"]}

@@ -26,7 +26,7 @@ class Node:
     """A node that the pods of one namespace are bound to while this is entered."""
 
     def __init__(self, server: KubernetesServer, namespace: str, logs: Logs) -> None:
-        """Prepare its kubelet; nothing answers yet."""
+        """Prepare its kubelet, which answers nothing yet."""
         self._server, self._namespace, self._logs = server, namespace, logs
         self.asked: list[dict[str, list[str]]] = []
 

@@ -24,7 +24,7 @@ COMMAND = Path(sys.executable).with_name("phasegate")
 
 @dataclass
 class Result:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

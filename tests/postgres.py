@@ -30,10 +30,10 @@ def _programs() -> Path:
 
 
 class PostgresServer:
-    """One cluster, which may be taken down and brought back."""
+    """A cluster, which may be taken down and brought back."""
 
     def __init__(self) -> None:
-        """Make the cluster; Postgres refuses to run as root, so then it runs as nobody."""
+        """Make the cluster; Postgres refuses to run as root, so then it runs as user `nobody`."""
         self._bin = _programs()
         self._as: dict[str, Any] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="phasegate-postgres-"))

@@ -18,10 +18,10 @@ _START_SECONDS = 60.0
 
 
 class PrometheusServer:
-    """One Prometheus, which may be taken down and brought back."""
+    """A Prometheus, which may be taken down and brought back."""
 
     def __init__(self, *, scrape_interval: str = "1s") -> None:
-        """Prepare it; nothing runs yet.
+        """Prepare it without starting it.
 
         Args:
             scrape_interval: Time from one look at each target to the next, as Prometheus writes durations.

@@ -1,8 +1,8 @@
 """A machine whose `phasegate` has everything imported; its server is `python -m tests.quick_machine`.
 
-Each command is a process of its own, as a shell's is, with its own environment and exit code; what it is spared is
-two seconds of imports, which would be most of what many a test takes. The command as it is installed is what
-`tests.machine` runs, and some test of each kind with it.
+Each command is a process of its own, as a shell's is, with its own environment and exit code. It is spared two seconds
+of imports, which would be most of the time of many tests. `tests.machine` runs the command as it is installed, and some
+tests of each kind use that.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Shell:
 
 
 _IDLE: list[_Shell] = []
-"""Those that run nothing just now: as many as commands ever ran at the same time."""
+"""Shells that run nothing just now: as many as commands ever ran at the same time."""
 
 
 class QuickMachine(Machine):

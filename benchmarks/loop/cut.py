@@ -1,7 +1,8 @@
-"""How long a model's answer goes on after a person said `steer --now`.
+"""Time that a model's answer continues after a person said `steer --now`.
 
 From the moment the message is in the ledger until the model's side sees its connection closed. The signal is set as the
-engine sets it, in its own process; what the command line takes to start, and to reach the engine, is not in it.
+engine sets it, in its own process. The time that the command line takes to start, and to reach the engine, is not in
+it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from phasegate.infra.ledger import Ledger
 
 _TOKEN_SECONDS = 0.02
 _BEFORE_SECONDS = 0.1
-"""How long an answer has been coming in when it is cut."""
+"""Time that an answer has been coming in when it is cut."""
 
 
 class _Talk:

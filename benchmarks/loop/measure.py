@@ -31,20 +31,20 @@ _ENDS = 20
 _CUTS = 20
 _NOTES = "".join(f"{line:>4}  What stands in line {line} of the notes.\n" for line in range(40))
 _WORK = ("work", "state")
-"""What a contender's folder holds that is not its record."""
+"""Subfolders of a contender's folder that are not its record."""
 _SECONDS = 300
 
 
 @dataclass(frozen=True)
 class _Contender:
-    """Who plays the trajectory.
+    """A contender that plays the trajectories.
 
     Attributes:
-        name: As the table has it.
-        command: What starts it; address, turns and folder follow.
-        tool: Which tool it is asked to call.
-        further: What follows those.
-        rounds: How often it plays each trajectory: the longest takes some of them minutes.
+        name: Its name in the table.
+        command: The command that starts it; address, turns and folder follow.
+        tool: The tool that the model calls.
+        further: Arguments after those.
+        rounds: The number of times it plays each trajectory: the longest takes some of them minutes.
     """
 
     name: str
@@ -69,7 +69,7 @@ _CONTENDERS = (
 
 @dataclass(frozen=True)
 class Figures:
-    """What one contender did with one trajectory.
+    """Figures of one contender on one trajectory.
 
     Attributes:
         first: Milliseconds a turn, the mean of the first turns (the very first, which starts it all, aside).
@@ -89,7 +89,7 @@ class Figures:
 
 
 def measure() -> None:
-    """Measure everybody, and write the table.
+    """Measure every contender, and write the table.
 
     Raises:
         RuntimeError: A contender did not come to the end of its trajectory.
@@ -98,7 +98,7 @@ def measure() -> None:
     found: dict[tuple[str, int], list[Figures]] = {}
     with _model() as url:
         for turns in _TURNS:
-            for number in range(_ROUNDS):  # in turns, so that a busy moment of the machine strikes everybody alike
+            for number in range(_ROUNDS):  # in turns, so that a busy moment of the machine strikes all contenders alike
                 for contender in (one for one in _CONTENDERS if number < one.rounds):
                     figures = _one(contender, turns, url)
                     found.setdefault((contender.name, turns), []).append(figures)

@@ -1,7 +1,7 @@
 """A model on loopback that answers every request with the next call of one tool, and tells how long it waited.
 
-Run as a process of its own by `benchmarks.loop.measure`. Speaks Chat Completions, streamed or not; two more paths,
-`/reset?turns=N&tool=NAME` and `/report`, belong to whoever measures. What it was sent is looked into at the end only.
+Run as a process of its own by `benchmarks.loop.measure`. Speaks Chat Completions, streamed or not. Two more paths,
+`/reset?turns=N&tool=NAME` and `/report`, are for the measuring process. Requests are examined at the end only.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _TEXT = (
 )
 _ARGUMENTS = {"read_file": '{"path": "notes-%d.txt"}', "bash": '{"command": "cat notes-%d.txt"}'}
 FILES = 20
-"""How many files are asked for in rotation: who asks for the same one over and over is rightly stopped."""
+"""Number of files that are read in rotation: an agent that reads the same one over and over is rightly stopped."""
 _LAST = {"read_file": ("finish", '{"summary": "done"}'), "bash": ("bash", '{"command": "submit"}')}
 
 
 @dataclass
 class _Talk:
-    """One contender's trajectory."""
+    """Trajectory of one contender."""
 
     turns: int = 0
     tool: str = "read_file"
@@ -97,7 +97,7 @@ def _shared(one: bytes, other: bytes) -> int:
 
 
 def _until_messages_end(body: bytes) -> int:
-    """How much of a body the next one can repeat: all, up to the end of its last message."""
+    """Length of the part of a body that the next one can repeat: up to the end of its last message."""
     return body.rindex(b"}", 0, body.rindex(b"]", 0, body.rindex(b"}"))) + 1 if body.endswith(b"]}") else len(body)
 
 

@@ -33,7 +33,7 @@ def tell(run: str, what: str) -> None:
 
 @DBOS.step()
 async def step(run: str, name: str, seconds: float) -> str:
-    """One step of the pipeline; `middle` rests while HOLD is there."""
+    """Run a step of the pipeline; `middle` rests while HOLD is there."""
     tell(run, name)
     while name == "middle" and HOLD.exists():  # noqa: ASYNC110, ASYNC240 -- the only way in is a file
         await asyncio.sleep(0.02)

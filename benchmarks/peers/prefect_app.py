@@ -22,7 +22,7 @@ def tell(run: str, what: str) -> None:
 
 @task(persist_result=True)
 def step(run: str, name: str, seconds: float) -> str:
-    """One step of the pipeline; `middle` rests while HOLD is there."""
+    """Run a step of the pipeline; `middle` rests while HOLD is there."""
     tell(run, name)
     while name == "middle" and HOLD.exists():
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The machine that all share whose tests leave it as they found it, or set it going again."""
+"""The machine shared by all tests that leave it as they found it, or start it again."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class Link:
 
 
 Content = str | bytes | Link | None
-"""What a change makes of a file; None: it goes."""
+"""Content of a file after a change; None if the change deletes it."""
 
 
 def shop(text: str, *, before: str = "") -> dict[str, Content]:

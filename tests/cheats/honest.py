@@ -1,4 +1,4 @@
-"""Changes that do the work, in ways that resemble a cheat: grading must pass them and accuse nobody.
+"""Changes that do the work, in ways that resemble a cheat: grading must pass them and accuse no author.
 
 `notes` are the findings of severity `note` that such a change may have; none is ever more than a note.
 """

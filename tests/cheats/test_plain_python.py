@@ -1,6 +1,6 @@
 """Tests in Python that ask their runner for more than a call run in a plain process as well, and agree there.
 
-Mutations tried: parameters of fixtures left out, all fixtures made anew for each test, names of `mock.patch` taken for
+Mutations tried: parameters of fixtures left out, all fixtures made again for each test, names of `mock.patch` taken for
 fixtures, runners that cannot import their own modules by name.
 """
 

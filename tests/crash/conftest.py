@@ -44,7 +44,7 @@ class Point:
 
 
 class CrashRunner:
-    """One process that plays scenes (`tests.crash.engine`)."""
+    """A process that plays scenes (`tests.crash.engine`)."""
 
     def __init__(self) -> None:
         """Start it; it takes seconds to import everything, once."""
@@ -57,7 +57,11 @@ class CrashRunner:
         )
 
     def live(self, folder: Path, scene: str, *, at: str = "", log: Path | None = None) -> int:
-        """Be the engine until the run has stopped, or until the point; how the process ended."""
+        """Be the engine until the run has stopped, or until the point.
+
+        Returns:
+            The exit code of the process.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = {"folder": str(folder), "scene": scene, "at": at, "log": str(log or "")}
@@ -80,7 +84,11 @@ class CrashHarness:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def in_parallel(self, work: Callable[[Any], list[str]], items: Sequence[Any]) -> dict[str, list[str]]:
-        """Do a piece of work for each item, as many at a time as there are theatres; what was found, by item."""
+        """Do a piece of work for each item, as many at a time as there are theatres.
+
+        Returns:
+            The findings by item.
+        """
         with ThreadPoolExecutor(LANES) as pool:
             return {str(item): found for item, found in zip(items, pool.map(work, items), strict=True) if found}
 
@@ -94,10 +102,13 @@ class CrashHarness:
         return self.verdict(play, before, scene, [] if code == 0 else [f"the engine ended with {code}"])
 
     def crash(self, scene: str, *points: str) -> list[str]:
-        """Play a scene, killed -9 at each of the points in turn; what does not hold in the end.
+        """Play a scene, killed -9 at each of the points in turn.
 
-        Who of two at work side by side is ahead differs from play to play, and with it a point here and there: a play
-        that does not come to the first one must end well, and is followed by another.
+        The faster of two attempts at work at once differs from play to play, and with it a point here and there. A play
+        that does not come to the first point must end well, and another one follows it.
+
+        Returns:
+            The promises that do not hold in the end.
         """
         for _ in range(PLAYS):
             play, before = self.stage(scene)
@@ -110,7 +121,7 @@ class CrashHarness:
     def _afterwards(
         self, play: PlayedRun, before: dict[str, object], scene: str, points: Sequence[str], code: int
     ) -> list[str]:
-        """What does not hold in the end of a play whose first life ended with a code."""
+        """The failures of a play whose first life ended with a code."""
         trouble: list[str] = []
         for place, point in enumerate(points):
             if place:
@@ -124,7 +135,11 @@ class CrashHarness:
         return self.verdict(play, before, scene, trouble)
 
     def live(self, play: PlayedRun, scene: str, *, at: str = "", log: Path | None = None) -> int:
-        """One life of the engine of a play, on whichever theatre is free; how it ended."""
+        """Run one life of a play's engine, on any theatre that is free.
+
+        Returns:
+            The exit code.
+        """
         theatre = self.theatres.get()
         try:
             return theatre.live(play.folder, scene, at=at, log=log)
@@ -141,7 +156,7 @@ class CrashHarness:
         return play, play.repository()
 
     def verdict(self, play: PlayedRun, before: dict[str, object], scene: str, trouble: list[str]) -> list[str]:
-        """What does not hold once a play has ended; its folder is kept for as long as the tests run if anything."""
+        """The failures of a play that has ended; if there are any, its folder is kept until the tests end."""
         found = trouble or play.broken(before, self.facts[scene])
         if found:
             log = play.folder / "engine.log"

@@ -46,10 +46,10 @@ Result = TypeVar("Result")
 
 
 class PersonExecutor:
-    """Carries a run in this process; whoever waits is answered at once."""
+    """Executes a run in this process; every wait is answered at once."""
 
     def __init__(self, person: ScenePerson) -> None:
-        """Have a person answer."""
+        """Use a person who answers."""
         self._person = person
 
     async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
@@ -73,7 +73,7 @@ class PersonExecutor:
 
 
 class PlainEngine:
-    """What the reconciler needs of the engine, with coroutines of this process for flow runs."""
+    """The engine as the reconciler uses it, with coroutines of this process for flow runs."""
 
     def __init__(self, settings: Settings) -> None:
         """Know no flow run: an engine that died took its own along."""
@@ -107,7 +107,7 @@ class PlainEngine:
 
 
 async def live(folder: Path, scene: str) -> None:
-    """Be the engine of a folder until its one run has stopped, and nobody wants any more of it."""
+    """Be the engine of a folder until its one run has stopped, and no person has a further request."""
     settings = Settings(home=folder / "home", lease=SCENES[scene].lease)
     settings.create_folders()
     engine = PlainEngine(settings)
@@ -165,7 +165,11 @@ def _accepted(ledger: Ledger, settings: Settings, folder: Path, scene: CrashScen
 
 
 def _fork(folder: Path, scene: str, at: str, log: str) -> int:
-    """One life; how it ended, as `subprocess` says it: negative for a signal."""
+    """Run one life in a fork.
+
+    Returns:
+        Its exit code as `subprocess` gives it: negative for a signal.
+    """
     if child := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     code = 1

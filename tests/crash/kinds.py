@@ -1,4 +1,4 @@
-"""What the code writes: the kinds of all events, and whatever is written without naming its crash points."""
+"""Writes in the code: the kinds of all events, and all writes that name no crash points."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATTERNS = {
     "gate.{}": ("void", "expired"),
     "run.{}-requested": ("pause", "cancel", "rollback"),
 }
-"""What a kind that is put together may come to."""
+"""Values of a kind that the code puts together."""
 ELSEWHERE = {
     "run.recovered": "the engine that comes after a crash, whose own crashes test_crash_matrix makes",
     "attempt.adopted": "by replay",
@@ -82,7 +82,7 @@ def _constants(kind: ast.expr) -> Iterator[str]:
 
 
 def stray_writes() -> list[str]:
-    """Where the ledger is written but through what names its points."""
+    """Places that write to the ledger without naming a crash point."""
     return [
         f"{path.name}: {function.name} calls {call}"
         for path in sorted((FLOORS / "infra" / "phasegate" / "infra" / "ledger").glob("*.py"))
@@ -94,9 +94,9 @@ def stray_writes() -> list[str]:
 
 
 _OPENERS = {"store.py", "transaction.py", "database.py"}
-"""What opens connections and transactions, for all others."""
+"""Modules that open connections and transactions, for all others."""
 _NOT_THERE = {"connect", "begin", "_begin", "_begun", "_transaction", "to_write", "commit"}
-"""What only the store calls."""
+"""Methods that only the store calls."""
 
 
 def _methods_in(node: ast.AST) -> set[str]:

@@ -25,7 +25,7 @@ _CONCLUDED = {"approved", "revised", "rejected"}
 
 
 class PlayedRun:
-    """One scene, played in a folder; read after its engine is gone."""
+    """A scene, played in a folder; read after its engine is gone."""
 
     def __init__(self, folder: Path, scene: CrashScenario) -> None:
         """Look at a folder."""
@@ -40,7 +40,7 @@ class PlayedRun:
         ledger.close()
 
     def git(self, *words: str, check: bool = True) -> str:
-        """What git says of the user's repository."""
+        """Answer of git in the user's repository."""
         return subprocess.run(["git", *words], cwd=self.top, check=check, capture_output=True, text=True).stdout
 
     def repository(self) -> dict[str, object]:
@@ -65,13 +65,13 @@ class PlayedRun:
             asyncio.run(stop_service(self.settings.home, service))
 
     def intends(self, kind: str) -> bool:
-        """Whether an effect of this kind is on record."""
+        """True if an effect of this kind is recorded."""
         with self.ledger() as ledger:
             (run,) = ledger.runs.list()
             return any(effect.kind == kind for effect in ledger.effects.list(run.id))
 
     def facts(self) -> dict[str, Any]:
-        """What a crash may not change: compared with a play that nothing interrupted."""
+        """Facts that a crash must not change, compared with a play that nothing interrupted."""
         with self.ledger() as ledger:
             (run,) = ledger.runs.list()
             return {
@@ -90,7 +90,7 @@ class PlayedRun:
             }
 
     def broken(self, before: dict[str, object], undisturbed: dict[str, Any]) -> list[str]:
-        """The promises that do not hold; empty when all do.
+        """The promises that do not hold; empty if all do.
 
         Args:
             before: `repository` before the play.
@@ -190,13 +190,13 @@ class PlayedRun:
             yield f"processes are left: {left}"
 
     def _about_the_machines(self, run: Run) -> Iterator[str]:
-        """What the team's own commands have made."""
+        """Broken promises about the machines that the team's own commands release to."""
         world = json.loads((self.folder / "world.json").read_text())
         if world != {**BY_HAND, "current": run.id if self.scene.serves else BY_HAND["current"]}:
             yield f"P3 the machines are {world}"
 
     def _migrations(self) -> list[str]:
-        """What migrations have made, once for each time that they have."""
+        """Migrations that were made, an entry for each time."""
         made = [path.read_text().splitlines() for path in self.settings.services.glob("*/migrated")]
         return [line.rpartition(" ")[2] for lines in made for line in lines]
 

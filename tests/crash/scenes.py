@@ -165,26 +165,26 @@ STAGES: Mapping[str, list[dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class CrashScenario:
-    """One lifecycle.
+    """A lifecycle.
 
     Attributes:
-        name: For people.
+        name: Its name.
         ends: The status it ends in.
         policy: Added to `POLICY`.
         stages: Scripted turns instead of `STAGES`'.
         approve: Gates that were approved in advance: the person says nothing more.
-        answers: What the person does at a gate (`GATE:ROUND`), in order; `approve` where nothing is said.
-        afterwards: What the person does once the run has stopped.
+        answers: The person's actions at a gate (`GATE:ROUND`), in order; `approve` where none is given.
+        afterwards: The person's action once the run has stopped.
         paused_in: A stage during whose first attempt the person has the run paused.
-        lease: How long the engine holds what it works on without a sign of life; a quarter of it passes between two.
-        faults: What goes wrong on the way of the rehearsed answers.
-        interrupted_at: At which of the run's requests to its models the person says `STEER`, at once.
-        window: Tokens of input that each model is taken to have; zero: what is known of them.
-        setup: Whether the project's setup command fails until the person has mended it.
+        lease: The duration of the engine's leases; it renews them after a quarter of it.
+        faults: Faults on the way of the rehearsed answers.
+        interrupted_at: The number of the run's model request at which the person says `STEER`, at once.
+        window: Tokens of input that each model is taken to have; zero for the defaults.
+        setup: True if the project's setup command fails until the person has mended it.
         migrations: The classes of the migrations that are made in the end, in their order.
-        merges: How many merges are on the base branch in the end.
-        serves: Whether a release runs in the end.
-        rate: What the metrics say of a project that the team's own commands release in steps; None: it runs by itself.
+        merges: The number of merges on the base branch in the end.
+        serves: True if a release runs in the end.
+        rate: The metrics' value for a project that the team's own commands release in steps; else None.
     """
 
     name: str
@@ -391,7 +391,7 @@ class ScenePerson:
         self._scene, self._ledger, self._folder = scene, ledger, folder
 
     def answer(self, run_id: str, key: str, decided: Callable[[], bool]) -> None:
-        """Do what lets the run go on from where it waits."""
+        """Do what lets a waiting run continue."""
         if key == "pause":
             self._ledger.runs.resume(run_id, actor=APPROVER.name)
             return
@@ -436,7 +436,11 @@ class ScenePerson:
         )
 
     def after(self, run: Run) -> bool:
-        """Act on a run that has stopped; false when there is nothing left to do."""
+        """Act on a run that has stopped.
+
+        Returns:
+            False if there is nothing left to do.
+        """
         if self._scene.afterwards == "rollback" and not self._happened(run.id, "run.rollback-requested"):
             self._ledger.runs.ask(run.id, "rollback", actor=APPROVER.name)
             return True

@@ -23,7 +23,7 @@ from phasegate.infra.ledger import Ledger, Run
 
 DOUBLE_CRASHES = 100 if os.environ.get("CRASH_ALL") else 6
 BY_THE_CLOCK = {"attempt.renewed", "lease.renewed"}
-"""How often these come differs from play to play; that they come at all does not."""
+"""Kinds whose number differs from play to play; every play has some."""
 LIVES = 15
 """More than the reconciler tries by itself."""
 
@@ -139,7 +139,7 @@ def _only(ledger: Ledger) -> Run:
 
 
 def told(broken: dict[str, list[str]]) -> str:
-    """What does not hold, by crash, whole: the folders are gone by the time somebody reads it."""
+    """Failures by crash, in full: the folders are gone by the time a person reads them."""
     return "\n\n".join("\n".join([crash, *found]) for crash, found in broken.items())
 
 
@@ -156,7 +156,7 @@ def all_points(house: CrashHarness) -> list[Point]:
 
 
 def one_of_each(points: list[Point], rng: random.Random) -> list[Point]:
-    """One moment of each named point."""
+    """Choose a moment of each named point."""
     moments: dict[str, list[Point]] = {}
     for point in points:
         moments.setdefault(point.name, []).append(point)

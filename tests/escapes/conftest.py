@@ -11,7 +11,7 @@ from tests.escapes.world import World, built
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One machine for a module of escapes; what it sets in the environment ends with it."""
+    """A machine for a module of escapes; the variables that it sets in the environment end with it."""
     root: Path = tmp_path_factory.mktemp("machine")
     with pytest.MonkeyPatch.context() as patch:
         (root / "home").mkdir()

@@ -1,7 +1,8 @@
-"""The escapes: what is tried, and what of it must be on record. `{name}` is filled in by the world.
+"""The escapes: the commands to try, and the sign that each must leave in the record. The world fills in `{name}`.
 
-Whoever gets out prints ESCAPED (no command spells it so) or the canary, or touches the tripwire or a listener. None
-harms the machine if it succeeds: kernel settings are written back as they are, signals go to the world's own victim.
+An escape that succeeds prints ESCAPED (no command spells it so) or the canary, or touches the tripwire or a listener.
+None harms the machine if it succeeds: kernel settings are written back as they are, signals go to the world's own
+victim.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ ROOT = Path("~root").expanduser()
 
 @dataclass(frozen=True)
 class Escape:
-    """One try.
+    """An attempt to escape.
 
     Attributes:
-        name: For people.
-        command: What an agent's `run` is called with.
-        sign: What kind of sign must be on record; `denied`: policy did not let it run.
-        files: Files of the workspace it brings along.
+        name: Its name.
+        command: The command of an agent's `run`.
+        sign: The kind of sign that must be recorded; `denied` if policy refuses it.
+        files: Files that it brings into the workspace.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""P10: what an agent tries to get out of its sandbox fails, and is on record."""
+"""P10: an agent's attempt to get out of its sandbox fails, and is recorded."""
 
 from __future__ import annotations
 

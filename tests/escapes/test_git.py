@@ -25,14 +25,14 @@ COMMIT = "echo y >> app.py; git commit -qam more"
 
 @dataclass(frozen=True)
 class Poison:
-    """One way to have git run a command.
+    """A way to make git run a command.
 
     Attributes:
-        name: For people.
-        config: Put into the repository's configuration; `{trip}` runs, `{git}` is the git directory.
-        fires: What a person would do there to set it off: proves that it is one. Empty: nothing that works offline.
-        files: Written below the git directory; executable.
-        tracked: Committed.
+        name: Its name.
+        config: Added to the repository's configuration; `{trip}` runs, `{git}` is the git directory.
+        fires: A person's command that sets it off, as proof that it works; empty if none works offline.
+        files: Files below the git directory; executable.
+        tracked: Files that are committed.
     """
 
     name: str

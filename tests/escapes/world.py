@@ -1,4 +1,4 @@
-"""What an agent could want to reach: a whole machine in miniature around one workspace, watched for any touch."""
+"""Targets of an escape: a whole machine in miniature around one workspace, watched for any touch."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ class Done(BaseModel):
 
 @dataclass
 class World:
-    """One machine: who lives on it, and what has been touched.
+    """A machine: its processes and files, and a record of every touch.
 
     Attributes:
         root: Everything of it is below.
         workspace: The agent's.
-        ledger: The run's, where attempts go on record.
-        words: What `{name}` stands for in an escape's command.
-        touched: What arrived at any of the listeners.
-        victim: A process of somebody else, with the canary in its environment.
+        ledger: The run's ledger, which records attempts.
+        words: The values of each `{name}` in an escape's command.
+        touched: All that arrived at any of the listeners.
+        victim: A process of another user, with the canary in its environment.
     """
 
     root: Path
@@ -78,7 +78,7 @@ class World:
         return text
 
     def outside(self) -> dict[str, str]:
-        """Digests of every file that is nobody's business, git's own bookkeeping of the run left out."""
+        """Digests of every file outside of the agent's reach, without git's own bookkeeping of the run."""
         found: dict[str, str] = {}
         for top in ("home", "state", "project"):
             for path in sorted((self.root / top).rglob("*")):
@@ -90,11 +90,15 @@ class World:
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """Where commands run."""
+        """The sandbox that commands run in."""
         return open_sandbox(SandboxPolicy(**NARROW), self.root / "state")
 
     async def call(self, tool: str, args: dict[str, Any]) -> tuple[ToolOutcome, list[Event]]:
-        """Have an agent call a tool; the outcome, and what went on record by it."""
+        """Call a tool as an agent.
+
+        Returns:
+            The outcome, and the events that it recorded.
+        """
         before = len(self.ledger.events(RUN))
 
         def note(kind: EventKind, facts: Any) -> None:
@@ -113,7 +117,7 @@ class World:
         return outcome, self.ledger.events(RUN)[before:]
 
     def engine_looks(self) -> None:
-        """Let the engine do with the workspace all that it does in a run."""
+        """Do with the workspace all that the engine does in a run."""
         checkpoint = self.workspace.checkpoint("implementation", 1)
         change = self.workspace.collect(self.workspace.base_commit, ("phasegate.toml",), "A change")
         self.workspace.diff(self.workspace.base_commit, change.commit)

@@ -26,7 +26,7 @@ def toolbox(tmp_path: Path) -> Toolbox:
 
 
 async def call(toolbox: Toolbox, name: str, **args: Any) -> ToolOutcome:
-    """What the model would ask for."""
+    """Call a tool as the model would."""
     return await toolbox.call({"id": "1", "name": name, "args": args, "raw": ""})
 
 

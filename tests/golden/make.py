@@ -20,14 +20,14 @@ from tests.machine import Machine
 
 DATA = Path(__file__).parent / "data"
 PLACE = Path("/tmp/phasegate-golden")
-"""Where it is made: the same everywhere, for the ledger remembers it."""
+"""Folder of the recording: the same everywhere, for the ledger remembers it."""
 LARGEST_BYTES = 80_000
 AUTHOR = {
     f"GIT_{role}_{fact}": value
     for role in ("AUTHOR", "COMMITTER")
     for fact, value in (("NAME", "Ana Example"), ("EMAIL", "ana@example.org"))
 }
-"""Who commits: nobody of this machine."""
+"""Author of the commits: no user of this machine."""
 ELSEWHERE = """
 import pwd
 import socket
@@ -36,7 +36,7 @@ found = pwd.getpwuid
 pwd.getpwuid = lambda uid: pwd.struct_passwd(("ana", *found(uid)[1:]))
 socket.gethostname = lambda: "golden"
 """
-"""What every Python process of the recording runs first: the ledger remembers who asked, and which machine worked."""
+"""Code that every Python process of the recording runs first: the ledger remembers the user and the machine."""
 
 
 def main(version: str) -> None:

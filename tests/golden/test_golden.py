@@ -42,7 +42,7 @@ class Kept:
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
-    """What that version left, on another machine than its own; its engine is today's."""
+    """State left by that version, on another machine than its own; its engine is today's."""
     stored, folder = DATA / request.param, tmp_path_factory.mktemp("golden")
     machine, repository = QuickMachine(folder / "home"), folder / "greeter"
     machine.home.mkdir(mode=0o700)
@@ -103,7 +103,7 @@ def test_it_is_rehearsed_as_it_was(kept: Kept) -> None:
 def test_a_replay_adopts_its_finished_stages_and_its_approvals(kept: Kept) -> None:
     """No model is asked for what is finished, and no person about what is the same (P4).
 
-    Mutation seen: `Artifact.canonical` written anew of what 0.0 stored; the replay failed for want of that artifact.
+    Mutation seen: `Artifact.canonical` written again from 0.0's stored text; the replay did not find that artifact.
     """
     machine = kept.machine
     result = machine.phasegate("replay", kept.run, "--from", "deployment", "--repo", kept.repository, "--json")

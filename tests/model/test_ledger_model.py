@@ -1,7 +1,7 @@
 """The ledger against a model of it, in any order: several engines, people, crashes, a moving clock.
 
 Every call may die just before or just after its transaction commits (`crash_points`), after which the database is
-opened anew. The model says what must have happened; the invariants are the promises, checked after every step.
+opened again. The model says what must have happened; the invariants are the promises, checked after every step.
 
 Mutations tried: `Attempt.has_finished_from` always False, a finished attempt is then begun again (P2); `_hold` without
 comparing holder and token, who was replaced then finishes (P2); `_deliver` takes what was delivered again, messages
@@ -53,7 +53,7 @@ class Killed(BaseException):
 
 @dataclass
 class Owner:
-    """Who has a run in hand, under which token, until when."""
+    """Owner of a run's lease, with its token and its end."""
 
     engine: str
     token: int
@@ -100,7 +100,7 @@ def empty_database() -> bytes:
 
 
 class LedgerModel(RuleBasedStateMachine):
-    """What the ledger should hold, beside the ledger."""
+    """Model of the ledger, which is compared with the ledger after every step."""
 
     works = Bundle("works")
 
@@ -133,7 +133,7 @@ class LedgerModel(RuleBasedStateMachine):
 
     @initialize(target=works)
     def begun(self) -> Any:
-        """What comes first anyway: most of what there is to try needs an engine at work, and something said to it."""
+        """Begin a run's work: most rules need an engine at work, and a message to its agent."""
         self.say(RUNS[0], "")
         self.take(RUNS[0], ENGINES[0], "")
         return self.begin(RUNS[0], ENGINES[0], 1, "")
@@ -187,7 +187,7 @@ class LedgerModel(RuleBasedStateMachine):
 
     @rule(target=works, work=works, crash=crashes)
     def begin_again(self, work: Work, crash: str) -> Any:
-        """What a flow does that was taken up anew in the same engine, while the one before still ends."""
+        """Begin an attempt again in the same engine, while the flow before still ends."""
         return self.begin(work.attempt.run_id, work.engine, work.attempt.number, crash)
 
     @rule(work=consumes(works), fails=st.sampled_from([False, False, True]), crash=crashes)
@@ -414,7 +414,11 @@ class LedgerModel(RuleBasedStateMachine):
         return Counter(str(event.payload[name]) for event in events if event.kind == kind)
 
     def _once(self, call: Callable[[], object], crash: str) -> bool:
-        """Make a call that may die; whether its change is in."""
+        """Make a call that may die.
+
+        Returns:
+            True if its change is in the ledger.
+        """
         try:
             self._killed(call, crash)
         except Killed as killed:

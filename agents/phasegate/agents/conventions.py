@@ -1,7 +1,7 @@
-"""What a repository says about working in it, quoted into an agent's brief: AGENTS.md and its kin at the base commit.
+"""A repository's conventions, quoted into an agent's brief: AGENTS.md and its kin at the base commit.
 
-The stages read it through git, never from a worktree: what an agent writes there changes nobody's instructions, and the
-brief's digest, which is among an attempt's inputs, stays the same from try to try. It is material, and marked as such.
+Stages read the files through git, never from a worktree, so no agent can change its own instructions. The brief's
+digest is among an attempt's inputs and stays the same from try to try. The brief marks the text as quoted material.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _MEANING = (
 
 
 def conventions(read: Callable[[str], bytes | None]) -> str:
-    """A part of a brief.
+    """Quote the conventions as a part of a brief.
 
     Args:
-        read: A file of the base commit by its name; None when there is none.
+        read: Reads a file of the base commit by its name, and gives None if there is none.
 
     Returns:
-        Empty when the repository says nothing.
+        The part, or an empty text if the repository has no conventions.
     """
     quoted: list[str] = []
     known, left = set(NAMES), _ALL_CHARACTERS  # a link is stored as the name it leads to

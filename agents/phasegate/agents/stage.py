@@ -1,6 +1,6 @@
-"""What the five stage agents have in common: a prompt beside the code, a draft to hand in, a part of the tools.
+"""Stage agent: the parts that all five share, which are a prompt file, a draft type and a set of tools.
 
-Each stage's package defines its `AGENT` and says in `brief` what one attempt is about; `flows` sets them to work.
+Each stage's package defines its `AGENT` and writes the task of one attempt in `brief`; `flows` runs them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ AnyDraft = TypeVar("AnyDraft", bound=Draft)
 
 @dataclass(frozen=True)
 class StageAgent(Generic[AnyDraft]):
-    """One stage's agent.
+    """The agent of one stage.
 
     Attributes:
         stage: The stage it works in.
-        draft: What it hands in.
-        tools: Its part of the vocabulary, `finish` and `ask` aside.
-        asks: Whether it may ask the person in charge.
-        instructions: The file beside its code that holds its standing instructions.
+        draft: The type of its draft.
+        tools: Names of its tools, without `finish` and `ask`.
+        asks: True if it may ask the person in charge.
+        instructions: The file with its standing instructions, in the folder of its code.
     """
 
     stage: StageName
@@ -45,7 +45,7 @@ class StageAgent(Generic[AnyDraft]):
 
     @property
     def prompt(self) -> str:
-        """Its standing instructions, from the file beside its code."""
+        """Its standing instructions, from the file in the folder of its code."""
         return files(f"phasegate.agents.{self.stage}").joinpath(self.instructions).read_text(encoding="utf-8")
 
     @property
@@ -56,11 +56,11 @@ class StageAgent(Generic[AnyDraft]):
 
 
 def section(title: str, body: str) -> str:
-    """One part of a brief, fenced so that what it quotes is seen as a quotation: it cannot end the fence itself."""
+    """Write a part of a brief as a fenced quotation, which the quoted text cannot end."""
     inside = re.sub(rf"<(?=\s*/\s*{title}\b)", "‹", body.strip(), flags=re.IGNORECASE)
     return f"<{title}>\n{inside}\n</{title}>\n"
 
 
 def bullets(title: str, lines: tuple[str, ...]) -> str:
-    """A Markdown heading with a list; nothing when there is none."""
+    """Write a Markdown heading with a list, or nothing if the list is empty."""
     return f"\n### {title}\n\n" + "".join(f"- {line}\n" for line in lines) if lines else ""

@@ -1,4 +1,4 @@
-"""One machine with an engine, people with SSH keys, and whoever wants a gate open without them."""
+"""A machine with an engine, people with SSH keys, and an attacker who wants a gate open without them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ mode = "ssh"
 
 @dataclass
 class Attacker:
-    """Somebody who may do all but decide: the database's file, Prefect's API and the engine's socket are theirs."""
+    """Attacker who may do all but decide: the database's file, Prefect's API and the engine's socket are theirs."""
 
     machine: Machine
     folder: Path
@@ -63,7 +63,7 @@ class Attacker:
             return {"refused": error.code}
 
     def wake(self, run: str) -> None:
-        """Have the engine look at a run."""
+        """Wake the engine for a run."""
         control.wake(self.settings, run)
 
     def sql(self, command: str, *values: object) -> None:
@@ -81,7 +81,7 @@ class Attacker:
             ledger.close()
 
     def refusals(self, run: str) -> list[str]:
-        """The kinds of the refusals on record, each with what it names."""
+        """The kinds of the recorded refusals, each with the thing it names."""
         return [
             f"{event.kind}: {event.payload.get('state') or event.payload['why']}"
             for event in self.events(run)
@@ -89,11 +89,11 @@ class Attacker:
         ]
 
     def is_refused(self, run: str, what: str) -> Callable[[dict[str, Any]], bool]:
-        """For `Machine.until`: whether the refusal is on record."""
+        """Predicate for `Machine.until`: true once the refusal is recorded."""
         return lambda _: any(what in refusal for refusal in self.refusals(run))
 
     def key(self, name: str) -> Path:
-        """Somebody's private key."""
+        """A person's private key."""
         if name not in self.keys:
             self.keys[name] = self.folder / name
             subprocess.run(
@@ -108,7 +108,7 @@ class Attacker:
 
 @pytest.fixture(scope="module")
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """One machine per module, on which as many gates wait hot as it says in `MAX_HOT`, and every other is suspended."""
+    """A machine per module. `MAX_HOT` gates wait hot on it, and every other one is suspended."""
     home = tmp_path_factory.mktemp("user")
     (home / ".ssh").mkdir()
     (home / ".ssh" / "id_ed25519").write_text("hunter2-the-private-key")
@@ -126,7 +126,7 @@ def attacker(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Atta
 
 
 def commit(project: Project, policy: str, *, signers: str = "") -> None:
-    """Let a policy, and whose signatures count, be the base commit's."""
+    """Commit a policy, and its signers if there are any, as the base commit."""
     (project.top / "phasegate.toml").write_text(policy)
     if signers:
         (project.top / ".github").mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Turns = Sequence[tuple[str, list[tuple[str, dict[str, Any]]]]]
-"""What is said, and the tools that are called; `CUT` in a text is where the stream is cut into pieces."""
+"""Texts, and the tools that are called; at `CUT` in a text the stream is cut into pieces."""
 CUT = "\0"
 
 

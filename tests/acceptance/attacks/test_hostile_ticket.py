@@ -67,7 +67,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, model: HostileModel) -> It
 
 
 def script(home: str, port: int) -> dict[str, Any]:
-    """What the model does: all it was told to, and a little of its work."""
+    """Script of the hostile model: all that the ticket orders, and a little of the stage's work."""
     key = f"{FIRST}{CUT}{SECOND}"
     computed = f"printf %s%s {FORGE_TOKEN[:20]} {FORGE_TOKEN[20:]}"
     commands = [

@@ -1,4 +1,4 @@
-"""P5: whatever Prefect is told of a run that waits, the run waits on, and what was tried is on record."""
+"""P5: whatever state Prefect is given for a run that waits, the run keeps waiting, and the state is recorded."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ pytestmark = pytest.mark.timeout(900)  # the engine's start is in the first of t
 
 MAX_HOT = 1
 HOT, SUSPENDED = "Paused", "Suspended"
-"""What Prefect calls a run that waits so."""
+"""Prefect's states of a run that waits so."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What Prefect is told about the flow run of a run that waits.
+    """A request to Prefect about the flow run of a run that waits.
 
     Attributes:
-        path: Below the flow run's own.
-        content: What is sent there.
-        suspended: What the trail calls the state of a suspended run.
-        hot: What it calls the state of one that waits hot.
-        first: What is sent before it, by path.
+        path: The path below the flow run's own.
+        content: The content that is sent there.
+        suspended: The state's name in the trail of a suspended run.
+        hot: The state's name in the trail of a run that waits hot.
+        first: Requests that are sent before it, by path.
     """
 
     path: str
@@ -78,7 +78,7 @@ def waiting(
 
 
 def state_of(attacker: Attacker, shown: dict[str, Any]) -> str:
-    """What Prefect calls the state of a run."""
+    """The state of a run in Prefect."""
     name: str = attacker.prefect(f"/flow_runs/{shown['flow_run_id']}")["state"]["name"]
     return name
 
@@ -103,7 +103,7 @@ def tell(machine: Machine, attacker: Attacker, run: str, told: Told) -> None:
 def test_nothing_that_prefect_is_told_opens_a_gate(
     request: pytest.FixtureRequest, machine: Machine, attacker: Attacker, waiting: str, told: Told
 ) -> None:
-    """P5. Prefect's word on a run that waits, hot or suspended, is put on record, and decides nothing.
+    """P5. A state forced on a run that waits, hot or suspended, is recorded and decides nothing.
 
     Mutation tried, with forced states: `_await_decision` takes a flow that continues at a gate for an approval.
     """

@@ -162,7 +162,7 @@ def test_no_gate_is_approved_in_advance_by_a_requester_whom_policy_excludes(mach
 
 
 REACHED_FOR = {"phasegate", "credentials", "services", "network", "other processes"}
-"""What the trail says that the agent of the next test reached for."""
+"""Things that the agent of the next test reached for, by the trail."""
 
 
 def test_an_agent_in_the_sandbox_reaches_nothing_that_decides(

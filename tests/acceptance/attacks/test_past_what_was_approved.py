@@ -17,7 +17,7 @@ POLICY = f'{NO_ERRORS}[lifecycle]\nstages = ["prd", "implementation", "testing",
 
 @pytest.fixture
 def order(tmp_path: Path) -> tuple[str | Path, ...]:
-    """How a run is asked for whose tests take no time, and that ends with its deployment."""
+    """The command for a run whose tests take no time, and that ends with its deployment."""
     write_project(tmp_path, replace(SCENES["ships"], policy=POLICY))
     return ("run", tmp_path / "ticket.md", "--repo", tmp_path / "greeter", "--rehearse", tmp_path / "script.yaml")
 

@@ -33,7 +33,7 @@ class SampleTicket(Artifact):
 
 @dataclass
 class Answer:
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass
 class CliHarness:
-    """One state folder and what is put into its ledger."""
+    """A state folder, and calls that fill its ledger."""
 
     home: Path
     ledger: Ledger

@@ -1,4 +1,4 @@
-"""What the commands that only look make of a ledger that was filled through its API; no engine is needed."""
+"""Output of the commands that only read a ledger, which was filled through its API; no engine is needed."""
 
 from __future__ import annotations
 

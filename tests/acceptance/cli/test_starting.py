@@ -1,4 +1,4 @@
-"""What the commands before and around a run say: init, doctor, schema, and a kick-off that is refused."""
+"""Output of the commands before and around a run: init, doctor, schema, and a kick-off that is refused."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class Project:
         return path
 
     def state(self) -> dict[str, Any]:
-        """What phasegate must leave as it is."""
+        """State of the repository that phasegate must leave as it is."""
         return {
             "status": git(self.top, "status", "--porcelain"),
             "head": git(self.top, "rev-parse", "HEAD"),

@@ -59,7 +59,7 @@ def _wait_until_third_turn_is_answered(own: Machine, run: str) -> None:
 
 
 def _events(own: Machine, run: str) -> Counter[str]:
-    """How often each kind of event happened, to which attempt, at which turn."""
+    """Count of each kind of event, by attempt and turn."""
     ledger = own.ledger()
     said: Counter[str] = Counter()
     for event in ledger.events(run):

@@ -25,10 +25,10 @@ def finish(summary: str) -> dict[str, Any]:
 def test_a_run_that_is_done_goes_back_to_a_turn_with_files_conversation_gates_and_effects(
     machine: Machine, project: Project
 ) -> None:
-    """P9. The merge is undone, the gate is asked anew, and what was thrown away stays reachable.
+    """P9. The merge is undone, the gate is asked again, and the discarded commits stay reachable.
 
     Mutation tried: `put_back_if_asked` without `roll_back`; the merge then stays, and the run does not end.
-    Without restoring the folder it passes: the attempt that goes on restores it as well.
+    Without restoring the folder it passes: the next attempt restores it as well.
     """
     (project.top / "phasegate.toml").write_text('[project]\ntest = "pytest -q --junitxml={junit}"\n' + STAGES)
     git(project.top, "commit", "-qam", "End with the change")

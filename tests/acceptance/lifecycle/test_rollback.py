@@ -42,7 +42,7 @@ def released(machine: Machine, project: Project) -> str:
 
 
 def prefect(machine: Machine, path: str, content: dict[str, Any]) -> Any:
-    """What Prefect's API says."""
+    """Answer of Prefect's API."""
     info = EngineInfo.read(Settings(home=machine.home))
     assert info is not None
     request = urllib.request.Request(

@@ -18,7 +18,7 @@ def waits(machine: Machine, run: str) -> dict[str, Any]:
 
 
 def open_gate(shown: dict[str, Any]) -> str:
-    """The gate that is open; empty: none."""
+    """The gate that is open, or an empty text."""
     return next((gate["gate"] for gate in shown["gates"] if gate["status"] == "open"), "")
 
 

@@ -1,4 +1,4 @@
-"""What a person says to an agent at work arrives once, when it was promised to (P11); with only the command line."""
+"""Messages of a person to an agent at work arrive once, when it was promised (P11); with only the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def delivered(shown: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def let_go(machine: Machine, run: str) -> None:
-    """Let the command of `HOLD` end."""
+    """End the command of `HOLD`."""
     (Settings(home=machine.home).workspaces / run / "work" / "go").touch()
 
 
@@ -101,7 +101,7 @@ def test_killed_between_queue_and_delivery_it_is_delivered_once(machine: Machine
 
     ledger = machine.ledger()
     while ledger.runs.get(run).status != "waiting":
-        let_go(machine, run)  # again and again: the turn is done anew, from the files it began with
+        let_go(machine, run)  # again and again: the turn is done again, from the files it began with
         time.sleep(0.05)
     ledger.close()
     shown = machine.stops(run)

@@ -109,7 +109,7 @@ def provider(served: Provider) -> Provider:
 
 @pytest.fixture(scope="module")
 def machine(served: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """One machine per module, whose engine talks to the provider."""
+    """A machine per module, whose engine talks to the provider."""
     keys = {"OPENAI_API_KEY": "sk-made-up", "OPENAI_BASE_URL": served.url}
     with quick_machine(tmp_path_factory.mktemp("machine"), keys) as machine:
         yield machine

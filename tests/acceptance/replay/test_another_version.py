@@ -1,4 +1,4 @@
-"""P8: what another version began or stored stops a waiting run with an offer, and never goes on as something else."""
+"""P8: a run begun or stored by another version stops with an offer, and never continues as something else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def another_version(folder: Path) -> dict[str, str]:
 
 
 def in_a_later_format(change: UnitOfWork, run: str) -> None:
-    """As if a later version had written the PRD, before somebody went back to this one."""
+    """Rewrite the PRD as if a later version had written it, before a downgrade to this one."""
     attempt = change.row(schema.attempts, f"{run}/prd/1")
     assert attempt is not None
     stored = change.row(schema.artifacts, attempt["artifact"])
@@ -58,7 +58,7 @@ def test_a_run_of_another_definition_stops_and_offers_a_replay(own: Machine, pro
 
 
 def test_a_run_with_a_later_format_stops_and_offers_a_replay(own: Machine, project: Project) -> None:
-    """What was approved is not asked again: a PRD that is made anew and says the same is the one that was approved.
+    """An approved PRD is not asked about again: one that is made again with the same content is the approved one.
 
     The mutation was tried in `tests/integration/replay`.
     """

@@ -43,7 +43,7 @@ def gates(shown: dict[str, Any]) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def failed(machine: Machine, project: Project, provider: Provider) -> str:
-    """A run whose tests could not be written, approved by somebody at gate `prd`; the provider is well again."""
+    """A run whose tests could not be written, approved by a person at gate `prd`; the provider is well again."""
     provider.refused = {"testing": 1}
     run = started(machine, project, code=3)
     approved = machine.phasegate("approve", run, "--wait", "--json")
@@ -115,9 +115,9 @@ def test_a_repository_that_has_moved_is_named(
 
 
 def test_a_failed_stage_is_resumed_from_its_last_turn(machine: Machine, project: Project, provider: Provider) -> None:
-    """P2. Untried mutation: `run_loop` beginning every attempt anew; its first turns were asked twice.
+    """P2. Untried mutation: `run_loop` beginning every attempt from its first turn; first turns were asked twice.
 
-    The agent that wrote tests meanwhile was left with whatever call it had under way, which may be asked again.
+    The agent that wrote tests meanwhile was left with a call under way, which may be asked again.
     """
     provider.refused = {"implementation": 4}
     run = started(machine, project, "--approve", "prd", code=1)

@@ -1,4 +1,4 @@
-"""What happens besides phasegate while a scenario is played: what breaks, and who mends it."""
+"""Acts of the outside world while a scenario is played: faults, and people who mend them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prometheus_goes_away(play: ScenarioRun) -> None:
 
 
 def edited_while_the_plan_waits(play: ScenarioRun) -> None:
-    """Somebody scales the live Deployment, and somebody else approves the plan that was drafted before."""
+    """A person scales the live Deployment, and another one approves the plan that was drafted before."""
     play.until_waiting("release", 1)
     on_kubernetes(play).scale(4, by=EDITOR)
     approved = play.phasegate("approve", play.run)
@@ -40,11 +40,11 @@ def api_server_restarts(play: ScenarioRun) -> None:
     server.stop_api()
     time.sleep(_ABSENCE_SECONDS)  # how long it is away: nothing is waited for
     server.start_api()
-    gc.collect()  # connections that broke are closed by nobody else
+    gc.collect()  # nothing else closes the broken connections
 
 
 def way_back_is_broken(play: ScenarioRun) -> None:
-    """What is needed to serve the earlier release again goes, while the new one is watched."""
+    """Break the way back to the earlier release while the new one is watched."""
     play.until_event("effect.done", "/cut-over")
     match play.shop:
         case KubernetesShop() as shop:

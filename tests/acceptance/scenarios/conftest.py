@@ -1,4 +1,4 @@
-"""What the scenarios share besides their stage."""
+"""Fixtures that the scenarios share besides their stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Those outside of phasegate: one who watches which version answers, customers, and service discovery."""
+"""Parties outside of phasegate: an observer of the version that answers, customers, and service discovery."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Seen:
-    """One answer.
+    """An answer.
 
     Attributes:
-        at: When it came, in seconds since the epoch.
-        version: What answered; empty: nothing did.
+        at: Its time, in seconds since the epoch.
+        version: The version that answered; empty if none did.
     """
 
     at: float
@@ -33,7 +33,7 @@ class Seen:
 
 
 class _Beside(threading.Thread):
-    """Goes on until it is left."""
+    """Background thread that runs until its context is left."""
 
     def __init__(self, name: str) -> None:
         super().__init__(daemon=True, name=name)

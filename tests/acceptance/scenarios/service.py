@@ -1,8 +1,8 @@
-"""The service that scenarios release: it answers as the release under test is to behave.
+"""Service that scenarios release: it behaves as the release under test must.
 
-Twice in use: as a program (`python3 -I service.py PORT`, with a `release.json` beside it) where releases are processes,
-and as `Conduct` by what stands in for pods where they are images. It imports nothing of this repository, since it is
-copied into the scratch one.
+Used twice: as a program (`python3 -I service.py PORT`, next to a `release.json`) where releases are processes, and as
+`Conduct` by the stand-in for pods where they are images. It imports nothing of this repository, since it is copied into
+the scratch one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Protocol
 ERROR_EVERY = 20
 LAG_SECONDS = 0.25
 FLAPS = {"flaps-once": ({5, 6, 7, 8},), "flaps": ({5, 6, 7, 8}, {13, 14, 15, 16})}
-"""Which requests fail, where a measurement has four of them: the second measurement, or the second and the fourth."""
+"""Requests that fail, four to a measurement: those of the second measurement, or of the second and the fourth."""
 NEVER_SECONDS = 3600.0
 IDLE = "shop_idle_total 0\n"
-"""What nobody ever asks for."""
+"""A counter of requests that no client ever makes."""
 
 
 class Answers(Protocol):
-    """Whoever answers requests: one release, or all pods behind a Service."""
+    """Answers requests: one release, or all pods behind a Service."""
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and text."""
@@ -34,7 +34,7 @@ class Answers(Protocol):
 
 
 class Conduct:
-    """How one release answers: its version, what it does wrong, and what it has counted."""
+    """Behaviour of one release: its version, its faults, and its counters."""
 
     def __init__(self, behaviour: str, version: str, release: str) -> None:
         """Answer nothing yet.
@@ -50,7 +50,7 @@ class Conduct:
         self._requests, self._errors, self._seconds = 0, 0, 0.0
 
     def answer(self, path: str) -> tuple[int, str]:
-        """Status and text; what is asked for besides `/version`, `/healthz` and `/metrics` counts as traffic."""
+        """Status and text. Every path but `/version`, `/healthz` and `/metrics` counts as traffic."""
         match path.partition("?")[0]:
             case "/healthz":
                 return 200, "ok"

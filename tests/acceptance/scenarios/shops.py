@@ -34,7 +34,7 @@ _ASKED_BACK = 8
 
 @dataclass(frozen=True)
 class Made:
-    """What a release is made of: how it behaves, and its version."""
+    """Behaviour and version of a release."""
 
     behaviour: str
     version: str
@@ -42,10 +42,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Live:
-    """What is found to be live.
+    """Versions that are live.
 
     Attributes:
-        answers: The versions that answer on the service's address; empty: nothing does.
+        answers: The versions that answer on the service's address; empty if none does.
         runs: The versions that run anywhere, asked or not.
     """
 
@@ -81,11 +81,11 @@ class SampleService(Protocol):
         ...
 
     def live(self) -> Live:
-        """What is live at this moment."""
+        """The versions that are live at this moment."""
         ...
 
     def addresses(self) -> frozenset[str]:
-        """Where Prometheus finds what runs now, `host:port` each."""
+        """Addresses for Prometheus of what runs now, `host:port` each."""
         ...
 
     def close(self) -> None:
@@ -244,7 +244,7 @@ class KubernetesShop:
         self.apps.patch_namespaced_deployment("shop", self.namespace, body, field_manager=by)
 
     def answer(self, path: str) -> tuple[int, str]:
-        """Have the next pod answer; `/metrics` is everybody's."""
+        """Answer as the next pod; `/metrics` has the counters of all pods."""
         images = self._ready()
         if path == "/metrics":
             with self._lock:

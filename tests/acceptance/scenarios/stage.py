@@ -50,7 +50,7 @@ served = false
 
 @dataclass(frozen=True)
 class Stopped:
-    """Where a run stood when it stopped, in the words of `Ending`."""
+    """State of a run when it stopped, in the words of `Ending`."""
 
     status: str
     code: int
@@ -60,7 +60,7 @@ class Stopped:
     told: str
 
     def as_designed(self, ending: Ending) -> list[str]:
-        """What is not as it has to be; empty when all is."""
+        """Differences from the designed ending; empty if there are none."""
         wanted = {name: value for name, value in vars(ending).items() if name != "says"}
         found = [
             f"{name} is {getattr(self, name)!r}, not {value!r}"
@@ -77,16 +77,16 @@ class Stopped:
 
 @dataclass
 class Played:
-    """One scenario as it went.
+    """A scenario that was played.
 
     Attributes:
         run: The run's id.
-        stops: Where it stood each time it stopped.
-        events: What the ledger has of it.
-        seen: What the one outside saw.
-        fault_at: When something broke that is not the release, in seconds since the epoch; 0: it is the release.
-        old: What served before.
-        new: The change's.
+        stops: Its state each time it stopped.
+        events: Its events in the ledger.
+        seen: The observer's answers.
+        fault_at: The time of a fault outside the release, in seconds since the epoch; 0 if the release is at fault.
+        old: The release that was current before.
+        new: The release of the change.
     """
 
     run: str
@@ -99,7 +99,7 @@ class Played:
 
 
 class ScenarioRun:
-    """One scenario under way: what acts work with."""
+    """A scenario under way, as acts use it."""
 
     def __init__(self, stage: ScenarioRunner, scenario: Scenario, shop: SampleService) -> None:
         """Begin."""
@@ -108,7 +108,7 @@ class ScenarioRun:
 
     @property
     def prometheus(self) -> PrometheusServer:
-        """Who measures."""
+        """The Prometheus that measures."""
         return self.stage.prometheus
 
     def phasegate(self, *arguments: str | Path) -> Any:
@@ -310,7 +310,7 @@ class ScenarioRunner:
         return [*order, *(word for gate in scenario.gates for word in ("--approve", gate))]
 
     def _serving(self, shop: SampleService, played: Played) -> str:
-        """What is live in the words of `Ending`, once what drains has drained; all of it if it is not one version."""
+        """The live version in the words of `Ending`, after draining; all that is live if it is not one version."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (live := shop.live()).answers != live.runs and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
@@ -320,7 +320,7 @@ class ScenarioRunner:
         return next((names.get(version, repr(live)) for version in live.runs), "nothing")
 
     def _restart_engine(self, environment: dict[str, str]) -> None:
-        """Have another engine go on, with more in its environment."""
+        """Replace the engine by another one, with more in its environment."""
         if (self.machine.home / "engine.json").exists():
             self._kill_engine()
         armed = replace(self.machine, environment={**self.machine.environment, **environment})
@@ -350,7 +350,7 @@ def _lives(pid: int) -> bool:
 
 
 def _script(shop: SampleService, played: Played) -> dict[str, Any]:
-    """What the agents of a run answer."""
+    """Script of a run's agents."""
     version = played.new.version
     sealed = {"path": f"tests/version-{version}.sh", "content": shop.acceptance(version), "criteria": ["AC1"]}
     criteria = [{"id": "AC1", "statement": f"it is version {version}"}]

@@ -21,9 +21,9 @@ def opened(
     """A stage below a folder; its engine is started by the first scenario, and is gone afterwards.
 
     Args:
-        folder: For all that is written.
+        folder: The folder for all that is written.
         prometheus: It measures.
-        cluster: Where releases go; None: they are processes.
+        cluster: The cluster that releases go to; None if they are processes.
         interval: Of every metric.
     """
     with ExitStack() as ends:

@@ -67,15 +67,15 @@ NOT_A_NUMBER = (
 
 @dataclass(frozen=True)
 class Ending:
-    """Where a run stands once it has stopped.
+    """State of a run that has stopped.
 
     Attributes:
-        status: The run's.
-        code: What the command that followed it exits with.
-        serves: Whose version is live, everywhere: the change's, or the one before it.
-        effects: Each that was made, with its state, by target where they differ.
-        says: What `show` has to tell the person, in this order: the reason, and what can be done.
-        verdict: Of what was measured; empty: nothing was.
+        status: The run's status.
+        code: The exit code of the command that followed it.
+        serves: The version that is live everywhere: the change's, or the one before it.
+        effects: The effects that were made, each with its state, by target where they differ.
+        says: Texts that `show` must contain, in this order: the reason, and the possible actions.
+        verdict: The verdict of the analysis; empty if nothing was measured.
     """
 
     status: str
@@ -97,7 +97,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Then:
-    """What a person does about a run that has stopped, and where it stands after that.
+    """A person's action on a run that has stopped, and the ending after it.
 
     Attributes:
         command: Of phasegate, before the run's id.
@@ -358,10 +358,10 @@ SCENARIOS = (
 
 
 def endings(scenario: Scenario, target: Target) -> list[Ending]:
-    """Where a run stands each time it has stopped, on a target."""
+    """The run's states each time it has stopped, on a target."""
     return [one.on(target) for one in (scenario.ending, *(then.ending for then in scenario.then))]
 
 
 def on(target: Target) -> list[Scenario]:
-    """Those of a target."""
+    """Scenarios of a target."""
     return [scenario for scenario in SCENARIOS if target in scenario.targets]

@@ -27,7 +27,7 @@ MEASURED_ALIKE = {
     "flapping metric, within the limit",
     "flapping metric, beyond the limit",
 }
-"""What the target has no part in: played on `process` by `make test`, and here too by `make proof`."""
+"""Scenarios that the target has no part in: played on `process` by `make test`, and here too by `make proof`."""
 PLAYED = [
     pytest.param(one, id=one.name, marks=pytest.mark.proof if one.name in MEASURED_ALIKE else ())
     for one in on("kubernetes")

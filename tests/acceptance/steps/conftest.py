@@ -49,21 +49,21 @@ failure_condition = "rate > 0.05"
 
 
 def measure(project: Project, rate: float) -> None:
-    """Have the metrics say this from now on."""
+    """Set the value that the metrics give from now on."""
     half = project.top.with_name("rate.half")
     half.write_text(json.dumps({"rate": rate}))
     half.replace(project.top.with_name("rate.json"))
 
 
 def world(project: Project) -> dict[str, object]:
-    """What the team's commands have made of the machines."""
+    """State of the machines, as the team's commands left it."""
     found: dict[str, object] = json.loads(project.top.with_name("world.json").read_text())
     return found
 
 
 @pytest.fixture
 def project(whole: Project, tmp_path: Path) -> Project:
-    """A project with steps; a release that somebody made by hand serves."""
+    """A project with steps; a release made by hand is current."""
     (tmp_path / "world.json").write_text(json.dumps({"current": "by-hand", "alive": True, "candidates": []}))
     names = ("deploy", "weight", "promote", "rollback", "status", "stop")
     commands = "\n".join(f'{name} = "WORLD={tmp_path}/world.json {OPS}"' for name in names)

@@ -1,4 +1,4 @@
-"""A release in steps through the command line: seen live, killed in a pause, decided at a gate, taken back."""
+"""A release in steps through the command line: seen live, killed in a pause, decided at a gate, rolled back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def begin(machine: Machine, project: Project) -> str:
 
 
 def at_step(number: int) -> Any:
-    """Whether a run walks this step."""
+    """Predicate that is true while a run is at this step."""
     return lambda shown: (shown["progress"] or {}).get("step") == number
 
 

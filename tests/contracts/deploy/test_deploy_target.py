@@ -1,4 +1,4 @@
-"""What every deploy target promises, asked of the in-memory twin, of real processes and of a real API server."""
+"""Contract of every deploy target, checked on the in-memory twin, on real processes and on a real API server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def checkout(commit: str, folder: Path, *, rolling: bool) -> None:
 
 
 SHIFTING = ["memory", "command", "process, canary", "kubernetes, weights"]
-"""Those that let a candidate take just the share of the traffic it is given."""
+"""Targets that let a candidate take just the share of the traffic it is given."""
 OTHERS = ["process, rolling", "kubernetes, rolling"]
 
 
@@ -72,7 +72,7 @@ async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 async def answer_of(target: DeployTarget, url: str) -> str | None:
-    """What a service says; the commit it is of. Only processes can be asked: the cluster of these tests has no node."""
+    """The commit that a service answers with, or None if it is no process: the cluster of these tests has no node."""
     if not isinstance(target, ProcessTarget):
         return None
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -120,7 +120,7 @@ async def test_a_sick_candidate_fails_and_leaves_the_current_release_alone(
     target: DeployTarget, request: pytest.FixtureRequest
 ):
     await release(target, "r1", "one")
-    if "kubernetes, rolling" in request.node.name:  # which runs nothing beside
+    if "kubernetes, rolling" in request.node.name:  # which runs no second release
         await target.start_candidate("r2", "sick")
         attempt: Awaitable[object] = target.cut_over("r2")
     else:

@@ -1,4 +1,4 @@
-"""What the ledger itself keeps of P2, P3, P4, P5 and P11."""
+"""P2, P3, P4, P5 and P11, as far as the ledger itself keeps them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from phasegate.agents.rehearsal.loopback import LoopbackServer
 
 @dataclass
 class Canned:
-    """One answer: its parts are sent as they are; an unfinished one is cut after them."""
+    """An answer: its parts are sent as they are; an unfinished one is cut after them."""
 
     status: int = 200
     parts: Sequence[bytes] = ()
@@ -32,7 +32,7 @@ class Canned:
 
 @dataclass
 class Asked:
-    """One request as it arrived."""
+    """A request as it arrived."""
 
     path: str
     headers: dict[str, str]
@@ -91,7 +91,7 @@ def sse(event: Any, *, named: bool = True) -> bytes:
 
 
 class ModelEnvironment:
-    """Where the provider of the running test stands."""
+    """Mount point for the provider of the running test."""
 
     def __init__(self) -> None:
         self.provider: Provider | None = None

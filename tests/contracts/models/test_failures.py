@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a model: tried again, or reported as what it is, and never half an answer."""
+"""Failures on the way to a model: retried, or reported as what they are, and never half an answer."""
 
 from __future__ import annotations
 

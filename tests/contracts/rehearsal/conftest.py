@@ -35,7 +35,7 @@ TOOLS = [ToolSpec("read_file", "Reads.", {"type": "object"}), ToolSpec("finish",
 
 @dataclass
 class Talk:
-    """One stage attempt's conversation, as the agent loop would hold it."""
+    """Conversation of a stage attempt, as the agent loop would hold it."""
 
     client: ModelClient
     said: list[Message] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What runs leave behind goes once they have ended, and nothing that a run could still need."""
+"""Leftovers of runs go once the runs have ended; nothing that a run could still need goes."""
 
 from __future__ import annotations
 

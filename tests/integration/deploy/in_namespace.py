@@ -16,7 +16,7 @@ SERVICE = "api/v1/namespaces/{namespace}/services/shop"
 
 
 class Namespace:
-    """A namespace, seen and edited by somebody with all rights who is not phasegate."""
+    """A namespace, seen and edited by a person with all rights, not by phasegate."""
 
     def __init__(self, server: KubernetesServer, http: httpx.Client) -> None:
         self.server, self.http, self.name = server, http, server.new_namespace()

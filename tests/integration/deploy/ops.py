@@ -37,7 +37,7 @@ elif action == "rollback":
 elif action == "stop":
     found["alive"] = False
 if action != "status":
-    half = world.with_name(f"{world.name}.half")  # whoever is killed meanwhile leaves the one or the other
+    half = world.with_name(f"{world.name}.half")  # a killed command leaves the old file or the new one
     half.write_text(json.dumps(found))
     half.replace(world)
 json.dump({**found, "url": f"http://shop.example/{release if action == 'deploy' else ''}"}, sys.stdout)

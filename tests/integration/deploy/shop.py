@@ -72,7 +72,7 @@ async def release(target: ProcessTarget, release_id: str, commit: str) -> str:
 
 
 async def ask(url: str, path: str = "/") -> str:
-    """What the service says, on a connection of its own."""
+    """Answer of the service, on a connection of its own."""
     async with httpx.AsyncClient(trust_env=False, verify=False, timeout=20) as client:
         answer = await client.get(f"{url}{path}")
         answer.raise_for_status()
@@ -98,7 +98,7 @@ async def until(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 
 class Load:
-    """What came of the requests that were sent all the time."""
+    """Results of the requests that are sent all the time."""
 
     def __init__(self) -> None:
         """Nothing yet."""

@@ -43,6 +43,6 @@ def command_target(folder: Path, *, limit: timedelta = timedelta(seconds=20), **
 
 
 def calls(folder: Path) -> list[dict[str, Any]]:
-    """What the commands were told, in order, but for `status`."""
+    """Inputs of the commands, in order, without those of `status`."""
     told = [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
     return [one for one in told if one["action"] != "status"]

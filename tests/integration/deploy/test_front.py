@@ -220,11 +220,11 @@ async def test_a_cut_over_starts_nothing_anew(home: Path):
 
 
 class Killed(BaseException):
-    """Stands for `kill -9`: nobody catches it."""
+    """Stands for `kill -9`: no code catches it."""
 
 
 class Fuse:
-    """Ends whoever passes it for the n-th time, before or after what is done there."""
+    """Ends the caller that passes it for the n-th time, before or after the step there."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left = -1

@@ -1,4 +1,4 @@
-"""What a release's pods have written, read through a real API server from a node's kubelet, or not."""
+"""Logs of a release's pods, read through a real API server from a node's kubelet, or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An Argo Rollout is driven, not replaced: its controller shifts traffic by its steps, phasegate says when to go on.
+"""An Argo Rollout is driven, not replaced: its controller shifts traffic by its steps, phasegate says when.
 
 The controller is a stand-in (`tests/kubernetes_extensions.py`); the API server and the ReplicaSets are real.
 """

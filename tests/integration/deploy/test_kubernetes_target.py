@@ -202,7 +202,7 @@ async def test_a_quota_puts_back_what_served_and_asks(namespace: Namespace, tmp_
 
 
 async def test_drift_voids_what_was_approved_and_is_asked_about(namespace: Namespace, tmp_path: Path):
-    """Mutation tried: `revision` leaves the owned fields out; the approval then holds for what somebody edited."""
+    """Mutation tried: `revision` leaves the owned fields out; the approval then holds for another person's edit."""
     target = target_in(namespace, tmp_path)
     await release(target, "r1", "one")
     before = await target.status()

@@ -20,7 +20,7 @@ KEY = "run-1/migrate-1"
 
 
 def migrator(tmp_path: Path, **policy: Any) -> Migrator:
-    """One whose releases' files hold their commit."""
+    """A migrator whose releases' files hold their commit."""
 
     def checkout(commit: str, folder: Path) -> None:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""One engine's life, in order: it serves, it waits, it is killed, it comes back, it is stopped."""
+"""Life of an engine, in order: it serves, it waits, it is killed, it comes back, it is stopped."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Keys:
     made: dict[str, SigningKey] = field(default_factory=dict)
 
     def of(self, name: str) -> SigningKey:
-        """Somebody's key."""
+        """A person's key."""
         if name not in self.made:
             path = self.folder / name
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path], check=True)
@@ -75,13 +75,13 @@ class Desk:
     def signature(
         self, gate: Gate, name: str, *, key: str = "", namespace: str = DECISION_NAMESPACE, **said: Any
     ) -> str:
-        """Somebody's signature over an approval of a gate, or over something that differs from it."""
+        """A person's signature over an approval of a gate, or over something that differs from it."""
         facts: dict[str, Any] = {"note": "", "override": False, "principal": name, **said}
         content = statement(gate, "approve", **facts).content()
         return sign(content, self.keys.of(key or name), namespace=namespace)
 
     def approve(self, gate: Gate, name: str, **changes: Any) -> Gate:
-        """Approve a signed gate as somebody would."""
+        """Approve a signed gate as a person would."""
         signature = changes.pop("signature", None) or self.signature(gate, name)
         return self.ledger.gates.decide(gate.id, "approve", Person(name, "ssh"), signature=signature, **changes)
 
@@ -91,13 +91,13 @@ class Desk:
         return ruling.verdict if ruling else None
 
     def sql(self, command: str, *values: object) -> None:
-        """What somebody with the database's file can do."""
+        """Write to the database's file, as anyone who has it can."""
         with sqlite3.connect(self.file) as database:
             database.execute(command, values)
         database.close()
 
     def refusals(self, run_id: str = "run-one") -> list[str]:
-        """Why things were refused, as the trail has it."""
+        """Reasons of the refusals in the trail."""
         return [str(event.payload["why"]) for event in self.ledger.events(run_id) if event.kind.endswith(".refused")]
 
 

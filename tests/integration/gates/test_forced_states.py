@@ -1,4 +1,4 @@
-"""P5: what Prefect was told of a run is put on record, also of a run that is left while it is looked for."""
+"""P5: a forced state in Prefect is recorded, even for a run that is left while it is looked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from phasegate.flows.lifecycle.gates import gates
 
 @pytest.mark.parametrize("left", ["before", "while"])
 async def test_a_run_that_is_left_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
-    """Mutation tried: what looks is cut off with the run; a state was then never on record."""
+    """Mutation tried: the background search is cut off with the run; a state was then never recorded."""
     gate = desk.gate(run := desk.accept())
     looking, answering = asyncio.Event(), asyncio.Event()
 

@@ -52,12 +52,12 @@ def approve(house: ReplayHarness, run: Run) -> None:
 
 
 def rounds(house: ReplayHarness, run: Run) -> list[tuple[int, str]]:
-    """What became of each time the release was asked about."""
+    """Rounds of gate `release`, each with its outcome."""
     return [(gate.number, gate.status) for gate in house.ledger.gates.list(run.id) if gate.gate == "release"]
 
 
 def plans(house: ReplayHarness, run: Run) -> list[str]:
-    """What each plan that was drafted replaces."""
+    """The release that each drafted plan replaces."""
     drafted = [one for one in house.ledger.attempts.list(run.id) if one.part == "plan" and one.artifact]
     return [str(house.ledger.artifacts.json(one.artifact or "")["replaces"]) for one in drafted]
 
@@ -225,7 +225,7 @@ async def test_a_release_made_while_the_run_was_dead_is_not_replaced_unasked(
 async def test_a_release_that_cuts_in_between_candidate_and_cut_over_is_not_replaced_unasked(
     house: ReplayHarness, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P4. Mutation tried: `cut_over` without `over`: it then replaces a release that nobody approved to replace."""
+    """P4. Mutation tried: `cut_over` without `over`: it then replaces a release that no person approved to replace."""
     first, second = two
     real = CutOverPerformer.make
 

@@ -1,4 +1,4 @@
-"""P4, P5: what counts at a gate, and what does not, whoever put it into the database."""
+"""P4, P5: rows that count at a gate, and rows that do not, whatever wrote them into the database."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_altered_gate_takes_no_decision(desk: Desk, change: str) -> None:
 
 @dataclass(frozen=True)
 class Replay:
-    """Where an honest decision is copied from."""
+    """Source of a copied honest decision."""
 
     run: str
     number: int

@@ -1,4 +1,4 @@
-"""Characterization tests in a grade: they count as what passed before, and nobody reads them in a message."""
+"""Characterization tests in a grade: they count as what passed before, and no message quotes them."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_a_change_that_breaks_a_neighbour_fails_and_is_told_by_name_alone(
 
 
 async def test_tests_that_cannot_be_imported_with_the_change_fail_alone(bare: Bare) -> None:
-    """Mutation tried: `try_guarded` without a second trial; then no sealed test had run, and nobody could accept it."""
+    """Mutation tried: `try_guarded` without a second trial; no sealed test had run, and none could be accepted."""
     gone = HONEST.replace("\n\ndef farewell(name):\n    return f'Bye {name}'\n", "")
     evidence = await bare.grade({"app.py": gone}, guarded_by())
     assert evidence.verdict == "failed"
@@ -138,7 +138,7 @@ if "_pytest.reports" in sys.modules:
 
 
 async def test_where_they_are_all_there_is_a_forged_report_is_noticed(bare: Bare) -> None:
-    """Mutation tried: canaries beside sealed files alone; then the forged grade passed."""
+    """Mutation tried: canaries next to sealed files alone; then the forged grade passed."""
     sealed = guarded_by().model_copy(update={"files": ()})
     tidied = APP.replace("Hello {name}", "Hello {name!s}")
     honest = await bare.grade({"app.py": tidied}, sealed, (), nothing_new=True)

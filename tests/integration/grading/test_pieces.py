@@ -1,4 +1,4 @@
-"""Which pieces of a change no test guards, which of its lines no test runs, and which tests cannot be relied on."""
+"""Pieces of a change that no test guards, lines that no test runs, and tests that cannot be relied on."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class AgentHarness:
     paused: bool = False
 
     async def work(self, model: str = MODELS[0], **budget: int) -> ChangeDraft | None:
-        """Let the agent work."""
+        """Run the agent."""
         base_url = self.server.base_url(self.attempt.run_id, "implementation", 1)
         toolbox = Toolbox(
             self.workspace.folder,
@@ -92,7 +92,7 @@ class AgentHarness:
         return await run_agent(assignment, AgentRuntime(self.ledger, self.threads, limits, lambda: self.paused))
 
     def struck(self) -> bool:
-        """Whether a fault of the script has struck."""
+        """True if a fault of the script was injected."""
         return self.server.times_injected > 0
 
     def kinds(self) -> list[str]:
@@ -278,7 +278,7 @@ async def test_bad_calls_are_answered_and_an_agent_that_achieves_nothing_is_stop
     with pytest.raises(AgentStopped, match="5 turns in a row"):
         await office.work()
     assert office.results() == [(call["name"], True) for call in bad]
-    # resumed by a person, it goes on with a clean record
+    # resumed by a person, it continues with a clean record
     assert await office.work() == ChangeDraft(summary="done")
 
 

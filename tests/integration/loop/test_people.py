@@ -1,4 +1,4 @@
-"""What people say to an agent at work: at once if it is urgent, once in any case, and as the answer to its question."""
+"""Messages of people to an agent at work: at once if urgent, once in any case, and as answers to its questions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_an_urgent_message_interrupts_the_tool_at_work_and_nothing_of_it_g
 
 
 async def test_a_rehearsal_of_an_interrupted_tool_is_the_same(office: AgentHarness, rope: Rope, tmp_path: Path) -> None:
-    """The tool is not run again: nobody would interrupt it now.
+    """The tool is not run again: no message would interrupt it now.
 
     Mutation tried: the tool is run again.
     """
@@ -156,7 +156,7 @@ async def test_an_urgent_message_cuts_a_slow_stream_and_the_call_is_made_anew_wi
 async def test_an_urgent_message_survives_kill_9_and_is_heard_once(
     office: AgentHarness, rope: Rope, moment: str
 ) -> None:
-    """The process that works is killed for real while it turns to the message; another one goes on."""
+    """The agent's process is killed for real while it turns to the message; another one continues."""
     office.faults += [{"stage": "implementation", "turn": 1, "kind": "slow", "seconds": 300}]
     office.turns += [{"tools": [EDIT]}, FINISH]
     child = await asyncio.create_subprocess_exec(

@@ -21,7 +21,7 @@ CLOCK = FixedClock(datetime(2026, 11, 23, 9, tzinfo=UTC))
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A ledger with a run, whose clock goes on when a test says so."""
+    """A ledger with a run, whose clock advances when a test says so."""
     made = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=CLOCK)
     accepted(made)
     yield made
@@ -63,7 +63,7 @@ def answered(ledger: Ledger, attempt: Attempt, turn: int) -> None:
 
 
 def over(ledger: Ledger, attempt: Attempt, policy: BudgetPolicy) -> str:
-    """What is said to be used when the attempt's agent wants to go on; empty: it may."""
+    """The usage that the ledger claims before the next call of the attempt's agent; empty if the call is allowed."""
     try:
         with RunBudget(ledger, policy).call(attempt, b"a request"):
             return ""

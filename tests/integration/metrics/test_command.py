@@ -78,6 +78,6 @@ async def test_one_that_takes_too_long_is_killed_with_all_it_started(released: M
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone, but for what its parent has not asked about yet."""
+    """True if a process has ended, or only waits for its parent to collect it."""
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().split()[2] == "Z"

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 class Exporter(BaseHTTPRequestHandler):
-    """A service of two replicas, which counts requests and errors, and a release that nobody asks anything."""
+    """A service of two replicas, which counts requests and errors, and a release that gets no request."""
 
     def do_GET(self) -> None:
         body = (
@@ -42,7 +42,7 @@ class Exporter(BaseHTTPRequestHandler):
 
 @dataclass(frozen=True)
 class Served:
-    """Where Prometheus answers."""
+    """Address of Prometheus."""
 
     url: str
 

@@ -137,7 +137,7 @@ class MigrationHarness:
     """The machine, the service and its data.
 
     Attributes:
-        house: Carries runs.
+        house: The harness that carries runs.
         data: The folder of the database; its other files tell the service and its migrations what to do wrong.
         port: The service's.
     """
@@ -213,7 +213,7 @@ class MigrationHarness:
         return await self.house.carry(await self.serving())
 
     async def resumed(self, run: Run) -> Run:
-        """The run at its next stop, once a person let it go on."""
+        """The run at its next stop, after a person resumed it."""
         self.house.ledger.runs.resume(run.id, actor="ana")
         return await self.house.carry(run)
 
@@ -232,12 +232,12 @@ class MigrationHarness:
             return [row[1] for row in database.execute("PRAGMA table_info(people)")]
 
     def calls(self) -> list[dict[str, str]]:
-        """What each migration that was made was told and saw."""
+        """Input and observation of each migration that was made."""
         calls = self.data / "calls"
         return [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
 
     def answer(self) -> str:
-        """What the service says now."""
+        """Answer of the service now."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5) as said:
                 return str(said.read().decode())

@@ -228,7 +228,7 @@ async def test_a_migration_is_not_cut_off_by_a_person_who_wants_the_run_to_end(s
     run = await shop.serving()
     carrying = asyncio.create_task(shop.house.carry(run))
     async with asyncio.timeout(60):
-        while not (shop.data / "begun").exists():  # noqa: ASYNC110  a command tells nobody by itself
+        while not (shop.data / "begun").exists():  # noqa: ASYNC110  a command sends no event
             await asyncio.sleep(0.05)
     shop.house.ledger.runs.ask(run.id, "cancel", actor="ana")
     run = await carrying

@@ -19,7 +19,7 @@ from phasegate.infra.ledger import Gate, Ledger
 from phasegate.infra.settings import Settings
 
 Action = Callable[[Ledger, str], object]
-"""What a person does about a run: to be given the ledger and the run's id."""
+"""A person's action on a run; takes the ledger and the run's id."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class PeopleHarness(ReplayHarness):
         assert decided(), f"{key} is not answered"
 
     def events(self, run_id: str, kind: str) -> list[Mapping[str, Any]]:
-        """What a run's events of one kind say."""
+        """Payloads of a run's events of one kind."""
         return [event.payload for event in self.ledger.events(run_id) if event.kind == kind]
 
 

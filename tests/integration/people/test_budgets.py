@@ -22,7 +22,7 @@ SLOW = [TAKES_TIME, TAKES_TIME, POLITE, FINISH]
 
 
 def asked(office: PeopleHarness, run: Run) -> list[dict[str, Any]]:
-    """What each gate `budget` of a run asked about."""
+    """Requests at each gate `budget` of a run."""
     gates = [gate for gate in office.ledger.gates.list(run.id) if gate.gate == "budget"]
     return [office.ledger.artifacts.json(gate.subject["overrun"]) for gate in gates]
 
@@ -52,7 +52,7 @@ async def test_money_is_held_before_the_call_that_could_break_it(
     ("table", "scope"), [("budget", "run"), ("budget.stages.implementation", "stage"), ("budget.day", "day")]
 )
 async def test_working_time_is_held_and_an_approval_grants_more(opened: Opened, table: str, scope: str) -> None:
-    """How long agents work is the machine's; that the time a person thinks is none of it: see test_working_time."""
+    """The time of agents depends on the machine. `test_working_time` shows that a person's thinking does not count."""
     async with opened({"implementation": SLOW}, f'[{table}]\nwall_clock = "300ms"\n') as office:
         office.deeds.extend([decide("approve")] * 99)
         done = await office.run()

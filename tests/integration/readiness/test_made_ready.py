@@ -1,4 +1,4 @@
-"""What is made ready for the next stage while a person thinks: used after yes, gone after no."""
+"""Worktree prepared for the next stage while a person thinks: used after yes, gone after no."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CHANGE = [SIGNATURE, edit("app.py", OLD, NEW), {"finish": {"summary": "greet tak
 
 
 class SlowPerson:
-    """Carries a run in this process; its person answers once the worktree stands, or after a while without one."""
+    """Executes a run in this process; its person answers once the worktree exists, or after a while without one."""
 
     def __init__(self, ledger: Ledger, work: Callable[[str], Path], verdicts: dict[str, Verdict]) -> None:
         self._ledger, self._work, self._verdicts = ledger, work, verdicts

@@ -21,7 +21,7 @@ from phasegate.infra.settings import Settings
 pytestmark = pytest.mark.proof
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "10"))
-"""How many runs; the name has no `PHASEGATE_` in front, which tests/conftest.py clears away."""
+"""Number of runs; the name has no `PHASEGATE_` in front, which tests/conftest.py clears away."""
 EVERY_SECONDS = 4.0
 PATIENCE_SECONDS = 60.0 + 15.0 * RUNS
 

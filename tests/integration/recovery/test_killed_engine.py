@@ -33,11 +33,11 @@ IN_EVERY_STAGE = (
     "before:stage.step",  # testing's grading
     "after:make:merge",
     "after:make:cut-over",
-    "before:attempt.finished:2",  # monitoring; deployment's is finished anew before it
+    "before:attempt.finished:2",  # monitoring; deployment's is finished again before it
     "after:undo:cut-over",
     "after:undo:merge",
 )
-"""In the order in which one run comes to them, counted anew by each engine."""
+"""In the order in which one run comes to them; each engine counts from the start."""
 
 
 @pytest.mark.timeout(1800)
@@ -63,7 +63,7 @@ def test_a_run_whose_engine_is_killed_at_a_gate_at_work_and_in_an_effect_ends_as
 
 @pytest.mark.timeout(1800)
 def test_a_command_killed_as_it_decides_has_decided_or_has_not(tmp_path: Path, project: Project) -> None:
-    """P1, P4. Killed after its write it wakes nobody, and the engine finds the decision all the same."""
+    """P1, P4. Killed after its write it wakes no engine, and the engine finds the decision all the same."""
     machine = Machine(tmp_path / "home")
     try:
         run = _accepted(machine, project, small_script())
@@ -192,7 +192,7 @@ def _last_events(machine: Machine) -> list[str]:
 
 
 def _end(machine: Machine, run: str, status: str) -> None:
-    """Have an engine that nothing befalls carry the run to its end."""
+    """Run the run to its end with an engine that is not killed."""
     assert machine.phasegate("up", "--detach", timeout=240).code == 0
     shown = machine.until(run, lambda shown: shown["status"] not in {"accepted", "running", "waiting"}, seconds=240)
     assert shown["status"] == status, shown["reason"]

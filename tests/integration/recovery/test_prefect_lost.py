@@ -1,4 +1,4 @@
-"""P1: Prefect's database may go; the ledger makes the flow runs anew."""
+"""P1: Prefect's database may go; the flow runs are made again from the ledger."""
 
 from __future__ import annotations
 

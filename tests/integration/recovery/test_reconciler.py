@@ -1,4 +1,4 @@
-"""What the reconciler does with a run that should be going, as the ledger, the leases and Prefect have it."""
+"""Reconciler and a runnable run, in each state of the ledger, the leases and Prefect."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Prefect:
 
 
 class ReconcilerHarness:
-    """One run, one ledger, one engine that looks after it."""
+    """A run, a ledger, and an engine that reconciles them."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = FixedClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
@@ -94,7 +94,7 @@ class ReconcilerHarness:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[ReconcilerHarness]:
-    """An accepted run that nobody has taken up."""
+    """An accepted run that no engine has taken."""
     made = ReconcilerHarness(tmp_path)
     yield made
     made.ledger.close()
@@ -145,7 +145,7 @@ async def test_p7_recoveries_are_bounded_and_then_a_person_is_asked(scene: Recon
         await scene.look()
         if scene.ledger.runs.get("run-one").status == "needs-operator":
             break
-        scene.begin()  # and is dropped: the flow run ended in Prefect, by nobody's decision
+        scene.begin()  # and is dropped: the flow run ended in Prefect without any decision
     run = scene.ledger.runs.get("run-one")
     assert (run.status, scene.count("run.recovered")) == ("needs-operator", 10)
     assert run.reason is not None
@@ -249,7 +249,7 @@ async def test_a_run_that_rests_is_taken_up_when_a_person_asks_something_of_it(s
 async def test_a_run_that_is_measured_on_beside_its_gate_is_taken_up_by_the_next_engine(
     scene: ReconcilerHarness,
 ) -> None:
-    """Mutation tried: `left` without `reason`; nobody measures then until a person has decided."""
+    """Mutation tried: `left` without `reason`; the run is then not measured until a person has decided."""
     await scene.look()
     scene.begin()
     gate = scene.ask(waits=False)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.proof
 def test_a_run_is_taken_over_from_a_stopped_engine_whose_late_writes_are_refused(
     shared: Shared, project: Project
 ) -> None:
-    """What breaks when the fence is taken out is tried in tests/contracts/ledger/test_leases.py."""
+    """Mutations of the fence are tried in tests/contracts/ledger/test_leases.py."""
     first, second = shared.machine("first"), shared.machine("second")
     run = _start(first, project)
     shared.until(lambda ledger: any(event.payload.get("turn") == 2 for event in ledger.events(run)[-3:]))
@@ -26,7 +26,7 @@ def test_a_run_is_taken_over_from_a_stopped_engine_whose_late_writes_are_refused
     shared.until(lambda ledger: ledger.runs.get(run).status == "done")
     send(first, signal.SIGCONT)
     shared.until(lambda ledger: any(event.kind == "write.refused" for event in ledger.events(run)))
-    time.sleep(1)  # whatever else the first engine might do late, it does now
+    time.sleep(1)  # the first engine does now whatever it might do late
 
     taken = shared.events(run, "run.taken")
     assert [event.payload["token"] for event in taken] == [1, 2]

@@ -34,20 +34,20 @@ Result = TypeVar("Result")
 
 
 class Waits(BaseException):
-    """The run waits at a gate, and nobody answers."""
+    """The run waits at a gate, and no person answers."""
 
 
 @dataclass
 class ReplayHarness:
-    """One machine.
+    """A machine.
 
     Attributes:
-        folder: Holds repository, ticket, script and state.
-        shared: What its engine shares.
-        answering: Whether gates that are asked are approved; else the run is left waiting.
+        folder: The folder of repository, ticket, script and state.
+        shared: The engine's resources.
+        answering: True if every open gate is approved; else the run is left waiting.
         refused: Thread names without their run (`implementation/1`), with the turn from which on they are refused.
         asked: Model calls by thread.
-        gates: The keys of the gates where somebody was asked.
+        gates: The keys of the gates where a person was asked.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class ReplayHarness:
 
     @property
     def ledger(self) -> Ledger:
-        """What happened."""
+        """The ledger."""
         return self.shared.ledger
 
     async def run(self) -> Run:

@@ -1,4 +1,4 @@
-"""Amendments that a change asks for: decided by the tests' author alone, sealed anew, and the same after a stop."""
+"""Amendments that a change asks for: decided by the tests' author alone, sealed again, and kept after a stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replay adopts and what it does again, and what a rehearsal says."""
+"""Attempts that a replay adopts and attempts that it makes again, and the outcome of a rehearsal."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_a_rehearsal_names_the_first_turn_that_departs_and_how(
 
 
 async def test_resuming_repeats_no_answered_turn(house: ReplayHarness) -> None:
-    """A stage that failed in the middle goes on from its last turn."""
+    """A stage that failed in the middle continues from its last turn."""
     house.refused = {"implementation/1": 2}
     failed = await house.run()
     assert failed.status == "failed", failed.reason

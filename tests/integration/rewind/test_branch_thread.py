@@ -79,7 +79,7 @@ async def test_a_branch_of_a_thread_of_0_1_holds_what_was_said_until_then(tmp_pa
 
 
 def conclude(ledger: Ledger, attempt: Attempt, number: int) -> None:
-    """One turn as the loop leaves it in the ledger."""
+    """Record a turn as the loop leaves it in the ledger."""
     ledger.exchanges.record(
         attempt,
         number,

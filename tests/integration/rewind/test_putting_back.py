@@ -47,7 +47,7 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
 
 
 def shown(house: ReplayHarness, name: str) -> str:
-    """What git shows under a name."""
+    """Output of `git show` for a name."""
     top = house.folder / "greeter"
     return subprocess.run(["git", "show", name], cwd=top, check=True, capture_output=True, text=True).stdout
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps of a rewind: one event, everything thrown away marked and still there."""
+"""Record of a rewind in the ledger: one event; everything it discarded is marked and still there."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_what_is_thrown_away_is_marked_in_one_event_and_stays(ledger: Ledger) ->
 
 
 def test_a_rewind_that_got_stuck_is_what_resume_goes_on_with(ledger: Ledger) -> None:
-    """Mutation tried: `resume` clearing every request: the run would go on half put back."""
+    """Mutation tried: `resume` clearing every request: the run would continue half rewound."""
     ledger.runs.set_status("run-one", "waiting")
     ledger.rewinds.ask("run-one", 1, actor="ana")
     with pytest.raises(NotAllowed, match="asked to rewind"):

@@ -176,7 +176,7 @@ async def test_a_branch_that_moves_while_it_is_graded_is_graded_again(house: Mov
 async def test_a_move_at_the_last_moment_calls_the_merge_off(
     house: MovingHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The intent of the graded tree is on record, and no other tree is merged under it."""
+    """The intent of the graded tree is recorded, and no other tree is merged under it."""
     real = MergePerformer.make
     moved: list[str] = []
 

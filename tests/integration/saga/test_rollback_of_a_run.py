@@ -1,4 +1,4 @@
-"""P6: a run's rollback is begun once, goes on wherever it was cut off, and lets nothing else happen to the run."""
+"""P6: a run's rollback is begun once, continues wherever it was cut off, and excludes all other work on the run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def released(house: ReplayHarness) -> Run:
 
 
 def undo_raises(monkeypatch: pytest.MonkeyPatch, performer: Any, error: BaseException, *, after: bool = False) -> None:
-    """Have undoing one kind of effect fail, once it was done or before."""
+    """Make the undoing of one kind of effect fail, after it was done or before."""
     real = performer.undo
 
     async def undo(self: Any, run: RunContext, effect: Effect) -> Facts:

@@ -99,7 +99,7 @@ class Shown:
 
 @pytest.fixture
 def shown() -> Shown:
-    """What Prefect would show."""
+    """The executor that notes what Prefect would show."""
     return Shown()
 
 

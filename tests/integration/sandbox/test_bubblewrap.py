@@ -46,7 +46,7 @@ async def output(sandbox: Sandbox, folder: Path, command: str, *, network: bool 
 @pytest.fixture
 def port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]  # the backlog answers: nobody needs to accept
+        yield server.getsockname()[1]  # the backlog answers: no accept is needed
 
 
 async def test_there_is_no_network_unless_asked_for(sandbox: Sandbox, folder: Path, port: int) -> None:

@@ -1,4 +1,4 @@
-"""What holds for every backend."""
+"""Contract of every sandbox backend."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ open("package.py", "wb").write(urllib.request.urlopen(request).read())
 
 
 class Index(BaseHTTPRequestHandler):
-    """Gives its one package to whoever has the password."""
+    """Gives its one package to every client that has the password."""
 
     def do_GET(self) -> None:
         """Answer."""

@@ -30,17 +30,17 @@ Action = Callable[["Rollout", Run], Awaitable[None]]
 
 @dataclass
 class Rollout(ReplayHarness):
-    """A machine whose releases are walked in steps.
+    """A machine whose releases go through steps.
 
     Attributes:
-        deeds: What somebody does while the run waits, by the beginning of the key it waits under; each once.
+        deeds: A person's actions while the run waits, by the beginning of the key it waits under; each once.
     """
 
     deeds: dict[str, Action] = field(default_factory=dict[str, Action])
 
     @property
     def world(self) -> dict[str, Any]:
-        """What the team's commands have made of the machines."""
+        """State of the machines, as the team's commands left it."""
         found: dict[str, Any] = json.loads((self.folder / "world.json").read_text())
         return found
 
@@ -49,11 +49,11 @@ class Rollout(ReplayHarness):
         (self.folder / "world.json").write_text(json.dumps({**self.world, **facts}))
 
     def measure(self, rate: float) -> None:
-        """Have the metrics say this from now on."""
+        """Set the value that the metrics give from now on."""
         (self.folder / "rate.json").write_text(json.dumps({"rate": rate}))
 
     def effects(self, run: Run) -> list[tuple[str, str]]:
-        """What a run did to the world, but for the merge."""
+        """Effects of a run, without the merge."""
         return [(one.kind, one.status) for one in self.ledger.effects.list(run.id) if one.kind != "merge"]
 
     def attempts(self, run: Run, stage: str = "deployment") -> dict[str, str]:
@@ -66,11 +66,11 @@ class Rollout(ReplayHarness):
         return made
 
     def gates_of(self, run: Run, gate: str = "promotion") -> list[tuple[int, str]]:
-        """What became of each time a gate was asked."""
+        """Outcome of each round of a gate."""
         return [(one.number, one.status) for one in self.ledger.gates.list(run.id) if one.gate == gate]
 
     def lines(self, run: Run) -> list[str]:
-        """What was told of the release."""
+        """Progress that was reported of the release."""
         told = [event.payload for event in self.ledger.events(run.id) if event.kind == "stage.step"]
         return [str(one["text"]) for one in told]
 
@@ -150,7 +150,7 @@ def step(line: str) -> str:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Callable[..., Any]:
-    """Opens a machine for a project with these steps; a release that somebody made by hand serves."""
+    """Opens a machine for a project with these steps; a release made by hand is current."""
 
     @asynccontextmanager
     async def open_house(*steps: str, more: str = "") -> AsyncGenerator[Rollout]:

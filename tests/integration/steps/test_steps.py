@@ -134,7 +134,7 @@ async def test_what_was_compared_with_nothing_is_for_a_person(opened: Opened, tm
 
 @pytest.mark.parametrize("after", ["", "cut-over"])
 async def test_a_person_decides_where_measuring_says_neither_yes_nor_no(opened: Opened, after: str) -> None:
-    """What is measured meanwhile is on record, and a pass in it decides nothing."""
+    """Later measurements are recorded, and a pass in them decides nothing."""
 
     async def get_better(house: Rollout, run: Run) -> None:
         house.measure(GOOD)
@@ -206,7 +206,7 @@ async def test_a_pause_goes_by_when_it_began(opened: Opened) -> None:
 
 
 async def test_a_change_by_somebody_else_voids_what_was_measured_and_approved(opened: Opened) -> None:
-    """P4. Mutation tried: `Serving.outdated` says nothing; the candidate then replaces what nobody has approved."""
+    """P4. Mutation tried: `CandidateBaseline.violation` says nothing; an unapproved release is then replaced."""
 
     async def edit(house: Rollout, run: Run) -> None:
         house.change_world(revision="2")

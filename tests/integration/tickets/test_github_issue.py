@@ -35,7 +35,7 @@ ISSUE: dict[str, Any] = {
 
 @dataclass
 class Hub:
-    """What the server answers, and what it was asked."""
+    """The server's answers, and the requests it got."""
 
     url: str = ""
     status: int = 200

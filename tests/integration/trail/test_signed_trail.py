@@ -1,7 +1,7 @@
-"""P5, P13: whoever audits a trail verifies what people signed, in the ledger and in a bundle, with ssh-keygen alone.
+"""P5, P13: an audit verifies what people signed, in the ledger and in a bundle, with ssh-keygen alone.
 
-What is forged here is forged by somebody who may write the ledger and knows how its chain is made: each change carries
-an event of its own, so that nothing but the signature is left to say that it is not the person's.
+The forger here may write the ledger and knows how its chain is made. Each change carries an event of its own, so that
+only the signature is left to show that it is not the person's.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Registry:
             written.update(schema.decisions, decision.id, **columns)
 
     def says(self, run_id: str) -> str:
-        """What an audit says of a run, in the ledger and in a bundle: the same."""
+        """Result of a run's audit, which is the same in the ledger and in a bundle."""
         run = self.ledger.runs.get(run_id)
         bundle = export_bundle(self.ledger, run, AttestationKey.open(self.folder / "key"))
         said: list[str] = []
@@ -190,7 +190,7 @@ def test_the_audit_names_the_decision_that_is_forged(
 
 @pytest.mark.parametrize("named", [True, False], ids=["other signers", "no signers"])
 def test_the_signers_are_those_the_policy_names(registry: Registry, named: bool) -> None:
-    """P5. Whoever brings signers of their own has to change the policy too. Mutation tried: no `_check_gate`."""
+    """P5. A forger with signers of their own has to change the policy too. Mutation tried: no `_check_gate`."""
     run = registry.accept("run-one")
     eve = AllowedSigners(text=registry.keys.line("eve").replace("eve ", "bo ", 1))
     subject = {"prd": "sha256:1", "policy": run.policy}

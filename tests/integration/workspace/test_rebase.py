@@ -140,7 +140,7 @@ def test_a_branch_that_is_as_it_was_needs_no_other_grade(
 
 @dataclass(frozen=True)
 class LateGit(Git):
-    """git of a machine on which somebody commits right before a merge commit is written."""
+    """git of a machine on which a person commits right before a merge commit is written."""
 
     late: Callable[[], object] = print
 

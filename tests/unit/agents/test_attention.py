@@ -1,4 +1,4 @@
-"""What an agent is in the middle of is dropped when a person asks for its attention, and only then."""
+"""Work of an agent is cancelled when a person asks for its attention, and only then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repository says about working in it reaches the brief, within bounds, and as a quotation only."""
+"""A repository's conventions reach the brief, within bounds, and as a quotation only."""
 
 from __future__ import annotations
 

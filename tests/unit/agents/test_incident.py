@@ -1,4 +1,4 @@
-"""What code adds to an agent's reading, and what it does not take its word for."""
+"""Facts that code adds to an agent's reading, and statements of the agent that code checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every stage's agent is told in every request: small, and nothing that matters missing."""
+"""Instructions of every stage's agent in each request: small, and with all that matters."""
 
 from __future__ import annotations
 

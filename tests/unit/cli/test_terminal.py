@@ -1,4 +1,4 @@
-"""What reaches a real terminal: colour and layout of our own, and nothing that somebody else put into a text."""
+"""Output on a real terminal: colour and layout of our own, and no control character from a text."""
 
 from __future__ import annotations
 

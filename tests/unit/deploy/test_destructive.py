@@ -1,4 +1,4 @@
-"""Which lines of a migration take something away, as far as its words tell."""
+"""Lines of a migration that remove something, as far as its words tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked again while an API server is away, and for how long; the client here answers as it is told."""
+"""Requests that are retried while an API server is away, and for how long; the client here answers as it is told."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = b'{"resources": [{"name": "services", "kind": "Service", "namespaced": t
 
 
 class BrokenConnection(Exception):
-    """What the official client makes of a TLS connection that ends too early."""
+    """The official client's error for a TLS connection that ends too early."""
 
 
 @dataclass

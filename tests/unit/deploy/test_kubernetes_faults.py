@@ -1,4 +1,4 @@
-"""What an API server's refusals lead to: wait, ask, or roll back."""
+"""Consequences of an API server's refusals: wait, ask, or roll back."""
 
 from __future__ import annotations
 

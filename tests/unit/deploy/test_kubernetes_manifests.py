@@ -1,4 +1,4 @@
-"""Which manifests of a commit can be released, and what the others are told."""
+"""Manifests of a commit that can be released, and the errors for the others."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def failing(kind: str, reason: str, message: str = "", status: str = "True") -> 
 
 @dataclass(frozen=True)
 class Stuck:
-    """What is seen, and why it will not come up; an empty reason: it may."""
+    """Observed state, and the reason why it will not come up; an empty reason if it may."""
 
     name: str
     live: dict[str, Any]

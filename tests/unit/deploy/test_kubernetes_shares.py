@@ -103,7 +103,7 @@ STEPS = [{"setWeight": 20}, PAUSE, {"setWeight": 40}, TIMED, {"analysis": {}}, P
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a Rollout stands, and what that means."""
+    """Status of a Rollout, and its meaning."""
 
     name: str
     status: dict[str, Any]

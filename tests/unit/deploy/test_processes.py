@@ -1,4 +1,4 @@
-"""How processes are told from what is left of them."""
+"""Running processes are told from what is left of ended ones."""
 
 from __future__ import annotations
 

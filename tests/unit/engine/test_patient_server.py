@@ -1,4 +1,4 @@
-"""What SQLite was too busy for is tried again inside the Prefect server, so that nobody waits seconds for it."""
+"""Requests that SQLite was too busy for are retried inside the Prefect server, so that no client waits seconds."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def template(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def migrations(monkeypatch: pytest.MonkeyPatch, database: Path) -> list[str]:
-    """What was migrated; Prefect's own migrations take seconds, and the engine's tests run them."""
+    """The migrations that were made; Prefect's own take seconds, and the engine's tests run them."""
     done: list[str] = []
 
     async def migrate() -> None:

@@ -1,4 +1,4 @@
-"""What Prefect is told later is told in order, before the flow run's state is, and none of it gets lost."""
+"""Deferred reports reach Prefect in order, before the flow run's state does, and none of them gets lost."""
 
 from __future__ import annotations
 

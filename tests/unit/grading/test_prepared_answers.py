@@ -1,4 +1,4 @@
-"""Answers that are prepared in a form that nobody reads are told, and honest tables, digests and packed data are not.
+"""Prepared answers in a form that no person reads are found; honest tables, digests and packed data are not.
 
 Mutations tried: without checksums, without archives, digests that the sealed tests are about counted.
 """

@@ -179,7 +179,7 @@ def test_the_numbers_of_tap_are_no_part_of_a_name() -> None:
     ],
 )
 def test_a_class_name_that_begins_with_a_file_tells_it(classname: str, file: str | None) -> None:
-    """Tap names the file of failing tests alone, and a test that fails is to be the one that passed before."""
+    """Tap names the file of failing tests alone; a test that fails must have the id it had when it passed."""
     passed, failed = (
         f'<testsuite><testcase classname="{classname}" name="n"{attributes}</testcase></testsuite>'
         for attributes in (">", f' file="{file}"><failure/>' if file else "><failure/>")

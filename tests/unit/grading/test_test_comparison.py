@@ -1,4 +1,4 @@
-"""Tests of a change beside those of its base, in several languages: which went, and which ask for less."""
+"""Comparison of a change's tests with those of its base, in several languages: removed tests, and weakened ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which key belongs to whom, read from an allowed-signers file."""
+"""Owners of keys, read from an allowed-signers file."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_key_of_nobody_is_named_by_its_fingerprint() -> None:
 
 
 def test_whoever_is_to_sign_elsewhere_is_named_by_the_file() -> None:
-    """Bytes for somebody who is not named would be signed in vain."""
+    """Bytes for a person who is not named would be signed in vain."""
     signers = AllowedSigners(text=f"ana {ANA}\n*@example.org {BO}\n")
     assert signers.require_named("ana") == "ana"
     for nobody in ("cy", "*@example.org", "cy@example.org"):

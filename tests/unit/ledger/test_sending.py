@@ -1,4 +1,4 @@
-"""What is stored of requests: whatever was sent before, they can be put together again and have their digests."""
+"""Stored requests: whatever was sent before, they can be put together again and have their digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a release left behind, asked in SQL by somebody nobody trusts."""
+"""Tables of a release's data, queried in SQL by an untrusted agent."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ async def test_each_metric_is_measured_at_its_own_pace_up_to_a_moment() -> None:
 
 
 async def test_a_watch_whose_moment_has_passed_still_measures_once() -> None:
-    """Mutation tried: the moment is looked at before the first series; nothing is measured then, and nothing passes."""
+    """Mutation tried: the moment is checked before the first series; nothing is measured then, and nothing passes."""
     world = World(errors=["passed"])
     assert (await world.watch(metric("errors", 1), seconds=-60).run()).verdict == "passed"
 

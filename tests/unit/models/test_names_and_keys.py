@@ -1,4 +1,4 @@
-"""Who is meant by a model's name, and which variables open the way to it."""
+"""Provider and model of a model's name, and the variables with its credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exchange costs, where that is known."""
+"""Cost of an exchange, where its price is known."""
 
 from __future__ import annotations
 

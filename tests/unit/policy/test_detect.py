@@ -1,4 +1,4 @@
-"""What `phasegate init` writes for repositories of many kinds; each must be a policy that loads."""
+"""Policies that `phasegate init` writes for repositories of many kinds; each must load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `phasegate init` writes for repositories with Kubernetes manifests; each must be a policy that loads."""
+"""Policies that `phasegate init` writes for repositories with Kubernetes manifests; each must load."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def deployment(image: str = PINNED, namespace: str = "") -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A repository, and where its policy says that releases come from; nothing: not from manifests."""
+    """A repository, and the folder of manifests in its policy; empty if releases do not come from manifests."""
 
     name: str
     files: dict[str, str]

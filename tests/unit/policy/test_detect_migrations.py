@@ -1,4 +1,4 @@
-"""What `phasegate init` writes for repositories with migrations; each must be a policy that loads."""
+"""Policies that `phasegate init` writes for repositories with migrations; each must load."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BY_DEFAULT = ("migrations/**",)
 
 @dataclass(frozen=True)
 class Case:
-    """A repository, besides a service; which of its files are migrations, and whether a note says so."""
+    """A repository with a service, its files that are migrations, and whether a note says so."""
 
     name: str
     files: tuple[str, ...]

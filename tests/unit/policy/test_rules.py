@@ -63,7 +63,7 @@ DENIED = [
     "git -c a.b=c push",
     "git $x",
     "echo push | xargs git",
-    # nobody can tell
+    # the program cannot be told
     "$c x",
     "cur? x",
     "echo 'curl x' | sh",
@@ -118,7 +118,7 @@ def test_what_no_rule_fits_goes_as_policy_says() -> None:
 
 @dataclass(frozen=True)
 class StageRules:
-    """What `[permissions]` comes to for one stage."""
+    """Effective `[permissions]` of one stage."""
 
     toml: str
     deny: tuple[str, ...]

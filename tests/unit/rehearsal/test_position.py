@@ -1,4 +1,4 @@
-"""Where in the script a conversation stands is told by the conversation alone."""
+"""Position of a conversation in the script, told by the conversation alone."""
 
 from __future__ import annotations
 

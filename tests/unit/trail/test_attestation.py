@@ -1,4 +1,4 @@
-"""DSSE as its specification has it, and a key nobody else can read."""
+"""DSSE as its specification has it, and a key that no other user can read."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class Note(Artifact):
 
 
 def test_an_artifact_of_fewer_fields_keeps_its_digest() -> None:
-    """Mutation tried: `canonical` writing it anew; a run that waited across an upgrade then found no such artifact."""
+    """Mutation tried: `canonical` writing it again; a run that waited across an upgrade found no such artifact."""
     stored = '{"kind":"note","schema_version":1,"text":"a"}'
     read = Note.from_canonical(stored)
     assert (read.text, read.colour, read.digest) == ("a", "white", sha256(stored))

@@ -1,4 +1,4 @@
-"""The deployment agent: says how an approved change is to be released, and what could go wrong."""
+"""The deployment agent: plans the release of an approved change and names its risks."""
 
 from __future__ import annotations
 
@@ -111,16 +111,16 @@ def brief(
     migrations: str = "",
     note: str = "",
 ) -> str:
-    """What one attempt is about.
+    """Write the brief of one attempt.
 
     Args:
-        change: What is to be released.
-        evidence: How it was graded.
-        target_state: What runs on the target now, in words.
+        change: The change to release.
+        evidence: Its grade.
+        target_state: A description of what runs on the target now.
         start: The command that starts the service; empty where there is none.
         changes: A diff of what is live on the target and what is wanted; its beginning is shown.
-        migrations: What is to be said of migrations, as `phasegate.agents.deployment.migrations` tells it.
-        note: What a person who sent the plan before back said.
+        migrations: The part about migrations, as `phasegate.agents.deployment.migrations` writes it.
+        note: The approver's note, if the previous plan was sent back.
     """
     text = section("change", change.markdown()) + section("evidence", evidence.markdown())
     text += section("target", f"{target_state}\nStarted by: {start}" if start else target_state)

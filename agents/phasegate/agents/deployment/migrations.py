@@ -1,7 +1,7 @@
-"""The part of a release plan that is about stored data: what an agent says of it, and what a person is shown.
+"""Migrations in a release plan: the agent's statements about stored data, and their page for the approver.
 
-Used by the deployment agent alone. Which files count is policy's word, not the agent's; what a migration means for
-going back is its class's.
+Used by the deployment agent alone. Policy decides which files count, not the agent. A migration's class decides whether
+a rollback is possible after it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ def unnamed(files: Sequence[str], migrations: Iterable[Migration], none: Iterabl
 
 
 def validate_migrations(files: Sequence[str], migrations: Iterable[Migration], none: Iterable[NoMigration]) -> str:
-    """Why a plan is sent back to the agent: what it says nothing about; empty: it is complete."""
+    """Check that a plan names each file that policy counts as a migration.
+
+    Returns:
+        The reason for sending the plan back to the agent, or an empty text if the plan is complete.
+    """
     missing = unnamed(files, migrations, none)
     if not missing:
         return ""
@@ -74,7 +78,7 @@ def validate_migrations(files: Sequence[str], migrations: Iterable[Migration], n
 
 
 def plan_text(files: Sequence[str], commands: Mapping[MigrationClass, str]) -> str:
-    """The part of the brief about migrations; empty when the change has none."""
+    """The part of the brief about migrations, or an empty text if the change has none."""
     if not files:
         return ""
     made = (f"- {name}: {f'by `{commands[name]}`' if name in commands else 'by nobody'}" for name in MIGRATION_CLASSES)
@@ -91,14 +95,14 @@ def shown(
     commands: Mapping[MigrationClass, str],
     signs: Sequence[str],
 ) -> str:
-    """The part of the gate's page about migrations, in Markdown; empty when there is nothing to say.
+    """The part of the gate's page about migrations, in Markdown, or an empty text if there are none.
 
     Args:
-        files: Those of the change that policy counts as migrations.
-        migrations: What the plan says they are.
-        none: What it says migrates nothing.
-        commands: What makes the migrations of a class; a class without one is made by nobody.
-        signs: Where a file says other things than its class does.
+        files: The change's files that policy counts as migrations.
+        migrations: The plan's migrations.
+        none: Files that, by the plan, migrate nothing.
+        commands: The command that makes the migrations of a class. Without one, they are not made.
+        signs: Statements in a file that contradict its class.
     """
     rows = [_row(migration, commands.get(migration.phase, "")) for migration in in_order(migrations)]
     table = ["| class | what | made by | going back |", "| --- | --- | --- | --- |", *rows] if rows else []

@@ -33,15 +33,15 @@ def brief(
     note: str = "",
     conventions: str = "",
 ) -> str:
-    """What one attempt is about.
+    """Write the brief of one attempt.
 
     Args:
-        prd: What must become true.
-        test_command: How the project's tests are run.
+        prd: The requirements.
+        test_command: The command that runs the project's tests.
         protected: Patterns of files that may not be changed.
-        feedback: Why grading failed the attempt before; empty for a first attempt.
-        note: What a person who sent the change back said.
-        conventions: What the repository says about working in it, as `phasegate.agents.conventions` quotes it.
+        feedback: The reasons why grading failed the previous attempt; empty for a first attempt.
+        note: The approver's note, if the change was sent back.
+        conventions: The repository's conventions, as `phasegate.agents.conventions` quotes them.
     """
     text = section("prd", prd.markdown())
     text += (

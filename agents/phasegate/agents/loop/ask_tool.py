@@ -27,7 +27,7 @@ SPEC = ToolSpec(
 
 
 def answers(ledger: Ledger, attempt: Attempt, turn: int, calls: Sequence[ToolCall]) -> dict[str, ToolResult]:
-    """What people said to the questions of one turn, by the calls' ids.
+    """Collect the answers to one turn's questions, by the ids of their calls.
 
     Raises:
         QuestionAsked: One of them is open.

@@ -1,6 +1,6 @@
-"""What a run's agents may use up, held against what their next model call is expected to use (P12).
+"""Budgets of a run's agents, checked against the expected usage of the next model call (P12).
 
-The loop asks before every call. Who raises a budget, and how they are asked, is not known here.
+The loop checks before every call. This module does not know who raises a budget, or how a person is asked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _AGENTS_OWN = frozenset(
 
 
 class Budget(Protocol):
-    """What a run's agents may use up."""
+    """Limits on what a run's agents may use."""
 
     def call(self, attempt: Attempt, request: bytes) -> AbstractContextManager[None]:
         """Is entered to make one model call, and left when that is in the ledger.
@@ -51,18 +51,18 @@ class NoBudget:
 
     @contextmanager
     def call(self, attempt: Attempt, request: bytes) -> Generator[None]:
-        """Let every call be made."""
+        """Permit every call."""
         yield
 
 
 @dataclass(frozen=True)
 class Grant:
-    """How much more than policy says a person has allowed.
+    """An increase that a person allowed over policy's budget.
 
     Attributes:
-        scope: Of which budget.
-        of: Of which stage, or on which day.
-        what: Of what.
+        scope: The budget that is increased.
+        of: Its stage, or its day.
+        what: The measure that is increased.
         amount: US dollars, tokens, turns or seconds.
     """
 
@@ -74,13 +74,15 @@ class Grant:
 
 @dataclass(frozen=True)
 class Expected:
-    """What one model call is expected to use: its input by its size, as if none of it were cached; its longest answer.
+    """Expected usage of one model call.
+
+    The input is estimated by its size, as if none of it were cached. The answer is taken to be the model's longest.
 
     Attributes:
         input_tokens: A token for every four bytes of the request.
-        output_tokens: As long as the model's answers get.
-        input_usd: What the input costs; zero when the price is not known.
-        output_usd: What the answer costs; likewise.
+        output_tokens: The model's longest answer.
+        input_usd: The cost of the input; zero if the price is not known.
+        output_usd: The cost of the answer; zero if the price is not known.
     """
 
     input_tokens: int
@@ -90,14 +92,14 @@ class Expected:
 
     @classmethod
     def of(cls, model: str, request: bytes) -> Expected:
-        """What sending a request to a model is expected to use."""
+        """Estimate the usage of sending a request to a model."""
         sent, answered = len(request) // _BYTES_PER_TOKEN + 1, output_tokens(ModelName.parse(model))
         whole = cost_usd(model, Tokens(input_tokens=sent, cached_input_tokens=0, output_tokens=answered)) or 0.0
         asked = cost_usd(model, Tokens(input_tokens=sent, cached_input_tokens=0, output_tokens=0)) or 0.0
         return cls(sent, answered, asked, whole - asked)
 
     def uses(self, what: What, budget: float) -> float:
-        """How much of a budget is to be free for it."""
+        """The amount of a budget that must be free for the call."""
         amounts: Mapping[What, tuple[float, float]] = {
             "cost_usd": (self.input_usd, self.output_usd),
             "tokens": (self.input_tokens, self.output_tokens),
@@ -113,9 +115,9 @@ class RunBudget:
     """The budgets of one run: its own, those of its stages, and those of a day in its repository.
 
     Attributes:
-        ledger: What was used.
-        policy: What may be used.
-        grants: What people allowed besides, in this run.
+        ledger: The usage so far.
+        policy: The limits.
+        grants: The increases that people allowed in this run.
     """
 
     ledger: Ledger
@@ -126,10 +128,10 @@ class RunBudget:
 
     @contextmanager
     def call(self, attempt: Attempt, request: bytes) -> Generator[None]:
-        """As `Budget.call`; calls of other agents of the run that are under way count as made.
+        """As `Budget.call`; calls of the run's other agents that are under way count as made.
 
         Raises:
-            BudgetExceeded: The call could break a budget; `context` says which, as a small gate asks about it.
+            BudgetExceeded: The call could break a budget. `context` names the budget, for the interrupt gate.
         """
         expected = Expected.of(attempt.model, request)
         for scope, of, table in self._tables(attempt):
@@ -200,17 +202,17 @@ class RunBudget:
         return self._times.setdefault(run_id, _WorkingTime(self.ledger, run_id))
 
     def _beside(self, attempt: Attempt, scope: Scope, what: What, budget: float) -> float:
-        """What calls of the run's other agents, being made now, are expected to use."""
+        """The expected usage of calls that the run's other agents are making now."""
         if scope == "stage":
             return 0.0
         return sum(one.uses(what, budget) for name, one in self._under_way.items() if name != attempt.id)
 
 
 class _WorkingTime:
-    """How long a run's agents have worked, each counted by itself: asked models, and ran their tools.
+    """Working time of a run's agents: model calls and tool calls, summed over the agents.
 
-    That is the time between two events of an attempt, unless the later one begins it again: what lies before that is
-    the time a person thought, or nobody was there.
+    It is the time between two consecutive events of an attempt. The time before `attempt.started` does not count: a
+    person was thinking then, or no engine was running.
     """
 
     def __init__(self, ledger: Ledger, run_id: str) -> None:

@@ -1,7 +1,7 @@
-"""Keeping a long thread inside its model's window: old tool outputs are left out of the requests, never of the thread.
+"""Compaction of a long thread to its model's window: requests leave out old tool outputs, the thread keeps them.
 
-The loop asks after every turn. It is done rarely and in one big step, since each time the provider's prompt cache has
-to read the thread anew; in between each request begins with the one before, byte for byte.
+The loop asks after every turn. Compaction is rare and done in one big step, because each time the provider's prompt
+cache must read the whole thread again. In between, each request begins with the previous one, byte for byte.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FULL = 0.7
 _KEPT = 0.25
 """The share of the window that the latest messages may fill; they stay whole."""
 _WORTH = 0.1
-"""The share of the window that must come free; less is not worth reading all anew."""
+"""The share of the window that must come free; less is not worth reading the whole thread again."""
 BYTES_PER_TOKEN = 4
 """A rule of thumb, for what no provider has counted."""
 _SHORT = 400
@@ -24,12 +24,12 @@ _SHORT = 400
 
 
 def compacted_to(conversation: Sequence[Said], before: int, *, input_tokens: int, window: int) -> int:
-    """Up to where outputs are to be left out from now on.
+    """Find the message before which requests leave out tool outputs from now on.
 
     Args:
         conversation: The thread.
-        before: Up to where they are left out already.
-        input_tokens: What the provider counted for the last request.
+        before: The number of messages whose outputs are left out already.
+        input_tokens: The provider's count for the last request.
         window: Tokens of input the model takes.
 
     Returns:

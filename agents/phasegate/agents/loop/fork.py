@@ -22,14 +22,14 @@ TURN = "turn"
 
 
 async def branch_thread(ledger: Ledger, threads: Threads, source: str, turn: int, target: str) -> None:
-    """Let a thread begin with what another one held after a turn.
+    """Create a thread that begins with the state of another thread after one of its turns.
 
     Args:
-        ledger: Where the other one's turns are.
-        threads: Where both are kept.
+        ledger: The ledger with the other thread's turns.
+        threads: The store of both.
         source: The other thread.
-        turn: Its last turn to be taken over; 0: none, the new thread is empty.
-        target: The new thread; nobody has worked on it.
+        turn: The last turn to copy. With 0 the new thread is empty.
+        target: The new thread, on which no agent has worked yet.
 
     Raises:
         OperatorNeeded: The other thread holds no finished turn of this number.
@@ -92,5 +92,5 @@ async def _nothing(state: ThreadState) -> ThreadUpdate:  # noqa: ARG001  langgra
 
 
 def next_step(state: ThreadState) -> str:
-    """Where the loop goes after a turn: on, unless the agent handed in its draft or was stopped."""
+    """The graph's node after a turn: the end once the agent has handed in its draft or was stopped."""
     return END if state["draft"] is not None or state["stopped"] else TURN

@@ -32,7 +32,7 @@ def no_signal() -> Generator[asyncio.Event]:
 
 
 class Interruptible:
-    """Cancels what an agent is in the middle of when a person asks for its attention."""
+    """Cancels the agent's current model call or tool when a person asks for its attention."""
 
     def __init__(self, is_called: Callable[[], bool]) -> None:
         """Watch nothing yet.
@@ -55,19 +55,19 @@ class Interruptible:
             self._watcher.cancel()
 
     async def run(self, work: Awaitable[Answer]) -> Answer:
-        """Wait for what may take long, but drop it at once when a person asks for it.
+        """Await work that may take long, but cancel it at once when a person asks for the agent's attention.
 
-        Nothing is started for that, since most turns are over in milliseconds: who is at work is cancelled, and goes on
-        from here, as in `asyncio.timeout`.
+        No task is created, because most turns take milliseconds. As in `asyncio.timeout`, the current task is cancelled
+        and the cancellation is caught here.
 
         Args:
-            work: What may take long; it cleans up after itself when it is cancelled.
+            work: Work that may take long. It cleans up after itself when it is cancelled.
 
         Raises:
-            Interrupted: It was dropped, and has ended.
+            Interrupted: The work was cancelled and has ended.
         """
         if self._watcher is not None and self._watcher.done():
-            self._watcher.result()  # it failed: nobody would be heard
+            self._watcher.result()  # a watcher that failed hears no message
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  it is awaited
         cancelled_before = task.cancelling()
@@ -77,7 +77,7 @@ class Interruptible:
         except (asyncio.CancelledError, PhasegateError) as ended:
             if self._has_dropped and (task.uncancel() <= cancelled_before or isinstance(ended, PhasegateError)):
                 raise Interrupted from ended
-            raise  # it failed by itself, or somebody else cancels the task as well
+            raise  # the work failed by itself, or another caller cancels the task as well
         finally:
             self._at_work = None
         if self._has_dropped:
@@ -91,7 +91,7 @@ class Interruptible:
                 async with asyncio.timeout(_UNSIGNALLED_SECONDS):
                     await signal.wait()
             signal.clear()
-            with suppress(LedgerUnavailable):  # which whoever is at work comes to know by themselves
+            with suppress(LedgerUnavailable):  # the running work meets the same error by itself
                 if self._at_work is not None and not self._has_dropped and self._is_called():
                     self._has_dropped = True
                     self._at_work.cancel()

@@ -1,4 +1,4 @@
-"""One stage attempt's agent at work. Called by the stages' agents; knows no stage and no provider."""
+"""The agent loop of one stage attempt. The stages' agents call it; it knows no stage and no provider."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class CheckpointStore(Protocol):
     """Port of checkpoints: the files an agent changes are saved turn by turn, and can be restored."""
 
     def save(self, turn: int) -> str:
-        """Keep the files as they are now; returns the commit that holds them."""
+        """Save the files as they are now, and return the commit that holds them."""
         ...
 
     def restore(self, commit: str) -> None:
-        """Make the files what they were at a commit; what was there is kept aside."""
+        """Restore the files of a commit, and keep the replaced ones aside."""
         ...
 
 
@@ -77,18 +77,18 @@ class AgentRuntime:
 
 @dataclass(frozen=True)
 class Assignment(Generic[Draft]):
-    """One attempt's work.
+    """The work of one attempt.
 
     Attributes:
         attempt: The attempt; its id names the thread.
         prompt: The stage's standing instructions.
-        brief: What this attempt is about.
+        brief: The task of this attempt.
         draft: The type of what is handed in.
-        toolbox: What the agent may do.
+        toolbox: The tools that the agent may call.
         client: The model.
-        place: Where it changes files; None for an agent that only reads.
-        asks: Whether it may ask the person in charge.
-        window: Tokens of input the model takes; zero: what is known of it.
+        place: The store of the files it changes; None for an agent that only reads.
+        asks: True if it may ask the person in charge.
+        window: Tokens of input that the model takes; with zero, the default of `windows` applies.
     """
 
     attempt: Attempt
@@ -103,23 +103,23 @@ class Assignment(Generic[Draft]):
 
 
 async def run_agent(assignment: Assignment[Draft], runtime: AgentRuntime) -> Draft | None:
-    """Let the agent work until it hands in its draft.
+    """Run the agent until it hands in its draft.
 
-    An attempt that was interrupted goes on where it was: finished turns are not repeated.
+    An interrupted attempt continues where it stopped: finished turns are not repeated.
 
     Returns:
-        The draft; None when a person asked for a pause.
+        The draft, or None if a person asked for a pause.
 
     Raises:
-        AgentStopped: The agent went on without achieving anything.
+        AgentStopped: Several turns in a row achieved nothing.
         BudgetExceeded: The next model call could break a budget.
         ModelUnavailable: The provider did not answer, tries included.
         PermanentError: The provider refused, or a rehearsal departed from its script.
-        QuestionAsked: The agent waits for a person's answer. Once that is in the ledger, `run_agent` goes on with it.
+        QuestionAsked: The agent waits for a person's answer. Once that is in the ledger, `run_agent` continues with it.
         PermissionAsked: A command waits for a person's permission, and nothing of its turn was done; likewise.
 
     Effects:
-        One exchange per turn, keyed by attempt and turn; a repeat finds it and calls no model.
+        One exchange per turn, keyed by attempt and turn. A repeat finds it and calls no model.
     """
     return await _AgentRun(assignment, runtime).run()
 
@@ -169,7 +169,7 @@ class _AgentRun(Generic[Draft]):
         return self._assignment.draft.model_validate(self._thread["draft"])
 
     def _beginning(self) -> ThreadState:
-        """What a new thread starts from: the brief."""
+        """The state of a new thread: the brief and nothing else."""
         return {
             "conversation": [_said_by_user(self._assignment.brief)],
             "turn": 0,
@@ -229,7 +229,7 @@ class _AgentRun(Generic[Draft]):
         apply(thread, exchange.turn, reply, outcome)
 
     async def _think(self) -> tuple[list[Said], Exchange]:
-        """What people said before this turn's model call, and the call; a call that is cut is made anew."""
+        """Deliver the waiting messages, and make this turn's model call; an interrupted call is made again."""
         thread, ledger = self._thread, self._runtime.ledger
         turn, compacted = thread["turn"] + 1, thread.get("compacted", 0)
         if self._resumes and (answered := ledger.exchanges.find(self._attempt.id, turn)) is not None:
@@ -271,7 +271,7 @@ class _AgentRun(Generic[Draft]):
             )
 
     async def _act(self, turn: int, calls: list[ToolCall]) -> list[ToolOutcome]:
-        """Carry out the calls in their order; those that a person's message comes before are not carried out."""
+        """Carry out the calls in their order, up to a person's message; later calls are not carried out."""
         answers = ask_tool.answers(self._runtime.ledger, self._attempt, turn, calls) if self._assignment.asks else {}
         self._require_permission(turn, calls)
         outcomes: list[ToolOutcome] = []
@@ -292,7 +292,7 @@ class _AgentRun(Generic[Draft]):
         return outcomes
 
     def _outcome(self, delivered: list[Said], reply: Message, outcomes: list[ToolOutcome]) -> TurnOutcome:
-        """What a turn leaves behind: what was said, files, a draft, and whether it led anywhere."""
+        """Sum up a turn: messages, the files' checkpoint, the draft, and the count of stalled turns."""
         thread, results = self._thread, [outcome.result for outcome in outcomes]
         recent = thread.get("recent", [])
         mark = stall_detection.fingerprint(reply["calls"] if reply["role"] == "assistant" else [], results)
@@ -329,7 +329,7 @@ class _AgentRun(Generic[Draft]):
         self._streamed += len(text)
 
     def _note_cut(self, turn: int, body: bytes) -> None:
-        """Put on record that a call was cut; no provider tells what such a call used, so that is estimated."""
+        """Record that a call was cut, with an estimate of its usage: no provider tells what such a call used."""
         estimate = {
             "input_tokens": len(body) // BYTES_PER_TOKEN,
             "output_tokens": self._streamed // BYTES_PER_TOKEN,
@@ -338,7 +338,7 @@ class _AgentRun(Generic[Draft]):
         self._runtime.ledger.note(self._attempt.run_id, EventKind.TURN_CUT, payload=payload)
 
     def _recorded_interruptions(self) -> dict[tuple[int, int], str]:
-        """What interrupted calls of a rehearsal's original were answered, by turn and place."""
+        """Answers of interrupted calls in the run that is rehearsed, by turn and place."""
         origin, ledger = self._runtime.ledger.runs.get(self._attempt.run_id).origin, self._runtime.ledger
         if origin is None or origin.mode != "rehearse":
             return {}
@@ -352,7 +352,7 @@ class _AgentRun(Generic[Draft]):
         }
 
     def _require_permission(self, turn: int, calls: list[ToolCall]) -> None:
-        """Have a person asked before anything of the turn is done: it is done from its beginning once they answered."""
+        """Raise `PermissionAsked` before any call of the turn if one of them needs a person's permission."""
         for call in calls:
             if (request := self._assignment.toolbox.pending_permission(call)) is not None:
                 raise PermissionAsked(
@@ -379,7 +379,7 @@ def _not_done(call: ToolCall, why: str) -> ToolResult:
 
 
 def _shown(outcomes: list[ToolOutcome]) -> list[JsonObject]:
-    """What tools answered, for people who watch: how it begins and, since in commands that counts, how it ends."""
+    """Tool outputs for people who watch, abridged to their beginning and their end."""
     return [
         {"name": one.result["name"], "failed": one.result["failed"], "output": _abridged(one.result["output"])}
         for one in outcomes

@@ -1,4 +1,4 @@
-"""Whether an agent is getting anywhere: the loop keeps this record in the thread, turn by turn."""
+"""Stall detection: the fingerprints of an agent's latest turns, kept by the loop in the thread."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _REMEMBERED = 8
 
 
 def fingerprint(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> str:
-    """What a turn did and what came of it, in short."""
+    """Digest of a turn's calls and their results."""
     asked = [[call["name"], call["args"] if call["args"] is not None else call["raw"]] for call in calls]
     return sha256(canonical_json([asked, [result["output"] for result in results]]))[-16:]
 
 
 def achieved(mark: str, results: Sequence[ToolResult], recent: Sequence[str]) -> bool:
-    """Whether a turn brought anything new: a call that did not fail, or not the same ones with the same results."""
+    """True if a call succeeded and no recent turn has the same fingerprint."""
     return any(not result["failed"] for result in results) and mark not in recent
 
 

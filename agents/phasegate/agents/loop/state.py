@@ -1,4 +1,4 @@
-"""What a thread remembers: plain JSON, growing by what each turn adds."""
+"""State of an agent's thread: plain JSON that grows by each turn's additions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phasegate.agents.models.conversation import Message
 
 
 class Said(TypedDict):
-    """One message of the conversation, wrapped: LangGraph takes a bare dict with a `role` for one of LangChain's."""
+    """A message of the conversation, wrapped: LangGraph takes a bare dict with a `role` for one of LangChain's."""
 
     said: Message
 
@@ -28,14 +28,14 @@ class ThreadState(TypedDict):
     """The state of one attempt's thread.
 
     Attributes:
-        conversation: What was said, instructions aside.
+        conversation: The messages, without the instructions.
         turn: Model calls answered so far.
         strikes: Turns in a row that achieved nothing.
         checkpoint: The commit that holds the workspace as the last finished turn left it.
-        draft: What the agent handed in; None until then.
-        stopped: Why the agent was stopped without a draft; empty if it was not.
-        recent: What the latest turns did, in short.
-        compacted: Before which message old outputs are left out of requests.
+        draft: The draft that the agent handed in; None until then.
+        stopped: The reason why the agent was stopped without a draft; empty if it was not.
+        recent: Fingerprints of the latest turns.
+        compacted: The message before which requests leave out old outputs.
     """
 
     conversation: Annotated[list[Said], DeltaChannel(_append, snapshot_frequency=_NO_SNAPSHOTS)]
@@ -49,7 +49,7 @@ class ThreadState(TypedDict):
 
 
 class ThreadUpdate(TypedDict, total=False):
-    """What a turn adds to or changes of `ThreadState`."""
+    """Additions and changes of one turn to `ThreadState`."""
 
     conversation: list[Said]
     turn: int

@@ -1,4 +1,4 @@
-"""Where threads are kept: LangGraph's own savers, in a file beside the ledger, or in the Postgres that holds it."""
+"""Thread store: LangGraph's own savers, on a file next to the ledger or on the ledger's Postgres database."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ async def _set_up(address: str) -> None:
     async with await AsyncConnection[DictRow].connect(
         address, autocommit=True, prepare_threshold=0, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS
     ) as connection:
-        await connection.execute("SELECT pg_advisory_lock(%s)", (_SETTING_UP,))  # let go as the connection closes
+        await connection.execute("SELECT pg_advisory_lock(%s)", (_SETTING_UP,))  # released when the connection closes
         await AsyncPostgresSaver(connection).setup()
 
 
 async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Ask again while the database is away: what is written carries its own key, so twice is as good as once."""
+    """Retry while the database is away: each write carries its own key, so a repeat does no harm."""
     for _ in range(_TRIES - 1):
         try:
             return await call()
@@ -115,7 +115,7 @@ async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 class Packed(JsonPlusSerializer):
-    """LangGraph's serializer, compressed: text of threads takes a third of the room. What is not packed is read too."""
+    """LangGraph's serializer, compressed: text of threads takes a third of the room. It also reads unpacked data."""
 
     @override
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:

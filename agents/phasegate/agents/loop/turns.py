@@ -1,6 +1,6 @@
-"""A thread between its checkpoints: what each turn left in the ledger, and the thread put together from that.
+"""Turns between a thread's checkpoints: their records in the ledger, and the thread rebuilt from them.
 
-LangGraph's thread holds how an attempt begins and how it ended; what was said in between is in the journal, once.
+LangGraph's thread holds an attempt's beginning and its end. The messages in between are in the ledger alone.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class TurnOutcome(TypedDict):
     """Outcome of a turn, as the ledger stores it.
 
     Attributes:
-        before: What people said ahead of the model's reply.
-        after: What the reply was answered.
-        mark: What the turn did, in short.
+        before: Messages of people ahead of the model's reply.
+        after: Answers to the reply.
+        mark: The turn's fingerprint.
         strikes: As in `ThreadState`; so are the others.
     """
 
@@ -43,7 +43,7 @@ def apply(thread: ThreadState, number: int, reply: Message, outcome: TurnOutcome
 
 
 def rebuild(thread: ThreadState, turns: Iterable[TurnRecord]) -> ThreadState:
-    """The thread as the last of these turns left it; the first comes right after what the thread holds."""
+    """The thread after the last of these turns; the first one follows the state that the thread holds."""
     whole = ThreadState(**thread)
     whole["conversation"] = [*thread["conversation"]]
     for turn in turns:

@@ -211,7 +211,7 @@ def _new_call_id() -> str:
 
 
 def _added(value: Any, more: Any) -> Any:
-    """What a key of the message is after a further delta: texts and lists grow, anything else is replaced."""
+    """Merge a delta into a key's value: texts and lists grow, anything else is replaced."""
     if value is None or more is None:
         return value if more is None else more
     grows = type(value) is type(more) and isinstance(value, str | list)

@@ -1,7 +1,7 @@
-"""One client for every model: sends a request, streams the answer, tries again what may work in a moment.
+"""Client for every model: sends a request, streams the answer, and retries after temporary errors.
 
-The agent loop opens one per stage attempt and is its only caller. It must not know what a conversation is about,
-and lets no httpx error and no key out.
+The agent loop opens one per stage attempt and is its only caller. It must not know what a conversation is about, and
+lets no httpx error and no key out.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ Redact: TypeAlias = Callable[[JsonObject], JsonObject]
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often and how patiently a request is tried again.
+    """Retry policy of a request.
 
     Attributes:
-        tries: How often a request is sent at most.
+        tries: The most times that a request is sent.
         first_delay_seconds: The first wait; each further one is twice as long, less up to half of it at random.
         longest_delay_seconds: The longest wait; a provider that asks for more is not waited for.
         sleep: Waits so many seconds.
@@ -66,7 +66,7 @@ class Retries:
     chance: Callable[[], float] = random.random
 
     def delay_seconds(self, failed_tries: int) -> float:
-        """How long to wait after so many failed tries."""
+        """The wait after so many failed tries."""
         delay = self.first_delay_seconds * 2.0 ** (failed_tries - 1)
         return min(delay, self.longest_delay_seconds) * (1 - self.chance() / 2)
 
@@ -106,12 +106,12 @@ def open_client(
     """A client for the model `name`.
 
     Args:
-        name: Whom to ask.
-        base_url: Where, with or without the version at its end (`/v1`); None: the provider's public address.
+        name: The provider and the model.
+        base_url: The server's address, with or without the version (`/v1`); None for the provider's public one.
         key: The provider's key; may be empty for a compatible server.
         http: Carries the requests; stays the caller's to close.
-        retries: How often to try again; the default when None.
-        redact: Takes out of an answer what must not be kept, before anything is read from it; None: nothing.
+        retries: The retry policy; None for the default.
+        redact: Takes secrets out of an answer before anything is read from it; None for no redaction.
 
     Raises:
         ModelKeyMissing: A compatible server was named without its address.
@@ -166,7 +166,7 @@ class _HttpModelClient:
 
     async def _send_once(self, body: bytes, on_text: Callable[[str], None] | None) -> Reply:
         started = time.monotonic()
-        # Made by hand: the client would merge and parse address and headers anew each time.
+        # Built here: the client would merge and parse address and headers again for each request.
         headers = [*self.headers.raw, (b"content-length", b"%d" % len(body))]
         stream = httpx.ByteStream(body)
         request = httpx.Request("POST", self.url, headers=headers, stream=stream, extensions=_EXTENSIONS)
@@ -198,7 +198,11 @@ class _HttpModelClient:
     async def _receive(
         self, response: httpx.Response, on_text: Callable[[str], None] | None
     ) -> tuple[JsonObject, bytes]:
-        """The whole answer, and the bytes it came in; nothing is given out before the terminal event."""
+        """Receive the whole answer.
+
+        Returns:
+            The answer and its bytes; nothing is returned before the terminal event.
+        """
         if "json" in response.headers.get("content-type", ""):  # a server that does not stream
             received = await response.aread()
             with _reading(self.name):
@@ -218,7 +222,7 @@ class _HttpModelClient:
 
 @contextmanager
 def _reading(name: ModelName) -> Generator[None]:
-    """Translate what a protocol raises while it reads an answer."""
+    """Translate errors that a protocol raises while it reads an answer."""
     try:
         yield
     except ResponseFailed as error:

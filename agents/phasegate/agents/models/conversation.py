@@ -19,14 +19,14 @@ StopReason = Literal["end", "calls", "length", "refusal"]
 
 
 class UserMessage(TypedDict):
-    """What a person, or phasegate in their place, says."""
+    """A message from a person, or from phasegate in their place."""
 
     role: Literal["user"]
     text: str
 
 
 class ToolCall(TypedDict):
-    """One call the model asks for; `args` is None when `raw` is not a JSON object."""
+    """A call that the model asks for; `args` is None when `raw` is not a JSON object."""
 
     id: str
     name: str
@@ -45,7 +45,7 @@ class NativeItem(TypedDict):
 
 
 class AssistantMessage(TypedDict):
-    """What the model answered."""
+    """The model's answer."""
 
     role: Literal["assistant"]
     text: str
@@ -54,7 +54,7 @@ class AssistantMessage(TypedDict):
 
 
 class ToolResult(TypedDict):
-    """What one call gave."""
+    """The result of a call."""
 
     id: str
     name: str
@@ -63,7 +63,7 @@ class ToolResult(TypedDict):
 
 
 class ToolsMessage(TypedDict):
-    """What the calls of the assistant message before it gave, in their order."""
+    """Results of the preceding assistant message's calls, in their order."""
 
     role: Literal["tools"]
     results: list[ToolResult]
@@ -74,7 +74,7 @@ Message: TypeAlias = UserMessage | AssistantMessage | ToolsMessage
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as the model is told of it.
+    """A tool's description for the model.
 
     Attributes:
         name: Letters, digits, `_` and `-`.
@@ -115,7 +115,7 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One finished exchange with a model.
+    """A finished exchange with a model.
 
     Attributes:
         message: What to append to the conversation.
@@ -155,18 +155,20 @@ def parse_arguments(raw: str) -> JsonObject | None:
 def arguments_to_show(call: ToolCall) -> JsonObject:
     """The arguments as an object in any case: malformed ones are shown to the model inside one.
 
+    Anthropic takes objects only, and the chat templates of local servers parse the arguments.
+
     Anthropic takes objects only, and the chat templates of local servers parse what they are sent.
     """
     return call["args"] if call["args"] is not None else {"malformed_arguments": call["raw"]}
 
 
 def native_items(message: AssistantMessage, origin: str) -> list[JsonObject]:
-    """The provider's own items of this message, if the model `origin` is the one that made them."""
+    """The provider's own items of this message, if the model `origin` made them."""
     return [native["item"] for native in message["native"] if native["origin"] == origin]
 
 
 def encode_json(value: object) -> bytes:
-    """Compact UTF-8 JSON; what UTF-8 cannot hold (a lone surrogate in a tool's output) becomes `?`."""
+    """Encode as compact UTF-8 JSON; characters that UTF-8 cannot hold, such as lone surrogates, become `?`."""
     return _COMPACT.encode(value).encode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""What a provider's refusals mean: which error of phasegate's tree an HTTP status or a reported error becomes.
+"""Errors for a provider's refusals: each HTTP status or reported error becomes one of phasegate's tree.
 
 Only `client` calls it. Source: the "Errors" pages of both providers, and which statuses their SDKs try again.
 """
@@ -88,7 +88,7 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
 
 
 def error_of_answer(name: ModelName, failure: ResponseFailed) -> PhasegateError:
-    """The error for one that the provider reported inside its answer."""
+    """The error for a failure that the provider reported inside its answer."""
     temporary = failure.kind in _TEMPORARY_KINDS or failure.kind == "429" or failure.kind.startswith("5")
     error = ModelUnavailable if temporary else ModelRefused
     return error(f"{name}: {failure} ({failure.kind})", kind=failure.kind)
@@ -103,7 +103,7 @@ def _read(content: bytes) -> _Error:
 
 
 def _is_temporary(response: httpx.Response) -> bool:
-    """Whether trying again may help; the providers say so themselves where the status alone does not."""
+    """True if a retry may help, by the provider's own header or else by the status."""
     said: str | None = response.headers.get("x-should-retry")
     if said in {"true", "false"}:
         return said == "true"
@@ -111,7 +111,7 @@ def _is_temporary(response: httpx.Response) -> bool:
 
 
 def _asked_for(headers: httpx.Headers) -> timedelta | None:
-    """How long the provider asks to wait: the finer word first, as in the SDKs."""
+    """The wait that the provider asks for: milliseconds come first, as in the SDKs."""
     milliseconds = headers.get("retry-after-ms", "")
     if milliseconds.isascii() and milliseconds.isdecimal():
         return min(timedelta(milliseconds=int(milliseconds[:12])), _LONGEST_WAIT)
@@ -119,7 +119,11 @@ def _asked_for(headers: httpx.Headers) -> timedelta | None:
 
 
 def _retry_after(value: str) -> timedelta | None:
-    """How long to wait: seconds or an HTTP date. Source: RFC 9110, 10.2.3."""
+    """Parse `Retry-After`: seconds or an HTTP date. Source: RFC 9110, 10.2.3.
+
+    Returns:
+        The wait, or None if the header is missing or malformed.
+    """
     try:
         seconds = float(value)
     except ValueError:

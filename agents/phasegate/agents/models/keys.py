@@ -1,7 +1,7 @@
-"""Which environment variables give access to which provider.
+"""Credentials of the providers, read from environment variables.
 
-Flows ask before a run starts, so that a missing key stops it before any work. It must not know how a key is used,
-and never puts one into a message.
+Flows ask before a run starts, so that a missing key stops it before any work. This module must not know how a key is
+used, and never puts one into a message.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _REHEARSE = "or rehearse the run without a model: `--rehearse SCRIPT`."
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How to reach a provider.
+    """Address and key of a provider.
 
     Attributes:
-        base_url: Where it is; None: the provider's public address.
+        base_url: Its address; None for the provider's public one.
         key: The secret, left out of the repr; empty where none is needed.
     """
 
@@ -41,7 +41,7 @@ class Credentials:
 
 
 def credentials(name: ModelName, environment: Mapping[str, str]) -> Credentials:
-    """What the environment says about the provider of `name`.
+    """Read the credentials of the provider of `name` from the environment.
 
     Raises:
         ModelKeyMissing: A variable the provider needs is not set, or holds what cannot be a key.

@@ -1,7 +1,7 @@
-"""What an exchange costs, from a dated table that ships with the package.
+"""Cost of an exchange, from a dated table that ships with the package.
 
-Flows and the agent loop ask after every exchange and before the next one (budgets). A model without a row has no
-price, and nobody guesses one. The figures and their sources are in `prices.toml`.
+Flows and the agent loop ask after every exchange and before the next one (budgets). A model without a row has no price,
+and no price is guessed. The figures and their sources are in `prices.toml`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SNAPSHOT = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})$")
 
 
 class LongContext(BaseModel):
-    """What changes for a request whose input is long; it changes for the whole request."""
+    """Factors for a request whose input is long; they apply to the whole request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class LongContext(BaseModel):
 
 
 class Price(BaseModel):
-    """One model's list price, in USD per million tokens."""
+    """List price of a model, in USD per million tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -47,7 +47,7 @@ class Price(BaseModel):
     long_context: LongContext | None = None
     source: str
     read_on: date
-    """When the source was read."""
+    """The day on which the source was read."""
 
 
 class _Table(BaseModel):

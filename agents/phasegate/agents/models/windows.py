@@ -1,7 +1,8 @@
-"""How much a model can be sent. The loop makes room before it is full; it asks here by name.
+"""Context windows by model name. The loop compacts a thread before its window is full.
 
-Unsourced defaults, set low: no provider tells by its API how much a model takes. Whoever knows better says so in
-`Assignment.window`. Too low a figure leaves old outputs out early; too high a one has the provider refuse the request.
+The defaults have no source and are set low: no provider's API tells how much a model takes. A caller that knows better
+sets `Assignment.window`. With too low a figure, old outputs are left out early. With too high a figure, the provider
+refuses the request.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ _OUTPUT_TOKENS: dict[Provider, int] = {"anthropic": 32_000, "openai": 128_000, "
 
 
 def output_tokens(name: ModelName) -> int:
-    """Tokens that one answer of a model takes at most, as far as it is known."""
+    """The most tokens of one answer of a model, as far as they are known."""
     return _OUTPUT_TOKENS[name.provider]
 
 
 def input_tokens(name: ModelName) -> int:
-    """Tokens of input that a model takes, its own answer left room for."""
+    """Tokens of input that a model takes, with room left for its own answer."""
     return _INPUT_TOKENS[name.provider]

@@ -1,7 +1,7 @@
-"""What a wire protocol has to say for itself, and the encoder all of them share.
+"""Port of a wire protocol, and the encoder that all protocols share.
 
-`responses`, `chat_completions` and `messages` each implement `WireProtocol`; `client` drives it. Nothing here
-knows HTTP.
+`responses`, `chat_completions` and `messages` each implement `WireProtocol`; `client` drives it. Nothing here knows
+HTTP.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ResponseFailed(Exception):
 
 
 class StreamAccumulator(Protocol):
-    """One streamed answer being put together."""
+    """A streamed answer while it is put together."""
 
     def add(self, event: str) -> str:
         """Take one event's data in and return the text it adds to the answer, if any.
@@ -75,18 +75,18 @@ class StreamAccumulator(Protocol):
         ...
 
     def document(self) -> JsonObject | None:
-        """The answer as this protocol gives it without streaming; None until the terminal event came."""
+        """The answer as this protocol gives it without streaming, or None before the terminal event."""
         ...
 
 
 class WireProtocol(Protocol):
-    """How one protocol writes requests and reads answers."""
+    """Writes requests and reads answers of one protocol."""
 
     path: ClassVar[str]
     """The endpoint, after the version."""
 
     def headers(self, key: str) -> dict[str, str]:
-        """What authenticates and versions a request."""
+        """Headers that authenticate and version a request."""
         ...
 
     def request_prefix(self, model: str, instructions: str, tools: Sequence[ToolSpec], thread: str) -> RequestPrefix:
@@ -94,7 +94,7 @@ class WireProtocol(Protocol):
         ...
 
     def encode(self, message: Message, origin: str) -> Iterable[JsonObject]:
-        """One message as items of the list; `origin` is the `provider:model` it goes to."""
+        """Encode a message as items of the list; `origin` is the `provider:model` it goes to."""
         ...
 
     def accumulator(self) -> StreamAccumulator:
@@ -113,6 +113,9 @@ class WireProtocol(Protocol):
 
 class Encoder:
     """The requests of one conversation: each message is encoded once, each request begins with the one before.
+
+    The growing part comes last in the body, so turn 300 costs as much as turn 3, and the provider's prompt cache finds
+    the same bytes again.
 
     What grows comes last in the body, so that turn 300 costs what turn 3 costs and the provider's prompt cache
     finds the same bytes again.

@@ -97,14 +97,14 @@ AGENT = StageAgent("monitoring", IncidentDraft, ASKING)
 
 
 def brief(change: ChangeSet, report: HealthReport, *, diff: str, log: str, record: Sequence[TimelineEntry] = ()) -> str:
-    """What the reading is about.
+    """Write the brief of one attempt.
 
     Args:
-        change: What was released.
+        change: The released change.
         report: The measurements and the verdict code computed from them.
         diff: The change, as a unified diff.
         log: The last lines the service wrote.
-        record: What happened, as it will stand in the incident.
+        record: The timeline, as it will stand in the incident.
     """
     return (
         section("health_report", report.markdown())
@@ -125,5 +125,5 @@ def _evidence(evidence: Sequence[EvidenceResult | str]) -> str:
 
 
 def _block(text: str) -> str:
-    """Text as an indented block, which nothing in it can end; nothing of nothing."""
+    """Text as an indented block that nothing in it can end. An empty text stays empty."""
     return "\n" + "".join(f"      {line}\n" for line in text.splitlines()) + "\n" if text else ""

@@ -115,13 +115,13 @@ AGENT = StageAgent("prd", PrdDraft, READING, asks=True)
 
 
 def brief(ticket: Ticket, *, previous: Prd | None = None, note: str = "", conventions: str = "") -> str:
-    """What one attempt is about: the ticket, and what a person wants changed in the attempt before.
+    """Write the brief of one attempt, from the ticket and the note on the previous PRD.
 
     Args:
-        ticket: What somebody asks for.
+        ticket: The ticket of the run.
         previous: The PRD that was sent back, if any.
-        note: What the person who sent it back said.
-        conventions: What the repository says about working in it, as `phasegate.agents.conventions` quotes it.
+        note: The note of the approver who sent it back.
+        conventions: The repository's conventions, as `phasegate.agents.conventions` quotes them.
     """
     text = section("ticket", f"# {ticket.title}\n\n{ticket.body}") + conventions
     if previous is not None:

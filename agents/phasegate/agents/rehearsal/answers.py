@@ -1,11 +1,10 @@
-"""Which turn of the script a request is for, and what the answer to it is, whatever protocol they are spelled in.
+"""Scripted answers: the turn of the script that a request is for, and its reply, independent of the protocol.
 
-`server` calls it; the dialects translate to and from it. It keeps nothing between requests: the turn is counted
-from the model's own answers in the request, so a request repeated after a crash gets the same answer.
+`server` calls it; the dialects translate to and from it. It keeps nothing between requests: the turn is counted from
+the model's own answers in the request, so a request repeated after a crash gets the same answer.
 
-A malformed call is an answer too, and the conversation goes on from it. Its call id says that it was malformed, so
-such answers are left out of the count, and the request after them is matched with all that came since the last
-answer that was not one.
+A malformed call is an answer too, and the conversation continues after it. Its call id marks it as malformed, so the
+count leaves such answers out. The next request is matched with everything since the last well-formed answer.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One entry of a request's conversation.
+    """An entry of a request's conversation.
 
     Attributes:
         by_model: The model said it in an earlier answer.
@@ -40,11 +39,11 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedRequest:
-    """A request, read.
+    """A request as a dialect reads it.
 
     Attributes:
         model: The model asked for.
-        streamed: Whether the answer is to be streamed.
+        streamed: True if the answer must be streamed.
         utterances: The conversation so far.
         tokens: Its estimated length.
     """
@@ -57,7 +56,7 @@ class ScriptedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedCall:
-    """One tool call of an answer; `arguments` is JSON, or meant to look like it."""
+    """A tool call of an answer; `arguments` is JSON, or meant to look like it."""
 
     id: str
     name: str
@@ -66,7 +65,7 @@ class ScriptedCall:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedReply:
-    """One scripted answer, ready to be spelled.
+    """A scripted answer, before a dialect encodes it.
 
     Attributes:
         id: The same for the same turn.
@@ -86,7 +85,7 @@ class ScriptedReply:
 
 
 class Dialect(Protocol):
-    """How one protocol reads questions and spells answers."""
+    """Reads requests and writes answers in one protocol."""
 
     path: ClassVar[str]
     """The endpoint, after the version."""
@@ -117,7 +116,7 @@ class Diverged(Exception):
     """
 
     def __init__(self, message: str, stage: str, turn: int) -> None:
-        """Keep the place beside the message."""
+        """Keep the message and the place."""
         super().__init__(message)
         self.stage = stage
         self.turn = turn
@@ -125,12 +124,12 @@ class Diverged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where in the script a request stands.
+    """A request's position in the script.
 
     Attributes:
         turn: The turn it asks for, counted from 1.
-        news: What it newly brings.
-        malformed: How many malformed answers this turn already had.
+        news: The text that it adds since the last well-formed answer.
+        malformed: The number of malformed answers that this turn already had.
     """
 
     turn: int
@@ -187,11 +186,11 @@ def due_fault(
     """The fault that is next for this turn, with its place in the list, if one is left.
 
     Args:
-        script: Whose faults.
+        script: The script with the faults.
         stage: The stage.
         attempt: Its attempt.
         at: Where the request stands; malformed answers are counted by it.
-        struck: How often the fault at this place of the list has struck so far.
+        struck: Counts the injections so far of the fault at a place of the list.
     """
     malformed = at.malformed
     for place, fault in script.faults_at(stage, attempt, at.turn):
@@ -234,7 +233,7 @@ def pieces(text: str, size: int = 24) -> list[str]:
 
 
 def event(data: JsonObject, name: str | None = None) -> bytes:
-    """One server-sent event."""
+    """Encode a server-sent event."""
     return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % encode_json(data)
 
 

@@ -1,7 +1,7 @@
 """Serves an ASGI app on 127.0.0.1 and a free port, inside the caller's event loop.
 
-The rehearsal server stands on it. uvicorn is kept from what a guest must not do: it takes no signals, and writes
-no access log.
+The rehearsal server stands on it. uvicorn must not disturb its host process: it takes no signals, and writes no access
+log.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LoopbackServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, and let go of the port."""
+        """Stop the server and release the port."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

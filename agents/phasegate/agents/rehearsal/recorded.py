@@ -1,8 +1,8 @@
 """An earlier run's model, played back: answers a request only if it is the recorded one.
 
-The rehearsal server asks it for runs that rehearse another. It matches by stage, part, attempt and turn, and compares
-the two requests byte for byte, but for what a run's name, its folder, its commits and the clock leave in them.
-It reads the ledger and writes one thing into it: where the new run departs.
+The rehearsal server asks it for runs that rehearse another. It matches by stage, part, attempt and turn. It compares
+the two requests byte for byte, except for the run's name, folder and commits, and for times. It reads the ledger and
+records one thing there: the first request that departs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class NotAsRecorded(Exception):
 
 @dataclass(frozen=True)
 class RecordedReplies:
-    """One run played back to another.
+    """Replays the recorded answers of one run to another.
 
     Attributes:
         ledger: Holds both.
@@ -95,12 +95,12 @@ class RecordedReplies:
 
 @dataclass(frozen=True)
 class Names:
-    """What a request says only because of which run it is of.
+    """Names by which requests of two runs differ.
 
     Attributes:
-        run_id: In the thread's name, the branch, and the paths of the run's folders.
+        run_id: The run's id, in the thread's name, the branch, and the paths of the run's folders.
         repository: The repository's path.
-        commits: Of each attempt's change: they carry the time they were made at. In full, or their first 12 digits.
+        commits: The commits of each attempt's change, which hold a time; requests name them in full or by 12 digits.
     """
 
     run_id: str
@@ -120,7 +120,7 @@ class Names:
         return _CALL_ID.sub(lambda found: calls.setdefault(found[0], f"<call {len(calls) + 1}>"), text)
 
     def _drop_durations(self, value: object) -> None:
-        """Take out how long commands took, in what tools answered and nowhere else."""
+        """Remove the durations of commands from the answers of tools, and nowhere else."""
         if isinstance(value, list):
             for entry in cast("Sequence[object]", value):
                 self._drop_durations(entry)
@@ -134,12 +134,12 @@ class Names:
 
 
 def _is_tool_answer(item: Mapping[str, Any]) -> bool:
-    """Whether this is a tool's output, in any of the three protocols."""
+    """True if an item is a tool's output, in any of the three protocols."""
     return item.get("type") in {"function_call_output", "tool_result"} or item.get("role") == "tool"
 
 
 def difference(was: str, now: str) -> str:
-    """What two requests differ in, as a unified diff cut to what a person reads."""
+    """Unified diff of two requests, cut to a length that a person reads."""
     lines = difflib.unified_diff(_wrapped(was), _wrapped(now), "recorded", "rehearsed", lineterm="", n=_CONTEXT_LINES)
     shown = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} […]" for line in lines]
     more = len(shown) - _LONGEST_DIFF

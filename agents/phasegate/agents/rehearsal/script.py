@@ -16,7 +16,7 @@ from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.policy.model import STAGES, StageName
 
 FINISH_TOOL = "finish"
-"""How a stage hands in its result: over the wire, a turn's `finish` is a call of this tool."""
+"""Tool by which a stage hands in its result: over the wire, a turn's `finish` is a call of it."""
 
 SCRIPTED_PARTS = ("testing.amending", "testing.characterization")
 """Parts of stages that have turns of their own; every other part is answered by its stage's."""
@@ -142,7 +142,7 @@ class Script(_Node):
         return self
 
     def turns(self, stage: StageName | str, attempt: int) -> list[Turn]:
-        """The turns of one attempt of a stage; empty when the script does not have them."""
+        """The turns of one attempt of a stage, or an empty list if the script has none."""
         return self.stages.get(f"{stage}#{attempt}") or self.stages.get(stage) or []
 
     def faults_at(self, stage: str, attempt: int, turn: int) -> list[tuple[int, Fault]]:

@@ -1,4 +1,4 @@
-"""Reads a rehearsal script from YAML, and names file, line and key of whatever does not hold.
+"""Reads a rehearsal script from YAML, and names file, line and key of each error.
 
 Flows call it before a run starts. It must not know how a script is played.
 """
@@ -134,7 +134,9 @@ def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
 
 
 def _place(root: yaml.Node, keys: Sequence[int | str]) -> tuple[int, str]:
-    """The line of the value at `keys`, or of the nearest thing around it, and the keys as a person writes them.
+    """Line of the value at `keys`, or of the nearest value around it, and the keys as a person writes them.
+
+    pydantic puts words of its own between the keys (`[key]`, `dict`, `list`); those are not in the file.
 
     pydantic puts words of its own between the keys (`[key]`, `dict`, `list`); those are not in the file.
     """

@@ -54,7 +54,7 @@ _STATUSES: dict[FaultKind, tuple[HTTPStatus, str, str]] = {
 
 
 class AttemptKey(NamedTuple):
-    """One try of a stage, as an address names it."""
+    """A stage attempt, as the base URL names it."""
 
     run: str
     stage: str
@@ -98,7 +98,7 @@ class RehearsalServer:
 
     @property
     def times_injected(self) -> int:
-        """How many faults have struck so far."""
+        """The number of faults injected so far."""
         return self._struck.total()
 
     def base_url(self, run: str, stage: str, attempt: int) -> str:
@@ -157,7 +157,7 @@ class RehearsalServer:
 
 
 class _Played(Response):
-    """An answer in parts, with what happens to it half-way."""
+    """An answer in parts, with its fault half-way."""
 
     def __init__(self, media_type: str, parts: Sequence[bytes], fault: Fault | None) -> None:
         super().__init__(media_type=media_type)

@@ -50,7 +50,7 @@ CHARACTERIZATION_AGENT = StageAgent("testing", CharacterizationDraft, READING, i
 
 
 def brief(prd: Prd, *, test_command: str, conventions: str = "") -> str:
-    """What one attempt is about.
+    """Write the brief of one attempt.
 
     Args:
         prd: What must become true.
@@ -63,7 +63,7 @@ def brief(prd: Prd, *, test_command: str, conventions: str = "") -> str:
 def amending_brief(
     prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], *, test_command: str, conventions: str = ""
 ) -> str:
-    """The brief of an attempt that decides on requests: nothing of the change, and no words of the implementer.
+    """Write the brief of an attempt that decides on requests, without the change and the implementer's words.
 
     Args:
         prd: What must become true.
@@ -83,7 +83,7 @@ def amending_brief(
 def characterization_brief(
     prd: Prd, *, reason: str, places: Sequence[str], test_command: str, conventions: str = ""
 ) -> str:
-    """The brief of an attempt that pins what base does.
+    """Write the brief of an attempt that pins what base does.
 
     Args:
         prd: What is to change, and so must not be pinned.

@@ -1,6 +1,6 @@
-"""What an agent may do: one vocabulary for all stages, of which each stage is given a part.
+"""Tools of the agents: one vocabulary for all stages, of which each stage gets a part.
 
-Files are read and written by phasegate's own process, inside the agent's folder only; commands run in the sandbox.
+phasegate's own process reads and writes files, inside the agent's folder only. Commands run in the sandbox.
 """
 
 from phasegate.agents.tools.guardrails import Guardrails, Permission, PermissionRequest

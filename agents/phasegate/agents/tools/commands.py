@@ -1,4 +1,4 @@
-"""`search` and `run`: what goes through the sandbox, a hostile pattern included."""
+"""`search` and `run`: the tools that work in the sandbox, hostile patterns included."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def run_command(
         guardrails: Takes the record.
         arguments: The command.
         limit: Wall clock.
-        services: What the project's tests need; started fresh beside a command that does more than read files.
+        services: Services for the project's tests; started fresh for a command that does more than read files.
 
     Raises:
         ToolFailure: A service did not come up.

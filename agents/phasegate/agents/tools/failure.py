@@ -1,4 +1,4 @@
-"""What a tool tells the model when it cannot do what was asked."""
+"""Failures of a tool, told to the model instead of a result."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ class ToolFailure(Exception):
 
 
 class ToolDenied(ToolFailure):
-    """The call reached for what is not the agent's; besides the answer to the model it goes on record."""
+    """The call reached outside the agent's bounds. The model is told, and the refusal is recorded."""

@@ -12,7 +12,7 @@ _GIT_NAME = re.compile(r"(?:\.git|git~1)[ .]*", re.IGNORECASE)  # and what some 
 
 
 class Folder:
-    """A folder whose files are named by relative paths, and which nothing leads out of."""
+    """A folder whose files are named by relative paths; no path leads out of it."""
 
     def __init__(self, root: Path) -> None:
         """Look at a folder that exists."""

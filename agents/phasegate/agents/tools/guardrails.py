@@ -1,7 +1,7 @@
-"""What holds an agent's tools to policy, and where what it tries is put on record.
+"""Guardrails of an agent's tools: they enforce policy and record what the agent tries.
 
-Made by whoever sets an agent to work, used by the toolbox. It knows no model, no ledger and no gate: a person's
-permission comes through `Permission`, records go through `Record`.
+The caller that starts an agent makes them, and the toolbox uses them. They know no model, no ledger and no gate: a
+person's permission comes through `Permission`, records go through `Record`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ Record = Callable[[EventKind, Mapping[str, Any]], None]
 """Takes an event's kind and its facts, in plain JSON."""
 
 DENIED, ATTEMPTED, MASKED = EventKind.TOOL_DENIED, EventKind.SANDBOX_ATTEMPTED, EventKind.SECRET_MASKED
-"""The kinds of events that tools put on record."""
+"""The kinds of events that tools record."""
 _OPAQUE = frozenset({"id", "call_id", "encrypted_content", "signature", "data"})
-"""What a provider names, encrypts or signs for itself: it takes it back unaltered or not at all."""
+"""Keys that a provider names, encrypts or signs for itself: it accepts their values unaltered or not at all."""
 
 
 @dataclass(frozen=True)
 class PermissionRequest:
-    """What a person is asked to permit.
+    """A command line that needs a person's permission.
 
     Attributes:
         call_id: The model's call; a permission given once holds for this one.
         command: The command line, whole.
         program: The program in it that policy asks about; a permission for the stage holds for this text.
-        reason: Which rule asks.
-        programs: All programs in it that policy asks about, whole; empty when some of them is computed, and only the
-            very same command line is the same thing.
+        reason: The rule that asks.
+        programs: All programs in it that policy asks about, whole. Empty if one of them is computed: a permission for
+            the stage then holds for the identical command line alone.
     """
 
     call_id: str
@@ -47,19 +47,19 @@ class PermissionRequest:
 
 
 class Permission(Protocol):
-    """Knows what people have answered."""
+    """Port to people's answers."""
 
     def answer(self, request: PermissionRequest) -> Answer:
-        """What a person said to this request, now or for the whole stage; `unanswered` has it asked."""
+        """The person's answer to this request, given once or for the whole stage; `unanswered` opens a gate."""
         ...
 
     def note(self, request: PermissionRequest) -> str:
-        """What a person who refused it said besides; empty: nothing."""
+        """The note of the person who refused the request, or an empty text."""
         ...
 
 
 class NoDecisions:
-    """Nobody has answered anything."""
+    """Permissions without any answers."""
 
     def answer(self, request: PermissionRequest) -> Answer:
         """Always `unanswered`."""
@@ -71,16 +71,16 @@ class NoDecisions:
 
 
 class PermissionNeeded(Exception):
-    """The call waits for a person; nothing was done."""
+    """The call waits for a person's permission; nothing was done."""
 
     def __init__(self, request: PermissionRequest) -> None:
-        """Carry what is to be asked."""
+        """Keep the request."""
         super().__init__(request.reason)
         self.request = request
 
 
 def unrecorded(kind: EventKind, facts: Mapping[str, Any]) -> None:
-    """Puts nothing on record: for agents at work without a run."""
+    """Record nothing: for agents that work without a run."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class Guardrails:
     """Guardrails of one agent's tools.
 
     Attributes:
-        permissions: What policy lets it use, write and run.
-        secrets: What must not pass on to it, or out of it.
-        permission: What people have answered.
-        record: Where attempts, refusals and masked secrets go.
+        permissions: Policy on tools, files and commands.
+        secrets: Secrets that must reach neither the agent nor its output.
+        permission: People's answers.
+        record: Records attempts, refusals and masked secrets.
         sensitive_words: Words no command has reason to name, such as phasegate's own folder.
     """
 
@@ -103,7 +103,14 @@ class Guardrails:
     _recorded: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
 
     def pending_permission(self, call_id: str, command: str) -> PermissionRequest | None:
-        """What a person has to answer before a command line may run; None when there is nothing to wait for."""
+        """The request that a person must answer before a command line may run.
+
+        Returns:
+            The request, or None if policy or an earlier answer settles the command.
+
+        Raises:
+            ToolDenied: Policy denies it.
+        """
         request = self._request(call_id, command)
         return request if request is not None and self.permission.answer(request) == "unanswered" else None
 
@@ -127,7 +134,7 @@ class Guardrails:
                 raise ToolDenied(f"not run: a person refused `{request.program}`{f': {note}' if note else ''}")
 
     def _request(self, call_id: str, command: str) -> PermissionRequest | None:
-        """What a person is to be asked about a command line; None when policy lets it run.
+        """The request that policy demands for a command line, or None if policy allows it.
 
         Raises:
             ToolDenied: Policy denies it.
@@ -141,12 +148,12 @@ class Guardrails:
         return PermissionRequest(call_id, command, ruling.program, ruling.reason, asked_about(command, rules))
 
     def denied(self, tool: str, subject: str, reason: str) -> None:
-        """Put on record that a call was answered with a refusal."""
+        """Record that a call was refused."""
         facts = {"tool": tool, "subject": subject, "reason": reason}
         self.record(DENIED, {name: self.masked_quietly(fact) for name, fact in facts.items()})
 
     def attempted(self, command: str, signs: Iterable[Sign], *, refused: Iterable[str], exit_code: int) -> None:
-        """Put on record what a command tried; each sign once per agent."""
+        """Record what a command tried; each sign once per agent."""
         fresh = [sign for sign in signs if (sign.kind, sign.what) not in self._recorded]
         self._recorded.update((sign.kind, sign.what) for sign in fresh)
         refusals = [self.masked_quietly(refusal) for refusal in refused]
@@ -162,19 +169,19 @@ class Guardrails:
             self.record(ATTEMPTED, facts)
 
     def masked(self, text: str, where: str) -> str:
-        """The text without its secrets; what was taken out is put on record."""
+        """Mask the secrets of a text and record them."""
         masked = self.secrets.mask(text)
         self.note_leaks(masked.leaks, where)
         return masked.text
 
     def masked_answer(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A model's answer, as its provider spelled it, without secrets; nothing else of it reaches a record."""
+        """Mask the secrets of a model's answer, as its provider spelled it, and record them."""
         masked, leaks = self.secrets.mask_all(document, opaque=_OPAQUE)
         self.note_leaks(leaks, "the model's answer")
         return cast("dict[str, Any]", masked)
 
     def note_leaks(self, leaks: Iterable[Leak], where: str) -> None:
-        """Put on record which secrets were taken out, by kind and short digest."""
+        """Record masked secrets, by kind and short digest."""
         found = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
         if found:
             self.record(MASKED, {"where": where, "secrets": found})

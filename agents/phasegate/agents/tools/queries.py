@@ -1,4 +1,4 @@
-"""`query`: SQL over what a release left behind."""
+"""`query`: SQL over the data that a release left behind."""
 
 from __future__ import annotations
 

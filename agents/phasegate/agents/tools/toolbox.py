@@ -1,7 +1,7 @@
-"""A stage's part of the vocabulary: tells the model what there is, and carries out what it asks for.
+"""Toolbox of a stage: describes its tools to the model and carries out the model's calls.
 
-Made by each stage's agent, used by the loop. A call that cannot be carried out is answered, never raised: the model
-reads why and goes on.
+Each stage's agent makes one, and the loop uses it. A call that cannot be carried out is answered and never raises: the
+model reads the reason and continues.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _CHANGING = frozenset({"write_file", "edit_file", "run"})
 
 @dataclass(frozen=True)
 class ToolOutcome:
-    """What carrying out one call came to.
+    """The outcome of a call.
 
     Attributes:
-        result: What the model is told.
+        result: The answer to the model.
         finished: The draft, when the call was an accepted `finish`.
-        changed: Whether files may have changed.
-        pending_permission: What a person has to permit before this call can be carried out; it was not.
+        changed: True if files may have changed.
+        pending_permission: The request that a person must answer first; the call was not carried out.
     """
 
     result: ToolResult
@@ -83,19 +83,19 @@ class Toolbox:
         tables: Tables | None = None,
         validate_draft: Callable[[Any], str | Awaitable[str]] = lambda _: "",
     ) -> None:
-        """Lay out the tools.
+        """Set up the tools.
 
         Args:
             root: The agent's folder.
-            names: Which of the vocabulary it is given; `finish` always comes with them.
-            sandbox: Where commands run.
-            draft: What `finish` must be called with.
+            names: Names of its tools; `finish` is always added.
+            sandbox: The sandbox that commands run in.
+            draft: The type of the draft that `finish` takes.
             protected: Glob patterns of files that may not be written.
             command_timeout: Wall clock of one `run`.
             services: Started for each `run` that may need them.
-            guardrails: What holds the tools to policy, and takes the records; None: policy's defaults, no records.
-            tables: What `query` asks; None: empty ones.
-            validate_draft: Gives why a well-formed draft is not accepted, or an empty text; deterministic.
+            guardrails: Policy on the tools, and their records; None for policy's defaults without records.
+            tables: The tables that `query` reads; None for empty ones.
+            validate_draft: Gives the reason for refusing a well-formed draft, or an empty text; deterministic.
         """
         self._folder, self._draft, self._protected = Folder(root), draft, tuple(protected)
         self._guardrails, self._validate_draft = guardrails or Guardrails(), validate_draft
@@ -115,7 +115,7 @@ class Toolbox:
 
     @property
     def specs(self) -> list[ToolSpec]:
-        """The tools as the model is told of them."""
+        """The tools' descriptions for the model."""
         finish = f"End your work and hand in the result. {(self._draft.__doc__ or '').strip().splitlines()[0]}"
         return [
             *(_spec(name, tool.arguments.__doc__ or "", tool.arguments) for name, tool in self._tools.items()),
@@ -123,7 +123,11 @@ class Toolbox:
         ]
 
     def pending_permission(self, call: ToolCall) -> PermissionRequest | None:
-        """What a person has to permit before a call can be carried out; None: nothing. Does nothing."""
+        """The request that a person must answer before a call can be carried out. Does nothing else.
+
+        Returns:
+            The request, or None if the call needs no answer.
+        """
         command = (call["args"] or {}).get("command")
         if call["name"] != "run" or call["name"] not in self._tools or not isinstance(command, str):
             return None
@@ -183,7 +187,7 @@ class Toolbox:
 
 
 def _subject(args: dict[str, Any]) -> str:
-    """What a call was about, for the record."""
+    """The subject of a call, for the record."""
     telling = next((str(args[key]) for key in ("path", "command", "pattern", "sql") if key in args), "")
     return telling[:_SUBJECT_CHARACTERS]
 

@@ -1,6 +1,6 @@
-"""What `phasegate` does first and last: calls the command, and turns every way out into a message and an exit code.
+"""Entry point of `phasegate`: calls the command and turns every outcome into a message and an exit code.
 
-The only place of the command line that may catch everything. Nothing below it prints an error or leaves the process.
+Only this module of the command line may catch every exception. Nothing below it prints an error or ends the process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line and exit with its code.
 
     Args:
-        arguments: The words after `phasegate`; the process's own when None.
+        arguments: The words after `phasegate`; None for the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_exit_code(words))

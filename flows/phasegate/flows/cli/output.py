@@ -1,6 +1,6 @@
-"""Where a command's words go: one JSON document, or text through rich.
+"""Output of a command: one JSON document, or text through rich.
 
-With `--json` standard output carries nothing but the document; what is said on the way goes to standard error.
+With `--json`, standard output holds nothing but the document. Progress goes to standard error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a person says to an agent, on its way to the ledger: without the secrets it may hold.
+"""Redaction of a person's words before they reach the ledger or a model.
 
-Called by the commands whose words reach a model: `steer`, `answer`, and a decision's note. A secret said by mistake
-would be kept in the ledger for good and sent to a provider; so it is masked before either, and the person told.
+Called by `steer`, `answer` and the decisions, for their note. The ledger would keep a secret for good, and a provider
+would receive it. So the secret is masked first, and the person is told.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from phasegate.infra.secrets import Secrets
 
 
 def without_secrets(text: str) -> str:
-    """The text with what looks like a secret masked; says so on standard error."""
+    """Mask all that looks like a secret in a text, and say so on standard error."""
     masked = Secrets.of(os.environ).mask(text)
     if masked.leaks:
         found = ", ".join(f"{leak.kind} ({leak.digest})" for leak in masked.leaks)

@@ -51,7 +51,7 @@ class _Contents(click.Group):
         return [name for commands in SECTIONS.values() for name in commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; None when there is no such command."""
+        """Import one command, or return None if there is no such command."""
         for commands in SECTIONS.values():
             if cmd_name in commands:
                 module = importlib.import_module(f"phasegate.flows.cli.commands.{commands[cmd_name]}")
@@ -61,7 +61,7 @@ class _Contents(click.Group):
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One block of the help per section."""
+        """Write the help's commands, a block per section."""
         for section, names in SECTIONS.items():
             rows: list[tuple[str, str]] = []
             for name in names:

@@ -1,8 +1,7 @@
 """Makes text from tickets, models and tools safe to print: nothing in it can steer the terminal or hide.
 
-Called wherever the command line prints what it did not write itself. Characters that act instead of showing (escape,
-bell, direction overrides, …) are made visible rather than dropped, so that nobody approves a text that reads otherwise
-than it is stored.
+Called wherever the command line prints text that it did not write itself. Control characters (escape, bell, direction
+overrides, …) are shown as symbols instead of dropped. So the text that an approver reads is the text that is stored.
 """
 
 from __future__ import annotations

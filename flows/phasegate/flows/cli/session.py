@@ -1,4 +1,4 @@
-"""What most commands need: the settings, the ledger, and who is at the keyboard."""
+"""Session of a command: the settings, the ledger, and the person at the keyboard."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from phasegate.infra.settings import Settings
 
 @dataclass(frozen=True)
 class Session:
-    """One command's use of the ledger."""
+    """The ledger as one command uses it."""
 
     settings: Settings
     ledger: Ledger
 
     @cached_property
     def person(self) -> Person:
-        """Who gives the command."""
+        """The person who gives the command."""
         return local_person()
 
     def run(self, reference: str) -> Run:

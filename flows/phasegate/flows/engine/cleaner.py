@@ -1,6 +1,7 @@
 """Cleaning service: removes what ended runs leave behind, at the engine's start and every hour.
 
-One of the engine's background services. What a crash kept a run from clearing away at its end goes here.
+One of the engine's background services. It also removes files that a run could not remove at its end because of a
+crash.
 """
 
 from __future__ import annotations

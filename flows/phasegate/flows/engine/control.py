@@ -31,7 +31,7 @@ _LOG_LINES = 15
 
 
 def status(settings: Settings) -> EngineInfo | None:
-    """The engine that serves now; None when there is none, or it is not ready."""
+    """The engine that serves now, or None if there is none or it is not ready."""
     info = EngineInfo.read(settings)
     if info is None or info.phase != "ready" or not info.process.alive() or not engine_alive(settings):
         return None
@@ -45,11 +45,11 @@ def start(
     entrypoint: str | None = None,
     services: Sequence[str] = (),
 ) -> EngineInfo:
-    """Make sure that an engine serves; starts one, detached, when none does.
+    """Make sure that an engine serves: start one, detached, if none does.
 
     Args:
-        settings: Whose engine.
-        on_progress: Told what is going on, in a few words, whenever that changes.
+        settings: The machine's settings.
+        on_progress: Called with a few words at each change of the engine's phase.
         entrypoint: Another flow than the lifecycle, as `package.module:name`.
         services: Background services, as `package.module:name`.
 
@@ -73,7 +73,7 @@ def start(
         if attempt is None and not engine_alive(settings):
             attempt = _Attempt(settings, command)
         if attempt is not None and attempt.over():
-            attempt = None  # somebody else's engine was quicker, and serves soon
+            attempt = None  # another caller's engine was quicker, and serves soon
         if time.monotonic() > deadline:
             raise EngineUnavailable(
                 f"The engine is not ready after {_START_SECONDS:.0f} s.\n{_log_tail(settings)}",
@@ -89,9 +89,12 @@ def start(
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the engine and its Prefect server, or clean up after one that died; false when there was nothing to do.
+    """Stop the engine and its Prefect server, or clean up after an engine that died.
 
-    One caller after the other: a second one waits, and finds nothing to do.
+    Two callers take turns: the second one waits, and finds nothing to do.
+
+    Returns:
+        False if there was nothing to do.
 
     Raises:
         EngineUnavailable: It does not end.
@@ -117,7 +120,7 @@ def _stop(settings: Settings) -> bool:
 
 
 def wake(settings: Settings, run_id: str) -> None:
-    """Have the engine look at a run at once; does nothing when there is no engine."""
+    """Wake the engine for a run; does nothing if there is no engine."""
     _ask(settings, {"verb": "wake", "run_id": run_id})
 
 
@@ -175,7 +178,7 @@ def _log_tail(settings: Settings) -> str:
 
 
 class _Attempt:
-    """One engine that was started from here."""
+    """An engine that this process started."""
 
     def __init__(self, settings: Settings, command: Sequence[str]) -> None:
         self._settings = settings
@@ -189,7 +192,7 @@ class _Attempt:
         Raises:
             EngineUnavailable: It ended for another reason.
         """
-        if self._summoned is not None:  # nobody's child here: how it ended is not known, and a fresh one will say
+        if self._summoned is not None:  # no child of this process: its exit code is unknown, a fresh engine tells
             return not self._summoned.alive()
         code = detached.exit_code(self._process)
         if code is None or code == EXIT_LOCK_HELD:

@@ -54,7 +54,7 @@ class EngineRuns(EngineUnavailable):
 
 
 class Daemon:
-    """One life of the engine's process."""
+    """The engine's process."""
 
     def __init__(self, settings: Settings, *, entrypoint: str = LIFECYCLE, services: Sequence[str] = ()) -> None:
         """An engine that is not started yet.
@@ -108,7 +108,7 @@ class Daemon:
             lock.release()
 
     def _import(self, server: server_process.PrefectServer) -> None:
-        """Import all that the engine needs, in the environment in which Prefect is to find itself."""
+        """Import all modules of the engine, in the environment that Prefect reads at import."""
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             del os.environ[name]  # the user's own Prefect, if any, is another one
         os.environ.update(server_process.environment(self._settings, server.api_url, {}))
@@ -190,14 +190,14 @@ def _describe(server: server_process.PrefectServer, phase: str) -> EngineInfo:
 
 
 class _WithoutSecrets(logging.Formatter):
-    """Lines of the engine's log, tracebacks included, without what the engine's own environment holds."""
+    """Formats lines of the engine's log, tracebacks included, and masks the secrets of its environment."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
         self._secrets = Secrets.of(environment)
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record, masked."""
+        """Format a record and mask its secrets."""
         return self._secrets.mask(super().format(record)).text
 
 
@@ -225,5 +225,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _log.exception("The engine failed.")
     logging.shutdown()
     sys.stderr.flush()
-    # Prefect's threads would go on calling a server that is gone, and a stuck flow's thread would keep us alive.
+    # Prefect's threads would keep calling a server that is gone, and a stuck flow's thread would keep us alive.
     os._exit(status)

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """One machine's engine, while it serves.
+    """The engine of one machine, while it serves.
 
     Attributes:
         settings: The machine's settings.
@@ -59,7 +59,7 @@ class Engine:
         Args:
             settings: The machine's settings.
             entrypoint: The flow, as `package.module:name`.
-            services: Run beside the worker; one that fails is started again, and all are cancelled at the end.
+            services: Background services; one that fails is started again, and all are cancelled at the end.
 
         Raises:
             ConfigError: The entrypoint names no async flow.
@@ -81,7 +81,7 @@ class Engine:
 
     @property
     def draining(self) -> bool:
-        """True once a stop was requested: nothing new is to be scheduled."""
+        """True once a stop was requested: the engine schedules nothing new."""
         return self._stop_requested.is_set()
 
     def request_stop(self) -> None:
@@ -163,11 +163,15 @@ class Engine:
         return await dispatch.open_flow_runs(self.client, self.deployment_id, run_id=run_id)
 
     async def wake(self, run_id: str) -> bool:
-        """Have a run look again at what it waits for; false when nothing of it waits.
+        """Wake a run, so that its gate asks again if there is a decision.
 
-        A hot gate is notified, and nothing else is woken: it is in a hurry, and needs none. A suspended flow run is
-        rescheduled, by whoever looks after the runs: its gate asks `decided` again, so a wake too many costs a moment
-        and opens nothing.
+        A hot gate is notified in this process, and nothing else is woken then. A suspended flow run is rescheduled, by
+        the
+        reconciler if there is one. The gate asks `decided` again, so a needless wake-up costs a moment and opens
+        nothing.
+
+        Returns:
+            False if no flow run of it waits.
         """
         if self.wakeups.notify(run_id):
             return True

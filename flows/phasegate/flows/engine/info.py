@@ -1,4 +1,4 @@
-"""What is known about the running engine from outside: its file and its lock.
+"""Engine as other processes see it: its file and its lock.
 
 Used by the engine itself, by the Prefect server it starts, and by `control`; must import nothing heavy.
 """
@@ -16,12 +16,12 @@ from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
 
 EXIT_LOCK_HELD = 75  # EX_TEMPFAIL: how an engine ends that finds another one
-_LOCK_PATIENCE_SECONDS = 1.0  # whoever asks whether an engine lives holds the lock for an instant
+_LOCK_PATIENCE_SECONDS = 1.0  # `engine_alive` of another process holds the lock for an instant
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What an engine writes about itself into engine.json.
+    """The engine's description of itself in engine.json.
 
     Attributes:
         process: The engine's process.
@@ -33,7 +33,7 @@ class EngineInfo:
         version: phasegate's version.
         phase: What it is doing, for people; "ready" once it serves.
         model_keys: The names of the model key variables in its environment, never their values.
-        variables: The names of all variables in its environment; none: an earlier version's engine.
+        variables: The names of all variables in its environment; none for an earlier version's engine.
     """
 
     process: DetachedProcess
@@ -55,7 +55,7 @@ class EngineInfo:
 
     @classmethod
     def read(cls, settings: Settings) -> EngineInfo | None:
-        """What the last engine wrote; None when there is nothing, or nothing of this shape."""
+        """Read engine.json, or return None if it is missing or malformed."""
         try:
             fields: dict[str, Any] = json.loads(settings.engine_file.read_text())
             server, standby = fields.pop("server"), fields.pop("standby", None)
@@ -70,14 +70,18 @@ class EngineInfo:
 
 
 class EngineLock:
-    """The lock that makes the engine the only one over its state folder. The kernel lets go of it at any death."""
+    """Lock that makes the engine the only one over its state folder. The kernel releases it at any death."""
 
     def __init__(self, settings: Settings) -> None:
         """Open the lock file, without locking it."""
         self._file = os.open(settings.engine_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self) -> bool:
-        """Take the lock; false when somebody has it."""
+        """Take the lock.
+
+        Returns:
+            False if another process has it.
+        """
         deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
         while True:
             try:
@@ -90,7 +94,7 @@ class EngineLock:
                 return True
 
     def held(self) -> bool:
-        """Whether an engine has it. Several may ask at once without seeing each other."""
+        """True if an engine has the lock. Several processes may ask at once without seeing each other."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -99,12 +103,12 @@ class EngineLock:
         return False
 
     def release(self) -> None:
-        """Let go of it and close the file."""
+        """Release the lock and close the file."""
         os.close(self._file)
 
 
 def engine_alive(settings: Settings) -> bool:
-    """Whether some engine has the lock at this instant."""
+    """True if an engine has the lock at this instant."""
     lock = EngineLock(settings)
     try:
         return lock.held()

@@ -1,7 +1,7 @@
-"""The engine's Unix socket: one JSON object per line in, one out.
+"""Unix socket of the engine: one JSON object per line in, one out.
 
-`control` asks, the engine answers. The socket is the owner's alone (0600 in a 0700 folder), so whoever can write to it
-could as well edit the state folder. Must import nothing heavy and knows no verb.
+`control` asks, the engine answers. The socket is the owner's alone (0600 in a 0700 folder): a process that can write to
+it could edit the state folder as well. This module must import nothing heavy and knows no verb.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def request(path: Path, request: dict[str, Any], *, timeout: timedelta) -> dict[
     """Send one request and wait for its answer.
 
     Raises:
-        OSError: Nobody listens, or no answer came in time.
+        OSError: No process listens, or no answer came in time.
         ValueError: The answer was cut short.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(path) as address:
@@ -49,7 +49,7 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
     """Answer requests on the socket until the returned server is closed.
 
     Args:
-        path: Where to listen; a socket left by a dead engine is replaced.
+        path: The socket's path; a socket left by a dead engine is replaced.
         answer: Called with each request; what it returns is sent back.
     """
 
@@ -67,7 +67,7 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
 
 
 def bind(path: Path) -> socket.socket:
-    """A socket at this path, for its owner alone; one that a dead process left is replaced."""
+    """Bind a socket at this path, for its owner alone; a socket that a dead process left is replaced."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with _address(path) as address:

@@ -1,4 +1,4 @@
-"""Reconciler: keeps what runs in step with what the ledger says should run (P1, P7).
+"""Reconciler: keeps the executing runs in step with the ledger (P1, P7).
 
 Every second, and at every wake, it takes the lease of each runnable run that no engine owns, and schedules it. Leases
 guarantee one engine per run. A flow run that Prefect lost, or never knew, is created again from the ledger. It decides
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 async def serve(engine: Engine) -> None:
-    """Open what the engine's runs share, and reconcile until cancelled, which is after they were drained."""
+    """Open the resources that the engine's runs share, and reconcile until cancelled, after the runs were drained."""
     async with open_resources(engine.settings) as shared:
         renewing = asyncio.create_task(_renew(shared, engine.settings.lease))
         try:
@@ -52,12 +52,15 @@ async def serve(engine: Engine) -> None:
 
 
 async def _reconcile_once(engine: Engine, shared: Resources, asked: dict[str, float] | None = None) -> bool:
-    """Reconcile every runnable run; false if some were left until there is a place for them.
+    """Reconcile every runnable run.
 
     Args:
-        engine: Has the places.
-        shared: Has the ledger.
-        asked: When Prefect was last asked to run what is queued, on the monotonic clock; kept by the caller.
+        engine: The engine with the places.
+        shared: The resources with the ledger.
+        asked: The monotonic time of the last request to Prefect for each queued run; kept by the caller.
+
+    Returns:
+        False if some runs were left until there is a place for them.
     """
     active, asked = shared.active_runs, {} if asked is None else asked
     try:
@@ -110,7 +113,7 @@ async def _reconcile_run(engine: Engine, shared: Resources, run: Run) -> None:
 
 
 async def _schedule(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> None:
-    """Have this engine's Prefect run the run; a flow run that it does not know is made from the ledger."""
+    """Schedule a run in this engine's Prefect; create a flow run if Prefect does not know the recorded one."""
     if run.flow_run_id is not None:
         flow_run_id = UUID(run.flow_run_id)
         if engine.worker.is_running(flow_run_id):
@@ -132,11 +135,12 @@ def _is_sleeping(run: Run) -> bool:
 
 
 def _can_go_on(shared: Resources, run: Run) -> bool:
-    """Whether a run that was left waiting has something to do.
+    """True if a waiting run has something to do.
 
-    A person asked something of it, no gate or question it waits for is open, or a gate has expired.
+    That is so if a person made a request, or if the run is measured or has slept long enough. It is so, too, if no gate
+    or question of it is open, or if a gate has expired.
     """
-    if run.request or run.reason is not None:  # it is measured on beside its gate, and `_is_sleeping` has looked
+    if run.request or run.reason is not None:  # it is measured while its gate is open, and `_is_sleeping` has looked
         return True
     if shared.ledger.questions.open(run.id):
         return False
@@ -145,12 +149,16 @@ def _can_go_on(shared: Resources, run: Run) -> bool:
 
 
 def _was_interrupted(lease: Lease | None) -> bool:
-    """Whether whoever had the run in hand did not let it go."""
+    """True if the lease's holder did not release it."""
     return lease is not None and lease.expires_at != RELEASED
 
 
 def _recover(ledger: Ledger, run: Run) -> bool:
-    """Count the interruption; false when there were too many, and a person is asked instead."""
+    """Count an interruption of the run.
+
+    Returns:
+        False after too many interruptions: the run then needs an operator.
+    """
     if run.recoveries < _RECOVERIES:
         ledger.runs.recovered(run.id)
         return True
@@ -176,7 +184,7 @@ async def _renew(shared: Resources, lease: timedelta) -> None:
 
 
 def _let_go(shared: Resources) -> None:
-    """Say that the engine stopped on purpose: going on from here is no recovery."""
+    """Release this engine's leases, so that the next start is no recovery."""
     try:
         shared.ledger.leases.release_all(shared.holder)
     except LedgerUnavailable as error:

@@ -1,7 +1,7 @@
-"""What one engine process shares among all its runs: opened once, found by every flow.
+"""Resources that one engine process shares among its runs: opened once, found by every flow.
 
-A Prefect flow is called with JSON alone, so what it works with is found here: `open_resources` is entered by the
-engine's service, `resources()` is asked by the lifecycle.
+A Prefect flow is called with JSON alone, so it finds its connections here. The engine's service enters
+`open_resources`, the lifecycle calls `resources()`.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class ActiveRuns:
 
 @dataclass(frozen=True)
 class Resources:
-    """One engine's open connections.
+    """Open connections of one engine.
 
     Attributes:
         settings: The machine's settings.
-        ledger: What happened.
+        ledger: The ledger.
         threads: The agents' conversations.
         rehearsal: Answers for runs that have a script.
         http: Carries model calls.
-        environment: Where providers' keys are read from.
+        environment: The environment with the providers' keys.
         holder: Names this engine in leases: `machine/engine`, where a machine is a host and its state folder.
         active_runs: Runs that this engine owns.
     """
@@ -70,7 +70,7 @@ class Resources:
 
     @cached_property
     def secrets(self) -> Secrets:
-        """What must not pass to a model, the ledger or an artifact: what the engine's own environment holds."""
+        """Secrets of the engine's own environment, which must not pass to a model, the ledger or an artifact."""
         return Secrets.of(self.environment)
 
     def client_for(self, run: Run, attempt: Attempt, redact: Redact) -> ModelClient:
@@ -114,7 +114,7 @@ _shared = _Shared()
 
 
 async def resources() -> Resources:
-    """What this engine shares; waits for it while the engine starts."""
+    """The resources of this engine; waits for them while the engine starts."""
     while _shared.opened is None:
         event = asyncio.Event()
         _shared.waiting.append(event)

@@ -19,12 +19,12 @@ _log = logging.getLogger(__name__)
 
 
 async def serve(engine: Engine) -> None:
-    """Look after the services of this machine until cancelled."""
+    """Reconcile the services of this machine until cancelled."""
     while not engine.draining:
         try:
             for name in await reconcile_services(engine.settings.home, os.environ):
                 _log.warning("The supervisor of %s was gone: another one is there.", name)
-        except PhasegateError as error:  # of one service; said each time, since each time somebody may look
+        except PhasegateError as error:  # of one service; logged each time, for a person who reads the log only now
             _log.warning("Not every service could be looked after: %s", error.message)
         await asyncio.sleep(_PERIOD_SECONDS)
     await asyncio.Future[None]()

@@ -1,7 +1,7 @@
-"""Standby of the engine: it has everything imported, and waits to become the engine should that one be killed.
+"""Standby of the engine: it has imported everything, and becomes the engine if that one is killed.
 
-Forked by the engine before that begins to serve, asked by `control` before it starts a fresh process: importing
-Prefect and LangGraph is nearly all of what a restart takes. It opens nothing and knows no run until then. It goes when
+The engine forks it before it begins to serve. `control` asks it before it starts a fresh process, because importing
+Prefect and LangGraph is nearly all of what a restart takes. It opens nothing and knows no run until then. It ends when
 its engine stops, and by itself when no engine has come for a while.
 """
 
@@ -38,15 +38,15 @@ _log = logging.getLogger(__name__)
 def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]], None]) -> DetachedProcess:
     """Fork a standby from this process, which has imported all that an engine needs and has one thread so far.
 
-    What both have imported lies in memory once, for as long as neither writes to it.
+    Parent and standby share the memory of their imports for as long as neither writes to it.
 
     Args:
-        settings: Whose engine.
-        lock: The engine's, of which the standby lets go: a lock lasts until the last process has closed its file.
+        settings: The engine's settings.
+        lock: The engine's lock. The standby releases it: a lock lasts until the last process has closed its file.
         become: Runs an engine, with the arguments of one that is started afresh.
 
     Returns:
-        The standby; it never returns from here itself.
+        The standby. In the standby itself, this function never returns.
     """
     gc.freeze()  # a collection would write to every object, and so part the two
     sys.stderr.flush()
@@ -62,12 +62,15 @@ def fork(settings: Settings, lock: EngineLock, become: Callable[[Sequence[str]],
 
 
 def promote(settings: Settings, command: Sequence[str], environment: Mapping[str, str]) -> DetachedProcess | None:
-    """Promote the standby to be the engine; None when there is none that can.
+    """Promote the standby to be the engine.
 
     Args:
-        settings: Whose engine.
-        command: What a fresh engine would be started with.
+        settings: The engine's settings.
+        command: The command line of a fresh engine.
         environment: Its whole environment, keys included: the socket is its owner's alone.
+
+    Returns:
+        The process of the new engine, or None if no standby can take over.
     """
     request = {"command": list(command), "environment": dict(environment), "version": _version()}
     try:

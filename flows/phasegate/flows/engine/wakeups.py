@@ -28,7 +28,11 @@ class WakeupRegistry:
         return sum(len(events) for events in self._listeners.values())
 
     def notify(self, run_id: str) -> bool:
-        """Wake what waits for this run; false if nothing does."""
+        """Wake the gates that wait for this run.
+
+        Returns:
+            False if none does.
+        """
         events = self._listeners.get(run_id, [])
         for event in events:
             event.set()
@@ -48,32 +52,32 @@ class WakeupRegistry:
 
 
 class Slot:
-    """One flow run's place among those that may work at the same time."""
+    """A flow run's place among those that may work at the same time."""
 
     def __init__(
         self, limiter: anyio.CapacityLimiter, flow_run_id: UUID, on_release: Callable[[], None] = lambda: None
     ) -> None:
-        """The place that `flow_run_id` already borrows from the limiter."""
+        """Wrap the place that `flow_run_id` already borrows from the limiter."""
         self._limiter = limiter
         self._flow_run_id = flow_run_id
         self._on_release = on_release
         self._report: asyncio.Task[object] | None = None
 
     def release(self) -> None:
-        """Let somebody else work while this flow run only waits."""
+        """Give the place to another flow run while this one only waits."""
         self._limiter.release_on_behalf_of(self._flow_run_id)
         self._on_release()
 
     async def acquire(self) -> None:
-        """Wait for a place; those who wait longer come first."""
+        """Wait for a place; flow runs that wait longer come first."""
         await self._limiter.acquire_on_behalf_of(self._flow_run_id)
 
     def defer_report(self, report: Coroutine[object, object, object]) -> None:
-        """Tell Prefect something without keeping the flow waiting, in the order in which it is asked for."""
+        """Report to Prefect in the background, in the order of the calls."""
         self._report = asyncio.create_task(_after(self._report, report))
 
     async def flush_reports(self) -> None:
-        """Wait until what was to be told later has been told; the flow run's state is not changed before.
+        """Wait until the deferred reports are sent; the flow run's state must not change before.
 
         Raises:
             httpx.HTTPError: The Prefect server did not answer.
@@ -87,7 +91,7 @@ async def _after(earlier: asyncio.Task[object] | None, report: Coroutine[object,
     if earlier is not None:
         await asyncio.wait({earlier})
     outcome = await report
-    return outcome if earlier is None else earlier.result()  # what went wrong before is not to be lost
+    return outcome if earlier is None else earlier.result()  # an earlier error must not be lost
 
 
 _wakeups: ContextVar[WakeupRegistry | None] = ContextVar("wakeups", default=None)
@@ -106,5 +110,5 @@ def current_wakeups() -> WakeupRegistry:
 
 
 def current_slot() -> Slot | None:
-    """This flow run's slot; None outside of an engine."""
+    """This flow run's slot, or None outside of an engine."""
     return _slot.get()

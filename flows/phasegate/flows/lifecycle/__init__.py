@@ -1,8 +1,7 @@
-"""From ticket to a watched release. Open `pipeline` first: it is the whole of it, in stage order.
+"""Lifecycle from a ticket to a watched release. Open `pipeline` first: it is the whole of it, in stage order.
 
-`lifecycle` is the Prefect flow around it. Beside them: `runner` says how a run begins, holds and ends; `attempts` how
-a stage is tried at most once; `gates` how a person is asked; `stages` what each stage does; `saga` what is done to the
-world and how it is undone.
+`lifecycle` is the Prefect flow around it. `runner` begins, pauses and ends a run. `attempts` tries a stage at most
+once, `gates` asks a person, `stages` has the work of each stage, and `saga` makes and undoes effects on the world.
 """
 
 from phasegate.flows.lifecycle.pipeline import lifecycle

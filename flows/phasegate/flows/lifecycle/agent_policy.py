@@ -1,6 +1,6 @@
-"""Holding a stage's agent to policy: its permissions, its sandbox, and the run's record of what it tried.
+"""Policy applied to a stage's agent: its permissions, its sandbox, and the run's record of what it tried.
 
-Called where an agent is set to work (`stages/agent.py`). It must not know what the agent is for.
+Called by `stages/run_agent` for each agent. It must not know the agent's task.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Made = TypeVar("Made", bound=Artifact)
 
 
 def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: Permission | None = None) -> Guardrails:
-    """What holds one attempt's agent to policy.
+    """Make the guardrails of one attempt's agent.
 
     Args:
         run: The run.
         stage: The agent's stage.
-        row: The attempt that records are about.
-        permission: What people have answered; None: as the ledger has it.
+        row: The attempt that the records name.
+        permission: People's answers; None for those in the ledger.
 
     Effects:
         None by itself; the tools write an event for each refusal, attempt and masked secret.
@@ -50,7 +50,7 @@ def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: 
 
 
 def _permission(run: RunContext, row: Attempt) -> GateDecisions:
-    """What people have permitted this attempt's agent; a rehearsal's, what they permitted its original."""
+    """Permissions that people gave this attempt's agent; in a rehearsal, those of the original attempt."""
     ledger, origin, asked = run.shared.ledger, run.run.origin, row
     if run.rehearses and origin is not None:
         asked = ledger.attempts.find(str(AttemptId.parse(row.id).in_run(origin.run))) or row
@@ -58,10 +58,10 @@ def _permission(run: RunContext, row: Attempt) -> GateDecisions:
 
 
 def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:
-    """An artifact as it may be kept and shown.
+    """Mask the secrets of an artifact, so that it may be stored and shown.
 
     Effects:
-        One event that says which secrets were taken out, if any were.
+        One event that names the masked secrets, if there are any.
     """
     masked, leaks = run.shared.secrets.mask_all(made.model_dump(mode="json"))
     if not leaks:
@@ -73,7 +73,7 @@ def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:
 
 
 def sandbox_of(run: RunContext, stage: StageName) -> Sandbox:
-    """Where a stage's agent runs its commands.
+    """The sandbox of a stage's agent.
 
     Raises:
         SandboxMissing: As `open_sandbox`.

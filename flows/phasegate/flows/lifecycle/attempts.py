@@ -1,6 +1,6 @@
-"""How a stage is tried: under a lease, at most once per inputs, and never again once it has finished (P2).
+"""Attempts of stages: under a lease, at most once per inputs, and never again once finished (P2).
 
-Everything a stage does goes through `attempt`. What decides is the ledger; Prefect's own cache is off.
+Every stage works through `attempt`. The ledger decides; Prefect's own cache is off.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ async def attempt(
     model: str = "",
     prompt: str = "",
 ) -> Made:
-    """Try a stage, or give back what it has already made.
+    """Attempt a stage, or return the artifact of a finished attempt.
 
     Args:
         run: The run.
         stage: The stage.
-        number: Which try.
-        make: What it makes.
-        work: Makes it; None when it yielded to a person, or to a background agent.
-        part: Which part of the stage, where it has several.
-        inputs: Name to digest of all that goes into it.
+        number: The attempt's number.
+        make: The type of the artifact.
+        work: Makes the artifact; gives None if it yielded to a person, or to a background agent.
+        part: The part of the stage, where it has several.
+        inputs: Name to digest of all that the artifact depends on.
         model: The `provider:model` that works on it, if one does.
         prompt: The digest of the agent's fixed part.
 
     Raises:
-        PauseRequested: A pause was asked for; the attempt goes on where it was.
-        InputRequired: Its agent, or one beside it, needs a person's answer; likewise.
-        RecordingExhausted: In a rehearsal: nobody had answered by then.
+        PauseRequested: A pause was asked for; the attempt continues later from where it was.
+        InputRequired: Its agent, or a background agent, needs a person's answer; likewise.
+        RecordingExhausted: In a rehearsal: no person had answered by then.
         LeaseHeld: Another engine works on it.
-        PhasegateError: Whatever ended the attempt, after it was recorded.
+        PhasegateError: The attempt failed, and the failure is recorded.
 
     Effects:
         One attempt row; its artifact and outcome in one transaction. A replay with the same inputs finds them.
@@ -89,13 +89,17 @@ async def attempt(
 async def _try(
     run: RunContext, row: Attempt, lease: Lease, work: Callable[[Attempt], Awaitable[Made | None]]
 ) -> Made | RunSignal:
-    """Work under the lease and record how it ended; what a person asked for is no failure of the task's."""
+    """Work under the lease and record the outcome.
+
+    Returns:
+        The artifact, or the signal of a person's request, which is no failure of the attempt.
+    """
     attempts = run.shared.ledger.attempts
     try:
         async with _kept(run, lease):
             made = await _unless_cancelled(run, work(row))
     except (LedgerUnavailable, LeaseHeld):
-        raise  # not the attempt's end: it goes on, here when the ledger is back, or where the run is now
+        raise  # not the attempt's end: it continues here when the ledger is back, or in the engine that has the run
     except (BudgetExceeded, PermissionAsked, QuestionAsked) as need:
         attempts.release(lease)
         return InputRequired(need)
@@ -117,14 +121,14 @@ async def _try(
         attempts.release(lease)
         return run.blocked_background_agent() or PauseRequested()
     masked = without_secrets(run, row, made)
-    made = type(made).from_canonical(masked.canonical())  # spelled as a later pass reads it: what follows is the same
+    made = type(made).from_canonical(masked.canonical())  # as a later pass reads it: both passes see the same data
     attempts.finish(row, lease, made)
     await _show(row, made)
     return made
 
 
 async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Made | None:
-    """Wait for the work, but drop it as soon as a person asks the run to end."""
+    """Await the work, but cancel it as soon as a person asks the run to end."""
     task = asyncio.ensure_future(work)
     try:
         while True:
@@ -133,7 +137,7 @@ async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Ma
                 return task.result()
             run.raise_if_interrupted(finish_turn=True)
     finally:
-        if not task.done():  # to wait for one that has ended would lose where its error came from
+        if not task.done():  # awaiting a finished task would replace its traceback
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, PhasegateError):
                 await task
@@ -170,6 +174,6 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
 
 
 async def _show(row: Attempt, made: Artifact) -> None:
-    """Show the artifact to whoever looks at Prefect."""
+    """Publish the artifact in Prefect."""
     key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
     await current_executor().publish_artifact(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")

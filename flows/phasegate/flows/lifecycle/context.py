@@ -1,4 +1,4 @@
-"""Context of a run under way: what its stages work with. Made by `runner` for each pass over the pipeline."""
+"""Context of a run under way, for its stages. Made by `runner` for each pass over the pipeline."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class RunContext:
 
     Attributes:
         run: The run as it stood when it was taken up.
-        shared: What the engine shares among runs.
-        keeps_tests: Whether the approval of gate `change` lets characterization tests go in with the change.
+        shared: Resources that the engine shares among runs.
+        keeps_tests: True if the approval of gate `change` keeps the characterization tests in the change.
     """
 
     def __init__(self, run: Run, shared: Resources) -> None:
@@ -60,7 +60,7 @@ class RunContext:
 
     @cached_property
     def ticket(self) -> Ticket:
-        """What somebody asked for."""
+        """The ticket of the run."""
         return self.shared.ledger.artifacts.get(self.run.ticket, Ticket)
 
     @cached_property
@@ -74,12 +74,12 @@ class RunContext:
 
     @cached_property
     def conventions(self) -> str:
-        """What the run's repository says, at the base commit, about working in it; a part of every brief."""
+        """The repository's conventions at the base commit; a part of every brief."""
         return conventions(partial(self.repository.read_file, self.run.base_commit))
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """Where commands run."""
+        """The sandbox that commands run in."""
         return open_sandbox(self.policy.sandbox, self.shared.settings.home)
 
     @cached_property
@@ -94,7 +94,7 @@ class RunContext:
 
     @property
     def agent_runtime(self) -> AgentRuntime:
-        """What every agent of this run works with."""
+        """Resources that all agents of this run share."""
         signal = partial(current_wakeups().subscribe, self.run.id)
         return AgentRuntime(self.shared.ledger, self.shared.threads, self.budget, self.should_yield, signal)
 
@@ -105,7 +105,7 @@ class RunContext:
 
     @cached_property
     def target(self) -> DeployTarget:
-        """Where changes of this repository run."""
+        """The deploy target of this repository."""
         shared, files = self.shared, partial(self.checkout, self.run.base_commit)
         return open_target(
             self.policy.deploy,
@@ -143,12 +143,12 @@ class RunContext:
 
     @property
     def rehearses(self) -> bool:
-        """Whether the run is answered from an earlier run's record, and performs nothing."""
+        """True if an earlier run's record answers the run, and it performs nothing."""
         return self.run.origin is not None and self.run.origin.mode == "rehearse"
 
     @property
     def extra_attempts(self) -> int:
-        """How often an operator granted more; a rehearsal is granted what its original was."""
+        """Attempts that an operator granted; a rehearsal also has those of its original."""
         behind = self.shared.ledger.runs.get(self.run.origin.run).grants if self.run.origin and self.rehearses else 0
         return self.run.grants + behind
 
@@ -157,7 +157,10 @@ class RunContext:
         return self.run.options.model or self.policy.agents.model_for(stage)
 
     def next_number(self, stage: str, part: str = "") -> int:
-        """The number of the next attempt that no rewind threw away: counted anew at each pass, so always the same."""
+        """The number of the next attempt, skipping those that a rewind discarded.
+
+        Each pass counts from the start again, so it gets the same numbers.
+        """
         self._numbers[stage, part] += 1
         while (stage, part, self._numbers[stage, part]) in self._superseded:
             self._numbers[stage, part] += 1
@@ -170,11 +173,11 @@ class RunContext:
         return {(attempt.stage, attempt.part, attempt.number) for attempt in known if attempt.superseded}
 
     def resume_numbering_at(self, stage: str, number: int, part: str = "") -> None:
-        """Let the next attempt of a stage have this number, as where an earlier run's attempts were adopted."""
+        """Number the next attempt of a stage, for example after adopted attempts of an earlier run."""
         self._numbers[stage, part] = max(self._numbers[stage, part], number - 1)
 
     def ends_with(self, *stages: str) -> bool:
-        """Whether the policy's last stage is one of these."""
+        """True if the policy's last stage is one of these."""
         return self.policy.lifecycle.stages[-1] in stages
 
     def start_background(
@@ -183,11 +186,11 @@ class RunContext:
         """Start a background coroutine; it is cancelled when the pipeline exits.
 
         Args:
-            work: What is to be done.
+            work: The coroutine.
             low_priority: True if the pipeline goes first: both share a thread, and a person may wait for the pipeline.
         """
         task = asyncio.create_task(_after_head_start(work) if low_priority else work)
-        task.add_done_callback(lambda _: work.close())  # it may have been taken away before it began
+        task.add_done_callback(lambda _: work.close())  # it may have been cancelled before it began
         self._tasks.append(task)
         return task
 
@@ -202,7 +205,7 @@ class RunContext:
         return self.shared.ledger.runs.request(self.run.id) == "pause" or self.blocked_background_agent() is not None
 
     def blocked_background_agent(self) -> InputRequired | None:
-        """Signal of a background agent that waits for a person, who is asked at once."""
+        """Signal of a background agent that waits for a person, or None. The person is asked at once."""
         ended = (task for task in self._tasks if task.done() and not task.cancelled())
         return next((why for task in ended if isinstance(why := task.exception(), InputRequired)), None)
 
@@ -210,12 +213,12 @@ class RunContext:
         """Leave the pipeline if a person asked for it.
 
         Args:
-            finish_turn: Whether an attempt is under way: a pause then waits for the end of the turn.
+            finish_turn: True while an attempt is under way: a pause then waits for the end of the turn.
 
         Raises:
             PauseRequested: A pause was asked for.
-            Rewound: The run is to go back to a checkpoint.
-            CancelRequested: The run is to end.
+            Rewound: A person asked the run to go back to a checkpoint.
+            CancelRequested: A person asked the run to end.
         """
         request = self.shared.ledger.runs.get(self.run.id).request
         if request == "pause":
@@ -227,7 +230,7 @@ class RunContext:
             raise CancelRequested(request)
 
     def report_step(self, stage: str, text: str, progress: Mapping[str, Any] | None = None) -> None:
-        """Tell whoever watches what is being done now; with `progress`, as data too, for whoever comes later."""
+        """Record the current step of a stage, for the people who watch; `progress` stores it as data too."""
         payload = payloads.StageStep(stage=stage, text=text)
         if progress:
             payload["progress"] = dict(progress)
@@ -241,14 +244,14 @@ class RunContext:
             await asyncio.to_thread(self.repository.export, commit, making)
             try:
                 making.rename(folder)
-            except OSError:  # made by the stage beside this one
+            except OSError:  # a concurrent stage made it
                 if not folder.exists():
                     raise
         return folder
 
     @cached_property
     def worktree(self) -> RunWorktree:
-        """Where this run's agents change files."""
+        """The worktree in which this run's agents change files."""
         folder = self.shared.settings.workspaces / self.run.id / "work"
         create = partial(
             Workspace.create, self.repository, self.run.id, self.run.base_commit, folder, self.shared.secrets
@@ -264,19 +267,19 @@ class RunContext:
             self._tasks.append(self.worktree.prepare())
 
     async def discard_unused_worktree(self) -> None:
-        """Take back what was made ready for an agent that never came to it."""
+        """Remove a prepared worktree that no agent used."""
         if not any(one.stage == "implementation" for one in self.shared.ledger.attempts.list(self.run.id)):
             await self.worktree.discard_unused()
 
     async def service_log(self, release_id: str, *, characters: int = _LOG_CHARACTERS) -> str:
-        """The last that a release wrote, as evidence for whoever explains it."""
+        """The end of a release's log, as evidence for the agent that explains a breach."""
         return await self.target.log(release_id, characters=characters)
 
     async def set_up(self, folder: Path) -> None:
         """Run the project's setup command in a fresh checkout.
 
         Raises:
-            SetupFailed: It failed; the message carries the end of what it said.
+            SetupFailed: It failed; the message carries the end of its output.
         """
         command = self.policy.project.setup
         if not command:
@@ -291,7 +294,7 @@ class RunContext:
 
 
 async def run_to_completion(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do what must not be cut off half-way, whoever asks the run to end meanwhile: it ends right afterwards."""
+    """Await a coroutine to its end, even if the run is cancelled meanwhile; the cancellation follows then."""
     doing = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(doing)

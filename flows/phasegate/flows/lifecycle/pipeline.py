@@ -24,13 +24,13 @@ from phasegate.flows.lifecycle.stages import (
 
 @flow(name="lifecycle", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
 async def lifecycle(run_id: str) -> None:
-    """Carry an accepted run on from wherever it stands.
+    """Continue an accepted run from wherever it stands.
 
     Args:
         run_id: The run's id in the ledger.
 
     Effects:
-        What the run's stages and gates do, each once; the outcome is the run's status in the ledger.
+        The effects of the run's stages and gates, each once; the outcome is the run's status in the ledger.
     """
     await run_lifecycle(run_id, pipeline)
 

@@ -1,7 +1,7 @@
-"""Putting a run back to a checkpoint: the world, the files, the conversation, and then the ledger, in that order.
+"""Rewind of a run to a checkpoint: the world, the files, the conversation, and then the ledger, in that order.
 
-Called by `runner` when a person asked for it (`flows.runs.checkpoints` says what it means). Every step finds what an
-interrupted try has already done; the request stands until the ledger says in one event that all of it is done.
+Called by `runner` when a person asked for it (`flows.runs.checkpoints` plans it). Every step finds the work of an
+interrupted try. The request stands until the ledger records in one event that all of it is done.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ async def put_back_if_asked(run: RunContext) -> None:
 
     Raises:
         Rewound: The run stands at the checkpoint now.
-        NotAllowed: The checkpoint is not to be gone back to, any more.
+        NotAllowed: The run can no longer go back to the checkpoint.
         CompensationFailed: An effect could not be undone; the older ones are untouched.
         OperatorNeeded: The conversation of that turn is not stored.
 
     Effects:
         Compensations of the effects made since; `refs/phasegate/<run>/rewound/<n>/…`; the workspace's files; a thread
-        for the attempt that goes on; one event with all that no longer counts. A repeat goes on where it was cut off.
+        for the next attempt; one event with all that no longer counts. A repeat continues where it was cut off.
     """
     if run.run.request != "rewind":
         return
@@ -56,7 +56,11 @@ async def put_back_if_asked(run: RunContext) -> None:
 
 
 async def _put_files_back(run: RunContext, rewind: RewindPlan, number: int) -> list[str]:
-    """Make the workspace what it was; the refs that keep what it was until now."""
+    """Restore the workspace's files.
+
+    Returns:
+        The refs that keep the files as they were until now.
+    """
     if run.repository.git.resolve(f"refs/phasegate/{run.run.id}/base") is None:
         return []  # no agent has had a folder yet
     workspace = await run.worktree.set_up()
@@ -66,7 +70,11 @@ async def _put_files_back(run: RunContext, rewind: RewindPlan, number: int) -> l
 
 
 async def _branch_conversation(run: RunContext, rewind: RewindPlan) -> str:
-    """Let the implementation's next attempt begin with the conversation of that turn; its id, empty if it has none."""
+    """Begin the implementation's next attempt with the conversation up to the checkpoint's turn.
+
+    Returns:
+        The id of that attempt, or an empty text if the checkpoint has no turn.
+    """
     attempts = run.shared.ledger.attempts
     taken = [one.number for one in attempts.list(run.run.id) if (one.stage, one.part) == ("implementation", "")]
     upcoming = str(AttemptId.of(run.run.id, "implementation", "", max(taken, default=0) + 1))

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 async def run_lifecycle(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
-    """Take a run up where it stands and carry it to its next stop.
+    """Run a run from where it stands to its next stop.
 
     Args:
         run_id: The run.
@@ -73,7 +73,11 @@ async def run_lifecycle(run_id: str, pipeline: Callable[[RunContext], Awaitable[
 
 
 async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
-    """Run with the run's lease; false if the ledger went away, and the pass has to be repeated."""
+    """Run with the run's lease.
+
+    Returns:
+        False if the ledger or Prefect went away, and the pass must be repeated.
+    """
     try:
         known = shared.ledger.runs.get(run_id)
         if known.status in STOPPED and not known.request:
@@ -89,7 +93,7 @@ async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunCon
             interrupted = True
             raise
         finally:
-            if not interrupted:  # left at a gate, or ended: whoever goes on from here recovers nothing
+            if not interrupted:  # a clean exit: a lease left behind marks the next start as a recovery
                 shared.ledger.leases.release(lease)
     except LeaseHeld as error:
         _log.info("%s is owned by another engine: %s", run_id, error)
@@ -100,14 +104,18 @@ async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunCon
 
 
 async def _clear_away(shared: Resources, run_id: str) -> None:
-    """Remove the folders of a run that has ended; what a crash leaves of them the cleaning service removes."""
+    """Remove the folders of a run that has ended; the cleaning service removes the rest after a crash."""
     run = shared.ledger.runs.get(run_id)
     if run.status in CLEARED and not run.request:
         await uninterrupted(lambda: list(remove_folders(shared.settings, run, shared.secrets)))
 
 
 async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
-    """Run the pipeline once; true if it must run again, since a person paused, rewound or answered meanwhile."""
+    """Run the pipeline once.
+
+    Returns:
+        True if it must run again: the run was paused, rewound or answered meanwhile, or a subject went stale.
+    """
     try:
         await _run_and_record(run, pipeline)
     except PauseRequested:
@@ -121,7 +129,7 @@ async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
 
 
 async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
-    """Run the pipeline, and record how the pass ended."""
+    """Run the pipeline, and record the outcome of the pass."""
     try:
         try:
             await note_forced_states(run, run.shared.ledger.gates.list(run.run.id))
@@ -155,13 +163,13 @@ async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awai
 
 
 def _is_prefect_away(error: Exception) -> bool:
-    """Whether Prefect did not answer, or could not just then: whoever else is asked by HTTP has errors of its own."""
+    """True if Prefect did not answer, or had a server error: other HTTP clients raise errors of their own."""
     refused = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
     return isinstance(error, httpx.HTTPError) and not refused
 
 
 async def _run_pipeline(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
-    """Run the pipeline to its end, or to where an agent needs a person; background agents work on.
+    """Run the pipeline to its end, or to an agent that needs a person; background agents continue meanwhile.
 
     Raises:
         InputReceived: The person has answered.
@@ -175,17 +183,17 @@ async def _run_pipeline(run: RunContext, pipeline: Callable[[RunContext], Awaita
 
 
 async def _roll_back_and_end(run: RunContext, status: RunStatus, reason: dict[str, object]) -> None:
-    """Undo what was done, and end; once begun, nothing else is done with the run, however often it is taken up."""
+    """Undo the run's effects and end it; once begun, each later pass only continues the rollback."""
     await roll_back(run, ending={"status": status, "reason": reason}, why=str(reason.get("message", "")))
     await run.discard_unused_worktree()
     _set_outcome(run, status, reason)
 
 
 def _complete(run: RunContext) -> None:
-    """Record that all is done, unless a person has asked for something else at the last moment.
+    """Record that the run is done, unless a person has made another request at the last moment.
 
     Raises:
-        CancelRequested: A person has.
+        CancelRequested: A person has made one.
     """
     try:
         _set_outcome(run, "done", dict(SAME) if run.rehearses else None)
@@ -222,7 +230,7 @@ def _set_outcome(run: RunContext, status: RunStatus, reason: dict[str, object] |
 
 
 async def _wait_while_paused(run: RunContext) -> None:
-    """Wait until the person who paused the run lets it go on, or ends it."""
+    """Wait until the person who paused the run resumes or ends it."""
     runs = run.shared.ledger.runs
     runs.set_status(run.run.id, "paused")
     await current_executor().wait_until(

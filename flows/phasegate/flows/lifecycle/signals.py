@@ -17,16 +17,16 @@ class PauseRequested(RunSignal):
 
 
 class InputRequired(RunSignal):
-    """An agent cannot go on until a person has answered it."""
+    """An agent cannot continue until a person has answered it."""
 
     def __init__(self, need: OperatorNeeded) -> None:
-        """Keep what it needs."""
+        """Keep the agent's need."""
         super().__init__(need.message)
         self.need = need
 
 
 class InputReceived(RunSignal):
-    """A person has answered an agent: the run is executed again from the top, to where it waits."""
+    """A person has answered an agent: the run is executed again from the top, to its waiting agent."""
 
 
 class Rewound(RunSignal):
@@ -34,19 +34,19 @@ class Rewound(RunSignal):
 
 
 class SubjectStale(RunSignal):
-    """What was agreed on was made for a world that is another one now: it is made, and asked for, anew."""
+    """A precondition of the subject no longer holds: the product is made, and asked about, again."""
 
     def __init__(self, why: str) -> None:
-        """Keep what has changed, for whoever makes it anew."""
+        """Keep the change, for the next round."""
         super().__init__(why)
         self.why = why
 
 
 class Remade(RunSignal):
-    """Signal that an approved product was made anew for a world that has changed: it is asked for anew."""
+    """An approved product was made again for a changed world, and the gate asks about it again."""
 
     def __init__(self, why: str, product: object) -> None:
-        """Keep what has changed, and what is asked for now."""
+        """Keep the change, and the new product."""
         super().__init__(why)
         self.why, self.product = why, product
 
@@ -63,22 +63,22 @@ class Rejected(RunSignal):
     """A person said no at a gate."""
 
     def __init__(self, gate: str, decision: Decision) -> None:
-        """Keep who said no to what."""
+        """Keep the gate and the decision."""
         super().__init__(f"{decision.approver} rejected {gate}")
         self.gate, self.decision = gate, decision
 
 
 class Breached(RunSignal):
-    """The release broke its service levels, and is taken back."""
+    """The release broke its service levels, and is rolled back."""
 
     def __init__(self, report: HealthReport, made: Candidate | Release, when: str = "") -> None:
-        """Keep the measurements, what was measured, and what was being done with it."""
+        """Keep the report, the release, and the activity during which it broke."""
         super().__init__(f"the release {report.verdict} its health checks")
         self.report, self.made, self.when = report, made, when
 
     @property
     def reasons(self) -> str:
-        """What each metric that did not pass says."""
+        """Reasons of the metrics that did not pass."""
         return "; ".join(
             f"{metric.name}: {metric.reason}" for metric in self.report.metrics if metric.verdict != "passed"
         )

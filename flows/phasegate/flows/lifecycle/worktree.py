@@ -1,7 +1,7 @@
-"""The run's worktree: made once, set up once, and made ready while a person still thinks.
+"""Worktree of a run: made once, set up once, and prepared while a person still thinks.
 
-Held by `RunContext`. What is made ready is no part of any attempt: what a crash leaves of it is found or made anew, and
-`discard_unused` takes it back after a no. It must not know what an agent does there.
+Held by `RunContext`. The preparation is no part of any attempt: after a crash it is found or made again, and
+`discard_unused` removes it after a no. This module must not know what an agent does there.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class RunWorktree:
     def __init__(
         self, folder: Path, create: Callable[[], Workspace], set_up: Callable[[Path], Awaitable[None]]
     ) -> None:
-        """Know how to make it, without making it.
+        """Keep what is needed to make it, without making it.
 
         Args:
-            folder: Where it is to be.
+            folder: The worktree's folder.
             create: Makes it, or finds it made; blocks.
             set_up: Runs the project's setup command in a folder.
         """
@@ -55,18 +55,22 @@ class RunWorktree:
         return await self._make()
 
     def take_clean_commit(self) -> str:
-        """The commit that the files are known to equal, told once, to whoever is about to change them; else empty."""
+        """Give the commit that the files equal, once, to the first caller.
+
+        Returns:
+            The commit, or an empty text if it is unknown or was given already.
+        """
         commit, self._untouched = self._untouched, ""
         return commit
 
     def prepare(self) -> asyncio.Task[None]:
-        """Begin to make it and to set it up; the same task however often it is asked for."""
+        """Start to make it and to set it up; every call returns the same task."""
         if self._readying is None:
             self._readying = asyncio.create_task(self._get_ready())
         return self._readying
 
     async def discard_unused(self) -> None:
-        """Take it back, for a run that no agent has worked for; nothing where there is none.
+        """Discard the worktree of a run that no agent has worked for; does nothing if there is none.
 
         Effects: folder, branch and the mark of the base commit are gone.
         """

@@ -1,10 +1,10 @@
-"""The audit trail that leaves the machine: heads in git, one file per run, and the same audit here and there.
+"""Audit trail outside of the machine: heads in git, one signed file per run, and the same audit for file and ledger.
 
 A bundle is one JSON document in its canonical spelling and a line end: `format`, `key` (the engine's public Ed25519
-key, Base64) and `envelope`, a DSSE envelope whose payload is the content: the rows of every table as stored, of the run
-and of those it replays, the heads of their chains that git has seen, and, for a run that released something, a second
-DSSE envelope with an in-toto Statement v1 about that release. Called by the doors and, for the heads, by the lifecycle.
-Only verified bytes are read.
+key, Base64) and `envelope`. The envelope is a DSSE envelope whose payload is the content. The content holds the rows of
+every table as stored, of the run and of those it replays, and the heads of their chains in git. For a run that released
+something it holds a second DSSE envelope with an in-toto Statement v1 about that release. Called by the doors and, for
+the heads, by the lifecycle. Only verified bytes are read.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What was checked and held.
+    """Result of an audit that held.
 
     Attributes:
         trail: The chain and its rows.
-        heads: How many heads that git has seen were found in the chain.
-        heads_missing: Why git's heads could not be compared; empty if they were.
+        heads: The number of heads in git that were found in the chain.
+        heads_missing: The reason why git's heads could not be compared; empty if they were.
         replayed: The earlier runs it replays, whose trails hold as well.
-        key: Who signed the bundle, as the digest of a public key; empty in the database.
+        key: The signer of the bundle, as the digest of a public key; empty in the database.
         release: The released commit that a signed statement is about; empty if there is none.
     """
 
@@ -71,14 +71,14 @@ class AuditReport:
 
 
 def publish_run_head(ledger: Ledger, run: Run, repository: Callable[[], Repository] | None = None) -> None:
-    """Show git the head of a run's chain. What cannot be kept is only logged: no run fails for it.
+    """Publish the head of a run's chain in git. A failure is only logged: no run fails for it.
 
     Args:
-        ledger: Has the chain.
-        run: Whose.
-        repository: Opens the run's repository, where somebody has it open already.
+        ledger: The ledger with the chain.
+        run: The run.
+        repository: Gives the run's repository, if the caller has it open already.
 
-    Effects: `refs/phasegate/<run>/head` grows by one; nothing when it says so already.
+    Effects: `refs/phasegate/<run>/head` grows by one commit, unless it names this head already.
     """
     newest = ledger.newest(run.id)
     try:
@@ -89,7 +89,7 @@ def publish_run_head(ledger: Ledger, run: Run, repository: Callable[[], Reposito
 
 
 def audit_run(ledger: Ledger, run: Run) -> AuditReport:
-    """Audit a run in the ledger, and those it replays, beside what git has seen of them.
+    """Audit a run in the ledger, and those it replays, and compare them with their heads in git.
 
     Raises:
         TrailBroken: Naming the first row that does not hold.
@@ -120,15 +120,15 @@ def export_bundle(ledger: Ledger, run: Run, key: AttestationKey) -> bytes:
 
 
 def audit_bundle(bundle: bytes, *, expected_key: str = "") -> AuditReport:
-    """Audit a bundle, with nothing but the bundle.
+    """Audit a bundle by its own content alone.
 
     Args:
         bundle: The file's bytes.
-        expected_key: Who must have signed it, as `sha256:…` of the public key; empty: whoever the bundle names.
+        expected_key: The required signer, as `sha256:…` of the public key; empty for the one that the bundle names.
 
     Raises:
         UsageError: The file is no bundle.
-        TrailBroken: It was changed since it was signed, or what was signed does not hold.
+        TrailBroken: It was changed since it was signed, or its signed content does not hold.
         ConfigError: There are people's signatures to verify, and ssh-keygen is missing.
     """
     outside = _parsed(bundle)
@@ -151,7 +151,7 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> AuditReport:
 
 
 def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
-    """What an in-toto Statement says of the release that a run's rows tell of; None when nothing is released."""
+    """In-toto Statement about the release in a run's rows, or None if nothing is released."""
     made = _artifacts(rows, run_id)
     shipped = [row for row in rows.of_run("effects", run_id) if (row["kind"], row["status"]) == ("cut-over", "done")]
     run = rows.one("runs", run_id)
@@ -175,7 +175,7 @@ def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
 
 
 def _check_release(rows: Rows, run_id: str, envelope: Mapping[str, Any] | None, public: bytes) -> str:
-    """The commit a signed statement is about, once it is found to say what the rows say."""
+    """The commit of a signed statement, once the statement was found to agree with the rows."""
     expected = release_statement(rows, run_id)
     if expected is None or envelope is None:
         if expected is not None or envelope is not None:
@@ -188,7 +188,7 @@ def _check_release(rows: Rows, run_id: str, envelope: Mapping[str, Any] | None, 
 
 
 def _artifacts(rows: Rows, run_id: str) -> dict[str, str]:
-    """Kind to the canonical text of the newest artifact of that kind that stands."""
+    """Kind to the canonical text of the newest artifact of that kind that still counts."""
     run = rows.one("runs", run_id)
     attempts = _in_time(rows.of_run("attempts", run_id), "started_at")
     digests = [] if run is None else [run["ticket"]]
@@ -212,7 +212,11 @@ def _in_time(rows: Any, column: str) -> list[Row]:
 
 
 def _heads(run: Run) -> tuple[list[tuple[int, str]], str]:
-    """What git has seen of a run's chain, or why that cannot be known."""
+    """Heads of a run's chain in git.
+
+    Returns:
+        The heads, and the reason why they are missing, empty if they are not.
+    """
     try:
         heads = published_heads(Repository.open(Path(run.repository)), run.id)
     except RepositoryError as error:

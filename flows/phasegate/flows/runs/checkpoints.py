@@ -1,8 +1,8 @@
-"""The checkpoints a run can be put back to, and what going back to one throws away.
+"""Checkpoints of a run, and the plan of a rewind to one of them.
 
-A pure reading of the ledger: asked by the doors before they ask for a rewind, and again by `lifecycle.rewind`, which
-performs it. A moment is a position in the run's chain of events; its number is its rank there, so it never changes.
-What a rewind threw away keeps its number and is no longer gone back to.
+It only reads the ledger. The doors ask it before they request a rewind, and `lifecycle.rewind`, which performs it, asks
+again. A checkpoint is a position in the run's chain of events. Its number is its rank there, so it never changes. A
+checkpoint that a rewind discarded keeps its number, but the run can no longer go back to it.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ _TURNS_PER_ATTEMPT = 100_000
 
 
 def checkpoint_number(attempt: int, turn: int) -> int:
-    """What names a turn's commit under `refs/phasegate/<run>/implementation/`."""
+    """Number of a turn's commit under `refs/phasegate/<run>/implementation/`."""
     return attempt * _TURNS_PER_ATTEMPT + turn
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A moment of a run.
+    """Checkpoint of a run.
 
     Attributes:
         id: Its number, from 1.
-        kind: What ended there: nothing yet, a turn of the implementation, a stage's attempt, a gate.
+        kind: The thing that ended there: nothing yet, a turn of the implementation, a stage's attempt, a gate.
         what: The attempt's id, or the gate's name and verdict.
-        position: Of its event in the chain.
-        at: When.
+        position: The position of its event in the chain.
+        at: Its time.
         commit: The commit with the workspace's files of that moment, untracked ones too.
-        ref: What names that commit; empty for the base commit.
+        ref: The ref of that commit; empty for the base commit.
         turn: The turn, for a turn.
-        discarded: The rewind that threw it away, from 1; 0: it can be gone back to.
+        discarded: The number of the rewind that discarded it, from 1; 0 if the run can go back to it.
     """
 
     id: int
@@ -59,15 +59,15 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class RewindPlan:
-    """What going back to a checkpoint means.
+    """Consequences of going back to a checkpoint.
 
     Attributes:
-        checkpoint: The moment.
+        checkpoint: The checkpoint.
         attempts: Ids of the attempts that no longer count.
-        gates: Ids of the gates that are asked anew.
-        effects: Effects made since, oldest first, to be undone.
-        source: The implementation that was under way at that moment; its conversation goes on in a new attempt.
-        turn: The last turn it had finished by then; 0: none, so it starts over.
+        gates: Ids of the gates that are asked again.
+        effects: Effects to undo, made since, oldest first.
+        source: The implementation that was under way at that moment; its conversation continues in a new attempt.
+        turn: The last turn it had finished by then; 0 if none, so that it starts over.
     """
 
     checkpoint: Checkpoint
@@ -84,11 +84,11 @@ def checkpoints(ledger: Ledger, run: Run) -> list[Checkpoint]:
 
 
 def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> RewindPlan:
-    """What going back to a checkpoint throws away.
+    """Plan a rewind to a checkpoint.
 
     Raises:
         NotFound: The run has no such checkpoint.
-        NotAllowed: It was thrown away itself, or the way back leads over an effect that cannot be taken.
+        NotAllowed: It was discarded itself, or an effect made since cannot be undone.
     """
     history = _History.of(ledger, run)
     target = next((known for known in history.numbered() if known.id == checkpoint), None)
@@ -112,7 +112,7 @@ def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> RewindPlan:
 
 
 def request_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> RewindPlan:
-    """Record that a person wants a run put back; the engine does it.
+    """Record a person's request to rewind a run; the engine carries it out.
 
     Raises:
         NotFound, NotAllowed: As `plan_rewind` and `Rewinds.ask` say.
@@ -151,7 +151,7 @@ def _effects_since(ledger: Ledger, history: _History, target: Checkpoint) -> lis
 
 @dataclass
 class _History:
-    """A run's events, read once: what came when."""
+    """A run's events in their order, read once."""
 
     run: Run
     created_at: dict[str, int] = field(default_factory=dict[str, int])
@@ -209,7 +209,7 @@ class _History:
         ]
 
     def turn_of(self, attempt: str, position: int) -> int:
-        """The last turn an attempt had finished at a moment, those it inherited included."""
+        """The last turn that an attempt had finished at a moment, inherited turns included."""
         own = [
             turn
             for (name, turn), at in self.turns.items()

@@ -1,8 +1,8 @@
-"""Removal of what runs leave behind: folders once they have ended, refs and layers once policy lets them go.
+"""Cleaning: removes folders of runs that have ended, and refs and layers that policy no longer retains.
 
-Called by the lifecycle at a run's end, by the engine's cleaning service and by `phasegate clean`. A run that goes on,
-or that may be resumed, loses nothing: its files are in its checkpoints, and its folder is made again from these. It
-must not know Prefect.
+Called by the lifecycle at a run's end, by the engine's cleaning service and by `phasegate clean`. A run that continues,
+or that may be resumed, loses nothing: its files are in its checkpoints, and its folder is made again from these. This
+module must not know Prefect.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def remove_folders(settings: Settings, run: Run, secrets: Secrets, *, dry_run: b
 
     Args:
         settings: The machine's settings.
-        run: A run that nobody works on.
-        secrets: What must be kept in no ref.
-        dry_run: True if nothing is to be removed.
+        run: A run that no engine owns.
+        secrets: Secrets that no ref may keep.
+        dry_run: True to remove nothing.
 
     Effects: files that no checkpoint has yet are kept in a ref first. A repeat finds nothing to do.
     """
@@ -82,13 +82,13 @@ def _remove_worktree(settings: Settings, run: Run, secrets: Secrets) -> bool:
 
 
 def clean(settings: Settings, ledger: Ledger, secrets: Secrets, *, dry_run: bool = False) -> Iterator[Removed]:
-    """Remove all that runs left behind and policy lets go.
+    """Remove all that runs left behind and policy no longer retains.
 
     Args:
         settings: The machine's settings.
-        ledger: Knows the runs.
-        secrets: What must be kept in no ref.
-        dry_run: True if nothing is to be removed.
+        ledger: The ledger with the runs.
+        secrets: Secrets that no ref may keep.
+        dry_run: True to remove nothing.
 
     Effects: as `remove_folders`; refs of runs that ended long ago are gone, and layers unused for long.
     """
@@ -115,7 +115,7 @@ def _is_held(ledger: Ledger, run: Run) -> bool:
 
 
 def _drop_refs(ledger: Ledger, run: Run, runs: Collection[Run], *, dry_run: bool) -> Iterator[Removed]:
-    """Remove the refs of a run that ended long ago, unless a run that goes on was made from it."""
+    """Remove the refs of a run that ended long ago, unless a replay of it continues."""
     needed = any(other.origin and other.origin.run == run.id and other.status not in ENDED for other in runs)
     if run.status not in ENDED or run.request or needed:
         return
@@ -141,7 +141,7 @@ def _retention(ledger: Ledger, run: Run) -> RetentionPolicy:
 
 
 def _git_dir(run: Run) -> str:
-    """The directory that a repository's layers are known by; empty if it is gone."""
+    """The git directory by which a repository's layers are known, or an empty text if it is gone."""
     try:
         return str(Repository.open(Path(run.repository)).git.git_dir)
     except PhasegateError:

@@ -1,4 +1,4 @@
-"""What a run was started with, kept as artifacts so that no later change of a file changes the run."""
+"""Inputs of a run, stored as artifacts so that no later change of a file changes the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StoredPolicy(Artifact):
 
 
 class StoredScript(Artifact):
-    """The rehearsal script a run is answered from."""
+    """The rehearsal script that answers a run."""
 
     kind: ClassVar[str] = "rehearsal-script"
     script: Script

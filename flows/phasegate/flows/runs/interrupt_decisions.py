@@ -1,6 +1,6 @@
-"""Decisions of people at a run's interrupt gates, read from the ledger and checked anew each time (P4, P5).
+"""Decisions of people at a run's interrupt gates, read from the ledger and checked each time (P4, P5).
 
-Asked by whoever holds an agent to its budget and to policy. It opens no gate and waits for nobody.
+Used by an agent's budget and guardrails. It opens no gate and waits for no person.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Asked = TypeVar("Asked", bound=BudgetIncreaseRequest | PermissionRequested)
 
 
 def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
-    """Subject of an interrupt gate, if it is still what was stored.
+    """Subject of an interrupt gate, checked against its stored digest.
 
     Raises:
         TrailBroken: It was altered.
@@ -33,7 +33,7 @@ def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
 
 
 def granted_budgets(ledger: Ledger, run_id: str, *, admins: Sequence[str]) -> list[Grant]:
-    """How much more than policy says people have allowed a run."""
+    """Increases over policy's budgets that people allowed a run."""
     return [
         Grant(asked.scope, asked.of, asked.what, asked.grant)
         for _, asked, decision in _answered(ledger, run_id, "budget", BudgetIncreaseRequest, admins)
@@ -43,13 +43,13 @@ def granted_budgets(ledger: Ledger, run_id: str, *, admins: Sequence[str]) -> li
 
 @dataclass(frozen=True)
 class GateDecisions:
-    """What people have permitted an attempt's agent to run; a `Permission` of its tools.
+    """Permissions that people gave an attempt's agent; a `Permission` of its tools.
 
     Attributes:
-        ledger: What was asked, and answered.
-        attempt: Whose agent asks.
+        ledger: The ledger with the gates and decisions.
+        attempt: The attempt whose agent asks.
         asked: The attempt that people were asked about: the same, or for a rehearsal the one that it repeats.
-        admins: Who may override a gate.
+        admins: The people who may override a gate.
     """
 
     ledger: Ledger
@@ -84,13 +84,13 @@ class GateDecisions:
         return self.ledger.exchanges.usage(self.attempt.run_id, attempt_id=self.attempt.id).turns
 
     def _is_for_stage(self, row: Gate) -> bool:
-        """Whether all who approved said so for the rest of the stage."""
+        """True if all who approved did so for the rest of the stage."""
         said = [one for one in self.ledger.gates.decisions(row.run_id) if one.gate_id == row.id]
         return all(one.for_stage for one in said if one.verdict == "approve")
 
 
 def _is_covered(request: PermissionRequest, asked: PermissionRequested) -> bool:
-    """Whether a permission for the stage holds for this: the same line, or nothing else in it to be asked about."""
+    """True if a stage permission covers a request: the same line, or only programs that it names."""
     return request.command == asked.command or (bool(request.programs) and set(request.programs) <= set(asked.programs))
 
 

@@ -1,6 +1,6 @@
-"""Questions of interrupt gates, which an agent raises in the middle of its work: a budget, a permission.
+"""Requests of interrupt gates, which an agent raises in the middle of its work: a budget, a permission.
 
-Made by the lifecycle, shown by the doors. Knows neither.
+Made by the lifecycle, shown by the doors. This module knows neither.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class BudgetIncreaseRequest(Artifact):
 
     @property
     def about(self) -> tuple[object, ...]:
-        """What it is the same question as: only how much is used changes while a person thinks."""
+        """Identity of the request; the amount used is left out, because it changes while a person thinks."""
         return (self.run, self.scope, self.of, self.what, self.allowed)
 
     def markdown(self) -> str:
@@ -103,7 +103,7 @@ class PermissionRequested(Artifact):
 
     @property
     def about(self) -> tuple[object, ...]:
-        """What it is the same question as."""
+        """Identity of the request."""
         return (self.attempt, self.turn, self.call, self.command)
 
     def markdown(self) -> str:

@@ -1,4 +1,4 @@
-"""Kick-off: everything that can be wrong is found before anything is written, then the run is made durable (P1).
+"""Kick-off: checks everything before anything is written, then makes the run durable (P1).
 
 Called by the doors. The engine finds the accepted run in the ledger; nothing here speaks to Prefect.
 """
@@ -37,18 +37,18 @@ from phasegate.infra.tickets.ticket import Ticket
 from phasegate.infra.workspace import BaseCommit, Repository
 
 DEFINITION = "1"
-"""The version of the pipeline's definition; raised when a waiting run could no longer go on as it began (P8)."""
+"""The version of the pipeline's definition; raised when a waiting run could no longer continue as it began (P8)."""
 POLICY_FILE = "phasegate.toml"
 
 
 @dataclass(frozen=True)
 class KickoffRequest:
-    """What a person asks for.
+    """A person's request for a run.
 
     Attributes:
         ticket: A file, `-` for standard input, or an issue's address.
         repository: A folder of the repository.
-        model: `provider:model` for every stage, over the policy's; empty: the policy's.
+        model: `provider:model` for every stage, over the policy's; empty for the policy's.
         rehearsal: A rehearsal script instead of models.
         approve: Gates the requester approves in advance.
     """
@@ -114,7 +114,7 @@ def kick_off(
 
 
 def _without_secrets(ticket: Ticket, environment: Mapping[str, str]) -> tuple[Ticket, list[str]]:
-    """The ticket as it may be kept and shown to a model, and a line about what was taken out."""
+    """Mask the secrets of a ticket, and describe in a line what was masked."""
     masked, leaks = Secrets.of(environment).mask_all(ticket.model_dump(mode="json"))
     if not leaks:
         return ticket, []
@@ -124,16 +124,16 @@ def _without_secrets(ticket: Ticket, environment: Mapping[str, str]) -> tuple[Ti
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What a run is to be, once all of it has been found to hold.
+    """Specification of a run whose request was checked.
 
     Attributes:
         title: One line for lists.
-        ticket: What is wanted.
-        policy: What the run goes by.
-        base: Where it starts.
-        options: What the requester chose.
-        signers: Whose signatures count; None with identity `local`.
-        script: What it is rehearsed from, if it is.
+        ticket: The ticket.
+        policy: The run's policy.
+        base: The commit it starts from.
+        options: The requester's options.
+        signers: The people whose signatures count; None with identity `local`.
+        script: The script that it is rehearsed from, if it is.
         origin: The run it goes back to, if it does.
     """
 
@@ -148,7 +148,7 @@ class RunSpec:
 
 
 def accept(spec: RunSpec, *, ledger: Ledger, repository: Repository, person: Person) -> Run:
-    """Make a run durable, with proof of who asks for it where policy needs that.
+    """Make a run durable, with proof of the requester's identity if policy needs it.
 
     Raises:
         NotAllowed: Proof is needed, and there is no key of theirs that is allowed; nothing was written.
@@ -175,9 +175,9 @@ def accept(spec: RunSpec, *, ledger: Ledger, repository: Repository, person: Per
 def read_policy(repository: Repository) -> tuple[BaseCommit, Policy, list[str]]:
     """The base commit and the policy in it.
 
-    The current branch's policy may name another base branch; then that branch's own policy is the one that counts. A
-    repository that has never committed a policy is governed by the requester's working copy, which no agent can write;
-    where there is none either, by what `phasegate init` finds there, if that was declared and not guessed.
+    The current branch's policy may name another base branch; then that branch's own policy counts. A repository that
+    has never committed a policy is governed by the requester's working copy, which no agent can write. If that has
+    none either, the findings of `phasegate init` apply, if they were declared and not guessed.
     """
     base = repository.base()
     policy, notices = _policy_at(repository, base)
@@ -217,7 +217,7 @@ def _check_models(request: KickoffRequest, policy: Policy, environment: Mapping[
 
 
 def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repository, base: BaseCommit) -> None:
-    """Find out now what would stop the release at the end: a taken port, a missing program, unusable manifests."""
+    """Find obstacles of the release now: a taken port, a missing program, unusable manifests."""
     if deploy.target == "process" and deploy.strategy == "canary":
         try:
             find_haproxy(os.environ.get("PATH", os.defpath))
@@ -252,7 +252,7 @@ def _check_roles(request: KickoffRequest, policy: Policy, person: Person) -> Non
 
 
 def read_signers(repository: Repository, base: BaseCommit, policy: Policy) -> AllowedSigners | None:
-    """Whose signatures count, as of the base commit; None where decisions are not signed."""
+    """Signers at the base commit, or None if decisions are not signed."""
     if policy.identity.mode != "ssh":
         return None
     path = policy.identity.allowed_signers
@@ -274,11 +274,11 @@ def disabled_guards(policy: Policy) -> list[str]:
 
 
 def unpriced_models(policy: Policy, model: str) -> list[str]:
-    """A line that names the models whose calls no budget of money can hold.
+    """Name the models without a price in a line, because no budget of money can hold their calls.
 
     Args:
-        policy: What the run goes by.
-        model: The requester's choice for every stage; empty: the policy's.
+        policy: The run's policy.
+        model: The requester's choice for every stage; empty for the policy's.
     """
     names = dict.fromkeys(model or policy.agents.model_for(stage) for stage in policy.lifecycle.stages)
     unknown = [name for name in names if cost_usd(name, TokenUsage()) is None]

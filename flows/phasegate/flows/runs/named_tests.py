@@ -1,6 +1,6 @@
 """Tests that a decision at gate `change` names: to strike, or regressions and loaded test files to accept.
 
-Called by the doors before a decision is signed, so that a mistyped name is told at once. Authorisation is the ledger's.
+Called by the doors before a decision is signed, so that a mistyped name is found at once. The ledger authorises.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Going back to a run: a new one that adopts what still holds of it, or one that rehearses it from its record.
+"""Replay of a run: a new run that adopts the stages that still hold, or that rehearses the earlier one's record.
 
-Called by the doors. All that can be wrong is found before anything is written; what is adopted is decided later, stage
-by stage, in `lifecycle/adoption`.
+Called by the doors. All errors are found before anything is written. `lifecycle/adoption` decides later, stage by
+stage, which attempts are adopted.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """What a person wants of an earlier run.
+    """A person's request to replay or rehearse an earlier run.
 
     Attributes:
         run: The earlier run.
-        stage: From where on everything is done again; empty: the first stage that did not finish, else the last.
-        model: `provider:model` for what is done again; empty: as before.
+        stage: The first stage to do again; empty for the first one that did not finish, else the last.
+        model: `provider:model` for the stages done again; empty for that of the earlier run.
         repo_policy: Go by the policy that the base branch has now, instead of the earlier run's.
-        rehearse: Only ask whether the earlier run would be the same today.
-        repository: Where the repository is now; None: where it was.
+        rehearse: Only check if the earlier run would be the same today.
+        repository: The repository's present folder; None if it has not moved.
     """
 
     run: Run
@@ -116,7 +116,7 @@ def _require_stopped(request: ReplayRequest) -> None:
 
 
 def _repository(request: ReplayRequest) -> Repository:
-    """Where the earlier run's commits are now."""
+    """Repository that holds the earlier run's commits now."""
     old, where = request.run, request.repository or Path(request.run.repository)
     try:
         repository = Repository.open(where)
@@ -138,7 +138,7 @@ def _repository(request: ReplayRequest) -> Repository:
 def _policy(
     request: ReplayRequest, ledger: Ledger, repository: Repository
 ) -> tuple[StoredPolicy, AllowedSigners | None]:
-    """What the new run goes by, and whose signatures count with that."""
+    """Policy of the new run, and the signers of its decisions."""
     if request.repo_policy:
         base, policy, _ = read_policy(repository)
         now = read_signers(repository, base, policy)
@@ -164,7 +164,7 @@ def _has_finished(ledger: Ledger, run: Run, stage: str) -> bool:
 
 
 def _may_be_released(ledger: Ledger, grading: Attempt) -> bool:
-    """True if gate `change` may say go: where a person must, the replay asks anew."""
+    """True if gate `change` can pass on this grade. If it cannot, stage `testing` counts as not finished."""
     try:
         evidence = ledger.artifacts.get(grading.artifact or "", Evidence)
         return evidence.verdict != "failed" or evidence.is_acceptable
@@ -185,7 +185,7 @@ def _require_reached(old: Run, stage: str, stages: tuple[str, ...], first_unfini
 
 
 def _require_no_conflict(ledger: Ledger, repository: Repository, old: Run, stage: str, stages: tuple[str, ...]) -> None:
-    """Refuse where what the earlier run did to the world stands in the new one's way, or is not there to go on from."""
+    """Refuse if the earlier run's effects are in the new run's way, or are gone although it builds on them."""
     again = {"prd", "implementation", "testing"} & set(stages)
     for effect in ledger.effects.list(old.id):
         if effect.superseded:

@@ -1,8 +1,8 @@
-"""Who asks for a run, where that decides who may not decide.
+"""Requester of a run, and proof of their identity if a gate excludes the requester.
 
 Called at kick-off. With identity `local` the requester and the approvers are both users of the machine. With `ssh` an
-approver is the owner of a key, so a requester whom policy excludes has to prove theirs: else they would ask as one name
-and approve as another.
+approver is the owner of a key, so an excluded requester must prove theirs. Otherwise they could ask under one name and
+approve under another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from phasegate.infra.policy.model import GATES, Policy
 
 
 class SignedRequest(Artifact):
-    """The proof: who asked for which run, and their signature over exactly that."""
+    """Proof of a request: the requester, the run, and their signature over exactly that."""
 
     kind: ClassVar[str] = "request"
     principal: str
@@ -30,14 +30,14 @@ class SignedRequest(Artifact):
 def proven_requester(
     policy: Policy, signers: AllowedSigners | None, person: Person, *, facts: Mapping[str, str], folder: Path
 ) -> tuple[str, SignedRequest | None]:
-    """The requester's name, proven where a gate of signed decisions excludes them.
+    """The requester's name, with proof if a gate of signed decisions excludes them.
 
     Args:
-        policy: Says whether a gate does.
-        signers: Whose keys count; None with identity `local`.
-        person: Who asks, in the operating system's word.
-        facts: What is asked for: run, base commit, and the digests of ticket and policy.
-        folder: Where git is asked for `user.signingKey`.
+        policy: The policy with the gates.
+        signers: The people whose keys count; None with identity `local`.
+        person: The user, as the operating system names them.
+        facts: The request: run, base commit, and the digests of ticket and policy.
+        folder: The folder in which git is asked for `user.signingKey`.
 
     Returns:
         The name gates compare approvers with, and the proof to keep with the run, if one was needed.

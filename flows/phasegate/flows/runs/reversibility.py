@@ -1,7 +1,7 @@
-"""Whether a run can still be undone, and what people are told once it cannot: from the ledger alone.
+"""Reversibility of a run, read from the ledger alone, and the message once it is lost.
 
 Asked by the saga before it undoes anything, and by the doors before they ask for it, so that both say the same. A
-migration that is made is the point of no return: what runs after it may have written what nobody could read any more.
+migration that is made is the point of no return: data written after it may be unreadable for an older release.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from phasegate.infra.ledger.events import EventKind
 
 
 def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
-    """A run's effects and, before them, those it took over: all that rolling it back undoes, oldest first."""
+    """A run's effects and, before them, those it adopted: all that a rollback undoes, oldest first."""
     taken = [ledger.effects.get(key) for key in adopted_keys(ledger, run_id)]
     return [*taken, *ledger.effects.list(run_id)]
 
 
 def adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
-    """The keys of the effects that a run took over from the one it replays."""
+    """The keys of the effects that a run adopted from the one it replays."""
     return [str(event.payload["effect"]) for event in ledger.events(run_id, kinds=(EventKind.EFFECT_ADOPTED,))]
 
 
 def require_reversible(ledger: Ledger, run_id: str, request: Literal["cancel", "rollback"]) -> None:
-    """Refuse to ask for what cannot be done any more.
+    """Refuse a request to undo a run that can no longer be undone.
 
     Raises:
         NotAllowed: The run has made something that cannot be undone.
@@ -38,21 +38,21 @@ def require_reversible(ledger: Ledger, run_id: str, request: Literal["cancel", "
 
 
 def irreversible_effects(effects: Sequence[Effect]) -> list[Effect]:
-    """Those that are in the world and cannot be undone, oldest first."""
+    """Pivots that were made, oldest first."""
     return [effect for effect in effects if effect.effect_class == "pivot" and effect.status == "done"]
 
 
 def past_pivot(
     run_id: str, effects: Sequence[Effect], pivots: Sequence[Effect], *, why: str = "", traffic: str = ""
 ) -> PastPivot:
-    """What a run says that can only go forward.
+    """The error of a run that can only go forward.
 
     Args:
         run_id: The run.
-        effects: All that it did.
-        pivots: What of it keeps it from going back; what has not been made for certain may be among it.
-        why: What it was to be undone for; empty: because somebody asked.
-        traffic: Where traffic goes, if not where it should.
+        effects: All its effects.
+        pivots: The effects that keep it from going back, including those that may not have been made.
+        why: The reason for undoing it; empty if a person asked.
+        traffic: A sentence about traffic that does not go where it should.
     """
     done = [_named(effect) for effect in pivots if effect.status == "done"]
     begun = [_named(effect) for effect in pivots if effect.status != "done"]
@@ -89,7 +89,7 @@ def _cut_over(effects: Sequence[Effect]) -> Effect | None:
 
 
 def _serving(effects: Sequence[Effect]) -> str:
-    """What serves now, and on what data; empty when the run has released nothing."""
+    """Sentence on the current release and its data, or an empty text if the run has released nothing."""
     if (cut_over := _cut_over(effects)) is not None:
         serves, before = cut_over.intent["release_id"], cut_over.intent.get("previous")
         spared = f"; release {before}, which served before, may not work with what is stored now" if before else ""

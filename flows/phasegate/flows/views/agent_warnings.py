@@ -1,7 +1,7 @@
-"""What an agent reached for that is not its own, summed up for the person who decides.
+"""Warnings about agents: refused, suspicious and masked tool calls, summed up for the person who decides.
 
-Made for the run's report, out of what its tools put on record. However much an agent does, the sum stays short: a line
-per sort of thing, counted, with a few examples. It must not know how it is shown.
+Made for the run's report, from the events that the tools record. The sum stays short, however much an agent does: a
+line per kind, with a count and a few examples. It must not know how it is shown.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _EXAMPLES, _EXAMPLE_CHARACTERS, _AT_MOST = 3, 120, 24
 
 
 class AgentWarning(BaseModel):
-    """One sort of thing that was tried, or kept from passing.
+    """Warning about one kind of thing that agents tried, or one kind of masked secret.
 
     Attributes:
         sort: `denied`: refused, and nothing ran; `attempted`: a command left signs of it; `masked`: a secret.
-        what: The tool, what was reached for, or whose secret.
-        count: How often.
-        stages: Whose agents.
+        what: The tool, the thing that was reached for, or the owner of the secret.
+        count: The number of times.
+        stages: The stages of the agents.
         examples: The first few, one line each; text of the agent's.
     """
 
@@ -53,7 +53,7 @@ class _Sum:
 
 
 def agent_warnings(events: Iterable[Event]) -> tuple[AgentWarning, ...]:
-    """Events of `KINDS`, summed up: what was refused first, then what was tried, then secrets."""
+    """Sum up events of `KINDS`: refusals first, then attempts, then secrets."""
     sums: dict[tuple[Category, str], _Sum] = {}
     for event in events:
         stage = AttemptId.parse(event.payload["attempt"]).thread

@@ -1,7 +1,7 @@
-"""Which type stands behind each kind of artifact, and where it lives.
+"""Types of artifacts by kind, as `module:class`.
 
-The ledger stores artifacts and knows none of them; whoever shows one or prints its schema asks here. A room is imported
-when its type is asked for.
+The ledger stores artifacts and knows none of their types. Code that shows one, or prints its schema, asks here. A
+module is imported when its type is asked for.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DOCUMENTS: Mapping[str, str] = {
     "script": "phasegate.agents.rehearsal.script:Script",
     "phasegate.toml": "phasegate.infra.policy.model:Policy",
 }
-"""What people and agents write: drafts handed in with `finish`, the rehearsal script, the policy."""
+"""Documents that people and agents write: drafts handed in with `finish`, the rehearsal script, the policy."""
 
 
 def load(place: str) -> type[BaseModel]:
@@ -54,7 +54,7 @@ def load(place: str) -> type[BaseModel]:
 
 
 def markdown(kind: str, content: Mapping[str, Any]) -> str:
-    """An artifact's stored content as a person reads it; its JSON when its type does not know it (any more)."""
+    """An artifact's stored content as a person reads it, or its JSON if its type cannot read it (any more)."""
     artifact_type = load(ARTIFACTS[kind]) if kind in ARTIFACTS else Artifact
     if issubclass(artifact_type, Artifact) and artifact_type is not Artifact:
         try:

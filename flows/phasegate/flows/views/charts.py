@@ -1,4 +1,4 @@
-"""What of a run's measurements can be drawn. Made for both doors; it writes no file itself."""
+"""Charts of a run's measurements, for both doors. It writes no file itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phasegate.infra.metrics.report import HealthReport, MetricReport
 
 
 def charts(report: RunReport) -> dict[str, str]:
-    """File name to SVG: a chart of each metric of each time it was measured, in the order it was."""
+    """File name to SVG: a chart per metric of each health report, in the reports' order."""
     return dict(_drawn(report))
 
 
@@ -32,6 +32,6 @@ def _metrics(content: Mapping[str, Any]) -> tuple[MetricReport, ...]:
 
 
 def _name(stage: StageReport, number: int, metric: MetricReport) -> str:
-    """Each its own, whatever a metric is called."""
+    """File name of a chart: unique, whatever the metric's name is."""
     called = re.sub(r"[^A-Za-z0-9_-]+", "-", metric.name).strip("-")[:40]
     return "-".join(filter(None, (stage.stage, stage.part, str(stage.attempt), str(number), called))) + ".svg"

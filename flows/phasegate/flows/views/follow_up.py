@@ -1,4 +1,4 @@
-"""The ticket that would make an incident right, as a file that can be run. Made for both doors."""
+"""Follow-up ticket of an incident, as a file that can be run. Made for both doors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LABEL = "follow-up"
 
 
 def follow_up(report: RunReport) -> str:
-    """A Markdown ticket with front matter; empty where the run has no incident, or its incident drafts none.
+    """Write a Markdown ticket with front matter, or an empty text if the run has no incident that drafts one.
 
     Its text is the agent's: a person reads it before running it, as any ticket.
     """

@@ -1,6 +1,6 @@
-"""Where a run's release stands at this moment: which step, which share of the traffic, what is measured.
+"""Progress of a run's release: the step, the share of the traffic, the measurements.
 
-Read by every door from the last line the stages told of it. A pure function of the ledger.
+Every door reads it from the last event that the stages recorded of it. A pure function of the ledger.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from phasegate.infra.ledger.events import EventKind
 
 
 class RolloutProgress(BaseModel):
-    """The last that was told.
+    """Last recorded progress of a rollout.
 
     Attributes:
-        at: When.
-        stage: By which stage.
-        text: In a line, for people.
+        at: The time.
+        stage: The stage that recorded it.
+        text: A line for people.
         step: Number of the step that runs, from 1; 0 if none does.
-        steps: Of how many.
-        doing: What is done, in a few words.
+        steps: The number of steps.
+        doing: The current activity, in a few words.
         weight: The share of the traffic, as `Weight`; None before it takes any.
-        until: When what is done is over, if that is known.
+        until: The time at which the activity is over, if that is known.
         measured: Metric to how often it was `taken`, and `of` how many in all.
-        watched: What is measured beside, since when: metric to how often each outcome came.
+        watched: Background analyses by their start: metric to the count of each outcome.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -45,7 +45,7 @@ class RolloutProgress(BaseModel):
 
 
 def progress_of(ledger: Ledger, run: Run) -> RolloutProgress | None:
-    """Where a release stands; None where none is on its way."""
+    """Progress of a run's release, or None if no release is on its way."""
     if run.status in STOPPED:
         return None
     last: RolloutProgress | None = None

@@ -45,7 +45,7 @@ EXIT_CODES: Mapping[RunStatus, int | None] = {
     "rolled-back": 4,
     "needs-operator": 5,
 }
-"""What a command that follows a run exits with, by where the run stands; None: it goes on."""
+"""Exit code of a command that follows a run, by the run's status; None while the run continues."""
 
 
 _SMALL_KINDS = frozenset(kind.kind for kind in QUESTIONS.values())
@@ -56,7 +56,7 @@ class _Part(BaseModel):
 
 
 class ArtifactReport(_Part):
-    """What an attempt made, or what a run started from."""
+    """Artifact of an attempt, or input of a run."""
 
     digest: str
     kind: str
@@ -76,7 +76,7 @@ class UsageReport(_Part):
 
 
 class StageReport(_Part):
-    """One attempt of a stage, or of one part of a stage; `origin` is the earlier run's attempt it was adopted from."""
+    """Attempt of a stage or of a part of one; `origin` is the earlier run's attempt it was adopted from."""
 
     id: str
     stage: str
@@ -102,14 +102,14 @@ class GateOff(_Part):
 
 
 class ReleaseReport(_Part):
-    """Where the run's release is served; `current`: it has not been undone since."""
+    """Address of the run's release; `current` is true until it is undone."""
 
     url: str
     current: bool
 
 
 class RunReport(_Part):
-    """One run, completely."""
+    """Complete report of a run."""
 
     id: str
     title: str
@@ -151,7 +151,7 @@ class RunReport(_Part):
         return next((gate for gate in reversed(self.gates) if gate.status == "open"), None)
 
     def artifacts_of(self, gate: Gate) -> list[ArtifactReport]:
-        """What was made of the things a gate asks about, in the order it was made."""
+        """Artifacts that a gate asks about, in the order in which they were made."""
         asked = set(gate.subject.values())
         made = [*(stage.artifact for stage in self.stages), *self.asked]
         found = {artifact.digest: artifact for artifact in made if artifact and artifact.digest in asked}

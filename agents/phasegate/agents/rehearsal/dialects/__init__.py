@@ -1,1 +1,1 @@
-"""The provider's side of the three wire protocols, one module each; `answers` decides what is said in them."""
+"""Provider's side of the three wire protocols, one module each; `answers` decides on the content."""

@@ -1,6 +1,6 @@
-"""What a run needs of this machine, checked one by one. For `doctor`.
+"""Checks of what a run needs on this machine, for `doctor`.
 
-Each check changes nothing, and says what to do when it does not hold.
+No check changes anything. A check that fails names its remedy.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ GIT_NEEDED = (2, 38)
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        name: What was checked.
+        name: The thing that was checked.
         outcome: `warning`: runs may be possible all the same.
-        detail: What was found.
-        remedy: What to do; empty when it holds.
+        detail: The finding.
+        remedy: The action for a person; empty if the check holds.
     """
 
     name: str
@@ -53,7 +53,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What is checked."""
+    """Input of the checks."""
 
     settings: Settings
     environment: Mapping[str, str]
@@ -61,7 +61,7 @@ class CheckContext:
 
 
 def run_checks(context: CheckContext) -> Iterator[CheckResult]:
-    """Run every check, in the order in which a run would stumble."""
+    """Run every check, in the order in which a run would fail."""
     policy, about_policy = _policy(context)
     yield _git()
     yield _sandbox(context, policy or Policy.model_construct())
@@ -122,7 +122,7 @@ def _state_folder(context: CheckContext) -> CheckResult:
 
 
 def _checkouts(context: CheckContext, policy: Policy) -> Iterator[CheckResult]:
-    """Way in which grading lays what setup left, and what was compiled on base, under each of its checkouts."""
+    """Check how grading puts the files of setup, and those compiled on base, under each of its checkouts."""
     name, home = "grading's checkouts", context.settings.home
     if policy.sandbox.backend == "none":
         yield CheckResult(name, "ok", "what setup leaves is copied into each: without a sandbox nothing is mounted")

@@ -1,4 +1,4 @@
-"""Whether the engine that is up can carry what this terminal asks for. For `run`, the decisions and `doctor`."""
+"""Keys of the running engine, compared with this terminal's; for `run`, the decisions and `doctor`."""
 
 from __future__ import annotations
 

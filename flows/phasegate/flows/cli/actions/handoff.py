@@ -20,7 +20,7 @@ from phasegate.infra.errors import EngineUnavailable
 
 
 def hand_to_engine(session: Session, run_id: str, *, as_json: bool) -> None:
-    """Have the engine look at a run now; an engine is started when none is up.
+    """Wake the engine for a run; start an engine if none is up.
 
     Raises:
         EngineUnavailable: No engine came up; the message says that the run is safe.
@@ -62,7 +62,7 @@ def follow(session: Session, run_id: str, *, as_json: bool, after: int = 0) -> i
         after: The last event that need not be shown.
 
     Returns:
-        The exit code for where the run stands.
+        The exit code for the run's status.
     """
     follower = Follower(session.ledger, run_id, lambda: engine_alive(session.settings), after)
     with open_watcher(session.ledger, as_json=as_json) as watcher:
@@ -71,7 +71,11 @@ def follow(session: Session, run_id: str, *, as_json: bool, after: int = 0) -> i
 
 
 def print_result(session: Session, run_id: str, *, as_json: bool) -> int:
-    """Say how a run stands now; the exit code for it (0 while it goes on)."""
+    """Print a run's state.
+
+    Returns:
+        The exit code for the state; 0 while the run continues.
+    """
     made = report(session.ledger, run_id)
     if as_json:
         document(made.document())

@@ -1,6 +1,6 @@
 """Signature of a decision at the command line: by the person's key, or from another machine (`--print`, `--signature`).
 
-Used by the decisions. What it makes is checked by the ledger, which believes none of it.
+Used by the decisions. The ledger checks each signature and believes nothing from here.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from phasegate.infra.ledger.gates.authorization import needs_signature, require_
 
 @dataclass(frozen=True)
 class SigningOptions:
-    """What a person signs with.
+    """Options of a signature.
 
     Attributes:
-        key: Their key's file; None: git's `user.signingKey`, or the agent's first key that is allowed.
+        key: The key's file; None for git's `user.signingKey`, or else the first allowed key of ssh-agent.
         signature: File of a signature that was made on another machine.
-        principal: Whose signature the printed bytes are for; empty: the key's owner.
-        printing: Whether the bytes to sign are all that is wanted.
+        principal: The signer that the printed bytes are for; empty for the key's owner.
+        printing: True if the command only prints the bytes to sign.
     """
 
     key: Path | None = None
@@ -47,14 +47,14 @@ class SigningOptions:
 
 @dataclass(frozen=True)
 class DecisionAnswer:
-    """What a person decides.
+    """A person's decision on a gate, before it is signed.
 
     Attributes:
-        gate: On what.
-        verdict: How.
-        note: What they say with it.
-        override: Whether against the gate's rules.
-        for_stage: Whether a permission holds for the rest of the stage.
+        gate: The gate.
+        verdict: The verdict.
+        note: The person's note.
+        override: True if the decision goes against the gate's rules.
+        for_stage: True if a permission holds for the rest of the stage.
         tests: Regressions that are accepted, or amendments that are struck.
     """
 
@@ -80,7 +80,7 @@ class DecisionAnswer:
 
 
 def bytes_to_sign(session: Session, answer: DecisionAnswer, options: SigningOptions) -> bytes:
-    """What `--print` prints.
+    """The bytes that `--print` prints.
 
     Raises:
         UsageError: Nothing is signed here.
@@ -97,10 +97,13 @@ def bytes_to_sign(session: Session, answer: DecisionAnswer, options: SigningOpti
 
 
 def signed(session: Session, answer: DecisionAnswer, options: SigningOptions) -> tuple[Person, str]:
-    """Who decides, and their signature; the person at the keyboard and none where decisions are not signed.
+    """Sign a decision.
+
+    Returns:
+        The person and their signature. Where decisions are not signed: the person at the keyboard, and an empty text.
 
     Raises:
-        NotAllowed: The key is nobody's; the refusal is on record.
+        NotAllowed: The key belongs to no signer; the refusal is recorded.
         ConfigError: ssh-keygen is missing, or the key cannot be used.
     """
     if not needs_signature(answer.gate):
@@ -121,7 +124,7 @@ def _signed(session: Session, answer: DecisionAnswer, options: SigningOptions) -
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{options.signature} cannot be read as a signature: {error}") from error
         return Person(owner_of(signature, signers, at=now), "ssh"), signature
-    require_open(answer.gate, now)  # before anybody is asked for a passphrase
+    require_open(answer.gate, now)  # before ssh-keygen asks for a passphrase
     key = signing_key(signers, file=options.key, folder=Path(session.ledger.runs.get(answer.gate.run_id).repository))
     principal = signers.require(key.public)
     return Person(principal, "ssh"), sign(answer.content(principal), key, namespace=DECISION_NAMESPACE)

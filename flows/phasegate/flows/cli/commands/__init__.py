@@ -1,1 +1,1 @@
-"""One module per command, or per few that are the same thing said three ways. Found by name from `cli.root`."""
+"""Commands of the command line: a module each, or one for a few that share their options. Loaded by `cli.root`."""

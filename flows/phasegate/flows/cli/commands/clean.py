@@ -11,10 +11,10 @@ from phasegate.flows.cli.options import example, json_option
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 @json_option
 def clean(dry_run: bool, as_json: bool) -> None:
-    """Remove what ended runs leave behind, as far as the policy's `[retention]` lets it go.
+    """Remove what ended runs leave behind, as far as the policy's `[retention]` allows.
 
     Folders of runs that have ended; refs of runs that ended long ago; files of `project.setup` that no grade used for
-    long. A run that goes on loses nothing, and the ledger stays. The engine does the same every hour.
+    long. A run that continues loses nothing, and the ledger stays. The engine does the same every hour.
     """
     import os
 

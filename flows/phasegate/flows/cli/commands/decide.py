@@ -75,8 +75,8 @@ def approve(
     gate opens again. At gate budget it grants as much as the gate's page says, at gate permission it lets one command
     run. Where policy's identity is ssh, you sign it with your key.
 
-    At gate change, --strike TEST takes an amendment back: the test counts as ever, the change is graded again, and the
-    gate opens anew. So does --strike FILE for tests written for this run, which are then not run. Where the grade
+    At gate change, --strike TEST drops an amendment: the test counts as before, the change is graded again, and the
+    gate opens again. So does --strike FILE for tests written for this run, which are then not run. Where the grade
     failed on tests that passed before, or on test files that the product loads, --accept TEST --note WHY names each of
     them; that takes role admin, and the evidence stays as it is. Where tests were written that pin what was there
     before, --keep-tests commits them, too; they are left out otherwise.
@@ -93,7 +93,7 @@ def approve(
 def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **signing_options: Any) -> int:
     """Send what a gate asks about back, with a note.
 
-    It goes to the stage that made it. Without GATE the one that is open. The gate opens anew when the stage has
+    It goes to the stage that made it. Without GATE the one that is open. The gate opens again when the stage has
     answered the note. At gate permission it is a no, and the agent is told your note; gate budget has nothing to send
     back.
     """
@@ -109,7 +109,7 @@ def revise(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **s
 def reject(run: str, gate: str | None, note: str, wait: bool, as_json: bool, **signing_options: Any) -> int:
     """End a run at its gate, and undo what it did to the world.
 
-    Without GATE the one that is open. At gate permission the run goes on: its agent is told that the command is
+    Without GATE the one that is open. At gate permission the run continues: its agent is told that the command is
     refused, and your note.
     """
     return _decide("reject", run, gate, note, wait=wait, as_json=as_json, **signing_options)

@@ -1,4 +1,4 @@
-"""`phasegate diff`: what a run changed in the code."""
+"""`phasegate diff`: a run's change of the code."""
 
 from __future__ import annotations
 

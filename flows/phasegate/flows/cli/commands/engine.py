@@ -24,7 +24,7 @@ _LOOK_SECONDS = 0.5
 def up(detach: bool, as_json: bool) -> None:
     """Start the engine.
 
-    A Prefect server on loopback and the worker that carries runs. It goes on with every run the ledger knows to be
+    A Prefect server on loopback and the worker that carries runs. It continues every run the ledger knows to be
     unfinished. Without --detach it stays in the foreground, and Ctrl-C stops it; an engine that is up already is left
     as it is.
     """
@@ -51,7 +51,7 @@ def up(detach: bool, as_json: bool) -> None:
 @click.option("--services", "with_services", is_flag=True, help="Stop the released services too.")
 @json_option
 def down(with_services: bool, as_json: bool) -> None:
-    """Stop the engine. Runs keep their place and go on at the next `phasegate up`.
+    """Stop the engine. Runs keep their place and continue at the next `phasegate up`.
 
     Released services keep running unless --services is given.
     """

@@ -85,7 +85,7 @@ def replay(
 
 
 def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
-    """Follow a rehearsal to its end and say what came out of it."""
+    """Follow a rehearsal to its end and print its outcome."""
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.sanitize import sanitize
     from phasegate.flows.cli.views.event_text import attempt_name, reason_text

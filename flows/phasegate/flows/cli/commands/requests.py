@@ -1,4 +1,4 @@
-"""`phasegate pause|resume|cancel|rollback`: what a person wants of a run, apart from its gates."""
+"""`phasegate pause|resume|cancel|rollback`: a person's requests to a run, apart from its gates."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pause(run: str, wait: bool, as_json: bool) -> int:
 @click.command(epilog=example("phasegate resume latest --wait"))
 @_request_options
 def resume(run: str, wait: bool, as_json: bool) -> int:
-    """Let a stopped run go on from where it stopped.
+    """Continue a stopped run from where it stopped.
 
     For runs that are paused, failed, or need an operator. No finished stage is executed again. A run that used up its
     attempts gets one more.
@@ -58,7 +58,7 @@ def rollback(run: str, wait: bool, as_json: bool) -> int:
     """Undo every effect of a run, newest first.
 
     Also after the run is done: the release before it serves again, and the merge is reverted. One that could not be
-    undone stops the rollback: mend what its message names, then `phasegate resume` goes on from there. After a
+    undone stops the rollback: mend what its message names, then `phasegate resume` continues from there. After a
     migration that cannot be undone there is no way back, and this refuses.
     """
     return _request("rollback", run, wait=wait, as_json=as_json)

@@ -13,7 +13,7 @@ from phasegate.flows.cli.options import example, json_option, run_argument
 @click.option("--wait", is_flag=True, help="Follow the run to its next stop and exit with its exit code.")
 @json_option
 def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
-    """Put a run back to a checkpoint, from where it goes on.
+    """Put a run back to a checkpoint, from where it continues.
 
     Its code (untracked files too), its conversation and its gates are as they were; effects made since are undone,
     newest first. What is thrown away is kept in git. CHECKPOINT is a number of `phasegate checkpoints`. A run that

@@ -1,4 +1,4 @@
-"""`phasegate runs`: what there is, newest first."""
+"""`phasegate runs`: all runs, newest first."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from phasegate.flows.cli.options import example, json_option
 def status(as_json: bool) -> None:
     """Show what this machine is doing.
 
-    The engine, the gates that wait for somebody, the runs that go on, and the released services.
+    The engine, the gates that wait for a person, the runs that continue, and the released services.
     """
     from phasegate.flows.cli.output import console, document
     from phasegate.flows.cli.session import opened

@@ -1,4 +1,4 @@
-"""`phasegate steer|answer`: what a person says to an agent, unasked or asked."""
+"""`phasegate steer|answer`: a person's messages to an agent, unasked or asked."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
 def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
     """Answer what an agent asks.
 
-    The run waits until somebody does, and goes on with your words. MESSAGE is the text, or - for standard input; it
-    answers the oldest question that is open. Whoever may use this machine's ledger may answer; the answer is recorded
+    The run waits for an answer, and continues with your words. MESSAGE is the text, or - for standard input; it
+    answers the oldest question that is open. Every user of this machine's ledger may answer; the answer is recorded
     under their name and is no decision: it opens no gate. RUN is an id, the beginning of one, or "latest".
     """
     from phasegate.flows.cli.actions.handoff import follow, hand_to_engine
@@ -85,7 +85,7 @@ def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
 
 
 def _text(message: str) -> str:
-    """What a person wants to say.
+    """The message of a person, from the argument or from standard input.
 
     Raises:
         UsageError: It says nothing, too much, or is no text.

@@ -40,7 +40,7 @@ def perform(*, asks: bool, keep: bool, as_json: bool, ticket: str = "") -> int:
         asks: A person decides at the gates; otherwise every gate is approved.
         keep: Leave engine and service running at the end.
         as_json: Say nothing on the way and print one document at the end.
-        ticket: The ticket that is played alone, `3` or `4`; empty: the first two.
+        ticket: The ticket that is played alone, `3` or `4`; empty for the first two.
 
     Returns:
         0 when the first ticket shipped, the second was rolled back, and both trails hold; 1 otherwise. For a ticket
@@ -70,7 +70,7 @@ def perform(*, asks: bool, keep: bool, as_json: bool, ticket: str = "") -> int:
 
 
 class _Acts:
-    """The acts, and what came of them."""
+    """The acts, and their results."""
 
     def __init__(self, scratch: Scratch, *, asks: bool, quiet: bool, ticket: str) -> None:
         self._scratch = scratch
@@ -95,7 +95,7 @@ class _Acts:
             self.ok = shipped and all(holds)
 
     def _start(self) -> EngineInfo:
-        """Start the engine; one that Ctrl-C meets half-way comes up first, for only then can it be stopped surely."""
+        """Start the engine. If Ctrl-C comes meanwhile, wait until it is up: only then can it be stopped for sure."""
         settings = self._scratch.settings
         try:
             return control.start(settings, on_progress=lambda text: self._say(f"  {text}"))
@@ -129,7 +129,11 @@ class _Acts:
         return self._obsolete(player, REMOVAL) and self._show(ask_for_a_link_without_code(self._url), 400)
 
     def _obsolete(self, player: Player, name: str) -> bool:
-        """Play a ticket that makes tests obsolete; true when it shipped. Shows which tests went, and why."""
+        """Play a ticket that makes tests obsolete, and show which tests went and why.
+
+        Returns:
+            True if the change shipped.
+        """
         made = self._play(player, name)
         if made.status != "done" or made.release is None:
             return False
@@ -157,7 +161,11 @@ class _Acts:
         return exchange.status == expected
 
     def _story(self, player: Player, made: RunReport) -> bool:
-        """Print a run's table and check its trail; whether it holds."""
+        """Print a run's table and check its trail.
+
+        Returns:
+            True if the trail holds.
+        """
         try:
             audit = player.session.ledger.audit(made.id)
         except TrailBroken as error:
@@ -192,5 +200,5 @@ def _where_to_look(scratch: Scratch, *, keep: bool, runs: list[str] | None = Non
 
 
 def is_asked(*, yes: bool, as_json: bool) -> bool:
-    """Whether a person decides at the gates: there is one at a terminal, who did not say `--yes`."""
+    """True if a person decides at the gates: at a terminal, without `--yes` and `--json`."""
     return not yes and not as_json and sys.stdin.isatty()

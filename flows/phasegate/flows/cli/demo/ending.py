@@ -1,4 +1,4 @@
-"""A run's story as one table: what each attempt made, what it cost, who decided, what was done and undone.
+"""Story of a run as one table: artifacts, costs, decisions, effects and their undoing, attempt by attempt.
 
 Reads a report alone.
 """
@@ -18,7 +18,7 @@ from phasegate.flows.views.report import RunReport, StageReport
 
 
 def story_table(report: RunReport) -> Table:
-    """One row per attempt; decisions and effects stand in the row of the attempt they followed."""
+    """Table of a run's attempts; a decision or an effect is in the row of the attempt it followed."""
     headers = ("stage", "attempt", "what came out", "tokens", "time", "decision", "effect", "undone")
     rows = table(*headers, whole=(*headers[:2], *headers[3:]))
     for stage in report.stages:
@@ -37,7 +37,7 @@ def story_table(report: RunReport) -> Table:
 
 
 def obsolete_table(report: RunReport) -> Table:
-    """Table of the existing tests that went: the criterion that says so, what takes its place, and who named it."""
+    """Table of obsolete tests: each with its criterion, its replacement, and the agent that named it."""
     rows = table("test that went", "by", "in its place", "named by")
     evidence = report.latest("evidence")
     said = {one["id"]: f"{one['id']}: {one['statement']}" for one in evidence.content["criteria"]} if evidence else {}

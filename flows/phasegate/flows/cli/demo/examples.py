@@ -1,4 +1,4 @@
-"""Where the sample service, its tickets and their rehearsal scripts are."""
+"""The sample service, its tickets and their rehearsal scripts: where they are installed."""
 
 from __future__ import annotations
 

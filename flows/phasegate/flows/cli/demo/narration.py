@@ -1,4 +1,4 @@
-"""What the demo says about each step, in plain words, before the step shows what it did."""
+"""Narration of the demo: explains each step in plain words when the step begins."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ UNDOING = "Every effect of this run is undone, newest first; how was written dow
 
 
 class Narrator:
-    """Follows a run for somebody who sees all this for the first time."""
+    """Follows a run for a person who sees phasegate for the first time."""
 
     def __init__(self, ledger: Ledger) -> None:
-        """Nothing is explained yet; each thing is, once."""
+        """Start with nothing explained; each step is explained once."""
         self._ledger = ledger
         self._explained: set[str] = set()
 
     def see(self, run: Run, news: list[Event]) -> None:
-        """Explain what is new of its kind, then say what happened."""
+        """Explain each new kind of step, then print the events."""
         for event in news:
             self._explain(event)
             line = describe(event, self._ledger)

@@ -33,13 +33,13 @@ class Quit(Exception):
 
 @dataclass
 class Player:
-    """Whoever sits at the demo.
+    """The person who plays the demo.
 
     Attributes:
         session: The demo's ledger.
         scratch: The demo's folder.
-        asks: Whether a person decides at the gates.
-        quiet: Whether nothing is said on the way.
+        asks: True if a person decides at the gates.
+        quiet: True if nothing is printed on the way.
     """
 
     session: Session

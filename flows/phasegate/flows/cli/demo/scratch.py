@@ -30,7 +30,7 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Scratch:
-    """What the demo works with.
+    """The folders and settings of the demo.
 
     Attributes:
         folder: Everything is below it.

@@ -15,7 +15,7 @@ _NEW_LINK = {"url": "https://example.org/survey", "code": "survey", "expires_in_
 
 @dataclass(frozen=True)
 class HttpExchange:
-    """One request and its answer, for showing."""
+    """A request and its answer, for display."""
 
     request: str
     status: int
@@ -23,7 +23,7 @@ class HttpExchange:
 
 
 def ask_for_an_expiring_link(url: str) -> HttpExchange:
-    """Use what ticket 1 added: make a link that expires in an hour."""
+    """Use the feature of ticket 1: make a link that expires in an hour."""
     return _ask(url, "POST", "/api/links", _NEW_LINK)
 
 

@@ -1,4 +1,4 @@
-"""A run's change, read from git: base commit to what is released of it, or to the newest commit the ledger names."""
+"""Change of a run, read from git: from the base commit to the released tree, or to the newest recorded commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STYLES = (("+++", "bold"), ("---", "bold"), ("diff ", "bold"), ("@@", "cyan"), 
 
 @dataclass(frozen=True)
 class ShownChange:
-    """Two commits and what lies between them."""
+    """Two commits and the diff between them."""
 
     run_id: str
     base: str
@@ -65,7 +65,7 @@ def coloured(diff: str) -> Text:
 
 
 def _graded(ledger: Ledger, run: Run, commit: str, with_tests: bool) -> tuple[str, str]:
-    """Base and released tree of a graded commit; the run's base and the commit itself where it was not graded."""
+    """Base and released tree of a graded commit; the run's base and the commit itself if it was not graded."""
     for attempt in reversed(ledger.attempts.list(run.id)):
         if attempt.part in ("grading", "regrading") and attempt.artifact is not None and not attempt.superseded:
             first = evidence = ledger.artifacts.json(attempt.artifact)

@@ -13,7 +13,7 @@ from phasegate.infra.ledger import Event, Ledger, Run
 
 
 def event_documents(ledger: Ledger, events: list[Event], stage: str) -> Iterator[dict[str, Any]]:
-    """Events as JSON, each with the line people read; only those of one stage, unless `stage` is empty."""
+    """Events as JSON, each with its line for people; only those of one stage, unless `stage` is empty."""
     for event in events:
         line = describe(event, ledger)
         if stage in {"", line.stage}:
@@ -21,14 +21,14 @@ def event_documents(ledger: Ledger, events: list[Event], stage: str) -> Iterator
 
 
 class JsonLines:
-    """One JSON document per line and event, as they come."""
+    """Prints each event as a JSON document on a line."""
 
     def __init__(self, ledger: Ledger, stage: str) -> None:
-        """Show one stage's events; all when empty."""
+        """Show one stage's events, or all if `stage` is empty."""
         self._ledger = ledger
         self._stage = stage
 
     def see(self, run: Run, news: list[Event]) -> None:
-        """Print what is new."""
+        """Print the new events."""
         for document in event_documents(self._ledger, news, self._stage):
             click.echo(json.dumps(document))

@@ -28,11 +28,11 @@ class EventLine:
 
     Attributes:
         at: When it happened.
-        mark: A symbol for its sort: ▸ begins, ✓ holds, ✗ does not, ◆ asks a person, ! is to be known,
+        mark: A symbol for its sort: ▸ begins, ✓ holds, ✗ does not, ◆ asks a person, ! is important,
             · is a step on the way.
         text: Plain text without line ends.
-        stage: The stage it belongs to; empty: the run.
-        detail: Whether only the full log needs it.
+        stage: The stage it belongs to; empty for the run.
+        detail: True if only the full log shows it.
     """
 
     at: datetime
@@ -48,7 +48,7 @@ class EventLine:
 
 
 def describe(event: Event, ledger: Ledger) -> EventLine:
-    """One event as a line."""
+    """Describe an event as a line."""
     mark, tell, detail = _DESCRIPTIONS.get(event.kind, ("·", _anything, True))
     text = tell(event)
     if event.kind == EventKind.ATTEMPT_FINISHED:
@@ -65,7 +65,7 @@ def _stage(event: Event) -> str:
 
 
 def attempt_name(attempt_id: str) -> str:
-    """`run-1/testing.authoring/2` as people say it: `testing (authoring), attempt 2`; so is what belongs to it."""
+    """`run-1/testing.authoring/2` as people say it: `testing (authoring), attempt 2`. Ids below it work, too."""
     attempt = AttemptId.parse(attempt_id)
     part = f" ({attempt.part})" if attempt.part else ""
     return f"{attempt.stage}{part}{f', attempt {attempt.number}' if attempt.number > 1 else ''}"
@@ -79,14 +79,14 @@ def call_name(call: Mapping[str, Any]) -> str:
 
 
 def turn_text(payload: Mapping[str, Any]) -> str:
-    """What the agent said and did in one turn."""
+    """An agent's text and tool calls of one turn, as a line."""
     calls = ", ".join(call_name(call) for call in payload.get("calls", []))
     said = one_line(str(payload.get("text") or ""), 90)
     return " → ".join(part for part in (said, calls) if part) or "(nothing)"
 
 
 def reason_text(reason: Mapping[str, Any] | None) -> str:
-    """Why a run stands where it stands, as the ledger has it; empty when it gives no reason."""
+    """The ledger's reason for a run's status, or an empty text if it has none."""
     if not reason:
         return ""
     note = f": {reason['note']}" if reason.get("note") else ""
@@ -143,7 +143,7 @@ def _answered(event: Event) -> str:
 
 
 def _result_text(result: Mapping[str, Any]) -> str:
-    """A tool's answer in a few words: what it said last is what a command ended with."""
+    """A tool's answer in a few words: its last line for `run`, which shows how the command ended; else its first."""
     lines = [line for line in str(result["output"]).splitlines() if line.strip()] or [""]
     said = one_line(lines[-1] if result["name"] == "run" else lines[0], 60)
     return f"{result['name']} {'refused: ' if result['failed'] else '→ '}{said}"
@@ -192,7 +192,7 @@ def _delivered(event: Event) -> str:
 
 
 def receipt(message: Message) -> str:
-    """What became of a message to an agent."""
+    """Receipt of a message to an agent."""
     whose = "the next agent" if message.attempt_id is None else attempt_name(message.attempt_id)
     match message.status:
         case "queued":

@@ -1,4 +1,4 @@
-"""What of a run leaves as files: `phasegate show --charts` and `--follow-up`."""
+"""Exports of a run: the charts of `phasegate show --charts` and the ticket of `--follow-up`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following a run in the ledger until it stops, or until nobody is left to carry it on.
+"""Following of a run in the ledger until it stops, or until no engine is up to continue it.
 
 Used by `run`, `watch`, `logs --follow`, `--wait` and the demo. It polls: the ledger is a file, and a quarter of a
 second is quick for a person. It shows nothing itself.
@@ -21,11 +21,11 @@ _ENGINE_MISSES = 2  # one miss may be an engine that is just being restarted
 
 
 class FollowInterrupted(KeyboardInterrupt):
-    """Ctrl-C, while the run goes on without us."""
+    """Ctrl-C while a run is followed; the run continues."""
 
 
 class Watcher(Protocol):
-    """Whoever shows a run while it is followed."""
+    """Port to the display of a run while it is followed."""
 
     def see(self, run: Run, news: list[Event]) -> None:
         """Called at every look at the ledger, also when there is no news."""
@@ -34,12 +34,12 @@ class Watcher(Protocol):
 
 @dataclass
 class Follower:
-    """One look after another at one run.
+    """Reads one run from the ledger, again and again.
 
     Attributes:
-        ledger: Where to look.
+        ledger: The ledger.
         run_id: The run.
-        engine_alive: Whether an engine is there to carry the run on.
+        engine_alive: Tells if an engine is up to continue the run.
         position: The last event seen.
     """
 
@@ -54,8 +54,8 @@ class Follower:
         """Show all news until the run ends, waits for a person, or was paused.
 
         Raises:
-            EngineUnavailable: The run could go on, but there is no engine any more.
-            Interrupted: Ctrl-C; the run goes on.
+            EngineUnavailable: The run could continue, but no engine is up any more.
+            Interrupted: Ctrl-C; the run continues.
         """
         try:
             while True:
@@ -71,7 +71,7 @@ class Follower:
             ) from error
 
     def look(self, watcher: Watcher) -> Run:
-        """Show what is new, once."""
+        """Show the new events, once."""
         run = self.ledger.runs.get(self.run_id)
         news = self.ledger.events(self.run_id, after=self.position)
         if news:
@@ -80,7 +80,7 @@ class Follower:
         return run
 
     def stopped(self, run: Run) -> bool:
-        """Whether nothing more happens until a person acts."""
+        """True if nothing more happens until a person acts."""
         if run.status == "waiting":
             return bool(self.ledger.questions.open(run.id) or self.ledger.gates.waiting(run.id))
         return run.status in STOPPED or EXIT_CODES[run.status] is not None

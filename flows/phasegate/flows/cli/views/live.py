@@ -30,22 +30,22 @@ _TICKS = {"finished": ("✓", "green"), "failed": ("✗", "red")}
 
 
 class LineWatcher:
-    """One appended line per event; for logs, pipes and scripts."""
+    """Appends a line per event; for logs, pipes and scripts."""
 
     def __init__(self, ledger: Ledger, *, detail: bool = False, stage: str = "") -> None:
         """Show lines.
 
         Args:
-            ledger: Where the events come from.
-            detail: Also what only the full log needs.
-            stage: Only this stage's lines; empty: all.
+            ledger: The source of the events.
+            detail: True to show the full log.
+            stage: The only stage to show; empty for all.
         """
         self._ledger = ledger
         self._detail = detail
         self._stage = stage
 
     def see(self, run: Run, news: list[Event]) -> None:
-        """Print what is new."""
+        """Print the new events."""
         for event in news:
             line = describe(event, self._ledger)
             if (self._detail or not line.detail) and self._stage in {"", line.stage}:
@@ -60,7 +60,7 @@ class NullWatcher:
 
 
 class LiveView:
-    """The live view: stages, gate, what the agent is doing now, tokens, cost, time."""
+    """The live view: stages, gate, the agent's current work, tokens, cost, time."""
 
     def __init__(self, ledger: Ledger, live: Live) -> None:
         """Draw on a started `Live`."""
@@ -70,7 +70,7 @@ class LiveView:
         self._spinners: dict[str, Spinner] = {}
 
     def see(self, run: Run, news: list[Event]) -> None:
-        """Draw anew."""
+        """Draw the whole view again."""
         lines = [describe(event, self._ledger) for event in news]
         self._recent += [line for line in lines if not line.detail]
         self._live.update(Group(self._head(run), self._stages(run), *self._steps()))

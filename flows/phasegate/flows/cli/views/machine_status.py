@@ -24,15 +24,15 @@ from phasegate.infra.ledger import Run
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found.
+    """State of this machine.
 
     Attributes:
-        engine: None when none is up.
-        runs: Every run that goes on or waits for somebody, newest first.
+        engine: The engine; None if none is up.
+        runs: Every run that continues or waits for a person, newest first.
         open_gates: Run id to the gates it waits at.
-        services: What was ever released from this state folder, wherever it runs.
+        services: All services that were released from this state folder, on any target.
         unreachable: The services whose target does not say what serves.
-        progress: Run id to where its release stands, if one is on its way.
+        progress: Run id to the progress of its rollout, if it has one.
     """
 
     engine: EngineInfo | None

@@ -1,4 +1,4 @@
-"""What a command says last about a run that stopped: where it stands, what to look at, what to type next."""
+"""Last words of a command about a stopped run: its state, the things to look at, the commands to type next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def next_steps(report: RunReport, *, shown: bool = False) -> list[str]:
 
     Args:
         report: The run.
-        shown: Whether the person sees the run's page already.
+        shown: True if the person sees the run's page already.
     """
     run, status = report.id, report.status
     reason = one_line(reason_text(report.reason), 700)
@@ -130,4 +130,4 @@ _DECISIONS = {
         'phasegate reject {run} permission --note "why"    the agent is told, and the run goes on',
     ),
 }
-"""What can be typed at a gate, where that is something of its own."""
+"""Commands at a gate that needs commands of its own."""

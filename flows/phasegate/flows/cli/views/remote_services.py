@@ -1,4 +1,4 @@
-"""What serves where a target is not this machine: each target is asked once, and given up on soon. For `status`."""
+"""Services on other targets than this machine, for `status`: each target is asked once, with a short timeout."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIMIT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Unreachable:
-    """A service whose target does not say what serves.
+    """A service whose target does not tell its current release.
 
     Attributes:
         problem: Why not.
@@ -40,7 +40,7 @@ class Unreachable:
 
 
 def remote_services(session: Session) -> list[TargetState | Unreachable]:
-    """What serves of each repository whose latest release went to another target than `process`, by service."""
+    """Current releases of the repositories whose latest release went to another target than `process`."""
     asked = [(run, deploy) for run in _latest(session) if (deploy := _deploy(session, run)).target != "process"]
     return sorted(asyncio.run(_all(session.settings, asked)), key=lambda one: one.service) if asked else []
 
@@ -84,7 +84,7 @@ async def _state(settings: Settings, run: Run, deploy: DeployPolicy) -> TargetSt
 
 
 def _apart(settings: Settings, service: str, scratch: Path) -> Settings:
-    """The same state in a folder of its own: a look neither waits for who changes something nor ends their commands."""
+    """The same state in a folder of its own: a look neither waits for a release under way nor ends its commands."""
     own = replace(settings, home=scratch / "home")
     own.create_folders()
     known = settings.services / service / "command.json"

@@ -1,4 +1,4 @@
-"""A run's report on the terminal: what `show` and the demo print.
+"""Page of a run on the terminal, for `show` and the demo.
 
 Everything that comes from a ticket, a model or a tool goes through `sanitize` and rich's `Text`, so nothing in it is
 taken for markup or reaches the terminal as a command.
@@ -78,7 +78,7 @@ def status_text(status: str) -> Text:
 
 @dataclass(frozen=True)
 class PlainMarkdown:
-    """Markdown from somebody else: rendered, with every control character that survives made visible, and no links."""
+    """Markdown from a ticket, a model or a tool, rendered without links and with control characters visible."""
 
     source: str
 
@@ -124,12 +124,12 @@ def page(report: RunReport) -> Group:
 
 
 def gate_questions(report: RunReport) -> Group:
-    """What the open gate asks about, alone."""
+    """The page of the open gate alone."""
     return Group(*_gate_page(report))
 
 
 def stages_table(report: RunReport) -> Table:
-    """One row per attempt."""
+    """Table of a run's attempts."""
     headers = ("stage", "attempt", "status", "made", "model", "tokens\ncost", "time")
     rows = table(*headers, whole=(*headers[:4], *headers[5:]))
     for stage in report.stages:
@@ -177,7 +177,7 @@ def _head(report: RunReport) -> Text:
 
 
 def _origin(report: RunReport) -> str:
-    """What the run goes back to, and what it took over from there; empty for a run of its own."""
+    """The earlier run that this run replays or rehearses, and what it adopts, or an empty text if there is none."""
     if report.origin is None:
         return ""
     earlier = sanitize(report.origin.run)
@@ -199,7 +199,7 @@ def _error(stage: StageReport) -> Text:
 
 
 def _failed_grade(report: RunReport) -> list[ConsoleRenderable]:
-    """The latest grade where it failed and no gate shows it: the reason why the run is where it is."""
+    """The latest grade if it failed and no gate shows it: the reason for the run's state."""
     latest = report.latest("evidence")
     if latest is None or latest.content.get("verdict") != "failed" or report.open_gate is not None:
         return []
@@ -207,7 +207,7 @@ def _failed_grade(report: RunReport) -> list[ConsoleRenderable]:
 
 
 def _said(report: RunReport) -> Table:
-    """What people and agents said to each other, with the receipts."""
+    """Table of messages, questions and answers between people and agents, with the receipts."""
     rows = table("from", "said", "receipt")
     for message in report.messages:
         urgent = " (at once)" if message.urgent else ""
@@ -250,7 +250,7 @@ def _effects(report: RunReport) -> Table:
 
 
 def _checks(report: RunReport) -> Iterator[Text]:
-    """What was looked at before the run's release served, and what was waited for on the way."""
+    """Lines for the checks that were made before the run's release became current."""
     made = [one.artifact for one in report.stages if one.artifact and one.artifact.kind == "release"]
     for check in made[-1].content["checks"] if made else ():
         mark = "✓" if check["ok"] else "✗"

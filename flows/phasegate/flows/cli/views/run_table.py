@@ -15,10 +15,10 @@ from phasegate.infra.ledger import Run
 def runs_table(
     runs: Sequence[Run], open_gates: Mapping[str, Sequence[str]], asking: Collection[str] = frozenset()
 ) -> Table:
-    """One row per run.
+    """Table of runs.
 
     Args:
-        runs: In the order they are to be shown.
+        runs: The runs, in the order of the rows.
         open_gates: Run id to the names of the gates it waits at.
         asking: The ids of runs whose agent has asked something.
     """

@@ -1,4 +1,4 @@
-"""What came out of an attempt, in a few words: for lines and tables, where the artifact itself would be too much."""
+"""Summaries of artifacts in a few words, for lines and tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def summary(kind: str, made: Mapping[str, Any]) -> str:
-    """An artifact's stored content in a few words, not yet plain; its kind where there is nothing better to say."""
+    """Sum up an artifact's stored content in a few words, not yet sanitized; falls back to its kind."""
     tell = _SUMMARIES.get(kind)
     return tell(made) if tell else kind.replace("-", " ")
 

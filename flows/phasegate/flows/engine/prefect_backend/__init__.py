@@ -1,5 +1,5 @@
-"""Everything in the engine that knows Prefect: its server, its flow runs, its states and the worker.
+"""Prefect backend of the engine: its server, its flow runs, its states and the worker.
 
-`executor` is what a run asks to execute its stages, flows and waits; the rest serves it. Nothing in here knows what a
-stage does.
+`executor` is the port by which a run executes its stages, flows and waits; the rest serves it. Nothing in here knows
+the work of a stage.
 """

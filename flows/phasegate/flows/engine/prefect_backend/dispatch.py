@@ -1,7 +1,7 @@
-"""How flow runs come to run: create one, set one going again, list the open ones.
+"""Dispatch of flow runs to Prefect: create, reschedule and list them.
 
-Called by the engine and its services (outbox, reconciler). Everything here may be done twice. It knows a run by its
-id alone and decides nothing: what a flow run that runs again does is the ledger's to say.
+Called by the engine and its services (outbox, reconciler). Every call may be repeated. A run is known by its id alone,
+and nothing is decided here: the ledger says what a rescheduled flow run does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from phasegate.infra.errors import NotFound
 
 RUN_TAG = "run:"
 RESCHEDULED = "set going again by phasegate"
-"""What Prefect is told with a state that this module forces."""
+"""Message of a state that this module forces in Prefect."""
 _TRIES = 4
 _FIRST_BACKOFF = timedelta(milliseconds=200)
 _PAGE = 200
@@ -46,11 +46,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OpenFlowRun:
-    """A flow run that Prefect does not hold for ended.
+    """A flow run that has not ended, as Prefect sees it.
 
     Attributes:
         id: Prefect's id.
-        run_id: The run it belongs to; None when it was started from Prefect's own interface.
+        run_id: The run it belongs to; None if it was started from Prefect's own interface.
         state: The state's name: Scheduled, Pending, Running, Paused, Suspended, AwaitingRetry, Cancelling …
         since: When it entered that state.
     """
@@ -62,12 +62,12 @@ class OpenFlowRun:
 
     @property
     def waiting(self) -> bool:
-        """Whether it waits at a gate, hot or suspended."""
+        """True if it waits at a gate, hot or suspended."""
         return self.state in {"Paused", "Suspended"}
 
     @property
     def claimed(self) -> bool:
-        """Whether some worker took it: it is lost when no worker has it in hand."""
+        """True if a worker took it: it is lost unless a worker runs it."""
         return self.state not in {"Scheduled", "Late", "Resuming", "Suspended"}
 
 
@@ -102,16 +102,19 @@ async def create_flow_run(
 
 
 async def reschedule(client: PrefectClient, flow_run_id: UUID, *, running_here: Callable[[UUID], bool]) -> bool:
-    """Have a flow run run again from the top, whatever its state; false when it runs right here.
+    """Schedule a flow run again from the top, whatever its state.
 
     The state is forced: Prefect's rules refuse to let a Running or Cancelled flow run be claimed again, fail one whose
-    pause timed out, and forget nothing about a suspension but its key. None of that decides anything here, since a
-    gate asks its own question again (`wait_at_gate`) and a finished stage is found finished.
+    pause timed out, and forget nothing about a suspension but its key. None of that decides anything here, since a gate
+    asks its own question again (`wait_at_gate`) and a finished stage is found finished.
 
     Args:
         client: Prefect's client.
-        flow_run_id: Which one.
-        running_here: The worker's `is_running`. The engine's lock makes sure that nobody else runs it.
+        flow_run_id: The flow run.
+        running_here: The worker's `is_running`. The engine's lock makes sure that no other process runs it.
+
+    Returns:
+        False if this process runs the flow run right now.
 
     Effects: the state in Prefect; a second call while it is scheduled for now changes nothing.
 
@@ -171,7 +174,7 @@ def _due(flow_run: FlowRun) -> bool:
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Retry what SQLite was too busy for; the client's own retries come first."""
+    """Retry requests that SQLite was too busy for; the client's own retries come first."""
     pause = _FIRST_BACKOFF.total_seconds()
     for _ in range(_TRIES - 1):
         try:

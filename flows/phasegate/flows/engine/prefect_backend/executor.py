@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
-    """Port of what executes the lifecycle."""
+    """Port to what executes a run: Prefect, or a plain asyncio process."""
 
     async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         """Run the work once, now, and show it as the `number`th try of a stage."""
@@ -45,7 +45,7 @@ class Executor(Protocol):
         ...
 
     async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
-        """Show what a stage made. What is shown decides nothing, so a failure to show is only logged."""
+        """Show a stage's artifact. It decides nothing, so a failure to show it is only logged."""
         ...
 
     async def wait_until(
@@ -69,6 +69,8 @@ class PrefectExecutor:
     async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         """As `Executor.run_stage`: a Prefect task, whose cache is off because the ledger decides.
 
+        The work begins before Prefect is told of it: a report to Prefect must not keep a model waiting.
+
         The work begins before Prefect is told of it: what Prefect shows must not keep a model waiting.
         """
         working = asyncio.ensure_future(work())
@@ -89,6 +91,8 @@ class PrefectExecutor:
 
     async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """As `Executor.run_subflow`: a flow run below the run's own, the same again after a crash.
+
+        It must not wait for a person: such a flow run cannot be suspended.
 
         It must not wait for anybody: such a flow run cannot be suspended.
         """

@@ -1,8 +1,8 @@
-"""One flow run inside this warm process: Prefect's own engine, less what only a process per run needs.
+"""Execution of a flow run in this process: Prefect's own engine without its parts for a process per run.
 
-Started by the worker. Prefect's engine assumes that it owns its process: it opens a web socket and two threads per
-flow run to hear of suspensions and to beat, blocks the event loop while they come and go, and reports a cancelled
-coroutine as a crash. Here one process runs them all and its worker watches over them.
+Started by the worker. Prefect's engine assumes that it owns its process. It opens a web socket and two threads per flow
+run, for suspensions and heartbeats, and blocks the event loop while they come and go. It reports a cancelled coroutine
+as a crash. Here one process runs all flow runs, and its worker watches over them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from phasegate.flows.engine.wakeups import current_slot
 
 
 class StopReason(Enum):
-    """Why the worker took a flow run's coroutine away."""
+    """Reason why the worker cancelled a flow run's coroutine."""
 
     DRAINED = "the engine stopped"
     CANCELLED = "cancelled in Prefect"
@@ -30,22 +30,22 @@ class StopReason(Enum):
 
 
 class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
-    """Runs one flow run to its end, to a suspension, or until it is taken away.
+    """Runs one flow run to its end, to a suspension, or until its coroutine is cancelled.
 
     Attributes:
-        stop_reason: Why it was stopped, if it was.
-        is_named: Whether Prefect knows it by its own name already, so that it need not be told.
+        stop_reason: The reason why it was stopped, if it was.
+        is_named: True if Prefect knows it by its own name already.
     """
 
     stop_reason: StopReason | None = None
     is_named: bool = False
 
     async def run(self) -> None:
-        """Run the flow; how it ended is the flow run's state in Prefect.
+        """Run the flow. Its outcome is the flow run's state in Prefect.
 
         Raises:
             httpx.HTTPError: The Prefect server stopped answering; the state is left as it was.
-            asyncio.CancelledError: The coroutine was taken away.
+            asyncio.CancelledError: The coroutine was cancelled.
         """
         self._flow_run_name_set = self.is_named
         try:
@@ -58,27 +58,27 @@ class FlowRunExecution(AsyncFlowRunEngine[..., Any]):
 
     @property
     def heartbeat_seconds(self) -> int | None:
-        """No beats: nothing here may take a waiting run for dead."""
+        """None, for no heartbeats: nothing here may take a waiting run for dead."""
         return None
 
     @contextmanager
     def setup_flow_run_suspension_request(self) -> Generator[Any, None, None]:
-        """Be suspended by the gate, or taken away by the worker, and by nothing else."""
+        """Allow no suspension but the gate's, and no stop but the worker's cancellation."""
         yield self._get_flow_run_suspension_request()
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:  # noqa: FBT001, FBT002 -- Prefect's
-        """Keep the order of what Prefect is told."""
+        """Set the state after the slot's deferred reports, so that Prefect gets all in order."""
         if slot := current_slot():
             await slot.flush_reports()
         return await super().set_state(state, force=force)
 
     async def handle_crash(self, exc: BaseException) -> None:
-        """Say what became of a coroutine that was taken away; leave true crashes to Prefect."""
+        """Set the state of a flow run whose coroutine was cancelled; leave true crashes to Prefect."""
         match self.stop_reason:
             case None:
                 await super().handle_crash(exc)
             case StopReason.DRAINED:
-                # Not a crash: whoever polls next, which is the next engine, takes it up again.
+                # Not a crash: the worker that polls next, that of the next engine, resumes it.
                 with anyio.CancelScope(shield=True):
                     await self.set_state(Scheduled(message=self.stop_reason.value), force=True)
             case StopReason.CANCELLED:

@@ -1,6 +1,6 @@
-"""What somebody told Prefect about a flow run that waits at a gate: noticed, so that it can be put on record.
+"""Forced states: states of a waiting flow run that phasegate did not ask for, found so that they can be recorded.
 
-Asked by the lifecycle's gates. Such a state opens nothing, with or without this; it must not know what a gate is.
+Asked by the lifecycle's gates. Such a state opens nothing, recorded or not. This module must not know what a gate is.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class ForcedState:
 
 
 async def forced_between(opened: datetime, answered: datetime | None) -> Sequence[ForcedState]:
-    """The states that somebody else gave the current flow run while a gate stood open, as far as can be told.
-
-    None outside of a flow run, or while Prefect does not answer: what is noticed here decides nothing.
+    """The states that others forced on the current flow run while a gate was open, as far as Prefect tells.
 
     Args:
-        opened: Since when.
-        answered: Until when; None: it is open still.
+        opened: The time at which the gate opened.
+        answered: The time at which it was decided; None while it is open.
+
+    Returns:
+        The states; none outside of a flow run or while Prefect does not answer, since they decide nothing.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:

@@ -1,7 +1,7 @@
-"""The waiting half of a gate: hot for a while, then suspended.
+"""Waiting at a gate: hot for a while, then suspended.
 
-Called by the lifecycle's gates, inside a flow. It opens nothing: `decided` alone says when to go on, whatever Prefect
-was told about the flow run (P5). It must not know what a gate, a decision or the ledger is.
+Called by the lifecycle's gates, inside a flow. It opens nothing: `decided` alone says when to continue, whatever state
+Prefect gave the flow run (P5). It must not know what a gate, a decision or the ledger is.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from phasegate.infra.settings import Settings
 Decided = Callable[[], bool]
 
 RESUMED = "a gate was decided, or is asked again"
-"""What Prefect is told when a flow run that waited hot goes on."""
+"""Message to Prefect when a flow run that waited hot continues."""
 
 _HEAD_START_SECONDS = 0.05
-"""What was decided on goes first, and Prefect is told after."""
+"""The decided flow continues first, and the report to Prefect follows."""
 _POLL_SECONDS = 5.0  # for a decision whose wake-up was lost, as by an engine that was just starting
 
 
@@ -52,9 +52,9 @@ async def wait_at_gate(
     Args:
         key: Names the gate in Prefect; made unique at each waiting, since Prefect lets a key pass once it has fired.
         run_id: The run whose wake-ups to subscribe to.
-        decided: Whether to go on; called often, so it must be quick.
+        decided: True once the flow may continue; called often, so it must be quick.
         wakeups: The engine's, from `current_wakeups()`.
-        settings: For how long, and with how many others, to wait hot.
+        settings: The limits of hot waiting: a time, and a number of gates.
         in_process: True if the wait must never leave the process, however long it takes.
 
     Effects: the flow run's state in Prefect. A replay that finds the gate decided returns at once.
@@ -80,7 +80,7 @@ async def wait_at_gate(
 
 
 class _Waiting:
-    """One flow run at one gate."""
+    """The wait of a flow run at a gate."""
 
     def __init__(
         self, client: PrefectClient, flow_run_id: UUID, key: str, decided: Decided, signal: asyncio.Event
@@ -92,7 +92,11 @@ class _Waiting:
         self._signal = signal
 
     async def hot(self, seconds: float) -> bool:
-        """Wait as a coroutine; whether it was decided. Prefect shows the flow run as Running again afterwards."""
+        """Wait as a coroutine. Prefect shows the flow run as Running again afterwards.
+
+        Returns:
+            True if the gate was decided in time.
+        """
         deadline = time.monotonic() + seconds
         slot = current_slot()
         await propose_state(self._client, Paused(pause_key=f"{self._key}:hot"), flow_run_id=self._flow_run_id)
@@ -110,7 +114,7 @@ class _Waiting:
     def _decided(self) -> bool:
         try:
             return self._ask()
-        except TemporaryError:  # whoever knows the answer is away for a moment
+        except TemporaryError:  # the answer is unavailable for a moment
             return False
 
     async def _await_decision(self, deadline: float) -> bool:
@@ -127,7 +131,7 @@ class _Waiting:
         return True
 
     async def suspend(self) -> None:
-        """Leave the process, unless the decision came while Prefect was being told."""
+        """Leave the process, unless the decision comes while Prefect is told of it."""
         state = await propose_state(self._client, Suspended(pause_key=self._key), flow_run_id=self._flow_run_id)
         if not self._decided():
             self._leave(state)

@@ -40,7 +40,7 @@ class EngineWatch(threading.Thread):
         """Watch the engine of this state folder.
 
         Args:
-            settings: Whose engine to watch.
+            settings: The settings of the engine to watch.
             linger: How long to stay without an engine.
         """
         super().__init__(name="engine-watch", daemon=True)
@@ -68,7 +68,10 @@ class EngineWatch(threading.Thread):
 
 
 class RetryOnBusyMiddleware:
-    """The server's app, which tries by itself again what SQLite was too busy for.
+    """The server's app, with retries of requests that SQLite was too busy for.
+
+    Two writers at once are too many for SQLite as Prefect uses it; the refused one has written nothing. Prefect's
+    client would retry two seconds later, four the next time, and a person waits with it.
 
     Two that write at once are too many for SQLite as Prefect uses it; the one that is refused has written nothing.
     Prefect's client asks again two seconds later, four the next time, and a person waits with it.
@@ -114,7 +117,7 @@ class _Answer:
 
 
 def _again(asked: Iterable[Message], receive: Receive) -> Receive:
-    """What was received, from the start, and then whatever else comes."""
+    """Replay the messages that were received already, then receive the rest."""
     left = iter(asked)
 
     async def received() -> Message:
@@ -134,7 +137,7 @@ def main() -> None:
     settings = Settings(home=arguments.home)
     EngineWatch(settings, timedelta(seconds=arguments.linger)).start()
     server_database.prepare(settings.prefect / "prefect.db", server_database.template(os.environ))
-    # Only now, since it takes seconds: a server nobody wants ends meanwhile, too.
+    # Only now, since it takes seconds: a server that no engine wants ends meanwhile, too.
     import uvicorn  # noqa: PLC0415 -- see above
     from prefect.server.api.server import create_app  # noqa: PLC0415 -- see above
 

@@ -1,8 +1,8 @@
-"""The Prefect server's database, as it is before its first start: migrated once per version, then copied.
+"""The Prefect server's database before its first start: migrated once per version, then copied.
 
 Called by the server's process before it serves. Prefect's migrations are half of what a first start costs, and their
-outcome is always the same. The copy lies in the user's cache; without one, or without a place for it, the server
-migrates as ever.
+outcome is always the same. The copy lies in the user's cache. Without a copy, or a place for it, the server migrates
+itself.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _log = logging.getLogger(__name__)
 
 
 def template(environment: Mapping[str, str]) -> Path:
-    """Where the migrated, empty database of this version of Prefect is kept."""
+    """Path of the migrated, empty database of this version of Prefect."""
     cache = Path(environment.get("XDG_CACHE_HOME", ""))
     folder = cache if cache.is_absolute() else Path.home() / ".cache"
     return folder / "phasegate" / f"prefect-{importlib.metadata.version('prefect')}.db"
 
 
 def prepare(database: Path, template: Path) -> None:
-    """Have a migrated database there before the server first looks at it.
+    """Put a migrated database in place before the server first opens it.
 
     Args:
-        database: The server's; left alone if it is there.
-        template: What it is copied from, or what is made from it for the next time.
+        database: The server's database; left alone if it exists.
+        template: The source of the copy; made from the database if it is missing.
 
     Effects:
         Both files, each put in its place in one step.

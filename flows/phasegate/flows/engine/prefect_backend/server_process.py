@@ -1,7 +1,7 @@
-"""The engine's hand on the Prefect server: start it, adopt the one a dead engine left, end it.
+"""Process of the Prefect server: start it, adopt the one that a dead engine left, end it.
 
-Called by the daemon, and by `control` to clean up. Imports nothing heavy: the server starts while the engine
-still imports, and Prefect reads its environment at import, so what is set here must come first.
+Called by the daemon, and by `control` to clean up. Imports nothing heavy: the server starts while the engine still
+imports. Prefect reads its environment at import, so the settings made here must come first.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PrefectServer:
 
     @property
     def port(self) -> int:
-        """Where it listens on loopback."""
+        """The port on loopback."""
         return int(self.ui_url.rpartition(":")[2])
 
     @property
@@ -55,7 +55,7 @@ class PrefectServer:
         return f"{self.ui_url}/api"
 
     def healthy(self) -> bool:
-        """Whether it answers."""
+        """True if the server answers."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
             connection.request("GET", "/api/health")
@@ -86,14 +86,14 @@ def start(settings: Settings, *, port: int = 0, linger: timedelta = LINGER) -> P
     """Start a Prefect server on loopback; it is not yet ready to answer.
 
     Args:
-        settings: Whose state folder it serves.
-        port: Where it listens; zero takes a free one.
-        linger: How long it stays when no engine has the lock.
+        settings: The settings with the state folder it serves.
+        port: The port to listen on; zero takes a free one.
+        linger: The time it stays while no engine has the lock.
     """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
-        listener.set_inheritable(True)  # bound here and served there: nobody can take the port in between
+        listener.set_inheritable(True)  # bound here and served there: no other process can take the port in between
         ui_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         command = [
             sys.executable,
@@ -132,7 +132,7 @@ def environment(settings: Settings, api_url: str, env: Mapping[str, str]) -> dic
     """An environment in which Prefect works for this state folder alone.
 
     Args:
-        settings: Whose state folder.
+        settings: The settings with the state folder.
         api_url: Where the server is, or will be.
         env: The environment to start from; Prefect settings in it are the user's own and are left behind.
 
@@ -165,9 +165,9 @@ def environment(settings: Settings, api_url: str, env: Mapping[str, str]) -> dic
 
 
 def _minimal_ca_bundle(folder: Path) -> Path:
-    """A file with one certificate authority in place of all that are known.
+    """Write a CA bundle with one certificate authority in place of all that are known.
 
-    Prefect reads them anew for each of its clients, several times a run and 30 ms each; on loopback none is needed.
+    Prefect reads the bundle for each of its clients, several times a run and 30 ms each. Loopback needs no authority.
     """
     file = folder / "authority.pem"
     if not file.exists():

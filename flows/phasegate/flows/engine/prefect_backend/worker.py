@@ -1,7 +1,7 @@
-"""Our Prefect worker: it takes flow runs from the work pool and runs them inside this process.
+"""Prefect worker of phasegate: it takes flow runs from the work pool and runs them inside this process.
 
-Made by the engine. Prefect's `BaseWorker` gives the claiming of a flow run (Scheduled → Pending → Running, at most one
-taker); this class gives the polling, the waking, the bound on what works at once, and the ending of what runs.
+Made by the engine. Prefect's `BaseWorker` claims flow runs (Scheduled → Pending → Running, at most one taker). This
+class polls, wakes, bounds the number of flow runs at work, and ends them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
 
         Args:
             flow: The deployment's flow, loaded once.
-            settings: For how many may work at once.
+            settings: The limit on flow runs that work at once.
             wakeups: Bound to every flow run.
         """
         super().__init__(work_pool_name=POOL, name="phasegate-engine", prefetch_seconds=0, limit=settings.concurrency)
@@ -72,22 +72,22 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         self._woken.set()
 
     def is_running(self, flow_run_id: UUID) -> bool:
-        """Whether this worker has this flow run in hand."""
+        """True if this worker runs this flow run, or is claiming it."""
         return flow_run_id in self._executions or flow_run_id in self._submitting_flow_run_ids
 
     def live_flow_runs(self) -> frozenset[UUID]:
-        """The flow runs this worker has in hand, those that wait hot included."""
+        """The flow runs that this worker runs or is claiming, those that wait hot included."""
         return frozenset(self._executions) | frozenset(self._submitting_flow_run_ids)
 
     async def wait_finished(self, flow_run_id: UUID) -> None:
-        """Wait until a flow run that is leaving has left."""
+        """Wait until a flow run that is ending has ended."""
         if execution := self._executions.get(flow_run_id):
             await asyncio.wait({execution[1]})
         while self.is_running(flow_run_id):  # noqa: ASYNC110 -- being claimed ends without a sign
             await asyncio.sleep(0.005)
 
     async def serve(self) -> None:
-        """Poll and run until `stop`; then drain what runs.
+        """Poll and run until `stop`; then drain the running flow runs.
 
         Raises:
             httpx.HTTPError: The Prefect server did not answer at the start.
@@ -124,13 +124,13 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
                 _log.warning("Prefect does not hear this worker: %r", error)
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        # Somebody may force a state on a flow run that is right here, waiting hot: it must not run twice.
+        # Prefect's UI may force a state on a flow run that waits hot in this process: it must not run twice.
         async with self.queue_lock:
             scheduled = await super()._get_scheduled_flow_runs()
         return [entry for entry in scheduled if not self.is_running(entry.flow_run.id)]
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Poll, if there is a place for what might be found."""
+        """Poll, if there is a place for another flow run."""
         return await super().get_and_submit_flow_runs() if self.limiter.available_tokens >= 1 else []
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
@@ -141,7 +141,7 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         finally:
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release_limit_slot(flow_run.id)
-            self.wake()  # somebody may wait for the place
+            self.wake()  # another flow run may wait for the place
 
     async def run(
         self,
@@ -169,7 +169,10 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         await execution.run()
 
     async def _end_those_stopped_in_prefect(self) -> None:
-        """End what somebody cancelled or suspended in Prefect, once it was seen so twice: a gate suspends itself."""
+        """End flow runs that a person cancelled or suspended in Prefect.
+
+        Two polls must see the same state, because a gate suspends its own flow run.
+        """
         if not self._executions:
             return
         stopped = await self.client.read_flow_runs(

@@ -1,7 +1,7 @@
-"""The saga's performers of migrations: what may be left in place, and what there is no way back from.
+"""Performers of migrations: which ones a rollback leaves in place, and which ones are pivots.
 
-Used by `saga`, and by stage `deployment` where a migration fails. The commands are run by
-`phasegate.infra.deploy.migrations.migrator`.
+Used by `saga`, and by stage `deployment` when a migration fails. `phasegate.infra.deploy.migrations.migrator` runs the
+commands.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from phasegate.infra.ledger import Effect, EffectClass
 
 
 class ExpandPerformer:
-    """`expand`: what a release needs more of in the schema; undoing the release leaves it there."""
+    """`expand`: an addition to the schema that a release needs; undoing the release leaves it in place."""
 
     effect_class: ClassVar[EffectClass] = "compensable"
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[str, Any]:
-        """Have the team's command make it, or find it made."""
+        """Run the team's command, or find the migration made."""
         return await _make(run, key, intent)
 
     async def undo(self, run: RunContext, effect: Effect) -> dict[str, Any]:
-        """Leave it: the release before works with a schema that has more in it, and data may be there by now."""
+        """Leave it in place: the previous release works with a larger schema, and data may be there by now."""
         return {"left": "the schema stays expanded"}
 
 
@@ -35,15 +35,15 @@ class PivotPerformer:
     effect_class: ClassVar[EffectClass] = "pivot"
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[str, Any]:
-        """Have the team's command make it, or find it made."""
+        """Run the team's command, or find the migration made."""
         return await _make(run, key, intent)
 
     async def undo(self, run: RunContext, effect: Effect) -> dict[str, Any]:
-        """Nothing: it is only undone what `is_unmade` says was never made."""
+        """Do nothing: only a migration that `is_unmade` found never made is undone."""
         return {"found": "it had not been made"}
 
     async def is_unmade(self, run: RunContext, effect: Effect) -> bool:
-        """Whether the team's `status` command says for certain that nothing of it is in the world."""
+        """True if the team's `status` command says for certain that the migration was never made."""
         return await run.migrator.state(MigrationStep.model_validate(effect.intent), _told(effect.key)) == "pending"
 
 
@@ -54,18 +54,21 @@ async def _make(run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[st
 
 
 def _told(key: str) -> str:
-    """The key that the command knows: what a rewind has left in place is the same migration when it is made anew."""
+    """The key that the command knows. A migration that a rewind left in place keeps it when it is made again."""
     return key.partition(".")[0]
 
 
 async def route_all_traffic_to_current(run: RunContext, effects: Sequence[Effect]) -> str:
-    """Give all traffic to the release that serves, for as long as a run waits for a person; what could not be, if so.
+    """Give all traffic to the current release while a run waits for a person.
 
-    Two versions side by side are for the minutes in which they are measured. Until the cut-over the release before is
-    the one that is known to hold, on a schema that is still its own.
+    Two versions run at once only for the minutes in which they are measured. Until the cut-over, the previous release
+    is the one known to hold, on a schema that is still its own.
+
+    Returns:
+        A sentence about the failure, or an empty text if all traffic goes to the current release.
 
     Effects:
-        The candidate takes no share; the cut-over, if the run goes on to it, starts from there.
+        The candidate takes no share. A later cut-over starts from there.
     """
     standing = {effect.kind: effect for effect in effects if effect.status == "done"}
     candidate = standing.get("candidate")

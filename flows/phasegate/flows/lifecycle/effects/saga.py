@@ -1,4 +1,4 @@
-"""What a run does to the world, and how it is undone (P3, P6).
+"""Saga of a run: its effects on the world, and how they are undone (P3, P6).
 
 An effect is recorded before it is made, found if it was made, and undone newest first. `perform` is the only way to
 make one, `roll_back` the only way to undo them. Each kind of effect has a performer.
@@ -39,7 +39,7 @@ _BETWEEN_TRIES = timedelta(seconds=1)
 
 
 class Performer(Protocol):
-    """Makes and undoes one kind of effect; both find what an interrupted try has already done.
+    """Makes and undoes one kind of effect; both find the work of an interrupted try.
 
     Attributes:
         effect_class: `reversible`, `compensable` or `pivot`, as the ledger has it.
@@ -48,11 +48,19 @@ class Performer(Protocol):
     effect_class: ClassVar[EffectClass]
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
-        """Make it, or find it made; returns what is needed to undo it."""
+        """Make the effect, or find it made.
+
+        Returns:
+            The facts that are needed to undo it.
+        """
         ...
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Undo it, whether or not it was made; returns what undoing it did."""
+        """Undo the effect, whether or not it was made.
+
+        Returns:
+            The facts of the undoing.
+        """
         ...
 
 
@@ -79,7 +87,7 @@ class MergePerformer:
         return {"ref": made.ref, "commit": made.commit, "previous": made.previous}
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Revert the merge that carries the effect's key; nothing to do where there is none."""
+        """Revert the merge that carries the effect's key, if there is one."""
         branch = str(effect.intent["branch"])
         made = await asyncio.to_thread(find_merge, run.repository, branch, effect.key)
         if made is None:
@@ -90,7 +98,7 @@ class MergePerformer:
 
 
 class CandidatePerformer:
-    """`candidate`: the release running beside the current one; undone by stopping it."""
+    """`candidate`: a release that runs next to the current one; undone by stopping it."""
 
     effect_class: ClassVar[EffectClass] = "reversible"
 
@@ -102,7 +110,7 @@ class CandidatePerformer:
         return candidate.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Stop the candidate, and read back what serves."""
+        """Stop the candidate, and read back which release is current."""
         await run.target.stop_candidate(str(effect.intent["release_id"]))
         current = (await run.target.status()).current
         serves = {"serves": current.release_id, "alive": current.alive} if current else {"serves": None}
@@ -110,19 +118,19 @@ class CandidatePerformer:
 
 
 class CutOverPerformer:
-    """`cut-over`: the release serves; undone by letting the one before it serve again."""
+    """`cut-over`: the release becomes current; undone by making the previous one current again."""
 
     effect_class: ClassVar[EffectClass] = "reversible"
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
-        """Let the release serve, in the place of the one it was approved to replace and of no other."""
+        """Make the release current, in the place of the one it was approved to replace and of no other."""
         release = await run.target.cut_over(str(intent["release_id"]), over=(intent.get("previous"),))
         return release.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Let the release that served before serve again, and read back what serves.
+        """Make the previous release current again, and read back which one is.
 
-        A later release of another run is left serving: taking that away is that run's rollback.
+        A later release of another run stays current: only that run's rollback undoes it.
         """
         ours, replaced = effect.intent["release_id"], (effect.result or effect.intent).get("previous")
         state = await run.target.status()
@@ -147,10 +155,10 @@ class Intent:
     """An effect about to be made.
 
     Attributes:
-        kind: Which performer makes it.
+        kind: The kind of effect, which chooses the performer.
         name: Names it within the run; with the run's id, the idempotency key.
         facts: JSON-able: all the performer needs.
-        compensation: What undoing it does, for people.
+        compensation: A description for people of how it is undone.
     """
 
     kind: str
@@ -166,7 +174,7 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
         As its performer says, by the key `<run>/<name>`; an effect that was made, or made and undone, is not repeated.
 
     Raises:
-        BranchMoved: It would not be the effect that was approved; it is called off, and nothing was made.
+        BranchMoved: It would not be the approved effect any more; it is aborted, and nothing was made.
     """
     if run.rehearses:
         return recorded_effect(run, intent.kind, intent.name, intent.compensation)
@@ -206,7 +214,7 @@ def is_begun(run: RunContext, intent: Intent) -> bool:
 
 
 def _key(run: RunContext, name: str) -> str:
-    """The idempotency key: another one each time a rewind has undone the effect, or it was called off."""
+    """The idempotency key: a new one each time a rewind has undone the effect, or the effect was aborted."""
     first = f"{run.run.id}/{name}"
     known = run.shared.ledger.effects.list(run.run.id)
     gone = (one for one in known if one.superseded or one.called_off)
@@ -217,21 +225,21 @@ def _key(run: RunContext, name: str) -> str:
 async def roll_back(
     run: RunContext, *, only: Collection[str] | None = None, ending: Mapping[str, Any] | None = None, why: str = ""
 ) -> None:
-    """Undo a run's effects, newest first, in a flow of its own; what is undone already is left alone.
+    """Undo a run's effects, newest first, in a subflow; effects that are undone already stay as they are.
 
     Args:
         run: The run.
-        only: The keys of those to undo; None: all.
-        ending: How the run ends with it, recorded before anything is undone; None: the run goes on.
-        why: In a sentence, for when it cannot be.
+        only: The keys of the effects to undo; None for all.
+        ending: The run's outcome, recorded before anything is undone; None if the run continues.
+        why: The reason, as a sentence for the error if nothing can be undone.
 
     Raises:
         CompensationFailed: An effect could not be undone; the older ones are untouched.
-        PastPivot: The run has made an effect that cannot be undone, or may have, so nothing is: it only goes forward.
+        PastPivot: The run has made a pivot, or may have. Nothing is undone: the run only goes forward.
 
     Effects:
-        The compensations, each retried; a repeat goes on where the last one stopped. Where nothing can be undone, the
-        release that serves gets all the traffic.
+        The compensations, each retried; a repeat continues where the last one stopped. Where nothing can be undone, the
+        current release gets all the traffic.
     """
     made = [one for one in effects_with_adopted(run.shared.ledger, run.run.id) if only is None or one.key in only]
     if pivots := [*irreversible_effects(made), *await _maybe_made(run, made)]:
@@ -250,7 +258,7 @@ async def roll_back(
 
 
 async def _maybe_made(run: RunContext, effects: Sequence[Effect]) -> list[Effect]:
-    """The effects that cannot be undone, were begun, and may be in the world for all that anybody knows."""
+    """Pivots that were begun and may have been made: no record and no command rules it out."""
     begun = [effect for effect in effects if effect.effect_class == "pivot" and effect.status == "intended"]
     return [effect for effect in begun if not await _is_unmade(run, effect)]
 
@@ -271,7 +279,7 @@ async def _undo(run: RunContext, effect: Effect) -> None:
         try:
             await current_executor().run_stage(f"undo {effect.kind}", number, undone)
         except (LeaseHeld, LedgerUnavailable):
-            raise  # not this try's failure: it goes on where the run is, or when the ledger is back
+            raise  # not this try's failure: it continues in the engine that has the run, or when the ledger is back
         except PhasegateError as error:
             if number < _TRIES and isinstance(error, TemporaryError):
                 await asyncio.sleep(_BETWEEN_TRIES.total_seconds())

@@ -1,6 +1,6 @@
-"""How traffic is shifted to a candidate, and given back: the effect `weight`.
+"""Traffic of a candidate: the effect `weight` gives it a share and takes the share away again.
 
-Its performer is one of `saga`'s. What a target claims is not believed: the share that is on record is read back.
+Its performer is one of `saga`'s. A target's claim is not believed: the share is read back from the target.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class WeightPerformer:
     effect_class: ClassVar[EffectClass] = "reversible"
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[str, Any]:
-        """Let the candidate have its share, and say which it has."""
+        """Give the candidate its share, and return the share that was read back."""
         weight = await run.target.set_weight(str(intent["release_id"]), int(intent["percent"]))
         return weight.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> dict[str, Any]:
-        """Leave the candidate no share; where that fails its end takes it away. Read back either way.
+        """Take the candidate's share away, and read it back; if that fails, the candidate's end does it.
 
         Raises:
             DeployFailed: It still has one.

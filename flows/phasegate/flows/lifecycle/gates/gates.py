@@ -1,7 +1,7 @@
-"""How a person is asked, and what an answer amounts to.
+"""Gates: they ask a person for a decision and compute the decision that holds.
 
-A gate's answer is computed from the ledger each time anew (P4, P5): whatever Prefect says of the flow run, whoever woke
-it, the digests are recomputed and the decisions checked against them.
+A gate's answer is computed from the ledger each time (P4, P5). Whatever Prefect says of the flow run, and whatever woke
+it, the digests are recomputed and the decisions are checked against them.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _UNHURRIED_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Round:
-    """One time round a gate.
+    """A round of a gate.
 
     Attributes:
         number: From 1.
-        note: What the person said who sent the previous product back.
-        previous: What was sent back; None the first time.
-        struck: Amendments that a person struck, in this round or before; they hold no more.
-        regrade: True where the same change is only graded again, without what was struck.
-        remade: What this round asks for, where it has been made already; None: it is produced.
+        note: The note of the person who sent the previous product back.
+        previous: The product that was sent back; None in the first round.
+        struck: Amendments that a person struck, in this round or before; they no longer hold.
+        regrade: True if the same change is only graded again, without the struck amendments.
+        remade: The product of this round, if it has been made already; None if it must be produced.
     """
 
     number: int = 1
@@ -60,25 +60,25 @@ class Round:
 
 @runtime_checkable
 class Precondition(Protocol):
-    """What a product was made for, as one of its parts: something in the world that may change meanwhile.
+    """Condition in the world that a product depends on, as one of the product's parts.
 
     Attributes:
-        kind: What the gate's subject calls it.
-        digest: Of the world as it was when the product was made.
+        kind: Its name in the gate's subject.
+        digest: The digest of the world's state when the product was made.
     """
 
     @property
     def kind(self) -> str:
-        """As above."""
+        """Name of the condition in the gate's subject."""
         ...
 
     @property
     def digest(self) -> str:
-        """As above."""
+        """Digest of the world's state when the product was made."""
         ...
 
     async def violation(self, run: RunContext) -> str:
-        """What has changed since, in a sentence; empty while it holds, and once the run has begun to act on it."""
+        """Change since then, as a sentence; empty while it holds, or once the run has begun to act on it."""
         ...
 
 
@@ -92,7 +92,7 @@ async def produce_until_approved(
     *args: Given.args,
     **kwargs: Given.kwargs,
 ) -> Product:
-    """Produce something, ask a person, and produce it anew for as long as the answer is `revise` or comes too late.
+    """Produce something and ask a person; produce it again while the answer is `revise` or comes too late.
 
     Raises:
         Rejected: The answer is no.
@@ -112,7 +112,7 @@ async def produce_and_apply(
     *args: Given.args,
     **kwargs: Given.kwargs,
 ) -> Done:
-    """Produce until approved, and do what was approved; ask again if something else would be done.
+    """Produce until approved, and apply the product; ask again if something else would be applied.
 
     Raises:
         Rejected: The answer is no.
@@ -144,30 +144,33 @@ class ConcurrentCheck(Protocol):
     """Check that runs while a gate is open and may close it, such as the background analysis of a release.
 
     Attributes:
-        over: Whether it has come to an end.
+        finished: True once the check has ended.
     """
 
     @property
     def finished(self) -> bool:
-        """As above."""
+        """True once the check has ended."""
         ...
 
     def failure(self) -> str:
-        """Why nobody is to be asked any more, in a sentence; empty: the gate stands."""
+        """The reason to close the gate, as a sentence, or an empty text while the gate stands."""
         ...
 
 
 async def request_decision(
     run: RunContext, gate: GateName, number: int, subject: Subject, *, checks: Sequence[ConcurrentCheck] = ()
 ) -> Decision | None:
-    """Ask once, and give the decision that holds, whatever it is; None when policy has the gate off.
+    """Ask a person once for a decision.
 
     Args:
         run: The run.
         gate: The gate.
-        number: Which round of it: each time it is asked for something else is another.
-        subject: What is to be decided on.
+        number: The round of the gate: each different subject is a new round.
+        subject: The subject of the decision.
         checks: Checks that run meanwhile; the run then waits in its engine for as long as it takes.
+
+    Returns:
+        The decision that holds, whatever its verdict, or None if policy has the gate off.
 
     Raises:
         SubjectStale: A precondition does not hold any more, or a concurrent check has ended the round.
@@ -176,14 +179,14 @@ async def request_decision(
 
 
 async def require_decision(run: RunContext, gate: InterruptGate, number: int, subject: Artifact) -> Decision:
-    """Ask what an agent needs to know, and give the decision that holds, whatever it is."""
+    """Ask for a decision that an agent needs, and return the one that holds, whatever its verdict."""
     decision = await _await_decision(run, gate, number, [subject])
     assert decision is not None, gate  # noqa: S101  policy cannot have an interrupt gate off
     return decision
 
 
 def _parts_of(product: object) -> list[Artifact | Precondition]:
-    """What of a product is to be decided on: itself, or the artifacts and premises it consists of."""
+    """The parts of a product that a gate asks about: itself, or its artifacts and preconditions."""
     parts = cast("tuple[object, ...]", product) if isinstance(product, tuple) else (product,)
     return [part for part in parts if isinstance(part, Artifact | Precondition)]
 
@@ -191,7 +194,10 @@ def _parts_of(product: object) -> list[Artifact | Precondition]:
 async def _await_decision(
     run: RunContext, gate: GateName, number: int, subject: Subject, checks: Sequence[ConcurrentCheck] = ()
 ) -> Decision | None:
-    """Wait for a decision that holds; None when policy has the gate off.
+    """Wait for a decision that holds.
+
+    Returns:
+        The decision, or None if policy has the gate off.
 
     Raises:
         SubjectStale: A precondition of the subject does not hold any more; the round is over, whatever was decided.
@@ -230,7 +236,7 @@ async def _await_decision(
         await current_executor().wait_until(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.run.id,
-            decided=lambda: _is_answered(run, row) or any(one.finished for one in checks),  # noqa: B023  called before the loop goes on
+            decided=lambda: _is_answered(run, row) or any(one.finished for one in checks),  # noqa: B023  called before the next pass
             settings=run.shared.settings,
             in_process=bool(checks),
         )
@@ -243,9 +249,12 @@ async def _await_decision(
 async def _effective_decision(
     run: RunContext, row: Gate, subject: Subject, accepting: Sequence[str]
 ) -> Decision | None:
-    """The decision that holds at a gate that was waited at just now; None: the gate is to be asked for again.
+    """The decision that holds at a gate whose wait has just ended.
 
-    Somebody has just decided and looks on, so nothing is asked here but what a decision depends on.
+    The person who decided is watching, so only what the decision depends on is checked here.
+
+    Returns:
+        The decision, or None if the gate must be asked again.
     """
     await note_forced_states(run, [row])
     run.raise_if_interrupted()
@@ -300,13 +309,13 @@ def _ended_by(checks: Sequence[ConcurrentCheck]) -> str:
 
 
 async def _outdated(run: RunContext, subject: Subject) -> str:
-    """What has changed of the world the subject was made for; empty when nothing has."""
+    """The violated preconditions of a subject, as sentences, or an empty text if all hold."""
     said = [await part.violation(run) for part in subject if not isinstance(part, Artifact)]
     return " ".join(one for one in said if one)
 
 
 def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
-    """The digests a decision is bound to, taken anew from what is stored.
+    """The digests that a decision is bound to, computed again from the stored texts.
 
     Raises:
         TrailBroken: The stored policy is not the one the run began with.
@@ -332,9 +341,9 @@ def _allowed_signers(stored_policy: str) -> str:
 
 
 async def note_forced_states(run: RunContext, rows: Iterable[Gate]) -> None:
-    """Begin to put on record what somebody told Prefect to get past gates while they stood open.
+    """Start to record the states that others forced in Prefect while gates were open.
 
-    Effects: a `state.refused` event for each state, once; a moment later, or when the run is left if that comes first.
+    Effects: a `state.refused` event for each state, once; after a short delay, or when the pass ends if that is sooner.
     """
     run.start_background(_note_forced_states(run, [row for row in rows if row.status not in CLOSED]))
     await asyncio.sleep(0)  # so that it has begun, whatever comes next
@@ -361,7 +370,7 @@ def _decide_in_advance(run: RunContext, row: Gate) -> None:
     if row.status != "open" or row.gate not in run.run.options.approve:
         return
     person = Person(run.run.requester, "local")
-    with contextlib.suppress(NotAllowed):  # the refusal is on record
+    with contextlib.suppress(NotAllowed):  # the ledger has recorded the refusal
         run.shared.ledger.gates.decide(row.id, "approve", person, note="approved in advance", standing=True)
 
 

@@ -1,7 +1,7 @@
-"""What happens when an agent cannot go on by itself: a person is asked, and the run waits for their answer.
+"""Interrupts raised by an agent: a person is asked, and the run waits for the answer.
 
-Called by `runner` with what the agent's attempt came to; the attempt has failed in nothing, and goes on where it was
-once the answer is in the ledger. A question takes any words; a budget and a permission are interrupt gates, and take
+`runner` calls it with the interrupt that the agent's attempt returned. The attempt has not failed, and continues once
+the answer is in the ledger. A question takes any words; a budget and a permission are interrupt gates, and take
 decisions like any other.
 """
 
@@ -19,7 +19,7 @@ from phasegate.infra.policy.model import InterruptGate
 
 
 async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
-    """Ask a person what an agent needs to know, and wait until they have answered.
+    """Ask a person for an agent's need, and wait until they have answered.
 
     Args:
         run: The run.
@@ -46,7 +46,7 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
 
 
 async def _settle(run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested) -> None:
-    """Open an interrupt gate, or find it as it stands, and wait for what decides it."""
+    """Open an interrupt gate, or find it as it stands, and wait for its decision."""
     number, subject = _round(run, gate, asked)
     decision = await require_decision(run, gate, number, subject)
     if gate == "budget" and decision.verdict != "approve":
@@ -56,7 +56,11 @@ async def _settle(run: RunContext, gate: InterruptGate, asked: BudgetIncreaseReq
 def _round(
     run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested
 ) -> tuple[int, BudgetIncreaseRequest | PermissionRequested]:
-    """Which round of its gate a question is, and in which words: those of before, where it was asked before."""
+    """Find the round of an interrupt's gate.
+
+    Returns:
+        The round's number and request. A repeated request gets the round and the text of the first one.
+    """
     ledger = run.shared.ledger
     rows = [row for row in ledger.gates.list(run.run.id) if row.gate == gate]
     for row in rows:

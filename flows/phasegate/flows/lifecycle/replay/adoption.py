@@ -1,7 +1,7 @@
-"""What a run takes over from the run it replays: finished attempts, observations, effects that are in the world.
+"""Adoption: a run takes over finished attempts, observations and effects from the run it replays.
 
-Asked by `attempts` before a stage is tried, by the stages before they look at the world, and by `saga` before an effect
-is made. It starts nothing itself, and what does not match the earlier run's record is left to be done anew.
+`attempts` asks before a stage is tried, the stages before they observe the world, and `saga` before an effect is made.
+Nothing is started here. Whatever does not match the earlier run's record is done again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STAGE_OF_EFFECT = {"merge": "testing"}
 
 
 def comes_before(policy: Policy, stage: str, start: str) -> bool:
-    """Whether a stage is over before another begins, as the policy orders them."""
+    """True if a stage is over before another begins, in the policy's order."""
     stages: list[str] = list(policy.lifecycle.stages)
     return stage in stages and start in stages and stages.index(stage) < stages.index(start)
 
@@ -36,10 +36,13 @@ def comes_before(policy: Policy, stage: str, start: str) -> bool:
 def adoptable(
     run: RunContext, make: type[Made], stage: str, part: str, number: int, inputs: Mapping[str, str]
 ) -> Attempt | None:
-    """The earlier run's attempt that this one may take over; None: it has to be made anew.
+    """The earlier run's attempt that this run may adopt.
 
-    A replay takes over what lies before the stage it starts from and was made of the same inputs. A rehearsal takes
-    over what its original took over itself, and what was measured rather than made.
+    A replay adopts attempts of the same inputs at stages before the one it starts from. A rehearsal adopts what its
+    original adopted itself, and attempts that measured rather than made something.
+
+    Returns:
+        The attempt, or None if the stage must be attempted again.
     """
     origin, ledger = run.run.origin, run.shared.ledger
     if origin is None:
@@ -58,10 +61,13 @@ def adoptable(
 def adopted(
     run: RunContext, make: type[Made], stage: str, part: str, number: int, inputs: Mapping[str, str]
 ) -> Made | None:
-    """What the earlier run made of the same inputs, taken over as this run's own; None: it has to be made anew.
+    """The artifact of an adopted attempt, recorded as this run's own.
+
+    Returns:
+        The artifact, or None if the stage must be attempted again.
 
     Effects:
-        One attempt row that names where it came from. A later pass finds it.
+        One attempt row that names the attempt it came from. A later pass finds it.
     """
     attempts = run.shared.ledger.attempts
     known = attempts.find(str(AttemptId.of(run.run.id, stage, part, number)))
@@ -94,12 +100,12 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
 
     Args:
         run: The run.
-        stage: Who wants to know.
+        stage: The stage that observes.
         name: Names the observation within the run.
         look: Looks; what it gives must be JSON-able.
 
     Effects:
-        One event with what was seen. A replay of later stages, and a rehearsal, see what the earlier run saw.
+        One event with the value. A replay of later stages, and a rehearsal, get the earlier run's value.
     """
     ledger, origin = run.shared.ledger, run.run.origin
     seen = _observation(ledger, run.run.id, name)
@@ -115,18 +121,18 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
 
 
 def is_recorded(run: RunContext, stage: str, name: str) -> bool:
-    """True if `observe` would not look any more: the run has looked, or takes over what the earlier run saw."""
+    """True if `observe` would return a recorded value, of this run or adopted from the earlier one."""
     return recorded(run, stage, name) is not None
 
 
 def recorded(run: RunContext, stage: str, name: str) -> Any:
-    """The outcome of an observation on record, of this run or of the earlier one; `None`: nobody has looked."""
+    """The recorded value of an observation, of this run or of the earlier one, or None if none was recorded."""
     seen = _observation(run.shared.ledger, run.run.id, name) or _earlier_observation(run, stage, name)
     return seen["value"] if seen is not None else None
 
 
 def has_observed(run: RunContext, name: str) -> bool:
-    """True if this run, or the run it replays, has looked at something by this name."""
+    """True if this run, or the run it replays, has recorded an observation of this name."""
     behind = [run.run.origin.run] if run.run.origin else []
     return any(_observation(run.shared.ledger, known, name) is not None for known in (run.run.id, *behind))
 
@@ -153,7 +159,7 @@ def adopted_effect(run: RunContext, kind: str, name: str, facts: Mapping[str, An
 
 
 def _take_over_release(run: RunContext) -> None:
-    """Take over what made an adopted release serve, so that rolling this run back undoes it."""
+    """Adopt the effects of an adopted release, so that rolling this run back undoes them."""
     origin, ledger = run.run.origin, run.shared.ledger
     if origin is not None and not run.rehearses:
         for effect in effects_with_adopted(ledger, origin.run):
@@ -169,7 +175,7 @@ def _take_over(ledger: Ledger, run_id: str, effect: Effect) -> None:
 
 
 def effect_name(effect: Effect) -> str:
-    """What an effect is called within its run, however often a rewind has had it made anew."""
+    """Name of an effect within its run, the same each time it is made again after a rewind."""
     return effect.key.removeprefix(f"{effect.run_id}/").partition(".")[0]
 
 

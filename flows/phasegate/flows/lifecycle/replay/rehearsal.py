@@ -1,7 +1,7 @@
-"""How a rehearsal goes: the pipeline as it is today, answered from an earlier run's record, performing nothing.
+"""Rehearsal: today's pipeline, answered from an earlier run's record, without effects.
 
-The gates, the saga and `runner` ask here when the run is a rehearsal. A rehearsal ends where the record ends; whether
-it was the same up to there is the run's outcome. No gate is opened and no effect is intended by a rehearsal.
+The gates, the saga and `runner` ask here when the run is a rehearsal. A rehearsal ends where the record ends. Its
+outcome tells if it was the same up to there. A rehearsal opens no gate and intends no effect.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ async def rehearse(run: RunContext, pipeline: Callable[[RunContext], Awaitable[N
 
 
 def recorded_decision(run: RunContext, gate: str, number: int) -> Decision:
-    """What people decided at a gate then.
+    """The decision recorded at a gate of the original run.
 
     Raises:
-        RecordingExhausted: Nobody has.
-        SubjectStale: The round was over before anybody's decision could count.
+        RecordingExhausted: No decision is recorded.
+        SubjectStale: The round was over before a decision could count.
     """
     ledger = run.shared.ledger
     for row in ledger.gates.list(_origin(run)):
@@ -64,7 +64,7 @@ def recorded_decision(run: RunContext, gate: str, number: int) -> Decision:
 
 
 def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) -> dict[str, Any]:
-    """What an effect made then, in place of making it.
+    """The recorded result of an effect of the original run, returned instead of making the effect.
 
     Raises:
         RecordingExhausted: It was not made.
@@ -80,7 +80,7 @@ def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) ->
 
 
 def record_has_ended(run: RunContext, attempt: Attempt) -> bool:
-    """Whether an attempt has made all the model calls that its original made before it stopped, unfinished."""
+    """True if an attempt has made all the model calls of an original attempt that did not finish."""
     ledger = run.shared.ledger
     original = ledger.attempts.find(str(AttemptId.parse(attempt.id).in_run(_origin(run))))
     if original is None or original.status == "finished":

@@ -1,1 +1,1 @@
-"""Release in steps: analysis of what is measured, promotion, baseline, migrations, restart and incidents."""
+"""Release in steps: analysis, promotion, baseline, migrations, restart and incidents."""

@@ -31,10 +31,10 @@ _MEASURED_LOG = 32 * 1024**2
 
 
 class ReleaseAnalysis:
-    """One release that is measured, as a candidate or in its place."""
+    """Analysis of one release, as a candidate or as the current release."""
 
     def __init__(self, run: RunContext, made: Candidate | Release) -> None:
-        """Know what is measured."""
+        """Prepare the analysis without measuring yet."""
         self.run, self.made = run, made
         self._released = self._as_measured(made)
 
@@ -128,7 +128,7 @@ class ReleaseAnalysis:
         return HealthReport(verdict=overall(one.verdict for one in reports), metrics=reports)
 
     async def _serving(self) -> MeasuredRelease | None:
-        """The release that serves beside what is measured; None where none does."""
+        """The current release, to compare a candidate with, or None if there is no other release alive."""
         current = (await self.run.target.status()).current
         if current is None or not current.alive or current.release_id == self.made.release_id:
             return None
@@ -151,7 +151,7 @@ class ReleaseAnalysis:
         )
 
     def _require_world(self) -> None:
-        """Leave a rehearsal: what was measured then is adopted, and there is nothing to measure now."""
+        """Leave a rehearsal: it adopts the recorded reports, and has nothing to measure."""
         if self.run.rehearses:
             raise RecordingExhausted
 
@@ -160,22 +160,22 @@ class BackgroundAnalysis:
     """A release that is measured in the background; satisfies `gates.ConcurrentCheck`."""
 
     def __init__(self, run_id: str, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
-        """Follow the task that measures; what waits for the run is woken at its end."""
+        """Follow the task that measures, and wake the run at its end."""
         self._watch, self.task, wakeups = watch, task, current_wakeups()
         task.add_done_callback(lambda _: wakeups.notify(run_id))
 
     @property
     def finished(self) -> bool:
-        """Whether it has found the release bad, or can go on no more."""
+        """True once it has found the release bad, or cannot continue."""
         if not self.task.done():
             return False
         return self.task.cancelled() or self.task.exception() is not None or self.task.result().verdict in BROKEN
 
     def breach(self) -> HealthReport | None:
-        """What it found that takes the release back; None: nothing so far.
+        """The report that fails the release, or None so far.
 
         Raises:
-            RunSignal, PhasegateError: Whatever ended it instead.
+            RunSignal, PhasegateError: The error that ended the analysis instead.
         """
         report = self.task.result() if self.task.done() else None
         return report if report is not None and report.verdict in BROKEN else None
@@ -185,11 +185,11 @@ class BackgroundAnalysis:
         return "" if (found := self.breach()) is None else f"what was measured meanwhile {found.verdict}: {told(found)}"
 
     async def end(self) -> HealthReport:
-        """Have it end, and give what was measured; of a watch that is on record, what it found then."""
+        """End the analysis and return its report; an adopted analysis gives the recorded report."""
         self._watch.end()
         return await self.task
 
 
 def told(report: HealthReport) -> str:
-    """What each metric that did not pass says."""
+    """Reasons of the metrics that did not pass."""
     return "; ".join(f"{metric.name}: {metric.reason}" for metric in report.metrics if metric.verdict != "passed")

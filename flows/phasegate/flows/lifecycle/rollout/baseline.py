@@ -1,4 +1,4 @@
-"""What of the target a plan was made for, and what of the run's release is on record.
+"""Baseline of a plan: the target's state that the plan was made for, and the run's own effects on it.
 
 Asked by stage `deployment` and by the steps: a decision holds for the world it was made for.
 """
@@ -20,14 +20,14 @@ _OF_A_RELEASE = frozenset({"candidate", "weight", "cut-over"})
 
 @dataclass(frozen=True)
 class Baseline:
-    """The release that a plan replaces: what of the target a decision on the plan is bound to.
+    """Current release that a plan replaces; a decision on the plan is bound to it.
 
     Attributes:
         target: The target.
         service: The service.
-        release_id: The release that served when the plan was drafted; None: none did.
-        commit: Its commit; empty: there was none.
-        revision: Another once somebody else has changed it in its place; empty where the target cannot tell.
+        release_id: The release that was current when the plan was drafted; None if there was none.
+        commit: Its commit; empty if there was none.
+        revision: Changes when another party changes the release in place; empty if the target cannot tell.
     """
 
     kind: ClassVar[str] = "target"
@@ -39,14 +39,14 @@ class Baseline:
 
     @classmethod
     def of(cls, state: TargetState) -> Baseline:
-        """What serves, whether or not it is alive at this moment."""
+        """Baseline of a target's current release, alive or not."""
         current = state.current
         release_id, commit = (current.release_id, current.commit) if current else (None, "")
         return cls(state.target, state.service, release_id, commit, state.revision)
 
     @property
     def digest(self) -> str:
-        """Of all of it; what is not known is left out, as earlier versions did."""
+        """Digest of all fields; an unknown revision is left out, as in earlier versions."""
         return sha256(
             canonical_json({name: value for name, value in vars(self).items() if name != "revision" or value})
         )
@@ -59,7 +59,7 @@ class Baseline:
         return f"{why} The plan has to be drafted for what serves now." if why else ""
 
     def changed(self, now: Baseline) -> str:
-        """What serves now, in a sentence, if it is something else; empty while it is the same."""
+        """Describe a different current release in a sentence, or return an empty text if it is the same."""
         if now.digest == self.digest:
             return ""
         if (now.release_id, now.commit) == (self.release_id, self.commit):
@@ -71,7 +71,7 @@ class Baseline:
 
     @classmethod
     async def seen(cls, run: RunContext, stage: str, name: str) -> Baseline:
-        """What serves as a stage comes to something: looked at once, and the same ever after."""
+        """The baseline that a stage observed: recorded once, the same in later passes."""
 
         async def look() -> JsonObject:
             return (await run.target.status()).model_dump(mode="json")
@@ -79,7 +79,7 @@ class Baseline:
         return cls.of(TargetState.model_validate(await observe(run, stage, name, look)))
 
     async def previous(self, run: RunContext) -> str | None:
-        """The release to go back to: what served when this run began to deploy."""
+        """The release to go back to: the one that was current when this run began to deploy."""
         if (effect := begun(run)) is not None:
             found: str | None = effect.intent["previous"]
             return found
@@ -87,16 +87,16 @@ class Baseline:
 
 
 def effects_of_release(run: RunContext) -> list[Effect]:
-    """What the run has made of its release, as far as it counts."""
+    """Effects of the run's release that still count."""
     made = run.shared.ledger.effects.list(run.run.id)
     return [effect for effect in made if effect.kind in _OF_A_RELEASE and not effect.superseded]
 
 
 def begun(run: RunContext) -> Effect | None:
-    """The run's own candidate, from the moment it was intended: nobody else's release is taken for a change then."""
+    """The run's candidate as soon as its effect is intended: from then on a change of the target is the run's own."""
     return next((effect for effect in effects_of_release(run) if effect.kind == "candidate"), None)
 
 
 def is_adopted(run: RunContext) -> bool:
-    """Whether the deployment was the earlier run's, and is taken over."""
+    """True if the run adopted the deployment of an earlier run."""
     return run.run.origin is not None and comes_before(run.policy, "deployment", run.run.origin.stage)

@@ -1,6 +1,7 @@
-"""What of a breach code finds out by itself: what is on record, what can be asked, whether a suspicion can be right.
+"""Facts of an incident that code finds: the record, the answers of queries, and a check of the suspected hunk.
 
-Used by stage `monitoring` around the agent's reading, so that what an incident states can be checked without the agent.
+Used by stage `monitoring` around the agent's reading, so that an incident's statements can be checked without the
+agent.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _PLACE = re.compile(r"(?P<path>.+?)(?::(?P<first>\d+)(?:\s*[-–]\s*(?P<last>\d+
 
 
 def on_record(run: RunContext, report: HealthReport) -> list[TimelineEntry]:
-    """What happened around a release, from the ledger's events and the measurements, in time."""
+    """Timeline of a release, from the ledger's events and the measurements."""
     gates = {gate.id: gate.gate for gate in run.shared.ledger.gates.list(run.run.id)}
     told = [(event.at, what) for event in run.shared.ledger.events(run.run.id) if (what := _told(event, gates))]
     told += [moment for metric in report.metrics for moment in _turns(metric)]
@@ -45,7 +46,7 @@ def on_record(run: RunContext, report: HealthReport) -> list[TimelineEntry]:
 
 
 def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
-    """What can be asked about a release: all that was measured, its log, the run's events, the change's hunks."""
+    """Tables that can be queried about a release: its measurements, its log, the run's events, the change's hunks."""
     ledger = run.shared.ledger
     made = [one.artifact for one in ledger.attempts.list(run.run.id) if one.artifact and not one.superseded]
     reports = [one for one in made if ledger.artifacts.json(one)["kind"] == HealthReport.kind]
@@ -65,14 +66,14 @@ def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
 def incident(
     draft: IncidentDraft, tables: Tables, record: Sequence[TimelineEntry], *, release: str, health_report: str
 ) -> Incident:
-    """The agent's reading with what code adds: the record, each query's answer, the suspected hunk as it is.
+    """Complete the agent's reading with the record, the answer of each query, and the suspected hunk.
 
     Args:
-        draft: What the agent handed in.
-        tables: What its queries are asked of.
-        record: What happened.
-        release: Digest of what was released.
-        health_report: Digest of what was measured.
+        draft: The agent's draft.
+        tables: The tables that its queries read.
+        record: The timeline.
+        release: The digest of the release.
+        health_report: The digest of the health report.
     """
     suspected = suspect(draft.suspected_hunk, tables.hunks)
     suspicion = "" if not draft.suspected_hunk else "in the change" if suspected else "not in the change"
@@ -84,7 +85,7 @@ def incident(
 
 
 def suspect(place: str, among: Sequence[Hunk]) -> Hunk | None:
-    """The hunk of a change that `FILE:FIRST-LAST` names, or the first it touches; None: it is not in the change."""
+    """The hunk of a change that `FILE:FIRST-LAST` names or first touches, or None if it is not in the change."""
     found = _PLACE.fullmatch(place.strip().strip("`"))
     if found is None:
         return None
@@ -112,7 +113,7 @@ def _shown(one: Evidence | str, tables: Tables, *, asked: bool) -> EvidenceResul
 
 
 def _happened(events: Sequence[Event]) -> Iterator[Happened]:
-    """Without what agents said and read, which is of no release."""
+    """Events without agents' messages and readings, which belong to no release."""
     for event in events:
         if not event.kind.startswith(("turn.", "tools.", "message.", "question.")):
             attempt = str(event.payload.get("attempt", ""))
@@ -121,7 +122,7 @@ def _happened(events: Sequence[Event]) -> Iterator[Happened]:
 
 
 def _told(event: Event, gates: dict[str, str]) -> str:
-    """An event in a few words; empty for one that is not about the release."""
+    """Describe an event in a few words, or return an empty text if it is not about the release."""
     facts = event.payload
     match event.kind:
         case EventKind.EFFECT_DONE | EventKind.EFFECT_UNDONE | EventKind.EFFECT_STUCK:
@@ -143,7 +144,7 @@ def _told(event: Event, gates: dict[str, str]) -> str:
 
 
 def _turns(metric: MetricReport) -> Iterator[tuple[datetime, str]]:
-    """Where a metric's measurements begin, first fail, and end."""
+    """Timeline of a metric: its first measurement, its first failure, and its last measurement."""
     taken = metric.measurements
     if not taken:
         return

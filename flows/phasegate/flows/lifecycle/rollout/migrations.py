@@ -36,7 +36,7 @@ def files_of(run: RunContext, change: ChangeSet) -> tuple[str, ...]:
 
 
 def commands_of(run: RunContext) -> dict[MigrationClass, str]:
-    """What makes the migrations of each class in this run; a class that is not there is made by nobody."""
+    """Commands that make the migrations of each class in this run; a class without one is not made."""
     migrations, watched = run.policy.deploy.migrations, run.ends_with("monitoring")
     return {
         name: command
@@ -46,7 +46,7 @@ def commands_of(run: RunContext) -> dict[MigrationClass, str]:
 
 
 def signs_in(run: RunContext, draft: ReleasePlanDraft, commit: str) -> tuple[str, ...]:
-    """Where a migration's file takes away what its class says it does not, a line each for the gate's page."""
+    """Signs that a migration's file removes more than its class says, a line each for the gate's page."""
     return tuple(_signs(run, draft, commit))
 
 
@@ -67,7 +67,7 @@ async def make_migrations(run: RunContext, plan: ReleasePlan, release_id: str, m
         MigrationFailed: A command failed; the ones after it were not begun, and the candidate takes no traffic.
 
     Effects:
-        One effect of the class per migration; nothing for a class that policy has no command for, but that it says so.
+        One effect of the class per migration. Without a command for the class, only a progress event.
     """
     for migration in stored_data.in_order(plan.migrations):
         if migration.phase != migration_class:

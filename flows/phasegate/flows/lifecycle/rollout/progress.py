@@ -1,4 +1,4 @@
-"""What is being done with a release, told to whoever watches: which step, which share, what is measured.
+"""Progress of a rollout, reported to the people who watch: the step, the share of traffic, the measurements.
 
 Kept by the stages that run steps, measure and wait. Every line is an event that carries all of it as data, so that
 `show` and `status` need only the latest. It decides nothing.
@@ -28,15 +28,15 @@ _BETWEEN_TELLING_SECONDS = 10.0
 
 @dataclass
 class ProgressReporter:
-    """Where a release stands.
+    """Reports the progress of a rollout.
 
     Attributes:
-        run: Whose.
-        stage: Which stage's lines these are.
-        steps: How many steps there are; 0: there are none.
-        step: Which one it is, from 1.
-        doing: What is done, in a few words.
-        until: When it is over, if that is known.
+        run: The run.
+        stage: The stage that reports.
+        steps: The number of steps; 0 if policy has none.
+        step: The current step, from 1.
+        doing: The current activity, in a few words.
+        until: The time at which it is over, if that is known.
         weight: The share of the traffic.
     """
 
@@ -52,18 +52,18 @@ class ProgressReporter:
     _watched: dict[str, dict[str, Counter[str]]] = field(default_factory=dict[str, dict[str, Counter[str]]])
 
     def __post_init__(self) -> None:
-        """Know how far an earlier pass has come: of steps behind that nothing is told again."""
+        """Find the step that an earlier pass reached: earlier steps are not reported again."""
         before = progress_of(self.run.shared.ledger, self.run.run)
         self._reached = before.step if before is not None and before.stage == self.stage else 0
 
     def begin(self, doing: str, *, step: int = 0, until: datetime | None = None) -> None:
-        """Say what is done from now on."""
+        """Report a new activity."""
         self.doing, self.step, self.until, self._measured = doing, step or self.step, until, {}
         self._watched = {since: seen for since, seen in self._watched.items() if since == BACKGROUND}
         self.say()
 
     def say(self, detail: str = "") -> None:
-        """Tell where the release stands, and what has just been seen."""
+        """Report the progress, and the latest observation."""
         if self.step < self._reached:
             return
         text = f"{self.words}{f': {detail}' if detail else ''}"
@@ -71,7 +71,7 @@ class ProgressReporter:
 
     @property
     def words(self) -> str:
-        """Where the release stands, in a line."""
+        """The progress in a line."""
         parts: list[str] = []
         if self.weight is not None:
             wanted = "" if self.weight.actual == self.weight.wanted else f" ({self.weight.wanted} wanted)"
@@ -87,7 +87,7 @@ class ProgressReporter:
         return where + ", ".join(part for part in parts if part)
 
     def per_measurement(self, metrics: Sequence[MetricPolicy]) -> OnMeasurement:
-        """Tell each measurement of an analysis that comes to an end by itself."""
+        """Report each measurement of an analysis that ends by itself."""
         self._measured = {metric.name: (0, metric.count) for metric in metrics}
 
         def told(name: str, taken: Measurement) -> None:
@@ -98,7 +98,7 @@ class ProgressReporter:
         return told
 
     def throttled(self, since: str) -> OnMeasurement:
-        """Tell of what is measured without end, since a moment: as much as a person wants to read."""
+        """Report an analysis without an end, as often as a person wants to read."""
         seen = self._watched[since] = {}
         last: dict[str, tuple[float, str]] = {}
 
@@ -123,7 +123,7 @@ class ProgressReporter:
 
 
 def _counted(outcomes: Counter[str]) -> str:
-    """How often it was measured, and what was not a success."""
+    """Number of measurements, with the counts of those that were no success."""
     others = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if outcome != "success")
     return f"{outcomes.total()}{f' ({others})' if others else ''}"
 

@@ -1,7 +1,7 @@
-"""Gate `promotion` after an analysis that says neither yes nor no: measured on while a person thinks.
+"""Gate `promotion` after an inconclusive analysis: the analysis continues while a person thinks.
 
-A decision is bound to the report that the gate was opened with. What is measured meanwhile is shown; only a failure
-found in it changes anything: it closes the gate, whatever was decided (decision 17).
+A decision is bound to the report that the gate was opened with. Later measurements are shown. Only a failure among them
+changes anything: it closes the gate, whatever was decided (decision 17).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from phasegate.infra.policy.monitor import MetricPolicy
 
 
 def raise_if_breached(report: HealthReport, made: Candidate | Release, when: str = "") -> None:
-    """Let a release go on that was not found bad.
+    """Raise if a report fails the release.
 
     Raises:
-        Breached: It was.
+        Breached: The report's verdict is bad.
     """
     if report.verdict in BROKEN:
         raise Breached(report, made, when)
@@ -38,20 +38,23 @@ async def decided_while_measured(
     progress: ProgressReporter,
     checks: Sequence[ConcurrentCheck] = (),
 ) -> Decision | None:
-    """Ask whether a release may go on that could not be judged; None when policy has the gate off.
+    """Ask for a decision on a release that an analysis could not judge, and measure on meanwhile.
 
     Args:
-        analysis: What is measured.
-        stage: Whose attempt the analysis is.
-        report: The report that says neither yes nor no.
-        subject: What the decision is bound to.
-        metrics: What is measured on.
-        progress: Where it is told.
-        checks: Other checks that may end it.
+        analysis: The analysis of the release.
+        stage: The stage that the analysis belongs to.
+        report: The inconclusive report.
+        subject: The subject of the decision.
+        metrics: The metrics to measure meanwhile.
+        progress: The reporter.
+        checks: Other checks that may close the gate.
+
+    Returns:
+        The decision, or None if policy has the gate off.
 
     Raises:
-        Breached: What was measured meanwhile says that the release is bad.
-        SubjectStale: The baseline is not there any more, or a concurrent check has ended it.
+        Breached: A measurement made meanwhile fails the release.
+        SubjectStale: The baseline has changed, or a concurrent check has closed the gate.
 
     Effects:
         Gate `promotion`, and an attempt `watching` with all that was measured while it was open.

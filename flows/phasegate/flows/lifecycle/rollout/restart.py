@@ -1,7 +1,7 @@
-"""Taking a candidate back because what it was measured beside is not there any more, to plan the release anew.
+"""Restart of a release whose baseline is gone: the run goes back and plans the release again.
 
-Called by the steps. It is a rewind that the engine asks for: to the moment before the candidate, with all that was
-measured and approved since. Gate `release` then asks again, for what serves now.
+Called by the steps. The engine itself asks for a rewind to the moment before the candidate, which discards the analyses
+and approvals made since. Gate `release` then asks again, for the release that is current now.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from phasegate.infra.errors import DeployFailed, NotAllowed, TargetRefused
 from phasegate.infra.ledger.events import EventKind
 
 _UNASKED = 3
-"""How often a release is begun anew where policy has gate `release` off, so that nobody is asked in between."""
+"""Limit on restarts of a release if policy has gate `release` off, so that no person is asked in between."""
 
 
 async def void_release(run: RunContext, candidate: str, why: str) -> NoReturn:
-    """Have the run go back to before its candidate.
+    """Request a rewind of the run to the checkpoint before its candidate.
 
     Args:
         run: The run.
         candidate: The attempt that started the candidate.
-        why: What has changed.
+        why: The change, as a sentence.
 
     Raises:
-        Rewound: The engine does it next.
-        TargetRefused: There is no way back to there, as after a migration.
-        DeployFailed: It changes again and again, and nobody is asked in between.
+        Rewound: The request is recorded, and the next pass carries it out.
+        TargetRefused: The run cannot go back there, for example after a migration.
+        DeployFailed: The baseline changes again and again, and policy has gate `release` off.
 
     Effects:
         One event that asks for the rewind.

@@ -1,6 +1,6 @@
-"""What a release has to hold: policy's metrics, and the service levels of the approved PRD where they can be measured.
+"""Service levels of a release: policy's metrics, and the levels of the approved PRD that can be measured.
 
-Asked by the stages that draft a release and that measure one. Policy decides how; the PRD only adds.
+Asked by the stages that draft a release and that measure one. Policy decides how to measure; the PRD only adds.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from phasegate.infra.policy.monitor import MetricPolicy
 
 @dataclass(frozen=True)
 class Levels:
-    """What is measured of a run's release.
+    """The metrics of a run's release.
 
     Attributes:
-        metrics: Policy's own first, then the PRD's.
+        metrics: Policy's metrics first, then the PRD's.
         unmeasured: The PRD's levels that nothing measures, each with the reason.
     """
 
@@ -29,19 +29,19 @@ class Levels:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """The metrics, a line each."""
+        """Descriptions of the metrics, a line each."""
         return tuple(_line(metric) for metric in self.metrics)
 
 
 def levels_of(run: RunContext) -> Levels:
-    """What is measured of this run's release, by its policy and its approved PRD."""
+    """Metrics of this run's release, from its policy and its approved PRD."""
     return service_levels(run.policy, _stated(run))
 
 
 def compared_before(run: RunContext) -> dict[str, MetricReport]:
-    """The metrics that were no worse than what served, while the candidate ran beside it: that stands ever after.
+    """Metrics that were no worse than the baseline's while the candidate ran; the result holds from then on.
 
-    There is nothing to compare with any more once it serves, and what was measured at another hour is no baseline.
+    After the cut-over there is no release left to compare with, and a measurement of another hour is no baseline.
     """
     ledger = run.shared.ledger
     made = [one for one in ledger.attempts.list(run.run.id) if one.stage == "deployment" and not one.superseded]
@@ -52,7 +52,7 @@ def compared_before(run: RunContext) -> dict[str, MetricReport]:
 
 
 def service_levels(policy: Policy, stated: Sequence[ServiceLevel | str]) -> Levels:
-    """What is measured of a release; nothing where the policy's stages end before.
+    """Metrics of a release; none if the policy's stages end before monitoring.
 
     Args:
         policy: The policy.

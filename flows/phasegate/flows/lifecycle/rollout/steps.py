@@ -1,7 +1,7 @@
-"""The steps of a release: shares of the traffic, pauses, analyses and gates between a candidate and its cut-over.
+"""Steps of a release: shares of the traffic, pauses, analyses and gates between a candidate and its cut-over.
 
-Run by stage `deployment`. Whatever was done is recorded, so a later pass repeats nothing: a share is an effect, an
-analysis an attempt, a pause goes by when it began, a gate's answer is in the ledger. docs/steps.md tells the order.
+Run by stage `deployment`. Every step is recorded, so a later pass repeats nothing. A share is an effect, an analysis an
+attempt. A pause counts from its recorded start, and a gate's answer is in the ledger. docs/steps.md tells the order.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class CandidateBaseline:
-    """What serves beside a candidate: analyses and approvals were made with it there, and hold for nothing else."""
+    """Release that is current while a candidate runs; analyses and approvals of the candidate depend on it."""
 
     baseline: Baseline
 
@@ -47,11 +47,11 @@ class CandidateBaseline:
 
     @property
     def digest(self) -> str:
-        """Of what serves."""
+        """Digest of the baseline."""
         return self.baseline.digest
 
     async def violation(self, run: RunContext) -> str:
-        """As `Precondition.violation`, until the candidate is to take its place or is rolled back."""
+        """As `Precondition.violation`, until the run intends the cut-over or rolls the candidate back."""
         made = effects_of_release(run)
         on_its_way = any(one.kind == "cut-over" or one.status in {"undone", "stuck"} for one in made)
         if run.rehearses or is_adopted(run) or on_its_way:
@@ -68,14 +68,14 @@ async def run_steps(
     Args:
         run: The run.
         plan: The approved plan.
-        candidate: The release that runs beside the current one.
+        candidate: The release that runs next to the current one.
         serving: The current release, as it was seen.
-        number: Which candidate of the run it is.
+        number: The number of the run's candidate.
 
     Raises:
-        Breached: An analysis, or the background analysis, has found the candidate bad.
+        Breached: An analysis, or the background analysis, failed the candidate.
         Rejected: A person said no.
-        Rewound: Something else serves by now: all of it is void, and the run goes back to before the candidate.
+        Rewound: Another release is current by now, so the run goes back to before the candidate.
 
     Effects:
         `weight` for each share, an attempt for each analysis, gates `promotion`; the candidate still runs afterwards.
@@ -88,7 +88,6 @@ async def run_steps(
         raise
     except SubjectStale as outdated:
         await steps.end_unbroken()  # it may be what has ended the gate
-        attempts = run.shared.ledger.attempts
         await void_release(run, str(AttemptId.of(run.run.id, "deployment", "candidate", number)), outdated.why)
 
 
@@ -118,16 +117,16 @@ class _StepRun:
         await self.end_unbroken()
 
     async def end_unbroken(self) -> None:
-        """End what is measured in the background.
+        """End the background analysis.
 
         Raises:
-            Breached: It has found the candidate bad.
+            Breached: It failed the candidate.
         """
         if (found := await self.end()) is not None:
             raise_if_breached(found, self._candidate, f"{self._when}, measured in the background")
 
     async def end(self) -> HealthReport | None:
-        """End what is measured in the background, so that what it has found is on record."""
+        """End the background analysis, so that its report is recorded."""
         return None if self._background is None else await self._background.end()
 
     async def _shift(self, number: int, step: StepPolicy) -> None:
@@ -151,7 +150,7 @@ class _StepRun:
         if is_over(until):
             return
         reason: dict[str, Any] = {"code": "pause", "message": self._progress.words}
-        if self._background is None:  # else the run is wanted at once after a crash: what is measured is to go on
+        if self._background is None:  # else the run is needed right after a crash: the analysis must continue
             reason["until"] = until.isoformat()
         ringing = run.start_background(_ring(run.run.id, until))
         while not self._is_to_go_on(until):
@@ -204,7 +203,7 @@ class _StepRun:
         return f"at step {self._progress.step} of {self._progress.steps}{share}"
 
     async def _check_preconditions(self) -> None:
-        """Go no further over a breach, or where something else serves by now."""
+        """Stop the steps on a breach, or if another release is current by now."""
         self._heed_background()
         if why := await self._serving.violation(self._run):
             raise SubjectStale(why)
@@ -214,7 +213,7 @@ class _StepRun:
             raise Breached(found, self._candidate, f"{self._when}, measured in the background")
 
     async def _guarded(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do a step's work, but drop it as soon as what is measured beside says that the candidate is bad."""
+        """Do a step's work, but cancel it as soon as the background analysis fails the candidate."""
         task = asyncio.ensure_future(work)
         try:
             if self._background is not None:
@@ -226,7 +225,7 @@ class _StepRun:
             await asyncio.wait({task})
 
     async def _begun(self, number: int) -> datetime:
-        """When a step was come to first; a restart, or a replay that adopts it, does not begin it anew."""
+        """The time at which a step first began; a restart, or a replay that adopts it, keeps it."""
 
         async def now() -> str:
             return datetime.now(UTC).isoformat()
@@ -239,12 +238,12 @@ class _StepRun:
 
 
 def is_over(until: datetime) -> bool:
-    """Whether a moment has passed."""
+    """True if a moment has passed."""
     return datetime.now(UTC) >= until
 
 
 async def _ring(run_id: str, at: datetime) -> None:
-    """Wake what waits for the run at a moment."""
+    """Wake the run at a moment."""
     wakeups = current_wakeups()
     await asyncio.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
     wakeups.notify(run_id)

@@ -1,4 +1,4 @@
-"""What each stage does: its agent's part and its code's part, behind the attempts that make each at most once."""
+"""Stages of the lifecycle: the agent's part and the code's part of each, made at most once by attempts."""
 
 from phasegate.flows.lifecycle.rollout.migrations import make_migrations
 from phasegate.flows.lifecycle.stages.base import require_base

@@ -53,7 +53,7 @@ async def base_summary(run: RunContext) -> BaseSummary | None:
 
 
 async def _tell(run: RunContext) -> None:
-    """Say early what the gate page will say."""
+    """Report early what the gate page will show."""
     judgement = await _judgement(run, "base-told")
     run.report_step("testing", judgement.summary().sentence())
 

@@ -1,7 +1,7 @@
-"""Characterization tests, a part of stage `testing`: asked for where base's own tests are thin, tried before sealing.
+"""Characterization tests, a part of stage `testing`: written where base's own tests are thin, tried before sealing.
 
-Called by `author_tests` once the acceptance tests are written, and by grading for what the gate page says. Whether
-tests are thin, and what is wrong with a draft, is looked at once and on record, so that a second pass agrees.
+Called by `author_tests` once the acceptance tests are written, and by grading for the gate page. Two findings are
+observed once and recorded, so that later passes agree: whether tests are thin, and the problems of each draft.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NO_TESTS = "No test of the project passes on base."
 
 
 def has_author(run: RunContext) -> bool:
-    """Tell if somebody may write such tests: a model, or a script with turns for it."""
+    """True if such tests can be written: by a model, or by a script with turns for it."""
     if run.policy.grading.characterize == "never":
         return False
     if not run.run.options.rehearsal:
@@ -49,10 +49,10 @@ def has_author(run: RunContext) -> bool:
 
 
 async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
-    """Measure once whether base's own tests are thin where the PRD is about; to be called before tests are written.
+    """Measure once whether base's own tests are thin where the PRD is about; call it before tests are written.
 
     Returns:
-        The reason; `None` where they suffice, where nobody may write more, and for a run that began without this step.
+        The reason, or None if they suffice, if no author may write more, or if the run began without this step.
 
     Effects:
         One observation, which a replay of later stages and a rehearsal take over.
@@ -81,9 +81,9 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
 
     Args:
         run: The run.
-        prd: Its criteria, which are not to be pinned.
+        prd: Its criteria, which must not be pinned.
         sealed: The acceptance tests.
-        thin: The reason; `None`: nothing is written.
+        thin: The reason; with None, nothing is written.
 
     Returns:
         The sealed tests, with those that hold on base.
@@ -135,7 +135,7 @@ async def with_omission(run: RunContext, evidence: Evidence) -> Evidence:
 
 
 async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft: CharacterizationDraft) -> str:
-    """Reasons to send a draft back; the same for the same draft, whoever asks again."""
+    """Reasons to send a draft back, recorded once per draft, or an empty text if it is accepted."""
     if not draft.files:
         return "" if draft.omitted else "hand in test files, or say in `omitted` why nothing can be pinned"
 
@@ -156,7 +156,7 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
 
 
 def _position(run: RunContext, name: str) -> int:
-    """The number of a draft among those that were tried, from 1; a rehearsal counts as its original did."""
+    """The number of a draft among the tried ones, from 1; a rehearsal counts as its original did."""
     counted = run.run.origin.run if run.run.origin and run.rehearses else run.run.id
     seen = (
         event.payload["name"] for event in run.shared.ledger.events(counted) if event.kind == EventKind.STAGE_OBSERVED

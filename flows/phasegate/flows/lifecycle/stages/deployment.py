@@ -26,14 +26,14 @@ from phasegate.infra.workspace import ChangeSet
 async def draft_release_plan(
     run: RunContext, round_: Round, change: ChangeSet, evidence: Evidence, commit: str
 ) -> tuple[ReleasePlan, Baseline]:
-    """Draft the release plan from the evidence and from what runs now.
+    """Draft the release plan from the evidence and from the target's current state.
 
     Returns:
-        The plan, and what it replaces: once something else serves, it is a plan for another world.
+        The plan and its baseline: once another release is current, the plan no longer holds.
 
     Effects:
-        One attempt per round. What runs now is looked at once per round: a plan that is drafted already is not drafted
-        again because its own release serves meanwhile.
+        One attempt per round. The target is observed once per round, so that a plan is not drafted again once its own
+        release is current.
     """
     number, start = run.next_number("deployment", "plan"), run.policy.deploy.start
     levels = levels_of(run)
@@ -94,21 +94,21 @@ async def deploy(run: RunContext, plan: ReleasePlan, baseline: Baseline) -> Rele
     """Carry out an approved plan: the candidate, the policy's steps, then the cut-over, migrations around them.
 
     Raises:
-        SubjectStale: Something else serves than what was approved to be replaced; nothing has been done yet.
+        SubjectStale: Another release is current than the approved baseline; nothing has been done yet.
         Breached, Rejected, Rewound: As `run_steps`.
-        DeployFailed: The release did not come up; what served before serves.
-        TargetRefused: The target needs something a person has to give; what served before serves.
-        MigrationFailed: A migration was not made; what served before serves.
+        DeployFailed: The release did not come up; the previous one is current.
+        TargetRefused: The target needs something a person has to give; the previous release is current.
+        MigrationFailed: A migration was not made; the previous release is current.
 
     Effects:
-        `expand` for each such migration, `candidate`, what the steps do, `migrate` for each such, and `cut-over`; each
-        undone by its performer, and none of them once one is made that cannot be.
+        `expand` for each such migration, `candidate`, the steps' effects, `migrate` for each such, and `cut-over`. The
+        performer of each undoes it; once a pivot is made, none is undone.
     """
     if not run.policy.gates.release.off and (why := await baseline.violation(run)):
         raise SubjectStale(why)
     steps = run.policy.deploy.steps
     number, previous = run.next_number("deployment", "candidate" if steps else "release"), await baseline.previous(run)
-    release_id = run.run.id if number == 1 else f"{run.run.id}-{number}"  # one that was taken back keeps its own
+    release_id = run.run.id if number == 1 else f"{run.run.id}-{number}"  # a discarded release keeps its id
     facts = {"release_id": release_id, "commit": plan.commit, "previous": previous}
 
     async def started() -> Candidate:

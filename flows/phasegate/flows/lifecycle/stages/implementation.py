@@ -47,19 +47,19 @@ class WorktreeCheckpoints:
 async def change_that_passes(
     run: RunContext, round_: Round, prd: Prd, sealed: asyncio.Task[SealedTests] | None
 ) -> tuple[ChangeSet, Evidence | None]:
-    """Implement, grade, and implement again with what failed, until a change passes.
+    """Implement, grade, and implement again with the failures, until a change passes.
 
     Args:
         run: The run.
         round_: The note of a person who sent the last change back, if one did.
-        prd: What must become true.
-        sealed: The tests that decide, once they are written; None where policy ends before testing.
+        prd: The requirements.
+        sealed: The tests that decide, once they are written; None if policy ends before testing.
 
     Returns:
-        A change whose grade did not fail; or the last one, where all that fails it can be accepted by name.
+        A change whose grade did not fail, or the last one if a person can accept by name all that failed it.
 
     Raises:
-        OperatorNeeded: As many attempts failed as policy allows, and not by what a person can accept alone.
+        OperatorNeeded: As many attempts failed as policy allows, and a person cannot accept the last failure.
 
     Effects:
         One attempt and one grade per try; one sealing more where a change asks for amendments.
@@ -82,7 +82,7 @@ async def change_that_passes(
             return change, evidence
         feedback, last = evidence.failing(), (change, evidence)
     if last is not None and last[1].is_acceptable:
-        return last  # whether the ticket may do that is for a person to say
+        return last  # a person decides if the ticket may do that
     raise OperatorNeeded(
         f"{tries} attempts at the implementation failed their grading",
         remedy=f"See why with `phasegate show {run.run.id}`; `phasegate resume {run.run.id}` grants one more attempt.",
@@ -105,7 +105,7 @@ async def _sealed_by_now(run: RunContext, round_: Round, sealed: asyncio.Task[Se
 
 
 async def _go_on_from_last_change(run: RunContext, prd: Prd) -> None:
-    """Where only what comes after is done again: begin with the change the earlier run had come to."""
+    """Continue the numbering from the earlier run's last change, if a replay starts at stage `testing`."""
     origin = run.run.origin
     if origin is None or origin.stage != "testing":
         return
@@ -166,7 +166,7 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
 
 
 def _validate_draft(run: RunContext, prd: Prd, draft: ChangeDraft) -> str:
-    """Reasons to send a change's requests back; a rehearsal takes what was recorded."""
+    """Reasons to send a change's requests back; a rehearsal repeats the recorded outcome."""
     if run.rehearses:
         return ""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]

@@ -1,7 +1,7 @@
 """Integration: the approved change goes into the base branch as the tree that was graded (P14).
 
-Where the branch has moved since the run began, the change is made once more on its head and graded there, as attempts
-of their own. The approval carries over where all is as it was approved; otherwise gate `change` asks anew.
+If the branch has moved since the run began, the change is made once more on its head and graded there, as attempts of
+their own. The approval carries over if all is as it was approved; otherwise gate `change` asks again.
 """
 
 from __future__ import annotations
@@ -46,16 +46,15 @@ async def integrate(
 
     Args:
         run: The run.
-        approved: The change, and its grade, which names the tree that is released; no grade where policy ends before
-            testing.
+        approved: The change, and its grade, which names the tree to release; no grade if policy ends before testing.
         prd: Its criteria.
         sealed: The tests that decide.
 
     Returns:
-        The commit that is to be released, and the change and its grade as they went in.
+        The commit to release, and the change and its grade as they went in.
 
     Raises:
-        Remade: The branch has moved, and the approval does not hold for what it makes of the change.
+        Remade: The branch has moved, and the approval does not hold for the change on its head.
         OperatorNeeded: The change conflicts with the branch as it is now, or fails there.
 
     Effects:
@@ -65,10 +64,10 @@ async def integrate(
     tree = _released_tree(run, evidence) if evidence else ""
     if run.policy.project.integrate == "none":
         return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit, change, evidence
-    if evidence is None or sealed is None or not tree:  # nothing tells which tree is to go in
+    if evidence is None or sealed is None or not tree:  # no grade tells which tree goes in
         return str((await perform(run, _intent(run, change, "")))["commit"]), change, evidence
     move = evidence.move
-    moves = 0 if move is None or evidence.needs_person else move.number  # a person who had to decide starts it anew
+    moves = 0 if move is None or evidence.needs_person else move.number  # a decision of a person restarts the count
     while True:
         number = run.next_number("testing", REBASING)
         if not is_recorded(run, "testing", _head(number)) and (commit := await _merged(run, change, evidence)):
@@ -83,7 +82,11 @@ async def integrate(
 
 
 async def _merged(run: RunContext, change: ChangeSet, evidence: Evidence) -> str:
-    """Merge the change as the tree that was graded; empty where the branch has moved, and nothing was merged."""
+    """Merge the change as the tree that was graded.
+
+    Returns:
+        The merge commit, or an empty text if the branch has moved and nothing was merged.
+    """
     tree = _released_tree(run, evidence)
     intent = _intent(run, change, tree)
     if not run.rehearses and not is_begun(run, intent):
@@ -97,7 +100,7 @@ async def _merged(run: RunContext, change: ChangeSet, evidence: Evidence) -> str
 
 
 def _released_tree(run: RunContext, evidence: Evidence) -> str:
-    """The graded tree that goes in: with the characterization tests, where the person who approved it said so."""
+    """The graded tree that goes in: with the characterization tests, if the approver chose so."""
     kept = evidence.guards.kept_tree if evidence.guards and run.keeps_tests else ""
     return kept or evidence.tree
 
@@ -111,10 +114,13 @@ def _intent(run: RunContext, change: ChangeSet, tree: str) -> Intent:
 async def _graded_on_head(
     run: RunContext, number: int, moves: int, prd: Prd, approved: Graded, sealed: SealedTests
 ) -> Graded | None:
-    """Make an approved change on the branch's head, and grade it there; `None` where the branch has moved on since.
+    """Make an approved change on the branch's head, and grade it there.
+
+    Returns:
+        The change and its grade, or None if the branch has moved again since.
 
     Raises:
-        OperatorNeeded: It conflicts with the branch as it is now, or fails there in a way that nobody may accept.
+        OperatorNeeded: It conflicts with the branch as it is now, or fails there in a way that no person may accept.
     """
     (change, evidence), branch = approved, run.run.base_branch
 
@@ -189,13 +195,13 @@ def _require_free(run: RunContext, change: ChangeSet, head: str, sealed: SealedT
 
 
 def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
-    """Put on record whether an approval carries over to the grade on the branch's head.
+    """Record whether an approval carries over to the grade on the branch's head.
 
     Raises:
         Remade: It does not.
 
     Effects:
-        One event at the gate that was approved; none where policy has it off.
+        One event at the approved gate; none if policy has it off.
     """
     change, fresh = moved
     move = fresh.move
@@ -212,7 +218,7 @@ def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
 
 
 async def _leave_head(run: RunContext, number: int) -> None:
-    """Put on record that the branch has moved on from a head: the next one is looked at."""
+    """Record that the branch has moved on from a head, so that the next head is tried."""
 
     async def look() -> dict[str, Any]:
         return {"head": await asyncio.to_thread(branch_head, run.repository, run.run.base_branch)}
@@ -221,7 +227,7 @@ async def _leave_head(run: RunContext, number: int) -> None:
 
 
 def _is_graded(run: RunContext, number: int) -> bool:
-    """True if the grade on a head is on record, of this run or of the one it replays."""
+    """True if the grade on a head is recorded, of this run or of the one it replays."""
     attempts, origin = run.shared.ledger.attempts, run.run.origin
     runs = [run.run.id, *([origin.run] if origin else [])]
     found = (attempts.find(str(AttemptId.of(known, "testing", REGRADING, number))) for known in runs)

@@ -1,4 +1,4 @@
-"""Stage `monitoring`: code measures and judges; where the release did not hold, an agent explains afterwards."""
+"""Stage `monitoring`: code measures and judges; if the release breached its levels, an agent explains afterwards."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 async def monitor(run: RunContext, change: ChangeSet, release: Release) -> None:
-    """Monitor a release until it has passed; take it back if it does not, or have a person say go past a migration.
+    """Monitor a release until it has passed; roll it back on a breach, or past a pivot have a person decide.
 
     Raises:
         Breached, PastPivot: As `roll_back_release`.
-        TargetRefused: Another one serves by now, and nobody can say how this one does.
+        TargetRefused: Another release is current by now, so this one cannot be judged.
 
     Effects:
         As `_judge` and `roll_back_release`.
@@ -48,15 +48,14 @@ async def monitor(run: RunContext, change: ChangeSet, release: Release) -> None:
 
 
 async def _judge(run: RunContext, release: Release) -> None:
-    """Measure a release in its place as policy says, and once it has passed for as long as it bakes.
+    """Measure the current release as policy says, and then for its bake time once it has passed.
 
     Raises:
-        Breached: It is bad; or it could not be judged, and a person did not want it all the same.
+        Breached: It failed, or it could not be judged and a person did not approve it.
         TargetRefused: As `_passed`.
 
     Effects:
-        One attempt for the analysis and one for the bake, each with a gate `promotion` where it says neither yes nor
-        no.
+        One attempt for the analysis and one for the bake, each with a gate `promotion` if it is inconclusive.
     """
     analysis, progress = ReleaseAnalysis(run, release), ProgressReporter(run, "monitoring")
     metrics, inputs, is_judged = analysis.named(()), {"release": release.digest}, False
@@ -74,14 +73,14 @@ async def _judge(run: RunContext, release: Release) -> None:
 
 
 async def _passed(analysis: ReleaseAnalysis, progress: ProgressReporter, report: HealthReport, when: str) -> bool:
-    """Let a release go on that has passed, or that a person wants although it could not be judged.
+    """Judge a report: the release passed, or a person approves it although it could not be judged.
 
     Returns:
-        Whether that holds; what was measured of a release that somebody has changed meanwhile does not.
+        False if the release was changed in place while a person was asked, so that it must be measured again.
 
     Raises:
-        Breached: It may not go on.
-        TargetRefused: Another one serves by now, and nobody can say how this one does.
+        Breached: The report or the person failed it.
+        TargetRefused: Another release is current by now, so this one cannot be judged.
     """
     run, release = analysis.run, analysis.made
     raise_if_breached(report, release, when)
@@ -107,7 +106,7 @@ async def _passed(analysis: ReleaseAnalysis, progress: ProgressReporter, report:
 
 @dataclass(frozen=True)
 class ReleaseInPlace:
-    """The release in its place, as it was measured: somebody's decision holds for nothing else."""
+    """Release as it was measured in its place; a person's decision depends on it."""
 
     release_id: str
     serving: Baseline
@@ -119,7 +118,7 @@ class ReleaseInPlace:
 
     @property
     def digest(self) -> str:
-        """Of what serves."""
+        """Digest of the current release."""
         return self.serving.digest
 
     async def violation(self, run: RunContext) -> str:
@@ -132,14 +131,14 @@ class ReleaseInPlace:
 
 
 async def _in_place(run: RunContext, release: Candidate | Release) -> Baseline:
-    """What serves as the gate is asked; a rehearsal looks at nothing."""
+    """Baseline at the time the gate is asked; a rehearsal does not observe the target."""
     if run.rehearses:
         return Baseline(run.policy.deploy.target, run.service, release.release_id, release.commit)
     return await Baseline.seen(run, "monitoring", f"place/{run.next_number('monitoring', 'place')}")
 
 
 async def _begun(run: RunContext) -> datetime:
-    """When the release began to bake; a restart does not begin it anew."""
+    """The time at which the release first began to bake; a restart keeps it."""
 
     async def now() -> str:
         return datetime.now(UTC).isoformat()
@@ -149,11 +148,11 @@ async def _begun(run: RunContext) -> datetime:
 
 
 async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached) -> None:
-    """Take back a release that did not hold; past a migration, stop for a person instead, and return once they said go.
+    """Roll back a release that breached its levels; past a pivot, return only once a person has resumed the run.
 
     Raises:
-        Breached: The release is taken back.
-        PastPivot: It cannot be, and nobody has let the run go on since: it serves, and waits for a person.
+        Breached: The release is rolled back.
+        PastPivot: It cannot be, and no person has resumed the run since: the release stays current, and the run waits.
 
     Effects:
         The compensations, and one attempt at an incident.
@@ -171,7 +170,7 @@ async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached
 
 
 def _let_go_on(run: RunContext, report: HealthReport) -> bool:
-    """Whether a person has seen that this report leaves no way back, and let the run go on."""
+    """True if a person resumed the run after it had stopped on this report as past its pivot."""
     stopped = False
     for event in run.shared.ledger.events(run.run.id, kinds=(EventKind.RUN_NEEDS_OPERATOR, EventKind.RUN_RESUMED)):
         if event.kind == EventKind.RUN_RESUMED and stopped:
@@ -182,10 +181,10 @@ def _let_go_on(run: RunContext, report: HealthReport) -> bool:
 
 
 async def draft_incident(run: RunContext, change: ChangeSet, breach: Breached) -> None:
-    """Have an agent draft the incident. The rollback is done by then and does not depend on it.
+    """Run an agent that drafts the incident. The rollback is done by then and does not depend on it.
 
     Effects:
-        One attempt; where the agent cannot, its error stands in the ledger and the run ends all the same.
+        One attempt; if the agent fails, its error is in the ledger and the run ends all the same.
     """
     release, report = breach.made, breach.report
     workspace, number = await run.worktree.open(), run.next_number("monitoring", "reading")

@@ -10,7 +10,7 @@ from phasegate.flows.lifecycle.stages.run_agent import propose
 
 
 async def draft_prd(run: RunContext, round_: Round) -> Prd:
-    """Draft the PRD, or draft it anew with a person's note.
+    """Draft the PRD, or draft it again with a person's note.
 
     Effects:
         One attempt per round; the worktree of the stage after the gate.

@@ -1,4 +1,4 @@
-"""Setting a stage's agent to work: the one way from an attempt to a draft."""
+"""Agent run of a stage: the one way from an attempt to a draft."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
     tables: Tables | None = None,
     validate_draft: Callable[[Handed], str | Awaitable[str]] = lambda _: "",
 ) -> Made:
-    """Have an agent propose, and accept what it hands in as an artifact.
+    """Run an agent, and accept its draft as an artifact.
 
     Args:
         run: The run.
-        agent: Which agent.
-        number: Which try.
+        agent: The agent.
+        number: The attempt's number.
         make: The artifact's type.
-        accept: Makes the artifact from the draft; called in a thread, since it may have to look something up.
-        brief: What this attempt is about; its digest is among the inputs.
-        folder: What the agent sees.
-        inputs: Name to digest of what goes into it.
-        part: Which part of the stage.
-        place: Where it changes files; None for an agent that only reads.
+        accept: Makes the artifact from the draft; called in a thread, since it may read files or the ledger.
+        brief: The task of this attempt; its digest is among the inputs.
+        folder: The folder that the agent sees.
+        inputs: Name to digest of all that the artifact depends on.
+        part: The part of the stage.
+        place: The store of the files it changes; None for an agent that only reads.
         protected: Patterns of files it may not write.
-        tables: What it may ask with `query`.
-        validate_draft: Why what it hands in is sent back to it; empty: it is accepted.
+        tables: The tables that `query` reads.
+        validate_draft: Gives the reason to send a draft back; empty if it is accepted.
 
     Raises:
-        As `attempt` and `phasegate.agents.loop.work`.
+        As `attempt` and `phasegate.agents.loop.loop.run_agent`.
     """
 
     async def worked(row: Attempt) -> Made | None:

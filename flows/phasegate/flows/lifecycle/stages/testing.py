@@ -1,4 +1,4 @@
-"""Stage `testing`: the tests are written by one who never sees the change, and the change is graded by code."""
+"""Stage `testing`: an agent that never sees the change writes the tests, and code grades the change."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ from phasegate.infra.workspace.change_set import AmendmentRequest
 
 
 async def author_tests(run: RunContext, prd: Prd) -> SealedTests:
-    """Have the acceptance tests written from the PRD and the base commit, and seal them.
+    """Run the agent that writes the acceptance tests from the PRD and the base commit, and seal the tests.
 
-    Where base's own tests are thin, tests that pin what base does are sealed with them.
+    Where base's own tests are thin, characterization tests are sealed with them.
 
     Effects:
         One attempt, and one more where base's tests are thin; the tests are stored in the ledger, outside of every
-        workspace. No acceptance test where the PRD asks for no new behaviour: nothing is to be proven then but that
-        what passed before still passes.
+        workspace. No acceptance test if the PRD asks for no new behaviour: then the project's own tests decide.
     """
     thin = await look_for_thin_tests(run, prd)
     sealed = await _author(run, prd) if prd.new_behaviour else SealedTests(files=())
@@ -57,16 +56,16 @@ async def _author(run: RunContext, prd: Prd) -> SealedTests:
 
 
 async def amend_tests(run: RunContext, prd: Prd, change: ChangeSet, sealed: SealedTests) -> SealedTests:
-    """Put what a change asks to amend to the authoring agent, and seal its decision.
+    """Ask the authoring agent to decide on the amendments that a change requests, and seal its decision.
 
     Args:
         run: The run.
-        prd: The agent's ground.
-        change: Asks by ids; nothing else of it reaches the agent.
+        prd: The requirements that the agent decides by.
+        change: The change with the requests. Only the ids reach the agent.
         sealed: The tests so far. None of them changes.
 
     Returns:
-        The tests with the added amendments; the same tests where the change asks for nothing that is still open.
+        The tests with the added amendments; the same tests if the change has no open request.
 
     Effects:
         One attempt where something is open. A replay with the same requests finds it.
@@ -182,7 +181,7 @@ def _seal(draft: TestsDraft) -> SealedTests:
 
 
 def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
-    """Reasons to send sealed tests back; a rehearsal takes what was recorded."""
+    """Reasons to send sealed tests back; a rehearsal repeats the recorded outcome."""
     if run.rehearses:
         return ""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
@@ -200,7 +199,7 @@ def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
 def _validate_amendments(
     run: RunContext, prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], draft: AmendmentsDraft
 ) -> str:
-    """Reasons to send added amendments back; a rehearsal takes what was recorded."""
+    """Reasons to send added amendments back; a rehearsal repeats the recorded outcome."""
     if run.rehearses:
         return ""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
