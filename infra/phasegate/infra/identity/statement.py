@@ -15,7 +15,7 @@ from phasegate.infra.artifacts import canonical_json
 
 
 class DecisionStatement(BaseModel):
-    """What a person says with a decision, in full.
+    """Decision of a person in full, as they sign it.
 
     Attributes:
         version: Of this format.

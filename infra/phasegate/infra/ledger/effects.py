@@ -43,7 +43,7 @@ class Effects:
         """
         if (known := self.find(key)) is not None:
             if known.status == "intended":
-                self._store.require_fence(run_id, "effect.intended")  # whoever has the run now makes it
+                self._store.require_fence(run_id, "effect.intended")  # the engine that owns the run now makes it
             return known
         payload = {"effect": key, "kind": kind, "intent": dict(intent), "compensation": compensation}
         with self._store.change(run_id, "effect.intended", actor="engine", payload=payload) as change:
@@ -98,7 +98,7 @@ class Effects:
             pass
 
     def rollback(self, run_id: str) -> Mapping[str, Any] | None:
-        """What a rollback that has begun was begun for; None: none has, or the run was put back since."""
+        """Payload of the event that began a rollback; `None` if none has begun, or the run was rewound since."""
         table = schema.events.c
         query = (
             select(table.kind, table.payload)

@@ -1,4 +1,4 @@
-"""What a command in a git worktree sees of the repository behind it: history to read, nothing to write or to learn.
+"""View of a worktree's repository for a command: history to read, nothing to write, and no configuration.
 
 Called by the bubblewrap backend. Only what `git status`, `diff` and `log` need is shown; the configuration, which may
 hold remotes and credentials, is replaced. The folder's content is untrusted: a `.git` that names a directory is

@@ -1,7 +1,7 @@
 """Overlay mounts: a folder seen beneath a workspace, for one command, without a copy of it.
 
-Called by the bubblewrap backend and by whoever decides between a mount and a copy. The mount stands in a namespace of
-the command's own, so nobody else sees it and it goes with the command. It must not know what the folder holds.
+Called by the bubblewrap backend, and where code decides between a mount and a copy. The mount stands in a namespace of
+the command's own: no other process sees it, and it ends with the command. It must not know what the folder holds.
 """
 
 from __future__ import annotations

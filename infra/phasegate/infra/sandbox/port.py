@@ -1,4 +1,4 @@
-"""What every sandbox does.
+"""Port of sandboxes: runs one command, and ends every process of it.
 
 Called through by the agents' `run` tool and by grading. It must not know of any backend.
 """
@@ -19,7 +19,7 @@ OUTPUT_LIMIT = 256 * 1024
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command ended."""
+    """Result of a command that has ended."""
 
     exit_code: int
     """The command's own; 128 + N when signal N ended it; 124 when time was up, as of `timeout(1)`."""
@@ -28,11 +28,11 @@ class CommandResult:
     timed_out: bool
     duration_seconds: float
     stopped: str = ""
-    """Which limit the command was stopped for exceeding; empty: none."""
+    """Limit that the command was stopped for exceeding; an empty string if it was not."""
     cut: bool = False
-    """Whether there was more output than is kept."""
+    """True if there was more output than is kept."""
     refused: tuple[str, ...] = ()
-    """What the proxy did not let through, a sentence each."""
+    """Connections that the proxy refused, a sentence each."""
 
 
 @dataclass(frozen=True)

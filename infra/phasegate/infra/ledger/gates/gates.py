@@ -169,7 +169,7 @@ class Gates(GateRows):
     def effective_decision(
         self, gate: Gate, subject: Mapping[str, str], *, admins: Sequence[str] = (), accepting: Sequence[str] = ()
     ) -> Decision | None:
-        """What the decisions on a gate amount to for this subject, checked anew; None: nothing yet.
+        """The decision that a gate's decisions make for this subject, all checked again; `None` if they make none yet.
 
         Never read from the gate's status, nor from anything Prefect says: only decisions that name this gate and these
         digests count, made while it was open by people who may decide, signed if need be, each vouched for by an event.
@@ -202,7 +202,7 @@ class Gates(GateRows):
         return counted[-1] if counted and enough else None
 
     def inherit(self, gate: Gate, origin: str, *, admins: Sequence[str] = ()) -> Gate:
-        """Let an answer of an earlier run to the very same question hold at a gate of its replay.
+        """Inherit an earlier run's answer to the very same question at a gate of its replay.
 
         Nothing is copied: the earlier run's decisions stay where they are, and are checked there at every reading. Not
         carried: a no, an override, accepted regressions, and an approval of the requester where policy excludes them.
@@ -228,7 +228,7 @@ class Gates(GateRows):
         return gate
 
     def void(self, gate: Gate, why: str) -> None:
-        """Close a gate that claims an answer nobody gave.
+        """Close a gate that claims an answer no person gave.
 
         Effects: a `gate.refused` event that says why, and the gate is void.
         """
@@ -238,7 +238,7 @@ class Gates(GateRows):
     def mark_stale(self, gate: Gate, why: str) -> None:
         """Close a round whose subject was made for a world that is another one now, whatever was decided in it.
 
-        Effects: one `gate.outdated` event that says why; the run goes on.
+        Effects: one `gate.outdated` event that says why; the run continues.
         """
         payload = {"gate": gate.id, "why": why}
         with self._store.change(gate.run_id, "gate.outdated", actor="engine", payload=payload) as change:
@@ -248,7 +248,7 @@ class Gates(GateRows):
     def refuse(
         self, gate: Gate, why: str, *, actor: str, decision: Decision | None = None, stored: bool = False
     ) -> None:
-        """Put on record that a decision was refused; the same refusal once.
+        """Record that a decision was refused; the same refusal once.
 
         Args:
             gate: What was to be decided.
@@ -264,7 +264,7 @@ class Gates(GateRows):
         self.note_once(gate, "decision.refused", payload, actor=actor)
 
     def note_once(self, gate: Gate, kind: str, payload: Mapping[str, Any], *, actor: str = "engine") -> None:
-        """Put on record what was tried at a gate, unless exactly that is on record."""
+        """Append an event about a gate, unless the run has exactly that event already."""
         whole = {"gate": gate.id, "name": gate.gate, **payload}
         table, said = schema.events.c, canonical_json({**whole, "rows": {}})
         query = select(table.id).where(
@@ -306,7 +306,7 @@ class Gates(GateRows):
                 change.update(schema.runs, gate.run_id, status="running")
 
     def _check(self, gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
-        """Whether a person may decide so, as they say they are.
+        """Stop unless a person may decide so, and is the person they claim to be.
 
         Raises:
             NotAllowed: They may not.
@@ -330,7 +330,7 @@ class Gates(GateRows):
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
 
     def _inherited_from(self, gate: Gate) -> Gate | None:
-        """The gate, of the run that this one's replays, whose answer holds here; None when it was asked here."""
+        """The replayed run's gate whose answer holds at this one; `None` if this gate was asked itself."""
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
             link = chain.attesting(connection, schema.gates, gate.id)
@@ -355,7 +355,7 @@ class Gates(GateRows):
         return answer
 
     def _check_recorded(self, gate: Gate, decision: Decision) -> None:
-        """Whether the chain says that this decision was made, by this person, while the gate was open.
+        """Stop unless the chain says that this decision was made, by this person, while the gate was open.
 
         Raises:
             NotAllowed: It does not.

@@ -57,7 +57,7 @@ def new_id(prefix: str) -> str:
 
 
 def event_hash(previous: str, run_id: str, position: int, at: str, kind: str, actor: str, payload: str) -> str:
-    """What an event's `hash` must be: the digest over the hash before it and all it says."""
+    """The `hash` that an event must have: the digest of the hash before it and of all its columns."""
     return sha256(canonical_json([previous, run_id, position, at, kind, actor, payload]))
 
 
@@ -83,7 +83,7 @@ def _row_as_stored(table: Table) -> CompiledStatement:
 
 
 def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
-    """The digest of a row's stored columns, as text or numbers, exactly as the database holds them; None: no row."""
+    """The digest of a row's stored columns, exactly as the database holds them; `None` if there is no such row."""
     return _digest(DriverConnection.below(connection), table, row_id)
 
 
@@ -224,8 +224,8 @@ class Store:
             kind: Names the crash points before and after it, `noun.verb`.
 
         Raises:
-            LedgerUnavailable: The database went away. If that was while committing, it may have been written all the
-                same: whoever writes again looks first.
+            LedgerUnavailable: The database went away. If that was while committing, the rows may have been written all
+                the same: look before writing them again.
         """
         with self._transaction(run_id) as transaction:
             yield transaction.connection
@@ -241,7 +241,11 @@ class Store:
                 transaction.commit()
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer:
-        """What a call gives; tried again for a while: what it does may be done twice."""
+        """Retry a call while the database is away, for a while; what the call does may be done twice.
+
+        Returns:
+            What the call returned.
+        """
         while True:
             try:
                 with translated(self.engine):
@@ -296,7 +300,7 @@ class Store:
         crash_points.reached(f"after:{kind}")
 
     def _fenced_off_by(self, direct: DriverConnection) -> str | None:
-        """Who has taken what this store's fence is about; None while it stands, or there is none."""
+        """The holder that has taken the lease of this store's fence; `None` while it stands, or if there is none."""
         return None if self.fence is None else _another(self.fence, _HOLDER.execute(direct, lease=self.fence.id))
 
     def _refuse(self, run_id: str, doing: str, holder: str) -> Never:
@@ -327,7 +331,7 @@ class Store:
 
 
 def _another(fence: Lease, found: Sequence[Row]) -> str | None:
-    """Who has a lease, when that is not a fence's own holder; None when it is."""
+    """The holder of a lease if it is another than the fence's; `None` if it is the same."""
     if found == [(fence.holder, fence.token)]:
         return None
     return str(found[0][0]) if found else "nobody"
