@@ -33,7 +33,7 @@ _Role = Literal["service", "candidate", "release"]
 
 
 class Releases:
-    """What runs of one service, and what it runs from."""
+    """Processes of one service's releases, and the files that they run from."""
 
     def __init__(
         self, folder: ServiceFolder, sources: Sources, *, environment: Mapping[str, str], grace: timedelta
@@ -81,7 +81,7 @@ class Releases:
         return running
 
     async def health(self, record: ReleaseRecord, running: Running) -> Check:
-        """Whether a process answers; one that does is started again from now on when it dies."""
+        """Wait until a process answers; one that does is started again from now on when it dies."""
         url = f"http://{ports.HOST}:{running.port}{record.deploy.health}"
         check = await wait_until_healthy(url, record.deploy.start_timeout, lambda: why_dead(self.folder.path, running))
         if check.ok:
@@ -120,7 +120,7 @@ class Releases:
         await stop_all(self.folder.mark(role, release_id), known, grace=self._grace)
 
     async def prune(self, state: ServiceState, keep: int, needed: Collection[str]) -> None:
-        """Remove the files of old releases; one that has to serve again all the same is checked out anew.
+        """Remove the files of old releases; one that has to serve all the same is checked out again.
 
         Args:
             state: As it is.
@@ -188,7 +188,7 @@ def _inherited_environment(environment: Mapping[str, str], deploy: DeployPolicy,
 
 
 def end_of_log(log: Path, seen: int = 0) -> str:
-    """What a log ends with, for an error's message.
+    """End of a log, for an error's message.
 
     Args:
         log: The file.

@@ -1,4 +1,4 @@
-"""What a release would change, for a person to judge: live objects beside wanted ones, without what servers add.
+"""Diff of live objects and wanted ones, without what servers add, for a person to judge a release by.
 
 Called by the target for a plan and to see whether what was applied is there. It knows no cluster; a Secret's values
 never leave it.
@@ -23,7 +23,7 @@ _MAX_LINES = 400
 
 
 def cleaned(live: Manifest, *, ours: bool = False) -> Manifest:
-    """An object as somebody could have written it: what servers add and report is left out.
+    """An object as a person could have written it: what servers add and report is left out.
 
     Args:
         live: The object as an API server gives it.
@@ -44,7 +44,7 @@ def cleaned(live: Manifest, *, ours: bool = False) -> Manifest:
 
 
 def differ(live: Manifest, predicted: Manifest) -> bool:
-    """Whether an object is not as it was applied; release annotations count."""
+    """True if an object is not as it was applied; release annotations count."""
     return cleaned(live, ours=True) != cleaned(predicted, ours=True)
 
 

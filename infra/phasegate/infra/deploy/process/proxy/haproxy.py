@@ -60,7 +60,7 @@ backend {backend}
 
 
 class Server(NamedTuple):
-    """One that may answer what comes in."""
+    """Server that HAProxy may send requests to."""
 
     name: str
     port: int
@@ -71,7 +71,7 @@ class Server(NamedTuple):
 
 
 class ServerStatus(NamedTuple):
-    """One as HAProxy has it at this moment."""
+    """Status of a server in HAProxy at this moment."""
 
     weight: int
     """In force: 0 where it is down, or gets nothing new."""
@@ -95,7 +95,7 @@ def find(path: str) -> str:
 
 
 class HaProxy:
-    """One HAProxy and its folder, in which it has to be started: its configuration names no absolute path."""
+    """HAProxy and its folder, in which it has to be started: its configuration names no absolute path."""
 
     def __init__(self, folder: Path, host: str) -> None:
         """Name the folder, and where the servers are."""
@@ -117,12 +117,12 @@ class HaProxy:
         self._write(CONFIGURATION, text + "".join(lines))
 
     def listens_on(self, address: str) -> bool:
-        """Whether it was configured for this address."""
+        """True if it was configured for this address."""
         path = self._folder / CONFIGURATION
         return path.exists() and f"    bind {address}\n" in path.read_text()
 
     def put(self, server: Server) -> None:
-        """Let a server have its weight, and get what comes in; one that is not there yet is added.
+        """Set a server's weight, and send it requests; one that is not there yet is added.
 
         Raises:
             DeployFailed: HAProxy refused.
@@ -139,7 +139,7 @@ class HaProxy:
         self._tell(f"set server {name} state ready")
 
     def drain(self, name: str) -> None:
-        """Let a server finish what it has, and get nothing new; nothing happens to one that is not there.
+        """Drain a server: it finishes what it has, and gets nothing new; nothing happens to one that is not there.
 
         Raises:
             DeployFailed: HAProxy refused.
