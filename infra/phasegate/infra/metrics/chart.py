@@ -54,7 +54,7 @@ class _Scale:
 
 
 def chart(metric: MetricReport) -> str:
-    """One metric's measurements over time, a panel per value that decided, with thresholds and the decision.
+    """Draw one metric's measurements over time, a panel per value that decided, with thresholds and the decision.
 
     Returns:
         A whole SVG document.

@@ -1,4 +1,4 @@
-"""What was measured after a release, and what code made of it.
+"""Report on a release's health: its measurements, and the verdicts that code draws from them.
 
 Written by `measure`, stored by the monitoring stage, read by the `promotion` gate and by people.
 """
@@ -135,7 +135,7 @@ def measurement(
     message: str,
     baseline: Mapping[str, float] | None = None,
 ) -> Measurement:
-    """Record one reading, and what was read of the baseline beside it."""
+    """Record one reading, and the baseline's reading at the same time."""
     beside = stored_values(baseline or {})
     return Measurement(at=at, values=stored_values(values), outcome=outcome, message=message, baseline=beside)
 

@@ -1,4 +1,4 @@
-"""What a release left behind, as tables that are asked in SQL and cannot be changed.
+"""Tables of what a release left behind, which are queried in SQL and cannot be changed.
 
 Asked by the monitoring agent, and by code for what the agent's evidence comes to. It must not know either.
 """
@@ -53,7 +53,7 @@ class Tables:
         """
         asked = json.dumps({"sql": sql, "log": self.log, "rows": self._rows()})
         try:
-            # -P: what lies in the folder the engine was started in is nobody's module
+            # -P: no module is imported from the folder that the engine was started in
             ended = subprocess.run(
                 [sys.executable, "-P", "-m", "phasegate.infra.metrics.sources.duckdb_worker"],
                 input=asked,

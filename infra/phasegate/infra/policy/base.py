@@ -1,4 +1,4 @@
-"""What all tables of a policy have in common. Used by `model` and `permissions`."""
+"""Base model of all tables of a policy. Used by `model` and `permissions`."""
 
 from __future__ import annotations
 

@@ -49,10 +49,10 @@ class Condition:
     """As Python parses it; only what `parse_condition` lets through."""
 
     def holds(self, values: Mapping[str, float]) -> bool | None:
-        """Whether the condition holds for these values.
+        """Evaluate the condition for these values.
 
         Returns:
-            None when it cannot be told: a value that decides is missing or NaN, or something was divided by zero.
+            True if it holds; `None` if a value that decides is missing or NaN, or something was divided by zero.
             `and` and `or` still decide where the other side settles it (Kleene's logic), so `nan > 1 or 2 > 1` holds.
         """
         return _truth(self.tree, values)

@@ -150,7 +150,7 @@ class MetricPolicy(PolicyModel):
         return problems or self._of_comparing()
 
     def _of_comparing(self) -> Problems:
-        """What does not go together in a comparison."""
+        """Problems of keys that do not go together in a comparison."""
         if not self.compare:
             return [
                 ((key,), "means nothing without `compare`")

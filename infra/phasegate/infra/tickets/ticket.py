@@ -1,4 +1,4 @@
-"""What a person asks for, wherever they wrote it. Made by the adapters, read by the prd agent and by people."""
+"""Ticket: a person's request, wherever they wrote it. Made by the adapters, read by the prd agent and by people."""
 
 from __future__ import annotations
 

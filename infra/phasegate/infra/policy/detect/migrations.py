@@ -1,4 +1,4 @@
-"""Where a repository keeps its migrations, as far as names tell. Used by `detect`."""
+"""Detection of the folders of a repository's migrations, as far as names tell. Used by `detect`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BY_DEFAULT = PurePosixPath("migrations")
 
 @dataclass(frozen=True)
 class MigrationFindings:
-    """What was found out.
+    """Findings about migrations.
 
     Attributes:
         paths: Glob patterns of the folders; empty where the default says the same, or nothing was found.
