@@ -147,7 +147,7 @@ class Secrets:
         return self._values.sub(lambda match: f"[masked: {self._known[match[0]]}]", text) if self._values else text
 
     def known_in(self, text: str) -> str:
-        """Name of a secret, known by value, that a text holds; an empty string if it holds none."""
+        """Name of a secret, known by value, that a text holds, or an empty string if it holds none."""
         return next((name for form, name in self._known.items() if form in text), "")
 
     def mask_all(self, value: Any, *, opaque: Collection[str] = ()) -> tuple[Any, tuple[Leak, ...]]:

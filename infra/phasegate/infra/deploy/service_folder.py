@@ -161,7 +161,7 @@ class ServiceFolder:
         return text
 
     def read(self) -> ServiceState:
-        """The state of target `process` as last written; an empty one if there is none.
+        """The state of target `process` as last written, or an empty one if there is none.
 
         Raises:
             DeployFailed: The file is not what this version writes.
@@ -169,7 +169,7 @@ class ServiceFolder:
         return self.read_as(ServiceState) or ServiceState(service=self.service)
 
     def read_as(self, kind: type[T], name: str = _STATE) -> T | None:
-        """A state as last written; `None` if there is none.
+        """A state as last written, or `None` if there is none.
 
         Raises:
             DeployFailed: The file is not what this version writes.

@@ -256,7 +256,7 @@ class DeployTarget(Protocol):
         ...
 
     async def log(self, release_id: str, *, characters: int) -> str:
-        """The last that a release wrote, even if nothing of it runs any more; empty if the target has nothing of it.
+        """The last that a release wrote, even if nothing of it runs any more, or an empty string if there is nothing.
 
         What cannot be read is said in its place: evidence holds nothing up.
 

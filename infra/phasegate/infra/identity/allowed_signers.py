@@ -58,7 +58,7 @@ class AllowedSigners(Artifact):
                 yield fields[0].strip('"').split(",")[0], blobs[0]
 
     def principal_of(self, public_key: str) -> str | None:
-        """The one person that a public key belongs to; `None` if the file names none, or only a pattern."""
+        """The one person that a public key belongs to, or `None` if the file names none, or only a pattern."""
         blob = key_blob(public_key)
         names = (name for name, own in self.owners() if own == blob and is_one_person(name))
         return next(names, None)

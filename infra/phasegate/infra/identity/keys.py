@@ -79,7 +79,7 @@ def _from_file(path: Path) -> SigningKey:
 
 
 def _said_by(*command: str, folder: Path | None = None) -> str:
-    """Standard output of a program; an empty string if it is missing or fails."""
+    """Standard output of a program, or an empty string if it is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     except FileNotFoundError:

@@ -10,7 +10,7 @@ _WORDS = 2
 
 
 def key_blob(text: str) -> str:
-    """The key itself, in base 64, of one line of text; an empty string if the line is no public key."""
+    """The key itself, in base 64, of one line of text, or an empty string if the line is no public key."""
     words = text.split()
     if len(words) < _WORDS:
         return ""

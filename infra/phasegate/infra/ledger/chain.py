@@ -41,7 +41,7 @@ class Link:
     payload: Mapping[str, Any]
 
     def digest_of(self, table: Table, row_id: str) -> str | None:
-        """The digest this event gives for a row; `None` if it did not touch the row."""
+        """The digest this event gives for a row, or `None` if it did not touch the row."""
         digest: str | None = self.payload["rows"].get(f"{table.name}/{row_id}")
         return digest
 
@@ -92,7 +92,7 @@ class Chain:
         return cls(tuple(links))
 
     def attesting(self, connection: Connection, table: Table, row_id: str) -> Link | None:
-        """The event that vouches for a row as it stands; `None` if no event made it so."""
+        """The event that vouches for a row as it stands, or `None` if no event made it so."""
         said = [link for link in self.links if link.digest_of(table, row_id) is not None]
         if not said or said[-1].digest_of(table, row_id) != row_digest(connection, table, row_id):
             return None

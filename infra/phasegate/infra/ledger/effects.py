@@ -98,7 +98,7 @@ class Effects:
             pass
 
     def rollback(self, run_id: str) -> Mapping[str, Any] | None:
-        """Payload of the event that began a rollback; `None` if none has begun, or the run was rewound since."""
+        """Payload of the event that began a rollback, or `None` if none has begun or the run was rewound since."""
         table = schema.events.c
         query = (
             select(table.kind, table.payload)

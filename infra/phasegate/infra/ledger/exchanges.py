@@ -154,7 +154,7 @@ class Exchanges:
             return [Exchange.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def request(self, attempt_id: str, turn: int) -> str | None:
-        """The request of this turn as it was sent; `None` if there is none."""
+        """The request of this turn as it was sent, or `None` if there is none."""
         query = (
             select(_exchange.id, _exchange.attempt_id, _exchange.turn, _exchange.request_shared, _exchange.packed)
             .add_columns(_exchange.request_rest, _reply.label("reply"), _turn.entry)
@@ -170,7 +170,7 @@ class Exchanges:
         return body
 
     def response(self, attempt_id: str, turn: int) -> str | None:
-        """The response of this turn as it was received; `None` if there is none."""
+        """The response of this turn as it was received, or `None` if there is none."""
         query = select(_exchange.response, _exchange.packed, _reply.label("reply"))
         query = query.where(_exchange.attempt_id == attempt_id, _exchange.turn == turn)
         with self._store.reading() as connection:

@@ -54,7 +54,7 @@ class Leases:
         self._store = store
 
     def find(self, run_id: str) -> Lease | None:
-        """The lease on a run, whether or not it still holds; `None` if no engine ever had one."""
+        """The lease on a run, whether or not it still holds, or `None` if no engine ever had one."""
         query = select(schema.leases).where(schema.leases.c.id == run_lease_id(run_id))
         with self._store.reading() as connection:
             row = connection.execute(query).mappings().first()

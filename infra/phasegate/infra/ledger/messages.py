@@ -158,7 +158,7 @@ def _require_reader(change: UnitOfWork, run_id: str) -> None:
 
 
 def _at_work(change: UnitOfWork, run_id: str) -> str | None:
-    """The attempt whose agent is at work or waits for a person; `None` if there is none."""
+    """The attempt whose agent is at work or waits for a person, or `None` if there is none."""
     table = schema.attempts.c
     query = (
         select(table.id)

@@ -100,7 +100,7 @@ class Runs:
         return Run.model_validate(dict(row))
 
     def request(self, run_id: str) -> str:
-        """Request of a person that a run has yet to meet, such as `pause`; an empty string if there is none."""
+        """Request of a person that a run has yet to meet, such as `pause`, or an empty string if there is none."""
         found = self._store.ask(_REQUEST, run=run_id)
         return str(found[0][0]) if found else ""
 

@@ -52,7 +52,7 @@ class Condition:
         """Evaluate the condition for these values.
 
         Returns:
-            True if it holds; `None` if a value that decides is missing or NaN, or something was divided by zero.
+            True if it holds, or `None` if a value that decides is missing or NaN, or something was divided by zero.
             `and` and `or` still decide where the other side settles it (Kleene's logic), so `nan > 1 or 2 > 1` holds.
         """
         return _truth(self.tree, values)

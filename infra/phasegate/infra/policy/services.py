@@ -72,7 +72,7 @@ class ServicePolicy(PolicyModel):
 
 
 def service_clashes(services: tuple[ServicePolicy, ...]) -> str:
-    """Reason why some services cannot run together; an empty string if they can."""
+    """Reason why some services cannot run together, or an empty string if they can."""
     names = [service.name for service in services]
     variables = [name for service in services for name in service.exported]
     for what, found in (("is called", names), ("sets the variable", variables)):

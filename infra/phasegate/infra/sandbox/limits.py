@@ -49,7 +49,7 @@ def limited(command: Sequence[str], policy: SandboxPolicy, groups: list[Path]) -
 
 
 def usage_exceeded(leader: int, policy: SandboxPolicy) -> str:
-    """The limit that a command's session exceeds, as a person reads it; an empty string if it exceeds none.
+    """The limit that a command's session exceeds, as a person reads it, or an empty string if it exceeds none.
 
     Args:
         leader: The process id that began the session.
@@ -71,7 +71,7 @@ class Growth:
         self._free = [_free_bytes(folder) for folder in folders]
 
     def exceeded(self, policy: SandboxPolicy) -> str:
-        """The limit that is exceeded, as a person reads it; an empty string if none is."""
+        """The limit that is exceeded, as a person reads it, or an empty string if none is."""
         lost = [was - _free_bytes(folder) for was, folder in zip(self._free, self._folders, strict=True)]
         if max(lost, default=0) < policy.disk // 2:
             return ""

@@ -141,7 +141,7 @@ async def _see_through(
     """Wait until a command ends, exceeds a limit or its time is up; then end all of its processes.
 
     Returns:
-        The limit that it exceeded, or `_TIME`; an empty string if it ended by itself.
+        The limit that it exceeded, `_TIME`, or an empty string if it ended by itself.
     """
     ending = asyncio.create_task(process.wait())
     watching = asyncio.create_task(watch)

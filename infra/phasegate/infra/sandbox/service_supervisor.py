@@ -28,7 +28,7 @@ GRACE_SECONDS = 10.0
 FAILED = 125
 """The exit code where a service does not come up."""
 _PAUSE_SECONDS = 0.05
-_ATTEMPTS = 3  # somebody else may take a free port before the service does
+_ATTEMPTS = 3  # another process may take a free port before the service does
 _LOG_CHARACTERS = 2_000
 _KEPT = ("PATH", "LANG", "TERM", "PHASEGATE_COMMAND")  # the last by which the backend "none" finds what it started
 _POSTGRES_PROGRAMS = ("initdb", "postgres", "createdb")

@@ -26,7 +26,7 @@ class DetachedProcess:
 
     @classmethod
     def of(cls, pid: int) -> DetachedProcess | None:
-        """The process that has this pid now; `None` if there is none, or only a zombie."""
+        """The process that has this pid now, or `None` if there is none or only a zombie."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
@@ -89,6 +89,6 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Detac
 
 
 def exit_code(process: DetachedProcess) -> int | None:
-    """Exit code of a child process, or minus the signal that ended it; `None` while it runs."""
+    """Exit code of a child process, or minus the signal that ended it, or `None` while it runs."""
     pid, wait_status = os.waitpid(process.pid, os.WNOHANG)
     return None if pid == 0 else os.waitstatus_to_exitcode(wait_status)

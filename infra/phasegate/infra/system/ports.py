@@ -73,7 +73,7 @@ def require_free(port: int, *, but_for: Collection[int] = ()) -> None:
 
 
 def holder_of(port: int) -> int | None:
-    """The process that listens on a port; `None` if none does or /proc does not say."""
+    """The process that listens on a port, or `None` if none does or /proc does not say."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for pid in pids() if sockets else ():
         with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to another user

@@ -38,7 +38,7 @@ class ProcessUsage:
     memory: int
 
     def exceeded(self, *, pids: int = 0, cpu_seconds: int = 0, memory: int = 0) -> str:
-        """The limit that is exceeded, as a person reads it; an empty string if none is. A limit of 0 is none."""
+        """The limit that is exceeded, as a person reads it, or an empty string if none is. A limit of 0 is none."""
         if pids and self.processes > pids:
             return f"more than {pids} processes"
         if cpu_seconds and self.cpu_seconds > cpu_seconds:

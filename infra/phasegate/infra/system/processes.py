@@ -54,7 +54,7 @@ def start(command: str, *, folder: Path, log: Path, environment: Mapping[str, st
 
 
 def ending(process: ProcessId) -> str | None:
-    """Tell how a process ended, in words; `None` while it runs. Collects its exit status if it is our child."""
+    """Tell how a process ended, in words, or `None` while it runs. Collects its exit status if it is our child."""
     found = row(process.pid)
     if found is None or found.started != process.started:
         return "has ended"
@@ -106,7 +106,7 @@ async def stop_all(prefix: str, known: Collection[ProcessId], *, grace: timedelt
 
 
 def command_of(pid: int) -> str:
-    """A process's command line, for messages; an empty string if it cannot be read."""
+    """A process's command line, for messages, or an empty string if it cannot be read."""
     with contextlib.suppress(OSError):
         return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""

@@ -150,7 +150,7 @@ class Repository:
         return bool(self._own.output("status", "--porcelain", "--ignore-submodules=all"))
 
     def read_file(self, commit: str, path: str) -> bytes | None:
-        """A file's content at a commit; `None` if there is no such file.
+        """A file's content at a commit, or `None` if there is no such file.
 
         Args:
             commit: A commit's id.

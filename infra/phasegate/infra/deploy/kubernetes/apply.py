@@ -106,7 +106,7 @@ class Applier:
             await self._gone(ref)
 
     async def failure_of(self, live: Manifest) -> RolloutFailure | None:
-        """Failure that the newest pods or the controller report; `None` if there is none, or the spec is unseen yet."""
+        """Failure that the newest pods or the controller report, or `None` if there is none or the spec is unseen."""
         if not has_been_seen(live):
             return None
         return rollout_failure(live, await newest_pods(self.cluster, live))
@@ -176,7 +176,7 @@ async def deviations(cluster: Cluster, manifests: Sequence[Manifest]) -> list[st
     The API server itself is asked what applying the manifest would change.
 
     Returns:
-        Deviations, a line for people each; empty if there are none.
+        Deviations, a line for people each, empty if there are none.
     """
     found: list[str] = []
     for manifest in manifests:

@@ -61,7 +61,7 @@ def is_promoted(rollout: Manifest) -> bool:
 
 
 def own_weight(rollout: Manifest) -> int | None:
-    """The share that its steps give its canary at present; `None` if it has no shares, as with `blueGreen`."""
+    """The share that its steps give its canary at present, or `None` if it has no shares, as with `blueGreen`."""
     if "canary" not in table(rollout["spec"].get("strategy")):
         return None
     if is_promoted(rollout):
@@ -88,7 +88,7 @@ def next_weight(rollout: Manifest) -> int | None:
 
 
 def promotion(rollout: Manifest, *, full: bool) -> dict[str, object]:
-    """Changes to its status that make it continue; empty if none has to be made.
+    """Changes to its status that make it continue, empty if none has to be made.
 
     Args:
         rollout: As it is live.
@@ -109,7 +109,7 @@ def steps_in_words(rollout: Manifest) -> str:
 
 
 def reported_weight(rollout: Manifest) -> float | None:
-    """The share that its traffic router gives its canary; `None` if it has no router, and shares are replicas."""
+    """The share that its traffic router gives its canary, or `None` if it has no router, and shares are replicas."""
     weights = table(table(table(rollout.get("status")).get("canary")).get("weights"))
     weight = table(weights.get("canary")).get("weight")
     return None if weight is None else float(weight)

@@ -27,5 +27,5 @@ class ChangeContext:
     keep_log: Callable[[Record, Sequence[Manifest]], Awaitable[None]]
 
     async def serving(self) -> Record | None:
-        """The current release; `None` if there is none."""
+        """The current release, or `None` if there is none."""
         return await self.records.record(self.state.current) if self.state.current else None

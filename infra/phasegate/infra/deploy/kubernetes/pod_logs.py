@@ -38,7 +38,7 @@ class _Stream:
 
 
 async def pod_logs(cluster: Cluster, release_id: str, manifests: Iterable[Manifest], *, characters: int) -> str:
-    """The last that a release's pods wrote, each container's under a line that names it; empty if there are none.
+    """The last that a release's pods wrote, each container's under a line that names it.
 
     Args:
         cluster: Where they run.

@@ -95,7 +95,7 @@ class Records:
         self._versions: dict[str, str] = {}
 
     async def state(self) -> State:
-        """The state as last written; an empty one if there is none."""
+        """The state as last written, or an empty one if there is none."""
         found = await self._read(Ref("v1", "ConfigMap", self.name))
         return State.model_validate_json(found["state"]) if found else State(service=self._service)
 
@@ -188,7 +188,7 @@ def stamped(manifest: Manifest, *, service: str, release_id: str, commit: str) -
 
 
 def stamp_of(live: Manifest) -> tuple[str, str]:
-    """The service and the release an object is of; empty strings if phasegate did not mark it so."""
+    """The service and the release that an object is marked with, or empty strings if phasegate did not mark it."""
     annotations = table(live["metadata"].get("annotations"))
     return str(annotations.get(f"{PREFIX}service", "")), str(annotations.get(f"{PREFIX}release", ""))
 

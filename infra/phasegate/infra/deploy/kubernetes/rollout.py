@@ -73,7 +73,7 @@ def progress(workload: Manifest) -> RolloutStatus:
 
 
 def rollout_failure(workload: Manifest, pods: Iterable[Manifest]) -> RolloutFailure | None:
-    """Find the failure that keeps a rollout from succeeding; `None` if there is none.
+    """Find the failure that keeps a rollout from succeeding, or `None` if there is none.
 
     Args:
         workload: As it is live.
@@ -107,7 +107,7 @@ def owned_by(owner: Manifest, objects: Iterable[Manifest]) -> list[Manifest]:
 
 
 def newest(workload: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | None:
-    """The ReplicaSet of a Deployment's or Rollout's present revision; `None` until its controller has made it."""
+    """The ReplicaSet of a Deployment's or Rollout's present revision, or `None` until its controller has made it."""
     own = owned_by(workload, replica_sets)
     if argo.is_rollout(workload):
         wanted = table(workload.get("status")).get("currentPodHash")
@@ -119,7 +119,7 @@ def newest(workload: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | N
 
 
 def revision_of(workload: Manifest) -> str:
-    """The revision its controller counts; an empty string if it counts none."""
+    """The revision its controller counts, or an empty string if it counts none."""
     metadata = table(workload.get("metadata"))
     return str(table(metadata.get("annotations")).get("deployment.kubernetes.io/revision", ""))
 

@@ -169,7 +169,7 @@ class Gates(GateRows):
     def effective_decision(
         self, gate: Gate, subject: Mapping[str, str], *, admins: Sequence[str] = (), accepting: Sequence[str] = ()
     ) -> Decision | None:
-        """The decision that a gate's decisions make for this subject, all checked again; `None` if they make none yet.
+        """Effective decision of a gate for this subject, with all checks made again, or `None` if there is none yet.
 
         Never read from the gate's status, nor from anything Prefect says: only decisions that name this gate and these
         digests count, made while it was open by people who may decide, signed if need be, each vouched for by an event.
@@ -330,7 +330,7 @@ class Gates(GateRows):
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
 
     def _inherited_from(self, gate: Gate) -> Gate | None:
-        """The replayed run's gate whose answer holds at this one; `None` if this gate was asked itself."""
+        """The replayed run's gate whose answer holds at this one, or `None` if this gate was asked itself."""
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
             link = chain.attesting(connection, schema.gates, gate.id)

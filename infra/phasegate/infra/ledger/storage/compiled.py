@@ -21,7 +21,7 @@ class Cursor(Protocol):
 
     @property
     def description(self) -> object | None:
-        """The columns of the result; `None` if the statement returns no rows."""
+        """The columns of the result, or `None` if the statement returns no rows."""
         ...
 
     def fetchall(self) -> list[Row]:
@@ -111,7 +111,7 @@ class CompiledStatement:
         """Execute it in the transaction a connection is in.
 
         Returns:
-            The rows as they are stored; none if the statement returns no rows.
+            The rows as they are stored, none if the statement returns no rows.
         """
         driver, dialect = direct
         sql = self._compiled.get(dialect.name)

@@ -83,7 +83,7 @@ def _row_as_stored(table: Table) -> CompiledStatement:
 
 
 def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
-    """The digest of a row's stored columns, exactly as the database holds them; `None` if there is no such row."""
+    """The digest of a row's stored columns, exactly as the database holds them, or `None` if there is no such row."""
     return _digest(DriverConnection.below(connection), table, row_id)
 
 
@@ -300,7 +300,7 @@ class Store:
         crash_points.reached(f"after:{kind}")
 
     def _fenced_off_by(self, direct: DriverConnection) -> str | None:
-        """The holder that has taken the lease of this store's fence; `None` while it stands, or if there is none."""
+        """The holder that has taken the lease of this store's fence, or `None` while it stands, or if there is none."""
         return None if self.fence is None else _another(self.fence, _HOLDER.execute(direct, lease=self.fence.id))
 
     def _refuse(self, run_id: str, doing: str, holder: str) -> Never:
@@ -331,7 +331,7 @@ class Store:
 
 
 def _another(fence: Lease, found: Sequence[Row]) -> str | None:
-    """The holder of a lease if it is another than the fence's; `None` if it is the same."""
+    """The holder of a lease if it is another than the fence's, or `None` if it is the same."""
     if found == [(fence.holder, fence.token)]:
         return None
     return str(found[0][0]) if found else "nobody"

@@ -145,7 +145,7 @@ def _figures(metric: MetricPolicy, readings: Sequence[Reading]) -> list[float]:
 
 
 def _middle(metric: MetricPolicy, figures: Sequence[float]) -> float | None:
-    """Share of errors among the figures, or their median; `None` if there are no figures."""
+    """Share of errors or median of the figures, or `None` if there are no figures."""
     if not figures:
         return None
     return sum(figures) / len(figures) if _counts_errors(metric) else median(figures)

@@ -138,7 +138,7 @@ class _Series:
         return outcome_of(self._success, self._failure, reading.values)
 
     async def _read(self) -> tuple[Reading | TemporaryError, Reading | TemporaryError | None]:
-        """Read the metric and, at the same time, its baseline; `None` if it is compared with none."""
+        """Read the metric and, at the same time, its baseline, or `None` if it is compared with none."""
         if self._baseline.source is None:
             return await _tried(self._source), None
         beside = asyncio.create_task(_tried(self._baseline.source))

@@ -68,7 +68,7 @@ class Cluster:
     _kinds: dict[str, dict[str, _Kind]] = field(default_factory=dict[str, dict[str, _Kind]])
 
     async def get(self, ref: Ref) -> Manifest | None:
-        """An object as it is live; `None` if there is none."""
+        """An object as it is live, or `None` if there is none."""
         answer = await self._ask("GET", await self._path(ref), what=f"read {ref}", may_be=(404,))
         return None if answer.status == 404 else _object(answer)
 
@@ -154,7 +154,7 @@ class Cluster:
                 for one in found
                 if "/" not in str(one["name"])
             }
-            if kinds:  # what a cluster does not know yet, somebody may install
+            if kinds:  # what a cluster does not know yet, an operator may install
                 self._kinds[ref.api_version] = kinds
         kind = self._kinds.get(ref.api_version, {}).get(ref.kind)
         if kind is None or not kind.namespaced:

@@ -49,11 +49,11 @@ def differ(live: Manifest, predicted: Manifest) -> bool:
 
 
 def difference(live: Manifest | None, wanted: Manifest | None) -> str:
-    """A unified diff of an object; empty when nothing changes. Values of a Secret are hidden, that they differ is not.
+    """A unified diff of an object, empty if nothing changes. Values of a Secret are hidden, that they differ is not.
 
     Args:
-        live: What is there; None: nothing.
-        wanted: What will be; None: nothing.
+        live: The object that is there; `None` if there is none.
+        wanted: The object that will be there; `None` if there will be none.
     """
     before = cleaned(live) if live else None
     after = cleaned(wanted) if wanted else None

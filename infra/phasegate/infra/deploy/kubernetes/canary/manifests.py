@@ -72,7 +72,7 @@ def rescaled(canary: Manifest, count: int) -> Manifest:
 
 
 def stable_of(canary: Manifest) -> Ref | None:
-    """The Deployment that a canary runs beside; `None` if this is no canary."""
+    """The Deployment that a canary runs beside, or `None` if this is no canary."""
     name = table(canary["metadata"].get("annotations")).get(_STABLE)
     return Ref(canary["apiVersion"], canary["kind"], str(name)) if name else None
 

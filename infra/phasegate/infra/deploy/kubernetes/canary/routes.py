@@ -60,7 +60,7 @@ def has_gateway(route: Manifest) -> bool:
 
 
 def route_accepted(route: Manifest) -> str:
-    """Reason why gateways do not route by the present route; an empty string if they do."""
+    """Reason why gateways do not route by the present route, or an empty string if they do."""
     if not has_gateway(route):
         return "no gateway has taken it up"
     generation = int(route["metadata"].get("generation", 0))
@@ -93,7 +93,7 @@ def _rules(route: Manifest) -> list[dict[str, Any]]:
 
 
 def _service(backend: Manifest) -> str:
-    """Name of the Service that a backend is; an empty string if it is something else, or of another namespace."""
+    """Name of the Service that a backend is, or an empty string if it is something else, or of another namespace."""
     own = backend.get("kind", "Service") == "Service" and not backend.get("group") and not backend.get("namespace")
     return str(backend.get("name", "")) if own else ""
 

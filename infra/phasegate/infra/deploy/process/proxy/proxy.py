@@ -209,7 +209,7 @@ def start_proxy(folder: ServiceFolder, *, path: str) -> ProcessId:
 
 
 def shares_of(folder: ServiceFolder, state: ServiceState) -> dict[str, float]:
-    """As `ProxyServer.shares`, for callers that only look; empty if no proxy stands or answers."""
+    """Read shares as `ProxyServer.shares` does, or none if no proxy stands or answers."""
     if state.front is not None:
         with suppress(TargetUnavailable):
             return ProxyServer(folder, DeployPolicy(), environment={}, grace=timedelta(0)).shares()

@@ -90,7 +90,7 @@ def processes_of(folder: Path, running: Running | None) -> list[ProcessId]:
 
 
 def why_dead(folder: Path, running: Running) -> str | None:
-    """Reason why a process will not run again by itself, worded to follow `the process`; `None` while it may."""
+    """Reason why a process will not run again by itself, worded to follow `the process`, or `None` while it may."""
     life = status_of(folder, running)
     return life.detail.removeprefix("the process ") if life.is_dead else None
 

@@ -87,7 +87,7 @@ class SupervisorReport:
 
     @classmethod
     def read(cls, path: Path) -> SupervisorReport | None:
-        """The report as last written; `None` if there is none that this version can read."""
+        """The report as last written, or `None` if there is none that this version can read."""
         try:
             return cls(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):  # not there, or another version's
@@ -191,7 +191,7 @@ class Supervisor:
             signal.sigtimedwait({signal.SIGCHLD}, min(left, _LOOK_SECONDS))
 
     def _ending(self) -> str | None:
-        """The child's end, in words; `None` while it runs."""
+        """The child's end, in words, or `None` while it runs."""
         try:
             pid, status = os.waitpid(self.report.pid, os.WNOHANG)
         except ChildProcessError:  # taken over: it is nobody's child, and its code is lost
