@@ -15,7 +15,7 @@ _SHOWN = ("HEAD", "objects", "refs", "packed-refs", "info", "shallow")
 
 
 def git_view(folder: Path, writable: Sequence[Path], scratch: Path) -> list[str]:
-    """Bwrap's arguments that show a worktree's repository, none if the folder is no worktree.
+    """Bwrap's arguments that show a worktree's repository, or none if the folder is no worktree.
 
     Args:
         folder: The workspace.

@@ -55,7 +55,7 @@ class Mount:
 
 
 def mounted(mounts: Iterable[Mount]) -> list[str]:
-    """Return the words that run a command with folders mounted, none if nothing lies beneath any.
+    """Return the words that run a command with folders mounted, or none if nothing lies beneath any.
 
     Effects: as of each mount.
     """
@@ -73,7 +73,7 @@ def overlays_work(place: Path) -> bool:
 
 
 def overlay_problem(place: Path) -> str:
-    """Reason why no folder below a place can be the upper one of an overlay mount, empty if one can."""
+    """Reason why no folder below a place can be the upper one of an overlay mount, or an empty string if one can."""
     if os.geteuid() != 0:
         return "the engine is not root"  # a user's own namespace would make the command root, and tests can tell
     missing = [name for name in ("unshare", "mount") if not shutil.which(name)]

@@ -176,7 +176,7 @@ async def deviations(cluster: Cluster, manifests: Sequence[Manifest]) -> list[st
     The API server itself is asked what applying the manifest would change.
 
     Returns:
-        Deviations, a line for people each, empty if there are none.
+        Deviations, a line for people each.
     """
     found: list[str] = []
     for manifest in manifests:

@@ -88,7 +88,7 @@ def next_weight(rollout: Manifest) -> int | None:
 
 
 def promotion(rollout: Manifest, *, full: bool) -> dict[str, object]:
-    """Changes to its status that make it continue, empty if none has to be made.
+    """Changes to make to its status so that it continues, or none if none is needed.
 
     Args:
         rollout: As it is live.

@@ -111,7 +111,7 @@ class CompiledStatement:
         """Execute it in the transaction a connection is in.
 
         Returns:
-            The rows as they are stored, none if the statement returns no rows.
+            The rows as they are stored, or none if the statement returns no rows.
         """
         driver, dialect = direct
         sql = self._compiled.get(dialect.name)

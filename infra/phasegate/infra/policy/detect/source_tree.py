@@ -66,7 +66,7 @@ class SourceTree:
         )
 
     def toml(self, name: str) -> dict[str, Any]:
-        """A TOML file as a mapping, empty if it is not there or does not parse."""
+        """A TOML file as a mapping, or an empty one if it is not there or does not parse."""
         try:
             return tomllib.loads(self.text(name))
         except (tomllib.TOMLDecodeError, RecursionError):
@@ -74,7 +74,7 @@ class SourceTree:
             return {}
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON file as a mapping, empty if it is not there, does not parse or is none."""
+        """A JSON file as a mapping, or an empty one if it is not there, does not parse or is none."""
         try:
             value = json.loads(self.text(name))
         except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ class SourceTree:
 
 
 def table(data: dict[str, Any], *names: str) -> dict[str, Any]:
-    """A table inside a manifest, empty if it, or one around it, is missing or something else."""
+    """A table inside a manifest, or an empty one if it, or one around it, is missing or something else."""
     for name in names:
         value = data.get(name)
         data = cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -49,7 +49,9 @@ def differ(live: Manifest, predicted: Manifest) -> bool:
 
 
 def difference(live: Manifest | None, wanted: Manifest | None) -> str:
-    """A unified diff of an object, empty if nothing changes. Values of a Secret are hidden, that they differ is not.
+    """A unified diff of an object, or an empty string if nothing changes.
+
+    Values of a Secret are hidden, but not that they differ.
 
     Args:
         live: The object that is there; `None` if there is none.

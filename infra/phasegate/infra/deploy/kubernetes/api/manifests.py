@@ -94,12 +94,12 @@ def images(manifest: Manifest) -> Iterator[str]:
 
 
 def table(value: object) -> dict[str, Any]:
-    """A table of an object's, empty if it is missing or something else."""
+    """A table of an object's, or an empty one if it is missing or something else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def tables(value: object) -> list[dict[str, Any]]:
-    """The tables in a list of an object's, none if the list is missing or something else."""
+    """The tables in a list of an object's, or none if the list is missing or something else."""
     return [table(one) for one in cast("list[object]", value)] if isinstance(value, list) else []
 
 
