@@ -1,4 +1,4 @@
-"""How the tests fare on the base commit: run once for all attempts of a run, and again where a test may be flaky.
+"""Runs of the tests on the base commit: once for all attempts of a run, and again where a test may be flaky.
 
 Called by `grade`. It must not know the change.
 """

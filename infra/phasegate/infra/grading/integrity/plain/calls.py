@@ -275,7 +275,7 @@ def _stop_call(*_: Any) -> None:
 def try_calls(
     passed: Iterable[Any], order: dict[str, Any], run: Callable[[Any], Any], tell: Callable[..., None]
 ) -> None:
-    """Note calls that tests make, and try inputs nearby, in a child that nobody waits for longer than some seconds.
+    """Note calls that tests make, and try inputs nearby, in a child that is waited for no longer than some seconds.
 
     Args:
         passed: Tests that pass.
@@ -372,7 +372,7 @@ def _is_steady(answer: Any, root: str) -> bool:
 
 
 def _be_quiet() -> None:
-    """Write nothing where anybody reads, read nothing, and take no more memory than a call may need."""
+    """Discard what is written, read nothing, and take no more memory than a call may need."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(nowhere, number)

@@ -41,7 +41,7 @@ class Clocks:
         self._steady = self._used = 0
         self._is_loading = True
         self.real_time = time.monotonic
-        """A clock that nobody alters."""
+        """A clock that no test alters."""
         if any(map(importlib.util.find_spec, _PATCHED_BY_OTHERS)):
             return
         wall = time.time
