@@ -17,7 +17,7 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import DeployFailed, TargetRefused
 
 NOTHING_SERVES = "nothing serves yet, so there is no traffic to share"
-"""What a `Weight` says where there is no current release."""
+"""Detail of a `Weight` where there is no current release."""
 
 
 class _Record(BaseModel):

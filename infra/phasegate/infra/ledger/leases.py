@@ -21,7 +21,7 @@ from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 RELEASED = datetime(1970, 1, 1, tzinfo=UTC)
 """Expiry of a lease that was released on purpose."""
 _RUN_LEASE = "run/"
-"""What the lease on a whole run is called before the run's id."""
+"""Beginning of the id of a lease on a whole run, before the run's id."""
 
 
 def run_lease_id(run_id: str) -> str:

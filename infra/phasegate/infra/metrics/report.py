@@ -15,11 +15,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from phasegate.infra.artifacts import Artifact
 
 Outcome = Literal["success", "failure", "inconclusive", "error", "sampled"]
-"""What one measurement says; `sampled`: nothing by itself, its figures are compared with the baseline's."""
+"""Outcome of one measurement; `sampled`: none by itself, its figures are compared with the baseline's."""
 Verdict = Literal["passed", "failed", "inconclusive", "error"]
-"""What all measurements of a metric, or all metrics, say together."""
+"""Verdict on all measurements of a metric, or on all metrics."""
 Conclusion = Literal["worse", "no worse", "undecided"]
-"""What the samples of two releases say; `undecided` when there are too few, or more are to come."""
+"""Conclusion from the samples of two releases; `undecided` if there are too few, or more are to come."""
 
 
 class Measurement(BaseModel):

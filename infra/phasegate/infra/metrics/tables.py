@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 30.0
 """For a process that starts on a busy machine and gives itself less."""
 
 Happened = tuple[int, datetime, str, str, str]
-"""One event of a run: its number, when, kind, stage, and what else is known as JSON."""
+"""Event of a run: its number, time, kind, stage, and what else is known, as JSON."""
 
 
 class QueryRefused(ValueError):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from phasegate.infra.policy.units import parse_duration, parse_size
 
 Path = tuple[str | int, ...]
-"""Where a key is: names, and positions in arrays."""
+"""Place of a key: names, and positions in arrays."""
 Problem = tuple[Path, str]
 """The key to change, and what is wrong with it."""
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]

@@ -33,7 +33,7 @@ GateName = PipelineGate | InterruptGate
 
 STAGES: tuple[StageName, ...] = get_args(StageName)
 INTERRUPT_GATES: tuple[InterruptGate, ...] = get_args(InterruptGate)
-"""Those that an agent comes to in the middle of its work; they are neither skipped nor passed in advance."""
+"""Gates that an agent comes to in the middle of its work; they are neither skipped nor passed in advance."""
 GATES: tuple[GateName, ...] = (*get_args(PipelineGate), *INTERRUPT_GATES)
 ADMIN = "admin"
 """The role of `[roles]` that may override a gate."""

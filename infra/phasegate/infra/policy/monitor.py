@@ -17,7 +17,7 @@ from phasegate.infra.policy.conditions import COMPARED_VALUES, PROBE_VALUES, Con
 
 SourceName = Literal["probe", "prometheus", "command", "log"]
 PROMETHEUS_VALUES = ("value", "minimum", "maximum", "mean", "samples")
-"""What one query of Prometheus yields; the names its conditions may use."""
+"""Values that one query of Prometheus yields; the names its conditions may use."""
 _NEEDS: dict[SourceName, tuple[str, ...]] = {
     "probe": (),
     "prometheus": ("server", "query"),

@@ -21,9 +21,9 @@ _SWAP = ("memory.swap", "memory.memsw")
 
 class _Home(NamedTuple):
     folder: Path
-    """Where a group can be made."""
+    """Folder in which a group can be made."""
     unified: bool
-    """Whether it is of cgroup v2."""
+    """True if it is of cgroup v2."""
 
 
 def new_groups(number: int, *, pids: int = 0, memory: int = 0) -> list[Path]:

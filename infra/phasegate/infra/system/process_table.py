@@ -26,7 +26,7 @@ class Process(NamedTuple):
     started: int
     """Clock ticks from boot to its start."""
     ended: bool
-    """Whether only its entry is left, or not even all of that: its group and session read -1 then."""
+    """True if only its entry is left, or not even all of that: its group and session read -1 then."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from phasegate.infra.errors import DeployFailed, TargetRefused
 LOOK_SECONDS = 0.2
 """Between two looks at what is waited for."""
 _REPLICA_SETS = ("Deployment", "Rollout")
-"""Whose pods belong to a ReplicaSet of theirs."""
+"""Kinds whose pods belong to a ReplicaSet of theirs."""
 
 
 @dataclass

@@ -21,7 +21,7 @@ _HOPELESS = {
     "CreateContainerConfigError": "container-config",
     "CreateContainerError": "container-config",
 }
-"""What a container waits for that more waiting does not bring: the kubelet has tried more than once by then."""
+"""Reasons of a waiting container that more waiting does not resolve: the kubelet has tried more than once by then."""
 _GIVEN_UP = {"RolloutAborted": "rollout-aborted", "InvalidSpec": "invalid"}
 _CRASHES = 3
 """Restarts after which a crash loop is one; a service may end once or twice while what it needs comes up."""

@@ -17,7 +17,7 @@ from phasegate.infra.system.ports import HOST, require_free
 from phasegate.infra.system.processes import find_by_mark, stop_all
 
 GRACE = timedelta(seconds=10)
-"""What a service is given between SIGTERM and SIGKILL."""
+"""Time that a service is given between SIGTERM and SIGKILL."""
 
 
 def services(state_folder: Path) -> list[TargetState]:

@@ -43,10 +43,10 @@ from phasegate.infra.ledger.storage.transaction import Connections, Transaction
 Answer = TypeVar("Answer")
 
 GENESIS = "sha256:" + "0" * 64
-"""What the first event of a run carries as the hash before it."""
+"""Hash that the first event of a run carries as the one before it."""
 
 _PATIENCE = timedelta(seconds=3)
-"""How long transactions that have not begun wait for a database on its way back: in all, for each time it goes away."""
+"""Time that transactions which have not begun wait for a database on its way back: in all, for each outage."""
 _BETWEEN_TRIES = timedelta(milliseconds=200)
 
 

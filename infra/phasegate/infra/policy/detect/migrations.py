@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _FOLDERS = {"migrations", "migrate"}
-"""What Django, Rails, Prisma, Knex, Ecto, Laravel, goose and dbmate call theirs."""
+"""Names that Django, Rails, Prisma, Knex, Ecto, Laravel, goose and dbmate give their folders."""
 _SUFFIXES = (".py", ".rb", ".sql", ".js", ".ts", ".php", ".exs", ".go")
 _NAMED = re.compile(r"(?:[VUR]\d*(?:[._]\d+)*__.+\.sql|.+\.(?:up|down)\.sql)")
-"""What Flyway and golang-migrate call a file."""
+"""Names that Flyway and golang-migrate give a file."""
 _MOST = 5
 _BY_DEFAULT = PurePosixPath("migrations")
 

@@ -15,7 +15,7 @@ import yaml
 from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, table
 
 PREFIX = "phasegate.dev/"
-"""What phasegate's own annotations and labels begin with."""
+"""Beginning of phasegate's own annotations and labels."""
 _SERVERS = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink", "ownerReferences")
 _REVISION = "deployment.kubernetes.io/revision"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

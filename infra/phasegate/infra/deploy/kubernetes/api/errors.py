@@ -21,7 +21,7 @@ from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, 
 
 _WAITED_FOR = frozenset({408, 410, 429, 500, 502, 503, 504})
 _NEVER_HOLDS = b"failed to create typed"
-"""How API servers before 1.22 say, with a 500, that what is applied does not fit its kind."""
+"""Message by which API servers before 1.22 say, with a 500, that what is applied does not fit its kind."""
 
 
 @dataclass(frozen=True, order=True)

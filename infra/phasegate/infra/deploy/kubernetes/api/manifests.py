@@ -19,14 +19,14 @@ from phasegate.infra.errors import ConfigError
 Manifest = dict[str, Any]
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
-"""What is rolled out, and waited for."""
+"""Kinds that are rolled out, and waited for."""
 _SUFFIXES = (".yaml", ".yml", ".json")
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _MAX_BYTES = 1_000_000
 _MAX_VALUES = 100_000
 _DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 _FIRST = ("ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim", "Service")
-"""What others need comes first; what is not named here comes between these and the workloads."""
+"""Kinds that others need, which come first; kinds not named here come between these and the workloads."""
 
 
 @dataclass(frozen=True, order=True)

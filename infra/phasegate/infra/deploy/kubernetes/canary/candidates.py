@@ -39,7 +39,7 @@ from phasegate.infra.deploy.target import NOTHING_SERVES, Check, Weight, no_weig
 from phasegate.infra.errors import DeployFailed, TargetRefused
 
 _RECEPTION = timedelta(minutes=1)
-"""How long gateways may take to route by another weight; they say so within seconds."""
+"""Time that gateways may take to route by another weight; they say so within seconds."""
 
 
 def routes_of(serving: Record | None) -> list[Manifest]:

@@ -22,7 +22,7 @@ _TRACK = {f"{PREFIX}track": "canary"}
 _STABLE = f"{PREFIX}canary-of"
 _LONGEST_NAME = 63
 _NEEDED = ("ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim")
-"""What pods may refer to: new ones come with the canary. Those that are there stay as they are until the cut-over."""
+"""Kinds that pods may refer to: new objects come with the canary; others stay as they are until the cut-over."""
 
 
 def canaries(

@@ -25,7 +25,7 @@ _SOCKET = "runtime.sock"
 _HEALTH = "health.map"
 _BACKEND = "releases"
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
-"""Where Debian puts it, and where a person's PATH does not lead."""
+"""Folders in which Debian puts it, and which a person's PATH does not have."""
 _ASK_SECONDS = 5.0
 _CHECK = "check inter 2s fastinter 250ms downinter 500ms fall 3 rise 1"
 _RUNS = {"1", "2"}
@@ -77,7 +77,7 @@ class ServerStatus(NamedTuple):
     """In force: 0 where it is down, or gets nothing new."""
     up: bool
     sessions: int
-    """What it is answering now."""
+    """Number of sessions that it is answering now."""
 
 
 def find(path: str) -> str:
