@@ -125,7 +125,7 @@ class Tracing:
     """All source files of the project."""
     found: dict[str, Lines] = field(default_factory=dict[str, Lines])
     is_measured: set[str] = field(default_factory=set[str])
-    """Which languages left anything behind."""
+    """Languages that left anything behind."""
     loads: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
     """Test files that a line of a changed file loaded: the test file, the changed file, the line."""
 

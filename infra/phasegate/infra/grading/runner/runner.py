@@ -106,7 +106,7 @@ class Checkout:
     left_out: frozenset[str] = frozenset()
     """Test files that are removed before the tests run, since nothing is asked about them."""
     origin: Origin = "unknown"
-    """Whose product code it holds, `base` or `change`, which decides the layers that its setup is taken from."""
+    """Origin of its product code, `base` or `change`, which decides the layers that its setup is taken from."""
     fills_caches: bool = False
     """True if what its tests compile may be kept: for the base commit, with nothing put in."""
 

@@ -30,7 +30,7 @@ class Hunk:
     """Number and text of each added line."""
     removed: tuple[str, ...] = ()
     old_start: int = 0
-    """Where it begins in the base commit's file, counted from 0; the lines taken away begin there."""
+    """Line of the base commit's file at which it begins, counted from 0; the lines taken away begin there."""
 
     @property
     def span(self) -> tuple[int, int]:
