@@ -41,7 +41,7 @@ class SimpleCommand:
     Attributes:
         words: In order; redirections are not among them.
         fed: What is handed to its standard input, where the command line says it word for word.
-        piped: Whether its standard input is something else than the terminal.
+        piped: True if its standard input is something else than the terminal.
     """
 
     words: tuple[Word, ...]
@@ -306,7 +306,11 @@ class _Reader:
         return Word("".join(parts), literal)
 
     def _expansion(self) -> bool:
-        """Read what begins with `$` or a backtick. Returns whether it is more than that character."""
+        """Read what begins with `$` or a backtick.
+
+        Returns:
+            True if it is more than that character.
+        """
         if self._text[self._at] == "`":
             self._backticks()
             return True

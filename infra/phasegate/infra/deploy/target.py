@@ -125,7 +125,7 @@ class LiveRelease(_Record):
     """A release as it is found at this moment.
 
     Attributes:
-        alive: Whether its process runs; a release may have died or been stopped since it was cut over.
+        alive: True if its process runs; a release may have died or been stopped since it was cut over.
         detail: What was found, in a few words.
         weight: The share of the traffic that it takes as a candidate, in percent.
         own_url: Where it alone answers, where others answer at `url` too; else empty.

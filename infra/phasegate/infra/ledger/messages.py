@@ -50,7 +50,7 @@ class Messages:
             run_id: The run.
             text: What to tell its agent.
             sender: Who says so.
-            urgent: Whether what the agent is in the middle of is to be dropped for it.
+            urgent: True if what the agent is in the middle of is to be dropped for it.
 
         Raises:
             NotAllowed: No agent will read it: the run has ended, or rehearses an earlier one.

@@ -30,7 +30,7 @@ class CommandFailed(Exception):
     """The command did not do what it is there for; the text says why, with the end of what it said.
 
     Attributes:
-        temporary: Whether it said itself that another try may do, by the exit code 75 (EX_TEMPFAIL).
+        temporary: True if it said itself that another try may do, by the exit code 75 (EX_TEMPFAIL).
     """
 
     def __init__(self, why: str, *, temporary: bool = False) -> None:

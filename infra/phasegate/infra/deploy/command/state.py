@@ -39,7 +39,7 @@ class CommandRecord(BaseModel):
         commands: As they were then; they roll it back, too.
         previous: The release that was current before it; `None` if none was.
         url: Where it answered as a candidate.
-        served: Whether it ever was current.
+        served: True if it ever was current.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -66,7 +66,7 @@ class Applier:
 
         Args:
             manifests: Applied already.
-            back: Whether this is the way back, where a Rollout's own steps and analyses are skipped. On the way forward
+            back: True if this is the way back, where a Rollout's own steps and analyses are skipped. On the way forward
                 only its pauses are ended.
 
         Returns:

@@ -153,7 +153,7 @@ def start_release(
     *,
     environment: Mapping[str, str],
 ) -> ProcessId:
-    """Start a supervisor for a release's process; gives the supervisor.
+    """Start a supervisor for a release's process.
 
     Args:
         folder: The service's.
@@ -162,6 +162,9 @@ def start_release(
         port: Where it has to listen.
         report: `releases/<id>/<role>.json`; a report there of what was kept before is taken up.
         environment: Where PATH, HOME, LANG and the names of `deploy.environment` are taken from.
+
+    Returns:
+        The supervisor.
     """
     home = folder.release(release_id)
     spec = SupervisorSpec(

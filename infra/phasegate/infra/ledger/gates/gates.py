@@ -69,9 +69,9 @@ class Gates(GateRows):
             subject: Name to digest of everything that is to be decided on.
             roles: People who may decide, by name; empty: anyone.
             quorum: How many of them must approve.
-            exclude_requester: Whether the requester may not.
+            exclude_requester: True if the requester may not.
             expires: How long it stays open.
-            waits: Whether the run waits for a person from now on; not where an answer may be at hand.
+            waits: True if the run waits for a person from now on; not where an answer may be at hand.
         """
         digest = subject_digest(gate, number, subject)
         for known in self.list(run.id):
@@ -132,7 +132,7 @@ class Gates(GateRows):
             note: What they say with it.
             standing: Given in advance, by the requester.
             override: Passes the gate whatever its roles and quorum say; needs an admin, and a note that says why.
-            for_stage: Whether a permission holds for the rest of the stage.
+            for_stage: True if a permission holds for the rest of the stage.
             tests: Regressions that an approval accepts, or amendments that a revision strikes.
             admins: Who may override.
             signature: Over the canonical decision, where identity is `ssh`.
@@ -255,7 +255,7 @@ class Gates(GateRows):
             why: The reason.
             actor: Who tried; the engine when it found the decision in the ledger.
             decision: What was refused, as far as it is known.
-            stored: Whether it is a row of the ledger.
+            stored: True if it is a row of the ledger.
         """
         payload: dict[str, Any] = {"why": why}
         if decision is not None:

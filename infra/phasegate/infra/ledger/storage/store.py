@@ -279,7 +279,7 @@ class Store:
             kind: The event's kind, `noun.verb`.
             actor: Who or what caused it.
             payload: JSON-able facts; the caller may add to it until the block ends.
-            synced: Whether to wait until it is on disk. One that is not outlives the process all the same; a power cut
+            synced: True to wait until it is on disk. One that is not outlives the process all the same; a power cut
                 may take it, with all that was written after it, until the next synced change.
 
         Raises:

@@ -74,7 +74,7 @@ class Transaction:
         Args:
             connections: Where to take one.
             run_id: What it is about.
-            synced: Whether `commit` waits until it is on disk.
+            synced: True if `commit` waits until it is on disk.
         """
         begun = cls(connections)
         try:

@@ -77,7 +77,7 @@ def judge(metric: MetricPolicy, outcomes: Sequence[Outcome], *, ended: bool = Fa
     Args:
         metric: The limits and the count.
         outcomes: In the order measured.
-        ended: Whether no further measurement will be made.
+        ended: True if no further measurement will be made.
 
     Returns:
         `None` while measuring should continue.

@@ -27,7 +27,7 @@ def cleaned(live: Manifest, *, ours: bool = False) -> Manifest:
 
     Args:
         live: The object as an API server gives it.
-        ours: Whether phasegate's own annotations stay.
+        ours: True if phasegate's own annotations stay.
     """
     found = copy.deepcopy(live)
     found.pop("status", None)

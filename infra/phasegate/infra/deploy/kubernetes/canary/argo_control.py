@@ -19,7 +19,10 @@ from phasegate.infra.errors import DeployFailed, TargetRefused
 
 
 async def wait_until_paused(toward: Applier, ref: Ref) -> Manifest:
-    """Wait until a Rollout pauses or is done, as its own steps say; gives it as it is then.
+    """Wait until a Rollout pauses or is done, as its own steps say.
+
+    Returns:
+        The Rollout as it is then.
 
     Raises:
         DeployFailed: Its controller gave it up, or it did not come to rest in time.

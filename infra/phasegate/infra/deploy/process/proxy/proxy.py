@@ -187,11 +187,14 @@ class ProxyServer:
 
 
 def start_proxy(folder: ServiceFolder, *, path: str) -> ProcessId:
-    """Start a supervisor for a service's proxy, as it is configured; gives the supervisor.
+    """Start a supervisor for a service's proxy, as it is configured.
 
     Args:
         folder: The service's.
         path: Where HAProxy is looked for, besides the system's folders.
+
+    Returns:
+        The supervisor.
 
     Raises:
         TargetRefused: It is not installed.

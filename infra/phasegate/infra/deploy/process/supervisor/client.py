@@ -26,8 +26,8 @@ class ProcessStatus:
     """Status of a process that was started.
 
     Attributes:
-        alive: Whether it runs.
-        is_dead: Whether it will not run again by itself.
+        alive: True if it runs.
+        is_dead: True if it will not run again by itself.
         detail: In a few words.
     """
 

@@ -67,10 +67,10 @@ class SupervisorReport:
     Attributes:
         pid: 0 before its first start.
         started: Clock ticks from boot to its start.
-        trusted: Whether it was healthy once.
+        trusted: True if it was healthy once.
         deaths: In a row.
         ending: How it ended the last time, in words.
-        gave_up: Whether it is not started again.
+        gave_up: True if it is not started again.
     """
 
     pid: int = 0
@@ -125,7 +125,11 @@ class Supervisor:
                 removed(group)
 
     def _take_over(self) -> bool:
-        """Take up an earlier supervisor's report; tells whether its child still runs."""
+        """Take up an earlier supervisor's report.
+
+        Returns:
+            True if its child still runs.
+        """
         self.report = SupervisorReport.read(Path(self.spec.report)) or self.report
         if not self.report.runs():
             return False
@@ -149,7 +153,11 @@ class Supervisor:
         self._write()
 
     def _watch(self) -> bool:
-        """Wait for its end; tells whether it is to be started again."""
+        """Wait for its end.
+
+        Returns:
+            True if it has to be started again.
+        """
         while (ended := self._ending()) is None:
             if self._signalled(_LOOK_SECONDS):
                 self._leave()
@@ -177,7 +185,11 @@ class Supervisor:
         return True
 
     def _signalled(self, seconds: float) -> bool:
-        """Wait for a signal or for the time to pass; tells whether to stop."""
+        """Wait for a signal or for the time to pass.
+
+        Returns:
+            True if the signal is one to stop.
+        """
         got = signal.sigtimedwait(_SIGNALS, seconds)
         if got is not None and got.si_signo == signal.SIGUSR1 and not self.report.trusted:
             self.report.trusted = True
