@@ -92,7 +92,11 @@ def _about(folder: Path) -> str | None:
 
 
 def _remove(entry: _Entry) -> bool:
-    """Remove a layer that no grade holds. Returns whether it is gone."""
+    """Remove a layer that no grade holds.
+
+    Returns:
+        True if it is gone.
+    """
     gone = entry.folder.parent.with_name(f".new-{entry.folder.name}")
     try:
         with (entry.folder / USED).open() as used:

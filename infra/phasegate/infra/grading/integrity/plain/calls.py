@@ -62,7 +62,11 @@ class Noted:
         """Inputs by their text: each as it is written, its result in the test, and kinds of tests."""
 
     def answer(self, given: list[Any]) -> tuple[Any, Any]:
-        """Call it once. Returns what came of it as data, and the result itself."""
+        """Call it once.
+
+        Returns:
+            What came of it as data, and the result itself.
+        """
         made, words, named = given
         signal.setitimer(signal.ITIMER_REAL, _SECONDS_OF_CALL)
         try:
