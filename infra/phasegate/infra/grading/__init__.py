@@ -1,4 +1,4 @@
-"""Grading of a change: code decides if it does what was asked for, from tests the implementer never saw.
+"""Whether a change does what was asked for: decided by code, from tests the implementer never saw.
 
 Called by the testing stage. It must not know who wrote the tests or the change, or what happens to the verdict.
 """
