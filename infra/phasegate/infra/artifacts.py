@@ -1,4 +1,4 @@
-"""What a stage hands on: a frozen record, stored by the digest of its canonical JSON.
+"""Artifacts: frozen, typed outputs of stages, stored by the digest of their canonical JSON.
 
 Each artifact type lives with the room that makes it (`Ticket` in tickets, `ChangeSet` in workspace, `Prd` in the
 prd agent, …) and derives from `Artifact`. The ledger stores any of them and knows none.
@@ -16,7 +16,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling per value: sorted keys, no spaces, UTF-8 kept as it is.
+    """Spell a value as JSON in the one canonical way: sorted keys, no spaces, UTF-8 kept as it is.
 
     Every digest phasegate takes of JSON is taken of this. Source: RFC 8785 in spirit; floats are Python's repr.
     """

@@ -30,7 +30,7 @@ class FixedClock:
         self._now = start
 
     def now(self) -> datetime:
-        """Where the clock was left."""
+        """The moment that the clock stands at."""
         return self._now
 
     def advance(self, by: timedelta) -> None:

@@ -20,7 +20,7 @@ CRASH_LOG = "PHASEGATE_CRASH_LOG"
 
 
 class _Trap:
-    """What the environment asked for."""
+    """Crash point and log that the environment asked for."""
 
     def __init__(self, at: str, log: str) -> None:
         name, _, count = at.rpartition(":")

@@ -9,16 +9,16 @@
     │   ├── ScriptError        the rehearsal script does not hold
     │   ├── ModelKeyMissing    no key for the chosen provider
     │   ├── SandboxMissing     the sandbox's program is not installed
-    │   ├── PortTaken          somebody else listens there
+    │   ├── PortTaken          another process listens there
     │   ├── EngineUnavailable  no engine answers
     │   ├── NotAllowed         this person may not do that, or nobody may now
     │   └── NotFound           no such run, gate or artifact
     ├── TemporaryError         tried again after `delay`
     │   ├── ModelUnavailable   429, 5xx, time-out, cut stream
-    │   ├── LeaseHeld          somebody else runs this attempt
+    │   ├── LeaseHeld          another engine runs this attempt
     │   ├── LedgerUnavailable  the database lost the connection, or does not answer
     │   └── TargetUnavailable  where releases go does not answer, for longer than was waited
-    ├── OperatorNeeded         a person has to act before it can go on         exit code 5
+    ├── OperatorNeeded         a person has to act before it can continue      exit code 5
     │   ├── BudgetExceeded     the next call would break a budget
     │   ├── AgentStopped       the agent ended without a usable result
     │   ├── QuestionAsked      the agent waits for a person's answer

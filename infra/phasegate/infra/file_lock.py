@@ -14,7 +14,7 @@ _POLL = timedelta(milliseconds=50)
 
 @asynccontextmanager
 async def locked(path: Path) -> AsyncGenerator[None]:
-    """Hold the lock; waits for whoever has it, and lets go with the process at the latest.
+    """Hold the lock; waits for its holder, and releases it with the process at the latest.
 
     Args:
         path: The lock's file, made where it is missing; its folder exists.

@@ -1,6 +1,6 @@
-"""What looks like a secret, and the same text without it.
+"""Masking of secrets: finds what looks like one, and gives the text without it.
 
-Called wherever text passes on its way to a model, the ledger or an artifact: tool output, drafts, briefs, tickets,
+Called for every text on its way to a model, the ledger or an artifact: tool output, drafts, briefs, tickets,
 changes. Pure: it reads no file and no environment by itself. It must not know where a text comes from or goes.
 Source of the patterns: the token formats that each provider documents.
 """
@@ -27,12 +27,12 @@ _DIGEST_CHARACTERS = 8
 
 
 class _Form(NamedTuple):
-    """How secrets of one kind look.
+    """Form of secrets of one kind.
 
     Attributes:
         pattern: Finds them.
-        signs: What none of them is without, in lower case: a text that has none of it is not searched, which takes
-            a hundred times as long.
+        signs: Texts in lower case, of which every such secret has one. A text without any is not searched: a search
+            takes a hundred times as long.
     """
 
     pattern: re.Pattern[str]
@@ -147,7 +147,7 @@ class Secrets:
         return self._values.sub(lambda match: f"[masked: {self._known[match[0]]}]", text) if self._values else text
 
     def known_in(self, text: str) -> str:
-        """The name of a secret known by value that stands in a text; empty: none does."""
+        """Name of a secret, known by value, that a text holds, or an empty string if it holds none."""
         return next((name for form, name in self._known.items() if form in text), "")
 
     def mask_all(self, value: Any, *, opaque: Collection[str] = ()) -> tuple[Any, tuple[Leak, ...]]:
@@ -155,7 +155,7 @@ class Secrets:
 
         Args:
             value: JSON.
-            opaque: Keys whose values are left as they are, for nobody but their maker reads them.
+            opaque: Keys whose values are left as they are, because only their maker reads them.
         """
         leaks: dict[Leak, None] = {}
 

@@ -1,7 +1,7 @@
-"""Where this machine keeps phasegate's state, and the few knobs that are the machine's and not a project's.
+"""Settings of this machine: its state folder, and the few limits that are the machine's and not a project's.
 
-Read once by each process (CLI, engine, console) and handed on. What a project wants is its policy; nothing of that
-belongs here, and nothing here may depend on a repository.
+Read once by each process (CLI, engine) and handed on. What a project wants is its policy; nothing of that belongs
+here, and nothing here may depend on a repository.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from phasegate.infra.policy.units import parse_duration
 
 @dataclass(frozen=True)
 class Settings:
-    """One machine's settings.
+    """Settings of one machine.
 
     Attributes:
         home: The state folder, an absolute path.
@@ -103,17 +103,17 @@ class Settings:
 
     @property
     def stop_lock(self) -> Path:
-        """Locked by whoever stops the engine, so that one does so at a time."""
+        """Locked by the process that stops the engine, so that one does so at a time."""
         return self.home / "stop.lock"
 
     @property
     def engine_file(self) -> Path:
-        """What the running engine says about itself."""
+        """File in which the running engine describes itself."""
         return self.home / "engine.json"
 
     @property
     def engine_socket(self) -> Path:
-        """Where the engine listens."""
+        """Unix socket that the engine listens on."""
         return self.home / "engine.sock"
 
     @property
@@ -158,7 +158,7 @@ class Settings:
 
     @property
     def services(self) -> Path:
-        """What the `process` deploy target runs."""
+        """Folders of the services that the `process` deploy target runs."""
         return self.home / "services"
 
 

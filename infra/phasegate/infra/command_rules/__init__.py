@@ -1,7 +1,7 @@
-"""What an agent's command amounts to before it is run, and what it tried while it ran.
+"""Rules on an agent's command before it is run, and signs of what it tried while it ran.
 
-Called by the agents' tools. `shell` reads a command line as the shell would, `rules` holds it against policy, `signs`
-tells an attempt on what is none of the agent's business. Nothing here runs anything.
+Called by the agents' tools. `shell` reads a command line as the shell would, `rules` holds it against policy, and
+`signs` finds attempts to reach what no agent needs. Nothing here runs anything.
 """
 
 from phasegate.infra.command_rules.programs import only_reads

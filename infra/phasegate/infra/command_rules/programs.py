@@ -1,4 +1,4 @@
-"""Which programs a command line starts through others: shells, `env`, `sudo`, `xargs`, `find -exec` and their like.
+"""Programs that a command line starts, also through others: shells, `env`, `sudo`, `xargs`, `find -exec` and the like.
 
 Called by `rules`. A program whose name is only known when it runs is given as `UNKNOWN`. What a file says that a
 program reads (a script, a Makefile, `python -c`) is not looked at: there the sandbox alone holds.
@@ -29,12 +29,12 @@ _NESTING = 8
 
 @dataclass(frozen=True)
 class _Wrapper:
-    """How a program that starts another is called.
+    """Call of a program that starts another.
 
     Attributes:
         flags: Letters of options without a value.
         valued: Letters of options with one.
-        operands: How many words stand before the program.
+        operands: Number of words before the program.
     """
 
     flags: str = ""
@@ -84,7 +84,7 @@ def programs(text: str) -> list[Program]:
 
 
 def only_reads(text: str) -> bool:
-    """Tell a command line of nothing but programs that look at files, and need nothing beside them."""
+    """True if a command line starts only programs that look at files, and need nothing else."""
     try:
         return all(program[0].text in _READERS for program in programs(text))
     except Unparsable:
@@ -204,7 +204,7 @@ def _find(arguments: list[Word]) -> Iterator[SimpleCommand]:
 
 
 def _after_options(name: str, arguments: list[Word]) -> list[Word]:
-    """What a wrapper starts; `UNKNOWN` where an option is not known to have a value or none."""
+    """Words that a wrapper starts; `UNKNOWN` if it is not known whether an option takes a value."""
     wrapper, rest = _WRAPPERS[name], list(arguments)
     while rest and rest[0].text.startswith("-") and rest[0].text != "-":
         option = rest.pop(0)

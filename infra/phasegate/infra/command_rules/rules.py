@@ -1,4 +1,4 @@
-"""Whether policy lets a command line run, asks a person first, or denies it.
+"""Ruling of policy on a command line: it runs, a person is asked first, or it is denied.
 
 Called by the agents' `run` tool. Rules are held against parsed programs, never against text; what cannot be read with
 certainty is treated as the strictest thing the rules know.
@@ -21,12 +21,12 @@ _STRICTNESS: dict[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
 
 @dataclass(frozen=True)
 class Ruling:
-    """What policy says of a command line.
+    """Ruling of policy on a command line.
 
     Attributes:
         verdict: The strictest over all programs it would start.
         program: The program that decided, as far as it is known.
-        reason: Why, as the model and a person read it; empty when allowed.
+        reason: Reason, as the model and a person read it; empty if allowed.
     """
 
     verdict: Verdict
@@ -107,12 +107,12 @@ def _strictest(rules: CommandRules, shown: str, why: str) -> Ruling:
 
 
 def _fits(program: Program, pattern: list[str], *, loosely: bool) -> bool:
-    """Whether a program and its arguments begin with a rule's words.
+    """True if a program and its arguments begin with a rule's words.
 
     Args:
         program: As it would run.
         pattern: The rule's words; `*` and `?` as in file names.
-        loosely: Whether computed words fit anything, and options with their values may stand between.
+        loosely: True if computed words fit anything, and options with their values may stand between.
     """
     if not fnmatchcase(program[0].text, pattern[0]):
         return False

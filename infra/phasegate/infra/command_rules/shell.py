@@ -1,4 +1,4 @@
-"""Which programs a command line would start, as a POSIX shell reads it: lists, pipes, groups, loops, substitutions.
+"""Parser of command lines, as a POSIX shell reads them: lists, pipes, groups, loops, substitutions.
 
 Called by `programs`. Whatever it does not understand it says so by `Unparsable`, never by leaving something out: the
 caller then takes the stricter view. It must not know which commands are allowed. Source: POSIX.1-2017, XCU chapter 2.
@@ -23,11 +23,11 @@ class Unparsable(Exception):
 
 @dataclass(frozen=True)
 class Word:
-    """One word after quotes are removed.
+    """Word after quotes are removed.
 
     Attributes:
         text: What it says; parts that the shell computes are left out.
-        literal: Whether nothing of it is computed.
+        literal: True if nothing of it is computed.
     """
 
     text: str
@@ -41,7 +41,7 @@ class SimpleCommand:
     Attributes:
         words: In order; redirections are not among them.
         fed: What is handed to its standard input, where the command line says it word for word.
-        piped: Whether its standard input is something else than the terminal.
+        piped: True if its standard input is something else than the terminal.
     """
 
     words: tuple[Word, ...]
@@ -284,7 +284,7 @@ class _Reader:
         return text
 
     def quoted_text(self, until: str) -> Word:
-        """What stands between double quotes, or in a here-document, up to the closing character or the end."""
+        """Text between double quotes, or in a here-document, up to the closing character or the end."""
         parts: list[str] = []
         literal = True
         while self._at < len(self._text):
@@ -306,7 +306,11 @@ class _Reader:
         return Word("".join(parts), literal)
 
     def _expansion(self) -> bool:
-        """Read what begins with `$` or a backtick. Returns whether it is more than that character."""
+        """Read what begins with `$` or a backtick.
+
+        Returns:
+            True if it is more than that character.
+        """
         if self._text[self._at] == "`":
             self._backticks()
             return True

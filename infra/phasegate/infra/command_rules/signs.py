@@ -1,7 +1,7 @@
-"""What a command tried that is none of an agent's business, as far as its text and its end tell.
+"""Signs that a command tried to reach what no agent needs, as far as its text and its end tell.
 
-Called by the agents' `run` tool after a command; what it finds is put on record for people. It decides nothing: the
-sandbox has held either way. It cannot see what a program keeps to itself; the command itself is always on record.
+Called by the agents' `run` tool after a command; its findings are recorded for people. It decides nothing: the
+sandbox has held either way. It cannot see what a program keeps to itself; the command itself is always recorded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _AT_MOST = 12
 
 @dataclass(frozen=True)
 class Sign:
-    """One thing that points to an attempt.
+    """Sign of an attempt.
 
     Attributes:
         kind: What was reached for.
@@ -67,7 +67,7 @@ _COMPILED_REFUSALS = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern
 def signs_in(
     command: str, result: CommandResult, *, files: Iterable[str] = (), sensitive_words: Iterable[str] = ()
 ) -> tuple[Sign, ...]:
-    """What a command's text, the files it names and its end tell of an attempt; at most one sign per kind and place.
+    """Find signs in a command's text, in the files it names and in its end; at most one per kind and place.
 
     Args:
         command: Shell text.

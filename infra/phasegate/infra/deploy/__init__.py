@@ -1,1 +1,1 @@
-"""Where an approved change runs, and how the release before it comes back."""
+"""Deploy targets: an approved change runs on one, and the release before it comes back there."""

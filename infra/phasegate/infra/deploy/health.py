@@ -20,8 +20,8 @@ async def wait_until_healthy(url: str, patience: timedelta, ending: Callable[[],
 
     Args:
         url: What to GET.
-        patience: How long to go on asking.
-        ending: How the process ended; None while it runs.
+        patience: Time after which to stop asking.
+        ending: Tells how the process ended; `None` while it runs.
 
     Returns:
         The check, not ok with the last thing seen when the service did not come up.
@@ -35,7 +35,7 @@ async def wait_until_healthy(url: str, patience: timedelta, ending: Callable[[],
                 return Check(name="health", ok=False, detail=f"the process {ended} after {waited:.1f} s")
             answer, ok = await _ask(client, url, remaining=patience.total_seconds() - waited)
             seen = answer or seen  # a last request cut off by the end says less than the one before it
-            if ok and ending() is None:  # whoever answered there, it is not a process that has ended
+            if ok and ending() is None:  # after its end, another process may have answered
                 return Check(name="health", ok=True, detail=f"GET {url} {seen} after {time.monotonic() - began:.1f} s")
             await asyncio.sleep(_POLL.total_seconds())
     limit = f"{patience.total_seconds():g} s"

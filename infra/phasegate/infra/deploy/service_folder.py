@@ -1,7 +1,7 @@
-"""One service's folder on disk: its lock, its state and its releases' places.
+"""Folder of one service on disk: its lock, its state and its releases' places.
 
     <state>/services/<service>/
-        lock                     held while anybody changes something
+        lock                     held during a change
         state.json               what is current, what runs, every release there ever was
         releases/<id>/source     clean checkout the release runs in
         releases/<id>/ready      there once the checkout is complete and set up
@@ -52,12 +52,12 @@ class Running(BaseModel):
 
 
 class ReleaseRecord(BaseModel):
-    """What it takes to start a release again, later, under another policy.
+    """Record of a release, by which it can be started again, later, under another policy.
 
     Attributes:
         deploy: `[deploy]` as it was when the release was made.
-        port: Where it serves or served; None while it was only ever a candidate.
-        previous: What served before it; None when nothing did.
+        port: The service's port that it served on; `None` while it was only ever a candidate.
+        previous: The release that was current before it; `None` if none was.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -118,7 +118,7 @@ class ServiceState(BaseModel):
 
 
 class ServiceFolder:
-    """Where one service lives under phasegate's state folder."""
+    """Folder of one service under phasegate's state folder."""
 
     def __init__(self, state_folder: Path, service: str) -> None:
         """Name the folder; nothing is made yet.
@@ -148,7 +148,7 @@ class ServiceFolder:
         path.write_text(text)
 
     def mark(self, role: Role | None = None, release_id: str | None = None) -> str:
-        """What processes of this service are found by; narrower with a role, and with a release."""
+        """Mark that processes of this service are found by; narrower with a role, and with a release."""
         return "|".join([str(self.path), *(part for part in (role, release_id) if part), ""])
 
     def log_text(self, release_id: str, *, characters: int) -> str:
@@ -161,7 +161,7 @@ class ServiceFolder:
         return text
 
     def read(self) -> ServiceState:
-        """The state of target `process` as last written; an empty one when there is none.
+        """The state of target `process` as last written, or an empty one if there is none.
 
         Raises:
             DeployFailed: The file is not what this version writes.
@@ -169,7 +169,7 @@ class ServiceFolder:
         return self.read_as(ServiceState) or ServiceState(service=self.service)
 
     def read_as(self, kind: type[T], name: str = _STATE) -> T | None:
-        """A state as last written; None when there is none.
+        """A state as last written, or `None` if there is none.
 
         Raises:
             DeployFailed: The file is not what this version writes.
@@ -196,9 +196,9 @@ class ServiceFolder:
 
     @asynccontextmanager
     async def lock(self, name: str = "lock") -> AsyncGenerator[None]:
-        """Keep everybody else from changing the service, or from what else is named; waits for whoever does.
+        """Hold the lock on changes of the service, or another one by name; waits until its holder releases it.
 
-        Ends with the process.
+        The lock ends with its process.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         async with locked(self.path / name):

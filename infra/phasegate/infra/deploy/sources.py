@@ -38,7 +38,11 @@ class Sources:
         self._prepare = prepare
 
     async def ensure(self, release_id: str, commit: str) -> Path:
-        """Check out and prepare a release, unless that was finished before; gives its folder."""
+        """Check out and prepare a release, unless that was finished before.
+
+        Returns:
+            Its folder.
+        """
         home = self._folder.release(release_id)
         source = home / "source"
         if not (home / "ready").exists():

@@ -17,7 +17,7 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import DeployFailed, TargetRefused
 
 NOTHING_SERVES = "nothing serves yet, so there is no traffic to share"
-"""What a `Weight` says where there is no current release."""
+"""Detail of a `Weight` where there is no current release."""
 
 
 class _Record(BaseModel):
@@ -39,11 +39,11 @@ class Check(_Record):
 
 
 class Preview(_Record):
-    """What a release would change, for whoever decides about it.
+    """Preview of what a release would change, for the approver.
 
     Attributes:
         changes: A diff of what is live and what is wanted; empty where the target has none to show.
-        taking: What somebody else owns and the release would take over, a line each; an approval covers just these.
+        taking: Fields of other owners that the release would take over, a line each; an approval covers just these.
     """
 
     changes: str = ""
@@ -67,7 +67,7 @@ class Candidate(Artifact):
     checks: tuple[Check, ...]
 
     def markdown(self) -> str:
-        """What runs beside, where, and what was checked."""
+        """The candidate's commit, its address and its checks."""
         lines = [f"# Candidate {self.release_id}", "", f"- commit: `{self.commit}`"]
         lines += [f"- url: {self.url}"] if self.url else []
         lines += [f"- {'✓' if check.ok else '✗'} {check.name}: {check.detail}" for check in self.checks]
@@ -93,7 +93,7 @@ class Release(Artifact):
     checks: tuple[Check, ...]
 
     def markdown(self) -> str:
-        """What serves, where, and what was checked."""
+        """The release's target, commit and address, the release before it, and its checks."""
         lines = [
             f"# Release {self.release_id}",
             "",
@@ -125,7 +125,7 @@ class LiveRelease(_Record):
     """A release as it is found at this moment.
 
     Attributes:
-        alive: Whether its process runs; a release may have died or been stopped since it was cut over.
+        alive: True if its process runs; a release may have died or been stopped since it was cut over.
         detail: What was found, in a few words.
         weight: The share of the traffic that it takes as a candidate, in percent.
         own_url: Where it alone answers, where others answer at `url` too; else empty.
@@ -142,11 +142,11 @@ class LiveRelease(_Record):
 
 
 class TargetState(_Record):
-    """What a target holds of one service at this moment.
+    """State of one service on a target at this moment.
 
     Attributes:
-        revision: Another once somebody else has changed what serves; the same whatever our candidates do beside it;
-            empty where the target cannot tell.
+        revision: Changes once others have changed the current release, and stays the same whatever candidates do beside
+            it; empty where the target cannot tell.
     """
 
     target: str
@@ -158,14 +158,14 @@ class TargetState(_Record):
 
 
 class DeployTarget(Protocol):
-    """One service on one target."""
+    """Port to one service on one target."""
 
     async def status(self) -> TargetState:
-        """What is there now. Changes nothing and waits for nobody."""
+        """State of the service now. Changes nothing, and does not wait for a change under way."""
         ...
 
     async def preview(self, commit: str) -> Preview:
-        """What releasing a commit would change, as of now. Changes nothing.
+        """Preview what releasing a commit would change, as of now. Changes nothing.
 
         Raises:
             ConfigError: The commit is not one this target can release.
@@ -195,7 +195,7 @@ class DeployTarget(Protocol):
         ...
 
     async def set_weight(self, release_id: str, percent: int) -> Weight:
-        """Let a candidate take a share of the real traffic beside the current release.
+        """Give a candidate a share of the real traffic beside the current release.
 
         Where nothing serves there is no traffic to share: nothing is done, and `actual` is 0.
 
@@ -214,18 +214,18 @@ class DeployTarget(Protocol):
         ...
 
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
-        """Let this release serve all traffic in the place of the current one, and stop its candidate.
+        """Make this release current in the place of another, with all traffic, and stop its candidate.
 
         Args:
             release_id: The release.
-            over: The releases it may replace, None standing for nothing; empty: whichever is current.
+            over: The releases it may replace, `None` standing for nothing; if empty, it may replace any.
 
         Raises:
             DeployFailed: It was never started as a candidate, or did not become healthy in its new place; the
                 release that served before serves again, if it comes up. Or another one is current than it may replace.
-            PortTaken: Somebody else listens on the service's port; what served still serves.
+            PortTaken: Another process listens on the service's port; the current release still serves.
             TargetRefused: Something is missing that a person has to give; what served serves.
-            TargetUnavailable: The target stayed away; what was begun goes on with the next try.
+            TargetUnavailable: The target stayed away; the next try continues what was begun.
 
         Effects:
             The service's running release, by `release_id`: one that serves already is only read back.
@@ -241,11 +241,11 @@ class DeployTarget(Protocol):
         ...
 
     async def restore(self, release_id: str | None) -> TargetState:
-        """Make a release that served before serve again; None: there was none, so stop the service.
+        """Make a release that was current before current again; `None` means that none was: stop the service.
 
         Raises:
             DeployFailed: No such release was ever there, or it did not become healthy again.
-            PortTaken: Somebody else listens on the service's port.
+            PortTaken: Another process listens on the service's port.
 
         Effects:
             As `cut_over`, by `release_id`.
@@ -256,7 +256,7 @@ class DeployTarget(Protocol):
         ...
 
     async def log(self, release_id: str, *, characters: int) -> str:
-        """The last that a release wrote, also when nothing of it runs any more; empty: nothing, or nobody knows.
+        """The last that a release wrote, even if nothing of it runs any more, or an empty string if there is nothing.
 
         What cannot be read is said in its place: evidence holds nothing up.
 
@@ -276,7 +276,7 @@ class DeployTarget(Protocol):
 
 
 def require_replaceable(service: str, release_id: str, current: str | None, over: Collection[str | None]) -> None:
-    """Let a release replace only what it may.
+    """Stop unless a release may replace the current one.
 
     Raises:
         DeployFailed: Something else is current.
@@ -291,14 +291,14 @@ def require_replaceable(service: str, release_id: str, current: str | None, over
 
 
 def no_weight(target: str, remedy: str) -> TargetRefused:
-    """That a target, as it is configured, cannot let a candidate take a share of the traffic."""
+    """Error for a target that, as it is configured, cannot let a candidate take a share of the traffic."""
     return TargetRefused(
         f"Target `{target}` cannot let a candidate take a share of the traffic by itself.", remedy=remedy
     )
 
 
 def require_name(name: str) -> str:
-    """Let only names through that are one folder's name; release ids and services become folders.
+    """Give a name back if it is one folder's name; release ids and services become folders.
 
     Raises:
         ValueError: The name could leave its folder.

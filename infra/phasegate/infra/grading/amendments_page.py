@@ -24,7 +24,7 @@ _HEADS = {
 
 
 def amended_section(tests: Sequence[AmendedTest]) -> list[str]:
-    """The section's lines; none where nothing was amended."""
+    """The section's lines, or none if nothing was amended."""
     if not tests:
         return []
     asked_alone = all(test.status == "declined" for test in tests)

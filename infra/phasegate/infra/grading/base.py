@@ -89,7 +89,7 @@ class BaseJudgement:
 
     @property
     def reason(self) -> str:
-        """Reason why the base commit tells nothing; empty if it tells something."""
+        """Reason why the base commit tells nothing, or an empty string if it tells something."""
         if not self.whole:
             return PROBLEMS[self.first.problem]
         return "" if self.passed else f"no test passes; reported: {len(self.first.cases)}"
@@ -143,7 +143,7 @@ async def judge_base(bench: Bench, commit: str) -> BaseJudgement:
     """
     stored = (bench.bases or bench.scratch.parent) / f"judged-{base_key(bench, commit)}.json"
     await asyncio.to_thread(stored.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
-    async with locked(stored.with_suffix(".lock")):  # who asks while somebody judges takes what that one found
+    async with locked(stored.with_suffix(".lock")):  # a caller that waits here takes what the one before it found
         try:
             return _STORED.validate_json(await asyncio.to_thread(stored.read_bytes))
         except (FileNotFoundError, ValidationError):

@@ -1,4 +1,4 @@
-"""How the tests fare on the base commit: run once for all attempts of a run, and again where a test may be flaky.
+"""Runs of the tests on the base commit: once for all attempts of a run, and again where a test may be flaky.
 
 Called by `grade`. It must not know the change.
 """
@@ -41,7 +41,7 @@ class BaseRuns:
     armed: tuple[str, ...] = ()
     """Languages whose canary was run and reported as failing or as an error, as it must."""
     ends_badly: bool = False
-    """Whether the test command's exit code said so."""
+    """True if the test command's exit code said that tests fail."""
     judgement: BaseJudgement | None = None
     """Several runs without the sealed tests, compared; kept apart from the rest."""
 

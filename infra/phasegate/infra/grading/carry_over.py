@@ -23,7 +23,7 @@ def differences(approved: Evidence, fresh: Evidence, patch_ids: tuple[str, str])
         patch_ids: The change's, before and now.
 
     Returns:
-        The sentences; none where the approval carries over.
+        The sentences, or none if the approval carries over.
     """
     return tuple(_differences(approved, fresh, patch_ids))
 

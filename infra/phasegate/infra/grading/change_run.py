@@ -1,4 +1,4 @@
-"""How the tests fare on the change, and whether the reports about it are to be believed.
+"""Runs of the tests on the change, and checks on the reports about it.
 
 Called by `grade`. A report is written by a process that the change's code runs in; so tests that must fail are planted
 among the sealed ones, and a report that has them passing, or not at all, is forged. It must not know the rules
@@ -46,7 +46,7 @@ _AGREES = "with its expectations made wrong it still passes: what it checks agre
 
 @dataclass(frozen=True)
 class Trial:
-    """What was run on the change."""
+    """Result of the runs on the change."""
 
     run: TestRun
     """The run with the sealed tests, without what was planted."""
@@ -76,7 +76,7 @@ async def try_change(
     Args:
         bench: Where.
         commits: The base commit and the change.
-        graded: The change's tree with its tests taken back.
+        graded: The change's tree with its tests as on base.
         sealed: The sealed tests.
         base: How they fare on the base commit.
         matching: Ids of the criteria that ask for objects which equal others; `None`: not known.
@@ -142,13 +142,13 @@ class _Trier:
         return plant_canaries(beside, self.taken, alone=alone, languages=self.base.armed)
 
     def about_report(self, told: _Told) -> Iterator[Finding]:
-        """Whether what must fail is reported to fail."""
+        """Check that planted tests, which must fail, are reported to fail."""
         if told.run.problem:
             return
         canaries = [file for file in told.planted.canaries if language(file.path) in self.base.armed]
         known = [case for run in (self.base.alone, self.base.sealed) for case in run.cases]
         known_to_fail = {case.id for case in known if _fails(case)}
-        functions = {function_of(case.id) for case in known}  # a failure that nobody knows excuses nothing
+        functions = {function_of(case.id) for case in known}  # a failure of an unknown test excuses nothing
         besides = [case for case in told.cases.project if function_of(case.id) in functions]
         besides += [case for file in self.sealed.files for case in told.cases.sealed[file.path]]
         may_be_cut_short = any(_fails(case) and case.id not in known_to_fail for case in besides)
@@ -171,7 +171,7 @@ class _Trier:
             yield Finding(code="report-unproven", path=", ".join(alone), message=_UNPROVEN)
 
     def is_cut_short(self, told: _Told) -> bool:
-        """Whether tests are missing that may only have been kept from running by a planted failure."""
+        """True if tests are missing that perhaps only a planted failure has kept from running."""
         missing = any(not told.cases.sealed[file.path] for file in self.sealed.files)
         return missing and not told.run.problem and bool(told.run.cases)
 
@@ -203,9 +203,12 @@ class _Trier:
         )
 
     async def _with_few_tests(self, planted: Planted) -> _Told | None:
-        """Run counter-tests without the project's tests; `None` if that tells nothing.
+        """Run counter-tests without the project's tests.
 
         The code under test can see that tests are missing. So the sealed tests have to pass without them, too.
+
+        Returns:
+            `None` if the run would tell nothing.
         """
         collected = files_of(self.base.alone.cases, self.bench.repository.files(self.base_commit))
         wanted = {file.path: file.content for file in (*self.sealed.files, *planted.files)}

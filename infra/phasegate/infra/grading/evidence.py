@@ -1,4 +1,4 @@
-"""What grading found out, as an artifact: equal grades have equal digests, so nothing in it depends on the clock.
+"""Evidence of a grade, as an artifact: equal grades have equal digests, so nothing in it depends on the clock.
 
 Made by `grade`, read by the gate page and, through `failing`, by the implementer. It must not know how tests are run.
 """
@@ -259,7 +259,7 @@ class Evidence(Artifact):
         return self.verdict == "failed" and bool(self.to_accept) and not others
 
     def failing(self) -> str:
-        """What the implementer is told: the failing criteria and messages, nothing of the sealed tests' text."""
+        """Text for the implementer: the failing criteria and messages, nothing of the sealed tests' text."""
         lines: list[str] = []
         for criterion in self.criteria:
             if criterion.status == "failed":

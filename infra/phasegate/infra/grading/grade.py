@@ -1,8 +1,8 @@
 """The grade of a change: nobody grades their own work (principle 3 in docs/promises.md).
 
 Called by the testing stage. The sealed tests must fail on the base commit and pass on the change, what passed on base
-must still pass, and whatever the implementer did to tests and their configuration is taken back first and reported. It
-must not know who wrote anything, or what the verdict leads to.
+must still pass, and whatever the implementer did to tests and their configuration is undone first and reported. It must
+not know who wrote anything, or what the verdict leads to.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def with_sealed_tests(bench: Bench, base: str, commit: str, files: Iterable[Seal
 
 
 def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base: BaseRuns) -> str:
-    """Reason why the change's own tests do not go in; empty where they do."""
+    """Reason why the change's own tests do not go in, or an empty string if they do."""
     if run.problem:
         return f"with the change's own tests: {run.problem}; none of these goes in"
     if run.rewritten:

@@ -1,6 +1,6 @@
 """Acceptance tests that were written from the approved PRD and sealed before the change existed.
 
-Made by the authoring half of testing, read by grading and by nobody else. It must not know how they are run.
+Made by the authoring half of testing, read by grading alone. It must not know how they are run.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class SealedTests(Artifact):
         return tuple(left[key] for key in sorted(left))
 
     def with_added(self, asked: Sequence[AmendmentRequest], added: Sequence[Amendment]) -> SealedTests:
-        """The same tests, sealed anew with amendments that were added after the change.
+        """The same tests, sealed again with amendments that were added after the change.
 
         Args:
             asked: Requests that were put to the authoring agent.
@@ -101,7 +101,7 @@ class SealedTests(Artifact):
             target.write_text(file.content, encoding="utf-8", newline="")
 
     def markdown(self) -> str:
-        """What is sealed, without the tests themselves: whoever reads this may be talking to the implementer."""
+        """List of what is sealed, without the tests themselves: its reader may be talking to the implementer."""
         lines = ["| sealed file | criteria | lines |", "| --- | --- | --- |"]
         lines += [
             f"| {code(file.path)} | {', '.join(file.criteria)} | {len(file.content.splitlines())} |"

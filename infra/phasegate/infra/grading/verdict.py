@@ -29,7 +29,7 @@ _FRAME = re.compile(r"^(?:E\s|[>\s])*\s*(?:\d+\s*\|)?\s*")
 
 
 class CriterionLike(Protocol):
-    """What grading needs of an acceptance criterion."""
+    """Acceptance criterion, as far as grading needs it."""
 
     @property
     def id(self) -> str:
@@ -38,7 +38,7 @@ class CriterionLike(Protocol):
 
     @property
     def statement(self) -> str:
-        """What must hold."""
+        """Statement that must hold."""
         ...
 
 

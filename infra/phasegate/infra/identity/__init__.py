@@ -1,8 +1,7 @@
-"""Who a person is, as far as phasegate can tell, and how they sign what they decide.
+"""Identity of a person, as far as phasegate can tell, and signatures on decisions.
 
-Used by the doors when somebody starts a run or decides, and by the ledger when it checks a decision. Two modes: `local`
-takes the operating system's word; `ssh` takes nobody's, and has a signature verified with the tooling that people
-already sign commits with.
+Used where a person starts a run or decides, and by the ledger when it checks a decision. Two modes: `local` trusts the
+operating system; `ssh` has a signature verified with the tooling that people already sign commits with.
 """
 
 from phasegate.infra.identity.allowed_signers import AllowedSigners

@@ -1,4 +1,4 @@
-"""Which key belongs to whom: an allowed-signers file as it stood at the base commit, kept with the run.
+"""Allowed signers: the file that says which key is whose, as it stood at the base commit, kept with the run.
 
 Format: ALLOWED SIGNERS in ssh-keygen(1). Here the file is only read to name a key's owner before there is a signature;
 whether a signature holds is ssh-keygen's word alone (`signatures`).
@@ -27,7 +27,7 @@ class AllowedSigners(Artifact):
 
     @classmethod
     def from_file(cls, content: bytes, *, source: str) -> AllowedSigners:
-        """The file's content, once somebody can sign by it.
+        """The file's content, if it lets at least one person sign.
 
         Args:
             content: The file's bytes.
@@ -58,16 +58,16 @@ class AllowedSigners(Artifact):
                 yield fields[0].strip('"').split(",")[0], blobs[0]
 
     def principal_of(self, public_key: str) -> str | None:
-        """The one person that a public key belongs to; None when the file names nobody, or only a pattern."""
+        """The one person that a public key belongs to, or `None` if the file names none, or only a pattern."""
         blob = key_blob(public_key)
         names = (name for name, own in self.owners() if own == blob and is_one_person(name))
         return next(names, None)
 
     def require(self, public_key: str) -> str:
-        """As `principal_of`.
+        """The one person that a public key belongs to.
 
         Raises:
-            NotAllowed: The key is nobody's.
+            NotAllowed: The file names no person for the key.
         """
         principal = self.principal_of(public_key)
         if principal is None:
@@ -93,5 +93,5 @@ class AllowedSigners(Artifact):
 
 
 def is_one_person(principal: str) -> bool:
-    """Whether a principal names a person rather than a pattern of people, who could decide under any name."""
+    """True if a principal names a person; people whom a pattern names could decide under any name."""
     return bool(principal) and not _PATTERN.search(principal)

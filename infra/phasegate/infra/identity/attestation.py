@@ -27,7 +27,7 @@ Envelope = Mapping[str, Any]
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
-    """What is signed: type and payload, each behind its length in bytes."""
+    """Bytes that are signed: type and payload, each behind its length in bytes."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
@@ -103,7 +103,7 @@ def verified(envelope: Envelope, public: bytes, payload_type: str) -> bytes:
 
 
 def key_id(public: bytes) -> str:
-    """How a key is named: the digest of its 32 bytes."""
+    """Name of a key: the digest of its 32 bytes."""
     return sha256(public)
 
 
@@ -128,7 +128,7 @@ def decoded(text: str) -> bytes:
 
 
 def _write_once(path: Path) -> None:
-    """Make a key under the name, complete or not at all; whoever was first has made it."""
+    """Make a key file, complete or not at all; if another process was faster, its key stays."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     raw = serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,4 +1,4 @@
-"""Which key a person signs with: the one they name, the one git signs with, or the agent's first that is allowed."""
+"""Choice of a signing key: the one a person names, the one git signs with, or the SSH agent's first allowed one."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class SigningKey:
 
     @property
     def name(self) -> str:
-        """How messages name it."""
+        """Name of the key in messages: its file, or its fingerprint."""
         return str(self.file or fingerprint(self.public))
 
 
 def signing_key(signers: AllowedSigners, *, file: Path | None, folder: Path) -> SigningKey:
-    """The key to sign with, allowed or not: whoever verifies says so.
+    """Choose the key to sign with; verification says whether it is allowed.
 
     Args:
         signers: Picks among the agent's keys.
@@ -64,7 +64,7 @@ def _configured(folder: Path) -> SigningKey | None:
 
 
 def _from_file(path: Path) -> SigningKey:
-    """The key in a file; its public half is the file itself, the one beside it, or what ssh-keygen makes of it."""
+    """The key in a file; its public half is the file itself, the file's `.pub`, or what ssh-keygen derives."""
     for candidate in (path, path.with_name(f"{path.name}.pub")):
         try:
             first = candidate.read_text(errors="replace").partition("\n")[0]
@@ -79,7 +79,7 @@ def _from_file(path: Path) -> SigningKey:
 
 
 def _said_by(*command: str, folder: Path | None = None) -> str:
-    """What a program prints; empty when it is missing or fails."""
+    """Standard output of a program, or an empty string if it is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     except FileNotFoundError:

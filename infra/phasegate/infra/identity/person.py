@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who can be held to a decision.
+    """Person who can be held to a decision.
 
     Attributes:
         name: How policy's `[roles]` and the audit trail name them: the user's name, or the principal of their key.

@@ -10,7 +10,7 @@ _WORDS = 2
 
 
 def key_blob(text: str) -> str:
-    """The key itself, in base 64, of one line of text; empty when the line is no public key."""
+    """The key itself, in base 64, of one line of text, or an empty string if the line is no public key."""
     words = text.split()
     if len(words) < _WORDS:
         return ""
@@ -24,6 +24,6 @@ def key_blob(text: str) -> str:
 
 
 def fingerprint(text: str) -> str:
-    """What `ssh-keygen -l` calls a key: `SHA256:…`."""
+    """Fingerprint of a key as `ssh-keygen -l` prints it: `SHA256:…`."""
     digest = hashlib.sha256(base64.b64decode(key_blob(text))).digest()
     return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"

@@ -1,4 +1,4 @@
-"""SSH signatures, made and verified by ssh-keygen: the only word on whether a signature holds.
+"""SSH signatures, made and verified by ssh-keygen, which alone decides whether a signature holds.
 
 Format: https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig. Must not know what is signed.
 """
@@ -18,9 +18,9 @@ from phasegate.infra.identity.allowed_signers import AllowedSigners, is_one_pers
 from phasegate.infra.identity.keys import SigningKey
 
 DECISION_NAMESPACE = "phasegate-decision"
-"""What decisions are signed under; a signature of a commit or an e-mail has another."""
+"""Namespace that decisions are signed under; a signature of a commit or an e-mail has another."""
 REQUEST_NAMESPACE = "phasegate-request"
-"""What the order of a run is signed under, where policy must know who asked."""
+"""Namespace that the request of a run is signed under, where policy must know who asked."""
 
 _VERIFY_SECONDS = 30
 _BEGIN = "-----BEGIN SSH SIGNATURE-----"
@@ -48,14 +48,17 @@ def sign(content: bytes, key: SigningKey, *, namespace: str) -> str:
 
 
 def signer_of(content: bytes, signature: str, signers: AllowedSigners, *, namespace: str, at: datetime) -> str:
-    """Who signed exactly these bytes.
+    """Verify the signature of exactly these bytes.
 
     Args:
         content: The signed bytes.
         signature: In ssh-keygen's armour.
-        signers: Whose keys count. A key on a line of several principals belongs to the first.
+        signers: People whose keys count. A key on a line of several principals belongs to the first.
         namespace: What it must have been signed for.
         at: When the key must have been valid.
+
+    Returns:
+        The principal whose key signed.
 
     Raises:
         NotAllowed: It is no signature, not by an allowed key, or of other bytes.
@@ -74,7 +77,7 @@ def signer_of(content: bytes, signature: str, signers: AllowedSigners, *, namesp
 
 
 def owner_of(signature: str, signers: AllowedSigners, *, at: datetime) -> str:
-    """Whose key made a signature, in the allowed-signers file's words, whatever it is of.
+    """Principal whose key made a signature, as the allowed-signers file names it, whatever was signed.
 
     Raises:
         NotAllowed: It is no signature, or not by an allowed key.
@@ -95,7 +98,7 @@ def owner_of(signature: str, signers: AllowedSigners, *, at: datetime) -> str:
 
 @contextmanager
 def _files(signature: str, signers: AllowedSigners, at: datetime) -> Generator[tuple[str, ...]]:
-    """What every check is told: the signature, whose keys count, and when they must have been valid."""
+    """Arguments of every check: the signature, the allowed signers, and the time at which keys must be valid."""
     with _folder() as folder:
         allowed, signed = folder / "allowed_signers", folder / "signature"
         allowed.write_text(signers.text)

@@ -15,7 +15,7 @@ from phasegate.infra.artifacts import canonical_json
 
 
 class DecisionStatement(BaseModel):
-    """What a person says with a decision, in full.
+    """Decision of a person in full, as they sign it.
 
     Attributes:
         version: Of this format.
@@ -27,10 +27,10 @@ class DecisionStatement(BaseModel):
         subject: Name to digest of everything decided on.
         policy: The digest of the policy the run follows.
         verdict: The answer.
-        override: Whether it passes the gate against its rules.
+        override: True if it passes the gate against its rules.
         note: What the person says with it.
         principal: Who they are, in the allowed-signers file's words.
-        for_stage: Whether it holds for the rest of the stage; said only when it does.
+        for_stage: True if it holds for the rest of the stage; said only when it does.
         tests: Regressions that are accepted, or amendments that are struck; said only where there are any.
     """
 

@@ -127,7 +127,7 @@ class Attempts:
         """Record what came out, in one transaction with the artifact itself; messages its agent did not read expire.
 
         Raises:
-            LeaseHeld: The lease was lost meanwhile: somebody else has the word.
+            LeaseHeld: The lease was lost meanwhile: another engine works on it.
         """
         payload = payloads.AttemptFinished(attempt=attempt.id, artifact=artifact.digest, kind=artifact.kind)
         with self._store.change(attempt.run_id, EventKind.ATTEMPT_FINISHED, actor="engine", payload=payload) as change:

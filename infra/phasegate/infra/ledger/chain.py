@@ -1,4 +1,4 @@
-"""What a run's chain says of the run, a gate and its decisions: nothing else in the database is believed (P4, P5).
+"""The chain of a run's events: it alone attests the run, its gates and their decisions (P4, P5).
 
 Used by `gates` each time a decision is made or read, by `runs` and by the audit. Like the audit it trusts no
 row; unlike it, it looks at one gate's part of the chain only, so that asking is quick.
@@ -28,12 +28,12 @@ _GOES_ON: Mapping[str, Any] = {
     "grants": 0,
     "finished_at": None,
 }
-"""What changes of a run as it goes on, as it was when the run was accepted."""
+"""Columns of a run that later events change, with their values when the run was accepted."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """One event of the chain: where, what, by whom, and the digests of the rows it touched."""
+    """Event of the chain: its position, kind, actor and time, and in its payload the digests of the rows it touched."""
 
     position: int
     kind: str
@@ -42,13 +42,13 @@ class Link:
     payload: Mapping[str, Any]
 
     def digest_of(self, table: Table, row_id: str) -> str | None:
-        """The digest this event gives for a row; None when it did not touch it."""
+        """The digest this event gives for a row, or `None` if it did not touch the row."""
         digest: str | None = self.payload["rows"].get(f"{table.name}/{row_id}")
         return digest
 
 
 def is_as_accepted(rows: Rows, run_id: str) -> bool:
-    """Whether all that a run was accepted with is as its first event says, whatever later events vouch for."""
+    """True if a run's row, later changes aside, is the one its first event attests; later events do not count."""
     run, first = rows.one("runs", run_id), rows.one("events", f"{run_id}/1")
     if run is None or first is None:
         return False
@@ -93,14 +93,14 @@ class Chain:
         return cls(tuple(links))
 
     def attesting(self, connection: Connection, table: Table, row_id: str) -> Link | None:
-        """The event that vouches for a row as it stands; None when the row was made or changed by nobody's event."""
+        """The event that vouches for a row as it stands, or `None` if no event made it so."""
         said = [link for link in self.links if link.digest_of(table, row_id) is not None]
         if not said or said[-1].digest_of(table, row_id) != row_digest(connection, table, row_id):
             return None
         return said[-1]
 
     def was_open(self, gate_id: str, expires_at: datetime, at: Link) -> bool:
-        """Whether a gate was open and not expired when an event happened.
+        """True if a gate was open and not expired when an event happened.
 
         Time only goes forward here: a clock that was moved back is not believed.
         """

@@ -44,7 +44,9 @@ class Effects:
         """
         if (known := self.find(key)) is not None:
             if known.status == "intended":
-                self._store.require_fence(run_id, EventKind.EFFECT_INTENDED)  # whoever has the run now makes it
+                self._store.require_fence(
+                    run_id, EventKind.EFFECT_INTENDED
+                )  # the engine that owns the run now makes it
             return known
         payload = payloads.EffectIntended(effect=key, kind=kind, intent=dict(intent), compensation=compensation)
         with self._store.change(run_id, EventKind.EFFECT_INTENDED, actor="engine", payload=payload) as change:
@@ -99,7 +101,7 @@ class Effects:
             pass
 
     def rollback(self, run_id: str) -> Mapping[str, Any] | None:
-        """What a rollback that has begun was begun for; None: none has, or the run was put back since."""
+        """Payload of the event that began a rollback, or `None` if none has begun or the run was rewound since."""
         table = schema.events.c
         query = (
             select(table.kind, table.payload)

@@ -157,7 +157,7 @@ class Exchanges:
             return [Exchange.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def request(self, attempt_id: str, turn: int) -> str | None:
-        """The request of this turn as it was sent; None when there is none."""
+        """The request of this turn as it was sent, or `None` if there is none."""
         query = (
             select(_exchange.id, _exchange.attempt_id, _exchange.turn, _exchange.request_shared, _exchange.packed)
             .add_columns(_exchange.request_rest, _reply.label("reply"), _turn.entry)
@@ -173,7 +173,7 @@ class Exchanges:
         return body
 
     def response(self, attempt_id: str, turn: int) -> str | None:
-        """The response of this turn as it was received; None when there is none."""
+        """The response of this turn as it was received, or `None` if there is none."""
         query = select(_exchange.response, _exchange.packed, _reply.label("reply"))
         query = query.where(_exchange.attempt_id == attempt_id, _exchange.turn == turn)
         with self._store.reading() as connection:
@@ -183,7 +183,7 @@ class Exchanges:
         return unpack(row.response, row.reply) if row.packed else str(row.response)
 
     def usage(self, run_id: str, *, attempt_id: str | None = None, stage: str = "") -> Usage:
-        """What the model calls of a run, of one of its stages or of one attempt, added up to."""
+        """Total usage of the model calls of a run, of one of its stages or of one attempt."""
         if attempt_id is not None:
             return self._added_up(_OF_ATTEMPT, run=run_id, attempt=attempt_id)
         if stage:
@@ -191,7 +191,7 @@ class Exchanges:
         return self._added_up(_OF_RUN, run=run_id)
 
     def usage_since(self, run_id: str, moment: datetime) -> Usage:
-        """What the model calls since a moment added up to, of all runs in the repository of this one."""
+        """Total usage of the model calls since a moment, of all runs in the repository of this one."""
         return self._added_up(_SINCE, run=run_id, moment=moment)
 
     def runs_since(self, run_id: str, moment: datetime) -> Sequence[str]:

@@ -22,7 +22,7 @@ from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 RELEASED = datetime(1970, 1, 1, tzinfo=UTC)
 """Expiry of a lease that was released on purpose."""
 _RUN_LEASE = "run/"
-"""What the lease on a whole run is called before the run's id."""
+"""Beginning of the id of a lease on a whole run, before the run's id."""
 
 
 def run_lease_id(run_id: str) -> str:
@@ -55,7 +55,7 @@ class Leases:
         self._store = store
 
     def find(self, run_id: str) -> Lease | None:
-        """The lease on a run, whether or not it still holds; None when nobody ever had one."""
+        """The lease on a run, whether or not it still holds, or `None` if no engine ever had one."""
         query = select(schema.leases).where(schema.leases.c.id == run_lease_id(run_id))
         with self._store.reading() as connection:
             row = connection.execute(query).mappings().first()
@@ -111,7 +111,7 @@ class Leases:
         """Extend the leases this holder still has on these runs.
 
         Returns:
-            How many it still has: one less for each that another engine has taken, or that was let go.
+            Number of leases it still has: one less for each that another engine has taken, or that was released.
         """
         table = schema.leases.c
         query = (

@@ -32,7 +32,7 @@ from phasegate.infra.ledger.turns import Turns
 
 
 class Ledger:
-    """What happened, in sections: runs, attempts, artifacts, leases, gates, effects, exchanges, turns, messages."""
+    """Ledger, in sections: one per kind of record."""
 
     def __init__(self, store: Store) -> None:
         """Use `Ledger.open`."""
@@ -69,7 +69,7 @@ class Ledger:
         return type(self)(self._store.fenced(lease))
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connections to the database."""
         self._store.connections.close()
 
     def now(self) -> datetime:

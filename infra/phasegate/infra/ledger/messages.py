@@ -1,4 +1,4 @@
-"""What people say to a running agent: queued, and delivered to one of its turns, once."""
+"""Messages of people to a running agent: queued, and delivered to one of its turns, once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _QUEUED = and_(
         func.substr(_message.attempt_id, 1, func.length(bindparam("stage"))) == bindparam("stage"),
     ),
 )
-"""The messages that an attempt's agent is to read: those for its stage, whichever the attempt, and for anybody."""
+"""Messages that an attempt's agent must read: those for its stage, whichever the attempt, and those for any agent."""
 _OF_TURN = and_(
     _message.run_id == bindparam("run"), _message.attempt_id == bindparam("attempt"), _message.turn == bindparam("turn")
 )
@@ -52,10 +52,10 @@ class Messages:
             run_id: The run.
             text: What to tell its agent.
             sender: Who says so.
-            urgent: Whether what the agent is in the middle of is to be dropped for it.
+            urgent: True if what the agent is in the middle of is to be dropped for it.
 
         Raises:
-            NotAllowed: Nobody will read it: the run has ended, or repeats an earlier one.
+            NotAllowed: No agent will read it: the run has ended, or rehearses an earlier one.
         """
         message_id = new_id("message")
         payload = payloads.MessageQueued(message=message_id, text=text, urgent=urgent)
@@ -92,12 +92,12 @@ class Messages:
         return self._delivered(attempt.run_id, attempt.id, turn)
 
     def delivered(self, attempt: Attempt, turn: int) -> list[Message]:
-        """What was handed over for a turn that has been answered; nothing is added to it any more."""
+        """Messages handed over for a turn that has been answered; none is added any more."""
         run_id = self._original(attempt.run_id) or attempt.run_id
         return self._delivered(run_id, str(AttemptId.parse(attempt.id).in_run(run_id)), turn)
 
     def calls_now(self, attempt: Attempt) -> bool:
-        """Whether a message waits that is to interrupt the agent at work on this attempt."""
+        """True if a message waits that must interrupt the agent at work on this attempt."""
         return bool(self._store.ask(_URGENT, **_for(attempt))) and self._original(attempt.run_id) is None
 
     def _delivered(self, run_id: str, attempt_id: str, turn: int) -> list[Message]:
@@ -160,7 +160,7 @@ def _require_reader(change: UnitOfWork, run_id: str) -> None:
 
 
 def _at_work(change: UnitOfWork, run_id: str) -> str | None:
-    """The attempt whose agent is at work, also where that waits for a person; None: there is none."""
+    """The attempt whose agent is at work or waits for a person, or `None` if there is none."""
     table = schema.attempts.c
     query = (
         select(table.id)

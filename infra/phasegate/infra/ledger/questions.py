@@ -1,4 +1,4 @@
-"""What agents ask people, and what was answered. A question is about one call of one turn, and is answered once."""
+"""Questions of agents to people, and the answers. A question is about one call of one turn, and is answered once."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Questions:
             return [Question.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def _open(self, run_id: str) -> Select[str]:
-        """Those nobody has answered, of attempts that may still go on."""
+        """Query for unanswered questions of attempts that have neither finished nor been discarded by a rewind."""
         question, attempt = schema.questions.c, schema.attempts.c
         return (
             select(question.id)

@@ -26,7 +26,7 @@ EffectClass = Literal["reversible", "compensable", "pivot"]
 EffectStatus = Literal["intended", "done", "undone", "stuck"]
 
 ENDED: frozenset[str] = frozenset({"done", "rejected", "cancelled", "rolled-back"})
-"""Statuses from which a run never goes on."""
+"""Statuses that a run never leaves."""
 STOPPED: frozenset[str] = ENDED | {"failed", "needs-operator"}
 """Statuses in which nothing happens until a person acts."""
 
@@ -36,7 +36,7 @@ class _Record(BaseModel):
 
 
 class RunOptions(BaseModel):
-    """What the requester chose for one run.
+    """Choices of the requester for one run.
 
     Attributes:
         model: `provider:model` for every stage, over the policy's; empty: the policy's.
@@ -59,7 +59,7 @@ class Origin(BaseModel):
     Attributes:
         run: The earlier run's id.
         stage: From this stage on everything is done again; for a rehearsal, the first.
-        mode: `replay` works anew from that stage on; `rehearse` asks whether the earlier run would be the same today.
+        mode: `replay` works again from that stage on; `rehearse` asks whether the earlier run would be the same today.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
@@ -70,7 +70,7 @@ class Origin(BaseModel):
 
 
 class Run(_Record):
-    """One ticket's way through the stages. `ticket` and `policy` are artifact digests."""
+    """Run: one ticket on its way through the stages. `ticket` and `policy` are artifact digests."""
 
     id: str
     title: str
@@ -94,7 +94,7 @@ class Run(_Record):
 
 
 class Attempt(_Record):
-    """One try of a stage (or of one part of a stage): its inputs' digests, and how it ended.
+    """Attempt at a stage, or at one part of a stage: its inputs' digests, and how it ended.
 
     `origin` is the attempt of an earlier run it was adopted from; empty: this run worked on it itself.
     `superseded` is the rewind that threw it away, from 1; 0: it stands.
@@ -119,7 +119,7 @@ class Attempt(_Record):
     finished_at: datetime | None
 
     def has_finished_from(self, key: str) -> bool:
-        """Whether it has made its artifact from the inputs that this key stands for."""
+        """True if it has made its artifact from the inputs that this key stands for."""
         return self.status == "finished" and self.key == key
 
 
@@ -188,7 +188,7 @@ CALLED_OFF = "called_off"
 class Effect(_Record):
     """A side effect on the world: recorded before it is made, with what undoes it.
 
-    `superseded` is the rewind that undid it, from 1: it may be made anew, under another key.
+    `superseded` is the rewind that undid it, from 1: it may be made again, under another key.
     """
 
     id: str
@@ -209,7 +209,7 @@ class Effect(_Record):
 
     @property
     def called_off(self) -> bool:
-        """True if it was never made, since the world had changed by then: it may be made anew, under another key."""
+        """True if it was never made, since the world had changed by then: it may be made again, under another key."""
         return self.status == "undone" and bool((self.undo_result or {}).get(CALLED_OFF))
 
 
@@ -233,7 +233,7 @@ class Message(_Record):
 
 
 class Question(_Record):
-    """What an agent asks the person in charge. `answer` is None while it is open."""
+    """Question of an agent to the person in charge. `answer` is `None` while it is open."""
 
     id: str
     run_id: str
@@ -247,7 +247,7 @@ class Question(_Record):
 
 
 class Exchange(_Record):
-    """One model call: the reply in our own words, its usage and its price. Latency in seconds, cost in US dollars."""
+    """Model call: the reply in phasegate's format, its usage and its price. Latency in seconds, cost in US dollars."""
 
     id: str
     run_id: str
@@ -265,7 +265,7 @@ class Exchange(_Record):
 
 
 class Usage(BaseModel):
-    """What model calls added up to. `cost_usd` counts the calls whose price is known; `unpriced` the others."""
+    """Total usage of model calls. `cost_usd` adds up the calls whose price is known; `unpriced` counts the others."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -283,7 +283,7 @@ class Usage(BaseModel):
 
 
 class Event(_Record):
-    """One row of the chain."""
+    """Event of a run: a row of the chain."""
 
     run_id: str
     position: int

@@ -24,7 +24,7 @@ _STANDS_STILL = frozenset({"waiting", "paused", "failed", "needs-operator", "don
 
 @dataclass(frozen=True)
 class Discarded:
-    """What a rewind throws away, by id."""
+    """Attempts, gates and effects that a rewind throws away, by id."""
 
     attempts: Sequence[str] = ()
     gates: Sequence[str] = ()
@@ -92,11 +92,11 @@ class Rewinds:
         return int(self._payloads(run_id, EventKind.RUN_REWIND_REQUESTED)[-1]["checkpoint"])
 
     def count(self, run_id: str) -> int:
-        """How often the run was put back."""
+        """Number of rewinds of the run."""
         return len(self._payloads(run_id, EventKind.RUN_REWOUND))
 
     def record(self, run_id: str, discarded: Discarded, facts: Mapping[str, Any]) -> None:
-        """Record a rewind that was performed, all of it at once; the run goes on.
+        """Record a rewind that was performed, all of it at once; the run continues.
 
         Args:
             run_id: The run.

@@ -101,7 +101,7 @@ class Runs:
         return Run.model_validate(dict(row))
 
     def request(self, run_id: str) -> str:
-        """What a person wants of a run that goes on, such as `pause`; empty: nothing."""
+        """Request of a person that a run has yet to meet, such as `pause`, or an empty string if there is none."""
         found = self._store.ask(_REQUEST, run=run_id)
         return str(found[0][0]) if found else ""
 
@@ -196,7 +196,7 @@ class Runs:
         return self.get(run_id)
 
     def resume(self, run_id: str, *, actor: str) -> Run:
-        """Let a paused, failed or operator-needing run go on, with one more attempt granted.
+        """Resume a run that is paused, failed or needs an operator; the last kind is granted one more attempt.
 
         Raises:
             NotAllowed: The run is not stopped, or has ended.

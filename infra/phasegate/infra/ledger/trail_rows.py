@@ -1,7 +1,7 @@
 """A run's rows exactly as they are stored, wherever that is: what the audit reads, and what an export writes.
 
-Two places: the database, and a bundle that left the machine (`flows.runs.audit_bundle`). Whoever reads rows here trusts
-none.
+Two places: the database, and a bundle that left the machine (`flows.runs.audit_bundle`). The readers of these rows
+trust none.
 """
 
 from __future__ import annotations

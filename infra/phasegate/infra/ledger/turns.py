@@ -1,6 +1,6 @@
-"""What a turn left behind, once its tools have answered: the journal that an agent's conversation is put together from.
+"""Turns of an agent, written once their tools have answered; its conversation is put together from them.
 
-Written by the agent loop at the end of every turn, and read when an attempt goes on or its conversation is put back.
+Written by the agent loop at the end of every turn, and read when an attempt resumes or its conversation is rewound.
 What the model said is in the turn's exchange already and is not kept a second time.
 """
 
@@ -23,7 +23,7 @@ from phasegate.infra.ledger.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """One concluded turn.
+    """Concluded turn.
 
     Attributes:
         number: Its number in the attempt.
@@ -51,7 +51,7 @@ class Turns:
         Args:
             attempt: Whose turn.
             number: The turn's number; its exchange is there.
-            left: All that the loop needs to go on from here.
+            left: All that the loop needs to continue from here.
             results: What the tools answered, in short, for people who watch.
 
         Effects:

@@ -1,1 +1,1 @@
-"""Whether a release does well: measurements, and the verdict code draws from them."""
+"""Metrics of a release: measurements, and the verdict that code draws from them."""

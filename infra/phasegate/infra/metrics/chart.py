@@ -21,7 +21,7 @@ from phasegate.infra.policy.conditions import ConditionError, parse_condition, t
 _WIDTH, _PANEL, _LEFT, _RIGHT, _LINE = 720, 170, 74, 24, 16
 _WRAPPED = 104
 _UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML has no way to hold."""
+"""Characters that XML cannot hold."""
 _MARKS: dict[Outcome, str] = {
     "success": '<circle cx="{x}" cy="{y}" r="4" fill="#14532d"/>',
     "failure": '<path d="M{x} {y}m-5-5l10 10m0-10l-10 10" stroke="#b91c1c" stroke-width="2.5"/>',
@@ -31,7 +31,7 @@ _MARKS: dict[Outcome, str] = {
 }
 _BASELINE_MARK = '<rect x="{x}" y="{y}" width="5" height="5" transform="translate(-2.5 -2.5)" fill="#475569"/>'
 _DRAWN_FOR = {"latency_ms": "p50_ms"}
-"""What stands for a value that is only there request by request."""
+"""Value that is drawn for one that is only there request by request."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class _Scale:
 
 
 def chart(metric: MetricReport) -> str:
-    """One metric's measurements over time, a panel per value that decided, with thresholds and the decision.
+    """Draw one metric's measurements over time, a panel per value that decided, with thresholds and the decision.
 
     Returns:
         A whole SVG document.

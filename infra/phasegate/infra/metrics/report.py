@@ -1,4 +1,4 @@
-"""What was measured after a release, and what code made of it.
+"""Report on a release's health: its measurements, and the verdicts that code draws from them.
 
 Written by `measure`, stored by the monitoring stage, read by the `promotion` gate and by people.
 """
@@ -15,11 +15,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from phasegate.infra.artifacts import Artifact
 
 Outcome = Literal["success", "failure", "inconclusive", "error", "sampled"]
-"""What one measurement says; `sampled`: nothing by itself, its figures are compared with the baseline's."""
+"""Outcome of one measurement; `sampled`: none by itself, its figures are compared with the baseline's."""
 Verdict = Literal["passed", "failed", "inconclusive", "error"]
-"""What all measurements of a metric, or all metrics, say together."""
+"""Verdict on all measurements of a metric, or on all metrics."""
 Conclusion = Literal["worse", "no worse", "undecided"]
-"""What the samples of two releases say; `undecided` when there are too few, or more are to come."""
+"""Conclusion from the samples of two releases; `undecided` if there are too few, or more are to come."""
 
 
 class Measurement(BaseModel):
@@ -135,7 +135,7 @@ def measurement(
     message: str,
     baseline: Mapping[str, float] | None = None,
 ) -> Measurement:
-    """Record one reading, and what was read of the baseline beside it."""
+    """Record one reading, and the baseline's reading at the same time."""
     beside = stored_values(baseline or {})
     return Measurement(at=at, values=stored_values(values), outcome=outcome, message=message, baseline=beside)
 

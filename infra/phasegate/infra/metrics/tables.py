@@ -1,4 +1,4 @@
-"""What a release left behind, as tables that are asked in SQL and cannot be changed.
+"""Tables of what a release left behind, which are queried in SQL and cannot be changed.
 
 Asked by the monitoring agent, and by code for what the agent's evidence comes to. It must not know either.
 """
@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 30.0
 """For a process that starts on a busy machine and gives itself less."""
 
 Happened = tuple[int, datetime, str, str, str]
-"""One event of a run: its number, when, kind, stage, and what else is known as JSON."""
+"""Event of a run: its number, time, kind, stage, and what else is known, as JSON."""
 
 
 class QueryRefused(ValueError):
@@ -53,7 +53,7 @@ class Tables:
         """
         asked = json.dumps({"sql": sql, "log": self.log, "rows": self._rows()})
         try:
-            # -P: what lies in the folder the engine was started in is nobody's module
+            # -P: no module is imported from the folder that the engine was started in
             ended = subprocess.run(
                 [sys.executable, "-P", "-m", "phasegate.infra.metrics.sources.duckdb_worker"],
                 input=asked,

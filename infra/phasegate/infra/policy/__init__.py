@@ -1,1 +1,1 @@
-"""What a repository allows and asks for: `phasegate.toml`, read, checked and first written."""
+"""Policy of a repository: `phasegate.toml`, read, checked and first written."""

@@ -1,4 +1,4 @@
-"""What all tables of a policy have in common. Used by `model` and `permissions`."""
+"""Base model of all tables of a policy. Used by `model` and `permissions`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from phasegate.infra.policy.units import parse_duration, parse_size
 
 Path = tuple[str | int, ...]
-"""Where a key is: names, and positions in arrays."""
+"""Place of a key: names, and positions in arrays."""
 Problem = tuple[Path, str]
 """The key to change, and what is wrong with it."""
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]

@@ -16,7 +16,7 @@ BudgetedName = Literal["cost_usd", "tokens", "turns", "wall_clock"]
 
 
 class LimitsPolicy(PolicyModel):
-    """What every budget may limit."""
+    """Limits that every budget may set."""
 
     cost_usd: float | None = Field(default=None, gt=0)
     """US dollars; not checked for a model whose price is unknown."""
@@ -29,7 +29,7 @@ class LimitsPolicy(PolicyModel):
 
     @property
     def limits(self) -> dict[BudgetedName, float]:
-        """What is limited to how much: US dollars, tokens, model calls, seconds."""
+        """Limits that are set, by name: US dollars, tokens, model calls, seconds."""
         named: dict[BudgetedName, float | None] = {
             "cost_usd": self.cost_usd,
             "tokens": self.tokens,
@@ -57,7 +57,7 @@ class StagesBudgetPolicy(PolicyModel):
     monitoring: StageBudgetPolicy = StageBudgetPolicy()
 
     def named(self, stage: str) -> StageBudgetPolicy:
-        """What holds for one stage."""
+        """The budget of one stage."""
         policy: StageBudgetPolicy = getattr(self, stage)
         return policy
 

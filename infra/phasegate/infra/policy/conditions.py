@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 MAX_LENGTH = 300
 PROBE_VALUES = ("requests", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "max_ms")
-"""What one measurement of a probe yields; the names its conditions may use."""
+"""Values that one measurement of a probe yields; the names its conditions may use."""
 COMPARED_VALUES = ("error_rate", "latency_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
-"""What of a probe can be compared: errors and times request by request, the others once per measurement."""
+"""Values of a probe that can be compared: errors and times request by request, the others once per measurement."""
 
 _COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
     ast.Lt: operator.lt,
@@ -49,10 +49,10 @@ class Condition:
     """As Python parses it; only what `parse_condition` lets through."""
 
     def holds(self, values: Mapping[str, float]) -> bool | None:
-        """Whether the condition holds for these values.
+        """Evaluate the condition for these values.
 
         Returns:
-            None when it cannot be told: a value that decides is missing or NaN, or something was divided by zero.
+            True if it holds, or `None` if a value that decides is missing or NaN, or something was divided by zero.
             `and` and `or` still decide where the other side settles it (Kleene's logic), so `nan > 1 or 2 > 1` holds.
         """
         return _truth(self.tree, values)

@@ -30,6 +30,6 @@ class MigrationsPolicy(PolicyModel):
     """How long one of these commands may take."""
 
     def command_for(self, migration_class: MigrationClass) -> str:
-        """The command that makes migrations of a class; empty where policy names none."""
+        """The command that makes migrations of a class, or an empty string if policy names none."""
         command: str = getattr(self, migration_class)
         return command

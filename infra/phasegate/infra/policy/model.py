@@ -1,4 +1,4 @@
-"""What a repository may say in `phasegate.toml`, with a default for everything.
+"""Model of `phasegate.toml`, with a default for every key.
 
 Read from the base commit, never from the change. The digest of a run's policy is stored with the run and bound
 into every gate. It must not know who reads it.
@@ -33,14 +33,14 @@ GateName = PipelineGate | InterruptGate
 
 STAGES: tuple[StageName, ...] = get_args(StageName)
 INTERRUPT_GATES: tuple[InterruptGate, ...] = get_args(InterruptGate)
-"""Those that an agent comes to in the middle of its work; they are neither skipped nor passed in advance."""
+"""Gates that an agent comes to in the middle of its work; they are neither skipped nor passed in advance."""
 GATES: tuple[GateName, ...] = (*get_args(PipelineGate), *INTERRUPT_GATES)
 ADMIN = "admin"
 """The role of `[roles]` that may override a gate."""
 
 
 def is_gate(name: str) -> TypeGuard[GateName]:
-    """Whether there is a gate of this name."""
+    """True if there is a gate of this name."""
     return name in GATES
 
 
@@ -160,7 +160,7 @@ class GatesPolicy(PolicyModel):
         return gate
 
     def named(self, gate: GateName) -> GatePolicy:
-        """What holds for one gate."""
+        """The policy of one gate."""
         policy: GatePolicy = getattr(self, gate)
         return policy
 
@@ -250,13 +250,13 @@ class Policy(PolicyModel):
     def _holds_together(self) -> Self:
         if problems := _cross_checks(self):
             text = "; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in problems)
-            # the problems ride along so that whoever has the file's text can name each one's line
+            # the problems ride along, so that a caller that has the file's text can name each one's line
             raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
         return self
 
     @property
     def metrics(self) -> tuple[MetricPolicy, ...]:
-        """What is measured after a release: the metrics named, or one probe of the service's health path."""
+        """Metrics that are measured after a release: those named, or one probe of the service's health path."""
         return self.monitor.metrics or (
             MetricPolicy(
                 name="errors",
@@ -268,11 +268,11 @@ class Policy(PolicyModel):
         )
 
     def permissions_for(self, stage: StageName) -> Permissions:
-        """What a stage's agent may use, write and run."""
+        """Permissions of a stage's agent: what it may use, write and run."""
         return self.permissions.for_stage(stage)
 
     def sandbox_for(self, stage: StageName) -> SandboxPolicy:
-        """What a stage's commands may reach and use up."""
+        """Policy of the sandbox for a stage's commands: what they may reach and use up."""
         return self.sandbox.model_copy(update=self.permissions.limits_for(stage))
 
     @property

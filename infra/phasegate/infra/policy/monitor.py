@@ -17,7 +17,7 @@ from phasegate.infra.policy.conditions import COMPARED_VALUES, PROBE_VALUES, Con
 
 SourceName = Literal["probe", "prometheus", "command", "log"]
 PROMETHEUS_VALUES = ("value", "minimum", "maximum", "mean", "samples")
-"""What one query of Prometheus yields; the names its conditions may use."""
+"""Values that one query of Prometheus yields; the names its conditions may use."""
 _NEEDS: dict[SourceName, tuple[str, ...]] = {
     "probe": (),
     "prometheus": ("server", "query"),
@@ -150,7 +150,7 @@ class MetricPolicy(PolicyModel):
         return problems or self._of_comparing()
 
     def _of_comparing(self) -> Problems:
-        """What does not go together in a comparison."""
+        """Problems of keys that do not go together in a comparison."""
         if not self.compare:
             return [
                 ((key,), "means nothing without `compare`")

@@ -59,7 +59,7 @@ class CommandRules(PolicyModel):
 
     @property
     def restrict(self) -> bool:
-        """Whether there is anything that is not simply run."""
+        """True if some command is not simply run."""
         return bool(self.ask or self.deny) or self.otherwise != "allow"
 
 
@@ -124,7 +124,7 @@ class PermissionsPolicy(PolicyModel):
     monitoring: StagePermissions = StagePermissions()
 
     def for_stage(self, stage: str) -> Permissions:
-        """What holds for one stage, whatever table says it."""
+        """Permissions of one stage: its own where it has them, else the general ones."""
         own: StagePermissions = getattr(self, stage)
         named = own.commands.model_dump(exclude_none=True)
         return Permissions(
@@ -134,7 +134,7 @@ class PermissionsPolicy(PolicyModel):
         )
 
     def limits_for(self, stage: str) -> dict[str, object]:
-        """Which keys of `[sandbox]` are something else for one stage."""
+        """Keys of `[sandbox]` that one stage has other values for, with these values."""
         own: StagePermissions = getattr(self, stage)
         return {
             name: value
@@ -144,7 +144,7 @@ class PermissionsPolicy(PolicyModel):
 
 
 class Permissions(PolicyModel):
-    """What an agent at work may use, write and run."""
+    """Permissions of an agent at work: what it may use, write and run."""
 
     tools: tuple[str, ...] = ("list_files", "read_file", "search", "write_file", "edit_file", "run", "query", "ask")
     """Names of tools."""

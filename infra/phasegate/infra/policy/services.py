@@ -66,13 +66,13 @@ class ServicePolicy(PolicyModel):
 
     @property
     def exported(self) -> dict[str, str]:
-        """What the tests' environment gets: name to text with placeholders."""
+        """Variables for the tests' environment: name to text with placeholders."""
         own = self.variable or _VARIABLES.get(self.kind) or f"{self.name.upper().replace('-', '_')}_URL"
         return {own: self.url or _URLS[self.kind], **self.variables}
 
 
 def service_clashes(services: tuple[ServicePolicy, ...]) -> str:
-    """Reason why some services cannot stand beside each other; empty: they can."""
+    """Reason why some services cannot run together, or an empty string if they can."""
     names = [service.name for service in services]
     variables = [name for service in services for name in service.exported]
     for what, found in (("is called", names), ("sets the variable", variables)):

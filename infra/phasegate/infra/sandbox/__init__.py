@@ -1,4 +1,4 @@
-"""Where commands that nobody has to trust are run.
+"""Sandboxes: commands run in them without having to be trusted.
 
 Called by the agents' `run` tool and by grading. It must not know what a command is for.
 """

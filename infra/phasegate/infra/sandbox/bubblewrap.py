@@ -1,6 +1,6 @@
 """Commands shut in by bubblewrap: system folders and toolchains to read, the workspace to write, and nothing else.
 
-Called by whoever `open_sandbox` gave it to. What is not listed here does not exist inside: homes, other projects,
+Made by `open_sandbox`. What is not listed here does not exist inside: homes, other projects,
 phasegate's state, sockets of services. Source: bwrap(1); arguments take effect in the order they are given.
 """
 
@@ -136,7 +136,11 @@ class Bubblewrap:
 
     @asynccontextmanager
     async def _egress(self, proxy: Proxy, *, network: bool) -> AsyncGenerator[tuple[list[str], list[str]]]:
-        """What is shown of the proxy, and what runs the command beside it; nothing where policy names no host."""
+        """Run the proxy, unless policy names no host or the command gets the network.
+
+        Yields:
+            Arguments that show the proxy's socket inside, and words before the command that start the bridge to it.
+        """
         if network or not self.policy.network:
             yield [], []
             return
@@ -201,7 +205,7 @@ def _mounts(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
         elif place.exists():
             yield from ("--ro-bind", str(place), str(place))
     yield from _masked(Path("/etc"))
-    # whoever is root outside could set the machine's own switches below /proc/sys, without any capability
+    # a command that is root outside could set the machine's own switches below /proc/sys, without any capability
     yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
     yield from ("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
     for scratch, share in (("/tmp", 1), ("/dev/shm", 4), ("/run", 16)):  # noqa: S108 - each sandbox has its own

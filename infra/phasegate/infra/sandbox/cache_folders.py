@@ -14,7 +14,10 @@ from phasegate.infra.sandbox.port import BuildCaches
 
 
 def laid_caches(caches: BuildCaches) -> dict[str, Mount]:
-    """Make a fresh folder for each cache in the home; the mounts by the cache's folder below HOME.
+    """Make a fresh folder for each cache in the home.
+
+    Returns:
+        Mounts by the cache's folder below HOME.
 
     Effects: what earlier commands wrote is removed.
     """

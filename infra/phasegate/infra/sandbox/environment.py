@@ -1,4 +1,4 @@
-"""What a command inside a sandbox sees of the caller's environment: the allow-list and nothing else.
+"""Environment of a command inside a sandbox: the variables of the caller's that are allowed, and no others.
 
 Called by the backends. It must not know how a command is shut in.
 """
@@ -31,7 +31,7 @@ def allowed_environment(names: Iterable[str], home: Path) -> dict[str, str]:
 
 
 def search_path() -> list[str]:
-    """The caller's PATH, without entries that depend on where one stands."""
+    """The caller's PATH, without relative entries."""
     entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return [entry for entry in dict.fromkeys(entries) if entry.startswith("/")]
 

@@ -1,4 +1,4 @@
-"""What a command in a git worktree sees of the repository behind it: history to read, nothing to write or to learn.
+"""View of a worktree's repository for a command: history to read, nothing to write, and no configuration.
 
 Called by the bubblewrap backend. Only what `git status`, `diff` and `log` need is shown; the configuration, which may
 hold remotes and credentials, is replaced. The folder's content is untrusted: a `.git` that names a directory is
@@ -15,7 +15,7 @@ _SHOWN = ("HEAD", "objects", "refs", "packed-refs", "info", "shallow")
 
 
 def git_view(folder: Path, writable: Sequence[Path], scratch: Path) -> list[str]:
-    """Bwrap's arguments that show a worktree's repository; none where the folder is no worktree.
+    """Bwrap's arguments that show a worktree's repository, or none if the folder is no worktree.
 
     Args:
         folder: The workspace.

@@ -40,7 +40,7 @@ class Identity:
     home: Path | None = None
     """Home of the user as accounts tell it; `None`: the system's."""
     tools: Mount | None = None
-    """Folder of the system beneath what the command writes there, which nobody else sees."""
+    """Folder of the system beneath what the command writes there; no other process sees what it writes."""
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What one command may use: memory, processor time, processes, the size of a file.
+"""Limits on one command: memory, processor time, processes, the size of a file.
 
 Called by `process.py`. Three means, since none suffices alone: limits the kernel puts on each process, a count over
 the whole tree a few times a second (RLIMIT_NPROC does not bind root), and a pids cgroup where one can be made, which
@@ -49,7 +49,7 @@ def limited(command: Sequence[str], policy: SandboxPolicy, groups: list[Path]) -
 
 
 def usage_exceeded(leader: int, policy: SandboxPolicy) -> str:
-    """The limit that a command's session exceeds, as a person reads it; empty: none.
+    """The limit that a command's session exceeds, as a person reads it, or an empty string if it exceeds none.
 
     Args:
         leader: The process id that began the session.
@@ -59,7 +59,7 @@ def usage_exceeded(leader: int, policy: SandboxPolicy) -> str:
 
 
 class Growth:
-    """How much larger some folders have become, without looking at every file all the time.
+    """Growth of some folders, found without looking at every file all the time.
 
     Files are only looked at once the file system itself has lost room; then those count that were changed since.
     """
@@ -71,7 +71,7 @@ class Growth:
         self._free = [_free_bytes(folder) for folder in folders]
 
     def exceeded(self, policy: SandboxPolicy) -> str:
-        """The limit that is exceeded, as a person reads it; empty: none."""
+        """The limit that is exceeded, as a person reads it, or an empty string if none is."""
         lost = [was - _free_bytes(folder) for was, folder in zip(self._free, self._folders, strict=True)]
         if max(lost, default=0) < policy.disk // 2:
             return ""

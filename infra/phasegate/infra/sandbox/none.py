@@ -1,6 +1,6 @@
 """No sandbox: a command runs as the user, with limits, and with an environment made from the allow-list.
 
-Called by whoever `open_sandbox` gave it to. Policy must ask for it by name.
+Made by `open_sandbox`. Policy must ask for it by name.
 """
 
 from __future__ import annotations

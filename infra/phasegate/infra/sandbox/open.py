@@ -27,7 +27,7 @@ def open_sandbox(policy: SandboxPolicy, state_folder: Path) -> Sandbox:
 
 
 def check(policy: SandboxPolicy, state_folder: Path) -> str:
-    """What doctor says of a sandbox that works.
+    """Describe a sandbox that works, for `phasegate doctor`.
 
     Raises:
         SandboxMissing: As `open_sandbox`.

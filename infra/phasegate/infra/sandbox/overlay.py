@@ -1,7 +1,7 @@
 """Overlay mounts: a folder seen beneath a workspace, for one command, without a copy of it.
 
-Called by the bubblewrap backend and by whoever decides between a mount and a copy. The mount stands in a namespace of
-the command's own, so nobody else sees it and it goes with the command. It must not know what the folder holds.
+Called by the bubblewrap backend, and where code decides between a mount and a copy. The mount stands in a namespace of
+the command's own: no other process sees it, and it ends with the command. It must not know what the folder holds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 _SCRIPT = 'while [ "$1" != -- ]; do mount -t overlay overlay -o "$1" "$2" || exit 125; shift 2; done; shift; exec "$@"'
 _TRIAL_SECONDS = 20
 _TRIED: dict[int, str] = {}
-"""Problem per device of a file system; empty: there is none."""
+"""Problem per device of a file system, or an empty string if there is none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Mount:
 
 
 def mounted(mounts: Iterable[Mount]) -> list[str]:
-    """Return the words that run a command with folders mounted; none where nothing lies beneath any.
+    """Return the words that run a command with folders mounted, or none if nothing lies beneath any.
 
     Effects: as of each mount.
     """
@@ -73,7 +73,7 @@ def overlays_work(place: Path) -> bool:
 
 
 def overlay_problem(place: Path) -> str:
-    """Reason why no folder below a place can be the upper one of an overlay mount; empty if one can."""
+    """Reason why no folder below a place can be the upper one of an overlay mount, or an empty string if one can."""
     if os.geteuid() != 0:
         return "the engine is not root"  # a user's own namespace would make the command root, and tests can tell
     missing = [name for name in ("unshare", "mount") if not shutil.which(name)]

@@ -1,4 +1,4 @@
-"""What every sandbox does.
+"""Port of sandboxes: runs one command, and ends every process of it.
 
 Called through by the agents' `run` tool and by grading. It must not know of any backend.
 """
@@ -19,7 +19,7 @@ OUTPUT_LIMIT = 256 * 1024
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command ended."""
+    """Result of a command that has ended."""
 
     exit_code: int
     """The command's own; 128 + N when signal N ended it; 124 when time was up, as of `timeout(1)`."""
@@ -28,11 +28,11 @@ class CommandResult:
     timed_out: bool
     duration_seconds: float
     stopped: str = ""
-    """Which limit the command was stopped for exceeding; empty: none."""
+    """Limit that the command was stopped for exceeding; an empty string if it was not."""
     cut: bool = False
-    """Whether there was more output than is kept."""
+    """True if there was more output than is kept."""
     refused: tuple[str, ...] = ()
-    """What the proxy did not let through, a sentence each."""
+    """Connections that the proxy refused, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Sandbox(Protocol):
             command: Shell text, or a program with its arguments.
             folder: The workspace: writable, and the working directory.
             timeout: Wall clock; then everything the command started is killed.
-            network: Whether the network can be reached.
+            network: True if the network can be reached.
             environment: Variables besides those that policy lets in.
             on_output: Called with each piece of output as it comes.
             writable: Further folders that may be written.

@@ -55,7 +55,7 @@ class Transcript:
 
     @property
     def is_cut(self) -> bool:
-        """Whether something is missing."""
+        """True if the middle of the output was left out."""
         return bool(self._dropped)
 
     def text(self) -> str:
@@ -138,7 +138,11 @@ async def _see_through(
     feeding: Coroutine[None, None, None],
     mark: str,
 ) -> str:
-    """Wait for the end, whoever brings it about, and leave nothing running. Returns what stopped the command."""
+    """Wait until a command ends, exceeds a limit or its time is up; then end all of its processes.
+
+    Returns:
+        The limit that it exceeded, `_TIME`, or an empty string if it ended by itself.
+    """
     ending = asyncio.create_task(process.wait())
     watching = asyncio.create_task(watch)
     reading = asyncio.create_task(feeding)
@@ -163,7 +167,11 @@ async def _end(leader: int, mark: str) -> None:
 
 
 def _kill(leader: int, mark: str) -> bool:
-    """Kill all that a command started. Returns whether there was anything left to kill."""
+    """Kill all processes of a command.
+
+    Returns:
+        True if there was one left to kill.
+    """
     left = [process_id for process_id, process in members(leader, mark).items() if not process.ended]
     for process_id in sorted(left):  # a shell before its children, or it would comment on their end
         with suppress(ProcessLookupError):

@@ -30,7 +30,7 @@ _EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::
 
 
 class Dialer(Protocol):
-    """How names become addresses, and addresses connections."""
+    """Port to the network: resolves names, and connects to addresses."""
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """The addresses of a name. Raises OSError when there is none."""
@@ -42,7 +42,7 @@ class Dialer(Protocol):
 
 
 class SystemDialer:
-    """As this machine does it."""
+    """Resolver and network of this machine."""
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """As the port says."""
@@ -59,7 +59,7 @@ class _Refused(Exception):
 
 
 class Proxy:
-    """Lets through to the hosts it knows, and remembers what it refused."""
+    """Proxy to the hosts it knows; it keeps what it refused in `refused`."""
 
     def __init__(self, hosts: Sequence[str], dialer: Dialer) -> None:
         """Know these hosts.
@@ -132,7 +132,7 @@ class Proxy:
             up_writer.close()
 
     async def _connect(self, host: str, port: int) -> Streams:
-        """A connection to an allowed host, at an address that is nobody's neighbour.
+        """Connect to an allowed host at a public address.
 
         Raises:
             _Refused: Policy does not name it, or its name leads where nothing may go.
@@ -172,7 +172,7 @@ def _is_named(pattern: str, host: str, port: int) -> bool:
 
 
 def _is_address(host: str) -> bool:
-    """Whether some resolver takes this for an address: 127.1, 0x7f000001 and 2130706433 are such, too."""
+    """True if some resolver takes this for an address: 127.1, 0x7f000001 and 2130706433 are such, too."""
     return all(re.fullmatch(r"0x[0-9a-f]*|[0-9]+", part) for part in host.split("."))
 
 

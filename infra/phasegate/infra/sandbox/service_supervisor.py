@@ -1,8 +1,8 @@
 """Runs inside the sandbox: starts the services that tests need, runs the tests, and takes the services down again.
 
 Handed to Python as text by `services.py`, since phasegate's own files are not there; standard library only. What it
-starts comes from the policy at the base commit. The first line it writes says whether the services are up: whoever
-reads it can rely on it, since nothing of the project has run by then. It must not know what the command is.
+starts comes from the policy at the base commit. The first line it writes says whether the services are up. Readers can
+rely on it, since no code of the project has run by then. It must not know what the command is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GRACE_SECONDS = 10.0
 FAILED = 125
 """The exit code where a service does not come up."""
 _PAUSE_SECONDS = 0.05
-_ATTEMPTS = 3  # somebody else may take a free port before the service does
+_ATTEMPTS = 3  # another process may take a free port before the service does
 _LOG_CHARACTERS = 2_000
 _KEPT = ("PATH", "LANG", "TERM", "PHASEGATE_COMMAND")  # the last by which the backend "none" finds what it started
 _POSTGRES_PROGRAMS = ("initdb", "postgres", "createdb")
@@ -162,7 +162,7 @@ class Postgres(Service):
     stop_signal = signal.SIGQUIT  # no checkpoint: nobody reads the data again
 
     def prepare(self) -> None:
-        """Make the cluster, as somebody other than root where this is root, as Postgres demands."""
+        """Make the cluster; root makes it as another user, as Postgres demands."""
         programs = postgres_folder(self.environment.get("PATH", os.defpath))
         if programs is None:
             raise ServiceDown("Postgres is not installed here (Debian: apt-get install postgresql)")

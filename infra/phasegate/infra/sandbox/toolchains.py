@@ -1,4 +1,4 @@
-"""Which folders a command needs to see so that the programs on PATH work, and none besides.
+"""Toolchains: the folders that a command must see for the programs on PATH to work, and no others.
 
 Called by the bubblewrap backend. Compilers and interpreters live in homes, too (pyenv, cargo, virtual environments):
 of such a place only the toolchain's own folder is shown. It must not know how a folder is shown.
@@ -15,7 +15,7 @@ from pathlib import Path
 from phasegate.infra.sandbox.environment import search_path
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu", "/snap")
-"""What every command sees, where it exists, read-only."""
+"""Folders that every command sees, read-only, where they exist."""
 CREDENTIALS = (".netrc", ".npmrc", ".pypirc", ".git-credentials", "credentials", "credentials.toml")
 """Files that are not shown even in a toolchain's folder."""
 _SHARED = ("", ".local", ".local/share", ".local/state", ".config", ".cache", "snap")
@@ -36,12 +36,12 @@ def toolchains() -> list[Path]:
 
 
 def rustup_home() -> Path:
-    """Where rustup keeps the compilers that its proxies on PATH start."""
+    """Folder in which rustup keeps the compilers that its proxies on PATH start."""
     return Path(os.environ.get("RUSTUP_HOME") or _own_home() / ".rustup")
 
 
 def is_private(folder: Path) -> bool:
-    """Whether a folder holds more than a toolchain: a home, what lies above one, or a folder many programs share."""
+    """True if a folder holds more than a toolchain: a home, a folder above one, or one that many programs share."""
     homes = {Path.home(), _own_home(), Path("/root"), *Path("/home").glob("*")}
     shared = {home / name for home in homes for name in _SHARED}
     above = {parent for home in homes for parent in home.parents}
@@ -83,5 +83,5 @@ def _outermost(folders: Iterable[Path]) -> list[Path]:
 
 
 def _own_home() -> Path:
-    """The home on record, wherever HOME points."""
+    """The user's home as accounts tell it, wherever HOME points."""
     return Path(pwd.getpwuid(os.getuid()).pw_dir)

@@ -1,7 +1,7 @@
 """Control groups that bound what some processes use together, where this machine lets us make one.
 
 Called by the sandbox and by the supervisor of a service, which has to stay small: standard library only. A machine that
-lets us make none is no error: whoever asks counts by itself besides.
+lets us make none is no error: callers also count by themselves.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _SWAP = ("memory.swap", "memory.memsw")
 
 class _Home(NamedTuple):
     folder: Path
-    """Where a group can be made."""
+    """Folder in which a group can be made."""
     unified: bool
-    """Whether it is of cgroup v2."""
+    """True if it is of cgroup v2."""
 
 
 def new_groups(number: int, *, pids: int = 0, memory: int = 0) -> list[Path]:
@@ -46,12 +46,12 @@ def new_groups(number: int, *, pids: int = 0, memory: int = 0) -> list[Path]:
 
 
 def joining(groups: list[Path]) -> list[str]:
-    """What a shell has to run to become a member, a command each."""
+    """Commands by which a shell becomes a member, one per group."""
     return [f"echo $$ > {shlex.quote(str(group / 'cgroup.procs'))}" for group in groups]
 
 
 def adopt(groups: list[Path], process_ids: list[int]) -> None:
-    """Let processes that run already become members."""
+    """Make processes that run already members."""
     for group in groups:
         for process_id in process_ids:
             with suppress(OSError):  # ended meanwhile
@@ -59,7 +59,11 @@ def adopt(groups: list[Path], process_ids: list[int]) -> None:
 
 
 def removed(group: Path) -> bool:
-    """Remove a group, unless somebody is still in it."""
+    """Remove a group, unless a process is still in it.
+
+    Returns:
+        True if it was removed.
+    """
     try:
         group.rmdir()
     except OSError:
@@ -68,7 +72,7 @@ def removed(group: Path) -> bool:
 
 
 def out_of_memory(groups: list[Path]) -> int:
-    """How often the kernel has ended a member because the group had used up its memory."""
+    """Number of members that the kernel has ended because the group had used up its memory."""
     total = 0
     for group in groups:
         for name in ("memory.events", "memory.oom_control"):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DetachedProcess:
-    """One process for ever: a pid alone is given to another process some day.
+    """Identity of a process that holds for ever: a pid alone is given to another process some day.
 
     Attributes:
         pid: The process id.
@@ -26,7 +26,7 @@ class DetachedProcess:
 
     @classmethod
     def of(cls, pid: int) -> DetachedProcess | None:
-        """The process that has this pid now; None when there is none, or only its remains."""
+        """The process that has this pid now, or `None` if there is none or only a zombie."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
@@ -35,7 +35,7 @@ class DetachedProcess:
         return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """True if this very process still runs."""
         return DetachedProcess.of(self.pid) == self
 
     def signal(self, number: int) -> None:
@@ -47,7 +47,11 @@ class DetachedProcess:
                 return
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is gone; false when it still runs after so many seconds."""
+        """Wait until it is gone.
+
+        Returns:
+            False if it still runs after so many seconds.
+        """
         deadline = time.monotonic() + seconds
         while self.alive():
             if time.monotonic() > deadline:
@@ -85,6 +89,6 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Detac
 
 
 def exit_code(process: DetachedProcess) -> int | None:
-    """How a process started from here ended; None while it runs."""
+    """Exit code of a child process, or minus the signal that ended it, or `None` while it runs."""
     pid, wait_status = os.waitpid(process.pid, os.WNOHANG)
     return None if pid == 0 else os.waitstatus_to_exitcode(wait_status)

@@ -19,7 +19,7 @@ _LISTENING = "0A"
 
 
 def is_free(port: int) -> bool:
-    """Whether a service could listen on the port now."""
+    """True if a service could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection lingering is no listener
         try:
@@ -56,7 +56,7 @@ def require_free(port: int, *, but_for: Collection[int] = ()) -> None:
     """Stop unless the port is free, or held by one of these processes.
 
     Raises:
-        PortTaken: Somebody listens there; the message names the process when /proc shows it.
+        PortTaken: Another process listens there; the message names it if /proc shows it.
     """
     if is_free(port):
         return
@@ -73,10 +73,10 @@ def require_free(port: int, *, but_for: Collection[int] = ()) -> None:
 
 
 def holder_of(port: int) -> int | None:
-    """The process that listens on a port; None when nobody does or /proc does not say."""
+    """The process that listens on a port, or `None` if none does or /proc does not say."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for pid in pids() if sockets else ():
-        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
+        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to another user
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 if str(descriptor.readlink()) in sockets:
                     return pid

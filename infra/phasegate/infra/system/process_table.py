@@ -16,7 +16,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Process(NamedTuple):
-    """One row of the process table."""
+    """Process, as a row of the process table."""
 
     parent: int
     group: int
@@ -26,19 +26,19 @@ class Process(NamedTuple):
     started: int
     """Clock ticks from boot to its start."""
     ended: bool
-    """Whether only its entry is left, or not even all of that: its group and session read -1 then."""
+    """True if only its entry is left, or not even all of that: its group and session read -1 then."""
 
 
 @dataclass(frozen=True)
 class ProcessUsage:
-    """What some processes use together."""
+    """Usage of some processes together."""
 
     processes: int
     cpu_seconds: float
     memory: int
 
     def exceeded(self, *, pids: int = 0, cpu_seconds: int = 0, memory: int = 0) -> str:
-        """The limit that is exceeded, as a person reads it; empty: none. A limit of 0 is none."""
+        """The limit that is exceeded, as a person reads it, or an empty string if none is. A limit of 0 is none."""
         if pids and self.processes > pids:
             return f"more than {pids} processes"
         if cpu_seconds and self.cpu_seconds > cpu_seconds:
@@ -69,7 +69,7 @@ def row(process_id: int) -> Process | None:
 
 
 def usage(leader: int) -> ProcessUsage:
-    """What a session leader, its session and all their descendants use.
+    """Usage of a session leader, its session and all their descendants.
 
     Args:
         leader: The process id that began the session.
@@ -83,11 +83,11 @@ def usage(leader: int) -> ProcessUsage:
 
 
 def members(leader: int, mark: str = "") -> dict[int, Process]:
-    """A session leader, its session, all their descendants, and whoever carries the mark.
+    """A session leader, its session, all processes that carry the mark, and all descendants of these.
 
     Args:
         leader: The process id that began the session.
-        mark: `NAME=value` that the command's environment has and no other's; empty: not looked for.
+        mark: `NAME=value` that the command's environment has and no other's; if empty, it is not looked for.
     """
     table = {process_id: process for process_id in pids() if (process := row(process_id))}
     children: dict[int, list[int]] = {}

@@ -2,7 +2,7 @@
 
 Used by the `process` target. A process is known in two ways. Its pid together with its start time from /proc names it
 for ever (a pid alone is reused). And each carries a mark in its environment, so that one started just before a
-`kill -9` of ours, whose pid nobody had time to write down, is found as well.
+`kill -9` of ours, whose pid we had no time to record, is found as well.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def start(command: str, *, folder: Path, log: Path, environment: Mapping[str, st
         mark: What `marked` finds the process and its children by.
     """
     pid = spawn(command, folder=folder, log=log, environment={**environment, MARK: mark})
-    found = row(pid)  # there even when it has ended already: nobody but us collects it
+    found = row(pid)  # there even if it has ended already: only we collect it
     return ProcessId(pid=pid, started=found.started if found else 0)
 
 
 def ending(process: ProcessId) -> str | None:
-    """How a process ended, in words; None while it runs. Collects its exit status when it is our child."""
+    """Tell how a process ended, in words, or `None` while it runs. Collects its exit status if it is our child."""
     found = row(process.pid)
     if found is None or found.started != process.started:
         return "has ended"
@@ -72,7 +72,7 @@ def find_by_mark(prefix: str) -> list[ProcessId]:
     wanted = f"{MARK}={prefix}".encode()
     found: list[ProcessId] = []
     for pid in pids():
-        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
+        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to another user
             variables = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
             process = row(pid)
             if process and not process.ended and any(variable.startswith(wanted) for variable in variables):
@@ -106,7 +106,7 @@ async def stop_all(prefix: str, known: Collection[ProcessId], *, grace: timedelt
 
 
 def command_of(pid: int) -> str:
-    """A process's command line, for messages; empty when it cannot be read."""
+    """A process's command line, for messages, or an empty string if it cannot be read."""
     with contextlib.suppress(OSError):
         return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def tolerant(steps: Sequence[str]) -> str:
-    """Run each step, and go on where one fails, as where a stricter limit already holds."""
+    """Shell text that runs each step, and continues where one fails, as where a stricter limit already holds."""
     return "".join(f"{{ {step}; }} 2>/dev/null || :\n" for step in steps)
 
 

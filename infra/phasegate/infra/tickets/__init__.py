@@ -1,1 +1,1 @@
-"""Where work comes from: a file, standard input, or an issue."""
+"""Tickets, read from a file, standard input, or an issue."""

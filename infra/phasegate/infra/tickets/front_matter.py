@@ -31,10 +31,10 @@ _KNOWN = ("title", "key", "labels", "author")
 
 @dataclass(frozen=True)
 class TicketText:
-    """What a ticket's text says.
+    """Text of a ticket, taken apart.
 
     Attributes:
-        key: From the front matter; empty when it names none.
+        key: From the front matter; empty if it names none.
         other: Front matter under keys that mean nothing to phasegate, as JSON.
     """
 

@@ -29,7 +29,7 @@ _TOKEN_REMEDY = "Set GITHUB_TOKEN (or GH_TOKEN) to a token that may read the rep
 
 @dataclass(frozen=True)
 class IssueAddress:
-    """Where an issue is."""
+    """Address of an issue."""
 
     url: str
     host: str
@@ -140,7 +140,7 @@ def _headers(address: IssueAddress, environment: Mapping[str, str]) -> dict[str,
 
 
 def _is_ours(address: IssueAddress, environment: Mapping[str, str]) -> bool:
-    """Whether the token is meant for that host: an address somebody pasted must not carry it to a stranger."""
+    """True if the token is meant for that host: an address that a person pasted must not carry it to a stranger."""
     known = {"github.com", "www.github.com", environment.get("GH_HOST"), *_LOOPBACK}
     return address.host in known or bool(environment.get("GITHUB_API_URL"))
 

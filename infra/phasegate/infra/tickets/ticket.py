@@ -1,4 +1,4 @@
-"""What a person asks for, wherever they wrote it. Made by the adapters, read by the prd agent and by people."""
+"""Ticket: a person's request, wherever they wrote it. Made by the adapters, read by the prd agent and by people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from phasegate.infra.artifacts import Artifact
 
 MAX_BYTES = 1024 * 1024
-"""What a ticket may be at most; more is a mistake in what was named, not a ticket."""
+"""Largest size of a ticket; more is a mistake in what was named, not a ticket."""
 
 
 class Ticket(Artifact):

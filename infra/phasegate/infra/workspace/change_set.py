@@ -1,4 +1,4 @@
-"""What an agent changed, as the next stages and the people at the gate see it.
+"""Change of an agent, as the next stages and the people at the gate see it.
 
 Made by `Workspace.collect`. It must not know how it was collected.
 """

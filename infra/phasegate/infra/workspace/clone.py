@@ -104,7 +104,7 @@ def _history(repository: Repository, base: str, place: Path) -> Path:
 
 
 def _configuration(git: Git) -> str:
-    # times of files are set later, which would make git read all of them anew
+    # times of files are set later, which would make git read all of them again
     lines = ["[core]", "\tbare = false", "\trepositoryformatversion = 1", "\ttrustctime = false"]
     told = ((key, git.attempt("config", "--get", key).stdout.decode().strip()) for key in _CONTENT_SETTINGS)
     lines += [f"\t{key.partition('.')[2]} = {value}" for key, value in told if value]

@@ -149,7 +149,7 @@ class Git:
 
 
 def clean_environment() -> dict[str, str]:
-    """What git gets to see: nothing of the caller's own git variables, nobody to ask, one language."""
+    """Environment for git: none of the caller's own git variables, no prompts, one language."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME") if name in os.environ}
     return kept | {
         "LC_ALL": "C",
@@ -184,7 +184,7 @@ def run_git(
 
 
 def said(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What a failed git had to say."""
+    """Message of a git command that failed."""
     return done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
 
 

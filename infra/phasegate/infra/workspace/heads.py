@@ -28,7 +28,7 @@ def publish_head(repository: Repository, run_id: str, position: int, event_hash:
     Effects: one commit and one moved ref; nothing when the newest one says the same.
 
     Raises:
-        RepositoryError: git refused, or somebody else moved the ref meanwhile.
+        RepositoryError: git refused, or another process moved the ref meanwhile.
     """
     git, line = repository.git, f"{position} {event_hash}"
     newest = git.attempt("log", "-1", "--format=%H %B", head_ref(run_id), "--")

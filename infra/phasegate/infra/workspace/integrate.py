@@ -181,7 +181,7 @@ def _find(repository: Repository, ref: str, key: str, which: str) -> str | None:
 
 
 def _advance(repository: Repository, base_branch: str, commit_onto: Callable[[str], str], reason: str) -> Merge:
-    """Move the branch to a commit made on top of its tip, again if somebody else was faster."""
+    """Move the branch to a commit made on top of its tip; again if another process was faster."""
     git, refused = repository.git, ""
     for _ in range(_SWAPS):
         ref = _movable(repository, base_branch)

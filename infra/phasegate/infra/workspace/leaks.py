@@ -23,7 +23,7 @@ _FILES = ("100644", "100755", "120000")
 
 @dataclass(frozen=True)
 class Leaking:
-    """One file that brings a secret in.
+    """File that brings a secret in.
 
     Attributes:
         path: Where it is.

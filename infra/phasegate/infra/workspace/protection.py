@@ -1,6 +1,6 @@
-"""Which paths a pattern of a policy means.
+"""Patterns of a policy, and the paths that they match.
 
-Called when a change is collected and by whatever refuses a write earlier. It must not know what is protected why.
+Called when a change is collected, and where a write is refused earlier. It must not know what is protected why.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def matches(patterns: Iterable[str], path: str) -> bool:
-    """Whether a path, or a folder it lies in, matches one of the patterns.
+    """True if a path, or a folder it lies in, matches one of the patterns.
 
     Args:
         patterns: Globs relative to the repository's root: `*` and `?` stop at `/`, `**` does not.

@@ -75,7 +75,7 @@ def rebase(
 
 
 def patch_id(repository: Repository, base: str, commit: str) -> str:
-    """The `git patch-id --stable` of what lies between two commits; empty where nothing does."""
+    """The `git patch-id --stable` of the diff between two commits, or an empty string if there is none."""
     diff = repository.git.output(*DIFF, "-p", "--full-index", base, commit)
     return repository.git.line("patch-id", "--stable", stdin=diff).partition(" ")[0]
 
@@ -89,7 +89,7 @@ def _without(repository: Repository, tree: str, base: str, paths: Sequence[str])
 
 
 def _since(repository: Repository, base: str, head: str, paths: Sequence[str]) -> str:
-    """The latest commits of a branch that touch some paths, in words; empty where history does not tell."""
+    """The latest commits of a branch that touch some paths, in words, or an empty string if there are none."""
     asked = ("log", f"-{_SHOWN}", "--format=%h %s", f"{base}..{head}", "--", *(f":(literal,top){one}" for one in paths))
     told = repository.git.attempt(*asked).stdout.decode(errors="replace").splitlines()
     return f" (changed by {'; '.join(map(readable, told))})" if told else ""

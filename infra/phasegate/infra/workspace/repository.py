@@ -28,7 +28,7 @@ _LISTS_KNOWN = 16
 
 @dataclass(frozen=True)
 class BaseCommit:
-    """Where a run starts."""
+    """Base of a run: its branch and commit."""
 
     branch: str
     """The base branch, as people call it."""
@@ -57,7 +57,7 @@ class Repository:
         """Find the repository that a folder belongs to.
 
         Raises:
-            RepositoryError: No such folder; no git repository; bare; without a commit; owned by somebody else.
+            RepositoryError: No such folder; no git repository; bare; without a commit; owned by another user.
         """
         if not path.is_dir():
             raise RepositoryError(f"there is no folder {path}", remedy="Name the folder of a git repository.")
@@ -136,7 +136,7 @@ class Repository:
         )
 
     def contains(self, commit: str, other: str) -> bool:
-        """Whether `other` is `commit` or an ancestor of it."""
+        """True if `other` is `commit` or an ancestor of it."""
         return self.git.attempt("merge-base", "--is-ancestor", other, commit).returncode == 0
 
     def checked_out(self) -> frozenset[str]:
@@ -146,11 +146,11 @@ class Repository:
         return frozenset(record.removeprefix(prefix) for record in records if record.startswith(prefix))
 
     def is_dirty(self) -> bool:
-        """Whether the user's working tree has changes, untracked files included, that a run will not see."""
+        """True if the user's working tree has changes, untracked files included, that a run will not see."""
         return bool(self._own.output("status", "--porcelain", "--ignore-submodules=all"))
 
     def read_file(self, commit: str, path: str) -> bytes | None:
-        """A file's content at a commit; None when there is no such file.
+        """A file's content at a commit, or `None` if there is no such file.
 
         Args:
             commit: A commit's id.
@@ -170,7 +170,7 @@ class Repository:
         return dict(zip(words[1::2], words[::2], strict=False))
 
     def _listed(self, objects: Sequence[str], *arguments: str) -> list[str]:
-        """What git lists of some objects; asked once where each is named by its whole id, since it can never change."""
+        """List by git; asked once if each object is named by its whole id, since the answer can never change."""
         if not all(map(_WHOLE_ID.fullmatch, objects)):
             return self.git.records(*arguments)
         known = self._known.get(arguments)
@@ -194,14 +194,14 @@ class Repository:
         reinstated: Sequence[str] = (),
         only: Callable[[str], bool] | None = None,
     ) -> None:
-        """Write a commit's files into a folder, over what is there, with no git directory beside them.
+        """Write a commit's files into a folder, over what is there, without a git directory.
 
         Args:
             commit: What to write.
             folder: Made if missing.
             base: Where `reinstated` paths come from.
             reinstated: Paths that are to be as in `base`, missing ones included.
-            only: Which paths to write; None: all.
+            only: Tells the paths to write; if `None`, all are.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with self.private_index(folder) as git:
@@ -218,7 +218,7 @@ class Repository:
 
 
 def integration_branch(branch: str) -> str:
-    """Where changes for a base branch go while the user has that branch checked out."""
+    """Name of the branch for changes to a base branch that the user has checked out."""
     return f"phasegate/{branch}"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from phasegate.infra.workspace.git import Git
 
 _BY_PRODUCTS = ("__pycache__/", "*.pyc", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", "node_modules/", ".venv/")
-"""What tools leave behind wherever they run: nobody's work, whether or not the repository ignores it."""
+"""Files that tools leave behind wherever they run: no part of a change, even if the repository does not ignore them."""
 
 _NO_ENCODING = ("unspecified", "unset", "set")
 
@@ -149,7 +149,7 @@ def _files_below(work_tree: Path, folder: str) -> Iterator[str]:
 
 
 def _is_file(work_tree: Path, path: str) -> bool:
-    """Whether a regular file or a link is there, reached through folders only."""
+    """True if a regular file or a link is there, reached through folders only."""
     target = work_tree / path
     above = target.parent
     while above != work_tree:
@@ -160,7 +160,7 @@ def _is_file(work_tree: Path, path: str) -> bool:
 
 
 def _is_allowed(work_tree: Path, path: str) -> bool:
-    """Whether git lets a tree hold this name; one it refuses stays in the folder and is not recorded."""
+    """True if git lets a tree hold this name; one it refuses stays in the folder and is not recorded."""
     names = re.split(r"[/\\]", path)
     if any(_GIT_NAME.fullmatch(name) for name in names):
         return False

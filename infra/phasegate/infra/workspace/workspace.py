@@ -110,7 +110,7 @@ class Workspace:
         return commit
 
     def is_there(self) -> bool:
-        """Whether folder and records are still in their places."""
+        """True if folder and records are still in their places."""
         return (self.folder / ".git").is_file() and self.records.is_dir()
 
     def untouched(self) -> str | None:
@@ -244,7 +244,7 @@ class Workspace:
             self.repository.git.attempt("update-ref", "-d", ref, self.base_commit)
 
     def _attach(self) -> None:
-        """Let the folder's `.git` name this worktree, whatever the agent made of it."""
+        """Make the folder's `.git` name this worktree, whatever the agent made of it."""
         (self.records / "locked").unlink(missing_ok=True)  # git's mark of a creation that was cut off
         self.folder.mkdir(parents=True, exist_ok=True)
         link, wanted = self.folder / ".git", f"gitdir: {self.records}\n"

@@ -30,7 +30,7 @@ class CommandFailed(Exception):
     """The command did not do what it is there for; the text says why, with the end of what it said.
 
     Attributes:
-        temporary: Whether it said itself that another try may do, by the exit code 75 (EX_TEMPFAIL).
+        temporary: True if it said itself that another try may do, by the exit code 75 (EX_TEMPFAIL).
     """
 
     def __init__(self, why: str, *, temporary: bool = False) -> None:
@@ -40,7 +40,7 @@ class CommandFailed(Exception):
 
 
 def inherited_environment(environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """What of our environment a command of the team's gets: PATH, HOME, LANG and what policy names."""
+    """Variables that a command of the team's inherits: PATH, HOME, LANG and those that policy names."""
     path = f"{environment.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
     return {name: environment[name] for name in (*_ALWAYS_INHERITED, *names) if name in environment} | {"PATH": path}
 
@@ -79,7 +79,10 @@ async def run_command(
 async def run_to_end(
     command: str, *, folder: Path, log: Path, environment: Mapping[str, str], mark: str, limit: timedelta
 ) -> str:
-    """Run a command whose output nobody but people reads; the end of it. As `run_command`.
+    """Run a command whose output only people read; as `run_command`.
+
+    Returns:
+        The end of its output.
 
     Raises:
         CommandFailed: It failed, or took too long.
@@ -94,7 +97,11 @@ async def run_to_end(
 async def _ended(
     command: str, folder: Path, log: Path, environment: Mapping[str, str], mark: str, limit: timedelta
 ) -> str:
-    """How a command ended, in words, with all it started."""
+    """Run a command, and end all it started.
+
+    Returns:
+        How it ended, in words.
+    """
     process = start(command, folder=folder, log=log, environment=environment, mark=mark)
     try:
         async with asyncio.timeout(limit.total_seconds()):
@@ -117,7 +124,11 @@ def _size(log: Path) -> int:
 
 
 def _kept(printed: Path, log: Path) -> bytes:
-    """What was printed, which stands in the log from now on."""
+    """Move what a command printed into the log.
+
+    Returns:
+        The output, cut off at a limit.
+    """
     output = printed.read_bytes()[:_MOST_PRINTED] if printed.exists() else b""
     with log.open("ab") as file:
         file.write(output)

@@ -1,4 +1,4 @@
-"""What target `command` goes by: what the team's `status` prints, and the releases there ever were.
+"""State of target `command`: the output of the team's `status`, and every release there ever was.
 
 Used by the target alone. It runs nothing and writes nothing.
 """
@@ -18,7 +18,7 @@ _AT_MOST_OFF = 5
 
 
 class Live(BaseModel):
-    """What `status` prints. Unknown keys are let through: a team's tools say more than we ask."""
+    """Output of `status`. Unknown keys are allowed: a team's tools say more than phasegate asks."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -36,10 +36,10 @@ class CommandRecord(BaseModel):
     """A release that was made once.
 
     Attributes:
-        commands: As they were then; it is taken back by them, too.
-        previous: What served before it; None when nothing did.
+        commands: As they were then; they roll it back, too.
+        previous: The release that was current before it; `None` if none was.
         url: Where it answered as a candidate.
-        served: Whether it ever was current.
+        served: True if it ever was current.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -99,15 +99,15 @@ def state_of(state: CommandState, live: Live) -> TargetState:
 
 
 def serves(release_id: str | None, live: Live) -> bool:
-    """Whether this release serves; None: whether nothing does."""
+    """True if a release is current and alive; of `None`, true if no release is current."""
     return live.current == release_id and (release_id is None or live.alive)
 
 
 def require_serving(release_id: str | None, live: Live) -> None:
-    """Let only a release through that serves.
+    """Stop unless a release is current.
 
     Raises:
-        CommandFailed: Something else does.
+        CommandFailed: Another one is.
     """
     if not serves(release_id, live):
         found = "nothing" if live.current is None else f"{live.current}{'' if live.alive else ', which is not alive,'}"
@@ -115,7 +115,7 @@ def require_serving(release_id: str | None, live: Live) -> None:
 
 
 def require_candidate(release_id: str, live: Live) -> None:
-    """Let only a release through that `status` names as a candidate.
+    """Stop unless `status` names a release as a candidate.
 
     Raises:
         CommandFailed: It does not.
@@ -125,7 +125,7 @@ def require_candidate(release_id: str, live: Live) -> None:
 
 
 def require_share(percent: int, live: Live) -> None:
-    """Let only a share of the traffic through that is about the one wanted; none at all where none was wanted.
+    """Stop unless a candidate's share of the traffic is about the one wanted, and 0 if that was wanted.
 
     Raises:
         CommandFailed: It is another.

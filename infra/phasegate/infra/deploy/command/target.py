@@ -1,12 +1,12 @@
 """The deploy target `command`: the team's own commands release, and are asked afterwards what serves.
 
 Called by the deployment stage and by rollback. What a command claims is not believed: after each that changes
-something, `status` has to say that it did. And a change has no say in how it is released or taken back: commands run
+something, `status` has to say that it did. And a change has no say in how it is released or rolled back: commands run
 in the files of the commit the run began at. docs/targets.md has the contract with them.
 
     <state>/services/<service>/
-        lock                     held while anybody changes something
-        asking                   held while anybody asks `status`
+        lock                     held during a change
+        asking                   held while `status` is asked
         command.json             every release there ever was, and what each came after
         log                      what `status` said
         releases/<id>/source     clean checkout of the release
@@ -56,7 +56,7 @@ _STATE = "command.json"
 
 
 class CommandTarget:
-    """One service that the team's own commands release; satisfies `DeployTarget`."""
+    """Target of one service that the team's own commands release; satisfies `DeployTarget`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class CommandTarget:
         """Name the service and how its releases are made; as `ProcessTarget`.
 
         Args:
-            policy: `[deploy]`; a release is taken back by the commands it was made with.
+            policy: `[deploy]`; a release is rolled back by the commands it was made with.
             service: The service's folder name, unique to its repository.
             state_folder: Phasegate's state.
             checkout: Writes a commit's files into a folder that does not exist yet; run in a thread.
@@ -248,7 +248,7 @@ class CommandTarget:
                     log.write(f"weight: {error.message}\n")
 
     async def _promote(self, release_id: str, state: CommandState, former: str | None) -> Live:
-        """Let a release serve; if it does not, what served before serves again."""
+        """Make a release current; if that fails, make the former one current again."""
         try:
             await self._run("promote", release_id, state, previous=former)
             live = await self._look()
@@ -279,7 +279,7 @@ class CommandTarget:
                 log.write(f"rollback: {error}\n")
 
     async def _look(self) -> Live:
-        """Ask `status`; one at a time, whoever asks.
+        """Ask `status`; callers take turns.
 
         Raises:
             DeployFailed: It does not say.

@@ -32,7 +32,7 @@ from phasegate.infra.errors import DeployFailed, TargetRefused
 LOOK_SECONDS = 0.2
 """Between two looks at what is waited for."""
 _REPLICA_SETS = ("Deployment", "Rollout")
-"""Whose pods belong to a ReplicaSet of theirs."""
+"""Kinds whose pods belong to a ReplicaSet of theirs."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Applier:
         """Apply objects in their order.
 
         Raises:
-            FieldConflict: A field belongs to somebody, and not to those it may be taken from.
+            FieldConflict: Another manager owns a field that may not be taken from it.
         """
         for manifest in manifests:
             await self.lock.require()
@@ -66,7 +66,7 @@ class Applier:
 
         Args:
             manifests: Applied already.
-            back: Whether this is the way back, where a Rollout's own steps and analyses are skipped. On the way forward
+            back: True if this is the way back, where a Rollout's own steps and analyses are skipped. On the way forward
                 only its pauses are ended.
 
         Returns:
@@ -100,13 +100,13 @@ class Applier:
         for ref in refs:
             live = await self.cluster.get(ref)
             if live is None or stamp_of(live)[0] != self.service:
-                continue  # whoever made it since may want to keep it
+                continue  # another maker of it may want to keep it
             await self.lock.require()
             await self.cluster.delete(ref)
             await self._gone(ref)
 
     async def failure_of(self, live: Manifest) -> RolloutFailure | None:
-        """What the newest pods and the controller say, once the controller has seen the spec."""
+        """Failure that the newest pods or the controller report, or `None` if there is none or the spec is unseen."""
         if not has_been_seen(live):
             return None
         return rollout_failure(live, await newest_pods(self.cluster, live))
@@ -160,7 +160,7 @@ async def apply_taking_ownership(
     """Apply one object; of fields that others own, only those named are taken.
 
     Raises:
-        FieldConflict: Somebody owns another one.
+        FieldConflict: Others own a field that is not among these.
     """
     try:
         return await cluster.apply(manifest, dry_run=dry_run)
@@ -171,9 +171,12 @@ async def apply_taking_ownership(
 
 
 async def deviations(cluster: Cluster, manifests: Sequence[Manifest]) -> list[str]:
-    """What is not as it was applied, read back from the cluster; empty: all is.
+    """Read objects back from the cluster, and compare them with what was applied.
 
-    The API server itself is asked what applying the manifest would change; each answer is a line for people.
+    The API server itself is asked what applying the manifest would change.
+
+    Returns:
+        Deviations, a line for people each.
     """
     found: list[str] = []
     for manifest in manifests:
@@ -193,7 +196,7 @@ async def deviations(cluster: Cluster, manifests: Sequence[Manifest]) -> list[st
 
 
 async def owned_elsewhere(cluster: Cluster, manifest: Manifest) -> tuple[Manifest, tuple[OwnedField, ...]]:
-    """What an object would be once applied, and which fields that takes from others."""
+    """Predict an object as it would be once applied, and the fields that this takes from others."""
     try:
         return await cluster.apply(manifest, dry_run=True), ()
     except FieldConflict as conflict:
@@ -201,7 +204,7 @@ async def owned_elsewhere(cluster: Cluster, manifest: Manifest) -> tuple[Manifes
 
 
 def _is_of_update(pod: Manifest, live: Manifest) -> bool:
-    """Whether a pod is of a StatefulSet's new revision; of a DaemonSet that does not say, every pod counts."""
+    """True if a pod is of a StatefulSet's new revision; of a DaemonSet, which does not say, every pod counts."""
     wanted = table(live.get("status")).get("updateRevision")
     labels = table(pod["metadata"].get("labels"))
     return wanted is None or labels.get("controller-revision-hash") == wanted

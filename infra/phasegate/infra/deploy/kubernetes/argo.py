@@ -1,6 +1,6 @@
-"""What an Argo `Rollout` says of itself: its phase, its own steps, and the share its canary has by them.
+"""Readings of an Argo `Rollout`: its phase, its own steps, and the share that these give its canary.
 
-Called by whoever drives one or waits for it. Pure. Its controller decides; this reads what that has decided.
+Called by code that drives one or waits for it. Pure: its controller decides, this reads what that has decided.
 Source: https://argo-rollouts.readthedocs.io/en/stable/features/specification/, and the plugin's `promote` and `status`
 """
 
@@ -17,7 +17,7 @@ HASH = "rollouts-pod-template-hash"
 
 @dataclass(frozen=True)
 class Phase:
-    """Where a Rollout stands.
+    """Phase of a Rollout.
 
     Attributes:
         name: `Progressing`, `Paused`, `Healthy` or `Degraded`.
@@ -29,17 +29,17 @@ class Phase:
 
     @property
     def rests(self) -> bool:
-        """Whether its controller waits for something, or is done."""
+        """True if its controller waits for something, or is done."""
         return self.name in {"Paused", "Healthy"}
 
 
 def is_rollout(manifest: Manifest) -> bool:
-    """Whether an object is a Rollout of Argo's."""
+    """True if an object is a Rollout of Argo's."""
     return bool(manifest["kind"] == "Rollout" and str(manifest["apiVersion"]).startswith("argoproj.io/"))
 
 
 def phase(rollout: Manifest) -> Phase:
-    """Where a Rollout stands, by what its controller has seen of it."""
+    """Phase of a Rollout; `Progressing` until its controller has observed the spec."""
     status = table(rollout.get("status"))
     if not has_been_observed(rollout):
         return Phase("Progressing", "the new spec has not been observed yet")
@@ -49,19 +49,19 @@ def phase(rollout: Manifest) -> Phase:
 
 
 def has_been_observed(rollout: Manifest) -> bool:
-    """Whether its controller has seen what its spec says by now; it writes the number as a text."""
+    """True if its controller has observed the present spec; Argo writes that generation as a text."""
     seen = str(table(rollout.get("status")).get("observedGeneration") or "0")
     return seen.isdecimal() and int(seen) >= int(rollout["metadata"].get("generation", 0))
 
 
 def is_promoted(rollout: Manifest) -> bool:
-    """Whether what its spec says serves alone."""
+    """True if the present spec is stable, and serves alone."""
     status = table(rollout.get("status"))
     return bool(status.get("stableRS")) and status.get("currentPodHash") == status.get("stableRS")
 
 
 def own_weight(rollout: Manifest) -> int | None:
-    """The share that its steps give its canary where it stands; None: it has no shares, as with `blueGreen`."""
+    """The share that its steps give its canary at present, or `None` if it has no shares, as with `blueGreen`."""
     if "canary" not in table(rollout["spec"].get("strategy")):
         return None
     if is_promoted(rollout):
@@ -88,11 +88,11 @@ def next_weight(rollout: Manifest) -> int | None:
 
 
 def promotion(rollout: Manifest, *, full: bool) -> dict[str, object]:
-    """What its status has to say for it to go on; empty: nothing has to be said.
+    """Changes to make to its status so that it continues, or none if none is needed.
 
     Args:
         rollout: As it is live.
-        full: Whether everything is skipped that is still to come, an abort included; else just the pause it is at.
+        full: True to skip everything that is still to come, an abort included; else just the pause it is at.
     """
     status = table(rollout.get("status"))
     if not has_been_observed(rollout) or not status.get("stableRS") or is_promoted(rollout):
@@ -109,7 +109,7 @@ def steps_in_words(rollout: Manifest) -> str:
 
 
 def reported_weight(rollout: Manifest) -> float | None:
-    """The share that its traffic router gives its canary; None: it has none, and shares are replicas."""
+    """The share that its traffic router gives its canary, or `None` if it has no router, and shares are replicas."""
     weights = table(table(table(rollout.get("status")).get("canary")).get("weights"))
     weight = table(weights.get("canary")).get("weight")
     return None if weight is None else float(weight)

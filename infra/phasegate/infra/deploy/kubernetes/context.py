@@ -1,4 +1,4 @@
-"""One change of a service under its lock: what it works with. Made by the target, passed to its parts."""
+"""Context of one change of a service, under its lock. Made by the target, passed to its parts."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ class ChangeContext:
     keep_log: Callable[[Record, Sequence[Manifest]], Awaitable[None]]
 
     async def serving(self) -> Record | None:
-        """The release that should serve; None: none does."""
+        """The current release, or `None` if there is none."""
         return await self.records.record(self.state.current) if self.state.current else None

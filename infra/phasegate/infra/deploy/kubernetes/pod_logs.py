@@ -1,4 +1,4 @@
-"""What the pods of a release have written: read through the API server, and kept before they go.
+"""Logs of a release's pods: read through the API server, and kept before the pods go.
 
 Called by the target. Every container counts, and what it wrote before its last restart, which is where a crash loop
 says why. Best effort: a log that cannot be read is said to be so in its place, and holds nothing up.
@@ -38,7 +38,7 @@ class _Stream:
 
 
 async def pod_logs(cluster: Cluster, release_id: str, manifests: Iterable[Manifest], *, characters: int) -> str:
-    """The last that a release's pods wrote, each container's under a line that names it; empty: there are none.
+    """The last that a release's pods wrote, each container's under a line that names it.
 
     Args:
         cluster: Where they run.
@@ -74,7 +74,7 @@ async def _read(cluster: Cluster, stream: _Stream, share: int) -> str:
 
 
 def _streams(pod: Manifest) -> Iterator[_Stream]:
-    """What a pod's containers have written: a container that has not begun yet has written nothing."""
+    """Logs of a pod's containers; a container that has not begun yet has none."""
     status = table(pod.get("status"))
     for kind in ("initContainerStatuses", "containerStatuses"):
         for container in tables(status.get(kind)):

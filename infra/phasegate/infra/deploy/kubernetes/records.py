@@ -1,12 +1,12 @@
-"""What phasegate remembers of a service, in the service's own namespace: its state, and each release's manifests.
+"""Records of a service, kept in the service's own namespace: its state, and each release's manifests.
 
     ConfigMap phasegate-SERVICE              state: what is current, which candidates there are, every release id
     ConfigMap phasegate-SERVICE-DIGEST       one release: its manifests, and what was there before phasegate came
     Secret    phasegate-SERVICE-DIGEST       the Secrets among these, where there are any
-    Lease     phasegate-SERVICE              held while anybody changes something
+    Lease     phasegate-SERVICE              held during a change
 
-Used by the target. In the cluster rather than on a disk, since another engine may take a release back. Every write
-replaces the version that was read: whoever lost the lease without noticing cannot write any more.
+Used by the target. In the cluster rather than on a disk, since another engine may roll a release back. Every write
+replaces the version that was read: an engine that lost the lease without noticing cannot write any more.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _LABELS = {"app.kubernetes.io/managed-by": "phasegate"}
 
 
 class Record(BaseModel):
-    """One release.
+    """Record of one release.
 
     Attributes:
         manifests: What it wants to be there, as it is applied.
         before: Objects as they were before phasegate first touched them.
         taking: Fields that may be taken from their owners, as the approved plan named them.
-        canaries: What runs beside while it is a candidate; empty where nothing does.
+        canaries: Objects that run beside the current release while it is a candidate; empty if there are none.
         weight: The share of the traffic last asked for it, in percent; 0 again once it is no candidate any more.
         revisions: Object to the revision its controller counted before.
-        previous: What served before it; None when nothing did, or when it has not served yet.
+        previous: The release that was current before it; `None` if none was, or if it has not been current yet.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,11 +66,11 @@ class Record(BaseModel):
 
 
 class State(BaseModel):
-    """What holds of a service.
+    """State of a service.
 
     Attributes:
         current: The release that should serve.
-        changing: The release that is being let serve; found again after a crash.
+        changing: The release that is being made current; found again after a crash.
         candidates: Releases that were prepared and neither serve nor were stopped.
         releases: Every release there ever was, oldest first.
     """
@@ -86,7 +86,7 @@ class State(BaseModel):
 
 
 class Records:
-    """One service's records."""
+    """Records of one service."""
 
     def __init__(self, cluster: Cluster, service: str) -> None:
         """Name the service; nothing is made yet."""
@@ -95,7 +95,7 @@ class Records:
         self._versions: dict[str, str] = {}
 
     async def state(self) -> State:
-        """The state as last written; an empty one when there is none."""
+        """The state as last written, or an empty one if there is none."""
         found = await self._read(Ref("v1", "ConfigMap", self.name))
         return State.model_validate_json(found["state"]) if found else State(service=self._service)
 
@@ -103,7 +103,7 @@ class Records:
         """Replace the state that was read.
 
         Raises:
-            StaleWrite: Somebody else wrote it since.
+            StaleWrite: Another client wrote it since.
         """
         await self._write(Ref("v1", "ConfigMap", self.name), {"state": state.model_dump_json()})
 
@@ -138,7 +138,7 @@ class Records:
         """Keep a release; Secrets go into a Secret of their own.
 
         Raises:
-            StaleWrite: Somebody else wrote it since it was read.
+            StaleWrite: Another client wrote it since it was read.
         """
         content = record.model_dump(mode="json")
         secrets = {key: [one for one in content[key] if _is_secret(one)] for key in ("manifests", "before")}
@@ -188,7 +188,7 @@ def stamped(manifest: Manifest, *, service: str, release_id: str, commit: str) -
 
 
 def stamp_of(live: Manifest) -> tuple[str, str]:
-    """The service and the release an object is of; empty where phasegate did not make it so."""
+    """The service and the release that an object is marked with, or empty strings if phasegate did not mark it."""
     annotations = table(live["metadata"].get("annotations"))
     return str(annotations.get(f"{PREFIX}service", "")), str(annotations.get(f"{PREFIX}release", ""))
 

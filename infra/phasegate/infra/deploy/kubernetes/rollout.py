@@ -1,4 +1,4 @@
-"""Whether a rollout is over, goes on or will not succeed: kubectl's rules, and what pods say before a deadline does.
+"""Progress and failures of rollouts: kubectl's rules, and what pods say before a deadline does.
 
 Called by the target while it waits. Pure: it is given objects and reads nothing.
 
@@ -21,7 +21,7 @@ _HOPELESS = {
     "CreateContainerConfigError": "container-config",
     "CreateContainerError": "container-config",
 }
-"""What a container waits for that more waiting does not bring: the kubelet has tried more than once by then."""
+"""Reasons of a waiting container that more waiting does not resolve: the kubelet has tried more than once by then."""
 _GIVEN_UP = {"RolloutAborted": "rollout-aborted", "InvalidSpec": "invalid"}
 _CRASHES = 3
 """Restarts after which a crash loop is one; a service may end once or twice while what it needs comes up."""
@@ -29,10 +29,10 @@ _CRASHES = 3
 
 @dataclass(frozen=True)
 class RolloutStatus:
-    """How far a workload's rollout is.
+    """Status of a workload's rollout.
 
     Attributes:
-        done: Whether it is over.
+        done: True if it is over.
         detail: In kubectl's words.
     """
 
@@ -42,13 +42,13 @@ class RolloutStatus:
 
 @dataclass(frozen=True)
 class RolloutFailure:
-    """Why a rollout will not succeed by itself.
+    """Reason why a rollout will not succeed by itself.
 
     Attributes:
         reason: `progress-deadline`, `image-pull`, `crash-loop`, `container-config`, `quota`, `pods-refused`, or for a
             Rollout whose controller gave it up `rollout-aborted` or `invalid`.
         detail: What was seen, for people.
-        end: Whether the release is to be rolled back, or put back and a person asked for what is missing.
+        end: `roll back`, or `ask`: the release is put back, and a person is asked for what is missing.
     """
 
     reason: str
@@ -57,7 +57,7 @@ class RolloutFailure:
 
 
 def progress(workload: Manifest) -> RolloutStatus:
-    """How far a Deployment, StatefulSet, DaemonSet or Rollout is with what its spec says."""
+    """Status of the rollout of a Deployment's, StatefulSet's, DaemonSet's or Rollout's present spec."""
     status = table(workload.get("status"))
     if argo.is_rollout(workload):
         return _rollout(workload, status)
@@ -73,7 +73,7 @@ def progress(workload: Manifest) -> RolloutStatus:
 
 
 def rollout_failure(workload: Manifest, pods: Iterable[Manifest]) -> RolloutFailure | None:
-    """What keeps a rollout from succeeding.
+    """Find the failure that keeps a rollout from succeeding, or `None` if there is none.
 
     Args:
         workload: As it is live.
@@ -99,7 +99,7 @@ def rollout_failure(workload: Manifest, pods: Iterable[Manifest]) -> RolloutFail
 
 
 def owned_by(owner: Manifest, objects: Iterable[Manifest]) -> list[Manifest]:
-    """Those of the objects that an object controls."""
+    """Objects, of those given, that an owner controls."""
     uid = owner["metadata"]["uid"]
     return [
         one for one in objects if any(ref.get("uid") == uid for ref in tables(one["metadata"].get("ownerReferences")))
@@ -107,7 +107,7 @@ def owned_by(owner: Manifest, objects: Iterable[Manifest]) -> list[Manifest]:
 
 
 def newest(workload: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | None:
-    """The ReplicaSet of a Deployment's or Rollout's present revision; None until its controller has made it."""
+    """The ReplicaSet of a Deployment's or Rollout's present revision, or `None` until its controller has made it."""
     own = owned_by(workload, replica_sets)
     if argo.is_rollout(workload):
         wanted = table(workload.get("status")).get("currentPodHash")
@@ -119,26 +119,26 @@ def newest(workload: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | N
 
 
 def revision_of(workload: Manifest) -> str:
-    """The revision its controller counts; empty when it counts none."""
+    """The revision its controller counts, or an empty string if it counts none."""
     metadata = table(workload.get("metadata"))
     return str(table(metadata.get("annotations")).get("deployment.kubernetes.io/revision", ""))
 
 
 def replicas(workload: Manifest) -> int:
-    """How many pods a workload is to have; one where it does not say."""
+    """Number of pods that a workload should have; 1 if it does not say."""
     wanted = table(workload.get("spec")).get("replicas")
     return 1 if wanted is None else int(wanted)
 
 
 def available(workload: Manifest) -> int:
-    """How many of a workload's pods can be reached."""
+    """Number of a workload's pods that can be reached."""
     status = table(workload.get("status"))
     counted = {"Deployment": "availableReplicas", "Rollout": "availableReplicas", "StatefulSet": "readyReplicas"}
     return int(status.get(counted.get(workload["kind"], "numberAvailable")) or 0)
 
 
 def has_been_seen(workload: Manifest) -> bool:
-    """Whether its controller has seen what its spec says by now; conditions are of an earlier one until then."""
+    """True if its controller has observed the present spec; until then, conditions are of an earlier one."""
     if argo.is_rollout(workload):
         return argo.has_been_observed(workload)
     seen = int(table(workload.get("status")).get("observedGeneration") or 0)

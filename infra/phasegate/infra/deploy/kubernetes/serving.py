@@ -18,7 +18,7 @@ from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, 
 
 
 async def replace_current(change: ChangeContext, record: Record) -> None:
-    """Let a release serve; if it does not come up, what served is put back and serves."""
+    """Make a release current; if it does not come up, put the former one back."""
     state, former = change.state, change.state.current
     if former != record.release_id:
         record.previous = former
@@ -50,7 +50,7 @@ async def replace_current(change: ChangeContext, record: Record) -> None:
 
 
 async def converge(change: ChangeContext, record: Record | None) -> str:
-    """Bring every object to where a release wants it; None: to where it was before phasegate came.
+    """Bring every object to where a release wants it; for `None`, to where it was before phasegate came.
 
     Returns:
         What was reached.
@@ -80,13 +80,13 @@ async def converge(change: ChangeContext, record: Record | None) -> str:
 
 
 async def mark_current(change: ChangeContext, release_id: str | None) -> None:
-    """Write down that a release serves; None: that none of phasegate's does."""
+    """Record that a release is current; for `None`, that no release of phasegate's is."""
     change.state.current, change.state.changing = release_id, None
     await change.records.write_state(change.state)
 
 
 async def serves(change: ChangeContext, record: Record) -> bool:
-    """Whether a release serves as it was applied, so that nothing is to be done."""
+    """True if a release is current and live as it was applied, so that nothing has to be done."""
     if change.state.current != record.release_id or change.state.changing is not None:
         return False
     live = await live_release(change.applier.cluster, record, record.manifests)

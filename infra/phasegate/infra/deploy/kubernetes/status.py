@@ -1,4 +1,4 @@
-"""How a release is found at this moment: whether its pods can be reached, and whether anybody else has changed it.
+"""Status of a release at this moment: its pods that can be reached, and changes that others made to it.
 
 Called by the target. It reads and changes nothing.
 """
@@ -34,7 +34,7 @@ async def live_release(cluster: Cluster, record: Record, manifests: Iterable[Man
 
 
 async def revision(cluster: Cluster, record: Record) -> str:
-    """Another once an object was made anew, or somebody has taken or changed a field that the release set."""
+    """Digest of a release's live objects; it changes once one is made again, or others take or change its fields."""
     seen: list[object] = []
     for ref in sorted(record.refs):
         live = await cluster.get(ref)

@@ -2,7 +2,7 @@
 
 Called by the deployment stage and by rollback. What is to be undone is recorded in the cluster before anything is
 applied, every object carries the release it is of, and a step that a crash left unrecorded is found done and repeated
-without effect. The manifests are the commit's; the credentials are the engine's, and nobody else sees them.
+without effect. The manifests are the commit's; the credentials are the engine's alone.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _KEPT = 1_000_000
 
 
 class KubernetesTarget:
-    """One service's objects in a namespace; satisfies `DeployTarget`."""
+    """Target of one service's objects in a namespace; satisfies `DeployTarget`."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class KubernetesTarget:
                 await candidates.end(change, await change.records.record(release_id))
 
     async def restore(self, release_id: str | None) -> TargetState:
-        """As `DeployTarget.restore`; None: what was there before phasegate came is put back, the rest deleted."""
+        """As `DeployTarget.restore`; for `None`, put back what was there before phasegate came, and delete the rest."""
         async with self._changing() as change:
             record = await change.records.record(release_id) if release_id is not None else None
             if record is None or not await serving.serves(change, record):
@@ -289,7 +289,7 @@ class KubernetesTarget:
 
 
 def _accepted(objects: int, revisions: Mapping[str, str]) -> str:
-    """What the dry run said, and which revisions `kubectl rollout undo --to-revision` would go back to."""
+    """Result of the dry run in words, with the revisions that `kubectl rollout undo --to-revision` would go back to."""
     before = ", ".join(f"{name} at revision {revision}" for name, revision in revisions.items())
     return f"the API server accepts {objects} objects{f'; before: {before}' if before else ''}"
 
@@ -303,7 +303,7 @@ def _scales(workload: Manifest) -> bool:
 
 
 def _address(manifests: Iterable[Manifest], policy: DeployPolicy) -> tuple[str, int]:
-    """Where a release answers: as policy says, or by its first Service's name inside the cluster."""
+    """Address and port of a release: as policy says, or by its first Service's name inside the cluster."""
     services = [one for one in manifests if one["kind"] == "Service" and one.get("spec", {}).get("ports")]
     port = int(services[0]["spec"]["ports"][0].get("port", 80)) if services else 0
     if policy.url or not services:

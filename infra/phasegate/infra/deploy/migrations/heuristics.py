@@ -1,4 +1,4 @@
-"""Whether the text of a migration takes something away, as far as its words tell. For people at a gate, not for code.
+"""Heuristics on a migration's text: does it take something away? For people at a gate, not for code.
 
 It knows the usual words of SQL and of migration frameworks and parses none of them: it can miss something, and what it
 finds may be harmless. What a file says about going back down is left out, for that always takes away.

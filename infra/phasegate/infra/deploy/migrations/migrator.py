@@ -57,10 +57,10 @@ class MigrationStep(BaseModel):
 
 
 class MigrationMade(BaseModel):
-    """What making a migration came to.
+    """Result of making a migration.
 
     Attributes:
-        found: Whether it was made already: `status` said so, and nothing was run.
+        found: True if it was made already: `status` said so, and nothing was run.
         output: The end of what its command said.
         log: The file that has all of it.
     """
@@ -73,7 +73,7 @@ class MigrationMade(BaseModel):
 
 
 class _Told(BaseModel):
-    """What `status` prints. Unknown keys are let through: a team's tools say more than we ask."""
+    """Output of `status`. Unknown keys are allowed: a team's tools say more than phasegate asks."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -135,7 +135,10 @@ class Migrator:
             return MigrationMade(found=False, output=output, log=log)
 
     async def state(self, step: MigrationStep, key: str) -> MigrationState | None:
-        """How far a migration has got, with nothing of it running any more; None: policy has no command that tells.
+        """Stop what an interrupted try left running, and ask how far a migration has got.
+
+        Returns:
+            `None` if policy has no command that tells.
 
         Raises:
             MigrationFailed: The command does not say.

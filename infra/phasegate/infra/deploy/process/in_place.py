@@ -14,7 +14,7 @@ from phasegate.infra.system.processes import find_by_mark
 
 
 class InPlace:
-    """One service whose releases take turns on its port; satisfies `Serving`."""
+    """Service whose releases take turns on its port; satisfies `Serving`."""
 
     def __init__(self, releases: Releases) -> None:
         """Name the service."""
@@ -50,7 +50,7 @@ class InPlace:
         await self._releases.end_candidate(state, release_id)
 
     async def restore(self, state: ServiceState, release_id: str, port: int) -> None:
-        """As `Serving.restore`; where it does not come up, what served goes on serving."""
+        """As `Serving.restore`; if it does not come up, the former release is current again."""
         await self._take_turns(state, release_id, port, state.release(release_id).previous)
 
     async def _take_turns(self, state: ServiceState, release_id: str, port: int, previous: str | None) -> None:

@@ -1,6 +1,6 @@
 """Puts a supervisor beside every process that has lost its own: killed with it, by hand or with the machine.
 
-Called by the engine every few seconds. What somebody stopped stays stopped, what was given up stays given up.
+Called by the engine every few seconds. A process that a person stopped stays stopped, as does one that was given up.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ _Role = Literal["service", "candidate", "release"]
 
 
 class Releases:
-    """What runs of one service, and what it runs from."""
+    """Processes of one service's releases, and the files that they run from."""
 
     def __init__(
         self, folder: ServiceFolder, sources: Sources, *, environment: Mapping[str, str], grace: timedelta
@@ -81,7 +81,7 @@ class Releases:
         return running
 
     async def health(self, record: ReleaseRecord, running: Running) -> Check:
-        """Whether a process answers; one that does is started again from now on when it dies."""
+        """Wait until a process answers; one that does is started again from now on when it dies."""
         url = f"http://{ports.HOST}:{running.port}{record.deploy.health}"
         check = await wait_until_healthy(url, record.deploy.start_timeout, lambda: why_dead(self.folder.path, running))
         if check.ok:
@@ -120,7 +120,7 @@ class Releases:
         await stop_all(self.folder.mark(role, release_id), known, grace=self._grace)
 
     async def prune(self, state: ServiceState, keep: int, needed: Collection[str]) -> None:
-        """Remove the files of old releases; one that has to serve again all the same is checked out anew.
+        """Remove the files of old releases; one that has to serve all the same is checked out again.
 
         Args:
             state: As it is.
@@ -153,7 +153,7 @@ def start_release(
     *,
     environment: Mapping[str, str],
 ) -> ProcessId:
-    """Start a supervisor for a release's process; gives the supervisor.
+    """Start a supervisor for a release's process.
 
     Args:
         folder: The service's.
@@ -162,6 +162,9 @@ def start_release(
         port: Where it has to listen.
         report: `releases/<id>/<role>.json`; a report there of what was kept before is taken up.
         environment: Where PATH, HOME, LANG and the names of `deploy.environment` are taken from.
+
+    Returns:
+        The supervisor.
     """
     home = folder.release(release_id)
     spec = SupervisorSpec(
@@ -188,7 +191,7 @@ def _inherited_environment(environment: Mapping[str, str], deploy: DeployPolicy,
 
 
 def end_of_log(log: Path, seen: int = 0) -> str:
-    """What a log ends with, for an error's message.
+    """End of a log, for an error's message.
 
     Args:
         log: The file.

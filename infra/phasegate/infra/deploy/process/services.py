@@ -1,4 +1,4 @@
-"""What runs on this machine by our hand: the listing behind `phasegate status`, and the way to stop it.
+"""Services that phasegate runs on this machine: the listing behind `phasegate status`, and the way to stop them.
 
 Reads the `process` target's folders; needs no policy and no repository, which may both be gone.
 """
@@ -17,7 +17,7 @@ from phasegate.infra.system.ports import HOST, require_free
 from phasegate.infra.system.processes import find_by_mark, stop_all
 
 GRACE = timedelta(seconds=10)
-"""What a service is given between SIGTERM and SIGKILL."""
+"""Time that a service is given between SIGTERM and SIGKILL."""
 
 
 def services(state_folder: Path) -> list[TargetState]:
@@ -31,7 +31,7 @@ def services(state_folder: Path) -> list[TargetState]:
 
 
 def service_name(repository: Path) -> str:
-    """What the service of a repository is called: its folder's name, told apart from others by where it is."""
+    """Name of a repository's service: its folder's name, and a digest of its path that tells it from others."""
     name = "".join(letter if letter.isalnum() else "-" for letter in repository.name.lower()).strip("-") or "service"
     return f"{name}-{sha256(str(repository))[-6:]}"
 
@@ -40,7 +40,7 @@ def require_port(state_folder: Path, service: str, port: int) -> None:
     """Stop unless the service could listen on a port: it is free, or the service itself has it.
 
     Raises:
-        PortTaken: Somebody else listens there.
+        PortTaken: Another process listens there.
     """
     folder = ServiceFolder(state_folder, service)
     ours = (process for role in ("service", "front") for process in find_by_mark(folder.mark(role)))
@@ -65,7 +65,7 @@ async def stop_service(state_folder: Path, service: str, *, grace: timedelta = G
 
 
 def state_of(folder: ServiceFolder) -> TargetState:
-    """What a service's folder and its processes say at this moment.
+    """State of a service at this moment, by its folder and its processes.
 
     Raises:
         DeployFailed: The state cannot be read.

@@ -26,7 +26,7 @@ from phasegate.infra.system import ports
 
 
 class Serving(Protocol):
-    """How the releases of one service get its traffic. The service's lock is held, and the state is as on disk."""
+    """Port to the traffic of one service's releases. The service's lock is held, and the state is as on disk."""
 
     def check_prerequisites(self) -> None:
         """Stop unless this machine has what it takes.
@@ -45,15 +45,15 @@ class Serving(Protocol):
         ...
 
     async def serves(self, state: ServiceState, release_id: str) -> bool:
-        """Whether a release is current, healthy, and gets all traffic."""
+        """True if a release is current, healthy, and gets all traffic."""
         ...
 
     async def replace(self, state: ServiceState, release_id: str, port: int) -> None:
-        """Let a release serve on a port; if it does not come up, what served serves again."""
+        """Make a release current on a port; if it does not come up, the former one is again."""
         ...
 
     async def restore(self, state: ServiceState, release_id: str, port: int) -> None:
-        """Let a release that served before serve again on a port."""
+        """Make a release that was current before current again, on a port."""
         ...
 
     async def stop_candidate(self, state: ServiceState, release_id: str) -> None:
@@ -62,7 +62,7 @@ class Serving(Protocol):
 
 
 class ProcessTarget:
-    """One service run as a process of this machine; satisfies `DeployTarget`."""
+    """Target of one service that runs as a process of this machine; satisfies `DeployTarget`."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class ProcessTarget:
             checkout: Writes a commit's files into a folder that does not exist yet; run in a thread.
             environment: Where PATH, HOME, LANG and the names of `deploy.environment` are taken from.
             prepare: Sets a fresh checkout up (`project.setup`), once, before it is started.
-            needed: The releases that somebody could still go back to; their files are never removed.
+            needed: The releases that a run could still go back to; their files are never removed.
             grace: What a process is given between SIGTERM and SIGKILL.
 
         Raises:

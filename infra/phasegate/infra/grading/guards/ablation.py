@@ -38,7 +38,7 @@ class Piece:
 
     @property
     def place(self) -> Place:
-        """Where it is."""
+        """Place of the piece."""
         return Place(path=readable(self.hunk.path), start=self.hunk.start, end=self.hunk.end)
 
 
@@ -120,7 +120,7 @@ def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], l
 
 
 def _same_code(path: str, one: bytes | None, other: bytes | None) -> bool:
-    """Whether two texts are the same program: comments, blank lines and Python's docstrings do not count."""
+    """True if two texts are the same program: comments, blank lines and Python's docstrings do not count."""
     if one is None or other is None:
         return False
     if not path.endswith(".py"):

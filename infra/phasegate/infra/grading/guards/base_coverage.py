@@ -35,7 +35,7 @@ def product_files(bench: Bench, commit: str) -> list[str]:
 
 
 def source_of(bench: Bench, commit: str, path: str) -> str:
-    """A file's text; empty where it is missing."""
+    """A file's text, or an empty string if it is missing."""
     return (bench.repository.read_file(commit, path) or b"").decode(errors="replace")
 
 

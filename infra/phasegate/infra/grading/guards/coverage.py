@@ -106,7 +106,7 @@ sys.settrace(on_call)
 
 @dataclass
 class Lines:
-    """What is known of one file."""
+    """Lines of one file, as far as they are known."""
 
     there: set[int] = field(default_factory=set[int])
     """Lines that can be run."""
@@ -125,7 +125,7 @@ class Tracing:
     """All source files of the project."""
     found: dict[str, Lines] = field(default_factory=dict[str, Lines])
     is_measured: set[str] = field(default_factory=set[str])
-    """Which languages left anything behind."""
+    """Languages that left anything behind."""
     loads: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
     """Test files that a line of a changed file loaded: the test file, the changed file, the line."""
 
@@ -185,7 +185,7 @@ class Measurement:
 
     @classmethod
     def of(cls, bench: Bench, base: str, graded: GradedTree) -> Measurement | None:
-        """Prepare to measure a change; `None` if it holds no line of code."""
+        """Measurement of a change, prepared, or `None` if the change holds no line of code."""
         changed: dict[str, set[int]] = {}
         for hunk in product_hunks(bench.repository, base, graded):
             if is_code(hunk.path) and (lines := {number for number, text in hunk.added if text.strip()}):

@@ -47,7 +47,7 @@ async def draft_problems(
         sealed: Paths of the sealed acceptance tests.
 
     Returns:
-        Problems per file, those of all files together under an empty name; none where each test passes in every run
+        Problems per file, those of all files together under an empty name, or none if each test passes in every run
         and each file notices a mutant of the code it names.
 
     Raises:

@@ -28,7 +28,7 @@ async def try_guarded(
     Args:
         guarding: The characterization tests on base.
         commits: The base commit and the change.
-        graded: The change's tree with its tests taken back.
+        graded: The change's tree with its tests as on base.
         sealed: The sealed tests.
         base: How the tests fare on the base commit, the characterization tests among them.
         matching: Criteria that ask for objects that equal others.

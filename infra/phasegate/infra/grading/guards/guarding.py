@@ -69,7 +69,7 @@ class Guarding:
         return [file for file in self.bench.guards if file.path in whole]
 
     def summary(self, change: Iterable[TestCase]) -> GuardSummary | None:
-        """The numbers; `None` where base's own tests suffice."""
+        """The numbers, or `None` if base's own tests suffice."""
         told = self.sealed.characterization
         if told is None:
             return None

@@ -71,7 +71,7 @@ class PieceRuns:
             path: The piece's file.
 
         Returns:
-            Ids of tests that fail; `None` if that was not to be learned, or if no test can be left out.
+            Ids of tests that fail, or `None` if that was not to be learned or no test can be left out.
         """
         spared = await asyncio.to_thread(self.reached.spared, path)
         if not spared:
@@ -83,7 +83,11 @@ class PieceRuns:
         return await self._red(name, tree, counting, spared) if counting else None
 
     async def with_all(self, name: str, tree: str) -> frozenset[str] | None:
-        """Run all tests. Returns the ids of those that fail; `None` if a service did not come up."""
+        """Run all tests.
+
+        Returns:
+            Ids of tests that fail, or `None` if a service did not come up.
+        """
         return await self._red(name, tree, frozenset(self.passing), frozenset())
 
     async def _compare(self, spared: frozenset[str]) -> frozenset[TestKey]:
@@ -118,7 +122,7 @@ class PieceRuns:
 
 
 def _stored(path: Path) -> frozenset[str] | None:
-    """An outcome on record; `None` if there is none, or it was cut off while it was written."""
+    """A stored outcome, or `None` if there is none or it was cut off while it was written."""
     try:
         return frozenset(json.loads(path.read_text()))
     except (FileNotFoundError, ValueError):

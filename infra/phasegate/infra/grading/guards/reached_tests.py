@@ -38,7 +38,7 @@ class ReachedTests:
     _known: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]], repr=False)
 
     def spared(self, path: str) -> frozenset[str]:
-        """Test files that lead to no file of a path; none where leaving them out would save little."""
+        """Test files that lead to no file of a path, or none if leaving them out would save little."""
         if path not in self._known:
             self._known[path] = self._spared(path)
         return self._known[path]

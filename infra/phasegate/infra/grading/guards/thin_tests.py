@@ -51,7 +51,7 @@ async def find_thin_tests(bench: Bench, commit: str, text: str) -> ThinTests | N
         text: The PRD and the ticket.
 
     Returns:
-        The reason; `None` where the tests suffice, or nothing can be measured.
+        The reason, or `None` if the tests suffice or nothing can be measured.
 
     Raises:
         ServiceFailed: A service that the tests need does not come up.
@@ -74,7 +74,7 @@ async def find_thin_tests(bench: Bench, commit: str, text: str) -> ThinTests | N
 
 
 async def _measured(bench: Bench, commit: str, files: Sequence[str], named: Named) -> str:
-    """Reason why tests that pass do not suffice; empty where they do."""
+    """Reason why tests that pass do not suffice, or an empty string if they do."""
     about = named or dict.fromkeys(files, ())
     there, run = _count(await covered_lines(bench, commit, about), about)
     if there:

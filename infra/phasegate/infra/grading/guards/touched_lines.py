@@ -24,7 +24,7 @@ from phasegate.infra.workspace.change_set import readable
 async def with_touched_lines(
     guarding: Guarding, change: ChangeSet, graded: GradedTree, cases: Iterable[TestCase]
 ) -> GuardSummary | None:
-    """Summarize the characterization tests, with the touched lines of base; `None` where base's own tests suffice.
+    """Summary of the characterization tests, with the touched lines of base, or `None` if base's own tests suffice.
 
     Args:
         guarding: The characterization tests on base.
@@ -49,7 +49,7 @@ async def count_touched(bench: Bench, base: str, graded: GradedTree, *, runs_non
         runs_none: True if no test of the project passes on base, so that none of the lines counts as run.
 
     Returns:
-        The count; `None` where policy wants no coverage measured.
+        The count, or `None` if policy wants no coverage measured.
     """
     if not runs_none and not bench.policy.grading.coverage:
         return None

@@ -16,7 +16,7 @@ _FEWEST_DAYS, _MOST_DAYS = 4, 60
 
 
 def age_files(folder: Path) -> None:
-    """Set the times of all files back by as many days, drawn anew; those that tools keep stay as they are.
+    """Set the times of all files back by the same span, drawn each time; those that tools keep stay as they are.
 
     Args:
         folder: The checkout. What lies in it is untrusted, so no link is followed.

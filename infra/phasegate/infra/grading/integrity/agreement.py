@@ -122,7 +122,7 @@ def _times(value: Any) -> Iterator[Any]:
 
 
 def _copies(value: Any) -> Iterator[Any]:
-    """Copies of a plain object, each with another value in one of its fields; none where it may hold more."""
+    """Copies of a plain object, each with another value in one of its fields, or none if it may hold more."""
     fields = dict(getattr(value, "__dict__", None) or {})
     if not all(one is object or one.__flags__ & _MADE_IN_PYTHON for one in type(value).__mro__):
         return

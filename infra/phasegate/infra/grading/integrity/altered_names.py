@@ -1,4 +1,4 @@
-"""Names of a Python module that a change binds anew or binds otherwise.
+"""Names of a Python module that a change binds for the first time or otherwise.
 
 Called by `unwatched`. It reads text and runs nothing. It must not know what the names are used for.
 """

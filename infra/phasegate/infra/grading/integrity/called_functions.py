@@ -91,7 +91,7 @@ class Called:
 
 
 def read_call(line: Mapping[str, Any]) -> Called | None:
-    """A call as the process has written it; None where it is written in any other way."""
+    """A call as the process has written it, or `None` if it is written in any other way."""
     try:
         inputs = tuple(map(_tried, line["inputs"]))
         return Called(str(line["file"]), str(line["module"]), tuple(map(str, line["names"])), inputs)

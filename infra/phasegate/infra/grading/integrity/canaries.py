@@ -109,7 +109,7 @@ def plant_counter_tests(
 
 
 def language(path: str) -> str:
-    """Name the language of a test file; empty if no canary is known for it."""
+    """Name the language of a test file, or an empty string if no canary is known for it."""
     return _LANGUAGES.get(path.rpartition(".")[2], "")
 
 
@@ -239,7 +239,7 @@ def _holds_title(case: TestCase, title: str) -> bool:
 
 
 def _canary(file: SealedFile, taken: Collection[str], *, alone: bool) -> tuple[SealedFile, str] | None:
-    """A canary and the name of its test; `None` if the file's runner is not known."""
+    """A canary and the name of its test, or `None` if the file's runner is not known."""
     path = path_beside(file.path, taken)
     word = word_missing_in(file.content)
     match language(file.path):

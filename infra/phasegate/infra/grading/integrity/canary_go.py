@@ -17,7 +17,7 @@ def go_canary(source: str, word: str) -> tuple[str, str] | None:
         word: Part of the new test's name.
 
     Returns:
-        The file and the test's name; `None` if the file has no package or no test of `testing`.
+        The file and the test's name, or `None` if the file has no package or no test of `testing`.
     """
     package = re.search(r"(?m)^package \w+", source)
     titles: list[str] = re.findall(r"(?m)^func (Test\w+)\(\w+ \*testing\.T\)", source)

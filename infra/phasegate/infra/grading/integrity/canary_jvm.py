@@ -20,7 +20,7 @@ def jvm_canary(source: str, path: str, word: str) -> tuple[str, str] | None:
         word: Part of the new test's name.
 
     Returns:
-        The file and the test's name; `None` if the file's runner is not known.
+        The file and the test's name, or `None` if the file's runner is not known.
     """
     class_name, _, suffix = path.rpartition("/")[2].rpartition(".")
     annotation = next((name for name in _ANNOTATIONS if _imports(source, name)), None)

@@ -34,7 +34,7 @@ def node_canary(source: str, word: str, *, alone: bool) -> tuple[str, str] | Non
         alone: True if nothing of the sealed file may be in it.
 
     Returns:
-        The file and the test's title; `None` if the file's runner is not known.
+        The file and the test's title, or `None` if the file's runner is not known.
     """
     title = f"{secrets.choice(_TITLE.findall(source) or ['works'])}, {word}"
     # `.only` would keep the new test from running, and a copied snapshot is a new one

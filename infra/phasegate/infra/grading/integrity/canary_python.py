@@ -56,7 +56,7 @@ def _function(name: str, arguments: list[ast.arg], body: list[ast.stmt]) -> ast.
 
 
 def _test_case_class(module: ast.Module) -> ast.ClassDef | None:
-    """A `unittest.TestCase` of a file without bare test functions; `None` if pytest's style is meant."""
+    """A `unittest.TestCase` of a file without bare test functions, or `None` if pytest's style is meant."""
     if any(
         isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
         for node in module.body
@@ -87,7 +87,7 @@ def _is_plain_import(node: ast.stmt) -> bool:
 
 
 def _comparison(node: ast.stmt) -> list[ast.expr] | None:
-    """The two sides of an expected equality; `None` if the statement expects none."""
+    """The two sides of an expected equality, or `None` if the statement expects none."""
     match node:
         case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right])):
             sides = [left, right]

@@ -21,7 +21,7 @@ def rust_canary(source: str, path: str, word: str, *, alone: bool = False) -> tu
         alone: True if nothing of the sealed file may be in it.
 
     Returns:
-        The file and the test's name; `None` if the file is no integration test.
+        The file and the test's name, or `None` if the file is no integration test.
     """
     if path.split("/")[-2:-1] != ["tests"]:
         return None

@@ -48,7 +48,7 @@ _PATCHES = ("setattr", "patch", "object", "multiple", "setitem", "dict")
 
 
 def python_tests(path: str, text: str) -> list[TestBody]:
-    """The tests and helpers of a Python file; none where it is no Python.
+    """The tests and helpers of a Python file, or none if it is no Python.
 
     Args:
         path: The file's; pytest collects tests from files of certain names alone.
@@ -146,7 +146,7 @@ def _reached(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], bool]:
         if _returns(statement):
             break
         if isinstance(statement, _Function) and not statement.decorator_list and statement.name not in used:
-            continue  # nobody calls it
+            continue  # it is never called
         call = statement.value if isinstance(statement, ast.Expr) else None
         call = statement.exc if isinstance(statement, ast.Raise) else call
         if isinstance(call, ast.Call) and _called(call) in ("skip", "skipTest", "xfail", "SkipTest"):

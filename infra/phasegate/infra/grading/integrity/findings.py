@@ -1,4 +1,4 @@
-"""What a person should know about a change besides the verdict.
+"""Findings about a change, which a person should know besides the verdict.
 
 Called by `grade`. It must not know how the verdict is reached.
 """
@@ -108,7 +108,7 @@ def about_load(load: Load) -> Finding:
 
 
 def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:
-    """Which criteria the sealed tests say nothing about."""
+    """Find criteria that the sealed tests say nothing about."""
     for criterion in judged:
         if criterion.status in ("vacuous", "untested"):
             yield Finding(code=f"{criterion.status}-criterion", path=criterion.id, message=criterion.message)
@@ -117,7 +117,7 @@ def about_criteria(judged: Sequence[CriterionResult]) -> Iterator[Finding]:
 
 
 def about_run(where: str, run: TestRun) -> Iterator[Finding]:
-    """Why a run told nothing."""
+    """Find the reason why a run told nothing, if it did not."""
     if run.problem:
         yield Finding(code=run.problem, message=f"{where}, {PROBLEMS[run.problem]}")
 

@@ -1,4 +1,4 @@
-"""Whether a change holds the very cases that the sealed tests try: what goes in, and what is to come out.
+"""Detection of the sealed tests' very cases in a change: what goes in, and what is to come out.
 
 Called by `findings`. The implementer never sees sealed tests, but reads what failed of them. Only cases that a table
 of answers would need both ends of are compared, and only ends that do not meet by chance. What is found names lines of

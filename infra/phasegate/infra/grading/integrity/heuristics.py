@@ -64,7 +64,7 @@ _CATCHES_ALL = re.compile(r"^\s*except(?:\s*\(?\s*(?:Base)?Exception\b.*)?\s*:\s
 
 
 def is_git_settings(path: str) -> bool:
-    """Whether a file of this name tells git what to do."""
+    """True if a file of this name tells git what to do."""
     name = path.rpartition("/")[2]
     return name in (".gitattributes", ".gitmodules", ".lfsconfig") or path.startswith((".husky/", ".githooks/"))
 
@@ -138,13 +138,13 @@ def about_agreeing_objects(
 
 
 def about_new_file(path: str, mode: str, target: str, siblings: Sequence[str]) -> Iterator[Finding]:
-    """What a file's kind and name say that a change adds or alters.
+    """Find what is notable in the kind and name of a file that a change adds or alters.
 
     Args:
         path: Relative to the repository's root.
         mode: Git's mode of it.
         target: Where it leads, if it is a link.
-        siblings: Paths of the base commit; a name that is there already is nobody's new idea.
+        siblings: Paths of the base commit; a name that is there already is not the change's idea.
     """
     shown, name = readable(path), path.rpartition("/")[2]
     if mode == "120000":

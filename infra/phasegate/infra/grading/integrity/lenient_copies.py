@@ -40,7 +40,7 @@ class Copies:
     def of(
         self, function: Function, own_asserts: Collection[str], may_be_matcher: Callable[[ast.expr], bool]
     ) -> Function | None:
-        """The copy of a test; `None` if it compares nothing by itself.
+        """The copy of a test, or `None` if it compares nothing by itself.
 
         Args:
             function: The test.
@@ -109,7 +109,7 @@ def _returns(node: ast.AST) -> bool:
 
 
 def _parts(statement: ast.AST, own_asserts: Collection[str]) -> Iterator[ast.stmt]:
-    """The assertions that a statement consists of; none if it is no assertion."""
+    """The assertions that a statement consists of, or none if it is no assertion."""
     match statement:
         case ast.Assert(test=ast.BoolOp(op=ast.And(), values=values), msg=message):
             for value in values:

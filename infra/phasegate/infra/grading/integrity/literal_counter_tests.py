@@ -100,7 +100,7 @@ def literal_counter_tests(language: str) -> Callable[[str], tuple[str, frozenset
         language: As `canaries.language` names it.
 
     Returns:
-        A function from a file's text to the altered text and the names of the altered tests; `None` if the language
+        A function from a file's text to the altered text and the names of the altered tests, or `None` if the language
         has none.
     """
     syntax = _SYNTAX.get(language)
@@ -168,7 +168,7 @@ def _statements(lines: Sequence[str], start: int, syntax: _Syntax) -> list[int]:
 
 
 def _wrong(line: str, pattern: re.Pattern[str], syntax: _Syntax) -> str | None:
-    """A line that expects another literal; `None` if the line is not the assertion alone."""
+    """A line that expects another literal, or `None` if the line is not the assertion alone."""
     found = pattern.match(line)
     if not found or not _is_one_argument(syntax.strings.sub("0", found["given"])):
         return None

@@ -85,7 +85,7 @@ def _content(ready: Prepared, path: str) -> bytes | None:
 
 
 def _replace(ready: Prepared, path: str, content: bytes) -> None:
-    """Write a file anew into the checkout, with the mode it has."""
+    """Replace a file of the checkout by a new one, with the mode it has."""
     mode, place = ready.find(path).stat().st_mode & 0o777, ready.folder / path
     parents = [one for one in place.parents if one != ready.folder and one.is_relative_to(ready.folder)]
     if any(one.is_symlink() for one in parents):

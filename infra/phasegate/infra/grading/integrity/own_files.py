@@ -1,7 +1,7 @@
 """Files of the project's own tests, where a report does not name them: found by the titles of its tests.
 
 Called by `further_checks`. Some runners report a title and no file, as `node --test` and tape do. A file too many costs
-time and accuses nobody, since `unwatched` compares with the base commit. It must not know how the tests are run.
+time and accuses no one, since `unwatched` compares with the base commit. It must not know how the tests are run.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class PlainTests:
     known: str = ""
     """Text of the product on the base commit."""
     altered: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
-    """Names that changed files bind anew or otherwise, by path."""
+    """Names that changed files bind for the first time or otherwise, by path."""
     alters_known: bool = False
     """True if some of these names are the base commit's."""
     unread: frozenset[str] = frozenset()

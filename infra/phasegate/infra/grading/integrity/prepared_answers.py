@@ -1,4 +1,4 @@
-"""Answers that a change has prepared for the inputs of sealed tests, in a form that nobody reads: digests, packed data.
+"""Answers that a change has prepared for the inputs of sealed tests, in an unreadable form: digests, packed data.
 
 Called by `hard_coded`. A table of answers need not spell its inputs: it may be keyed by their digests, or be packed. No
 honest change holds the digest of an input that only a sealed test has, and what is unpacked is read like any text. It

@@ -1,4 +1,4 @@
-"""Tests of a change beside those of its base: which went, and which ask for less than they did.
+"""Comparison of a change's tests with its base's: which went, and which ask for less than they did.
 
 Called by `test_edits` with all test files that a change touched, since an honest one moves, renames, splits, joins and
 parametrises tests. A test is followed by its name, then by its text, then by its checks. It must not know what

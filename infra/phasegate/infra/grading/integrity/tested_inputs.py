@@ -61,7 +61,7 @@ def only_at_tested(calls: Iterable[Called], altered: Mapping[str, frozenset[str]
 
     Args:
         calls: Calls on the change.
-        altered: Names that the change binds anew or otherwise, by file.
+        altered: Names that the change binds for the first time or otherwise, by file.
     """
     for called in calls:
         tried = [one for one in called.by("sealed") if _is_of_numbers(one)]

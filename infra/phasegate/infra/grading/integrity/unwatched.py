@@ -2,8 +2,8 @@
 
 Called by `grade` for a change that passed. Tests are run by a script of ours twice in the same way: once inside a
 runner, once in a plain process whose path, parent, standard input, names, age and loaded modules are others. A test
-that passes there and fails here, again and again, shows a change that behaves otherwise when nobody watches. The same
-script notes what the change replaces in the standard library and in the runners. It must not know the verdict.
+that passes there and fails here, again and again, shows a change that behaves otherwise when no runner watches. The
+same script notes what the change replaces in the standard library and in the runners. It must not know the verdict.
 """
 
 from __future__ import annotations

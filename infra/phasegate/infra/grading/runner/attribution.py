@@ -1,4 +1,4 @@
-"""Which tests of a report are the sealed ones, and which criterion each counts for.
+"""Attribution of a report's tests: the sealed ones among them, and the criterion that each counts for.
 
 Called by `verdict`. Runners name tests in different ways, so three are tried, the surest first: the report's `file`,
 a class name that is the file's dotted path or, where packages are folders, the end of it, and, for what is left, the
@@ -191,7 +191,7 @@ def _dotted(path: str) -> str:
 
 
 def _holds(file: SealedFile, case: TestCase) -> bool:
-    """Whether a test's bare name stands in a file's text, or the file's name in the test's."""
+    """True if a test's bare name stands in a file's text, or the file's name in the test's."""
     title = unnumbered(case.name)
     name = re.split(r"[\[(/]", title)[0].strip()
     stem = _dotted(file.path).rpartition(".")[2]

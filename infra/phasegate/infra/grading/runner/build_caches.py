@@ -28,7 +28,7 @@ _UNSEEN_BY_GO = (".h", ".hh", ".hpp", ".hxx", ".inc", ".inl", ".c", ".cc", ".cpp
 _UNUSED_SECONDS = 10 * 365 * 24 * 3600
 """Time ahead of now: Go writes to each file of its cache that it uses and that is older than an hour."""
 _MOST_OF_NEW = 4
-"""Part of a cache that may be compiled on top of it until it is made anew: one in so many bytes."""
+"""Part of a cache that may be compiled on top of it until it is made again: one in so many bytes."""
 _CARGO_MARK = ".rustc_info.json"
 _CARGO_TOP = (_CARGO_MARK, "CACHEDIR.TAG")
 _CARGO_PARTS = (".fingerprint", "deps", "build", "examples", ".cargo-lock")
@@ -97,7 +97,7 @@ def keep_workspace(place: Path, checkout: Path, tracked: Collection[str]) -> Non
 
 
 def is_outgrown(caches: BuildCaches, *, is_mounted: bool) -> bool:
-    """True if a command compiled so much on top of what was kept that the caches are better made anew."""
+    """True if a command compiled so much on top of what was kept that the caches are better made again."""
     kept = sum(_bytes(folder) for folder in caches.home.values() if folder is not None)
     written = sum(_bytes(caches.place(folder)) for folder in caches.home)
     return (written if is_mounted else written - kept) * _MOST_OF_NEW > kept

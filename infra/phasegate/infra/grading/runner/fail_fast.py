@@ -105,7 +105,7 @@ def cut_short(output: str) -> bool:
 
 
 def script_of(command: str, files: Mapping[str, Callable[[], bytes | None]]) -> tuple[str, str]:
-    """Name and text of the script in package.json that a command runs; empty where it runs none."""
+    """Name and text of the script in package.json that a command runs, or empty strings if it runs none."""
     found = _SCRIPT.search(command)
     if found is None or "package.json" not in files:
         return "", ""
@@ -116,7 +116,7 @@ def script_of(command: str, files: Mapping[str, Callable[[], bytes | None]]) -> 
 
 
 def package(files: Mapping[str, Callable[[], bytes | None]]) -> dict[str, Any]:
-    """Content of package.json; empty where it cannot be read."""
+    """Content of package.json, or an empty one if it cannot be read."""
     try:
         document: Any = json.loads(files["package.json"]() or b"{}")
     except ValueError:

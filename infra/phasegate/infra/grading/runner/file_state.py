@@ -17,7 +17,7 @@ def file_states(folder: Path, paths: Iterable[str]) -> dict[str, tuple[int, ...]
 
 
 class DataWatch:
-    """Watch over data files of tests, and over folders above these; what comes anew is none of its business."""
+    """Watch over data files of tests, and over folders above these; new files do not matter."""
 
     def __init__(self, folder: Path, paths: Iterable[str]) -> None:
         """Remember how they are before a run."""

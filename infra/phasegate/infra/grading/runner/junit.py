@@ -1,7 +1,7 @@
 """Reading test reports: JUnit XML, which runners of most languages write, and what Go and Cargo write instead.
 
-Called by grading. The report was written by code nobody has to trust: files are opened without following a link,
-and all that is read is bounded. It must not know what is being graded.
+Called by grading. The report was written by untrusted code: files are opened without following a link, and all that is
+read is bounded. It must not know what is being graded.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _GENERIC = re.compile(r"|failed|failure|error|collection failure|test failed|ass
 
 @dataclass(frozen=True)
 class TestCase:
-    """One test's outcome."""
+    """Test of a report, with its outcome."""
 
     __test__ = False  # pytest would take it for a test
 
@@ -74,7 +74,7 @@ class TestCase:
 
     @property
     def classname(self) -> str:
-        """What comes before the test's own name."""
+        """Part of the id before the test's own name."""
         return self.id.partition("::")[0]
 
     @property
@@ -92,7 +92,7 @@ def read_report(path: Path, root: Path, checkout: Path | None = None) -> list[Te
         checkout: Place of the checkout's files on this machine; `None`: at `root`.
 
     Returns:
-        One entry per test, in the report's order; none where there is no report.
+        One entry per test, in the report's order, or none if there is no report.
 
     Raises:
         ReportUnreadable: Not whole XML, or with a document type; not a regular file; too large. In a folder, one
@@ -176,7 +176,7 @@ def _reports(folder: Path) -> list[Path]:
 
 
 def _read(path: Path, name: str, limit: int) -> bytes | None:
-    """A regular file's bytes; None: there is no file."""
+    """A regular file's bytes, or `None` if there is no file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -244,7 +244,7 @@ def _shortened(name: str) -> str:
 
 
 def _message(said: str, text: str) -> str:
-    """What went wrong, without the test's source where the runner tells the two apart."""
+    """Message of a failed test, without the test's source where the runner tells the two apart."""
     said, text = said.strip(), text.strip()
     if not _GENERIC.fullmatch(said):
         return said
@@ -254,7 +254,7 @@ def _message(said: str, text: str) -> str:
 
 
 def _told_apart(cases: Iterable[tuple[tuple[str, ...], TestCase]]) -> list[TestCase]:
-    """One entry per test: of several outcomes in one suite, the worst; the tests of several suites are numbered.
+    """List each test once: of several outcomes in one suite, the worst; the tests of several suites are numbered.
 
     The worst goes by the bare id, so that neither the order of suites nor a forged copy hides a failure.
     """

@@ -64,7 +64,7 @@ class Laid:
     """Its files, to be seen beneath the checkout; `None`: they were copied, or there are none."""
     caches: BuildCaches | None = None
     fills: bool = False
-    """True if the caches are made anew."""
+    """True if new caches are made."""
     at: float = 0.0
     """Time at which it was laid."""
 
@@ -88,7 +88,11 @@ def finish(fresh: Path, layer: Layer, place: Path) -> Found:
 
 
 def hold(entry: Path) -> TextIO | None:
-    """Keep a layer from being removed until the file is closed; `None` if it is gone."""
+    """Keep a layer from being removed.
+
+    Returns:
+        A file that holds the layer until it is closed, or `None` if the layer is gone.
+    """
     try:
         used = (entry / USED).open()
     except FileNotFoundError:

@@ -41,7 +41,7 @@ class _Entry:
 def drop_layers(
     layers: Path, limits: Callable[[str], LayerLimits], now: datetime, *, dry_run: bool = False
 ) -> Iterator[tuple[Path, int]]:
-    """Remove the layers that their repository's limits let go, the longest unused first.
+    """Remove the layers that exceed their repository's limits, the longest unused first.
 
     Args:
         layers: The folder of all layers.
@@ -84,7 +84,7 @@ def size_of(folder: Path) -> int:
 
 
 def _about(folder: Path) -> str | None:
-    """The repository that a layer belongs to; `None` if the folder is no whole layer."""
+    """The repository that a layer belongs to, or `None` if the folder is no whole layer."""
     try:
         return STORED.validate_json((folder / ABOUT).read_bytes()).repository
     except (OSError, ValidationError):
@@ -92,7 +92,11 @@ def _about(folder: Path) -> str | None:
 
 
 def _remove(entry: _Entry) -> bool:
-    """Remove a layer that no grade holds. Returns whether it is gone."""
+    """Remove a layer that no grade holds.
+
+    Returns:
+        True if it is gone.
+    """
     gone = entry.folder.parent.with_name(f".new-{entry.folder.name}")
     try:
         with (entry.folder / USED).open() as used:

@@ -107,7 +107,7 @@ class Layers:
             belongs: Tells tests by their path.
 
         Returns:
-            The layer; the result of a setup command that failed; `None` if the checkout has to be set up by itself.
+            The layer, the result of a setup command that failed, or `None` if the checkout has to be set up by itself.
 
         Effects: a layer is kept under the shared folder, or under the change's own.
         """
@@ -133,11 +133,11 @@ class Layers:
             found: The layer.
             commit: The checkout's.
             folder: The checkout.
-            fills: True if caches are to be made anew where there are none, or where they are outgrown.
+            fills: True if new caches are to be made where there are none, or where they are outgrown.
 
         Returns:
-            The layer, kept from being removed until it is released; `None` if it is gone or cannot be copied, and then
-            the folder is of no use.
+            The layer, kept from being removed until it is released. `None` if it is gone or cannot be copied; then the
+            folder is of no use.
         """
         files = found.folder / FILES
         used = hold(found.folder)

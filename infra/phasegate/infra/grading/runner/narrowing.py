@@ -36,7 +36,7 @@ def unneeded_tests(
         content: Text of each file of the commit, where it was read already.
 
     Returns:
-        Paths; none where too much would have to be read to tell.
+        Paths, or none if too much would have to be read to tell.
     """
     files = repository.files(commit)
     folders = {_folder(path) for path in wanted}
@@ -85,7 +85,7 @@ def undisturbed_tests(
         command: The test command.
 
     Returns:
-        Paths; none where a runner shares anything between files, or where own files are more than tests.
+        Paths, or none if a runner shares anything between files, or where own files are more than tests.
     """
     if not all(path.endswith(TEST_CODE) and "__mocks__" not in path for path in own):
         return frozenset()

@@ -17,7 +17,7 @@ _MANY = 5_000
 
 
 def contents(repository: Repository, commit: str) -> dict[str, str] | None:
-    """Text of each file of a commit; `None` if there are too many to be read."""
+    """Text of each file of a commit, or `None` if there are too many to be read."""
     files = repository.files(commit)
     return texts(repository, commit, files) if len(files) <= _MANY else None
 

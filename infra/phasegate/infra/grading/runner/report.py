@@ -1,4 +1,4 @@
-"""Walk through a report in whatever form the runner wrote it.
+"""Read a report in any form that a runner wrote it in.
 
 Called by `junit`. JUnit XML is the rule; Go and Cargo have none without a converter, so their own output is read, too.
 It must not know what a test's status is.

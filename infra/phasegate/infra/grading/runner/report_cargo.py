@@ -63,7 +63,7 @@ def is_cargo_report(data: bytes) -> bool:
 
 
 def walk_cargo(data: bytes, name: str) -> list[RawCase]:
-    """Read the tests of one report; none where nothing could be compiled.
+    """Read the tests of one report, or none if nothing could be compiled.
 
     Args:
         data: The whole file: cargo's output and errors in one.
@@ -95,7 +95,11 @@ def _part(found: re.Match[str]) -> _Part:
 
 
 def _hear(part: _Part, line: str, block: list[str] | None) -> list[str] | None:
-    """Hear one line; returns the message that the next line goes on with."""
+    """Hear one line.
+
+    Returns:
+        The message that the next line continues, if it does.
+    """
     part.last = [*part.last[1 - _TAIL :], line]
     if found := _BLOCK.match(line):
         return part.messages.setdefault(found["name"], [])
@@ -146,7 +150,7 @@ def _cases(number: int, part: _Part) -> list[RawCase]:
 
 
 def _broken(part: _Part) -> str:
-    """Reason why the tests of a binary are not all that there is to tell; empty if they are."""
+    """Reason why the tests of a binary are not all that there is to tell, or an empty string if they are."""
     said = Counter("ignored" if said.startswith("ignored") else said for _, said in part.outcomes)
     if lost := max(part.expected - len(part.outcomes), 0):
         return f"{lost} of {part.expected} tests did not end\n"

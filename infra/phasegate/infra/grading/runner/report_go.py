@@ -1,8 +1,8 @@
 """Walk through what `go test -json` wrote, so that no converter has to be installed.
 
 Called by `report`. Lines that are not JSON are the go command's own words: compile errors and packages that could not
-be built. The report was written by code nobody has to trust: a line that is cut off is refused. It must not know what
-a test's status is.
+be built. The report was written by untrusted code: a line that is cut off is refused. It must not know what a test's
+status is.
 """
 
 from __future__ import annotations
@@ -102,7 +102,11 @@ def _note(test: _Test, event: dict[str, Any]) -> None:
 
 
 def _hear_command(line: str, packages: dict[str, _Package], told: dict[str, list[str]], block: list[str]) -> list[str]:
-    """Hear a line of the go command; returns the package's words that the next line goes on with."""
+    """Hear a line of the go command.
+
+    Returns:
+        The lines of its package, which the next line continues.
+    """
     if found := _NOT_BUILT.fullmatch(line):
         packages.setdefault(found["package"], _Package()).not_built = found["why"]
         return []

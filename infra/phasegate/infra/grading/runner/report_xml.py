@@ -1,7 +1,7 @@
 """Walk through one report's XML with bounded depth, memory and number of tests.
 
-Called by `junit`. The report was written by code nobody has to trust: no document type is accepted, so there is
-nothing to expand. It must not know what a test's status is.
+Called by `junit`. The report was written by untrusted code: no document type is accepted, so there is nothing to
+expand. It must not know what a test's status is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CLOSED = (*_OUTCOMES, "properties", "system-out", "system-err", "rerunFailure",
 
 @dataclass
 class Outcome:
-    """What a `<failure>`, `<error>` or `<skipped>` says."""
+    """Outcome of a test, by a `<failure>`, `<error>` or `<skipped>`."""
 
     kind: str
     message: str

@@ -1,4 +1,4 @@
-"""One run of a project's tests on a clean checkout, in the sandbox.
+"""Runs a project's tests on a clean checkout, in the sandbox.
 
 Called by `grade`, ablation and coverage. It must not know which run it is, or what follows from the outcome.
 """
@@ -55,7 +55,7 @@ _OF_TOOLS = (".git", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 @dataclass(frozen=True)
 class TestRun:
-    """What came of it."""
+    """Result of a run of tests."""
 
     __test__ = False  # pytest would take it for a test
 
@@ -91,14 +91,14 @@ def require_services(run: TestRun) -> TestRun:
 
 @dataclass(frozen=True)
 class Checkout:
-    """What is to be tested."""
+    """Checkout that is tested."""
 
     name: str
     """The run's name, as steps tell it."""
     tree: str
     """A commit."""
     belongs_to_tests: Callable[[str], bool] = is_test_file
-    """Paths that are written anew once the setup command, which runs the change's code, is through."""
+    """Paths that are written again once the setup command, which runs the change's code, is through."""
     sealed: SealedTests | None = None
     """Acceptance tests to put in, after that."""
     planted: tuple[SealedFile, ...] = ()
@@ -106,7 +106,7 @@ class Checkout:
     left_out: frozenset[str] = frozenset()
     """Test files that are removed before the tests run, since nothing is asked about them."""
     origin: Origin = "unknown"
-    """Whose product code it holds, `base` or `change`, which decides the layers that its setup is taken from."""
+    """Origin of its product code, `base` or `change`, which decides the layers that its setup is taken from."""
     fills_caches: bool = False
     """True if what its tests compile may be kept: for the base commit, with nothing put in."""
 
@@ -166,7 +166,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """Where and how tests are run."""
+    """Place and settings of test runs."""
 
     repository: Repository
     policy: Policy

@@ -1,7 +1,7 @@
 """Files on disk: results of runs are written whole or not at all, and what is put into a checkout follows no link.
 
-Called by whoever keeps what a run on a base commit told, or puts files where untrusted ones lie. It must not know what
-a file holds.
+Called where results of a run on a base commit are kept, or files are put among untrusted ones. It must not know what a
+file holds.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class _CargoFiles:
 
 
 def _read(path: Path) -> str:
-    """A regular file's text; empty where there is none, or a large one."""
+    """A regular file's text, or an empty string if there is none, or a large one."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -37,7 +37,7 @@ class Answer:
     error: str = ""
 
     def header(self, name: str) -> str:
-        """First value of a header; empty where there is none."""
+        """First value of a header, or an empty string if there is none."""
         return next((value for own, value in self.headers if own == name), "")
 
 

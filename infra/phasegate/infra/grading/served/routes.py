@@ -28,7 +28,7 @@ _MOST = 5
 async def differences(
     before: tuple[Twin, Asked], after: tuple[Twin, Twins], talks: Sequence[Conversation], calm: Surroundings
 ) -> tuple[AnswerDifference, ...]:
-    """Answers that differ between base and candidate, each request once; those nobody asks for differ twice.
+    """Answers that differ between base and candidate, each request once; those that no criterion asks for differ twice.
 
     Args:
         before: Base's service and its first start.

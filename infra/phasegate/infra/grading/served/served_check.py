@@ -61,7 +61,7 @@ class Served:
 async def check_served(
     bench: Bench, base: str, graded: GradedTree, sealed: SealedTests, own_files: Collection[str], seconds: float
 ) -> Served | None:
-    """Serve a change that passed, and compare what it answers; `None` where policy names no start command.
+    """Serve a change that passed, and compare what it answers.
 
     Args:
         bench: Where.
@@ -70,6 +70,9 @@ async def check_served(
         sealed: Sealed tests that pass on it.
         own_files: Files that the project's own tests are reported from.
         seconds: Time that the tests took.
+
+    Returns:
+        `None` if policy names no start command.
     """
     if not bench.policy.deploy.start:
         return None

@@ -254,7 +254,7 @@ class Twin:
 
 @asynccontextmanager
 async def twin_of(bench: Bench, graded: GradedTree, commit: str, origin: Origin) -> AsyncGenerator[Twin | None]:
-    """A tree that is set up once, to be started from; `None` where setup fails.
+    """A tree that is set up once, to be started from, or `None` if setup fails.
 
     Args:
         bench: Where.

@@ -72,7 +72,7 @@ async def compare_twins(
         twin: The candidate.
         base: The base commit's service; `None`: it does not come up.
         talks: What was asked.
-        calm: Traits of the first start, in which nobody watches.
+        calm: Traits of the first start, in which nothing watches.
         first: That start.
         words: What the change and base look at by name.
 

@@ -1,4 +1,4 @@
-"""What a change adds and takes away, line by line, and in which pieces.
+"""Diff of a change: what it adds and takes away, line by line, and in which pieces.
 
 Called by the findings, by ablation and by the coverage of changed lines. It must not know what any of them looks for.
 """
@@ -30,7 +30,7 @@ class Hunk:
     """Number and text of each added line."""
     removed: tuple[str, ...] = ()
     old_start: int = 0
-    """Where it begins in the base commit's file, counted from 0; the lines taken away begin there."""
+    """Line of the base commit's file at which it begins, counted from 0; the lines taken away begin there."""
 
     @property
     def span(self) -> tuple[int, int]:
@@ -60,7 +60,7 @@ def hunks(repository: Repository, base: str, commit: str, path: str, letter: str
 
 
 def without(hunk: Hunk, before: bytes | None, after: bytes) -> bytes | None:
-    """A changed file with one piece of its change taken out; None: the file goes."""
+    """A changed file with one piece of its change taken out, or `None` if the file goes."""
     if hunk.start == 0:
         return before
     kept = after.splitlines(keepends=True)

@@ -100,7 +100,7 @@ def with_own_tests(repository: Repository, base: str, graded: GradedTree, change
 
 
 def product_hunks(repository: Repository, base: str, graded: GradedTree) -> Iterator[Hunk]:
-    """The pieces of a change, without what was taken back of it, and without the tests that were amended."""
+    """The pieces of a change, without what was undone of it, and without the tests that were amended."""
     for path, letter in repository.changed(base, graded.tree).items():
         if not is_test_file(path) or path in graded.product:
             yield from hunks(repository, base, graded.tree, path, letter)

@@ -29,7 +29,7 @@ def with_tests_of(before: str, after: str) -> str | None:
         after: The change's.
 
     Returns:
-        The change's text with the base commit's test modules; `None` if it has them already, or in case of doubt.
+        The change's text with the base commit's test modules, or `None` if it has them already, or in case of doubt.
     """
     old, new = _modules(before), _modules(after)
     if old is None or new is None or not new.keys() | old.keys():

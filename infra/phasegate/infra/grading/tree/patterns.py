@@ -1,4 +1,4 @@
-"""Which files of a repository are its tests, their configuration, or what its CI runs.
+"""Patterns of a repository's files that are its tests, their configuration, or what its CI runs.
 
 Called by grading, which replaces them by the base commit's. Names only, so any language; settings among other things
 are told by content (`settings`). It must not know what becomes of them.
@@ -91,7 +91,7 @@ _STEERING = tuple(
 
 
 def is_test_file(path: str) -> bool:
-    """Whether a path is a test, a test's data, test configuration or CI, by its name."""
+    """True if a path is a test, a test's data, test configuration or CI, by its name."""
     return matches((*_TESTS, *_CONFIGURATION, *_CI), path)
 
 
@@ -141,5 +141,5 @@ def named_in(command: str, paths: Collection[str]) -> set[str]:
 
 
 def steers_tests(path: str) -> bool:
-    """Whether a file by its mere presence decides how tests are run."""
+    """True if a file by its mere presence decides how tests are run."""
     return matches(_STEERING, path)

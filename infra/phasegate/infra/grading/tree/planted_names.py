@@ -1,4 +1,4 @@
-"""Names for planted tests and their files: ordinary words, drawn anew for each run.
+"""Names for planted tests and their files: ordinary words, drawn for each run.
 
 Called by the modules that write canaries. It must not know what a planted test holds.
 """

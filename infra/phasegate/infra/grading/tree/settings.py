@@ -1,4 +1,4 @@
-"""Test settings that live in a file among other things: taken back to the base commit's, and nothing else with them.
+"""Test settings that live in a file among other things: put back to the base commit's, and nothing else with them.
 
 Called when the tree to grade is made. What it puts together is read again before it is used; where the two files'
 shapes do not allow the exchange, the base commit's whole file is taken. It must not know what becomes of the file.
@@ -28,7 +28,7 @@ _HEADER = re.compile(r"^\s*\[\[?\s*([^\]\n]+?)\s*\]\]?\s*(?:#.*)?$")
 
 
 def holds_settings(path: str) -> bool:
-    """Whether a file of this name holds test settings among other things."""
+    """True if a file of this name holds test settings among other things."""
     return path.rpartition("/")[2] in _KINDS
 
 
@@ -41,7 +41,7 @@ def with_base_settings(path: str, before: bytes | None, after: bytes) -> bytes |
         after: The file in the change.
 
     Returns:
-        The file to grade with; None where the change left the settings as they were.
+        The file to grade with, or `None` if the change left the settings as they were.
     """
     kind = _KINDS.get(path.rpartition("/")[2])
     if kind is None:
@@ -56,7 +56,7 @@ def with_base_settings(path: str, before: bytes | None, after: bytes) -> bytes |
 
 
 def _settings(read: Callable[[str], Any], content: bytes) -> Any:
-    """The settings a file holds; None where it cannot be read."""
+    """The settings a file holds, or `None` if it cannot be read."""
     try:
         return read(content.decode())
     except (ValueError, configparser.Error):  # TOML's, JSON's and the decoder's own errors are ValueErrors

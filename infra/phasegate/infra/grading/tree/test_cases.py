@@ -50,7 +50,7 @@ def split_case(path: str, name: str) -> tuple[str, str]:
 
 
 def case_problem(text: str, test: str, case: str) -> str:
-    """Reason why a case cannot be taken out of its file, with what to do instead; empty where it can.
+    """Reason why a case cannot be taken out of its file, with what to do instead, or an empty string if it can.
 
     Args:
         text: The file's content.
@@ -78,7 +78,7 @@ def holds_other_cases(text: str, test: str, cases: Collection[str]) -> bool:
 
 
 def without_cases(text: str, test: str, cases: Collection[str]) -> str | None:
-    """A file's content without some cases of a test; `None` where they cannot be cut out."""
+    """A file's content without some cases of a test, or `None` if they cannot be cut out."""
     for case in sorted(cases):
         table = _table(text, test)
         ids = [] if isinstance(table, str) else [row.id for row in table.rows]
@@ -209,7 +209,7 @@ def _is_numbered(value: ast.expr) -> bool:
 
 
 def _id_of(value: ast.expr) -> str | None:
-    """A value's part of the id, as pytest spells it; `None` where its place in the list or a run decides."""
+    """A value's part of the id, as pytest spells it, or `None` if its place in the list or a run decides."""
     try:
         plain: object = ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError):

@@ -32,7 +32,7 @@ def without_tests(path: str, text: str, names: Collection[str]) -> str:
         names: Of the tests that go, as `list_tests` gives them.
 
     Returns:
-        The file's new content; empty where no test is left in it.
+        The file's new content, or an empty string if no test is left in it.
     """
     found = list_tests(path, text)
     gone = [test for test in found if test.name in names]

@@ -104,7 +104,7 @@ def inherited_names(path: str, name: str, text: str) -> tuple[str, ...]:
 
 
 def parsed(text: str) -> ast.Module | None:
-    """Python's syntax tree of a text; `None` where it is no Python of this version."""
+    """Python's syntax tree of a text, or `None` if it is no Python of this version."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

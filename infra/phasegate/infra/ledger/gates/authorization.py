@@ -1,6 +1,7 @@
-"""Who may decide what at a gate, and what exactly they say with it. Pure: it reads nothing but the records it is given.
+"""Authorization of decisions at a gate, and the statement that each decision makes.
 
-Used by `gates`, when a decision is made and each time it is read, and by whoever shows a person the bytes to sign.
+Pure: it reads nothing but the records it is given. Used by `gates`, when a decision is made and each time it is read,
+and where a person is shown the bytes to sign.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ _RAISED, _PERMITTED, _CHANGED = "budget", "permission", "change"
 
 
 def subject_digest(gate: str, number: int, subject: Mapping[str, str]) -> str:
-    """What a decision is bound to: the gate, the round, and every digest of the subject."""
+    """Digest that a decision is bound to: of the gate, the round, and every digest of the subject."""
     return sha256(canonical_json({"gate": gate, "number": number, "subject": dict(subject)}))
 
 
 def needs_signature(gate: Gate) -> bool:
-    """Whether decisions on a gate are SSH signatures: then its subject names whose."""
+    """True if decisions on a gate are SSH signatures: then its subject names the allowed signers."""
     return AllowedSigners.kind in gate.subject
 
 
@@ -69,7 +70,7 @@ def statement_of(gate: Gate, decision: Decision) -> DecisionStatement:
 
 
 def require_open(gate: Gate, now: datetime) -> None:
-    """Whether a gate takes decisions.
+    """Stop unless a gate takes decisions.
 
     Raises:
         NotAllowed: It is closed, or its time is over.
@@ -84,7 +85,7 @@ def require_open(gate: Gate, now: datetime) -> None:
 
 
 def require_authorized(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
-    """Whether policy lets this person decide so.
+    """Stop unless policy lets this person decide so.
 
     Raises:
         NotAllowed: It does not.

@@ -71,9 +71,9 @@ class Gates(GateRows):
             subject: Name to digest of everything that is to be decided on.
             roles: People who may decide, by name; empty: anyone.
             quorum: How many of them must approve.
-            exclude_requester: Whether the requester may not.
+            exclude_requester: True if the requester may not.
             expires: How long it stays open.
-            waits: Whether the run waits for a person from now on; not where an answer may be at hand.
+            waits: True if the run waits for a person from now on; not where an answer may be at hand.
         """
         digest = subject_digest(gate, number, subject)
         for known in self.list(run.id):
@@ -134,7 +134,7 @@ class Gates(GateRows):
             note: What they say with it.
             standing: Given in advance, by the requester.
             override: Passes the gate whatever its roles and quorum say; needs an admin, and a note that says why.
-            for_stage: Whether a permission holds for the rest of the stage.
+            for_stage: True if a permission holds for the rest of the stage.
             tests: Regressions that an approval accepts, or amendments that a revision strikes.
             admins: Who may override.
             signature: Over the canonical decision, where identity is `ssh`.
@@ -171,7 +171,7 @@ class Gates(GateRows):
     def effective_decision(
         self, gate: Gate, subject: Mapping[str, str], *, admins: Sequence[str] = (), accepting: Sequence[str] = ()
     ) -> Decision | None:
-        """What the decisions on a gate amount to for this subject, checked anew; None: nothing yet.
+        """Effective decision of a gate for this subject, with all checks made again, or `None` if there is none yet.
 
         Never read from the gate's status, nor from anything Prefect says: only decisions that name this gate and these
         digests count, made while it was open by people who may decide, signed if need be, each vouched for by an event.
@@ -204,7 +204,7 @@ class Gates(GateRows):
         return counted[-1] if counted and enough else None
 
     def inherit(self, gate: Gate, origin: str, *, admins: Sequence[str] = ()) -> Gate:
-        """Let an answer of an earlier run to the very same question hold at a gate of its replay.
+        """Inherit an earlier run's answer to the very same question at a gate of its replay.
 
         Nothing is copied: the earlier run's decisions stay where they are, and are checked there at every reading. Not
         carried: a no, an override, accepted regressions, and an approval of the requester where policy excludes them.
@@ -230,7 +230,7 @@ class Gates(GateRows):
         return gate
 
     def void(self, gate: Gate, why: str) -> None:
-        """Close a gate that claims an answer nobody gave.
+        """Close a gate that claims an answer no person gave.
 
         Effects: a `gate.refused` event that says why, and the gate is void.
         """
@@ -240,7 +240,7 @@ class Gates(GateRows):
     def mark_stale(self, gate: Gate, why: str) -> None:
         """Close a round whose subject was made for a world that is another one now, whatever was decided in it.
 
-        Effects: one `gate.outdated` event that says why; the run goes on.
+        Effects: one `gate.outdated` event that says why; the run continues.
         """
         payload = payloads.GateOutdated(gate=gate.id, why=why)
         with self._store.change(gate.run_id, EventKind.GATE_OUTDATED, actor="engine", payload=payload) as change:
@@ -250,14 +250,14 @@ class Gates(GateRows):
     def refuse(
         self, gate: Gate, why: str, *, actor: str, decision: Decision | None = None, stored: bool = False
     ) -> None:
-        """Put on record that a decision was refused; the same refusal once.
+        """Record that a decision was refused; the same refusal once.
 
         Args:
             gate: What was to be decided.
             why: The reason.
             actor: Who tried; the engine when it found the decision in the ledger.
             decision: What was refused, as far as it is known.
-            stored: Whether it is a row of the ledger.
+            stored: True if it is a row of the ledger.
         """
         payload: dict[str, Any] = {"why": why}
         if decision is not None:
@@ -266,7 +266,7 @@ class Gates(GateRows):
         self.note_once(gate, EventKind.DECISION_REFUSED, payload, actor=actor)
 
     def note_once(self, gate: Gate, kind: EventKind, payload: Mapping[str, Any], *, actor: str = "engine") -> None:
-        """Put on record what was tried at a gate, unless exactly that is on record."""
+        """Append an event about a gate, unless the run has exactly that event already."""
         whole = {"gate": gate.id, "name": gate.gate, **payload}
         table, said = schema.events.c, canonical_json({**whole, "rows": {}})
         query = select(table.id).where(
@@ -308,7 +308,7 @@ class Gates(GateRows):
                 change.update(schema.runs, gate.run_id, status="running")
 
     def _check(self, gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
-        """Whether a person may decide so, as they say they are.
+        """Stop unless a person may decide so, and is the person they claim to be.
 
         Raises:
             NotAllowed: They may not.
@@ -332,7 +332,7 @@ class Gates(GateRows):
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
 
     def _inherited_from(self, gate: Gate) -> Gate | None:
-        """The gate, of the run that this one's replays, whose answer holds here; None when it was asked here."""
+        """The replayed run's gate whose answer holds at this one, or `None` if this gate was asked itself."""
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
             link = chain.attesting(connection, schema.gates, gate.id)
@@ -361,7 +361,7 @@ class Gates(GateRows):
         return answer
 
     def _check_recorded(self, gate: Gate, decision: Decision) -> None:
-        """Whether the chain says that this decision was made, by this person, while the gate was open.
+        """Stop unless the chain says that this decision was made, by this person, while the gate was open.
 
         Raises:
             NotAllowed: It does not.

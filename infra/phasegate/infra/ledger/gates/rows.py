@@ -41,7 +41,7 @@ class GateRows:
             return [Gate.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def replayed_by(self, run_id: str) -> str:
-        """The run that a run replays; empty when it replays none."""
+        """The run that a run replays, or an empty string if it replays none."""
         query = select(schema.runs.c.origin).where(schema.runs.c.id == run_id)
         with self._store.reading() as connection:
             origin: dict[str, str] | None = connection.execute(query).scalar()
@@ -52,7 +52,7 @@ class GateRows:
         return [gate for gate in self.list(run_id) if gate.status == "open"]
 
     def stale_reason(self, gate: Gate) -> str:
-        """Why a round was given up, in the words of its event; empty when it was not."""
+        """Reason for which a round was marked stale, as its event has it, or an empty string if it was not."""
         table = schema.events.c
         query = select(table.payload).where(
             table.run_id == gate.run_id,

@@ -1,1 +1,1 @@
-"""How the ledger's stored format came to be what it is, one revision a file."""
+"""Migrations of the ledger's own schema, one revision a file."""

@@ -1,7 +1,7 @@
-"""What is asked and written at every turn of an agent: put together once, and carried out by the database's own driver.
+"""Hot-path statements: compiled once by SQLAlchemy, executed on the connection of the database's own driver.
 
-SQLAlchemy takes several times as long to carry out a statement, also one it knows, as either database takes. Used by
-`store` and by the sections whose questions are on an agent's way. It must not know what a statement is about.
+SQLAlchemy takes several times as long to execute a statement, even a compiled one, as either database takes. Used by
+`store` and by the sections that every turn of an agent reads or writes. It must not know what a statement is about.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class Cursor(Protocol):
-    """What came of a statement."""
+    """Cursor of a statement that was executed."""
 
     @property
     def description(self) -> object | None:
-        """The columns of what was found; None where nothing was asked."""
+        """The columns of the result, or `None` if the statement returns no rows."""
         ...
 
     def fetchall(self) -> list[Row]:
@@ -30,14 +30,14 @@ class Cursor(Protocol):
 
 
 class Driver(Protocol):
-    """What the connections of `sqlite3` and of `psycopg` have in common."""
+    """Methods that the connections of `sqlite3` and of `psycopg` have in common."""
 
     def execute(self, statement: str, parameters: Any = (), /) -> Cursor:
-        """Carry a statement out at once."""
+        """Execute a statement."""
         ...
 
     def commit(self) -> None:
-        """Make what was written in the transaction last."""
+        """Commit the transaction."""
         ...
 
 
@@ -46,7 +46,7 @@ class DriverConnection(NamedTuple):
 
     Attributes:
         driver: The driver's own connection.
-        dialect: How its kind of database is spoken to.
+        dialect: SQLAlchemy's dialect of its kind of database.
     """
 
     driver: Driver
@@ -54,7 +54,7 @@ class DriverConnection(NamedTuple):
 
     @classmethod
     def below(cls, connection: Connection) -> Self:
-        """What a connection of SQLAlchemy's is put on top of: both are in the same transaction."""
+        """The driver's connection below one of SQLAlchemy's: both are in the same transaction."""
         return cls.of(connection.connection, connection.dialect)
 
     @classmethod
@@ -70,8 +70,8 @@ class _CompiledSql:
     Attributes:
         text: The SQL.
         fixed: Parameters that the statement brings along.
-        stored: How values of some parameters are stored.
-        order: The parameters' places; None where the driver knows them by name.
+        stored: Conversions of some parameters' values to what is stored.
+        order: Names of positional parameters, in order; `None` if the driver takes them by name.
     """
 
     text: str
@@ -81,7 +81,7 @@ class _CompiledSql:
 
     @classmethod
     def of(cls, statement: ClauseElement, dialect: Dialect) -> _CompiledSql:
-        """Put a statement together."""
+        """Compile a statement."""
         compiled = cast("SQLCompiler", statement.compile(dialect=dialect))
         fixed = {name: value for name, value in compiled.params.items() if value is not None}
         stored = {
@@ -92,7 +92,7 @@ class _CompiledSql:
         return cls(str(compiled), fixed, stored, tuple(compiled.positiontup or ()) if compiled.positional else None)
 
     def parameters(self, values: Mapping[str, Any]) -> Mapping[str, Any] | list[Any]:
-        """What the driver is given along with the text."""
+        """Parameters for the driver: the statement's own and these values, as they are stored."""
         given = {**self.fixed, **values}
         for name, process in self.stored.items():
             given[name] = process(given[name])
@@ -111,7 +111,7 @@ class CompiledStatement:
         """Execute it in the transaction a connection is in.
 
         Returns:
-            The rows as they are stored; none where nothing is asked.
+            The rows as they are stored, or none if the statement returns no rows.
         """
         driver, dialect = direct
         sql = self._compiled.get(dialect.name)

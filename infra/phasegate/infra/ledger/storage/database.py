@@ -95,7 +95,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _keep_a_wal(cursor: Any) -> None:
-    """Have a new database keep a write-ahead log; of two that begin at once, SQLite refuses one without waiting."""
+    """Switch a database to a write-ahead log; retried, since SQLite refuses one of two processes without waiting."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
@@ -142,7 +142,7 @@ def _migrate(engine: Engine, url: str) -> None:
 
 @contextmanager
 def _one_at_a_time(engine: Engine, url: str) -> Generator[None]:
-    """Let one process migrate at a time; the end of the process is the end of its lock."""
+    """Hold the lock on migrating, so that one process does at a time; the lock ends with its process."""
     if engine.dialect.name == "postgresql":
         with engine.connect() as connection, connection.begin():
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})

@@ -1,6 +1,6 @@
 """Delta encoding of requests: the common prefix with the one before, found in time proportional to the new bytes.
 
-Used by `exchanges`. Requests are bytes here; what closes one is where the next goes on.
+Used by `exchanges`. Requests are bytes here; the next request continues where the closing brackets of one begin.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class RequestDelta:
     """Delta of a request, as it is stored.
 
     Attributes:
-        shared: How many characters it begins with that the one before has too.
+        shared: Number of characters at its beginning that the one before has too.
         rest: What comes after them.
         digest: The digest of the whole, as `artifacts.sha256` spells it.
     """
@@ -31,7 +31,7 @@ class RequestDelta:
 
 
 class _Digest(Protocol):
-    """A digest that goes on, hashlib's."""
+    """Digest that more bytes can be added to, as hashlib's."""
 
     def copy(self) -> Self: ...
 
@@ -92,7 +92,7 @@ class DeltaEncoder:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """How many leading bytes two requests share, by halving: they are long and nearly equal."""
+    """Number of leading bytes that two requests share, by bisection: they are long and nearly equal."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,6 +1,6 @@
-"""How the ledger keeps what repeats itself: an agent's requests, each of which says again what the turn before brought.
+"""Compression of an agent's requests: each repeats what the turn before brought, so only the new part takes room.
 
-Used by `turns` and `conversations`, which write, and by `audit`, which reads rows wherever they are. It must not know
+Used by `turns` and `exchanges`, which write, and by `audit`, which reads rows wherever they are. It must not know
 what a conversation is about, and no provider.
 """
 
@@ -18,7 +18,7 @@ _WINDOW = 2**15
 
 
 def pack(text: str, known: str = "") -> str:
-    """A text in short, as a text; what it shares with a known one takes next to no room.
+    """Compress a text into a text; what it shares with a known one takes next to no room.
 
     What UTF-8 cannot hold (a lone surrogate in the name of a file) becomes `?`, as it does in requests.
     """
@@ -39,7 +39,7 @@ def unpack(packed: str, known: str = "") -> str:
 
 
 def shared_context(reply: str, entry: str | None) -> str:
-    """What the request after a turn repeats: the turn's reply, and what came of it."""
+    """Text that the request after a turn repeats: the turn's reply, and what came of it."""
     return reply if entry is None else reply + unpack(entry)
 
 

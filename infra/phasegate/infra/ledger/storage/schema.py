@@ -263,7 +263,7 @@ VOUCHED = (runs, attempts, artifacts, gates, decisions, effects, messages, quest
 """The tables whose every row an event vouches for."""
 
 UNVOUCHED_COLUMNS = {("leases", "expires_at")}
-"""What changes without an event: a lease is renewed every few seconds, and its expiry proves nothing."""
+"""Columns that change without an event: a lease is renewed every few seconds, and its expiry proves nothing."""
 
 LATER_COLUMNS: dict[tuple[str, str], int | str] = {
     ("messages", "urgent"): 0,
@@ -271,4 +271,4 @@ LATER_COLUMNS: dict[tuple[str, str], int | str] = {
     ("decisions", "tests"): "[]",
     ("exchanges", "packed"): 0,
 }
-"""What a later format brought, with what older rows have there: a row's digest is about it where it says otherwise."""
+"""Columns of later formats, with the values of older rows: a row's digest includes one only if its value differs."""

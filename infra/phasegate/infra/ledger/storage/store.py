@@ -44,10 +44,10 @@ from phasegate.infra.ledger.storage.transaction import Connections, Transaction
 Answer = TypeVar("Answer")
 
 GENESIS = "sha256:" + "0" * 64
-"""What the first event of a run carries as the hash before it."""
+"""Hash that the first event of a run carries as the one before it."""
 
 _PATIENCE = timedelta(seconds=3)
-"""How long transactions that have not begun wait for a database on its way back: in all, for each time it goes away."""
+"""Time that transactions which have not begun wait for a database on its way back: in all, for each outage."""
 _BETWEEN_TRIES = timedelta(milliseconds=200)
 
 
@@ -58,7 +58,7 @@ def new_id(prefix: str) -> str:
 
 
 def event_hash(previous: str, run_id: str, position: int, at: str, kind: str, actor: str, payload: str) -> str:
-    """What an event's `hash` must be: the digest over the hash before it and all it says."""
+    """The `hash` that an event must have: the digest of the hash before it and of all its columns."""
     return sha256(canonical_json([previous, run_id, position, at, kind, actor, payload]))
 
 
@@ -84,7 +84,7 @@ def _row_as_stored(table: Table) -> CompiledStatement:
 
 
 def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
-    """The digest of a row's stored columns, as text or numbers, exactly as the database holds them; None: no row."""
+    """The digest of a row's stored columns, exactly as the database holds them, or `None` if there is no such row."""
     return _digest(DriverConnection.below(connection), table, row_id)
 
 
@@ -225,8 +225,8 @@ class Store:
             kind: Names the crash points before and after it, `noun.verb`.
 
         Raises:
-            LedgerUnavailable: The database went away. If that was while committing, it may have been written all the
-                same: whoever writes again looks first.
+            LedgerUnavailable: The database went away. If that was while committing, the rows may have been written all
+                the same: look before writing them again.
         """
         with self._transaction(run_id) as transaction:
             yield transaction.connection
@@ -242,7 +242,11 @@ class Store:
                 transaction.commit()
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer:
-        """What a call gives; tried again for a while: what it does may be done twice."""
+        """Retry a call while the database is away, for a while; what the call does may be done twice.
+
+        Returns:
+            What the call returned.
+        """
         while True:
             try:
                 with translated(self.engine):
@@ -276,7 +280,7 @@ class Store:
             kind: The event's kind.
             actor: Who or what caused it.
             payload: The facts of its kind, JSON-able; the caller may add to it until the block ends.
-            synced: Whether to wait until it is on disk. One that is not outlives the process all the same; a power cut
+            synced: True to wait until it is on disk. One that is not outlives the process all the same; a power cut
                 may take it, with all that was written after it, until the next synced change.
 
         Raises:
@@ -297,7 +301,7 @@ class Store:
         crash_points.reached(f"after:{kind}")
 
     def _fenced_off_by(self, direct: DriverConnection) -> str | None:
-        """Who has taken what this store's fence is about; None while it stands, or there is none."""
+        """The holder that has taken the lease of this store's fence, or `None` while it stands, or if there is none."""
         return None if self.fence is None else _another(self.fence, _HOLDER.execute(direct, lease=self.fence.id))
 
     def _refuse(self, run_id: str, doing: str, holder: str) -> Never:
@@ -328,7 +332,7 @@ class Store:
 
 
 def _another(fence: Lease, found: Sequence[Row]) -> str | None:
-    """Who has a lease, when that is not a fence's own holder; None when it is."""
+    """The holder of a lease if it is another than the fence's, or `None` if it is the same."""
     if found == [(fence.holder, fence.token)]:
         return None
     return str(found[0][0]) if found else "nobody"

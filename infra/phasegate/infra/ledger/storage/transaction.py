@@ -1,7 +1,7 @@
-"""One connection of the ledger's, for as long as it is needed; SQLAlchemy is put on top where somebody asks for it.
+"""Transactions on one connection of the ledger's; SQLAlchemy is put on top of it only where a caller asks for that.
 
-Used by the store. Of what an agent's turn asks and writes most of the time would be SQLAlchemy's, so that it goes to
-the driver by itself (`CompiledStatement`).
+Used by the store. SQLAlchemy would take most of the time of the statements of an agent's turn, so that these go
+straight to the driver (`CompiledStatement`).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Connections:
             return self.engine.raw_connection()
 
     def put_back(self, pooled: PoolProxiedConnection, error: BaseException | None, *, as_taken: bool) -> None:
-        """Let go of a connection; what was not committed was not written.
+        """Return a connection to the pool; what was not committed was not written.
 
         Args:
             pooled: What `take` gave.
-            error: What ended its use, if something did.
-            as_taken: Whether nothing but the driver has used it, so that no cursor is left open on it.
+            error: The error that ended its use, if one did.
+            as_taken: True if only the driver has used it, so that no cursor is left open on it.
         """
         dialect = self.engine.dialect
         if dialect.name == "sqlite" and error is None and as_taken and not self._last:
@@ -51,7 +51,7 @@ class Connections:
         pooled.close()
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close all connections."""
         while self._last:
             self._last.pop().close()
         self.engine.dispose()
@@ -74,7 +74,7 @@ class Transaction:
         Args:
             connections: Where to take one.
             run_id: What it is about.
-            synced: Whether `commit` waits until it is on disk.
+            synced: True if `commit` waits until it is on disk.
         """
         begun = cls(connections)
         try:

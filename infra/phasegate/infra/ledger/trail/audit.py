@@ -18,12 +18,12 @@ from phasegate.infra.ledger.trail.decisions import broken, check_decisions
 from phasegate.infra.ledger.trail_rows import DatabaseRows, Rows
 
 Heads = Iterable[tuple[int, str]]
-"""Positions and hashes of events, as somebody outside of the ledger saw them."""
+"""Positions and hashes of events, as they were seen outside of the ledger."""
 
 
 @dataclass(frozen=True)
 class TrailAudit:
-    """What was checked and held.
+    """Result of an audit that found nothing wrong.
 
     Attributes:
         run_id: The run.

@@ -82,7 +82,7 @@ def _decoded(row: Row, *columns: str) -> dict[str, Any]:
 
 
 def _signers(rows: Rows, run: Run) -> AllowedSigners | None:
-    """Whose signatures count in a run, as its policy has it; None where decisions are not signed."""
+    """People whose signatures count in a run, by its policy, or `None` if decisions are not signed."""
     policy = rows.one("artifacts", run.policy)
     digest = "" if policy is None else str(json.loads(policy["content"]).get("allowed_signers", ""))
     if not digest:

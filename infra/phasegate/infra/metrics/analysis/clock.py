@@ -10,7 +10,7 @@ from typing import Protocol
 from phasegate.infra.clock import SystemClock, WallClock
 
 _SETTLED = 20
-"""Rounds of the event loop somebody must be next in before time moves, so that whoever is awake acts first."""
+"""Rounds of the event loop that a sleeper must be next in before time moves, so that tasks that are awake act first."""
 
 
 class Clock(WallClock, Protocol):
@@ -30,7 +30,7 @@ class RealClock(SystemClock):
 
 
 class SimulatedClock:
-    """Time that jumps to the earliest sleeper's moment once everybody sleeps; the twin for tests."""
+    """Time that jumps to the earliest sleeper's moment once all tasks sleep; the twin for tests."""
 
     def __init__(self, start: datetime) -> None:
         """Start at an aware moment."""
@@ -39,11 +39,11 @@ class SimulatedClock:
         self._tickets = 0
 
     def now(self) -> datetime:
-        """Where the clock stands."""
+        """The moment that the clock stands at."""
         return self._now
 
     async def sleep(self, duration: timedelta) -> None:
-        """Come back when this moment is the earliest anybody waits for."""
+        """Come back when this moment is the earliest that any task waits for."""
         self._tickets += 1
         mine = (self._now + max(timedelta(0), duration), self._tickets)
         heapq.heappush(self._sleepers, mine)

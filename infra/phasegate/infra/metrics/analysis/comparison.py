@@ -1,4 +1,4 @@
-"""Whether a candidate does worse than the release that serves: samples of both, a statistical test, and when to look.
+"""Comparison of a candidate with the current release: samples of both, a statistical test, and the looks at them.
 
 Used by `measure` for metrics with `compare`. It must not know where the samples come from, nor what follows.
 
@@ -31,12 +31,12 @@ FISHER, MANN_WHITNEY = "Fisher's exact test", "Mann-Whitney U test"
 
 @dataclass
 class Comparing:
-    """One metric's samples of both releases, and what they say so far.
+    """Comparison of one metric: samples of both releases, and the conclusion so far.
 
     Attributes:
         metric: What is compared, and how sure the answer has to be.
         baseline: The release it is compared with.
-        missing: Why there is nothing to compare with; empty where there is.
+        missing: Reason why there is nothing to compare with; empty if there is.
     """
 
     metric: MetricPolicy
@@ -52,7 +52,7 @@ class Comparing:
         self._theirs.append(theirs)
 
     def look(self, counted: int) -> Comparison:
-        """What the samples say after so many measurements; the test is made at the planned looks only.
+        """Conclude from the samples after so many measurements; the test is made at the planned looks only.
 
         `worse` is final. With the last measurement, `no worse` and `undecided` are too.
 
@@ -99,13 +99,13 @@ def looks(count: int) -> tuple[int, ...]:
 
 
 def spending(alpha: float, share: float) -> float:
-    """How much of `alpha` may be spent by the time this share (0 to 1) of the measurements is made."""
+    """Part of `alpha` that may be spent by the time this share (0 to 1) of the measurements is made."""
     normal = NormalDist()
     return 2 * (1 - normal.cdf(normal.inv_cdf(1 - alpha / 2) / math.sqrt(min(1.0, share))))
 
 
 def odds_p_value(errors: int, requests: int, baseline_errors: int, baseline_requests: int, odds: float) -> float:
-    """How likely it is that the candidate has so many of all the errors, if its odds are `odds` times the baseline's.
+    """Probability that the candidate has so many of all the errors, if its odds are `odds` times the baseline's.
 
     Exact, whatever the sample. With odds 1 this is Fisher's exact test, one-sided.
     """
@@ -115,7 +115,7 @@ def odds_p_value(errors: int, requests: int, baseline_errors: int, baseline_requ
 
 
 def rank_p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """How likely it is that ours rank so much higher than theirs, if they come from one distribution."""
+    """Probability that ours rank so much higher than theirs, if they come from one distribution."""
     if len({*ours, *theirs}) == 1:
         return 1.0  # the test divides by how much the figures differ
     stats: Any = importlib.import_module("scipy.stats")  # here: as above
@@ -145,7 +145,7 @@ def _figures(metric: MetricPolicy, readings: Sequence[Reading]) -> list[float]:
 
 
 def _middle(metric: MetricPolicy, figures: Sequence[float]) -> float | None:
-    """What stands for all the figures: the share of errors, or the median."""
+    """Share of errors or median of the figures, or `None` if there are no figures."""
     if not figures:
         return None
     return sum(figures) / len(figures) if _counts_errors(metric) else median(figures)

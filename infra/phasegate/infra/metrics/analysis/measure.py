@@ -19,7 +19,7 @@ from phasegate.infra.policy.monitor import MetricPolicy
 
 
 def nothing_beside(_metric: MetricPolicy) -> BaselineRelease:
-    """No release serves beside the one that is measured."""
+    """Baseline for a release that serves alone: there is none."""
     return BaselineRelease(missing="no other release serves at the same time")
 
 
@@ -62,7 +62,7 @@ async def measure(
 
 
 class _Series:
-    """One metric's measurements, as far as they have come."""
+    """Series of one metric's measurements, as far as it has come."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class _Series:
             await self._clock.sleep(due - self._clock.now())
 
     def report(self) -> MetricReport:
-        """What there is, as final."""
+        """Report on the measurements made so far, as final."""
         judgement = self._judge(ended=True) or Judgement("inconclusive", "nothing was measured")
         return MetricReport(
             name=self._metric.name,
@@ -138,7 +138,7 @@ class _Series:
         return outcome_of(self._success, self._failure, reading.values)
 
     async def _read(self) -> tuple[Reading | TemporaryError, Reading | TemporaryError | None]:
-        """What is measured and, at the same time, what it is compared with."""
+        """Read the metric and, at the same time, its baseline, or `None` if it is compared with none."""
         if self._baseline.source is None:
             return await _tried(self._source), None
         beside = asyncio.create_task(_tried(self._baseline.source))

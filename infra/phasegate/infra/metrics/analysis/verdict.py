@@ -1,4 +1,4 @@
-"""From values to outcomes to a verdict: the rules of Argo Rollouts, minus its ways of passing what nobody measured.
+"""Verdict on a metric, from values over outcomes: the rules of Argo Rollouts, but nothing passes unmeasured.
 
 Pure functions, called by `measure` after every reading. They know no clock, no source and no ledger.
 
@@ -32,14 +32,14 @@ class Judgement:
 def outcome_of(
     success: Condition | None, failure: Condition | None, values: Mapping[str, float]
 ) -> tuple[Outcome, str]:
-    """What one measurement says, and why.
+    """Outcome of one measurement, and the reason for it.
 
     With both conditions, values that meet neither are inconclusive. A condition that cannot be told (NaN) never
     makes a success: with only a success condition it counts as not met, otherwise the measurement is inconclusive.
 
     Args:
-        success: Must hold; None when the metric has no such condition.
-        failure: Must not hold; None likewise.
+        success: Must hold; `None` if the metric has no such condition.
+        failure: Must not hold; `None` likewise.
         values: Value name to number.
     """
     if failure is None:
@@ -69,7 +69,7 @@ def _by_success_alone(success: Condition | None, values: Mapping[str, float]) ->
 
 
 def judge(metric: MetricPolicy, outcomes: Sequence[Outcome], *, ended: bool = False) -> Judgement | None:
-    """What a metric's measurements so far say.
+    """Judge a metric by its measurements so far.
 
     A limit is what is tolerated: one more breaks it. When several are broken, error outranks inconclusive outranks
     failed. A measurement that ended in an error does not count towards `count`.
@@ -77,10 +77,10 @@ def judge(metric: MetricPolicy, outcomes: Sequence[Outcome], *, ended: bool = Fa
     Args:
         metric: The limits and the count.
         outcomes: In the order measured.
-        ended: Whether no further measurement will be made.
+        ended: True if no further measurement will be made.
 
     Returns:
-        None while measuring should go on.
+        `None` while measuring should continue.
     """
     if broken := _broken_limit(metric, outcomes):
         return broken
@@ -113,7 +113,7 @@ def _broken_limit(metric: MetricPolicy, outcomes: Sequence[Outcome]) -> Judgemen
 
 
 def with_comparison(judgement: Judgement | None, comparison: Comparison) -> Judgement | None:
-    """What a metric says that is compared with a baseline besides, or instead of, having conditions.
+    """Judge a metric that is compared with a baseline besides, or instead of, having conditions.
 
     A broken limit stands as it is. Worse than the baseline is failed, at once; nothing passes that could not be
     compared, or of which too little was seen.
@@ -123,7 +123,7 @@ def with_comparison(judgement: Judgement | None, comparison: Comparison) -> Judg
         comparison: What the samples say so far.
 
     Returns:
-        None while measuring should go on.
+        `None` while measuring should continue.
     """
     if judgement is not None and judgement.verdict != "passed":
         return judgement

@@ -20,13 +20,13 @@ OnMeasurement = Callable[[str, Measurement], None]
 MeasureOne = Callable[[MetricPolicy, OnMeasurement], Awaitable[HealthReport]]
 """Measures one metric until it has a verdict."""
 BROKEN: frozenset[Verdict] = frozenset({"failed", "error"})
-"""The verdicts that end a watch, and take a release back."""
+"""Verdicts that end a watch, and for which a release is rolled back."""
 _KEPT = 500
 """Measurements of a metric that a report shows, the last ones."""
 
 
 class Watch:
-    """One watch over one release."""
+    """Watch over one release."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class Watch:
             measure_one: Measures one metric until it has a verdict.
             clock: Tells the time and waits between series.
             on_measurement: Called with the metric's name right after each measurement.
-            until: From then on no series is begun; None: only `end` ends the watch.
+            until: From then on no series is begun; if `None`, only `end` ends the watch.
         """
         self._series = [_Series(metric, measure_one, clock, on_measurement, until) for metric in metrics]
         self._ending = asyncio.Event()
 
     def end(self) -> None:
-        """Have `run` come to its end with what was measured by now."""
+        """End the watch: `run` returns with what was measured by now."""
         self._ending.set()
 
     async def run(self) -> HealthReport:
@@ -78,7 +78,7 @@ class Watch:
 
 
 class _Series:
-    """One metric, measured again and again."""
+    """Series after series of one metric's measurements."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class _Series:
         self._on_measurement(name, taken)
 
     def report(self) -> MetricReport:
-        """What there is, as final."""
+        """Report on the series so far, as final."""
         taken = tuple(self._measurements)
         if self._latest is None:
             reason = f"the watch ended after {len(taken)} of {self._metric.count}" if taken else "nothing was measured"

@@ -20,7 +20,7 @@ import duckdb
 from phasegate.infra.metrics.sources.duckdb_sandbox import add_log, sealed_database
 
 ROWS, CHARACTERS = 100, 8_000
-"""What of an answer is shown at most."""
+"""Limits on what is shown of an answer."""
 _CELL = 400
 _TIME = timedelta(seconds=5)
 _MEMORY = 1024**3

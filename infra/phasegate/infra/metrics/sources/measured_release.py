@@ -1,4 +1,4 @@
-"""What a metric's source may know of the release it measures. Made by the monitoring stage."""
+"""The release that a metric's source measures, as far as the source may know it. Made by the monitoring stage."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from phasegate.infra.policy.monitor import MetricPolicy
 
 
 def source_of(metric: MetricPolicy, released: MeasuredRelease) -> MetricSource:
-    """Where a metric's values come from; nothing is asked yet."""
+    """Open the source of a metric's values; nothing is asked yet."""
     match metric.source:
         case "probe":
             return Probe(metric, released.url)
@@ -30,12 +30,12 @@ def source_of(metric: MetricPolicy, released: MeasuredRelease) -> MetricSource:
 
 
 def baseline_of(metric: MetricPolicy, released: MeasuredRelease, serving: MeasuredRelease | None) -> BaselineRelease:
-    """What a metric of a release is compared with; nothing is asked yet.
+    """Open the baseline that a metric of a release is compared with; nothing is asked yet.
 
     Args:
         metric: The metric; without `compare` there is nothing to compare.
         released: The release that is measured.
-        serving: The release that serves beside it at this time; None: there is none.
+        serving: The release that serves beside it at this time; `None` if there is none.
     """
     if not metric.compare:
         return BaselineRelease()

@@ -1,4 +1,4 @@
-"""What one look at a metric's source gives, and the port to sources. The adapters are beside it."""
+"""Port to a metric's source, and the reading that it gives. The adapters are in the same folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read at one time.
+    """Reading of a metric's source at one time.
 
     Attributes:
         values: Value name to number; NaN where there was nothing to count.
@@ -21,7 +21,7 @@ class Reading:
 
 
 class MetricSource(Protocol):
-    """Where one metric's values come from: a probe, Prometheus, a command, a query over a log."""
+    """Source of one metric's values: a probe, Prometheus, a command, a query over a log."""
 
     async def read(self) -> Reading:
         """Measure once.
@@ -37,9 +37,9 @@ class BaselineRelease:
     """The release that a candidate is compared with.
 
     Attributes:
-        release_id: Its name; empty where there is none.
-        source: The same metric of that release; None where it cannot be read.
-        missing: Why not; empty where it can.
+        release_id: Its name; empty if there is none.
+        source: The same metric of that release; `None` if it cannot be read.
+        missing: Reason why not; empty if it can.
     """
 
     release_id: str = ""

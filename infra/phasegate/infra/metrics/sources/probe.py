@@ -45,7 +45,7 @@ class Probe:
 
         Returns:
             requests, errors, error_rate (0 to 1), and p50_ms, p95_ms, p99_ms and max_ms (nearest rank; NaN when no
-            request was answered or timed out); beside them each time, as `latency_ms`.
+            request was answered or timed out), and each single time, as `latency_ms`.
         """
         places = asyncio.Semaphore(CONCURRENCY)
         # trust_env off: a proxy named in the environment has no business between us and our own service

@@ -81,7 +81,7 @@ def read_automation(tree: SourceTree) -> Automation:
 
 
 def ini(tree: SourceTree, name: str) -> ConfigParser:
-    """Read a file of sections; an empty one where it does not parse."""
+    """Read a file of sections, or an empty one if it does not parse."""
     return _parsed(tree.text(name))
 
 

@@ -1,4 +1,4 @@
-"""What `phasegate init` writes: a `phasegate.toml` with only what was found out or differs from the defaults.
+"""First policy, for `phasegate init`: a `phasegate.toml` with only what was found out or differs from the defaults.
 
 It reads files; it runs nothing, writes nothing and does not ask git.
 """
@@ -31,8 +31,8 @@ class Detected:
     Attributes:
         toml: The file's text; `load_policy` accepts it.
         notes: What could not be told, and what to look at, a sentence each.
-        declared: Whether the repository itself says what runs and where, as manifests do; the rest is a guess, which
-            somebody has to look over before anything goes by it.
+        declared: True if the repository itself says what runs and where, as manifests do. Otherwise it is a guess,
+            which a person has to look over before anything goes by it.
     """
 
     toml: str
@@ -61,7 +61,7 @@ def detect(folder: Path) -> Detected:
         released.append(_migrations(migrations))
         notes += migrations.notes
     tables = [_HEAD, _project(project), *released]
-    declared = released_by_manifests and not project.setup  # whose network nobody has permitted
+    declared = released_by_manifests and not project.setup  # whose network no person has permitted
     return Detected("\n".join(text for text in tables if text), (*_unread(tree), *project.notes, *notes), declared)
 
 

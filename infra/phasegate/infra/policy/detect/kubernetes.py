@@ -1,4 +1,4 @@
-"""Whether a repository holds the Kubernetes manifests it is released by, and where. Used by `detect`.
+"""Detection of the Kubernetes manifests that a repository is released by. Used by `detect`.
 
 It guesses from text, as the other parts do. Templates and kustomizations are no manifests until something has built
 them, and phasegate builds nothing: what a release applies is what stands in the commit.
@@ -23,11 +23,11 @@ _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 @dataclass(frozen=True)
 class KubernetesFindings:
-    """What was found out.
+    """Findings about manifests.
 
     Attributes:
-        manifests: The folder, or the one file; empty when there are none to apply.
-        namespace: The namespace they name; empty when they name none, or several.
+        manifests: The folder, or the one file; empty if there are none to apply.
+        namespace: The namespace they name; empty if they name none, or several.
         loose: Images that are not named by their digest, which keeps them from being released.
         notes: What a person should look at.
     """
@@ -61,7 +61,7 @@ def detect_kubernetes(tree: SourceTree) -> KubernetesFindings:
 
 
 def _is_built(tree: SourceTree, path: PurePosixPath, text: str) -> bool:
-    """Whether something else makes the objects: a chart's template, or a part of a kustomization."""
+    """True if a file has to be built first: it is a chart's template, or a part of a kustomization."""
     in_chart = any(str(parent / "Chart.yaml") in tree for parent in path.parents)
     kustomized = any(str(path.parent / name) in tree for name in _KUSTOMIZATIONS)
     return in_chart or kustomized or "{{" in text

@@ -1,4 +1,4 @@
-"""Where a repository keeps its migrations, as far as names tell. Used by `detect`."""
+"""Detection of the folders of a repository's migrations, as far as names tell. Used by `detect`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import PurePosixPath
 from phasegate.infra.policy.detect.source_tree import SourceTree
 
 _FOLDERS = {"migrations", "migrate"}
-"""What Django, Rails, Prisma, Knex, Ecto, Laravel, goose and dbmate call theirs."""
+"""Names that Django, Rails, Prisma, Knex, Ecto, Laravel, goose and dbmate give their folders."""
 _SUFFIXES = (".py", ".rb", ".sql", ".js", ".ts", ".php", ".exs", ".go")
 _NAMED = re.compile(r"(?:[VUR]\d*(?:[._]\d+)*__.+\.sql|.+\.(?:up|down)\.sql)")
-"""What Flyway and golang-migrate call a file."""
+"""Names that Flyway and golang-migrate give a file."""
 _MOST = 5
 _BY_DEFAULT = PurePosixPath("migrations")
 
 
 @dataclass(frozen=True)
 class MigrationFindings:
-    """What was found out.
+    """Findings about migrations.
 
     Attributes:
         paths: Glob patterns of the folders; empty where the default says the same, or nothing was found.

@@ -115,7 +115,7 @@ def _tests(tree: SourceTree, packages: NodePackages, *, own_folder: bool) -> _Te
 
 
 def _report(tree: SourceTree, step: Step, *, own_folder: bool) -> RunnerReport | None:
-    """Return a step with a report; `None` if it runs no tests, or none that can be reported."""
+    """Return a step with a report, or `None` if it runs no tests, or none that can be reported."""
     known = step.package.packages
     depth = step.package.folder.count("/") + 1 if step.package.folder else 0
     tools = f"{'../' * depth}{TOOLS}" if own_folder else ""

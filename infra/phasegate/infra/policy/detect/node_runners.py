@@ -104,7 +104,7 @@ _WATCH = re.compile(r"\s(?:--watch(?:All)?(?:=true)?|watch|-w)(?=\s|$)")
 
 
 def runner_of(word: str) -> str:
-    """Name the runner that a command's word starts, by name or by path; empty if none."""
+    """Name the runner that a command's word starts, by name or by path, or an empty string if there is none."""
     path, _, name = word.strip("'\"").rpartition("/")
     plain = re.sub(r"\.[cm]?js$", "", name).removeprefix("_")
     return plain if plain in NAMES and (not path or ".bin" in path or "node_modules" in path) else ""

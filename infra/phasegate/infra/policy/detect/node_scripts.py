@@ -124,7 +124,7 @@ class NodePackages:
                 yield Step(package, part, tuple(words), (*environment, *own))
 
     def _called(self, package: Package, words: Sequence[str]) -> list[tuple[Package, str, str]] | None:
-        """The scripts that a command runs, each with further arguments; `None` if it runs none."""
+        """The scripts that a command runs, each with further arguments, or `None` if it runs none."""
         if not words:
             return None
         if words[0] in _PLURAL:

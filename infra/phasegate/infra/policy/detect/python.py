@@ -79,7 +79,7 @@ def _by_tool(tree: SourceTree, manifest: dict[str, Any]) -> tuple[str, str]:
 
 
 def _pip(tree: SourceTree, automation: Automation, plugins: tuple[str, ...]) -> str:
-    """Return the set-up by pip; empty when the project names nothing to install."""
+    """Return the set-up by pip, or an empty string if the project names nothing to install."""
     manifest = tree.toml("pyproject.toml")
     known, known_groups = _extras(tree), table(manifest, "dependency-groups")
     extras = _wanted(known, automation.extras)
@@ -153,7 +153,7 @@ def _names_pytest(tree: SourceTree, manifest: dict[str, Any]) -> bool:
 
 
 def _pythonpath(tree: SourceTree, *, cwd_is_on_it: bool) -> str:
-    """The option of pytest that lets tests import a project that is not installed; empty where nothing is missing.
+    """The option of pytest that lets tests import a project that is not installed, or an empty string.
 
     `python -m pytest` puts the working directory on the path by itself, a conftest.py at the root makes pytest do it.
     """

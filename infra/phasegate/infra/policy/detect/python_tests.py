@@ -85,7 +85,7 @@ def _upper(text: str) -> dict[str, str]:
 
 
 def _django_settings(tree: SourceTree, automation: Automation) -> str:
-    """Return the settings module that Django's own runner is given; empty where there is none."""
+    """Return the settings module that Django's own runner is given, or an empty string if there is none."""
     if found := automation.runs(r"--settings[= ]([\w.]+)"):
         return found[1]
     if (told := dict(automation.variables).get("DJANGO_SETTINGS_MODULE")) and re.fullmatch(r"[\w.]+", told):
@@ -107,7 +107,7 @@ def _own_runner(tree: SourceTree, settings: dict[str, Any]) -> str:
 
 
 def _names(tree: SourceTree, automation: Automation, *, django: bool) -> str:
-    """Return patterns for test files that pytest would pass over; empty where it would not."""
+    """Return patterns for test files that pytest would pass over, or an empty string if it would not."""
     holding = [
         path
         for path in sorted(tree.files)

@@ -1,4 +1,4 @@
-"""How a repository's service is started on a given port, as far as its files tell. Used by `detect`.
+"""Detection of the command that starts a repository's service on a given port. Used by `detect`.
 
 It guesses from text, so it only answers where the text says that a port is read; a wrong start command would cost a
 run its deployment, a missing one costs a line in phasegate.toml.
@@ -29,12 +29,12 @@ _SOURCES = (".py", ".js", ".mjs", ".cjs", ".ts", ".go")
 
 @dataclass(frozen=True)
 class ServiceFindings:
-    """What was found out.
+    """Findings about a service.
 
     Attributes:
-        start: The start command, with `{port}` where the port goes; empty when it cannot be told.
+        start: The start command, with `{port}` where the port goes; empty if it cannot be told.
         because: Why, in a few words.
-        health: The path of a health check; empty when none was seen.
+        health: The path of a health check; empty if none was seen.
     """
 
     start: str = ""
@@ -90,7 +90,7 @@ def _python(tree: SourceTree, project: ProjectFindings) -> tuple[str, str]:
 
 
 def _module_call(project: ProjectFindings, package: PurePosixPath, *, below_src: bool = False) -> str:
-    """`python3 -m package`; a project nobody installs is found below src by PYTHONPATH."""
+    """`python3 -m package`; a project that is not installed is found below src by PYTHONPATH."""
     in_src = below_src or package.parts[0] == "src"
     name = ".".join(package.parts[1:] if package.parts[0] == "src" else package.parts)
     return f"{'env PYTHONPATH=src ' if in_src else ''}{project.python} -m {name}"

@@ -34,7 +34,7 @@ class SourceTree:
     """The files of one folder, hidden and generated ones left out."""
 
     def __init__(self, folder: Path) -> None:
-        """Look at a folder; it is walked once, when first asked."""
+        """Look at a folder; its files are listed once, when first asked for."""
         self._folder = folder
         self.unreadable: set[str] = set()
         """Manifests that are there and do not parse: broken, too deep, or larger than is read."""
@@ -48,7 +48,7 @@ class SourceTree:
         return PurePosixPath(name) in self.files
 
     def text(self, name: str | PurePosixPath) -> str:
-        """A file's beginning; empty when it cannot be read."""
+        """A file's beginning, or an empty string if it cannot be read."""
         try:
             with (self._folder / name).open("rb") as file:
                 return file.read(_MAX_BYTES).decode(errors="replace")
@@ -66,7 +66,7 @@ class SourceTree:
         )
 
     def toml(self, name: str) -> dict[str, Any]:
-        """A TOML file as a mapping; empty when it is not there or does not parse."""
+        """A TOML file as a mapping, or an empty one if it is not there or does not parse."""
         try:
             return tomllib.loads(self.text(name))
         except (tomllib.TOMLDecodeError, RecursionError):
@@ -74,7 +74,7 @@ class SourceTree:
             return {}
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON file as a mapping; empty when it is not there, does not parse or is none."""
+        """A JSON file as a mapping, or an empty one if it is not there, does not parse or is none."""
         try:
             value = json.loads(self.text(name))
         except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ class SourceTree:
 
 
 def table(data: dict[str, Any], *names: str) -> dict[str, Any]:
-    """A table inside a manifest; empty when it, or one around it, is missing or something else."""
+    """A table inside a manifest, or an empty one if it, or one around it, is missing or something else."""
     for name in names:
         value = data.get(name)
         data = cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -1,8 +1,8 @@
-"""One namespace of one cluster, through the official client: read, applied, deleted, waited for while it is away.
+"""Access to one namespace of one cluster, through the official client: reads, applies, deletes, waits while it is away.
 
-Called by the target and its parts. It holds the credentials, which nobody else sees, and knows nothing of releases.
-Every request has a limit; an API server that does not answer is asked again until patience is over, and how long
-that took is kept for whoever tells people.
+Called by the target and its parts. It holds the credentials, which no other part sees, and knows nothing of releases.
+Every request has a limit. An API server that does not answer is asked again until patience is over; how long that took
+is kept for people to read.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Cluster:
     _kinds: dict[str, dict[str, _Kind]] = field(default_factory=dict[str, dict[str, _Kind]])
 
     async def get(self, ref: Ref) -> Manifest | None:
-        """An object as it is live; None: there is none."""
+        """An object as it is live, or `None` if there is none."""
         answer = await self._ask("GET", await self._path(ref), what=f"read {ref}", may_be=(404,))
         return None if answer.status == 404 else _object(answer)
 
@@ -85,10 +85,10 @@ class Cluster:
         Args:
             manifest: The fields that are to be so.
             dry_run: Only say what would be.
-            force: Take over fields that somebody else owns.
+            force: Take over fields that others own.
 
         Raises:
-            FieldConflict: Somebody else owns a field, which would become another.
+            FieldConflict: Another manager owns a field, which would change.
             TargetRefused: A right, a quota or the namespace is missing.
             DeployFailed: The object does not hold.
             TargetUnavailable: The API server stayed away.
@@ -126,7 +126,7 @@ class Cluster:
         """Create an object, or replace the version of it that was read.
 
         Raises:
-            StaleWrite: Somebody else wrote it since, or created it first.
+            StaleWrite: Another client wrote it since, or created it first.
         """
         ref = Ref.of(manifest)
         known = "resourceVersion" in manifest["metadata"]
@@ -154,7 +154,7 @@ class Cluster:
                 for one in found
                 if "/" not in str(one["name"])
             }
-            if kinds:  # what a cluster does not know yet, somebody may install
+            if kinds:  # what a cluster does not know yet, an operator may install
                 self._kinds[ref.api_version] = kinds
         kind = self._kinds.get(ref.api_version, {}).get(ref.kind)
         if kind is None or not kind.namespaced:

@@ -1,4 +1,4 @@
-"""What a release would change, for a person to judge: live objects beside wanted ones, without what servers add.
+"""Diff of live objects and wanted ones, without what servers add, for a person to judge a release by.
 
 Called by the target for a plan and to see whether what was applied is there. It knows no cluster; a Secret's values
 never leave it.
@@ -15,7 +15,7 @@ import yaml
 from phasegate.infra.deploy.kubernetes.api.manifests import Manifest, table
 
 PREFIX = "phasegate.dev/"
-"""What phasegate's own annotations and labels begin with."""
+"""Beginning of phasegate's own annotations and labels."""
 _SERVERS = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink", "ownerReferences")
 _REVISION = "deployment.kubernetes.io/revision"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -23,11 +23,11 @@ _MAX_LINES = 400
 
 
 def cleaned(live: Manifest, *, ours: bool = False) -> Manifest:
-    """An object as somebody could have written it: what servers add and report is left out.
+    """An object as a person could have written it: what servers add and report is left out.
 
     Args:
         live: The object as an API server gives it.
-        ours: Whether phasegate's own annotations stay.
+        ours: True if phasegate's own annotations stay.
     """
     found = copy.deepcopy(live)
     found.pop("status", None)
@@ -44,16 +44,18 @@ def cleaned(live: Manifest, *, ours: bool = False) -> Manifest:
 
 
 def differ(live: Manifest, predicted: Manifest) -> bool:
-    """Whether an object is not as it was applied; release annotations count."""
+    """True if an object is not as it was applied; release annotations count."""
     return cleaned(live, ours=True) != cleaned(predicted, ours=True)
 
 
 def difference(live: Manifest | None, wanted: Manifest | None) -> str:
-    """A unified diff of an object; empty when nothing changes. Values of a Secret are hidden, that they differ is not.
+    """A unified diff of an object, or an empty string if nothing changes.
+
+    Values of a Secret are hidden, but not that they differ.
 
     Args:
-        live: What is there; None: nothing.
-        wanted: What will be; None: nothing.
+        live: The object that is there; `None` if there is none.
+        wanted: The object that will be there; `None` if there will be none.
     """
     before = cleaned(live) if live else None
     after = cleaned(wanted) if wanted else None

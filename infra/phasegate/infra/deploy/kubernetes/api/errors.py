@@ -1,9 +1,9 @@
-"""What an API server's refusals mean for a release, and which end each has.
+"""Errors of an API server, and the end that each has for a release.
 
     no answer, 408, 410, 429, 500, 502, 503, 504  wait: tried again for a while, then `TargetUnavailable`
     401, 403, quota, no such namespace            ask: `TargetRefused`, a person gives what is missing
-    409 of fields                                 ask: `FieldConflict`, somebody else owns them
-    409 else                                      wait: `StaleWrite`, somebody wrote first; read and decide anew
+    409 of fields                                 ask: `FieldConflict`, another manager owns them
+    409 else                                      wait: `StaleWrite`, another client wrote first; read and decide again
     400, 404 of a kind, 422, what is left         roll back: `DeployFailed`, the manifest does not hold
 
 Called by the cluster's adapter alone.
@@ -21,12 +21,12 @@ from phasegate.infra.errors import DeployFailed, PhasegateError, TargetRefused, 
 
 _WAITED_FOR = frozenset({408, 410, 429, 500, 502, 503, 504})
 _NEVER_HOLDS = b"failed to create typed"
-"""How API servers before 1.22 say, with a 500, that what is applied does not fit its kind."""
+"""Message by which API servers before 1.22 say, with a 500, that what is applied does not fit its kind."""
 
 
 @dataclass(frozen=True, order=True)
 class OwnedField:
-    """A field of an object that somebody else applied or edited.
+    """A field of an object that another manager applied or edited.
 
     Attributes:
         object: As people call it, e.g. `Deployment/shop`.
@@ -67,7 +67,7 @@ class StaleWrite(TargetUnavailable):
 
 
 def is_passing(status: int, body: bytes) -> bool:
-    """Whether an answer may be another one in a moment; 410 says that what was asked for is too old by now."""
+    """True if an answer may be another one in a moment; 410 says that what was asked for is too old by now."""
     return status in _WAITED_FOR and not (status == 500 and _NEVER_HOLDS in body)
 
 

@@ -35,13 +35,13 @@ class HeldLock:
         self._renewed = float("-inf")
 
     async def take(self) -> None:
-        """Wait until nobody else holds it, and take it."""
+        """Wait until no other engine holds it, and take it."""
         seen, since = "", time.monotonic()
         while True:
             found = await self._cluster.get(self._ref)
             spec = table(table(found).get("spec"))
             mark = f"{spec.get('holderIdentity')} {spec.get('renewTime')}"
-            if mark != seen:  # whoever holds it is alive; measured by our clock, as clocks differ
+            if mark != seen:  # its holder is alive; measured by our clock, as clocks differ
                 seen, since = mark, time.monotonic()
             seconds = float(spec.get("leaseDurationSeconds") or 0)
             free = spec.get("holderIdentity") in {None, "", self._holder}  # ours: it was taken, the answer was lost
@@ -55,7 +55,7 @@ class HeldLock:
         """Hold it for longer.
 
         Raises:
-            TargetUnavailable: Somebody else has taken it.
+            TargetUnavailable: Another engine has taken it.
         """
         found = await self._cluster.get(self._ref)
         spec = table(table(found).get("spec"))
@@ -65,16 +65,16 @@ class HeldLock:
         await self._write(found, self._holder, int(spec.get("leaseTransitions") or 0))
 
     async def require(self) -> None:
-        """Go on only while nobody else may be at work.
+        """Stop unless it is held for certain: it was renewed lately, or can be renewed now.
 
         Raises:
-            TargetUnavailable: Somebody else has taken it.
+            TargetUnavailable: Another engine has taken it.
         """
         if time.monotonic() - self._renewed > self._duration.total_seconds() / 2:
             await self.renew()
 
     async def release(self) -> None:
-        """Let others take it at once."""
+        """Release it, so that others can take it at once."""
         with contextlib.suppress(PhasegateError):  # it runs out by itself
             found = await self._cluster.get(self._ref)
             if found and found["spec"].get("holderIdentity") == self._holder:
@@ -106,7 +106,7 @@ class HeldLock:
 
 @asynccontextmanager
 async def lock(cluster: Cluster, name: str, duration: timedelta = DURATION) -> AsyncGenerator[HeldLock]:
-    """Keep everybody else from changing a service; waits for whoever does, or until a dead one's lease runs out."""
+    """Hold the lock on a service; waits until its holder releases it, or until a dead holder's lease runs out."""
     held = HeldLock(cluster, name, duration)
     await held.take()
     keeping = asyncio.create_task(held.keep())

@@ -19,19 +19,19 @@ from phasegate.infra.errors import ConfigError
 Manifest = dict[str, Any]
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
-"""What is rolled out, and waited for."""
+"""Kinds that are rolled out, and waited for."""
 _SUFFIXES = (".yaml", ".yml", ".json")
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _MAX_BYTES = 1_000_000
 _MAX_VALUES = 100_000
 _DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 _FIRST = ("ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim", "Service")
-"""What others need comes first; what is not named here comes between these and the workloads."""
+"""Kinds that others need, which come first; kinds not named here come between these and the workloads."""
 
 
 @dataclass(frozen=True, order=True)
 class Ref:
-    """Which object is meant, in the namespace a target is about."""
+    """Reference to an object in the namespace that a target is about."""
 
     api_version: str
     kind: str
@@ -82,7 +82,7 @@ def read_manifests(folder: Path, path: str, *, namespace: str) -> list[Manifest]
 
 
 def is_below(manifests: str, path: str) -> bool:
-    """Whether a file of the repository is one of the manifests' folder, or is the manifests' file."""
+    """True if a file of the repository is in the manifests' folder, or is the manifests' file."""
     return PurePosixPath(path).is_relative_to(PurePosixPath(manifests))
 
 
@@ -94,12 +94,12 @@ def images(manifest: Manifest) -> Iterator[str]:
 
 
 def table(value: object) -> dict[str, Any]:
-    """A table of an object's; empty when it is missing or something else."""
+    """A table of an object's, or an empty one if it is missing or something else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def tables(value: object) -> list[dict[str, Any]]:
-    """The tables in a list of an object's; none when it is missing or something else."""
+    """The tables in a list of an object's, or none if the list is missing or something else."""
     return [table(one) for one in cast("list[object]", value)] if isinstance(value, list) else []
 
 

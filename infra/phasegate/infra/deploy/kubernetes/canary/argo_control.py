@@ -1,4 +1,4 @@
-"""Drives an Argo `Rollout` as its own command line does: its controller shifts traffic, phasegate says when to go on.
+"""Drives an Argo `Rollout` as its own command line does: its controller shifts traffic, phasegate says when.
 
 Called by what runs candidates, and while a rollout is waited for. Nothing of its steps is changed or skipped on the way
 forward but pauses, which stand for a person's word; on the way back everything is skipped.
@@ -19,7 +19,10 @@ from phasegate.infra.errors import DeployFailed, TargetRefused
 
 
 async def wait_until_paused(toward: Applier, ref: Ref) -> Manifest:
-    """Wait until a Rollout pauses or is done, as its own steps say; gives it as it is then.
+    """Wait until a Rollout pauses or is done, as its own steps say.
+
+    Returns:
+        The Rollout as it is then.
 
     Raises:
         DeployFailed: Its controller gave it up, or it did not come to rest in time.
@@ -45,7 +48,7 @@ async def advance_to(toward: Applier, ref: Ref, percent: int) -> None:
 
     Raises:
         DeployFailed: Its controller gave it up, or it did not get there in time.
-        TargetRefused: Its steps do not lead there, or its controller alone decides when they go on.
+        TargetRefused: Its steps do not lead there, or its controller alone decides when they continue.
     """
     if percent == 0:
         await abort(toward, ref)
@@ -60,7 +63,7 @@ async def advance_to(toward: Applier, ref: Ref, percent: int) -> None:
 
 
 async def abort(toward: Applier, ref: Ref) -> None:
-    """Have a Rollout's controller give all traffic back to what was stable, and wait until it has.
+    """Abort a Rollout, so that its controller gives all traffic back to what was stable, and wait until it has.
 
     Nothing is to be given back where its canary has none, or where it has become what is stable.
 

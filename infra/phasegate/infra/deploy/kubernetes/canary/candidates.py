@@ -1,4 +1,4 @@
-"""Candidates: what runs beside the current release, the share of the traffic it takes, and its end.
+"""Candidates: releases that run beside the current one, the share of the traffic that each takes, and its end.
 
 Called by the target, under the service's lock. What is asked for is recorded before anything is changed, a share is
 read back from the cluster, and all traffic is with the current release again before a candidate's pods go.
@@ -39,7 +39,7 @@ from phasegate.infra.deploy.target import NOTHING_SERVES, Check, Weight, no_weig
 from phasegate.infra.errors import DeployFailed, TargetRefused
 
 _RECEPTION = timedelta(minutes=1)
-"""How long gateways may take to route by another weight; they say so within seconds."""
+"""Time that gateways may take to route by another weight; they say so within seconds."""
 
 
 def routes_of(serving: Record | None) -> list[Manifest]:
@@ -48,16 +48,16 @@ def routes_of(serving: Record | None) -> list[Manifest]:
 
 
 async def start(change: ChangeContext, record: Record) -> None:
-    """Run what runs beside; whatever does not come up is taken away again.
+    """Run a candidate's objects; if they do not come up, the candidate is ended again.
 
     Raises:
         DeployFailed: It did not come up.
-        TargetRefused: Something is missing that a person has to give, or somebody else's object has its name.
+        TargetRefused: Something is missing that a person has to give, or an object of another owner has its name.
     """
     await _require_free_names(change, record)
     if record.release_id not in change.state.candidates:
         change.state.candidates.append(record.release_id)
-        await change.records.write_state(change.state)  # before they run: a crash leaves none that nobody knows
+        await change.records.write_state(change.state)  # before they run: a crash leaves none unrecorded
     rollouts = [Ref.of(one) for one in record.canaries if is_rollout(one)]
     try:
         await change.applier.apply(record.canaries, record.taking)
@@ -79,7 +79,7 @@ async def set_weight(change: ChangeContext, record: Record, percent: int) -> Wei
 
     Raises:
         DeployFailed: The share did not come about.
-        TargetRefused: It cannot have that share, or somebody else owns the weights.
+        TargetRefused: It cannot have that share, or another manager owns the weights.
     """
     if not record.canaries:
         if change.state.current is None:
@@ -108,11 +108,11 @@ async def set_weight(change: ChangeContext, record: Record, percent: int) -> Wei
 
 
 async def end(change: ChangeContext, record: Record) -> None:
-    """Give the candidate's traffic back to what serves, then take away what ran beside; what serves by now stays.
+    """Give the candidate's traffic back to the current release, then delete all objects but the current release's.
 
     Raises:
-        DeployFailed: What serves is not as it was.
-        TargetRefused: Somebody else owns what is to be put back.
+        DeployFailed: The current release is not as it was.
+        TargetRefused: Another manager owns what is to be put back.
     """
     serving = await change.serving()
     if serving is None or serving.release_id != record.release_id:
@@ -188,7 +188,7 @@ async def _route(change: ChangeContext, route: Manifest, services: Mapping[str, 
 
     Raises:
         DeployFailed: They do not.
-        TargetRefused: Somebody else owns the weights.
+        TargetRefused: Another manager owns the weights.
     """
     wanted, ref = weighted(route, services, percent), Ref.of(route)
     await change.applier.apply([wanted])
@@ -208,11 +208,11 @@ async def _route(change: ChangeContext, route: Manifest, services: Mapping[str, 
 
 
 async def _give_back(change: ChangeContext, record: Record, serving: Record | None) -> None:
-    """Let all traffic go to what serves.
+    """Route all traffic to the current release.
 
     Raises:
-        DeployFailed: It does not.
-        TargetRefused: Somebody else owns what is to be put back, and it leads to the candidate.
+        DeployFailed: It does not go there.
+        TargetRefused: Another manager owns what is to be put back, and it leads to the candidate.
     """
     services = canary_services(record.canaries)
     for route in routes_of(serving) if services else ():
@@ -220,7 +220,7 @@ async def _give_back(change: ChangeContext, record: Record, serving: Record | No
         if live is not None and services_behind(live) & {*services.values()}:
             if has_gateway(live):
                 await _route(change, route, services, 0)
-            else:  # nobody routes by it, so there is nobody to wait for
+            else:  # no gateway routes by it, so there is none to wait for
                 await change.applier.apply([route])
     former = {Ref.of(one): one for one in (serving.manifests if serving else record.before)}
     rollouts = [former[ref] for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)) if ref in former]
@@ -254,7 +254,7 @@ def _deployments(canaries: Iterable[Manifest]) -> list[tuple[Manifest, Ref]]:
 
 
 def _beside(record: Record) -> list[Manifest]:
-    """What there is of a candidate only; a Rollout is the current release's, too."""
+    """Objects that are a candidate's only; a Rollout is the current release's, too."""
     return [one for one in record.canaries if not is_rollout(one)]
 
 
@@ -263,7 +263,7 @@ def _ready(deployment: Manifest | None) -> int:
 
 
 async def _require_free_names(change: ChangeContext, record: Record) -> None:
-    """Stop where somebody else has an object of a canary's name: it would be changed, and deleted afterwards."""
+    """Stop if an object of another owner has a canary's name: it would be changed, and deleted afterwards."""
     for ref in (Ref.of(one) for one in record.canaries if stable_of(one) is not None):
         live = await change.applier.cluster.get(ref)
         if live is not None and stamp_of(live)[0] != change.applier.service:

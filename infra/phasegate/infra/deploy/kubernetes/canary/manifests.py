@@ -22,13 +22,13 @@ _TRACK = {f"{PREFIX}track": "canary"}
 _STABLE = f"{PREFIX}canary-of"
 _LONGEST_NAME = 63
 _NEEDED = ("ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim")
-"""What pods may refer to: new ones come with the canary. Those that are there stay as they are until the cut-over."""
+"""Kinds that pods may refer to: new objects come with the canary; others stay as they are until the cut-over."""
 
 
 def canaries(
     manifests: Sequence[Manifest], *, percent: int, live: frozenset[Ref], routed: Collection[str] = ()
 ) -> list[Manifest]:
-    """What runs beside the current release while this one is a candidate, in the order it is applied in.
+    """Objects that run beside the current release while this one is a candidate, in the order of applying.
 
     Args:
         manifests: The release's.
@@ -52,17 +52,17 @@ def canaries(
 
 
 def canary_replicas(stable: int, percent: int) -> int:
-    """How many replicas make up a share beside these; at least one, but for a share of 0.
+    """Number of replicas that make up a share beside these; at least one, but for a share of 0.
 
     Args:
-        stable: How many there are beside it.
+        stable: Number of replicas beside it.
         percent: Below 100: that is no share but all.
     """
     return max(1, math.ceil(stable * percent / (100 - percent))) if percent else 0
 
 
 def carrying_replicas(stable: int, percent: int) -> int:
-    """How many replicas carry a share of what these carry; at least one, which is there before any traffic is."""
+    """Number of replicas that carry a share of what these carry; at least one, which is there before any traffic."""
     return max(1, math.ceil(stable * percent / 100))
 
 
@@ -72,7 +72,7 @@ def rescaled(canary: Manifest, count: int) -> Manifest:
 
 
 def stable_of(canary: Manifest) -> Ref | None:
-    """The Deployment that a canary runs beside; None: this is no canary."""
+    """The Deployment that a canary runs beside, or `None` if this is no canary."""
     name = table(canary["metadata"].get("annotations")).get(_STABLE)
     return Ref(canary["apiVersion"], canary["kind"], str(name)) if name else None
 
@@ -85,7 +85,7 @@ def canary_services(canaries: Sequence[Manifest]) -> dict[str, str]:
 
 
 def is_routed(canary: Manifest, canaries: Sequence[Manifest]) -> bool:
-    """Whether a canary is reached through a Service of its own."""
+    """True if a canary is reached through a Service of its own."""
     return any(_selects(one, canary) for one in canaries if one["kind"] == "Service")
 
 

@@ -1,7 +1,7 @@
 """Shares of the traffic by weights of the Gateway API: what an `HTTPRoute` says of them, and has to say.
 
-Called by what runs candidates. Pure. A list of rules has one owner, as the API server sees it: whoever sets a weight
-sets all rules, so the route has to be one of the service's own manifests.
+Called by what runs candidates. Pure. A list of rules has one owner, as the API server sees it: to set a weight is to
+set all rules, so the route has to be one of the service's own manifests.
 Source: https://gateway-api.sigs.k8s.io/reference/spec/#httprouterule
 """
 
@@ -17,7 +17,7 @@ _API_VERSION = "gateway.networking.k8s.io/v1"
 
 
 def is_route(manifest: Manifest) -> bool:
-    """Whether an object is a route whose weights can be set."""
+    """True if an object is a route whose weights can be set."""
     return bool(manifest["apiVersion"] == _API_VERSION and manifest["kind"] == "HTTPRoute")
 
 
@@ -43,7 +43,7 @@ def weighted(route: Manifest, canaries: Mapping[str, str], percent: int) -> Mani
 
 
 def shares(route: Manifest, canaries: Mapping[str, str]) -> list[float]:
-    """What each rule that leads to one of these Services or to its canary gives to the canary, in percent."""
+    """Share of the canary in each rule that leads to one of these Services or to its canary, in percent."""
     found: list[float] = []
     for rule in _rules(route):
         backends = tables(rule.get("backendRefs"))
@@ -55,12 +55,12 @@ def shares(route: Manifest, canaries: Mapping[str, str]) -> list[float]:
 
 
 def has_gateway(route: Manifest) -> bool:
-    """Whether any gateway has taken a route up."""
+    """True if any gateway has taken a route up."""
     return bool(_parents(route))
 
 
 def route_accepted(route: Manifest) -> str:
-    """What keeps gateways from routing by what a route says by now; empty: nothing does."""
+    """Reason why gateways do not route by the present route, or an empty string if they do."""
     if not has_gateway(route):
         return "no gateway has taken it up"
     generation = int(route["metadata"].get("generation", 0))
@@ -93,7 +93,7 @@ def _rules(route: Manifest) -> list[dict[str, Any]]:
 
 
 def _service(backend: Manifest) -> str:
-    """Name of the Service that a backend is; empty if it is something else, or of another namespace."""
+    """Name of the Service that a backend is, or an empty string if it is something else, or of another namespace."""
     own = backend.get("kind", "Service") == "Service" and not backend.get("group") and not backend.get("namespace")
     return str(backend.get("name", "")) if own else ""
 

@@ -25,7 +25,7 @@ _SOCKET = "runtime.sock"
 _HEALTH = "health.map"
 _BACKEND = "releases"
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
-"""Where Debian puts it, and where a person's PATH does not lead."""
+"""Folders in which Debian puts it, and which a person's PATH does not have."""
 _ASK_SECONDS = 5.0
 _CHECK = "check inter 2s fastinter 250ms downinter 500ms fall 3 rise 1"
 _RUNS = {"1", "2"}
@@ -60,7 +60,7 @@ backend {backend}
 
 
 class Server(NamedTuple):
-    """One that may answer what comes in."""
+    """Server that HAProxy may send requests to."""
 
     name: str
     port: int
@@ -71,13 +71,13 @@ class Server(NamedTuple):
 
 
 class ServerStatus(NamedTuple):
-    """One as HAProxy has it at this moment."""
+    """Status of a server in HAProxy at this moment."""
 
     weight: int
     """In force: 0 where it is down, or gets nothing new."""
     up: bool
     sessions: int
-    """What it is answering now."""
+    """Number of sessions that it is answering now."""
 
 
 def find(path: str) -> str:
@@ -95,7 +95,7 @@ def find(path: str) -> str:
 
 
 class HaProxy:
-    """One HAProxy and its folder, in which it has to be started: its configuration names no absolute path."""
+    """HAProxy and its folder, in which it has to be started: its configuration names no absolute path."""
 
     def __init__(self, folder: Path, host: str) -> None:
         """Name the folder, and where the servers are."""
@@ -117,12 +117,12 @@ class HaProxy:
         self._write(CONFIGURATION, text + "".join(lines))
 
     def listens_on(self, address: str) -> bool:
-        """Whether it was configured for this address."""
+        """True if it was configured for this address."""
         path = self._folder / CONFIGURATION
         return path.exists() and f"    bind {address}\n" in path.read_text()
 
     def put(self, server: Server) -> None:
-        """Let a server have its weight, and get what comes in; one that is not there yet is added.
+        """Set a server's weight, and send it requests; one that is not there yet is added.
 
         Raises:
             DeployFailed: HAProxy refused.
@@ -139,7 +139,7 @@ class HaProxy:
         self._tell(f"set server {name} state ready")
 
     def drain(self, name: str) -> None:
-        """Let a server finish what it has, and get nothing new; nothing happens to one that is not there.
+        """Drain a server: it finishes what it has, and gets nothing new; nothing happens to one that is not there.
 
         Raises:
             DeployFailed: HAProxy refused.

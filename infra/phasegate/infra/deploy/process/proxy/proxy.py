@@ -62,7 +62,7 @@ class ProxyServer:
         find(self._path)
 
     def stands(self, state: ServiceState, port: int) -> bool:
-        """Whether it listens where policy wants it, and answers."""
+        """True if the proxy listens where policy wants it, and answers."""
         front = state.front
         if front is None or not self._haproxy.listens_on(f"{self._policy.listen}:{port}"):
             return False
@@ -72,11 +72,11 @@ class ProxyServer:
         return False
 
     async def stand(self, state: ServiceState, port: int) -> None:
-        """Let it listen on the service's port, with the weights of the state.
+        """Start the proxy on the service's port, with the weights of the state.
 
         Raises:
             DeployFailed: It did not come up.
-            PortTaken: Somebody else listens there.
+            PortTaken: Another process listens there.
             TargetRefused: HAProxy is not installed.
 
         Effects:
@@ -180,18 +180,21 @@ class ProxyServer:
         return await _until(answers, _PATIENCE) and why_dead(self._folder.path, front) is None
 
     async def end(self, state: ServiceState) -> None:
-        """Stop it: nobody gets anything."""
+        """Stop the proxy: no release gets traffic any more."""
         await stop_all(self._folder.mark("front"), processes_of(self._folder.path, state.front), grace=self._grace)
         state.front = None
         self._folder.write(state)
 
 
 def start_proxy(folder: ServiceFolder, *, path: str) -> ProcessId:
-    """Start a supervisor for a service's proxy, as it is configured; gives the supervisor.
+    """Start a supervisor for a service's proxy, as it is configured.
 
     Args:
         folder: The service's.
         path: Where HAProxy is looked for, besides the system's folders.
+
+    Returns:
+        The supervisor.
 
     Raises:
         TargetRefused: It is not installed.
@@ -209,7 +212,7 @@ def start_proxy(folder: ServiceFolder, *, path: str) -> ProcessId:
 
 
 def shares_of(folder: ServiceFolder, state: ServiceState) -> dict[str, float]:
-    """As `ProxyServer.shares`, for who only looks; empty where no proxy stands or answers."""
+    """Read shares as `ProxyServer.shares` does, or none if no proxy stands or answers."""
     if state.front is not None:
         with suppress(TargetUnavailable):
             return ProxyServer(folder, DeployPolicy(), environment={}, grace=timedelta(0)).shares()

@@ -1,6 +1,6 @@
 """Serving behind a proxy: releases on ports of their own, and HAProxy on the service's. See decision 18.
 
-Used by the `process` target with `strategy = "canary"`. A candidate that is cut over to goes on as it runs; the one
+Used by the `process` target with `strategy = "canary"`. A candidate that is cut over to keeps its process; the release
 before it finishes what it has begun, and is stopped.
 """
 
@@ -90,12 +90,12 @@ class ProxiedServing:
         await self._front.forget(release_id)
 
     async def _give_back(self, state: ServiceState, release_id: str) -> None:
-        """Let the current release have a candidate's share."""
+        """Give a candidate's share to the current release."""
         if state.serving is None or state.current is None:
             await self._front.end(state)
             return
         others = {one: weight for one, weight in state.weights.items() if one not in {release_id, state.current}}
-        with suppress(TargetUnavailable):  # then nobody gets anything, and it is in the configuration all the same
+        with suppress(TargetUnavailable):  # then no release gets traffic, and it is in the configuration all the same
             await self._front.shift(state, {**others, state.current: 100 - sum(others.values())})
         await self._front.drained(release_id)
 
@@ -157,7 +157,7 @@ class ProxiedServing:
             raise
 
     async def _bring_behind(self, state: ServiceState) -> None:
-        """Let a release that listens on the service's port itself go on behind it: once, when the strategy changes."""
+        """Move a release that has the service's port itself behind the proxy: once, when the strategy changes."""
         if _is_in_place(state, state.serving) and state.current is not None:
             running, record = state.candidates.get(state.current), state.release(state.current)
             if running is None or not (await self._releases.health(record, running)).ok:

@@ -26,8 +26,8 @@ class ProcessStatus:
     """Status of a process that was started.
 
     Attributes:
-        alive: Whether it runs.
-        is_dead: Whether it will not run again by itself.
+        alive: True if it runs.
+        is_dead: True if it will not run again by itself.
         detail: In a few words.
     """
 
@@ -58,7 +58,7 @@ def start_supervised(spec: SupervisorSpec, *, environment: Mapping[str, str], ma
 
 
 def status_of(folder: Path, running: Running) -> ProcessStatus:
-    """How a process is.
+    """Status of a process, by the kernel and by its supervisor's report.
 
     Args:
         folder: The service's, below which its report is.
@@ -90,7 +90,7 @@ def processes_of(folder: Path, running: Running | None) -> list[ProcessId]:
 
 
 def why_dead(folder: Path, running: Running) -> str | None:
-    """Why a process will not run again by itself, as `the process …` goes on; None while it may."""
+    """Reason why a process will not run again by itself, worded to follow `the process`, or `None` while it may."""
     life = status_of(folder, running)
     return life.detail.removeprefix("the process ") if life.is_dead else None
 

@@ -4,8 +4,8 @@ Started by `client`, detached, so that it outlives a `kill -9` of the engine; ru
 it keeps. It has to stay small: standard library only. What became of its child it writes into a report, whole or not
 at all. A supervisor that dies itself leaves its child running; the next one finds that in the report and takes over.
 
-Signals: SIGUSR1: the child was healthy once, so from now on it is started again when it dies. SIGTERM: it is being
-stopped, by whoever sent this; it is not started again.
+Signals: SIGUSR1: the child was healthy once, so from now on it is started again when it dies. SIGTERM: the sender stops
+the child; it is not started again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from phasegate.infra.system.process_table import members, row, usage
 from phasegate.infra.system.spawn import MARK, spawn
 
 STEADY_SECONDS = 60.0
-"""A child that ran for so long has not died of its start: its deaths are counted anew."""
+"""A child that ran for so long has not died of its start: its deaths are counted from 1 again."""
 _LOOK_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _LEAVE_SECONDS = 15.0
@@ -67,10 +67,10 @@ class SupervisorReport:
     Attributes:
         pid: 0 before its first start.
         started: Clock ticks from boot to its start.
-        trusted: Whether it was healthy once.
+        trusted: True if it was healthy once.
         deaths: In a row.
         ending: How it ended the last time, in words.
-        gave_up: Whether it is not started again.
+        gave_up: True if it is not started again.
     """
 
     pid: int = 0
@@ -81,13 +81,13 @@ class SupervisorReport:
     gave_up: bool = False
 
     def runs(self) -> bool:
-        """Whether the process runs at this moment."""
+        """True if the process runs at this moment."""
         found = row(self.pid) if self.pid else None
         return found is not None and not found.ended and found.started == self.started
 
     @classmethod
     def read(cls, path: Path) -> SupervisorReport | None:
-        """As last written; None when there is none."""
+        """The report as last written, or `None` if there is none that this version can read."""
         try:
             return cls(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):  # not there, or another version's
@@ -125,7 +125,11 @@ class Supervisor:
                 removed(group)
 
     def _take_over(self) -> bool:
-        """Take up an earlier supervisor's report; tells whether its child still runs."""
+        """Take up an earlier supervisor's report.
+
+        Returns:
+            True if its child still runs.
+        """
         self.report = SupervisorReport.read(Path(self.spec.report)) or self.report
         if not self.report.runs():
             return False
@@ -149,7 +153,11 @@ class Supervisor:
         self._write()
 
     def _watch(self) -> bool:
-        """Wait for its end; tells whether it is to be started again."""
+        """Wait for its end.
+
+        Returns:
+            True if it has to be started again.
+        """
         while (ended := self._ending()) is None:
             if self._signalled(_LOOK_SECONDS):
                 self._leave()
@@ -162,7 +170,7 @@ class Supervisor:
         report.gave_up = not report.trusted or report.deaths > self.spec.restarts
         self._write()
         if report.gave_up:
-            if report.trusted:  # of one that never came up, whoever waited for it tells
+            if report.trusted:  # of one that never came up, the engine that waited for it tells
                 self._say(f"the process {ended}; it is not started again")
             return False
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (report.deaths - 1))
@@ -177,7 +185,11 @@ class Supervisor:
         return True
 
     def _signalled(self, seconds: float) -> bool:
-        """Wait for a signal or for the time to pass; tells whether to stop."""
+        """Wait for a signal or for the time to pass.
+
+        Returns:
+            True if the signal is one to stop.
+        """
         got = signal.sigtimedwait(_SIGNALS, seconds)
         if got is not None and got.si_signo == signal.SIGUSR1 and not self.report.trusted:
             self.report.trusted = True
@@ -185,13 +197,13 @@ class Supervisor:
         return got is not None and got.si_signo in _STOPPING
 
     def _leave(self) -> None:
-        """Somebody stops the child; stay until it has ended, for the groups' sake, but not for ever."""
+        """Wait until the child, which the sender of a signal stops, has ended, so that its groups can be removed."""
         until = time.monotonic() + _LEAVE_SECONDS
         while self._ending() is None and (left := until - time.monotonic()) > 0:
             signal.sigtimedwait({signal.SIGCHLD}, min(left, _LOOK_SECONDS))
 
     def _ending(self) -> str | None:
-        """The child's end, in words; None while it runs."""
+        """The child's end, in words, or `None` while it runs."""
         try:
             pid, status = os.waitpid(self.report.pid, os.WNOHANG)
         except ChildProcessError:  # taken over: it is nobody's child, and its code is lost
@@ -219,7 +231,7 @@ class Supervisor:
                 self._end_what_is_left()
 
     def _end_what_is_left(self) -> None:
-        """End all it has started, which may hold its port: SIGKILL, there is nobody left to be asked."""
+        """End all it has started, which may hold its port, by SIGKILL."""
         for pid in members(self.report.pid, f"{MARK}={os.environ.get(MARK, '')}"):
             if pid != os.getpid():
                 with suppress(ProcessLookupError):

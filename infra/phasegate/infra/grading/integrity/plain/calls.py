@@ -62,7 +62,11 @@ class Noted:
         """Inputs by their text: each as it is written, its result in the test, and kinds of tests."""
 
     def answer(self, given: list[Any]) -> tuple[Any, Any]:
-        """Call it once. Returns what came of it as data, and the result itself."""
+        """Call it once.
+
+        Returns:
+            What came of it as data, and the result itself.
+        """
         made, words, named = given
         signal.setitimer(signal.ITIMER_REAL, _SECONDS_OF_CALL)
         try:
@@ -275,7 +279,7 @@ def _stop_call(*_: Any) -> None:
 def try_calls(
     passed: Iterable[Any], order: dict[str, Any], run: Callable[[Any], Any], tell: Callable[..., None]
 ) -> None:
-    """Note calls that tests make, and try inputs nearby, in a child that nobody waits for longer than some seconds.
+    """Note calls that tests make, and try inputs nearby, in a child that is waited for no longer than some seconds.
 
     Args:
         passed: Tests that pass.
@@ -372,7 +376,7 @@ def _is_steady(answer: Any, root: str) -> bool:
 
 
 def _be_quiet() -> None:
-    """Write nothing where anybody reads, read nothing, and take no more memory than a call may need."""
+    """Discard what is written, read nothing, and take no more memory than a call may need."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(nowhere, number)

@@ -41,7 +41,7 @@ class Clocks:
         self._steady = self._used = 0
         self._is_loading = True
         self.real_time = time.monotonic
-        """A clock that nobody alters."""
+        """Monotonic clock as it was before any clock is moved."""
         if any(map(importlib.util.find_spec, _PATCHED_BY_OTHERS)):
             return
         wall = time.time

@@ -1,4 +1,4 @@
-"""Watch over modules that tests import: those that somebody put others in the place of, whole.
+"""Watch over modules that tests import: those that code has replaced as a whole.
 
 Runs inside the sandbox. A module of the library is the same if it gives the same functions, however it is loaded. A
 module beside tests is the same if it comes from a file that tests would find.
@@ -178,7 +178,7 @@ def _file_of(module: Any) -> str:
 
 
 def _other_function(module: Any, known: types.ModuleType) -> tuple[Any] | None:
-    """A function or class of a module that is not what another one gives by that name; None where there is none."""
+    """A function or class of a module that is not what another one gives by that name, or `None` if there is none."""
     for name, real in list(vars(known).items()):
         if name.startswith("__") or not callable(real):
             continue

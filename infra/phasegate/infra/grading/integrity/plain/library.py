@@ -1,4 +1,4 @@
-"""Watch over the standard library and the test runners: functions that somebody replaced, or whose code.
+"""Watch over the standard library and the test runners: functions that were replaced, or whose code was.
 
 Runs inside the sandbox, in the process that loads the change. A snapshot is taken before any of its code is loaded.
 """
@@ -29,7 +29,7 @@ _OF_BUILTINS = ("__eq__", "__ne__", "__contains__", "__call__", "__enter__", "__
 _NO_BEHAVIOUR = ("__annotate__", "__class_getitem__", "__subclasshook__", "__new__", "__init_subclass__", "__class__")
 """Members of classes that libraries put there as they register or describe a class."""
 _IS_IMMUTABLE = 1 << 8
-"""Flag of classes that nobody can assign to."""
+"""Flag of classes that cannot be assigned to."""
 _CHECKS = 50
 """Calls of one test that are checked, since some make very many."""
 _CHANGES_HONESTLY = ("builtins._", "threading._shutdown", "threading._main_thread", "threading.excepthook")
@@ -105,7 +105,7 @@ class Entry:
         self._type: Any = type(self.value)
 
     def changed(self) -> tuple[Any] | None:
-        """Value that has come into its place, or into it; None where nothing has."""
+        """Value that has come into its place or into it, or `None` if nothing has."""
         value = self.space.get(self.key, self.value)
         if value is not self.value:
             if callable(self.value) or _is_code(self.value) or _has_other_code(value, self._type, self._own):
@@ -235,7 +235,7 @@ def _is_code(member: Any) -> bool:
 
 
 def origin(value: Any) -> str:
-    """File that a replacement was written in, or its module; empty where it does not say."""
+    """File that a replacement was written in or its module, or an empty string if it does not say."""
     pending: list[Any] = [value]
     for _ in range(5):
         known = pending[-1]

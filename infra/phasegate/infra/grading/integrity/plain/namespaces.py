@@ -50,7 +50,7 @@ class Namespace:
         self._unbound = frozenset(_SHADOWED - space.keys())
 
     def changes(self, exempt: set[str]) -> Iterator[tuple[str, Any]]:
-        """Names that are bound to something else now, and to what; none where the module was loaded again."""
+        """Names that are bound to something else now, and to what, or none if the module was loaded again."""
         space = self._space
         if space.get("__spec__") is not self._spec:
             return
@@ -132,7 +132,7 @@ def files_beside(files: Iterable[str], tools: Tools, root: str) -> Iterator[tupl
 
 
 def parsed_source(text: str) -> ast.Module | None:
-    """A file's syntax; None where what lies there is no longer what was loaded."""
+    """A file's syntax, or `None` if what lies there is no longer what was loaded."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError):

@@ -138,7 +138,7 @@ def hide_traces() -> None:
             seen.add(id(cls))
             pending.append(cls)
             if _is_of_runner(str(cls.__module__).partition(".")[0]):
-                with contextlib.suppress(TypeError):  # a class that nobody can assign to
+                with contextlib.suppress(TypeError):  # a class that cannot be assigned to
                     cls.__module__ = "types"
     for place in list(sys.path_importer_cache):
         if any(map(_is_of_runner, place.split("/"))):

@@ -18,7 +18,7 @@ class Questions:
     """Questions that files of the change have asked so far."""
 
     def __init__(self, files: set[str]) -> None:
-        """Listen to whoever asks.
+        """Listen to code that asks.
 
         Args:
             files: Paths of the change's product files.

@@ -86,7 +86,11 @@ class Service:
         return b"".join(self._log).decode(errors="replace")[-4000:]
 
     def wait_until_healthy(self, path: str, seconds: float) -> str:
-        """Ask until a 2xx answer comes. Returns the reason why none came; empty: it is up."""
+        """Ask until a 2xx answer comes.
+
+        Returns:
+            The reason why none came, or an empty string if the service is up.
+        """
         ends, seen = time.monotonic() + seconds, "no answer"
         while time.monotonic() < ends:
             if self.process.poll() is not None:

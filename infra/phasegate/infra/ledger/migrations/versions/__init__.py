@@ -1,1 +1,1 @@
-"""One module per revision of the stored format."""
+"""Revisions of the stored format, one module each."""
