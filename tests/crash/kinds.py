@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import get_args
 
 from phasegate.infra.ledger import RunStatus
+from phasegate.infra.ledger.events import EventKind
 
 FLOORS = Path(__file__).parents[2]
 WRITERS = {"change", "note", "note_once", "writing"}
 """Methods whose second argument names what is written: an event's kind, or what a lease comes to."""
+BY_TOOLS = {EventKind.TOOL_DENIED, EventKind.SANDBOX_ATTEMPTED, EventKind.SECRET_MASKED}
+"""Kinds that an agent's tools hand to a writer."""
 PATTERNS = {
     "run.{}": get_args(RunStatus),
     "gate.{}": ("void", "expired"),
     "run.{}-requested": ("pause", "cancel", "rollback"),
 }
 """Values of a kind that the code puts together."""
-ELSEWHERE = {
+NOT_IN_SCENES = {
     "run.recovered": "the engine that comes after a crash, whose own crashes test_crash_matrix makes",
     "attempt.adopted": "by replay",
     "effect.adopted": "by replay",
@@ -36,13 +39,17 @@ ELSEWHERE = {
     "gate.refused": "an attack",
     "decision.refused": "an attack, or a person who may not decide",
     "state.refused": "a state forced in Prefect",
+    "tool.denied": "an agent that asks for what policy denies; see tests/escapes",
+    "sandbox.attempted": "a command that tries to get out; see tests/escapes",
+    "secret.masked": "an agent that meets a secret; see tests/escapes",
     "write.refused": "the late write of an engine that another has replaced",
 }
 """Kinds that no scene makes, and where they come from."""
 
 
 def kinds_in_the_code() -> Iterator[str]:
-    """The kind of every event that some code writes."""
+    """The kind of every event that some code writes, and the changes of leases, which are no events."""
+    yield from BY_TOOLS
     for floor in ("infra", "agents", "flows"):
         for path in (FLOORS / floor / "phasegate").rglob("*.py"):
             for function in ast.walk(ast.parse(path.read_text())):
@@ -71,13 +78,14 @@ def _kinds_in(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]
 
 
 def _constants(kind: ast.expr) -> Iterator[str]:
-    if isinstance(kind, ast.JoinedStr):
-        pattern = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in kind.values)
-        assert pattern in PATTERNS, f"say in PATTERNS what {ast.unparse(kind)} may come to"
-        yield from (pattern.format(word) for word in PATTERNS[pattern])
-        return
     for part in ast.walk(kind):
-        if isinstance(part, ast.Constant) and re.fullmatch(r"[a-z]+\.[a-z-]+", str(part.value)):
+        if isinstance(part, ast.JoinedStr):
+            pattern = "".join(str(text.value) if isinstance(text, ast.Constant) else "{}" for text in part.values)
+            assert pattern in PATTERNS, f"say in PATTERNS what {ast.unparse(kind)} may come to"
+            yield from (pattern.format(word) for word in PATTERNS[pattern])
+        elif isinstance(part, ast.Attribute) and ast.unparse(part.value) == EventKind.__name__:
+            yield EventKind[part.attr]
+        elif isinstance(part, ast.Constant) and re.fullmatch(r"[a-z]+\.[a-z-]+", str(part.value)):
             yield str(part.value)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.crash.conftest import CrashHarness, Point
-from tests.crash.kinds import ELSEWHERE, kinds_in_the_code, stray_writes
+from tests.crash.kinds import NOT_IN_SCENES, kinds_in_the_code, stray_writes
 
 from phasegate.flows.lifecycle.effects.saga import PERFORMERS
 from phasegate.infra.ledger import Ledger, Run
@@ -114,9 +114,9 @@ def test_p7_a_run_that_kills_its_engine_each_time_ends_up_with_a_person_who_can_
 def test_every_kind_of_event_is_crashed_at_or_says_why_not(house: CrashHarness) -> None:
     reached = {name.partition(":")[2] for names in house.points.values() for name in names}
     written = set(kinds_in_the_code())
-    assert written - reached - ELSEWHERE.keys() == set()
-    assert ELSEWHERE.keys() & reached == set()
-    assert ELSEWHERE.keys() - written == set()
+    assert written - reached - NOT_IN_SCENES.keys() == set()
+    assert NOT_IN_SCENES.keys() & reached == set()
+    assert NOT_IN_SCENES.keys() - written == set()
 
 
 @pytest.mark.timeout(1800)

@@ -17,7 +17,7 @@ from phasegate.infra.policy.model import StageName
 
 
 class Draft(BaseModel):
-    """What an agent hands in. Keys it was not asked for are dropped: models add them freely."""
+    """Result that an agent hands in. Keys it was not asked for are dropped: models add them freely."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 

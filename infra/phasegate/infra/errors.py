@@ -207,7 +207,7 @@ class LedgerUnavailable(TemporaryError):
 
 
 class TargetUnavailable(TemporaryError):
-    """Where releases go does not answer."""
+    """The deploy target does not answer."""
 
     code = "target-unavailable"
 
@@ -266,7 +266,7 @@ class ServiceFailed(OperatorNeeded):
 
 
 class TargetRefused(OperatorNeeded):
-    """Where releases go does not let phasegate do that."""
+    """The deploy target does not let phasegate do that."""
 
     code = "target-refused"
 

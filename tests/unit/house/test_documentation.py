@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from tests.support.command_reference import PAGE, page
+from tests.support import command_reference, event_reference
 
 TOP = Path(__file__).parents[3]
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
@@ -17,8 +18,9 @@ PAGES = (*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("*/README.md"))
 LONGEST_README = 120
 
 
-def test_the_command_reference_is_what_the_help_says() -> None:
-    assert PAGE.read_text() == page(), "run `python -m tests.support.command_reference`"
+@pytest.mark.parametrize("reference", [command_reference, event_reference], ids=lambda module: module.__name__)
+def test_a_generated_page_is_what_the_program_says(reference: ModuleType) -> None:
+    assert reference.PAGE.read_text() == reference.page(), f"run `python -m {reference.__name__}`"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(TOP).as_posix())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 FLOORS = ("flows", "agents", "infra")
+ROOTS = (*FLOORS, "benchmarks", "tests")
 GRADING = "infra/phasegate/infra/grading"
 BANNED = re.compile(r"\b(doorbell|heed|carrier|caretaker|way_back|small_gates|taking_out|elsewhere)\b")
 
@@ -27,6 +29,11 @@ NOT_UNIQUE_YET = {
     "Twins",
 }
 """Names of which one class at least is grading's; the list only shrinks."""
+
+OPENERS = {"What", "Which", "Whether", "Who", "How", "Where", "Why", "One", "Those", "Let", "Have"}
+"""Words that no docstring begins with: a docstring names the thing, then says what it does."""
+SENT_TO_MODELS = {"ChangeDraft", "IncidentDraft", "ReleasePlanDraft"}
+"""Classes whose docstring is part of each request to a model, and so of digests that are stored."""
 
 NOT_UNIQUE = {"Evidence"}
 """An artifact, and a part of the monitoring agent's draft: the schema of a draft enters digests that are stored."""
@@ -63,5 +70,18 @@ def test_words_that_were_given_up_stay_away(root: Path) -> None:
     assert found == []
 
 
-def _modules(root: Path) -> list[Path]:
-    return [path for floor in FLOORS for path in sorted((root / floor).rglob("*.py"))]
+def test_a_docstring_begins_with_what_it_names(root: Path) -> None:
+    """Mutation tried: a docstring that begins with Whether."""
+    found: list[str] = []
+    for path in _modules(root, ROOTS):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                name = getattr(node, "name", path.stem)
+                first = re.match(r"\w+", ast.get_docstring(node) or "")
+                if first and first[0] in OPENERS and name not in SENT_TO_MODELS:
+                    found.append(f"{path.relative_to(root)}: {name}: {first[0]} …")
+    assert found == []
+
+
+def _modules(root: Path, folders: Iterable[str] = FLOORS) -> list[Path]:
+    return [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]

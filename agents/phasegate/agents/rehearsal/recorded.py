@@ -76,7 +76,7 @@ class RecordedReplies:
         return response
 
     def _depart(self, attempt_id: str, turn: int, why: str, diff: str) -> None:
-        payload = payloads.RehearsalDeparted(attempt=attempt_id, turn=turn, why=why, diff=diff)
+        payload = payloads.RehearsalDeparture(attempt=attempt_id, turn=turn, why=why, diff=diff)
         self.ledger.note(self.run.id, EventKind.REHEARSAL_DEPARTED, payload=payload)
 
     def _names(self, run: Run) -> Names:

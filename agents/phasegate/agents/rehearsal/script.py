@@ -57,7 +57,7 @@ class _Node(BaseModel):
 
 
 class ToolUse(_Node):
-    """One tool call."""
+    """A tool call."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]{1,64}$")
     """The tool."""
@@ -66,7 +66,7 @@ class ToolUse(_Node):
 
 
 class Turn(_Node):
-    """One answer of the model: some text, then either tool calls or the stage's result."""
+    """An answer of the model: some text, then either tool calls or the stage's result."""
 
     text: str | None = Field(default=None, min_length=1)
     """What the model says."""

@@ -25,7 +25,7 @@ class _Record(BaseModel):
 
 
 class Check(_Record):
-    """One thing that was looked at before a release was called up.
+    """A thing that was looked at before a release was called up.
 
     Attributes:
         name: What was looked at, e.g. `health`.

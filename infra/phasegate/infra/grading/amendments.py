@@ -31,7 +31,7 @@ class _Part(BaseModel):
 
 
 class Amendment(AmendmentRequest):
-    """One existing test that the PRD makes obsolete."""
+    """An existing test that the PRD makes obsolete."""
 
     replacement: str = Field(default="", max_length=500)
     """`path::name` of the sealed test that takes its place; empty: the behaviour is gone, and so is the test."""

@@ -80,7 +80,7 @@ class _Part(BaseModel):
 
 
 class CriterionResult(_Part):
-    """One acceptance criterion."""
+    """An acceptance criterion and its result."""
 
     id: str
     statement: str
@@ -131,7 +131,7 @@ class Place(_Part):
 
 
 class Ablation(_Part):
-    """What the tests say with one piece of the change taken out, for each piece."""
+    """Results of the tests with one piece of the change taken out, for each piece."""
 
     guarded: int = 0
     """Pieces without which some test fails."""
@@ -146,7 +146,7 @@ class Ablation(_Part):
 
 
 class Coverage(_Part):
-    """Which changed lines the tests run; says nothing about whether they check what comes of it."""
+    """Changed lines that the tests run; it does not say that they check what comes of it."""
 
     reached: int = 0
     unreached: tuple[Place, ...] = ()
@@ -168,7 +168,7 @@ class Unwatched(_Part):
 
 
 class Counts(_Part):
-    """How many tests the verdict rests on."""
+    """Numbers of tests that the verdict rests on."""
 
     project_passed_on_base: int = 0
     project_still_passing: int = 0

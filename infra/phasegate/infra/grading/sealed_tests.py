@@ -21,7 +21,7 @@ from phasegate.infra.workspace.change_set import AmendmentRequest, code
 
 
 class SealedFile(BaseModel):
-    """One test file."""
+    """A test file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

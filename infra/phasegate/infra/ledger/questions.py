@@ -33,7 +33,7 @@ class Questions:
         if (known := self._find(question_id)) is not None:
             return known
         answered = self._answered_before(attempt, question_id)
-        payload = payloads.QuestionAsked(question=question_id, text=text)
+        payload = payloads.AgentQuestion(question=question_id, text=text)
         with self._store.change(
             attempt.run_id, EventKind.QUESTION_ASKED, actor=attempt.model, payload=payload
         ) as change:

@@ -23,7 +23,7 @@ Conclusion = Literal["worse", "no worse", "undecided"]
 
 
 class Measurement(BaseModel):
-    """One reading of a metric.
+    """A reading of a metric.
 
     Attributes:
         at: When it began, in UTC.
@@ -84,7 +84,7 @@ class Comparison(BaseModel):
 
 
 class MetricReport(BaseModel):
-    """One metric's measurements and its verdict, with the conditions they were held against."""
+    """Measurements of a metric and its verdict, with the conditions they were held against."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -98,7 +98,7 @@ class MetricReport(BaseModel):
 
 
 class HealthReport(Artifact):
-    """How a release did: the worst verdict of its metrics decides."""
+    """Report on a release: the worst verdict of its metrics decides."""
 
     kind: ClassVar[str] = "health-report"
 

@@ -16,7 +16,7 @@ FileStatus = Literal["added", "modified", "deleted", "type-changed"]
 
 
 class FileChange(BaseModel):
-    """One file of a change; a rename is a deletion and an addition."""
+    """A file of a change; a rename is a deletion and an addition."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ class AmendmentRequest(BaseModel):
 
 
 class ChangeSet(Artifact):
-    """One commit on top of the base commit."""
+    """A commit on top of the base commit."""
 
     kind: ClassVar[str] = "change-set"
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from phasegate.flows.cli.options import example, json_option, run_argument
-from phasegate.infra.ledger.events import EventKind
 
 if TYPE_CHECKING:
     from phasegate.flows.cli.session import Session
@@ -92,11 +91,12 @@ def _compare(session: Session, run_id: str, *, as_json: bool) -> int:
     from phasegate.flows.cli.views.follow import Follower
     from phasegate.flows.cli.views.live import open_watcher
     from phasegate.flows.engine.info import engine_alive
+    from phasegate.infra.ledger.events import EventKind
 
     with open_watcher(session.ledger, as_json=as_json) as watcher:
         ended = Follower(session.ledger, run_id, lambda: engine_alive(session.settings)).until_stopped(watcher)
-    events = session.ledger.events(run_id)
-    departed = next((event.payload for event in events if event.kind == EventKind.REHEARSAL_DEPARTED), None)
+    events = session.ledger.events(run_id, kinds=(EventKind.REHEARSAL_DEPARTED,))
+    departed = events[0].payload if events else None
     same = ended.status == "done"
     if as_json:
         where = {key: departed[key] for key in ("attempt", "turn", "why", "diff")} if departed else None

@@ -96,7 +96,7 @@ def _require_all_turns(run: RunContext) -> None:
         here, there = _turns(run, attempt.id), _turns(run, original)
         if attempt.status == "finished" and not attempt.origin and here < there:
             where = f"{attempt.stage}, attempt {attempt.number}"
-            payload = payloads.RehearsalDeparted(
+            payload = payloads.RehearsalDeparture(
                 attempt=attempt.id, turn=here + 1, why="the attempt ended before this turn", diff=""
             )
             ledger.note(run.run.id, EventKind.REHEARSAL_DEPARTED, payload=payload)

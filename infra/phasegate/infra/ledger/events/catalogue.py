@@ -58,10 +58,10 @@ PAYLOADS: Mapping[str, type[Mapping[str, Any]]] = {
     EventKind.TURN_CUT: payloads.TurnCut,
     EventKind.TOOLS_ANSWERED: payloads.ToolsAnswered,
     EventKind.THREAD_COMPACTED: payloads.ThreadCompacted,
-    EventKind.TOOL_DENIED: payloads.ToolDenied,
+    EventKind.TOOL_DENIED: payloads.ToolRefusal,
     EventKind.SANDBOX_ATTEMPTED: payloads.SandboxAttempted,
     EventKind.SECRET_MASKED: payloads.SecretMasked,
-    EventKind.QUESTION_ASKED: payloads.QuestionAsked,
+    EventKind.QUESTION_ASKED: payloads.AgentQuestion,
     EventKind.QUESTION_ANSWERED: payloads.QuestionAnswered,
     EventKind.MESSAGE_QUEUED: payloads.MessageQueued,
     EventKind.MESSAGE_DELIVERED: payloads.MessageDelivered,
@@ -86,7 +86,7 @@ PAYLOADS: Mapping[str, type[Mapping[str, Any]]] = {
     EventKind.EFFECT_STUCK: payloads.EffectStuck,
     EventKind.EFFECT_ADOPTED: payloads.EffectAdopted,
     EventKind.EFFECT_REHEARSED: payloads.EffectRehearsed,
-    EventKind.REHEARSAL_DEPARTED: payloads.RehearsalDeparted,
+    EventKind.REHEARSAL_DEPARTED: payloads.RehearsalDeparture,
 }
 """Payload of each kind."""
 

@@ -62,7 +62,7 @@ class RollbackBegan(TypedDict):
 
 
 class WriteRefused(TypedDict):
-    """What the late engine wrote, its name and token, and the engine that holds the run."""
+    """The late engine's write, its name and token, and the engine that holds the run."""
 
     kind: str
     late: str
@@ -117,7 +117,7 @@ StageObserved = TypedDict(
 
 
 class StageStep(TypedDict):
-    """One line of text; `progress` has the figures of a rollout."""
+    """A line of text; `progress` has the figures of a rollout."""
 
     stage: str
     text: str
@@ -159,7 +159,7 @@ class ThreadCompacted(TypedDict):
     messages: int
 
 
-class ToolDenied(TypedDict):
+class ToolRefusal(TypedDict):
     """The tool, what it was to work on, and the reason."""
 
     attempt: str
@@ -179,14 +179,14 @@ class SandboxAttempted(TypedDict):
 
 
 class SecretMasked(TypedDict):
-    """Where the secrets stood; of each its kind and a short digest."""
+    """The place of the secrets, and each one's kind and short digest."""
 
     attempt: str
     where: str
     secrets: list[dict[str, str]]
 
 
-class QuestionAsked(TypedDict):
+class AgentQuestion(TypedDict):
     """The question's id and text."""
 
     question: str
@@ -361,7 +361,7 @@ class EffectRehearsed(TypedDict):
     compensation: str
 
 
-class RehearsalDeparted(TypedDict):
+class RehearsalDeparture(TypedDict):
     """The attempt and turn, the reason, and the difference between the requests."""
 
     attempt: str

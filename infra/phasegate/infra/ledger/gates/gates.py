@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed
@@ -29,7 +29,7 @@ from phasegate.infra.ledger.gates.authorization import (
     statement_of,
     subject_digest,
 )
-from phasegate.infra.ledger.gates.rows import GateRows, decisions_in, gate_in
+from phasegate.infra.ledger.gates.rows import GateRows, decisions_in, gate_in, is_attested
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, new_id
@@ -79,7 +79,7 @@ class Gates(GateRows):
         for known in self.list(run.id):
             if (known.gate, known.number) != (gate, number) or known.status in CLOSED:
                 continue
-            if not self._stands(known):
+            if not self.is_attested(known):
                 self.void(known, _ALTERED)
             elif known.status == "open" and self.has_expired(known):
                 self._close(known, "expired")
@@ -294,7 +294,7 @@ class Gates(GateRows):
         kind = EventKind.GATE_OVERRIDDEN if decision.override else EventKind.GATE_DECIDED
         with self._store.change(decision.run_id, kind, actor=decision.approver, payload=payload) as change:
             gate = gate_in(change, decision.gate_id)
-            if gate.subject_digest != decision.subject_digest or not _vouched(change.connection, gate):
+            if gate.subject_digest != decision.subject_digest or not is_attested(change.connection, gate):
                 raise NotAllowed(_ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
             require_open(gate, decision.decided_at)
             require_authorized(gate, decision, admins)
@@ -392,17 +392,8 @@ class Gates(GateRows):
             raise NotAllowed("the run's allowed signers were altered by something other than phasegate")
         return AllowedSigners.from_canonical(text)
 
-    def _stands(self, gate: Gate) -> bool:
-        with self._store.reading() as connection:
-            return _vouched(connection, gate)
-
     def _close(self, gate: Gate, status: GateStatus) -> None:
         with self._store.change(
             gate.run_id, EventKind(f"gate.{status}"), actor="engine", payload=payloads.GateClosed(gate=gate.id)
         ) as change:
             change.update(schema.gates, gate.id, status=status)
-
-
-def _vouched(connection: Connection, gate: Gate) -> bool:
-    chain = Chain.since_opening(connection, gate.run_id, gate.id)
-    return chain.attesting(connection, schema.gates, gate.id) is not None

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from phasegate.infra.errors import NotFound
+from phasegate.infra.ledger.chain import Chain
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.records import Decision, Gate
 from phasegate.infra.ledger.storage import schema
@@ -33,6 +34,11 @@ class GateRows:
         if row is None:
             raise NotFound(f"there is no gate {gate_id}")
         return Gate.model_validate(dict(row))
+
+    def is_attested(self, gate: Gate) -> bool:
+        """True if the run's hash chain has the gate's row as it is stored."""
+        with self._store.reading() as connection:
+            return is_attested(connection, gate)
 
     def list(self, run_id: str) -> list[Gate]:
         """A run's gates in the order they were opened."""
@@ -100,3 +106,9 @@ def decisions_in(change: UnitOfWork, gate_id: str) -> list[Decision]:
     """The decisions on a gate, as a change sees them."""
     query = select(schema.decisions).where(schema.decisions.c.gate_id == gate_id)
     return [Decision.model_validate(dict(row)) for row in change.connection.execute(query).mappings()]
+
+
+def is_attested(connection: Connection, gate: Gate) -> bool:
+    """True if the run's hash chain has the gate's row as it is stored."""
+    chain = Chain.since_opening(connection, gate.run_id, gate.id)
+    return chain.attesting(connection, schema.gates, gate.id) is not None

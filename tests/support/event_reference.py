@@ -1,0 +1,70 @@
+"""docs/events.md, generated from the types of events: `python -m tests.support.event_reference`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from itertools import groupby
+from pathlib import Path
+
+from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.events.catalogue import PAYLOADS
+
+PAGE = Path(__file__).parents[2] / "docs" / "events.md"
+_HEAD = """# Events of a run
+
+Generated from `infra/ledger/events` by `python -m tests.support.event_reference`.
+
+The ledger is the truth about a run, and its events are the links of the run's hash chain: each carries the digests of
+the rows that were written with it (`rows`) and the hash of the event before it. `phasegate logs RUN --json` and
+`phasegate watch RUN --json` print them; `phasegate export` puts them into the bundle that `phasegate audit` checks.
+
+A fact in *italics* may be absent. Formats only grow: a kind is never renamed, and a new fact may be absent in events
+that an earlier version wrote.
+
+"""
+
+
+def page() -> str:
+    """The page as it has to be."""
+    meanings = _docstrings_of_members(EventKind)
+    parts = [_HEAD]
+    for noun, kinds in groupby(EventKind, key=lambda kind: kind.partition(".")[0]):
+        parts.append(f"## {noun}\n\n| kind | meaning | facts |\n| --- | --- | --- |\n")
+        parts.extend(f"| `{kind}` | {meanings[kind.name]} | {_facts(PAYLOADS[kind])} |\n" for kind in kinds)
+        parts.append("\n")
+    return "".join(parts).rstrip("\n") + "\n"
+
+
+def _facts(shape: type) -> str:
+    if shape is payloads.Nothing:
+        return "none"
+    names = ", ".join(
+        f"*`{name}`*" if "NotRequired" in str(of) else f"`{name}`" for name, of in shape.__annotations__.items()
+    )
+    return f"{names}: {_docstring(shape)}"
+
+
+def _docstring(shape: type) -> str:
+    """Docstring of a payload; for one that is made by a call, the text below it."""
+    tree = ast.parse(inspect.getsource(payloads))
+    for node, following in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == shape.__name__:
+            assert isinstance(following, ast.Expr)
+            return str(ast.literal_eval(following.value))
+    return inspect.cleandoc(shape.__doc__ or "")
+
+
+def _docstrings_of_members(kinds: type[EventKind]) -> dict[str, str]:
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kinds))).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        ast.unparse(node.targets[0]): str(ast.literal_eval(following.value))
+        for node, following in zip(tree.body, tree.body[1:], strict=False)
+        if isinstance(node, ast.Assign) and isinstance(following, ast.Expr)
+    }
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
