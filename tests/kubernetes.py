@@ -311,8 +311,6 @@ def kubernetes_target(
     """A target in a namespace; a commit's manifests are those named, or of an image called as the commit is.
 
     Every commit also has the manifests in `besides`.
-
-    Every commit has what is named `besides`, too.
     """
 
     def checkout(commit: str, folder: Path) -> None:

@@ -24,13 +24,14 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import httpx
 from tests.crash.scenes import REQUESTER, SCENES, CrashScenario, ScenePerson
+from typing_extensions import override
 
 from phasegate.agents.models import windows
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.prefect_backend.executor import use_executor
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.executor import InProcessExecutor, use_executor
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.engine.resources import resources
+from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.pipeline import pipeline
 from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
@@ -45,23 +46,19 @@ _GLANCE_SECONDS = 0.005
 Result = TypeVar("Result")
 
 
-class PersonExecutor:
+class PersonExecutor(InProcessExecutor):
     """Executes a run in this process; every wait is answered at once."""
 
     def __init__(self, person: ScenePerson) -> None:
         """Use a person who answers."""
         self._person = person
 
+    @override
     async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         self._person.watch(name, number)
         return await work()
 
-    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        await work()
-
-    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
-        pass
-
+    @override
     async def wait_until(
         self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
     ) -> None:

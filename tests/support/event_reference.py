@@ -17,8 +17,8 @@ _HEAD = """# Events of a run
 Generated from `infra/ledger/events` by `python -m tests.support.event_reference`.
 
 The ledger is the truth about a run, and its events are the links of the run's hash chain: each carries the digests of
-the rows that were written with it (`rows`) and the hash of the event before it. `phasegate logs RUN --json` and
-`phasegate watch RUN --json` print them; `phasegate export` puts them into the bundle that `phasegate audit` checks.
+the rows that were written with it (`rows`) and the hash of the event before it. `phasegate logs RUN --json` prints
+them, with `--follow` as they come; `phasegate export` puts them into the bundle that `phasegate audit` checks.
 
 A fact in *italics* may be absent. Formats only grow: a kind is never renamed, and a new fact may be absent in events
 that an earlier version wrote.

@@ -11,8 +11,9 @@ from uuid import uuid4
 
 import pytest
 from tests.integration.gates.conftest import Desk
+from typing_extensions import override
 
-from phasegate.flows.engine.prefect_backend.forced_states import ForcedState
+from phasegate.flows.engine.executor import ForcedState, InProcessExecutor, use_executor
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import gates
 
@@ -23,15 +24,17 @@ async def test_a_run_that_is_left_meanwhile(desk: Desk, monkeypatch: pytest.Monk
     gate = desk.gate(run := desk.accept())
     looking, answering = asyncio.Event(), asyncio.Event()
 
-    async def slowly(_opened: datetime, _answered: datetime | None) -> Sequence[ForcedState]:
-        looking.set()
-        await answering.wait()
-        return [ForcedState(uuid4(), "Resuming")]
+    class SlowExecutor(InProcessExecutor):
+        @override
+        async def forced_states(self, opened: datetime, answered: datetime | None) -> Sequence[ForcedState]:
+            looking.set()
+            await answering.wait()
+            return [ForcedState(uuid4(), "Resuming")]
 
-    monkeypatch.setattr(f"{gates.__name__}.forced_between", slowly)
     monkeypatch.setattr(f"{gates.__name__}._UNHURRIED_SECONDS", 0.0 if left == "while" else 3600.0)
     context = RunContext(run, cast("Any", SimpleNamespace(ledger=desk.ledger)))
-    await gates.note_forced_states(context, [gate])
+    with use_executor(SlowExecutor()):
+        await gates.note_forced_states(context, [gate])
     if left == "while":
         await looking.wait()
     leaving = asyncio.create_task(context.cancel_background())

@@ -13,8 +13,8 @@ import pytest
 from tests.crash.scenes import REQUESTER, SCENES, CrashScenario, write_project
 from tests.integration.replay.conftest import ReplayHarness, Waits
 
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import open_resources
+from phasegate.flows.engine.wakeups import Decided
 from phasegate.infra.ledger import Gate, Ledger
 from phasegate.infra.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import TypeVar, cast
 import yaml
 from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNATURE, TICKET, edit, git
 from tests.crash.engine import PlainEngine
+from typing_extensions import override
 
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.prefect_backend.executor import use_executor
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.executor import InProcessExecutor, use_executor
 from phasegate.flows.engine.reconciler import serve
+from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.infra.identity import Person
@@ -35,22 +36,14 @@ POLICY = (
 CHANGE = [SIGNATURE, edit("app.py", OLD, NEW), {"finish": {"summary": "greet takes polite"}}]
 
 
-class SlowPerson:
+class SlowPerson(InProcessExecutor):
     """Executes a run in this process; its person answers once the worktree exists, or after a while without one."""
 
     def __init__(self, ledger: Ledger, work: Callable[[str], Path], verdicts: dict[str, Verdict]) -> None:
         self._ledger, self._work, self._verdicts = ledger, work, verdicts
         self.seen: dict[str, int | None] = {}
 
-    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
-        return await work()
-
-    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        await work()
-
-    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
-        pass
-
+    @override
     async def wait_until(
         self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
     ) -> None:

@@ -11,7 +11,7 @@ from tests.integration.replay import conftest
 from tests.integration.replay.conftest import ReplayHarness
 
 from phasegate.flows.engine.prefect_backend import executor
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.wakeups import Decided
 from phasegate.infra.settings import Settings
 
 house = conftest.house

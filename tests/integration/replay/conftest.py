@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,11 @@ import httpx
 import pytest
 import yaml
 from tests.crash.scenes import REQUESTER, SCENES, write_project
+from typing_extensions import override
 
-from phasegate.flows.engine.prefect_backend.executor import use_executor
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.executor import InProcessExecutor, use_executor
 from phasegate.flows.engine.resources import Resources, open_resources
+from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.pipeline import pipeline
 from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
@@ -38,7 +39,7 @@ class Waits(BaseException):
 
 
 @dataclass
-class ReplayHarness:
+class ReplayHarness(InProcessExecutor):
     """A machine.
 
     Attributes:
@@ -103,15 +104,7 @@ class ReplayHarness:
             pass
         return self.ledger.runs.get(run.id)
 
-    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
-        return await work()
-
-    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        await work()
-
-    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
-        pass
-
+    @override
     async def wait_until(
         self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
     ) -> None:

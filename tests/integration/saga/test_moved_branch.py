@@ -15,8 +15,8 @@ from tests.integration.replay.conftest import ReplayHarness
 from typing_extensions import override
 
 from phasegate.flows.cli.views.diff import read_change
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import open_resources
+from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Facts, MergePerformer
 from phasegate.flows.runs.checkpoints import checkpoints, plan_rewind

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
+from typing_extensions import override
 
-from phasegate.flows.engine.prefect_backend.executor import use_executor
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided
+from phasegate.flows.engine.executor import InProcessExecutor, use_executor
+from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects import saga
 from phasegate.flows.lifecycle.effects.saga import Facts, Intent, perform, roll_back
@@ -75,22 +76,26 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @dataclass
-class Shown:
+class Shown(InProcessExecutor):
     """Carries a run in this process, and notes what Prefect would show."""
 
     names: list[str] = field(default_factory=list)
 
+    @override
     async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         self.names.append(f"{name} #{number}")
         return await work()
 
+    @override
     async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self.names.append(f"flow {name}")
         await work()
 
+    @override
     async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         raise AssertionError("nothing is made here")
 
+    @override
     async def wait_until(
         self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
     ) -> None:

@@ -17,8 +17,8 @@ from tests.crash.scenes import NO_ERRORS, REQUESTER, CrashScenario, write_projec
 from tests.integration.deploy.team import OPS
 from tests.integration.replay.conftest import ReplayHarness, Waits
 
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided
 from phasegate.flows.engine.resources import open_resources
+from phasegate.flows.engine.wakeups import Decided
 from phasegate.infra.ledger import Run
 from phasegate.infra.settings import Settings
 

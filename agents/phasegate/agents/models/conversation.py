@@ -156,8 +156,6 @@ def arguments_to_show(call: ToolCall) -> JsonObject:
     """The arguments as an object in any case: malformed ones are shown to the model inside one.
 
     Anthropic takes objects only, and the chat templates of local servers parse the arguments.
-
-    Anthropic takes objects only, and the chat templates of local servers parse what they are sent.
     """
     return call["args"] if call["args"] is not None else {"malformed_arguments": call["raw"]}
 

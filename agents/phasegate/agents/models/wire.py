@@ -116,9 +116,6 @@ class Encoder:
 
     The growing part comes last in the body, so turn 300 costs as much as turn 3, and the provider's prompt cache finds
     the same bytes again.
-
-    What grows comes last in the body, so that turn 300 costs what turn 3 costs and the provider's prompt cache
-    finds the same bytes again.
     """
 
     def __init__(

@@ -137,8 +137,6 @@ def _place(root: yaml.Node, keys: Sequence[int | str]) -> tuple[int, str]:
     """Line of the value at `keys`, or of the nearest value around it, and the keys as a person writes them.
 
     pydantic puts words of its own between the keys (`[key]`, `dict`, `list`); those are not in the file.
-
-    pydantic puts words of its own between the keys (`[key]`, `dict`, `list`); those are not in the file.
     """
     node, line, spelled = root, root.start_mark.line, ""
     for at, key in enumerate(keys):

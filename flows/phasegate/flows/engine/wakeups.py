@@ -7,12 +7,21 @@ it starts, so that a flow finds both without knowing the engine. A flow outside 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import UUID
 
 import anyio
+
+from phasegate.infra.errors import TemporaryError
+from phasegate.infra.settings import Settings
+
+Decided = Callable[[], bool]
+"""Tells a wait if it is over."""
+
+_POLL_SECONDS = 5.0  # for a decision whose wake-up was lost, as by an engine that was just starting
 
 
 class WakeupRegistry:
@@ -49,6 +58,44 @@ class WakeupRegistry:
             self._listeners[run_id].remove(event)
             if not self._listeners[run_id]:
                 del self._listeners[run_id]
+
+
+def is_decided(decided: Decided) -> bool:
+    """True if the wait is over; false as well while the answer is unavailable for a moment."""
+    try:
+        return decided()
+    except TemporaryError:
+        return False
+
+
+async def await_decision(decided: Decided, signal: asyncio.Event, *, seconds: float) -> bool:
+    """Wait as a coroutine until a wait is over.
+
+    Args:
+        decided: True if the wait is over; asked at each wake-up, and from time to time.
+        signal: Set by each wake-up.
+        seconds: The longest time to wait; may be infinite.
+
+    Returns:
+        False if it was not over in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not is_decided(decided):
+        patience = min(_POLL_SECONDS, deadline - time.monotonic())
+        if patience <= 0:
+            return False
+        try:
+            async with asyncio.timeout(patience):  # wait_for loses a cancellation that comes with the wake-up
+                await signal.wait()
+        except TimeoutError:
+            continue
+        signal.clear()
+    return True
+
+
+def can_wait_in_process(wakeups: WakeupRegistry, settings: Settings) -> bool:
+    """True if a gate that begins to wait now waits as a coroutine of this process."""
+    return settings.hot_gate.total_seconds() > 0 and wakeups.subscriber_count < settings.max_hot
 
 
 class Slot:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from phasegate.flows.engine.prefect_backend.executor import current_executor
+from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.agent_policy import without_secrets
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.adoption import adopted

@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 from phasegate.agents.conventions import conventions
 from phasegate.agents.loop import AgentRuntime, Budget, NoBudget, RunBudget
-from phasegate.flows.engine.prefect_backend.gate_wait import can_wait_in_process
 from phasegate.flows.engine.resources import Resources
-from phasegate.flows.engine.wakeups import current_wakeups
+from phasegate.flows.engine.wakeups import can_wait_in_process, current_wakeups
 from phasegate.flows.lifecycle.signals import CancelRequested, InputRequired, PauseRequested, Rewound
 from phasegate.flows.lifecycle.worktree import RunWorktree
 from phasegate.flows.runs.inputs import StoredPolicy

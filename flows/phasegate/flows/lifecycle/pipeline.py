@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 
+from phasegate.flows.engine.executor import use_executor
+from phasegate.flows.engine.prefect_backend.executor import PrefectExecutor
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import produce_and_apply, produce_until_approved
 from phasegate.flows.lifecycle.runner import run_lifecycle
@@ -32,7 +34,8 @@ async def lifecycle(run_id: str) -> None:
     Effects:
         The effects of the run's stages and gates, each once; the outcome is the run's status in the ledger.
     """
-    await run_lifecycle(run_id, pipeline)
+    with use_executor(PrefectExecutor()):
+        await run_lifecycle(run_id, pipeline)
 
 
 async def pipeline(run: RunContext) -> None:

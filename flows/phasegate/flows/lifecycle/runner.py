@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import httpx
 
-from phasegate.flows.engine.prefect_backend.executor import current_executor
+from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.engine.resources import Resources, resources
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back

@@ -1,18 +1,12 @@
-"""Executor of a run's flow: Prefect, unless this process chooses another.
-
-Everything the lifecycle asks of Prefect while a run is under way goes through `current_executor()`: running a stage
-as a task or a rollback as a flow of its own, publishing artifacts, waiting for a person. None of it decides anything,
-so the lifecycle runs the same without: the crash tests run it in a plain asyncio process (`use_executor`).
-"""
+"""Prefect as the executor of runs: a stage is a task, a rollback a flow of its own, and a wait a paused flow run."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
 
 import httpx
 from prefect import flow, task
@@ -20,9 +14,11 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
+from phasegate.flows.engine.executor import ForcedState
 from phasegate.flows.engine.prefect_backend.flow_run import FlowRunExecution
-from phasegate.flows.engine.prefect_backend.gate_wait import Decided, wait_at_gate
-from phasegate.flows.engine.wakeups import current_slot, current_wakeups
+from phasegate.flows.engine.prefect_backend.forced_states import forced_between
+from phasegate.flows.engine.prefect_backend.gate_wait import wait_at_gate
+from phasegate.flows.engine.wakeups import Decided, current_slot, current_wakeups
 from phasegate.infra.settings import Settings
 
 Result = TypeVar("Result")
@@ -33,36 +29,6 @@ _HEAD_START_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 
-class Executor(Protocol):
-    """Port to what executes a run: Prefect, or a plain asyncio process."""
-
-    async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
-        """Run the work once, now, and show it as the `number`th try of a stage."""
-        ...
-
-    async def run_subflow(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work, now, and show it as a flow of its own."""
-        ...
-
-    async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
-        """Show a stage's artifact. It decides nothing, so a failure to show it is only logged."""
-        ...
-
-    async def wait_until(
-        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
-    ) -> None:
-        """Return once `decided` says so, or leave the flow, to be executed later from the top.
-
-        Args:
-            key: Names the wait.
-            run_id: The run whose wake-ups to subscribe to.
-            decided: True if the wait is over; called often, so it must be quick.
-            settings: For how long, and with how many others, to wait hot.
-            in_process: True if the wait must never leave the process, since background coroutines would end with it.
-        """
-        ...
-
-
 class PrefectExecutor:
     """Executes a run as a Prefect flow run; called inside of one."""
 
@@ -70,8 +36,6 @@ class PrefectExecutor:
         """As `Executor.run_stage`: a Prefect task, whose cache is off because the ledger decides.
 
         The work begins before Prefect is told of it: a report to Prefect must not keep a model waiting.
-
-        The work begins before Prefect is told of it: what Prefect shows must not keep a model waiting.
         """
         working = asyncio.ensure_future(work())
         try:
@@ -93,8 +57,6 @@ class PrefectExecutor:
         """As `Executor.run_subflow`: a flow run below the run's own, the same again after a crash.
 
         It must not wait for a person: such a flow run cannot be suspended.
-
-        It must not wait for anybody: such a flow run cannot be suspended.
         """
         begun: list[asyncio.Future[None]] = []
 
@@ -130,28 +92,13 @@ class PrefectExecutor:
             key, run_id=run_id, decided=decided, wakeups=current_wakeups(), settings=settings, in_process=in_process
         )
 
+    async def forced_states(self, opened: datetime, answered: datetime | None) -> Sequence[ForcedState]:
+        """As `Executor.forced_states`: read from Prefect; none while it does not answer, since they decide nothing."""
+        return await forced_between(opened, answered)
+
 
 async def _show(key: str, *, markdown: str, description: str) -> None:
     try:
         await acreate_markdown_artifact(key=key, markdown=markdown, description=description)
     except (httpx.HTTPError, PrefectException) as error:
         _log.warning("%s is not shown in Prefect: %r", description, error)
-
-
-_PREFECT = PrefectExecutor()
-_executor: ContextVar[Executor] = ContextVar("executor", default=_PREFECT)
-
-
-def current_executor() -> Executor:
-    """Executor of the current task's flow."""
-    return _executor.get()
-
-
-@contextmanager
-def use_executor(other: Executor) -> Generator[None]:
-    """Execute the flows of this task, and of tasks it starts, by another executor."""
-    token = _executor.set(other)
-    try:
-        yield
-    finally:
-        _executor.reset(token)

@@ -1,22 +1,21 @@
 """Forced states: states of a waiting flow run that phasegate did not ask for, found so that they can be recorded.
 
-Asked by the lifecycle's gates. Such a state opens nothing, recorded or not. This module must not know what a gate is.
+Asked by the executor. Such a state opens nothing, recorded or not. This module must not know what a gate is.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.context import FlowRunContext
 
+from phasegate.flows.engine.executor import ForcedState
 from phasegate.flows.engine.prefect_backend.dispatch import RESCHEDULED
 from phasegate.flows.engine.prefect_backend.flow_run import StopReason
 from phasegate.flows.engine.prefect_backend.gate_wait import RESUMED
@@ -24,14 +23,6 @@ from phasegate.flows.engine.prefect_backend.gate_wait import RESUMED
 _OURS = frozenset({RESCHEDULED, RESUMED, *(reason.value for reason in StopReason)})
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ForcedState:
-    """A state that phasegate did not ask for: Prefect's id and name of it."""
-
-    id: UUID
-    name: str
 
 
 async def forced_between(opened: datetime, answered: datetime | None) -> Sequence[ForcedState]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
-from collections.abc import Callable
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
@@ -20,23 +18,21 @@ from prefect.exceptions import Pause
 from prefect.states import Paused, Running, Suspended
 from prefect.utilities.engine import propose_state
 
-from phasegate.flows.engine.wakeups import WakeupRegistry, current_slot
-from phasegate.infra.errors import TemporaryError
+from phasegate.flows.engine.wakeups import (
+    Decided,
+    WakeupRegistry,
+    await_decision,
+    can_wait_in_process,
+    current_slot,
+    is_decided,
+)
 from phasegate.infra.settings import Settings
-
-Decided = Callable[[], bool]
 
 RESUMED = "a gate was decided, or is asked again"
 """Message to Prefect when a flow run that waited hot continues."""
 
 _HEAD_START_SECONDS = 0.05
 """The decided flow continues first, and the report to Prefect follows."""
-_POLL_SECONDS = 5.0  # for a decision whose wake-up was lost, as by an engine that was just starting
-
-
-def can_wait_in_process(wakeups: WakeupRegistry, settings: Settings) -> bool:
-    """True if a gate that begins to wait now waits as a coroutine of this process."""
-    return settings.hot_gate.total_seconds() > 0 and wakeups.subscriber_count < settings.max_hot
 
 
 async def wait_at_gate(
@@ -97,12 +93,11 @@ class _Waiting:
         Returns:
             True if the gate was decided in time.
         """
-        deadline = time.monotonic() + seconds
         slot = current_slot()
         await propose_state(self._client, Paused(pause_key=f"{self._key}:hot"), flow_run_id=self._flow_run_id)
         if slot is not None:
             slot.release()
-        decided = await self._await_decision(deadline)
+        decided = await await_decision(self._ask, self._signal, seconds=seconds)
         if slot is not None:
             await slot.acquire()
         if slot is not None and decided:
@@ -111,29 +106,10 @@ class _Waiting:
             await self._show_running()
         return decided
 
-    def _decided(self) -> bool:
-        try:
-            return self._ask()
-        except TemporaryError:  # the answer is unavailable for a moment
-            return False
-
-    async def _await_decision(self, deadline: float) -> bool:
-        while not self._decided():
-            patience = min(_POLL_SECONDS, deadline - time.monotonic())
-            if patience <= 0:
-                return False
-            try:
-                async with asyncio.timeout(patience):  # wait_for loses a cancellation that comes with the wake-up
-                    await self._signal.wait()
-            except TimeoutError:
-                continue
-            self._signal.clear()
-        return True
-
     async def suspend(self) -> None:
         """Leave the process, unless the decision comes while Prefect is told of it."""
         state = await propose_state(self._client, Suspended(pause_key=self._key), flow_run_id=self._flow_run_id)
-        if not self._decided():
+        if not is_decided(self._ask):
             self._leave(state)
         await self._show_running()
 

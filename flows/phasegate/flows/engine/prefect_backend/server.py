@@ -72,9 +72,6 @@ class RetryOnBusyMiddleware:
 
     Two writers at once are too many for SQLite as Prefect uses it; the refused one has written nothing. Prefect's
     client would retry two seconds later, four the next time, and a person waits with it.
-
-    Two that write at once are too many for SQLite as Prefect uses it; the one that is refused has written nothing.
-    Prefect's client asks again two seconds later, four the next time, and a person waits with it.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
-from phasegate.flows.engine.prefect_backend.executor import current_executor
+from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext, run_to_completion
 from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.traffic import WeightPerformer

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
-from phasegate.flows.engine.prefect_backend.executor import current_executor
-from phasegate.flows.engine.prefect_backend.forced_states import forced_between
+from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext, run_to_completion
 from phasegate.flows.lifecycle.replay.rehearsal import recorded_decision
 from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
@@ -360,7 +359,7 @@ async def _look_for_forced_states(run: RunContext, rows: Sequence[Gate]) -> None
     for row in rows:
         answered = [one.decided_at for one in gates.decisions(run.run.id) if one.gate_id == row.id]
         until = max(answered, default=None) if gates.get(row.id).status != "open" else None
-        for state in await forced_between(row.opened_at, until):
+        for state in await current_executor().forced_states(row.opened_at, until):
             facts = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
             gates.note_once(row, EventKind.STATE_REFUSED, facts)
 

@@ -7,7 +7,7 @@ decisions like any other.
 
 from __future__ import annotations
 
-from phasegate.flows.engine.prefect_backend.executor import current_executor
+from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import require_decision
 from phasegate.flows.lifecycle.signals import Rejected
