@@ -312,3 +312,10 @@ async def test_a_target_that_shifts_no_traffic_says_so(target: DeployTarget):
         await target.set_weight("r2", 25)
     assert await share_of(target, "r2") == 0
     assert await current(target) == ("r1", "one", True)
+
+
+async def test_a_commit_that_can_be_released_passes_preflight_and_nothing_is_started(target: DeployTarget):
+    """Mutation tried: `preflight` of the process target starts a candidate."""
+    before = await target.status()
+    target.preflight("one")
+    assert await target.status() == before

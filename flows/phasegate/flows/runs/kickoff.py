@@ -6,10 +6,8 @@ Called by the doors. The engine finds the accepted run in the ledger; nothing he
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from phasegate.agents.models.conversation import TokenUsage
@@ -19,9 +17,7 @@ from phasegate.agents.models.prices import cost_usd
 from phasegate.agents.rehearsal.script_file import load_script
 from phasegate.flows.runs.inputs import StoredPolicy, StoredScript
 from phasegate.flows.runs.requester import proven_requester
-from phasegate.infra.deploy.kubernetes.api.manifests import is_below, read_manifests
-from phasegate.infra.deploy.process.proxy.haproxy import find as find_haproxy
-from phasegate.infra.deploy.process.services import require_port, service_name
+from phasegate.infra.deploy.open import open_target
 from phasegate.infra.errors import FormatUnknown, NotAllowed, PolicyError, TargetRefused, UsageError
 from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
@@ -218,18 +214,11 @@ def _check_models(request: KickoffRequest, policy: Policy, environment: Mapping[
 
 def _check_deployment(deploy: DeployPolicy, settings: Settings, repository: Repository, base: BaseCommit) -> None:
     """Find obstacles of the release now: a taken port, a missing program, unusable manifests."""
-    if deploy.target == "process" and deploy.strategy == "canary":
-        try:
-            find_haproxy(os.environ.get("PATH", os.defpath))
-        except TargetRefused as error:
-            raise PolicyError(error.message, remedy=error.remedy) from error
-    if deploy.target == "process" and deploy.port:
-        require_port(settings.home, service_name(repository.top), deploy.port)
-    if deploy.target != "kubernetes":
-        return
-    with tempfile.TemporaryDirectory(prefix="manifests-", dir=settings.scratch) as scratch:
-        repository.export(base.commit, Path(scratch), only=partial(is_below, deploy.manifests))
-        read_manifests(Path(scratch), deploy.manifests, namespace=deploy.namespace)
+    target = open_target(deploy, repository.top, settings, os.environ)
+    try:
+        target.preflight(base.commit)
+    except TargetRefused as error:
+        raise PolicyError(error.message, remedy=error.remedy) from error
 
 
 def _check_roles(request: KickoffRequest, policy: Policy, person: Person) -> None:

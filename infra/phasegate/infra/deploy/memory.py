@@ -47,6 +47,9 @@ class InMemoryTarget:
     _candidates: dict[str, int] = field(default_factory=dict)
     _weights: dict[str, int] = field(default_factory=dict)
 
+    def preflight(self, commit: str) -> None:
+        """As `DeployTarget.preflight`: no commit has an obstacle here."""
+
     async def status(self) -> TargetState:
         """As `DeployTarget.status`."""
         current = self._current

@@ -11,7 +11,7 @@ from phasegate.infra.deploy.kubernetes.api.manifests import is_below
 from phasegate.infra.deploy.kubernetes.target import KubernetesTarget
 from phasegate.infra.deploy.process.services import service_name
 from phasegate.infra.deploy.process.target import ProcessTarget
-from phasegate.infra.deploy.sources import nothing
+from phasegate.infra.deploy.sources import no_files, nothing
 from phasegate.infra.deploy.target import DeployTarget
 from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.settings import Settings
@@ -25,7 +25,7 @@ def open_target(
     settings: Settings,
     environment: Mapping[str, str],
     *,
-    files: Callable[[], Awaitable[Path]],
+    files: Callable[[], Awaitable[Path]] = no_files,
     prepare: Callable[[Path], Awaitable[None]] = nothing,
     needed: Callable[[], Collection[str]] = frozenset,
 ) -> DeployTarget:
@@ -36,7 +36,7 @@ def open_target(
         repository: Whose service it is; opened where files of a commit are needed.
         settings: Where state is kept.
         environment: The engine's.
-        files: Gives a folder with the files of the commit a run began at.
+        files: Gives a folder with the files of the commit a run began at; needed by a team's commands.
         prepare: Sets a fresh checkout up, once.
         needed: The releases whose files have to stay, besides the current one and the one before it.
     """

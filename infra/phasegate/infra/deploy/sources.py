@@ -17,6 +17,11 @@ async def nothing(source: Path) -> None:
     """Prepare nothing."""
 
 
+async def no_files() -> Path:
+    """Stand for the files of a target that runs no command of the team."""
+    raise AssertionError("a target without commands of the team asked for a commit's files")
+
+
 class Sources:
     """The checkouts of one service's releases."""
 

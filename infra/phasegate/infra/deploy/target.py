@@ -160,6 +160,21 @@ class TargetState(_Record):
 class DeployTarget(Protocol):
     """Port to one service on one target."""
 
+    def preflight(self, commit: str) -> None:
+        """Find obstacles of a release that show before a run begins, on this machine and in the commit's files.
+
+        Nothing of the target is reached.
+
+        Args:
+            commit: The commit that the run starts from.
+
+        Raises:
+            ConfigError: The commit's files cannot be released.
+            PortTaken: Another process listens at the port that the service is to have.
+            TargetRefused: A program is missing.
+        """
+        ...
+
     async def status(self) -> TargetState:
         """State of the service now. Changes nothing, and does not wait for a change under way."""
         ...

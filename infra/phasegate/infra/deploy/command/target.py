@@ -89,6 +89,9 @@ class CommandTarget:
         self._environment = environment
         self._files = files
 
+    def preflight(self, commit: str) -> None:
+        """As `DeployTarget.preflight`: obstacles are for the team's commands to tell."""
+
     async def status(self) -> TargetState:
         """As `DeployTarget.status`: what the team's command says."""
         return state_of(self._read(), await self._look())

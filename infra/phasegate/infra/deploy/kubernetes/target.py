@@ -8,7 +8,6 @@ without effect. The manifests are the commit's; the credentials are the engine's
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -83,6 +82,10 @@ class KubernetesTarget:
     @cached_property
     def _cluster(self) -> Cluster:
         return connect(self._policy.namespace, context=self._policy.context, environment=self._environment)
+
+    def preflight(self, commit: str) -> None:
+        """As `DeployTarget.preflight`: the manifests must be ones that can be released."""
+        self._read_manifests(commit)
 
     async def status(self) -> TargetState:
         """As `DeployTarget.status`."""
@@ -274,18 +277,18 @@ class KubernetesTarget:
         return canaries(wanted, percent=percent, live=live, routed=routed)
 
     async def _manifests(self, commit: str) -> list[Manifest]:
+        return await asyncio.to_thread(self._read_manifests, commit)
+
+    def _read_manifests(self, commit: str) -> list[Manifest]:
         """The manifests of a commit.
 
         Raises:
             ConfigError: They cannot be released.
         """
         self._scratch.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="manifests-", dir=self._scratch))
-        try:
-            await asyncio.to_thread(self._checkout, commit, folder / "source")
-            return read_manifests(folder / "source", self._policy.manifests, namespace=self._policy.namespace)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix="manifests-", dir=self._scratch, ignore_cleanup_errors=True) as folder:
+            self._checkout(commit, Path(folder) / "source")
+            return read_manifests(Path(folder) / "source", self._policy.manifests, namespace=self._policy.namespace)
 
 
 def _accepted(objects: int, revisions: Mapping[str, str]) -> str:

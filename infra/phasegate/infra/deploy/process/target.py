@@ -7,16 +7,18 @@ How a release gets the service's traffic is either of `in_place` and `serving`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from phasegate.infra.deploy.process.in_place import InPlace
+from phasegate.infra.deploy.process.proxy.haproxy import find as find_haproxy
 from phasegate.infra.deploy.process.proxy.proxy import ProxyServer
 from phasegate.infra.deploy.process.proxy.serving import ProxiedServing
 from phasegate.infra.deploy.process.releases import Releases
-from phasegate.infra.deploy.process.services import GRACE, state_of, stop_service
+from phasegate.infra.deploy.process.services import GRACE, require_port, state_of, stop_service
 from phasegate.infra.deploy.service_folder import ReleaseRecord, Running, ServiceFolder, ServiceState
 from phasegate.infra.deploy.sources import Sources, nothing
 from phasegate.infra.deploy.target import Candidate, Preview, Release, TargetState, Weight, require_replaceable
@@ -94,6 +96,7 @@ class ProcessTarget:
         self._policy = policy
         self._folder = ServiceFolder(state_folder, service)
         self._state_folder = state_folder
+        self._environment = environment
         self._sources = Sources(self._folder, checkout, prepare)
         self._needed = needed
         self._grace = grace
@@ -103,6 +106,13 @@ class ProcessTarget:
             if policy.strategy == "canary"
             else InPlace(self._releases)
         )
+
+    def preflight(self, commit: str) -> None:
+        """As `DeployTarget.preflight`: a canary needs its proxy, and the service its port."""
+        if self._policy.strategy == "canary":
+            find_haproxy(self._environment.get("PATH", os.defpath))
+        if self._policy.port:
+            require_port(self._state_folder, self._folder.service, self._policy.port)
 
     async def status(self) -> TargetState:
         """As `DeployTarget.status`."""
