@@ -28,6 +28,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "decimal": decimal.Decimal,
     "str": str,
     "bytes": bytes.fromhex,
+    "octets": bytes.fromhex,
+    "bigint": lambda inner: int(inner, 16),
+    "date": str,
+    "undefined": lambda inner: None,
 }
 _ROWS: tuple[Any, ...] = (list, tuple, set, frozenset, dict)
 
