@@ -23,9 +23,9 @@ ORDERS = {
         "const test = require('node:test');\nconst assert = require('node:assert');\nconst fs = require('node:fs');\n"
         "const path = require('node:path');\nconst { total } = require('../app.js');\n"
         "const told = require('./orders.json');\n"
-        "const read = JSON.parse(fs.readFileSync(path.join(__dirname, 'orders.json')).toString());\n\n"
-        "test('adds', () => told.orders.forEach((one, at) => assert.equal(total(one), told.totals[at])));\n"
-        "test('adds what is read', () => read.orders.forEach((one, at) => assert.equal(total(one), read.totals[at])));\n"
+        "const read = JSON.parse(fs.readFileSync(path.join(__dirname, 'orders.json')).toString());\n"
+        "const agree = ({ orders, totals }) => orders.forEach((one, at) => assert.equal(total(one), totals[at]));\n\n"
+        "test('adds', () => agree(told));\ntest('adds what is read', () => agree(read));\n"
     ),
 }
 MODULES = {
@@ -150,14 +150,16 @@ OLD = {
     "exports.half = (number) => Math.floor(number / 2);\nexports.cut = (text, width) => text.slice(0, width);\n"
     "exports.parse = (text) => text.split(',').map(Number);\nexports.said = (price) => `$${price.toFixed(2)}`;\n",
     "test/all.test.js": (
-        "const test = require('node:test');\nconst assert = require('node:assert');\nconst app = require('../app.js');\n\n"
+        "const test = require('node:test');\nconst assert = require('node:assert');\n"
+        "const app = require('../app.js');\n\n"
         "test('all', () => {\n  assert.equal(app.codeOf('red'), 1);\n  assert.equal(app.mean([1, 2, 6]), 3);\n"
         "  assert.equal(app.half(8), 4);\n  assert.equal(app.cut('abcdef', 3), 'abc');\n"
         "  assert.deepEqual(app.parse('1,2'), [1, 2]);\n  assert.equal(app.said(10.5), '$10.50');\n});\n"
     ),
 }
 NEW = (
-    "class Money {\n  constructor(price) { this.price = price; }\n\n  valueOf() { return `$${this.price.toFixed(2)}`; }\n\n"
+    "class Money {\n  constructor(price) { this.price = price; }\n\n"
+    "  valueOf() { return `$${this.price.toFixed(2)}`; }\n\n"
     "  toString() { return `$${this.price.toFixed(2)}`; }\n}\nconst NAMES = { red: 1, green: 2 };\n"
     "const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);\n"
     "exports.codeOf = (name) => NAMES[name.trim()] ?? null;\n"

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from phasegate.infra.grading.integrity.altered_names import OTHERS, altered_names
+from phasegate.infra.grading.integrity.altered_names import altered_names
 from phasegate.infra.grading.integrity.called_functions import Called, read_call
+from phasegate.infra.grading.integrity.node_statements import OTHERS
 from phasegate.infra.grading.integrity.plain.values import NotPlain, read_value, write_value
 from phasegate.infra.grading.integrity.plain.variations import MOST_VARIATIONS, vary
 from phasegate.infra.grading.integrity.tested_inputs import (

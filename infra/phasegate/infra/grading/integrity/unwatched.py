@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding, Unwatched
-from phasegate.infra.grading.integrity.altered_names import OTHERS, altered_names, known_names
+from phasegate.infra.grading.integrity.altered_names import altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
+from phasegate.infra.grading.integrity.node_statements import OTHERS
 from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
