@@ -23,6 +23,7 @@ _SIMPLE_KINDS: list[tuple[Any, Callable[[Any], str]]] = [
 ]
 _READERS: dict[str, Callable[[Any], Any]] = {
     "bool": lambda inner: None if inner is None else bool(inner),
+    "undefined": lambda _: None,
     "int": lambda inner: int(inner, 16),
     "float": float,
     "decimal": decimal.Decimal,
@@ -31,7 +32,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "octets": bytes.fromhex,
     "bigint": lambda inner: int(inner, 16),
     "date": str,
-    "undefined": lambda inner: None,
 }
 _ROWS: tuple[Any, ...] = (list, tuple, set, frozenset, dict)
 
