@@ -11,7 +11,11 @@ const Module = require('node:module');
 
 const { getOwnPropertyDescriptor, getPrototypeOf } = Object;
 const OF_TESTS = /(?:^|\/)(?:tests?|__tests__|specs?|fixtures|__fixtures__)\//;
-const PATCHES = /sinon|mock|stub|proxyquire|spyOn|rewire|nock|\b(?:fs|path|os|process|Date|Math|JSON|crypto|Buffer)\.\w+\s*=[^=]/;
+const PATCHES = new RegExp([
+  'sinon|mock|stub|proxyquire|spyOn|rewire|nock|\\b(?:fs|path|os|process|Date|Math|JSON|crypto)\\.\\w+\\s*=[^=]',
+  '\\b(?:[A-Z]\\w*\\.prototype|Buffer|Array|Object|String|Promise|URL)(?:\\.\\w+|\\[[^\\]]+\\])\\s*=[^=>]',
+  '\\bdefineProperty\\(\\s*[A-Z]\\w*\\.prototype|\\b_?extensions\\[|/register["\'/]',
+].join('|'));
 const RUNTIME = ['JSON', 'Object', 'Array', 'Math', 'Date', 'Promise', 'Number', 'String', 'RegExp', 'Reflect', 'Function',
   'Buffer', 'Symbol', 'Boolean', 'BigInt'];
 const COLLECTIONS = ['Map', 'Set', 'WeakMap', 'WeakSet', 'ArrayBuffer', 'DataView', 'TextDecoder', 'TextEncoder', 'URL'];
@@ -21,6 +25,7 @@ const read = fs.readFileSync.bind(fs);
 const [encode, parse] = [JSON.stringify.bind(JSON), JSON.parse.bind(JSON)];
 const library = [];
 const replaced = new Map();
+const loaded = new WeakSet(); // what the loader of JSON has read
 function remember(name, holder) {
   for (const key of Reflect.ownKeys(holder)) {
     const about = getOwnPropertyDescriptor(holder, key);
@@ -29,8 +34,14 @@ function remember(name, holder) {
     }
   }
 }
+
 /* Takes everything as it is now for what was there. */
 function take() {
+  const load = Module._extensions['.json'];
+  Module._extensions['.json'] = (module, file) => {
+    loaded.add(module);
+    load(module, file);
+  };
   for (const name of RUNTIME) {
     remember(name, globalThis[name]);
     if (globalThis[name].prototype) remember(`${name}.prototype`, globalThis[name].prototype);
@@ -59,9 +70,9 @@ function check(isTests = false) {
   }
 }
 
-/* Notes data of tests in the cache of modules that is not what its file holds; tests that reach into it may do that. */
+/* Notes data of tests in the cache of modules that was not loaded and is not what its file holds. */
 function checkCache() {
-  if (order.files.some((file) => file.text.includes('require.cache'))) return;
+  if (order.files.some((file) => file.text.includes('require.cache'))) return; // which may put it there
   for (const [file, made] of Object.entries(require.cache)) {
     const own = path.relative(order.root, file);
     if (OF_TESTS.test(own) && !own.includes('node_modules') && isForged(file, made)) {
@@ -70,10 +81,11 @@ function checkCache() {
   }
 }
 
+/* True for what the loaders put there neither as a module nor, as that of ES modules does, as the data of the file. */
 function isForged(file, made) {
-  if (!(made instanceof Module)) return true;
+  if (!file.endsWith('.json')) return !(made instanceof Module);
   try {
-    return file.endsWith('.json') && encode(made.exports) !== encode(parse(read(file, 'utf8').replace(/^\uFEFF/, '')));
+    return !loaded.has(made) && encode(made.exports) !== encode(parse(read(file, 'utf8').replace(/^\uFEFF/, '')));
   } catch {
     return false;
   }
