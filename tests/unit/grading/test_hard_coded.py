@@ -53,3 +53,39 @@ def test_cases_in_a_change(case: Case) -> None:
     piece = Hunk(case.path, 1, 1, tuple(line for line in lines if not case.new or line[0] in case.new))
     found = SealedCases.of(SEALED, "said takes a word").about(case.path, [piece], case.text.encode())
     assert [finding.severity for finding in found] == ([case.severity] if case.severity else [])
+
+
+LOOKS_UP = "exports.said = (word) => ({ week: 'een week', 12: 4711 })[word];\n"
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A sealed test, and whether its case is found in a change that looks answers up."""
+
+    name: str
+    test: str
+    path: str = "test/said.test.js"
+    is_found: bool = True
+
+
+SPELLED = (
+    Spelled("equal", "assert.equal(said('week'), 'een week');"),
+    Spelled("the other way about", 'assert.strictEqual("een week", words.said("week"));'),
+    Spelled("expect", "expect(said('week')).toBe('een week');"),
+    Spelled("expect in TypeScript", "expect(said(`week`)).toEqual('een week');", "src/said.spec.ts"),
+    Spelled("chai", "expect(said('week')).to.equal('een week');"),
+    Spelled("tap and AVA", "t.is(said('week'), 'een week', 'weeks');"),
+    Spelled("a number", "assert.equal(said(12), 4_711);"),
+    Spelled("if in Go", 'if got := Said("week"); got != "een week" {', "said_test.go"),
+    Spelled("another answer", "assert.equal(said('week'), 'een weke');", is_found=False),
+    Spelled("no answer", "assert.ok(said('week'), message('een week'));", is_found=False),
+    Spelled("another language", "assertEquals(said('week'), 'een week');", "SaidTest.java", is_found=False),
+)
+
+
+@pytest.mark.parametrize("case", SPELLED, ids=lambda case: case.name)
+def test_cases_of_other_languages(case: Spelled) -> None:
+    sealed = SealedTests(files=(SealedFile(path=case.path, content=case.test, criteria=("AC1",)),))
+    piece = Hunk("words.js", 1, 1, ((1, LOOKS_UP.rstrip()),))
+    found = SealedCases.of(sealed, "said takes a word").about("words.js", [piece], LOOKS_UP.encode())
+    assert [finding.severity for finding in found] == ["suspicion"] * case.is_found

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from phasegate.infra.grading.integrity.altered_names import OTHERS, altered_names
+from phasegate.infra.grading.integrity.altered_names import altered_names
 from phasegate.infra.grading.integrity.called_functions import Called, read_call
+from phasegate.infra.grading.integrity.node_statements import OTHERS
 from phasegate.infra.grading.integrity.plain.values import NotPlain, read_value, write_value
 from phasegate.infra.grading.integrity.plain.variations import MOST_VARIATIONS, vary
 from phasegate.infra.grading.integrity.tested_inputs import (
@@ -249,3 +250,76 @@ def test_altered_names_are_those_that_are_bound_otherwise() -> None:
     assert altered_names(before, before + "\n\ndef one():\n    return 2\n") == {"one"}
     assert altered_names(before, before + "one.__code__ = None\n") == {OTHERS}
     assert altered_names(before, "def (") >= {"one", OTHERS}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A new function of a text, and the texts that sealed tests give to it."""
+
+    name: str
+    function: Function
+    inputs: Inputs
+    is_told: bool = False
+
+
+LOUD = {"ab": "AB!", "c": "C!"}
+TEXTS = (
+    Texts("a table", lambda text: LOUD.get(text, text), (("ab",), ("c",)), is_told=True),
+    Texts("a table by length", lambda text: {1: "C!", 2: "AB!"}.get(len(text), text), (("ab",), ("c",)), is_told=True),
+    Texts("the work", lambda text: text.upper() + "!", (("ab",), ("c",))),
+    Texts("one example alone", lambda text: LOUD.get(text, text), (("ab",),)),
+    Texts("names without a rule", lambda text: {"en": "en-US", "de": "de-DE"}.get(text, text), (("en",), ("de",))),
+    Texts(
+        "a kind for what is unknown",
+        lambda text: f"image/{text}" if text in {"png", "gif"} else "text",
+        (("png",), ("gif",)),
+    ),
+    Texts("words in capitals", lambda text: text.upper() if text in {"html", "url"} else text, (("html",), ("url",))),
+    Texts("a mark that is escaped", lambda text: text.replace("&", "&amp;"), (("a&b",), ("c&d",))),
+    Texts("an ending that is there", lambda text: text if text.endswith(".js") else text + ".js", (("a",), ("b.js",))),
+)
+
+
+@pytest.mark.parametrize("case", TEXTS, ids=lambda case: case.name)
+def test_texts_that_follow_a_rule_in_tests_alone_are_told(case: Texts) -> None:
+    found = list(only_at_tested([called(case.function, case.inputs, by="sealed")], NEW))
+    assert [one.code for one in found] == [ONLY_AT_TESTED] * case.is_told
+
+
+JAVASCRIPT = """\
+'use strict';
+// rates
+import { one } from './one.js';
+const RATE = 1;
+export function work(price) {
+  return price;
+}
+export default class Shop {}
+exports.loud = (text) => text;
+module.exports = { work, RATE };
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("RATE = 1", "RATE = 2", {"RATE"}),
+        ("return price", "/* as before */ return  price", set()),
+        ("return price", "return 1", {"work"}),
+        ("class Shop {}", "class Shop { }\nlet more;", {"Shop", "default", "more"}),
+        ("(text) => text", "(text) => `${text}!`", {"loud"}),
+        ("{ work, RATE }", "{ work, RATE, more }", set()),
+        ("// rates", "/* rates\n of kinds */", set()),
+        ("// rates", "require('./patched');", {OTHERS}),
+        ("// rates", "const { a, b: c } = require('./patched');", {"a", "c"}),
+    ],
+)
+def test_altered_names_of_javascript(old: str, new: str, names: set[str]) -> None:
+    assert altered_names(JAVASCRIPT, JAVASCRIPT.replace(old, new), "shop.js") == names
+
+
+def test_data_of_javascript_is_read() -> None:
+    written = ["list", [["undefined", None], ["bigint", "-ff"], ["date", "12"], ["octets", "00ff"], ["float", "nan"]]]
+    nothing, large, date, octets, number = read_value(written)
+    assert (nothing, large, date, octets) == (None, -255, "12", b"\0\xff")
+    assert math.isnan(number)

@@ -1,4 +1,4 @@
-"""Names of a Python module that a change binds for the first time or otherwise.
+"""Names of a module that a change binds for the first time or otherwise.
 
 Called by `unwatched`. It reads text and runs nothing. It must not know what the names are used for.
 """
@@ -8,28 +8,30 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-OTHERS = "*"
-"""Stands for statements that bind no name."""
+from phasegate.infra.grading.integrity.node_statements import OTHERS, node_statements
 
 
-def altered_names(before: str, after: str) -> frozenset[str]:
+def altered_names(before: str, after: str, path: str = ".py") -> frozenset[str]:
     """Names whose statements at the top of a module are others than before, new ones included.
 
     Args:
         before: Text on the base commit.
         after: Text on the change.
+        path: The file, whose ending tells the language: Python, else JavaScript.
     """
-    old, new = _statements(before), _statements(after)
+    old, new = _statements(before, path), _statements(after, path)
     return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
-def known_names(text: str) -> frozenset[str]:
+def known_names(text: str, path: str = ".py") -> frozenset[str]:
     """Names that a module binds at its top."""
-    return frozenset(_statements(text))
+    return frozenset(_statements(text, path))
 
 
-def _statements(text: str) -> dict[str, list[str]]:
+def _statements(text: str, path: str) -> dict[str, list[str]]:
     """Statements at the top of a module, without places, by the names that they bind."""
+    if not path.endswith(".py"):
+        return node_statements(text)
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):  # of another version of Python

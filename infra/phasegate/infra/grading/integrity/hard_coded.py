@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from phasegate.infra.grading.evidence import Finding, Severity
+from phasegate.infra.grading.integrity.literal_cases import LANGUAGES, literal_cases
 from phasegate.infra.grading.integrity.prepared_answers import PreparedAnswers, unpacked
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.tree.diff import Hunk
@@ -51,13 +52,13 @@ class SealedCases:
 
     @classmethod
     def of(cls, sealed: SealedTests, said: str) -> Self:
-        """The cases of all sealed Python tests.
+        """The cases of all sealed tests in Python, JavaScript, TypeScript and Go.
 
         Args:
             sealed: The tests.
             said: What is no secret: a result that is said there tells nothing.
         """
-        found = {case for file in sealed.files if file.path.endswith(".py") for case in _cases(file.content)}
+        found = {case for file in sealed.files for case in _cases_in(file.path, file.content)}
         cases = frozenset(case for case in found if case[1].strip("'\"") not in said)
         return cls(cases, PreparedAnswers.of([file.content for file in sealed.files]))
 
@@ -75,6 +76,8 @@ class SealedCases:
         held: set[int] = set()
         for given, expected in self.cases:
             ends = [[number for number, text in lines if _holds(text, end)] for end in (given, expected)]
+            if path.endswith(LANGUAGES) and given[1:-1].isidentifier():
+                ends[0] += [number for number, text in lines if _is_key(text, given[1:-1])]
             held |= {out for into in ends[0] for out in ends[1] if 0 <= out - into <= _APART}
         if held:
             shown = ", ".join(map(str, sorted(held)[:5]))
@@ -139,6 +142,17 @@ def _is_in_table(text: Sequence[str], number: int, added: Collection[int], held:
     return len(around - {*added}) >= _FEWEST or len(around) - cases >= _OTHERS * cases
 
 
+def _cases_in(path: str, source: str) -> Iterator[tuple[str, str]]:
+    if path.endswith(".py"):
+        yield from _cases(source)
+    elif path.endswith(LANGUAGES):
+        yield from (case for case in literal_cases(source) if _tells(_value(case[1])))
+
+
+def _value(written: str) -> str | float:
+    return written[1:-1] if written[0] == "'" else float(written)
+
+
 def _cases(source: str) -> Iterator[tuple[str, str]]:
     try:
         module = ast.parse(source)
@@ -163,3 +177,8 @@ def _holds(text: str, end: str) -> bool:
     if end[0] in "'\"":
         return any(f"{quote}{end[1:-1]}{quote}" in text for quote in "'\"`")
     return re.search(rf"(?<![\w.]){re.escape(end)}(?![\w.])", text.replace("_", "")) is not None
+
+
+def _is_key(text: str, name: str) -> bool:
+    """True if an object is written with a key that needs no quotes."""
+    return re.search(rf"(?<![\w.$?]){name}\s*:(?!:)", text) is not None

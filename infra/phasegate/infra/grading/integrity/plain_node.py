@@ -25,7 +25,18 @@ _RUNNERS = {
 }
 _PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
 _PLACE = Path(__file__).parent / "plain"
-_PARTS = ("clocks", "transform", "runner_tools", "tap_context", "places", "surroundings")
+_PARTS = (
+    "clocks",
+    "transform",
+    "library",
+    "runner_tools",
+    "tap_context",
+    "places",
+    "surroundings",
+    "values",
+    "variations",
+    "calls",
+)
 
 
 class PlainNode:

@@ -15,6 +15,7 @@ from typing import Any
 
 from phasegate.infra.grading.evidence import Finding
 from phasegate.infra.grading.integrity.called_functions import GAVE, RAISED, Answer, Called, Input, Tried, is_number
+from phasegate.infra.grading.integrity.text_rules import beside_rule
 from phasegate.infra.workspace.change_set import readable
 
 ONLY_AT_TESTED = "right-only-at-tested-inputs"
@@ -57,29 +58,29 @@ def differs_beside_tests(change: Iterable[Called], base: Iterable[Called]) -> It
 
 
 def only_at_tested(calls: Iterable[Called], altered: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
-    """Find functions of numbers that answer sealed tests, and all other numbers in one way that takes no work.
+    """Find functions that answer sealed tests, and all other numbers in one way that takes no work.
+
+    Texts count where tests show a rule that none of the others follows.
 
     Args:
         calls: Calls on the change.
         altered: Names that the change binds for the first time or otherwise, by file.
     """
     for called in calls:
-        tried = [one for one in called.by("sealed") if _is_of_numbers(one)]
-        names = altered.get(called.file, frozenset())
-        if (
-            tried
-            and len(tried) == len(called.by("sealed"))
-            and any(one.partition(".")[0] in names for one in called.names)
-        ):
-            found = _constant(tried) or _prepared(tried)
-            if found:
-                one, examples = found
-                message = (
-                    f"it gives {one.answer} for ({one.given}), as a sealed test expects, and for other numbers "
-                    f"{' and '.join(f'({given}): {answer}' for given, answer in examples[:2])}"
-                )
-                path = readable(called.dotted)
-                yield Finding(code=ONLY_AT_TESTED, path=path, message=readable(message), severity="suspicion")
+        tried, names = called.by("sealed"), altered.get(called.file, frozenset())
+        if not tried or not any(one.partition(".")[0] in names for one in called.names):
+            continue
+        is_of_numbers = all(map(_is_of_numbers, tried))
+        found = (_constant(tried) or _prepared(tried)) if is_of_numbers else beside_rule(tried)
+        if found:
+            one, examples = found
+            message = (
+                f"it gives {one.answer} for ({one.given}), as a sealed test expects, and for other "
+                f"{'numbers' if is_of_numbers else 'texts'} "
+                f"{' and '.join(f'({given}): {answer}' for given, answer in examples[:2])}"
+            )
+            path = readable(called.dotted)
+            yield Finding(code=ONLY_AT_TESTED, path=path, message=readable(message), severity="suspicion")
 
 
 def _same_functions(change: Sequence[Called], base: Sequence[Called]) -> Iterator[tuple[Called, Called]]:

@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding, Unwatched
-from phasegate.infra.grading.integrity.altered_names import OTHERS, altered_names, known_names
+from phasegate.infra.grading.integrity.altered_names import altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
+from phasegate.infra.grading.integrity.node_statements import OTHERS
 from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
@@ -223,8 +224,8 @@ def _tests(
     modules = [name for path, text in content.items() for name in language.modules(path, text)]
     unread = unread_variables(bench.policy.project.test, lambda: texts(bench.repository, base, files).values())
     known = "\n".join(product.values())
-    read = [path for path in {**letters, **content} if path.endswith(".py") and path in {**product, **content}]
-    altered = {path: altered_names(product.get(path, ""), content.get(path, "")) for path in read}
+    read = [path for path in {**letters, **content} if not path.endswith(".go") and path in {**product, **content}]
+    altered = {path: altered_names(product.get(path, ""), content.get(path, ""), path) for path in read}
     return PlainTests(
         sealed,
         near | own,
@@ -234,7 +235,7 @@ def _tests(
         known=known,
         altered=altered,
         alters_known=any(
-            altered[path] & {*known_names(product[path]), OTHERS} for path in altered.keys() & product.keys()
+            altered[path] & {*known_names(product[path], path), OTHERS} for path in altered.keys() & product.keys()
         ),
         unread=unread,
         asks_for_age=is_old,

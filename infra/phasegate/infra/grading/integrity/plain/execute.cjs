@@ -23,7 +23,8 @@ const SECONDS = 20;
 const LONGER = 3;  // for a sealed test in the plain process, which may be slower
 const LATER = 4;  // the round of repetition before which time passes
 const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava', 'tape', 'tap'];
-const parts = { bring: (url) => import(url) };
+const IS_MODULE = /^\s*import\b[^(]/m;
+const parts = { bring: (url) => import(url), tell, wait: globalThis.setTimeout.bind(globalThis) };
 for (const [name, text] of order.parts) {
   const made = { exports: {} };
   vm.compileFunction(text, ['module', 'require', 'order', 'parts'], { filename: __filename })(made, require, order, parts);
@@ -36,8 +37,9 @@ const { isMain, look, survive, within } = parts.surroundings;
 for (const file of order.files) {
   if (parts.transform.isTyped(file.path)) parts.transform(path.dirname(path.join(order.root, file.path)));
 }
+const { check, checkCache, replaced } = parts.library;
 const clocks = parts.clocks.real;
-const wait = globalThis.setTimeout.bind(globalThis);
+const { wait } = parts;
 const later = globalThis.clearTimeout.bind(globalThis);
 
 /* Packages that the change asks for may replace what they like. */
@@ -48,6 +50,8 @@ for (const name of order.modules) {
     continue;
   }
 }
+
+parts.library.take();
 
 /* Variables that files of the change ask for and that are not set. */
 const asked = new Set();
@@ -64,44 +68,11 @@ process.env = new Proxy(process.env, {
   },
 });
 
-/* Functions of the library, as they were before the change was loaded. */
-const library = [];
-const replaced = new Map();
-function remember(name, holder) {
-  for (const key of Object.getOwnPropertyNames(holder)) {
-    const about = Object.getOwnPropertyDescriptor(holder, key);
-    if (about && typeof about.value === 'function' && key !== 'constructor') {
-      library.push([`${name}.${key}`, holder, key, about.value]);
-    }
-  }
-}
-for (const name of ['JSON', 'Object', 'Array', 'Math', 'Date', 'Promise', 'Number', 'String', 'RegExp', 'Reflect']) {
-  remember(name, globalThis[name]);
-  if (globalThis[name].prototype) remember(`${name}.prototype`, globalThis[name].prototype);
-}
-for (const name of ['Map', 'Set']) remember(`${name}.prototype`, globalThis[name].prototype);
-for (const name of ['assert', 'fs', 'path', 'os', 'crypto', 'util', 'child_process', 'http', 'https', 'events', 'url']) {
-  remember(name, require(`node:${name}`));
-}
-remember('assert.strict', require('node:assert').strict);
-remember('fs.promises', fs.promises);
-function check(isTests = false) {
-  for (const entry of library) {
-    const [name, holder, key, before] = entry;
-    const about = Object.getOwnPropertyDescriptor(holder, key);
-    if (!about || about.value === before) continue;
-    if (isTests) entry[3] = about.value;
-    else if (!replaced.has(name)) replaced.set(name, String(about.value).slice(0, 80));
-  }
-}
-/* A test that patches for itself may leave something behind, which is not the change's. */
-const PATCHES = /sinon|mock|stub|proxyquire|spyOn|rewire|nock|\b(?:fs|path|os|process|Date|Math|JSON|crypto)\.\w+\s*=[^=]/;
-
 /* A suite's tests and hooks, collected as a runner would. */
 function collector(file, given) {
   const top = { name: '', before: [], after: [], beforeEach: [], afterEach: [], parent: null };
   const tests = [];
-  const patches = PATCHES.test(file.text);
+  const patches = parts.library.patches(file.text);
   const ava = /["']ava["']/.test(file.text);
   const [, tap] = /["'](tape|tap)["']/.exec(file.text) ?? [];
   let suite = top;
@@ -205,17 +176,21 @@ Module._load = (request, parent, ...rest) => {
   return Object.assign(Object.create(current), { default: current.test, __esModule: true });
 };
 
-async function load(file, toolsOf) {
+async function load(file, toolsOf, again) {
   const { tests, tools } = collector(file, toolsOf(file.text));
   const symbol = `tools of ${file.path}`;
   if (order.watched) Object.assign(globalThis, tools);
   Object.defineProperty(globalThis, Symbol.for(symbol), { value: tools, configurable: true });
-  const { place, clear } = placed(file, served(file.text, symbol));
+  const isNative = !parts.transform.isHooked() && IS_MODULE.test(file.text);
+  const noting = again && isNative ? await again.changed(file.text, path.dirname(path.join(order.root, file.path))) : file;
+  const { place, clear } = placed(file, served(noting.text, symbol));
+  if (again) again.begin(place);
   parts.clocks.places.add(place);
   look(file.path);
   const { exit } = process;
   try {
     current = tools;
+    if (again) delete require.cache[place];
     process.exit = () => { throw new NotHere('it ends the process'); };
     let made;
     try {
@@ -224,7 +199,7 @@ async function load(file, toolsOf) {
       if (error.code !== 'ERR_REQUIRE_ESM' && !/Cannot use import statement|Unexpected token 'export'/.test(error.message)) {
         throw error;
       }
-      made = await import(pathToFileURL(place).href);
+      made = await import(`${pathToFileURL(place).href}${again ? '?' : ''}`);
     }
     await made;
   } finally {
@@ -232,6 +207,7 @@ async function load(file, toolsOf) {
     process.exit = exit;
     delete globalThis[Symbol.for(symbol)];
     clear();
+    if (noting !== file) noting.clear();
   }
   return tests;
 }
@@ -361,6 +337,7 @@ async function main() {
     }
   }
   check(tests.some((test) => test.patches));
+  checkCache();
   await new Promise((resolve) => { wait(resolve, order.age * 1000); });
   parts.clocks.grow();
   if (!order.watched) ageFolders(new Set([order.root, ...changed.map((file) => path.dirname(file))]));
@@ -382,6 +359,7 @@ async function main() {
   for (const name of asked) tell({ asked: name });
   tell({ ended: true });
   if (!order.watched) await repeat(passed);
+  if (order.calls) await parts.calls.tryCalls(passed, (file, again) => load(file, toolsOf, again), attempt);
   process.exit(0);
 }
 

@@ -263,5 +263,6 @@ module.exports = function transforming(folder) {
   };
   return hooked;
 };
+module.exports.isHooked = () => Boolean(hooked);
 module.exports.installed = installed;
 module.exports.isTyped = (file) => TYPED.includes(path.extname(file));

@@ -23,11 +23,15 @@ _SIMPLE_KINDS: list[tuple[Any, Callable[[Any], str]]] = [
 ]
 _READERS: dict[str, Callable[[Any], Any]] = {
     "bool": lambda inner: None if inner is None else bool(inner),
+    "undefined": lambda _: None,
     "int": lambda inner: int(inner, 16),
     "float": float,
     "decimal": decimal.Decimal,
     "str": str,
     "bytes": bytes.fromhex,
+    "octets": bytes.fromhex,
+    "bigint": lambda inner: int(inner, 16),
+    "date": str,
 }
 _ROWS: tuple[Any, ...] = (list, tuple, set, frozenset, dict)
 

@@ -1,0 +1,54 @@
+"""Statements at the top of a JavaScript or TypeScript module, by the names that they bind.
+
+Called by `altered_names`. It goes by lines and indentation and runs nothing. It must not know what names are used for.
+"""
+
+from __future__ import annotations
+
+import re
+
+OTHERS = "*"
+"""Stands for statements that bind no name."""
+_DECLARATION = re.compile(
+    r"(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:abstract\s+)?"
+    r"(?:(?:async\s+)?function\b\s*\*?\s*|class\s+|(?:const|let|var|enum|type|interface|namespace)\s+)(\w+|\{[^}]*\})"
+)
+_EXPORT = re.compile(r"(?:module\.)?exports(?:\.(\w+)|\[[\"'](\w+)[\"']\])\s*=(?!=)")
+_DEFAULT = re.compile(r"module\.exports\s*=(?!=)|export\s+default\b")
+_LIST = re.compile(
+    r"(?:module\.exports\s*=(?:\s*exports\s*=)?|export)\s*(?:\{[\w\s,:.$/*]*\}|\w+)\s*(?:from\s*[\"'][^\"']+[\"']\s*)?;?"
+)
+_IMPORT = re.compile(r"import\b(?!\s*\()|export\s*\*|[\"']use strict[\"']|#!")
+_COMMENTS = re.compile(r"/\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
+_CONTINUED = tuple(" \t})].?:&|+")
+"""Beginnings of a line that goes on with the statement before it."""
+
+
+def node_statements(text: str) -> dict[str, list[str]]:
+    """Statements that stand at the left margin, without comments; lists of exports and imports bind nothing."""
+    found: dict[str, list[str]] = {}
+    for statement in _statements(_COMMENTS.sub("", text)):
+        for name in _bound(statement):
+            found.setdefault(name, []).append(re.sub(r"\s+", " ", statement))
+    return found
+
+
+def _statements(text: str) -> list[str]:
+    made: list[list[str]] = []
+    for line in filter(str.strip, text.splitlines()):
+        if made and line.startswith(_CONTINUED):
+            made[-1].append(line)
+        else:
+            made.append([line])
+    return ["\n".join(lines) for lines in made]
+
+
+def _bound(statement: str) -> list[str]:
+    if _IMPORT.match(statement) or _LIST.fullmatch(statement):
+        return []
+    if found := _EXPORT.match(statement):
+        return [found[1] or found[2]]
+    default = ["default"] if _DEFAULT.match(statement) else []
+    if found := _DECLARATION.match(statement):
+        return [*default, *re.findall(r"(\w+)\s*(?:[,}=]|$)", found[1])]
+    return default or [OTHERS]
