@@ -125,6 +125,8 @@ class Ran:
     """Dotted name of a function of the library, and the file or module of what stands in its place."""
     lost: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """Tests that the process did not come through, or with an empty name whole files, with a message."""
+    unloaded: dict[str, str] = field(default_factory=dict[str, str])
+    """Files that could not be loaded, with a message."""
     asked: set[str] = field(default_factory=set[str])
     """Questions of the change's files about their surroundings."""
     calls: list[Called] = field(default_factory=list[Called])
@@ -134,6 +136,11 @@ class Ran:
     seconds: float = 0
     has_ended: bool = False
     """True unless it was stopped for its time or memory."""
+
+    def has_passed(self, test: tuple[str, str]) -> bool:
+        """True if a test has passed, or with an empty name any test of the file."""
+        path, name = test
+        return test in self.passed if name else any(path == one for one, _ in self.passed)
 
 
 @dataclass(frozen=True)
@@ -232,9 +239,12 @@ class PlainRun:
         return Checkout(name, self.base or self.graded.tree, self.graded.belongs_to_tests, origin=origin)
 
     async def _watched(self, name: str) -> Ran:
-        """Results of the watched process, with the program that runs the tests; empty: none does."""
+        """Results of the watched process, with the program that runs the tests; empty: none does.
+
+        Where no test passes in any, the first program that came to a test counts.
+        """
         async with self.bench.prepared(self._checkout(name)) as ready:
-            watched = Ran()
+            begun = Ran()
             if not ready.failure:  # sealed tests lie there under the project's own runner, too
                 sealed = (SealedFile(path=path, content=text, criteria=()) for path, text in self.tests.sealed.items())
                 SealedTests(files=tuple(sealed)).write_into(ready.folder)
@@ -243,7 +253,9 @@ class PlainRun:
                 watched = await self._run(ready, program, ready.inside, watched=True)
                 if watched.passed:
                     return replace(watched, program=program)
-            return watched
+                if not begun.program and (watched.judged or watched.unloaded):
+                    begun = replace(watched, program=program)
+            return begun
 
     async def _plain(self, name: str, program: str, twin: Ran) -> Ran:
         """Results of the plain process; one that does not end where its watched twin did is lost in the test it ran."""
@@ -348,6 +360,8 @@ def _read(path: Path) -> Ran:
                     ran.judged.add((file, name))
             case {"test": str(name), "file": str(file), "outcome": "decayed", "message": str(message)}:
                 ran.decayed[file, name] = f"{_DECAYS.format(line.get('round'))}: {message}"
+            case {"file": str(file), "outcome": "not-loaded", "message": str(message)}:
+                ran.unloaded[file] = message
             case {"asked": str(name)}:
                 ran.asked.add(name)
             case {"call": dict()}:

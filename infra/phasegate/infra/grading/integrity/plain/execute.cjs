@@ -336,7 +336,9 @@ function isJudgement(error) {
 function isRaisedInChange(error) {
   const own = String(error?.stack).split('\n').filter((line) => line.includes(`${order.root}/`));
   const first = own.find((line) => !line.includes('/node_modules/') && !line.includes(__filename));
-  const isAbsent = ['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_REQUIRE_ESM'].includes(error?.code);
+  const [thrower] = String(error?.stack).split('\n').filter((line) => /^ {4}at /.test(line));
+  const isOurs = changed.some((file) => thrower?.includes(file)); // no loader of modules threw it
+  const isAbsent = !isOurs && ['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_REQUIRE_ESM'].includes(error?.code);
   return !isAbsent && !(error instanceof SyntaxError) && changed.some((file) => Boolean(first?.includes(file)));
 }
 

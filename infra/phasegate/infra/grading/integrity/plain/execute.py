@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from opcode import opmap
 from typing import Any
 
 from phasegate.infra.grading.integrity.plain.calls import try_calls
@@ -42,6 +43,9 @@ _LOOKS_AT_THREADS = re.compile(
 )
 _OF_TESTS_ALONE = re.compile(r"tests?|testing|specs?", re.IGNORECASE)
 """Name of a folder that holds nothing of a product."""
+_NAMES_A_RUNNER = re.compile(r"pytest|pluggy|unittest|\btests?\b")
+"""In the message of a module that says itself that it is for tests alone."""
+_RAISES = opmap["RAISE_VARARGS"]
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
 _JUDGEMENTS = ("AssertionError", "Failed")
@@ -75,6 +79,21 @@ def _is_raised_in(error: BaseException, change: set[str]) -> bool:
         inner = file if file in change or not file.startswith((sys.prefix, sys.base_prefix, "<")) else inner
         trace = trace.tb_next
     return inner in change
+
+
+def _is_missing(error: BaseException, change: set[str]) -> bool:
+    """True for the error of an import that finds nothing; not for one that a file raises itself, and for no such error.
+
+    A file may do so for an import that it has tried, or for want of a runner that it names.
+    """
+    if not isinstance(error, ImportError):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_filename not in change or _NAMES_A_RUNNER.search(str(error)):
+        return True
+    return isinstance(error.__context__, ImportError) or trace.tb_frame.f_code.co_code[trace.tb_lasti] != _RAISES
 
 
 def _time_is_up(*_: Any) -> None:
@@ -158,7 +177,7 @@ def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> lis
         try:
             tests += Module(file["path"], file["text"], order, tools, session).tests(tools)
         except BaseException as error:  # noqa: BLE001 - whatever the change raises when it is loaded
-            by_change = not isinstance(error, ImportError) and _is_raised_in(error, _files_of(order))
+            by_change = not _is_missing(error, _files_of(order)) and _is_raised_in(error, _files_of(order))
             tell(file=file["path"], outcome="not-loaded", message=_said(error), by_change=by_change)
         else:
             tell(file=file["path"], outcome="loaded")
