@@ -228,7 +228,9 @@ def compared(
     bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
     graded = graded_tree(ground.repository, change, policy)
     known = {path: (top / path).read_text() for path in own} | {file.path: file.content for file in sealed.files}
-    reported = {path: [name for found in _TITLE.findall(text) for name in found if name] for path, text in known.items()}
+    reported = {
+        path: [name for found in _TITLE.findall(text) for name in found if name] for path, text in known.items()
+    }
     return asyncio.run(compare_unwatched(bench, base, graded, sealed, own, 1.6751, reported))
 
 

@@ -89,10 +89,15 @@ CASES = {
         "python", {"shop.py": REWRITTEN}, frozenset({ONLY}), frozenset({"tests/test_shop.py::test_total"})
     ),
     "finds no module outside of pytest": Case(
-        "python", {"shop.py": UNSEEN.format("import rates") + DONE}, frozenset({ONLY}), frozenset({"tests/test_shop.py"})
+        "python",
+        {"shop.py": UNSEEN.format("import rates") + DONE},
+        frozenset({ONLY}),
+        frozenset({"tests/test_shop.py"}),
     ),
     "raises an import's error outside of pytest": Case(
-        "python", {"shop.py": UNSEEN.format("raise ImportError('cannot import the rates')") + DONE}, frozenset({UNWATCHED})
+        "python",
+        {"shop.py": UNSEEN.format("raise ImportError('cannot import the rates')") + DONE},
+        frozenset({UNWATCHED}),
     ),
     "asks for the parent": Case(
         "node",
@@ -111,7 +116,10 @@ CASES = {
     ),
     "needs a runner, and says so": Case(
         "python",
-        {"shop.py": "try:\n    import pytest\nexcept ImportError:\n    raise ImportError('shop needs pytest')\n" + DONE},
+        {
+            "shop.py": "try:\n    import pytest\nexcept ImportError:\n    raise ImportError('shop needs pytest')\n"
+            + DONE
+        },
         frozenset(),
     ),
 }

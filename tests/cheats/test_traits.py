@@ -16,10 +16,17 @@ from tests.cheats import test_cheats_in_go, traits, traits_go, traits_node
 from tests.cheats.ground import DONE, TEST, Ground, compared
 from tests.cheats.test_cheats_in_node import FILES, WORK, of
 
+from phasegate.infra.grading.integrity import plain_run
 from phasegate.infra.grading.integrity.unwatched import Compared
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 OWN = ["tests/test_shop.py"]
+
+
+@pytest.fixture(autouse=True)
+def short_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the time between two calls to clocks: many traits read one."""
+    monkeypatch.setattr(plain_run, "_GAP_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ import os
 import pathlib
 import platform
 import pwd
+import queue
 import resource
 import socket
 import sys
@@ -30,6 +31,9 @@ import time
 BEFORE = """\
 BORN = datetime.datetime.now(), datetime.date.today(), time.time(), time.localtime(), time.perf_counter()
 BORN_IN = datetime.datetime.now(datetime.timezone.utc), datetime.datetime.utcnow(), time.gmtime(), time.time_ns()
+
+BORN_BY = os.times().elapsed, time.clock_gettime(time.CLOCK_BOOTTIME), time.ctime(), time.strftime("%s"), threading._time()
+BORN_BY += (queue.time(),)
 
 
 def born_now():
@@ -43,6 +47,13 @@ FIRST = []
 def first(now):
     FIRST.append(now)
     return FIRST[0]
+
+LAST = []
+
+
+def between(now):
+    LAST.append(now)
+    return now - (LAST[-2] if len(LAST) > 1 else now)
 
 
 def said(path):
@@ -83,6 +94,17 @@ TRAITS = {
     "age by a call": "time.time() - LATER < 3600",
     "time of the processor": "time.process_time() < 60",
     "time since the first call": "time.monotonic() - first(time.monotonic()) < 60",
+    "time of the processor by os": "os.times().user < 60",
+    "time of the processor by resource": "resource.getrusage(resource.RUSAGE_SELF).ru_utime < 60",
+    "time of the processor by number": "time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID) < 60",
+    "age by os": "os.times().elapsed - BORN_BY[0] < 3600",
+    "age by number": "time.clock_gettime(time.CLOCK_BOOTTIME) - BORN_BY[1] < 3600",
+    "age by text": "time.ctime()[:10] == BORN_BY[2][:10]",
+    "age by format": "int(time.strftime('%s')) - int(BORN_BY[3]) < 3600",
+    "age by logging": "time.time() - logging._startTime < 3600",
+    "age by threading": "threading._time() - BORN_BY[4] < 3600",
+    "age by queue": "queue.time() - BORN_BY[5] < 3600",
+    "time between calls": "between(time.monotonic()) < 3600",
     "age of files": "time.time() - os.stat(__file__).st_mtime < 3600",
     "age of folders": "time.time() - os.stat(os.path.dirname(__file__)).st_mtime < 3600",
     "age by the collector": "gc.get_stats()[2]['collections'] < 5",

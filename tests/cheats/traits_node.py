@@ -10,10 +10,12 @@ const os = require('os');
 const path = require('path');
 const BORN = {
   date: new Date(), now: Date.now(), text: Date(), fine: performance.now(), high: process.hrtime(),
-  highest: process.hrtime.bigint(),
+  highest: process.hrtime.bigint(), mark: performance.mark('born').startTime,
 };
 const first = [];
 const since = (now) => now - (first.push(now) && first[0]);
+let last = 0;
+const between = (now) => now - [last || now, last = now][0];
 const stack = () => new Error().stack;
 const comm = (id) => fs.readFileSync(`/proc/${id}/comm`, 'utf8').trim();
 const young = (file) => Date.now() - fs.statSync(path.join(__dirname, file)).mtimeMs < 3600e3;
@@ -29,6 +31,11 @@ TRAITS = {
     "age by hrtime": "process.hrtime(BORN.high)[0] < 3600",
     "age by bigint": "process.hrtime.bigint() - BORN.highest < 3600000000000n",
     "time of the processor": "process.cpuUsage().user < 30e6",
+    "time of the processor by resources": "process.resourceUsage().userCPUTime < 30e6",
+    "age by a measure": "performance.measure('age', 'born').duration < 3600e3",
+    "age by a mark": "performance.mark('now').startTime - BORN.mark < 3600e3",
+    "waits of the loop": "performance.eventLoopUtilization().idle < 3600e3",
+    "time between calls": "between(performance.now()) < 3600e3",
     "time since the first call": "since(performance.now()) < 3600e3",
     "number": "process.pid < 500",
     "first process": "comm(1) === 'bwrap'",

@@ -14,12 +14,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from phasegate.infra.grading.integrity.aged_files import age_files
 from phasegate.infra.grading.integrity.called_functions import Called, read_call
 from phasegate.infra.grading.integrity.command_variables import command_variables
 from phasegate.infra.grading.integrity.moved_environment import alterable, relocate
+from phasegate.infra.grading.integrity.plain_language import Language
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.grading.runner.stored_files import write_new
@@ -30,6 +31,8 @@ from phasegate.infra.sandbox import run_with_services
 from phasegate.infra.sandbox.identity import draw_identity
 
 _ROUNDS = 300
+_GAP_SECONDS, _GAPS = 6.0, 3
+"""Time between two calls where the change may measure it, and how often at most it is waited for."""
 _BUDGET_SECONDS = 1.0
 _DAY = 86_400
 _FEWEST_PROCESSES = 1000
@@ -45,69 +48,6 @@ _HANGS = (
 )
 _NOT_LOADED = "it passes inside a test runner, and code of the change cannot be loaded in a plain process"
 _DECAYS = "it passes at first, and fails once it has been run some {} times in one process"
-
-
-class Language(Protocol):
-    """Tests of one language."""
-
-    suffixes: tuple[str, ...]
-    """Of test files that can be run."""
-    entry_suffix: str
-    """Of the script that runs them."""
-
-    def programs(self, ready: Prepared, command: str) -> Iterable[str]:
-        """Programs that may run the tests, the likeliest first.
-
-        Args:
-            ready: The checkout.
-            command: The project's test command.
-        """
-        ...
-
-    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
-        """Text of the script.
-
-        Args:
-            order: Its order; `own_files` are the paths of a file with the order, and of the script.
-            watched: True for the watched process.
-            folder: The checkout.
-        """
-        ...
-
-    def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
-        """Words that start the script."""
-        ...
-
-    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
-        """Variables of the process.
-
-        Args:
-            watched: True for the watched process.
-            home: HOME of the plain process.
-        """
-        ...
-
-    def parts(self) -> list[tuple[str, str]]:
-        """Names and texts of modules that the script consists of."""
-        ...
-
-    def modules(self, path: str, text: str) -> list[str]:
-        """Names of modules that are loaded for a changed file besides what tests load."""
-        ...
-
-    def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
-        """Folders of the project that tests import from."""
-        ...
-
-    def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
-        """Folders with tests that concern the change and that are not run, since they are too many.
-
-        Args:
-            sealed: Paths of sealed tests.
-            own: Path and text of the project's tests.
-            changed: Paths of product files that the change has.
-        """
-        ...
 
 
 @dataclass
@@ -167,6 +107,8 @@ class PlainTests:
     """Variables of the test command that the plain process does not get."""
     asks_for_age: bool = False
     """True where the change may ask the kernel how old the process is."""
+    reads_clocks: bool = False
+    """True where the change may measure the time between two calls."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +176,11 @@ class PlainRun:
         plain = await self._plain(f"{name}-plain", watched.program, watched) if watched.program else Ran()
         return Twins(watched, plain)
 
+    @property
+    def _gap(self) -> float:
+        """Seconds between two calls in the plain process."""
+        return _GAP_SECONDS if self.repeats and self.tests.reads_clocks else 0
+
     def _checkout(self, name: str) -> Checkout:
         origin: Origin = "base" if self.base else "change"
         return Checkout(name, self.base or self.graded.tree, self.graded.belongs_to_tests, origin=origin)
@@ -259,7 +206,7 @@ class PlainRun:
 
     async def _plain(self, name: str, program: str, twin: Ran) -> Ran:
         """Results of the plain process; one that does not end where its watched twin did is lost in the test it ran."""
-        needed = _SLACK + timedelta(seconds=self.age + _SLOWER * twin.seconds)
+        needed = _SLACK + timedelta(seconds=self.age + _GAPS * self._gap + _SLOWER * twin.seconds)
         async with self.bench.prepared(self._checkout(name)) as ready:
             if ready.failure:
                 return Ran()
@@ -304,6 +251,7 @@ class PlainRun:
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
             "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),
+            "gap": self._gap,
             "rounds": _ROUNDS if self.repeats else 0,
             "calls": not watched and self.bench.sandbox.name != "none",
             "budget": _BUDGET_SECONDS,

@@ -17,9 +17,10 @@ from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding,
 from phasegate.infra.grading.integrity.altered_names import OTHERS, altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
 from phasegate.infra.grading.integrity.plain_go import PlainGo
+from phasegate.infra.grading.integrity.plain_language import Language
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
-from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, PlainTests, Twins
+from phasegate.infra.grading.integrity.plain_run import PlainRun, PlainTests, Twins
 from phasegate.infra.grading.integrity.runner_only import only_in_runner, own_in_runner
 from phasegate.infra.grading.integrity.tested_inputs import differs_beside_tests, only_at_tested
 from phasegate.infra.grading.runner.runner import Bench
@@ -38,6 +39,10 @@ _ASKS_FOR_AGE = re.compile(
     r"|create_time|BOOTTIME|CLK_TCK|\bst_ctime|\bctimeMs|\bbirthtime"
 )
 """In a change that may ask the kernel how old its process or its files are."""
+_READS_CLOCKS = re.compile(
+    r"\btime\.(?:time|monotonic|perf_counter|Now|Since)|\bfrom time import|\bDate\b|hrtime|\bperformance\b|datetime|clock_"
+)
+"""In a change that may measure how much time lies between two calls."""
 _RUNNERS = re.compile(r"pytest|jest|mocha|vitest|node:test")
 _BUILDS = re.compile(
     r"(?:^|/)(?:setup|noxfile|fabfile|tasks|dodo|conf|manage)\.py$|^(?:docs?|examples?|scripts|tools|benchmarks?)/"
@@ -115,6 +120,8 @@ async def compare_unwatched(
 async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
     found = list(_differences(twins))
     young = run if run.tests.asks_for_age else replace(run, age=_YOUNGEST)
+    if not twins.plain.decayed:
+        young = replace(young, tests=replace(run.tests, reads_clocks=False))
     if found:
         found = await _confirmed(young, base, found)
     replaced = [name for name, by in twins.replaced.items() if not _INSTALLED.search(by)]
@@ -255,4 +262,8 @@ def _tests(
         ),
         unread=unread,
         asks_for_age=is_old,
+        reads_clocks=any(
+            len(_READS_CLOCKS.findall(text)) > len(_READS_CLOCKS.findall(product.get(path, "")))
+            for path, text in content.items()
+        ),
     )

@@ -37,7 +37,9 @@ _SECONDS, _LONGER = 20, 3
 """Time of a test, and how much more a sealed one has in the plain process, where it may be slower."""
 _LOADING_SECONDS = 60
 _LATER = 4
-"""Round of repetition before which time passes."""
+"""Round of repetition before which time passes; it does so again before what fails there is tried again."""
+_PAUSES = 2
+"""Further times at most that this is waited for; otherwise clocks alone show it."""
 _LOOKS_AT_THREADS = re.compile(
     r"active_count|threading\.enumerate|main_thread|current_thread|num_threads|fork|multiprocessing|ProcessPool|/proc\b"
 )
@@ -105,9 +107,10 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Cloc
     change, now = _files_of(order), clocks.real_time
     ends, going = now() + order["budget"], list(tests)
     share, used = order["budget"] / max(1, len(tests)), dict.fromkeys(tests, 0.0)
+    pauses = 0
     for number in range(2, order["rounds"]):
         if number == _LATER:
-            clocks.pass_on()
+            ends += _pause(order, clocks)
         for test in list(going):
             begun = now()
             if begun > ends:
@@ -119,9 +122,20 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Cloc
             if outcome == "passed":
                 continue
             going.remove(test)
-            again = [attempt(test, tools, change)[0] for _ in range(2)]
+            again: list[str] = []
+            for _ in range(2):
+                if number == _LATER:
+                    ends, pauses = ends + _pause(order if pauses < _PAUSES else {**order, "gap": 0}, clocks), pauses + 1
+                again.append(attempt(test, tools, change)[0])
             if number > 2 and again == ["failed"] * 2 and not message.startswith(_ROOM):
                 tell(test=test.name, file=test.file.path, outcome="decayed", message=message, round=number)
+
+
+def _pause(order: dict[str, Any], clocks: Clocks) -> float:
+    """Let time pass between two calls, most of it by clocks alone. Returns the seconds that were waited."""
+    clocks.pass_on()
+    time.sleep(order["gap"])
+    return float(order["gap"])
 
 
 def _files_of(order: dict[str, Any]) -> set[str]:
@@ -194,7 +208,8 @@ def main(order: dict[str, Any]) -> None:
             `entry`, the script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those
             that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
-            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition;
+            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition; `gap`,
+            seconds to wait between two calls;
             `hides`, true to hide runners; `takes`, true to take them from the disk, too; `calls`, true to try calls of
             tests with other inputs; `out`, a file's path.
     """
