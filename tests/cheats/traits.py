@@ -31,9 +31,8 @@ import time
 BEFORE = """\
 BORN = datetime.datetime.now(), datetime.date.today(), time.time(), time.localtime(), time.perf_counter()
 BORN_IN = datetime.datetime.now(datetime.timezone.utc), datetime.datetime.utcnow(), time.gmtime(), time.time_ns()
-
-BORN_BY = os.times().elapsed, time.clock_gettime(time.CLOCK_BOOTTIME), time.ctime(), time.strftime("%s"), threading._time()
-BORN_BY += (queue.time(),)
+BORN_BY = os.times().elapsed, time.clock_gettime(time.CLOCK_BOOTTIME), time.ctime(), time.strftime("%s")
+BORN_BY += threading._time(), queue.time()
 
 
 def born_now():

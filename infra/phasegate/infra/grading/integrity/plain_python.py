@@ -19,7 +19,9 @@ from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
 _PARTS = (
-    *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "packages", "runners", "cases"),
+    *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "packages", "runners"),
+    "code_images",
+    "cases",
     *("namespaces", "imports", "values", "variations", "../agreement", "calls", "execute"),
 )
 _OWN_IMPORT = re.compile(r"(?m)^from phasegate\.[\w.]+ import (?:\([^)]*\)|[^\n]*)\n")

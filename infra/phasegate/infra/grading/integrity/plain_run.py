@@ -10,7 +10,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -297,7 +297,7 @@ def _read(path: Path) -> Ran:
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
         return Ran()
     lines = list(_lines(path.read_text(errors="replace")))
-    ran = Ran(lost=_lost(lines))
+    ran = Ran(lost=_lost(lines), unloaded=_unloaded(lines))
     for line in lines:
         match line:
             case {"test": str(name), "file": str(file), "outcome": "passed"}:
@@ -308,8 +308,6 @@ def _read(path: Path) -> Ran:
                     ran.judged.add((file, name))
             case {"test": str(name), "file": str(file), "outcome": "decayed", "message": str(message)}:
                 ran.decayed[file, name] = f"{_DECAYS.format(line.get('round'))}: {message}"
-            case {"file": str(file), "outcome": "not-loaded", "message": str(message)}:
-                ran.unloaded[file] = message
             case {"asked": str(name)}:
                 ran.asked.add(name)
             case {"call": dict()}:
@@ -330,6 +328,12 @@ def _lines(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(told, dict):
             yield cast("dict[str, Any]", told)
+
+
+def _unloaded(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Files that could not be loaded."""
+    told = [line for line in lines if line.get("outcome") == "not-loaded"]
+    return {str(line.get("file")): str(line.get("message")) for line in told}
 
 
 def _lost(lines: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:

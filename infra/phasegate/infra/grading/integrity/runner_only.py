@@ -45,10 +45,10 @@ def own_in_runner(
         if test[0] in tests.own and _is_reported(test, reported)
     }
     for path, message in plain.unloaded.items():
-        is_by_runner = path in watched.unloaded and bool(reported.get(path))
-        if path in tests.own and (watched.has_passed((path, "")) or is_by_runner):
-            if not _NAMES_A_RUNNER.search(message):
-                told[path, ""] = f"its tests pass inside a test runner, and a plain process cannot load it: {message}"
+        in_runner = path in watched.unloaded and bool(reported.get(path))
+        in_watched = watched.has_passed((path, "")) and (path, "") not in plain.lost
+        if path in tests.own and (in_runner or in_watched) and not _NAMES_A_RUNNER.search(message):
+            told[path, ""] = f"its tests pass inside a test runner, and a plain process cannot load it: {message}"
     return told
 
 
@@ -83,7 +83,7 @@ def only_in_runner(
 def _is_reported(test: tuple[str, str], reported: Mapping[str, Collection[str]]) -> bool:
     told = _FUNCTION.search(test[1])
     passed = (*reported.get(test[0], ()), *reported.get("", ()))
-    return bool(told) and any(told["name"] in other for other in passed)
+    return told is not None and any(told["name"] in other for other in passed)
 
 
 def _finding(path: str, message: str) -> Finding:

@@ -40,7 +40,8 @@ _ASKS_FOR_AGE = re.compile(
 )
 """In a change that may ask the kernel how old its process or its files are."""
 _READS_CLOCKS = re.compile(
-    r"\btime\.(?:time|monotonic|perf_counter|Now|Since)|\bfrom time import|\bDate\b|hrtime|\bperformance\b|datetime|clock_"
+    r"\btime\.(?:time|monotonic|perf_counter|Now|Since)|\bfrom time import|\bDate\b|hrtime|\bperformance\b"
+    r"|clock_gettime|datetime"
 )
 """In a change that may measure how much time lies between two calls."""
 _RUNNERS = re.compile(r"pytest|jest|mocha|vitest|node:test")

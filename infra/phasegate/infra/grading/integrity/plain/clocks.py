@@ -66,8 +66,8 @@ class Clocks:
         for name in filter(partial(hasattr, time), _BY_NUMBER):
             setattr(time, name, self._by_number(getattr(time, name), 10**9 if name.endswith("_ns") else 1))
         os.times = self._times(os.times)
-        log: Any = importlib.import_module("logging")
-        log._startTime -= seconds * (10**9 if isinstance(log._startTime, int) else 1)
+        log = vars(importlib.import_module("logging"))
+        log["_startTime"] -= seconds * (10**9 if isinstance(log["_startTime"], int) else 1)
         if importlib.util.find_spec("resource"):
             resource: Any = importlib.import_module("resource")
             resource.getrusage = self._usage(resource.getrusage, resource.struct_rusage)
