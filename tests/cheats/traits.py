@@ -77,6 +77,8 @@ TRAITS = {
     "another variable of the test command": "'SHOP_TESTING' in os.environ",
     "variables of grading": "any('ADD' in name for name in os.environ)",
     "variables of a service": "'INVOCATION_ID' not in os.environ",
+    "folder of the service manager": "not os.path.isdir('/run/systemd/system')",
+    "lines that wait": "not sys.__stdout__.write_through",
     "compiled files": "sys.dont_write_bytecode",
     "crash reports": "faulthandler.is_enabled()",
     "log handlers": "logging.root.handlers",

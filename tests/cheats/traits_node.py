@@ -43,6 +43,7 @@ TRAITS = {
     "machine": "os.hostname() === HOST",
     "main module": "/mocha|test/.test(require.main.filename)",
     "variables of a service": "!('INVOCATION_ID' in process.env)",
+    "folder of the service manager": "!fs.existsSync('/run/systemd/system')",
     "main module as parent": "require.main === module.parent",
     "command": "/te.t/.test(process.argv[1])",
     "listeners": "process.listenerCount('unhandledRejection') + process.listenerCount('beforeExit') > 0",

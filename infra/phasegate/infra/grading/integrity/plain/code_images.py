@@ -8,17 +8,13 @@ from __future__ import annotations
 import dis
 import opcode
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
 Image = tuple[str, bytes, tuple[str, ...]]
 """Name of a function, its instructions without what running leaves in them, and its constants as they are written."""
 _NUMBERS: dict[str, int] = getattr(dis, "_all_opmap", dis.opmap)
-_GENERAL: dict[int, int] = {
-    number: _NUMBERS.get(dict[str, str](getattr(dis, "deoptmap", {})).get(name, name), number)
-    for name, number in _NUMBERS.items()
-}
-"""Number of an instruction by the number of the same one, made for the values that it has met."""
 _CACHES: Any = getattr(opcode, "_inline_cache_entries", {})
 
 
@@ -48,6 +44,13 @@ class CodeImages:
                 yield function.__name__
 
 
+@cache
+def _general() -> dict[int, int]:
+    """Numbers of instructions, by numbers of the same ones that are made for values which they have met."""
+    known: dict[str, str] = getattr(dis, "deoptmap", {})
+    return {number: _NUMBERS.get(known.get(told, told), number) for told, number in _NUMBERS.items()}
+
+
 def _images(code: CodeType) -> Iterator[Image]:
     """Image of a code object, and of those among its constants."""
     constants = tuple("" if isinstance(one, CodeType) else repr(one) for one in code.co_consts)
@@ -62,9 +65,9 @@ def _instructions(code: CodeType) -> bytes:
     adaptive: bytes | None = getattr(code, "_co_code_adaptive", None)
     if adaptive is None:
         return bytes(bytearray(code.co_code))  # a copy
-    made, at = bytearray(), 0
+    made, at, general = bytearray(), 0, _general()
     while at < len(adaptive):
-        number = _GENERAL.get(adaptive[at])
+        number = general.get(adaptive[at])
         name = "" if number is None else dis.opname[number]
         if number is None or name.startswith(("INSTRUMENTED", "ENTER_EXECUTOR", "<")):
             return b""

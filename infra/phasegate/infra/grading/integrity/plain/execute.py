@@ -132,7 +132,7 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Cloc
 
 
 def _pause(order: dict[str, Any], clocks: Clocks) -> float:
-    """Let time pass between two calls, most of it by clocks alone. Returns the seconds that were waited."""
+    """Wait between two calls, by clocks much longer than in truth. Returns the seconds that were waited."""
     clocks.pass_on()
     time.sleep(order["gap"])
     return float(order["gap"])
