@@ -72,6 +72,5 @@ def _instructions(code: CodeType) -> bytes:
         if number is None or name.startswith(("INSTRUMENTED", "ENTER_EXECUTOR", "<")):
             return b""
         made += bytes((number, adaptive[at + 1]))
-        entries = _CACHES.get(name, 0) if isinstance(_CACHES, dict) else _CACHES[number]
-        at += 2 + 2 * int(entries)
+        at += 2 + 2 * int(_CACHES.get(name, 0) if hasattr(_CACHES, "get") else _CACHES[number])
     return bytes(made)
