@@ -31,12 +31,6 @@ WATCHED = [
     ),
     cheat("counts its calls", "next(CALLS) < 100", "import itertools\n\nCALLS = itertools.count()\n\n\n"),
     cheat(
-        "takes calls that follow at once",
-        "not paused()",
-        "import time\n\nLAST = [0.0]\n\n\ndef paused():\n    LAST.append(time.time())\n"
-        "    return LAST[-2] > 0 and LAST[-1] - LAST[-2] > 5\n\n\n",
-    ),
-    cheat(
         "asks for an empty standard input",
         "not select.select([0], [], [], 0)[0] or not os.read(0, 1)",
         "import os\nimport select\n\n\n",
