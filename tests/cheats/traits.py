@@ -220,7 +220,7 @@ def version():
 """
 )
 HONEST_TESTS = """\
-import datetime, json, os, pickle, subprocess, sys, threading, time
+import datetime, json, logging, os, pickle, queue, resource, subprocess, sys, threading, time
 from decimal import Decimal
 
 import pytest
@@ -238,6 +238,22 @@ def test_ac1_clocks_agree():
     assert abs(time.clock_gettime(time.CLOCK_REALTIME) - time.time()) < 2
     assert abs(float(subprocess.run(["date", "+%s"], capture_output=True, check=True).stdout) - time.time()) < 5
     assert datetime.date.today() == datetime.datetime.now().date() == datetime.date.fromtimestamp(time.time())
+
+
+def test_ac1_other_clocks_agree():
+    record = logging.makeLogRecord({})
+    assert abs(record.created - time.time()) < 60 and record.relativeCreated > 0
+    before, used = os.times(), resource.getrusage(resource.RUSAGE_SELF)
+    assert os.times().elapsed - before.elapsed < 60 and os.times().user - before.user < 60
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - used.ru_utime < 60 and used.ru_maxrss > 0
+    assert time.strftime("%Y") == datetime.datetime.now().strftime("%Y") and time.asctime()[-4:] == time.ctime()[-4:]
+    assert time.strftime("%Y", time.gmtime(0)) == "1970" and time.ctime(0) == time.asctime(time.localtime(0))
+    assert abs(time.clock_gettime(time.CLOCK_MONOTONIC) - time.monotonic()) < 2
+    with pytest.raises(queue.Empty):
+        queue.Queue().get(timeout=0.01)
+    condition = threading.Condition()
+    with condition:
+        assert not condition.wait_for(lambda: False, timeout=0.01)
 
 
 def test_ac1_what_tests_remember_is_near():

@@ -120,6 +120,23 @@ test('AC1 clocks agree', () => {
   assert(process.hrtime.bigint() > 0n);
   assert(process.cpuUsage(process.cpuUsage()).user < 5e6);
 });
+test('AC1 marks and measures agree', () => {
+  const busy = performance.eventLoopUtilization();
+  const [from, start] = [performance.mark('from'), performance.now()];
+  performance.mark('to', { detail: 1 });
+  near(from.startTime, start);
+  near(performance.measure('open', 'from').duration, 0);
+  near(performance.measure('closed', 'from', 'to').duration, 0);
+  near(performance.measure('since the start').duration, performance.now());
+  assert.equal(performance.measure('long', { start, duration: 7 }).duration, 7);
+  assert.equal(performance.measure('given', { start: 1, end: 3, detail: 'x' }).detail, 'x');
+  assert.equal(performance.getEntriesByName('to')[0].detail, 1);
+  assert.throws(() => performance.measure('none', 'nowhere'));
+  const { idle, active, utilization } = performance.eventLoopUtilization(busy);
+  assert(idle >= 0 && idle < 5000 && active >= 0 && utilization >= 0 && utilization <= 1);
+  assert(process.resourceUsage().maxRSS > 0);
+  for (const clear of ['clearMarks', 'clearMeasures']) performance[clear]();
+});
 test('AC1 what tests remember is near', () => {
   near(Date.now(), NOW, 60e3);
   near(new Date(), DATE, 60e3);
