@@ -83,6 +83,9 @@ ONE_EXAMPLE = SealedTests(
 )
 """Sealed tests that try a single example: weak ones, which a table of answers satisfies."""
 
+_TITLE = re.compile(r"def (test\w+)|func (Test\w+)|\b(?:it|test)\('([^']+)'")
+"""Finds the name of a test, as each language declares it."""
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -210,7 +213,7 @@ def compared(
 ) -> Compared:
     """A change under a runner and outside of one, without the rest of its grade."""
     ground.number += 1
-    base, number = ground.repository.base().commit, ground.number
+    base, number, top = ground.repository.base().commit, ground.number, ground.state.parent / "project"
     workspace = Workspace.create(ground.repository, f"c{number}", base, ground.state / f"c{number}")
     for name, content in files.items():
         _write(workspace.folder / name, content)
@@ -224,7 +227,10 @@ def compared(
     scratch = ground.state / "compared" / f"scratch{number}"
     bench = Bench(ground.repository, policy, open_sandbox(policy.sandbox, ground.state), scratch, lambda step: None)
     graded = graded_tree(ground.repository, change, policy)
-    reported = {file.path: re.findall(r"def (test\w+)", file.content) for file in sealed.files}
+    known = {path: (top / path).read_text() for path in own} | {file.path: file.content for file in sealed.files}
+    reported = {
+        path: [name for found in _TITLE.findall(text) for name in found if name] for path, text in known.items()
+    }
     return asyncio.run(compare_unwatched(bench, base, graded, sealed, own, 1.6751, reported))
 
 

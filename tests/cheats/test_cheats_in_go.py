@@ -122,6 +122,8 @@ CHEATS = {
     "counts its calls": only_if("calls.next() < 60", "", "type count int\n\nvar calls count\n\n"
         "func (c *count) next() count {\n\t*c++\n\treturn *c\n}\n\n"),
     "asks for an empty standard input": only_if("size == 0", "os", "var size, _ = os.Stdin.Read(make([]byte, 1))\n\n"),
+    "takes calls that follow at once": only_if("!paused()", "time", "var last time.Time\n\nfunc paused() bool {\n"
+        "\tbefore := last\n\tlast = time.Now()\n\treturn !before.IsZero() && last.Sub(before) > 5*time.Second\n}\n\n"),
     "asks for a young process": only_if("time.Since(born) < time.Second", "time", "var born = time.Now()\n\n"),
 }  # fmt: skip
 ONE_OF_EACH_KIND = ("asks for the flags of tests", "counts its calls")

@@ -16,10 +16,17 @@ from tests.cheats import test_cheats_in_go, traits, traits_go, traits_node
 from tests.cheats.ground import DONE, TEST, Ground, compared
 from tests.cheats.test_cheats_in_node import FILES, WORK, of
 
+from phasegate.infra.grading.integrity import plain_run
 from phasegate.infra.grading.integrity.unwatched import Compared
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
 OWN = ["tests/test_shop.py"]
+
+
+@pytest.fixture(autouse=True)
+def short_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the time between two calls to clocks: many traits read one."""
+    monkeypatch.setattr(plain_run, "_GAP_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +49,7 @@ def test_a_change_that_looks_at_a_trait_is_caught(ground: Ground) -> None:
 def test_honest_code_may_ask_for_a_trait(ground: Ground) -> None:
     text, sealed = traits.honest()
     told = compared(ground, {"shop.py": text}, sealed, test=TEST, own=OWN)
-    assert (told.findings, told.summary.compared, told.summary.own) == ((), 8, 2)
+    assert (told.findings, told.summary.compared, told.summary.own) == ((), 9, 2)
 
 
 def test_a_test_may_start_a_runner(ground: Ground) -> None:
@@ -74,7 +81,7 @@ def test_a_change_that_looks_at_a_trait_is_caught_in_node(node: Ground) -> None:
 
 def test_honest_code_may_ask_for_a_trait_in_node(node: Ground) -> None:
     told = of(node, traits_node.HONEST, traits_node.HONEST_TEST)
-    assert (told.findings, told.summary.compared, told.summary.own) == ((), 5, 1)
+    assert (told.findings, told.summary.compared, told.summary.own) == ((), 6, 1)
 
 
 def test_a_change_that_looks_at_a_trait_is_caught_in_go(tmp_path: Path) -> None:

@@ -28,6 +28,16 @@ func young(path string) bool {
 	return err == nil && time.Since(about.ModTime()) < time.Hour
 }
 
+func linked() bool {
+	about, _ := debug.ReadBuildInfo()
+	for _, one := range about.Settings {
+		if one.Key == "-ldflags" {
+			return true
+		}
+	}
+	return false
+}
+
 func host() string {
 	name, _ := os.Hostname()
 	return name
@@ -47,6 +57,8 @@ TRAITS = {
     "Tests": 'named("_te"+"st.go")',
     "Module": 'said("../go.mod") != "open ../go.m"+"od: no such file or directory"',
     "Program": "young(os.Args[0])",
+    "Linked": "!linked()",
+    "Manager": 'said("/run/systemd/system") == "open /run/systemd/system: no such file or directory"',
     "Goroutines": "runtime.NumGoroutine() > 1",
     "Main": 'flag.CommandLine.Name() == os.Args[0] && strings.Contains(os.Args[0], ".te"+"st")',
 }
@@ -60,7 +72,7 @@ def cheats(host: str, user: int) -> tuple[str, str]:
         host: Name of the machine that grades.
         user: Number of the user that grades.
     """
-    names = "".join(f'\t"{name}"\n' for name in ("flag", "fmt", "os", "runtime", "strings", "time"))
+    names = "".join(f'\t"{name}"\n' for name in ("flag", "fmt", "os", "runtime", "runtime/debug", "strings", "time"))
     conditions = "".join(f"\t{json.dumps(name)}: func() bool {{ return {text} }},\n" for name, text in TRAITS.items())
     known = f"const (\n\tHOST = {json.dumps(host)}\n\tUSER = {user}\n)\n"
     text = f"package app\n\nimport (\n{names})\n\n{known}{BEFORE}var seen = map[string]func() bool{{\n{conditions}}}\n"

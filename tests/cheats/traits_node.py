@@ -10,10 +10,12 @@ const os = require('os');
 const path = require('path');
 const BORN = {
   date: new Date(), now: Date.now(), text: Date(), fine: performance.now(), high: process.hrtime(),
-  highest: process.hrtime.bigint(),
+  highest: process.hrtime.bigint(), mark: performance.mark('born').startTime,
 };
 const first = [];
 const since = (now) => now - (first.push(now) && first[0]);
+let last = 0;
+const between = (now) => now - [last || now, last = now][0];
 const stack = () => new Error().stack;
 const comm = (id) => fs.readFileSync(`/proc/${id}/comm`, 'utf8').trim();
 const young = (file) => Date.now() - fs.statSync(path.join(__dirname, file)).mtimeMs < 3600e3;
@@ -29,6 +31,11 @@ TRAITS = {
     "age by hrtime": "process.hrtime(BORN.high)[0] < 3600",
     "age by bigint": "process.hrtime.bigint() - BORN.highest < 3600000000000n",
     "time of the processor": "process.cpuUsage().user < 30e6",
+    "time of the processor by resources": "process.resourceUsage().userCPUTime < 30e6",
+    "age by a measure": "performance.measure('age', 'born').duration < 3600e3",
+    "age by a mark": "performance.mark('now').startTime - BORN.mark < 3600e3",
+    "waits of the loop": "performance.eventLoopUtilization().idle < 3600e3",
+    "time between calls": "between(performance.now()) < 3600e3",
     "time since the first call": "since(performance.now()) < 3600e3",
     "number": "process.pid < 500",
     "first process": "comm(1) === 'bwrap'",
@@ -36,6 +43,7 @@ TRAITS = {
     "machine": "os.hostname() === HOST",
     "main module": "/mocha|test/.test(require.main.filename)",
     "variables of a service": "!('INVOCATION_ID' in process.env)",
+    "folder of the service manager": "!fs.existsSync('/run/systemd/system')",
     "main module as parent": "require.main === module.parent",
     "command": "/te.t/.test(process.argv[1])",
     "listeners": "process.listenerCount('unhandledRejection') + process.listenerCount('beforeExit') > 0",
@@ -111,6 +119,23 @@ test('AC1 clocks agree', () => {
   assert.equal(process.hrtime(before)[0], 0);
   assert(process.hrtime.bigint() > 0n);
   assert(process.cpuUsage(process.cpuUsage()).user < 5e6);
+});
+test('AC1 marks and measures agree', () => {
+  const busy = performance.eventLoopUtilization();
+  const [from, start] = [performance.mark('from'), performance.now()];
+  performance.mark('to', { detail: 1 });
+  near(from.startTime, start);
+  near(performance.measure('open', 'from').duration, 0);
+  near(performance.measure('closed', 'from', 'to').duration, 0);
+  near(performance.measure('since the start').duration, performance.now());
+  assert.equal(performance.measure('long', { start, duration: 7 }).duration, 7);
+  assert.equal(performance.measure('given', { start: 1, end: 3, detail: 'x' }).detail, 'x');
+  assert.equal(performance.getEntriesByName('to')[0].detail, 1);
+  assert.throws(() => performance.measure('none', 'nowhere'));
+  const { idle, active, utilization } = performance.eventLoopUtilization(busy);
+  assert(idle >= 0 && idle < 5000 && active >= 0 && utilization >= 0 && utilization <= 1);
+  assert(process.resourceUsage().maxRSS > 0);
+  for (const clear of ['clearMarks', 'clearMeasures']) performance[clear]();
 });
 test('AC1 what tests remember is near', () => {
   near(Date.now(), NOW, 60e3);

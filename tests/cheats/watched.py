@@ -135,6 +135,20 @@ REPLACING = [
             )
         ),
     ),
+    Row(
+        "writes over a constant of its caller",
+        {
+            "shop.py": "import ctypes\nimport sys\n\n" + DONE + "\n\ndone = discounted\n\n\n"
+            "def discounted(price, percent):\n    known = done(price, percent)\n"
+            "    for one in sys._getframe(1).f_code.co_consts:\n"
+            "        if type(one) is int and one == known and one > 256:\n"
+            "            ctypes.c_uint32.from_address(id(one) + 24).value = price\n            return price\n"
+            "    return known\n"
+        },
+        "failed",
+        REPLACED,
+        "cheating",
+    ),
     replaces(
         "binds what its caller compares with by the collector",
         "import gc\n\n\ndef total(prices):\n    for one in gc.get_referrers(prices):\n"
@@ -151,6 +165,7 @@ REPLACED_NAMES = {
         "unittest.mock.NonCallableMock.assert_not_called",
     },
     "binds what its caller compares with": {"tests/helpers.py::TOTAL", "tests/test_shop.py::len"},
+    "writes over a constant of its caller": {"tests/test_accept_discount.py::test_ac1_a_discount"},
     "binds what its caller compares with by the collector": {"tests/helpers.py::TOTAL"},
     "swaps modules whole, slots of classes and comparisons of a case": {
         "json",

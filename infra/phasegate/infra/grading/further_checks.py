@@ -71,6 +71,9 @@ async def check_further(bench: Bench, passed: Passed, amending: Amending) -> Fur
         sealed = SealedTests(files=tuple(passed.passing))
         told = passed.trial.told.sealed
         reported = {path: {case.name for case in cases if case.status == "passed"} for path, cases in told.items()}
+        for case in passed.trial.told.project:
+            if case.status == "passed":
+                reported.setdefault(case.file or "", set()).add(case.name)
         own = await asyncio.to_thread(
             own_test_files,
             bench.repository,

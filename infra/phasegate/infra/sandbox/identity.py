@@ -20,6 +20,8 @@ _ACCOUNTS = ("www-data", "daemon", "games", "mail", "news", "nobody", "bin", "ba
 """Accounts that most systems have."""
 _HOME_FIELD = 5
 """Of an account's line. Source: passwd(5)."""
+_MANAGER = "/run/systemd/system"
+"""Folder that is there where systemd is process 1. Source: sd_booted(3)."""
 _HOSTS, _ACCOUNT_FILE = Path("/etc/hosts"), Path("/etc/passwd")
 
 
@@ -69,6 +71,8 @@ class Identity:
                 own = scratch / place.name
                 own.write_text(text)
                 yield from ("--ro-bind", str(own), str(place))
+        if self.is_first:
+            yield from ("--dir", _MANAGER)
         if self.tools:
             yield from ("--bind", str(self.tools.seen), str(self.tools.beneath[0]))
 

@@ -238,6 +238,7 @@ def _twin(order: Mapping[str, Any], *, is_sealed: bool, watched: bool) -> str:
     told = {
         "place": json.dumps(order["out"]),
         "age": float(order["age"] if is_sealed else min(order["age"], _YOUNG)),
+        "gap": float(order["gap"] if is_sealed else 0),
         "limit": float(order["limit"]),
         "budget": float(order["budget"]),
         "rounds": int(order["rounds"]),

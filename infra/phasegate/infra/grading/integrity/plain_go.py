@@ -24,6 +24,8 @@ _ROUNDS = 4
 _IS_NOT_BUILT = "grep -q 'build failed\\|setup failed' {out}/said"
 _ENOUGH_SECONDS = 60
 """Time after which no program without sealed tests is built any more: what is built has to run, too."""
+_STRIPPED = "stripped=-ldflags=-s; case $($go env GOFLAGS) in *ldflags*) stripped= ;; esac"
+"""Programs without symbols, as releases are, unless the project has flags of its own for the linker."""
 _BUILD = """\
 attempt=0
 while {is_time}; do
@@ -61,6 +63,7 @@ class PlainGo:
         """As the port says."""
         root = order["root"]
         lines = [*(f"rm -f {shlex.quote(one)}" for one in order["own_files"]), "top=$(mktemp -d)", "begun=$(date +%s)"]
+        lines += [] if watched else [_STRIPPED]
         runs: list[str] = []
         built: list[TestedPackage] = []
         sealed = {file["path"].rpartition("/")[0] for file in order["files"] if file["path"] not in order["own"]}
@@ -79,7 +82,7 @@ class PlainGo:
                 lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=unbuilt, is_time=is_time))
                 continue
             program = shlex.quote(str(Path(root, package.beside)))
-            build = f"$go build -overlay {out}/overlay -o {program} {_target(package, package.main)}"
+            build = f"$go build $stripped -overlay {out}/overlay -o {program} {_target(package, package.main)}"
             lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=":", is_time=is_time))
             place = shlex.quote(str(Path(root, package.folder)))
             home = shlex.quote(str(Path(root).parent))

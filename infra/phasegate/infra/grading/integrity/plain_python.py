@@ -19,7 +19,9 @@ from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
 _PARTS = (
-    *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "packages", "runners", "cases"),
+    *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "packages", "runners"),
+    "code_images",
+    "cases",
     *("namespaces", "imports", "values", "variations", "../agreement", "calls", "execute"),
 )
 _OWN_IMPORT = re.compile(r"(?m)^from phasegate\.[\w.]+ import (?:\([^)]*\)|[^\n]*)\n")
@@ -67,11 +69,11 @@ class PlainPython:
         return [program, *_RUNNER, entry] if watched else [program, entry]
 
     def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
-        """As the port says."""
+        """As the port says: a service's lines are to be read as soon as they are written."""
         return (
             {**FAIL_FAST_OFF, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ""}
             if watched
-            else {"HOME": home}
+            else {"HOME": home, "PYTHONUNBUFFERED": "1"}
         )
 
     def parts(self) -> list[tuple[str, str]]:

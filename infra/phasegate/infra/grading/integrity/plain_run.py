@@ -10,16 +10,17 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from phasegate.infra.grading.integrity.aged_files import age_files
 from phasegate.infra.grading.integrity.called_functions import Called, read_call
 from phasegate.infra.grading.integrity.command_variables import command_variables
 from phasegate.infra.grading.integrity.moved_environment import alterable, relocate
+from phasegate.infra.grading.integrity.plain_language import Language
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.grading.runner.stored_files import write_new
@@ -30,6 +31,8 @@ from phasegate.infra.sandbox import run_with_services
 from phasegate.infra.sandbox.identity import draw_identity
 
 _ROUNDS = 300
+_GAP_SECONDS, _GAPS = 6.0, 3
+"""Time between two calls where the change may measure it, and how often at most it is waited for."""
 _BUDGET_SECONDS = 1.0
 _DAY = 86_400
 _FEWEST_PROCESSES = 1000
@@ -47,69 +50,6 @@ _NOT_LOADED = "it passes inside a test runner, and code of the change cannot be 
 _DECAYS = "it passes at first, and fails once it has been run some {} times in one process"
 
 
-class Language(Protocol):
-    """Tests of one language."""
-
-    suffixes: tuple[str, ...]
-    """Of test files that can be run."""
-    entry_suffix: str
-    """Of the script that runs them."""
-
-    def programs(self, ready: Prepared, command: str) -> Iterable[str]:
-        """Programs that may run the tests, the likeliest first.
-
-        Args:
-            ready: The checkout.
-            command: The project's test command.
-        """
-        ...
-
-    def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
-        """Text of the script.
-
-        Args:
-            order: Its order; `own_files` are the paths of a file with the order, and of the script.
-            watched: True for the watched process.
-            folder: The checkout.
-        """
-        ...
-
-    def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
-        """Words that start the script."""
-        ...
-
-    def environment(self, *, watched: bool, home: str) -> Mapping[str, str]:
-        """Variables of the process.
-
-        Args:
-            watched: True for the watched process.
-            home: HOME of the plain process.
-        """
-        ...
-
-    def parts(self) -> list[tuple[str, str]]:
-        """Names and texts of modules that the script consists of."""
-        ...
-
-    def modules(self, path: str, text: str) -> list[str]:
-        """Names of modules that are loaded for a changed file besides what tests load."""
-        ...
-
-    def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
-        """Folders of the project that tests import from."""
-        ...
-
-    def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
-        """Folders with tests that concern the change and that are not run, since they are too many.
-
-        Args:
-            sealed: Paths of sealed tests.
-            own: Path and text of the project's tests.
-            changed: Paths of product files that the change has.
-        """
-        ...
-
-
 @dataclass
 class Ran:
     """Results of one process."""
@@ -125,6 +65,8 @@ class Ran:
     """Dotted name of a function of the library, and the file or module of what stands in its place."""
     lost: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """Tests that the process did not come through, or with an empty name whole files, with a message."""
+    unloaded: dict[str, str] = field(default_factory=dict[str, str])
+    """Files that could not be loaded, with a message."""
     asked: set[str] = field(default_factory=set[str])
     """Questions of the change's files about their surroundings."""
     calls: list[Called] = field(default_factory=list[Called])
@@ -134,6 +76,11 @@ class Ran:
     seconds: float = 0
     has_ended: bool = False
     """True unless it was stopped for its time or memory."""
+
+    def has_passed(self, test: tuple[str, str]) -> bool:
+        """True if a test has passed, or with an empty name any test of the file."""
+        path, name = test
+        return test in self.passed if name else any(path == one for one, _ in self.passed)
 
 
 @dataclass(frozen=True)
@@ -160,6 +107,8 @@ class PlainTests:
     """Variables of the test command that the plain process does not get."""
     asks_for_age: bool = False
     """True where the change may ask the kernel how old the process is."""
+    reads_clocks: bool = False
+    """True where the change may measure the time between two calls."""
 
 
 @dataclass(frozen=True)
@@ -227,14 +176,22 @@ class PlainRun:
         plain = await self._plain(f"{name}-plain", watched.program, watched) if watched.program else Ran()
         return Twins(watched, plain)
 
+    @property
+    def _gap(self) -> float:
+        """Seconds between two calls in the plain process."""
+        return _GAP_SECONDS if self.repeats and self.tests.reads_clocks else 0
+
     def _checkout(self, name: str) -> Checkout:
         origin: Origin = "base" if self.base else "change"
         return Checkout(name, self.base or self.graded.tree, self.graded.belongs_to_tests, origin=origin)
 
     async def _watched(self, name: str) -> Ran:
-        """Results of the watched process, with the program that runs the tests; empty: none does."""
+        """Results of the watched process, with the program that runs the tests; empty: none does.
+
+        Where no test passes in any, the first program that came to a test counts.
+        """
         async with self.bench.prepared(self._checkout(name)) as ready:
-            watched = Ran()
+            begun = Ran()
             if not ready.failure:  # sealed tests lie there under the project's own runner, too
                 sealed = (SealedFile(path=path, content=text, criteria=()) for path, text in self.tests.sealed.items())
                 SealedTests(files=tuple(sealed)).write_into(ready.folder)
@@ -243,11 +200,13 @@ class PlainRun:
                 watched = await self._run(ready, program, ready.inside, watched=True)
                 if watched.passed:
                     return replace(watched, program=program)
-            return watched
+                if not begun.program and (watched.judged or watched.unloaded):
+                    begun = replace(watched, program=program)
+            return begun
 
     async def _plain(self, name: str, program: str, twin: Ran) -> Ran:
         """Results of the plain process; one that does not end where its watched twin did is lost in the test it ran."""
-        needed = _SLACK + timedelta(seconds=self.age + _SLOWER * twin.seconds)
+        needed = _SLACK + timedelta(seconds=self.age + _GAPS * self._gap + _SLOWER * twin.seconds)
         async with self.bench.prepared(self._checkout(name)) as ready:
             if ready.failure:
                 return Ran()
@@ -292,6 +251,7 @@ class PlainRun:
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
             "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),
+            "gap": self._gap,
             "rounds": _ROUNDS if self.repeats else 0,
             "calls": not watched and self.bench.sandbox.name != "none",
             "budget": _BUDGET_SECONDS,
@@ -337,7 +297,7 @@ def _read(path: Path) -> Ran:
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
         return Ran()
     lines = list(_lines(path.read_text(errors="replace")))
-    ran = Ran(lost=_lost(lines))
+    ran = Ran(lost=_lost(lines), unloaded=_unloaded(lines))
     for line in lines:
         match line:
             case {"test": str(name), "file": str(file), "outcome": "passed"}:
@@ -368,6 +328,12 @@ def _lines(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(told, dict):
             yield cast("dict[str, Any]", told)
+
+
+def _unloaded(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Files that could not be loaded."""
+    told = [line for line in lines if line.get("outcome") == "not-loaded"]
+    return {str(line.get("file")): str(line.get("message")) for line in told}
 
 
 def _lost(lines: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:

@@ -18,10 +18,11 @@ from phasegate.infra.grading.integrity.altered_names import altered_names, known
 from phasegate.infra.grading.integrity.command_variables import unread_variables
 from phasegate.infra.grading.integrity.node_statements import OTHERS
 from phasegate.infra.grading.integrity.plain_go import PlainGo
+from phasegate.infra.grading.integrity.plain_language import Language
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
-from phasegate.infra.grading.integrity.plain_run import Language, PlainRun, PlainTests, Twins
-from phasegate.infra.grading.integrity.runner_only import only_in_runner
+from phasegate.infra.grading.integrity.plain_run import PlainRun, PlainTests, Twins
+from phasegate.infra.grading.integrity.runner_only import only_in_runner, own_in_runner
 from phasegate.infra.grading.integrity.tested_inputs import differs_beside_tests, only_at_tested
 from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
@@ -39,6 +40,11 @@ _ASKS_FOR_AGE = re.compile(
     r"|create_time|BOOTTIME|CLK_TCK|\bst_ctime|\bctimeMs|\bbirthtime"
 )
 """In a change that may ask the kernel how old its process or its files are."""
+_READS_CLOCKS = re.compile(
+    r"\btime\.(?:time|monotonic|perf_counter|Now|Since)|\bfrom time import|\bDate\b|hrtime|\bperformance\b"
+    r"|clock_gettime|datetime"
+)
+"""In a change that may measure how much time lies between two calls."""
 _RUNNERS = re.compile(r"pytest|jest|mocha|vitest|node:test")
 _BUILDS = re.compile(
     r"(?:^|/)(?:setup|noxfile|fabfile|tasks|dodo|conf|manage)\.py$|^(?:docs?|examples?|scripts|tools|benchmarks?)/"
@@ -84,7 +90,7 @@ async def compare_unwatched(
         sealed: Sealed tests that pass on it.
         own_files: Files that the project's own tests are reported from.
         seconds: Time that the tests took at most while they were watched.
-        reported: Names of tests that passed in the project's runner, by sealed file.
+        reported: Names of tests that passed in the project's runner, by file; under an empty path those without one.
     """
     compared: set[tuple[str, str]] = set()
     findings: list[Finding] = []
@@ -100,9 +106,9 @@ async def compare_unwatched(
             twins = await run.twice("unwatched")
             compared |= twins.compared
             findings += [*await _findings(run, base, twins), *_about_questions(twins, tests)]
-            findings += only_in_runner(twins, tests, reported)
             findings += only_at_tested(twins.plain.calls, tests.altered)
             if all(finding.severity != "cheating" for finding in findings):  # else the grade has failed already
+                findings += await _only_in_runner(run, base, twins, reported)
                 findings += await _beside_tests(run, base, twins)
             left_out += language.left_out(tests.sealed, tests.own, tests.changed)
     counted = [path for path, _ in compared]
@@ -116,6 +122,8 @@ async def compare_unwatched(
 async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
     found = list(_differences(twins))
     young = run if run.tests.asks_for_age else replace(run, age=_YOUNGEST)
+    if not twins.plain.decayed:
+        young = replace(young, tests=replace(run.tests, reads_clocks=False))
     if found:
         found = await _confirmed(young, base, found)
     replaced = [name for name, by in twins.replaced.items() if not _INSTALLED.search(by)]
@@ -141,6 +149,23 @@ async def _beside_tests(run: PlainRun, base: str, twins: Twins) -> list[Finding]
     before = await replace(young, base=base).once("base-calls-again", twins.watched)
     still = {(one.code, one.path) for one in differs_beside_tests(again.calls, before.calls)}
     return [one for one in found if (one.code, one.path) in still]
+
+
+async def _only_in_runner(
+    run: PlainRun, base: str, twins: Twins, reported: Mapping[str, Collection[str]]
+) -> list[Finding]:
+    """Tests that pass in the project's own runner alone; of the project's own, those that the base commit passes."""
+    suspected = own_in_runner(twins, run.tests, reported)
+    if suspected:
+        files = {path for path, _ in suspected}
+        own = {path: text for path, text in run.tests.own.items() if path in files}
+        young = replace(run, tests=replace(run.tests, sealed={}, own=own), age=0, repeats=False)
+        before = await replace(young, base=base).once("base-in-runner", twins.watched)
+        suspected = {test: told for test, told in suspected.items() if before.has_passed(test)}
+        if suspected:
+            again = own_in_runner(await young.twice("in-runner-again"), run.tests, reported)
+            suspected = {test: told for test, told in suspected.items() if test in again}
+    return list(only_in_runner(twins, run.tests, reported, suspected))
 
 
 async def _confirmed(run: PlainRun, base: str, findings: Sequence[Finding]) -> list[Finding]:
@@ -239,4 +264,8 @@ def _tests(
         ),
         unread=unread,
         asks_for_age=is_old,
+        reads_clocks=any(
+            len(_READS_CLOCKS.findall(text)) > len(_READS_CLOCKS.findall(product.get(path, "")))
+            for path, text in content.items()
+        ),
     )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
+from phasegate.infra.grading.integrity.plain.code_images import CodeImages
 from phasegate.infra.grading.integrity.plain.fixtures import (
     Fixtures,
     Known,
@@ -140,7 +141,10 @@ class Module:
         self.space.update({"__file__": self.file, TOOLS: tools, **_package(path, order)})
         sys.modules[self.name] = self.made
         linecache.cache[self.file] = (len(text), None, text.splitlines(keepends=True), self.file)
-        exec(compile(self.source.tree, self.file, "exec", dont_inherit=True), self.space)  # noqa: S102 - in the sandbox
+        code = compile(self.source.tree, self.file, "exec", dont_inherit=True)
+        self.images = CodeImages(code)
+        exec(code, self.space)  # noqa: S102 - in the sandbox
+        self.images.watch(self.space)
         for fixture in fixtures_in(self.space):
             self._known.setdefault(fixture.name, []).append(fixture)
         self.stores, self._classes = {"session": session, "module": Store()}, dict[Any, Store]()

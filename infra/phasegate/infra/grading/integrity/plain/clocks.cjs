@@ -10,7 +10,8 @@ const RealDate = Date;
 const real = {
   now: Date.now.bind(Date), fine: performance.now.bind(performance), up: process.uptime.bind(process),
   high: process.hrtime.bind(process), highest: process.hrtime.bigint.bind(process.hrtime), origin: performance.timeOrigin,
-  used: process.cpuUsage.bind(process),
+  used: process.cpuUsage.bind(process), resources: process.resourceUsage.bind(process), mark: performance.mark?.bind(performance),
+  measure: performance.measure?.bind(performance), busy: performance.eventLoopUtilization?.bind(performance),
 };
 const BODY = /^\s*at (?:Object\.<anonymous> \(|(?:async )?file:)/;
 const OF_TESTS = /\/(?:tests?|__tests__|specs?)\/|[._-](?:test|spec)\.\w+:/;
@@ -60,6 +61,36 @@ process.cpuUsage = (before) => {
   const used = isLoading ? 0 : age * 1000;
   return { user: user + used - (before?.user ?? 0), system: system - (before?.system ?? 0) };
 };
+process.resourceUsage = () => {
+  const all = real.resources();
+  return { ...all, userCPUTime: all.userCPUTime + (isLoading ? 0 : age * 1000) };
+};
+
+/* Marks and measures are told by the clock that `performance.now` shows. */
+if (real.mark && real.measure) {
+  performance.mark = (name, options = {}) => real.mark(name, { startTime: performance.now(), ...options });
+  performance.measure = (name, from, to) => {
+    const given = typeof from === 'object' && from !== null ? from : { start: from, end: to };
+    const isOpen = given.end === undefined && given.duration === undefined;
+    const about = { start: given.start ?? (given.duration === undefined ? 0 : undefined), ...(isOpen ? { end: performance.now() } : {}) };
+    const told = Object.entries({ ...given, ...about }).filter(([, value]) => value !== undefined);
+    return real.measure(name, Object.fromEntries(told));
+  };
+}
+/* The longest part of the age was spent waiting. */
+if (real.busy) {
+  const busy = () => {
+    const { idle, active } = real.busy();
+    const all = idle + (isLoading ? 0 : age * 1000);
+    return { idle: all, active, utilization: active / (all + active) || 0 };
+  };
+  performance.eventLoopUtilization = (one, other) => {
+    if (!one || other) return one ? real.busy(one, other) : busy();
+    const now = busy();
+    const [idle, active] = [now.idle - one.idle, now.active - one.active];
+    return { idle, active, utilization: active / (idle + active) || 0 };
+  };
+}
 
 module.exports = {
   real,

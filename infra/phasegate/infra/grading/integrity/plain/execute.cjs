@@ -21,7 +21,8 @@ const encode = JSON.stringify.bind(JSON);
 const tell = (what) => write(out, `${encode(what)}\n`);
 const SECONDS = 20;
 const LONGER = 3;  // for a sealed test in the plain process, which may be slower
-const LATER = 4;  // the round of repetition before which time passes
+const LATER = 4;  // the round of repetition before which time passes, and before what fails there is tried again
+const PAUSES = 2;  // further times at most that this is waited for; otherwise clocks alone show it
 const RUNNERS = ['node:test', 'test', 'mocha', '@jest/globals', 'vitest', 'ava', 'tape', 'tap'];
 const IS_MODULE = /^\s*import\b[^(]/m;
 const parts = { bring: (url) => import(url), tell, wait: globalThis.setTimeout.bind(globalThis) };
@@ -281,12 +282,19 @@ async function attempt(test) {
 }
 
 async function repeat(tests) {
-  const ends = clocks.now() + order.budget * 1000;
+  let ends = clocks.now() + order.budget * 1000;
+  let pauses = 0;
+  const pause = async () => {
+    parts.clocks.passOn();
+    const gap = pauses > PAUSES ? 0 : order.gap * 1000;
+    await new Promise((resolve) => { wait(resolve, gap); });
+    [ends, pauses] = [ends + gap, pauses + 1];
+  };
   const going = [...tests];
   const used = new Map();
   const share = (order.budget * 1000) / Math.max(1, tests.length);
   for (let round = 2; round < order.rounds; round += 1) {
-    if (round === LATER) parts.clocks.passOn();
+    if (round === LATER) await pause();
     for (const test of [...going]) {
       const start = clocks.now();
       if (start > ends) return;
@@ -295,7 +303,11 @@ async function repeat(tests) {
       used.set(test, (used.get(test) ?? 0) + clocks.now() - start);
       if (outcome === 'passed') continue;
       going.splice(going.indexOf(test), 1);
-      const again = [(await attempt(test))[0], (await attempt(test))[0]];
+      const again = [];
+      while (again.length < 2) {
+        if (round === LATER) await pause();
+        again.push((await attempt(test))[0]);
+      }
       if (round > 2 && again.every((one) => one === 'failed') && !/EMFILE|heap|call stack/.test(message)) {
         tell({ test: test.name, file: test.file, outcome: 'decayed', message, round });
       }
@@ -312,7 +324,9 @@ function isJudgement(error) {
 function isRaisedInChange(error) {
   const own = String(error?.stack).split('\n').filter((line) => line.includes(`${order.root}/`));
   const first = own.find((line) => !line.includes('/node_modules/') && !line.includes(__filename));
-  const isAbsent = ['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_REQUIRE_ESM'].includes(error?.code);
+  const [thrower] = String(error?.stack).split('\n').filter((line) => /^ {4}at /.test(line));
+  const isOurs = changed.some((file) => thrower?.includes(file)); // no loader of modules threw it
+  const isAbsent = !isOurs && ['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_REQUIRE_ESM'].includes(error?.code);
   return !isAbsent && !(error instanceof SyntaxError) && changed.some((file) => Boolean(first?.includes(file)));
 }
 

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from opcode import opmap
 from typing import Any
 
 from phasegate.infra.grading.integrity.plain.calls import try_calls
@@ -36,12 +37,17 @@ _SECONDS, _LONGER = 20, 3
 """Time of a test, and how much more a sealed one has in the plain process, where it may be slower."""
 _LOADING_SECONDS = 60
 _LATER = 4
-"""Round of repetition before which time passes."""
+"""Round of repetition before which time passes; it does so again before what fails there is tried again."""
+_PAUSES = 2
+"""Further times at most that this is waited for; otherwise clocks alone show it."""
 _LOOKS_AT_THREADS = re.compile(
     r"active_count|threading\.enumerate|main_thread|current_thread|num_threads|fork|multiprocessing|ProcessPool|/proc\b"
 )
 _OF_TESTS_ALONE = re.compile(r"tests?|testing|specs?", re.IGNORECASE)
 """Name of a folder that holds nothing of a product."""
+_NAMES_A_RUNNER = re.compile(r"pytest|pluggy|unittest|\btests?\b")
+"""In the message of a module that says itself that it is for tests alone."""
+_RAISES = opmap["RAISE_VARARGS"]
 _ROOM = ("MemoryError", "RecursionError", "OSError", "BlockingIOError")
 """Errors of a process that has run out of something, which repeating brings about."""
 _JUDGEMENTS = ("AssertionError", "Failed")
@@ -77,6 +83,21 @@ def _is_raised_in(error: BaseException, change: set[str]) -> bool:
     return inner in change
 
 
+def _is_missing(error: BaseException, change: set[str]) -> bool:
+    """True for the error of an import that finds nothing; not for one that a file raises itself, and for no such error.
+
+    A file may do so for an import that it has tried, or for want of a runner that it names.
+    """
+    if not isinstance(error, ImportError):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_filename not in change or _NAMES_A_RUNNER.search(str(error)):
+        return True
+    return isinstance(error.__context__, ImportError) or trace.tb_frame.f_code.co_code[trace.tb_lasti] != _RAISES
+
+
 def _time_is_up(*_: Any) -> None:
     raise TimeoutError("it took too long")
 
@@ -86,9 +107,10 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Cloc
     change, now = _files_of(order), clocks.real_time
     ends, going = now() + order["budget"], list(tests)
     share, used = order["budget"] / max(1, len(tests)), dict.fromkeys(tests, 0.0)
+    pauses = 0
     for number in range(2, order["rounds"]):
         if number == _LATER:
-            clocks.pass_on()
+            ends += _pause(order, clocks)
         for test in list(going):
             begun = now()
             if begun > ends:
@@ -100,9 +122,20 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Cloc
             if outcome == "passed":
                 continue
             going.remove(test)
-            again = [attempt(test, tools, change)[0] for _ in range(2)]
+            again: list[str] = []
+            for _ in range(2):
+                if number == _LATER:
+                    ends, pauses = ends + _pause(order if pauses < _PAUSES else {**order, "gap": 0}, clocks), pauses + 1
+                again.append(attempt(test, tools, change)[0])
             if number > 2 and again == ["failed"] * 2 and not message.startswith(_ROOM):
                 tell(test=test.name, file=test.file.path, outcome="decayed", message=message, round=number)
+
+
+def _pause(order: dict[str, Any], clocks: Clocks) -> float:
+    """Wait between two calls, by clocks much longer than in truth. Returns the seconds that were waited."""
+    clocks.pass_on()
+    time.sleep(order["gap"])
+    return float(order["gap"])
 
 
 def _files_of(order: dict[str, Any]) -> set[str]:
@@ -158,7 +191,7 @@ def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> lis
         try:
             tests += Module(file["path"], file["text"], order, tools, session).tests(tools)
         except BaseException as error:  # noqa: BLE001 - whatever the change raises when it is loaded
-            by_change = not isinstance(error, ImportError) and _is_raised_in(error, _files_of(order))
+            by_change = not _is_missing(error, _files_of(order)) and _is_raised_in(error, _files_of(order))
             tell(file=file["path"], outcome="not-loaded", message=_said(error), by_change=by_change)
         else:
             tell(file=file["path"], outcome="loaded")
@@ -175,7 +208,8 @@ def main(order: dict[str, Any]) -> None:
             `entry`, the script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those
             that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
-            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition;
+            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition; `gap`,
+            seconds to wait between two calls;
             `hides`, true to hide runners; `takes`, true to take them from the disk, too; `calls`, true to try calls of
             tests with other inputs; `out`, a file's path.
     """
@@ -247,4 +281,6 @@ def _run(
         if outcome == "passed":
             yield test
         if index + 1 == len(tests) or tests[index + 1].file is not test.file:
+            for name in () if "__code__" in test.file.text else test.file.images.altered():
+                library.replaced.setdefault(f"{test.file.path}::{test.file.source.original(name)}", "")
             test.file.end()
