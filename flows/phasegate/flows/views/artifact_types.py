@@ -17,9 +17,9 @@ from phasegate.infra.artifacts import Artifact, canonical_json
 ARTIFACTS: Mapping[str, str] = {
     "ticket": "phasegate.infra.tickets.ticket:Ticket",
     "prd": "phasegate.agents.prd:Prd",
-    "sealed-tests": "phasegate.infra.grading:SealedTests",
+    "sealed-tests": "phasegate.infra.grading.sealed_tests:SealedTests",
     "change-set": "phasegate.infra.workspace:ChangeSet",
-    "evidence": "phasegate.infra.grading:Evidence",
+    "evidence": "phasegate.infra.grading.evidence:Evidence",
     "release-plan": "phasegate.agents.deployment:ReleasePlan",
     "candidate": "phasegate.infra.deploy.target:Candidate",
     "release": "phasegate.infra.deploy.target:Release",
