@@ -16,11 +16,9 @@ from pathlib import Path
 
 from tests.acceptance.lifecycle.conftest import APP, POLICY, TEST, TICKET, Project, git, script
 from tests.acceptance.lifecycle.test_lifecycle import approve_until_it_ends, start
+from tests.golden.restore import DATA, PLACE
 from tests.machine import Machine
 
-DATA = Path(__file__).parent / "data"
-PLACE = Path("/tmp/phasegate-golden")
-"""Folder of the recording: the same everywhere, for the ledger remembers it."""
 LARGEST_BYTES = 80_000
 AUTHOR = {
     f"GIT_{role}_{fact}": value

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.acceptance.lifecycle.conftest import git
-from tests.golden.make import DATA
+from tests.golden.restore import DATA, restore
 from tests.machine import Machine
 from tests.quick_machine import QuickMachine
 
@@ -45,21 +44,11 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """State left by that version, on another machine than its own; its engine is today's."""
     stored, folder = DATA / request.param, tmp_path_factory.mktemp("golden")
     machine, repository = QuickMachine(folder / "home"), folder / "greeter"
-    machine.home.mkdir(mode=0o700)
-    for name in ("ledger", "threads"):
-        with sqlite3.connect(machine.home / f"{name}.db") as database:
-            database.executescript(_kept(stored / f"{name}.sql.gz").decode())
-    git(folder, "clone", "-q", "--mirror", str(stored / "greeter.bundle"), str(repository / ".git"))
-    git(repository, "config", "core.bare", "false")
-    git(repository, "reset", "-q", "--hard", "main")
+    restore(stored, machine.home, repository)
     bundle = folder / "run.bundle.json"
-    bundle.write_bytes(_kept(stored / f"{bundle.name}.gz"))
+    bundle.write_bytes(gzip.decompress((stored / f"{bundle.name}.gz").read_bytes()))
     yield Kept(request.param, machine, (stored / "run").read_text().strip(), repository, bundle)
     machine.phasegate("down", "--services")
-
-
-def _kept(path: Path) -> bytes:
-    return gzip.decompress(path.read_bytes())
 
 
 def test_it_is_shown(kept: Kept) -> None:

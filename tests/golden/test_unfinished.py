@@ -6,10 +6,8 @@ The runs are of commit 80daaf9. Their ledger names the folder of their repositor
 from __future__ import annotations
 
 import fcntl
-import gzip
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +15,12 @@ from pathlib import Path
 import pytest
 from tests.acceptance.lifecycle.conftest import git
 from tests.acceptance.lifecycle.test_lifecycle import approve_until_it_ends
-from tests.golden.make import PLACE
+from tests.golden.restore import PLACE, UNFINISHED, restore
 from tests.machine import Machine
 from tests.quick_machine import QuickMachine
 
 pytestmark = pytest.mark.timeout(1800)
 
-UNFINISHED = Path(__file__).parent / "unfinished"
 RUNS: dict[str, str] = json.loads((UNFINISHED / "runs.json").read_text())
 
 
@@ -44,17 +41,11 @@ class Stored:
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     """The stored runs, in the folder that their ledger names; other test runs on this machine wait for it."""
     machine = QuickMachine(tmp_path_factory.mktemp("unfinished") / "home")
-    machine.home.mkdir(mode=0o700)
-    for name in ("ledger", "threads"):
-        with sqlite3.connect(machine.home / f"{name}.db") as database:
-            database.executescript(gzip.decompress((UNFINISHED / f"{name}.sql.gz").read_bytes()).decode())
     with PLACE.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(PLACE, ignore_errors=True)
         repository = PLACE / "greeter"
-        git(UNFINISHED, "clone", "-q", "--mirror", str(UNFINISHED / "greeter.bundle"), str(repository / ".git"))
-        git(repository, "config", "core.bare", "false")
-        git(repository, "reset", "-q", "--hard", "main")
+        restore(UNFINISHED, machine.home, repository)
         try:
             yield Stored(machine, repository)
         finally:
@@ -68,7 +59,9 @@ def test_it_is_shown_and_audited(stored: Stored, status: str) -> None:
     audited = stored.machine.phasegate("audit", run, "--json")
     assert audited.code == 0, audited.out + audited.err
     assert audited.json["events"] > 0
-    assert stored.machine.phasegate("show", run).code in {0, 1, 3}
+    shown = stored.machine.phasegate("show", run)
+    assert run in shown.out, shown.err
+    assert shown.code in {0, 1, 3}
     assert stored.machine.phasegate("logs", run).code == 0
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
+from types import ModuleType
 
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.events.catalogue import PAYLOADS
@@ -28,42 +29,35 @@ that an earlier version wrote.
 
 def page() -> str:
     """The page as it has to be."""
-    meanings = _docstrings_of_members(EventKind)
+    meanings, shapes = _docstrings(EventKind), _docstrings(payloads)
     parts = [_HEAD]
     for noun, kinds in groupby(EventKind, key=lambda kind: kind.partition(".")[0]):
         parts.append(f"## {noun}\n\n| kind | meaning | facts |\n| --- | --- | --- |\n")
-        parts.extend(f"| `{kind}` | {meanings[kind.name]} | {_facts(PAYLOADS[kind])} |\n" for kind in kinds)
+        parts.extend(f"| `{kind}` | {meanings[kind.name]} | {_facts(PAYLOADS[kind], shapes)} |\n" for kind in kinds)
         parts.append("\n")
     return "".join(parts).rstrip("\n") + "\n"
 
 
-def _facts(shape: type) -> str:
+def _facts(shape: type, docstrings: Mapping[str, str]) -> str:
     if shape is payloads.Nothing:
         return "none"
     names = ", ".join(
         f"*`{name}`*" if "NotRequired" in str(of) else f"`{name}`" for name, of in shape.__annotations__.items()
     )
-    return f"{names}: {_docstring(shape)}"
+    return f"{names}: {docstrings[shape.__name__]}"
 
 
-def _docstring(shape: type) -> str:
-    """Docstring of a payload; for one that is made by a call, the text below it."""
-    tree = ast.parse(inspect.getsource(payloads))
-    for node, following in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == shape.__name__:
-            assert isinstance(following, ast.Expr)
-            return str(ast.literal_eval(following.value))
-    return inspect.cleandoc(shape.__doc__ or "")
-
-
-def _docstrings_of_members(kinds: type[EventKind]) -> dict[str, str]:
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kinds))).body
-    assert isinstance(tree, ast.ClassDef)
-    return {
+def _docstrings(holder: ModuleType | type) -> dict[str, str]:
+    """Docstrings of a module's or a class's members: of a class its own, else the text that follows the member."""
+    module = ast.parse(inspect.getsource(holder))
+    tree = module.body[0] if isinstance(holder, type) else module
+    assert isinstance(tree, ast.ClassDef | ast.Module)
+    texts = {
         ast.unparse(node.targets[0]): str(ast.literal_eval(following.value))
         for node, following in zip(tree.body, tree.body[1:], strict=False)
         if isinstance(node, ast.Assign) and isinstance(following, ast.Expr)
     }
+    return texts | {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from tests.acceptance.attacks.conftest import POLICY, SSH, Attacker, at_prd_gate
 from tests.acceptance.lifecycle.conftest import Project, git, script
 from tests.machine import Machine, Result
 
-from phasegate.agents.tools.guardrails import ATTEMPTED
 from phasegate.flows.engine.info import EngineInfo
+from phasegate.infra.ledger.events import EventKind
 
 pytestmark = pytest.mark.timeout(900)  # the engine's start is in the first of them
 
@@ -200,6 +200,6 @@ def test_an_agent_in_the_sandbox_reaches_nothing_that_decides(
     ]
     assert len(answers) == len(attempts)
     assert [answer for answer in answers if "REACHED" in answer.replace('"REACHED"', "")] == []
-    tried = [event.payload for event in attacker.events(run) if event.kind == ATTEMPTED]
+    tried = [event.payload for event in attacker.events(run) if event.kind == EventKind.SANDBOX_ATTEMPTED]
     assert [one["command"] for one in tried] == attempts[:-1]
     assert {sign["kind"] for one in tried for sign in one["signs"]} >= REACHED_FOR

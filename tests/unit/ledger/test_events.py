@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import NotRequired, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import TypeAdapter
 from tests.crash.kinds import kinds_in_the_code
-from tests.golden.make import DATA
-from tests.golden.test_unfinished import UNFINISHED
+from tests.golden.restore import DATA, UNFINISHED, dump
 
 from phasegate.infra.artifacts import canonical_json
 from phasegate.infra.ledger import Event
@@ -33,7 +31,7 @@ def test_each_kind_is_written_and_has_a_payload() -> None:
 def test_what_earlier_versions_stored_has_the_shape_of_its_kind(ledger: Path) -> None:
     """Mutation tried: `GateOpened` without `number`, or with a fact that was not there then."""
     with sqlite3.connect(":memory:") as database:
-        database.executescript(gzip.decompress(ledger.read_bytes()).decode())
+        database.executescript(dump(ledger))
         rows = database.execute("SELECT kind, payload FROM events").fetchall()
     assert rows
     for kind, payload in rows:

@@ -28,7 +28,6 @@ from phasegate.agents.models.windows import input_tokens
 from phasegate.agents.tools import Toolbox, ToolOutcome
 from phasegate.infra.errors import AgentStopped, PermissionAsked
 from phasegate.infra.ledger import Attempt, Exchange, Ledger, Usage
-from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.ledger.events import EventKind, payloads
 
 _NUDGE = "You called no tool. Go on with your tools, or hand in your result with `finish`."
@@ -342,7 +341,7 @@ class _AgentRun(Generic[Draft]):
         origin, ledger = self._runtime.ledger.runs.get(self._attempt.run_id).origin, self._runtime.ledger
         if origin is None or origin.mode != "rehearse":
             return {}
-        original = str(AttemptId.parse(self._attempt.id).in_run(origin.run))
+        original = self._attempt.id_in(origin.run)
         return {
             (event.payload["turn"], place): result["output"]
             for event in ledger.events(origin.run)

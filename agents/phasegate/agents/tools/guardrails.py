@@ -20,8 +20,6 @@ Answer = Literal["granted", "refused", "unanswered"]
 Record = Callable[[EventKind, Mapping[str, Any]], None]
 """Takes an event's kind and its facts, in plain JSON."""
 
-DENIED, ATTEMPTED, MASKED = EventKind.TOOL_DENIED, EventKind.SANDBOX_ATTEMPTED, EventKind.SECRET_MASKED
-"""The kinds of events that tools record."""
 _OPAQUE = frozenset({"id", "call_id", "encrypted_content", "signature", "data"})
 """Keys that a provider names, encrypts or signs for itself: it accepts their values unaltered or not at all."""
 
@@ -150,7 +148,7 @@ class Guardrails:
     def denied(self, tool: str, subject: str, reason: str) -> None:
         """Record that a call was refused."""
         facts = {"tool": tool, "subject": subject, "reason": reason}
-        self.record(DENIED, {name: self.masked_quietly(fact) for name, fact in facts.items()})
+        self.record(EventKind.TOOL_DENIED, {name: self.masked_quietly(fact) for name, fact in facts.items()})
 
     def attempted(self, command: str, signs: Iterable[Sign], *, refused: Iterable[str], exit_code: int) -> None:
         """Record what a command tried; each sign once per agent."""
@@ -166,7 +164,7 @@ class Guardrails:
                 "refused": refusals,
                 "exit_code": exit_code,
             }
-            self.record(ATTEMPTED, facts)
+            self.record(EventKind.SANDBOX_ATTEMPTED, facts)
 
     def masked(self, text: str, where: str) -> str:
         """Mask the secrets of a text and record them."""
@@ -184,7 +182,7 @@ class Guardrails:
         """Record masked secrets, by kind and short digest."""
         found = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
         if found:
-            self.record(MASKED, {"where": where, "secrets": found})
+            self.record(EventKind.SECRET_MASKED, {"where": where, "secrets": found})
 
     def masked_quietly(self, text: str) -> str:
         """The text without its secrets, for records about something else."""

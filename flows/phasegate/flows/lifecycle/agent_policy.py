@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from phasegate.agents.tools import Guardrails, Permission
-from phasegate.agents.tools.guardrails import MASKED
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.runs.interrupt_decisions import GateDecisions
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Attempt
-from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.model import ADMIN, StageName
 from phasegate.infra.sandbox import Sandbox, open_sandbox
@@ -53,7 +51,7 @@ def _permission(run: RunContext, row: Attempt) -> GateDecisions:
     """Permissions that people gave this attempt's agent; in a rehearsal, those of the original attempt."""
     ledger, origin, asked = run.shared.ledger, run.run.origin, row
     if run.rehearses and origin is not None:
-        asked = ledger.attempts.find(str(AttemptId.parse(row.id).in_run(origin.run))) or row
+        asked = ledger.attempts.find(row.id_in(origin.run)) or row
     return GateDecisions(ledger, row, asked, run.policy.roles.get(ADMIN, ()))
 
 
@@ -68,7 +66,7 @@ def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:
         return made
     found = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
     facts = {"attempt": row.id, "where": f"the {made.kind} it came to", "secrets": found}
-    run.shared.ledger.note(run.run.id, MASKED, payload=facts)
+    run.shared.ledger.note(run.run.id, EventKind.SECRET_MASKED, payload=facts)
     return type(made).model_validate(masked)
 
 

@@ -228,7 +228,7 @@ class _History:
         match event.kind:
             case EventKind.RUN_ACCEPTED:
                 self._add(event, "start", "the run was accepted")
-            case EventKind.TOOLS_ANSWERED if self._stage_of(attempt) == "implementation":
+            case EventKind.TOOLS_ANSWERED if AttemptId.parse(attempt).stage == "implementation":
                 self._add_turn(event, attempt, facts["turn"])
             case EventKind.ATTEMPT_CHECKPOINTED:
                 self._move_commit(event, attempt, facts["commit"])
@@ -269,6 +269,3 @@ class _History:
         self.checkpoints[at] = replace(
             self.checkpoints[at], position=event.position, commit=commit, ref=self.refs[commit]
         )
-
-    def _stage_of(self, attempt: str) -> str:
-        return AttemptId.parse(attempt).stage

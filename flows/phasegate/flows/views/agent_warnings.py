@@ -12,13 +12,13 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.agents.tools.guardrails import ATTEMPTED, DENIED, MASKED
 from phasegate.infra.ledger import Event
 from phasegate.infra.ledger.attempt_id import AttemptId
+from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.policy.permissions import ToolName
 
 Category = Literal["denied", "attempted", "masked"]
-KINDS = (DENIED, ATTEMPTED, MASKED)
+KINDS = (EventKind.TOOL_DENIED, EventKind.SANDBOX_ATTEMPTED, EventKind.SECRET_MASKED)
 """The kinds of events that are summed up."""
 _TOOLS = (*get_args(ToolName), "finish")
 _ORDER: tuple[Category, ...] = get_args(Category)
@@ -77,17 +77,17 @@ def agent_warnings(events: Iterable[Event]) -> tuple[AgentWarning, ...]:
 
 
 def _refusals(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[Category, str, str]]:
-    if kind == DENIED:
+    if kind == EventKind.TOOL_DENIED:
         tool = str(facts["tool"])
         yield "denied", tool if tool in _TOOLS else "a tool it does not have", str(facts["subject"] or tool)
-    elif kind == ATTEMPTED:
+    elif kind == EventKind.SANDBOX_ATTEMPTED:
         reached = {str(sign["kind"]): sign for sign in reversed(facts["signs"])}
         if facts["refused"]:
             reached.setdefault("network", {"seen": "command"})
         for what, sign in reached.items():
             where = f" (a file it names says {sign['what']})" if sign["seen"] == "file" else ""
             yield "attempted", what, f"{facts['command']}{where}"
-    elif kind == MASKED:
+    elif kind == EventKind.SECRET_MASKED:
         for secret in facts["secrets"]:
             yield "masked", f"{secret['kind']} ({secret['digest']})", f"in {facts['where']}"
 

@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import and_, bindparam, func, or_, select
 
 from phasegate.infra.errors import NotAllowed, NotFound
-from phasegate.infra.ledger.attempt_id import AttemptId
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.records import ENDED, Attempt, Message
 from phasegate.infra.ledger.storage import schema
@@ -82,7 +81,7 @@ class Messages:
         A rehearsal is handed what its original was handed at that turn, and nothing that is queued now.
         """
         if (original := self._original(attempt.run_id)) is not None:
-            recorded = str(AttemptId.parse(attempt.id).in_run(original))
+            recorded = attempt.id_in(original)
             return self._delivered(original, recorded, turn)
         found = self._store.ask(_ANYTHING, **_for(attempt, turn))
         if not found:
@@ -94,7 +93,7 @@ class Messages:
     def delivered(self, attempt: Attempt, turn: int) -> list[Message]:
         """Messages handed over for a turn that has been answered; none is added any more."""
         run_id = self._original(attempt.run_id) or attempt.run_id
-        return self._delivered(run_id, str(AttemptId.parse(attempt.id).in_run(run_id)), turn)
+        return self._delivered(run_id, attempt.id_in(run_id), turn)
 
     def calls_now(self, attempt: Attempt) -> bool:
         """True if a message waits that must interrupt the agent at work on this attempt."""

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from phasegate.infra.ledger.attempt_id import AttemptId
+
 RunStatus = Literal[
     "accepted",
     "running",
@@ -117,6 +119,10 @@ class Attempt(_Record):
     superseded: int = 0
     started_at: datetime
     finished_at: datetime | None
+
+    def id_in(self, run_id: str) -> str:
+        """The id of the same attempt in another run, such as the original of a rehearsed one."""
+        return str(AttemptId.parse(self.id).in_run(run_id))
 
     def has_finished_from(self, key: str) -> bool:
         """True if it has made its artifact from the inputs that this key stands for."""

@@ -82,7 +82,7 @@ def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) ->
 def record_has_ended(run: RunContext, attempt: Attempt) -> bool:
     """True if an attempt has made all the model calls of an original attempt that did not finish."""
     ledger = run.shared.ledger
-    original = ledger.attempts.find(str(AttemptId.parse(attempt.id).in_run(_origin(run))))
+    original = ledger.attempts.find(attempt.id_in(_origin(run)))
     if original is None or original.status == "finished":
         return False
     return _turns(run, attempt.id) == _turns(run, original.id)
@@ -92,7 +92,7 @@ def _require_all_turns(run: RunContext) -> None:
     """Depart where an attempt finished before its original did."""
     ledger = run.shared.ledger
     for attempt in ledger.attempts.list(run.run.id):
-        original = str(AttemptId.parse(attempt.id).in_run(_origin(run)))
+        original = attempt.id_in(_origin(run))
         here, there = _turns(run, attempt.id), _turns(run, original)
         if attempt.status == "finished" and not attempt.origin and here < there:
             where = f"{attempt.stage}, attempt {attempt.number}"

@@ -107,10 +107,10 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Cloc
     change, now = _files_of(order), clocks.real_time
     ends, going = now() + order["budget"], list(tests)
     share, used = order["budget"] / max(1, len(tests)), dict.fromkeys(tests, 0.0)
-    pauses = 0
+    gap, pauses = float(order["gap"]), 0
     for number in range(2, order["rounds"]):
         if number == _LATER:
-            ends += _pause(order, clocks)
+            ends += _pause(gap, clocks)
         for test in list(going):
             begun = now()
             if begun > ends:
@@ -125,17 +125,18 @@ def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Cloc
             again: list[str] = []
             for _ in range(2):
                 if number == _LATER:
-                    ends, pauses = ends + _pause(order if pauses < _PAUSES else {**order, "gap": 0}, clocks), pauses + 1
+                    ends += _pause(gap if pauses < _PAUSES else 0.0, clocks)
+                    pauses += 1
                 again.append(attempt(test, tools, change)[0])
             if number > 2 and again == ["failed"] * 2 and not message.startswith(_ROOM):
                 tell(test=test.name, file=test.file.path, outcome="decayed", message=message, round=number)
 
 
-def _pause(order: dict[str, Any], clocks: Clocks) -> float:
+def _pause(gap: float, clocks: Clocks) -> float:
     """Wait between two calls, by clocks much longer than in truth. Returns the seconds that were waited."""
     clocks.pass_on()
-    time.sleep(order["gap"])
-    return float(order["gap"])
+    time.sleep(gap)
+    return gap
 
 
 def _files_of(order: dict[str, Any]) -> set[str]:
