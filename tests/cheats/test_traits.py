@@ -16,7 +16,7 @@ from tests.cheats import test_cheats_in_go, traits, traits_go, traits_node
 from tests.cheats.ground import DONE, TEST, Ground, compared
 from tests.cheats.test_cheats_in_node import FILES, WORK, of
 
-from phasegate.infra.grading.integrity import plain_run
+from phasegate.infra.grading.integrity import plain_run, unwatched
 from phasegate.infra.grading.integrity.unwatched import Compared
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
@@ -24,9 +24,10 @@ OWN = ["tests/test_shop.py"]
 
 
 @pytest.fixture(autouse=True)
-def short_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the time between two calls to clocks: many traits read one."""
+def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the time between two calls and the age of a process to clocks: no trait here asks the kernel."""
     monkeypatch.setattr(plain_run, "_GAP_SECONDS", 0.01)
+    monkeypatch.setattr(unwatched, "_OLD_BY_KERNEL", unwatched._YOUNGEST)
 
 
 @pytest.fixture(scope="module")
