@@ -11,7 +11,7 @@ from tests.ledgers import Thing
 
 from phasegate.infra.errors import LeaseHeld
 from phasegate.infra.identity import Person
-from phasegate.infra.ledger import RELEASED, Ledger, Usage
+from phasegate.infra.ledger import Ledger, Usage
 
 PAST = timedelta(minutes=5)
 
@@ -49,9 +49,11 @@ def test_a_run_that_was_let_go_is_anybodys_and_shows_no_interruption(desk: Desk)
     desk.ledger.leases.release(lease)
     found = desk.ledger.leases.find("run-one")
     assert found is not None
-    assert found.expires_at == RELEASED
+    assert found.expires_at == found.released_at == desk.clock.now()
     assert desk.ledger.leases.renew("a/1", ["run-one"]) == 0
-    assert desk.ledger.leases.take("run-one", "b/1").token == 2
+    taken = desk.ledger.leases.take("run-one", "b/1")
+    assert taken.token == 2
+    assert taken.released_at is None
 
 
 def test_letting_go_late_leaves_the_next_engines_lease_alone(desk: Desk) -> None:

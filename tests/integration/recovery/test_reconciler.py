@@ -229,18 +229,17 @@ async def test_what_waits_for_a_person_is_not_even_looked_at(scene: ReconcilerHa
 
 
 async def test_a_run_that_rests_is_left_alone_until_its_moment(scene: ReconcilerHarness) -> None:
-    """Mutation tried: `_is_sleeping` always False; the run is then taken up at once, each second."""
-    now = datetime.now(UTC)
-    for until, taken in ((now + timedelta(hours=1), 0), (now - timedelta(seconds=1), 1)):
-        reason = {"code": "pause", "message": "step 2 of 3: pause", "until": until.isoformat()}
-        scene.ledger.runs.set_status("run-one", "running", reason=reason)
-        await scene.look()
-        assert scene.count("run.taken") == taken
+    """Mutation tried: `runnable` without `due`; the run is then taken up at once, each second."""
+    scene.ledger.runs.set_status("run-one", "running", wake_at=scene.clock.now() + timedelta(hours=1))
+    await scene.look()
+    assert scene.count("run.taken") == 0
+    scene.clock.advance(timedelta(hours=1))
+    await scene.look()
+    assert scene.count("run.taken") == 1
 
 
 async def test_a_run_that_rests_is_taken_up_when_a_person_asks_something_of_it(scene: ReconcilerHarness) -> None:
-    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    scene.ledger.runs.set_status("run-one", "running", reason={"code": "pause", "message": "", "until": until})
+    scene.ledger.runs.set_status("run-one", "running", wake_at=scene.clock.now() + timedelta(hours=1))
     scene.ledger.runs.ask("run-one", "cancel", actor="ana")
     await scene.look()
     assert scene.count("run.taken") == 1
@@ -249,12 +248,11 @@ async def test_a_run_that_rests_is_taken_up_when_a_person_asks_something_of_it(s
 async def test_a_run_that_is_measured_on_beside_its_gate_is_taken_up_by_the_next_engine(
     scene: ReconcilerHarness,
 ) -> None:
-    """Mutation tried: `left` without `reason`; the run is then not measured until a person has decided."""
+    """Mutation tried: `waits` without `wake_at`; the run is then not measured until a person has decided."""
     await scene.look()
     scene.begin()
     gate = scene.ask(waits=False)
-    reason = {"code": "measuring", "message": "", "until": gate.opened_at.isoformat()}
-    scene.ledger.runs.set_status("run-one", "waiting", reason=reason)
+    scene.ledger.runs.set_status("run-one", "waiting", wake_at=gate.opened_at)
     reconciler._let_go(scene.shared)
     await scene.look()
     assert len(scene.prefect.rescheduled) == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
@@ -19,7 +19,7 @@ from phasegate.flows.engine.engine import Engine
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.infra.clock import SystemClock
 from phasegate.infra.errors import LeaseHeld, LedgerUnavailable, NotFound
-from phasegate.infra.ledger import RELEASED, Lease, Ledger, Run
+from phasegate.infra.ledger import Lease, Ledger, Run
 
 _PERIOD_SECONDS = 1.0
 _PERIOD_SECONDS_WITH_A_BACKLOG = 0.1
@@ -94,11 +94,7 @@ def _queue_is_full(shared: Resources) -> bool:
 
 
 async def _reconcile_run(engine: Engine, shared: Resources, run: Run) -> None:
-    if (
-        run.id in shared.active_runs.running
-        or _is_sleeping(run)
-        or (run.status == "waiting" and not _can_go_on(shared, run))
-    ):
+    if run.id in shared.active_runs.running or (run.status == "waiting" and not _can_go_on(shared, run)):
         return
     lease = shared.ledger.leases.find(run.id)
     if run.id not in shared.active_runs.scheduled or lease is None or lease.holder != shared.holder:
@@ -128,19 +124,13 @@ async def _schedule(engine: Engine, ledger: Ledger, run: Run, lease: Lease) -> N
     ledger.runs.dispatched(run.id, str(await engine.create_flow_run(run.id, idempotency_key=key, name=run.id)))
 
 
-def _is_sleeping(run: Run) -> bool:
-    """True if a run sleeps until a time that has not come."""
-    until = str((run.reason or {}).get("until", ""))
-    return bool(until) and not run.request and SystemClock().now() < datetime.fromisoformat(until)
-
-
 def _can_go_on(shared: Resources, run: Run) -> bool:
     """True if a waiting run has something to do.
 
-    That is so if a person made a request, or if the run is measured or has slept long enough. It is so, too, if no gate
-    or question of it is open, or if a gate has expired.
+    That is so if a person made a request, or if the time has come at which it was to be executed. It is so, too, if no
+    gate or question of it is open, or if a gate has expired.
     """
-    if run.request or run.reason is not None:  # it is measured while its gate is open, and `_is_sleeping` has looked
+    if run.request or run.wake_at is not None:
         return True
     if shared.ledger.questions.open(run.id):
         return False
@@ -150,7 +140,7 @@ def _can_go_on(shared: Resources, run: Run) -> bool:
 
 def _was_interrupted(lease: Lease | None) -> bool:
     """True if the lease's holder did not release it."""
-    return lease is not None and lease.expires_at != RELEASED
+    return lease is not None and lease.released_at is None
 
 
 def _recover(ledger: Ledger, run: Run) -> bool:

@@ -5,7 +5,6 @@ attempts begin and finish, gates open and are decided, effects are intended, don
 commits together with one event of the run's hash chain, or not at all.
 """
 
-from phasegate.infra.ledger.leases import RELEASED
 from phasegate.infra.ledger.ledger import Ledger
 from phasegate.infra.ledger.records import (
     ENDED,
@@ -32,7 +31,6 @@ from phasegate.infra.ledger.turns import TurnRecord
 
 __all__ = [
     "ENDED",
-    "RELEASED",
     "STOPPED",
     "Attempt",
     "Decision",

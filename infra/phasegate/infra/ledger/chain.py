@@ -23,6 +23,7 @@ _GOES_ON: Mapping[str, Any] = {
     "status": "accepted",
     "request": "",
     "reason": None,
+    "wake_at": None,
     "flow_run_id": None,
     "recoveries": 0,
     "grants": 0,

@@ -8,7 +8,7 @@ that its engine died, or stood still for too long.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, and_, exists, not_, or_, select, update
@@ -19,8 +19,6 @@ from phasegate.infra.ledger.records import Lease, Run
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork
 
-RELEASED = datetime(1970, 1, 1, tzinfo=UTC)
-"""Expiry of a lease that was released on purpose."""
 _RUN_LEASE = "run/"
 """Beginning of the id of a lease on a whole run, before the run's id."""
 
@@ -39,6 +37,7 @@ def put_lease(
         "holder": holder,
         "token": 1 if known is None else known["token"] + 1,
         "expires_at": expires_at,
+        "released_at": None,
     }
     if known is None:
         change.insert(schema.leases, id=lease_id, **values)
@@ -64,21 +63,22 @@ class Leases:
     def runnable(self) -> list[Run]:
         """Runnable runs, oldest first.
 
-        Accepted, running, or waiting with a decision made, a gate expired or a timer due. One query, however many runs
-        wait for a person.
+        Accepted, running, or waiting with a decision made, a gate expired or a timer due. A run whose `wake_at` lies
+        ahead sleeps until then, unless a person has asked for something. One query, however many runs wait.
         """
         runs, gates, leases = schema.runs.c, schema.gates.c, schema.leases.c
         open_gate = and_(gates.run_id == runs.id, gates.status == "open")
         now = self._store.clock.now()
+        due = or_(runs.request != "", runs.wake_at.is_(None), runs.wake_at <= now)
         waits = and_(
             runs.request == "",
-            runs.reason.is_(None),
+            runs.wake_at.is_(None),
             exists().where(open_gate, gates.expires_at > now),
             not_(exists().where(open_gate, gates.expires_at <= now)),
-            not_(exists().where(leases.id == _RUN_LEASE + runs.id, leases.expires_at != RELEASED)),
+            not_(exists().where(leases.id == _RUN_LEASE + runs.id, leases.released_at.is_(None))),
         )
         query = select(schema.runs).where(
-            or_(runs.status.in_(("accepted", "running")), and_(runs.status == "waiting", not_(waits)))
+            due, or_(runs.status.in_(("accepted", "running")), and_(runs.status == "waiting", not_(waits)))
         )
         with self._store.reading() as connection:
             rows = connection.execute(query.order_by(runs.created_at)).mappings()
@@ -117,7 +117,7 @@ class Leases:
         query = (
             update(schema.leases)
             .where(table.id.in_([run_lease_id(run_id) for run_id in run_ids]), table.holder == holder)
-            .where(table.expires_at != RELEASED)
+            .where(table.released_at.is_(None))
             .values(expires_at=self._store.clock.now() + self._store.lease)
         )
         with self._store.writing("leases", "lease.renewed") as connection:
@@ -128,16 +128,22 @@ class Leases:
         table = schema.leases.c
         query = update(schema.leases).where(table.id == lease.id, table.token == lease.token)
         with self._store.writing(lease.run_id, "lease.let-go") as connection:
-            connection.execute(query.where(table.holder == lease.holder).values(expires_at=RELEASED))
+            connection.execute(query.where(table.holder == lease.holder).values(self._released()))
 
     def release_all(self, holder: str) -> None:
         """Release all of an engine's runs, as it stops on purpose."""
         with self._store.writing("leases", "lease.let-go-of-all") as connection:
             connection.execute(
                 update(schema.leases)
-                .where(schema.leases.c.holder == holder, schema.leases.c.id.startswith("run/"))
-                .values(expires_at=RELEASED)
+                .where(schema.leases.c.holder == holder, schema.leases.c.id.startswith(_RUN_LEASE))
+                .where(schema.leases.c.released_at.is_(None))
+                .values(self._released())
             )
+
+    def _released(self) -> dict[str, datetime]:
+        """Column values of a lease that is released now."""
+        now = self._store.clock.now()
+        return {"expires_at": now, "released_at": now}
 
     def expire_previous(self, holder: str) -> None:
         """End the leases of earlier engines of this machine; called by the one engine that may run on it."""

@@ -88,6 +88,7 @@ class Run(_Record):
     status: RunStatus
     request: Literal["", "pause", "cancel", "rollback", "rewind"]
     reason: dict[str, Any] | None
+    wake_at: datetime | None = None
     flow_run_id: str | None
     recoveries: int
     grants: int
@@ -308,3 +309,4 @@ class Lease(_Record):
     holder: str
     token: int
     expires_at: datetime
+    released_at: datetime | None = None

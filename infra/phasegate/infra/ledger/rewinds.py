@@ -114,7 +114,7 @@ class Rewinds:
                 change.update(schema.effects, effect, superseded=number)
             request = _run(change, run_id).request
             kept = "" if request == "rewind" else request  # a person may have asked for the run's end meanwhile
-            change.update(schema.runs, run_id, status="running", request=kept, reason=None, recoveries=0)
+            change.update(schema.runs, run_id, status="running", request=kept, reason=None, wake_at=None, recoveries=0)
 
     def _payloads(self, run_id: str, kind: EventKind) -> list[dict[str, Any]]:
         table = schema.events.c

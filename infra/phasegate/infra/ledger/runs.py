@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, select
@@ -154,17 +155,31 @@ class Runs:
             change.update(schema.runs, run_id, flow_run_id=flow_run_id)
 
     def set_status(
-        self, run_id: str, status: RunStatus, *, actor: str = "engine", reason: dict[str, Any] | None = None
+        self,
+        run_id: str,
+        status: RunStatus,
+        *,
+        actor: str = "engine",
+        reason: dict[str, Any] | None = None,
+        wake_at: datetime | None = None,
     ) -> None:
         """Say where the run stands; does nothing when it stands there already.
 
         A run that ends takes what was still open with it: its gates are void, its messages expired.
 
+        Args:
+            run_id: The run.
+            status: Its new status.
+            actor: Who changed it.
+            reason: The reason of the status, for people and for programs.
+            wake_at: Time at which an engine executes the run again, although a gate of it may be open. None: a run that
+                waits is executed when a person or a gate's expiry ends the wait, any other run at once.
+
         Raises:
             NotAllowed: The run was to be done, but a person has asked for something else meanwhile.
         """
         run = self.get(run_id)
-        if run.status == status and run.reason == reason:
+        if (run.status, run.reason, run.wake_at) == (status, reason, wake_at):
             return
         payload = payloads.RunStatusChanged({"from": run.status, "reason": reason})
         with self._store.change(run_id, EventKind(f"run.{status}"), actor=actor, payload=payload) as change:
@@ -175,7 +190,7 @@ class Runs:
                     payload["expired"] = unread
             if status == "done" and (asked := _locked(change, run_id).request) not in {"", "pause"}:
                 raise NotAllowed(f"run {run_id} is not done: a person asked to {asked}")
-            change.update(schema.runs, run_id, status=status, reason=reason, **ended)
+            change.update(schema.runs, run_id, status=status, reason=reason, wake_at=wake_at, **ended)
 
     def ask(self, run_id: str, request: Literal["pause", "cancel", "rollback"], *, actor: str) -> Run:
         """Record that a person wants the run paused, cancelled or rolled back.
@@ -213,7 +228,14 @@ class Runs:
             grants = run.grants + (run.status == "needs-operator")
             goes_on = "rewind" if run.request == "rewind" else ""  # one that got stuck half-way is finished first
             change.update(
-                schema.runs, run_id, status="running", request=goes_on, reason=None, grants=grants, recoveries=0
+                schema.runs,
+                run_id,
+                status="running",
+                request=goes_on,
+                reason=None,
+                wake_at=None,
+                grants=grants,
+                recoveries=0,
             )
         return self.get(run_id)
 

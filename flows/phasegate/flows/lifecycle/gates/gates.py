@@ -230,8 +230,8 @@ async def _await_decision(
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
             ledger.gates.void(row, f"the gate's row says {row.status}, but no decision that counts says so")
             continue
-        going_on = {"code": "measuring", "message": MEASURED_ON, "until": row.opened_at.isoformat()} if checks else None
-        ledger.runs.set_status(run.run.id, "waiting", reason=going_on)
+        reason, wake_at = ({"code": "measuring", "message": MEASURED_ON}, row.opened_at) if checks else (None, None)
+        ledger.runs.set_status(run.run.id, "waiting", reason=reason, wake_at=wake_at)
         await current_executor().wait_until(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.run.id,

@@ -149,12 +149,11 @@ class _StepRun:
         self._progress.begin("pause", step=number, until=until)
         if is_over(until):
             return
-        reason: dict[str, Any] = {"code": "pause", "message": self._progress.words}
-        if self._background is None:  # else the run is needed right after a crash: the analysis must continue
-            reason["until"] = until.isoformat()
+        reason = {"code": "pause", "message": self._progress.words, "until": until.isoformat()}
+        wake_at = until if self._background is None else None  # else needed right after a crash: the analysis goes on
         ringing = run.start_background(_ring(run.run.id, until))
         while not self._is_to_go_on(until):
-            run.shared.ledger.runs.set_status(run.run.id, "running", reason=reason)
+            run.shared.ledger.runs.set_status(run.run.id, "running", reason=reason, wake_at=wake_at)
             await current_executor().wait_until(
                 f"step:{number}",
                 run_id=run.run.id,

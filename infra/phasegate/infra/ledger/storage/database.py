@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
 from phasegate.infra.errors import ConfigError, LedgerUnavailable
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration; a database that says so needs none."""
 _CONNECT_SECONDS = 5
 _BUSY_SECONDS = 30.0

@@ -72,6 +72,7 @@ runs = Table(
     Column("status", Text, nullable=False),
     Column("request", Text, nullable=False, default=""),
     Column("reason", Json),
+    Column("wake_at", Instant),
     Column("flow_run_id", Text),
     Column("recoveries", Integer, nullable=False, default=0),
     Column("grants", Integer, nullable=False, default=0),
@@ -242,6 +243,7 @@ leases = Table(
     Column("holder", Text, nullable=False),
     Column("token", Integer, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("released_at", Instant),
 )
 
 events = Table(
@@ -262,13 +264,14 @@ events = Table(
 VOUCHED = (runs, attempts, artifacts, gates, decisions, effects, messages, questions, exchanges, turns, leases)
 """The tables whose every row an event vouches for."""
 
-UNVOUCHED_COLUMNS = {("leases", "expires_at")}
-"""Columns that change without an event: a lease is renewed every few seconds, and its expiry proves nothing."""
+UNVOUCHED_COLUMNS = {("leases", "expires_at"), ("leases", "released_at")}
+"""Columns that change without an event: a lease is renewed every few seconds, and its times prove nothing."""
 
-LATER_COLUMNS: dict[tuple[str, str], int | str] = {
+LATER_COLUMNS: dict[tuple[str, str], int | str | None] = {
     ("messages", "urgent"): 0,
     ("decisions", "for_stage"): 0,
     ("decisions", "tests"): "[]",
     ("exchanges", "packed"): 0,
+    ("runs", "wake_at"): None,
 }
 """Columns of later formats, with the values of older rows: a row's digest includes one only if its value differs."""
