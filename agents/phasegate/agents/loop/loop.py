@@ -29,6 +29,7 @@ from phasegate.agents.tools import Toolbox, ToolOutcome
 from phasegate.infra.errors import AgentStopped, PermissionAsked
 from phasegate.infra.ledger import Attempt, Exchange, Ledger, Usage
 from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.events.catalogue import payload_of
 
 _NUDGE = "You called no tool. Go on with your tools, or hand in your result with `finish`."
 
@@ -342,11 +343,12 @@ class _AgentRun(Generic[Draft]):
         if origin is None or origin.mode != "rehearse":
             return {}
         original = self._attempt.id_in(origin.run)
+        events = ledger.events(origin.run, kinds=(EventKind.TOOLS_ANSWERED,))
         return {
-            (event.payload["turn"], place): result["output"]
-            for event in ledger.events(origin.run)
-            if event.kind == EventKind.TOOLS_ANSWERED and event.payload["attempt"] == original
-            for place, result in enumerate(event.payload["results"])
+            (facts["turn"], place): result["output"]
+            for facts in (payload_of(event, payloads.ToolsAnswered) for event in events)
+            if facts["attempt"] == original
+            for place, result in enumerate(facts["results"])
             if result["output"] in {_INTERRUPTED, _NOT_BEGUN}
         }
 

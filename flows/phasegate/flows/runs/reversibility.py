@@ -11,7 +11,8 @@ from typing import Literal
 
 from phasegate.infra.errors import NotAllowed, PastPivot
 from phasegate.infra.ledger import Effect, Ledger
-from phasegate.infra.ledger.events import EventKind
+from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.events.catalogue import payload_of
 
 
 def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
@@ -22,7 +23,8 @@ def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
 
 def adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
     """The keys of the effects that a run adopted from the one it replays."""
-    return [str(event.payload["effect"]) for event in ledger.events(run_id, kinds=(EventKind.EFFECT_ADOPTED,))]
+    events = ledger.events(run_id, kinds=(EventKind.EFFECT_ADOPTED,))
+    return [payload_of(event, payloads.EffectAdopted)["effect"] for event in events]
 
 
 def require_reversible(ledger: Ledger, run_id: str, request: Literal["cancel", "rollback"]) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from phasegate.infra.ledger import STOPPED, Ledger, Run
-from phasegate.infra.ledger.events import EventKind
+from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.events.catalogue import payload_of
 
 
 class RolloutProgress(BaseModel):
@@ -52,6 +53,8 @@ def progress_of(ledger: Ledger, run: Run) -> RolloutProgress | None:
     for event in ledger.events(run.id, kinds=(EventKind.STAGE_STEP, EventKind.EFFECT_UNDONE, EventKind.RUN_REWOUND)):
         if event.kind != EventKind.STAGE_STEP:
             last = None
-        elif facts := event.payload.get("progress"):
-            last = RolloutProgress(at=event.at, stage=event.payload["stage"], **facts)
+            continue
+        step = payload_of(event, payloads.StageStep)
+        if facts := step.get("progress"):
+            last = RolloutProgress(at=event.at, stage=step["stage"], **facts)
     return last

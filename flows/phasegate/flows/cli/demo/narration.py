@@ -9,7 +9,8 @@ import click
 from phasegate.flows.cli.views.event_text import describe
 from phasegate.infra.ledger import Event, Ledger, Run
 from phasegate.infra.ledger.attempt_id import AttemptId
-from phasegate.infra.ledger.events import EventKind
+from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.events.catalogue import payload_of
 
 STEPS: Mapping[str, str] = {
     "prd": "An agent that can only read turns the ticket into a PRD with numbered acceptance criteria.",
@@ -65,7 +66,7 @@ class Narrator:
         if event.kind == EventKind.EFFECT_UNDONE:
             self._once("undoing", UNDOING)
         elif event.kind == EventKind.ATTEMPT_STARTED:
-            _, step, number = AttemptId.parse(event.payload["attempt"])
+            _, step, number = AttemptId.parse(payload_of(event, payloads.AttemptStarted)["attempt"])
             self._once(step, STEPS.get(step, ""))
             if step == "implementation" and number > 1:
                 self._once("again", AGAIN)

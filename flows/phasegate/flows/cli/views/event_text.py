@@ -15,7 +15,8 @@ from phasegate.flows.cli.sanitize import one_line
 from phasegate.flows.cli.views.summaries import summary
 from phasegate.infra.ledger import Event, Ledger, Message
 from phasegate.infra.ledger.attempt_id import AttemptId
-from phasegate.infra.ledger.events import EventKind
+from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.events.catalogue import payload_of
 
 _TELLING_ARGUMENTS = ("path", "command", "pattern", "sql", "question", "summary", "title")
 _WIDTH = 160
@@ -52,7 +53,8 @@ def describe(event: Event, ledger: Ledger) -> EventLine:
     mark, tell, detail = _DESCRIPTIONS.get(event.kind, ("·", _anything, True))
     text = tell(event)
     if event.kind == EventKind.ATTEMPT_FINISHED:
-        text = f"{text}: {summary(event.payload['kind'], ledger.artifacts.json(event.payload['artifact']))}"
+        finished = payload_of(event, payloads.AttemptFinished)
+        text = f"{text}: {summary(finished['kind'], ledger.artifacts.json(finished['artifact']))}"
     if unread := len(event.payload.get("expired", [])):
         text = f"{text} ({unread} {'message' if unread == 1 else 'messages'} expired unread)"
     return EventLine(event.at, mark, one_line(text, _WIDTH), _stage(event), detail)
@@ -104,11 +106,12 @@ def _run_status(event: Event) -> str:
 
 
 def _failed(event: Event) -> str:
-    return f"{attempt_name(event.payload['attempt'])} failed: {reason_text(event.payload.get('error'))}"
+    facts = payload_of(event, payloads.AttemptFailed)
+    return f"{attempt_name(facts['attempt'])} failed: {reason_text(facts['error'])}"
 
 
 def _decided(event: Event) -> str:
-    facts = event.payload
+    facts = payload_of(event, payloads.GateDecided)
     past = {"approve": "approved", "revise": "sent back", "reject": "rejected"}[facts["verdict"]]
     standing = (
         ", in advance" if facts.get("standing") else ", for the rest of the stage" if facts.get("for_stage") else ""
@@ -118,7 +121,7 @@ def _decided(event: Event) -> str:
 
 
 def _overridden(event: Event) -> str:
-    return f"gate overridden by {event.actor}, against its rules: {event.payload['note']}"
+    return f"gate overridden by {event.actor}, against its rules: {payload_of(event, payloads.GateDecided)['note']}"
 
 
 def _effect(words: str) -> Callable[[Event], str]:
@@ -138,8 +141,9 @@ def _step(event: Event) -> str:
 
 
 def _answered(event: Event) -> str:
-    results = [_result_text(result) for result in event.payload["results"]]
-    return f"{attempt_name(event.payload['attempt'])}: {', '.join(results) or 'no tool was called'}"
+    facts = payload_of(event, payloads.ToolsAnswered)
+    results = [_result_text(result) for result in facts["results"]]
+    return f"{attempt_name(facts['attempt'])}: {', '.join(results) or 'no tool was called'}"
 
 
 def _result_text(result: Mapping[str, Any]) -> str:
@@ -153,42 +157,54 @@ def _attempt(words: str) -> Callable[[Event], str]:
     return lambda event: f"{attempt_name(event.payload['attempt'])} {words}"
 
 
+def _checkpointed(event: Event) -> str:
+    return f"checkpoint {payload_of(event, payloads.AttemptCheckpointed)['commit'][:_SHORT_COMMIT]}"
+
+
+def _asked(event: Event) -> str:
+    facts = payload_of(event, payloads.AgentQuestion)
+    return f"{attempt_name(facts['question'])} asks: {facts['text']}"
+
+
 def _adopted(event: Event) -> str:
-    return f"{attempt_name(event.payload['attempt'])} adopted from run {event.payload['from'].partition('/')[0]}"
+    facts = payload_of(event, payloads.AttemptAdopted)
+    return f"{attempt_name(facts['attempt'])} adopted from run {facts['from'].partition('/')[0]}"
 
 
 def _departed(event: Event) -> str:
-    facts = event.payload
+    facts = payload_of(event, payloads.RehearsalDeparture)
     return f"{attempt_name(facts['attempt'])}, turn {facts['turn']} departs from the record: {facts['why']}"
 
 
 def _denied(event: Event) -> str:
-    facts = event.payload
+    facts = payload_of(event, payloads.ToolRefusal)
     call = one_line(f"{facts['tool']} {facts['subject']}", 80).strip()
     return f"{attempt_name(facts['attempt'])} was refused {call}: {facts['reason']}"
 
 
 def _attempted(event: Event) -> str:
-    facts = event.payload
+    facts = payload_of(event, payloads.SandboxAttempted)
     signs = list(dict.fromkeys(str(sign["kind"]) for sign in facts["signs"])) or ["network"]
     return f"{attempt_name(facts['attempt'])} tried ({', '.join(signs)}): {facts['command']}"
 
 
 def _masked(event: Event) -> str:
-    facts = event.payload
+    facts = payload_of(event, payloads.SecretMasked)
     found = ", ".join(f"{secret['kind']} ({secret['digest']})" for secret in facts["secrets"])
     return f"{attempt_name(facts['attempt'])}: masked in {facts['where']}: {found}"
 
 
 def _queued(event: Event) -> str:
-    to = attempt_name(event.payload["attempt"]) if "attempt" in event.payload else "the next agent"
-    return f"{event.actor} to {to}{', at once' if event.payload.get('urgent') else ''}: {event.payload['text']}"
+    facts = payload_of(event, payloads.MessageQueued)
+    to = attempt_name(facts["attempt"]) if "attempt" in facts else "the next agent"
+    return f"{event.actor} to {to}{', at once' if facts.get('urgent') else ''}: {facts['text']}"
 
 
 def _delivered(event: Event) -> str:
-    count = len(event.payload["messages"])
+    facts = payload_of(event, payloads.MessageDelivered)
+    count = len(facts["messages"])
     what = "the message" if count == 1 else f"{count} messages"
-    return f"{attempt_name(event.payload['attempt'])} was told {what} at turn {event.payload['turn']}"
+    return f"{attempt_name(facts['attempt'])} was told {what} at turn {facts['turn']}"
 
 
 def receipt(message: Message) -> str:
@@ -204,9 +220,10 @@ def receipt(message: Message) -> str:
 
 
 def _rewinding(event: Event) -> str:
-    if why := event.payload.get("why"):
-        return f"back to checkpoint {event.payload['checkpoint']}: {why}"
-    return f"{event.actor} asked to go back to checkpoint {event.payload['checkpoint']}"
+    facts = payload_of(event, payloads.RewindRequested)
+    if why := facts.get("why"):
+        return f"back to checkpoint {facts['checkpoint']}: {why}"
+    return f"{event.actor} asked to go back to checkpoint {facts['checkpoint']}"
 
 
 def _template(words: str) -> Callable[[Event], str]:
@@ -246,7 +263,7 @@ _DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     EventKind.ATTEMPT_ADOPTED: ("✓", _adopted, False),
     EventKind.ATTEMPT_FINISHED: ("✓", _attempt("finished"), False),
     EventKind.ATTEMPT_FAILED: ("✗", _failed, False),
-    EventKind.ATTEMPT_CHECKPOINTED: ("·", lambda event: f"checkpoint {event.payload['commit'][:12]}", True),
+    EventKind.ATTEMPT_CHECKPOINTED: ("·", _checkpointed, True),
     EventKind.STAGE_OBSERVED: ("·", _template("looked at {name}"), True),
     EventKind.STAGE_STEP: ("·", _step, False),
     EventKind.TURN_ANSWERED: ("·", _step, False),
@@ -280,11 +297,7 @@ _DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     EventKind.MESSAGE_QUEUED: ("▸", _queued, False),
     EventKind.MESSAGE_DELIVERED: ("·", _delivered, False),
     EventKind.TURN_CUT: ("·", _attempt("was cut short for a message"), False),
-    EventKind.QUESTION_ASKED: (
-        "◆",
-        lambda event: f"{attempt_name(event.payload['question'])} asks: {event.payload['text']}",
-        False,
-    ),
+    EventKind.QUESTION_ASKED: ("◆", _asked, False),
     EventKind.QUESTION_ANSWERED: ("▸", _template("{actor} answers: {text}"), False),
 }
 """Kind to mark, teller, and whether only the full log needs it."""
