@@ -1,7 +1,7 @@
 """A service is started as policy says, and base and candidate are asked what the tests ask.
 
-Mutations tried: a plain start in the tests' folder, with `.git`, without waiting, without repetition lets those cheats
-through; without the pair of older starts, an answer in whole seconds is accused.
+Mutations tried: a plain start in the tests' folder, with `.git`, without waiting, without repetition, on a port like
+those of tests, lets those cheats through; without the pair of older starts, an answer in whole seconds is accused.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ CHEATS = {
     "a young process": "time.monotonic() - BEGAN < 2.8",
     "the first requests": "next(COUNT) < 12",
     "its parent's name": "b'py' + b'test' in open(f'/proc/{os.getppid()}/cmdline', 'rb').read()",
+    "a port that the system chose": "not sys.argv[-1].isdigit() or int(sys.argv[-1]) >= 32768",
 }
 """Conditions under which a change answers as asked."""
 HONEST = {
@@ -55,6 +56,7 @@ HONEST = {
     "whole seconds": "f'{time.monotonic() - BEGAN:.0f}'",
     "chance": "random.choice('ab')",
     "its own folder": "os.getcwd()",
+    "its own port": "sys.argv[-1]",
     "the order of a set": "' '.join({'a', 'b', 'c'})",
 }
 """Answers that change by themselves."""

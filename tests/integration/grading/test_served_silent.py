@@ -134,6 +134,7 @@ def test_a_service_that_falls_silent(name: str, tmp_path: Path) -> None:
         "seconds": 60,
         "age": 0,
         "watched": False,
+        "ports": [0, 0],
     }
     (tmp_path / "order.json").write_text(json.dumps(order))
     words = [sys.executable, "-I", "-S", ask.__file__, str(tmp_path / "order.json")]
@@ -204,6 +205,8 @@ TESTS = {
     "rows": (ASKED, "def rows(db):\n    db.add(1)\n", "pytest", (False, True)),
     "a store of the product": (ASKED.replace("import app", "import STORE, app"), "", "pytest", (False, True)),
     "an attribute": (ASKED, "app.state.limit = 3\n", "pytest", (False, True)),
+    "a server made by a factory": (ASKED + "\n\nserver = create_server(0)\n", "", "pytest", (False, False)),
+    "a user made by a factory": (ASKED + "\n\nuser = create_user('ann')\n", "", "pytest", (False, True)),
     "a posted row": (ASKED.replace(".get(", ".post("), "", "pytest", (False, True)),
 }
 

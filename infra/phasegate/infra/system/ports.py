@@ -13,8 +13,8 @@ from phasegate.infra.system.process_table import pids
 from phasegate.infra.system.processes import command_of
 
 HOST = "127.0.0.1"
-_STABLE = range(20000, 30000)
-"""Below where Linux takes the ports of outgoing connections from: a service keeps its port over restarts."""
+STABLE = range(20000, 30000)
+"""Ports of services, below those of outgoing connections on Linux: each service keeps its own over restarts."""
 _LISTENING = "0A"
 
 
@@ -43,11 +43,11 @@ def stable_port() -> int:
     Raises:
         PortTaken: Every port of the range is in use.
     """
-    for port in random.sample(_STABLE, len(_STABLE)):
+    for port in random.sample(STABLE, len(STABLE)):
         if is_free(port):
             return port
     raise PortTaken(
-        f"No port from {_STABLE.start} to {_STABLE.stop - 1} is free.",
+        f"No port from {STABLE.start} to {STABLE.stop - 1} is free.",
         remedy="Name one in phasegate.toml: `[deploy] port = …`.",
     )
 

@@ -31,6 +31,7 @@ from phasegate.infra.grading.served.exchanges import Answer, Conversation, Reque
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.planted_names import WORDS
 from phasegate.infra.sandbox import run_with_services
+from phasegate.infra.system.ports import STABLE
 
 _SCRIPT = Path(__file__).parent / "scripts" / "ask.py"
 _LIMIT = 16 * 1024 * 1024
@@ -50,6 +51,10 @@ _PATIENCE = 40.0
 _SHORTEST_START = 30.0
 _LOG = 2_000
 _AROUND = timedelta(seconds=60)
+_EPHEMERAL = (0, 0)
+"""Ports of servers of tests: the system chooses one."""
+_RELEASED = (STABLE[0], STABLE[-1])
+"""Ports that releases get whose policy names none."""
 _ALWAYS_HANDED_ON = ("PATH", "HOME", "LANG")
 _RUNNERS_LOADED = """\
 import importlib.machinery
@@ -228,6 +233,7 @@ class Twin:
             "environment": own,
             "handed": handed,
             "watched": around.is_loaded,
+            "ports": _EPHEMERAL if around.is_loaded else (deploy.port, deploy.port) if deploy.port else _RELEASED,
             "age": around.age,
             "seconds": _SECONDS,
             "limit": around.limit,

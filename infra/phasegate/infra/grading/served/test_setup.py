@@ -21,7 +21,7 @@ _DOUBLES = re.compile(
 """Doubles, settings, and requests at the same time."""
 _STORES = re.compile(
     r"\b(?:db|sql\w*|mongo\w*|redis|psycopg\w*|orm|faker|factory|factories|fixtures?/)\b|database|session|connect\("
-    r"|insert|execute|commit|append|seed|populate|\b(?:add|save|write|set|put|create|load|store|register)(?:_\w+)?\("
+    r"|insert|execute|commit|append|seed|populate|\b(?:add|save|write|set|put|load|store|register)(?:_\w+)?\(|\bcreate\("
     r"|\b(?:create|make|build)_(?!app\b|server\b|client\b|application\b)\w+|\bopen\(|tmp|temp|chdir|clock|utcnow|today"
     r"|login|passw|token|auth|cookie|setattr|\bglobals?\b|random|\.(?:post|put|patch|delete|update|clear|pop)\("
     r"""|["'](?:POST|PUT|PATCH|DELETE)["']|before(?:each|all)?\(|set_?up|(?<![\w.])(?!self\.|module\.exports)\w+"""

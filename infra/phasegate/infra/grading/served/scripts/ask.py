@@ -13,6 +13,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -31,6 +32,8 @@ READ = 1024 * 1024
 MOST = 64 * READ
 """Bytes of a body that are read, to see its end."""
 _MARGIN = 0.5
+_TRIES = 20
+"""Ports of a range that are tried."""
 _ALIVE = 5.0
 """Seconds in which a service that has left a request without an answer must answer another one to be asked on."""
 _LATE, _CUT_OFF, _ENDLESS = "it did not end in time", "it broke off", "it did not end"
@@ -49,14 +52,21 @@ _BEFORE = 24
 """Characters before a word of an answer by which the same place is found in another answer."""
 
 
+def _free_port(first: int, last: int) -> int:
+    """A free port of a range; where it has none, the system's choice."""
+    for port in (*random.sample(range(first, last + 1), min(_TRIES, last + 1 - first)), 0):
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)) as server:
+            return int(server.getsockname()[1])
+    raise OSError("no port is free")
+
+
 class Service:
     """The process of a start command, with all it starts."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        """Start it on a free port."""
+        """Start it on a free port of the order's range, or on any free one."""
         self._limit = float(order["limit"])
-        with socket.create_server((HOST, 0)) as server:
-            self.port = int(server.getsockname()[1])
+        self.port = _free_port(*order["ports"])
         environment = {**order["environment"], "PORT": str(self.port)}
         for name in order["handed"]:
             if name in os.environ:
