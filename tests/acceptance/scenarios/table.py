@@ -1,4 +1,4 @@
-"""The scenarios: what goes wrong with a release, and how it has to end. Issue 5's list, a row each."""
+"""The scenarios: what goes wrong with a release, and how it has to end; a row each."""
 
 from __future__ import annotations
 
