@@ -6,6 +6,7 @@ The greeter says what stands in `greeting.txt`. Its tests are shell scripts, so 
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,33 @@ STAGES: Mapping[str, list[dict[str, Any]]] = {
 """Turns of each stage's agent, as a rehearsal script has them."""
 
 
+def git(folder: Path, *words: str) -> str:
+    """Run git in a folder as a person does.
+
+    Returns:
+        Its output, without the last line's end.
+    """
+    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def push_as_colleague(top: Path, branch: str, name: str, text: str) -> str:
+    """Push a commit to a branch from a clone of one's own, as another person does.
+
+    Returns:
+        The commit.
+    """
+    clone = Path(tempfile.mkdtemp(prefix="colleague-", dir=top.parent))
+    git(top.parent, "clone", "-q", str(top), str(clone))
+    if git(clone, "branch", "-r", "--list", f"origin/{branch}"):
+        git(clone, "switch", "-q", "-c", "work", f"origin/{branch}")
+    (clone / name).write_text(text)
+    git(clone, "add", "-A")
+    git(clone, "commit", "-q", "-m", f"Change {name}")
+    git(clone, "push", "-q", "origin", f"HEAD:refs/heads/{branch}")
+    return git(clone, "rev-parse", "HEAD")
+
+
 def write_greeter(
     folder: Path,
     *,
@@ -121,7 +149,7 @@ def write_greeter(
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         (top / name).write_text(text)
     for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "A greeter")):
-        subprocess.run(["git", *words], cwd=top, check=True, capture_output=True)
+        git(top, *words)
     (folder / "ticket.md").write_text("---\ntitle: Greet politely\n---\nSay Good day.\n")
     script = {"version": 1, "stages": {**STAGES, **(stages or {})}, "faults": [dict(fault) for fault in faults]}
     (folder / "script.yaml").write_text(yaml.safe_dump(script))
