@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +27,26 @@ from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.flows.runs.replay import ReplayRequest, replay
 from phasegate.infra.errors import ModelRefused
-from phasegate.infra.ledger import Ledger, Run
+from phasegate.infra.ledger import Gate, Ledger, Run
 from phasegate.infra.settings import Settings
 
 
 class Waits(BaseException):
     """The run waits at a gate, and no person answers."""
+
+
+Answer = Callable[[Ledger, Gate], object]
+"""A person's answer to an open gate."""
+
+
+def approve(ledger: Ledger, gate: Gate) -> None:
+    """Say go."""
+    ledger.gates.decide(gate.id, "approve", REQUESTER, note="go")
+
+
+def reject(ledger: Ledger, gate: Gate) -> None:
+    """Say no."""
+    ledger.gates.decide(gate.id, "reject", REQUESTER, note="not today")
 
 
 @dataclass
@@ -42,7 +56,8 @@ class LifecycleHarness(InProcessExecutor):
     Attributes:
         folder: The folder of repository, ticket, script and state.
         shared: The engine's resources.
-        answering: True if every open gate is approved; else the run is left waiting.
+        answering: True if every open gate is answered; else the run is left waiting.
+        answers: The person's answers by gate; they approve at every other.
         refused: Thread names without their run (`implementation/1`), with the turn from which on they are refused.
         asked: Model calls by thread.
         gates: The keys of the gates where a person was asked.
@@ -52,6 +67,7 @@ class LifecycleHarness(InProcessExecutor):
     folder: Path
     shared: Resources
     answering: bool = True
+    answers: dict[str, Answer] = field(default_factory=dict[str, Answer])
     refused: dict[str, int] = field(default_factory=dict[str, int])
     asked: Counter[str] = field(default_factory=Counter[str])
     gates: list[str] = field(default_factory=list[str])
@@ -126,7 +142,7 @@ class LifecycleHarness(InProcessExecutor):
         if not self.answering:
             raise Waits
         for gate in self.ledger.gates.waiting(run_id):
-            self.ledger.gates.decide(gate.id, "approve", REQUESTER, note="go")
+            self.answers.get(gate.gate, approve)(self.ledger, gate)
 
     async def count(self, request: httpx.Request) -> None:
         """Look at a model call before it is sent."""
