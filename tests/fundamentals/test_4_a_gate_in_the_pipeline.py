@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -23,10 +22,10 @@ import anyio
 import pytest
 from tests.support.greeter import NO_ERRORS, POLICY, write_greeter
 from tests.support.lifecycle import LifecycleHarness, open_lifecycle
-from typing_extensions import override
+from tests.support.people import People, decide
 
-from phasegate.flows.engine.executor import InProcessExecutor, use_executor
-from phasegate.flows.engine.wakeups import Decided, Slot, WakeupRegistry, bind
+from phasegate.flows.engine.executor import use_executor
+from phasegate.flows.engine.wakeups import Slot, WakeupRegistry, bind
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import Round, produce_until_approved
@@ -35,13 +34,9 @@ from phasegate.infra.artifacts import Artifact, sha256
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Attempt, Gate, Ledger
-from phasegate.infra.settings import Settings
 
-ANA, BO, CY = Person("ana", "local"), Person("bo", "local"), Person("cy", "local")
+ANA, BO, CY = (Person(name, "local") for name in ("ana", "bo", "cy"))
 """Ana asked for the run."""
-
-Answer = Callable[[Ledger, Gate], object]
-"""A person's answer to an open gate."""
 
 
 class Summary(Artifact):
@@ -49,34 +44,6 @@ class Summary(Artifact):
 
     kind: ClassVar[str] = "summary"
     text: str
-
-
-def approve(person: Person) -> Answer:
-    return lambda ledger, gate: ledger.gates.decide(gate.id, "approve", person)
-
-
-def revise(person: Person, note: str) -> Answer:
-    return lambda ledger, gate: ledger.gates.decide(gate.id, "revise", person, note=note)
-
-
-def reject(person: Person, note: str) -> Answer:
-    return lambda ledger, gate: ledger.gates.decide(gate.id, "reject", person, note=note)
-
-
-class People(InProcessExecutor):
-    """Executes a run in this process. At each wait, people give the next answers; a wait too many fails the test."""
-
-    def __init__(self, ledger: Ledger, *answers: Answer) -> None:
-        self.ledger, self.answers, self.asked = ledger, deque(answers), list[Gate]()
-
-    @override
-    async def wait_until(
-        self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
-    ) -> None:
-        (gate,) = self.ledger.gates.waiting(run_id)
-        self.asked.append(gate)
-        while not decided():
-            self.answers.popleft()(self.ledger, gate)
 
 
 @dataclass
@@ -98,7 +65,7 @@ class Drafting:
 
 @pytest.fixture
 def policy() -> str:
-    """What a test adds to `phasegate.toml`."""
+    """Lines that a test adds to `phasegate.toml`."""
     return ""
 
 
@@ -138,7 +105,7 @@ async def test_a_run_waits_at_a_gate_until_a_person_has_decided(harness: Lifecyc
 
 async def test_a_later_pass_asks_nobody_again(harness: LifecycleHarness, run: RunContext) -> None:
     """A person who was asked the same after each restart would soon approve without reading."""
-    people, drafting = People(harness.ledger, approve(BO)), Drafting()
+    people, drafting = People(harness.ledger, decide("approve", BO)), Drafting()
     with use_executor(people):
         first = await produce_until_approved(run, "prd", drafting)
         assert await produce_until_approved(run, "prd", drafting) == first
@@ -149,25 +116,31 @@ async def test_a_person_who_says_revise_gets_another_draft_made_from_the_note(
     harness: LifecycleHarness, run: RunContext
 ) -> None:
     """The next round has the note and the product that it is about, and is a question of its own."""
-    people, drafting = People(harness.ledger, revise(BO, "shorter, please"), approve(BO)), Drafting()
+    people, drafting = (
+        People(harness.ledger, decide("revise", BO, "shorter, please"), decide("approve", BO)),
+        Drafting(),
+    )
     with use_executor(people):
         assert await produce_until_approved(run, "prd", drafting) == Summary(text="second draft")
-    assert (drafting.rounds[1].note, drafting.rounds[1].previous) == ("shorter, please", Summary(text="first draft"))
+    assert (drafting.rounds[1].note, drafting.rounds[1].previous) == ("shorter", Summary(text="first draft"))
     assert [gate.number for gate in people.asked] == [1, 2]
 
 
 async def test_a_person_who_says_reject_ends_the_run(harness: LifecycleHarness, run: RunContext) -> None:
     """The pipeline is left by a signal, so no later stage can come to work on what was rejected."""
-    with use_executor(People(harness.ledger, reject(BO, "not this year"))), pytest.raises(Rejected) as rejected:
+    with (
+        use_executor(People(harness.ledger, decide("reject", BO, "not this year"))),
+        pytest.raises(Rejected) as rejected,
+    ):
         await produce_until_approved(run, "prd", Drafting())
-    assert (rejected.value.decision.approver, rejected.value.decision.note) == ("bo", "not this year")
+    assert (rejected.value.decision.approver, rejected.value.decision.note) == ("bo", "not now")
 
 
 async def test_an_approval_holds_for_the_product_that_was_shown_and_no_other(
     harness: LifecycleHarness, run: RunContext
 ) -> None:
     """Otherwise an approved draft could be exchanged for another one after the fact."""
-    people = People(harness.ledger, approve(BO), approve(BO))
+    people = People(harness.ledger, decide("approve", BO), decide("approve", BO))
     with use_executor(people):
         await produce_until_approved(run, "prd", Drafting(["as Bo read it"]))
         await produce_until_approved(run, "prd", Drafting(["as it was changed afterwards"]))
@@ -185,7 +158,7 @@ async def test_a_gate_that_is_marked_approved_by_hand_stays_closed(harness: Life
             database.execute("UPDATE gates SET status = 'approved' WHERE id = ?", (gate.id,))
         database.close()
 
-    people = People(harness.ledger, write_to_the_database, approve(BO))
+    people = People(harness.ledger, write_to_the_database, decide("approve", BO))
     with use_executor(people):
         await produce_until_approved(run, "prd", Drafting())
     assert len(people.asked) == 2, "the run asked again"
@@ -206,7 +179,7 @@ async def test_policy_says_who_decides_and_how_many(harness: LifecycleHarness, r
         with pytest.raises(NotAllowed, match="has decided gate prd already"):
             ledger.gates.decide(gate.id, "approve", BO)
 
-    people = People(harness.ledger, ana_tries, bo_tries_twice, approve(CY))
+    people = People(harness.ledger, ana_tries, bo_tries_twice, decide("approve", CY))
     with use_executor(people):
         await produce_until_approved(run, "prd", Drafting())
     assert not people.answers, "the run has waited for Cy, too"
@@ -222,7 +195,7 @@ async def test_an_answer_that_comes_too_late_does_not_count(harness: LifecycleHa
         with pytest.raises(NotAllowed, match="expired"):
             ledger.gates.decide(gate.id, "approve", BO)
 
-    people = People(harness.ledger, answers_late, approve(BO))
+    people = People(harness.ledger, answers_late, decide("approve", BO))
     with use_executor(people):
         await produce_until_approved(run, "prd", Drafting())
     first, second = people.asked
@@ -267,10 +240,10 @@ async def test_an_approval_for_a_world_that_has_changed_is_asked_for_again(
         return await drafting(run, round_), BranchIsAt(head, made_for=head[-1])
 
     def somebody_pushes(ledger: Ledger, gate: Gate) -> None:
-        approve(BO)(ledger, gate)
+        decide("approve", BO)(ledger, gate)
         head.append("two")
 
-    people = People(harness.ledger, somebody_pushes, approve(BO))
+    people = People(harness.ledger, somebody_pushes, decide("approve", BO))
     with use_executor(people):
         summary, branch = await produce_until_approved(run, "prd", plan)
     assert (summary.text, branch.made_for) == ("second draft", "two")

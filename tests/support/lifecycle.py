@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 from tests.support.greeter import REQUESTER
+from tests.support.people import Answer, decide
 from typing_extensions import override
 
 from phasegate.flows.engine.executor import InProcessExecutor, use_executor
@@ -27,7 +28,7 @@ from phasegate.flows.lifecycle.runner import run_lifecycle
 from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.flows.runs.replay import ReplayRequest, replay
 from phasegate.infra.errors import ModelRefused
-from phasegate.infra.ledger import Gate, Ledger, Run
+from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.settings import Settings
 
 
@@ -35,18 +36,8 @@ class Waits(BaseException):
     """The run waits at a gate, and no person answers."""
 
 
-Answer = Callable[[Ledger, Gate], object]
-"""A person's answer to an open gate."""
-
-
-def approve(ledger: Ledger, gate: Gate) -> None:
-    """Say go."""
-    ledger.gates.decide(gate.id, "approve", REQUESTER, note="go")
-
-
-def reject(ledger: Ledger, gate: Gate) -> None:
-    """Say no."""
-    ledger.gates.decide(gate.id, "reject", REQUESTER, note="not today")
+approve = decide("approve", REQUESTER, "go")
+reject = decide("reject", REQUESTER, "not today")
 
 
 @dataclass
