@@ -23,7 +23,8 @@ from typing import TypeVar, cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import httpx
-from tests.crash.scenes import REQUESTER, SCENES, CrashScenario, ScenePerson
+from tests.crash.scenes import SCENES, CrashScenario, ScenePerson
+from tests.support.greeter import REQUESTER
 from typing_extensions import override
 
 from phasegate.agents.models import windows

@@ -14,58 +14,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-from tests.integration.deploy.team import OPS
+from tests.support.command_target import OPS
+from tests.support.greeter import (
+    APPROVER,
+    NO_ERRORS,
+    POLICY,
+    PRD,
+    SERVICE,
+    STAGES,
+    calls,
+    edit,
+    implementation,
+    write_greeter,
+)
 
-from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Ledger, Run
 
-REQUESTER, APPROVER = Person("ana", "local"), Person("bo", "local")
 STEER = "mind the greeting"
 
-SERVICE = """import socket, sys
-text = open("greeting.txt").read()
-if "crash" in text:
-    sys.exit(3)
-listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-while True:
-    connection, _ = listening.accept()
-    try:  # whoever measures may be gone before they have asked, or before they are answered
-        path = (connection.recv(4096).split(b" ") + [b""])[1]
-        status = "500 No" if "broken" in text and path != b"/healthz" else "200 OK"
-        connection.sendall(f"HTTP/1.1 {status}\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n".encode())
-    except OSError:
-        pass
-    connection.close()
-"""
-RUNNER = """cases=""
-for file in tests/*.sh; do
-  name=$(basename "$file" .sh)
-  if sh "$file"; then said=""; else said="<failure message='it fails'/>"; fi
-  cases="$cases<testcase classname='tests' name='$name' file='$file'>$said</testcase>"
-done
-echo "<testsuite name='all'>$cases</testsuite>" > "$1"
-"""
-POLICY = """
-[project]
-test = "sh run-tests.sh {junit}"
-[sandbox]
-backend = "none"
-[grading]
-base = "warn"
-flaky_reruns = 0
-plain_process = false
-served = false
-[deploy]
-start = "python3 -I -S serve.py {port}"
-health = "/healthz"
-[[monitor.metrics]]
-name = "errors"
-path = "/"
-requests = 2
-interval = "10ms"
-count = 1
-"""
 _COMMANDS = ("deploy", "weight", "promote", "rollback", "status")
 BY_COMMANDS = """
 [project]
@@ -122,21 +88,6 @@ migrate = "sh migrate.sh"
 contract = "sh migrate.sh"
 status = "sh migrate.sh 2>/dev/null"
 """
-NO_ERRORS = 'failure_condition = "error_rate > 0.05"\n'
-
-
-def edit(old: str, new: str) -> dict[str, Any]:
-    """A scripted turn that changes the greeting."""
-    return {"tools": [{"name": "edit_file", "args": {"path": "greeting.txt", "old": old, "new": new}}]}
-
-
-def implementation(greeting: str, before: str = "Hello") -> list[dict[str, Any]]:
-    return [edit(before, greeting), {"finish": {"summary": greeting}}]
-
-
-def calls(name: str, **args: Any) -> dict[str, Any]:
-    """A scripted turn that calls one tool."""
-    return {"tools": [{"name": name, "args": args}]}
 
 
 def migrating(greeting: str, says: str, *classes: str) -> dict[str, list[dict[str, Any]]]:
@@ -150,17 +101,8 @@ def migrating(greeting: str, says: str, *classes: str) -> dict[str, list[dict[st
 
 
 TAKES_ITS_TIME = {"tools": [{"name": "run", "args": {"command": "sleep 0.3"}}]}
-PRD = {"title": "Greet politely", "acceptance_criteria": [{"id": "AC1", "statement": "it says Good day"}]}
 ASKS = calls("ask", question="Good day, or good evening?")
 LONG = calls("run", command="seq 900")
-SEALED = {"path": "tests/polite.sh", "content": 'grep -q "Good day" greeting.txt\n', "criteria": ["AC1"]}
-STAGES: Mapping[str, list[dict[str, Any]]] = {
-    "prd": [{"tools": [{"name": "read_file", "args": {"path": "greeting.txt"}}]}, {"finish": PRD}],
-    "implementation": implementation("Good day"),
-    "testing": [{"finish": {"files": [SEALED]}}],
-    "deployment": [{"finish": {"summary": "A greeting.", "steps": ["cut over"], "checks": ["GET /"]}}],
-    "monitoring": [{"finish": {"summary": "It is broken.", "suspected_hunk": "greeting.txt:1"}}],
-}
 
 
 @dataclass(frozen=True)
@@ -355,32 +297,16 @@ def move_branch(top: Path, name: str, path: str, content: str) -> str:
 
 
 def write_project(folder: Path, scene: CrashScenario) -> None:
-    """A committed repository with something uncommitted in it, a ticket and a script."""
-    top = folder / "greeter"
-    (top / "tests").mkdir(parents=True)
+    """A greeter with something uncommitted in it, a ticket and a script."""
     policy = POLICY + scene.policy if scene.rate is None else BY_COMMANDS.replace("@background@", scene.policy)
     if scene.rate is not None:
         (folder / "rate.json").write_text(json.dumps({"rate": scene.rate}))
         (folder / "world.json").write_text(json.dumps(BY_HAND))
     if scene.setup:
         policy = policy.replace("[project]\n", "[project]\nsetup = 'test -e \"$HOME/mended\"'\n")
-    files = {
-        "greeting.txt": "Hello\n",
-        "serve.py": SERVICE,
-        "run-tests.sh": RUNNER,
-        "migrate.sh": MIGRATE,
-        "phasegate.toml": policy,
-        "tests/plain.sh": "test -s greeting.txt\n",
-    }
-    for name, text in files.items():
-        (top / name).write_text(text)
-    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "A greeter")):
-        subprocess.run(["git", *words], cwd=top, check=True, capture_output=True)
+    top = write_greeter(folder, policy=policy, stages=scene.stages, files={"migrate.sh": MIGRATE}, faults=scene.faults)
     (top / "notes.txt").write_text("mine\n")
     (top / "tests" / "plain.sh").write_text("test -s greeting.txt # mine, too\n")
-    (folder / "ticket.md").write_text("---\ntitle: Greet politely\n---\nSay Good day.\n")
-    script = {"version": 1, "stages": {**STAGES, **scene.stages}, "faults": [dict(fault) for fault in scene.faults]}
-    (folder / "script.yaml").write_text(yaml.safe_dump(script))
 
 
 class ScenePerson:

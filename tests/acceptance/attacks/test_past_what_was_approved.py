@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.attacks.conftest import Attacker, gates
-from tests.crash.scenes import NO_ERRORS, SCENES, write_project
+from tests.crash.scenes import SCENES, write_project
 from tests.machine import Machine
+from tests.support.greeter import NO_ERRORS
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -22,9 +22,9 @@ from tests.acceptance.lifecycle.conftest import git
 from tests.acceptance.scenarios.outside import Discovery, Outside, Seen
 from tests.acceptance.scenarios.shops import Live, Made, ProcessShop, SampleService
 from tests.acceptance.scenarios.table import Ending, Scenario, endings
-from tests.crash.scenes import RUNNER
 from tests.machine import Machine
 from tests.prometheus import PrometheusServer
+from tests.support.greeter import RUNNER
 
 from phasegate.flows.views.report import report
 from phasegate.infra.crash_points import CRASH_AT

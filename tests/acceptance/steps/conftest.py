@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.lifecycle import conftest as lifecycle
 from tests.acceptance.lifecycle.conftest import Project, git
-from tests.integration.deploy.team import OPS
+from tests.support.command_target import OPS
 
 whole = lifecycle.project
 

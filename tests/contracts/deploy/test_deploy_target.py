@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.deploy.team import command_target
 from tests.kubernetes import kubernetes_target
 from tests.kubernetes_extensions import route
+from tests.support.command_target import command_target
 
 from phasegate.infra.deploy.memory import InMemoryTarget
 from phasegate.infra.deploy.process.target import ProcessTarget

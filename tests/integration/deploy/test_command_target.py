@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.integration.deploy.team import OPS, calls, command_target
+from tests.support.command_target import OPS, calls, command_target
 
 from phasegate.infra.errors import DeployFailed, TargetRefused
 from phasegate.infra.system.processes import find_by_mark
@@ -169,7 +169,7 @@ async def test_what_a_killed_engine_left_running_is_ended_before_it_is_run_again
 import asyncio, sys
 sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from pathlib import Path
-from tests.integration.deploy.team import command_target
+from tests.support.command_target import command_target
 asyncio.run(command_target(Path({str(tmp_path)!r}), deploy={slow!r}).start_candidate("r1", "one"))
 """
     engine = await asyncio.create_subprocess_exec(sys.executable, "-c", program)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from tests.crash.scenes import REQUESTER
 from tests.integration.replay import conftest
-from tests.integration.replay.conftest import ReplayHarness
+from tests.support.greeter import REQUESTER
+from tests.support.lifecycle import LifecycleHarness
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import CandidatePerformer, CutOverPerformer, Facts
@@ -25,13 +25,13 @@ class Died(BaseException):
     """The engine is killed here."""
 
 
-def serves(house: ReplayHarness) -> str | None:
+def serves(house: LifecycleHarness) -> str | None:
     """The release that serves."""
     state: TargetState = state_of(ServiceFolder(house.shared.settings.home, service_name(house.folder / "greeter")))
     return state.current.release_id if state.current else None
 
 
-async def at_release_gate(house: ReplayHarness) -> Run:
+async def at_release_gate(house: LifecycleHarness) -> Run:
     """A run that waits at its last gate."""
     house.answering = False
     run = await house.run()
@@ -45,32 +45,32 @@ async def at_release_gate(house: ReplayHarness) -> Run:
     return run
 
 
-def approve(house: ReplayHarness, run: Run) -> None:
+def approve(house: LifecycleHarness, run: Run) -> None:
     """Say go at the gate that is open."""
     (gate,) = house.ledger.gates.waiting(run.id)
     house.ledger.gates.decide(gate.id, "approve", REQUESTER)
 
 
-def rounds(house: ReplayHarness, run: Run) -> list[tuple[int, str]]:
+def rounds(house: LifecycleHarness, run: Run) -> list[tuple[int, str]]:
     """Rounds of gate `release`, each with its outcome."""
     return [(gate.number, gate.status) for gate in house.ledger.gates.list(run.id) if gate.gate == "release"]
 
 
-def plans(house: ReplayHarness, run: Run) -> list[str]:
+def plans(house: LifecycleHarness, run: Run) -> list[str]:
     """The release that each drafted plan replaces."""
     drafted = [one for one in house.ledger.attempts.list(run.id) if one.part == "plan" and one.artifact]
     return [str(house.ledger.artifacts.json(one.artifact or "")["replaces"]) for one in drafted]
 
 
 @pytest.fixture
-async def two(house: ReplayHarness) -> tuple[Run, Run]:
+async def two(house: LifecycleHarness) -> tuple[Run, Run]:
     """Two runs on one repository, each with a plan for a service that nothing serves yet; the second is approved."""
     first, second = await at_release_gate(house), await at_release_gate(house)
     approve(house, second)
     return first, second
 
 
-async def released(house: ReplayHarness, run: Run) -> Run:
+async def released(house: LifecycleHarness, run: Run) -> Run:
     """Approve what a run asks, and carry it to its end."""
     house.answering = True
     run = await house.carry(run)
@@ -78,7 +78,7 @@ async def released(house: ReplayHarness, run: Run) -> Run:
     return run
 
 
-async def test_a_plan_is_void_once_another_run_has_released(house: ReplayHarness, two: tuple[Run, Run]) -> None:
+async def test_a_plan_is_void_once_another_run_has_released(house: LifecycleHarness, two: tuple[Run, Run]) -> None:
     """P4. Mutation tried: `Replaced.outdated` says nothing; the run then replaces a release unasked."""
     first, second = two
     await released(house, first)
@@ -104,7 +104,7 @@ async def test_a_plan_is_void_once_another_run_has_released(house: ReplayHarness
 
 
 async def test_the_plan_is_not_taken_up_again_when_what_it_replaced_is_back(
-    house: ReplayHarness, two: tuple[Run, Run]
+    house: LifecycleHarness, two: tuple[Run, Run]
 ) -> None:
     """P4. Mutation tried: `_asked` does not look for rounds that are over; the first is then asked once more."""
     first, second = two
@@ -122,7 +122,7 @@ async def test_the_plan_is_not_taken_up_again_when_what_it_replaced_is_back(
 
 
 async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first_effect(
-    house: ReplayHarness, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
+    house: LifecycleHarness, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P4. Mutation tried: `deploy` does not ask `violation`; the second look is then never made."""
     first, second = two
@@ -162,7 +162,7 @@ def dies(after: bool) -> Callable[..., Any]:
 @pytest.mark.parametrize("performer", [CandidatePerformer, CutOverPerformer])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_run_that_died_deploying_does_not_take_its_own_release_for_another(
-    house: ReplayHarness, monkeypatch: pytest.MonkeyPatch, performer: Any, after: bool
+    house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch, performer: Any, after: bool
 ) -> None:
     """P2, P3. Mutation tried: `violation` without `_begun`: after the cut-over the run then asks again, for ever."""
     run = await at_release_gate(house)
@@ -183,7 +183,7 @@ async def test_a_run_that_died_deploying_does_not_take_its_own_release_for_anoth
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_run_that_died_deploying_goes_back_to_what_it_began_over(
-    house: ReplayHarness, monkeypatch: pytest.MonkeyPatch, after: bool
+    house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     """P3, P6. Mutation tried: `previous` is None once the candidate is intended; the run is then rolled back."""
     first, run = await released(house, await at_release_gate(house)), await at_release_gate(house)
@@ -205,7 +205,7 @@ async def test_a_run_that_died_deploying_goes_back_to_what_it_began_over(
 
 
 async def test_a_release_made_while_the_run_was_dead_is_not_replaced_unasked(
-    house: ReplayHarness, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
+    house: LifecycleHarness, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P4. Mutation tried: `previous` looks at what serves once more; the run then replaces a release unasked."""
     first, second = two
@@ -223,7 +223,7 @@ async def test_a_release_made_while_the_run_was_dead_is_not_replaced_unasked(
 
 
 async def test_a_release_that_cuts_in_between_candidate_and_cut_over_is_not_replaced_unasked(
-    house: ReplayHarness, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
+    house: LifecycleHarness, two: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P4. Mutation tried: `cut_over` without `over`: it then replaces a release that no person approved to replace."""
     first, second = two
@@ -243,7 +243,7 @@ async def test_a_release_that_cuts_in_between_candidate_and_cut_over_is_not_repl
     assert "phasegate replay RUN --from deployment" in reason["remedy"]
 
 
-async def test_a_rehearsal_goes_round_as_often_as_the_run_did(house: ReplayHarness, two: tuple[Run, Run]) -> None:
+async def test_a_rehearsal_goes_round_as_often_as_the_run_did(house: LifecycleHarness, two: tuple[Run, Run]) -> None:
     """A plan that was void then is void in the rehearsal, and drafted again from the record."""
     first, second = two
     await released(house, first)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
-from tests.integration.loop.test_loop import AgentHarness
+from tests.support.agent_loop import AgentHarness
 from typing_extensions import override
 
 from phasegate.agents.loop import open_threads

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.loop.test_loop import EDIT, FINISH, MODELS, AgentHarness, Paper, office
+from tests.support.agent_loop import EDIT, FINISH, MODELS, AgentHarness, Paper
 
 from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.loop import loop as loop_module
@@ -24,8 +24,6 @@ from phasegate.agents.rehearsal.server import RehearsalServer
 from phasegate.infra.errors import NotAllowed, NotFound, QuestionAsked
 from phasegate.infra.ledger import Origin, RunOptions
 from phasegate.infra.workspace import Repository, Workspace
-
-__all__ = ["office"]
 
 
 class Rope:
@@ -48,7 +46,7 @@ def rope(monkeypatch: pytest.MonkeyPatch) -> Rope:
         def __init__(self, *given: Any) -> None:
             super().__init__(*given, wake_signal=rope)
 
-    monkeypatch.setattr("tests.integration.loop.test_loop.AgentRuntime", Ringing)
+    monkeypatch.setattr("tests.support.agent_loop.AgentRuntime", Ringing)
     return rope
 
 
@@ -194,7 +192,7 @@ async def test_a_question_suspends_the_agent_and_its_answer_is_the_calls_result(
         return replace(assignment(*given, **named), asks=True)
 
     assignment = loop_module.Assignment
-    monkeypatch.setattr("tests.integration.loop.test_loop.Assignment", asking)
+    monkeypatch.setattr("tests.support.agent_loop.Assignment", asking)
     ask = {"name": "ask", "args": {"question": "Two or three?"}}
     office.turns += [{"tools": [EDIT, ask]}, {"expect": "(?s)edited app.py.*Two, please", **FINISH}]
     for _ in range(2):  # asked again, it waits for the same answer, and has done nothing else of that turn

@@ -15,8 +15,8 @@ from urllib.error import HTTPError
 
 import pytest
 import yaml
-from tests.crash.scenes import PRD, RUNNER
-from tests.integration.replay.conftest import ReplayHarness, living_in
+from tests.support.greeter import PRD, RUNNER
+from tests.support.lifecycle import LifecycleHarness, open_lifecycle
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.deploy.process.services import services, stop_service
@@ -142,7 +142,7 @@ class MigrationHarness:
         port: The service's.
     """
 
-    house: ReplayHarness
+    house: LifecycleHarness
     data: Path
     port: int
 
@@ -262,7 +262,7 @@ class MigrationHarness:
 @pytest.fixture
 async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[MigrationHarness]:
     """A machine with the shop's repository, in which nothing is written yet, and its database."""
-    shop = MigrationHarness(ReplayHarness(tmp_path, cast("Any", None)), tmp_path / "data", ephemeral_port())
+    shop = MigrationHarness(LifecycleHarness(tmp_path, cast("Any", None)), tmp_path / "data", ephemeral_port())
     shop.data.mkdir()
     with closing(shop.database()) as database, database:
         database.execute("CREATE TABLE people (name TEXT)")
@@ -270,7 +270,7 @@ async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
     monkeypatch.setenv("SHOP_DATABASE", str(shop.data / "shop.db"))
     monkeypatch.setenv("SHOP_URL", f"http://127.0.0.1:{shop.port}/")
     monkeypatch.setenv("SHOP_TOKEN", "tok-5kq0c3v9xz81")
-    async with living_in(tmp_path) as shop.house:
+    async with open_lifecycle(tmp_path) as shop.house:
         yield shop
         for state in services(shop.house.shared.settings.home):
             await stop_service(shop.house.shared.settings.home, state.service)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.scenes import REQUESTER, SCENES, CrashScenario, write_project
-from tests.integration.replay.conftest import ReplayHarness, Waits
+from tests.crash.scenes import SCENES, CrashScenario, write_project
+from tests.support.greeter import REQUESTER
+from tests.support.lifecycle import LifecycleHarness, Waits
 
 from phasegate.flows.engine.resources import open_resources
 from phasegate.flows.engine.wakeups import Decided
@@ -23,7 +24,7 @@ Action = Callable[[Ledger, str], object]
 
 
 @dataclass
-class PeopleHarness(ReplayHarness):
+class PeopleHarness(LifecycleHarness):
     """A machine whose person does one thing after the other at what is no gate of the pipeline; else they approve.
 
     Attributes:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.crash.scenes import REQUESTER, edit
 from tests.integration.people.conftest import PeopleHarness, decide
+from tests.support.greeter import REQUESTER, edit
 
 from phasegate.flows.runs.kickoff import KickoffRequest, kick_off
 from phasegate.flows.views.artifact_types import markdown

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.crash.scenes import PRD, edit
 from tests.integration.people.conftest import answer, decide
+from tests.support.greeter import PRD, edit
 
 from phasegate.infra.errors import NotAllowed
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.integration.replay import conftest
-from tests.integration.replay.conftest import ReplayHarness
+from tests.support.lifecycle import LifecycleHarness
 
 from phasegate.flows.engine.prefect_backend import executor
 from phasegate.flows.engine.wakeups import Decided
@@ -80,7 +80,7 @@ async def test_a_rollback_is_made_once_while_prefect_is_away(monkeypatch: pytest
     ("error", "ends"), [(away(), "done"), (httpx.ConnectError("no"), "done"), (away(422), "failed")], ids=repr
 )
 async def test_a_run_that_could_not_wait_for_prefect_is_walked_again(
-    house: ReplayHarness, monkeypatch: pytest.MonkeyPatch, error: httpx.HTTPError, ends: str
+    house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch, error: httpx.HTTPError, ends: str
 ) -> None:
     """Mutation tried: `_is_prefect_away` always False; the run then fails. A refusal is no reason to wait."""
     errors, wait = [error], house.wait_until

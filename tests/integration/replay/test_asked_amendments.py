@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.scenes import REQUESTER
-from tests.integration.replay.conftest import POLICY, ReplayHarness, grades, greeter, living_in, scripted
+from tests.integration.replay.conftest import POLICY, grades, greeter, scripted
+from tests.support.greeter import REQUESTER
+from tests.support.lifecycle import LifecycleHarness, open_lifecycle
 
 from phasegate.infra.grading.sealed_tests import SealedTests
 
@@ -43,13 +44,13 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def house(repository: Path) -> AsyncGenerator[ReplayHarness]:
+async def house(repository: Path) -> AsyncGenerator[LifecycleHarness]:
     """A machine with that repository."""
-    async with living_in(repository.parent) as house:
+    async with open_lifecycle(repository.parent) as house:
         yield house
 
 
-async def test_an_asked_amendment_is_sealed_anew_and_survives_a_stop(house: ReplayHarness) -> None:
+async def test_an_asked_amendment_is_sealed_anew_and_survives_a_stop(house: LifecycleHarness) -> None:
     """Mutation tried: `amend_tests` gives the sealed tests as they were; the grade then failed."""
     scripted(house, turns({**ASKED, "replacement": NEW}))
     house.refused = {"testing.amending/1": 1}
@@ -83,7 +84,7 @@ async def test_an_asked_amendment_is_sealed_anew_and_survives_a_stop(house: Repl
     house.ledger.audit(run.id)
 
 
-async def test_a_request_that_is_declined_leaves_the_test_counting_and_is_put_once(house: ReplayHarness) -> None:
+async def test_a_request_that_is_declined_leaves_the_test_counting_and_is_put_once(house: LifecycleHarness) -> None:
     scripted(house, turns())
     house.answering = False
 
@@ -99,7 +100,7 @@ async def test_a_request_that_is_declined_leaves_the_test_counting_and_is_put_on
         assert SECRETLY not in evidence.failing()
 
 
-async def test_a_strike_holds_through_a_revision(house: ReplayHarness) -> None:
+async def test_a_strike_holds_through_a_revision(house: LifecycleHarness) -> None:
     """Mutation seen: a revision forgot what was struck before it, and the test was obsolete again."""
     stages = turns()
     stages["testing"][0]["finish"]["amends"] = [{**ASKED, "replacement": NEW}]
@@ -120,7 +121,7 @@ async def test_a_strike_holds_through_a_revision(house: ReplayHarness) -> None:
     assert all(found == ["struck"] for found in statuses[1:]), statuses
 
 
-async def test_a_gate_that_opened_on_a_failed_grade_stays_whatever_is_granted(house: ReplayHarness) -> None:
+async def test_a_gate_that_opened_on_a_failed_grade_stays_whatever_is_granted(house: LifecycleHarness) -> None:
     """Mutation seen: a grant made the implementer try once more, beneath what a person was deciding about."""
     scripted(house, turns())
     house.answering = False

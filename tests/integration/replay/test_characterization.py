@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.scenes import REQUESTER
-from tests.integration.replay.conftest import POLICY, ReplayHarness, grades, greeter, living_in, scripted
+from tests.integration.replay.conftest import POLICY, grades, greeter, scripted
+from tests.support.greeter import REQUESTER
+from tests.support.lifecycle import LifecycleHarness, open_lifecycle
 
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.grading.evidence import Evidence
@@ -52,22 +53,22 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def house(repository: Path) -> AsyncGenerator[ReplayHarness]:
+async def house(repository: Path) -> AsyncGenerator[LifecycleHarness]:
     """A machine with that repository."""
-    async with living_in(repository.parent) as house:
+    async with open_lifecycle(repository.parent) as house:
         yield house
 
 
-def sealed_by(house: ReplayHarness, evidence: Evidence) -> SealedTests:
+def sealed_by(house: LifecycleHarness, evidence: Evidence) -> SealedTests:
     return house.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
 
 
-def git(house: ReplayHarness, *words: str) -> str:
+def git(house: LifecycleHarness, *words: str) -> str:
     command = ["git", *words]
     return subprocess.run(command, cwd=house.folder / "greeter", check=True, capture_output=True, text=True).stdout
 
 
-async def test_an_honest_change_passes_guarded_and_a_person_keeps_its_tests(house: ReplayHarness) -> None:
+async def test_an_honest_change_passes_guarded_and_a_person_keeps_its_tests(house: LifecycleHarness) -> None:
     scripted(house, turns(pinning(PINNED.replace("Bye", "Ciao")), {"expect": "not accepted.*Bye, Zoe", **pinning()}))
     house.answering, house.refused = False, {"testing.characterization/1": 2}
     stopped = await house.run()
@@ -101,7 +102,7 @@ async def test_an_honest_change_passes_guarded_and_a_person_keeps_its_tests(hous
     house.ledger.audit(run.id)
 
 
-async def test_a_change_that_breaks_a_neighbour_is_told_the_test_and_not_its_text(house: ReplayHarness) -> None:
+async def test_a_change_that_breaks_a_neighbour_is_told_the_test_and_not_its_text(house: LifecycleHarness) -> None:
     stages = turns(pinning())
     stages["implementation"] = [{"tools": [EDIT, SLIP]}, {"finish": {"summary": "two greetings"}}]
     stages["implementation#2"] = [
@@ -116,7 +117,7 @@ async def test_a_change_that_breaks_a_neighbour_is_told_the_test_and_not_its_tex
     assert "assert part(" not in request
 
 
-async def test_drafts_that_never_hold_do_not_end_the_run(house: ReplayHarness) -> None:
+async def test_drafts_that_never_hold_do_not_end_the_run(house: LifecycleHarness) -> None:
     bad = [pinning(PINNED.replace("Bye", f"Ciao{number}")) for number in range(3)]
     scripted(house, turns(*bad))
     house.answering = False
@@ -128,7 +129,9 @@ async def test_drafts_that_never_hold_do_not_end_the_run(house: ReplayHarness) -
     assert "No characterization test was written" in evidence.markdown()
 
 
-async def test_a_script_without_the_part_goes_on_and_the_page_says_so(house: ReplayHarness, repository: Path) -> None:
+async def test_a_script_without_the_part_goes_on_and_the_page_says_so(
+    house: LifecycleHarness, repository: Path
+) -> None:
     policy = repository / "phasegate.toml"
     policy.write_text(policy.read_text().replace('base = "required"', 'base = "warn"'))
     git(house, "commit", "-qam", "Warn")

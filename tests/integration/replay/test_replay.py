@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from tests.integration.replay.conftest import ReplayHarness
+from tests.support.lifecycle import LifecycleHarness
 
 from phasegate.agents.prd import Prd
 from phasegate.agents.stage import StageAgent
@@ -13,7 +13,7 @@ from phasegate.flows.runs import kickoff
 from phasegate.infra.errors import ConfigError, NotAllowed, UsageError
 
 
-async def test_replaying_from_testing_calls_no_model_for_what_it_adopts(house: ReplayHarness) -> None:
+async def test_replaying_from_testing_calls_no_model_for_what_it_adopts(house: LifecycleHarness) -> None:
     """Mutation tried: `adopted` gives None always; the assertions on the second run then failed."""
     house.refused = {"testing.authoring/1": 1}
     failed = await house.run()
@@ -34,7 +34,7 @@ async def test_replaying_from_testing_calls_no_model_for_what_it_adopts(house: R
     house.ledger.audit(failed.id)
 
 
-async def test_rehearsing_a_finished_run_says_same_and_performs_nothing(house: ReplayHarness) -> None:
+async def test_rehearsing_a_finished_run_says_same_and_performs_nothing(house: LifecycleHarness) -> None:
     """A rehearsal intends no effect and opens no gate."""
     done = await house.run()
     assert done.status == "done", done.reason
@@ -51,7 +51,7 @@ async def test_rehearsing_a_finished_run_says_same_and_performs_nothing(house: R
 
 
 async def test_a_rehearsal_names_the_first_turn_that_departs_and_how(
-    house: ReplayHarness, monkeypatch: pytest.MonkeyPatch
+    house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mutation tried: `RecordedReplies.answer` comparing nothing; the rehearsal then said same."""
     done = await house.run()
@@ -69,7 +69,7 @@ async def test_a_rehearsal_names_the_first_turn_that_departs_and_how(
     assert house.ledger.effects.list(rehearsal.id) == []
 
 
-async def test_resuming_repeats_no_answered_turn(house: ReplayHarness) -> None:
+async def test_resuming_repeats_no_answered_turn(house: LifecycleHarness) -> None:
     """A stage that failed in the middle continues from its last turn."""
     house.refused = {"implementation/1": 2}
     failed = await house.run()
@@ -88,7 +88,7 @@ async def test_resuming_repeats_no_answered_turn(house: ReplayHarness) -> None:
     house.ledger.audit(failed.id)
 
 
-async def test_what_was_merged_has_to_be_taken_out_before_it_is_made_again(house: ReplayHarness) -> None:
+async def test_what_was_merged_has_to_be_taken_out_before_it_is_made_again(house: LifecycleHarness) -> None:
     """Mutation tried: `_require_no_conflict` left out; the replay was accepted."""
     done = await house.run()
     with pytest.raises(ConfigError, match="is still in main") as refused:
@@ -102,7 +102,7 @@ async def test_what_was_merged_has_to_be_taken_out_before_it_is_made_again(house
     assert "prd/1" not in house.turns(again)
 
 
-async def test_a_grade_that_is_unproven_is_one_to_go_on_from(house: ReplayHarness) -> None:
+async def test_a_grade_that_is_unproven_is_one_to_go_on_from(house: LifecycleHarness) -> None:
     """Mutation seen: only a passed grade counted as finished, so what a person let pass could not be replayed."""
     script = house.folder / "script.yaml"
     script.write_text(script.read_text().replace("grep -q", "true || grep -q"))
@@ -114,7 +114,7 @@ async def test_a_grade_that_is_unproven_is_one_to_go_on_from(house: ReplayHarnes
     assert set(house.turns(again)) == {"deployment.plan/1"}
 
 
-async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_run(house: ReplayHarness) -> None:
+async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_run(house: LifecycleHarness) -> None:
     """Mutation seen: an adopted release without its effects taken over; rolling back left them done."""
     done = await house.run()
 
@@ -130,7 +130,7 @@ async def test_replaying_monitoring_measures_the_release_and_undoes_it_with_the_
 
 
 async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
-    house: ReplayHarness, monkeypatch: pytest.MonkeyPatch
+    house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P8. Mutation tried: `require_same_definition` lets any definition pass."""
     monkeypatch.setattr(kickoff, "DEFINITION", "0")
@@ -150,7 +150,7 @@ async def test_a_run_of_another_definition_waits_for_a_person_who_may_replay_it(
 
 
 async def test_a_stored_format_that_is_not_known_stops_the_run(
-    house: ReplayHarness, monkeypatch: pytest.MonkeyPatch
+    house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P8. Mutation tried: `Artifacts.get` raises NotFound instead of FormatUnknown."""
     house.answering = False
@@ -182,7 +182,7 @@ class Refusal:
     ],
     ids=lambda case: case.says,
 )
-async def test_what_cannot_be_replayed_is_refused(house: ReplayHarness, case: Refusal) -> None:
+async def test_what_cannot_be_replayed_is_refused(house: LifecycleHarness, case: Refusal) -> None:
     house.refused = {"implementation/1": 1}
     failed = await house.run()
     before = len(house.ledger.runs.list())
@@ -191,7 +191,7 @@ async def test_what_cannot_be_replayed_is_refused(house: ReplayHarness, case: Re
     assert len(house.ledger.runs.list()) == before
 
 
-async def test_a_run_that_goes_on_is_not_replayed(house: ReplayHarness) -> None:
+async def test_a_run_that_goes_on_is_not_replayed(house: LifecycleHarness) -> None:
     house.answering = False
     waiting = await house.run()
     with pytest.raises(NotAllowed, match="is waiting: it goes on by itself"):

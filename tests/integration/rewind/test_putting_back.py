@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.crash.scenes import SCENES, edit, write_project
-from tests.integration.replay.conftest import ReplayHarness
+from tests.crash.scenes import SCENES, write_project
+from tests.support.greeter import edit
+from tests.support.lifecycle import LifecycleHarness
 
 from phasegate.flows.engine.resources import open_resources
 from phasegate.flows.runs.checkpoints import Checkpoint, checkpoints, request_rewind
@@ -32,31 +33,31 @@ SCENE = replace(
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[ReplayHarness]:
+async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[LifecycleHarness]:
     """A machine whose ledger and threads are on either database."""
     write_project(tmp_path, SCENE)
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
     settings = Settings(home=tmp_path / "home", database_url=url)
     settings.create_folders()
     async with open_resources(settings) as shared:
-        house = ReplayHarness(tmp_path, shared)
+        house = LifecycleHarness(tmp_path, shared)
         shared.http.event_hooks["request"].append(house.count)
         yield house
         for state in services(settings.home):
             await stop_service(settings.home, state.service)
 
 
-def shown(house: ReplayHarness, name: str) -> str:
+def shown(house: LifecycleHarness, name: str) -> str:
     """Output of `git show` for a name."""
     top = house.folder / "greeter"
     return subprocess.run(["git", "show", name], cwd=top, check=True, capture_output=True, text=True).stdout
 
 
-def turn(house: ReplayHarness, run: Run, number: int) -> Checkpoint:
+def turn(house: LifecycleHarness, run: Run, number: int) -> Checkpoint:
     return next(one for one in checkpoints(house.ledger, run) if (one.kind, one.turn) == ("turn", number))
 
 
-async def test_code_conversation_gates_and_effects_go_back_together(house: ReplayHarness) -> None:
+async def test_code_conversation_gates_and_effects_go_back_together(house: LifecycleHarness) -> None:
     """P9."""
     done = await house.run()
     assert done.status == "done", done.reason
@@ -81,7 +82,7 @@ async def test_code_conversation_gates_and_effects_go_back_together(house: Repla
     house.ledger.audit(done.id)
 
 
-async def test_a_replay_takes_over_what_was_made_anew_after_a_rewind(house: ReplayHarness) -> None:
+async def test_a_replay_takes_over_what_was_made_anew_after_a_rewind(house: LifecycleHarness) -> None:
     """P3. Untried mutation: `effect_name` keeps the number that a rewind adds: the replay then merges once more."""
     done = await house.run()
     request_rewind(house.ledger, house.ledger.runs.get(done.id), turn(house, done, 1).id, actor="ana")
@@ -93,7 +94,7 @@ async def test_a_replay_takes_over_what_was_made_anew_after_a_rewind(house: Repl
     assert adopted == [f"{done.id}/{kind}.2" for kind in ("merge", "candidate", "cut-over")]
 
 
-async def test_there_is_no_way_back_over_an_effect_that_cannot_be_undone(house: ReplayHarness) -> None:
+async def test_there_is_no_way_back_over_an_effect_that_cannot_be_undone(house: LifecycleHarness) -> None:
     """P6. Nothing is asked for, and nothing undone."""
     done = await house.run()
     ledger = house.ledger

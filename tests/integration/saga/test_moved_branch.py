@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.crash.scenes import SCENES, SERVICE, calls, implementation, move_branch, write_project
-from tests.integration.replay.conftest import ReplayHarness
+from tests.crash.scenes import SCENES, move_branch, write_project
+from tests.support.greeter import SERVICE, calls, implementation
+from tests.support.lifecycle import LifecycleHarness
 from typing_extensions import override
 
 from phasegate.flows.cli.views.diff import read_change
@@ -49,7 +50,7 @@ SCENE = replace(
 
 
 @dataclass
-class MovingHouse(ReplayHarness):
+class MovingHouse(LifecycleHarness):
     """A machine on which the team commits meanwhile.
 
     Attributes:
@@ -102,7 +103,7 @@ def write_quickly_graded(folder: Path, policy: str) -> None:
 
 
 @asynccontextmanager
-async def living_in(folder: Path, policy: str) -> AsyncGenerator[MovingHouse]:
+async def open_lifecycle(folder: Path, policy: str) -> AsyncGenerator[MovingHouse]:
     write_quickly_graded(folder, policy)
     settings = Settings(home=folder / "home")
     settings.create_folders()
@@ -117,14 +118,14 @@ async def living_in(folder: Path, policy: str) -> AsyncGenerator[MovingHouse]:
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncGenerator[MovingHouse]:
     """A machine whose runs end once the change is in."""
-    async with living_in(tmp_path, UP_TO_TESTING) as made:
+    async with open_lifecycle(tmp_path, UP_TO_TESTING) as made:
         yield made
 
 
 @pytest.fixture
 async def shipping(tmp_path: Path) -> AsyncGenerator[MovingHouse]:
     """A machine whose runs end with a service."""
-    async with living_in(tmp_path, SCENE.policy) as made:
+    async with open_lifecycle(tmp_path, SCENE.policy) as made:
         yield made
 
 
@@ -208,7 +209,7 @@ async def test_a_move_at_the_last_moment_calls_the_merge_off(
 @pytest.mark.parametrize("off", [False, True], ids=["asked at", "off"])
 async def test_after_three_moves_a_person_is_asked(tmp_path: Path, off: bool) -> None:
     policy = "[gates.change]\noff = true\nreason = 'trusted'\n" if off else ""
-    async with living_in(tmp_path, UP_TO_TESTING + policy) as house:
+    async with open_lifecycle(tmp_path, UP_TO_TESTING + policy) as house:
         house.after = {
             "testing grading": lambda _: house.move("one"),
             "testing regrading": lambda number: number < 3 and house.move(f"more{number}"),

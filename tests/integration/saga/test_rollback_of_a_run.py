@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.crash.scenes import REQUESTER
 from tests.integration.replay import conftest
-from tests.integration.replay.conftest import ReplayHarness
+from tests.support.greeter import REQUESTER
+from tests.support.lifecycle import LifecycleHarness
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import CandidatePerformer, CutOverPerformer, Facts, MergePerformer
@@ -22,7 +22,7 @@ class Died(BaseException):
 
 
 @pytest.fixture
-async def released(house: ReplayHarness) -> Run:
+async def released(house: LifecycleHarness) -> Run:
     """A run that is done, and serves."""
     run = await house.run()
     assert run.status == "done", run.reason
@@ -41,11 +41,11 @@ def undo_raises(monkeypatch: pytest.MonkeyPatch, performer: Any, error: BaseExce
     monkeypatch.setattr(performer, "undo", undo)
 
 
-def effects(house: ReplayHarness, run: Run) -> list[tuple[str, str]]:
+def effects(house: LifecycleHarness, run: Run) -> list[tuple[str, str]]:
     return [(effect.kind, effect.status) for effect in house.ledger.effects.list(run.id)]
 
 
-async def asked_to_roll_back(house: ReplayHarness, run: Run) -> Run:
+async def asked_to_roll_back(house: LifecycleHarness, run: Run) -> Run:
     house.ledger.runs.ask(run.id, "rollback", actor="ana")
     return await house.carry(run)
 
@@ -54,7 +54,7 @@ UNDONE = [("merge", "undone"), ("candidate", "undone"), ("cut-over", "undone")]
 
 
 async def test_one_that_is_stuck_asks_for_a_person_and_resume_goes_on_from_it(
-    house: ReplayHarness, released: Run, monkeypatch: pytest.MonkeyPatch
+    house: LifecycleHarness, released: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P6. Untried mutation: `_run_and_record` without the rollback that has begun: the resumed run goes to "done"."""
     with monkeypatch.context() as patched:
@@ -77,7 +77,7 @@ async def test_one_that_is_stuck_asks_for_a_person_and_resume_goes_on_from_it(
 @pytest.mark.parametrize("performer", [CutOverPerformer, CandidatePerformer, MergePerformer])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_one_that_was_cut_off_goes_on_from_there(
-    house: ReplayHarness, released: Run, monkeypatch: pytest.MonkeyPatch, performer: Any, after: bool
+    house: LifecycleHarness, released: Run, monkeypatch: pytest.MonkeyPatch, performer: Any, after: bool
 ) -> None:
     """P6. The same by kill -9: tests/crash."""
     with monkeypatch.context() as patched:
@@ -92,7 +92,7 @@ async def test_one_that_was_cut_off_goes_on_from_there(
 
 
 async def test_a_release_that_failed_is_not_tried_again_once_it_is_being_undone(
-    house: ReplayHarness, monkeypatch: pytest.MonkeyPatch
+    house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P3, P6. Untried mutation: as the first: the resumed run then intends a cut-over of a candidate that is gone."""
     with monkeypatch.context() as patched:
@@ -112,7 +112,7 @@ async def test_a_release_that_failed_is_not_tried_again_once_it_is_being_undone(
     assert "does not come up" in (run.reason or {})["message"]
 
 
-async def test_a_run_that_waits_at_a_gate_is_rolled_back_and_asks_no_more(house: ReplayHarness) -> None:
+async def test_a_run_that_waits_at_a_gate_is_rolled_back_and_asks_no_more(house: LifecycleHarness) -> None:
     house.answering = False
     run = await house.run()
     for _ in ("prd", "change"):

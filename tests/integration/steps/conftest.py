@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.scenes import NO_ERRORS, REQUESTER, CrashScenario, write_project
-from tests.integration.deploy.team import OPS
-from tests.integration.replay.conftest import ReplayHarness, Waits
+from tests.crash.scenes import CrashScenario, write_project
+from tests.support.command_target import OPS
+from tests.support.greeter import NO_ERRORS, REQUESTER
+from tests.support.lifecycle import LifecycleHarness, Waits
 
 from phasegate.flows.engine.resources import open_resources
 from phasegate.flows.engine.wakeups import Decided
@@ -29,7 +30,7 @@ Action = Callable[["Rollout", Run], Awaitable[None]]
 
 
 @dataclass
-class Rollout(ReplayHarness):
+class Rollout(LifecycleHarness):
     """A machine whose releases go through steps.
 
     Attributes:
