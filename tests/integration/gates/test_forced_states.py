@@ -37,7 +37,7 @@ async def test_a_run_that_is_left_meanwhile(desk: Desk, monkeypatch: pytest.Monk
         await gates.note_forced_states(context, [gate])
     if left == "while":
         await looking.wait()
-    leaving = asyncio.create_task(context.cancel_background())
+    leaving = asyncio.create_task(context.background.cancel())
     await looking.wait()
     answering.set()
     await leaving

@@ -72,11 +72,11 @@ async def attempt(
         One attempt row; its artifact and outcome in one transaction. A replay with the same inputs finds them.
     """
     run.raise_if_interrupted()
-    ledger = run.shared.ledger
+    ledger = run.ledger
     if (taken := adopted(run, make, stage, part, number, inputs)) is not None:
         return taken
     row, lease = ledger.attempts.begin(
-        run.run.id, stage, part, number, inputs=inputs, model=model, prompt=prompt, holder=run.shared.holder
+        run.id, stage, part, number, inputs=inputs, model=model, prompt=prompt, holder=run.resources.holder
     )
     if lease is None:
         return ledger.artifacts.get(row.artifact or "", make)
@@ -94,7 +94,7 @@ async def _try(
     Returns:
         The artifact, or the signal of a person's request, which is no failure of the attempt.
     """
-    attempts = run.shared.ledger.attempts
+    attempts = run.ledger.attempts
     try:
         async with _kept(run, lease):
             made = await _unless_cancelled(run, work(row))
@@ -104,7 +104,7 @@ async def _try(
         attempts.release(lease)
         return InputRequired(need)
     except PhasegateError as error:
-        said, _ = run.shared.secrets.mask_all(error.as_json())
+        said, _ = run.secrets.mask_all(error.as_json())
         attempts.fail(row, lease, said)
         raise
     except RunSignal as ending:
@@ -119,7 +119,7 @@ async def _try(
         raise
     if made is None:
         attempts.release(lease)
-        return run.blocked_background_agent() or PauseRequested()
+        return run.background.blocked_agent() or PauseRequested()
     masked = without_secrets(run, row, made)
     made = type(made).from_canonical(masked.canonical())  # as a later pass reads it: both passes see the same data
     attempts.finish(row, lease, made)
@@ -151,9 +151,9 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
 
     async def renew() -> None:
         while True:
-            await asyncio.sleep(run.shared.settings.lease.total_seconds() / _RENEWALS_PER_LEASE)
+            await asyncio.sleep(run.settings.lease.total_seconds() / _RENEWALS_PER_LEASE)
             try:
-                run.shared.ledger.attempts.renew(lease)
+                run.ledger.attempts.renew(lease)
             except LedgerUnavailable as error:
                 _log.warning("%s", error)
             except LeaseHeld as error:

@@ -46,7 +46,7 @@ async def pipeline(run: RunContext) -> None:
         return
 
     sealed = (
-        run.start_background(author_tests(run, prd), low_priority=True) if not run.ends_with("implementation") else None
+        run.background.start(author_tests(run, prd), low_priority=True) if not run.ends_with("implementation") else None
     )
     commit, change, evidence = await produce_and_apply(run, "change", change_that_passes, integrate, prd, sealed)
     if evidence is None or run.ends_with("testing"):

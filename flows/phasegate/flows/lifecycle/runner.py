@@ -124,7 +124,7 @@ async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
     except (Rewound, SubjectStale, InputReceived):
         return True
     finally:
-        await run.cancel_background()
+        await run.background.cancel()
     return False
 
 
@@ -132,14 +132,14 @@ async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awai
     """Run the pipeline, and record the outcome of the pass."""
     try:
         try:
-            await note_forced_states(run, run.shared.ledger.gates.list(run.run.id))
+            await note_forced_states(run, run.ledger.gates.list(run.id))
             await put_back_if_asked(run)
-            if (begun := run.shared.ledger.effects.rollback(run.run.id)) is not None:
+            if (begun := run.ledger.effects.rollback(run.id)) is not None:
                 return await _roll_back_and_end(run, begun["status"], begun["reason"])
             run.raise_if_interrupted()
-            run.shared.ledger.runs.require_as_accepted(run.run.id)
-            require_same_definition(run.run)
-            run.shared.ledger.runs.set_status(run.run.id, "running")
+            run.ledger.runs.require_as_accepted(run.id)
+            require_same_definition(run.record)
+            run.ledger.runs.set_status(run.id, "running")
             await _run_pipeline(run, pipeline)
             _complete(run)
         except (Rejected, CancelRequested, Breached, DeployFailed, PortTaken) as why:
@@ -155,7 +155,7 @@ async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awai
     except Exception as error:  # recorded as the run's outcome, with its traceback in the engine's log
         if _is_prefect_away(error):
             raise
-        _log.exception("run %s failed", run.run.id)
+        _log.exception("run %s failed", run.id)
         message = f"phasegate itself failed: {error!r}"
         _set_outcome(
             run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}}
@@ -224,18 +224,18 @@ def _ending_of(
 
 
 def _set_outcome(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
-    said, _ = run.shared.secrets.mask_all(reason)
-    run.shared.ledger.runs.set_status(run.run.id, status, reason=said)
-    publish_run_head(run.shared.ledger, run.run, lambda: run.repository)
+    said, _ = run.secrets.mask_all(reason)
+    run.ledger.runs.set_status(run.id, status, reason=said)
+    publish_run_head(run.ledger, run.record, lambda: run.world.repository)
 
 
 async def _wait_while_paused(run: RunContext) -> None:
     """Wait until the person who paused the run resumes or ends it."""
-    runs = run.shared.ledger.runs
-    runs.set_status(run.run.id, "paused")
+    runs = run.ledger.runs
+    runs.set_status(run.id, "paused")
     await current_executor().wait_until(
         "pause",
-        run_id=run.run.id,
-        decided=lambda: runs.get(run.run.id).request != "pause",
-        settings=run.shared.settings,
+        run_id=run.id,
+        decided=lambda: runs.get(run.id).request != "pause",
+        settings=run.settings,
     )

@@ -60,7 +60,7 @@ class ReleaseAnalysis:
             self._require_world()
             return await self._measure(metrics, told)
 
-        number = self.run.next_number(stage, part)
+        number = self.run.numbers.next(stage, part)
         return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
 
     async def until(
@@ -71,7 +71,7 @@ class ReleaseAnalysis:
         Effects:
             One attempt of this part.
         """
-        number, watch = self.run.next_number(stage, part), self._watch(self.named(()), told, until=until)
+        number, watch = self.run.numbers.next(stage, part), self._watch(self.named(()), told, until=until)
 
         async def measured(_row: Attempt) -> HealthReport:
             self._require_world()
@@ -92,14 +92,14 @@ class ReleaseAnalysis:
         Effects:
             One attempt of this part.
         """
-        number, watch = self.run.next_number(stage, part), self._watch(metrics, told)
+        number, watch = self.run.numbers.next(stage, part), self._watch(metrics, told)
 
         async def measured(_row: Attempt) -> HealthReport:
             self._require_world()
             return await watch.run()
 
         attempted = attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
-        return BackgroundAnalysis(self.run.run.id, watch, self.run.start_background(attempted))
+        return BackgroundAnalysis(self.run.id, watch, self.run.background.start(attempted))
 
     def _watch(self, metrics: Sequence[MetricPolicy], told: OnMeasurement, *, until: datetime | None = None) -> Watch:
         async def measure_one(metric: MetricPolicy, seen: OnMeasurement) -> HealthReport:
@@ -129,7 +129,7 @@ class ReleaseAnalysis:
 
     async def _serving(self) -> MeasuredRelease | None:
         """The current release, to compare a candidate with, or None if there is no other release alive."""
-        current = (await self.run.target.status()).current
+        current = (await self.run.world.target.status()).current
         if current is None or not current.alive or current.release_id == self.made.release_id:
             return None
         return self._as_measured(current, current.own_url)
@@ -138,16 +138,16 @@ class ReleaseAnalysis:
         run = self.run
 
         async def files() -> Path:
-            return await run.checkout(run.run.base_commit)
+            return await run.world.checkout(run.base_commit)
 
         return MeasuredRelease(
             made.release_id,
             made.commit,
             own_url or made.url,
-            lambda: run.service_log(made.release_id, characters=_MEASURED_LOG),
+            lambda: run.world.service_log(made.release_id, characters=_MEASURED_LOG),
             files,
-            run.shared.environment,
-            run.shared.secrets,
+            run.resources.environment,
+            run.secrets,
         )
 
     def _require_world(self) -> None:

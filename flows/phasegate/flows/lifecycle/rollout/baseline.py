@@ -55,7 +55,7 @@ class Baseline:
         """As `Precondition.violation`, while nothing of the plan was carried out."""
         if run.rehearses or begun(run) is not None or is_adopted(run):
             return ""
-        why = self.changed(Baseline.of(await run.target.status()))
+        why = self.changed(Baseline.of(await run.world.target.status()))
         return f"{why} The plan has to be drafted for what serves now." if why else ""
 
     def changed(self, now: Baseline) -> str:
@@ -74,7 +74,7 @@ class Baseline:
         """The baseline that a stage observed: recorded once, the same in later passes."""
 
         async def look() -> JsonObject:
-            return (await run.target.status()).model_dump(mode="json")
+            return (await run.world.target.status()).model_dump(mode="json")
 
         return cls.of(TargetState.model_validate(await observe(run, stage, name, look)))
 
@@ -83,12 +83,12 @@ class Baseline:
         if (effect := begun(run)) is not None:
             found: str | None = effect.intent["previous"]
             return found
-        return self.release_id if run.rehearses else Baseline.of(await run.target.status()).release_id
+        return self.release_id if run.rehearses else Baseline.of(await run.world.target.status()).release_id
 
 
 def effects_of_release(run: RunContext) -> list[Effect]:
     """Effects of the run's release that still count."""
-    made = run.shared.ledger.effects.list(run.run.id)
+    made = run.ledger.effects.list(run.id)
     return [effect for effect in made if effect.kind in _OF_A_RELEASE and not effect.superseded]
 
 
@@ -99,4 +99,4 @@ def begun(run: RunContext) -> Effect | None:
 
 def is_adopted(run: RunContext) -> bool:
     """True if the run adopted the deployment of an earlier run."""
-    return run.run.origin is not None and comes_before(run.policy, "deployment", run.run.origin.stage)
+    return run.origin is not None and comes_before(run.policy, "deployment", run.origin.stage)

@@ -56,7 +56,7 @@ class CandidateBaseline:
         on_its_way = any(one.kind == "cut-over" or one.status in {"undone", "stuck"} for one in made)
         if run.rehearses or is_adopted(run) or on_its_way:
             return ""
-        why = self.baseline.changed(Baseline.of(await run.target.status()))
+        why = self.baseline.changed(Baseline.of(await run.world.target.status()))
         return f"{why} What was measured and approved of the candidate is void." if why else ""
 
 
@@ -88,7 +88,7 @@ async def run_steps(
         raise
     except SubjectStale as outdated:
         await steps.end_unbroken()  # it may be what has ended the gate
-        await void_release(run, str(AttemptId.of(run.run.id, "deployment", "candidate", number)), outdated.why)
+        await void_release(run, str(AttemptId.of(run.id, "deployment", "candidate", number)), outdated.why)
 
 
 class _StepRun:
@@ -152,19 +152,19 @@ class _StepRun:
         reason: dict[str, Any] = {"code": "pause", "message": self._progress.words}
         if self._background is None:  # else the run is needed right after a crash: the analysis must continue
             reason["until"] = until.isoformat()
-        ringing = run.start_background(_ring(run.run.id, until))
+        ringing = run.background.start(_ring(run.id, until))
         while not self._is_to_go_on(until):
-            run.shared.ledger.runs.set_status(run.run.id, "running", reason=reason)
+            run.ledger.runs.set_status(run.id, "running", reason=reason)
             await current_executor().wait_until(
                 f"step:{number}",
-                run_id=run.run.id,
+                run_id=run.id,
                 decided=lambda: self._is_to_go_on(until),
-                settings=run.shared.settings,
+                settings=run.settings,
                 in_process=self._background is not None,
             )
         ringing.cancel()
         run.raise_if_interrupted()
-        run.shared.ledger.runs.set_status(run.run.id, "running")
+        run.ledger.runs.set_status(run.id, "running")
 
     async def _analyse(self, number: int, step: StepPolicy) -> None:
         metrics = self._analysis.named(step.analysis or ())
@@ -185,7 +185,7 @@ class _StepRun:
 
     async def _ask(self, number: int) -> None:
         self._progress.begin("gate promotion", step=number)
-        round_ = self._run.next_number("gate", "promotion")
+        round_ = self._run.numbers.next("gate", "promotion")
         decision = await request_decision(self._run, "promotion", round_, self._subject(), checks=self._checks())
         if decision is not None and decision.verdict != "approve":
             raise Rejected("promotion", decision)
@@ -234,7 +234,7 @@ class _StepRun:
 
     def _is_to_go_on(self, until: datetime) -> bool:
         stopped = self._background is not None and self._background.finished
-        return is_over(until) or stopped or bool(self._run.shared.ledger.runs.get(self._run.run.id).request)
+        return is_over(until) or stopped or bool(self._run.ledger.runs.get(self._run.id).request)
 
 
 def is_over(until: datetime) -> bool:

@@ -42,9 +42,9 @@ def has_author(run: RunContext) -> bool:
     """True if such tests can be written: by a model, or by a script with turns for it."""
     if run.policy.grading.characterize == "never":
         return False
-    if not run.run.options.rehearsal:
+    if not run.record.options.rehearsal:
         return True
-    script = run.shared.ledger.artifacts.get(run.run.options.rehearsal, StoredScript).script
+    script = run.ledger.artifacts.get(run.record.options.rehearsal, StoredScript).script
     return bool(script.turns(f"testing.{PART}", 1))
 
 
@@ -60,16 +60,16 @@ async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
     if not has_author(run):
         return None
     if not has_observed(run, _THIN):
-        origin = run.run.origin
+        origin = run.origin
         adopts = origin is not None and (run.rehearses or comes_before(run.policy, "testing", origin.stage))
-        begun = any(one.stage == "testing" for one in run.shared.ledger.attempts.list(run.run.id))
+        begun = any(one.stage == "testing" for one in run.ledger.attempts.list(run.id))
         if adopts or begun:
             return None
 
     async def look() -> dict[str, Any]:
         run.report_step("testing", "looking for code that the project's own tests leave alone")
         async with _bench(run, "thin-tests") as bench:
-            found = await find_thin_tests(bench, run.run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
+            found = await find_thin_tests(bench, run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
         return {"reason": found.reason, "places": list(found.places)} if found else {"reason": ""}
 
     seen = await observe(run, "testing", _THIN, look)
@@ -104,7 +104,7 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
     return await propose(
         run,
         testing.CHARACTERIZATION_AGENT,
-        run.next_number("testing", PART),
+        run.numbers.next("testing", PART),
         SealedTests,
         accept,
         brief=testing.characterization_brief(
@@ -114,7 +114,7 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
             test_command=run.policy.project.test,
             conventions=run.conventions,
         ),
-        folder=await run.checkout(run.run.base_commit),
+        folder=await run.world.checkout(run.base_commit),
         inputs={"prd": prd.digest, "sealed": sealed.digest},
         part=PART,
         validate_draft=partial(_validate_draft, run, prd, sealed),
@@ -143,7 +143,7 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
         async with _bench(run, PART) as bench:
             return await draft_problems(
                 bench,
-                run.run.base_commit,
+                run.base_commit,
                 draft.files,
                 criteria=[criterion.id for criterion in prd.acceptance_criteria],
                 sealed=[file.path for file in sealed.files],
@@ -157,10 +157,8 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
 
 def _position(run: RunContext, name: str) -> int:
     """The number of a draft among the tried ones, from 1; a rehearsal counts as its original did."""
-    counted = run.run.origin.run if run.run.origin and run.rehearses else run.run.id
-    seen = (
-        event.payload["name"] for event in run.shared.ledger.events(counted) if event.kind == EventKind.STAGE_OBSERVED
-    )
+    counted = run.origin.run if run.origin and run.rehearses else run.id
+    seen = (event.payload["name"] for event in run.ledger.events(counted) if event.kind == EventKind.STAGE_OBSERVED)
     return [*dict.fromkeys(one for one in seen if one.startswith(_TRIED)), name].index(name) + 1
 
 
@@ -170,11 +168,16 @@ def _tried(draft: CharacterizationDraft) -> str:
 
 @asynccontextmanager
 async def _bench(run: RunContext, folder: str) -> AsyncGenerator[Bench]:
-    settings = run.shared.settings
-    scratch = settings.scratch / run.run.id / folder
+    settings = run.settings
+    scratch = settings.scratch / run.id / folder
     try:
         yield Bench(
-            run.repository, run.policy, run.sandbox, scratch, partial(run.report_step, "testing"), settings.bases
+            run.world.repository,
+            run.policy,
+            run.world.sandbox,
+            scratch,
+            partial(run.report_step, "testing"),
+            settings.bases,
         )
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

@@ -81,7 +81,7 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
             brief=guardrails.masked(brief, "the brief"),
             draft=agent.draft,
             toolbox=toolbox,
-            client=run.shared.client_for(run.run, row, guardrails.masked_answer),
+            client=run.resources.client_for(run.record, row, guardrails.masked_answer),
             place=place(row) if place else None,
             asks=agent.asks and "ask" in run.policy.permissions_for(agent.stage).tools,
         )

@@ -44,7 +44,7 @@ def adoptable(
     Returns:
         The attempt, or None if the stage must be attempted again.
     """
-    origin, ledger = run.run.origin, run.shared.ledger
+    origin, ledger = run.origin, run.ledger
     if origin is None:
         return None
     made = ledger.attempts.find(str(AttemptId.of(origin.run, stage, part, number)))
@@ -69,8 +69,8 @@ def adopted(
     Effects:
         One attempt row that names the attempt it came from. A later pass finds it.
     """
-    attempts = run.shared.ledger.attempts
-    known = attempts.find(str(AttemptId.of(run.run.id, stage, part, number)))
+    attempts = run.ledger.attempts
+    known = attempts.find(str(AttemptId.of(run.id, stage, part, number)))
     if known is not None and not known.origin:
         return None
     made = known or adoptable(run, make, stage, part, number, inputs)
@@ -78,16 +78,16 @@ def adopted(
         return None
     if known is None and part == "release":
         _take_over_release(run)
-    row = known or attempts.adopt(run.run.id, made)
-    return run.shared.ledger.artifacts.get(row.artifact or "", make)
+    row = known or attempts.adopt(run.id, made)
+    return run.ledger.artifacts.get(row.artifact or "", make)
 
 
 def last_attempt(run: RunContext, stage: str, inputs: Mapping[str, str]) -> int | None:
     """The number of the earlier run's last finished attempt at a stage, made of these inputs, where that is adopted."""
-    origin, ledger = run.run.origin, run.shared.ledger
+    origin, ledger = run.origin, run.ledger
     if origin is None or origin.mode == "rehearse" or not comes_before(run.policy, stage, origin.stage):
         return None
-    begun = [one for one in ledger.attempts.list(run.run.id) if one.stage == stage and not one.superseded]
+    begun = [one for one in ledger.attempts.list(run.id) if one.stage == stage and not one.superseded]
     if begun:
         return min(one.number for one in begun)
     there = [one for one in ledger.attempts.list(origin.run) if one.stage == stage and not one.superseded]
@@ -107,16 +107,16 @@ async def observe(run: RunContext, stage: str, name: str, look: Callable[[], Awa
     Effects:
         One event with the value. A replay of later stages, and a rehearsal, get the earlier run's value.
     """
-    ledger, origin = run.shared.ledger, run.run.origin
-    seen = _observation(ledger, run.run.id, name)
+    ledger, origin = run.ledger, run.origin
+    seen = _observation(ledger, run.id, name)
     if seen is None and origin is not None:
         seen = _earlier_observation(run, stage, name)
         if seen is not None:
-            ledger.note(run.run.id, EventKind.STAGE_OBSERVED, payload={**seen, "from": origin.run})
+            ledger.note(run.id, EventKind.STAGE_OBSERVED, payload={**seen, "from": origin.run})
     if seen is None:
-        value, _ = run.shared.secrets.mask_all(json.loads(canonical_json(await look())))
+        value, _ = run.secrets.mask_all(json.loads(canonical_json(await look())))
         seen = {"stage": stage, "name": name, "value": value}
-        ledger.note(run.run.id, EventKind.STAGE_OBSERVED, payload=seen)
+        ledger.note(run.id, EventKind.STAGE_OBSERVED, payload=seen)
     return seen["value"]
 
 
@@ -127,14 +127,14 @@ def is_recorded(run: RunContext, stage: str, name: str) -> bool:
 
 def recorded(run: RunContext, stage: str, name: str) -> Any:
     """The recorded value of an observation, of this run or of the earlier one, or None if none was recorded."""
-    seen = _observation(run.shared.ledger, run.run.id, name) or _earlier_observation(run, stage, name)
+    seen = _observation(run.ledger, run.id, name) or _earlier_observation(run, stage, name)
     return seen["value"] if seen is not None else None
 
 
 def has_observed(run: RunContext, name: str) -> bool:
     """True if this run, or the run it replays, has recorded an observation of this name."""
-    behind = [run.run.origin.run] if run.run.origin else []
-    return any(_observation(run.shared.ledger, known, name) is not None for known in (run.run.id, *behind))
+    behind = [run.origin.run] if run.origin else []
+    return any(_observation(run.ledger, known, name) is not None for known in (run.id, *behind))
 
 
 def adopted_effect(run: RunContext, kind: str, name: str, facts: Mapping[str, Any]) -> Effect | None:
@@ -143,7 +143,7 @@ def adopted_effect(run: RunContext, kind: str, name: str, facts: Mapping[str, An
     Effects:
         One event that names it: rolling this run back undoes it too.
     """
-    origin, ledger = run.run.origin, run.shared.ledger
+    origin, ledger = run.origin, run.ledger
     if origin is None:
         return None
     stages = run.policy.lifecycle.stages
@@ -153,18 +153,18 @@ def adopted_effect(run: RunContext, kind: str, name: str, facts: Mapping[str, An
     for effect in effects_with_adopted(ledger, origin.run):
         same = effect.kind == kind and effect.intent.get("change") == facts.get("change")
         if same and effect.status == "done" and effect_name(effect) == name:
-            _take_over(ledger, run.run.id, effect)
+            _take_over(ledger, run.id, effect)
             return effect
     return None
 
 
 def _take_over_release(run: RunContext) -> None:
     """Adopt the effects of an adopted release, so that rolling this run back undoes them."""
-    origin, ledger = run.run.origin, run.shared.ledger
+    origin, ledger = run.origin, run.ledger
     if origin is not None and not run.rehearses:
         for effect in effects_with_adopted(ledger, origin.run):
             if effect.kind not in _STAGE_OF_EFFECT and effect.status == "done":
-                _take_over(ledger, run.run.id, effect)
+                _take_over(ledger, run.id, effect)
 
 
 def _take_over(ledger: Ledger, run_id: str, effect: Effect) -> None:
@@ -188,10 +188,10 @@ def _observation(ledger: Ledger, run_id: str, name: str) -> dict[str, Any] | Non
 
 def _earlier_observation(run: RunContext, stage: str, name: str) -> dict[str, Any] | None:
     """Observation of the earlier run, where this one takes it over."""
-    origin = run.run.origin
+    origin = run.origin
     if origin is None or not (origin.mode == "rehearse" or comes_before(run.policy, stage, origin.stage)):
         return None
-    return _observation(run.shared.ledger, origin.run, name)
+    return _observation(run.ledger, origin.run, name)
 
 
 def _is_understood(ledger: Ledger, made: Attempt, make: type[Artifact]) -> bool:

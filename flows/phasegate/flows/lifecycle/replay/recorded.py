@@ -37,7 +37,7 @@ async def rehearse(run: RunContext, pipeline: Callable[[RunContext], Awaitable[N
     except (RecordingExhausted, Rejected, Breached, DeployFailed):
         pass
     except PhasegateError as error:
-        recorded = run.shared.ledger.runs.get(_origin(run)).reason or {}
+        recorded = run.ledger.runs.get(_origin(run)).reason or {}
         if isinstance(error, RehearsalDeparted | TemporaryError) or recorded.get("code") != error.code:
             raise
     _require_all_turns(run)
@@ -50,7 +50,7 @@ def recorded_decision(run: RunContext, gate: str, number: int) -> Decision:
         RecordingExhausted: No decision is recorded.
         SubjectStale: The round was over before a decision could count.
     """
-    ledger = run.shared.ledger
+    ledger = run.ledger
     for row in ledger.gates.list(_origin(run)):
         if (row.gate, row.number, row.status) == (gate, number, "outdated"):
             raise SubjectStale(ledger.gates.stale_reason(row))
@@ -58,7 +58,7 @@ def recorded_decision(run: RunContext, gate: str, number: int) -> Decision:
             decision := ledger.gates.effective_decision(row, row.subject)
         ) is not None:
             payload = payloads.GateRehearsed(gate=gate, number=number, verdict=decision.verdict, decision=decision.id)
-            ledger.note(run.run.id, EventKind.GATE_REHEARSED, payload=payload)
+            ledger.note(run.id, EventKind.GATE_REHEARSED, payload=payload)
             return decision
     raise RecordingExhausted
 
@@ -69,19 +69,19 @@ def recorded_effect(run: RunContext, kind: str, name: str, compensation: str) ->
     Raises:
         RecordingExhausted: It was not made.
     """
-    ledger = run.shared.ledger
+    ledger = run.ledger
     for effect in effects_with_adopted(ledger, _origin(run)):
         same = (effect.kind, effect_name(effect), effect.superseded) == (kind, name, 0)
         if same and effect.result is not None:
             payload = payloads.EffectRehearsed(effect=effect.key, kind=kind, compensation=compensation)
-            ledger.note(run.run.id, EventKind.EFFECT_REHEARSED, payload=payload)
+            ledger.note(run.id, EventKind.EFFECT_REHEARSED, payload=payload)
             return effect.result
     raise RecordingExhausted
 
 
 def record_has_ended(run: RunContext, attempt: Attempt) -> bool:
     """True if an attempt has made all the model calls of an original attempt that did not finish."""
-    ledger = run.shared.ledger
+    ledger = run.ledger
     original = ledger.attempts.find(attempt.id_in(_origin(run)))
     if original is None or original.status == "finished":
         return False
@@ -90,8 +90,8 @@ def record_has_ended(run: RunContext, attempt: Attempt) -> bool:
 
 def _require_all_turns(run: RunContext) -> None:
     """Depart where an attempt finished before its original did."""
-    ledger = run.shared.ledger
-    for attempt in ledger.attempts.list(run.run.id):
+    ledger = run.ledger
+    for attempt in ledger.attempts.list(run.id):
         original = attempt.id_in(_origin(run))
         here, there = _turns(run, attempt.id), _turns(run, original)
         if attempt.status == "finished" and not attempt.origin and here < there:
@@ -99,14 +99,14 @@ def _require_all_turns(run: RunContext) -> None:
             payload = payloads.RehearsalDeparture(
                 attempt=attempt.id, turn=here + 1, why="the attempt ended before this turn", diff=""
             )
-            ledger.note(run.run.id, EventKind.REHEARSAL_DEPARTED, payload=payload)
+            ledger.note(run.id, EventKind.REHEARSAL_DEPARTED, payload=payload)
             raise RehearsalDeparted(f"{where} ended before turn {here + 1}, which the record has")
 
 
 def _turns(run: RunContext, attempt_id: str) -> int:
-    return run.shared.ledger.exchanges.usage(AttemptId.parse(attempt_id).run, attempt_id=attempt_id).turns
+    return run.ledger.exchanges.usage(AttemptId.parse(attempt_id).run, attempt_id=attempt_id).turns
 
 
 def _origin(run: RunContext) -> str:
-    assert run.run.origin is not None  # noqa: S101  only rehearsals come here
-    return run.run.origin.run
+    assert run.origin is not None  # noqa: S101  only rehearsals come here
+    return run.origin.run
