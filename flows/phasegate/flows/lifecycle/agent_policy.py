@@ -37,22 +37,15 @@ def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: 
     def note(kind: EventKind, facts: Mapping[str, Any]) -> None:
         run.ledger.note(run.id, kind, payload={"attempt": row.id, **facts})
 
+    admins = run.policy.roles.get(ADMIN, ())
     own = (settings.ledger, settings.threads, settings.engine_file, settings.engine_socket, settings.prefect)
     return Guardrails(
         permissions=run.policy.permissions_for(stage),
         secrets=run.secrets,
-        permission=permission or _permission(run, row),
+        permission=permission or GateDecisions(run.ledger, row, run.source.original(row), admins),
         record=note,
         sensitive_words=tuple(map(str, own)),
     )
-
-
-def _permission(run: RunContext, row: Attempt) -> GateDecisions:
-    """Permissions that people gave this attempt's agent; in a rehearsal, those of the original attempt."""
-    ledger, origin, asked = run.ledger, run.origin, row
-    if run.rehearses and origin is not None:
-        asked = ledger.attempts.find(row.id_in(origin.run)) or row
-    return GateDecisions(ledger, row, asked, run.policy.roles.get(ADMIN, ()))
 
 
 def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:

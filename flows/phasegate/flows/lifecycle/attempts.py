@@ -15,8 +15,7 @@ from typing import TypeVar
 from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.agent_policy import without_secrets
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.replay.adoption import adopted
-from phasegate.flows.lifecycle.signals import InputRequired, PauseRequested, RecordingExhausted, RunSignal
+from phasegate.flows.lifecycle.signals import InputRequired, PauseRequested, RunSignal
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import (
     BudgetExceeded,
@@ -73,7 +72,7 @@ async def attempt(
     """
     run.raise_if_interrupted()
     ledger = run.ledger
-    if (taken := adopted(run, make, stage, part, number, inputs)) is not None:
+    if (taken := run.source.adopt(make, stage, part, number, inputs)) is not None:
         return taken
     row, lease = ledger.attempts.begin(
         run.id, stage, part, number, inputs=inputs, model=model, prompt=prompt, holder=run.resources.holder
@@ -82,7 +81,7 @@ async def attempt(
         return ledger.artifacts.get(row.artifact or "", make)
     made = await current_executor().run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
     if isinstance(made, RunSignal):
-        raise RecordingExhausted() if run.rehearses and isinstance(made, InputRequired) else made
+        raise made
     return made
 
 
@@ -97,7 +96,7 @@ async def _try(
     attempts = run.ledger.attempts
     try:
         async with _kept(run, lease):
-            made = await _unless_cancelled(run, work(row))
+            made = await _unless_cancelled(run, run.source.attempt(row, work))
     except (LedgerUnavailable, LeaseHeld):
         raise  # not the attempt's end: it continues here when the ledger is back, or in the engine that has the run
     except (BudgetExceeded, PermissionAsked, QuestionAsked) as need:

@@ -7,18 +7,20 @@ from functools import cached_property, partial
 from typing import Any
 
 from phasegate.agents.conventions import conventions
-from phasegate.agents.loop import AgentRuntime, Budget, NoBudget, RunBudget
+from phasegate.agents.loop import AgentRuntime, Budget
 from phasegate.flows.engine.resources import Resources
 from phasegate.flows.engine.wakeups import can_wait_in_process, current_wakeups
 from phasegate.flows.lifecycle.attempt_numbers import AttemptNumbers
 from phasegate.flows.lifecycle.background import Background
 from phasegate.flows.lifecycle.facts import RunFacts
+from phasegate.flows.lifecycle.replay.live import LiveSource
+from phasegate.flows.lifecycle.replay.recorded import RecordedSource
+from phasegate.flows.lifecycle.replay.source import RunSource
 from phasegate.flows.lifecycle.signals import CancelRequested, PauseRequested, Rewound
 from phasegate.flows.lifecycle.world import RunWorld
-from phasegate.flows.runs.interrupt_decisions import granted_budgets
 from phasegate.infra.ledger import Run
 from phasegate.infra.ledger.events import EventKind, payloads
-from phasegate.infra.policy.model import ADMIN, StageName
+from phasegate.infra.policy.model import StageName
 
 
 class RunContext(RunFacts):
@@ -43,29 +45,22 @@ class RunContext(RunFacts):
         return conventions(partial(self.world.repository.read_file, self.base_commit))
 
     @cached_property
+    def source(self) -> RunSource:
+        """Source of all that the run gets from outside itself: the only place that asks if it is a rehearsal."""
+        if self.origin is not None and self.origin.mode == "rehearse":
+            return RecordedSource(self, original=self.origin.run)
+        return LiveSource(self)
+
+    @cached_property
     def budget(self) -> Budget:
-        """Budget of the run's agents as of this pass: a grant leads to another. A rehearsal uses nothing."""
-        if self.rehearses:
-            return NoBudget()
-        ledger, policy = self.ledger, self.policy
-        return RunBudget(ledger, policy.budget, granted_budgets(ledger, self.id, admins=policy.roles.get(ADMIN, ())))
+        """Budget of the run's agents as of this pass."""
+        return self.source.budget()
 
     @property
     def agent_runtime(self) -> AgentRuntime:
         """Resources that all agents of this run share."""
         signal = partial(current_wakeups().subscribe, self.id)
         return AgentRuntime(self.ledger, self.resources.threads, self.budget, self.should_yield, signal)
-
-    @property
-    def rehearses(self) -> bool:
-        """True if an earlier run's record answers the run, and it performs nothing."""
-        return self.origin is not None and self.origin.mode == "rehearse"
-
-    @property
-    def extra_attempts(self) -> int:
-        """Attempts that an operator granted; a rehearsal also has those of its original."""
-        behind = self.ledger.runs.get(self.origin.run).grants if self.origin and self.rehearses else 0
-        return self.record.grants + behind
 
     def model_for(self, stage: StageName) -> str:
         """The `provider:model` that works on a stage."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import httpx
 
@@ -15,7 +16,6 @@ from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
 from phasegate.flows.lifecycle.gates.gates import note_forced_states
 from phasegate.flows.lifecycle.gates.interrupts import wait_for_answer
-from phasegate.flows.lifecycle.replay.rehearsal import SAME, rehearse
 from phasegate.flows.lifecycle.rewind import put_back_if_asked
 from phasegate.flows.lifecycle.signals import (
     Breached,
@@ -176,7 +176,7 @@ async def _run_pipeline(run: RunContext, pipeline: Callable[[RunContext], Awaita
         Rejected: They said no.
     """
     try:
-        await (rehearse(run, pipeline) if run.rehearses else pipeline(run))
+        await run.source.complete(partial(pipeline, run))
     except InputRequired as waits:
         await wait_for_answer(run, waits.need)
         raise InputReceived from None
@@ -196,7 +196,7 @@ def _complete(run: RunContext) -> None:
         CancelRequested: A person has made one.
     """
     try:
-        _set_outcome(run, "done", dict(SAME) if run.rehearses else None)
+        _set_outcome(run, "done", run.source.done_reason)
     except NotAllowed:
         run.raise_if_interrupted()
         raise

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from phasegate.flows.engine.executor import current_executor
@@ -17,8 +18,6 @@ from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
-from phasegate.flows.lifecycle.replay.adoption import adopted_effect
-from phasegate.flows.lifecycle.replay.rehearsal import recorded_effect
 from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
@@ -177,10 +176,11 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     Raises:
         BranchMoved: It would not be the approved effect any more; it is aborted, and nothing was made.
     """
-    if run.rehearses:
-        return recorded_effect(run, intent.kind, intent.name, intent.compensation)
-    if (made := adopted_effect(run, intent.kind, intent.name, intent.facts)) is not None:
-        return made.result or {}
+    make = partial(_make, run, intent)
+    return await run.source.perform(intent.kind, intent.name, intent.facts, compensation=intent.compensation, make=make)
+
+
+async def _make(run: RunContext, intent: Intent) -> Facts:
     effects = run.ledger.effects
     key, performer = _key(run, intent.name), PERFORMERS[intent.kind]
     effect = effects.intend(
@@ -208,8 +208,8 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
 
 
 def is_begun(run: RunContext, intent: Intent) -> bool:
-    """True if the effect was intended or made already, by this run or the one it replays."""
-    if adopted_effect(run, intent.kind, intent.name, intent.facts) is not None:
+    """True if the effect was intended or made already, by this run or by the earlier run that answers for it."""
+    if run.source.has_effect(intent.kind, intent.name, intent.facts):
         return True
     return run.ledger.effects.find(_key(run, intent.name)) is not None
 

@@ -10,13 +10,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.replay.rehearsal import recorded_decision
 from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
 from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.inputs import StoredPolicy
@@ -202,19 +201,35 @@ async def _await_decision(
     Raises:
         SubjectStale: A precondition of the subject does not hold any more; the round is over, whatever was decided.
     """
-    ledger, policy = run.ledger, run.policy.gates.named(gate)
+    policy = run.policy.gates.named(gate)
     forced = any(isinstance(part, Artifact) and part.needs_person for part in subject)
-    accepting = [test for part in subject if isinstance(part, Artifact) for test in part.to_accept]
     if policy.off and not forced:
-        ledger.note(
+        run.ledger.note(
             run.id,
             EventKind.GATE_SKIPPED,
             payload=payloads.GateSkipped(gate=gate, number=number, reason=policy.reason),
         )
         return None
-    if run.rehearses:
-        return recorded_decision(run, gate, number)
-    admins = run.policy.roles.get(ADMIN, ())
+    ask = partial(_await_people, run, gate, number, subject, checks, forced=forced)
+    return await run.source.decide(gate, number, ask)
+
+
+async def _await_people(
+    run: RunContext,
+    gate: GateName,
+    number: int,
+    subject: Subject,
+    checks: Sequence[ConcurrentCheck],
+    *,
+    forced: bool,
+) -> Decision:
+    """Open a gate and wait for a decision of people that holds.
+
+    Raises:
+        SubjectStale: As `_await_decision`.
+    """
+    ledger, admins = run.ledger, run.policy.roles.get(ADMIN, ())
+    accepting = [test for part in subject if isinstance(part, Artifact) for test in part.to_accept]
     at_once = not checks and all(isinstance(part, Artifact) for part in subject)  # nothing can end the round first
     while True:
         run.raise_if_interrupted()

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.rollout.service_levels import compared_before, levels_of
-from phasegate.flows.lifecycle.signals import RecordingExhausted
 from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.analysis.clock import RealClock
@@ -57,8 +57,7 @@ class ReleaseAnalysis:
         """
 
         async def measured(_row: Attempt) -> HealthReport:
-            self._require_world()
-            return await self._measure(metrics, told)
+            return await self.run.source.measure(partial(self._measure, metrics, told))
 
         number = self.run.numbers.next(stage, part)
         return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
@@ -74,8 +73,7 @@ class ReleaseAnalysis:
         number, watch = self.run.numbers.next(stage, part), self._watch(self.named(()), told, until=until)
 
         async def measured(_row: Attempt) -> HealthReport:
-            self._require_world()
-            return await watch.run()
+            return await self.run.source.measure(watch.run)
 
         return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
 
@@ -95,8 +93,7 @@ class ReleaseAnalysis:
         number, watch = self.run.numbers.next(stage, part), self._watch(metrics, told)
 
         async def measured(_row: Attempt) -> HealthReport:
-            self._require_world()
-            return await watch.run()
+            return await self.run.source.measure(watch.run)
 
         attempted = attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
         return BackgroundAnalysis(self.run.id, watch, self.run.background.start(attempted))
@@ -149,11 +146,6 @@ class ReleaseAnalysis:
             run.resources.environment,
             run.secrets,
         )
-
-    def _require_world(self) -> None:
-        """Leave a rehearsal: it adopts the recorded reports, and has nothing to measure."""
-        if self.run.rehearses:
-            raise RecordingExhausted
 
 
 class BackgroundAnalysis:

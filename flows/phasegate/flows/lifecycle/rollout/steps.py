@@ -18,9 +18,8 @@ from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.flows.lifecycle.gates.gates import request_decision
-from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout.analysis import BackgroundAnalysis, ReleaseAnalysis
-from phasegate.flows.lifecycle.rollout.baseline import Baseline, effects_of_release, is_adopted
+from phasegate.flows.lifecycle.rollout.baseline import Baseline, effects_of_release
 from phasegate.flows.lifecycle.rollout.progress import BACKGROUND, ProgressReporter
 from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, raise_if_breached
 from phasegate.flows.lifecycle.rollout.restart import void_release
@@ -54,9 +53,9 @@ class CandidateBaseline:
         """As `Precondition.violation`, until the run intends the cut-over or rolls the candidate back."""
         made = effects_of_release(run)
         on_its_way = any(one.kind == "cut-over" or one.status in {"undone", "stuck"} for one in made)
-        if run.rehearses or is_adopted(run) or on_its_way:
+        if on_its_way or run.source.adopts("deployment"):
             return ""
-        why = self.baseline.changed(Baseline.of(await run.world.target.status()))
+        why = self.baseline.changed(await Baseline.now(run))
         return f"{why} What was measured and approved of the candidate is void." if why else ""
 
 
@@ -230,7 +229,9 @@ class _StepRun:
         async def now() -> str:
             return datetime.now(UTC).isoformat()
 
-        return datetime.fromisoformat(await observe(self._run, "deployment", f"step/{self._number}/{number}", now))
+        return datetime.fromisoformat(
+            await self._run.source.observe("deployment", f"step/{self._number}/{number}", now)
+        )
 
     def _is_to_go_on(self, until: datetime) -> bool:
         stopped = self._background is not None and self._background.finished

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.replay.adoption import has_observed, observe
 from phasegate.flows.lifecycle.stages.characterization import has_author
 from phasegate.infra.errors import BaseTellsNothing
 from phasegate.infra.grading.base import BaseJudgement, judge_base
@@ -36,7 +35,7 @@ async def require_base(run: RunContext) -> None:
     if run.ends_with("prd", "implementation") or run.origin or run.ledger.attempts.list(run.id):
         return
     if run.policy.grading.base == "required":
-        await observe(run, "testing", _NAME, partial(_judge, run, required=True))
+        await run.source.observe("testing", _NAME, partial(_judge, run, required=True))
     else:
         run.background.start(_tell(run), low_priority=True)
 
@@ -47,9 +46,9 @@ async def base_summary(run: RunContext) -> BaseSummary | None:
     Returns:
         The summary; `None` for a rehearsal of a run that was graded without one.
     """
-    if run.rehearses and not has_observed(run, _NAME):
+    if not run.source.can_observe(_NAME):
         return None
-    return BaseSummary.model_validate(await observe(run, "testing", _NAME, partial(_judge, run)))
+    return BaseSummary.model_validate(await run.source.observe("testing", _NAME, partial(_judge, run)))
 
 
 async def _tell(run: RunContext) -> None:

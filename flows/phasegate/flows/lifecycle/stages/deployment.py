@@ -10,7 +10,6 @@ from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.flows.lifecycle.gates.gates import Round
-from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout import migrations
 from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.flows.lifecycle.rollout.service_levels import levels_of
@@ -45,8 +44,8 @@ async def draft_release_plan(
     async def foresee() -> JsonObject:
         return (await run.world.target.preview(commit)).model_dump(mode="json")
 
-    state = TargetState.model_validate(await observe(run, "deployment", f"target/{number}", look))
-    preview = Preview.model_validate(await observe(run, "deployment", f"preview/{number}", foresee))
+    state = TargetState.model_validate(await run.source.observe("deployment", f"target/{number}", look))
+    preview = Preview.model_validate(await run.source.observe("deployment", f"preview/{number}", foresee))
 
     def accept(draft: ReleasePlanDraft) -> ReleasePlan:
         return ReleasePlan.model_validate(

@@ -12,7 +12,6 @@ from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.prd import Prd
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import Round
-from phasegate.flows.lifecycle.replay.adoption import adoptable, adopted, last_attempt
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.flows.lifecycle.stages.testing import amend_tests, grade_change
 from phasegate.flows.runs.checkpoints import checkpoint_number
@@ -67,7 +66,7 @@ async def change_that_passes(
     if round_.regrade and sealed is not None:
         change = round_.previous[0]
         return change, await grade_change(run, prd, change, await _sealed_by_now(run, round_, sealed), round_.struck)
-    feedback, tries = "", run.policy.lifecycle.max_attempts + run.extra_attempts
+    feedback, tries = "", run.policy.lifecycle.max_attempts + run.source.extra_attempts
     await _go_on_from_last_change(run, prd)
     last: tuple[ChangeSet, Evidence] | None = None
     tests: SealedTests | None = None
@@ -109,21 +108,21 @@ async def _go_on_from_last_change(run: RunContext, prd: Prd) -> None:
     origin = run.origin
     if origin is None or origin.stage != "testing":
         return
-    if (last := last_attempt(run, "implementation", {"prd": prd.digest})) is not None:
+    if (last := run.source.last_attempt("implementation", {"prd": prd.digest})) is not None:
         run.numbers.resume_at("implementation", last)
         run.numbers.resume_at("testing", last, part="grading")
 
 
 async def _taken_over(run: RunContext, number: int, inputs: Mapping[str, str]) -> ChangeSet | None:
     """An adopted change; the run's own worktree and branch begin from it."""
-    made = adoptable(run, ChangeSet, "implementation", "", number, inputs)
+    made = run.source.adoptable(ChangeSet, "implementation", "", number, inputs)
     attempts = run.ledger.attempts
     is_new = attempts.find(str(AttemptId.of(run.id, "implementation", "", number))) is None
     if made is not None and is_new:
         change = run.ledger.artifacts.get(made.artifact or "", ChangeSet)
         workspace = await run.world.worktree.open()
         await asyncio.to_thread(workspace.begin_from, change.commit)
-    return adopted(run, ChangeSet, "implementation", "", number, inputs)
+    return run.source.adopt(ChangeSet, "implementation", "", number, inputs)
 
 
 async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note: str) -> ChangeSet:
@@ -161,14 +160,12 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         inputs=inputs,
         place=lambda row: WorktreeCheckpoints(workspace, row.number, begins_at),
         protected=protected,
-        validate_draft=partial(_validate_draft, run, prd),
+        validate_draft=run.source.draft_check(partial(_validate_draft, run, prd)),
     )
 
 
 def _validate_draft(run: RunContext, prd: Prd, draft: ChangeDraft) -> str:
-    """Reasons to send a change's requests back; a rehearsal repeats the recorded outcome."""
-    if run.rehearses:
-        return ""
+    """Reasons to send a change's requests back, or an empty text."""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
     read = partial(run.world.repository.read_file, run.base_commit)
     return "\n".join(request_problems(draft.asks_to_amend, criteria, read))

@@ -14,7 +14,6 @@ from phasegate.agents.prd import Prd
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, is_begun, perform
-from phasegate.flows.lifecycle.replay.adoption import is_recorded, observe
 from phasegate.flows.lifecycle.signals import Remade
 from phasegate.flows.lifecycle.stages.testing import grade_as
 from phasegate.infra.artifacts import sha256
@@ -70,7 +69,7 @@ async def integrate(
     moves = 0 if move is None or evidence.needs_person else move.number  # a decision of a person restarts the count
     while True:
         number = run.numbers.next("testing", REBASING)
-        if not is_recorded(run, "testing", _head(number)) and (commit := await _merged(run, change, evidence)):
+        if run.source.recorded("testing", _head(number)) is None and (commit := await _merged(run, change, evidence)):
             return commit, change, evidence
         moves += 1
         if (moved := await _graded_on_head(run, number, moves, prd, (change, evidence), await sealed)) is None:
@@ -89,7 +88,7 @@ async def _merged(run: RunContext, change: ChangeSet, evidence: Evidence) -> str
     """
     tree = _released_tree(run, evidence)
     intent = _intent(run, change, tree)
-    if not run.rehearses and not is_begun(run, intent):
+    if not is_begun(run, intent):
         released = await asyncio.to_thread(released_change, run.world.repository, change, tree)
         if not await asyncio.to_thread(merges_to, run.world.repository, released, run.record.base_branch, tree):
             return ""
@@ -127,8 +126,8 @@ async def _graded_on_head(
     async def look() -> dict[str, Any]:
         return {"head": await asyncio.to_thread(branch_head, run.world.repository, branch)}
 
-    head = str((await observe(run, "testing", _head(number), look))["head"])
-    if is_recorded(run, "testing", _left(number)):
+    head = str((await run.source.observe("testing", _head(number), look))["head"])
+    if run.source.recorded("testing", _left(number)) is not None:
         return None
     if not _is_graded(run, number) and head != (await look())["head"]:
         await _leave_head(run, number)
@@ -164,7 +163,7 @@ async def _graded_on_head(
 
     fresh = await grade_as(run, prd, moved, sealed, evidence.struck, part=REGRADING, number=number, finish=compared)
     if fresh.verdict == "failed" and not fresh.is_acceptable:
-        if not run.rehearses and head != (await look())["head"]:
+        if head != (await run.source.current(look, recorded={"head": head}))["head"]:
             await _leave_head(run, number)
             return None
         raise OperatorNeeded(
@@ -209,7 +208,7 @@ def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
     gates = run.ledger.gates
     about = [gate for gate in gates.list(run.id) if gate.status not in CLOSED and gate.gate == "change"]
     row = next((gate for gate in about if gate.subject.get(Evidence.kind) == approved.digest), None)
-    if row is not None and not run.rehearses:
+    if row is not None:
         facts = {"approved": approved.digest, "evidence": fresh.digest, "head": move.head, "why": move.sentence()}
         facts |= {"patch_id": move.patch_id, "tree": _released_tree(run, fresh)}
         gates.note_once(row, EventKind.APPROVAL_CARRIED if move.carries_over else EventKind.APPROVAL_LAPSED, facts)
@@ -223,7 +222,7 @@ async def _leave_head(run: RunContext, number: int) -> None:
     async def look() -> dict[str, Any]:
         return {"head": await asyncio.to_thread(branch_head, run.world.repository, run.record.base_branch)}
 
-    await observe(run, "testing", _left(number), look)
+    await run.source.observe("testing", _left(number), look)
 
 
 def _is_graded(run: RunContext, number: int) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from phasegate.agents import monitoring
@@ -13,7 +14,6 @@ from phasegate.agents.models.conversation import JsonObject
 from phasegate.agents.monitoring import Incident, IncidentDraft, TimelineEntry
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
-from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout.analysis import ReleaseAnalysis
 from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.flows.lifecycle.rollout.incident import LOG_CHARACTERS, incident, on_record, tables_of
@@ -123,18 +123,19 @@ class ReleaseInPlace:
 
     async def violation(self, run: RunContext) -> str:
         """As `Precondition.violation`."""
-        if run.rehearses:
-            return ""
-        now = Baseline.of(await run.world.target.status())
+        now = await run.source.current(partial(Baseline.now, run), recorded=self.serving)
         ours = now.release_id == self.release_id
         return self.serving.changed(now) or ("" if ours else f"Release {self.release_id} does not serve any more.")
 
 
 async def _in_place(run: RunContext, release: Candidate | Release) -> Baseline:
     """Baseline at the time the gate is asked; a rehearsal does not observe the target."""
-    if run.rehearses:
-        return Baseline(run.policy.deploy.target, run.world.service, release.release_id, release.commit)
-    return await Baseline.seen(run, "monitoring", f"place/{run.numbers.next('monitoring', 'place')}")
+
+    async def seen() -> Baseline:
+        return await Baseline.seen(run, "monitoring", f"place/{run.numbers.next('monitoring', 'place')}")
+
+    recorded = Baseline(run.policy.deploy.target, run.world.service, release.release_id, release.commit)
+    return await run.source.current(seen, recorded=recorded)
 
 
 async def _begun(run: RunContext) -> datetime:
@@ -144,7 +145,7 @@ async def _begun(run: RunContext) -> datetime:
         return datetime.now(UTC).isoformat()
 
     name = f"bake/{run.numbers.next('monitoring', 'bake')}"
-    return datetime.fromisoformat(await observe(run, "monitoring", name, now))
+    return datetime.fromisoformat(await run.source.observe("monitoring", name, now))
 
 
 async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached) -> None:
@@ -195,8 +196,8 @@ async def draft_incident(run: RunContext, change: ChangeSet, breach: Breached) -
     async def recall() -> JsonObject:
         return {"moments": [moment.model_dump() for moment in on_record(run, report)]}
 
-    log = await observe(run, "monitoring", f"log/{number}", look)
-    recalled = await observe(run, "monitoring", f"record/{number}", recall)
+    log = await run.source.observe("monitoring", f"log/{number}", look)
+    recalled = await run.source.observe("monitoring", f"record/{number}", recall)
     record = [TimelineEntry.model_validate(moment) for moment in recalled["moments"]]
     written = await run.world.service_log(release.release_id, characters=LOG_CHARACTERS)
     tables = await asyncio.to_thread(tables_of, run, change, written)

@@ -51,7 +51,7 @@ async def _author(run: RunContext, prd: Prd) -> SealedTests:
         folder=await run.world.checkout(run.base_commit),
         inputs={"prd": prd.digest},
         part="authoring",
-        validate_draft=partial(_validate_draft, run, prd),
+        validate_draft=run.source.draft_check(partial(_validate_draft, run, prd)),
     )
 
 
@@ -85,7 +85,7 @@ async def amend_tests(run: RunContext, prd: Prd, change: ChangeSet, sealed: Seal
         folder=await run.world.checkout(run.base_commit),
         inputs={"prd": prd.digest, "sealed": sealed.digest},
         part="amending",
-        validate_draft=partial(_validate_amendments, run, prd, sealed, asked),
+        validate_draft=run.source.draft_check(partial(_validate_amendments, run, prd, sealed, asked)),
     )
 
 
@@ -181,9 +181,7 @@ def _seal(draft: TestsDraft) -> SealedTests:
 
 
 def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
-    """Reasons to send sealed tests back; a rehearsal repeats the recorded outcome."""
-    if run.rehearses:
-        return ""
+    """Reasons to send sealed tests back, or an empty text."""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
     problems = [
         f"No file names criterion {criterion}: each needs a test."
@@ -199,9 +197,7 @@ def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
 def _validate_amendments(
     run: RunContext, prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], draft: AmendmentsDraft
 ) -> str:
-    """Reasons to send added amendments back; a rehearsal repeats the recorded outcome."""
-    if run.rehearses:
-        return ""
+    """Reasons to send added amendments back, or an empty text."""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
     files = [(file.path, file.content) for file in sealed.files]
     read = partial(run.world.repository.read_file, run.base_commit)
