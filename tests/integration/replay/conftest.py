@@ -7,7 +7,7 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ import yaml
 from tests.crash.scenes import REQUESTER, SCENES, write_project
 from typing_extensions import override
 
-from phasegate.flows.engine.executor import InProcessExecutor, use_executor
+from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.pipeline import pipeline
@@ -97,11 +97,8 @@ class ReplayHarness(InProcessExecutor):
 
     async def carry(self, run: Run) -> Run:
         """Carry a run to its next stop."""
-        try:
-            with use_executor(self):
-                await run_lifecycle(run.id, pipeline)
-        except Waits:
-            pass
+        with suppress(Waits):
+            await run_lifecycle(run.id, pipeline, self)
         return self.ledger.runs.get(run.id)
 
     @override

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import pytest
 from typing_extensions import override
 
-from phasegate.flows.engine.executor import InProcessExecutor, use_executor
+from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects import saga
@@ -124,8 +124,7 @@ def run(tmp_path: Path, shown: Shown) -> Iterator[RunContext]:
         options=RunOptions(),
         definition="1",
     )
-    with use_executor(shown):
-        yield RunContext(accepted, cast("Any", SimpleNamespace(ledger=ledger)))
+    yield RunContext(accepted, cast("Any", SimpleNamespace(ledger=ledger)), shown)
     ledger.close()
 
 

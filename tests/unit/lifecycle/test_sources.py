@@ -13,6 +13,7 @@ import pytest
 from tests.ledgers import Thing, accepted
 
 from phasegate.agents.loop import NoBudget
+from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.replay.live import LiveSource
 from phasegate.flows.lifecycle.replay.recorded import RecordedSource
@@ -45,7 +46,7 @@ def context(ledger: Ledger, mode: str = "", stage: str = "deployment") -> RunCon
 
 def over(ledger: Ledger, run: Run) -> RunContext:
     """A run's context with a ledger, and nothing else."""
-    return RunContext(run, cast("Any", SimpleNamespace(ledger=ledger, secrets=Secrets.of({}))))
+    return RunContext(run, cast("Any", SimpleNamespace(ledger=ledger, secrets=Secrets.of({}))), InProcessExecutor())
 
 
 @pytest.fixture

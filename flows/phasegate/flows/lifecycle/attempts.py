@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.agent_policy import without_secrets
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.signals import InputRequired, PauseRequested, RunSignal
@@ -79,7 +78,7 @@ async def attempt(
     )
     if lease is None:
         return ledger.artifacts.get(row.artifact or "", make)
-    made = await current_executor().run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
+    made = await run.executor.run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
     if isinstance(made, RunSignal):
         raise made
     return made
@@ -122,7 +121,7 @@ async def _try(
     masked = without_secrets(run, row, made)
     made = type(made).from_canonical(masked.canonical())  # as a later pass reads it: both passes see the same data
     attempts.finish(row, lease, made)
-    await _show(row, made)
+    await _show(run, row, made)
     return made
 
 
@@ -172,7 +171,7 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
         renewing.cancel()
 
 
-async def _show(row: Attempt, made: Artifact) -> None:
+async def _show(run: RunContext, row: Attempt, made: Artifact) -> None:
     """Publish the artifact in Prefect."""
     key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
-    await current_executor().publish_artifact(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")
+    await run.executor.publish_artifact(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")

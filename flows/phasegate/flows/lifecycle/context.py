@@ -8,8 +8,9 @@ from typing import Any
 
 from phasegate.agents.conventions import conventions
 from phasegate.agents.loop import AgentRuntime, Budget
+from phasegate.flows.engine.executor import Executor
 from phasegate.flows.engine.resources import Resources
-from phasegate.flows.engine.wakeups import can_wait_in_process, current_wakeups
+from phasegate.flows.engine.wakeups import can_wait_in_process
 from phasegate.flows.lifecycle.attempt_numbers import AttemptNumbers
 from phasegate.flows.lifecycle.background import Background
 from phasegate.flows.lifecycle.facts import RunFacts
@@ -27,17 +28,18 @@ class RunContext(RunFacts):
     """A run in one pass over the pipeline.
 
     Attributes:
+        executor: Executor of the run, with the wake-ups of its process.
         background: Coroutines that end with the pass.
         numbers: Numbers of the attempts.
         world: The repository, the target and the folders of the run.
         keeps_tests: True if the approval of gate `change` keeps the characterization tests in the change.
     """
 
-    def __init__(self, record: Run, resources: Resources) -> None:
+    def __init__(self, record: Run, resources: Resources, executor: Executor) -> None:
         """Begin a pass."""
         super().__init__(record, resources)
         self.background, self.numbers, self.world = Background(), AttemptNumbers(record, self.ledger), RunWorld(self)
-        self.keeps_tests = False
+        self.executor, self.keeps_tests = executor, False
 
     @cached_property
     def conventions(self) -> str:
@@ -59,7 +61,7 @@ class RunContext(RunFacts):
     @property
     def agent_runtime(self) -> AgentRuntime:
         """Resources that all agents of this run share."""
-        signal = partial(current_wakeups().subscribe, self.id)
+        signal = partial(self.executor.wakeups.subscribe, self.id)
         return AgentRuntime(self.ledger, self.resources.threads, self.budget, self.should_yield, signal)
 
     def model_for(self, stage: StageName) -> str:
@@ -106,7 +108,7 @@ class RunContext(RunFacts):
 
         Only where the gate waits in this process: a run that is suspended costs nothing but its rows.
         """
-        if self.origin is None and can_wait_in_process(current_wakeups(), self.settings):
+        if self.origin is None and can_wait_in_process(self.executor.wakeups, self.settings):
             self.background.include(self.world.worktree.prepare())
 
     async def discard_unused_worktree(self) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 
 import httpx
 
-from phasegate.flows.engine.executor import current_executor
+from phasegate.flows.engine.executor import Executor
 from phasegate.flows.engine.resources import Resources, resources
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
@@ -45,13 +45,16 @@ from phasegate.infra.ledger import STOPPED, RunStatus
 
 _log = logging.getLogger(__name__)
 
+Pipeline = Callable[[RunContext], Awaitable[None]]
 
-async def run_lifecycle(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+
+async def run_lifecycle(run_id: str, pipeline: Pipeline, executor: Executor) -> None:
     """Run a run from where it stands to its next stop.
 
     Args:
         run_id: The run.
         pipeline: The pipeline to run.
+        executor: The executor of its stages and waits.
 
     Raises:
         Pause: The run waits for a person and costs nothing meanwhile.
@@ -66,13 +69,13 @@ async def run_lifecycle(run_id: str, pipeline: Callable[[RunContext], Awaitable[
         return  # another flow run of this engine carries it
     active.running.add(run_id)
     try:
-        while not await _with_lease(run_id, shared, pipeline):  # noqa: ASYNC110  a database comes back without a sign
+        while not await _with_lease(run_id, shared, pipeline, executor):  # noqa: ASYNC110  a database comes back without a sign
             await asyncio.sleep(LedgerUnavailable.delay.total_seconds())
     finally:
         active.running.discard(run_id)
 
 
-async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
+async def _with_lease(run_id: str, shared: Resources, pipeline: Pipeline, executor: Executor) -> bool:
     """Run with the run's lease.
 
     Returns:
@@ -86,7 +89,7 @@ async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunCon
         inside = replace(shared, ledger=shared.ledger.fenced(lease))
         interrupted = False
         try:
-            while await _run_once(RunContext(inside.ledger.runs.get(run_id), inside), pipeline):
+            while await _run_once(RunContext(inside.ledger.runs.get(run_id), inside, executor), pipeline):
                 pass
             await _clear_away(inside, run_id)
         except asyncio.CancelledError:
@@ -110,7 +113,7 @@ async def _clear_away(shared: Resources, run_id: str) -> None:
         await uninterrupted(lambda: list(remove_folders(shared.settings, run, shared.secrets)))
 
 
-async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
+async def _run_once(run: RunContext, pipeline: Pipeline) -> bool:
     """Run the pipeline once.
 
     Returns:
@@ -128,7 +131,7 @@ async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
     return False
 
 
-async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+async def _run_and_record(run: RunContext, pipeline: Pipeline) -> None:
     """Run the pipeline, and record the outcome of the pass."""
     try:
         try:
@@ -168,7 +171,7 @@ def _is_prefect_away(error: Exception) -> bool:
     return isinstance(error, httpx.HTTPError) and not refused
 
 
-async def _run_pipeline(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+async def _run_pipeline(run: RunContext, pipeline: Pipeline) -> None:
     """Run the pipeline to its end, or to an agent that needs a person; background agents continue meanwhile.
 
     Raises:
@@ -233,7 +236,7 @@ async def _wait_while_paused(run: RunContext) -> None:
     """Wait until the person who paused the run resumes or ends it."""
     runs = run.ledger.runs
     runs.set_status(run.id, "paused")
-    await current_executor().wait_until(
+    await run.executor.wait_until(
         "pause",
         run_id=run.id,
         decided=lambda: runs.get(run.id).request != "pause",

@@ -13,7 +13,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, route_all_traffic_to_current
@@ -255,7 +254,7 @@ async def roll_back(
         for effect in left:
             await _undo(run, effect)
 
-    await current_executor().run_subflow(f"rollback {run.id}", undo_all)
+    await run.executor.run_subflow(f"rollback {run.id}", undo_all)
 
 
 async def _maybe_made(run: RunContext, effects: Sequence[Effect]) -> list[Effect]:
@@ -278,7 +277,7 @@ async def _undo(run: RunContext, effect: Effect) -> None:
 
     for number in range(1, _TRIES + 1):
         try:
-            await current_executor().run_stage(f"undo {effect.kind}", number, undone)
+            await run.executor.run_stage(f"undo {effect.kind}", number, undone)
         except (LeaseHeld, LedgerUnavailable):
             raise  # not this try's failure: it continues in the engine that has the run, or when the ledger is back
         except PhasegateError as error:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
-from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
@@ -248,7 +247,7 @@ async def _await_people(
             continue
         going_on = {"code": "measuring", "message": MEASURED_ON, "until": row.opened_at.isoformat()} if checks else None
         ledger.runs.set_status(run.id, "waiting", reason=going_on)
-        await current_executor().wait_until(
+        await run.executor.wait_until(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.id,
             decided=lambda: _is_answered(run, row) or any(one.finished for one in checks),  # noqa: B023  called before the next pass
@@ -375,7 +374,7 @@ async def _look_for_forced_states(run: RunContext, rows: Sequence[Gate]) -> None
     for row in rows:
         answered = [one.decided_at for one in gates.decisions(run.id) if one.gate_id == row.id]
         until = max(answered, default=None) if gates.get(row.id).status != "open" else None
-        for state in await current_executor().forced_states(row.opened_at, until):
+        for state in await run.executor.forced_states(row.opened_at, until):
             facts = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
             gates.note_once(row, EventKind.STATE_REFUSED, facts)
 

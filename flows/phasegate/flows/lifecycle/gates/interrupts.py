@@ -7,7 +7,6 @@ decisions like any other.
 
 from __future__ import annotations
 
-from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import require_decision
 from phasegate.flows.lifecycle.signals import Rejected
@@ -81,4 +80,4 @@ async def _wait_for_words(run: RunContext) -> None:
     if is_answered():
         return
     ledger.runs.set_status(run_id, "waiting")
-    await current_executor().wait_until("question", run_id=run_id, decided=is_answered, settings=run.settings)
+    await run.executor.wait_until("question", run_id=run_id, decided=is_answered, settings=run.settings)

@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.rollout.service_levels import compared_before, levels_of
@@ -96,7 +95,7 @@ class ReleaseAnalysis:
             return await self.run.source.measure(watch.run)
 
         attempted = attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
-        return BackgroundAnalysis(self.run.id, watch, self.run.background.start(attempted))
+        return BackgroundAnalysis(self.run, watch, self.run.background.start(attempted))
 
     def _watch(self, metrics: Sequence[MetricPolicy], told: OnMeasurement, *, until: datetime | None = None) -> Watch:
         async def measure_one(metric: MetricPolicy, seen: OnMeasurement) -> HealthReport:
@@ -151,10 +150,10 @@ class ReleaseAnalysis:
 class BackgroundAnalysis:
     """A release that is measured in the background; satisfies `gates.ConcurrentCheck`."""
 
-    def __init__(self, run_id: str, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
+    def __init__(self, run: RunContext, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
         """Follow the task that measures, and wake the run at its end."""
-        self._watch, self.task, wakeups = watch, task, current_wakeups()
-        task.add_done_callback(lambda _: wakeups.notify(run_id))
+        self._watch, self.task = watch, task
+        task.add_done_callback(lambda _: run.executor.wakeups.notify(run.id))
 
     @property
     def finished(self) -> bool:

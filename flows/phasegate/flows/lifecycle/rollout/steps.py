@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from phasegate.agents.deployment import ReleasePlan
-from phasegate.flows.engine.executor import current_executor
-from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.flows.lifecycle.gates.gates import request_decision
@@ -151,10 +149,10 @@ class _StepRun:
         reason: dict[str, Any] = {"code": "pause", "message": self._progress.words}
         if self._background is None:  # else the run is needed right after a crash: the analysis must continue
             reason["until"] = until.isoformat()
-        ringing = run.background.start(_ring(run.id, until))
+        ringing = run.background.start(_ring(run, until))
         while not self._is_to_go_on(until):
             run.ledger.runs.set_status(run.id, "running", reason=reason)
-            await current_executor().wait_until(
+            await run.executor.wait_until(
                 f"step:{number}",
                 run_id=run.id,
                 decided=lambda: self._is_to_go_on(until),
@@ -243,8 +241,7 @@ def is_over(until: datetime) -> bool:
     return datetime.now(UTC) >= until
 
 
-async def _ring(run_id: str, at: datetime) -> None:
+async def _ring(run: RunContext, at: datetime) -> None:
     """Wake the run at a moment."""
-    wakeups = current_wakeups()
     await asyncio.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
-    wakeups.notify(run_id)
+    run.executor.wakeups.notify(run.id)
