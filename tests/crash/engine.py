@@ -3,7 +3,7 @@
 Reads lives from standard input, one JSON object per line, and answers with how each ended. Everything is imported
 once; each life is a fork, so that a kill -9 and a restart cost milliseconds. What a life does is what the engine does:
 the real reconciler looks after the runs, the real lifecycle carries them. What it does without is Prefect: a flow run
-is a coroutine (`PlainEngine`), a stage a call (`executor.use_executor`), and the scene's person decides in the ledger.
+is a coroutine (`PlainEngine`), a stage a call (`InProcessExecutor`), and the scene's person decides in the ledger.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing_extensions import override
 
 from phasegate.agents.models import windows
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.executor import InProcessExecutor, use_executor
+from phasegate.flows.engine.executor import Executor, InProcessExecutor
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.engine.resources import resources
 from phasegate.flows.engine.wakeups import Decided
@@ -52,6 +52,7 @@ class PersonExecutor(InProcessExecutor):
 
     def __init__(self, person: ScenePerson) -> None:
         """Use a person who answers."""
+        super().__init__()
         self._person = person
 
     @override
@@ -73,9 +74,9 @@ class PersonExecutor(InProcessExecutor):
 class PlainEngine:
     """The engine as the reconciler uses it, with coroutines of this process for flow runs."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, executor: Executor) -> None:
         """Know no flow run: an engine that died took its own along."""
-        self.settings, self.draining, self.worker = settings, False, self
+        self.settings, self.executor, self.draining, self.worker = settings, executor, False, self
         self._flows: dict[UUID, tuple[str, asyncio.Task[None]]] = {}
         self._woken = asyncio.Event()
 
@@ -84,7 +85,7 @@ class PlainEngine:
 
     async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str) -> UUID:
         flow_run_id = uuid5(NAMESPACE_OID, idempotency_key)
-        self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline))
+        self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline, self.executor))
         return flow_run_id
 
     async def reschedule(self, flow_run_id: UUID) -> None:
@@ -92,7 +93,7 @@ class PlainEngine:
             raise NotFound("another life's flow run")
         run_id, before = self._flows[flow_run_id]
         before.result()
-        self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline))
+        self._flows[flow_run_id] = run_id, asyncio.create_task(run_lifecycle(run_id, pipeline, self.executor))
 
     async def next_wake(self, period: float) -> None:
         self._woken.clear()
@@ -108,11 +109,10 @@ async def live(folder: Path, scene: str) -> None:
     """Be the engine of a folder until its one run has stopped, and no person has a further request."""
     settings = Settings(home=folder / "home", lease=SCENES[scene].lease)
     settings.create_folders()
-    engine = PlainEngine(settings)
     ledger = Ledger.open(settings.database_url)
     person = ScenePerson(SCENES[scene], ledger, folder)
-    with use_executor(PersonExecutor(person)):
-        service = asyncio.create_task(serve(cast("Engine", engine)))
+    engine = PlainEngine(settings, PersonExecutor(person))
+    service = asyncio.create_task(serve(cast("Engine", engine)))
     shared = await resources()
 
     async def note_request(request: httpx.Request) -> None:

@@ -16,16 +16,13 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
-from uuid import uuid4
 
-import anyio
 import pytest
 from tests.support.greeter import NO_ERRORS, POLICY, write_greeter
 from tests.support.lifecycle import LifecycleHarness, open_lifecycle
 from tests.support.people import People, decide
 
-from phasegate.flows.engine.executor import use_executor
-from phasegate.flows.engine.wakeups import Slot, WakeupRegistry, bind
+from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import Round, produce_until_approved
@@ -85,11 +82,10 @@ def run(harness: LifecycleHarness) -> RunContext:
 
 async def test_a_run_waits_at_a_gate_until_a_person_has_decided(harness: LifecycleHarness, run: RunContext) -> None:
     """Nothing goes on behind a person's back, and nobody waits longer than for the person."""
-    wakeups = WakeupRegistry()
-    bind(wakeups, Slot(anyio.CapacityLimiter(1), uuid4()))  # as an engine does for each of its runs
+    run.executor = executor = InProcessExecutor()
     waiting = asyncio.create_task(produce_until_approved(run, "prd", Drafting()))
     async with asyncio.timeout(30):
-        while not wakeups.subscriber_count:  # noqa: ASYNC110  the ledger has no event to wait for
+        while not executor.wakeups.subscriber_count:  # noqa: ASYNC110  the ledger has no event to wait for
             await asyncio.sleep(0.01)
     accepted = harness.only_run()
     (gate,) = harness.ledger.gates.waiting(accepted.id)
@@ -97,7 +93,7 @@ async def test_a_run_waits_at_a_gate_until_a_person_has_decided(harness: Lifecyc
     assert gate.subject == {"summary": Summary(text="first draft").digest, "policy": accepted.policy}
 
     harness.ledger.gates.decide(gate.id, "approve", BO)
-    wakeups.notify(accepted.id)
+    executor.wakeups.notify(accepted.id)
 
     assert await waiting == Summary(text="first draft")
     assert harness.only_run().status == "running"
@@ -106,9 +102,9 @@ async def test_a_run_waits_at_a_gate_until_a_person_has_decided(harness: Lifecyc
 async def test_a_later_pass_asks_nobody_again(harness: LifecycleHarness, run: RunContext) -> None:
     """A person who was asked the same after each restart would soon approve without reading."""
     people, drafting = People(harness.ledger, decide("approve", BO)), Drafting()
-    with use_executor(people):
-        first = await produce_until_approved(run, "prd", drafting)
-        assert await produce_until_approved(run, "prd", drafting) == first
+    run.executor = people
+    first = await produce_until_approved(run, "prd", drafting)
+    assert await produce_until_approved(run, "prd", drafting) == first
     assert len(people.asked) == 1
 
 
@@ -120,20 +116,21 @@ async def test_a_person_who_says_revise_gets_another_draft_made_from_the_note(
         People(harness.ledger, decide("revise", BO, "shorter, please"), decide("approve", BO)),
         Drafting(),
     )
-    with use_executor(people):
-        assert await produce_until_approved(run, "prd", drafting) == Summary(text="second draft")
-    assert (drafting.rounds[1].note, drafting.rounds[1].previous) == ("shorter", Summary(text="first draft"))
+    run.executor = people
+    assert await produce_until_approved(run, "prd", drafting) == Summary(text="second draft")
+    assert (drafting.rounds[1].note, drafting.rounds[1].previous) == (
+        "shorter, please",
+        Summary(text="first draft"),
+    )
     assert [gate.number for gate in people.asked] == [1, 2]
 
 
 async def test_a_person_who_says_reject_ends_the_run(harness: LifecycleHarness, run: RunContext) -> None:
     """The pipeline is left by a signal, so no later stage can come to work on what was rejected."""
-    with (
-        use_executor(People(harness.ledger, decide("reject", BO, "not this year"))),
-        pytest.raises(Rejected) as rejected,
-    ):
+    run.executor = People(harness.ledger, decide("reject", BO, "not this year"))
+    with pytest.raises(Rejected) as rejected:
         await produce_until_approved(run, "prd", Drafting())
-    assert (rejected.value.decision.approver, rejected.value.decision.note) == ("bo", "not now")
+    assert (rejected.value.decision.approver, rejected.value.decision.note) == ("bo", "not this year")
 
 
 async def test_an_approval_holds_for_the_product_that_was_shown_and_no_other(
@@ -141,9 +138,9 @@ async def test_an_approval_holds_for_the_product_that_was_shown_and_no_other(
 ) -> None:
     """Otherwise an approved draft could be exchanged for another one after the fact."""
     people = People(harness.ledger, decide("approve", BO), decide("approve", BO))
-    with use_executor(people):
-        await produce_until_approved(run, "prd", Drafting(["as Bo read it"]))
-        await produce_until_approved(run, "prd", Drafting(["as it was changed afterwards"]))
+    run.executor = people
+    await produce_until_approved(run, "prd", Drafting(["as Bo read it"]))
+    await produce_until_approved(run, "prd", Drafting(["as it was changed afterwards"]))
     assert [gate.subject["summary"] for gate in people.asked] == [
         Summary(text="as Bo read it").digest,
         Summary(text="as it was changed afterwards").digest,
@@ -159,8 +156,8 @@ async def test_a_gate_that_is_marked_approved_by_hand_stays_closed(harness: Life
         database.close()
 
     people = People(harness.ledger, write_to_the_database, decide("approve", BO))
-    with use_executor(people):
-        await produce_until_approved(run, "prd", Drafting())
+    run.executor = people
+    await produce_until_approved(run, "prd", Drafting())
     assert len(people.asked) == 2, "the run asked again"
     kinds = [event.kind for event in harness.ledger.events(harness.only_run().id)]
     assert "gate.refused" in kinds, "and the trail says so"
@@ -180,8 +177,8 @@ async def test_policy_says_who_decides_and_how_many(harness: LifecycleHarness, r
             ledger.gates.decide(gate.id, "approve", BO)
 
     people = People(harness.ledger, ana_tries, bo_tries_twice, decide("approve", CY))
-    with use_executor(people):
-        await produce_until_approved(run, "prd", Drafting())
+    run.executor = people
+    await produce_until_approved(run, "prd", Drafting())
     assert not people.answers, "the run has waited for Cy, too"
 
 
@@ -196,8 +193,8 @@ async def test_an_answer_that_comes_too_late_does_not_count(harness: LifecycleHa
             ledger.gates.decide(gate.id, "approve", BO)
 
     people = People(harness.ledger, answers_late, decide("approve", BO))
-    with use_executor(people):
-        await produce_until_approved(run, "prd", Drafting())
+    run.executor = people
+    await produce_until_approved(run, "prd", Drafting())
     first, second = people.asked
     assert first.id != second.id
     assert harness.ledger.gates.get(first.id).status == "expired"
@@ -208,8 +205,8 @@ async def test_a_gate_that_policy_has_off_is_passed_with_its_reason_on_record(
     harness: LifecycleHarness, run: RunContext
 ) -> None:
     """An auditor sees that nobody was asked, and why."""
-    with use_executor(People(harness.ledger)):
-        assert await produce_until_approved(run, "prd", Drafting()) == Summary(text="first draft")
+    run.executor = People(harness.ledger)
+    assert await produce_until_approved(run, "prd", Drafting()) == Summary(text="first draft")
     (skipped,) = harness.ledger.events(harness.only_run().id, kinds=("gate.skipped",))
     assert (skipped.payload["gate"], skipped.payload["reason"]) == ("prd", "tickets are approved in the tracker")
 
@@ -244,8 +241,8 @@ async def test_an_approval_for_a_world_that_has_changed_is_asked_for_again(
         head.append("two")
 
     people = People(harness.ledger, somebody_pushes, decide("approve", BO))
-    with use_executor(people):
-        summary, branch = await produce_until_approved(run, "prd", plan)
+    run.executor = people
+    summary, branch = await produce_until_approved(run, "prd", plan)
     assert (summary.text, branch.made_for) == ("second draft", "two")
     assert drafting.rounds[1].note == "the branch is at two now."
     assert harness.ledger.gates.get(people.asked[0].id).status == "outdated"

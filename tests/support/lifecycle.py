@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tests.support.greeter import REQUESTER
 from tests.support.people import Answer, decide
 from typing_extensions import override
 
-from phasegate.flows.engine.executor import InProcessExecutor, use_executor
+from phasegate.flows.engine.executor import Executor, InProcessExecutor
 from phasegate.flows.engine.resources import Resources, open_resources
 from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.context import RunContext
@@ -92,9 +92,14 @@ class LifecycleHarness(InProcessExecutor):
         (run,) = self.ledger.runs.list()
         return run
 
-    def context(self, run: Run) -> RunContext:
-        """Take a run up as `runner` does for each pass, for a test of a single part of the lifecycle."""
-        context = RunContext(self.ledger.runs.get(run.id), self.shared)
+    def context(self, run: Run, executor: Executor | None = None) -> RunContext:
+        """Take a run up as `runner` does for each pass, for a test of a single part of the lifecycle.
+
+        Args:
+            run: The run.
+            executor: Executor of the run; the harness itself if there is none.
+        """
+        context = RunContext(self.ledger.runs.get(run.id), self.shared, executor or self)
         self.contexts.append(context)
         return context
 
@@ -114,11 +119,8 @@ class LifecycleHarness(InProcessExecutor):
 
     async def carry(self, run: Run) -> Run:
         """Carry a run to its next stop."""
-        try:
-            with use_executor(self):
-                await run_lifecycle(run.id, pipeline)
-        except Waits:
-            pass
+        with suppress(Waits):
+            await run_lifecycle(run.id, pipeline, self)
         return self.ledger.runs.get(run.id)
 
     @override
@@ -164,4 +166,4 @@ async def open_lifecycle(folder: Path, **changes: Any) -> AsyncGenerator[Lifecyc
         shared.http.event_hooks["request"].append(harness.count)
         yield harness
         for context in harness.contexts:
-            await context.cancel_background()
+            await context.background.cancel()

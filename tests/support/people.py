@@ -33,6 +33,7 @@ class People(InProcessExecutor):
 
     def __init__(self, ledger: Ledger, *answers: Answer) -> None:
         """Expect to be asked as often as there are answers."""
+        super().__init__()
         self.ledger, self.answers, self.asked = ledger, deque(answers), list[Gate]()
 
     @override

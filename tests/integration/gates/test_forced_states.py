@@ -13,7 +13,7 @@ import pytest
 from tests.integration.gates.conftest import Desk
 from typing_extensions import override
 
-from phasegate.flows.engine.executor import ForcedState, InProcessExecutor, use_executor
+from phasegate.flows.engine.executor import ForcedState, InProcessExecutor
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates import gates
 
@@ -32,12 +32,11 @@ async def test_a_run_that_is_left_meanwhile(desk: Desk, monkeypatch: pytest.Monk
             return [ForcedState(uuid4(), "Resuming")]
 
     monkeypatch.setattr(f"{gates.__name__}._UNHURRIED_SECONDS", 0.0 if left == "while" else 3600.0)
-    context = RunContext(run, cast("Any", SimpleNamespace(ledger=desk.ledger)))
-    with use_executor(SlowExecutor()):
-        await gates.note_forced_states(context, [gate])
+    context = RunContext(run, cast("Any", SimpleNamespace(ledger=desk.ledger)), SlowExecutor())
+    await gates.note_forced_states(context, [gate])
     if left == "while":
         await looking.wait()
-    leaving = asyncio.create_task(context.cancel_background())
+    leaving = asyncio.create_task(context.background.cancel())
     await looking.wait()
     answering.set()
     await leaving

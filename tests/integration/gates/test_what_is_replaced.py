@@ -130,7 +130,7 @@ async def test_what_changes_after_the_decision_was_used_is_seen_before_the_first
     asked = Baseline.violation
 
     async def look(replaced: Any, run: RunContext) -> str:
-        looks.append(run.run.id)
+        looks.append(run.id)
         if len(looks) == 2:  # the gate has looked, and let it pass
             monkeypatch.undo()
             await released(house, first)

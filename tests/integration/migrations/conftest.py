@@ -203,7 +203,7 @@ class MigrationHarness:
     async def serving(self) -> Run:
         """A run, accepted while a release of what is there before it serves."""
         run = self.house.kick_off()
-        target = RunContext(run, self.house.shared).target
+        target = RunContext(run, self.house.shared, self.house).world.target
         await target.start_candidate("before", run.base_commit)
         await target.cut_over("before")
         return run
@@ -246,7 +246,7 @@ class MigrationHarness:
 
     async def serves(self, run: Run) -> str | None:
         """The release that serves, as the target says."""
-        state = await RunContext(run, self.house.shared).target.status()
+        state = await RunContext(run, self.house.shared, self.house).world.target.status()
         assert not any(one.weight for one in state.candidates), "no traffic is left with a candidate"
         return state.current.release_id if state.current and state.current.alive else None
 

@@ -17,7 +17,7 @@ from tests.crash.engine import PlainEngine
 from typing_extensions import override
 
 from phasegate.flows.engine.engine import Engine
-from phasegate.flows.engine.executor import InProcessExecutor, use_executor
+from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.engine.reconciler import serve
 from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.worktree import RunWorktree
@@ -40,6 +40,7 @@ class SlowPerson(InProcessExecutor):
     """Executes a run in this process; its person answers once the worktree exists, or after a while without one."""
 
     def __init__(self, ledger: Ledger, work: Callable[[str], Path], verdicts: dict[str, Verdict]) -> None:
+        super().__init__()
         self._ledger, self._work, self._verdicts = ledger, work, verdicts
         self.seen: dict[str, int | None] = {}
 
@@ -90,8 +91,7 @@ class Place:
     @asynccontextmanager
     async def engine(self, **verdicts: Verdict) -> AsyncIterator[SlowPerson]:
         person = SlowPerson(self.ledger, self.work, verdicts)
-        with use_executor(person):
-            service = asyncio.create_task(serve(cast("Engine", PlainEngine(self.settings))))
+        service = asyncio.create_task(serve(cast("Engine", PlainEngine(self.settings, person))))
         try:
             yield person
         finally:

@@ -11,7 +11,7 @@ from tests.integration.replay import conftest
 from tests.support.lifecycle import LifecycleHarness
 
 from phasegate.flows.engine.prefect_backend import executor
-from phasegate.flows.engine.wakeups import Decided
+from phasegate.flows.engine.wakeups import Decided, WakeupRegistry
 from phasegate.infra.settings import Settings
 
 house = conftest.house
@@ -50,7 +50,7 @@ async def test_a_stage_is_worked_on_once_while_prefect_is_away(monkeypatch: pyte
 
     monkeypatch.setattr(executor, "task", task)
     work = Work()
-    await executor.PrefectExecutor().run_stage("prd", 1, work)
+    await executor.PrefectExecutor(WakeupRegistry()).run_stage("prd", 1, work)
     assert work.done == 1
 
 
@@ -72,7 +72,7 @@ async def test_a_rollback_is_made_once_while_prefect_is_away(monkeypatch: pytest
 
     monkeypatch.setattr(executor, "FlowRunExecution", Execution)
     work = Work()
-    await executor.PrefectExecutor().run_subflow("rollback", work)
+    await executor.PrefectExecutor(WakeupRegistry()).run_subflow("rollback", work)
     assert work.done == 1
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import pytest
 from typing_extensions import override
 
-from phasegate.flows.engine.executor import InProcessExecutor, use_executor
+from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects import saga
@@ -46,7 +46,7 @@ class World:
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Make it, noting what the ledger says at that moment."""
-        effect = run.shared.ledger.effects.find(key)
+        effect = run.ledger.effects.find(key)
         self.ledger_at_make.append(f"{effect.status}: {effect.compensation}" if effect else "nothing")
         self.made.append(str(intent["name"]))
         return {"made": intent["name"]}
@@ -124,8 +124,7 @@ def run(tmp_path: Path, shown: Shown) -> Iterator[RunContext]:
         options=RunOptions(),
         definition="1",
     )
-    with use_executor(shown):
-        yield RunContext(accepted, cast("Any", SimpleNamespace(ledger=ledger)))
+    yield RunContext(accepted, cast("Any", SimpleNamespace(ledger=ledger)), shown)
     ledger.close()
 
 
@@ -134,7 +133,7 @@ def intent(name: str, kind: str = "thing") -> Intent:
 
 
 def statuses(run: RunContext) -> list[str]:
-    return [effect.status for effect in run.shared.ledger.effects.list(run.run.id)]
+    return [effect.status for effect in run.ledger.effects.list(run.id)]
 
 
 async def test_the_compensation_is_on_disk_before_the_effect(run: RunContext, world: World) -> None:
@@ -160,7 +159,7 @@ async def test_effects_are_undone_newest_first_and_retried(run: RunContext, worl
         await perform(run, intent(name))
     world.fails += [Busy(), Busy()]
     await roll_back(run)
-    undone = [(effect.undone_at, effect.key) for effect in run.shared.ledger.effects.list(run.run.id)]
+    undone = [(effect.undone_at, effect.key) for effect in run.ledger.effects.list(run.id)]
     assert [key for _, key in sorted(undone)] == ["run-one/c", "run-one/b", "run-one/a"]
 
 
@@ -189,7 +188,7 @@ async def test_a_rollback_is_a_flow_of_its_own_with_a_task_per_try(run: RunConte
 
 async def test_why_it_goes_back_is_on_record_before_anything_is_undone_and_stays(run: RunContext, world: World) -> None:
     """P6. Untried mutation: `begin_rollback` after the effects; a rollback cut off has then forgotten how it ends."""
-    effects = run.shared.ledger.effects
+    effects = run.ledger.effects
     ending = {"status": "rejected", "reason": {"code": "rejected"}}
     await roll_back(run, ending=ending)
     assert effects.rollback("run-one") is None
@@ -201,7 +200,7 @@ async def test_why_it_goes_back_is_on_record_before_anything_is_undone_and_stays
     begun = effects.rollback("run-one")
     assert begun is not None
     assert (begun["status"], statuses(run)) == ("rejected", ["undone"])
-    kinds = [event.kind for event in run.shared.ledger.events("run-one")]
+    kinds = [event.kind for event in run.ledger.events("run-one")]
     assert kinds.count("rollback.began") == 1
     assert kinds.index("rollback.began") < kinds.index("effect.stuck")
 

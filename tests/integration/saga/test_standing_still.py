@@ -58,7 +58,7 @@ async def canary(target: InMemoryTarget) -> RunContext:
     await target.cut_over("old")
     await target.start_candidate("new", "c1")
     await InMemoryTarget.set_weight(target, "new", 40)
-    return cast("RunContext", SimpleNamespace(target=target))
+    return cast("RunContext", SimpleNamespace(world=SimpleNamespace(target=target)))
 
 
 async def weights(target: InMemoryTarget) -> list[float]:

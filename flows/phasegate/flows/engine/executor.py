@@ -1,22 +1,20 @@
 """Executor of a run: the port through which the lifecycle runs stages and waits, and an executor without Prefect.
 
-Everything the lifecycle asks of Prefect while a run is under way goes through `current_executor()`: running a stage as
-a task or a rollback as a flow of its own, publishing artifacts, waiting for a person. None of it decides anything, so
-the lifecycle runs the same in one process without Prefect.
+Everything the lifecycle asks of Prefect while a run is under way goes through its executor: running a stage as a task
+or a rollback as a flow of its own, publishing artifacts, waiting for a person. None of it decides anything, so the
+lifecycle runs the same in one process without Prefect.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from phasegate.flows.engine.wakeups import Decided, await_decision, current_wakeups
+from phasegate.flows.engine.wakeups import Decided, WakeupRegistry, await_decision
 from phasegate.infra.settings import Settings
 
 Result = TypeVar("Result")
@@ -32,6 +30,11 @@ class ForcedState:
 
 class Executor(Protocol):
     """Port to what executes a run: Prefect, or a plain asyncio process."""
+
+    @property
+    def wakeups(self) -> WakeupRegistry:
+        """Registry through which what waits for a run in this process is woken."""
+        ...
 
     async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         """Run the work once, now, and show it as the `number`th try of a stage."""
@@ -69,8 +72,15 @@ class Executor(Protocol):
         ...
 
 
+@dataclass(eq=False)
 class InProcessExecutor:
-    """Executes a run as coroutines of this process, and shows it to nobody."""
+    """Executes a run as coroutines of this process, and shows it to nobody.
+
+    Attributes:
+        wakeups: A registry of its own, which no engine notifies.
+    """
+
+    wakeups: WakeupRegistry = field(init=False, default_factory=WakeupRegistry)
 
     async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         """Run the work."""
@@ -87,27 +97,9 @@ class InProcessExecutor:
         self, key: str, *, run_id: str, decided: Decided, settings: Settings, in_process: bool = False
     ) -> None:
         """Wait in this process, for as long as it takes."""
-        with current_wakeups().subscribe(run_id) as signal:
+        with self.wakeups.subscribe(run_id) as signal:
             await await_decision(decided, signal, seconds=math.inf)
 
     async def forced_states(self, opened: datetime, answered: datetime | None) -> Sequence[ForcedState]:
         """No states: no other program can force one here."""
         return ()
-
-
-_executor: ContextVar[Executor | None] = ContextVar("executor", default=None)
-
-
-def current_executor() -> Executor:
-    """Executor of the current task's run; an `InProcessExecutor` where none was chosen."""
-    return _executor.get() or InProcessExecutor()
-
-
-@contextmanager
-def use_executor(executor: Executor) -> Generator[None]:
-    """Execute the runs of this task, and of tasks it starts, by this executor."""
-    token = _executor.set(executor)
-    try:
-        yield
-    finally:
-        _executor.reset(token)

@@ -1,7 +1,7 @@
 """Wake-ups of the gates that wait hot in this engine.
 
 The socket's `wake` notifies, a gate subscribes. The worker binds its engine's registry and a slot to each flow run that
-it starts, so that a flow finds both without knowing the engine. A flow outside of an engine gets an empty registry.
+it starts, so that a flow finds both without knowing the engine. The flow hands the registry to its executor.
 """
 
 from __future__ import annotations

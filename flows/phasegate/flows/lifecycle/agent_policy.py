@@ -32,27 +32,20 @@ def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: 
     Effects:
         None by itself; the tools write an event for each refusal, attempt and masked secret.
     """
-    settings = run.shared.settings
+    settings = run.settings
 
     def note(kind: EventKind, facts: Mapping[str, Any]) -> None:
-        run.shared.ledger.note(run.run.id, kind, payload={"attempt": row.id, **facts})
+        run.ledger.note(run.id, kind, payload={"attempt": row.id, **facts})
 
+    admins = run.policy.roles.get(ADMIN, ())
     own = (settings.ledger, settings.threads, settings.engine_file, settings.engine_socket, settings.prefect)
     return Guardrails(
         permissions=run.policy.permissions_for(stage),
-        secrets=run.shared.secrets,
-        permission=permission or _permission(run, row),
+        secrets=run.secrets,
+        permission=permission or GateDecisions(run.ledger, row, run.source.original(row), admins),
         record=note,
         sensitive_words=tuple(map(str, own)),
     )
-
-
-def _permission(run: RunContext, row: Attempt) -> GateDecisions:
-    """Permissions that people gave this attempt's agent; in a rehearsal, those of the original attempt."""
-    ledger, origin, asked = run.shared.ledger, run.run.origin, row
-    if run.rehearses and origin is not None:
-        asked = ledger.attempts.find(row.id_in(origin.run)) or row
-    return GateDecisions(ledger, row, asked, run.policy.roles.get(ADMIN, ()))
 
 
 def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:
@@ -61,12 +54,12 @@ def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:
     Effects:
         One event that names the masked secrets, if there are any.
     """
-    masked, leaks = run.shared.secrets.mask_all(made.model_dump(mode="json"))
+    masked, leaks = run.secrets.mask_all(made.model_dump(mode="json"))
     if not leaks:
         return made
     found = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
     facts = {"attempt": row.id, "where": f"the {made.kind} it came to", "secrets": found}
-    run.shared.ledger.note(run.run.id, EventKind.SECRET_MASKED, payload=facts)
+    run.ledger.note(run.id, EventKind.SECRET_MASKED, payload=facts)
     return type(made).model_validate(masked)
 
 
@@ -77,4 +70,4 @@ def sandbox_of(run: RunContext, stage: StageName) -> Sandbox:
         SandboxMissing: As `open_sandbox`.
     """
     policy = run.policy.sandbox_for(stage)
-    return run.sandbox if policy == run.policy.sandbox else open_sandbox(policy, run.shared.settings.home)
+    return run.world.sandbox if policy == run.policy.sandbox else open_sandbox(policy, run.settings.home)

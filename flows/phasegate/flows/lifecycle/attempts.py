@@ -12,11 +12,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.agent_policy import without_secrets
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.replay.adoption import adopted
-from phasegate.flows.lifecycle.signals import InputRequired, PauseRequested, RecordingExhausted, RunSignal
+from phasegate.flows.lifecycle.signals import InputRequired, PauseRequested, RunSignal
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import (
     BudgetExceeded,
@@ -72,17 +70,17 @@ async def attempt(
         One attempt row; its artifact and outcome in one transaction. A replay with the same inputs finds them.
     """
     run.raise_if_interrupted()
-    ledger = run.shared.ledger
-    if (taken := adopted(run, make, stage, part, number, inputs)) is not None:
+    ledger = run.ledger
+    if (taken := run.source.adopt(make, stage, part, number, inputs)) is not None:
         return taken
     row, lease = ledger.attempts.begin(
-        run.run.id, stage, part, number, inputs=inputs, model=model, prompt=prompt, holder=run.shared.holder
+        run.id, stage, part, number, inputs=inputs, model=model, prompt=prompt, holder=run.resources.holder
     )
     if lease is None:
         return ledger.artifacts.get(row.artifact or "", make)
-    made = await current_executor().run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
+    made = await run.executor.run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
     if isinstance(made, RunSignal):
-        raise RecordingExhausted() if run.rehearses and isinstance(made, InputRequired) else made
+        raise made
     return made
 
 
@@ -94,17 +92,17 @@ async def _try(
     Returns:
         The artifact, or the signal of a person's request, which is no failure of the attempt.
     """
-    attempts = run.shared.ledger.attempts
+    attempts = run.ledger.attempts
     try:
         async with _kept(run, lease):
-            made = await _unless_cancelled(run, work(row))
+            made = await _unless_cancelled(run, run.source.attempt(row, work))
     except (LedgerUnavailable, LeaseHeld):
         raise  # not the attempt's end: it continues here when the ledger is back, or in the engine that has the run
     except (BudgetExceeded, PermissionAsked, QuestionAsked) as need:
         attempts.release(lease)
         return InputRequired(need)
     except PhasegateError as error:
-        said, _ = run.shared.secrets.mask_all(error.as_json())
+        said, _ = run.secrets.mask_all(error.as_json())
         attempts.fail(row, lease, said)
         raise
     except RunSignal as ending:
@@ -119,11 +117,11 @@ async def _try(
         raise
     if made is None:
         attempts.release(lease)
-        return run.blocked_background_agent() or PauseRequested()
+        return run.background.blocked_agent() or PauseRequested()
     masked = without_secrets(run, row, made)
     made = type(made).from_canonical(masked.canonical())  # as a later pass reads it: both passes see the same data
     attempts.finish(row, lease, made)
-    await _show(row, made)
+    await _show(run, row, made)
     return made
 
 
@@ -151,9 +149,9 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
 
     async def renew() -> None:
         while True:
-            await asyncio.sleep(run.shared.settings.lease.total_seconds() / _RENEWALS_PER_LEASE)
+            await asyncio.sleep(run.settings.lease.total_seconds() / _RENEWALS_PER_LEASE)
             try:
-                run.shared.ledger.attempts.renew(lease)
+                run.ledger.attempts.renew(lease)
             except LedgerUnavailable as error:
                 _log.warning("%s", error)
             except LeaseHeld as error:
@@ -173,7 +171,7 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
         renewing.cancel()
 
 
-async def _show(row: Attempt, made: Artifact) -> None:
+async def _show(run: RunContext, row: Attempt, made: Artifact) -> None:
     """Publish the artifact in Prefect."""
     key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
-    await current_executor().publish_artifact(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")
+    await run.executor.publish_artifact(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 
-from phasegate.flows.engine.executor import use_executor
 from phasegate.flows.engine.prefect_backend.executor import PrefectExecutor
+from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import produce_and_apply, produce_until_approved
 from phasegate.flows.lifecycle.runner import run_lifecycle
@@ -34,8 +34,7 @@ async def lifecycle(run_id: str) -> None:
     Effects:
         The effects of the run's stages and gates, each once; the outcome is the run's status in the ledger.
     """
-    with use_executor(PrefectExecutor()):
-        await run_lifecycle(run_id, pipeline)
+    await run_lifecycle(run_id, pipeline, PrefectExecutor(current_wakeups()))
 
 
 async def pipeline(run: RunContext) -> None:
@@ -46,7 +45,7 @@ async def pipeline(run: RunContext) -> None:
         return
 
     sealed = (
-        run.start_background(author_tests(run, prd), low_priority=True) if not run.ends_with("implementation") else None
+        run.background.start(author_tests(run, prd), low_priority=True) if not run.ends_with("implementation") else None
     )
     commit, change, evidence = await produce_and_apply(run, "change", change_that_passes, integrate, prd, sealed)
     if evidence is None or run.ends_with("testing"):

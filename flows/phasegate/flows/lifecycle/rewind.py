@@ -31,10 +31,10 @@ async def put_back_if_asked(run: RunContext) -> None:
         Compensations of the effects made since; `refs/phasegate/<run>/rewound/<n>/…`; the workspace's files; a thread
         for the next attempt; one event with all that no longer counts. A repeat continues where it was cut off.
     """
-    if run.run.request != "rewind":
+    if run.record.request != "rewind":
         return
-    ledger, run_id = run.shared.ledger, run.run.id
-    rewind = plan_rewind(ledger, run.run, ledger.rewinds.asked(run_id))
+    ledger, run_id = run.ledger, run.id
+    rewind = plan_rewind(ledger, run.record, ledger.rewinds.asked(run_id))
     await roll_back(run, only=frozenset(effect.key for effect in rewind.effects))
     kept = await _put_files_back(run, rewind, ledger.rewinds.count(run_id) + 1)
     continued = await _branch_conversation(run, rewind)
@@ -51,7 +51,7 @@ async def put_back_if_asked(run: RunContext) -> None:
             "kept": kept,
         },
     )
-    await asyncio.to_thread(publish_run_head, ledger, run.run)
+    await asyncio.to_thread(publish_run_head, ledger, run.record)
     raise Rewound
 
 
@@ -61,9 +61,9 @@ async def _put_files_back(run: RunContext, rewind: RewindPlan, number: int) -> l
     Returns:
         The refs that keep the files as they were until now.
     """
-    if run.repository.git.resolve(f"refs/phasegate/{run.run.id}/base") is None:
+    if run.world.repository.git.resolve(f"refs/phasegate/{run.id}/base") is None:
         return []  # no agent has had a folder yet
-    workspace = await run.worktree.set_up()
+    workspace = await run.world.worktree.set_up()
     kept = await asyncio.to_thread(workspace.set_aside, number)
     await asyncio.to_thread(workspace.restore, rewind.checkpoint.commit)
     return kept
@@ -75,8 +75,8 @@ async def _branch_conversation(run: RunContext, rewind: RewindPlan) -> str:
     Returns:
         The id of that attempt, or an empty text if the checkpoint has no turn.
     """
-    attempts = run.shared.ledger.attempts
-    taken = [one.number for one in attempts.list(run.run.id) if (one.stage, one.part) == ("implementation", "")]
-    upcoming = str(AttemptId.of(run.run.id, "implementation", "", max(taken, default=0) + 1))
-    await branch_thread(run.shared.ledger, run.shared.threads, rewind.source, rewind.turn, upcoming)
+    attempts = run.ledger.attempts
+    taken = [one.number for one in attempts.list(run.id) if (one.stage, one.part) == ("implementation", "")]
+    upcoming = str(AttemptId.of(run.id, "implementation", "", max(taken, default=0) + 1))
+    await branch_thread(run.ledger, run.resources.threads, rewind.source, rewind.turn, upcoming)
     return upcoming if rewind.turn else ""

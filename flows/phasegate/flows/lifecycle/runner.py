@@ -6,16 +6,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import httpx
 
-from phasegate.flows.engine.executor import current_executor
+from phasegate.flows.engine.executor import Executor
 from phasegate.flows.engine.resources import Resources, resources
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
 from phasegate.flows.lifecycle.gates.gates import note_forced_states
 from phasegate.flows.lifecycle.gates.interrupts import wait_for_answer
-from phasegate.flows.lifecycle.replay.rehearsal import SAME, rehearse
 from phasegate.flows.lifecycle.rewind import put_back_if_asked
 from phasegate.flows.lifecycle.signals import (
     Breached,
@@ -45,13 +45,16 @@ from phasegate.infra.ledger import STOPPED, RunStatus
 
 _log = logging.getLogger(__name__)
 
+Pipeline = Callable[[RunContext], Awaitable[None]]
 
-async def run_lifecycle(run_id: str, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+
+async def run_lifecycle(run_id: str, pipeline: Pipeline, executor: Executor) -> None:
     """Run a run from where it stands to its next stop.
 
     Args:
         run_id: The run.
         pipeline: The pipeline to run.
+        executor: The executor of its stages and waits.
 
     Raises:
         Pause: The run waits for a person and costs nothing meanwhile.
@@ -66,13 +69,13 @@ async def run_lifecycle(run_id: str, pipeline: Callable[[RunContext], Awaitable[
         return  # another flow run of this engine carries it
     active.running.add(run_id)
     try:
-        while not await _with_lease(run_id, shared, pipeline):  # noqa: ASYNC110  a database comes back without a sign
+        while not await _with_lease(run_id, shared, pipeline, executor):  # noqa: ASYNC110  a database comes back without a sign
             await asyncio.sleep(LedgerUnavailable.delay.total_seconds())
     finally:
         active.running.discard(run_id)
 
 
-async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
+async def _with_lease(run_id: str, shared: Resources, pipeline: Pipeline, executor: Executor) -> bool:
     """Run with the run's lease.
 
     Returns:
@@ -86,7 +89,7 @@ async def _with_lease(run_id: str, shared: Resources, pipeline: Callable[[RunCon
         inside = replace(shared, ledger=shared.ledger.fenced(lease))
         interrupted = False
         try:
-            while await _run_once(RunContext(inside.ledger.runs.get(run_id), inside), pipeline):
+            while await _run_once(RunContext(inside.ledger.runs.get(run_id), inside, executor), pipeline):
                 pass
             await _clear_away(inside, run_id)
         except asyncio.CancelledError:
@@ -110,7 +113,7 @@ async def _clear_away(shared: Resources, run_id: str) -> None:
         await uninterrupted(lambda: list(remove_folders(shared.settings, run, shared.secrets)))
 
 
-async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> bool:
+async def _run_once(run: RunContext, pipeline: Pipeline) -> bool:
     """Run the pipeline once.
 
     Returns:
@@ -124,22 +127,22 @@ async def _run_once(run: RunContext, pipeline: Callable[[RunContext], Awaitable[
     except (Rewound, SubjectStale, InputReceived):
         return True
     finally:
-        await run.cancel_background()
+        await run.background.cancel()
     return False
 
 
-async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+async def _run_and_record(run: RunContext, pipeline: Pipeline) -> None:
     """Run the pipeline, and record the outcome of the pass."""
     try:
         try:
-            await note_forced_states(run, run.shared.ledger.gates.list(run.run.id))
+            await note_forced_states(run, run.ledger.gates.list(run.id))
             await put_back_if_asked(run)
-            if (begun := run.shared.ledger.effects.rollback(run.run.id)) is not None:
+            if (begun := run.ledger.effects.rollback(run.id)) is not None:
                 return await _roll_back_and_end(run, begun["status"], begun["reason"])
             run.raise_if_interrupted()
-            run.shared.ledger.runs.require_as_accepted(run.run.id)
-            require_same_definition(run.run)
-            run.shared.ledger.runs.set_status(run.run.id, "running")
+            run.ledger.runs.require_as_accepted(run.id)
+            require_same_definition(run.record)
+            run.ledger.runs.set_status(run.id, "running")
             await _run_pipeline(run, pipeline)
             _complete(run)
         except (Rejected, CancelRequested, Breached, DeployFailed, PortTaken) as why:
@@ -155,7 +158,7 @@ async def _run_and_record(run: RunContext, pipeline: Callable[[RunContext], Awai
     except Exception as error:  # recorded as the run's outcome, with its traceback in the engine's log
         if _is_prefect_away(error):
             raise
-        _log.exception("run %s failed", run.run.id)
+        _log.exception("run %s failed", run.id)
         message = f"phasegate itself failed: {error!r}"
         _set_outcome(
             run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}}
@@ -168,7 +171,7 @@ def _is_prefect_away(error: Exception) -> bool:
     return isinstance(error, httpx.HTTPError) and not refused
 
 
-async def _run_pipeline(run: RunContext, pipeline: Callable[[RunContext], Awaitable[None]]) -> None:
+async def _run_pipeline(run: RunContext, pipeline: Pipeline) -> None:
     """Run the pipeline to its end, or to an agent that needs a person; background agents continue meanwhile.
 
     Raises:
@@ -176,7 +179,7 @@ async def _run_pipeline(run: RunContext, pipeline: Callable[[RunContext], Awaita
         Rejected: They said no.
     """
     try:
-        await (rehearse(run, pipeline) if run.rehearses else pipeline(run))
+        await run.source.complete(partial(pipeline, run))
     except InputRequired as waits:
         await wait_for_answer(run, waits.need)
         raise InputReceived from None
@@ -196,7 +199,7 @@ def _complete(run: RunContext) -> None:
         CancelRequested: A person has made one.
     """
     try:
-        _set_outcome(run, "done", dict(SAME) if run.rehearses else None)
+        _set_outcome(run, "done", run.source.done_reason)
     except NotAllowed:
         run.raise_if_interrupted()
         raise
@@ -224,18 +227,18 @@ def _ending_of(
 
 
 def _set_outcome(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
-    said, _ = run.shared.secrets.mask_all(reason)
-    run.shared.ledger.runs.set_status(run.run.id, status, reason=said)
-    publish_run_head(run.shared.ledger, run.run, lambda: run.repository)
+    said, _ = run.secrets.mask_all(reason)
+    run.ledger.runs.set_status(run.id, status, reason=said)
+    publish_run_head(run.ledger, run.record, lambda: run.world.repository)
 
 
 async def _wait_while_paused(run: RunContext) -> None:
     """Wait until the person who paused the run resumes or ends it."""
-    runs = run.shared.ledger.runs
-    runs.set_status(run.run.id, "paused")
-    await current_executor().wait_until(
+    runs = run.ledger.runs
+    runs.set_status(run.id, "paused")
+    await run.executor.wait_until(
         "pause",
-        run_id=run.run.id,
-        decided=lambda: runs.get(run.run.id).request != "pause",
-        settings=run.shared.settings,
+        run_id=run.id,
+        decided=lambda: runs.get(run.id).request != "pause",
+        settings=run.settings,
     )

@@ -1,6 +1,6 @@
 """Replay of a run: a new run that adopts the stages that still hold, or that rehearses the earlier one's record.
 
-Called by the doors. All errors are found before anything is written. `lifecycle/adoption` decides later, stage by
+Called by the doors. All errors are found before anything is written. `lifecycle/replay` decides later, stage by
 stage, which attempts are adopted.
 """
 

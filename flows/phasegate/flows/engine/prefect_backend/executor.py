@@ -18,7 +18,7 @@ from phasegate.flows.engine.executor import ForcedState
 from phasegate.flows.engine.prefect_backend.flow_run import FlowRunExecution
 from phasegate.flows.engine.prefect_backend.forced_states import forced_between
 from phasegate.flows.engine.prefect_backend.gate_wait import wait_at_gate
-from phasegate.flows.engine.wakeups import Decided, current_slot, current_wakeups
+from phasegate.flows.engine.wakeups import Decided, WakeupRegistry, current_slot
 from phasegate.infra.settings import Settings
 
 Result = TypeVar("Result")
@@ -30,7 +30,15 @@ _log = logging.getLogger(__name__)
 
 
 class PrefectExecutor:
-    """Executes a run as a Prefect flow run; called inside of one."""
+    """Executes a run as a Prefect flow run; called inside of one.
+
+    Attributes:
+        wakeups: The engine's registry.
+    """
+
+    def __init__(self, wakeups: WakeupRegistry) -> None:
+        """Wait for the wake-ups of an engine."""
+        self.wakeups = wakeups
 
     async def run_stage(self, name: str, number: int, work: Callable[[], Awaitable[Result]]) -> Result:
         """As `Executor.run_stage`: a Prefect task, whose cache is off because the ledger decides.
@@ -89,7 +97,7 @@ class PrefectExecutor:
             Pause: The flow run was suspended. Let it pass.
         """
         await wait_at_gate(
-            key, run_id=run_id, decided=decided, wakeups=current_wakeups(), settings=settings, in_process=in_process
+            key, run_id=run_id, decided=decided, wakeups=self.wakeups, settings=settings, in_process=in_process
         )
 
     async def forced_states(self, opened: datetime, answered: datetime | None) -> Sequence[ForcedState]:

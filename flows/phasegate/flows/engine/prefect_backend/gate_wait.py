@@ -49,7 +49,7 @@ async def wait_at_gate(
         key: Names the gate in Prefect; made unique at each waiting, since Prefect lets a key pass once it has fired.
         run_id: The run whose wake-ups to subscribe to.
         decided: True once the flow may continue; called often, so it must be quick.
-        wakeups: The engine's, from `current_wakeups()`.
+        wakeups: The engine's registry.
         settings: The limits of hot waiting: a time, and a number of gates.
         in_process: True if the wait must never leave the process, however long it takes.
 

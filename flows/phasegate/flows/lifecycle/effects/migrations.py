@@ -44,12 +44,14 @@ class PivotPerformer:
 
     async def is_unmade(self, run: RunContext, effect: Effect) -> bool:
         """True if the team's `status` command says for certain that the migration was never made."""
-        return await run.migrator.state(MigrationStep.model_validate(effect.intent), _told(effect.key)) == "pending"
+        return (
+            await run.world.migrator.state(MigrationStep.model_validate(effect.intent), _told(effect.key)) == "pending"
+        )
 
 
 async def _make(run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[str, Any]:
-    made = await run.migrator.make(MigrationStep.model_validate(dict(intent)), _told(key))
-    said = run.shared.secrets.mask(made.output).text
+    made = await run.world.migrator.make(MigrationStep.model_validate(dict(intent)), _told(key))
+    said = run.secrets.mask(made.output).text
     return {"found": "made already"} if made.found else {"said": said, "log": made.log}
 
 
@@ -75,7 +77,7 @@ async def route_all_traffic_to_current(run: RunContext, effects: Sequence[Effect
     if candidate is None or "cut-over" in standing:
         return ""
     try:
-        await run.target.set_weight(str(candidate.intent["release_id"]), 0)
+        await run.world.target.set_weight(str(candidate.intent["release_id"]), 0)
     except TargetRefused:  # which cannot shift traffic, so none was shifted
         return ""
     except PhasegateError as error:

@@ -10,14 +10,13 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from phasegate.flows.engine.executor import current_executor
-from phasegate.flows.lifecycle.context import RunContext, run_to_completion
+from phasegate.flows.lifecycle.background import run_to_completion
+from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
-from phasegate.flows.lifecycle.replay.adoption import adopted_effect
-from phasegate.flows.lifecycle.replay.rehearsal import recorded_effect
 from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
@@ -71,15 +70,15 @@ class MergePerformer:
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Merge, or find the merge that carries the effect's key."""
-        change = run.shared.ledger.artifacts.get(str(intent["change"]), ChangeSet)
+        change = run.ledger.artifacts.get(str(intent["change"]), ChangeSet)
         tree = str(intent.get("tree", ""))
-        released = await asyncio.to_thread(released_change, run.repository, change, tree)
+        released = await asyncio.to_thread(released_change, run.world.repository, change, tree)
         made = await asyncio.to_thread(
             merge,
-            run.repository,
+            run.world.repository,
             released,
             str(intent["branch"]),
-            run_id=run.run.id,
+            run_id=run.id,
             key=key,
             message=str(intent["message"]),
             graded=tree,
@@ -89,11 +88,11 @@ class MergePerformer:
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
         """Revert the merge that carries the effect's key, if there is one."""
         branch = str(effect.intent["branch"])
-        made = await asyncio.to_thread(find_merge, run.repository, branch, effect.key)
+        made = await asyncio.to_thread(find_merge, run.world.repository, branch, effect.key)
         if made is None:
             return {"found": "no merge had been made"}
         key = f"{effect.key}/undo"
-        commit = await asyncio.to_thread(revert, run.repository, made, branch, key=key)
+        commit = await asyncio.to_thread(revert, run.world.repository, made, branch, key=key)
         return {"ref": made.ref, "commit": commit}
 
 
@@ -104,15 +103,15 @@ class CandidatePerformer:
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Start the candidate and wait until it is healthy."""
-        candidate = await run.target.start_candidate(
+        candidate = await run.world.target.start_candidate(
             str(intent["release_id"]), str(intent["commit"]), taking=intent.get("taking", ())
         )
         return candidate.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
         """Stop the candidate, and read back which release is current."""
-        await run.target.stop_candidate(str(effect.intent["release_id"]))
-        current = (await run.target.status()).current
+        await run.world.target.stop_candidate(str(effect.intent["release_id"]))
+        current = (await run.world.target.status()).current
         serves = {"serves": current.release_id, "alive": current.alive} if current else {"serves": None}
         return {"stopped": effect.intent["release_id"], **serves}
 
@@ -124,7 +123,7 @@ class CutOverPerformer:
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
         """Make the release current, in the place of the one it was approved to replace and of no other."""
-        release = await run.target.cut_over(str(intent["release_id"]), over=(intent.get("previous"),))
+        release = await run.world.target.cut_over(str(intent["release_id"]), over=(intent.get("previous"),))
         return release.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
@@ -133,9 +132,9 @@ class CutOverPerformer:
         A later release of another run stays current: only that run's rollback undoes it.
         """
         ours, replaced = effect.intent["release_id"], (effect.result or effect.intent).get("previous")
-        state = await run.target.status()
+        state = await run.world.target.status()
         if state.current is None or state.current.release_id in {ours, replaced}:
-            state = await run.target.restore(replaced)
+            state = await run.world.target.restore(replaced)
         return state.model_dump(mode="json")
 
 
@@ -176,14 +175,15 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     Raises:
         BranchMoved: It would not be the approved effect any more; it is aborted, and nothing was made.
     """
-    if run.rehearses:
-        return recorded_effect(run, intent.kind, intent.name, intent.compensation)
-    if (made := adopted_effect(run, intent.kind, intent.name, intent.facts)) is not None:
-        return made.result or {}
-    effects = run.shared.ledger.effects
+    make = partial(_make, run, intent)
+    return await run.source.perform(intent.kind, intent.name, intent.facts, compensation=intent.compensation, make=make)
+
+
+async def _make(run: RunContext, intent: Intent) -> Facts:
+    effects = run.ledger.effects
     key, performer = _key(run, intent.name), PERFORMERS[intent.kind]
     effect = effects.intend(
-        run.run.id,
+        run.id,
         intent.kind,
         key,
         intent=intent.facts,
@@ -207,16 +207,16 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
 
 
 def is_begun(run: RunContext, intent: Intent) -> bool:
-    """True if the effect was intended or made already, by this run or the one it replays."""
-    if adopted_effect(run, intent.kind, intent.name, intent.facts) is not None:
+    """True if the effect was intended or made already, by this run or by the earlier run that answers for it."""
+    if run.source.has_effect(intent.kind, intent.name, intent.facts):
         return True
-    return run.shared.ledger.effects.find(_key(run, intent.name)) is not None
+    return run.ledger.effects.find(_key(run, intent.name)) is not None
 
 
 def _key(run: RunContext, name: str) -> str:
     """The idempotency key: a new one each time a rewind has undone the effect, or the effect was aborted."""
-    first = f"{run.run.id}/{name}"
-    known = run.shared.ledger.effects.list(run.run.id)
+    first = f"{run.id}/{name}"
+    known = run.ledger.effects.list(run.id)
     gone = (one for one in known if one.superseded or one.called_off)
     count = sum(one.key == first or one.key.startswith(f"{first}.") for one in gone)
     return f"{first}.{count + 1}" if count else first
@@ -241,20 +241,20 @@ async def roll_back(
         The compensations, each retried; a repeat continues where the last one stopped. Where nothing can be undone, the
         current release gets all the traffic.
     """
-    made = [one for one in effects_with_adopted(run.shared.ledger, run.run.id) if only is None or one.key in only]
+    made = [one for one in effects_with_adopted(run.ledger, run.id) if only is None or one.key in only]
     if pivots := [*irreversible_effects(made), *await _maybe_made(run, made)]:
-        raise past_pivot(run.run.id, made, pivots, why=why, traffic=await route_all_traffic_to_current(run, made))
+        raise past_pivot(run.id, made, pivots, why=why, traffic=await route_all_traffic_to_current(run, made))
     left = [effect for effect in reversed(made) if effect.status != "undone"]
     if not left:
         return
-    if ending is not None and run.shared.ledger.effects.rollback(run.run.id) is None:
-        run.shared.ledger.effects.begin_rollback(run.run.id, ending)
+    if ending is not None and run.ledger.effects.rollback(run.id) is None:
+        run.ledger.effects.begin_rollback(run.id, ending)
 
     async def undo_all() -> None:
         for effect in left:
             await _undo(run, effect)
 
-    await current_executor().run_subflow(f"rollback {run.run.id}", undo_all)
+    await run.executor.run_subflow(f"rollback {run.id}", undo_all)
 
 
 async def _maybe_made(run: RunContext, effects: Sequence[Effect]) -> list[Effect]:
@@ -273,21 +273,21 @@ async def _undo(run: RunContext, effect: Effect) -> None:
         crash_points.reached(f"before:undo:{effect.kind}")
         result = await PERFORMERS[effect.kind].undo(run, effect)
         crash_points.reached(f"after:undo:{effect.kind}")
-        run.shared.ledger.effects.undone(effect, result)
+        run.ledger.effects.undone(effect, result)
 
     for number in range(1, _TRIES + 1):
         try:
-            await current_executor().run_stage(f"undo {effect.kind}", number, undone)
+            await run.executor.run_stage(f"undo {effect.kind}", number, undone)
         except (LeaseHeld, LedgerUnavailable):
             raise  # not this try's failure: it continues in the engine that has the run, or when the ledger is back
         except PhasegateError as error:
             if number < _TRIES and isinstance(error, TemporaryError):
                 await asyncio.sleep(_BETWEEN_TRIES.total_seconds())
                 continue
-            run.shared.ledger.effects.stuck(effect, error.as_json())
+            run.ledger.effects.stuck(effect, error.as_json())
             raise CompensationFailed(
                 f"{effect.kind} could not be undone ({effect.compensation}): {error.message}",
-                remedy=f"{error.remedy} Then `phasegate resume {run.run.id}` goes on from here.".strip(),
+                remedy=f"{error.remedy} Then `phasegate resume {run.id}` goes on from here.".strip(),
                 effect=effect.key,
             ) from error
         else:

@@ -21,7 +21,7 @@ class WeightPerformer:
 
     async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[str, Any]:
         """Give the candidate its share, and return the share that was read back."""
-        weight = await run.target.set_weight(str(intent["release_id"]), int(intent["percent"]))
+        weight = await run.world.target.set_weight(str(intent["release_id"]), int(intent["percent"]))
         return weight.model_dump(mode="json")
 
     async def undo(self, run: RunContext, effect: Effect) -> dict[str, Any]:
@@ -34,14 +34,14 @@ class WeightPerformer:
         candidate = await _candidate(run, release_id)
         if candidate is not None and candidate.weight:
             try:
-                await run.target.set_weight(release_id, 0)
+                await run.world.target.set_weight(release_id, 0)
             except DeployFailed:
-                await run.target.stop_candidate(release_id)
+                await run.world.target.stop_candidate(release_id)
             candidate = await _candidate(run, release_id)
         left = candidate.weight if candidate is not None else 0
         if left:
             raise DeployFailed(
-                f"Candidate {release_id} of {run.service} still takes {left:g} % of the traffic.",
+                f"Candidate {release_id} of {run.world.service} still takes {left:g} % of the traffic.",
                 remedy="Take it away by hand.",
                 release_id=release_id,
             )
@@ -49,5 +49,5 @@ class WeightPerformer:
 
 
 async def _candidate(run: RunContext, release_id: str) -> LiveRelease | None:
-    state = await run.target.status()
+    state = await run.world.target.status()
     return next((one for one in state.candidates if one.release_id == release_id), None)

@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
-from phasegate.flows.engine.executor import current_executor
-from phasegate.flows.lifecycle.context import RunContext, run_to_completion
-from phasegate.flows.lifecycle.replay.rehearsal import recorded_decision
+from phasegate.flows.lifecycle.background import run_to_completion
+from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.signals import Rejected, Remade, SubjectStale
 from phasegate.flows.runs.audit_bundle import publish_run_head
 from phasegate.flows.runs.inputs import StoredPolicy
@@ -201,19 +200,35 @@ async def _await_decision(
     Raises:
         SubjectStale: A precondition of the subject does not hold any more; the round is over, whatever was decided.
     """
-    ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
+    policy = run.policy.gates.named(gate)
     forced = any(isinstance(part, Artifact) and part.needs_person for part in subject)
-    accepting = [test for part in subject if isinstance(part, Artifact) for test in part.to_accept]
     if policy.off and not forced:
-        ledger.note(
-            run.run.id,
+        run.ledger.note(
+            run.id,
             EventKind.GATE_SKIPPED,
             payload=payloads.GateSkipped(gate=gate, number=number, reason=policy.reason),
         )
         return None
-    if run.rehearses:
-        return recorded_decision(run, gate, number)
-    admins = run.policy.roles.get(ADMIN, ())
+    ask = partial(_await_people, run, gate, number, subject, checks, forced=forced)
+    return await run.source.decide(gate, number, ask)
+
+
+async def _await_people(
+    run: RunContext,
+    gate: GateName,
+    number: int,
+    subject: Subject,
+    checks: Sequence[ConcurrentCheck],
+    *,
+    forced: bool,
+) -> Decision:
+    """Open a gate and wait for a decision of people that holds.
+
+    Raises:
+        SubjectStale: As `_await_decision`.
+    """
+    ledger, admins = run.ledger, run.policy.roles.get(ADMIN, ())
+    accepting = [test for part in subject if isinstance(part, Artifact) for test in part.to_accept]
     at_once = not checks and all(isinstance(part, Artifact) for part in subject)  # nothing can end the round first
     while True:
         run.raise_if_interrupted()
@@ -225,18 +240,18 @@ async def _await_decision(
         if not forced:
             _decide_in_advance(run, row)
         if (decision := ledger.gates.effective_decision(row, digests, admins=admins, accepting=accepting)) is not None:
-            ledger.runs.set_status(run.run.id, "running")
+            ledger.runs.set_status(run.id, "running")
             return decision
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
             ledger.gates.void(row, f"the gate's row says {row.status}, but no decision that counts says so")
             continue
         reason, wake_at = ({"code": "measuring", "message": MEASURED_ON}, row.opened_at) if checks else (None, None)
-        ledger.runs.set_status(run.run.id, "waiting", reason=reason, wake_at=wake_at)
-        await current_executor().wait_until(
+        ledger.runs.set_status(run.id, "waiting", reason=reason, wake_at=wake_at)
+        await run.executor.wait_until(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
-            run_id=run.run.id,
+            run_id=run.id,
             decided=lambda: _is_answered(run, row) or any(one.finished for one in checks),  # noqa: B023  called before the next pass
-            settings=run.shared.settings,
+            settings=run.settings,
             in_process=bool(checks),
         )
         if _ended_by(checks):
@@ -257,12 +272,12 @@ async def _effective_decision(
     """
     await note_forced_states(run, [row])
     run.raise_if_interrupted()
-    gates, digests = run.shared.ledger.gates, _digests(run, subject)
+    gates, digests = run.ledger.gates, _digests(run, subject)
     if gates.get(row.id).status in CLOSED or await _outdated(run, subject):
         return None
     decision = gates.effective_decision(row, digests, admins=run.policy.roles.get(ADMIN, ()), accepting=accepting)
     if decision is not None:
-        run.shared.ledger.runs.set_status(run.run.id, "running")
+        run.ledger.runs.set_status(run.id, "running")
     return decision
 
 
@@ -280,13 +295,13 @@ async def _asked(
     Raises:
         SubjectStale: The round is over.
     """
-    ledger, policy = run.shared.ledger, run.policy.gates.named(gate)
-    rows = {row.id: row for row in ledger.gates.list(run.run.id)}
+    ledger, policy = run.ledger, run.policy.gates.named(gate)
+    rows = {row.id: row for row in ledger.gates.list(run.id)}
     for row in rows.values():
         if (row.gate, row.number, row.status) == (gate, number, "outdated"):
             raise SubjectStale(ledger.gates.stale_reason(row))
     row = ledger.gates.open(
-        run.run,
+        run.record,
         gate,
         number,
         subject=digests,
@@ -294,12 +309,12 @@ async def _asked(
         quorum=policy.quorum,
         exclude_requester=policy.exclude_requester,
         expires=policy.expires,
-        waits=waits and not (in_advance and gate in run.run.options.approve) and run.run.origin is None,
+        waits=waits and not (in_advance and gate in run.record.options.approve) and run.origin is None,
     )
-    if run.run.origin is not None:
-        row = ledger.gates.inherit(row, run.run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
+    if run.origin is not None:
+        row = ledger.gates.inherit(row, run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
     if row.id not in rows:
-        await asyncio.to_thread(publish_run_head, ledger, run.run, lambda: run.repository)
+        await asyncio.to_thread(publish_run_head, ledger, run.record, lambda: run.world.repository)
     return row
 
 
@@ -319,14 +334,14 @@ def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
     Raises:
         TrailBroken: The stored policy is not the one the run began with.
     """
-    ledger = run.shared.ledger
+    ledger = run.ledger
     digests: dict[str, str] = {}
     for part in subject:
         known = sum(name.partition(" ")[0] == part.kind for name in digests)  # several of a kind are numbered
         name = f"{part.kind} {known + 1}" if known else part.kind
         digests[name] = sha256(ledger.artifacts.text(part.digest)) if isinstance(part, Artifact) else part.digest
-    stored = ledger.artifacts.text(run.run.policy)
-    if (policy := sha256(stored)) != run.run.policy:
+    stored = ledger.artifacts.text(run.record.policy)
+    if (policy := sha256(stored)) != run.record.policy:
         raise TrailBroken("the run's stored policy was altered", remedy="Compare with a copy of the ledger.")
     digests["policy"] = policy
     if signers := _allowed_signers(stored):
@@ -344,7 +359,7 @@ async def note_forced_states(run: RunContext, rows: Iterable[Gate]) -> None:
 
     Effects: a `state.refused` event for each state, once; after a short delay, or when the pass ends if that is sooner.
     """
-    run.start_background(_note_forced_states(run, [row for row in rows if row.status not in CLOSED]))
+    run.background.start(_note_forced_states(run, [row for row in rows if row.status not in CLOSED]))
     await asyncio.sleep(0)  # so that it has begun, whatever comes next
 
 
@@ -355,27 +370,27 @@ async def _note_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
 
 
 async def _look_for_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
-    gates = run.shared.ledger.gates
+    gates = run.ledger.gates
     for row in rows:
-        answered = [one.decided_at for one in gates.decisions(run.run.id) if one.gate_id == row.id]
+        answered = [one.decided_at for one in gates.decisions(run.id) if one.gate_id == row.id]
         until = max(answered, default=None) if gates.get(row.id).status != "open" else None
-        for state in await current_executor().forced_states(row.opened_at, until):
+        for state in await run.executor.forced_states(row.opened_at, until):
             facts = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
             gates.note_once(row, EventKind.STATE_REFUSED, facts)
 
 
 def _decide_in_advance(run: RunContext, row: Gate) -> None:
     """Record the requester's standing decision, if they gave one for this gate and policy lets them."""
-    if row.status != "open" or row.gate not in run.run.options.approve:
+    if row.status != "open" or row.gate not in run.record.options.approve:
         return
-    person = Person(run.run.requester, "local")
+    person = Person(run.record.requester, "local")
     with contextlib.suppress(NotAllowed):  # the ledger has recorded the refusal
-        run.shared.ledger.gates.decide(row.id, "approve", person, note="approved in advance", standing=True)
+        run.ledger.gates.decide(row.id, "approve", person, note="approved in advance", standing=True)
 
 
 def _is_answered(run: RunContext, row: Gate) -> bool:
-    ledger = run.shared.ledger
-    if ledger.runs.get(run.run.id).request:
+    ledger = run.ledger
+    if ledger.runs.get(run.id).request:
         return True
     now = ledger.gates.get(row.id)
     return now.status != "open" or now.expires_at <= SystemClock().now()

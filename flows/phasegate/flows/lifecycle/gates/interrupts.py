@@ -7,7 +7,6 @@ decisions like any other.
 
 from __future__ import annotations
 
-from phasegate.flows.engine.executor import current_executor
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import require_decision
 from phasegate.flows.lifecycle.signals import Rejected
@@ -39,7 +38,7 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
             await _settle(run, "budget", BudgetIncreaseRequest.model_validate(need.context))
         case PermissionAsked():
             stage = AttemptId.parse(str(need.context["attempt"])).stage
-            facts = {"run": run.run.id, "stage": stage, **need.context}
+            facts = {"run": run.id, "stage": stage, **need.context}
             await _settle(run, "permission", PermissionRequested.model_validate(facts))
         case _:
             await _wait_for_words(run)
@@ -61,18 +60,18 @@ def _round(
     Returns:
         The round's number and request. A repeated request gets the round and the text of the first one.
     """
-    ledger = run.shared.ledger
-    rows = [row for row in ledger.gates.list(run.run.id) if row.gate == gate]
+    ledger = run.ledger
+    rows = [row for row in ledger.gates.list(run.id) if row.gate == gate]
     for row in rows:
         known = subject_of(ledger, row, QUESTIONS[gate])
         if known.about == asked.about:
             return row.number, known
-    ledger.artifacts.prepare(run.run.id, gate, asked)
+    ledger.artifacts.prepare(run.id, gate, asked)
     return max((row.number for row in rows), default=0) + 1, asked
 
 
 async def _wait_for_words(run: RunContext) -> None:
-    ledger, run_id = run.shared.ledger, run.run.id
+    ledger, run_id = run.ledger, run.id
 
     def is_answered() -> bool:
         return bool(ledger.runs.get(run_id).request) or not ledger.questions.open(run_id)
@@ -81,4 +80,4 @@ async def _wait_for_words(run: RunContext) -> None:
     if is_answered():
         return
     ledger.runs.set_status(run_id, "waiting")
-    await current_executor().wait_until("question", run_id=run_id, decided=is_answered, settings=run.shared.settings)
+    await run.executor.wait_until("question", run_id=run_id, decided=is_answered, settings=run.settings)

@@ -1,1 +1,1 @@
-"""Answers of an earlier run that a later one may use: adoption in a replay, all of them in a rehearsal."""
+"""Source of a run: the world, or the record of an earlier run. `RunContext.source` chooses once."""

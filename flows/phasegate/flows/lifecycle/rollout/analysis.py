@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.rollout.service_levels import compared_before, levels_of
-from phasegate.flows.lifecycle.signals import RecordingExhausted
 from phasegate.infra.deploy.target import Candidate, LiveRelease, Release
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.analysis.clock import RealClock
@@ -57,10 +56,9 @@ class ReleaseAnalysis:
         """
 
         async def measured(_row: Attempt) -> HealthReport:
-            self._require_world()
-            return await self._measure(metrics, told)
+            return await self.run.source.measure(partial(self._measure, metrics, told))
 
-        number = self.run.next_number(stage, part)
+        number = self.run.numbers.next(stage, part)
         return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
 
     async def until(
@@ -71,11 +69,10 @@ class ReleaseAnalysis:
         Effects:
             One attempt of this part.
         """
-        number, watch = self.run.next_number(stage, part), self._watch(self.named(()), told, until=until)
+        number, watch = self.run.numbers.next(stage, part), self._watch(self.named(()), told, until=until)
 
         async def measured(_row: Attempt) -> HealthReport:
-            self._require_world()
-            return await watch.run()
+            return await self.run.source.measure(watch.run)
 
         return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
 
@@ -92,14 +89,13 @@ class ReleaseAnalysis:
         Effects:
             One attempt of this part.
         """
-        number, watch = self.run.next_number(stage, part), self._watch(metrics, told)
+        number, watch = self.run.numbers.next(stage, part), self._watch(metrics, told)
 
         async def measured(_row: Attempt) -> HealthReport:
-            self._require_world()
-            return await watch.run()
+            return await self.run.source.measure(watch.run)
 
         attempted = attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
-        return BackgroundAnalysis(self.run.run.id, watch, self.run.start_background(attempted))
+        return BackgroundAnalysis(self.run, watch, self.run.background.start(attempted))
 
     def _watch(self, metrics: Sequence[MetricPolicy], told: OnMeasurement, *, until: datetime | None = None) -> Watch:
         async def measure_one(metric: MetricPolicy, seen: OnMeasurement) -> HealthReport:
@@ -129,7 +125,7 @@ class ReleaseAnalysis:
 
     async def _serving(self) -> MeasuredRelease | None:
         """The current release, to compare a candidate with, or None if there is no other release alive."""
-        current = (await self.run.target.status()).current
+        current = (await self.run.world.target.status()).current
         if current is None or not current.alive or current.release_id == self.made.release_id:
             return None
         return self._as_measured(current, current.own_url)
@@ -138,31 +134,26 @@ class ReleaseAnalysis:
         run = self.run
 
         async def files() -> Path:
-            return await run.checkout(run.run.base_commit)
+            return await run.world.checkout(run.base_commit)
 
         return MeasuredRelease(
             made.release_id,
             made.commit,
             own_url or made.url,
-            lambda: run.service_log(made.release_id, characters=_MEASURED_LOG),
+            lambda: run.world.service_log(made.release_id, characters=_MEASURED_LOG),
             files,
-            run.shared.environment,
-            run.shared.secrets,
+            run.resources.environment,
+            run.secrets,
         )
-
-    def _require_world(self) -> None:
-        """Leave a rehearsal: it adopts the recorded reports, and has nothing to measure."""
-        if self.run.rehearses:
-            raise RecordingExhausted
 
 
 class BackgroundAnalysis:
     """A release that is measured in the background; satisfies `gates.ConcurrentCheck`."""
 
-    def __init__(self, run_id: str, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
+    def __init__(self, run: RunContext, watch: Watch, task: asyncio.Task[HealthReport]) -> None:
         """Follow the task that measures, and wake the run at its end."""
-        self._watch, self.task, wakeups = watch, task, current_wakeups()
-        task.add_done_callback(lambda _: wakeups.notify(run_id))
+        self._watch, self.task = watch, task
+        task.add_done_callback(lambda _: run.executor.wakeups.notify(run.id))
 
     @property
     def finished(self) -> bool:

@@ -6,11 +6,11 @@ Asked by stage `deployment` and by the steps: a decision holds for the world it 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from phasegate.agents.models.conversation import JsonObject
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.replay.adoption import comes_before, observe
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.target import TargetState
 from phasegate.infra.ledger import Effect
@@ -44,6 +44,11 @@ class Baseline:
         release_id, commit = (current.release_id, current.commit) if current else (None, "")
         return cls(state.target, state.service, release_id, commit, state.revision)
 
+    @classmethod
+    async def now(cls, run: RunContext) -> Baseline:
+        """Baseline of the run's target at this moment, not recorded."""
+        return cls.of(await run.world.target.status())
+
     @property
     def digest(self) -> str:
         """Digest of all fields; an unknown revision is left out, as in earlier versions."""
@@ -53,9 +58,9 @@ class Baseline:
 
     async def violation(self, run: RunContext) -> str:
         """As `Precondition.violation`, while nothing of the plan was carried out."""
-        if run.rehearses or begun(run) is not None or is_adopted(run):
+        if begun(run) is not None or run.source.adopts("deployment"):
             return ""
-        why = self.changed(Baseline.of(await run.target.status()))
+        why = self.changed(await Baseline.now(run))
         return f"{why} The plan has to be drafted for what serves now." if why else ""
 
     def changed(self, now: Baseline) -> str:
@@ -74,29 +79,24 @@ class Baseline:
         """The baseline that a stage observed: recorded once, the same in later passes."""
 
         async def look() -> JsonObject:
-            return (await run.target.status()).model_dump(mode="json")
+            return (await run.world.target.status()).model_dump(mode="json")
 
-        return cls.of(TargetState.model_validate(await observe(run, stage, name, look)))
+        return cls.of(TargetState.model_validate(await run.source.observe(stage, name, look)))
 
     async def previous(self, run: RunContext) -> str | None:
         """The release to go back to: the one that was current when this run began to deploy."""
         if (effect := begun(run)) is not None:
             found: str | None = effect.intent["previous"]
             return found
-        return self.release_id if run.rehearses else Baseline.of(await run.target.status()).release_id
+        return (await run.source.current(partial(Baseline.now, run), recorded=self)).release_id
 
 
 def effects_of_release(run: RunContext) -> list[Effect]:
     """Effects of the run's release that still count."""
-    made = run.shared.ledger.effects.list(run.run.id)
+    made = run.ledger.effects.list(run.id)
     return [effect for effect in made if effect.kind in _OF_A_RELEASE and not effect.superseded]
 
 
 def begun(run: RunContext) -> Effect | None:
     """The run's candidate as soon as its effect is intended: from then on a change of the target is the run's own."""
     return next((effect for effect in effects_of_release(run) if effect.kind == "candidate"), None)
-
-
-def is_adopted(run: RunContext) -> bool:
-    """True if the run adopted the deployment of an earlier run."""
-    return run.run.origin is not None and comes_before(run.policy, "deployment", run.run.origin.stage)

@@ -39,26 +39,26 @@ _PLACE = re.compile(r"(?P<path>.+?)(?::(?P<first>\d+)(?:\s*[-–]\s*(?P<last>\d+
 
 def on_record(run: RunContext, report: HealthReport) -> list[TimelineEntry]:
     """Timeline of a release, from the ledger's events and the measurements."""
-    gates = {gate.id: gate.gate for gate in run.shared.ledger.gates.list(run.run.id)}
-    told = [(event.at, what) for event in run.shared.ledger.events(run.run.id) if (what := _told(event, gates))]
+    gates = {gate.id: gate.gate for gate in run.ledger.gates.list(run.id)}
+    told = [(event.at, what) for event in run.ledger.events(run.id) if (what := _told(event, gates))]
     told += [moment for metric in report.metrics for moment in _turns(metric)]
     return [TimelineEntry(at=_iso(at), what=what) for at, what in sorted(told, key=lambda one: one[0])]
 
 
 def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
     """Tables that can be queried about a release: its measurements, its log, the run's events, the change's hunks."""
-    ledger = run.shared.ledger
-    made = [one.artifact for one in ledger.attempts.list(run.run.id) if one.artifact and not one.superseded]
+    ledger = run.ledger
+    made = [one.artifact for one in ledger.attempts.list(run.id) if one.artifact and not one.superseded]
     reports = [one for one in made if ledger.artifacts.json(one)["kind"] == HealthReport.kind]
     pieces = [
         piece
-        for path, letter in run.repository.changed(change.base_commit, change.commit).items()
-        for piece in hunks(run.repository, change.base_commit, change.commit, path, letter)
+        for path, letter in run.world.repository.changed(change.base_commit, change.commit).items()
+        for piece in hunks(run.world.repository, change.base_commit, change.commit, path, letter)
     ]
     return Tables(
         reports=[ledger.artifacts.get(one, HealthReport) for one in reports],
         log=log,
-        events=tuple(_happened(ledger.events(run.run.id))),
+        events=tuple(_happened(ledger.events(run.id))),
         hunks=pieces,
     )
 

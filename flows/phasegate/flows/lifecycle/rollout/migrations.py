@@ -55,7 +55,7 @@ def _signs(run: RunContext, draft: ReleasePlanDraft, commit: str) -> Iterator[st
         if migration.phase == "contract":
             continue
         for file in migration.files:
-            text = (run.repository.read_file(commit, file) or b"").decode(errors="replace")
+            text = (run.world.repository.read_file(commit, file) or b"").decode(errors="replace")
             for number, line in takes_away(text)[:_SIGNS_PER_FILE]:
                 yield f"{code(file)}, line {number}, is of class `{migration.phase}`: {code(line)}"
 
@@ -91,5 +91,5 @@ async def make_migrations(run: RunContext, plan: ReleasePlan, release_id: str, m
         try:
             await perform(run, Intent(migration_class, name, step.model_dump(mode="json"), _UNDOING[migration_class]))
         except MigrationFailed:
-            await route_all_traffic_to_current(run, run.shared.ledger.effects.list(run.run.id))
+            await route_all_traffic_to_current(run, run.ledger.effects.list(run.id))
             raise

@@ -53,7 +53,7 @@ class ProgressReporter:
 
     def __post_init__(self) -> None:
         """Find the step that an earlier pass reached: earlier steps are not reported again."""
-        before = progress_of(self.run.shared.ledger, self.run.run)
+        before = progress_of(self.run.ledger, self.run.record)
         self._reached = before.step if before is not None and before.stage == self.stage else 0
 
     def begin(self, doing: str, *, step: int = 0, until: datetime | None = None) -> None:

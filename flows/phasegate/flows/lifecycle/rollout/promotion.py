@@ -60,7 +60,7 @@ async def decided_while_measured(
         Gate `promotion`, and an attempt `watching` with all that was measured while it was open.
     """
     run = analysis.run
-    number = run.next_number("gate", "promotion")
+    number = run.numbers.next("gate", "promotion")
     if run.policy.gates.promotion.off:
         return await request_decision(run, "promotion", number, subject)
     background = analysis.in_background(stage, "watching", metrics, progress.throttled(GATE), {"report": report.digest})

@@ -36,15 +36,15 @@ async def void_release(run: RunContext, candidate: str, why: str) -> NoReturn:
     """
     run.raise_if_interrupted()
     run.report_step("deployment", why)
-    await run.cancel_background()
-    ledger, run_id = run.shared.ledger, run.run.id
+    await run.background.cancel()
+    ledger, run_id = run.ledger, run.id
     if run.policy.gates.release.off and ledger.rewinds.count(run_id) >= _UNASKED:
         raise DeployFailed(why, remedy="See who changes what serves, then `phasegate replay RUN --from deployment`.")
     started = ledger.events(run_id, kinds=(EventKind.ATTEMPT_STARTED,))
     began = next(event.position for event in started if event.payload["attempt"] == candidate)
-    before = [one for one in checkpoints(ledger, run.run) if one.position < began and not one.discarded]
+    before = [one for one in checkpoints(ledger, run.record) if one.position < began and not one.discarded]
     try:
-        plan_rewind(ledger, run.run, before[-1].id)
+        plan_rewind(ledger, run.record, before[-1].id)
     except NotAllowed as error:
         raise TargetRefused(f"{why} And there is no way back: {error.message}", remedy=error.remedy) from error
     ledger.rewinds.void(run_id, before[-1].id, why)

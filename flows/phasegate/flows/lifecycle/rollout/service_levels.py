@@ -43,8 +43,8 @@ def compared_before(run: RunContext) -> dict[str, MetricReport]:
 
     After the cut-over there is no release left to compare with, and a measurement of another hour is no baseline.
     """
-    ledger = run.shared.ledger
-    made = [one for one in ledger.attempts.list(run.run.id) if one.stage == "deployment" and not one.superseded]
+    ledger = run.ledger
+    made = [one for one in ledger.attempts.list(run.id) if one.stage == "deployment" and not one.superseded]
     kept = [one.artifact for one in made if one.artifact]
     reports = [one for one in kept if ledger.artifacts.json(one)["kind"] == HealthReport.kind]
     metrics = [metric for one in reports for metric in ledger.artifacts.get(one, HealthReport).metrics]
@@ -73,9 +73,9 @@ def service_levels(policy: Policy, stated: Sequence[ServiceLevel | str]) -> Leve
 
 
 def _stated(run: RunContext) -> tuple[ServiceLevel | str, ...]:
-    attempts = run.shared.ledger.attempts.list(run.run.id)
+    attempts = run.ledger.attempts.list(run.id)
     made = [one.artifact for one in attempts if one.stage == "prd" and one.artifact and not one.superseded]
-    return run.shared.ledger.artifacts.get(made[-1], Prd).service_levels if made else ()
+    return run.ledger.artifacts.get(made[-1], Prd).service_levels if made else ()
 
 
 def _words(level: ServiceLevel | str) -> str:

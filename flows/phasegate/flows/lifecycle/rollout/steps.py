@@ -13,14 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from phasegate.agents.deployment import ReleasePlan
-from phasegate.flows.engine.executor import current_executor
-from phasegate.flows.engine.wakeups import current_wakeups
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.flows.lifecycle.gates.gates import request_decision
-from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout.analysis import BackgroundAnalysis, ReleaseAnalysis
-from phasegate.flows.lifecycle.rollout.baseline import Baseline, effects_of_release, is_adopted
+from phasegate.flows.lifecycle.rollout.baseline import Baseline, effects_of_release
 from phasegate.flows.lifecycle.rollout.progress import BACKGROUND, ProgressReporter
 from phasegate.flows.lifecycle.rollout.promotion import decided_while_measured, raise_if_breached
 from phasegate.flows.lifecycle.rollout.restart import void_release
@@ -54,9 +51,9 @@ class CandidateBaseline:
         """As `Precondition.violation`, until the run intends the cut-over or rolls the candidate back."""
         made = effects_of_release(run)
         on_its_way = any(one.kind == "cut-over" or one.status in {"undone", "stuck"} for one in made)
-        if run.rehearses or is_adopted(run) or on_its_way:
+        if on_its_way or run.source.adopts("deployment"):
             return ""
-        why = self.baseline.changed(Baseline.of(await run.target.status()))
+        why = self.baseline.changed(await Baseline.now(run))
         return f"{why} What was measured and approved of the candidate is void." if why else ""
 
 
@@ -88,7 +85,7 @@ async def run_steps(
         raise
     except SubjectStale as outdated:
         await steps.end_unbroken()  # it may be what has ended the gate
-        await void_release(run, str(AttemptId.of(run.run.id, "deployment", "candidate", number)), outdated.why)
+        await void_release(run, str(AttemptId.of(run.id, "deployment", "candidate", number)), outdated.why)
 
 
 class _StepRun:
@@ -151,19 +148,19 @@ class _StepRun:
             return
         reason = {"code": "pause", "message": self._progress.words, "until": until.isoformat()}
         wake_at = until if self._background is None else None  # else needed right after a crash: the analysis goes on
-        ringing = run.start_background(_ring(run.run.id, until))
+        ringing = run.background.start(_ring(run, until))
         while not self._is_to_go_on(until):
-            run.shared.ledger.runs.set_status(run.run.id, "running", reason=reason, wake_at=wake_at)
-            await current_executor().wait_until(
+            run.ledger.runs.set_status(run.id, "running", reason=reason, wake_at=wake_at)
+            await run.executor.wait_until(
                 f"step:{number}",
-                run_id=run.run.id,
+                run_id=run.id,
                 decided=lambda: self._is_to_go_on(until),
-                settings=run.shared.settings,
+                settings=run.settings,
                 in_process=self._background is not None,
             )
         ringing.cancel()
         run.raise_if_interrupted()
-        run.shared.ledger.runs.set_status(run.run.id, "running")
+        run.ledger.runs.set_status(run.id, "running")
 
     async def _analyse(self, number: int, step: StepPolicy) -> None:
         metrics = self._analysis.named(step.analysis or ())
@@ -184,7 +181,7 @@ class _StepRun:
 
     async def _ask(self, number: int) -> None:
         self._progress.begin("gate promotion", step=number)
-        round_ = self._run.next_number("gate", "promotion")
+        round_ = self._run.numbers.next("gate", "promotion")
         decision = await request_decision(self._run, "promotion", round_, self._subject(), checks=self._checks())
         if decision is not None and decision.verdict != "approve":
             raise Rejected("promotion", decision)
@@ -229,11 +226,13 @@ class _StepRun:
         async def now() -> str:
             return datetime.now(UTC).isoformat()
 
-        return datetime.fromisoformat(await observe(self._run, "deployment", f"step/{self._number}/{number}", now))
+        return datetime.fromisoformat(
+            await self._run.source.observe("deployment", f"step/{self._number}/{number}", now)
+        )
 
     def _is_to_go_on(self, until: datetime) -> bool:
         stopped = self._background is not None and self._background.finished
-        return is_over(until) or stopped or bool(self._run.shared.ledger.runs.get(self._run.run.id).request)
+        return is_over(until) or stopped or bool(self._run.ledger.runs.get(self._run.id).request)
 
 
 def is_over(until: datetime) -> bool:
@@ -241,8 +240,7 @@ def is_over(until: datetime) -> bool:
     return datetime.now(UTC) >= until
 
 
-async def _ring(run_id: str, at: datetime) -> None:
+async def _ring(run: RunContext, at: datetime) -> None:
     """Wake the run at a moment."""
-    wakeups = current_wakeups()
     await asyncio.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
-    wakeups.notify(run_id)
+    run.executor.wakeups.notify(run.id)

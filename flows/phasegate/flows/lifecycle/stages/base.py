@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.replay.adoption import has_observed, observe
 from phasegate.flows.lifecycle.stages.characterization import has_author
 from phasegate.infra.errors import BaseTellsNothing
 from phasegate.infra.grading.base import BaseJudgement, judge_base
@@ -33,12 +32,12 @@ async def require_base(run: RunContext) -> None:
     Effects:
         One observation, which a rehearsal takes over.
     """
-    if run.ends_with("prd", "implementation") or run.run.origin or run.shared.ledger.attempts.list(run.run.id):
+    if run.ends_with("prd", "implementation") or run.origin or run.ledger.attempts.list(run.id):
         return
     if run.policy.grading.base == "required":
-        await observe(run, "testing", _NAME, partial(_judge, run, required=True))
+        await run.source.observe("testing", _NAME, partial(_judge, run, required=True))
     else:
-        run.start_background(_tell(run), low_priority=True)
+        run.background.start(_tell(run), low_priority=True)
 
 
 async def base_summary(run: RunContext) -> BaseSummary | None:
@@ -47,9 +46,9 @@ async def base_summary(run: RunContext) -> BaseSummary | None:
     Returns:
         The summary; `None` for a rehearsal of a run that was graded without one.
     """
-    if run.rehearses and not has_observed(run, _NAME):
+    if not run.source.can_observe(_NAME):
         return None
-    return BaseSummary.model_validate(await observe(run, "testing", _NAME, partial(_judge, run)))
+    return BaseSummary.model_validate(await run.source.observe("testing", _NAME, partial(_judge, run)))
 
 
 async def _tell(run: RunContext) -> None:
@@ -63,7 +62,7 @@ async def _judge(run: RunContext, *, required: bool = False) -> Any:
     summary = judgement.summary()
     run.report_step("testing", summary.sentence())
     if summary.reason and required and not await asyncio.to_thread(_will_have_tests, run, judgement):
-        raise BaseTellsNothing(summary.complaint(), base=run.run.base_commit)
+        raise BaseTellsNothing(summary.complaint(), base=run.base_commit)
     return summary.model_dump(mode="json")
 
 
@@ -73,14 +72,21 @@ def _will_have_tests(run: RunContext, judgement: BaseJudgement) -> bool:
         return False
     if judgement.first.exit_code in NO_COMMAND or not has_author(run):
         return False
-    return not Roles(run.repository, run.run.base_commit).tests()
+    return not Roles(run.world.repository, run.base_commit).tests()
 
 
 async def _judgement(run: RunContext, folder: str) -> BaseJudgement:
-    settings = run.shared.settings
-    scratch = settings.scratch / run.run.id / folder
-    bench = Bench(run.repository, run.policy, run.sandbox, scratch, partial(run.report_step, "testing"), settings.bases)
+    settings = run.settings
+    scratch = settings.scratch / run.id / folder
+    bench = Bench(
+        run.world.repository,
+        run.policy,
+        run.world.sandbox,
+        scratch,
+        partial(run.report_step, "testing"),
+        settings.bases,
+    )
     try:
-        return await judge_base(bench, run.run.base_commit)
+        return await judge_base(bench, run.base_commit)
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

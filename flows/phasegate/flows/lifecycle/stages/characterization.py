@@ -17,7 +17,6 @@ from phasegate.agents import testing
 from phasegate.agents.prd import Prd
 from phasegate.agents.testing import CharacterizationDraft
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.replay.adoption import comes_before, has_observed, observe, recorded
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.flows.runs.inputs import StoredScript
 from phasegate.infra.artifacts import canonical_json, sha256
@@ -28,7 +27,6 @@ from phasegate.infra.grading.guards.draft_check import draft_problems
 from phasegate.infra.grading.guards.thin_tests import ThinTests, find_thin_tests
 from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
-from phasegate.infra.ledger.events import EventKind
 
 PART = "characterization"
 _THIN, _OMITTED, _TRIED = "thin-tests", "characterization-omitted", "characterization/"
@@ -42,9 +40,9 @@ def has_author(run: RunContext) -> bool:
     """True if such tests can be written: by a model, or by a script with turns for it."""
     if run.policy.grading.characterize == "never":
         return False
-    if not run.run.options.rehearsal:
+    if not run.record.options.rehearsal:
         return True
-    script = run.shared.ledger.artifacts.get(run.run.options.rehearsal, StoredScript).script
+    script = run.ledger.artifacts.get(run.record.options.rehearsal, StoredScript).script
     return bool(script.turns(f"testing.{PART}", 1))
 
 
@@ -59,20 +57,18 @@ async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
     """
     if not has_author(run):
         return None
-    if not has_observed(run, _THIN):
-        origin = run.run.origin
-        adopts = origin is not None and (run.rehearses or comes_before(run.policy, "testing", origin.stage))
-        begun = any(one.stage == "testing" for one in run.shared.ledger.attempts.list(run.run.id))
-        if adopts or begun:
+    if not run.source.has_observed(_THIN):
+        begun = any(one.stage == "testing" for one in run.ledger.attempts.list(run.id))
+        if begun or run.source.adopts("testing"):
             return None
 
     async def look() -> dict[str, Any]:
         run.report_step("testing", "looking for code that the project's own tests leave alone")
         async with _bench(run, "thin-tests") as bench:
-            found = await find_thin_tests(bench, run.run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
+            found = await find_thin_tests(bench, run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
         return {"reason": found.reason, "places": list(found.places)} if found else {"reason": ""}
 
-    seen = await observe(run, "testing", _THIN, look)
+    seen = await run.source.observe("testing", _THIN, look)
     return ThinTests(seen["reason"], tuple(seen["places"])) if seen["reason"] else None
 
 
@@ -95,7 +91,7 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
         return sealed
 
     def accept(draft: CharacterizationDraft) -> SealedTests:
-        problems: dict[str, list[str]] = recorded(run, "testing", _tried(draft)) or dict[str, list[str]]()
+        problems: dict[str, list[str]] = run.source.recorded("testing", _tried(draft)) or dict[str, list[str]]()
         files = () if "" in problems else tuple(file for file in draft.files if file.path not in problems)
         why = draft.omitted or "the author handed in none that holds on base and notices a fault there."
         told = Characterization(reason=thin.reason, files=files, omitted="" if files else why)
@@ -104,7 +100,7 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
     return await propose(
         run,
         testing.CHARACTERIZATION_AGENT,
-        run.next_number("testing", PART),
+        run.numbers.next("testing", PART),
         SealedTests,
         accept,
         brief=testing.characterization_brief(
@@ -114,7 +110,7 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
             test_command=run.policy.project.test,
             conventions=run.conventions,
         ),
-        folder=await run.checkout(run.run.base_commit),
+        folder=await run.world.checkout(run.base_commit),
         inputs={"prd": prd.digest, "sealed": sealed.digest},
         part=PART,
         validate_draft=partial(_validate_draft, run, prd, sealed),
@@ -124,13 +120,13 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
 async def with_omission(run: RunContext, evidence: Evidence) -> Evidence:
     """Say in the evidence that nothing guards the change, since a script answers that has no turns for such tests."""
     wanted = run.policy.grading.characterize == "thin" and evidence.verdict == "unguarded" and evidence.guards is None
-    if not wanted or has_author(run) or (run.rehearses and not has_observed(run, _OMITTED)):
+    if not wanted or has_author(run) or not run.source.can_observe(_OMITTED):
         return evidence
 
     async def look() -> dict[str, Any]:
         return {"why": _NO_TURNS}
 
-    seen = await observe(run, "testing", _OMITTED, look)
+    seen = await run.source.observe("testing", _OMITTED, look)
     return evidence.model_copy(update={"guards": GuardSummary(reason=_NO_TESTS, omitted=str(seen["why"]))})
 
 
@@ -143,13 +139,13 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
         async with _bench(run, PART) as bench:
             return await draft_problems(
                 bench,
-                run.run.base_commit,
+                run.base_commit,
                 draft.files,
                 criteria=[criterion.id for criterion in prd.acceptance_criteria],
                 sealed=[file.path for file in sealed.files],
             )
 
-    problems: Mapping[str, list[str]] = await observe(run, "testing", _tried(draft), look)
+    problems: Mapping[str, list[str]] = await run.source.observe("testing", _tried(draft), look)
     if not problems or _position(run, _tried(draft)) >= _MOST_DRAFTS:
         return ""
     return "\n".join(f"{path}: {said}".removeprefix(": ") for path, own in problems.items() for said in own)
@@ -157,11 +153,9 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
 
 def _position(run: RunContext, name: str) -> int:
     """The number of a draft among the tried ones, from 1; a rehearsal counts as its original did."""
-    counted = run.run.origin.run if run.run.origin and run.rehearses else run.run.id
-    seen = (
-        event.payload["name"] for event in run.shared.ledger.events(counted) if event.kind == EventKind.STAGE_OBSERVED
-    )
-    return [*dict.fromkeys(one for one in seen if one.startswith(_TRIED)), name].index(name) + 1
+    return [*dict.fromkeys(known for known in run.source.observed_names() if known.startswith(_TRIED)), name].index(
+        name
+    ) + 1
 
 
 def _tried(draft: CharacterizationDraft) -> str:
@@ -170,11 +164,16 @@ def _tried(draft: CharacterizationDraft) -> str:
 
 @asynccontextmanager
 async def _bench(run: RunContext, folder: str) -> AsyncGenerator[Bench]:
-    settings = run.shared.settings
-    scratch = settings.scratch / run.run.id / folder
+    settings = run.settings
+    scratch = settings.scratch / run.id / folder
     try:
         yield Bench(
-            run.repository, run.policy, run.sandbox, scratch, partial(run.report_step, "testing"), settings.bases
+            run.world.repository,
+            run.policy,
+            run.world.sandbox,
+            scratch,
+            partial(run.report_step, "testing"),
+            settings.bases,
         )
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

@@ -10,7 +10,6 @@ from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, perform
 from phasegate.flows.lifecycle.gates.gates import Round
-from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout import migrations
 from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.flows.lifecycle.rollout.service_levels import levels_of
@@ -35,18 +34,18 @@ async def draft_release_plan(
         One attempt per round. The target is observed once per round, so that a plan is not drafted again once its own
         release is current.
     """
-    number, start = run.next_number("deployment", "plan"), run.policy.deploy.start
+    number, start = run.numbers.next("deployment", "plan"), run.policy.deploy.start
     levels = levels_of(run)
     migrating, commands = migrations.files_of(run, change), migrations.commands_of(run)
 
     async def look() -> JsonObject:
-        return (await run.target.status()).model_dump(mode="json")
+        return (await run.world.target.status()).model_dump(mode="json")
 
     async def foresee() -> JsonObject:
-        return (await run.target.preview(commit)).model_dump(mode="json")
+        return (await run.world.target.preview(commit)).model_dump(mode="json")
 
-    state = TargetState.model_validate(await observe(run, "deployment", f"target/{number}", look))
-    preview = Preview.model_validate(await observe(run, "deployment", f"preview/{number}", foresee))
+    state = TargetState.model_validate(await run.source.observe("deployment", f"target/{number}", look))
+    preview = Preview.model_validate(await run.source.observe("deployment", f"preview/{number}", foresee))
 
     def accept(draft: ReleasePlanDraft) -> ReleasePlan:
         return ReleasePlan.model_validate(
@@ -54,7 +53,7 @@ async def draft_release_plan(
                 **draft.model_dump(by_alias=True),
                 "commit": commit,
                 "target": run.policy.deploy.target,
-                "service": run.service,
+                "service": run.world.service,
                 "start": start,
                 "replaces": state.current.release_id if state.current else "",
                 "changes": preview.changes,
@@ -82,7 +81,7 @@ async def draft_release_plan(
             migrations=stored_data.plan_text(migrating, commands),
             note=round_.note,
         ),
-        folder=await run.checkout(commit),
+        folder=await run.world.checkout(commit),
         inputs={"change": change.digest, "evidence": evidence.digest},
         part="plan",
         validate_draft=lambda draft: stored_data.validate_migrations(migrating, draft.migrations, draft.no_migrations),
@@ -107,8 +106,8 @@ async def deploy(run: RunContext, plan: ReleasePlan, baseline: Baseline) -> Rele
     if not run.policy.gates.release.off and (why := await baseline.violation(run)):
         raise SubjectStale(why)
     steps = run.policy.deploy.steps
-    number, previous = run.next_number("deployment", "candidate" if steps else "release"), await baseline.previous(run)
-    release_id = run.run.id if number == 1 else f"{run.run.id}-{number}"  # a discarded release keeps its id
+    number, previous = run.numbers.next("deployment", "candidate" if steps else "release"), await baseline.previous(run)
+    release_id = run.id if number == 1 else f"{run.id}-{number}"  # a discarded release keeps its id
     facts = {"release_id": release_id, "commit": plan.commit, "previous": previous}
 
     async def started() -> Candidate:
@@ -135,7 +134,7 @@ async def deploy(run: RunContext, plan: ReleasePlan, baseline: Baseline) -> Rele
 
         candidate = await attempt(run, "deployment", number, Candidate, started_alone, part="candidate", inputs=inputs)
         await run_steps(run, plan, candidate, serving, number)
-        inputs, number = {**inputs, "candidate": candidate.digest}, run.next_number("deployment", "release")
+        inputs, number = {**inputs, "candidate": candidate.digest}, run.numbers.next("deployment", "release")
     return await attempt(run, "deployment", number, Release, released, part="release", inputs=inputs)
 
 

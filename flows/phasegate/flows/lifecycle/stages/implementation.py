@@ -12,7 +12,6 @@ from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.prd import Prd
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.gates.gates import Round
-from phasegate.flows.lifecycle.replay.adoption import adoptable, adopted, last_attempt
 from phasegate.flows.lifecycle.stages.run_agent import propose
 from phasegate.flows.lifecycle.stages.testing import amend_tests, grade_change
 from phasegate.flows.runs.checkpoints import checkpoint_number
@@ -67,12 +66,12 @@ async def change_that_passes(
     if round_.regrade and sealed is not None:
         change = round_.previous[0]
         return change, await grade_change(run, prd, change, await _sealed_by_now(run, round_, sealed), round_.struck)
-    feedback, tries = "", run.policy.lifecycle.max_attempts + run.extra_attempts
+    feedback, tries = "", run.policy.lifecycle.max_attempts + run.source.extra_attempts
     await _go_on_from_last_change(run, prd)
     last: tuple[ChangeSet, Evidence] | None = None
     tests: SealedTests | None = None
     for _ in range(tries):
-        number = run.next_number("implementation")
+        number = run.numbers.next("implementation")
         change = await _implement(run, number, prd, feedback, round_.note)
         if sealed is None:
             return change, None
@@ -85,13 +84,13 @@ async def change_that_passes(
         return last  # a person decides if the ticket may do that
     raise OperatorNeeded(
         f"{tries} attempts at the implementation failed their grading",
-        remedy=f"See why with `phasegate show {run.run.id}`; `phasegate resume {run.run.id}` grants one more attempt.",
+        remedy=f"See why with `phasegate show {run.id}`; `phasegate resume {run.id}` grants one more attempt.",
     )
 
 
 def _was_asked_about(run: RunContext, round_: Round, evidence: Evidence) -> bool:
     """True if the gate opened in this round on a failed grade: a person decides, whatever was granted since."""
-    opened = (row for row in run.shared.ledger.gates.list(run.run.id) if row.gate == "change")
+    opened = (row for row in run.ledger.gates.list(run.id) if row.gate == "change")
     return any(row.number == round_.number and row.subject.get(Evidence.kind) == evidence.digest for row in opened)
 
 
@@ -101,29 +100,29 @@ async def _sealed_by_now(run: RunContext, round_: Round, sealed: asyncio.Task[Se
     evidence: Evidence | None = round_.previous[1] if round_.previous else None
     if evidence is None or evidence.sealed_tests == tests.digest:
         return tests
-    return run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
+    return run.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
 
 
 async def _go_on_from_last_change(run: RunContext, prd: Prd) -> None:
     """Continue the numbering from the earlier run's last change, if a replay starts at stage `testing`."""
-    origin = run.run.origin
+    origin = run.origin
     if origin is None or origin.stage != "testing":
         return
-    if (last := last_attempt(run, "implementation", {"prd": prd.digest})) is not None:
-        run.resume_numbering_at("implementation", last)
-        run.resume_numbering_at("testing", last, part="grading")
+    if (last := run.source.last_attempt("implementation", {"prd": prd.digest})) is not None:
+        run.numbers.resume_at("implementation", last)
+        run.numbers.resume_at("testing", last, part="grading")
 
 
 async def _taken_over(run: RunContext, number: int, inputs: Mapping[str, str]) -> ChangeSet | None:
     """An adopted change; the run's own worktree and branch begin from it."""
-    made = adoptable(run, ChangeSet, "implementation", "", number, inputs)
-    attempts = run.shared.ledger.attempts
-    is_new = attempts.find(str(AttemptId.of(run.run.id, "implementation", "", number))) is None
+    made = run.source.adoptable(ChangeSet, "implementation", "", number, inputs)
+    attempts = run.ledger.attempts
+    is_new = attempts.find(str(AttemptId.of(run.id, "implementation", "", number))) is None
     if made is not None and is_new:
-        change = run.shared.ledger.artifacts.get(made.artifact or "", ChangeSet)
-        workspace = await run.worktree.open()
+        change = run.ledger.artifacts.get(made.artifact or "", ChangeSet)
+        workspace = await run.world.worktree.open()
         await asyncio.to_thread(workspace.begin_from, change.commit)
-    return adopted(run, ChangeSet, "implementation", "", number, inputs)
+    return run.source.adopt(ChangeSet, "implementation", "", number, inputs)
 
 
 async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note: str) -> ChangeSet:
@@ -138,16 +137,16 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
     )
 
     inputs = {"prd": prd.digest}
-    again_from_testing = run.run.origin is not None and run.run.origin.stage == "testing"
+    again_from_testing = run.origin is not None and run.origin.stage == "testing"
     exactly = inputs if again_from_testing and not feedback else {**inputs, "brief": sha256(brief)}
     if (taken := await _taken_over(run, number, exactly)) is not None:
         return taken
-    workspace = await run.worktree.set_up()
-    begins_at = run.worktree.take_clean_commit()
+    workspace = await run.world.worktree.set_up()
+    begins_at = run.world.worktree.take_clean_commit()
 
     def collect(draft: ChangeDraft) -> ChangeSet:
         summary = f"{draft.summary}\n\n{draft.notes}".strip()
-        change = workspace.collect(run.run.base_commit, protected, f"{run.run.title}\n\n{summary}")
+        change = workspace.collect(run.base_commit, protected, f"{run.record.title}\n\n{summary}")
         return change.model_copy(update={"asks_to_amend": draft.asks_to_amend})
 
     return await propose(
@@ -161,14 +160,12 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
         inputs=inputs,
         place=lambda row: WorktreeCheckpoints(workspace, row.number, begins_at),
         protected=protected,
-        validate_draft=partial(_validate_draft, run, prd),
+        validate_draft=run.source.draft_check(partial(_validate_draft, run, prd)),
     )
 
 
 def _validate_draft(run: RunContext, prd: Prd, draft: ChangeDraft) -> str:
-    """Reasons to send a change's requests back; a rehearsal repeats the recorded outcome."""
-    if run.rehearses:
-        return ""
+    """Reasons to send a change's requests back, or an empty text."""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
-    read = partial(run.repository.read_file, run.run.base_commit)
+    read = partial(run.world.repository.read_file, run.base_commit)
     return "\n".join(request_problems(draft.asks_to_amend, criteria, read))

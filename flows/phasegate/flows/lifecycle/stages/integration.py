@@ -14,7 +14,6 @@ from phasegate.agents.prd import Prd
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import Intent, is_begun, perform
-from phasegate.flows.lifecycle.replay.adoption import is_recorded, observe
 from phasegate.flows.lifecycle.signals import Remade
 from phasegate.flows.lifecycle.stages.testing import grade_as
 from phasegate.infra.artifacts import sha256
@@ -63,14 +62,14 @@ async def integrate(
     change, evidence = approved
     tree = _released_tree(run, evidence) if evidence else ""
     if run.policy.project.integrate == "none":
-        return (await asyncio.to_thread(released_change, run.repository, change, tree)).commit, change, evidence
+        return (await asyncio.to_thread(released_change, run.world.repository, change, tree)).commit, change, evidence
     if evidence is None or sealed is None or not tree:  # no grade tells which tree goes in
         return str((await perform(run, _intent(run, change, "")))["commit"]), change, evidence
     move = evidence.move
     moves = 0 if move is None or evidence.needs_person else move.number  # a decision of a person restarts the count
     while True:
-        number = run.next_number("testing", REBASING)
-        if not is_recorded(run, "testing", _head(number)) and (commit := await _merged(run, change, evidence)):
+        number = run.numbers.next("testing", REBASING)
+        if run.source.recorded("testing", _head(number)) is None and (commit := await _merged(run, change, evidence)):
             return commit, change, evidence
         moves += 1
         if (moved := await _graded_on_head(run, number, moves, prd, (change, evidence), await sealed)) is None:
@@ -89,9 +88,9 @@ async def _merged(run: RunContext, change: ChangeSet, evidence: Evidence) -> str
     """
     tree = _released_tree(run, evidence)
     intent = _intent(run, change, tree)
-    if not run.rehearses and not is_begun(run, intent):
-        released = await asyncio.to_thread(released_change, run.repository, change, tree)
-        if not await asyncio.to_thread(merges_to, run.repository, released, run.run.base_branch, tree):
+    if not is_begun(run, intent):
+        released = await asyncio.to_thread(released_change, run.world.repository, change, tree)
+        if not await asyncio.to_thread(merges_to, run.world.repository, released, run.record.base_branch, tree):
             return ""
     try:
         return str((await perform(run, intent))["commit"])
@@ -106,8 +105,8 @@ def _released_tree(run: RunContext, evidence: Evidence) -> str:
 
 
 def _intent(run: RunContext, change: ChangeSet, tree: str) -> Intent:
-    branch = run.run.base_branch
-    facts = {"change": change.digest, "branch": branch, "message": f"{run.run.title}\n\n{change.summary}"}
+    branch = run.record.base_branch
+    facts = {"change": change.digest, "branch": branch, "message": f"{run.record.title}\n\n{change.summary}"}
     return Intent("merge", "merge", facts | ({"tree": tree} if tree else {}), f"revert the merge on {branch}")
 
 
@@ -122,35 +121,35 @@ async def _graded_on_head(
     Raises:
         OperatorNeeded: It conflicts with the branch as it is now, or fails there in a way that no person may accept.
     """
-    (change, evidence), branch = approved, run.run.base_branch
+    (change, evidence), branch = approved, run.record.base_branch
 
     async def look() -> dict[str, Any]:
-        return {"head": await asyncio.to_thread(branch_head, run.repository, branch)}
+        return {"head": await asyncio.to_thread(branch_head, run.world.repository, branch)}
 
-    head = str((await observe(run, "testing", _head(number), look))["head"])
-    if is_recorded(run, "testing", _left(number)):
+    head = str((await run.source.observe("testing", _head(number), look))["head"])
+    if run.source.recorded("testing", _left(number)) is not None:
         return None
     if not _is_graded(run, number) and head != (await look())["head"]:
         await _leave_head(run, number)
         return None
 
     if sealed.digest != evidence.sealed_tests:
-        sealed = run.shared.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
+        sealed = run.ledger.artifacts.get(evidence.sealed_tests, SealedTests)
 
     async def rebased(_row: Attempt) -> ChangeSet:
         run.report_step(
             "testing", f"{branch} has moved to {head[:12]}: the merged tree is graded before it is released"
         )
         await asyncio.to_thread(_require_free, run, change, head, sealed)
-        make = partial(rebase, branch=branch, run_id=run.run.id, left_out=frozenset(evidence.left_out))
-        return await asyncio.to_thread(make, run.repository, change, head)
+        make = partial(rebase, branch=branch, run_id=run.id, left_out=frozenset(evidence.left_out))
+        return await asyncio.to_thread(make, run.world.repository, change, head)
 
     inputs = {"change": change.digest, "head": sha256(head)}
     moved = await attempt(run, "testing", number, ChangeSet, rebased, part=REBASING, inputs=inputs)
 
     async def compared(fresh: Evidence) -> Evidence:
         pairs = ((change.base_commit, change.commit), (moved.base_commit, moved.commit))
-        before, now = [await asyncio.to_thread(patch_id, run.repository, *pair) for pair in pairs]
+        before, now = [await asyncio.to_thread(patch_id, run.world.repository, *pair) for pair in pairs]
         move = BranchMove(
             branch=branch,
             base=change.base_commit,
@@ -164,14 +163,14 @@ async def _graded_on_head(
 
     fresh = await grade_as(run, prd, moved, sealed, evidence.struck, part=REGRADING, number=number, finish=compared)
     if fresh.verdict == "failed" and not fresh.is_acceptable:
-        if not run.rehearses and head != (await look())["head"]:
+        if head != (await run.source.current(look, recorded={"head": head}))["head"]:
             await _leave_head(run, number)
             return None
         raise OperatorNeeded(
             f"the change passed on {change.base_commit[:12]} and fails on {branch} as it is now ({head[:12]}). "
             f"Nothing was merged, and no attempt was charged.\n{fresh.failing()}".rstrip(),
             remedy=f"Start a new run of the ticket: it begins from {branch} as it is now. "
-            f"Or mend {branch}, then `phasegate resume {run.run.id}`.",
+            f"Or mend {branch}, then `phasegate resume {run.id}`.",
         )
     return moved, fresh
 
@@ -182,7 +181,7 @@ def _require_free(run: RunContext, change: ChangeSet, head: str, sealed: SealedT
     Raises:
         OperatorNeeded: One would.
     """
-    read, branch = run.repository.read_file, run.run.base_branch
+    read, branch = run.world.repository.read_file, run.record.base_branch
     for file in sealed.files:
         now = read(head, file.path)
         if now not in (None, file.content.encode(), read(change.base_commit, file.path)):
@@ -190,7 +189,7 @@ def _require_free(run: RunContext, change: ChangeSet, head: str, sealed: SealedT
                 f"{branch} has got {code(file.path)} since the run began, which is the name of a file of sealed tests. "
                 "Nothing was merged, and no attempt was charged.",
                 remedy=f"Start a new run of the ticket: it begins from {branch} as it is now. "
-                f"Or rename the file on {branch}, then `phasegate resume {run.run.id}`.",
+                f"Or rename the file on {branch}, then `phasegate resume {run.id}`.",
             )
 
 
@@ -206,10 +205,10 @@ def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
     change, fresh = moved
     move = fresh.move
     assert move is not None, fresh.digest  # noqa: S101  only grades on a head that moved come here
-    gates = run.shared.ledger.gates
-    about = [gate for gate in gates.list(run.run.id) if gate.status not in CLOSED and gate.gate == "change"]
+    gates = run.ledger.gates
+    about = [gate for gate in gates.list(run.id) if gate.status not in CLOSED and gate.gate == "change"]
     row = next((gate for gate in about if gate.subject.get(Evidence.kind) == approved.digest), None)
-    if row is not None and not run.rehearses:
+    if row is not None:
         facts = {"approved": approved.digest, "evidence": fresh.digest, "head": move.head, "why": move.sentence()}
         facts |= {"patch_id": move.patch_id, "tree": _released_tree(run, fresh)}
         gates.note_once(row, EventKind.APPROVAL_CARRIED if move.carries_over else EventKind.APPROVAL_LAPSED, facts)
@@ -221,15 +220,15 @@ async def _leave_head(run: RunContext, number: int) -> None:
     """Record that the branch has moved on from a head, so that the next head is tried."""
 
     async def look() -> dict[str, Any]:
-        return {"head": await asyncio.to_thread(branch_head, run.repository, run.run.base_branch)}
+        return {"head": await asyncio.to_thread(branch_head, run.world.repository, run.record.base_branch)}
 
-    await observe(run, "testing", _left(number), look)
+    await run.source.observe("testing", _left(number), look)
 
 
 def _is_graded(run: RunContext, number: int) -> bool:
     """True if the grade on a head is recorded, of this run or of the one it replays."""
-    attempts, origin = run.shared.ledger.attempts, run.run.origin
-    runs = [run.run.id, *([origin.run] if origin else [])]
+    attempts, origin = run.ledger.attempts, run.origin
+    runs = [run.id, *([origin.run] if origin else [])]
     found = (attempts.find(str(AttemptId.of(known, "testing", REGRADING, number))) for known in runs)
     return any(made is not None and made.status == "finished" for made in found)
 

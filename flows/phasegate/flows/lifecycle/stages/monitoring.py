@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from phasegate.agents import monitoring
@@ -13,7 +14,6 @@ from phasegate.agents.models.conversation import JsonObject
 from phasegate.agents.monitoring import Incident, IncidentDraft, TimelineEntry
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.saga import roll_back
-from phasegate.flows.lifecycle.replay.adoption import observe
 from phasegate.flows.lifecycle.rollout.analysis import ReleaseAnalysis
 from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.flows.lifecycle.rollout.incident import LOG_CHARACTERS, incident, on_record, tables_of
@@ -94,10 +94,10 @@ async def _passed(analysis: ReleaseAnalysis, progress: ProgressReporter, report:
         )
     except SubjectStale as outdated:
         run.report_step("monitoring", outdated.why)
-        current = (await run.target.status()).current
+        current = (await run.world.target.status()).current
         if current is not None and current.release_id == release.release_id:
             return False
-        remedy = f"`phasegate rollback {run.run.id}` takes back what is left of it."
+        remedy = f"`phasegate rollback {run.id}` takes back what is left of it."
         raise TargetRefused(f"{outdated.why} What was measured says nothing of it.", remedy=remedy) from None
     if decision is not None and decision.verdict != "approve":
         raise Breached(report, release, when)
@@ -123,18 +123,19 @@ class ReleaseInPlace:
 
     async def violation(self, run: RunContext) -> str:
         """As `Precondition.violation`."""
-        if run.rehearses:
-            return ""
-        now = Baseline.of(await run.target.status())
+        now = await run.source.current(partial(Baseline.now, run), recorded=self.serving)
         ours = now.release_id == self.release_id
         return self.serving.changed(now) or ("" if ours else f"Release {self.release_id} does not serve any more.")
 
 
 async def _in_place(run: RunContext, release: Candidate | Release) -> Baseline:
     """Baseline at the time the gate is asked; a rehearsal does not observe the target."""
-    if run.rehearses:
-        return Baseline(run.policy.deploy.target, run.service, release.release_id, release.commit)
-    return await Baseline.seen(run, "monitoring", f"place/{run.next_number('monitoring', 'place')}")
+
+    async def seen() -> Baseline:
+        return await Baseline.seen(run, "monitoring", f"place/{run.numbers.next('monitoring', 'place')}")
+
+    recorded = Baseline(run.policy.deploy.target, run.world.service, release.release_id, release.commit)
+    return await run.source.current(seen, recorded=recorded)
 
 
 async def _begun(run: RunContext) -> datetime:
@@ -143,8 +144,8 @@ async def _begun(run: RunContext) -> datetime:
     async def now() -> str:
         return datetime.now(UTC).isoformat()
 
-    name = f"bake/{run.next_number('monitoring', 'bake')}"
-    return datetime.fromisoformat(await observe(run, "monitoring", name, now))
+    name = f"bake/{run.numbers.next('monitoring', 'bake')}"
+    return datetime.fromisoformat(await run.source.observe("monitoring", name, now))
 
 
 async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached) -> None:
@@ -172,7 +173,7 @@ async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached
 def _let_go_on(run: RunContext, report: HealthReport) -> bool:
     """True if a person resumed the run after it had stopped on this report as past its pivot."""
     stopped = False
-    for event in run.shared.ledger.events(run.run.id, kinds=(EventKind.RUN_NEEDS_OPERATOR, EventKind.RUN_RESUMED)):
+    for event in run.ledger.events(run.id, kinds=(EventKind.RUN_NEEDS_OPERATOR, EventKind.RUN_RESUMED)):
         if event.kind == EventKind.RUN_RESUMED and stopped:
             return True
         reason: dict[str, Any] = event.payload.get("reason") or {}
@@ -187,18 +188,18 @@ async def draft_incident(run: RunContext, change: ChangeSet, breach: Breached) -
         One attempt; if the agent fails, its error is in the ledger and the run ends all the same.
     """
     release, report = breach.made, breach.report
-    workspace, number = await run.worktree.open(), run.next_number("monitoring", "reading")
+    workspace, number = await run.world.worktree.open(), run.numbers.next("monitoring", "reading")
 
     async def look() -> str:
-        return await run.service_log(release.release_id)
+        return await run.world.service_log(release.release_id)
 
     async def recall() -> JsonObject:
         return {"moments": [moment.model_dump() for moment in on_record(run, report)]}
 
-    log = await observe(run, "monitoring", f"log/{number}", look)
-    recalled = await observe(run, "monitoring", f"record/{number}", recall)
+    log = await run.source.observe("monitoring", f"log/{number}", look)
+    recalled = await run.source.observe("monitoring", f"record/{number}", recall)
     record = [TimelineEntry.model_validate(moment) for moment in recalled["moments"]]
-    written = await run.service_log(release.release_id, characters=LOG_CHARACTERS)
+    written = await run.world.service_log(release.release_id, characters=LOG_CHARACTERS)
     tables = await asyncio.to_thread(tables_of, run, change, written)
 
     def accept(draft: IncidentDraft) -> Incident:
@@ -213,10 +214,10 @@ async def draft_incident(run: RunContext, change: ChangeSet, breach: Breached) -
             Incident,
             accept,
             brief=monitoring.brief(change, report, diff=diff, log=log, record=record),
-            folder=await run.checkout(release.commit),
+            folder=await run.world.checkout(release.commit),
             inputs={"report": report.digest, "change": change.digest},
             part="reading",
             tables=tables,
         )
     except PhasegateError as error:
-        _log.warning("the incident of %s has no reading: %s", run.run.id, error.message)
+        _log.warning("the incident of %s has no reading: %s", run.id, error.message)

@@ -18,12 +18,12 @@ async def draft_prd(run: RunContext, round_: Round) -> Prd:
     made = await propose(
         run,
         prd.AGENT,
-        run.next_number("prd"),
+        run.numbers.next("prd"),
         Prd,
         _accept,
         brief=prd.brief(run.ticket, previous=round_.previous, note=round_.note, conventions=run.conventions),
-        folder=await run.checkout(run.run.base_commit),
-        inputs={"ticket": run.run.ticket},
+        folder=await run.world.checkout(run.base_commit),
+        inputs={"ticket": run.record.ticket},
     )
     if not run.ends_with("prd"):
         run.prepare_worktree()

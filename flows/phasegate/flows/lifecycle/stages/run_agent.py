@@ -13,10 +13,7 @@ from phasegate.agents.tools import Toolbox
 from phasegate.flows.lifecycle.agent_policy import guardrails_for, sandbox_of
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.replay.rehearsal import record_has_ended
-from phasegate.flows.lifecycle.signals import RecordingExhausted
 from phasegate.infra.artifacts import Artifact, sha256
-from phasegate.infra.errors import RehearsalDeparted
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.metrics.tables import Tables
 
@@ -81,16 +78,11 @@ async def propose(  # noqa: PLR0913 -- each stage gives two or three of the name
             brief=guardrails.masked(brief, "the brief"),
             draft=agent.draft,
             toolbox=toolbox,
-            client=run.shared.client_for(run.run, row, guardrails.masked_answer),
+            client=run.resources.client_for(run.record, row, guardrails.masked_answer),
             place=place(row) if place else None,
             asks=agent.asks and "ask" in run.policy.permissions_for(agent.stage).tools,
         )
-        try:
-            draft = await run_agent(assignment, run.agent_runtime)
-        except RehearsalDeparted as error:
-            if run.rehearses and record_has_ended(run, row):
-                raise RecordingExhausted from error
-            raise
+        draft = await run_agent(assignment, run.agent_runtime)
         return None if draft is None else await asyncio.to_thread(accept, draft)
 
     return await attempt(

@@ -44,14 +44,14 @@ async def _author(run: RunContext, prd: Prd) -> SealedTests:
     return await propose(
         run,
         testing.AGENT,
-        run.next_number("testing", "authoring"),
+        run.numbers.next("testing", "authoring"),
         SealedTests,
         _seal,
         brief=testing.brief(prd, test_command=run.policy.project.test, conventions=run.conventions),
-        folder=await run.checkout(run.run.base_commit),
+        folder=await run.world.checkout(run.base_commit),
         inputs={"prd": prd.digest},
         part="authoring",
-        validate_draft=partial(_validate_draft, run, prd),
+        validate_draft=run.source.draft_check(partial(_validate_draft, run, prd)),
     )
 
 
@@ -76,16 +76,16 @@ async def amend_tests(run: RunContext, prd: Prd, change: ChangeSet, sealed: Seal
     return await propose(
         run,
         testing.AMENDING_AGENT,
-        run.next_number("testing", "amending"),
+        run.numbers.next("testing", "amending"),
         SealedTests,
         lambda draft: sealed.with_added(asked, draft.amends),
         brief=testing.amending_brief(
             prd, sealed, asked, test_command=run.policy.project.test, conventions=run.conventions
         ),
-        folder=await run.checkout(run.run.base_commit),
+        folder=await run.world.checkout(run.base_commit),
         inputs={"prd": prd.digest, "sealed": sealed.digest},
         part="amending",
-        validate_draft=partial(_validate_amendments, run, prd, sealed, asked),
+        validate_draft=run.source.draft_check(partial(_validate_amendments, run, prd, sealed, asked)),
     )
 
 
@@ -105,7 +105,7 @@ async def grade_change(
         One attempt per change, and a ref that keeps what is released of it.
     """
     return await grade_as(
-        run, prd, change, sealed, struck, part="grading", number=run.next_number("testing", "grading")
+        run, prd, change, sealed, struck, part="grading", number=run.numbers.next("testing", "grading")
     )
 
 
@@ -137,32 +137,32 @@ async def grade_as(
     """
 
     async def graded(_row: Attempt) -> Evidence:
-        scratch = run.shared.settings.scratch / run.run.id / f"{part}-{number}"
+        scratch = run.settings.scratch / run.id / f"{part}-{number}"
         try:
             evidence = await grade(
-                repository=run.repository,
+                repository=run.world.repository,
                 change=change,
                 sealed=sealed,
                 criteria=prd.acceptance_criteria,
                 policy=run.policy,
-                sandbox=run.sandbox,
+                sandbox=run.world.sandbox,
                 scratch=scratch,
                 on_step=partial(run.report_step, "testing"),
                 nothing_new=not prd.new_behaviour,
                 struck=struck,
-                bases=run.shared.settings.bases,
+                bases=run.settings.bases,
             )
             kept = evidence.guards.kept_tree if evidence.guards else ""
             for tree in filter(None, (evidence.tree, kept)):
-                await asyncio.to_thread(keep_released, run.repository, change, tree, run.run.id)
+                await asyncio.to_thread(keep_released, run.world.repository, change, tree, run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-        if change.base_commit == run.run.base_commit:
+        if change.base_commit == run.base_commit:
             evidence = evidence.model_copy(update={"base": await base_summary(run)})
         evidence = await with_omission(run, evidence)
         return await finish(evidence) if finish else evidence
 
-    inputs = {"change": change.digest, "sealed": sealed.digest, "policy": run.run.policy}
+    inputs = {"change": change.digest, "sealed": sealed.digest, "policy": run.record.policy}
     inputs |= {"struck": sha256(canonical_json(sorted(struck)))} if struck else {}
     return await attempt(
         run,
@@ -181,9 +181,7 @@ def _seal(draft: TestsDraft) -> SealedTests:
 
 
 def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
-    """Reasons to send sealed tests back; a rehearsal repeats the recorded outcome."""
-    if run.rehearses:
-        return ""
+    """Reasons to send sealed tests back, or an empty text."""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
     problems = [
         f"No file names criterion {criterion}: each needs a test."
@@ -191,7 +189,7 @@ def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
         if not any(criterion in file.criteria for file in draft.files)
     ]
     sealed = [(file.path, file.content) for file in draft.files]
-    read = partial(run.repository.read_file, run.run.base_commit)
+    read = partial(run.world.repository.read_file, run.base_commit)
     problems += unknown_names((file.path, file.content) for file in draft.files)
     return "\n".join([*problems, *amendment_problems(draft.amends, criteria, sealed, read)])
 
@@ -199,10 +197,8 @@ def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
 def _validate_amendments(
     run: RunContext, prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], draft: AmendmentsDraft
 ) -> str:
-    """Reasons to send added amendments back; a rehearsal repeats the recorded outcome."""
-    if run.rehearses:
-        return ""
+    """Reasons to send added amendments back, or an empty text."""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
     files = [(file.path, file.content) for file in sealed.files]
-    read = partial(run.repository.read_file, run.run.base_commit)
+    read = partial(run.world.repository.read_file, run.base_commit)
     return "\n".join(added_problems(draft.amends, asked, sealed.amends, criteria, files, read))
