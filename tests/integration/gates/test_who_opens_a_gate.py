@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import pytest
 from tests.integration.gates.conftest import Desk
+from typing_extensions import override
 
+from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import Person
+from phasegate.infra.ledger import Ledger
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import row_digest
@@ -149,6 +153,39 @@ def test_a_clock_moved_back_revives_no_gate(desk: Desk) -> None:
         desk.ledger.gates.decide(gate.id, "approve", BO)
     assert desk.gate(run).id != gate.id
     assert any("expired" in why for why in desk.refusals())
+
+
+class PassingClock(FixedClock):
+    """Clock that goes two days ahead once it was read a number of times, as on a machine that stands still."""
+
+    left = -1
+
+    @override
+    def now(self) -> datetime:
+        self.left -= 1
+        if self.left == 0:
+            self.advance(timedelta(days=2))
+        return super().now()
+
+
+def test_an_approval_that_a_person_was_told_of_counts_however_slow_the_machine_is(desk: Desk) -> None:
+    """P5. Mutation tried: no check of the event's own time; a late approval is then taken, and refused afterwards."""
+    clock = PassingClock(desk.clock.now())
+    ledger = Ledger.open(f"sqlite:///{desk.file}", clock=clock)
+    outcomes: set[str | None] = set()
+    for number in range(1, 7):
+        slow = replace(desk, ledger=ledger)
+        gate = slow.gate(slow.accept(f"run-{number}"))
+        clock.left = number
+        told = None
+        with suppress(NotAllowed):
+            ledger.gates.decide(gate.id, "approve", BO)
+            told = "approve"
+        clock.left = -1
+        assert slow.rules(gate) == told
+        outcomes.add(told)
+    ledger.close()
+    assert outcomes == {"approve", None}, "the clock passed the hour before the decision, and after it"
 
 
 def test_a_clock_moved_ahead_closes_a_gate_and_moved_back_does_not_open_it(desk: Desk) -> None:

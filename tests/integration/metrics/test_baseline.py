@@ -82,11 +82,11 @@ async def test_errors_that_the_release_before_has_too_are_not_the_candidates(
 
 async def test_slower_without_any_error(serve: Serve, released: MakeReleased) -> None:
     of = metric(compare="latency_ms", tolerance=0.5)
-    async with serve(later=0.08) as ours, serve(later=0.02) as theirs:
+    async with serve(later=0.16) as ours, serve(later=0.02) as theirs:  # a busy machine adds the same to both
         found = await verdict(of, replace(released(), url=ours), replace(released(), url=theirs))
     assert found.verdict == "failed"
     assert found.comparison is not None
-    assert (found.comparison.candidate_value or 0) > 2 * (found.comparison.baseline_value or 0)
+    assert (found.comparison.candidate_value or 0) > 1.5 * (found.comparison.baseline_value or 0)
 
 
 @pytest.mark.parametrize(

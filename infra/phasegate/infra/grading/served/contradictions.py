@@ -18,7 +18,7 @@ from phasegate.infra.grading.served.no_answer import Circumstances
 from phasegate.infra.grading.served.routes import MISSING, is_fixed
 from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin
 from phasegate.infra.grading.served.test_setup import TestSetup
-from phasegate.infra.grading.served.twins import Place, Twins
+from phasegate.infra.grading.served.twins import SAFE, Place, Twins
 from phasegate.infra.workspace.change_set import readable
 
 _OTHERWISE = "a sealed test that sets nothing up gets {}; served as `[deploy] start` says, it is {} each time"
@@ -26,7 +26,6 @@ _MISSING = (
     "a sealed test that sets nothing up gets {}; served as `[deploy] start` says, it is {} each time, as on base and "
     "as for a path that is not there"
 )
-_SAFE = ("GET", "HEAD", "OPTIONS")
 _ELSEWHERE = (400, 404, 405, 421, 429, 501, 503)
 """Statuses by which a service says that it is not there, not under this name, or not now."""
 _HOST = re.compile(rb"""\bhttps?://[^/"'\s<>\\]+""")
@@ -101,7 +100,7 @@ async def _lasting(
 ) -> list[Finding]:
     """Findings about answers that are the same in two more starts, before and after all that tests store."""
     parts = [replace(talks[at], requests=talks[at].requests[: number + 1]) for at, number in chosen]
-    stores = [talk for talk in talks if any(one.method not in _SAFE for one in talk.requests)]
+    stores = [talk for talk in talks if any(one.method not in SAFE for one in talk.requests)]
     nowhere = Conversation("", (Request("GET", f"/{secrets.token_hex(8)}"),))
     asked = [nowhere, *parts, *parts, *stores, *parts]
     starts = [
@@ -142,7 +141,7 @@ def _suspects(talks: Sequence[Conversation], served: Asked, tests: TestSetup) ->
             if request.name not in told and _contradicts(request, served.answers[at][number]):
                 told.add(request.name)
                 yield at, number
-            if request.method not in _SAFE:
+            if request.method not in SAFE:
                 break
 
 
@@ -161,7 +160,7 @@ def _missing(
         if not talk.is_sealed or tests.is_set_up(talk.file) or tests.mounts(talk.file):
             continue
         for number, request in enumerate(talk.requests):
-            if request.method not in _SAFE:
+            if request.method not in SAFE:
                 break
             got, now, before = request.recorded, served.answers[at][number], base.answers[at][number]
             is_gone = got and 200 <= got.status < 300 and now.status in MISSING and before.status == now.status

@@ -16,6 +16,8 @@ from phasegate.infra.grading.served.exchanges import Conversation
 from phasegate.infra.grading.served.service_run import MARKS, WATCHED, Asked, Surroundings, Twin
 from phasegate.infra.workspace.change_set import readable
 
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods of requests that only ask."""
 Place = tuple[int, int]
 """A conversation and a request in it."""
 FIXED = {"PYTHONHASHSEED": "0"}
@@ -23,6 +25,8 @@ FIXED = {"PYTHONHASHSEED": "0"}
 _OTHERWISE = "served, it answers otherwise than where tests seem to run: {} there, {} when nobody watches"
 _DECAYS = "served, it answers {} at first, and {} once it was asked some {} times"
 _ROUNDS = 300
+_DRAWS = 16
+"""Times that two starts are asked the same, to tell chance."""
 _CLOSE = 5
 """Requests by which a count may differ between two starts, since each is asked for its health a few times."""
 _AGES = (0.37, 0.71)
@@ -104,7 +108,29 @@ async def _lasting(
         aged = await twin.ask(replace(WATCHED, age=calm.age), talks)
         of_age = set(differing(watched, aged))
         found &= (set(differing(older, aged)) - of_age) | (of_age - set(differing(first, older)))
-    return found
+    return found - await _drawn(twin, talks, calm, found) if found else found
+
+
+async def _drawn(twin: Twin, talks: Sequence[Conversation], calm: Surroundings, found: Collection[Place]) -> set[Place]:
+    """Answers that are now the same and now others when each start is asked the same many times.
+
+    An answer that only changes with time or with the number of requests is the same from then on.
+    """
+    places = [
+        (at, number)
+        for at, number in found
+        if all(request.method in SAFE for request in talks[at].requests[: number + 1])
+    ]
+    parts = [replace(talks[at], requests=talks[at].requests[: number + 1]) for at, number in places]
+    far, near = [await twin.ask(around, parts * _DRAWS) for around in (calm, WATCHED)]
+    apart_at = set(differing(far, near))
+    asked = min(len(far.answers), len(near.answers))
+    drawn: set[Place] = set()
+    for own, (at, number) in enumerate(places):
+        alike = [(again, number) not in apart_at for again in range(own, asked, len(parts))]
+        if True in alike and not all(alike[alike.index(True) :]):
+            drawn.add((at, number))
+    return drawn
 
 
 async def _weighed(

@@ -297,12 +297,13 @@ class Gates(GateRows):
             if gate.subject_digest != decision.subject_digest or not is_attested(change.connection, gate):
                 raise NotAllowed(_ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
             require_open(gate, decision.decided_at)
+            change.check_time = lambda at: require_open(gate, at)  # what counts later is the time of the event
             require_authorized(gate, decision, admins)
-            made = decisions_in(change, gate.id)
-            if any((one.approver, one.override) == (decision.approver, decision.override) for one in made):
+            earlier = decisions_in(change, gate.id)
+            if any((known.approver, known.override) == (decision.approver, decision.override) for known in earlier):
                 raise NotAllowed(f"{decision.approver} has decided gate {gate.gate} already")
             change.insert(schema.decisions, **decision.model_dump())
-            approvals = 1 + sum(one.verdict == "approve" for one in made)
+            approvals = 1 + sum(known.verdict == "approve" for known in earlier)
             if decision.verdict != "approve" or decision.override or approvals >= gate.quorum:
                 change.update(schema.gates, gate.id, status=_CONCLUSION[decision.verdict])
                 change.update(schema.runs, gate.run_id, status="running")
@@ -322,11 +323,7 @@ class Gates(GateRows):
             raise NotAllowed(f"gate {gate.gate} takes signed decisions only", remedy="Decide with `phasegate approve`.")
         said = statement_of(gate, decision)
         signer = signer_of(
-            said.content(),
-            decision.signature,
-            self.signers(gate),
-            namespace=DECISION_NAMESPACE,
-            at=decision.decided_at,
+            said.content(), decision.signature, self.signers(gate), namespace=DECISION_NAMESPACE, at=decision.decided_at
         )
         if decision.identity != "ssh" or signer != said.principal:
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Never, TypeVar
 
@@ -103,7 +103,11 @@ def digest_of_row(table: str, row: Mapping[str, Any]) -> str:
 
 
 class UnitOfWork:
-    """Unit of work: one write transaction, and the rows its event attests."""
+    """Unit of work: one write transaction, and the rows its event attests.
+
+    Attributes:
+        check_time: Check of the event's own time, made as it is appended; what it raises ends the change.
+    """
 
     def __init__(self, transaction: Transaction) -> None:
         """Collect on an open transaction."""
@@ -111,6 +115,7 @@ class UnitOfWork:
         self.direct = transaction.direct
         self.touched: dict[str, tuple[Table, str]] = {}
         self.is_aborted = False
+        self.check_time: Callable[[datetime], None] | None = None
 
     @property
     def connection(self) -> Connection:
@@ -315,7 +320,10 @@ class Store:
         rows = {name: _digest(change.direct, *where) for name, where in sorted(change.touched.items())}
         last, previous = next(iter(_LAST.execute(change.direct, run=run_id)), (0, GENESIS))
         position = last + 1
-        at = self.clock.now().isoformat(timespec="microseconds")
+        now = self.clock.now()
+        if change.check_time is not None:
+            change.check_time(now)
+        at = now.isoformat(timespec="microseconds")
         body = canonical_json({**payload, "rows": rows})
         _inserting(schema.events).execute(
             change.direct,
