@@ -116,24 +116,20 @@ async def test_a_person_who_says_revise_gets_another_draft_made_from_the_note(
     harness: LifecycleHarness, run: RunContext
 ) -> None:
     """The next round has the note and the product that it is about, and is a question of its own."""
-    people, drafting = (
-        People(harness.ledger, decide("revise", BO, "shorter, please"), decide("approve", BO)),
-        Drafting(),
-    )
+    people = People(harness.ledger, decide("revise", BO, "shorter, please"), decide("approve", BO))
+    drafting = Drafting()
     with use_executor(people):
         assert await produce_until_approved(run, "prd", drafting) == Summary(text="second draft")
-    assert (drafting.rounds[1].note, drafting.rounds[1].previous) == ("shorter", Summary(text="first draft"))
+    assert (drafting.rounds[1].note, drafting.rounds[1].previous) == ("shorter, please", Summary(text="first draft"))
     assert [gate.number for gate in people.asked] == [1, 2]
 
 
 async def test_a_person_who_says_reject_ends_the_run(harness: LifecycleHarness, run: RunContext) -> None:
     """The pipeline is left by a signal, so no later stage can come to work on what was rejected."""
-    with (
-        use_executor(People(harness.ledger, decide("reject", BO, "not this year"))),
-        pytest.raises(Rejected) as rejected,
-    ):
+    people = People(harness.ledger, decide("reject", BO, "not this year"))
+    with use_executor(people), pytest.raises(Rejected) as rejected:
         await produce_until_approved(run, "prd", Drafting())
-    assert (rejected.value.decision.approver, rejected.value.decision.note) == ("bo", "not now")
+    assert (rejected.value.decision.approver, rejected.value.decision.note) == ("bo", "not this year")
 
 
 async def test_an_approval_holds_for_the_product_that_was_shown_and_no_other(
