@@ -299,12 +299,12 @@ def move_branch(top: Path, name: str, path: str, content: str) -> str:
 def write_project(folder: Path, scene: CrashScenario) -> None:
     """A greeter with something uncommitted in it, a ticket and a script."""
     policy = POLICY + scene.policy if scene.rate is None else BY_COMMANDS.replace("@background@", scene.policy)
-    if scene.rate is not None:
-        (folder / "rate.json").write_text(json.dumps({"rate": scene.rate}))
-        (folder / "world.json").write_text(json.dumps(BY_HAND))
     if scene.setup:
         policy = policy.replace("[project]\n", "[project]\nsetup = 'test -e \"$HOME/mended\"'\n")
     top = write_greeter(folder, policy=policy, stages=scene.stages, files={"migrate.sh": MIGRATE}, faults=scene.faults)
+    if scene.rate is not None:
+        (folder / "rate.json").write_text(json.dumps({"rate": scene.rate}))
+        (folder / "world.json").write_text(json.dumps(BY_HAND))
     (top / "notes.txt").write_text("mine\n")
     (top / "tests" / "plain.sh").write_text("test -s greeting.txt # mine, too\n")
 

@@ -112,16 +112,10 @@ async def test_a_person_who_says_revise_gets_another_draft_made_from_the_note(
     harness: LifecycleHarness, run: RunContext
 ) -> None:
     """The next round has the note and the product that it is about, and is a question of its own."""
-    people, drafting = (
-        People(harness.ledger, decide("revise", BO, "shorter, please"), decide("approve", BO)),
-        Drafting(),
-    )
-    run.executor = people
+    run.executor = people = People(harness.ledger, decide("revise", BO, "shorter, please"), decide("approve", BO))
+    drafting = Drafting()
     assert await produce_until_approved(run, "prd", drafting) == Summary(text="second draft")
-    assert (drafting.rounds[1].note, drafting.rounds[1].previous) == (
-        "shorter, please",
-        Summary(text="first draft"),
-    )
+    assert (drafting.rounds[1].note, drafting.rounds[1].previous) == ("shorter, please", Summary(text="first draft"))
     assert [gate.number for gate in people.asked] == [1, 2]
 
 
