@@ -19,7 +19,14 @@ from phasegate.infra.system.spawn import MARK
 
 NOBODY = 2**22 + 1
 """More than any process's number. Source: proc_sys_kernel(5), `pid_max`."""
+RUNNING: tuple[str | bytes, ...] = (sys.executable, "-c", "import time; print(flush=True); time.sleep(600)")
 ALIVE = Process(parent=1, group=NOBODY, session=NOBODY, ticks=0, started=7, ended=False)
+
+
+def wait_until_running(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a line of its output: the kernel shows no arguments for a moment after `Popen` returns."""
+    assert process.stdout is not None
+    process.stdout.readline()
 
 
 @pytest.mark.parametrize(("group", "state", "ended"), [("-1", "S", True), ("7", "S", False), ("7", "Z", True)])
@@ -44,9 +51,9 @@ async def test_no_signal_is_sent_to_the_group_of_what_is_just_being_collected(mo
 
 def test_a_marked_process_is_found_by_the_beginning_of_its_mark() -> None:
     """Mutation tried: the mark looked for anywhere in a variable; the start time of psutil in seconds."""
-    sleep = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     marked = {**os.environ, MARK: "test-of-marks/one", "OTHER": f"{MARK}=other"}
-    with subprocess.Popen(sleep, stdin=subprocess.PIPE, env=marked) as process:
+    with subprocess.Popen([*RUNNING], stdout=subprocess.PIPE, env=marked) as process:
+        wait_until_running(process)
         started = row(process.pid)
         assert started is not None
         wanted = ProcessId(pid=process.pid, started=started.started)
@@ -61,9 +68,9 @@ def test_a_marked_process_is_found_by_the_beginning_of_its_mark() -> None:
 
 def test_a_command_line_is_text_that_can_be_stored() -> None:
     """Mutation tried: without `mend_text`, a lone surrogate stays."""
-    command: list[str | bytes] = [sys.executable, "-c", "import sys; sys.stdin.read()", b"caf\xe9", ""]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        assert command_of(process.pid).rstrip().endswith("sys.stdin.read() caf\ufffd")
+    with subprocess.Popen([*RUNNING, b"caf\xe9", ""], stdout=subprocess.PIPE) as process:
+        wait_until_running(process)
+        assert command_of(process.pid).rstrip().endswith("time.sleep(600) caf\ufffd")
         process.kill()
     assert command_of(process.pid) == ""
 
