@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
 
 _POLL = timedelta(milliseconds=50)
 
@@ -20,10 +21,7 @@ async def locked(path: Path) -> AsyncGenerator[None]:
         path: The lock's file, made where it is missing; its folder exists.
     """
     with path.open("w") as file:
-        while True:
-            try:
+        async for attempt in AsyncRetrying(retry=retry_if_exception_type(BlockingIOError), wait=wait_fixed(_POLL)):
+            with attempt:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(_POLL.total_seconds())
         yield

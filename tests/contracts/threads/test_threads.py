@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
+from tenacity import stop_after_attempt
 from tests.postgres import PostgresServer
 
 from phasegate.agents.loop import Threads, open_threads
@@ -83,7 +84,7 @@ async def test_a_postgres_that_comes_back_in_time_is_waited_for_and_one_that_doe
             server.stop()
             server.start()
             assert (await talk(threads).aget_state(CONFIG)).values["turn"] == TURNS
-            monkeypatch.setattr("phasegate.agents.loop.threads._TRIES", 1)
+            monkeypatch.setattr("phasegate.agents.loop.threads._RETRYING.stop", stop_after_attempt(1))
             server.stop()
             with pytest.raises(LedgerUnavailable, match="thread store does not answer"):
                 await talk(threads).aget_state(CONFIG)

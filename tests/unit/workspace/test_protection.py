@@ -37,6 +37,15 @@ class Case:
         Case("v[!0].txt", "v1.txt", True),
         Case("**", "anything/at all\nreally", True),
         Case("a[b", "a[b", True),
+        # read otherwise by .gitignore
+        Case("tests", "sub/tests/a.py", False),
+        Case("tests/", "tests", True),
+        Case("src/**.py", "src/a/b.py", True),
+        Case("db**/x.sql", "db1/old/x.sql", True),
+        Case("!keep", "!keep", True),
+        Case("#keep", "#keep", True),
+        Case("a\\b", "a\\b", True),
+        Case("a ", "a ", True),
     ],
     ids=lambda case: f"{case.pattern} {case.path!r}",
 )

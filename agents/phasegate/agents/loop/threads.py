@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Never, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -24,12 +23,12 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_fixed
 from typing_extensions import override
 
 from phasegate.infra.errors import LedgerUnavailable
 
 Threads: TypeAlias = BaseCheckpointSaver[str]
-Answer = TypeVar("Answer")
 
 _CONNECTIONS = 8
 _CONNECT_SECONDS = 5
@@ -69,7 +68,7 @@ async def _in_file(path: Path) -> AsyncGenerator[Threads]:
 @asynccontextmanager
 async def _on_postgres(url: str) -> AsyncGenerator[Threads]:
     address = url.replace("postgresql+psycopg://", "postgresql://", 1)
-    await _patiently(lambda: _set_up(address))
+    await _RETRYING.wraps(_set_up)(address)
     async with AsyncConnectionPool(
         address,
         connection_class=AsyncConnection[DictRow],
@@ -101,17 +100,18 @@ async def _set_up(address: str) -> None:
         await AsyncPostgresSaver(connection).setup()
 
 
-async def _patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Retry while the database is away: each write carries its own key, so a repeat does no harm."""
-    for _ in range(_TRIES - 1):
-        try:
-            return await call()
-        except (OperationalError, InterfaceError):
-            await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
-    try:
-        return await call()
-    except (OperationalError, InterfaceError) as error:
-        raise LedgerUnavailable(f"the thread store does not answer: {error}") from error
+def _raise_unavailable(last: RetryCallState) -> Never:
+    error = last.outcome.exception() if last.outcome else None
+    raise LedgerUnavailable(f"the thread store does not answer: {error}") from error
+
+
+_RETRYING = AsyncRetrying(
+    retry=retry_if_exception_type((OperationalError, InterfaceError)),
+    stop=stop_after_attempt(_TRIES),
+    wait=wait_fixed(_BETWEEN_TRIES_SECONDS),
+    retry_error_callback=_raise_unavailable,
+)
+"""Retries while the database is away: each write carries its own key, so a repeat does no harm."""
 
 
 class Packed(JsonPlusSerializer):
@@ -137,8 +137,7 @@ class _PostgresThreads(AsyncPostgresSaver):
 
     @override
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        call = super().aget_tuple
-        return await _patiently(lambda: call(config))
+        return await _RETRYING.wraps(super().aget_tuple)(config)
 
     @override
     async def aput(
@@ -148,19 +147,16 @@ class _PostgresThreads(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        call = super().aput
-        return await _patiently(lambda: call(config, checkpoint, metadata, new_versions))
+        return await _RETRYING.wraps(super().aput)(config, checkpoint, metadata, new_versions)
 
     @override
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        call = super().aput_writes
-        await _patiently(lambda: call(config, writes, task_id, task_path))
+        await _RETRYING.wraps(super().aput_writes)(config, writes, task_id, task_path)
 
     @override
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        call = super().aget_delta_channel_history
-        return await _patiently(lambda: call(config=config, channels=channels))
+        return await _RETRYING.wraps(super().aget_delta_channel_history)(config=config, channels=channels)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from phasegate.infra.system.process_table import row
+
 
 @dataclass(frozen=True)
 class DetachedProcess:
@@ -27,12 +29,8 @@ class DetachedProcess:
     @classmethod
     def of(cls, pid: int) -> DetachedProcess | None:
         """The process that has this pid now, or `None` if there is none or only a zombie."""
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            return None
-        fields = stat.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+        found = row(pid)
+        return None if found is None or found.ended else cls(pid, found.started)
 
     def alive(self) -> bool:
         """True if this very process still runs."""

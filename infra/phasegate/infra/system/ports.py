@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import socket
 from collections.abc import Collection
-from pathlib import Path
+
+import psutil
 
 from phasegate.infra.errors import PortTaken
-from phasegate.infra.system.process_table import pids
 from phasegate.infra.system.processes import command_of
 
 HOST = "127.0.0.1"
 STABLE = range(20000, 30000)
 """Ports of services, below those of outgoing connections on Linux: each service keeps its own over restarts."""
-_LISTENING = "0A"
 
 
 def is_free(port: int) -> bool:
@@ -56,7 +54,7 @@ def require_free(port: int, *, but_for: Collection[int] = ()) -> None:
     """Stop unless the port is free, or held by one of these processes.
 
     Raises:
-        PortTaken: Another process listens there; the message names it if /proc shows it.
+        PortTaken: Another process listens there; the message names it if the system shows it.
     """
     if is_free(port):
         return
@@ -73,22 +71,6 @@ def require_free(port: int, *, but_for: Collection[int] = ()) -> None:
 
 
 def holder_of(port: int) -> int | None:
-    """The process that listens on a port, or `None` if none does or /proc does not say."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
-    for pid in pids() if sockets else ():
-        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to another user
-            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-                if str(descriptor.readlink()) in sockets:
-                    return pid
-    return None
-
-
-def _listening_inodes(port: int) -> set[str]:
-    inodes: set[str] = set()
-    for table in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):  # a kernel without IPv6 has no tcp6
-            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    inodes.add(fields[9])
-    return inodes
+    """The process that listens on a port, or `None` if none does or the system does not say."""
+    listening = (found for found in psutil.net_connections("tcp") if found.status == psutil.CONN_LISTEN)
+    return next((found.pid for found in listening if found.pid and found.laddr[1:] == (port,)), None)

@@ -1,8 +1,8 @@
 """Operating-system processes that outlive us: started in their own session, found again, stopped with all they started.
 
 Used by the `process` target. A process is known in two ways. Its pid together with its start time from /proc names it
-for ever (a pid alone is reused). And each carries a mark in its environment, so that one started just before a
-`kill -9` of ours, whose pid we had no time to record, is found as well.
+for ever (a pid alone is reused; psutil knows no ticks, so the process table is read). And each carries a mark in its
+environment, so that one started just before a `kill -9` of ours, whose pid we had no time to record, is found as well.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
-from phasegate.infra.system.process_table import pids, row
+from phasegate.infra.surrogates import mend_text
+from phasegate.infra.system.process_table import row
 from phasegate.infra.system.spawn import MARK, spawn
 
-_PROC = Path("/proc")
 _POLL = timedelta(milliseconds=50)
 
 
@@ -69,14 +70,13 @@ def ending(process: ProcessId) -> str | None:
 
 def find_by_mark(prefix: str) -> list[ProcessId]:
     """Every running process whose mark begins so, oldest first."""
-    wanted = f"{MARK}={prefix}".encode()
     found: list[ProcessId] = []
-    for pid in pids():
-        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to another user
-            variables = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
-            process = row(pid)
-            if process and not process.ended and any(variable.startswith(wanted) for variable in variables):
-                found.append(ProcessId(pid=pid, started=process.started))
+    for marked in psutil.process_iter(["environ"]):
+        variables: dict[str, str] = marked.info["environ"] or {}  # None: it has ended, or belongs to another user
+        if MARK in variables and variables[MARK].startswith(prefix):
+            process = row(marked.pid)
+            if process and not process.ended:
+                found.append(ProcessId(pid=marked.pid, started=process.started))
     return sorted(found, key=lambda process: process.started)
 
 
@@ -107,6 +107,6 @@ async def stop_all(prefix: str, known: Collection[ProcessId], *, grace: timedelt
 
 def command_of(pid: int) -> str:
     """A process's command line, for messages, or an empty string if it cannot be read."""
-    with contextlib.suppress(OSError):
-        return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    with contextlib.suppress(psutil.Error):
+        return mend_text(" ".join(psutil.Process(pid).cmdline()))
     return ""

@@ -6,14 +6,11 @@ and nothing is decided here: the ledger says what a rescheduled flow run does.
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -30,6 +27,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 from prefect.types import KeyValueLabels
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from phasegate.infra.errors import NotFound
 
@@ -37,11 +35,9 @@ RUN_TAG = "run:"
 RESCHEDULED = "set going again by phasegate"
 """Message of a state that this module forces in Prefect."""
 _TRIES = 4
-_FIRST_BACKOFF = timedelta(milliseconds=200)
+_FIRST_BACKOFF_SECONDS = 0.2
 _PAGE = 200
 _OPEN = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,15 +84,13 @@ async def create_flow_run(
     Raises:
         httpx.HTTPError: Prefect did not answer, in spite of retries.
     """
-    flow_run = await _patiently(
-        lambda: client.create_flow_run_from_deployment(
-            deployment_id,
-            parameters={"run_id": run_id},
-            name=name,
-            tags=[f"{RUN_TAG}{run_id}", *tags],
-            idempotency_key=idempotency_key,
-            labels=labels,
-        )
+    flow_run = await _RETRYING.wraps(client.create_flow_run_from_deployment)(
+        deployment_id,
+        parameters={"run_id": run_id},
+        name=name,
+        tags=[f"{RUN_TAG}{run_id}", *tags],
+        idempotency_key=idempotency_key,
+        labels=labels,
     )
     return flow_run.id
 
@@ -123,14 +117,14 @@ async def reschedule(client: PrefectClient, flow_run_id: UUID, *, running_here: 
         httpx.HTTPError: Prefect did not answer, in spite of retries.
     """
     try:
-        flow_run = await _patiently(lambda: client.read_flow_run(flow_run_id))
+        flow_run = await _RETRYING.wraps(client.read_flow_run)(flow_run_id)
     except ObjectNotFound as error:
         raise NotFound(f"Prefect has no flow run {flow_run_id}.") from error
     if running_here(flow_run_id):
         return False
     if not _due(flow_run):
         state: State[Any] = Scheduled(message=RESCHEDULED)
-        await _patiently(lambda: client.set_flow_run_state(flow_run_id, state, force=True))
+        await _RETRYING.wraps(client.set_flow_run_state)(flow_run_id, state, force=True)
     return True
 
 
@@ -148,8 +142,9 @@ async def open_flow_runs(client: PrefectClient, deployment_id: UUID, *, run_id: 
     found: list[FlowRun] = []
     more = True
     while more:
-        read = partial(client.read_flow_runs, flow_run_filter=wanted, deployment_filter=deployment)
-        page = await _patiently(partial(read, limit=_PAGE, offset=len(found)))
+        page = await _RETRYING.wraps(client.read_flow_runs)(
+            flow_run_filter=wanted, deployment_filter=deployment, limit=_PAGE, offset=len(found)
+        )
         found += page
         more = len(page) == _PAGE
     return [_opened(flow_run) for flow_run in found]
@@ -173,17 +168,17 @@ def _due(flow_run: FlowRun) -> bool:
     return scheduled_time is None or scheduled_time <= datetime.now(tz=scheduled_time.tzinfo)
 
 
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Retry requests that SQLite was too busy for; the client's own retries come first."""
-    pause = _FIRST_BACKOFF.total_seconds()
-    for _ in range(_TRIES - 1):
-        try:
-            return await call()
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
-                raise
-        except httpx.TransportError:
-            pass  # the server may be on its way back
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads retries, guards nothing
-        pause *= 2
-    return await call()
+def _may_pass(error: BaseException) -> bool:
+    """True if SQLite was too busy for a request, or the server may be on its way back."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    return isinstance(error, httpx.TransportError)
+
+
+_RETRYING = AsyncRetrying(
+    retry=retry_if_exception(_may_pass),
+    stop=stop_after_attempt(_TRIES),
+    wait=wait_exponential_jitter(multiplier=_FIRST_BACKOFF_SECONDS, jitter=_FIRST_BACKOFF_SECONDS),
+    reraise=True,
+)
+"""Retries of a request; the client's own retries come first."""

@@ -13,6 +13,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
+
 from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, route_all_traffic_to_current
@@ -35,6 +37,8 @@ Facts = dict[str, Any]
 
 _TRIES = 3
 _BETWEEN_TRIES = timedelta(seconds=1)
+_NO_FAILURE = (LeaseHeld, LedgerUnavailable)
+"""Errors that say nothing of a try: the run continues in the engine that has it, or when the ledger is back."""
 
 
 class Performer(Protocol):
@@ -275,20 +279,24 @@ async def _undo(run: RunContext, effect: Effect) -> None:
         crash_points.reached(f"after:undo:{effect.kind}")
         run.ledger.effects.undone(effect, result)
 
-    for number in range(1, _TRIES + 1):
-        try:
-            await run.executor.run_stage(f"undo {effect.kind}", number, undone)
-        except (LeaseHeld, LedgerUnavailable):
-            raise  # not this try's failure: it continues in the engine that has the run, or when the ledger is back
-        except PhasegateError as error:
-            if number < _TRIES and isinstance(error, TemporaryError):
-                await asyncio.sleep(_BETWEEN_TRIES.total_seconds())
-                continue
-            run.ledger.effects.stuck(effect, error.as_json())
-            raise CompensationFailed(
-                f"{effect.kind} could not be undone ({effect.compensation}): {error.message}",
-                remedy=f"{error.remedy} Then `phasegate resume {run.id}` goes on from here.".strip(),
-                effect=effect.key,
-            ) from error
-        else:
-            return
+    tries = AsyncRetrying(
+        retry=retry_if_exception(
+            lambda error: isinstance(error, TemporaryError) and not isinstance(error, _NO_FAILURE)
+        ),
+        stop=stop_after_attempt(_TRIES),
+        wait=wait_fixed(_BETWEEN_TRIES),
+        reraise=True,
+    )
+    try:
+        async for attempt in tries:
+            with attempt:
+                await run.executor.run_stage(f"undo {effect.kind}", attempt.retry_state.attempt_number, undone)
+    except _NO_FAILURE:
+        raise
+    except PhasegateError as error:
+        run.ledger.effects.stuck(effect, error.as_json())
+        raise CompensationFailed(
+            f"{effect.kind} could not be undone ({effect.compensation}): {error.message}",
+            remedy=f"{error.remedy} Then `phasegate resume {run.id}` goes on from here.".strip(),
+            effect=effect.key,
+        ) from error

@@ -11,13 +11,13 @@ contract with the commands.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from phasegate.infra.deploy.command.runner import CommandFailed, inherited_environment, run_command, run_to_end
 from phasegate.infra.deploy.process.services import GRACE
@@ -148,21 +148,23 @@ class Migrator:
             return await self._look(step, key)
 
     async def _run(self, step: MigrationStep, key: str) -> str:
-        for number in range(1, _TRIES + 1):
-            try:
-                return await run_to_end(
-                    step.command,
-                    folder=await self._source(step),
-                    log=self._log(step),
-                    environment=await self._told(step, step.migration_class, key),
-                    mark=self._mark(step),
-                    limit=self._policy.migrations.timeout,
-                )
-            except CommandFailed as error:
-                if not error.temporary or number == _TRIES:
-                    raise self._failed(step, str(error)) from error
-                await asyncio.sleep(self._between_tries.total_seconds())
-        raise AssertionError("unreachable: the last try returns or raises")
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, CommandFailed) and error.temporary),
+            stop=stop_after_attempt(_TRIES),
+            wait=wait_fixed(self._between_tries),
+            reraise=True,
+        )
+        try:
+            return await retrying.wraps(run_to_end)(
+                step.command,
+                folder=await self._source(step),
+                log=self._log(step),
+                environment=await self._told(step, step.migration_class, key),
+                mark=self._mark(step),
+                limit=self._policy.migrations.timeout,
+            )
+        except CommandFailed as error:
+            raise self._failed(step, str(error)) from error
 
     async def _look(self, step: MigrationStep, key: str) -> MigrationState | None:
         if not self._policy.migrations.status:
