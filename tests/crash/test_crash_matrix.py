@@ -18,7 +18,7 @@ import pytest
 from tests.crash.conftest import CrashHarness, Point
 from tests.crash.kinds import NOT_IN_SCENES, kinds_in_the_code, stray_writes
 
-from phasegate.flows.lifecycle.effects.saga import PERFORMERS
+from phasegate.flows.lifecycle.effects.performers import PERFORMERS
 from phasegate.infra.ledger import Ledger, Run
 
 DOUBLE_CRASHES = 100 if os.environ.get("CRASH_ALL") else 6

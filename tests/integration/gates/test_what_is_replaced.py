@@ -11,7 +11,7 @@ from tests.support.greeter import REQUESTER
 from tests.support.lifecycle import LifecycleHarness
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.saga import CandidatePerformer, CutOverPerformer, Facts
+from phasegate.flows.lifecycle.effects.performers import CandidatePerformer, CutOverPerformer, Facts
 from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.infra.deploy.process.services import service_name, state_of
 from phasegate.infra.deploy.service_folder import ServiceFolder

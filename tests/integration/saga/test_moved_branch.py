@@ -19,7 +19,7 @@ from phasegate.flows.cli.views.diff import read_change
 from phasegate.flows.engine.resources import open_resources
 from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.saga import Facts, MergePerformer
+from phasegate.flows.lifecycle.effects.performers import Facts, MergePerformer
 from phasegate.flows.runs.checkpoints import checkpoints, plan_rewind
 from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.grading.evidence import Evidence

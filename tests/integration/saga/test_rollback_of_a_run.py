@@ -10,7 +10,7 @@ from tests.support.greeter import REQUESTER
 from tests.support.lifecycle import LifecycleHarness
 
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.saga import CandidatePerformer, CutOverPerformer, Facts, MergePerformer
+from phasegate.flows.lifecycle.effects.performers import CandidatePerformer, CutOverPerformer, Facts, MergePerformer
 from phasegate.infra.errors import DeployFailed, IntegrationFailed, NotAllowed
 from phasegate.infra.ledger import Effect, Run
 

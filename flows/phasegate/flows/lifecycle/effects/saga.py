@@ -1,24 +1,23 @@
 """Saga of a run: its effects on the world, and how they are undone (P3, P6).
 
 An effect is recorded before it is made, found if it was made, and undone newest first. `perform` is the only way to
-make one, `roll_back` the only way to undo them. Each kind of effect has a performer.
+make one, `roll_back` the only way to undo them. `performers` has what makes and undoes each kind.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.migrations import ExpandPerformer, PivotPerformer, route_all_traffic_to_current
-from phasegate.flows.lifecycle.effects.traffic import WeightPerformer
+from phasegate.flows.lifecycle.effects.migrations import PivotPerformer, route_all_traffic_to_current
+from phasegate.flows.lifecycle.effects.performers import PERFORMERS, Facts
 from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (
@@ -29,128 +28,13 @@ from phasegate.infra.errors import (
     PhasegateError,
     TemporaryError,
 )
-from phasegate.infra.ledger import Effect, EffectClass
+from phasegate.infra.ledger import Effect
 from phasegate.infra.policy.migrations import MIGRATION_CLASSES
-from phasegate.infra.workspace import ChangeSet, find_merge, merge, released_change, revert
-
-Facts = dict[str, Any]
 
 _TRIES = 3
 _BETWEEN_TRIES = timedelta(seconds=1)
 _NO_FAILURE = (LeaseHeld, LedgerUnavailable)
 """Errors that say nothing of a try: the run continues in the engine that has it, or when the ledger is back."""
-
-
-class Performer(Protocol):
-    """Makes and undoes one kind of effect; both find the work of an interrupted try.
-
-    Attributes:
-        effect_class: `reversible`, `compensable` or `pivot`, as the ledger has it.
-    """
-
-    effect_class: ClassVar[EffectClass]
-
-    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
-        """Make the effect, or find it made.
-
-        Returns:
-            The facts that are needed to undo it.
-        """
-        ...
-
-    async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Undo the effect, whether or not it was made.
-
-        Returns:
-            The facts of the undoing.
-        """
-        ...
-
-
-class MergePerformer:
-    """`merge`: the change into the base branch; undone by a revert commit."""
-
-    effect_class: ClassVar[EffectClass] = "compensable"
-
-    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
-        """Merge, or find the merge that carries the effect's key."""
-        change = run.ledger.artifacts.get(str(intent["change"]), ChangeSet)
-        tree = str(intent.get("tree", ""))
-        released = await asyncio.to_thread(released_change, run.world.repository, change, tree)
-        made = await asyncio.to_thread(
-            merge,
-            run.world.repository,
-            released,
-            str(intent["branch"]),
-            run_id=run.id,
-            key=key,
-            message=str(intent["message"]),
-            graded=tree,
-        )
-        return {"ref": made.ref, "commit": made.commit, "previous": made.previous}
-
-    async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Revert the merge that carries the effect's key, if there is one."""
-        branch = str(effect.intent["branch"])
-        made = await asyncio.to_thread(find_merge, run.world.repository, branch, effect.key)
-        if made is None:
-            return {"found": "no merge had been made"}
-        key = f"{effect.key}/undo"
-        commit = await asyncio.to_thread(revert, run.world.repository, made, branch, key=key)
-        return {"ref": made.ref, "commit": commit}
-
-
-class CandidatePerformer:
-    """`candidate`: a release that runs next to the current one; undone by stopping it."""
-
-    effect_class: ClassVar[EffectClass] = "reversible"
-
-    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
-        """Start the candidate and wait until it is healthy."""
-        candidate = await run.world.target.start_candidate(
-            str(intent["release_id"]), str(intent["commit"]), taking=intent.get("taking", ())
-        )
-        return candidate.model_dump(mode="json")
-
-    async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Stop the candidate, and read back which release is current."""
-        await run.world.target.stop_candidate(str(effect.intent["release_id"]))
-        current = (await run.world.target.status()).current
-        serves = {"serves": current.release_id, "alive": current.alive} if current else {"serves": None}
-        return {"stopped": effect.intent["release_id"], **serves}
-
-
-class CutOverPerformer:
-    """`cut-over`: the release becomes current; undone by making the previous one current again."""
-
-    effect_class: ClassVar[EffectClass] = "reversible"
-
-    async def make(self, run: RunContext, key: str, intent: Mapping[str, Any]) -> Facts:
-        """Make the release current, in the place of the one it was approved to replace and of no other."""
-        release = await run.world.target.cut_over(str(intent["release_id"]), over=(intent.get("previous"),))
-        return release.model_dump(mode="json")
-
-    async def undo(self, run: RunContext, effect: Effect) -> Facts:
-        """Make the previous release current again, and read back which one is.
-
-        A later release of another run stays current: only that run's rollback undoes it.
-        """
-        ours, replaced = effect.intent["release_id"], (effect.result or effect.intent).get("previous")
-        state = await run.world.target.status()
-        if state.current is None or state.current.release_id in {ours, replaced}:
-            state = await run.world.target.restore(replaced)
-        return state.model_dump(mode="json")
-
-
-PERFORMERS: Mapping[str, Performer] = {
-    "merge": MergePerformer(),
-    "candidate": CandidatePerformer(),
-    "weight": WeightPerformer(),
-    "cut-over": CutOverPerformer(),
-    "expand": ExpandPerformer(),
-    "migrate": PivotPerformer(),
-    "contract": PivotPerformer(),
-}
 
 
 @dataclass(frozen=True)
@@ -221,8 +105,8 @@ def _key(run: RunContext, name: str) -> str:
     """The idempotency key: a new one each time a rewind has undone the effect, or the effect was aborted."""
     first = f"{run.id}/{name}"
     known = run.ledger.effects.list(run.id)
-    gone = (one for one in known if one.superseded or one.called_off)
-    count = sum(one.key == first or one.key.startswith(f"{first}.") for one in gone)
+    gone = (effect for effect in known if effect.superseded or effect.called_off)
+    count = sum(effect.key == first or effect.key.startswith(f"{first}.") for effect in gone)
     return f"{first}.{count + 1}" if count else first
 
 
@@ -245,17 +129,17 @@ async def roll_back(
         The compensations, each retried; a repeat continues where the last one stopped. Where nothing can be undone, the
         current release gets all the traffic.
     """
-    made = [one for one in effects_with_adopted(run.ledger, run.id) if only is None or one.key in only]
-    if pivots := [*irreversible_effects(made), *await _maybe_made(run, made)]:
-        raise past_pivot(run.id, made, pivots, why=why, traffic=await route_all_traffic_to_current(run, made))
-    left = [effect for effect in reversed(made) if effect.status != "undone"]
-    if not left:
+    effects = [effect for effect in effects_with_adopted(run.ledger, run.id) if only is None or effect.key in only]
+    if pivots := [*irreversible_effects(effects), *await _maybe_made(run, effects)]:
+        raise past_pivot(run.id, effects, pivots, why=why, traffic=await route_all_traffic_to_current(run, effects))
+    standing = [effect for effect in reversed(effects) if effect.status != "undone"]
+    if not standing:
         return
     if ending is not None and run.ledger.effects.rollback(run.id) is None:
         run.ledger.effects.begin_rollback(run.id, ending)
 
     async def undo_all() -> None:
-        for effect in left:
+        for effect in standing:
             await _undo(run, effect)
 
     await run.executor.run_subflow(f"rollback {run.id}", undo_all)

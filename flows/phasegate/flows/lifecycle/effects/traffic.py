@@ -1,6 +1,6 @@
 """Traffic of a candidate: the effect `weight` gives it a share and takes the share away again.
 
-Its performer is one of `saga`'s. A target's claim is not believed: the share is read back from the target.
+Its performer is one of `performers`. A target's claim is not believed: the share is read back from the target.
 """
 
 from __future__ import annotations
