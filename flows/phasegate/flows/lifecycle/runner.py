@@ -20,11 +20,12 @@ from phasegate.flows.lifecycle.rewind import put_back_if_asked
 from phasegate.flows.lifecycle.signals import (
     Breached,
     CancelRequested,
-    InputReceived,
     InputRequired,
     PauseRequested,
     Rejected,
+    ReleaseFailed,
     Rewound,
+    RunSignal,
     SubjectStale,
 )
 from phasegate.flows.lifecycle.worktree import uninterrupted
@@ -120,41 +121,30 @@ async def _run_once(run: RunContext, pipeline: Pipeline) -> bool:
         True if it must run again: the run was paused, rewound or answered meanwhile, or a subject went stale.
     """
     try:
-        await _run_and_record(run, pipeline)
-    except PauseRequested:
-        await _wait_while_paused(run)
-        return True
-    except (Rewound, SubjectStale, InputReceived):
-        return True
+        return await _run_and_record(run, pipeline)
     finally:
         await run.background.cancel()
-    return False
 
 
-async def _run_and_record(run: RunContext, pipeline: Pipeline) -> None:
-    """Run the pipeline, and record the outcome of the pass."""
+async def _run_and_record(run: RunContext, pipeline: Pipeline) -> bool:
+    """Run the pipeline, handle the signals by which it is left, and record the outcome of the pass.
+
+    Returns:
+        True if it must run again.
+    """
+    step: Callable[[], Awaitable[bool]] = partial(_run_pipeline, run, pipeline)
     try:
-        try:
-            await note_forced_states(run, run.ledger.gates.list(run.id))
-            await put_back_if_asked(run)
-            if (begun := run.ledger.effects.rollback(run.id)) is not None:
-                return await _roll_back_and_end(run, begun["status"], begun["reason"])
-            run.raise_if_interrupted()
-            run.ledger.runs.require_as_accepted(run.id)
-            require_same_definition(run.record)
-            run.ledger.runs.set_status(run.id, "running")
-            await _run_pipeline(run, pipeline)
-            _complete(run)
-        except (Rejected, CancelRequested, Breached, DeployFailed, PortTaken) as why:
-            await _roll_back_and_end(run, *_ending_of(why))
+        while True:
+            try:
+                return await step()
+            except RunSignal as signal:  # the step that handles it may end in another: a person rejects, or pauses
+                step = partial(_handle, run, signal)
     except (LeaseHeld, LedgerUnavailable):
         raise
     except (OperatorNeeded, TemporaryError) as error:
         _set_outcome(run, "needs-operator", error.as_json())
     except PhasegateError as error:
         _set_outcome(run, "failed", error.as_json())
-    except (PauseRequested, Rewound, SubjectStale, InputReceived):
-        raise
     except Exception as error:  # recorded as the run's outcome, with its traceback in the engine's log
         if _is_prefect_away(error):
             raise
@@ -163,26 +153,63 @@ async def _run_and_record(run: RunContext, pipeline: Pipeline) -> None:
         _set_outcome(
             run, "failed", {"code": "internal", "message": message, "remedy": "See the engine's log.", "context": {}}
         )
+    return False
+
+
+async def _run_pipeline(run: RunContext, pipeline: Pipeline) -> bool:
+    """Run the pipeline to its end, or the rest of a rollback that has begun.
+
+    Returns:
+        False: the run has ended.
+
+    Raises:
+        RunSignal: The run left its pipeline before.
+    """
+    await note_forced_states(run, run.ledger.gates.list(run.id))
+    await put_back_if_asked(run)
+    if (begun := run.ledger.effects.rollback(run.id)) is not None:
+        await _roll_back_and_end(run, begun["status"], begun["reason"])
+        return False
+    run.raise_if_interrupted()
+    run.ledger.runs.require_as_accepted(run.id)
+    require_same_definition(run.record)
+    run.ledger.runs.set_status(run.id, "running")
+    try:
+        await run.source.complete(partial(pipeline, run))
+    except (DeployFailed, PortTaken) as error:
+        raise ReleaseFailed(error) from error
+    _complete(run)
+    return False
+
+
+async def _handle(run: RunContext, signal: RunSignal) -> bool:
+    """Handle the signal by which a run left its pipeline; background agents continue meanwhile.
+
+    Returns:
+        True if the pipeline must run again, False if the run has ended.
+
+    Raises:
+        RunSignal: A person asked for something else meanwhile, or said no.
+    """
+    match signal:
+        case PauseRequested():
+            await _wait_while_paused(run)
+        case InputRequired(need=need):
+            await wait_for_answer(run, need)
+        case Rewound() | SubjectStale():
+            pass
+        case Rejected() | CancelRequested() | Breached() | ReleaseFailed():
+            await _roll_back_and_end(run, *_ending_of(signal))
+            return False
+        case _:
+            raise TypeError(f"a run does not leave its pipeline by {signal!r}")
+    return True
 
 
 def _is_prefect_away(error: Exception) -> bool:
     """True if Prefect did not answer, or had a server error: other HTTP clients raise errors of their own."""
     refused = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
     return isinstance(error, httpx.HTTPError) and not refused
-
-
-async def _run_pipeline(run: RunContext, pipeline: Pipeline) -> None:
-    """Run the pipeline to its end, or to an agent that needs a person; background agents continue meanwhile.
-
-    Raises:
-        InputReceived: The person has answered.
-        Rejected: They said no.
-    """
-    try:
-        await run.source.complete(partial(pipeline, run))
-    except InputRequired as waits:
-        await wait_for_answer(run, waits.need)
-        raise InputReceived from None
 
 
 async def _roll_back_and_end(run: RunContext, status: RunStatus, reason: dict[str, object]) -> None:
@@ -205,10 +232,8 @@ def _complete(run: RunContext) -> None:
         raise
 
 
-def _ending_of(
-    why: Rejected | CancelRequested | Breached | DeployFailed | PortTaken,
-) -> tuple[RunStatus, dict[str, object]]:
-    match why:
+def _ending_of(signal: Rejected | CancelRequested | Breached | ReleaseFailed) -> tuple[RunStatus, dict[str, object]]:
+    match signal:
         case Rejected(gate=gate, decision=decision):
             return "rejected", {
                 "code": "rejected",
@@ -220,15 +245,15 @@ def _ending_of(
         case CancelRequested():
             return "cancelled", {"code": "cancelled", "message": "cancelled on a person's request"}
         case Breached():
-            when = f" ({why.when})" if why.when else ""
-            return "rolled-back", {"code": "breached", "message": f"the release did not hold{when}: {why.reasons}"}
-        case DeployFailed() | PortTaken():
-            return "rolled-back", why.as_json()
+            when = f" ({signal.when})" if signal.when else ""
+            return "rolled-back", {"code": "breached", "message": f"the release did not hold{when}: {signal.reasons}"}
+        case ReleaseFailed(error=error):
+            return "rolled-back", error.as_json()
 
 
 def _set_outcome(run: RunContext, status: RunStatus, reason: dict[str, object] | None = None) -> None:
-    said, _ = run.secrets.mask_all(reason)
-    run.ledger.runs.set_status(run.id, status, reason=said)
+    masked, _ = run.secrets.mask_all(reason)
+    run.ledger.runs.set_status(run.id, status, reason=masked)
     publish_run_head(run.ledger, run.record, lambda: run.world.repository)
 
 

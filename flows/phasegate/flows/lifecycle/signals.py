@@ -1,9 +1,9 @@
-"""Signals by which a run leaves its pipeline before its end. Control flow, not errors: `runner` catches each."""
+"""Signals by which a run leaves its pipeline before its end. Control flow, not errors: `runner` handles each."""
 
 from __future__ import annotations
 
 from phasegate.infra.deploy.target import Candidate, Release
-from phasegate.infra.errors import OperatorNeeded
+from phasegate.infra.errors import DeployFailed, OperatorNeeded, PortTaken
 from phasegate.infra.ledger import Decision
 from phasegate.infra.metrics.report import HealthReport
 
@@ -23,10 +23,6 @@ class InputRequired(RunSignal):
         """Keep the agent's need."""
         super().__init__(need.message)
         self.need = need
-
-
-class InputReceived(RunSignal):
-    """A person has answered an agent: the run is executed again from the top, to its waiting agent."""
 
 
 class Rewound(RunSignal):
@@ -66,6 +62,15 @@ class Rejected(RunSignal):
         """Keep the gate and the decision."""
         super().__init__(f"{decision.approver} rejected {gate}")
         self.gate, self.decision = gate, decision
+
+
+class ReleaseFailed(RunSignal):
+    """The target could not make the release, and what was made of it is rolled back."""
+
+    def __init__(self, error: DeployFailed | PortTaken) -> None:
+        """Keep the target's error."""
+        super().__init__(error.message)
+        self.error = error
 
 
 class Breached(RunSignal):
