@@ -23,12 +23,13 @@ demo:  ## play two tickets through the whole lifecycle (ARGS=--yes: without aski
 .PHONY: test
 test:  ## run the tests (ARGS="tests/unit -k ledger": some of them)
 	@.ci/bootstrap bubblewrap chromium go haproxy java kubernetes node postgresql prometheus redis rust ssh typescript
-	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 .PHONY: proof
 proof:  ## crash the engine at every moment of every scene, restart Postgres under load, try every cheat: takes hours
 	@.ci/bootstrap bubblewrap go haproxy kubernetes node postgresql prometheus ssh typescript
-	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/recovery tests/acceptance tests/cheats $(ARGS)
+	@CRASH_ALL=1 $(BIN)/pytest -m "" tests/crash tests/model tests/integration/gates tests/integration/recovery tests/integration/rewind \
+	  tests/acceptance tests/cheats $(ARGS)
 
 .PHONY: check
 check: bootstrap  ## format, lint, import contracts, types, documentation

@@ -20,6 +20,20 @@ def stage(tmp_path_factory: pytest.TempPathFactory, prometheus: PrometheusServer
         yield stage
 
 
-@pytest.mark.parametrize("scenario", on("process"), ids=lambda scenario: scenario.name)
+MEASURED_ALIKE = {
+    "latency regression without errors",
+    "no traffic, and the person says yes",
+    "not a number",
+    "flapping metric, within the limit",
+    "flapping metric, beyond the limit",
+}
+"""Scenarios whose way is another's, and whose verdict is a row of tests/unit/metrics: played by `make proof`."""
+PLAYED = [
+    pytest.param(scenario, id=scenario.name, marks=pytest.mark.proof if scenario.name in MEASURED_ALIKE else ())
+    for scenario in on("process")
+]
+
+
+@pytest.mark.parametrize("scenario", PLAYED)
 def test_it_ends_as_designed(stage: ScenarioRunner, scenario: Scenario) -> None:
     stage.require(scenario)

@@ -25,6 +25,10 @@ class Died(BaseException):
     """The engine is killed here."""
 
 
+BEFORE_AND_AFTER = [pytest.param(False, id="before"), pytest.param(True, id="after", marks=pytest.mark.proof)]
+"""Moments of a crash, by when the performer has worked."""
+
+
 def serves(house: LifecycleHarness) -> str | None:
     """The release that serves."""
     state: TargetState = state_of(ServiceFolder(house.shared.settings.home, service_name(house.folder / "greeter")))
@@ -160,7 +164,7 @@ def dies(after: bool) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("performer", [CandidatePerformer, CutOverPerformer])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", BEFORE_AND_AFTER)
 async def test_a_run_that_died_deploying_does_not_take_its_own_release_for_another(
     house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch, performer: Any, after: bool
 ) -> None:
@@ -181,7 +185,7 @@ async def test_a_run_that_died_deploying_does_not_take_its_own_release_for_anoth
     assert kinds == ["merge", "candidate", "cut-over"]
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", BEFORE_AND_AFTER)
 async def test_a_run_that_died_deploying_goes_back_to_what_it_began_over(
     house: LifecycleHarness, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:

@@ -32,7 +32,7 @@ SCENE = replace(
 )
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.proof), "postgres"])
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[LifecycleHarness]:
     """A machine whose ledger and threads are on either database."""
     write_project(tmp_path, SCENE)
