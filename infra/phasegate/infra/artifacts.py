@@ -75,13 +75,13 @@ class Artifact(BaseModel):
         data = json.loads(text)
         if (kind := data.pop("kind", None)) != cls.kind:
             raise ValueError(f"expected an artifact of kind {cls.kind}, found {kind}")
-        known: int = cls.model_fields["schema_version"].default
-        if (version := data.get("schema_version", 1)) > known:
-            raise ValueError(f"{kind} has format {version}, and {known} is the newest that is known here")
-        made = cls.model_validate(data)
-        if made.canonical() != text:
-            made._read_from = text  # noqa: SLF001  of this class; only then, so that what is read equals what was made
-        return made
+        newest: int = cls.model_fields["schema_version"].default
+        if (version := data.get("schema_version", 1)) > newest:
+            raise ValueError(f"{kind} has format {version}, and {newest} is the newest that is known here")
+        artifact = cls.model_validate(data)
+        if artifact.canonical() != text:
+            artifact._read_from = text  # noqa: SLF001  only then, so that what is read equals what was made
+        return artifact
 
     def markdown(self) -> str:
         """The artifact as a person reads it; a plain JSON block unless the type knows better."""

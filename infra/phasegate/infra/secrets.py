@@ -136,9 +136,9 @@ class Secrets:
         if self._values:
             text = self._values.sub(lambda match: replace(self._known[match[0]], match), text)
         lower = text.casefold()
-        found = {sign for sign in _SIGNS if sign in lower}
-        for kind, form in _FORMS.items() if found else ():
-            if not found.isdisjoint(form.signs):
+        signs = {sign for sign in _SIGNS if sign in lower}
+        for kind, form in _FORMS.items() if signs else ():
+            if not signs.isdisjoint(form.signs):
                 text = form.pattern.sub(lambda match, kind=kind: replace(kind, match), text)  # type: ignore[misc]  # the loop's variable is bound at once
         return Masked(text, tuple(leaks))
 
@@ -166,9 +166,9 @@ class Secrets:
                 return masked.text
             if isinstance(part, dict):
                 members = cast("dict[str, Any]", part).items()
-                return {key: one if key in opaque else walk(one) for key, one in members}
+                return {key: value if key in opaque else walk(value) for key, value in members}
             if isinstance(part, list | tuple):
-                return [walk(one) for one in cast("list[Any]", part)]
+                return [walk(item) for item in cast("list[Any]", part)]
             return part
 
         return walk(value), tuple(leaks)

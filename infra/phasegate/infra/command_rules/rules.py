@@ -46,10 +46,10 @@ def rule_on(command: str, rules: CommandRules) -> Ruling:
     if not rules.restrict:
         return Ruling("allow")
     try:
-        found = programs(command)
+        invocations = programs(command)
     except Unparsable as error:
         return _strictest(rules, command[:80], f"the command line cannot be read with certainty: {error}")
-    rulings = [_rule_on_program(program, rules) for program in found]
+    rulings = [_rule_on_program(program, rules) for program in invocations]
     return max(rulings, key=lambda ruling: _STRICTNESS[ruling.verdict], default=Ruling("allow"))
 
 
@@ -60,7 +60,7 @@ def asked_about(command: str, rules: CommandRules) -> tuple[str, ...]:
         None of them when a word of one is computed, or the line cannot be read: then they are not known beforehand.
     """
     try:
-        asked = [one for one in programs(command) if _rule_on_program(one, rules).verdict == "ask"]
+        asked = [program for program in programs(command) if _rule_on_program(program, rules).verdict == "ask"]
     except Unparsable:
         return ()
     if not all(word.literal for program in asked for word in program):

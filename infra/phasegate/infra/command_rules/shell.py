@@ -153,7 +153,9 @@ class _Reader:
         self._require_one_line(self._text[self._at : inner._at])
         self._at = inner._at
         piped = draft is not None and draft.piped
-        self.found += [SimpleCommand(one.words, one.fed, piped=one.piped or piped) for one in inner.found]
+        self.found += [
+            SimpleCommand(command.words, command.fed, piped=command.piped or piped) for command in inner.found
+        ]
 
     def _redirection(self, draft: _Draft) -> None:
         if self._text.startswith(("<(", ">("), self._at):

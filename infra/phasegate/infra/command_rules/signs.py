@@ -75,11 +75,11 @@ def signs_in(
         files: The text of files of the workspace that the command names.
         sensitive_words: Further words that no command has reason to name, such as phasegate's own folder.
     """
-    found = [*_named(command, "command", tuple(sensitive_words))]
+    signs = [*_named(command, "command", tuple(sensitive_words))]
     for text in files:
-        found += _named(text, "file", tuple(sensitive_words))
-    found += _ended(result)
-    return tuple(dict.fromkeys(found))[:_AT_MOST]
+        signs += _named(text, "file", tuple(sensitive_words))
+    signs += _ended(result)
+    return tuple(dict.fromkeys(signs))[:_AT_MOST]
 
 
 def _named(text: str, seen: str, sensitive_words: tuple[str, ...]) -> Iterator[Sign]:

@@ -27,19 +27,21 @@ async def wait_until_healthy(url: str, patience: timedelta, ending: Callable[[],
         The check, not ok with the last thing seen when the service did not come up.
     """
     began = time.monotonic()
-    seen = "no answer in time"
+    latest = "no answer in time"
     # trust_env off: a proxy named in the environment has no business between us and our own service
     async with httpx.AsyncClient(timeout=_ONE_REQUEST.total_seconds(), trust_env=False) as client:
         while (waited := time.monotonic() - began) < patience.total_seconds():
             if ended := ending():
                 return Check(name="health", ok=False, detail=f"the process {ended} after {waited:.1f} s")
             answer, ok = await _ask(client, url, remaining=patience.total_seconds() - waited)
-            seen = answer or seen  # a last request cut off by the end says less than the one before it
+            latest = answer or latest  # a last request cut off by the end says less than the one before it
             if ok and ending() is None:  # after its end, another process may have answered
-                return Check(name="health", ok=True, detail=f"GET {url} {seen} after {time.monotonic() - began:.1f} s")
+                return Check(
+                    name="health", ok=True, detail=f"GET {url} {latest} after {time.monotonic() - began:.1f} s"
+                )
             await asyncio.sleep(_POLL.total_seconds())
     limit = f"{patience.total_seconds():g} s"
-    return Check(name="health", ok=False, detail=f"GET {url} gave no 2xx within {limit}: {seen}")
+    return Check(name="health", ok=False, detail=f"GET {url} gave no 2xx within {limit}: {latest}")
 
 
 async def _ask(client: httpx.AsyncClient, url: str, *, remaining: float) -> tuple[str, bool]:

@@ -58,7 +58,7 @@ class InMemoryTarget:
             service=self.service,
             current=self._live(current, _PORT, alive=self._serving) if current else None,
             previous=self._made[current].previous if current else None,
-            candidates=tuple(self._live(one, port, alive=True) for one, port in self._candidates.items()),
+            candidates=tuple(self._live(release_id, port, alive=True) for release_id, port in self._candidates.items()),
         )
 
     async def preview(self, commit: str) -> Preview:
@@ -67,9 +67,9 @@ class InMemoryTarget:
 
     async def start_candidate(self, release_id: str, commit: str, *, taking: Collection[str] = ()) -> Candidate:
         """As `DeployTarget.start_candidate`."""
-        made = self._made.setdefault(release_id, _Made(commit))
-        if made.commit != commit:
-            raise DeployFailed(f"Release {release_id} is of commit {made.commit}, not {commit}.")
+        release = self._made.setdefault(release_id, _Made(commit))
+        if release.commit != commit:
+            raise DeployFailed(f"Release {release_id} is of commit {release.commit}, not {commit}.")
         if commit in self.sick:
             raise DeployFailed(f"Release {release_id} of {self.service} did not come up.")
         port = self._candidates.setdefault(release_id, _PORT + 1 + len(self._candidates))
@@ -86,22 +86,22 @@ class InMemoryTarget:
 
     async def cut_over(self, release_id: str, *, over: Collection[str | None] = ()) -> Release:
         """As `DeployTarget.cut_over`."""
-        made = self._release(release_id)
+        release = self._release(release_id)
         require_replaceable(self.service, release_id, self._current, over)
-        if made.commit in (*self.sick, *self.sick_in_place):
+        if release.commit in (*self.sick, *self.sick_in_place):
             raise DeployFailed(f"Release {release_id} of {self.service} did not come up.")
         if self._current != release_id:
-            made.previous = self._current
+            release.previous = self._current
         self._serve(release_id)
         await self.stop_candidate(release_id)
         return Release(
             target="memory",
             service=self.service,
-            commit=made.commit,
+            commit=release.commit,
             release_id=release_id,
             url=_url(_PORT),
             port=_PORT,
-            previous=made.previous,
+            previous=release.previous,
             checks=(_HEALTHY,),
         )
 

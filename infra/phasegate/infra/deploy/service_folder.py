@@ -98,8 +98,8 @@ class ServiceState(BaseModel):
 
     def running(self) -> list[Running]:
         """Every process that was written down, whether or not it still runs."""
-        found = (self.serving, self.front, *self.candidates.values(), *self.leaving.values())
-        return [running for running in found if running]
+        entries = (self.serving, self.front, *self.candidates.values(), *self.leaving.values())
+        return [running for running in entries if running]
 
     def process_of(self, release_id: str) -> Running | None:
         """The process of a release that serves, may serve or has just served."""

@@ -297,7 +297,7 @@ def require_replaceable(service: str, release_id: str, current: str | None, over
         DeployFailed: Something else is current.
     """
     if over and current not in {*over, release_id}:
-        meant = ", ".join(one or "nothing" for one in over)
+        meant = ", ".join(release or "nothing" for release in over)
         raise DeployFailed(
             f"Release {release_id} of {service} was to replace {meant}, but {current or 'nothing'} is current by now.",
             remedy="`phasegate replay RUN --from deployment` plans the release anew, for what serves now.",

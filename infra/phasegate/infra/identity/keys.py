@@ -72,10 +72,10 @@ def _from_file(path: Path) -> SigningKey:
             continue
         if key_blob(first):
             return SigningKey(first, path)
-    made = _said_by("ssh-keygen", "-y", "-f", str(path)).strip()
-    if not key_blob(made):
+    public_key = _said_by("ssh-keygen", "-y", "-f", str(path)).strip()
+    if not key_blob(public_key):
         raise ConfigError(f"{path} is no SSH key that can be read", remedy="Name your key's file with --key FILE.")
-    return SigningKey(made, path)
+    return SigningKey(public_key, path)
 
 
 def _said_by(*command: str, folder: Path | None = None) -> str:

@@ -86,11 +86,11 @@ def owner_of(signature: str, signers: AllowedSigners, *, at: datetime) -> str:
     if not signature.lstrip().startswith(_BEGIN):
         raise NotAllowed("that is no SSH signature", remedy="Give the .sig file that `ssh-keygen -Y sign` wrote.")
     with _files(signature, signers, at) as files:
-        found = _ssh_keygen("find-principals", *files, timeout=_VERIFY_SECONDS)
-    principal = found.stdout.decode(errors="replace").partition("\n")[0]
-    if found.returncode != 0 or not is_one_person(principal):
+        completed = _ssh_keygen("find-principals", *files, timeout=_VERIFY_SECONDS)
+    principal = completed.stdout.decode(errors="replace").partition("\n")[0]
+    if completed.returncode != 0 or not is_one_person(principal):
         raise NotAllowed(
-            f"the signature is by no key that is allowed to sign here: {_said(found)}",
+            f"the signature is by no key that is allowed to sign here: {_said(completed)}",
             remedy="Sign with a key that the allowed-signers file named at the run's base commit.",
         )
     return principal

@@ -86,10 +86,10 @@ def chart(metric: MetricReport) -> str:
 
 
 def _panel(metric: MetricReport, name: str, bounds: Sequence[float], top: float) -> list[str]:
-    taken, top = metric.measurements, top + 28
-    if not taken:
+    measurements, top = metric.measurements, top + 28
+    if not measurements:
         return [_text(16, top - 10, f"{name}: nothing was measured", bold=True)]
-    scale = _scale(taken, name, bounds, top)
+    scale = _scale(measurements, name, bounds, top)
     low = scale.low
     lines = [
         _text(16, top - 10, name, bold=True),
@@ -100,22 +100,42 @@ def _panel(metric: MetricReport, name: str, bounds: Sequence[float], top: float)
         y = scale.y(number)
         lines.append(f'<path d="M{_LEFT} {y}H{_WIDTH - _RIGHT}" stroke="#b91c1c" stroke-dasharray="2 3"/>')
         lines.append(_text(_LEFT + 6, y - 4, f"threshold {number:.4g}"))
-    lines += _line(scale, [(one.at, one.baseline.get(name)) for one in taken], "#475569", "6 4")
-    lines += _line(scale, [(one.at, one.values.get(name)) for one in taken], "#14532d", "")
-    for one in taken:
-        if (beside := one.baseline.get(name)) is not None:
-            lines.append(_BASELINE_MARK.format(x=scale.x(one.at), y=scale.y(beside)))
-    for one in taken:
-        value = one.values.get(name)
-        lines.append(_MARKS[one.outcome].format(x=scale.x(one.at), y=scale.y(low if value is None else value)))
+    lines += _line(
+        scale, [(measurement.at, measurement.baseline.get(name)) for measurement in measurements], "#475569", "6 4"
+    )
+    lines += _line(
+        scale, [(measurement.at, measurement.values.get(name)) for measurement in measurements], "#14532d", ""
+    )
+    for measurement in measurements:
+        if (beside := measurement.baseline.get(name)) is not None:
+            lines.append(_BASELINE_MARK.format(x=scale.x(measurement.at), y=scale.y(beside)))
+    for measurement in measurements:
+        value = measurement.values.get(name)
+        lines.append(
+            _MARKS[measurement.outcome].format(x=scale.x(measurement.at), y=scale.y(low if value is None else value))
+        )
     return [*lines, *_times(metric, scale)]
 
 
-def _scale(taken: Sequence[Measurement], name: str, bounds: Sequence[float], top: float) -> _Scale:
+def _scale(measurements: Sequence[Measurement], name: str, bounds: Sequence[float], top: float) -> _Scale:
     """From the first measurement to the last, and from 0, or the lowest figure, to the highest."""
-    figures = [*bounds, *(value for one in taken for of in (one.values, one.baseline) if (value := of.get(name)))]
+    figures = [
+        *bounds,
+        *(
+            value
+            for measurement in measurements
+            for of in (measurement.values, measurement.baseline)
+            if (value := of.get(name))
+        ),
+    ]
     low, high = min(0.0, *figures, 0.0), max(0.0, *figures, 0.0)
-    return _Scale(taken[0].at, (taken[-1].at - taken[0].at).total_seconds(), top, low, high if high > low else low + 1)
+    return _Scale(
+        measurements[0].at,
+        (measurements[-1].at - measurements[0].at).total_seconds(),
+        top,
+        low,
+        high if high > low else low + 1,
+    )
 
 
 def _times(metric: MetricReport, scale: _Scale) -> list[str]:
@@ -142,11 +162,11 @@ def _line(scale: _Scale, points: Iterable[tuple[datetime, float | None]], colour
 
 def _legend(metric: MetricReport, top: float) -> list[str]:
     lines, x = list[str](), 24.0
-    shown: list[Outcome] = list(dict.fromkeys(one.outcome for one in metric.measurements))
+    shown: list[Outcome] = list(dict.fromkeys(measurement.outcome for measurement in metric.measurements))
     for outcome in shown:
         lines += [_MARKS[outcome].format(x=x, y=top), _text(x + 10, top + 4, outcome)]
         x += 26 + 7 * len(outcome)
-    if any(one.baseline for one in metric.measurements):
+    if any(measurement.baseline for measurement in metric.measurements):
         lines += [_BASELINE_MARK.format(x=x, y=top), _text(x + 10, top + 4, "the release it is compared with")]
     return lines
 
@@ -156,17 +176,17 @@ def _values(metric: MetricReport) -> list[str]:
     names = [name for name, _ in _bounds(metric)]
     if metric.comparison is not None:
         names.append(_DRAWN_FOR.get(metric.comparison.value, metric.comparison.value))
-    measured = [name for one in metric.measurements for name in one.values]
+    measured = [name for measurement in metric.measurements for name in measurement.values]
     return list(dict.fromkeys(names)) or measured[:1]
 
 
 def _bounds(metric: MetricReport) -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
+    bounds: list[tuple[str, float]] = []
     for text in filter(None, (metric.success_condition, metric.failure_condition)):
         names = set(re.findall(r"[^\W\d]\w*", text))  # it held when it was measured: it needs no names but its own
         with suppress(ConditionError):
-            found += thresholds(parse_condition(text, names))
-    return list(dict.fromkeys(found))
+            bounds += thresholds(parse_condition(text, names))
+    return list(dict.fromkeys(bounds))
 
 
 def _caption(metric: MetricReport) -> list[str]:
@@ -177,15 +197,17 @@ def _caption(metric: MetricReport) -> list[str]:
 
 
 def _description(metric: MetricReport, names: Sequence[str]) -> str:
-    told = [f"{metric.name} {metric.verdict}: {metric.reason}."]
-    for one in metric.measurements:
-        values = ", ".join(f"{name} {_figure(one.values.get(name))}{_beside(one, name)}" for name in names)
-        told.append(f"{one.at:%H:%M:%S} {one.outcome}: {values}.")
-    return " ".join(told)
+    sentences = [f"{metric.name} {metric.verdict}: {metric.reason}."]
+    for measurement in metric.measurements:
+        values = ", ".join(
+            f"{name} {_figure(measurement.values.get(name))}{_beside(measurement, name)}" for name in names
+        )
+        sentences.append(f"{measurement.at:%H:%M:%S} {measurement.outcome}: {values}.")
+    return " ".join(sentences)
 
 
-def _beside(one: Measurement, name: str) -> str:
-    return f" (baseline {_figure(one.baseline.get(name))})" if one.baseline else ""
+def _beside(measurement: Measurement, name: str) -> str:
+    return f" (baseline {_figure(measurement.baseline.get(name))})" if measurement.baseline else ""
 
 
 def _figure(number: float | None) -> str:

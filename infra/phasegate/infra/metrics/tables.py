@@ -51,12 +51,12 @@ class Tables:
         Effects:
             A process for as long as it takes, without the engine's environment.
         """
-        asked = json.dumps({"sql": sql, "log": self.log, "rows": self._rows()})
+        request = json.dumps({"sql": sql, "log": self.log, "rows": self._rows()})
         try:
             # -P: no module is imported from the folder that the engine was started in
             ended = subprocess.run(
                 [sys.executable, "-P", "-m", "phasegate.infra.metrics.sources.duckdb_worker"],
-                input=asked,
+                input=request,
                 capture_output=True,
                 text=True,
                 encoding="utf-8",
@@ -68,19 +68,27 @@ class Tables:
             raise QueryRefused("the query took too long") from error
         if ended.returncode:
             raise QueryRefused("the query took more memory than it may have, or broke what answers it")
-        told = json.loads(ended.stdout)
-        if "refused" in told:
-            raise QueryRefused(told["refused"])
-        return str(told["answer"])
+        reply = json.loads(ended.stdout)
+        if "refused" in reply:
+            raise QueryRefused(reply["refused"])
+        return str(reply["answer"])
 
     def _rows(self) -> dict[str, list[list[object]]]:
         return {
             "metrics": [
-                [metric.name, _moment(one.at), name, value, one.baseline.get(name), one.outcome, one.message]
+                [
+                    metric.name,
+                    _moment(measurement.at),
+                    name,
+                    value,
+                    measurement.baseline.get(name),
+                    measurement.outcome,
+                    measurement.message,
+                ]
                 for report in self.reports
                 for metric in report.metrics
-                for one in metric.measurements
-                for name, value in (one.values or {"": None}).items()
+                for measurement in metric.measurements
+                for name, value in (measurement.values or {"": None}).items()
             ],
             "events": [[number, _moment(at), *rest] for number, at, *rest in self.events],
             "hunks": [

@@ -152,11 +152,11 @@ def thresholds(condition: Condition) -> tuple[tuple[str, float], ...]:
 
     What is computed (`errors / requests > 0.1`) has none.
     """
-    found: list[tuple[str, float]] = []
+    bounds: list[tuple[str, float]] = []
     for node in ast.walk(condition.tree):
         if isinstance(node, ast.Compare):
             for left, right in itertools.pairwise((node.left, *node.comparators)):
                 for name, number in ((left, right), (right, left)):
                     if isinstance(name, ast.Name) and not any(isinstance(part, ast.Name) for part in ast.walk(number)):
-                        found.append((name.id, _number(number, {})))
-    return tuple(dict.fromkeys(found))
+                        bounds.append((name.id, _number(number, {})))
+    return tuple(dict.fromkeys(bounds))

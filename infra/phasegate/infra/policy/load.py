@@ -85,10 +85,10 @@ def _decode(content: bytes, source: str) -> str:
 
 
 def _problems(error: ValidationError, lines: Mapping[Path, int]) -> list[_Problem]:
-    found = [
+    problems = [
         _Problem(path, message, _line(path, lines)) for detail in error.errors() for path, message in _messages(detail)
     ]
-    return sorted(found, key=lambda problem: problem.line or 0)
+    return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def _messages(detail: ErrorDetails) -> Iterator[tuple[Path, str]]:
@@ -131,7 +131,14 @@ def _keys_of(table: Path) -> list[str]:
         if isinstance(name, str):
             annotation = model.model_fields[name].annotation
             candidates = [annotation, *get_args(annotation)]
-            inner = next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)
+            inner = next(
+                (
+                    candidate
+                    for candidate in candidates
+                    if isinstance(candidate, type) and issubclass(candidate, BaseModel)
+                ),
+                None,
+            )
             if inner is None:
                 return []
             model = inner

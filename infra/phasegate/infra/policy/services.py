@@ -75,8 +75,8 @@ def service_clashes(services: tuple[ServicePolicy, ...]) -> str:
     """Reason why some services cannot run together, or an empty string if they can."""
     names = [service.name for service in services]
     variables = [name for service in services for name in service.exported]
-    for what, found in (("is called", names), ("sets the variable", variables)):
-        for one in found:
-            if found.count(one) > 1:
-                return f"more than one service {what} {one}"
+    for what, values in (("is called", names), ("sets the variable", variables)):
+        for value in values:
+            if values.count(value) > 1:
+                return f"more than one service {what} {value}"
     return ""

@@ -47,8 +47,8 @@ class StepPolicy(PolicyModel):
     def _is_one(self) -> Self:
         given = [key for key in _KEYS if getattr(self, key) is not None]
         if len(given) != 1:
-            found = " and ".join(given) or "none"
-            text = f"a step has exactly one of {', '.join(_KEYS)}, found {found}"
+            listed = " and ".join(given) or "none"
+            text = f"a step has exactly one of {', '.join(_KEYS)}, found {listed}"
             problems = [((given[1],) if given else (), text)]
             raise PydanticCustomError("contradictions", "{text}", {"text": text, "problems": problems})
         return self

@@ -78,9 +78,9 @@ class Bubblewrap:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SandboxMissing(f"bubblewrap does not work here: {error}") from error
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip()
+            message = done.stderr.decode(errors="replace").strip()
             raise SandboxMissing(
-                f"bubblewrap does not work here: {said}",
+                f"bubblewrap does not work here: {message}",
                 remedy="Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor "
                 'profile for bwrap), or set `[sandbox] backend = "none"` in phasegate.toml to run without a sandbox.',
             )

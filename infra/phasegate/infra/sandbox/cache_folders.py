@@ -24,12 +24,12 @@ def laid_caches(caches: BuildCaches) -> dict[str, Mount]:
     shutil.rmtree(caches.written, ignore_errors=True)
     caches.written.mkdir(parents=True)
     is_mounted = overlays_work(caches.written)
-    found: dict[str, Mount] = {}
+    mounts: dict[str, Mount] = {}
     for folder, kept in caches.home.items():
         place = caches.place(folder)
         place.mkdir()
         if kept is not None and not is_mounted:
             copy = ("cp", "-a", "--reflink=auto", "--", f"{kept}/.", str(place))
             subprocess.run(copy, capture_output=True, check=False)  # a part of a cache is as good as none
-        found[folder] = Mount(place, (kept,) if kept is not None and is_mounted else ())
-    return found
+        mounts[folder] = Mount(place, (kept,) if kept is not None and is_mounted else ())
+    return mounts

@@ -58,9 +58,9 @@ class Identity:
         Effects: writes these files.
         """
         yield from ("--hostname", self.host, "--uid", str(self.user), "--gid", str(self.group))
-        known = _HOSTS.read_text(errors="replace") if _HOSTS.is_file() else ""
+        hosts = _HOSTS.read_text(errors="replace") if _HOSTS.is_file() else ""
         texts = {
-            _HOSTS: f"{known.rstrip()}\n127.0.1.1 {self.host}\n",
+            _HOSTS: f"{hosts.rstrip()}\n127.0.1.1 {self.host}\n",
             Path("/etc/hostname"): f"{self.host}\n",
             Path("/etc/machine-id"): f"{secrets.token_hex(16)}\n",
         }
@@ -76,9 +76,9 @@ class Identity:
         if self.tools:
             yield from ("--bind", str(self.tools.seen), str(self.tools.beneath[0]))
 
-    def _accounts(self, known: str) -> str:
+    def _accounts(self, accounts: str) -> str:
         """Accounts of the system, with the user's own home."""
-        lines = [line.split(":") for line in known.splitlines()]
+        lines = [line.split(":") for line in accounts.splitlines()]
         for words in lines:
             if words[0] == self.account and len(words) > _HOME_FIELD:
                 words[_HOME_FIELD] = str(self.home)

@@ -81,10 +81,10 @@ class Growth:
 
 def _free_bytes(folder: Path) -> int:
     try:
-        found = os.statvfs(folder)
+        filesystem = os.statvfs(folder)
     except OSError:  # removed meanwhile
         return 0
-    return found.f_bavail * found.f_frsize
+    return filesystem.f_bavail * filesystem.f_frsize
 
 
 def _changed_bytes(folder: Path, since: float) -> int:
@@ -92,8 +92,8 @@ def _changed_bytes(folder: Path, since: float) -> int:
     for parent, _, files in os.walk(folder):
         for name in files:
             with suppress(OSError):  # removed meanwhile
-                found = os.lstat(os.path.join(parent, name))  # noqa: PTH118  for each of many files
-                total += found.st_blocks * 512 if found.st_ctime >= since else 0
+                status = os.lstat(os.path.join(parent, name))  # noqa: PTH118  for each of many files
+                total += status.st_blocks * 512 if status.st_ctime >= since else 0
     return total
 
 

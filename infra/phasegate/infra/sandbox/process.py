@@ -172,11 +172,11 @@ def _kill(leader: int, mark: str) -> bool:
     Returns:
         True if there was one left to kill.
     """
-    left = [process_id for process_id, process in members(leader, mark).items() if not process.ended]
-    for process_id in sorted(left):  # a shell before its children, or it would comment on their end
+    remaining = [process_id for process_id, process in members(leader, mark).items() if not process.ended]
+    for process_id in sorted(remaining):  # a shell before its children, or it would comment on their end
         with suppress(ProcessLookupError):
             os.kill(process_id, signal.SIGKILL)
-    return bool(left)
+    return bool(remaining)
 
 
 async def _first(

@@ -46,8 +46,8 @@ class SystemDialer:
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """As the port says."""
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
     async def dial(self, address: str, port: int) -> Streams:
         """As the port says."""
@@ -121,11 +121,11 @@ class Proxy:
             if method == "CONNECT":
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                kept = [
+                headers = [
                     line for line in lines[1:-2] if not re.match(r"(?i)(proxy-|connection:|keep-alive:|host:)", line)
                 ]
                 name = host if port == 80 else f"{host}:{port}"
-                request = [f"{method} {path} HTTP/1.1", f"Host: {name}", *kept, "Connection: close", "", ""]
+                request = [f"{method} {path} HTTP/1.1", f"Host: {name}", *headers, "Connection: close", "", ""]
                 up_writer.write("\r\n".join(request).encode("latin-1"))
             await asyncio.gather(_pump(reader, up_writer), _pump(up_reader, writer))
         finally:
@@ -178,15 +178,15 @@ def _is_address(host: str) -> bool:
 
 def _is_public(address: str) -> bool:
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            found = found.ipv4_mapped
-        elif any(found in network for network in _EMBEDDING):
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif any(ip in network for network in _EMBEDDING):
             return False
-    return found.is_global and not found.is_multicast
+    return ip.is_global and not ip.is_multicast
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

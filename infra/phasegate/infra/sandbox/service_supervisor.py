@@ -44,13 +44,13 @@ def postgres_folder(path: str) -> Path | None:
     versions = sorted(Path("/usr/lib/postgresql").glob("[0-9]*/bin"), key=_version, reverse=True)
     named = shutil.which("initdb", path=path)
     candidates = [Path(named).resolve().parent, *versions] if named else versions
-    complete = (one for one in candidates if all((one / name).exists() for name in _POSTGRES_PROGRAMS))
+    complete = (folder for folder in candidates if all((folder / name).exists() for name in _POSTGRES_PROGRAMS))
     return next(complete, None)
 
 
 def redis_program(path: str) -> str | None:
     """Redis's server, or that of its heir."""
-    return next((found for name in _REDIS_PROGRAMS if (found := shutil.which(name, path=path))), None)
+    return next((program for name in _REDIS_PROGRAMS if (program := shutil.which(name, path=path))), None)
 
 
 def _version(folder: Path) -> tuple[int, ...]:
@@ -208,11 +208,11 @@ class Redis(Service):
         """Ask as a client would."""
         with suppress(OSError), socket.create_connection((HOST, int(self.values["port"])), timeout=1) as client:
             client.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
-            said = b""
+            reply = b""
             while data := client.recv(1024):
-                said += data
-                if said.count(b"\n") > 1:
-                    return b"+PONG" in said
+                reply += data
+                if reply.count(b"\n") > 1:
+                    return b"+PONG" in reply
         return False
 
 

@@ -96,11 +96,11 @@ async def run_with_services(
     finally:  # the supervisor does the same, unless it was killed
         await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)
     before, _, after = result.output.partition(f"{mark} ")
-    how, _, said = after.partition("\n")
+    how, _, rest = after.partition("\n")
     if how != "up":
-        why = said if how == "failed" else f"{before}\n{result.stopped or 'they took too long, or were killed'}"
+        why = rest if how == "failed" else f"{before}\n{result.stopped or 'they took too long, or were killed'}"
         raise ServiceFailed(f"A service that the tests need did not come up: {why.strip()[-_TAIL:]}")
-    return replace(result, output=before + said)
+    return replace(result, output=before + rest)
 
 
 def service_programs(services: Sequence[ServicePolicy], path: str) -> Iterator[tuple[ServicePolicy, str, str]]:

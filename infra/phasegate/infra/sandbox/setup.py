@@ -68,10 +68,10 @@ async def run_setup(
     if on_done:
         await asyncio.to_thread(on_done)
     done = replace(done, output=credentials.mask_known(done.output))
-    left = await asyncio.to_thread(_left_behind, folder, credentials, began) if handed else ""
-    if done.exit_code != 0 or not left:
+    leftover = await asyncio.to_thread(_left_behind, folder, credentials, began) if handed else ""
+    if done.exit_code != 0 or not leftover:
         return done
-    output = f"{done.output.rstrip()}\nIt left {left}, where tests and agents would read it."
+    output = f"{done.output.rstrip()}\nIt left {leftover}, where tests and agents would read it."
     return replace(done, exit_code=_REFUSED, output=output.lstrip())
 
 

@@ -35,8 +35,8 @@ _SECONDS = 20
 def toolchain_versions() -> tuple[str, ...]:
     """Describe the interpreters, compilers and system packages that a command can use."""
     path = os.pathsep.join(search_path())
-    found = [(name, shutil.which(name, path=path)) for name in (*(name for name, _ in _ASKED), *_FILES)]
-    files = tuple(_stamps(Path(place) for place in (*(place for _, place in found if place), *_PACKAGES)))
+    programs = [(name, shutil.which(name, path=path)) for name in (*(name for name, _ in _ASKED), *_FILES)]
+    files = tuple(_stamps(Path(place) for place in (*(place for _, place in programs if place), *_PACKAGES)))
     return (*files, *_said(path, files))
 
 
@@ -52,7 +52,7 @@ def _stamps(paths: Iterator[Path]) -> Iterator[str]:
 def _said(path: str, files: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG001 - another file, another answer
     """Versions as the programs say them; asked again once a file is another one."""
     environment = {"PATH": path, "HOME": str(Path.home())}
-    said: list[str] = []
+    versions: list[str] = []
     with tempfile.TemporaryDirectory(prefix="phasegate-versions-") as nowhere:
         for name, option in _ASKED:
             if program := shutil.which(name, path=path):
@@ -67,5 +67,5 @@ def _said(path: str, files: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG001 -
                     )
                 except (OSError, subprocess.TimeoutExpired):
                     continue  # a program that does not start sets nothing up either
-                said.append(f"{name} {done.stdout.decode(errors='replace').strip()}")
-    return tuple(said)
+                versions.append(f"{name} {done.stdout.decode(errors='replace').strip()}")
+    return tuple(versions)

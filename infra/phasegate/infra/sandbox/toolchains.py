@@ -24,15 +24,15 @@ _HOPS = 16
 
 def toolchains() -> list[Path]:
     """The folders outside the system's own that hold what PATH and the running interpreter need."""
-    wanted = [*map(Path, search_path()), Path(sys.executable).parent]
-    found: dict[Path, None] = {}
-    found |= {Path(prefix): None for prefix in (sys.prefix, sys.base_prefix) if not is_private(Path(prefix))}
-    for folder in wanted:
+    search_folders = [*map(Path, search_path()), Path(sys.executable).parent]
+    folders: dict[Path, None] = {}
+    folders |= {Path(prefix): None for prefix in (sys.prefix, sys.base_prefix) if not is_private(Path(prefix))}
+    for folder in search_folders:
         for programs in (folder, *_linked_from(folder)):
-            found |= dict.fromkeys(_shown_for(programs))
-    if any((folder / "rustup").exists() for folder in wanted) and rustup_home().is_dir():
-        found[rustup_home()] = None
-    return _outermost(folder for folder in found if not _is_system(folder))
+            folders |= dict.fromkeys(_shown_for(programs))
+    if any((folder / "rustup").exists() for folder in search_folders) and rustup_home().is_dir():
+        folders[rustup_home()] = None
+    return _outermost(folder for folder in folders if not _is_system(folder))
 
 
 def rustup_home() -> Path:
@@ -75,11 +75,11 @@ def _is_system(folder: Path) -> bool:
 
 
 def _outermost(folders: Iterable[Path]) -> list[Path]:
-    kept: list[Path] = []
+    outermost: list[Path] = []
     for folder in sorted(set(folders)):
-        if not any(folder.is_relative_to(other) for other in kept):
-            kept.append(folder)
-    return kept
+        if not any(folder.is_relative_to(other) for other in outermost):
+            outermost.append(folder)
+    return outermost
 
 
 def _own_home() -> Path:

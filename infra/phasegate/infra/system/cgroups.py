@@ -37,12 +37,12 @@ def new_groups(number: int, *, pids: int = 0, memory: int = 0) -> list[Path]:
     Returns:
         One per hierarchy; fewer than asked for where this process may not make them.
     """
-    wanted: dict[Path, dict[str, int]] = {}
+    limits: dict[Path, dict[str, int]] = {}
     for controller, limit in (("pids", pids * TASKS_PER_PROCESS), ("memory", memory)):
         if limit and (home := _home(controller)):
-            wanted.setdefault(home.folder, {}).update(_files(controller, limit, unified=home.unified))
-    made = (_new_group(folder, f"phasegate-{os.getpid()}-{number}", files) for folder, files in wanted.items())
-    return [group for group in made if group]
+            limits.setdefault(home.folder, {}).update(_files(controller, limit, unified=home.unified))
+    groups = (_new_group(folder, f"phasegate-{os.getpid()}-{number}", files) for folder, files in limits.items())
+    return [group for group in groups if group]
 
 
 def joining(groups: list[Path]) -> list[str]:

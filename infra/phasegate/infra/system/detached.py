@@ -29,8 +29,8 @@ class DetachedProcess:
     @classmethod
     def of(cls, pid: int) -> DetachedProcess | None:
         """The process that has this pid now, or `None` if there is none or only a zombie."""
-        found = row(pid)
-        return None if found is None or found.ended else cls(pid, found.started)
+        process = row(pid)
+        return None if process is None or process.ended else cls(pid, process.started)
 
     def alive(self) -> bool:
         """True if this very process still runs."""

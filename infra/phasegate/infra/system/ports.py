@@ -72,5 +72,7 @@ def require_free(port: int, *, but_for: Collection[int] = ()) -> None:
 
 def holder_of(port: int) -> int | None:
     """The process that listens on a port, or `None` if none does or the system does not say."""
-    listening = (found for found in psutil.net_connections("tcp") if found.status == psutil.CONN_LISTEN)
-    return next((found.pid for found in listening if found.pid and found.laddr[1:] == (port,)), None)
+    listening = (connection for connection in psutil.net_connections("tcp") if connection.status == psutil.CONN_LISTEN)
+    return next(
+        (connection.pid for connection in listening if connection.pid and connection.laddr[1:] == (port,)), None
+    )

@@ -74,11 +74,11 @@ def usage(leader: int) -> ProcessUsage:
     Args:
         leader: The process id that began the session.
     """
-    found = members(leader)
+    processes = members(leader)
     return ProcessUsage(
-        processes=len(found),
-        cpu_seconds=sum(process.ticks for process in found.values()) / _TICKS,
-        memory=sum(map(_private_pages, found)) * _PAGE,
+        processes=len(processes),
+        cpu_seconds=sum(process.ticks for process in processes.values()) / _TICKS,
+        memory=sum(map(_private_pages, processes)) * _PAGE,
     )
 
 
@@ -98,13 +98,13 @@ def members(leader: int, mark: str = "") -> dict[int, Process]:
         for process_id, process in table.items()
         if process.session == leader or (mark and _is_marked(process_id, mark))
     ]
-    found: dict[int, Process] = {}
+    processes: dict[int, Process] = {}
     while pending:
         process_id = pending.pop()
-        if process_id not in found:
-            found[process_id] = table[process_id]
+        if process_id not in processes:
+            processes[process_id] = table[process_id]
             pending += children.get(process_id, [])
-    return found
+    return processes
 
 
 def _is_marked(process_id: int, mark: str) -> bool:

@@ -50,16 +50,16 @@ def start(command: str, *, folder: Path, log: Path, environment: Mapping[str, st
         mark: What `marked` finds the process and its children by.
     """
     pid = spawn(command, folder=folder, log=log, environment={**environment, MARK: mark})
-    found = row(pid)  # there even if it has ended already: only we collect it
-    return ProcessId(pid=pid, started=found.started if found else 0)
+    entry = row(pid)  # there even if it has ended already: only we collect it
+    return ProcessId(pid=pid, started=entry.started if entry else 0)
 
 
 def ending(process: ProcessId) -> str | None:
     """Tell how a process ended, in words, or `None` while it runs. Collects its exit status if it is our child."""
-    found = row(process.pid)
-    if found is None or found.started != process.started:
+    entry = row(process.pid)
+    if entry is None or entry.started != process.started:
         return "has ended"
-    if not found.ended:
+    if not entry.ended:
         return None
     try:
         code = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
@@ -70,14 +70,14 @@ def ending(process: ProcessId) -> str | None:
 
 def find_by_mark(prefix: str) -> list[ProcessId]:
     """Every running process whose mark begins so, oldest first."""
-    found: list[ProcessId] = []
+    processes: list[ProcessId] = []
     for marked in psutil.process_iter(["environ"]):
         variables: dict[str, str] = marked.info["environ"] or {}  # None: it has ended, or belongs to another user
         if MARK in variables and variables[MARK].startswith(prefix):
             process = row(marked.pid)
             if process and not process.ended:
-                found.append(ProcessId(pid=marked.pid, started=process.started))
-    return sorted(found, key=lambda process: process.started)
+                processes.append(ProcessId(pid=marked.pid, started=process.started))
+    return sorted(processes, key=lambda process: process.started)
 
 
 async def stop_all(prefix: str, known: Collection[ProcessId], *, grace: timedelta) -> None:
@@ -88,20 +88,20 @@ async def stop_all(prefix: str, known: Collection[ProcessId], *, grace: timedelt
         known: And these, whose mark may be unreadable (`env -i`, another user).
         grace: The time between the two signals.
     """
-    told: dict[int, ProcessId] = {}
+    groups: dict[int, ProcessId] = {}
     deadline = time.monotonic() + grace.total_seconds()
-    while found := [*find_by_mark(prefix), *(process for process in known if ending(process) is None)]:
+    while remaining := [*find_by_mark(prefix), *(process for process in known if ending(process) is None)]:
         late = time.monotonic() > deadline
-        for process in found:
+        for process in remaining:
             now = row(process.pid)
             if now is None or now.started != process.started or now.group < 0:
                 continue  # it has ended meanwhile
-            if late or now.group not in told:
-                told[now.group] = process
+            if late or now.group not in groups:
+                groups[now.group] = process
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(now.group, signal.SIGKILL if late else signal.SIGTERM)
         await asyncio.sleep(_POLL.total_seconds())
-    for process in told.values():
+    for process in groups.values():
         ending(process)  # collects our own children, which would otherwise stay on as zombies
 
 

@@ -54,18 +54,18 @@ def parse_ticket_text(text: str) -> TicketText:
             gives a known key the wrong shape. The message names the line.
     """
     lines = text.replace("\r\n", "\n").split("\n")
-    facts, body = _split(lines)
+    fields, body = _split(lines)
     body_text = "\n".join(body).strip()
-    title = _text(facts, "title") or _title_of(body_text)
+    title = _text(fields, "title") or _title_of(body_text)
     if not title:
         raise TicketError("The ticket says nothing.", remedy="Write at least one line about what is wanted.")
     return TicketText(
         title=title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…",
         body=body_text,
-        key=_text(facts, "key"),
-        labels=_labels(facts),
-        author=_text(facts, "author"),
-        other=json.dumps({key: value for key, value in facts.items() if key not in _KNOWN}, ensure_ascii=False),
+        key=_text(fields, "key"),
+        labels=_labels(fields),
+        author=_text(fields, "author"),
+        other=json.dumps({key: value for key, value in fields.items() if key not in _KNOWN}, ensure_ascii=False),
     )
 
 
@@ -113,15 +113,15 @@ def _require_plain(text: str) -> None:
             raise _bad(_line(event.start_mark), f"it is nested more than {_MAX_DEPTH} deep")
 
 
-def _text(facts: dict[str, object], key: str) -> str:
-    value = facts.get(key, "")
+def _text(fields: dict[str, object], key: str) -> str:
+    value = fields.get(key, "")
     if not isinstance(value, str):
         raise _bad(None, f"{key} must be text")
     return " ".join(value.split())
 
 
-def _labels(facts: dict[str, object]) -> tuple[str, ...]:
-    value = facts.get("labels", "")
+def _labels(fields: dict[str, object]) -> tuple[str, ...]:
+    value = fields.get("labels", "")
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list):
         raise _bad(None, _LABELS)

@@ -85,13 +85,13 @@ def _from_text(content: bytes, *, source: Literal["file", "stdin"], name: str) -
         raise TicketError(f"{name} is not UTF-8 (line {line}).", remedy="Save it as UTF-8.") from error
     if not text.strip():
         raise TicketError(f"{name} is empty.", remedy="Write at least one line about what is wanted.")
-    found = parse_ticket_text(text)
+    ticket_text = parse_ticket_text(text)
     return Ticket(
-        title=found.title,
-        body=found.body,
-        key=found.key or fallback_key(source.upper(), content),
-        labels=found.labels,
-        author=found.author,
+        title=ticket_text.title,
+        body=ticket_text.body,
+        key=ticket_text.key or fallback_key(source.upper(), content),
+        labels=ticket_text.labels,
+        author=ticket_text.author,
         source=source,
-        native_ref=found.other,
+        native_ref=ticket_text.other,
     )

@@ -36,5 +36,7 @@ class Ticket(Artifact):
 
     def markdown(self) -> str:
         """The ticket as a page: key and title, where it is from, the body."""
-        facts = [fact for fact in (self.url, self.author and f"by {self.author}", ", ".join(self.labels)) if fact]
-        return f"# {self.key}: {self.title}\n\n{' · '.join(facts)}\n\n{self.body}\n"
+        details = [
+            detail for detail in (self.url, self.author and f"by {self.author}", ", ".join(self.labels)) if detail
+        ]
+        return f"# {self.key}: {self.title}\n\n{' · '.join(details)}\n\n{self.body}\n"

@@ -88,7 +88,7 @@ class ChangeSet(Artifact):
             lines += [f"- {code(path)}" for path in self.secrets]
         if self.asks_to_amend:
             lines += ["", "**Asks the author of the sealed tests to amend:**", ""]
-            lines += [f"- {code(asked.test)} ({code(asked.criterion)})" for asked in self.asks_to_amend]
+            lines += [f"- {code(request.test)} ({code(request.criterion)})" for request in self.asks_to_amend]
         return "\n".join(lines) + "\n"
 
 

@@ -55,16 +55,16 @@ def clone(repository: Repository, commit: str, folder: Path, *, kept: Path | Non
     git.on(folder, git.git_dir / "index").output("read-tree", "--reset", "-u", commit)
 
 
-def set_times(folder: Path, paths: Collection[str], made: float) -> None:
+def set_times(folder: Path, paths: Collection[str], timestamp: float) -> None:
     """Set the time of some files of a fresh copy, in which nothing ran yet, and let its git take note.
 
     Args:
         folder: The copy.
         paths: The files, by their path in it.
-        made: Seconds since 1970.
+        timestamp: Seconds since 1970.
     """
     for path in paths:
-        os.utime(folder / path, (made, made), follow_symlinks=False)
+        os.utime(folder / path, (timestamp, timestamp), follow_symlinks=False)
     git = Git.at(folder / ".git")
     git.on(folder, git.git_dir / "index").attempt("update-index", "-q", "--refresh")
 
@@ -77,9 +77,9 @@ def _base(repository: Repository, commit: str) -> str:
 
 def _history(repository: Repository, base: str, place: Path) -> Path:
     """A git directory with a commit's history; the one that is there, or a new one."""
-    made = place / f"history-{base}"
-    if made.is_dir():
-        return made
+    history = place / f"history-{base}"
+    if history.is_dir():
+        return history
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="history-new-", dir=place) as fresh:
         folder = Path(fresh) / "git"
@@ -96,18 +96,18 @@ def _history(repository: Repository, base: str, place: Path) -> Path:
             _pack(repository, folder, repository.git.line("rev-list", base, "--").split(), revisions=False)
             _pack(repository, folder, [f"{base}^{{tree}}"])
         try:
-            folder.rename(made)
+            folder.rename(history)
         except OSError:
-            if not made.is_dir():  # else another checkout of the same base was faster
+            if not history.is_dir():  # else another checkout of the same base was faster
                 raise
-    return made
+    return history
 
 
 def _configuration(git: Git) -> str:
     # times of files are set later, which would make git read all of them again
     lines = ["[core]", "\tbare = false", "\trepositoryformatversion = 1", "\ttrustctime = false"]
-    told = ((key, git.attempt("config", "--get", key).stdout.decode().strip()) for key in _CONTENT_SETTINGS)
-    lines += [f"\t{key.partition('.')[2]} = {value}" for key, value in told if value]
+    settings = ((key, git.attempt("config", "--get", key).stdout.decode().strip()) for key in _CONTENT_SETTINGS)
+    lines += [f"\t{key.partition('.')[2]} = {value}" for key, value in settings if value]
     if (form := git.line("rev-parse", "--show-object-format")) != "sha1":
         lines += ["[extensions]", f"\tobjectFormat = {form}"]
     return "\n".join(lines) + "\n"
@@ -117,14 +117,14 @@ def _is_small(git: Git) -> bool:
     """True if the whole history is copied; a partial clone has not all of it."""
     if git.attempt("config", "--get-regexp", r"^remote\..*\.promisor$").returncode == 0:
         return False
-    said = dict(line.split(": ", 1) for line in git.line("count-objects", "-v").splitlines())
-    return int(said["size"]) + int(said["size-pack"]) <= _WHOLE_KIB
+    counts = dict(line.split(": ", 1) for line in git.line("count-objects", "-v").splitlines())
+    return int(counts["size"]) + int(counts["size-pack"]) <= _WHOLE_KIB
 
 
 def _tag(repository: Repository, git_dir: Path, *which: str) -> None:
     """Copy the tags that lead to a commit's history."""
-    asked = ("for-each-ref", "--format=%(objectname) %(objecttype) %(refname)", *which, "refs/tags")
-    tags = [line.split(" ", 2) for line in repository.git.line(*asked).splitlines()]
+    command = ("for-each-ref", "--format=%(objectname) %(objecttype) %(refname)", *which, "refs/tags")
+    tags = [line.split(" ", 2) for line in repository.git.line(*command).splitlines()]
     if annotated := [tag for tag, kind, _ in tags if kind == "tag"]:
         _pack(repository, git_dir, annotated, revisions=False)
     lines = [f"{tag} {name}\n" for tag, _, name in tags]
@@ -136,10 +136,10 @@ def _pack(repository: Repository, git_dir: Path, objects: list[str], *, revision
 
     Contents of files get a pack of their own, so that its time of access tells whether git was asked for any.
     """
-    asked = "".join(f"{one}\n" for one in objects).encode()
+    listing = "".join(f"{name}\n" for name in objects).encode()
     if revisions:
-        asked = repository.git.output("rev-list", "--objects", "--stdin", stdin=asked)
-    lines = asked.splitlines(keepends=True)
+        listing = repository.git.output("rev-list", "--objects", "--stdin", stdin=listing)
+    lines = listing.splitlines(keepends=True)
     names = b"".join(line.split(maxsplit=1)[0] + b"\n" for line in lines)
     kinds = repository.git.output("cat-file", "--batch-check=%(objecttype)", stdin=names).split(b"\n")
     git = repository.git.storing_in(git_dir / "objects")

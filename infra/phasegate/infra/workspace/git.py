@@ -150,8 +150,8 @@ class Git:
 
 def clean_environment() -> dict[str, str]:
     """Environment for git: none of the caller's own git variables, no prompts, one language."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME") if name in os.environ}
-    return kept | {
+    variables = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME") if name in os.environ}
+    return variables | {
         "LC_ALL": "C",
         "GIT_ALLOW_PROTOCOL": "",
         "GIT_ASKPASS": "false",

@@ -32,12 +32,12 @@ def publish_head(repository: Repository, run_id: str, position: int, event_hash:
     """
     git, line = repository.git, f"{position} {event_hash}"
     newest = git.attempt("log", "-1", "--format=%H %B", head_ref(run_id), "--")
-    known, _, said = newest.stdout.decode(errors="replace").strip().partition(" ")
-    if known and said == line:
+    head, _, message = newest.stdout.decode(errors="replace").strip().partition(" ")
+    if head and message == line:
         return
-    parents = [known] if known else []
+    parents = [head] if head else []
     commit = git.write_commit(git.line("mktree"), parents, f"{line}\n")
-    git.output("update-ref", "-m", "phasegate: head", head_ref(run_id), commit, known or "0" * len(commit))
+    git.output("update-ref", "-m", "phasegate: head", head_ref(run_id), commit, head or "0" * len(commit))
 
 
 def published_heads(repository: Repository, run_id: str) -> list[tuple[int, str]]:
@@ -52,8 +52,8 @@ def published_heads(repository: Repository, run_id: str) -> list[tuple[int, str]
         return []
     heads: list[tuple[int, str]] = []
     for message in git.records("log", "--reverse", "-z", "--format=%B", head_ref(run_id), "--"):
-        found = _LINE.fullmatch(message.strip())
-        if found is None:
+        match = _LINE.fullmatch(message.strip())
+        if match is None:
             raise TrailBroken(f"{head_ref(run_id)} in {repository.top} holds something that is no head")
-        heads.append((int(found["position"]), found["hash"]))
+        heads.append((int(match["position"]), match["hash"]))
     return heads

@@ -67,8 +67,8 @@ def merge(
         BranchMoved: Merged into the branch as it is now, the change would be another tree than the graded one.
         IntegrationFailed: The change conflicts (naming the files), is already in, or the branches have diverged.
     """
-    if found := find_merge(repository, base_branch, key):
-        return found
+    if existing := find_merge(repository, base_branch, key):
+        return existing
     text = f"{plain_message(message)}\n{RUN}: {run_id}\n{EFFECT}: {key}\n"
 
     def commit_onto(tip: str) -> str:
@@ -129,8 +129,8 @@ def revert(repository: Repository, merge: Merge, base_branch: str, *, key: str) 
     Raises:
         IntegrationFailed: Later commits conflict with the revert (naming the files).
     """
-    if found := find_revert(repository, base_branch, key):
-        return found
+    if existing := find_revert(repository, base_branch, key):
+        return existing
     git = repository.git
     shown = ("log", "-1", f"--format=%s%x00%(trailers:key={RUN},valueonly,separator=%x2C)", merge.commit)
     subject, run_id = git.line(*shown).split("\0")
@@ -158,8 +158,8 @@ def find_merge(repository: Repository, base_branch: str, key: str) -> Merge | No
 
 def find_revert(repository: Repository, base_branch: str, key: str) -> str | None:
     """The revert commit that an effect's key has already made."""
-    found = (_find(repository, ref, key, "--no-merges") for ref in _refs(repository, base_branch))
-    return next((commit for commit in found if commit), None)
+    commits = (_find(repository, ref, key, "--no-merges") for ref in _refs(repository, base_branch))
+    return next((commit for commit in commits if commit), None)
 
 
 def _names(base_branch: str) -> list[str]:
@@ -191,8 +191,8 @@ def _advance(repository: Repository, base_branch: str, commit_onto: Callable[[st
             continue
         commit = commit_onto(tip)
         # both branches decide what the tip is, so both must still be where they were
-        kept = [f"verify {name} {at or '0' * len(commit)}" for name, at in was.items() if name != ref]
-        lines = [*kept, f"update {ref} {commit} {before or '0' * len(commit)}"]
+        checks = [f"verify {name} {at or '0' * len(commit)}" for name, at in was.items() if name != ref]
+        lines = [*checks, f"update {ref} {commit} {before or '0' * len(commit)}"]
         done = git.attempt("update-ref", "-m", reason, "--stdin", stdin="".join(f"{line}\n" for line in lines).encode())
         if done.returncode == 0:
             return Merge(ref, commit, tip)
@@ -201,9 +201,9 @@ def _advance(repository: Repository, base_branch: str, commit_onto: Callable[[st
 
 
 def _movable(repository: Repository, base_branch: str) -> str:
-    taken = repository.checked_out()
+    checkouts = repository.checked_out()
     for branch in (base_branch, integration_branch(base_branch)):
-        if branch not in taken:
+        if branch not in checkouts:
             return f"refs/heads/{branch}"
     raise IntegrationFailed(
         f"both {base_branch} and {integration_branch(base_branch)} are checked out",

@@ -54,33 +54,33 @@ def leaking(git: Git, base: str, tree: str, secrets: Secrets, clean: set[str]) -
     unknown = list(dict.fromkeys(meta[3] for meta, _ in files if meta[3] not in clean))
     held = {blob: _leaks_of(secrets, content) for blob, content in _contents(git, unknown)}
     clean.update(blob for blob, leaks in held.items() if not leaks)
-    found: list[Leaking] = []
+    leaking_files: list[Leaking] = []
     for (mode_before, mode, before, blob, _), path in files:
         leaks = (*held.get(blob, ()), *secrets.mask(path).leaks)
         if leaks and mode_before in _FILES:
             known = {leak for _, content in _contents(git, [before]) for leak in _leaks_of(secrets, content)}
             leaks = tuple(leak for leak in leaks if leak not in known)
         if leaks:
-            found.append(Leaking(path, mode, blob, tuple(dict.fromkeys(leaks))))
-    return found
+            leaking_files.append(Leaking(path, mode, blob, tuple(dict.fromkeys(leaks))))
+    return leaking_files
 
 
-def masked_tree(git: Git, found: Sequence[Leaking], secrets: Secrets) -> str:
+def masked_tree(git: Git, leaking_files: Sequence[Leaking], secrets: Secrets) -> str:
     """The index as a tree, with masked copies in the place of the files that bring secrets in.
 
     Args:
         git: With an index that holds them.
-        found: The files.
+        leaking_files: The files.
         secrets: What must not be kept.
     """
     entries: list[str] = []
-    for file in found:
+    for file in leaking_files:
         ((_, content),) = _contents(git, [file.blob])
         text = secrets.mask(content.decode(errors="surrogateescape")).text
         blob = git.line("hash-object", "-w", "--stdin", stdin=text.encode(errors="surrogateescape"))
         entries.append(f"{file.mode} {blob}\t{secrets.mask(file.path).text}")
-    gone = null_terminated(file.path for file in found)
-    git.output("update-index", "-z", "--force-remove", "--stdin", stdin=gone)
+    paths = null_terminated(file.path for file in leaking_files)
+    git.output("update-index", "-z", "--force-remove", "--stdin", stdin=paths)
     git.output("update-index", "-z", "--add", "--replace", "--index-info", stdin=null_terminated(entries))
     return git.line("write-tree")
 

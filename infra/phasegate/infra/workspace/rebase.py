@@ -60,14 +60,14 @@ def rebase(
         raise IntegrationFailed(f"{branch} already contains {change.commit[:12]}", run_id=run_id)
     message = git.line("log", "-1", "--format=%B", change.commit, "--")
     commit = git.write_commit(tree, [head], f"{message.rstrip()}\n", at=change.commit)
-    kept = f"refs/phasegate/{run_id}/rebased/{head}"
-    git.output("update-ref", kept, commit)
+    ref = f"refs/phasegate/{run_id}/rebased/{head}"
+    git.output("update-ref", ref, commit)
     return change.model_copy(
         update={
             "base_commit": head,
             "commit": commit,
             "tree": tree,
-            "branch": kept,
+            "branch": ref,
             "files": changed_files(repository, head, commit),
             "diff_digest": diff_digest(repository, head, commit),
         }
@@ -90,9 +90,16 @@ def _without(repository: Repository, tree: str, base: str, paths: Sequence[str])
 
 def _since(repository: Repository, base: str, head: str, paths: Sequence[str]) -> str:
     """The latest commits of a branch that touch some paths, in words, or an empty string if there are none."""
-    asked = ("log", f"-{_SHOWN}", "--format=%h %s", f"{base}..{head}", "--", *(f":(literal,top){one}" for one in paths))
-    told = repository.git.attempt(*asked).stdout.decode(errors="replace").splitlines()
-    return f" (changed by {'; '.join(map(readable, told))})" if told else ""
+    command = (
+        "log",
+        f"-{_SHOWN}",
+        "--format=%h %s",
+        f"{base}..{head}",
+        "--",
+        *(f":(literal,top){path}" for path in paths),
+    )
+    commits = repository.git.attempt(*command).stdout.decode(errors="replace").splitlines()
+    return f" (changed by {'; '.join(map(readable, commits))})" if commits else ""
 
 
 def _listed(paths: Sequence[str]) -> str:

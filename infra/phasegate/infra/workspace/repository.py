@@ -61,8 +61,8 @@ class Repository:
         """
         if not path.is_dir():
             raise RepositoryError(f"there is no folder {path}", remedy="Name the folder of a git repository.")
-        asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository", "--absolute-git-dir")
-        done = run_git((*asked, "--git-common-dir"), _user_environment(), path)
+        command = ("rev-parse", "--path-format=absolute", "--is-bare-repository", "--absolute-git-dir")
+        done = run_git((*command, "--git-common-dir"), _user_environment(), path)
         if done.returncode != 0:
             remedy = "Run `git init` and commit there, or name another folder."
             if b"dubious ownership" in done.stderr:
@@ -165,20 +165,20 @@ class Repository:
 
     def changed(self, base: str, commit: str) -> dict[str, str]:
         """The paths that differ between two commits or trees, each with git's status letter (A, D, M, T)."""
-        asked = ("diff-tree", "-r", "-z", "--no-renames", "--name-status", base, commit)
-        words = self._listed((base, commit), *asked)
+        command = ("diff-tree", "-r", "-z", "--no-renames", "--name-status", base, commit)
+        words = self._listed((base, commit), *command)
         return dict(zip(words[1::2], words[::2], strict=False))
 
     def _listed(self, objects: Sequence[str], *arguments: str) -> list[str]:
         """List by git; asked once if each object is named by its whole id, since the answer can never change."""
         if not all(map(_WHOLE_ID.fullmatch, objects)):
             return self.git.records(*arguments)
-        known = self._known.get(arguments)
-        if known is None:
-            known = self._known[arguments] = self.git.records(*arguments)
+        records = self._known.get(arguments)
+        if records is None:
+            records = self._known[arguments] = self.git.records(*arguments)
             for oldest in list(self._known)[:-_LISTS_KNOWN]:
                 self._known.pop(oldest, None)
-        return list(known)
+        return list(records)
 
     def identity_email(self) -> str | None:
         """The e-mail address that the user commits with here, if git knows one."""

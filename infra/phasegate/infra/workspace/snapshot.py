@@ -48,12 +48,12 @@ def write_tree(git: Git, base: str, also: Iterable[str] = ()) -> str:
     changed = git.records("diff-files", "-z", "--raw", "--no-renames", "--ignore-submodules=all")
     letters = {path: meta[-1] for meta, path in zip(changed[::2], changed[1::2], strict=False)}
     present = [path for path, letter in letters.items() if letter != "D" and _is_file(work_tree, path)]
-    gone = letters.keys() - set(present)
-    if gone:
-        git.output("update-index", "-z", "--force-remove", "--stdin", stdin=null_terminated(gone))
+    deleted = letters.keys() - set(present)
+    if deleted:
+        git.output("update-index", "-z", "--force-remove", "--stdin", stdin=null_terminated(deleted))
     extra = (path for path in also if _is_file(work_tree, path))
-    wanted = [path for path in (*present, *_untracked(git, work_tree), *extra) if _is_allowed(work_tree, path)]
-    _record(git, wanted)
+    paths = [path for path in (*present, *_untracked(git, work_tree), *extra) if _is_allowed(work_tree, path)]
+    _record(git, paths)
     return git.line("write-tree")
 
 
@@ -107,8 +107,8 @@ def _record(git: Git, paths: Sequence[str]) -> None:
     words = ("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
     if not paths or git.attempt(*words, stdin=null_terminated(paths)).returncode == 0:
         return
-    told = git.records("check-attr", "-z", "--stdin", "working-tree-encoding", stdin=null_terminated(paths))
-    encoded = [path for path, value in zip(told[::3], told[2::3], strict=True) if value not in _NO_ENCODING]
+    attributes = git.records("check-attr", "-z", "--stdin", "working-tree-encoding", stdin=null_terminated(paths))
+    encoded = [path for path, value in zip(attributes[::3], attributes[2::3], strict=True) if value not in _NO_ENCODING]
     git.output(*words, stdin=null_terminated(set(paths) - set(encoded)))
     for path in encoded:
         if git.attempt(*words, stdin=null_terminated([path])).returncode != 0:
@@ -129,12 +129,12 @@ def _untracked(git: Git, work_tree: Path) -> Iterator[str]:
             yield path
     if not nested:
         return
-    asked = {f"./{path}": path for path in nested}  # so that no name begins like pathspec magic
-    done = git.attempt("check-ignore", "-z", "--no-index", "--stdin", stdin=null_terminated(asked))
+    questions = {f"./{path}": path for path in nested}  # so that no name begins like pathspec magic
+    done = git.attempt("check-ignore", "-z", "--no-index", "--stdin", stdin=null_terminated(questions))
     if done.returncode not in (0, 1):
         raise RepositoryError(f"git check-ignore failed: {said(done)}")
     ignored = set(os.fsdecode(done.stdout).split("\0"))
-    yield from (path for question, path in asked.items() if question not in ignored)
+    yield from (path for question, path in questions.items() if question not in ignored)
 
 
 def _files_below(work_tree: Path, folder: str) -> Iterator[str]:

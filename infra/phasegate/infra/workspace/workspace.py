@@ -70,16 +70,16 @@ class Workspace:
         base = git.resolve(f"{base_commit}^{{commit}}")
         if base is None:
             raise RepositoryError(f"there is no commit {base_commit} in {repository.top}")
-        begun = git.resolve(_ref(run_id, "base"))
-        if begun not in (None, base):
-            raise RepositoryError(f"the workspace of {run_id} began at {begun}, not at {base}", run_id=run_id)
+        recorded_base = git.resolve(_ref(run_id, "base"))
+        if recorded_base not in (None, base):
+            raise RepositoryError(f"the workspace of {run_id} began at {recorded_base}, not at {base}", run_id=run_id)
         was_there = folder.is_dir()
         records = _find_records(git, folder)
         if records is None:
             records = _add_worktree(git, run_id, base, folder)
         workspace = cls(repository, run_id, base, folder, records, secrets or Secrets())
         workspace._attach()
-        if begun is None or not was_there:
+        if recorded_base is None or not was_there:
             workspace._fill()
         return workspace
 
@@ -148,8 +148,8 @@ class Workspace:
         with self._index() as own:
             tree = self._write_tree(own)
         work = git.write_commit(tree, [latest], f"What {self.run_id} had in its folder before rewind {number}")
-        made = {"work": work, "latest": latest, "branch": git.line("rev-parse", f"refs/heads/{self.branch}")}
-        names = {f"rewound/{number}/{name}": commit for name, commit in made.items()}
+        commits = {"work": work, "latest": latest, "branch": git.line("rev-parse", f"refs/heads/{self.branch}")}
+        names = {f"rewound/{number}/{name}": commit for name, commit in commits.items()}
         fresh = {name: at for name, at in names.items() if git.resolve(_ref(self.run_id, name)) is None}
         if fresh:
             self._point(**fresh)
@@ -171,8 +171,8 @@ class Workspace:
         with self._index() as own:
             whole = write_tree(own, base_commit)
             touched = self.repository.changed(base_commit, whole)
-            found = leaking(git, base_commit, whole, self.secrets, self._clean)
-            out = {file.path for file in found}
+            leaking_files = leaking(git, base_commit, whole, self.secrets, self._clean)
+            out = {file.path for file in leaking_files}
             reinstate(own, base_commit, [path for path in touched if path in out or matches(protected, path)])
             tree = own.line("write-tree")
         refused = self.repository.changed(tree, whole).keys() - out
@@ -193,7 +193,7 @@ class Workspace:
             secrets=tuple(
                 f"{readable(self.secrets.mask(file.path).text)}: "
                 + ", ".join(f"{leak.kind} ({leak.digest})" for leak in file.leaks)
-                for file in found
+                for file in leaking_files
             ),
             diff_digest=diff_digest(self.repository, base_commit, commit),
         )
@@ -201,8 +201,8 @@ class Workspace:
     def _write_tree(self, git: Git, also: Sequence[str] = ()) -> str:
         """Record the folder's files as they may be kept: where one brings a secret in, a masked copy is."""
         tree = write_tree(git, self.base_commit, also)
-        found = leaking(self.repository.git, self.base_commit, tree, self.secrets, self._clean)
-        return masked_tree(git, found, self.secrets) if found else tree
+        leaking_files = leaking(self.repository.git, self.base_commit, tree, self.secrets, self._clean)
+        return masked_tree(git, leaking_files, self.secrets) if leaking_files else tree
 
     def diff(self, base: str, commit: str) -> str:
         """The unified diff between two commits."""
@@ -247,12 +247,12 @@ class Workspace:
         """Make the folder's `.git` name this worktree, whatever the agent made of it."""
         (self.records / "locked").unlink(missing_ok=True)  # git's mark of a creation that was cut off
         self.folder.mkdir(parents=True, exist_ok=True)
-        link, wanted = self.folder / ".git", f"gitdir: {self.records}\n"
-        if link.is_symlink() or not link.is_file() or link.read_bytes() != wanted.encode(errors="surrogateescape"):
+        link, expected = self.folder / ".git", f"gitdir: {self.records}\n"
+        if link.is_symlink() or not link.is_file() or link.read_bytes() != expected.encode(errors="surrogateescape"):
             if link.is_symlink() or link.exists():
                 aside = tempfile.mkdtemp(prefix="phasegate-replaced-", dir=self.records)
                 shutil.move(link, aside)
-            link.write_text(wanted, errors="surrogateescape")
+            link.write_text(expected, errors="surrogateescape")
 
     def _fill(self) -> None:
         """Write the latest checkpoint's files into the folder, and only then mark it as begun."""
@@ -264,8 +264,8 @@ class Workspace:
 
     def _keep(self, tree: str) -> None:
         parent, git = self.latest(), self.repository.git
-        taken = git.line("for-each-ref", "--format=%(refname:lstrip=-1)", _ref(self.run_id, "lost")).split()
-        number = max((int(name) for name in taken), default=0) + 1
+        numbers = git.line("for-each-ref", "--format=%(refname:lstrip=-1)", _ref(self.run_id, "lost")).split()
+        number = max((int(name) for name in numbers), default=0) + 1
         commit = git.write_commit(tree, [parent], f"What was in the folder of {self.run_id} before it was replaced")
         self._point(**{f"lost/{number}": commit})
 
@@ -275,22 +275,22 @@ class Workspace:
         self.repository.git.output("update-ref", "--stdin", stdin=lines.encode())
 
     def _same_commit(self, base_commit: str, tree: str, message: str) -> str | None:
-        said = self.repository.git.line("log", "-1", "--format=%H %T %P%n%B", f"refs/heads/{self.branch}", "--")
-        head, _, body = said.partition("\n")
+        entry = self.repository.git.line("log", "-1", "--format=%H %T %P%n%B", f"refs/heads/{self.branch}", "--")
+        head, _, body = entry.partition("\n")
         commit, *rest = head.split(" ")
         return commit if rest == [tree, base_commit] and body.strip() == message.strip() else None
 
     @contextmanager
     def _index(self) -> Generator[Git]:
         """A private index that remembers between uses which files it has hashed; a crash leaves the last good one."""
-        kept = self.records / "phasegate-index"
+        stored = self.records / "phasegate-index"
         with tempfile.TemporaryDirectory(prefix="phasegate-index-") as scratch:
             index = Path(scratch) / "index"
-            if kept.exists():
-                shutil.copy2(kept, index)  # with its times: git compares them to notice edits made within one tick
+            if stored.exists():
+                shutil.copy2(stored, index)  # with its times: git compares them to notice edits made within one tick
             yield self.repository.git.on(self.folder, index)
-            shutil.copy2(index, kept.with_suffix(".new"))
-        kept.with_suffix(".new").replace(kept)
+            shutil.copy2(index, stored.with_suffix(".new"))
+        stored.with_suffix(".new").replace(stored)
 
 
 def changed_files(repository: Repository, base: str, commit: str) -> tuple[FileChange, ...]:

@@ -62,18 +62,18 @@ async def run_command(
         CommandFailed: It failed, took too long, or printed something else.
     """
     await stop_all(mark, (), grace=GRACE)
-    printed, seen = log.with_name(f"{log.name}.printed"), _size(log)
+    printed, offset = log.with_name(f"{log.name}.printed"), _size(log)
     printed.unlink(missing_ok=True)
     ended = await _ended(f"exec >{shlex.quote(str(printed))}\n{command}", folder, log, environment, mark, limit)
     output = _kept(printed, log)
-    _require_success(ended, log, seen)
+    _require_success(ended, log, offset)
     try:
-        found = json.loads(output)
+        answer = json.loads(output)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise CommandFailed(f"it printed no JSON object\n{_tail(log, seen)}")
-    return cast("dict[str, Any]", found)
+        answer = None
+    if not isinstance(answer, dict):
+        raise CommandFailed(f"it printed no JSON object\n{_tail(log, offset)}")
+    return cast("dict[str, Any]", answer)
 
 
 async def run_to_end(
@@ -88,10 +88,10 @@ async def run_to_end(
         CommandFailed: It failed, or took too long.
     """
     await stop_all(mark, (), grace=GRACE)
-    seen = _size(log)
+    offset = _size(log)
     ended = await _ended(command, folder, log, environment, mark, limit)
-    _require_success(ended, log, seen)
-    return _tail(log, seen)
+    _require_success(ended, log, offset)
+    return _tail(log, offset)
 
 
 async def _ended(
@@ -114,9 +114,9 @@ async def _ended(
     return ended
 
 
-def _require_success(ended: str, log: Path, seen: int) -> None:
+def _require_success(ended: str, log: Path, offset: int) -> None:
     if ended != _SUCCESS:
-        raise CommandFailed(f"it {ended}\n{_tail(log, seen)}", temporary=ended == _TRY_AGAIN)
+        raise CommandFailed(f"it {ended}\n{_tail(log, offset)}", temporary=ended == _TRY_AGAIN)
 
 
 def _size(log: Path) -> int:
@@ -136,8 +136,8 @@ def _kept(printed: Path, log: Path) -> bytes:
     return output
 
 
-def _tail(log: Path, seen: int) -> str:
+def _tail(log: Path, offset: int) -> str:
     with log.open("rb") as file:
-        file.seek(max(seen, log.stat().st_size - _TAIL_BYTES))
+        file.seek(max(offset, log.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
     return "\n".join(["It said at the end:", *(f"  {line}" for line in lines)]) if lines else "It said nothing."

@@ -65,10 +65,10 @@ def state_of(state: CommandState, live: Live) -> TargetState:
     """A service as `status` says it is, with what is on record of its releases."""
     current = None
     if live.current is not None:
-        known = state.releases.get(live.current)
+        current_record = state.releases.get(live.current)
         current = LiveRelease(
             release_id=live.current,
-            commit=known.commit if known else live.commit,
+            commit=current_record.commit if current_record else live.commit,
             url=live.url,
             port=0,
             alive=live.alive,
@@ -76,7 +76,7 @@ def state_of(state: CommandState, live: Live) -> TargetState:
         )
     candidates = tuple(
         LiveRelease(
-            release_id=one,
+            release_id=release_id,
             commit=record.commit,
             url=record.url,
             port=0,
@@ -84,8 +84,8 @@ def state_of(state: CommandState, live: Live) -> TargetState:
             detail="runs",
             weight=live.weight,
         )
-        for one in live.candidates
-        if (record := state.releases.get(one))
+        for release_id in live.candidates
+        if (record := state.releases.get(release_id))
     )
     before = state.releases.get(live.current or "")
     return TargetState(
@@ -110,8 +110,10 @@ def require_serving(release_id: str | None, live: Live) -> None:
         CommandFailed: Another one is.
     """
     if not serves(release_id, live):
-        found = "nothing" if live.current is None else f"{live.current}{'' if live.alive else ', which is not alive,'}"
-        raise CommandFailed(f"`status` says afterwards that {found} serves")
+        serving = (
+            "nothing" if live.current is None else f"{live.current}{'' if live.alive else ', which is not alive,'}"
+        )
+        raise CommandFailed(f"`status` says afterwards that {serving} serves")
 
 
 def require_candidate(release_id: str, live: Live) -> None:

@@ -111,12 +111,12 @@ class CommandTarget:
             live = await self._look()
             if release_id not in (*live.candidates, live.current):
                 try:
-                    said = await self._run("deploy", release_id, state, previous=live.current)
+                    answer = await self._run("deploy", release_id, state, previous=live.current)
                     require_candidate(release_id, await self._look())
                 except CommandFailed as error:
                     await self._withdraw(release_id, state, live.current)
                     raise self._did_not_come_up(release_id, "candidate", error) from error
-                record.url = str(said.get("url", ""))
+                record.url = str(answer.get("url", ""))
                 self._write(state)
             check = Check(name="candidate", ok=True, detail="`status` names it")
             return Candidate(release_id=release_id, commit=commit, url=record.url, port=0, checks=(check,))
@@ -182,16 +182,16 @@ class CommandTarget:
             state, live = self._read(), await self._look()
             if release_id is not None:
                 self._release(state, release_id)
-            gone = live.current
+            replaced = live.current
             if not serves(release_id, live):
                 try:
-                    await self._run("rollback", gone or release_id or "", state, previous=release_id)
+                    await self._run("rollback", replaced or release_id or "", state, previous=release_id)
                     live = await self._look()
                     require_serving(release_id, live)
                 except CommandFailed as error:
                     raise DeployFailed(
                         f"{self._folder.service} did not go back to {release_id or 'nothing'}: {error}",
-                        remedy=self._remedy(gone or ""),
+                        remedy=self._remedy(replaced or ""),
                         release_id=release_id or "",
                     ) from error
             return state_of(state, live)
@@ -289,8 +289,8 @@ class CommandTarget:
         """
         try:
             async with self._folder.lock("asking"):
-                said = await self._run("status", "", self._read(), previous=None)
-            return Live.model_validate(said)
+                answer = await self._run("status", "", self._read(), previous=None)
+            return Live.model_validate(answer)
         except (CommandFailed, ValidationError) as error:
             raise DeployFailed(
                 f"`deploy.commands.status` does not say what serves of {self._folder.service}: {error}",
@@ -305,7 +305,7 @@ class CommandTarget:
         shown = before if action == "rollback" else record
         names = (*_ALWAYS_INHERITED, *self._policy.environment)
         path = self._environment.get("PATH", os.defpath)
-        told = {
+        variables = {
             "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}",
             "PHASEGATE_ACTION": action,
             "PHASEGATE_SERVICE": self._folder.service,
@@ -316,16 +316,16 @@ class CommandTarget:
             "PHASEGATE_FILES": "",
         }
         if action == "weight":
-            told["PHASEGATE_WEIGHT"] = str(percent)
+            variables["PHASEGATE_WEIGHT"] = str(percent)
         if shown is not None:
             shown_id = release_id if shown is record else previous or ""
-            told["PHASEGATE_FILES"] = str(await self._sources.ensure(shown_id, shown.commit))
+            variables["PHASEGATE_FILES"] = str(await self._sources.ensure(shown_id, shown.commit))
         handed_on = {name: self._environment[name] for name in names if name in self._environment}
         return await run_command(
             getattr(commands, action),
             folder=await self._files(),
             log=self._log(release_id),
-            environment={**handed_on, **told},
+            environment={**handed_on, **variables},
             mark=self._folder.mark("command", action),
             limit=self._policy.rollout_timeout,
         )

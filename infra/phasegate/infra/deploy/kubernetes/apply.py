@@ -112,7 +112,7 @@ class Applier:
         return rollout_failure(live, await newest_pods(self.cluster, live))
 
     async def _rolled_out(self, ref: Ref, *, back: bool) -> str:
-        until, seen = time.monotonic() + self.timeout.total_seconds(), "it is not there"
+        until, detail = time.monotonic() + self.timeout.total_seconds(), "it is not there"
         while True:
             live = await self.cluster.get(ref)
             if live is None:
@@ -120,15 +120,15 @@ class Applier:
             now = progress(live)
             if now.done:
                 return f"{ref}: {now.detail}"
-            seen = now.detail
+            detail = now.detail
             if is_rollout(live) and (order := promotion(live, full=back)):
                 await self.lock.require()
                 await self.cluster.report(ref, order)
-            if (found := await self.failure_of(live)) is not None:
-                raise failure_of(ref, found)
+            if (failure := await self.failure_of(live)) is not None:
+                raise failure_of(ref, failure)
             if time.monotonic() > until:
                 limit = f"{self.timeout.total_seconds():g} s"
-                late = RolloutFailure("progress-deadline", f"{seen} after {limit}, which is deploy.rollout_timeout")
+                late = RolloutFailure("progress-deadline", f"{detail} after {limit}, which is deploy.rollout_timeout")
                 raise failure_of(ref, late)
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -165,8 +165,8 @@ async def apply_taking_ownership(
     try:
         return await cluster.apply(manifest, dry_run=dry_run)
     except FieldConflict as conflict:
-        if left := tuple(one for one in conflict.fields if str(one) not in taking):
-            raise FieldConflict(left) from conflict
+        if contested := tuple(field for field in conflict.fields if str(field) not in taking):
+            raise FieldConflict(contested) from conflict
         return await cluster.apply(manifest, dry_run=dry_run, force=True)
 
 
@@ -178,21 +178,21 @@ async def deviations(cluster: Cluster, manifests: Sequence[Manifest]) -> list[st
     Returns:
         Deviations, a line for people each.
     """
-    found: list[str] = []
+    lines: list[str] = []
     for manifest in manifests:
         ref = Ref.of(manifest)
         live = await cluster.get(ref)
         if live is None:
-            found.append(f"{ref} is not there")
+            lines.append(f"{ref} is not there")
             continue
         try:
             predicted = await cluster.apply(manifest, dry_run=True)
         except FieldConflict as conflict:
-            found += [f"somebody else has changed {field}" for field in conflict.fields]
+            lines += [f"somebody else has changed {field}" for field in conflict.fields]
             continue
         if differ(live, predicted):
-            found.append(f"{ref} is not as it was applied")
-    return found
+            lines.append(f"{ref} is not as it was applied")
+    return lines
 
 
 async def owned_elsewhere(cluster: Cluster, manifest: Manifest) -> tuple[Manifest, tuple[OwnedField, ...]]:
@@ -205,18 +205,18 @@ async def owned_elsewhere(cluster: Cluster, manifest: Manifest) -> tuple[Manifes
 
 def _is_of_update(pod: Manifest, live: Manifest) -> bool:
     """True if a pod is of a StatefulSet's new revision; of a DaemonSet, which does not say, every pod counts."""
-    wanted = table(live.get("status")).get("updateRevision")
+    revision = table(live.get("status")).get("updateRevision")
     labels = table(pod["metadata"].get("labels"))
-    return wanted is None or labels.get("controller-revision-hash") == wanted
+    return revision is None or labels.get("controller-revision-hash") == revision
 
 
-def failure_of(ref: Ref, found: RolloutFailure) -> DeployFailed | TargetRefused:
+def failure_of(ref: Ref, failure: RolloutFailure) -> DeployFailed | TargetRefused:
     """The error that stands for what keeps a rollout from succeeding."""
-    text = f"{ref} did not come up ({found.reason}): {found.detail}."
-    if found.end == "ask":
-        return TargetRefused(text, remedy="Raise the quota, or free what it counts; then go on.", reason=found.reason)
+    text = f"{ref} did not come up ({failure.reason}): {failure.detail}."
+    if failure.end == "ask":
+        return TargetRefused(text, remedy="Raise the quota, or free what it counts; then go on.", reason=failure.reason)
     return DeployFailed(
         text,
         remedy="Mend what it says in the change or its manifests, and deploy anew.",
-        reason=found.reason,
+        reason=failure.reason,
     )

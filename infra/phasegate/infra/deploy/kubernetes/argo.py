@@ -50,8 +50,8 @@ def phase(rollout: Manifest) -> Phase:
 
 def has_been_observed(rollout: Manifest) -> bool:
     """True if its controller has observed the present spec; Argo writes that generation as a text."""
-    seen = str(table(rollout.get("status")).get("observedGeneration") or "0")
-    return seen.isdecimal() and int(seen) >= int(rollout["metadata"].get("generation", 0))
+    observed = str(table(rollout.get("status")).get("observedGeneration") or "0")
+    return observed.isdecimal() and int(observed) >= int(rollout["metadata"].get("generation", 0))
 
 
 def is_promoted(rollout: Manifest) -> bool:
@@ -104,8 +104,8 @@ def promotion(rollout: Manifest, *, full: bool) -> dict[str, object]:
 
 def steps_in_words(rollout: Manifest) -> str:
     """Its own steps, for people."""
-    said = [f"{next(iter(step))} {next(iter(step.values())) or ''}".strip() for step in _steps(rollout) if step]
-    return ", ".join(said) or "none"
+    steps = [f"{next(iter(step))} {next(iter(step.values())) or ''}".strip() for step in _steps(rollout) if step]
+    return ", ".join(steps) or "none"
 
 
 def reported_weight(rollout: Manifest) -> float | None:

@@ -50,7 +50,7 @@ async def pod_logs(cluster: Cluster, release_id: str, manifests: Iterable[Manife
     try:
         async with asyncio.timeout(_LIMIT_SECONDS):
             streams: list[_Stream] = []
-            for ref in [Ref.of(one) for one in manifests if one["kind"] in WORKLOADS]:
+            for ref in [Ref.of(manifest) for manifest in manifests if manifest["kind"] in WORKLOADS]:
                 live = await quick.get(ref)
                 if live is not None and stamp_of(live)[1] == release_id:
                     pods = sorted(await newest_pods(quick, live), key=_restarts, reverse=True)
@@ -69,8 +69,8 @@ async def _read(cluster: Cluster, stream: _Stream, share: int) -> str:
         text = await cluster.log(stream.pod, stream.container, lines=_LINES, previous=stream.previous)
     except PhasegateError as error:
         return f"{title}[its log cannot be read: {error.message}]\n"
-    kept = text[-max(1, share - len(title)) :]
-    return f"{title}{kept}{'' if kept.endswith(chr(10)) or not kept else chr(10)}"
+    tail = text[-max(1, share - len(title)) :]
+    return f"{title}{tail}{'' if tail.endswith(chr(10)) or not tail else chr(10)}"
 
 
 def _streams(pod: Manifest) -> Iterator[_Stream]:
@@ -87,4 +87,4 @@ def _streams(pod: Manifest) -> Iterator[_Stream]:
 
 def _restarts(pod: Manifest) -> int:
     statuses = tables(table(pod.get("status")).get("containerStatuses"))
-    return sum(int(one.get("restartCount") or 0) for one in statuses)
+    return sum(int(status.get("restartCount") or 0) for status in statuses)

@@ -96,8 +96,8 @@ class Records:
 
     async def state(self) -> State:
         """The state as last written, or an empty one if there is none."""
-        found = await self._read(Ref("v1", "ConfigMap", self.name))
-        return State.model_validate_json(found["state"]) if found else State(service=self._service)
+        data = await self._read(Ref("v1", "ConfigMap", self.name))
+        return State.model_validate_json(data["state"]) if data else State(service=self._service)
 
     async def write_state(self, state: State) -> None:
         """Replace the state that was read.
@@ -114,15 +114,15 @@ class Records:
             DeployFailed: There is none.
         """
         name = self._name_of(release_id)
-        found = await self._read(Ref("v1", "ConfigMap", name))
-        if found is None:
+        data = await self._read(Ref("v1", "ConfigMap", name))
+        if data is None:
             raise DeployFailed(
                 f"{self._service} has no release {release_id}.",
                 remedy=f"`kubectl get configmap {self.name} -o yaml` shows which there are.",
                 release_id=release_id,
             )
-        content = _unpacked(found["release"])
-        if found.get("secrets") == "true":
+        content = _unpacked(data["release"])
+        if data.get("secrets") == "true":
             secret = await self._read(Ref("v1", "Secret", name))
             if secret is None:
                 raise DeployFailed(
@@ -130,8 +130,10 @@ class Records:
                     remedy="Deploy the release anew.",
                     release_id=release_id,
                 )
-            kept = _unpacked(base64.b64decode(secret["release"]).decode())
-            content = {key: [*content[key], *kept[key]] if key in kept else content[key] for key in content}
+            secret_content = _unpacked(base64.b64decode(secret["release"]).decode())
+            content = {
+                key: [*content[key], *secret_content[key]] if key in secret_content else content[key] for key in content
+            }
         return Record.model_validate(content)
 
     async def write_record(self, record: Record) -> None:
@@ -141,8 +143,10 @@ class Records:
             StaleWrite: Another client wrote it since it was read.
         """
         content = record.model_dump(mode="json")
-        secrets = {key: [one for one in content[key] if _is_secret(one)] for key in ("manifests", "before")}
-        content |= {key: [one for one in content[key] if not _is_secret(one)] for key in secrets}
+        secrets = {
+            key: [manifest for manifest in content[key] if _is_secret(manifest)] for key in ("manifests", "before")
+        }
+        content |= {key: [manifest for manifest in content[key] if not _is_secret(manifest)] for key in secrets}
         name, has_secrets = self._name_of(record.release_id), any(secrets.values())
         if has_secrets:
             await self._write(Ref("v1", "Secret", name), {"release": _packed(secrets)})
@@ -153,12 +157,12 @@ class Records:
         return f"{self.name}-{hashlib.sha256(release_id.encode()).hexdigest()[:16]}"
 
     async def _read(self, ref: Ref) -> dict[str, str] | None:
-        found = await self._cluster.get(ref)
-        if found is None:
+        live = await self._cluster.get(ref)
+        if live is None:
             self._versions.pop(str(ref), None)
             return None
-        self._versions[str(ref)] = found["metadata"]["resourceVersion"]
-        return {name: str(value) for name, value in table(found.get("data")).items()}
+        self._versions[str(ref)] = live["metadata"]["resourceVersion"]
+        return {name: str(value) for name, value in table(live.get("data")).items()}
 
     async def _write(self, ref: Ref, data: dict[str, str]) -> None:
         if str(ref) not in self._versions:
@@ -172,19 +176,19 @@ class Records:
         try:
             written = await self._cluster.write(manifest)
         except StaleWrite:
-            found = await self._cluster.get(ref)
-            if found is None or found.get("data") != data:  # else it was this write, whose answer was lost
+            live = await self._cluster.get(ref)
+            if live is None or live.get("data") != data:  # else it was this write, whose answer was lost
                 raise
-            written = found
+            written = live
         self._versions[str(ref)] = written["metadata"]["resourceVersion"]
 
 
 def stamped(manifest: Manifest, *, service: str, release_id: str, commit: str) -> Manifest:
     """A manifest with the key it is found by: which service and release it is of."""
-    found = copy.deepcopy(manifest)
-    annotations = found["metadata"].setdefault("annotations", {})
+    result = copy.deepcopy(manifest)
+    annotations = result["metadata"].setdefault("annotations", {})
     annotations |= {f"{PREFIX}service": service, f"{PREFIX}release": release_id, f"{PREFIX}commit": commit}
-    return found
+    return result
 
 
 def stamp_of(live: Manifest) -> tuple[str, str]:
@@ -203,5 +207,5 @@ def _packed(content: object) -> str:
 
 
 def _unpacked(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(text)))
-    return found
+    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(text)))
+    return content

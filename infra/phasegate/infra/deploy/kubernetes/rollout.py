@@ -80,15 +80,15 @@ def rollout_failure(workload: Manifest, pods: Iterable[Manifest]) -> RolloutFail
         pods: Those of its newest revision.
     """
     name = f"{workload['kind']}/{workload['metadata']['name']}"
-    found = next((one for pod in pods for one in _pod_troubles(pod)), None)
-    if found is not None:
-        return found
+    trouble = next((trouble for pod in pods for trouble in _pod_troubles(pod)), None)
+    if trouble is not None:
+        return trouble
     for condition in _conditions(workload):
-        said = f"{name}: {condition.get('message', '')}"
+        detail = f"{name}: {condition.get('message', '')}"
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            if "exceeded quota" in said:
-                return RolloutFailure("quota", said, end="ask")
-            return RolloutFailure("pods-refused", said)
+            if "exceeded quota" in detail:
+                return RolloutFailure("quota", detail, end="ask")
+            return RolloutFailure("pods-refused", detail)
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
             return RolloutFailure("progress-deadline", f"{name} exceeded its progress deadline")
     if argo.is_rollout(workload) and (now := argo.phase(workload)).name == "Degraded":
@@ -102,7 +102,9 @@ def owned_by(owner: Manifest, objects: Iterable[Manifest]) -> list[Manifest]:
     """Objects, of those given, that an owner controls."""
     uid = owner["metadata"]["uid"]
     return [
-        one for one in objects if any(ref.get("uid") == uid for ref in tables(one["metadata"].get("ownerReferences")))
+        manifest
+        for manifest in objects
+        if any(ref.get("uid") == uid for ref in tables(manifest["metadata"].get("ownerReferences")))
     ]
 
 
@@ -110,12 +112,17 @@ def newest(workload: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | N
     """The ReplicaSet of a Deployment's or Rollout's present revision, or `None` until its controller has made it."""
     own = owned_by(workload, replica_sets)
     if argo.is_rollout(workload):
-        wanted = table(workload.get("status")).get("currentPodHash")
+        pod_hash = table(workload.get("status")).get("currentPodHash")
         return next(
-            (one for one in own if wanted and table(one["metadata"].get("labels")).get(argo.HASH) == wanted), None
+            (
+                replica_set
+                for replica_set in own
+                if pod_hash and table(replica_set["metadata"].get("labels")).get(argo.HASH) == pod_hash
+            ),
+            None,
         )
     revision = revision_of(workload)
-    return next((one for one in own if revision and revision_of(one) == revision), None)
+    return next((replica_set for replica_set in own if revision and revision_of(replica_set) == revision), None)
 
 
 def revision_of(workload: Manifest) -> str:
@@ -126,8 +133,8 @@ def revision_of(workload: Manifest) -> str:
 
 def replicas(workload: Manifest) -> int:
     """Number of pods that a workload should have; 1 if it does not say."""
-    wanted = table(workload.get("spec")).get("replicas")
-    return 1 if wanted is None else int(wanted)
+    count = table(workload.get("spec")).get("replicas")
+    return 1 if count is None else int(count)
 
 
 def available(workload: Manifest) -> int:
@@ -141,20 +148,20 @@ def has_been_seen(workload: Manifest) -> bool:
     """True if its controller has observed the present spec; until then, conditions are of an earlier one."""
     if argo.is_rollout(workload):
         return argo.has_been_observed(workload)
-    seen = int(table(workload.get("status")).get("observedGeneration") or 0)
-    return int(workload["metadata"].get("generation", 0)) <= seen
+    observed = int(table(workload.get("status")).get("observedGeneration") or 0)
+    return int(workload["metadata"].get("generation", 0)) <= observed
 
 
 def _deployment(workload: Manifest, status: Manifest) -> RolloutStatus:
-    wanted, updated = replicas(workload), int(status.get("updatedReplicas") or 0)
+    desired, updated = replicas(workload), int(status.get("updatedReplicas") or 0)
     available, present = int(status.get("availableReplicas") or 0), int(status.get("replicas") or 0)
-    if updated < wanted:
-        return RolloutStatus(done=False, detail=f"{updated} out of {wanted} new replicas have been updated")
+    if updated < desired:
+        return RolloutStatus(done=False, detail=f"{updated} out of {desired} new replicas have been updated")
     if present > updated:
         return RolloutStatus(done=False, detail=f"{present - updated} old replicas are pending termination")
     if available < updated:
         return RolloutStatus(done=False, detail=f"{available} of {updated} updated replicas are available")
-    return RolloutStatus(done=True, detail=f"{available} of {wanted} replicas are available")
+    return RolloutStatus(done=True, detail=f"{available} of {desired} replicas are available")
 
 
 def _rollout(workload: Manifest, status: Manifest) -> RolloutStatus:
@@ -163,31 +170,33 @@ def _rollout(workload: Manifest, status: Manifest) -> RolloutStatus:
     if now.name == "Healthy" and argo.is_promoted(workload):
         return RolloutStatus(done=True, detail=ready)
     at = f"step {int(status.get('currentStepIndex') or 0)} of its own"
-    return RolloutStatus(done=False, detail=", ".join(one for one in (now.name, now.message, at, ready) if one))
+    return RolloutStatus(done=False, detail=", ".join(part for part in (now.name, now.message, at, ready) if part))
 
 
 def _stateful_set(workload: Manifest, status: Manifest) -> RolloutStatus:
-    wanted = replicas(workload)
+    desired = replicas(workload)
     strategy = table(table(workload.get("spec")).get("updateStrategy"))
     partition = int(table(strategy.get("rollingUpdate")).get("partition") or 0)
     ready, updated = int(status.get("readyReplicas") or 0), int(status.get("updatedReplicas") or 0)
-    if ready < wanted:
-        return RolloutStatus(done=False, detail=f"{ready} of {wanted} replicas are ready")
-    if updated < wanted - partition:
-        return RolloutStatus(done=False, detail=f"{updated} out of {wanted - partition} new replicas have been updated")
+    if ready < desired:
+        return RolloutStatus(done=False, detail=f"{ready} of {desired} replicas are ready")
+    if updated < desired - partition:
+        return RolloutStatus(
+            done=False, detail=f"{updated} out of {desired - partition} new replicas have been updated"
+        )
     if not partition and status.get("updateRevision") != status.get("currentRevision"):
         return RolloutStatus(done=False, detail="the last replicas are being updated")
-    return RolloutStatus(done=True, detail=f"{ready} of {wanted} replicas are ready")
+    return RolloutStatus(done=True, detail=f"{ready} of {desired} replicas are ready")
 
 
 def _daemon_set(status: Manifest) -> RolloutStatus:
-    wanted = int(status.get("desiredNumberScheduled") or 0)
+    desired = int(status.get("desiredNumberScheduled") or 0)
     updated, available = int(status.get("updatedNumberScheduled") or 0), int(status.get("numberAvailable") or 0)
-    if updated < wanted:
-        return RolloutStatus(done=False, detail=f"{updated} out of {wanted} new pods have been updated")
-    if available < wanted:
-        return RolloutStatus(done=False, detail=f"{available} of {wanted} updated pods are available")
-    return RolloutStatus(done=True, detail=f"{available} of {wanted} pods are available")
+    if updated < desired:
+        return RolloutStatus(done=False, detail=f"{updated} out of {desired} new pods have been updated")
+    if available < desired:
+        return RolloutStatus(done=False, detail=f"{available} of {desired} updated pods are available")
+    return RolloutStatus(done=True, detail=f"{available} of {desired} pods are available")
 
 
 def _pod_troubles(pod: Manifest) -> Iterator[RolloutFailure]:
@@ -197,11 +206,11 @@ def _pod_troubles(pod: Manifest) -> Iterator[RolloutFailure]:
             waiting = table(table(container.get("state")).get("waiting"))
             reason = str(waiting.get("reason", ""))
             where = f"container {container.get('name')} of pod {pod['metadata']['name']}"
-            said = f"{where}: {reason}: {waiting.get('message', '')}".rstrip(": ")
+            detail = f"{where}: {reason}: {waiting.get('message', '')}".rstrip(": ")
             if reason in _HOPELESS:
-                yield RolloutFailure(_HOPELESS[reason], said)
+                yield RolloutFailure(_HOPELESS[reason], detail)
             elif reason == "CrashLoopBackOff" and int(container.get("restartCount") or 0) >= _CRASHES:
-                yield RolloutFailure("crash-loop", f"{said} ({container.get('restartCount')} restarts)")
+                yield RolloutFailure("crash-loop", f"{detail} ({container.get('restartCount')} restarts)")
 
 
 def _conditions(workload: Manifest) -> list[dict[str, Any]]:

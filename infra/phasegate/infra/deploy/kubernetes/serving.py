@@ -61,18 +61,21 @@ async def converge(change: ChangeContext, record: Record | None) -> str:
     """
     names = dict.fromkeys((change.state.current, change.state.changing))
     leaving = [await change.records.record(name) for name in names if name]
-    wanted = list(record.manifests) if record else []
-    before = {Ref.of(one): one for one in reversed([one for other in leaving for one in other.before])}
-    superfluous = {ref for other in leaving for ref in other.refs} - {Ref.of(one) for one in wanted}
-    wanted += [before[ref] for ref in sorted(superfluous) if ref in before]
-    taking = {one for other in [*leaving, *([record] if record else [])] for one in other.taking}
-    await change.applier.apply(wanted, taking)
+    desired = list(record.manifests) if record else []
+    before = {
+        Ref.of(manifest): manifest
+        for manifest in reversed([manifest for other in leaving for manifest in other.before])
+    }
+    superfluous = {ref for other in leaving for ref in other.refs} - {Ref.of(manifest) for manifest in desired}
+    desired += [before[ref] for ref in sorted(superfluous) if ref in before]
+    taking = {field for other in [*leaving, *([record] if record else [])] for field in other.taking}
+    await change.applier.apply(desired, taking)
     back = record is None or record.release_id != change.state.changing
-    reached = await change.applier.roll_out(wanted, back=back)
+    reached = await change.applier.roll_out(desired, back=back)
     await change.applier.delete_and_wait(sorted(superfluous - before.keys()))
-    if found := await deviations(change.applier.cluster, wanted):
+    if differences := await deviations(change.applier.cluster, desired):
         raise DeployFailed(
-            f"It was applied, but read back it is something else: {'; '.join(found)}.",
+            f"It was applied, but read back it is something else: {'; '.join(differences)}.",
             remedy="See who changes it: `kubectl get … -o yaml --show-managed-fields` names them.",
             reason="drift",
         )
@@ -96,7 +99,7 @@ async def serves(change: ChangeContext, record: Record) -> bool:
 def _both(failure: PhasegateError, second: PhasegateError) -> PhasegateError:
     """A release that failed, and what served before it not put back: its end is the second's."""
     text = f"{failure.message}\nAnd what served before was not put back: {second.message}"
-    facts: dict[str, Any] = {**failure.context, "restored": "not yet"}
+    context: dict[str, Any] = {**failure.context, "restored": "not yet"}
     kinds = (TargetRefused, TargetUnavailable)
-    kind = next((one for one in kinds if isinstance(second, one)), DeployFailed)
-    return kind(text, remedy=second.remedy, **facts)
+    kind = next((kind for kind in kinds if isinstance(second, kind)), DeployFailed)
+    return kind(text, remedy=second.remedy, **context)

@@ -97,29 +97,31 @@ class KubernetesTarget:
             service=self._service,
             current=await live_release(self._cluster, current, current.manifests) if current else None,
             previous=current.previous if current else None,
-            candidates=tuple([await self._candidate(await records.record(one), current) for one in state.candidates]),
+            candidates=tuple(
+                [await self._candidate(await records.record(release_id), current) for release_id in state.candidates]
+            ),
             revision=await revision(self._cluster, current) if current else "",
         )
 
     async def preview(self, commit: str) -> Preview:
         """As `DeployTarget.preview`: each object as it is live beside what applying it would make of it."""
-        wanted = await self._manifests(commit)
+        desired = await self._manifests(commit)
         records = self._records()
         state = await records.state()
         current = await records.record(state.current) if state.current else None
         changes: list[str] = []
         taking: list[str] = []
-        for manifest in wanted:
+        for manifest in desired:
             stamp = stamped(manifest, service=self._service, release_id="planned", commit=commit)
             live = await self._cluster.get(Ref.of(manifest))
-            predicted, taken = await owned_elsewhere(self._cluster, stamp)
-            taking += map(str, taken)
+            predicted, fields = await owned_elsewhere(self._cluster, stamp)
+            taking += map(str, fields)
             changes.append(_titled(Ref.of(manifest), difference(live, predicted if live else manifest)))
         if current:
-            for ref in sorted(current.refs - {Ref.of(manifest) for manifest in wanted}):
-                before = next((one for one in current.before if Ref.of(one) == ref), None)
+            for ref in sorted(current.refs - {Ref.of(manifest) for manifest in desired}):
+                before = next((manifest for manifest in current.before if Ref.of(manifest) == ref), None)
                 changes.append(_titled(ref, difference(await self._cluster.get(ref), before)))
-        return Preview(changes="\n".join(one for one in changes if one), taking=tuple(taking))
+        return Preview(changes="\n".join(change for change in changes if change), taking=tuple(taking))
 
     async def start_candidate(self, release_id: str, commit: str, *, taking: Collection[str] = ()) -> Candidate:
         """As `DeployTarget.start_candidate`: what is live is recorded, and the API server tries the manifests.
@@ -194,10 +196,12 @@ class KubernetesTarget:
             if change.state.current is None:
                 return
             record = await change.records.record(change.state.current)
-            workloads = [one for one in record.manifests if one["kind"] in WORKLOADS]
-            asleep = [{**one, "spec": {**one["spec"], "replicas": 0}} for one in workloads if _scales(one)]
+            workloads = [manifest for manifest in record.manifests if manifest["kind"] in WORKLOADS]
+            asleep = [
+                {**workload, "spec": {**workload["spec"], "replicas": 0}} for workload in workloads if _scales(workload)
+            ]
             await change.applier.roll_out_to(asleep)
-            await change.applier.delete_and_wait(Ref.of(one) for one in workloads if not _scales(one))
+            await change.applier.delete_and_wait(Ref.of(workload) for workload in workloads if not _scales(workload))
 
     async def log(self, release_id: str, *, characters: int) -> str:
         """As `DeployTarget.log`: what the pods have written; once they are gone, what was kept of it."""
@@ -205,9 +209,9 @@ class KubernetesTarget:
         if release_id in {state.current, state.changing, *state.candidates}:
             record = await self._records().record(release_id)
             beside = release_id in state.candidates and record.canaries
-            found = await self._pod_logs(record, record.canaries if beside else record.manifests, characters)
-            if found:
-                return found
+            text = await self._pod_logs(record, record.canaries if beside else record.manifests, characters)
+            if text:
+                return text
         return self._folder.log_text(release_id, characters=characters)
 
     async def _pod_logs(self, record: Record, manifests: Sequence[Manifest], characters: int = _KEPT) -> str:
@@ -218,10 +222,10 @@ class KubernetesTarget:
             self._folder.keep_log(record.release_id, text)
 
     async def _candidate(self, record: Record, current: Record | None) -> LiveRelease:
-        found = await live_release(self._cluster, record, record.canaries)
+        candidate = await live_release(self._cluster, record, record.canaries)
         share, how = await candidates.share_of(self._cluster, record, current)
-        return found.model_copy(
-            update={"weight": share, "detail": "; ".join(one for one in (found.detail, how) if one)}
+        return candidate.model_copy(
+            update={"weight": share, "detail": "; ".join(part for part in (candidate.detail, how) if part)}
         )
 
     def _records(self) -> Records:
@@ -241,40 +245,45 @@ class KubernetesTarget:
             if record.commit != commit:
                 raise DeployFailed(f"Release {release_id} is of commit {record.commit}, not {commit}.")
             return record
-        wanted = await self._manifests(commit)
-        wanted = [stamped(one, service=self._service, release_id=release_id, commit=commit) for one in wanted]
-        found = {Ref.of(one): await self._cluster.get(Ref.of(one)) for one in wanted}
-        live = {ref: one for ref, one in found.items() if one is not None}
-        for manifest in wanted:
+        manifests = await self._manifests(commit)
+        manifests = [
+            stamped(manifest, service=self._service, release_id=release_id, commit=commit) for manifest in manifests
+        ]
+        present = {Ref.of(manifest): await self._cluster.get(Ref.of(manifest)) for manifest in manifests}
+        live = {ref: manifest for ref, manifest in present.items() if manifest is not None}
+        for manifest in manifests:
             await apply_taking_ownership(self._cluster, manifest, taking, dry_run=True)
         former = await change.records.record(change.state.current) if change.state.current else None
-        foreign = [cleaned(one) for one in live.values() if stamp_of(one)[0] != self._service]
-        known = {Ref.of(one) for one in foreign}
-        revisions = {str(ref): revision_of(one) for ref, one in live.items() if revision_of(one)}
-        url, port = _address(wanted, self._policy)
+        foreign = [cleaned(manifest) for manifest in live.values() if stamp_of(manifest)[0] != self._service]
+        foreign_refs = {Ref.of(manifest) for manifest in foreign}
+        revisions = {str(ref): revision_of(manifest) for ref, manifest in live.items() if revision_of(manifest)}
+        url, port = _address(manifests, self._policy)
         record = Record(
             release_id=release_id,
             commit=commit,
-            manifests=wanted,
-            before=[*foreign, *(one for one in (former.before if former else []) if Ref.of(one) not in known)],
+            manifests=manifests,
+            before=[
+                *foreign,
+                *(manifest for manifest in (former.before if former else []) if Ref.of(manifest) not in foreign_refs),
+            ],
             taking=tuple(taking),
-            canaries=self._canaries(wanted, frozenset(live), former) if self._policy.strategy == "canary" else [],
+            canaries=self._canaries(manifests, frozenset(live), former) if self._policy.strategy == "canary" else [],
             revisions=revisions,
             url=url,
             port=port,
-            checks=(Check(name="dry-run", ok=True, detail=_accepted(len(wanted), revisions)),),
+            checks=(Check(name="dry-run", ok=True, detail=_accepted(len(manifests), revisions)),),
         )
         await change.records.write_record(record)
         change.state.releases.append(release_id)
         await change.records.write_state(change.state)
         return record
 
-    def _canaries(self, wanted: Sequence[Manifest], live: frozenset[Ref], former: Record | None) -> list[Manifest]:
-        routes = [one for one in candidates.routes_of(former) if Ref.of(one) in live]
+    def _canaries(self, manifests: Sequence[Manifest], live: frozenset[Ref], former: Record | None) -> list[Manifest]:
+        routes = [route for route in candidates.routes_of(former) if Ref.of(route) in live]
         routed = {name for route in routes for name in services_behind(route)}
         by_steps = any(step.kind == "set_weight" for step in self._policy.steps)  # which begin with the smallest share
         percent = 0 if by_steps else self._policy.canary_percent
-        return canaries(wanted, percent=percent, live=live, routed=routed)
+        return canaries(manifests, percent=percent, live=live, routed=routed)
 
     async def _manifests(self, commit: str) -> list[Manifest]:
         return await asyncio.to_thread(self._read_manifests, commit)
@@ -307,7 +316,9 @@ def _scales(workload: Manifest) -> bool:
 
 def _address(manifests: Iterable[Manifest], policy: DeployPolicy) -> tuple[str, int]:
     """Address and port of a release: as policy says, or by its first Service's name inside the cluster."""
-    services = [one for one in manifests if one["kind"] == "Service" and one.get("spec", {}).get("ports")]
+    services = [
+        manifest for manifest in manifests if manifest["kind"] == "Service" and manifest.get("spec", {}).get("ports")
+    ]
     port = int(services[0]["spec"]["ports"][0].get("port", 80)) if services else 0
     if policy.url or not services:
         return policy.url.rstrip("/"), port

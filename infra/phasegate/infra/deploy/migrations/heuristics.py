@@ -26,10 +26,10 @@ _SHOWN = 80
 
 def takes_away(text: str) -> list[tuple[int, str]]:
     """The lines of a migration, by number from 1, that take something away; each shortened."""
-    found: list[tuple[int, str]] = []
+    lines: list[tuple[int, str]] = []
     down = False
     for number, line in enumerate(text.splitlines(), start=1):
         down = not _UP.match(line) and (down or bool(_DOWN.match(line)))
         if not down and not _COMMENT.match(line) and _TAKES_AWAY.search(line):
-            found.append((number, " ".join(line.split())[:_SHOWN]))
-    return found
+            lines.append((number, " ".join(line.split())[:_SHOWN]))
+    return lines

@@ -170,7 +170,7 @@ class Migrator:
         if not self._policy.migrations.status:
             return None
         try:
-            told = await run_command(
+            answer = await run_command(
                 self._policy.migrations.status,
                 folder=await self._source(step),
                 log=self._log(step),
@@ -178,7 +178,7 @@ class Migrator:
                 mark=self._folder.mark("command", "migrations-status"),
                 limit=self._policy.migrations.timeout,
             )
-            return _Told.model_validate(told).state
+            return _Told.model_validate(answer).state
         except (CommandFailed, ValidationError) as error:
             raise MigrationFailed(
                 f"`deploy.migrations.status` does not say how far {step.migration_class} migration "

@@ -30,23 +30,23 @@ async def reconcile_services(state_folder: Path, environment: Mapping[str, str])
         DeployFailed: The state of a service cannot be read.
         TargetRefused: A proxy has died and HAProxy is not installed any more.
     """
-    found: list[str] = []
+    restarted: list[str] = []
     for path in sorted((state_folder / "services").glob("*/state.json")):
         folder = ServiceFolder(state_folder, path.parent.name)
         if any(_is_left(folder, running) for running in folder.read().running()):
-            found += [f"{folder.service} {name}" for name in await _take_up(folder, environment)]
-    return found
+            restarted += [f"{folder.service} {name}" for name in await _take_up(folder, environment)]
+    return restarted
 
 
 async def _take_up(folder: ServiceFolder, environment: Mapping[str, str]) -> list[str]:
-    found: list[str] = []
+    restarted: list[str] = []
     async with folder.lock():
         state = folder.read()
 
         def kept(running: Running) -> Running:
             if not _is_left(folder, running):
                 return running
-            found.append(running.release_id)
+            restarted.append(running.release_id)
             if running is state.front:
                 process: ProcessId = start_proxy(folder, path=environment.get("PATH", os.defpath))
             else:
@@ -62,7 +62,7 @@ async def _take_up(folder: ServiceFolder, environment: Mapping[str, str]) -> lis
             state.serving = kept(state.serving)
         state.candidates = {name: kept(running) for name, running in state.candidates.items()}
         folder.write(state)
-    return found
+    return restarted
 
 
 def _is_left(folder: ServiceFolder, running: Running) -> bool:

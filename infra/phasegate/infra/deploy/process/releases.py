@@ -63,7 +63,7 @@ class Releases:
         record, home = state.release(release_id), self.folder.release(release_id)
         home.mkdir(parents=True, exist_ok=True)
         log, report = home / "log", home / f"{role}.json"
-        seen = log.stat().st_size if log.exists() else 0
+        offset = log.stat().st_size if log.exists() else 0
         report.unlink(missing_ok=True)  # of a process that was stopped
         where = str(report.relative_to(self.folder.path))
         process = start_release(self.folder, record.deploy, release_id, port, where, environment=self._environment)
@@ -76,7 +76,7 @@ class Releases:
         check = await self.health(record, running)
         if not check.ok:
             await (self.end_service(state) if role == "service" else self.end_candidate(state, release_id))
-            raise self._did_not_come_up(release_id, role, check, log, seen)
+            raise self._did_not_come_up(release_id, role, check, log, offset)
         self.record_check(state, release_id, Check(name=role, ok=True, detail=check.detail))
         return running
 
@@ -91,7 +91,7 @@ class Releases:
     def record_check(self, state: ServiceState, release_id: str, check: Check) -> None:
         """Write a check down with its release, in the place of an earlier one of its name."""
         record = state.release(release_id)
-        record.checks = (*(one for one in record.checks if one.name != check.name), check)
+        record.checks = (*(earlier for earlier in record.checks if earlier.name != check.name), check)
         self.folder.write(state)
 
     async def end_service(self, state: ServiceState) -> None:
@@ -116,8 +116,8 @@ class Releases:
 
     async def end(self, role: Role, release_id: str | None, running: Running | None) -> None:
         """Stop processes of a role, with their supervisors and all they started."""
-        known = processes_of(self.folder.path, running)
-        await stop_all(self.folder.mark(role, release_id), known, grace=self._grace)
+        processes = processes_of(self.folder.path, running)
+        await stop_all(self.folder.mark(role, release_id), processes, grace=self._grace)
 
     async def prune(self, state: ServiceState, keep: int, needed: Collection[str]) -> None:
         """Remove the files of old releases; one that has to serve all the same is checked out again.
@@ -128,16 +128,16 @@ class Releases:
             needed: And of these.
         """
         serves = [state.current, state.release(state.current).previous] if state.current else []
-        stays = {*list(state.releases)[-keep:], *serves, *(one.release_id for one in state.running()), *needed}
+        stays = {*list(state.releases)[-keep:], *serves, *(running.release_id for running in state.running()), *needed}
         for release_id in set(state.releases) - stays:
             await self.sources.drop(release_id)
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(self.folder.release(release_id))
 
-    def _did_not_come_up(self, release_id: str, role: str, check: Check, log: Path, seen: int) -> DeployFailed:
+    def _did_not_come_up(self, release_id: str, role: str, check: Check, log: Path, offset: int) -> DeployFailed:
         return DeployFailed(
             f"Release {release_id} of {self.folder.service} did not come up as {role}: {check.detail}.\n"
-            f"{end_of_log(log, seen)}",
+            f"{end_of_log(log, offset)}",
             remedy=f"Look at {log}; `[deploy]` in phasegate.toml says how a release is started and when it is healthy.",
             release_id=release_id,
             log=log,
@@ -190,15 +190,15 @@ def _inherited_environment(environment: Mapping[str, str], deploy: DeployPolicy,
     return {**handed_on, "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}", "PORT": str(port)}
 
 
-def end_of_log(log: Path, seen: int = 0) -> str:
+def end_of_log(log: Path, offset: int = 0) -> str:
     """End of a log, for an error's message.
 
     Args:
         log: The file.
-        seen: Bytes that were there before.
+        offset: Bytes that were there before.
     """
     with log.open("rb") as file:
         size = log.stat().st_size
-        file.seek(max(seen if seen <= size else 0, size - _LOG_BYTES))
+        file.seek(max(offset if offset <= size else 0, size - _LOG_BYTES))
         tail = file.read().decode(errors="replace").splitlines()[-_LOG_LINES:]
     return "\n".join(["Its log ends:", *(f"  {line}" for line in tail)]) if tail else "It wrote no log."

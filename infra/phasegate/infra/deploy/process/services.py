@@ -26,8 +26,8 @@ def services(state_folder: Path) -> list[TargetState]:
     Raises:
         DeployFailed: The state of one cannot be read.
     """
-    found = sorted((state_folder / "services").glob("*/state.json"))
-    return [state_of(ServiceFolder(state_folder, path.parent.name)) for path in found]
+    paths = sorted((state_folder / "services").glob("*/state.json"))
+    return [state_of(ServiceFolder(state_folder, path.parent.name)) for path in paths]
 
 
 def service_name(repository: Path) -> str:
@@ -56,8 +56,8 @@ async def stop_service(state_folder: Path, service: str, *, grace: timedelta = G
     folder = ServiceFolder(state_folder, service)
     async with folder.lock():
         state = folder.read()
-        known = [process for running in state.running() for process in processes_of(folder.path, running)]
-        await stop_all(folder.mark(), known, grace=grace)
+        processes = [process for running in state.running() for process in processes_of(folder.path, running)]
+        await stop_all(folder.mark(), processes, grace=grace)
         if state.running():
             state.serving = state.front = None
             state.candidates, state.leaving, state.weights = {}, {}, {}
@@ -90,17 +90,17 @@ def state_of(folder: ServiceFolder) -> TargetState:
 
 def _current(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
     """The current release, which answers on the service's address, and not without its proxy where it has one."""
-    found = _found(folder, state, release_id, running)
-    port = state.releases[release_id].port or found.port
+    release = _found(folder, state, release_id, running)
+    port = state.releases[release_id].port or release.port
     front = status_of(folder.path, state.front) if state.front else None
-    detail = found.detail if front is None or front.alive else f"{found.detail}; its proxy: {front.detail}"
-    return found.model_copy(
+    detail = release.detail if front is None or front.alive else f"{release.detail}; its proxy: {front.detail}"
+    return release.model_copy(
         update={
             "url": f"http://{state.host}:{port}",
             "port": port,
-            "alive": found.alive and (front is None or front.alive),
+            "alive": release.alive and (front is None or front.alive),
             "detail": detail,
-            "own_url": found.url if front is not None else "",
+            "own_url": release.url if front is not None else "",
         }
     )
 

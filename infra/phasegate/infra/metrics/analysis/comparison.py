@@ -64,7 +64,7 @@ class Comparing:
         """
         metric = self.metric
         ours, theirs = _figures(metric, self._ours), _figures(metric, self._theirs)
-        found = Comparison(
+        comparison = Comparison(
             baseline=self.baseline,
             value=metric.compare,
             test=FISHER if _counts_errors(metric) else MANN_WHITNEY,
@@ -77,19 +77,21 @@ class Comparing:
         )
         smaller = min(len(ours), len(theirs))
         if self.missing or smaller < metric.minimum_sample:
-            told = self.missing or f"{smaller} of at least {metric.minimum_sample} sampled"
-            return found.model_copy(update={"reason": told})
+            reason = self.missing or f"{smaller} of at least {metric.minimum_sample} sampled"
+            return comparison.model_copy(update={"reason": reason})
         if counted not in looks(metric.count):
-            return found.model_copy(update={"reason": f"{smaller} sampled of each; not tested at this measurement"})
+            return comparison.model_copy(
+                update={"reason": f"{smaller} sampled of each; not tested at this measurement"}
+            )
         level = spending(1 - metric.confidence, counted / metric.count) - self._spent
         self._spent += level
         p_value = _p_value(metric, ours, theirs)
         is_worse, is_last = p_value < level, counted >= metric.count
         conclusion = "worse" if is_worse else "no worse" if is_last else "undecided"
         sign = "<" if is_worse else "≥"
-        told = f"{found.test} gives p = {p_value:.3g} {sign} {level:.3g}, tolerating {metric.tolerance:.0%}"
-        return found.model_copy(
-            update={"conclusion": conclusion, "p_value": p_value, "level": level, "reason": told},
+        reason = f"{comparison.test} gives p = {p_value:.3g} {sign} {level:.3g}, tolerating {metric.tolerance:.0%}"
+        return comparison.model_copy(
+            update={"conclusion": conclusion, "p_value": p_value, "level": level, "reason": reason},
         )
 
 
@@ -137,10 +139,12 @@ def _counts_errors(metric: MetricPolicy) -> bool:
 def _figures(metric: MetricPolicy, readings: Sequence[Reading]) -> list[float]:
     """The single figures: 1 for an error and 0 for an answer; or each request's time; or one value per measurement."""
     if _counts_errors(metric):
-        counted = [(int(one.values["requests"]), int(one.values["errors"])) for one in readings]
+        counted = [(int(reading.values["requests"]), int(reading.values["errors"])) for reading in readings]
         return [float(number < errors) for requests, errors in counted for number in range(requests)]
     name = metric.compare
-    figures = [figure for one in readings for figure in one.samples.get(name, (one.values.get(name, math.nan),))]
+    figures = [
+        figure for reading in readings for figure in reading.samples.get(name, (reading.values.get(name, math.nan),))
+    ]
     return [figure for figure in figures if math.isfinite(figure)]
 
 

@@ -46,7 +46,7 @@ async def measure(
         Whatever the sources send. Writes nothing; a replay measures again.
     """
     series = [_Series(metric, source_for(metric), baseline_for(metric), clock, on_measurement) for metric in metrics]
-    tasks = {asyncio.create_task(one.run()) for one in series}
+    tasks = {asyncio.create_task(metric_series.run()) for metric_series in series}
     try:
         pending = tasks
         while pending:
@@ -57,7 +57,7 @@ async def measure(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    reports = tuple(one.report() for one in series)
+    reports = tuple(metric_series.report() for metric_series in series)
     return HealthReport(verdict=overall(report.verdict for report in reports), metrics=reports)
 
 
@@ -109,9 +109,11 @@ class _Series:
         )
 
     def _judge(self, *, ended: bool) -> Judgement | None:
-        outcomes: list[Outcome] = [taken.outcome for taken in self._measurements]
-        if self._comparison is not None and (found := with_comparison(judge(self._metric, outcomes), self._comparison)):
-            return found
+        outcomes: list[Outcome] = [measurement.outcome for measurement in self._measurements]
+        if self._comparison is not None and (
+            judgement := with_comparison(judge(self._metric, outcomes), self._comparison)
+        ):
+            return judgement
         return judge(self._metric, outcomes, ended=ended)
 
     async def _measure_once(self) -> Measurement:
@@ -124,13 +126,13 @@ class _Series:
             return measurement(at, reading.values, outcome, why)
         if isinstance(beside, Reading):
             self._comparing.add(reading, beside)
-        counted = 1 + sum(taken.outcome != "error" for taken in self._measurements)
+        counted = 1 + sum(earlier.outcome != "error" for earlier in self._measurements)
         # in a thread: the first test loads scipy, and the engine has others to attend to
         self._comparison = await asyncio.to_thread(self._comparing.look, counted)
-        said = beside.message if isinstance(beside, TemporaryError) else ""
-        told = "; ".join(filter(None, (why, self._comparison.reason, said and f"the baseline: {said}")))
+        problem = beside.message if isinstance(beside, TemporaryError) else ""
+        message = "; ".join(filter(None, (why, self._comparison.reason, problem and f"the baseline: {problem}")))
         values = beside.values if isinstance(beside, Reading) else None
-        return measurement(at, reading.values, outcome, told, values)
+        return measurement(at, reading.values, outcome, message, values)
 
     def _outcome(self, reading: Reading) -> tuple[Outcome, str]:
         if self._metric.compare and not self._metric.conditions:

@@ -85,12 +85,12 @@ def judge(metric: MetricPolicy, outcomes: Sequence[Outcome], *, ended: bool = Fa
     if broken := _broken_limit(metric, outcomes):
         return broken
     counted = len(outcomes) - outcomes.count("error")
-    successes, wanted = _longest_run(outcomes, "success"), metric.consecutive_success_limit
-    if wanted and successes >= wanted:
+    successes, limit = _longest_run(outcomes, "success"), metric.consecutive_success_limit
+    if limit and successes >= limit:
         return Judgement("passed", f"{successes} successes in a row")
     if counted >= metric.count:
-        if wanted:
-            return Judgement("inconclusive", f"at most {successes} successes in a row, {wanted} wanted")
+        if limit:
+            return Judgement("inconclusive", f"at most {successes} successes in a row, {limit} wanted")
         return Judgement("passed", f"{counted} measured, {outcomes.count('failure')} failed")
     if not ended:
         return None
@@ -138,8 +138,8 @@ def with_comparison(judgement: Judgement | None, comparison: Comparison) -> Judg
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
     """The worst of the metrics' verdicts; inconclusive when there is none."""
-    found = list(verdicts)
-    return min(found, key=_WORST_FIRST.index) if found else "inconclusive"
+    every_verdict = list(verdicts)
+    return min(every_verdict, key=_WORST_FIRST.index) if every_verdict else "inconclusive"
 
 
 def _longest_run(outcomes: Sequence[Outcome], wanted: Outcome) -> int:

@@ -60,7 +60,7 @@ class Watch:
             Per metric its latest series' verdict and its last measurements. A metric none of whose series passed is
             inconclusive, and so is one that was cut off in its first.
         """
-        tasks = [asyncio.create_task(one.run()) for one in self._series]
+        tasks = [asyncio.create_task(metric_series.run()) for metric_series in self._series]
         ending = asyncio.create_task(self._ending.wait())
         pending = set(tasks)
         try:
@@ -73,7 +73,7 @@ class Watch:
             for task in (*tasks, ending):
                 task.cancel()
             await asyncio.gather(*tasks, ending, return_exceptions=True)
-        reports = tuple(one.report() for one in self._series)
+        reports = tuple(metric_series.report() for metric_series in self._series)
         return HealthReport(verdict=overall(report.verdict for report in reports), metrics=reports)
 
 
@@ -109,18 +109,24 @@ class _Series:
             metric = metric.model_copy(update={"initial_delay": timedelta(0)})
             await self._clock.sleep(metric.interval)
 
-    def _see(self, name: str, taken: Measurement) -> None:
-        self._measurements.append(taken)
-        self._on_measurement(name, taken)
+    def _see(self, name: str, measurement: Measurement) -> None:
+        self._measurements.append(measurement)
+        self._on_measurement(name, measurement)
 
     def report(self) -> MetricReport:
         """Report on the series so far, as final."""
-        taken = tuple(self._measurements)
+        measurements = tuple(self._measurements)
         if self._latest is None:
-            reason = f"the watch ended after {len(taken)} of {self._metric.count}" if taken else "nothing was measured"
-            return MetricReport(name=self._metric.name, verdict="inconclusive", reason=reason, measurements=taken)
+            reason = (
+                f"the watch ended after {len(measurements)} of {self._metric.count}"
+                if measurements
+                else "nothing was measured"
+            )
+            return MetricReport(
+                name=self._metric.name, verdict="inconclusive", reason=reason, measurements=measurements
+            )
         verdict: Verdict = "passed" if self._passed else "inconclusive"
         if self._latest.verdict in BROKEN:
             verdict = self._latest.verdict
         reason = f"{self._latest.reason}; of {self._ended} series {self._passed} passed"
-        return self._latest.model_copy(update={"verdict": verdict, "reason": reason, "measurements": taken})
+        return self._latest.model_copy(update={"verdict": verdict, "reason": reason, "measurements": measurements})

@@ -70,22 +70,22 @@ class Command:
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         if process.returncode:
-            said = self._released.secrets.mask(complaint.decode(errors="replace").strip()).text[-_SAID:]
-            raise TemporaryError(f"the command ended with {process.returncode}: {said or 'it said nothing'}")
+            error_text = self._released.secrets.mask(complaint.decode(errors="replace").strip()).text[-_SAID:]
+            raise TemporaryError(f"the command ended with {process.returncode}: {error_text or 'it said nothing'}")
         return Reading(self._numbers(printed))
 
     def _numbers(self, printed: bytes) -> dict[str, float]:
         try:
-            found = json.loads(printed[:_MOST_PRINTED])
+            document = json.loads(printed[:_MOST_PRINTED])
         except ValueError as error:
             raise TemporaryError("the command printed no JSON") from error
-        if not isinstance(found, dict):
+        if not isinstance(document, dict):
             raise TemporaryError("the command printed no JSON object")
-        return {name: _number(name, cast("dict[str, Any]", found)) for name in self._metric.values}
+        return {name: _number(name, cast("dict[str, Any]", document)) for name in self._metric.values}
 
 
-def _number(name: str, found: dict[str, Any]) -> float:
-    value = found.get(name, found)  # the object itself is no number either
+def _number(name: str, document: dict[str, Any]) -> float:
+    value = document.get(name, document)  # the object itself is no number either
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):

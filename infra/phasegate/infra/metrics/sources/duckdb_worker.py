@@ -58,9 +58,9 @@ def ask(sql: str, log: str, rows: Mapping[str, Sequence[Sequence[Any]]]) -> str:
             statements = database.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise Refused("write one SELECT: nothing can be changed")
-            found = database.execute(statements[0])
-            names = [str(column[0]) for column in found.description or ()]
-            return _shown(names, found.fetchmany(ROWS + 1))
+            result = database.execute(statements[0])
+            names = [str(column[0]) for column in result.description or ()]
+            return _shown(names, result.fetchmany(ROWS + 1))
     except duckdb.InterruptException as error:
         raise Refused(f"the query took longer than {_TIME.total_seconds():.0f} s") from error
     except duckdb.Error as error:
@@ -89,12 +89,12 @@ def _cell(value: Any) -> str:
 def main() -> None:
     """Answer what standard input asks."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     try:
-        told = {"answer": ask(asked["sql"], asked["log"], asked["rows"])}
+        reply = {"answer": ask(request["sql"], request["log"], request["rows"])}
     except Refused as refused:
-        told = {"refused": str(refused)}
-    json.dump(told, sys.stdout)
+        reply = {"refused": str(refused)}
+    json.dump(reply, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -42,14 +42,14 @@ class LogQuery:
         try:
             with sealed_database(self._metric.request_timeout) as database:
                 add_log(database, log)
-                found = database.execute(self._query)
-                names = [column[0] for column in found.description or ()]
-                row = found.fetchone()
+                result = database.execute(self._query)
+                names = [column[0] for column in result.description or ()]
+                row = result.fetchone()
         except duckdb.InterruptException as error:
             raise TemporaryError(f"the query took longer than {self._metric.request_timeout}") from error
         except duckdb.Error as error:
-            said = self._released.secrets.mask(str(error).partition("\n")[0]).text
-            raise TemporaryError(f"the query over the log is refused: {said}") from error
+            reason = self._released.secrets.mask(str(error).partition("\n")[0]).text
+            raise TemporaryError(f"the query over the log is refused: {reason}") from error
         if missing := [name for name in self._metric.values if name not in names]:
             raise TemporaryError(f"the query yields {', '.join(names)} and no {', '.join(missing)}")
         if row is None:

@@ -42,19 +42,19 @@ class Prometheus:
             TemporaryError: The server does not answer, refuses the query, or answers with something else.
         """
         metric, now = self._metric, time.time()
-        asked: dict[str, str] = {"query": self._query, "timeout": f"{metric.request_timeout.total_seconds()}"}
+        parameters: dict[str, str] = {"query": self._query, "timeout": f"{metric.request_timeout.total_seconds()}"}
         if metric.range:
             path = "query_range"
-            asked |= {"start": f"{now - metric.range.total_seconds()}", "end": f"{now}"}
-            asked["step"] = f"{metric.step.total_seconds()}"
+            parameters |= {"start": f"{now - metric.range.total_seconds()}", "end": f"{now}"}
+            parameters["step"] = f"{metric.step.total_seconds()}"
         else:
-            path, asked["time"] = "query", f"{now}"
+            path, parameters["time"] = "query", f"{now}"
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             async with httpx.AsyncClient(timeout=metric.request_timeout.total_seconds(), trust_env=False) as client:
                 url = f"{metric.server.rstrip('/')}/api/v1/{path}"
                 # by POST: a long query does not fit a URL
-                response = await client.post(url, data=asked, headers=headers)
+                response = await client.post(url, data=parameters, headers=headers)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise TemporaryError(f"Prometheus at {metric.server} does not answer: {reason}") from error
@@ -70,20 +70,20 @@ def _values(answer: Any) -> dict[str, float]:
     match answer:
         case {"status": "error", "error": error}:
             raise TemporaryError(f"Prometheus refuses the query: {str(error)[:_SAID]}")
-        case {"data": {"resultType": "scalar", "result": [_, _] as one}}:
-            series = [[one]]
-        case {"data": {"resultType": "vector", "result": [*found]}}:
-            series = [[one["value"]] for one in found if "value" in one]
-        case {"data": {"resultType": "matrix", "result": [*found]}}:
-            series = [one["values"] for one in found if one.get("values")]
+        case {"data": {"resultType": "scalar", "result": [_, _] as sample}}:
+            series = [[sample]]
+        case {"data": {"resultType": "vector", "result": [*results]}}:
+            series = [[result["value"]] for result in results if "value" in result]
+        case {"data": {"resultType": "matrix", "result": [*results]}}:
+            series = [result["values"] for result in results if result.get("values")]
         case _:
             raise TemporaryError(f"Prometheus answered something else: {str(answer)[:_SAID]}")
-    return aggregate([[float(value) for _, value in one] for one in series])
+    return aggregate([[float(value) for _, value in samples] for samples in series])
 
 
 def aggregate(series: Sequence[Sequence[float]]) -> dict[str, float]:
     """The values of one measurement, under the names of `PROMETHEUS_VALUES`; a NaN among them makes them NaN."""
-    every = [value for one in series for value in one]
+    every = [value for samples in series for value in samples]
     unknown = not every or any(math.isnan(value) for value in every)
     return {
         "value": series[0][-1] if every else math.nan,

@@ -64,7 +64,7 @@ class Automation:
 
     def runs(self, pattern: str) -> re.Match[str] | None:
         """Return where a pattern matches one of the command lines."""
-        return next((found for words in self.commands if (found := re.search(pattern, " ".join(words)))), None)
+        return next((match for words in self.commands if (match := re.search(pattern, " ".join(words)))), None)
 
 
 def read_automation(tree: SourceTree) -> Automation:
@@ -102,22 +102,22 @@ def _sections(config: ConfigParser) -> list[str]:
 
 def _one_version(section: str) -> str:
     """A section's name with the first of the names in each pair of braces, as in `py{311,312}-tests`."""
-    return re.sub(r"\{\s*([^{},]*)[^{}]*\}", lambda found: found[1].strip(), section)
+    return re.sub(r"\{\s*([^{},]*)[^{}]*\}", lambda match: match[1].strip(), section)
 
 
 def _from_ini(config: ConfigParser) -> Automation:
     sections = _sections(config)
 
     def lines(*keys: str) -> list[str]:
-        said = (config.get(name, key) for name in sections for key in keys if config.has_option(name, key))
-        text = next(said, "")
+        values = (config.get(name, key) for name in sections for key in keys if config.has_option(name, key))
+        text = next(values, "")
         return [line.strip() for line in re.sub(r"\\\n\s*", " ", text).splitlines() if line.strip()]
 
-    said = [line.partition(" #")[0].strip() for line in lines("deps") if not line.startswith("#")]
+    requirements = [line.partition(" #")[0].strip() for line in lines("deps") if not line.startswith("#")]
     moved = any(config.has_option(name, key) for name in sections for key in ("changedir", "change_dir"))
     commands = [words for line in lines("commands") if (words := _words(_FACTORS.sub("", line, count=1)))]
     return Automation(
-        requirements=_requirements(said),
+        requirements=_requirements(requirements),
         extras=_listed(lines("extras")),
         groups=_listed(lines("dependency_groups")),
         variables=tuple(_variables(lines("setenv", "set_env"))),
@@ -169,16 +169,16 @@ def _from_nox(text: str) -> Automation:
 
 def _requirements(lines: Iterable[str]) -> tuple[str, ...]:
     """Arguments for pip: of several lines for one package, which stand under conditions, the last one."""
-    found: dict[str, str] = {}
+    requirements: dict[str, str] = {}
     for line in lines:
         plain = _FACTORS.sub("", line, count=1).strip()
         if not _PLAIN.fullmatch(plain) or "://" in plain or plain.startswith("."):
             continue
         if plain.startswith("-r"):
-            found[plain] = f"-r {plain.removeprefix('-r').strip()}"
+            requirements[plain] = f"-r {plain.removeprefix('-r').strip()}"
         elif (name := re.split(r"[\s\[<>=!~]", plain)[0].lower()) != "pytest":
-            found[name] = f"'{plain}'"
-    return tuple(found.values())
+            requirements[name] = f"'{plain}'"
+    return tuple(requirements.values())
 
 
 def _listed(lines: Iterable[str]) -> tuple[str, ...]:
@@ -194,7 +194,7 @@ def _variables(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _words(line: str) -> tuple[str, ...]:
     """Words of a command; `{posargs:tests}` is what it stands for without arguments."""
-    filled = re.sub(r"\{posargs(?::([^{}]*))?\}", lambda found: found[1] or "", line).strip("- \t")
+    filled = re.sub(r"\{posargs(?::([^{}]*))?\}", lambda match: match[1] or "", line).strip("- \t")
     try:
         return tuple(shlex.split(filled))
     except ValueError:

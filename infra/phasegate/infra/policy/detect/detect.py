@@ -72,17 +72,17 @@ def _unread(tree: SourceTree) -> list[str]:
     ]
 
 
-def _project(found: ProjectFindings) -> str:
+def _project(findings: ProjectFindings) -> str:
     lines: list[str] = []
-    if found.setup:
-        lines += [f"# runs once per workspace: {found.setup_because}", f"setup = {_quoted(found.setup)}"]
-    if found.test:
-        lines += [f"# must write JUnit XML to {{junit}}: {found.test_because}", f"test = {_quoted(found.test)}"]
+    if findings.setup:
+        lines += [f"# runs once per workspace: {findings.setup_because}", f"setup = {_quoted(findings.setup)}"]
+    if findings.test:
+        lines += [f"# must write JUnit XML to {{junit}}: {findings.test_because}", f"test = {_quoted(findings.test)}"]
     return _table("[project]", lines)
 
 
-def _lifecycle(found: ServiceFindings) -> str:
-    if found.start:
+def _lifecycle(findings: ServiceFindings) -> str:
+    if findings.start:
         return ""
     return _table(
         "[lifecycle]",
@@ -103,73 +103,76 @@ def _until_deployment() -> str:
     )
 
 
-def _to_kubernetes(found: KubernetesFindings) -> str:
+def _to_kubernetes(findings: KubernetesFindings) -> str:
     lines = [
         "# applied to the cluster of the engine's kubeconfig; `context` names another than its current one",
         'target = "kubernetes"',
-        f"manifests = {_quoted(found.manifests)}",
+        f"manifests = {_quoted(findings.manifests)}",
     ]
-    if found.namespace:
-        lines += ["# the one the manifests name", f"namespace = {_quoted(found.namespace)}"]
+    if findings.namespace:
+        lines += ["# the one the manifests name", f"namespace = {_quoted(findings.namespace)}"]
     return _table("[deploy]", lines)
 
 
-def _where(found: KubernetesFindings) -> str:
+def _where(findings: KubernetesFindings) -> str:
     return (
-        f"Releases of {found.manifests} go to namespace {found.namespace or 'default'} with the engine's own "
+        f"Releases of {findings.manifests} go to namespace {findings.namespace or 'default'} with the engine's own "
         "kubeconfig; infra/kubernetes/rbac.yaml of phasegate names the rights it needs there."
     )
 
 
-def _loose_images(found: KubernetesFindings) -> list[str]:
-    if not found.loose:
+def _loose_images(findings: KubernetesFindings) -> list[str]:
+    if not findings.loose:
         return []
     return [
         (
-            f"Only images named by their digest are released to Kubernetes; in {found.manifests} these are not: "
-            f"{', '.join(found.loose[:5])}. Write name@sha256:…, as the registry and CI print it."
+            f"Only images named by their digest are released to Kubernetes; in {findings.manifests} these are not: "
+            f"{', '.join(findings.loose[:5])}. Write name@sha256:…, as the registry and CI print it."
         )
     ]
 
 
-def _sandbox(found: ProjectFindings) -> str:
-    return _table("[sandbox]", ["# for project.setup alone", "setup_network = true"] if found.setup else [])
+def _sandbox(findings: ProjectFindings) -> str:
+    return _table("[sandbox]", ["# for project.setup alone", "setup_network = true"] if findings.setup else [])
 
 
-def _deploy(found: ServiceFindings) -> str:
-    if not found.start:
+def _deploy(findings: ServiceFindings) -> str:
+    if not findings.start:
         return ""
-    lines = [f"# runs the service in the foreground: {found.because}", f"start = {_quoted(found.start)}"]
-    if found.health:
-        lines += ["# answers 2xx once the service is up: the source mentions it", f"health = {_quoted(found.health)}"]
+    lines = [f"# runs the service in the foreground: {findings.because}", f"start = {_quoted(findings.start)}"]
+    if findings.health:
+        lines += [
+            "# answers 2xx once the service is up: the source mentions it",
+            f"health = {_quoted(findings.health)}",
+        ]
     return _table("[deploy]", lines)
 
 
-def _monitor(found: ServiceFindings) -> str:
-    if not found.health:
+def _monitor(findings: ServiceFindings) -> str:
+    if not findings.health:
         return ""
     return _table(
         "[[monitor.metrics]]",
         [
             "# after a release: a larger share of failed requests than this brings the release before it back",
             'name = "errors"',
-            f"path = {_quoted(found.health)}",
+            f"path = {_quoted(findings.health)}",
             'failure_condition = "error_rate > 0.05"',
         ],
     )
 
 
-def _migrations(found: MigrationFindings) -> str:
-    if not found.paths:
+def _migrations(findings: MigrationFindings) -> str:
+    if not findings.paths:
         return ""
     lines = ["# which files of a change are migrations; the commands expand, migrate and contract would make them"]
-    return _table("[deploy.migrations]", [*lines, f"paths = {json.dumps(found.paths, ensure_ascii=False)}"])
+    return _table("[deploy.migrations]", [*lines, f"paths = {json.dumps(findings.paths, ensure_ascii=False)}"])
 
 
-def _service_notes(found: ServiceFindings) -> list[str]:
-    if not found.start:
+def _service_notes(findings: ServiceFindings) -> list[str]:
+    if not findings.start:
         return [_NO_START]
-    return [] if found.health else [_NO_HEALTH]
+    return [] if findings.health else [_NO_HEALTH]
 
 
 def _table(header: str, lines: list[str]) -> str:

@@ -61,11 +61,11 @@ def detect_jvm(tree: SourceTree) -> ProjectFindings:
     """Read how a Maven or Gradle build is set up and tested; Maven first, where both are there."""
     tool = _MAVEN if "pom.xml" in tree else _GRADLE
     call = tool.call.format(program=f"./{tool.wrapper}" if tool.wrapper in tree else tool.program)
-    found = f"-path '*/{tool.reports}/*' -name 'TEST-*.xml'"
-    collected = f"mkdir -p {{junit}}; find . {found} -exec cp --parents -t {{junit}} '{{}}' +"
+    reports = f"-path '*/{tool.reports}/*' -name 'TEST-*.xml'"
+    collected = f"mkdir -p {{junit}}; find . {reports} -exec cp --parents -t {{junit}} '{{}}' +"
     return ProjectFindings(
         language="jvm",
-        test=f"find . {found} -delete; {call} {tool.test}; code=$?; {collected}; exit $code",
+        test=f"find . {reports} -delete; {call} {tool.test}; code=$?; {collected}; exit $code",
         test_because=tool.because,
         setup=f"{ignored_folder(tool.downloads)} && {tool.prepare.format(call=call)}",
         setup_because=f"{tool.because}; a run without tests downloads what tests need",

@@ -33,8 +33,8 @@ class MigrationFindings:
 
 def detect_migrations(tree: SourceTree) -> MigrationFindings:
     """Look for the folders of the usual frameworks, and for files that are named as migrations are."""
-    found = sorted(set(_folders(tree)))
-    outermost = [one for one in found if not any(other in one.parents for other in found)]
+    folders = sorted(set(_folders(tree)))
+    outermost = [folder for folder in folders if not any(other in folder.parents for other in folders)]
     if not outermost:
         return MigrationFindings()
     shown = ", ".join(str(folder) for folder in outermost[:_MOST])

@@ -198,8 +198,10 @@ def _inside(step: Step, command: str) -> str:
 
 def _left_out(steps: Sequence[Step], reports: dict[int, RunnerReport]) -> list[str]:
     last = max(reports)
-    left = [step.text for at, step in enumerate(steps) if at not in reports and not (at < last and is_build(step.text))]
-    return [f"Left out of the test script: {' && '.join(dict.fromkeys(left))[:300]}"] if left else []
+    omitted = [
+        step.text for at, step in enumerate(steps) if at not in reports and not (at < last and is_build(step.text))
+    ]
+    return [f"Left out of the test script: {' && '.join(dict.fromkeys(omitted))[:300]}"] if omitted else []
 
 
 def _single_files(tree: SourceTree, steps: Sequence[Step]) -> list[str]:

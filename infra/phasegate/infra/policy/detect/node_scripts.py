@@ -101,7 +101,7 @@ class NodePackages:
     def _commands(
         self, package: Package, text: str, environment: tuple[str, ...], depth: int, calls: Iterator[int]
     ) -> Iterator[Step]:
-        for part in (found.strip() for found in _PARTS.findall(text[:_LONGEST])):
+        for part in (piece.strip() for piece in _PARTS.findall(text[:_LONGEST])):
             bare = _REST.match(part)
             own, words = _unwrapped(TOKEN.findall(bare[1] if bare else part))
             called = self._called(package, words)
@@ -112,8 +112,8 @@ class NodePackages:
             elif called is not None:
                 inner = [
                     step
-                    for one, script, arguments in called
-                    for step in self._script(one, script, arguments, (*environment, *own), depth + 1, calls)
+                    for owner, script, arguments in called
+                    for step in self._script(owner, script, arguments, (*environment, *own), depth + 1, calls)
                 ]
                 runs_tests = any(runner_of(word) for step in inner for word in step.words[:2])
                 yield from [Step(package, part, tuple(words))] if is_build(part) and not runs_tests else inner
@@ -128,10 +128,10 @@ class NodePackages:
         if not words:
             return None
         if words[0] in _PLURAL:
-            wanted = [word.strip("'\"").removeprefix("npm:") for word in words[1:] if not word.startswith("-")]
+            patterns = [word.strip("'\"").removeprefix("npm:") for word in words[1:] if not word.startswith("-")]
             if words[0] == "concurrently" and not all(word.strip("'\"").startswith("npm:") for word in words[1:]):
                 return None
-            return [(package, name, "") for want in wanted for name in _named(package, want)]
+            return [(package, name, "") for want in patterns for name in _named(package, want)]
         if words[0] in _MONOREPO:
             return self._everywhere(words[1:])
         return self._of_manager(package, words) if words[0] in _MANAGERS else None
@@ -157,22 +157,35 @@ class NodePackages:
         chosen += [word.partition("=")[2] for word in own if word.startswith(("--workspace=", "-w="))]
         chosen += [own[place + 1] for place, word in enumerate(own[:-1]) if word in ("-w", "--workspace")]
         if chosen or everywhere:
-            inside = [one for one in self.workspaces if everywhere or any(_is_chosen(one, want) for want in chosen)]
+            inside = [
+                workspace
+                for workspace in self.workspaces
+                if everywhere or any(_is_chosen(workspace, want) for want in chosen)
+            ]
             own_arguments = arguments if "--" in further else ""
-            return [(one, name, own_arguments) for one in inside if name in one.scripts] or None
-        known = name in package.scripts and not (words[0] == "bun" and name == "test" and "run" not in flags)
-        return [(package, name, arguments)] if known else None
+            return [(workspace, name, own_arguments) for workspace in inside if name in workspace.scripts] or None
+        has_script = name in package.scripts and not (words[0] == "bun" and name == "test" and "run" not in flags)
+        return [(package, name, arguments)] if has_script else None
 
     def _everywhere(self, words: Sequence[str]) -> list[tuple[Package, str, str]] | None:
-        name = next((word for word in words if any(word in one.scripts for one in self.workspaces)), "")
-        return [(one, name, "") for one in self.workspaces if name in one.scripts] or None if name else None
+        name = next((word for word in words if any(word in workspace.scripts for workspace in self.workspaces)), "")
+        return (
+            [(workspace, name, "") for workspace in self.workspaces if name in workspace.scripts] or None
+            if name
+            else None
+        )
 
     def _at(self, package: Package, words: Sequence[str]) -> Package | None:
         if len(words) != 1:
             return None
         folder = PurePosixPath(package.folder, words[0].strip("'\"")).as_posix()
         return next(
-            (one for one in (self.root, *self.workspaces) if one.folder == ("" if folder == "." else folder)), None
+            (
+                candidate
+                for candidate in (self.root, *self.workspaces)
+                if candidate.folder == ("" if folder == "." else folder)
+            ),
+            None,
         )
 
 
@@ -189,10 +202,10 @@ def _package(tree: SourceTree, folder: str, root: Package | None = None) -> Pack
 
 
 def _workspace_globs(tree: SourceTree) -> list[str]:
-    found: object = tree.json("package.json").get("workspaces")
-    if isinstance(found, dict):
-        found = table({"workspaces": found}, "workspaces").get("packages")
-    globs = [str(glob) for glob in found] if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON has any shape
+    workspaces: object = tree.json("package.json").get("workspaces")
+    if isinstance(workspaces, dict):
+        workspaces = table({"workspaces": workspaces}, "workspaces").get("packages")
+    globs = [str(glob) for glob in workspaces] if isinstance(workspaces, list) else []  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON has any shape
     if "pnpm-workspace.yaml" in tree:
         listed = re.search(r"(?m)^packages:\s*\n((?:[ \t]*(?:-.*|#.*)?\n?)+)", tree.text("pnpm-workspace.yaml"))
         globs += re.findall(r"-\s*['\"]?([^'\"\s#]+)", listed[1]) if listed else []

@@ -22,15 +22,15 @@ def programs(command: str) -> tuple[str, ...]:
 
     Left out are paths, words of the shell, and steps that set PATH: those look for their program on another path.
     """
-    found: list[str] = []
+    names: list[str] = []
     for step in _STEP.findall(command[:10_000]):
-        said: list[str] = _WORD.findall(step)
-        if any(word.startswith("PATH=") for word in said):
+        tokens: list[str] = _WORD.findall(step)
+        if any(word.startswith("PATH=") for word in tokens):
             continue
-        words = [word for word in said if word not in {"env", *_KEYWORDS} and not re.match(r"\w+=", word)]
+        words = [word for word in tokens if word not in {"env", *_KEYWORDS} and not re.match(r"\w+=", word)]
         if words and re.fullmatch(r"[\w.+-]+", words[0]) and words[0] not in _OF_THE_SHELL | _OTHER_WORDS:
-            found.append(words[0])
-    return tuple(dict.fromkeys(found))
+            names.append(words[0])
+    return tuple(dict.fromkeys(names))
 
 
 def missing_programs(commands: Collection[str], search_path: str) -> tuple[str, ...]:

@@ -97,8 +97,8 @@ def _pip(tree: SourceTree, automation: Automation, plugins: tuple[str, ...]) -> 
     named = list(dict.fromkeys(named))
     if not (named or pinned):
         return ""
-    said = [tree.text(name) for name in (*files, "pyproject.toml", "setup.py", "setup.cfg")]
-    more = "".join(f" {name}" for name in plugins if not any(name in text for text in (*said, *named)))
+    texts = [tree.text(name) for name in (*files, "pyproject.toml", "setup.py", "setup.cfg")]
+    more = "".join(f" {name}" for name in plugins if not any(name in text for text in (*texts, *named)))
     install = f"{_VENV} -m pip install -q"
     ignored = "venv" in tree.text(".gitignore")
     steps = [
@@ -121,20 +121,20 @@ def _is_installed(tree: SourceTree, manifest: dict[str, Any]) -> bool:
 
 
 def _extras(tree: SourceTree) -> dict[str, Any]:
-    found = dict(table(tree.toml("pyproject.toml"), "project", "optional-dependencies"))
+    extras = dict(table(tree.toml("pyproject.toml"), "project", "optional-dependencies"))
     config = ini(tree, "setup.cfg")
     if config.has_section("options.extras_require"):
-        found |= dict(config.items("options.extras_require"))
+        extras |= dict(config.items("options.extras_require"))
     if declared := re.search(r"extras_require\s*=\s*\{(.*)", tree.text("setup.py"), re.DOTALL):
-        found |= dict.fromkeys(re.findall(r"""["']([\w-]+)["']\s*:""", declared[1]), "")
-    return found
+        extras |= dict.fromkeys(re.findall(r"""["']([\w-]+)["']\s*:""", declared[1]), "")
+    return extras
 
 
 def _wanted(names: dict[str, Any], automated: tuple[str, ...] = ()) -> list[str]:
     """Return the extras or groups that tests need: those that tox or nox takes, those for tests, or for development."""
     by_name = [name for name in _TEST_NAMES if name in names] or [name for name in _DEV_NAMES if name in names]
-    taken = [name for name in automated if name in names]
-    return taken or by_name
+    chosen = [name for name in automated if name in names]
+    return chosen or by_name
 
 
 def _requirements(tree: SourceTree) -> list[str]:

@@ -93,8 +93,8 @@ def _is_library(tree: SourceTree, path: PurePosixPath) -> bool:
     text = f"{project.get('classifiers', '')}{classic}"
     if re.search(r"Framework :: (?:Flask|FastAPI)|Topic :: .*Libraries", text):
         return True
-    found = re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", classic)
-    name = re.sub(r"[-_.]+", "_", str(project.get("name") or (found[1] if found else ""))).lower()
+    match = re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", classic)
+    name = re.sub(r"[-_.]+", "_", str(project.get("name") or (match[1] if match else ""))).lower()
     if name in ("flask", "fastapi"):
         return True
     is_extension = name.startswith(("flask_", "fastapi_")) or name.endswith(("_flask", "_fastapi"))

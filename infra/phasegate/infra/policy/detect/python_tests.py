@@ -71,8 +71,8 @@ def pytest_settings(tree: SourceTree) -> dict[str, Any]:
             return dict(config.items(section)) | _upper(tree.text(name))
     manifest = tree.toml("pyproject.toml")
     own = table(manifest, "tool", "pytest")
-    if found := own.get("ini_options") or own:
-        return table({"": found}, "")
+    if options := own.get("ini_options") or own:
+        return table({"": options}, "")
     for name, section in (("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
         if (config := ini(tree, name)).has_section(section):
             return dict(config.items(section)) | _upper(tree.text(name))
@@ -81,17 +81,17 @@ def pytest_settings(tree: SourceTree) -> dict[str, Any]:
 
 def _upper(text: str) -> dict[str, str]:
     """Keys in capitals, which the parser of such files spells small."""
-    return {found[1]: found[2] for found in re.finditer(r"(?m)^([A-Z][A-Z_]+)\s*=\s*(\S+)", text)}
+    return {match[1]: match[2] for match in re.finditer(r"(?m)^([A-Z][A-Z_]+)\s*=\s*(\S+)", text)}
 
 
 def _django_settings(tree: SourceTree, automation: Automation) -> str:
     """Return the settings module that Django's own runner is given, or an empty string if there is none."""
-    if found := automation.runs(r"--settings[= ]([\w.]+)"):
-        return found[1]
-    if (told := dict(automation.variables).get("DJANGO_SETTINGS_MODULE")) and re.fullmatch(r"[\w.]+", told):
-        return told
+    if match := automation.runs(r"--settings[= ]([\w.]+)"):
+        return match[1]
+    if (module := dict(automation.variables).get("DJANGO_SETTINGS_MODULE")) and re.fullmatch(r"[\w.]+", module):
+        return module
     places = ("manage.py", *_RUNNERS, "conftest.py", "tests/conftest.py")
-    return next((found[1] for name in places if (found := _NAMES_SETTINGS.search(tree.text(name)))), "")
+    return next((match[1] for name in places if (match := _NAMES_SETTINGS.search(tree.text(name)))), "")
 
 
 def _own_runner(tree: SourceTree, settings: dict[str, Any]) -> str:

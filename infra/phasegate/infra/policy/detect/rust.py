@@ -62,14 +62,14 @@ def _manifests(tree: SourceTree) -> list[str]:
         return ["Cargo.toml"]
     left_out = table(root, "workspace").get("exclude")
     excluded = [str(name) for name in cast("list[object]", left_out)] if isinstance(left_out, list) else []
-    found = (str(path) for path in sorted(tree.files) if path.name == "Cargo.toml")
-    return [path for path in found if not any(path.startswith(f"{name}/") for name in excluded)]
+    paths = (str(path) for path in sorted(tree.files) if path.name == "Cargo.toml")
+    return [path for path in paths if not any(path.startswith(f"{name}/") for name in excluded)]
 
 
 def _downloaded(dependencies: dict[str, Any]) -> Iterator[str]:
-    for name, wanted in dependencies.items():
-        said = cast("dict[str, Any]", wanted) if isinstance(wanted, dict) else {}
-        if "path" not in said and said.get("workspace") is not True:
+    for name, requirement in dependencies.items():
+        details = cast("dict[str, Any]", requirement) if isinstance(requirement, dict) else {}
+        if "path" not in details and details.get("workspace") is not True:
             yield name
 
 

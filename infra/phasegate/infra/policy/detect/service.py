@@ -79,13 +79,13 @@ def _python(tree: SourceTree, project: ProjectFindings) -> tuple[str, str]:
     for path in (PurePosixPath(name) for name in _SCRIPTS):
         if path in sources and (arguments := _port_arguments(sources[path], _PYTHON_VARIABLE)):
             return f"{project.python} {path}{arguments.argument}", f"{path} reads {arguments.reads}"
-    if found := find_application(tree, sources):
-        server = "uvicorn" if found.framework == "FastAPI" else "flask"
-        call = _module_call(project, PurePosixPath(server), below_src=found.path.parts[0] == "src")
-        because = f"the {found.framework} application in {found.path}"
-        if found.framework == "FastAPI":
-            return f"{call} {found.module}:{found.variable} --port {{port}}", because
-        return f"{call} --app {found.module}:{found.variable} run --port {{port}}", because
+    if application := find_application(tree, sources):
+        server = "uvicorn" if application.framework == "FastAPI" else "flask"
+        call = _module_call(project, PurePosixPath(server), below_src=application.path.parts[0] == "src")
+        because = f"the {application.framework} application in {application.path}"
+        if application.framework == "FastAPI":
+            return f"{call} {application.module}:{application.variable} --port {{port}}", because
+        return f"{call} --app {application.module}:{application.variable} run --port {{port}}", because
     return "", ""
 
 

@@ -129,9 +129,9 @@ class Cluster:
             StaleWrite: Another client wrote it since, or created it first.
         """
         ref = Ref.of(manifest)
-        known = "resourceVersion" in manifest["metadata"]
-        path = await self._path(ref if known else Ref(ref.api_version, ref.kind, ""))
-        verb: Verb = "PUT" if known else "POST"
+        exists = "resourceVersion" in manifest["metadata"]
+        path = await self._path(ref if exists else Ref(ref.api_version, ref.kind, ""))
+        verb: Verb = "PUT" if exists else "POST"
         return _object(await self._ask(verb, path, {}, _JSON, manifest, what=f"write {ref}"))
 
     async def delete(self, ref: Ref) -> None:
@@ -148,11 +148,11 @@ class Cluster:
         group = f"/apis/{ref.api_version}" if "/" in ref.api_version else f"/api/{ref.api_version}"
         if ref.api_version not in self._kinds:
             answer = await self._ask("GET", group, what=f"look up {ref.api_version}", may_be=(404,))
-            found = cast("list[Manifest]", _object(answer).get("resources") or [])
+            resources = cast("list[Manifest]", _object(answer).get("resources") or [])
             kinds = {
-                str(one["kind"]): _Kind(str(one["name"]), bool(one["namespaced"]))
-                for one in found
-                if "/" not in str(one["name"])
+                str(resource["kind"]): _Kind(str(resource["name"]), bool(resource["namespaced"]))
+                for resource in resources
+                if "/" not in str(resource["name"])
             }
             if kinds:  # what a cluster does not know yet, an operator may install
                 self._kinds[ref.api_version] = kinds
@@ -250,7 +250,7 @@ def connect(namespace: str, *, context: str, environment: Mapping[str, str]) -> 
 
 def _object(answer: _Answer) -> Manifest:
     try:
-        found = json.loads(answer.body)
+        document = json.loads(answer.body)
     except ValueError:
-        found = None
-    return cast("Manifest", found) if isinstance(found, dict) else {}
+        document = None
+    return cast("Manifest", document) if isinstance(document, dict) else {}

@@ -29,9 +29,9 @@ def cleaned(live: Manifest, *, ours: bool = False) -> Manifest:
         live: The object as an API server gives it.
         ours: True if phasegate's own annotations stay.
     """
-    found = copy.deepcopy(live)
-    found.pop("status", None)
-    metadata = table(found.get("metadata"))
+    manifest = copy.deepcopy(live)
+    manifest.pop("status", None)
+    metadata = table(manifest.get("metadata"))
     for name in _SERVERS:
         metadata.pop(name, None)
     annotations = table(metadata.get("annotations"))
@@ -40,7 +40,7 @@ def cleaned(live: Manifest, *, ours: bool = False) -> Manifest:
             del annotations[name]
     if not annotations:
         metadata.pop("annotations", None)
-    return found
+    return manifest
 
 
 def differ(live: Manifest, predicted: Manifest) -> bool:
@@ -48,17 +48,17 @@ def differ(live: Manifest, predicted: Manifest) -> bool:
     return cleaned(live, ours=True) != cleaned(predicted, ours=True)
 
 
-def difference(live: Manifest | None, wanted: Manifest | None) -> str:
+def difference(live: Manifest | None, desired: Manifest | None) -> str:
     """A unified diff of an object, or an empty string if nothing changes.
 
     Values of a Secret are hidden, but not that they differ.
 
     Args:
         live: The object that is there; `None` if there is none.
-        wanted: The object that will be there; `None` if there will be none.
+        desired: The object that will be there; `None` if there will be none.
     """
     before = cleaned(live) if live else None
-    after = cleaned(wanted) if wanted else None
+    after = cleaned(desired) if desired else None
     _hide_secrets(before, after)
     lines = list(
         difflib.unified_diff(

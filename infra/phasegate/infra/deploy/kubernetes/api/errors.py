@@ -80,9 +80,9 @@ def fault(status: int, body: bytes, *, what: str, namespace: str) -> PhasegateEr
         what: What was being done, e.g. `apply Deployment/shop`.
         namespace: Where.
     """
-    said = _status(body)
-    message = str(said.get("message") or body[:500].decode(errors="replace") or _phrase(status))
-    details = table(said.get("details"))
+    report = _status(body)
+    message = str(report.get("message") or body[:500].decode(errors="replace") or _phrase(status))
+    details = table(report.get("details"))
     text = f"{what[:1].upper()}{what[1:]} in namespace {namespace}: {message}"
     if is_passing(status, body):
         return TargetUnavailable(text, reason="unavailable", status=status)

@@ -36,18 +36,18 @@ class HeldLock:
 
     async def take(self) -> None:
         """Wait until no other engine holds it, and take it."""
-        seen, since = "", time.monotonic()
+        last_mark, since = "", time.monotonic()
         while True:
-            found = await self._cluster.get(self._ref)
-            spec = table(table(found).get("spec"))
+            lease = await self._cluster.get(self._ref)
+            spec = table(table(lease).get("spec"))
             mark = f"{spec.get('holderIdentity')} {spec.get('renewTime')}"
-            if mark != seen:  # its holder is alive; measured by our clock, as clocks differ
-                seen, since = mark, time.monotonic()
+            if mark != last_mark:  # its holder is alive; measured by our clock, as clocks differ
+                last_mark, since = mark, time.monotonic()
             seconds = float(spec.get("leaseDurationSeconds") or 0)
             free = spec.get("holderIdentity") in {None, "", self._holder}  # ours: it was taken, the answer was lost
             if free or time.monotonic() - since > seconds:
                 with contextlib.suppress(StaleWrite):
-                    await self._write(found, self._holder, int(spec.get("leaseTransitions") or 0) + 1)
+                    await self._write(lease, self._holder, int(spec.get("leaseTransitions") or 0) + 1)
                     return
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -57,12 +57,12 @@ class HeldLock:
         Raises:
             TargetUnavailable: Another engine has taken it.
         """
-        found = await self._cluster.get(self._ref)
-        spec = table(table(found).get("spec"))
+        lease = await self._cluster.get(self._ref)
+        spec = table(table(lease).get("spec"))
         if spec.get("holderIdentity") != self._holder:
             self._renewed = float("-inf")
             raise _lost(self._ref)
-        await self._write(found, self._holder, int(spec.get("leaseTransitions") or 0))
+        await self._write(lease, self._holder, int(spec.get("leaseTransitions") or 0))
 
     async def require(self) -> None:
         """Stop unless it is held for certain: it was renewed lately, or can be renewed now.
@@ -76,9 +76,9 @@ class HeldLock:
     async def release(self) -> None:
         """Release it, so that others can take it at once."""
         with contextlib.suppress(PhasegateError):  # it runs out by itself
-            found = await self._cluster.get(self._ref)
-            if found and found["spec"].get("holderIdentity") == self._holder:
-                await self._write(found, "", int(found["spec"].get("leaseTransitions") or 0))
+            lease = await self._cluster.get(self._ref)
+            if lease and lease["spec"].get("holderIdentity") == self._holder:
+                await self._write(lease, "", int(lease["spec"].get("leaseTransitions") or 0))
 
     async def keep(self) -> None:
         """Renew it until cancelled."""
@@ -87,21 +87,21 @@ class HeldLock:
             with contextlib.suppress(StaleWrite):
                 await self.renew()
 
-    async def _write(self, found: Manifest | None, holder: str, transitions: int) -> None:
+    async def _write(self, lease: Manifest | None, holder: str, transitions: int) -> None:
         now = datetime.now(UTC).strftime(_TIME)
         metadata = {"name": self._ref.name}
-        if found:
-            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+        if lease:
+            metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
         spec = {
             "holderIdentity": holder,
             "leaseDurationSeconds": max(1, round(self._duration.total_seconds())),
             "renewTime": now,
             "leaseTransitions": transitions,
         }
-        asked = time.monotonic()
+        sent_at = time.monotonic()
         manifest = {"apiVersion": self._ref.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}
         await self._cluster.write(manifest)
-        self._renewed = asked
+        self._renewed = sent_at
 
 
 @asynccontextmanager

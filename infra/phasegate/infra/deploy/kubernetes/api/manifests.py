@@ -59,26 +59,26 @@ def read_manifests(folder: Path, path: str, *, namespace: str) -> list[Manifest]
             another namespace; every problem at once.
     """
     problems: list[str] = []
-    found: dict[Ref, Manifest] = {}
+    manifests: dict[Ref, Manifest] = {}
     for file in _files(folder, path):
         name = file.relative_to(folder).as_posix()
         for manifest in _documents(file, name):
-            said = _problems(manifest, namespace)
-            problems += [f"{name}: {problem}" for problem in said]
-            if not said:
+            faults = _problems(manifest, namespace)
+            problems += [f"{name}: {problem}" for problem in faults]
+            if not faults:
                 ref = Ref.of(manifest)
-                if ref in found:
+                if ref in manifests:
                     problems.append(f"{name}: {ref} is there twice")
-                found[ref] = manifest
+                manifests[ref] = manifest
                 _name_protocols(manifest)
     if problems:
         raise ConfigError(
             "\n".join(["The manifests cannot be released:", *(f"  {problem}" for problem in problems)]),
             remedy="Correct them; an image is named by its digest: `name@sha256:…`, as the registry and CI print it.",
         )
-    if not found:
+    if not manifests:
         raise ConfigError(f"There are no manifests in {path}.", remedy="Correct deploy.manifests in phasegate.toml.")
-    return sorted(found.values(), key=_order)
+    return sorted(manifests.values(), key=_order)
 
 
 def is_below(manifests: str, path: str) -> bool:
@@ -100,7 +100,7 @@ def table(value: object) -> dict[str, Any]:
 
 def tables(value: object) -> list[dict[str, Any]]:
     """The tables in a list of an object's, or none if the list is missing or something else."""
-    return [table(one) for one in cast("list[object]", value)] if isinstance(value, list) else []
+    return [table(item) for item in cast("list[object]", value)] if isinstance(value, list) else []
 
 
 def _files(folder: Path, path: str) -> list[Path]:
@@ -135,15 +135,15 @@ def _documents(file: Path, name: str) -> Iterator[Manifest]:
 
 def _require_small(document: object, name: str) -> None:
     """Refuse what a few aliases blow up; values are counted as often as they would be written."""
-    left, count = [document], 0
-    while left:
-        value, count = left.pop(), count + 1
+    pending, count = [document], 0
+    while pending:
+        value, count = pending.pop(), count + 1
         if count > _MAX_VALUES:
             raise ConfigError(f"{name} holds more than {_MAX_VALUES:,} values.", remedy="Write it without aliases.")
         if isinstance(value, dict):
-            left.extend(cast("Manifest", value).values())
+            pending.extend(cast("Manifest", value).values())
         elif isinstance(value, list):
-            left.extend(cast("list[object]", value))
+            pending.extend(cast("list[object]", value))
 
 
 def _flat(document: object, name: str) -> Iterator[Manifest]:

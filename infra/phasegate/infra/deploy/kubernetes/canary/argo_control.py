@@ -36,8 +36,8 @@ async def wait_until_paused(toward: Applier, ref: Ref) -> Manifest:
         now = argo.phase(live)
         if now.rests:
             return live
-        if (found := await toward.failure_of(live)) is not None:
-            raise failure_of(ref, found)
+        if (failure := await toward.failure_of(live)) is not None:
+            raise failure_of(ref, failure)
         if time.monotonic() > until:
             raise failure_of(ref, RolloutFailure("progress-deadline", f"{now.name} {now.message}".strip()))
         await asyncio.sleep(LOOK_SECONDS)
@@ -92,7 +92,10 @@ async def share(cluster: Cluster, live: Manifest) -> tuple[float, str]:
         return weight, "as its traffic router says"
     sets = owned_by(live, await cluster.list("apps/v1", "ReplicaSet", _labels(live)))
     canary = newest(live, sets)
-    ready = {one["metadata"]["uid"]: int(table(one.get("status")).get("readyReplicas") or 0) for one in sets}
+    ready = {
+        replica_set["metadata"]["uid"]: int(table(replica_set.get("status")).get("readyReplicas") or 0)
+        for replica_set in sets
+    }
     own, total = (ready[canary["metadata"]["uid"]] if canary else 0), sum(ready.values())
     return (100 * own / total if total else 0.0), f"{own} of {total} ready replicas"
 

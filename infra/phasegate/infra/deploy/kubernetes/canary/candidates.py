@@ -44,7 +44,7 @@ _RECEPTION = timedelta(minutes=1)
 
 def routes_of(serving: Record | None) -> list[Manifest]:
     """The routes of the release that serves, as they are without a canary."""
-    return [one for one in serving.manifests if is_route(one)] if serving else []
+    return [manifest for manifest in serving.manifests if is_route(manifest)] if serving else []
 
 
 async def start(change: ChangeContext, record: Record) -> None:
@@ -58,7 +58,7 @@ async def start(change: ChangeContext, record: Record) -> None:
     if record.release_id not in change.state.candidates:
         change.state.candidates.append(record.release_id)
         await change.records.write_state(change.state)  # before they run: a crash leaves none unrecorded
-    rollouts = [Ref.of(one) for one in record.canaries if is_rollout(one)]
+    rollouts = [Ref.of(canary) for canary in record.canaries if is_rollout(canary)]
     try:
         await change.applier.apply(record.canaries, record.taking)
         reached = [await change.applier.roll_out(_beside(record))] if _beside(record) else []
@@ -86,14 +86,14 @@ async def set_weight(change: ChangeContext, record: Record, percent: int) -> Wei
             return Weight(release_id=record.release_id, wanted=percent, actual=0, detail=NOTHING_SERVES)
         raise no_weight("kubernetes", 'Set `[deploy] strategy = "canary"`, and release Deployments or Rollouts.')
     serving = await change.serving()
-    if percent == 100 and not all(is_routed(one, record.canaries) for one, _ in _deployments(record.canaries)):
+    if percent == 100 and not all(is_routed(canary, record.canaries) for canary, _ in _deployments(record.canaries)):
         raise no_weight("kubernetes", "Leave 100 % to the cut-over: a share of replicas leaves some to what serves.")
     await _grow(change, record, percent)
     services = canary_services(record.canaries)
     for route in routes_of(serving):
         if services.keys() & services_behind(route):
             await _route(change, route, services, percent)
-    for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)):
+    for ref in (Ref.of(canary) for canary in record.canaries if is_rollout(canary)):
         await argo_control.advance_to(change.applier, ref, percent)
     await change.applier.roll_out_to(_beside(record))
     await _shrunk(change, record)
@@ -119,7 +119,7 @@ async def end(change: ChangeContext, record: Record) -> None:
         await change.keep_log(record, record.canaries)
         await _give_back(change, record, serving)
     staying = serving.refs if serving else set[Ref]()
-    await change.applier.delete_and_wait({Ref.of(one) for one in _beside(record)} - staying)
+    await change.applier.delete_and_wait({Ref.of(canary) for canary in _beside(record)} - staying)
     if record.weight:
         record.weight = 0
         await change.records.write_record(record)
@@ -133,10 +133,10 @@ async def share_of(cluster: Cluster, record: Record, serving: Record | None) -> 
     services = canary_services(record.canaries)
     for route in routes_of(serving) if services else ():
         live = await cluster.get(Ref.of(route))
-        if live is not None and (found := shares(live, services)):
-            kept = route_accepted(live)
-            return max(found), f"by the weights of {Ref.of(route)}{f'; {kept}' if kept else ''}"
-    for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)):
+        if live is not None and (percentages := shares(live, services)):
+            refusal = route_accepted(live)
+            return max(percentages), f"by the weights of {Ref.of(route)}{f'; {refusal}' if refusal else ''}"
+    for ref in (Ref.of(canary) for canary in record.canaries if is_rollout(canary)):
         live = await cluster.get(ref)
         if live is not None and stamp_of(live)[1] == record.release_id:
             return await argo_control.share(cluster, live)
@@ -158,14 +158,18 @@ async def _grow(change: ChangeContext, record: Record, percent: int) -> None:
     former, weight = record.canaries, record.weight
     record.canaries, record.weight = await _rescaled(change, former, percent), percent
     await change.records.write_record(record)
-    live = {ref: await change.applier.cluster.get(ref) for ref in (Ref.of(one) for one, _ in _deployments(former))}
-    counts = {ref: replicas(found) if found else 0 for ref, found in live.items()}
-    grown = [rescaled(one, max(replicas(one), counts[Ref.of(one)])) for one, _ in _deployments(record.canaries)]
+    live = {
+        ref: await change.applier.cluster.get(ref) for ref in (Ref.of(canary) for canary, _ in _deployments(former))
+    }
+    counts = {ref: replicas(deployment) if deployment else 0 for ref, deployment in live.items()}
+    grown = [
+        rescaled(canary, max(replicas(canary), counts[Ref.of(canary)])) for canary, _ in _deployments(record.canaries)
+    ]
     try:
         await change.applier.roll_out_to(grown)
     except TargetRefused:
         record.canaries, record.weight = former, weight
-        await change.applier.apply(one for one, _ in _deployments(former))
+        await change.applier.apply(canary for canary, _ in _deployments(former))
         await change.records.write_record(record)
         raise
 
@@ -173,7 +177,7 @@ async def _grow(change: ChangeContext, record: Record, percent: int) -> None:
 async def _shrunk(change: ChangeContext, record: Record) -> None:
     """Wait until replicas that are too many are gone: a rollout is over before, and they have traffic until then."""
     until = time.monotonic() + change.applier.timeout.total_seconds()
-    for ref in [Ref.of(one) for one, _ in _deployments(record.canaries)]:
+    for ref in [Ref.of(canary) for canary, _ in _deployments(record.canaries)]:
         while (live := await change.applier.cluster.get(ref)) is not None:
             present = int(table(live.get("status")).get("replicas") or 0)
             if has_been_seen(live) and present <= replicas(live):
@@ -190,17 +194,17 @@ async def _route(change: ChangeContext, route: Manifest, services: Mapping[str, 
         DeployFailed: They do not.
         TargetRefused: Another manager owns the weights.
     """
-    wanted, ref = weighted(route, services, percent), Ref.of(route)
-    await change.applier.apply([wanted])
+    desired, ref = weighted(route, services, percent), Ref.of(route)
+    await change.applier.apply([desired])
     until = time.monotonic() + min(_RECEPTION, change.applier.timeout).total_seconds()
     while True:
         live = await change.applier.cluster.get(ref)
-        kept = route_accepted(live) if live else "somebody has deleted it"
-        if live and not kept and shares(live, services) == shares(wanted, services):
+        refusal = route_accepted(live) if live else "somebody has deleted it"
+        if live and not refusal and shares(live, services) == shares(desired, services):
             return
         if time.monotonic() > until:
             raise DeployFailed(
-                f"{ref} says that {percent} % go to {', '.join(services.values())}, and no traffic follows: {kept}.",
+                f"{ref} says that {percent} % go to {', '.join(services.values())}, and no traffic follows: {refusal}.",
                 remedy=f"See with `kubectl describe httproute {ref.name}` what its gateway says.",
                 reason="weights",
             )
@@ -222,17 +226,19 @@ async def _give_back(change: ChangeContext, record: Record, serving: Record | No
                 await _route(change, route, services, 0)
             else:  # no gateway routes by it, so there is none to wait for
                 await change.applier.apply([route])
-    former = {Ref.of(one): one for one in (serving.manifests if serving else record.before)}
-    rollouts = [former[ref] for ref in (Ref.of(one) for one in record.canaries if is_rollout(one)) if ref in former]
+    former = {Ref.of(manifest): manifest for manifest in (serving.manifests if serving else record.before)}
+    rollouts = [
+        former[ref] for ref in (Ref.of(canary) for canary in record.canaries if is_rollout(canary)) if ref in former
+    ]
     for ref in map(Ref.of, rollouts):
         live = await change.applier.cluster.get(ref)
         if live is not None and stamp_of(live)[1] == record.release_id:
             await argo_control.abort(change.applier, ref)
     await change.applier.apply(rollouts)
     await change.applier.roll_out(rollouts, back=True)
-    if found := await deviations(change.applier.cluster, rollouts):
+    if differences := await deviations(change.applier.cluster, rollouts):
         raise DeployFailed(
-            f"The traffic of candidate {record.release_id} is not back with what serves: {'; '.join(found)}.",
+            f"The traffic of candidate {record.release_id} is not back with what serves: {'; '.join(differences)}.",
             remedy="See who changes it: `kubectl get … -o yaml --show-managed-fields` names them.",
             reason="drift",
         )
@@ -240,22 +246,26 @@ async def _give_back(change: ChangeContext, record: Record, serving: Record | No
 
 async def _rescaled(change: ChangeContext, canaries: Sequence[Manifest], percent: int) -> list[Manifest]:
     """The canaries with the replicas for a share, by how many run beside them now."""
-    found: dict[Ref, Manifest] = {}
+    rescaled_by_ref: dict[Ref, Manifest] = {}
     for canary, ref in _deployments(canaries):
         live = await change.applier.cluster.get(ref)
         count = carrying_replicas if is_routed(canary, canaries) else canary_replicas
-        found[Ref.of(canary)] = rescaled(canary, count(replicas(live) if live else 0, percent))
-    return [found.get(Ref.of(one), one) for one in canaries]
+        rescaled_by_ref[Ref.of(canary)] = rescaled(canary, count(replicas(live) if live else 0, percent))
+    return [rescaled_by_ref.get(Ref.of(canary), canary) for canary in canaries]
 
 
 def _deployments(canaries: Iterable[Manifest]) -> list[tuple[Manifest, Ref]]:
     """Each canary that is a Deployment of its own, and the one it runs beside."""
-    return [(one, ref) for one in canaries if one["kind"] == "Deployment" and (ref := stable_of(one)) is not None]
+    return [
+        (canary, ref)
+        for canary in canaries
+        if canary["kind"] == "Deployment" and (ref := stable_of(canary)) is not None
+    ]
 
 
 def _beside(record: Record) -> list[Manifest]:
     """Objects that are a candidate's only; a Rollout is the current release's, too."""
-    return [one for one in record.canaries if not is_rollout(one)]
+    return [canary for canary in record.canaries if not is_rollout(canary)]
 
 
 def _ready(deployment: Manifest | None) -> int:
@@ -264,7 +274,7 @@ def _ready(deployment: Manifest | None) -> int:
 
 async def _require_free_names(change: ChangeContext, record: Record) -> None:
     """Stop if an object of another owner has a canary's name: it would be changed, and deleted afterwards."""
-    for ref in (Ref.of(one) for one in record.canaries if stable_of(one) is not None):
+    for ref in (Ref.of(canary) for canary in record.canaries if stable_of(canary) is not None):
         live = await change.applier.cluster.get(ref)
         if live is not None and stamp_of(live)[0] != change.applier.service:
             raise TargetRefused(

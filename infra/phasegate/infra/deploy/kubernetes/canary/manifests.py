@@ -37,18 +37,20 @@ def canaries(
             runs its canary itself.
         routed: The Services that an HTTPRoute leads to now.
     """
-    services = [one for one in manifests if one["kind"] == "Service" and one["metadata"]["name"] in routed]
-    found: list[Manifest] = []
+    services = [
+        manifest for manifest in manifests if manifest["kind"] == "Service" and manifest["metadata"]["name"] in routed
+    ]
+    workloads: list[Manifest] = []
     for workload in manifests:
         if Ref.of(workload) not in live:
             continue
         if is_rollout(workload):
-            found.append(workload)
+            workloads.append(workload)
         elif workload["kind"] == "Deployment":
             behind = [service for service in services if _selects(service, workload)]
-            found += [*(_canary_service(service) for service in behind), _canary(workload, percent, behind)]
-    beside = [one for one in manifests if one["kind"] in _NEEDED and Ref.of(one) not in live]
-    return [*beside, *found] if found else []
+            workloads += [*(_canary_service(service) for service in behind), _canary(workload, percent, behind)]
+    beside = [manifest for manifest in manifests if manifest["kind"] in _NEEDED and Ref.of(manifest) not in live]
+    return [*beside, *workloads] if workloads else []
 
 
 def canary_replicas(stable: int, percent: int) -> int:
@@ -80,41 +82,43 @@ def stable_of(canary: Manifest) -> Ref | None:
 def canary_services(canaries: Sequence[Manifest]) -> dict[str, str]:
     """Service to the Service of its canary, for those that an HTTPRoute leads to."""
     return {
-        ref.name: one["metadata"]["name"] for one in canaries if one["kind"] == "Service" and (ref := stable_of(one))
+        ref.name: canary["metadata"]["name"]
+        for canary in canaries
+        if canary["kind"] == "Service" and (ref := stable_of(canary))
     }
 
 
 def is_routed(canary: Manifest, canaries: Sequence[Manifest]) -> bool:
     """True if a canary is reached through a Service of its own."""
-    return any(_selects(one, canary) for one in canaries if one["kind"] == "Service")
+    return any(_selects(service, canary) for service in canaries if service["kind"] == "Service")
 
 
 def _canary(deployment: Manifest, percent: int, services: Sequence[Manifest]) -> Manifest:
-    found = _beside(deployment)
+    canary = _beside(deployment)
     labels = {**_TRACK, **{key: value for service in services for key, value in _relabelled(service).items()}}
-    spec = found["spec"]
+    spec = canary["spec"]
     stable = replicas(deployment)
     spec["replicas"] = carrying_replicas(stable, percent) if services else max(1, canary_replicas(stable, percent))
     spec["selector"].setdefault("matchLabels", {}).update(labels)
     spec["template"].setdefault("metadata", {}).setdefault("labels", {}).update(labels)
-    return found
+    return canary
 
 
 def _canary_service(service: Manifest) -> Manifest:
     """The Service of a canary: the same ports inside the cluster, and nothing that leads there from outside."""
-    found = _beside(service)
+    canary = _beside(service)
     ports = [{name: value for name, value in port.items() if name != "nodePort"} for port in _ports(service)]
-    found["spec"] = {"selector": {**service["spec"]["selector"], **_relabelled(service)}, "ports": ports}
-    return found
+    canary["spec"] = {"selector": {**service["spec"]["selector"], **_relabelled(service)}, "ports": ports}
+    return canary
 
 
 def _beside(manifest: Manifest) -> Manifest:
-    found = copy.deepcopy(manifest)
-    metadata = found["metadata"]
+    canary = copy.deepcopy(manifest)
+    metadata = canary["metadata"]
     metadata.setdefault("annotations", {})[_STABLE] = metadata["name"]
     metadata.setdefault("labels", {}).update(_TRACK)
     metadata["name"] = f"{metadata['name'][: _LONGEST_NAME - 7]}-canary"
-    return found
+    return canary
 
 
 def _relabelled(service: Manifest) -> Mapping[str, str]:
@@ -124,9 +128,9 @@ def _relabelled(service: Manifest) -> Mapping[str, str]:
 
 
 def _selects(service: Manifest, workload: Manifest) -> bool:
-    wanted = table(table(service.get("spec")).get("selector"))
+    selector = table(table(service.get("spec")).get("selector"))
     labels = table(table(workload["spec"]["template"].get("metadata")).get("labels"))
-    return bool(wanted) and wanted.items() <= labels.items()
+    return bool(selector) and selector.items() <= labels.items()
 
 
 def _ports(service: Manifest) -> list[Manifest]:

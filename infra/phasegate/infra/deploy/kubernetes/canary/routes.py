@@ -23,7 +23,9 @@ def is_route(manifest: Manifest) -> bool:
 
 def services_behind(route: Manifest) -> set[str]:
     """The Services of its own namespace that a route leads to."""
-    return {name for rule in _rules(route) for one in tables(rule.get("backendRefs")) if (name := _service(one))}
+    return {
+        name for rule in _rules(route) for backend in tables(rule.get("backendRefs")) if (name := _service(backend))
+    }
 
 
 def weighted(route: Manifest, canaries: Mapping[str, str], percent: int) -> Manifest:
@@ -34,24 +36,24 @@ def weighted(route: Manifest, canaries: Mapping[str, str], percent: int) -> Mani
         canaries: Service to the Service of its canary.
         percent: The canary's share; 0: the route as it is.
     """
-    found = copy.deepcopy(route)
-    for rule in _rules(found) if percent else ():
+    weighted_route = copy.deepcopy(route)
+    for rule in _rules(weighted_route) if percent else ():
         backends = tables(rule.get("backendRefs"))
-        if any(_service(one) in canaries for one in backends):
-            rule["backendRefs"] = [part for one in backends for part in _parts(one, canaries, percent)]
-    return found
+        if any(_service(backend) in canaries for backend in backends):
+            rule["backendRefs"] = [part for backend in backends for part in _parts(backend, canaries, percent)]
+    return weighted_route
 
 
 def shares(route: Manifest, canaries: Mapping[str, str]) -> list[float]:
     """Share of the canary in each rule that leads to one of these Services or to its canary, in percent."""
-    found: list[float] = []
+    percentages: list[float] = []
     for rule in _rules(route):
         backends = tables(rule.get("backendRefs"))
-        canary = sum(_weight(one) for one in backends if _service(one) in canaries.values())
-        stable = sum(_weight(one) for one in backends if _service(one) in canaries)
+        canary = sum(_weight(backend) for backend in backends if _service(backend) in canaries.values())
+        stable = sum(_weight(backend) for backend in backends if _service(backend) in canaries)
         if canary + stable:
-            found.append(100 * canary / (canary + stable))
-    return found
+            percentages.append(100 * canary / (canary + stable))
+    return percentages
 
 
 def has_gateway(route: Manifest) -> bool:
@@ -66,13 +68,13 @@ def route_accepted(route: Manifest) -> str:
     generation = int(route["metadata"].get("generation", 0))
     for parent in _parents(route):
         by = f"{parent.get('controllerName')}"
-        conditions = {str(one.get("type")): one for one in tables(parent.get("conditions"))}
+        conditions = {str(condition.get("type")): condition for condition in tables(parent.get("conditions"))}
         for name in ("Accepted", "ResolvedRefs"):
-            said = conditions.get(name, {})
-            if name == "Accepted" and int(said.get("observedGeneration") or 0) < generation:
+            condition = conditions.get(name, {})
+            if name == "Accepted" and int(condition.get("observedGeneration") or 0) < generation:
                 return f"{by} has not seen it yet"
-            if said.get("status") == "False":
-                return f"{by} says {name} is False: {said.get('reason')}: {said.get('message', '')}"
+            if condition.get("status") == "False":
+                return f"{by} says {name} is False: {condition.get('reason')}: {condition.get('message', '')}"
     return ""
 
 

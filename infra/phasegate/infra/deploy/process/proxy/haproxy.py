@@ -86,12 +86,12 @@ def find(path: str) -> str:
     Raises:
         TargetRefused: It is not installed.
     """
-    if (found := shutil.which(PROGRAM, path=os.pathsep.join([path, *_SYSTEM_FOLDERS]))) is None:
+    if (program := shutil.which(PROGRAM, path=os.pathsep.join([path, *_SYSTEM_FOLDERS]))) is None:
         raise TargetRefused(
             'HAProxy, which `[deploy] strategy = "canary"` puts before a service, is not installed.',
             remedy='Install it (Debian: apt-get install haproxy), or set `strategy = "rolling"` in phasegate.toml.',
         )
-    return found
+    return program
 
 
 class HaProxy:
@@ -111,9 +111,12 @@ class HaProxy:
             backend=_BACKEND,
             map=_HEALTH,
         )
-        lines = [f"    server {one.name} {self._host}:{one.port} weight {one.weight} {_CHECK}\n" for one in servers]
+        lines = [
+            f"    server {server.name} {self._host}:{server.port} weight {server.weight} {_CHECK}\n"
+            for server in servers
+        ]
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._write(_HEALTH, "".join(f"{one.name} {one.health}\n" for one in servers))
+        self._write(_HEALTH, "".join(f"{server.name} {server.health}\n" for server in servers))
         self._write(CONFIGURATION, text + "".join(lines))
 
     def listens_on(self, address: str) -> bool:
@@ -168,13 +171,13 @@ class HaProxy:
         """
         states = self._rows("show servers state " + _BACKEND, " ")
         sessions = {row["svname"]: int(row["scur"] or 0) for row in self._rows("show stat -1 4 -1", ",")}
-        found: dict[str, ServerStatus] = {}
+        statuses: dict[str, ServerStatus] = {}
         for row in states:
             up = row["srv_op_state"] in _RUNS
             takes = up and row["srv_admin_state"] == "0"
             name = row["srv_name"]
-            found[name] = ServerStatus(int(row["srv_uweight"]) if takes else 0, up, sessions.get(name, 0))
-        return found
+            statuses[name] = ServerStatus(int(row["srv_uweight"]) if takes else 0, up, sessions.get(name, 0))
+        return statuses
 
     def _set_health(self, server: Server) -> None:
         self._ask(f"del map {_HEALTH} {server.name}")
@@ -189,9 +192,9 @@ class HaProxy:
         return list(csv.DictReader([lines[header].removeprefix("# "), *lines[header + 1 :]], delimiter=separator))
 
     def _tell(self, command: str, *expected: str) -> None:
-        said = self._ask(command).strip()
-        if said and not any(word in said for word in expected):
-            raise DeployFailed(f"HAProxy refused `{command.splitlines()[0]}`: {said}")
+        reply = self._ask(command).strip()
+        if reply and not any(word in reply for word in expected):
+            raise DeployFailed(f"HAProxy refused `{command.splitlines()[0]}`: {reply}")
 
     def _ask(self, command: str) -> str:
         try:
@@ -222,7 +225,7 @@ def _exchange(path: str, command: str) -> str:
         connection.connect(path)
         connection.sendall(f"{command}\n".encode())
         connection.shutdown(socket.SHUT_WR)
-        said = bytearray()
+        reply = bytearray()
         while data := connection.recv(65536):
-            said += data
-    return said.decode(errors="replace")
+            reply += data
+    return reply.decode(errors="replace")

@@ -89,7 +89,7 @@ class ProxyServer:
         ports.require_free(port)
         self._haproxy.configure(f"{self._policy.listen}:{port}", self._servers(state))
         log = self._log
-        seen = log.stat().st_size if log.exists() else 0
+        offset = log.stat().st_size if log.exists() else 0
         (self._folder.path / _REPORT).unlink(missing_ok=True)  # of one that was stopped
         process = start_proxy(self._folder, path=self._path)
         front = state.front = Running(release_id=_FOLDER, port=port, process=process, report=_REPORT)
@@ -99,7 +99,7 @@ class ProxyServer:
             await self.end(state)
             raise DeployFailed(
                 f"The proxy of {self._folder.service} did not come up on {self._policy.listen}:{port}.\n"
-                f"{end_of_log(log, seen)}",
+                f"{end_of_log(log, offset)}",
                 remedy=f"Look at {log}; `[deploy] listen` and `port` in phasegate.toml say where it listens.",
                 log=log,
             )
@@ -123,12 +123,13 @@ class ProxyServer:
         self._folder.write(state)
         servers = self._servers(state)
         self._haproxy.configure(f"{self._policy.listen}:{state.port}", servers)
-        for server in sorted(servers, key=lambda one: before.get(one.name, 0) - one.weight):  # who gets more, first
+        # who gets more, first
+        for server in sorted(servers, key=lambda server: before.get(server.name, 0) - server.weight):
             self._haproxy.put(server)
         for name in set(self._haproxy.servers()) - set(weights):
             self._haproxy.drain(name)
-        wanted = {name: float(weight) for name, weight in weights.items() if weight}
-        if not await _until(lambda: self.shares() == wanted, _PATIENCE):
+        expected = {name: float(weight) for name, weight in weights.items() if weight}
+        if not await _until(lambda: self.shares() == expected, _PATIENCE):
             had = ", ".join(f"{name}: {share:g} %" for name, share in self.shares().items()) or "nothing gets any"
             raise DeployFailed(
                 f"The proxy of {self._folder.service} does not share its traffic as it was told. It does: {had}.",
@@ -141,9 +142,9 @@ class ProxyServer:
         Raises:
             TargetUnavailable: The proxy does not answer.
         """
-        found = {name: one.weight for name, one in self._haproxy.servers().items() if one.weight}
-        total = sum(found.values())
-        return {name: round(100 * weight / total, 1) for name, weight in found.items()}
+        weights = {name: status.weight for name, status in self._haproxy.servers().items() if status.weight}
+        total = sum(weights.values())
+        return {name: round(100 * weight / total, 1) for name, weight in weights.items()}
 
     async def drained(self, release_id: str) -> None:
         """Wait until a release that gets nothing more has finished what it had, or its time is over."""
@@ -160,8 +161,8 @@ class ProxyServer:
         return self._folder.path / _FOLDER / "log"
 
     def _is_idle(self, release_id: str) -> bool:
-        found = self._haproxy.servers().get(release_id)
-        return found is None or found.sessions == 0
+        status = self._haproxy.servers().get(release_id)
+        return status is None or status.sessions == 0
 
     def _servers(self, state: ServiceState) -> list[Server]:
         return [

@@ -49,7 +49,9 @@ class ProxiedServing:
             return Weight(release_id=release_id, wanted=percent, actual=0, detail=NOTHING_SERVES)
         if why := why_dead(self._releases.folder.path, candidate):
             raise self._cannot(release_id, percent, f"it {why}")
-        others = sum(state.weights.get(one, 0) for one in state.candidates if one != release_id)
+        others = sum(
+            state.weights.get(candidate_id, 0) for candidate_id in state.candidates if candidate_id != release_id
+        )
         if percent + others > 100:
             raise self._cannot(release_id, percent, f"other candidates have {others} %")
         if percent or release_id in state.weights:
@@ -94,7 +96,7 @@ class ProxiedServing:
         if state.serving is None or state.current is None:
             await self._front.end(state)
             return
-        others = {one: weight for one, weight in state.weights.items() if one not in {release_id, state.current}}
+        others = {name: weight for name, weight in state.weights.items() if name not in {release_id, state.current}}
         with suppress(TargetUnavailable):  # then no release gets traffic, and it is in the configuration all the same
             await self._front.shift(state, {**others, state.current: 100 - sum(others.values())})
         await self._front.drained(release_id)

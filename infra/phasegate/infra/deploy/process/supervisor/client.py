@@ -64,9 +64,9 @@ def status_of(folder: Path, running: Running) -> ProcessStatus:
         folder: The service's, below which its report is.
         running: The process; one without a report was started by an earlier version, and has no supervisor.
     """
-    kept = ending(running.process)
+    end = ending(running.process)
     if not running.report:
-        return ProcessStatus(alive=kept is None, is_dead=kept is not None, detail=_in_words(kept))
+        return ProcessStatus(alive=end is None, is_dead=end is not None, detail=_in_words(end))
     report = SupervisorReport.read(folder / running.report) or SupervisorReport()
     again = f"; it was started again {_times(report.deaths)}, since it {report.ending}" if report.deaths else ""
     if report.runs():
@@ -74,9 +74,9 @@ def status_of(folder: Path, running: Running) -> ProcessStatus:
     if report.gave_up:
         often = f", {_times(report.deaths)} in a row, and is not started again" if report.deaths > 1 else ""
         return ProcessStatus(alive=False, is_dead=True, detail=f"the process {report.ending}{often}")
-    if kept is None:
-        said = f"the process {report.ending}; it is started again" if report.ending else "is being started"
-        return ProcessStatus(alive=False, is_dead=False, detail=said)
+    if end is None:
+        detail = f"the process {report.ending}; it is started again" if report.ending else "is being started"
+        return ProcessStatus(alive=False, is_dead=False, detail=detail)
     return ProcessStatus(alive=False, is_dead=True, detail=f"the process {report.ending or 'has ended'}")
 
 

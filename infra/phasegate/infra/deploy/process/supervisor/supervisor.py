@@ -82,8 +82,8 @@ class SupervisorReport:
 
     def runs(self) -> bool:
         """True if the process runs at this moment."""
-        found = row(self.pid) if self.pid else None
-        return found is not None and not found.ended and found.started == self.started
+        process = row(self.pid) if self.pid else None
+        return process is not None and not process.ended and process.started == self.started
 
     @classmethod
     def read(cls, path: Path) -> SupervisorReport | None:
@@ -147,9 +147,9 @@ class Supervisor:
             environment=os.environ,
             first=[*limits, "ulimit -c 0", *joining(self.groups)],
         )
-        found = row(pid)
+        process = row(pid)
         self.since = time.monotonic()
-        self.report.pid, self.report.started = pid, found.started if found else 0
+        self.report.pid, self.report.started = pid, process.started if process else 0
         self._write()
 
     def _watch(self) -> bool:
