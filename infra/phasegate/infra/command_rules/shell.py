@@ -57,7 +57,7 @@ def parse(text: str) -> list[SimpleCommand]:
     """
     reader = _Reader(text, 0)
     reader.script("")
-    return reader.found
+    return reader.commands
 
 
 @dataclass
@@ -84,7 +84,7 @@ class _Reader:
         self._text, self._at, self._depth = text, 0, depth
         self._heredocs: list[_Heredoc] = []
         self._waiting: list[_Draft] = []
-        self.found: list[SimpleCommand] = []
+        self.commands: list[SimpleCommand] = []
 
     def script(self, until: str) -> None:  # noqa: C901  one branch per kind of token
         """Read up to the closing character, or to the end."""
@@ -153,8 +153,8 @@ class _Reader:
         self._require_one_line(self._text[self._at : inner._at])
         self._at = inner._at
         piped = draft is not None and draft.piped
-        self.found += [
-            SimpleCommand(command.words, command.fed, piped=command.piped or piped) for command in inner.found
+        self.commands += [
+            SimpleCommand(command.words, command.fed, piped=command.piped or piped) for command in inner.commands
         ]
 
     def _redirection(self, draft: _Draft) -> None:
@@ -204,7 +204,7 @@ class _Reader:
             if not heredoc.quoted:
                 inner = _Reader(body, self._depth + 1)
                 computed = inner.quoted_text("")
-                self.found += inner.found
+                self.commands += inner.commands
                 heredoc.owner.fed = body if computed.literal else None
             else:
                 heredoc.owner.fed = body
@@ -237,7 +237,7 @@ class _Reader:
 
     def _keep(self, draft: _Draft) -> None:
         if draft.words and not draft.skipped:
-            self.found.append(SimpleCommand(tuple(draft.words), draft.fed, draft.piped))
+            self.commands.append(SimpleCommand(tuple(draft.words), draft.fed, draft.piped))
 
     def _require_one_line(self, raw: str) -> None:
         """Shells disagree on where a here-document begins when the line that names it has not ended."""
@@ -341,7 +341,7 @@ class _Reader:
         self._at = match.end()
         inner = _Reader(re.sub(r"\\([\\`$])", r"\1", match[1]), self._depth + 1)
         inner.script("")
-        self.found += inner.found
+        self.commands += inner.commands
 
     def _arithmetic(self) -> None:
         depth, begin = 0, self._at

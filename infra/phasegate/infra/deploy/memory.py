@@ -23,7 +23,7 @@ _HEALTHY = Check(name="health", ok=True, detail="as told")
 
 
 @dataclass
-class _Made:
+class _MemoryRelease:
     commit: str
     previous: str | None = None
 
@@ -43,7 +43,7 @@ class InMemoryTarget:
     sick_in_place: Collection[str] = ()
     _current: str | None = None
     _serving: bool = False
-    _made: dict[str, _Made] = field(default_factory=dict)
+    _releases: dict[str, _MemoryRelease] = field(default_factory=dict)
     _candidates: dict[str, int] = field(default_factory=dict)
     _weights: dict[str, int] = field(default_factory=dict)
 
@@ -57,17 +57,17 @@ class InMemoryTarget:
             target="memory",
             service=self.service,
             current=self._live(current, _PORT, alive=self._serving) if current else None,
-            previous=self._made[current].previous if current else None,
+            previous=self._releases[current].previous if current else None,
             candidates=tuple(self._live(release_id, port, alive=True) for release_id, port in self._candidates.items()),
         )
 
     async def preview(self, commit: str) -> Preview:
         """As `DeployTarget.preview`."""
-        return Preview(changes=f"- {self._made[self._current].commit if self._current else 'nothing'}\n+ {commit}")
+        return Preview(changes=f"- {self._releases[self._current].commit if self._current else 'nothing'}\n+ {commit}")
 
     async def start_candidate(self, release_id: str, commit: str, *, taking: Collection[str] = ()) -> Candidate:
         """As `DeployTarget.start_candidate`."""
-        release = self._made.setdefault(release_id, _Made(commit))
+        release = self._releases.setdefault(release_id, _MemoryRelease(commit))
         if release.commit != commit:
             raise DeployFailed(f"Release {release_id} is of commit {release.commit}, not {commit}.")
         if commit in self.sick:
@@ -129,10 +129,10 @@ class InMemoryTarget:
         self._candidates.clear()
         self._weights.clear()
 
-    def _release(self, release_id: str) -> _Made:
-        if release_id not in self._made:
+    def _release(self, release_id: str) -> _MemoryRelease:
+        if release_id not in self._releases:
             raise DeployFailed(f"{self.service} has no release {release_id}.")
-        return self._made[release_id]
+        return self._releases[release_id]
 
     def _serve(self, release_id: str) -> None:
         self._current, self._serving = release_id, True
@@ -140,7 +140,7 @@ class InMemoryTarget:
     def _live(self, release_id: str, port: int, *, alive: bool) -> LiveRelease:
         return LiveRelease(
             release_id=release_id,
-            commit=self._made[release_id].commit,
+            commit=self._releases[release_id].commit,
             url=_url(port),
             port=port,
             alive=alive,

@@ -45,7 +45,7 @@ def signing_key(signers: AllowedSigners, *, file: Path | None, folder: Path) -> 
         return _from_file(file.expanduser())
     if configured := _configured(folder):
         return configured
-    for public in _said_by("ssh-add", "-L").splitlines():
+    for public in _output_of("ssh-add", "-L").splitlines():
         if signers.principal_of(public):
             return SigningKey(public)
     raise NotAllowed(
@@ -55,7 +55,7 @@ def signing_key(signers: AllowedSigners, *, file: Path | None, folder: Path) -> 
 
 
 def _configured(folder: Path) -> SigningKey | None:
-    value = _said_by("git", "config", "--get", "user.signingKey", folder=folder if folder.is_dir() else None).strip()
+    value = _output_of("git", "config", "--get", "user.signingKey", folder=folder if folder.is_dir() else None).strip()
     literal = value.removeprefix("key::")
     if key_blob(literal):
         return SigningKey(literal)
@@ -72,13 +72,13 @@ def _from_file(path: Path) -> SigningKey:
             continue
         if key_blob(first):
             return SigningKey(first, path)
-    public_key = _said_by("ssh-keygen", "-y", "-f", str(path)).strip()
+    public_key = _output_of("ssh-keygen", "-y", "-f", str(path)).strip()
     if not key_blob(public_key):
         raise ConfigError(f"{path} is no SSH key that can be read", remedy="Name your key's file with --key FILE.")
     return SigningKey(public_key, path)
 
 
-def _said_by(*command: str, folder: Path | None = None) -> str:
+def _output_of(*command: str, folder: Path | None = None) -> str:
     """Standard output of a program, or an empty string if it is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)

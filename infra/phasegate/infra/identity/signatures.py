@@ -41,7 +41,7 @@ def sign(content: bytes, key: SigningKey, *, namespace: str) -> str:
         done = _ssh_keygen("sign", "-n", namespace, *where, content=content)
     if done.returncode != 0:
         raise ConfigError(
-            f"ssh-keygen could not sign with {key.name}: {_said(done)}",
+            f"ssh-keygen could not sign with {key.name}: {_error_message(done)}",
             remedy="Name a key that can sign with --key FILE, or add it to your agent with `ssh-add`.",
         )
     return done.stdout.decode()
@@ -90,7 +90,7 @@ def owner_of(signature: str, signers: AllowedSigners, *, at: datetime) -> str:
     principal = completed.stdout.decode(errors="replace").partition("\n")[0]
     if completed.returncode != 0 or not is_one_person(principal):
         raise NotAllowed(
-            f"the signature is by no key that is allowed to sign here: {_said(completed)}",
+            f"the signature is by no key that is allowed to sign here: {_error_message(completed)}",
             remedy="Sign with a key that the allowed-signers file named at the run's base commit.",
         )
     return principal
@@ -129,6 +129,6 @@ def _ssh_keygen(
         ) from error
 
 
-def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+def _error_message(done: subprocess.CompletedProcess[bytes]) -> str:
     lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else "no principal matched"

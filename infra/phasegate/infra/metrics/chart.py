@@ -74,8 +74,8 @@ def chart(metric: MetricReport) -> str:
     title = f"{metric.name}: {metric.verdict}"
     lines = [
         head,
-        f'<title id="title">{_said(title)}</title>',
-        f'<desc id="desc">{_said(_description(metric, names))}</desc>',
+        f'<title id="title">{_escaped(title)}</title>',
+        f'<desc id="desc">{_escaped(_description(metric, names))}</desc>',
         '<rect width="100%" height="100%" fill="#fff"/>',
         _text(16, 22, title, size=15, bold=True),
         *(_text(16, 22 + _LINE * number, line) for number, line in enumerate(caption, 1)),
@@ -216,8 +216,8 @@ def _figure(number: float | None) -> str:
 
 def _text(x: float, y: float, text: str, *, size: int = 12, bold: bool = False, end: bool = False) -> str:
     looks = f' font-size="{size}"' + (' font-weight="600"' if bold else "") + (' text-anchor="end"' if end else "")
-    return f'<text x="{round(x, 1)}" y="{round(y, 1)}" fill="#111"{looks}>{_said(text)}</text>'
+    return f'<text x="{round(x, 1)}" y="{round(y, 1)}" fill="#111"{looks}>{_escaped(text)}</text>'
 
 
-def _said(text: str) -> str:
+def _escaped(text: str) -> str:
     return escape(_UNPRINTABLE.sub("\ufffd", text))

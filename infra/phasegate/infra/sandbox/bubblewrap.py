@@ -118,7 +118,7 @@ class Bubblewrap:
                     *mounting,
                     *self._isolated_argv(
                         [*wrapper, *as_arguments(command)],
-                        (workspace.seen, inside or folder),
+                        (workspace.mountpoint, inside or folder),
                         writable,
                         [*shown, *named, *_homes(homes)],
                         network=network,
@@ -193,7 +193,7 @@ async def _names(identity: Identity | None, wrapper: Sequence[str]) -> AsyncGene
 
 def _homes(mounts: Mapping[str, Mount]) -> Iterator[str]:
     for folder, mount in mounts.items():
-        yield from ("--bind", str(mount.seen), str(HOME / folder))
+        yield from ("--bind", str(mount.mountpoint), str(HOME / folder))
 
 
 def _mounts(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:

@@ -74,7 +74,7 @@ class Identity:
         if self.is_first:
             yield from ("--dir", _MANAGER)
         if self.tools:
-            yield from ("--bind", str(self.tools.seen), str(self.tools.beneath[0]))
+            yield from ("--bind", str(self.tools.mountpoint), str(self.tools.beneath[0]))
 
     def _accounts(self, accounts: str) -> str:
         """Accounts of the system, with the user's own home."""

@@ -33,7 +33,7 @@ class Mount:
     beneath: tuple[Path, ...]
 
     @property
-    def seen(self) -> Path:
+    def mountpoint(self) -> Path:
         """Place at which a command sees all of it; the folder itself where there is nothing beneath."""
         return self._beside("seen") if self.beneath else self.folder.absolute()
 
@@ -43,11 +43,11 @@ class Mount:
         Effects: two folders beside the first one.
         """
         work = self._beside("work")
-        for place in (self.seen, work):
+        for place in (self.mountpoint, work):
             place.mkdir(exist_ok=True)
         lower = ":".join(map(_escaped, self.beneath))
         folder = self.folder.absolute()
-        return [f"lowerdir={lower},upperdir={_escaped(folder)},workdir={_escaped(work)}", str(self.seen)]
+        return [f"lowerdir={lower},upperdir={_escaped(folder)},workdir={_escaped(work)}", str(self.mountpoint)]
 
     def _beside(self, name: str) -> Path:
         folder = self.folder.absolute()
@@ -100,7 +100,7 @@ def _problem(place: Path) -> str:
         beneath.mkdir()
         (beneath / "file").touch()
         mount = Mount(folder, (beneath,))
-        if _succeeds([*mounted([mount]), "test", "-f", str(mount.seen / "file")]):
+        if _succeeds([*mounted([mount]), "test", "-f", str(mount.mountpoint / "file")]):
             return ""
         return f"{place} is on a file system that cannot be written to through an overlay, or mounts are forbidden"
 

@@ -62,14 +62,14 @@ class Service:
 
     stop_signal = signal.SIGTERM
 
-    def __init__(self, wanted: dict[str, Any], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, spec: dict[str, Any], folder: Path, environment: dict[str, str]) -> None:
         """Give it an empty folder."""
-        self.wanted, self.folder = wanted, folder
+        self.spec, self.folder = spec, folder
         self.environment = {**environment, "HOME": str(folder)}
         self.log = folder.with_name(f"{folder.name}.log")
         self.process: subprocess.Popen[bytes] | None = None
         self.values: dict[str, str] = {"host": HOST, "folder": str(folder), "checkout": str(Path.cwd())}
-        self.deadline = time.monotonic() + wanted["seconds"]
+        self.deadline = time.monotonic() + spec["seconds"]
         folder.mkdir(mode=0o700)
 
     def prepare(self) -> None:
@@ -77,13 +77,13 @@ class Service:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it on the port of `values`."""
-        return self.spawn(["/bin/sh", "-c", filled(self.wanted["start"], self.values, quoted=True)])
+        return self.spawn(["/bin/sh", "-c", filled(self.spec["start"], self.values, quoted=True)])
 
     def is_up(self) -> bool:
         """Ask it."""
-        if not self.wanted["ready"]:
+        if not self.spec["ready"]:
             return answers(int(self.values["port"]))
-        command = filled(self.wanted["ready"], self.values, quoted=True)
+        command = filled(self.spec["ready"], self.values, quoted=True)
         return self.call(["/bin/sh", "-c", command]) == 0
 
     def come_up(self) -> None:
@@ -93,7 +93,7 @@ class Service:
             ServiceDown: It ended, or was not up in time.
         """
         self.prepare()
-        fixed = int(self.wanted["port"])
+        fixed = int(self.spec["port"])
         if fixed and answers(fixed):
             raise ServiceDown(f"something else listens on port {fixed}")
         for _ in range(1 if fixed else _ATTEMPTS):
@@ -103,7 +103,7 @@ class Service:
                 if self.is_up() and self.process.poll() is None:
                     return
                 if time.monotonic() > self.deadline:
-                    raise ServiceDown(f"it was not up after {self.wanted['seconds']:g} s")
+                    raise ServiceDown(f"it was not up after {self.spec['seconds']:g} s")
                 time.sleep(_PAUSE_SECONDS)
         raise ServiceDown(f"it ended with exit code {self.process.returncode if self.process else None}")
 
@@ -149,7 +149,7 @@ class Service:
             os.killpg(process.pid, signal.SIGKILL)
             return process.wait()
 
-    def said(self) -> str:
+    def log_tail(self) -> str:
         """The end of its log."""
         with suppress(OSError):
             return self.log.read_text(errors="replace")[-_LOG_CHARACTERS:].strip()
@@ -268,21 +268,21 @@ def main(order: dict[str, Any], command: list[str]) -> int:
     started: list[Service] = []
     exported: dict[str, str] = {}
     try:
-        for wanted in order["services"]:
+        for spec in order["services"]:
             own = {name: os.environ[name] for name in _KEPT if name in os.environ}
-            service = KINDS[wanted["kind"]](wanted, folder / wanted["name"], own | exported)
+            service = KINDS[spec["kind"]](spec, folder / spec["name"], own | exported)
             started.append(service)
             try:
                 service.come_up()
             except (ServiceDown, OSError) as error:
-                tell(f"{order['mark']} failed\n{wanted['name']} ({wanted['kind']}): {error}\n{service.said()}")
+                tell(f"{order['mark']} failed\n{spec['name']} ({spec['kind']}): {error}\n{service.log_tail()}")
                 return FAILED
-            exported |= {name: filled(text, service.values) for name, text in wanted["variables"].items()}
+            exported |= {name: filled(text, service.values) for name, text in spec["variables"].items()}
         tell(f"{order['mark']} up")
         code = subprocess.call(command, env={**os.environ, **exported}, process_group=0)
         for service in started:
             if service.process and service.process.poll() is not None:
-                tell(f"phasegate: service {service.wanted['name']} ended while the command ran\n{service.said()}")
+                tell(f"phasegate: service {service.spec['name']} ended while the command ran\n{service.log_tail()}")
     finally:
         for service in reversed(started):
             service.stop()

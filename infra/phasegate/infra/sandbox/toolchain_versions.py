@@ -37,7 +37,7 @@ def toolchain_versions() -> tuple[str, ...]:
     path = os.pathsep.join(search_path())
     programs = [(name, shutil.which(name, path=path)) for name in (*(name for name, _ in _ASKED), *_FILES)]
     files = tuple(_stamps(Path(place) for place in (*(place for _, place in programs if place), *_PACKAGES)))
-    return (*files, *_said(path, files))
+    return (*files, *_asked_versions(path, files))
 
 
 def _stamps(paths: Iterator[Path]) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _stamps(paths: Iterator[Path]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=8)
-def _said(path: str, files: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG001 - another file, another answer
+def _asked_versions(path: str, files: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG001 - another file, another answer
     """Versions as the programs say them; asked again once a file is another one."""
     environment = {"PATH": path, "HOME": str(Path.home())}
     versions: list[str] = []

@@ -80,10 +80,10 @@ def _split(lines: list[str]) -> tuple[dict[str, object], list[str]]:
     end = next((index for index, line in enumerate(lines[1:], start=1) if line.rstrip() in {"---", "..."}), None)
     if end is None:
         raise _bad(1, "it is opened here and never closed", remedy="Close it with a line `---`.")
-    return _facts("\n".join(lines[1:end])), lines[end + 1 :]
+    return _fields("\n".join(lines[1:end])), lines[end + 1 :]
 
 
-def _facts(text: str) -> dict[str, object]:
+def _fields(text: str) -> dict[str, object]:
     try:
         _require_plain(text)
         # the base loader leaves every scalar text: no dates, no numbers, no tags that build things

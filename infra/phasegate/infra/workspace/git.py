@@ -89,7 +89,7 @@ class Git:
         """
         done = self.attempt(*arguments, stdin=stdin)
         if done.returncode != 0:
-            raise RepositoryError(f"git {arguments[0]} failed: {said(done)}", git_dir=self.git_dir)
+            raise RepositoryError(f"git {arguments[0]} failed: {failure_message(done)}", git_dir=self.git_dir)
         return done.stdout
 
     def line(self, *arguments: str, stdin: bytes = b"") -> str:
@@ -183,7 +183,7 @@ def run_git(
         raise RepositoryError(f"git cannot run: {error}", remedy=remedy) from error
 
 
-def said(done: subprocess.CompletedProcess[bytes]) -> str:
+def failure_message(done: subprocess.CompletedProcess[bytes]) -> str:
     """Message of a git command that failed."""
     return done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from phasegate.infra.errors import BranchMoved, IntegrationFailed, RepositoryError
 from phasegate.infra.workspace.change_set import readable
-from phasegate.infra.workspace.git import EMAIL, RUN_TRAILER, null_terminated, plain_message, said
+from phasegate.infra.workspace.git import EMAIL, RUN_TRAILER, failure_message, null_terminated, plain_message
 from phasegate.infra.workspace.repository import integration_branch
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _advance(repository: Repository, base_branch: str, commit_onto: Callable[[st
         done = git.attempt("update-ref", "-m", reason, "--stdin", stdin="".join(f"{line}\n" for line in lines).encode())
         if done.returncode == 0:
             return Merge(ref, commit, tip)
-        refused = said(done)
+        refused = failure_message(done)
     raise IntegrationFailed(f"{base_branch} could not be moved: {refused or 'it keeps changing'}")
 
 
@@ -254,7 +254,7 @@ def three_way(repository: Repository, ours: str, theirs: str) -> tuple[str, list
         options = ("--write-tree", "-z", "--name-only", "--no-messages")
         done = git.attempt("merge-tree", *options, ours, theirs)
     if done.returncode not in (0, 1):
-        raise IntegrationFailed(f"the commits do not merge: {said(done)}")
+        raise IntegrationFailed(f"the commits do not merge: {failure_message(done)}")
     tree, *files = os.fsdecode(done.stdout).rstrip("\0").split("\0")
     return tree, files if done.returncode else []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from phasegate.infra.errors import RepositoryError
-from phasegate.infra.workspace.git import Git, clean_environment, run_git, said
+from phasegate.infra.workspace.git import Git, clean_environment, failure_message, run_git
 from phasegate.infra.workspace.snapshot import checkout, reinstate
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Repository:
             remedy = "Run `git init` and commit there, or name another folder."
             if b"dubious ownership" in done.stderr:
                 remedy = "Follow git's advice, or run phasegate as the folder's owner."
-            raise RepositoryError(f"{path} is not a git repository: {said(done)}", remedy=remedy)
+            raise RepositoryError(f"{path} is not a git repository: {failure_message(done)}", remedy=remedy)
         bare, git_dir, common_dir = done.stdout.decode(errors="surrogateescape").rstrip("\n").split("\n")
         inside = run_git(("rev-parse", "--show-toplevel"), _user_environment(), path)
         if bare == "true" or inside.returncode != 0:

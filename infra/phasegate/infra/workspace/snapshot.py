@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phasegate.infra.errors import RepositoryError
-from phasegate.infra.workspace.git import null_terminated, said
+from phasegate.infra.workspace.git import failure_message, null_terminated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -132,7 +132,7 @@ def _untracked(git: Git, work_tree: Path) -> Iterator[str]:
     questions = {f"./{path}": path for path in nested}  # so that no name begins like pathspec magic
     done = git.attempt("check-ignore", "-z", "--no-index", "--stdin", stdin=null_terminated(questions))
     if done.returncode not in (0, 1):
-        raise RepositoryError(f"git check-ignore failed: {said(done)}")
+        raise RepositoryError(f"git check-ignore failed: {failure_message(done)}")
     ignored = set(os.fsdecode(done.stdout).split("\0"))
     yield from (path for question, path in questions.items() if question not in ignored)
 

@@ -22,7 +22,7 @@ from phasegate.flows.engine import control
 from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.settings import Settings
-from phasegate.infra.workspace.git import clean_environment, run_git, said
+from phasegate.infra.workspace.git import clean_environment, failure_message, run_git
 
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", ".pytest_cache", ".venv", "*.pyc")
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -106,4 +106,4 @@ def _commit_all(repository: Path) -> None:
     for words in (("init", "-q", "-b", "main"), ("add", "--all"), ("commit", "-q", "-m", "Add the service")):
         done = run_git(words, environment, repository)
         if done.returncode != 0:
-            raise RepositoryError(f"git {words[0]} failed: {said(done)}")
+            raise RepositoryError(f"git {words[0]} failed: {failure_message(done)}")

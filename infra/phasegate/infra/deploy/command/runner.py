@@ -65,7 +65,7 @@ async def run_command(
     printed, offset = log.with_name(f"{log.name}.printed"), _size(log)
     printed.unlink(missing_ok=True)
     ended = await _ended(f"exec >{shlex.quote(str(printed))}\n{command}", folder, log, environment, mark, limit)
-    output = _kept(printed, log)
+    output = _move_output(printed, log)
     _require_success(ended, log, offset)
     try:
         answer = json.loads(output)
@@ -123,7 +123,7 @@ def _size(log: Path) -> int:
     return log.stat().st_size if log.exists() else 0
 
 
-def _kept(printed: Path, log: Path) -> bytes:
+def _move_output(printed: Path, log: Path) -> bytes:
     """Move what a command printed into the log.
 
     Returns:

@@ -103,7 +103,7 @@ class Applier:
                 continue  # another maker of it may want to keep it
             await self.lock.require()
             await self.cluster.delete(ref)
-            await self._gone(ref)
+            await self._wait_until_deleted(ref)
 
     async def failure_of(self, live: Manifest) -> RolloutFailure | None:
         """Failure that the newest pods or the controller report, or `None` if there is none or the spec is unseen."""
@@ -132,7 +132,7 @@ class Applier:
                 raise failure_of(ref, late)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _gone(self, ref: Ref) -> None:
+    async def _wait_until_deleted(self, ref: Ref) -> None:
         until = time.monotonic() + self.timeout.total_seconds()
         while await self.cluster.get(ref) is not None:
             if time.monotonic() > until:

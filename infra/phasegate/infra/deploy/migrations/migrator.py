@@ -72,7 +72,7 @@ class MigrationMade(BaseModel):
     log: str
 
 
-class _Told(BaseModel):
+class _StatusOutput(BaseModel):
     """Output of `status`. Unknown keys are allowed: a team's tools say more than phasegate asks."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -159,7 +159,7 @@ class Migrator:
                 step.command,
                 folder=await self._source(step),
                 log=self._log(step),
-                environment=await self._told(step, step.migration_class, key),
+                environment=await self._variables(step, step.migration_class, key),
                 mark=self._mark(step),
                 limit=self._policy.migrations.timeout,
             )
@@ -174,11 +174,11 @@ class Migrator:
                 self._policy.migrations.status,
                 folder=await self._source(step),
                 log=self._log(step),
-                environment=await self._told(step, "status", key),
+                environment=await self._variables(step, "status", key),
                 mark=self._folder.mark("command", "migrations-status"),
                 limit=self._policy.migrations.timeout,
             )
-            return _Told.model_validate(answer).state
+            return _StatusOutput.model_validate(answer).state
         except (CommandFailed, ValidationError) as error:
             raise MigrationFailed(
                 f"`deploy.migrations.status` does not say how far {step.migration_class} migration "
@@ -186,7 +186,7 @@ class Migrator:
                 remedy='It has to print a JSON object with "state": "pending", "partly" or "done".',
             ) from error
 
-    async def _told(self, step: MigrationStep, action: str, key: str) -> dict[str, str]:
+    async def _variables(self, step: MigrationStep, action: str, key: str) -> dict[str, str]:
         return {
             **inherited_environment(self._environment, self._policy.environment),
             "PHASEGATE_ACTION": action,

@@ -43,7 +43,7 @@ async def _take_up(folder: ServiceFolder, environment: Mapping[str, str]) -> lis
     async with folder.lock():
         state = folder.read()
 
-        def kept(running: Running) -> Running:
+        def restart_if_lost(running: Running) -> Running:
             if not _is_left(folder, running):
                 return running
             restarted.append(running.release_id)
@@ -57,10 +57,10 @@ async def _take_up(folder: ServiceFolder, environment: Mapping[str, str]) -> lis
             return running.model_copy(update={"process": process})
 
         if state.front:
-            state.front = kept(state.front)
+            state.front = restart_if_lost(state.front)
         if state.serving:
-            state.serving = kept(state.serving)
-        state.candidates = {name: kept(running) for name, running in state.candidates.items()}
+            state.serving = restart_if_lost(state.serving)
+        state.candidates = {name: restart_if_lost(running) for name, running in state.candidates.items()}
         folder.write(state)
     return restarted
 

@@ -82,7 +82,7 @@ def state_of(folder: ServiceFolder) -> TargetState:
         current=current,
         previous=state.releases[state.current].previous if state.current else None,
         candidates=tuple(
-            _found(folder, state, release_id, running).model_copy(update={"weight": shares.get(release_id, 0.0)})
+            _live_release(folder, state, release_id, running).model_copy(update={"weight": shares.get(release_id, 0.0)})
             for release_id, running in state.candidates.items()
         ),
     )
@@ -90,7 +90,7 @@ def state_of(folder: ServiceFolder) -> TargetState:
 
 def _current(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
     """The current release, which answers on the service's address, and not without its proxy where it has one."""
-    release = _found(folder, state, release_id, running)
+    release = _live_release(folder, state, release_id, running)
     port = state.releases[release_id].port or release.port
     front = status_of(folder.path, state.front) if state.front else None
     detail = release.detail if front is None or front.alive else f"{release.detail}; its proxy: {front.detail}"
@@ -105,7 +105,7 @@ def _current(folder: ServiceFolder, state: ServiceState, release_id: str, runnin
     )
 
 
-def _found(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
+def _live_release(folder: ServiceFolder, state: ServiceState, release_id: str, running: Running | None) -> LiveRelease:
     life = (
         status_of(folder.path, running)
         if running

@@ -25,7 +25,7 @@ class LogQuery:
         """Prepare the query; nothing is read yet."""
         self._metric = metric
         self._released = released
-        self._query = released.told(metric.query)
+        self._query = released.filled(metric.query)
 
     async def read(self) -> Reading:
         """Ask once.

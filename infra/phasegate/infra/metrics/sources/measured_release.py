@@ -32,6 +32,6 @@ class MeasuredRelease:
     environment: Mapping[str, str]
     secrets: Secrets
 
-    def told(self, text: str) -> str:
+    def filled(self, text: str) -> str:
         """A query with `{release}`, `{commit}` and `{url}` filled in."""
         return text.replace("{release}", self.release_id).replace("{commit}", self.commit).replace("{url}", self.url)

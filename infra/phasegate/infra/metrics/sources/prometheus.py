@@ -28,7 +28,7 @@ class Prometheus:
     def __init__(self, metric: MetricPolicy, released: MeasuredRelease) -> None:
         """Prepare the query; nothing is sent yet."""
         self._metric = metric
-        self._query = released.told(metric.query)
+        self._query = released.filled(metric.query)
         self._token = released.environment.get(metric.token_variable, "") if metric.token_variable else ""
 
     async def read(self) -> Reading:

@@ -54,18 +54,18 @@ def detect_python(tree: SourceTree) -> ProjectFindings:
 
 def _by_tool(tree: SourceTree, manifest: dict[str, Any]) -> tuple[str, str]:
     """Return the manifest or lock that decides, and the set-up of the tool it belongs to."""
-    extras = _wanted(_extras(tree))
+    extras = _chosen_extras(_extras(tree))
     groups = table(manifest, "dependency-groups")
     workspace = "workspace" in table(manifest, "tool", "uv")
     if "uv.lock" in tree or workspace:
-        chosen = [*(f"--extra {name}" for name in extras), *(f"--group {name}" for name in _wanted(groups))]
+        chosen = [*(f"--extra {name}" for name in extras), *(f"--group {name}" for name in _chosen_extras(groups))]
         return (
             "uv.lock" if "uv.lock" in tree else "tool.uv.workspace",
             " ".join(["uv sync", *(["--all-packages"] if workspace else []), *chosen]),
         )
     poetry = table(manifest, "tool", "poetry")
     if "poetry.lock" in tree or "dependencies" in poetry or "group" in poetry:
-        with_groups = _wanted({**table(poetry, "group"), **groups})
+        with_groups = _chosen_extras({**table(poetry, "group"), **groups})
         parts = [f" --with {','.join(with_groups)}" if with_groups else "", *(f" --extras {name}" for name in extras)]
         install = f"env POETRY_VIRTUALENVS_IN_PROJECT=true poetry install --no-interaction{''.join(parts)}"
         return "poetry.lock" if "poetry.lock" in tree else "tool.poetry", install
@@ -82,8 +82,8 @@ def _pip(tree: SourceTree, automation: Automation, plugins: tuple[str, ...]) -> 
     """Return the set-up by pip, or an empty string if the project names nothing to install."""
     manifest = tree.toml("pyproject.toml")
     known, known_groups = _extras(tree), table(manifest, "dependency-groups")
-    extras = _wanted(known, automation.extras)
-    groups = _wanted(known_groups, automation.groups)
+    extras = _chosen_extras(known, automation.extras)
+    groups = _chosen_extras(known_groups, automation.groups)
     by_automation = bool({*automation.extras} & known.keys() or {*automation.groups} & known_groups.keys())
     project = f"-e '.[{','.join(extras)}]'" if extras else "-e ." if _is_installed(tree, manifest) else ""
     files = _requirements(tree)
@@ -130,7 +130,7 @@ def _extras(tree: SourceTree) -> dict[str, Any]:
     return extras
 
 
-def _wanted(names: dict[str, Any], automated: tuple[str, ...] = ()) -> list[str]:
+def _chosen_extras(names: dict[str, Any], automated: tuple[str, ...] = ()) -> list[str]:
     """Return the extras or groups that tests need: those that tox or nox takes, those for tests, or for development."""
     by_name = [name for name in _TEST_NAMES if name in names] or [name for name in _DEV_NAMES if name in names]
     chosen = [name for name in automated if name in names]
@@ -149,7 +149,7 @@ def _requirements(tree: SourceTree) -> list[str]:
 
 def _names_pytest(tree: SourceTree, manifest: dict[str, Any]) -> bool:
     named = table(manifest, "dependency-groups") | _extras(tree)
-    return bool(_wanted(named) or any("pytest" in tree.text(name) for name in _requirements(tree)))
+    return bool(_chosen_extras(named) or any("pytest" in tree.text(name) for name in _requirements(tree)))
 
 
 def _pythonpath(tree: SourceTree, *, cwd_is_on_it: bool) -> str:
