@@ -71,14 +71,14 @@ class ExportedRows:
 
 def lineage(rows: Rows, run_id: str) -> list[str]:
     """A run, the run it replays, and so on: what approvals and stages of the first may rest on."""
-    found = list[str]()
+    run_ids = list[str]()
     upcoming = run_id
-    while upcoming and upcoming not in found:
-        found.append(upcoming)
+    while upcoming and upcoming not in run_ids:
+        run_ids.append(upcoming)
         run = rows.one("runs", upcoming)
         origin = json.loads(run["origin"] or "null") if run is not None else None
         upcoming = str(origin["run"]) if origin is not None and origin["mode"] == "replay" else ""
-    return found
+    return run_ids
 
 
 def exported(rows: Rows, run_id: str) -> dict[str, list[Row]]:
@@ -90,5 +90,5 @@ def exported(rows: Rows, run_id: str) -> dict[str, list[Row]]:
     tables = {name: [row for run in runs for row in rows.of_run(name, run)] for name in TABLES if name != "artifacts"}
     named = {name for event in tables["events"] for name in json.loads(event["payload"])["rows"]}
     digests = sorted(name.partition("/")[2] for name in named if name.startswith("artifacts/"))
-    found = [rows.one("artifacts", digest) for digest in digests]
-    return {**tables, "artifacts": [row for row in found if row is not None]}
+    artifacts = [rows.one("artifacts", digest) for digest in digests]
+    return {**tables, "artifacts": [row for row in artifacts if row is not None]}
