@@ -50,7 +50,7 @@ class Link:
 
 def is_as_accepted(rows: Rows, run_id: str) -> bool:
     """True if a run's row, later changes aside, is the one its first event attests; later events do not count."""
-    run, first = rows.one("runs", run_id), rows.one("events", f"{run_id}/1")
+    run, first = rows.find("runs", run_id), rows.find("events", f"{run_id}/1")
     if run is None or first is None:
         return False
     computed = event_hash(GENESIS, run_id, 1, first["at"], first["kind"], first["actor"], first["payload"])

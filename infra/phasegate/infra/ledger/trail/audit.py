@@ -112,7 +112,7 @@ def _check_heads(run_id: str, hashes: list[str], heads: Heads) -> None:
 def _check_rows(rows: Rows, run_id: str, vouched: dict[str, str]) -> None:
     for name, digest in sorted(vouched.items()):
         table, _, row_id = name.partition("/")
-        stored = rows.one(table, row_id)
+        stored = rows.find(table, row_id)
         if stored is None:
             broken(name, "the row is gone")
         if digest_of_row(table, stored) != digest:
@@ -127,7 +127,7 @@ def _check_rows(rows: Rows, run_id: str, vouched: dict[str, str]) -> None:
 def _check_artifacts(rows: Rows, vouched: dict[str, str]) -> None:
     for name in sorted(vouched):
         table, _, digest = name.partition("/")
-        row = rows.one("artifacts", digest) if table == "artifacts" else None
+        row = rows.find("artifacts", digest) if table == "artifacts" else None
         if row is not None and sha256(row["content"]) != digest:
             broken(name, "the content does not have this digest")
 

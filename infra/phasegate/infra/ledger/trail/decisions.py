@@ -67,7 +67,7 @@ def check_decisions(rows: Rows, run_id: str) -> int:
 
 
 def _run(rows: Rows, run_id: str) -> Run:
-    row = rows.one("runs", run_id)
+    row = rows.find("runs", run_id)
     if row is None:
         broken(f"runs/{run_id}", "the row is gone")
     return Run.model_validate(_decoded(row, "options", "origin", "reason"))
@@ -83,11 +83,11 @@ def _decoded(row: Row, *columns: str) -> dict[str, Any]:
 
 def _signers(rows: Rows, run: Run) -> AllowedSigners | None:
     """People whose signatures count in a run, by its policy, or `None` if decisions are not signed."""
-    policy = rows.one("artifacts", run.policy)
+    policy = rows.find("artifacts", run.policy)
     digest = "" if policy is None else str(json.loads(policy["content"]).get("allowed_signers", ""))
     if not digest:
         return None
-    stored = rows.one("artifacts", digest)
+    stored = rows.find("artifacts", digest)
     if stored is None or sha256(stored["content"]) != digest:
         broken(f"artifacts/{digest}", "these are not the allowed signers that the run's policy names")
     return AllowedSigners.from_canonical(stored["content"])
@@ -119,7 +119,7 @@ def _inherited(events: list[Row]) -> Iterator[tuple[str, str]]:
 
 def _check_inherited(rows: Rows, run: Run, gate: Gate, earlier_id: str) -> None:
     """Check that a carried answer is the one of the run that this one replays, to the very same question."""
-    name, row = f"gates/{gate.id}", rows.one("gates", earlier_id)
+    name, row = f"gates/{gate.id}", rows.find("gates", earlier_id)
     if row is None:
         broken(name, f"the answer it carries was given at {earlier_id}, which is not there")
     earlier = _gate(row)
@@ -190,7 +190,7 @@ def _check_request(
     if signers is None or not any(gate.exclude_requester for gate in gates.values()):
         return 0
     touched = json.loads(events[0]["payload"])["rows"]
-    stored = (rows.one("artifacts", name.partition("/")[2]) for name in touched if name.startswith("artifacts/"))
+    stored = (rows.find("artifacts", name.partition("/")[2]) for name in touched if name.startswith("artifacts/"))
     documents = [json.loads(row["content"]) for row in stored if row is not None]
     proof = next((document for document in documents if document.get("kind") == "request"), None)
     name = f"runs/{run.id}"
