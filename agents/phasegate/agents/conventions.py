@@ -37,14 +37,14 @@ def conventions(read: Callable[[str], bytes | None]) -> str:
         The part, or an empty text if the repository has no conventions.
     """
     quoted: list[str] = []
-    known, left = set(NAMES), _ALL_CHARACTERS  # a link is stored as the name it leads to
+    known, remaining = set(NAMES), _ALL_CHARACTERS  # a link is stored as the name it leads to
     for name in NAMES:
         text = (read(name) or b"").decode("utf-8", "replace").strip()
         if not text or text in known:
             continue
         known.add(text)
-        shown = text[: min(left, _FILE_CHARACTERS)]
-        left -= len(shown)
+        shown = text[: min(remaining, _FILE_CHARACTERS)]
+        remaining -= len(shown)
         if len(shown) < len(text):
             shown += f"\n… {len(text) - len(shown)} more characters: read_file {name}"
         quoted.append(f"--- {name}\n{shown}")

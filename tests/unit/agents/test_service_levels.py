@@ -30,7 +30,7 @@ def test_a_level_that_names_path_and_condition_is_measured_beside_policys_own() 
     assert [metric.name for metric in found.metrics] == ["errors", "service level 2"]
     own = found.metrics[1]
     assert (own.source, own.path, own.success_condition) == ("probe", "/?name=Bo", "p95_ms < 200")
-    assert found.told[1] == "**service level 2**: GET `/?name=Bo`, p95_ms < 200 must hold (5 times, every 1 s)"
+    assert found.lines[1] == "**service level 2**: GET `/?name=Bo`, p95_ms < 200 must hold (5 times, every 1 s)"
     assert found.unmeasured == ("it feels fast: the PRD names no path and condition for it",)
 
 
@@ -78,7 +78,7 @@ def test_the_gates_show_what_will_be_measured_and_what_will_not() -> None:
         service="s",
         start="serve",
         replaces="",
-        measured=found.told,
+        measured=found.lines,
         unmeasured=found.unmeasured,
     )
     assert "### Measured after the release" in plan.markdown()

@@ -58,8 +58,8 @@ def in_order(migrations: Iterable[Migration]) -> list[Migration]:
 
 def unnamed(files: Sequence[str], migrations: Iterable[Migration], none: Iterable[NoMigration]) -> list[str]:
     """The files of a change that count as migrations and that a plan says nothing about."""
-    said = {file for migration in migrations for file in migration.files} | {one.file for one in none}
-    return [file for file in files if file not in said]
+    named = {file for migration in migrations for file in migration.files} | {exemption.file for exemption in none}
+    return [file for file in files if file not in named]
 
 
 def validate_migrations(files: Sequence[str], migrations: Iterable[Migration], none: Iterable[NoMigration]) -> str:
@@ -81,10 +81,12 @@ def plan_text(files: Sequence[str], commands: Mapping[MigrationClass, str]) -> s
     """The part of the brief about migrations, or an empty text if the change has none."""
     if not files:
         return ""
-    made = (f"- {name}: {f'by `{commands[name]}`' if name in commands else 'by nobody'}" for name in MIGRATION_CLASSES)
+    makers = (
+        f"- {name}: {f'by `{commands[name]}`' if name in commands else 'by nobody'}" for name in MIGRATION_CLASSES
+    )
     listed = "\n".join(f"- {file}" for file in files)
     return section(
-        "migrations", f"Files that policy counts as migrations:\n{listed}\nMade, once approved:\n" + "\n".join(made)
+        "migrations", f"Files that policy counts as migrations:\n{listed}\nMade, once approved:\n" + "\n".join(makers)
     )
 
 
@@ -106,13 +108,13 @@ def shown(
     """
     rows = [_row(migration, commands.get(migration.phase, "")) for migration in in_order(migrations)]
     table = ["| class | what | made by | going back |", "| --- | --- | --- | --- |", *rows] if rows else []
-    pivots = [name for name in PIVOTS if name in commands and any(one.phase == name for one in migrations)]
+    pivots = [name for name in PIVOTS if name in commands and any(migration.phase == name for migration in migrations)]
     head = (
         f"**Once `{pivots[0]}` is made there is no way back: what goes wrong then is mended forward.**"
         if pivots
         else ""
     )
-    named = [f"- `{one.phase}`: {code(file)}" for one in in_order(migrations) for file in one.files]
+    named = [f"- `{migration.phase}`: {code(file)}" for migration in in_order(migrations) for file in migration.files]
     parts = [part for part in (head, "\n".join(table), "\n".join(named)) if part]
     text = "\n### Migrations\n\n" + "\n\n".join(parts) + "\n" if parts else ""
     missing = unnamed(files, migrations, none)
@@ -122,15 +124,15 @@ def shown(
         + bullets("Migrations by policy, about which the plan says nothing", tuple(code(file) for file in missing))
         + bullets(
             "Migrations by policy, which migrate nothing as the agent says",
-            tuple(f"{code(one.file)}: {one.reason}" for one in none),
+            tuple(f"{code(exemption.file)}: {exemption.reason}" for exemption in none),
         )
     )
 
 
 def _row(migration: Migration, command: str) -> str:
-    made = f"{code(command)}, {_WHEN[migration.phase]}" if command else "**nobody**: policy has no command that is run"
+    maker = f"{code(command)}, {_WHEN[migration.phase]}" if command else "**nobody**: policy has no command that is run"
     back = _GOING_BACK[migration.phase] if command else "not held back: phasegate does not know when it is made"
-    return f"| `{migration.phase}` | {_cell(migration.name)} | {made} | {back} |"
+    return f"| `{migration.phase}` | {_cell(migration.name)} | {maker} | {back} |"
 
 
 def _cell(text: str) -> str:

@@ -35,7 +35,7 @@ def answers(ledger: Ledger, attempt: Attempt, turn: int, calls: Sequence[ToolCal
     Effects:
         A question row per call, keyed by attempt, turn and place; a repeat finds it.
     """
-    found: dict[str, ToolResult] = {}
+    results: dict[str, ToolResult] = {}
     opened: list[str] = []
     for place, call in enumerate(calls):
         if call["name"] != NAME:
@@ -49,7 +49,7 @@ def answers(ledger: Ledger, attempt: Attempt, turn: int, calls: Sequence[ToolCal
                 opened.append(text)
                 continue
             output, failed = question.answer, False
-        found[call["id"]] = {"id": call["id"], "name": NAME, "output": output, "failed": failed}
+        results[call["id"]] = {"id": call["id"], "name": NAME, "output": output, "failed": failed}
     if opened:
         raise QuestionAsked(
             f"the agent of stage {attempt.stage} asks: {opened[0]}",
@@ -57,4 +57,4 @@ def answers(ledger: Ledger, attempt: Attempt, turn: int, calls: Sequence[ToolCal
             attempt=attempt.id,
             turn=turn,
         )
-    return found
+    return results

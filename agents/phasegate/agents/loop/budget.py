@@ -95,8 +95,8 @@ class Expected:
         """Estimate the usage of sending a request to a model."""
         sent, answered = len(request) // _BYTES_PER_TOKEN + 1, output_tokens(ModelName.parse(model))
         whole = cost_usd(model, Tokens(input_tokens=sent, cached_input_tokens=0, output_tokens=answered)) or 0.0
-        asked = cost_usd(model, Tokens(input_tokens=sent, cached_input_tokens=0, output_tokens=0)) or 0.0
-        return cls(sent, answered, asked, whole - asked)
+        input_usd = cost_usd(model, Tokens(input_tokens=sent, cached_input_tokens=0, output_tokens=0)) or 0.0
+        return cls(sent, answered, input_usd, whole - input_usd)
 
     def uses(self, what: What, budget: float) -> float:
         """The amount of a budget that must be free for the call."""
@@ -106,8 +106,8 @@ class Expected:
             "turns": (1, 0),
             "wall_clock": (0, 0),
         }
-        asked, answered = amounts[what]
-        return asked + min(answered, _RESERVED * budget)
+        sent, answered = amounts[what]
+        return sent + min(answered, _RESERVED * budget)
 
 
 @dataclass
@@ -153,14 +153,18 @@ class RunBudget:
             return
         used = self._used(attempt, scope, wall_clock="wall_clock" in limits)
         for what, budget in limits.items():
-            granted = (one.amount for one in self.grants if (one.scope, one.of, one.what) == (scope, of, what))
+            granted = (
+                increase.amount
+                for increase in self.grants
+                if (increase.scope, increase.of, increase.what) == (scope, of, what)
+            )
             allowed = budget + sum(granted)
             others = self._beside(attempt, scope, what, budget)
-            wanted = expected.uses(what, budget)
+            needed = expected.uses(what, budget)
             spent = used[what] + others
-            if spent < allowed and spent + wanted <= allowed:
+            if spent < allowed and spent + needed <= allowed:
                 continue
-            grant = budget * max(1, math.ceil((spent + wanted - allowed) / budget))
+            grant = budget * max(1, math.ceil((spent + needed - allowed) / budget))
             raise BudgetExceeded(
                 f"the next model call could break the {_named(scope, of)} of {_amount(what, allowed)}: "
                 f"{_amount(what, spent)} are used",
@@ -169,7 +173,7 @@ class RunBudget:
                 of=of,
                 what=what,
                 used=spent,
-                expected=wanted,
+                expected=needed,
                 allowed=allowed,
                 grant=grant,
             )
@@ -205,7 +209,7 @@ class RunBudget:
         """The expected usage of calls that the run's other agents are making now."""
         if scope == "stage":
             return 0.0
-        return sum(one.uses(what, budget) for name, one in self._under_way.items() if name != attempt.id)
+        return sum(expected.uses(what, budget) for name, expected in self._under_way.items() if name != attempt.id)
 
 
 class _WorkingTime:
@@ -230,10 +234,10 @@ class _WorkingTime:
             if attempt in self._last and event.kind != EventKind.ATTEMPT_STARTED:
                 self._add(AttemptId.parse(attempt).stage, self._last[attempt], event.at)
             self._last[attempt] = event.at
-        wanted = [
+        times = [
             worked for (name, on), worked in self._worked.items() if stage in {"", name} and (day is None or on == day)
         ]
-        return sum(worked.total_seconds() for worked in wanted)
+        return sum(worked.total_seconds() for worked in times)
 
     def _add(self, stage: str, since: datetime, until: datetime) -> None:
         """Add what an agent worked without a break, each day's part to that day."""

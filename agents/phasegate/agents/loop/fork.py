@@ -58,18 +58,19 @@ async def _after(
     turn: int,
 ) -> ThreadState | None:
     """The state after a turn's tools had answered, and before anything of the next turn."""
-    stored = [one async for one in threads.alist(_config(source))]  # first: the store is locked while it is listed
-    for one in stored:  # newest first
-        if one.checkpoint["channel_values"].get("turn", turn + 1) > turn:
+    # The list comes first: the store is locked while it is read.
+    stored = [checkpoint async for checkpoint in threads.alist(_config(source))]
+    for checkpoint in stored:  # newest first
+        if checkpoint.checkpoint["channel_values"].get("turn", turn + 1) > turn:
             continue
-        snapshot = await graph.aget_state(one.config)
+        snapshot = await graph.aget_state(checkpoint.config)
         if snapshot.next not in {(), (TURN,)}:
             continue
         held = ThreadState(**cast("ThreadState", snapshot.values))
         since = ledger.turns.list(source, after=held["turn"])
         if since:  # the thread may have ended since
             held["draft"] = None
-        whole = rebuild(held, (one for one in since if one.number <= turn))
+        whole = rebuild(held, (recorded for recorded in since if recorded.number <= turn))
         return whole if whole["turn"] == turn else None
     return None
 

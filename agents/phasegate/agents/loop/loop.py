@@ -345,10 +345,10 @@ class _AgentRun(Generic[Draft]):
         original = self._attempt.id_in(origin.run)
         events = ledger.events(origin.run, kinds=(EventKind.TOOLS_ANSWERED,))
         return {
-            (facts["turn"], place): result["output"]
-            for facts in (payload_of(event, payloads.ToolsAnswered) for event in events)
-            if facts["attempt"] == original
-            for place, result in enumerate(facts["results"])
+            (payload["turn"], place): result["output"]
+            for payload in (payload_of(event, payloads.ToolsAnswered) for event in events)
+            if payload["attempt"] == original
+            for place, result in enumerate(payload["results"])
             if result["output"] in {_INTERRUPTED, _NOT_BEGUN}
         }
 
@@ -382,8 +382,8 @@ def _not_done(call: ToolCall, why: str) -> ToolResult:
 def _shown(outcomes: list[ToolOutcome]) -> list[JsonObject]:
     """Tool outputs for people who watch, abridged to their beginning and their end."""
     return [
-        {"name": one.result["name"], "failed": one.result["failed"], "output": _abridged(one.result["output"])}
-        for one in outcomes
+        {"name": result["name"], "failed": result["failed"], "output": _abridged(result["output"])}
+        for result in (outcome.result for outcome in outcomes)
     ]
 
 

@@ -16,8 +16,8 @@ class Said(TypedDict):
     said: Message
 
 
-def _append(known: list[Said], added: Sequence[list[Said]]) -> list[Said]:
-    return [*known, *(entry for batch in added for entry in batch)]
+def _append(entries: list[Said], added: Sequence[list[Said]]) -> list[Said]:
+    return [*entries, *(entry for batch in added for entry in batch)]
 
 
 _NO_SNAPSHOTS = 1_000_000

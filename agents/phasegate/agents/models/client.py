@@ -156,8 +156,8 @@ class _HttpModelClient:
             try:
                 return await self._send_once(body, on_text)
             except ModelUnavailable as error:
-                asked = error.context.get("retry_after_seconds")
-                delay = asked if isinstance(asked, float) else self.retries.delay_seconds(tries)
+                retry_after = error.context.get("retry_after_seconds")
+                delay = retry_after if isinstance(retry_after, float) else self.retries.delay_seconds(tries)
                 if tries >= self.retries.tries or delay > self.retries.longest_delay_seconds:
                     message = f"{error.message} ({tries} tries)"
                     raise ModelUnavailable(message, delay=timedelta(seconds=delay), tries=tries) from error

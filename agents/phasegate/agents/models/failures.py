@@ -82,8 +82,8 @@ def error_of_status(name: ModelName, key: str, response: httpx.Response, content
         )
     if _is_temporary(response):
         after = _asked_for(response.headers)
-        asked = None if after is None else after.total_seconds()
-        return ModelUnavailable(f"{name}: {message}", delay=after, status=status, retry_after_seconds=asked)
+        retry_after = None if after is None else after.total_seconds()
+        return ModelUnavailable(f"{name}: {message}", delay=after, status=status, retry_after_seconds=retry_after)
     return ModelRefused(f"{name} refused the request: {message}", remedy=_remedy(status), status=status)
 
 
@@ -104,9 +104,9 @@ def _read(content: bytes) -> _Error:
 
 def _is_temporary(response: httpx.Response) -> bool:
     """True if a retry may help, by the provider's own header or else by the status."""
-    said: str | None = response.headers.get("x-should-retry")
-    if said in {"true", "false"}:
-        return said == "true"
+    header: str | None = response.headers.get("x-should-retry")
+    if header in {"true", "false"}:
+        return header == "true"
     return response.status_code in _TEMPORARY_STATUSES or response.is_server_error
 
 

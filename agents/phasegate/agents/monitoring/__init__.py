@@ -89,8 +89,8 @@ class Incident(IncidentDraft, Artifact):
     def _suspected(self) -> str:
         if not self.suspected_hunk:
             return ""
-        found = f" ({self.suspicion})" if self.suspicion else ""
-        return f"\n### Suspected: `{self.suspected_hunk}`{found}\n{_block(self.suspected_lines)}"
+        suspicion = f" ({self.suspicion})" if self.suspicion else ""
+        return f"\n### Suspected: `{self.suspected_hunk}`{suspicion}\n{_block(self.suspected_lines)}"
 
 
 AGENT = StageAgent("monitoring", IncidentDraft, ASKING)
@@ -119,8 +119,8 @@ def _evidence(evidence: Sequence[EvidenceResult | str]) -> str:
     if not evidence:
         return ""
     return "\n### Evidence\n\n" + "".join(
-        f"- {one}\n" if isinstance(one, str) else f"- {one.statement}\n{_block(one.query)}{_block(one.result)}"
-        for one in evidence
+        f"- {item}\n" if isinstance(item, str) else f"- {item.statement}\n{_block(item.query)}{_block(item.result)}"
+        for item in evidence
     )
 
 

@@ -80,15 +80,17 @@ class RecordedReplies:
         self.ledger.note(self.run.id, EventKind.REHEARSAL_DEPARTED, payload=payload)
 
     def _names(self, run: Run) -> Names:
-        known = self.ledger.attempts.list(run.id)
-        made = [attempt for attempt in known if attempt.stage == "implementation" or attempt.part == _REBASING]
-        return Names(run.id, run.repository, self._commits(made))
+        attempts = self.ledger.attempts.list(run.id)
+        with_changes = [
+            attempt for attempt in attempts if attempt.stage == "implementation" or attempt.part == _REBASING
+        ]
+        return Names(run.id, run.repository, self._commits(with_changes))
 
-    def _commits(self, made: list[Attempt]) -> Mapping[str, str]:
+    def _commits(self, attempts: list[Attempt]) -> Mapping[str, str]:
         """The commits a run's changes were collected in, and by which attempt."""
         return {
             str(self.ledger.artifacts.json(attempt.artifact)["commit"]): f"{attempt.part} {attempt.number}".strip()
-            for attempt in made
+            for attempt in attempts
             if attempt.artifact
         }
 
@@ -117,7 +119,7 @@ class Names:
         for commit, number in self.commits.items():
             text = text.replace(commit, f"<change {number}>").replace(commit[:12], f"<change {number}>")
         calls = dict[str, str]()
-        return _CALL_ID.sub(lambda found: calls.setdefault(found[0], f"<call {len(calls) + 1}>"), text)
+        return _CALL_ID.sub(lambda match: calls.setdefault(match[0], f"<call {len(calls) + 1}>"), text)
 
     def _drop_durations(self, value: object) -> None:
         """Remove the durations of commands from the answers of tools, and nowhere else."""

@@ -113,21 +113,21 @@ class RehearsalServer:
         place = request.path_params
         attempt = AttemptKey(str(place["run"]), str(place["stage"]), int(place["attempt"]))
         try:
-            asked = _JSON_OBJECT.validate_json(body)
-            question = dialect.read(asked, tokens(len(body)))
+            document = _JSON_OBJECT.validate_json(body)
+            question = dialect.read(document, tokens(len(body)))
         except ValueError as error:
             return _error(HTTPStatus.BAD_REQUEST, "invalid_request_error", f"The request cannot be read: {error}")
         at = position(question.utterances)
         try:
             if (recording := self._recordings(attempt.run)) is not None:
                 return _as_recorded(recording.answer(attempt.stage, attempt.number, body))
-            return self._play(dialect, question, asked, attempt, at)
+            return self._play(dialect, question, document, attempt, at)
         except (Diverged, NotAsRecorded, PhasegateError) as error:
             message = error.message if isinstance(error, PhasegateError) else str(error)
             return _departed(message, attempt.stage, at.turn)
 
     def _play(
-        self, dialect: Dialect, question: ScriptedRequest, asked: JsonObject, attempt: AttemptKey, at: Position
+        self, dialect: Dialect, question: ScriptedRequest, document: JsonObject, attempt: AttemptKey, at: Position
     ) -> Response:
         """The scripted answer, or the fault that is due instead of it or within it.
 
@@ -143,7 +143,7 @@ class RehearsalServer:
         malformed = fault is not None and fault.kind == "malformed_call" and bool(turn.calls())
         answer = answer_to(question, turn, attempt.stage, attempt.number, at, malformed=malformed)
         if question.streamed:
-            return _Played("text/event-stream", dialect.stream(asked, answer), fault)
+            return _Played("text/event-stream", dialect.stream(document, answer), fault)
         return _Played("application/json", _halves(encode_json(dialect.document(answer))), fault)
 
     def _inject(self, script: Script, attempt: AttemptKey, at: Position) -> Fault | None:

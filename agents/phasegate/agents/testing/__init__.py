@@ -61,23 +61,26 @@ def brief(prd: Prd, *, test_command: str, conventions: str = "") -> str:
 
 
 def amending_brief(
-    prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], *, test_command: str, conventions: str = ""
+    prd: Prd, sealed: SealedTests, requests: Sequence[AmendmentRequest], *, test_command: str, conventions: str = ""
 ) -> str:
     """Write the brief of an attempt that decides on requests, without the change and the implementer's words.
 
     Args:
         prd: What must become true.
         sealed: The tests and amendments that are sealed already.
-        asked: The requests, each by its ids.
+        requests: The requests, each by its ids.
         test_command: How the project's tests are run.
         conventions: As for `brief`.
     """
     text = section("prd", prd.markdown()) + section("project", f"Tests: {test_command}") + conventions
     for file in sealed.files:
         text += section("sealed_test", f"{file.path} ({', '.join(file.criteria)})\n\n{file.content}")
-    amended = [f"{one.test} by {one.criterion}, replaced by {one.replacement or 'nothing'}" for one in sealed.amends]
+    amended = [
+        f"{amendment.test} by {amendment.criterion}, replaced by {amendment.replacement or 'nothing'}"
+        for amendment in sealed.amends
+    ]
     text += section("amended_already", "\n".join(amended)) if amended else ""
-    return text + section("asked_for", "\n".join(f"{request.test} by {request.criterion}" for request in asked))
+    return text + section("asked_for", "\n".join(f"{request.test} by {request.criterion}" for request in requests))
 
 
 def characterization_brief(

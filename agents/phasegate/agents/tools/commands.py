@@ -97,21 +97,21 @@ async def run_command(
     ended = f"stopped after {limit.total_seconds():.0f} s" if result.timed_out else f"exit code {result.exit_code}"
     if result.stopped:
         ended = f"stopped: {result.stopped}"
-    said = [result.output.rstrip(), *(f"[proxy: {refusal}]" for refusal in result.refused), f"[{ended}]"]
-    return "\n".join(line for line in said if line)
+    lines = [result.output.rstrip(), *(f"[proxy: {refusal}]" for refusal in result.refused), f"[{ended}]"]
+    return "\n".join(line for line in lines if line)
 
 
 def _named_files(folder: Folder, command: str) -> Iterator[str]:
     """The text of the workspace's files that a command names, such as a script it starts."""
     words = list(dict.fromkeys(re.split(r"[\s'\";&|<>()=`$]+", command)))
-    found = 0
+    count = 0
     for word in words:
-        if not word or found == _NAMED_FILES:
+        if not word or count == _NAMED_FILES:
             continue
         try:
             path = folder.inside(word)
             if path.is_file() and path.stat().st_size <= _NAMED_BYTES:
-                found += 1
+                count += 1
                 yield path.read_text(errors="replace")
         except (ToolFailure, OSError, ValueError):  # no file of the workspace
             continue

@@ -109,10 +109,10 @@ def write_file(folder: Folder, arguments: WriteFile) -> str:
 def edit_file(folder: Folder, arguments: EditFile) -> str:
     """Replace the one occurrence of a passage."""
     content = _text(folder, arguments.path)
-    found = content.count(arguments.old)
-    if found != 1:
-        hint = "read the file again and copy the passage as it stands" if not found else "give more lines around it"
-        raise ToolFailure(f"{arguments.path}: `old` occurs {found} times, it must occur once; {hint}")
+    count = content.count(arguments.old)
+    if count != 1:
+        hint = "read the file again and copy the passage as it stands" if not count else "give more lines around it"
+        raise ToolFailure(f"{arguments.path}: `old` occurs {count} times, it must occur once; {hint}")
     changed = content.replace(arguments.old, arguments.new)
     folder.inside(arguments.path).write_text(changed, encoding="utf-8", newline="")
     line = content[: content.index(arguments.old)].count("\n") + 1

@@ -77,7 +77,7 @@ class PermissionNeeded(Exception):
         self.request = request
 
 
-def unrecorded(kind: EventKind, facts: Mapping[str, Any]) -> None:
+def unrecorded(kind: EventKind, payload: Mapping[str, Any]) -> None:
     """Record nothing: for agents that work without a run."""
 
 
@@ -147,8 +147,8 @@ class Guardrails:
 
     def denied(self, tool: str, subject: str, reason: str) -> None:
         """Record that a call was refused."""
-        facts = {"tool": tool, "subject": subject, "reason": reason}
-        self.record(EventKind.TOOL_DENIED, {name: self.masked_quietly(fact) for name, fact in facts.items()})
+        payload = {"tool": tool, "subject": subject, "reason": reason}
+        self.record(EventKind.TOOL_DENIED, {name: self.masked_quietly(fact) for name, fact in payload.items()})
 
     def attempted(self, command: str, signs: Iterable[Sign], *, refused: Iterable[str], exit_code: int) -> None:
         """Record what a command tried; each sign once per agent."""
@@ -156,7 +156,7 @@ class Guardrails:
         self._recorded.update((sign.kind, sign.what) for sign in fresh)
         refusals = [self.masked_quietly(refusal) for refusal in refused]
         if fresh or refusals:
-            facts = {
+            payload = {
                 "command": self.masked_quietly(command)[:500],
                 "signs": [
                     {"kind": sign.kind, "what": self.masked_quietly(sign.what), "seen": sign.seen} for sign in fresh
@@ -164,7 +164,7 @@ class Guardrails:
                 "refused": refusals,
                 "exit_code": exit_code,
             }
-            self.record(EventKind.SANDBOX_ATTEMPTED, facts)
+            self.record(EventKind.SANDBOX_ATTEMPTED, payload)
 
     def masked(self, text: str, where: str) -> str:
         """Mask the secrets of a text and record them."""
@@ -180,9 +180,9 @@ class Guardrails:
 
     def note_leaks(self, leaks: Iterable[Leak], where: str) -> None:
         """Record masked secrets, by kind and short digest."""
-        found = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
-        if found:
-            self.record(EventKind.SECRET_MASKED, {"where": where, "secrets": found})
+        secrets = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
+        if secrets:
+            self.record(EventKind.SECRET_MASKED, {"where": where, "secrets": secrets})
 
     def masked_quietly(self, text: str) -> str:
         """The text without its secrets, for records about something else."""

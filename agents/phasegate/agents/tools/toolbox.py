@@ -142,9 +142,9 @@ class Toolbox:
         if args is None:
             return ToolOutcome(_result(call, "the arguments are not a JSON object: send the call again", failed=True))
         if name not in {*self._tools, "finish"}:
-            known = ", ".join([*self._tools, "finish"])
+            names = ", ".join([*self._tools, "finish"])
             self._guardrails.denied(name, _subject(args), "the stage has no such tool")
-            return ToolOutcome(_result(call, f"there is no tool {name}; there are: {known}", failed=True))
+            return ToolOutcome(_result(call, f"there is no tool {name}; there are: {names}", failed=True))
         try:
             return await (self._finish(call, args) if name == "finish" else self._perform(call, name, args))
         except ValidationError as error:

@@ -17,6 +17,6 @@ def without_secrets(text: str) -> str:
     """Mask all that looks like a secret in a text, and say so on standard error."""
     masked = Secrets.of(os.environ).mask(text)
     if masked.leaks:
-        found = ", ".join(f"{leak.kind} ({leak.digest})" for leak in masked.leaks)
-        click.echo(f"What you said held what looks like a secret, which is masked: {found}.", err=True)
+        secrets = ", ".join(f"{leak.kind} ({leak.digest})" for leak in masked.leaks)
+        click.echo(f"What you said held what looks like a secret, which is masked: {secrets}.", err=True)
     return masked.text

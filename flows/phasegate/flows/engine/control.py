@@ -68,7 +68,7 @@ def start(
         command += ["--service", service]
     deadline = time.monotonic() + _START_SECONDS
     attempt: _Attempt | None = None
-    said = ""
+    reported = ""
     while (info := status(settings)) is None:
         if attempt is None and not engine_alive(settings):
             attempt = _Attempt(settings, command)
@@ -81,8 +81,8 @@ def start(
             )
         coming = EngineInfo.read(settings)
         phase = coming.phase if coming and coming.process.alive() else "starting the engine"
-        if phase not in {said, "ready"}:
-            on_progress(said := phase)
+        if phase not in {reported, "ready"}:
+            on_progress(reported := phase)
         time.sleep(0.05)
     on_progress("ready")
     return info
@@ -158,12 +158,12 @@ def _taken(lock: EngineLock, seconds: float) -> bool:
 
 def _clean_up(settings: Settings) -> bool:
     """End the server a dead engine left and remove its files; the caller has the lock."""
-    left = EngineInfo.read(settings)
-    alive = left is not None and left.server is not None and left.server.alive()
-    if left is not None and left.server is not None:
-        server_process.end(left.server)
-    if left is not None and left.standby is not None:
-        standby.end(settings, left.standby)
+    previous = EngineInfo.read(settings)
+    alive = previous is not None and previous.server is not None and previous.server.alive()
+    if previous is not None and previous.server is not None:
+        server_process.end(previous.server)
+    if previous is not None and previous.standby is not None:
+        standby.end(settings, previous.standby)
     settings.engine_file.unlink(missing_ok=True)
     settings.engine_socket.unlink(missing_ok=True)
     return alive

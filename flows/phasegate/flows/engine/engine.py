@@ -119,11 +119,11 @@ class Engine:
         """The deployment: that of an engine before this one, if it was of the same version."""
         version = importlib.metadata.version("phasegate")
         try:
-            known = await self.client.read_deployment_by_name(f"{self._flow.name}/{DEPLOYMENT}")
+            deployment = await self.client.read_deployment_by_name(f"{self._flow.name}/{DEPLOYMENT}")
         except ObjectNotFound:
             return await self._register_anew(version)
-        if (known.version, known.entrypoint) == (version, self._entrypoint):
-            return known.id
+        if (deployment.version, deployment.entrypoint) == (version, self._entrypoint):
+            return deployment.id
         return await self._register_anew(version)
 
     async def _register_anew(self, version: str) -> UUID:

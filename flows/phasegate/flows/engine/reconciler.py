@@ -41,9 +41,9 @@ async def serve(engine: Engine) -> None:
         try:
             shared.ledger.leases.expire_previous(shared.holder)
             engine.is_reconciled = True
-            asked: dict[str, float] = {}
+            requested: dict[str, float] = {}
             while not engine.draining:
-                all_seen = await _reconcile_once(engine, shared, asked)
+                all_seen = await _reconcile_once(engine, shared, requested)
                 await engine.next_wake(_PERIOD_SECONDS if all_seen else _PERIOD_SECONDS_WITH_A_BACKLOG)
             await asyncio.Future[None]()
         finally:
@@ -51,33 +51,33 @@ async def serve(engine: Engine) -> None:
             _let_go(shared)
 
 
-async def _reconcile_once(engine: Engine, shared: Resources, asked: dict[str, float] | None = None) -> bool:
+async def _reconcile_once(engine: Engine, shared: Resources, requested: dict[str, float] | None = None) -> bool:
     """Reconcile every runnable run.
 
     Args:
         engine: The engine with the places.
         shared: The resources with the ledger.
-        asked: The monotonic time of the last request to Prefect for each queued run; kept by the caller.
+        requested: The monotonic time of the last request to Prefect for each queued run; kept by the caller.
 
     Returns:
         False if some runs were left until there is a place for them.
     """
-    active, asked = shared.active_runs, {} if asked is None else asked
+    active, requested = shared.active_runs, {} if requested is None else requested
     try:
         runnable = shared.ledger.leases.runnable()
         active.scheduled.intersection_update({run.id for run in runnable})
-        for run_id in asked.keys() - active.scheduled:
-            del asked[run_id]
+        for run_id in requested.keys() - active.scheduled:
+            del requested[run_id]
         for run in runnable:
             if engine.draining:
                 return True
             if run.id not in active.scheduled | active.running and _queue_is_full(shared):
                 return False
-            if run.id in active.scheduled and time.monotonic() - asked.get(run.id, 0) < _UNHEARD_SECONDS:
+            if run.id in active.scheduled and time.monotonic() - requested.get(run.id, 0) < _UNHEARD_SECONDS:
                 continue
             try:
                 await _reconcile_run(engine, shared, run)
-                asked[run.id] = time.monotonic()
+                requested[run.id] = time.monotonic()
             except LeaseHeld as error:
                 active.scheduled.discard(run.id)
                 _log.debug("%s", error)

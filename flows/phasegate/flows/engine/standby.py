@@ -101,8 +101,8 @@ def _await_promotion(settings: Settings, become: Callable[[Sequence[str]], None]
     os.environ.clear()
     os.environ.update(request["environment"])
     crash_points.arm(os.environ)
-    left = EngineInfo.read(settings)
-    if left is None or left.api_url != prefect:  # Prefect has read its address, and there is another server now
+    previous = EngineInfo.read(settings)
+    if previous is None or previous.api_url != prefect:  # Prefect has read its address, and there is another server now
         os.execv(sys.executable, request["command"])  # noqa: S606 -- as `control` would have started it
     become(request["command"][request["command"].index("phasegate.flows.engine") + 1 :])
 

@@ -34,8 +34,8 @@ def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: 
     """
     settings = run.settings
 
-    def note(kind: EventKind, facts: Mapping[str, Any]) -> None:
-        run.ledger.note(run.id, kind, payload={"attempt": row.id, **facts})
+    def note(kind: EventKind, payload: Mapping[str, Any]) -> None:
+        run.ledger.note(run.id, kind, payload={"attempt": row.id, **payload})
 
     admins = run.policy.roles.get(ADMIN, ())
     own = (settings.ledger, settings.threads, settings.engine_file, settings.engine_socket, settings.prefect)
@@ -48,19 +48,19 @@ def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: 
     )
 
 
-def without_secrets(run: RunContext, row: Attempt, made: Made) -> Made:
+def without_secrets(run: RunContext, row: Attempt, artifact: Made) -> Made:
     """Mask the secrets of an artifact, so that it may be stored and shown.
 
     Effects:
         One event that names the masked secrets, if there are any.
     """
-    masked, leaks = run.secrets.mask_all(made.model_dump(mode="json"))
+    masked, leaks = run.secrets.mask_all(artifact.model_dump(mode="json"))
     if not leaks:
-        return made
-    found = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
-    facts = {"attempt": row.id, "where": f"the {made.kind} it came to", "secrets": found}
-    run.ledger.note(run.id, EventKind.SECRET_MASKED, payload=facts)
-    return type(made).model_validate(masked)
+        return artifact
+    secrets = [{"kind": leak.kind, "digest": leak.digest} for leak in leaks]
+    payload = {"attempt": row.id, "where": f"the {artifact.kind} it came to", "secrets": secrets}
+    run.ledger.note(run.id, EventKind.SECRET_MASKED, payload=payload)
+    return type(artifact).model_validate(masked)
 
 
 def sandbox_of(run: RunContext, stage: StageName) -> Sandbox:

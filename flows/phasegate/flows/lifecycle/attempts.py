@@ -71,17 +71,17 @@ async def attempt(
     """
     run.raise_if_interrupted()
     ledger = run.ledger
-    if (taken := run.source.adopt(make, stage, part, number, inputs)) is not None:
-        return taken
+    if (adopted := run.source.adopt(make, stage, part, number, inputs)) is not None:
+        return adopted
     row, lease = ledger.attempts.begin(
         run.id, stage, part, number, inputs=inputs, model=model, prompt=prompt, holder=run.resources.holder
     )
     if lease is None:
         return ledger.artifacts.get(row.artifact or "", make)
-    made = await run.executor.run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
-    if isinstance(made, RunSignal):
-        raise made
-    return made
+    outcome = await run.executor.run_stage(f"{stage} {part}".strip(), number, lambda: _try(run, row, lease, work))
+    if isinstance(outcome, RunSignal):
+        raise outcome
+    return outcome
 
 
 async def _try(
@@ -95,15 +95,15 @@ async def _try(
     attempts = run.ledger.attempts
     try:
         async with _kept(run, lease):
-            made = await _unless_cancelled(run, run.source.attempt(row, work))
+            artifact = await _unless_cancelled(run, run.source.attempt(row, work))
     except (LedgerUnavailable, LeaseHeld):
         raise  # not the attempt's end: it continues here when the ledger is back, or in the engine that has the run
     except (BudgetExceeded, PermissionAsked, QuestionAsked) as need:
         attempts.release(lease)
         return InputRequired(need)
     except PhasegateError as error:
-        said, _ = run.secrets.mask_all(error.as_json())
-        attempts.fail(row, lease, said)
+        document, _ = run.secrets.mask_all(error.as_json())
+        attempts.fail(row, lease, document)
         raise
     except RunSignal as ending:
         attempts.release(lease)
@@ -115,14 +115,15 @@ async def _try(
         _log.exception("%s failed", row.id)
         attempts.fail(row, lease, {"code": "internal", "message": repr(error), "remedy": "", "context": {}})
         raise
-    if made is None:
+    if artifact is None:
         attempts.release(lease)
         return run.background.blocked_agent() or PauseRequested()
-    masked = without_secrets(run, row, made)
-    made = type(made).from_canonical(masked.canonical())  # as a later pass reads it: both passes see the same data
-    attempts.finish(row, lease, made)
-    await _show(run, row, made)
-    return made
+    masked = without_secrets(run, row, artifact)
+    # Read as a later pass reads it, so that both passes see the same data.
+    artifact = type(artifact).from_canonical(masked.canonical())
+    attempts.finish(row, lease, artifact)
+    await _show(run, row, artifact)
+    return artifact
 
 
 async def _unless_cancelled(run: RunContext, work: Awaitable[Made | None]) -> Made | None:
@@ -171,7 +172,9 @@ async def _kept(run: RunContext, lease: Lease) -> AsyncGenerator[None]:
         renewing.cancel()
 
 
-async def _show(run: RunContext, row: Attempt, made: Artifact) -> None:
+async def _show(run: RunContext, row: Attempt, artifact: Artifact) -> None:
     """Publish the artifact in Prefect."""
     key = "".join(letter if letter.isalnum() else "-" for letter in row.id).lower()
-    await run.executor.publish_artifact(key, markdown=made.markdown(), description=f"{made.kind} {made.digest}")
+    await run.executor.publish_artifact(
+        key, markdown=artifact.markdown(), description=f"{artifact.kind} {artifact.digest}"
+    )

@@ -36,7 +36,7 @@ async def put_back_if_asked(run: RunContext) -> None:
     ledger, run_id = run.ledger, run.id
     rewind = plan_rewind(ledger, run.record, ledger.rewinds.asked(run_id))
     await roll_back(run, only=frozenset(effect.key for effect in rewind.effects))
-    kept = await _put_files_back(run, rewind, ledger.rewinds.count(run_id) + 1)
+    refs = await _put_files_back(run, rewind, ledger.rewinds.count(run_id) + 1)
     continued = await _branch_conversation(run, rewind)
     ledger.rewinds.record(
         run_id,
@@ -48,7 +48,7 @@ async def put_back_if_asked(run: RunContext) -> None:
             "source": rewind.source,
             "continued": continued,
             "turn": rewind.turn,
-            "kept": kept,
+            "kept": refs,
         },
     )
     await asyncio.to_thread(publish_run_head, ledger, run.record)
@@ -64,9 +64,9 @@ async def _put_files_back(run: RunContext, rewind: RewindPlan, number: int) -> l
     if run.world.repository.git.resolve(f"refs/phasegate/{run.id}/base") is None:
         return []  # no agent has had a folder yet
     workspace = await run.world.worktree.set_up()
-    kept = await asyncio.to_thread(workspace.set_aside, number)
+    refs = await asyncio.to_thread(workspace.set_aside, number)
     await asyncio.to_thread(workspace.restore, rewind.checkpoint.commit)
-    return kept
+    return refs
 
 
 async def _branch_conversation(run: RunContext, rewind: RewindPlan) -> str:
@@ -76,7 +76,9 @@ async def _branch_conversation(run: RunContext, rewind: RewindPlan) -> str:
         The id of that attempt, or an empty text if the checkpoint has no turn.
     """
     attempts = run.ledger.attempts
-    taken = [one.number for one in attempts.list(run.id) if (one.stage, one.part) == ("implementation", "")]
-    upcoming = str(AttemptId.of(run.id, "implementation", "", max(taken, default=0) + 1))
+    numbers = [
+        attempt.number for attempt in attempts.list(run.id) if (attempt.stage, attempt.part) == ("implementation", "")
+    ]
+    upcoming = str(AttemptId.of(run.id, "implementation", "", max(numbers, default=0) + 1))
     await branch_thread(run.ledger, run.resources.threads, rewind.source, rewind.turn, upcoming)
     return upcoming if rewind.turn else ""

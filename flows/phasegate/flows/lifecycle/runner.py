@@ -83,8 +83,8 @@ async def _with_lease(run_id: str, shared: Resources, pipeline: Pipeline, execut
         False if the ledger or Prefect went away, and the pass must be repeated.
     """
     try:
-        known = shared.ledger.runs.get(run_id)
-        if known.status in STOPPED and not known.request:
+        run = shared.ledger.runs.get(run_id)
+        if run.status in STOPPED and not run.request:
             return True
         lease = shared.ledger.leases.take(run_id, shared.holder)
         inside = replace(shared, ledger=shared.ledger.fenced(lease))
@@ -167,8 +167,8 @@ async def _run_pipeline(run: RunContext, pipeline: Pipeline) -> bool:
     """
     await note_forced_states(run, run.ledger.gates.list(run.id))
     await put_back_if_asked(run)
-    if (begun := run.ledger.effects.rollback(run.id)) is not None:
-        await _roll_back_and_end(run, begun["status"], begun["reason"])
+    if (rollback := run.ledger.effects.rollback(run.id)) is not None:
+        await _roll_back_and_end(run, rollback["status"], rollback["reason"])
         return False
     run.raise_if_interrupted()
     run.ledger.runs.require_as_accepted(run.id)

@@ -76,10 +76,10 @@ class ReleaseFailed(RunSignal):
 class Breached(RunSignal):
     """The release broke its service levels, and is rolled back."""
 
-    def __init__(self, report: HealthReport, made: Candidate | Release, when: str = "") -> None:
+    def __init__(self, report: HealthReport, release: Candidate | Release, when: str = "") -> None:
         """Keep the report, the release, and the activity during which it broke."""
         super().__init__(f"the release {report.verdict} its health checks")
-        self.report, self.made, self.when = report, made, when
+        self.report, self.release, self.when = report, release, when
 
     @property
     def reasons(self) -> str:

@@ -139,7 +139,7 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> AuditReport:
     try:
         rows, run_id = ExportedRows(content["rows"]), str(content["run"])
         heads = _read_heads(content["heads"])
-        replayed = {str(run): _read_heads(seen) for run, seen in content.get("heads_replayed", {}).items()}
+        replayed = {str(run): _read_heads(stored) for run, stored in content.get("heads_replayed", {}).items()}
         missing, envelope = str(content["heads_missing"]), content["release"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TrailBroken(f"the bundle does not hold what phasegate exports: {error!r}") from error
@@ -152,14 +152,14 @@ def audit_bundle(bundle: bytes, *, expected_key: str = "") -> AuditReport:
 
 def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
     """In-toto Statement about the release in a run's rows, or None if nothing is released."""
-    made = _artifacts(rows, run_id)
+    texts = _artifacts(rows, run_id)
     shipped = [row for row in rows.of_run("effects", run_id) if (row["kind"], row["status"]) == ("cut-over", "done")]
-    run = rows.one("runs", run_id)
-    if run is None or not shipped or "release" not in made:
+    run = rows.find("runs", run_id)
+    if run is None or not shipped or "release" not in texts:
         return None
     head = max(rows.of_run("events", run_id), key=lambda event: int(event["position"]))
-    digests = {name: sha256(made[kind]) for kind, name in _MATERIALS.items() if kind in made}
-    release = json.loads(made["release"])
+    digests = {name: sha256(texts[kind]) for kind, name in _MATERIALS.items() if kind in texts}
+    release = json.loads(texts["release"])
     return {
         "_type": STATEMENT,
         "subject": [{"name": str(release["service"]), "digest": {"gitCommit": str(release["commit"])}}],
@@ -168,7 +168,7 @@ def release_statement(rows: Rows, run_id: str) -> dict[str, Any] | None:
             "run": {name: run[name] for name in ("id", "requester", "base_branch", "base_commit", "definition")},
             "digests": {**digests, "policy": run["policy"]},
             "gates": [_gate(rows, run_id, row) for row in _in_time(rows.of_run("gates", run_id), "opened_at")],
-            "health": json.loads(made["health-report"]).get("verdict") if "health-report" in made else None,
+            "health": json.loads(texts["health-report"]).get("verdict") if "health-report" in texts else None,
             "chain": {"position": head["position"], "hash": head["hash"]},
         },
     }
@@ -189,12 +189,12 @@ def _check_release(rows: Rows, run_id: str, envelope: Mapping[str, Any] | None, 
 
 def _artifacts(rows: Rows, run_id: str) -> dict[str, str]:
     """Kind to the canonical text of the newest artifact of that kind that still counts."""
-    run = rows.one("runs", run_id)
+    run = rows.find("runs", run_id)
     attempts = _in_time(rows.of_run("attempts", run_id), "started_at")
     digests = [] if run is None else [run["ticket"]]
     digests += [attempt["artifact"] for attempt in attempts if attempt["artifact"] and not attempt["superseded"]]
-    found = [row["content"] for digest in digests if (row := rows.one("artifacts", digest)) is not None]
-    return {str(json.loads(text)["kind"]): text for text in found}
+    texts = [row["content"] for digest in digests if (row := rows.find("artifacts", digest)) is not None]
+    return {str(json.loads(text)["kind"]): text for text in texts}
 
 
 def _gate(rows: Rows, run_id: str, gate: Row) -> dict[str, Any]:
@@ -225,17 +225,17 @@ def _heads(run: Run) -> tuple[list[tuple[int, str]], str]:
 
 
 def _read_heads(stored: Any) -> list[tuple[int, str]]:
-    return [(int(position), str(seen)) for position, seen in stored]
+    return [(int(position), str(head)) for position, head in stored]
 
 
 def _parsed(bundle: bytes) -> dict[str, Any]:
     try:
-        found: Any = json.loads(bundle)
+        parsed: Any = json.loads(bundle)
     except ValueError as error:
         raise UsageError(f"this is no bundle: {error}", remedy="`phasegate export RUN` makes one.") from error
-    if not isinstance(found, dict) or set(cast("dict[str, Any]", found)) != {"format", "key", "envelope"}:
+    if not isinstance(parsed, dict) or set(cast("dict[str, Any]", parsed)) != {"format", "key", "envelope"}:
         raise UsageError("this is no bundle", remedy="`phasegate export RUN` makes one.")
-    outside = cast("dict[str, Any]", found)
+    outside = cast("dict[str, Any]", parsed)
     if outside["format"] != FORMAT:
         raise UsageError(f"this phasegate reads {FORMAT}, not {outside['format']}", remedy="Use the other version.")
     if _spelled(outside) != bundle:

@@ -91,7 +91,7 @@ def plan_rewind(ledger: Ledger, run: Run, checkpoint: int) -> RewindPlan:
         NotAllowed: It was discarded itself, or an effect made since cannot be undone.
     """
     history = _History.of(ledger, run)
-    target = next((known for known in history.numbered() if known.id == checkpoint), None)
+    target = next((other for other in history.numbered() if other.id == checkpoint), None)
     if target is None:
         raise NotFound(f"run {run.id} has no checkpoint {checkpoint}", remedy=f"See `phasegate checkpoints {run.id}`.")
     if target.discarded:
@@ -124,8 +124,8 @@ def request_rewind(ledger: Ledger, run: Run, checkpoint: int, *, actor: str) -> 
 
 
 def _effects_since(ledger: Ledger, history: _History, target: Checkpoint) -> list[Effect]:
-    made = ledger.effects.list(history.run.id)
-    standing = [effect for effect in made if not (effect.superseded or effect.called_off)]
+    effects = ledger.effects.list(history.run.id)
+    standing = [effect for effect in effects if not (effect.superseded or effect.called_off)]
     since = [effect for effect in standing if history.created_at[f"effects/{effect.id}"] > target.position]
     if any(effect.kind in {"weight", "cut-over"} for effect in since):
         for effect in standing:
@@ -192,12 +192,12 @@ class _History:
     def attempts_since(self, attempts: Sequence[Attempt], position: int) -> list[str]:
         """The attempts that had not finished by then; sealed tests, made from the PRD alone, stand while it does."""
         standing = [attempt for attempt in attempts if not attempt.superseded]
-        done = [one for one in standing if self.finished.get(one.id, position + 1) <= position]
-        made = {attempt.artifact for attempt in done}
-        kept = {attempt.id for attempt in done} | {
-            attempt.id for attempt in standing if attempt.part == "authoring" and attempt.inputs.get("prd") in made
+        done = [attempt for attempt in standing if self.finished.get(attempt.id, position + 1) <= position]
+        artifacts = {attempt.artifact for attempt in done}
+        remaining = {attempt.id for attempt in done} | {
+            attempt.id for attempt in standing if attempt.part == "authoring" and attempt.inputs.get("prd") in artifacts
         }
-        return [attempt.id for attempt in standing if attempt.id not in kept]
+        return [attempt.id for attempt in standing if attempt.id not in remaining]
 
     def gates_since(self, ledger: Ledger, position: int) -> list[str]:
         """The gates that were opened or decided after a moment."""
@@ -221,29 +221,29 @@ class _History:
         return self.created_at[f"attempts/{attempt.id}"] <= position
 
     def _read(self, event: Event) -> None:
-        facts = event.payload
-        for row in facts["rows"]:
+        payload = event.payload
+        for row in payload["rows"]:
             self.created_at.setdefault(row, event.position)
-        attempt = str(facts.get("attempt", ""))
+        attempt = str(payload.get("attempt", ""))
         match event.kind:
             case EventKind.RUN_ACCEPTED:
                 self._add(event, "start", "the run was accepted")
             case EventKind.TOOLS_ANSWERED if AttemptId.parse(attempt).stage == "implementation":
-                self._add_turn(event, attempt, facts["turn"])
+                self._add_turn(event, attempt, payload["turn"])
             case EventKind.ATTEMPT_CHECKPOINTED:
-                self._move_commit(event, attempt, facts["commit"])
+                self._move_commit(event, attempt, payload["commit"])
             case EventKind.ATTEMPT_FINISHED | EventKind.ATTEMPT_ADOPTED:
                 self.finished[attempt] = event.position
                 self._add(event, "stage", AttemptId.parse(attempt).within_run)
             case EventKind.GATE_DECIDED | EventKind.GATE_OVERRIDDEN | EventKind.GATE_OUTDATED:
-                self.decided[facts["gate"]] = event.position
-                if "verdict" in facts and f"gates/{facts['gate']}" in facts["rows"]:  # this decision concluded it
-                    self._add(event, "gate", f"{facts['verdict']} by {event.actor}")
+                self.decided[payload["gate"]] = event.position
+                if "verdict" in payload and f"gates/{payload['gate']}" in payload["rows"]:  # this decision concluded it
+                    self._add(event, "gate", f"{payload['verdict']} by {event.actor}")
             case EventKind.RUN_REWOUND:
-                self.rewinds.append((facts["position"], event.position))
-                self.commit = facts["commit"]
-                if facts["continued"]:
-                    self.seeds[facts["continued"]] = facts["turn"]
+                self.rewinds.append((payload["position"], event.position))
+                self.commit = payload["commit"]
+                if payload["continued"]:
+                    self.seeds[payload["continued"]] = payload["turn"]
             case _:
                 pass
 
@@ -252,8 +252,8 @@ class _History:
         self.checkpoints.append(Checkpoint(number, kind, what, event.position, event.at, self.commit, ref, turn))
 
     def _add_turn(self, event: Event, attempt: str, turn: int) -> None:
-        if (known := self.turns.get((attempt, turn))) is not None:  # its tools ran again after a crash
-            self.checkpoints[known] = replace(self.checkpoints[known], position=event.position)
+        if (checkpoint := self.turns.get((attempt, turn))) is not None:  # its tools ran again after a crash
+            self.checkpoints[checkpoint] = replace(self.checkpoints[checkpoint], position=event.position)
             return
         self.turns[attempt, turn] = len(self.checkpoints)
         self._add(event, "turn", AttemptId.parse(attempt).within_run, turn)

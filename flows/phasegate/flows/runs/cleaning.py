@@ -56,13 +56,13 @@ def remove_folders(settings: Settings, run: Run, secrets: Secrets, *, dry_run: b
     Effects: files that no checkpoint has yet are kept in a ref first. A repeat finds nothing to do.
     """
     folders = [folder for folder in (settings.workspaces / run.id, settings.scratch / run.id) if folder.is_dir()]
-    taken = sum(map(size_of, folders))
+    size = sum(map(size_of, folders))
     if not dry_run and folders and not _remove_worktree(settings, run, secrets):
         return
     for folder in [] if dry_run else folders:
         shutil.rmtree(folder, ignore_errors=True)
     if folders:
-        yield Removed("folder", run.id, taken)
+        yield Removed("folder", run.id, size)
 
 
 def _remove_worktree(settings: Settings, run: Run, secrets: Secrets) -> bool:
@@ -125,8 +125,8 @@ def _drop_refs(ledger: Ledger, run: Run, runs: Collection[Run], *, dry_run: bool
     try:
         git = Repository.open(Path(run.repository)).git
         # the trailing slash keeps out runs whose id begins alike
-        asked = ("for-each-ref", "--format=%(refname)", f"refs/phasegate/{run.id}/", f"refs/heads/phasegate/{run.id}")
-        refs = git.line(*asked).splitlines()
+        command = ("for-each-ref", "--format=%(refname)", f"refs/phasegate/{run.id}/", f"refs/heads/phasegate/{run.id}")
+        refs = git.line(*command).splitlines()
         if refs and not dry_run:
             git.output("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode())
     except PhasegateError as error:

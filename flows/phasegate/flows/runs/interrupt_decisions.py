@@ -26,18 +26,18 @@ def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
         TrailBroken: It was altered.
     """
     digest = row.subject[kind.kind]
-    asked = ledger.artifacts.get(digest, kind)
-    if asked.digest != digest:
+    subject = ledger.artifacts.get(digest, kind)
+    if subject.digest != digest:
         raise TrailBroken(f"what gate {row.gate} asks about was altered", remedy="Compare with a copy of the ledger.")
-    return asked
+    return subject
 
 
 def granted_budgets(ledger: Ledger, run_id: str, *, admins: Sequence[str]) -> list[Grant]:
     """Increases over policy's budgets that people allowed a run."""
     return [
-        Grant(asked.scope, asked.of, asked.what, asked.grant)
-        for _, asked, decision in _answered(ledger, run_id, "budget", BudgetIncreaseRequest, admins)
-        if decision.verdict == "approve" and asked.run == run_id
+        Grant(subject.scope, subject.of, subject.what, subject.grant)
+        for _, subject, decision in _answered(ledger, run_id, "budget", BudgetIncreaseRequest, admins)
+        if decision.verdict == "approve" and subject.run == run_id
     ]
 
 
@@ -71,11 +71,11 @@ class GateDecisions:
 
     def _decision(self, request: PermissionRequest) -> Decision | None:
         run_id, turn = self.asked.run_id, self._turn()
-        for row, asked, decision in _answered(self.ledger, run_id, "permission", PermissionRequested, self.admins):
-            if asked.about == (self.asked.id, turn, request.call_id, request.command):
+        for row, subject, decision in _answered(self.ledger, run_id, "permission", PermissionRequested, self.admins):
+            if subject.about == (self.asked.id, turn, request.call_id, request.command):
                 return decision
             holds_on = decision.verdict == "approve" and self._is_for_stage(row)
-            if holds_on and asked.stage == self.attempt.stage and _is_covered(request, asked):
+            if holds_on and subject.stage == self.attempt.stage and _is_covered(request, subject):
                 return decision
         return None
 
@@ -85,13 +85,15 @@ class GateDecisions:
 
     def _is_for_stage(self, row: Gate) -> bool:
         """True if all who approved did so for the rest of the stage."""
-        said = [one for one in self.ledger.gates.decisions(row.run_id) if one.gate_id == row.id]
-        return all(one.for_stage for one in said if one.verdict == "approve")
+        decisions = [decision for decision in self.ledger.gates.decisions(row.run_id) if decision.gate_id == row.id]
+        return all(decision.for_stage for decision in decisions if decision.verdict == "approve")
 
 
-def _is_covered(request: PermissionRequest, asked: PermissionRequested) -> bool:
+def _is_covered(request: PermissionRequest, subject: PermissionRequested) -> bool:
     """True if a stage permission covers a request: the same line, or only programs that it names."""
-    return request.command == asked.command or (bool(request.programs) and set(request.programs) <= set(asked.programs))
+    return request.command == subject.command or (
+        bool(request.programs) and set(request.programs) <= set(subject.programs)
+    )
 
 
 def _answered(

@@ -111,8 +111,8 @@ class PermissionRequested(Artifact):
         text = f"The agent of stage {self.stage} wants to run, in turn {self.turn}:\n\n{_indented(self.command)}\n"
         text += f"Why you are asked: {self.reason}.\n\n"
         if self.programs:
-            known = "".join(_indented(program) for program in self.programs)
-            text += f"An approval for the stage holds wherever nothing else to be asked about starts:\n\n{known}\n"
+            programs = "".join(_indented(program) for program in self.programs)
+            text += f"An approval for the stage holds wherever nothing else to be asked about starts:\n\n{programs}\n"
         else:
             text += "What it starts is only known when it runs: an approval for the stage holds for this very line.\n\n"
         return text + "A rejection is told to the agent, with your note, and the run goes on.\n"

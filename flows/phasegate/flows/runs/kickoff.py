@@ -114,8 +114,8 @@ def _without_secrets(ticket: Ticket, environment: Mapping[str, str]) -> tuple[Ti
     masked, leaks = Secrets.of(environment).mask_all(ticket.model_dump(mode="json"))
     if not leaks:
         return ticket, []
-    found = ", ".join(f"{leak.kind} ({leak.digest})" for leak in leaks)
-    return Ticket.model_validate(masked), [f"The ticket held what looks like a secret, which is masked: {found}."]
+    secrets = ", ".join(f"{leak.kind} ({leak.digest})" for leak in leaks)
+    return Ticket.model_validate(masked), [f"The ticket held what looks like a secret, which is masked: {secrets}."]
 
 
 @dataclass(frozen=True)
@@ -194,11 +194,11 @@ def _policy_at(repository: Repository, base: BaseCommit) -> tuple[Policy, list[s
     if copy is not None:
         uncommitted = f"{POLICY_FILE} is not committed on {base.branch} yet: this run follows your working copy."
         return load_policy(copy, source=POLICY_FILE), [uncommitted]
-    if (found := detect(repository.top)).declared:
-        written = [line for line in found.toml.splitlines() if line and not line.startswith("#")]
+    if (detection := detect(repository.top)).declared:
+        written = [line for line in detection.toml.splitlines() if line and not line.startswith("#")]
         goes_by = " ".join(written)
         unwritten = f"There is no {POLICY_FILE}: this run goes by what `phasegate init` would write: {goes_by}"
-        return load_policy(found.toml.encode(), source="what `phasegate init` finds"), [unwritten, *found.notes]
+        return load_policy(detection.toml.encode(), source="what `phasegate init` finds"), [unwritten, *detection.notes]
     raise PolicyError(
         f"there is no {POLICY_FILE} in {repository.top}",
         remedy="Write one with `phasegate init`, look it over, and commit it.",
@@ -232,11 +232,11 @@ def _check_roles(request: KickoffRequest, policy: Policy, person: Person) -> Non
             raise UsageError(f"there is no gate {gate}", remedy=f"Gates are {', '.join(GATES)}.")
         if gate in INTERRUPT_GATES:
             raise UsageError(f"gate {gate} cannot be approved in advance", remedy=f"Leave out --approve {gate}.")
-        asked = policy.gates.named(gate)
-        people = {name for role in asked.roles for name in policy.roles[role]}
-        if asked.exclude_requester:
+        gate_policy = policy.gates.named(gate)
+        people = {name for role in gate_policy.roles for name in policy.roles[role]}
+        if gate_policy.exclude_requester:
             raise NotAllowed(f"policy excludes the requester from gate {gate}", remedy=f"Leave out --approve {gate}.")
-        if asked.roles and person.name not in people:
+        if gate_policy.roles and person.name not in people:
             raise NotAllowed(f"{person.name} may not decide gate {gate}", remedy=f"Leave out --approve {gate}.")
 
 

@@ -63,24 +63,24 @@ def named_tests(
     return tuple(dict.fromkeys((*strike, *accept, *((KEEP_TESTS,) if keep else ()))))
 
 
-def _require_known(named: Sequence[str], known: Sequence[str], what: str, option: str) -> None:
+def _require_known(named: Sequence[str], tests: Sequence[str], what: str, option: str) -> None:
     for test in named:
-        if test not in known:
-            listed = "\n".join(f"  {other}" for other in known[:_SHOWN]) or "  (there is none)"
+        if test not in tests:
+            listed = "\n".join(f"  {other}" for other in tests[:_SHOWN]) or "  (there is none)"
             raise UsageError(f"{test} is not {what}", remedy=f"Name one of these with {option}:\n{listed}")
 
 
 def _require_all(evidence: Evidence, accept: Sequence[str], note: str) -> None:
-    left = [test for test in evidence.to_accept if test not in accept]
+    missing = [test for test in evidence.to_accept if test not in accept]
     if not evidence.is_acceptable:
         raise UsageError(
             "the grade failed for more than can be accepted by name",
             remedy="Send it back with `phasegate revise --note …`, or reject it.",
         )
-    if left:
-        options = " ".join(f"--accept {test!r}" for test in left[:_SHOWN])
+    if missing:
+        options = " ".join(f"--accept {test!r}" for test in missing[:_SHOWN])
         raise UsageError(
-            f"the grade failed, and not all of it is accepted by name; missing: {len(left)}",
+            f"the grade failed, and not all of it is accepted by name; missing: {len(missing)}",
             remedy=f"As an admin: {options} --note WHY. Or send it back with `phasegate revise --note …`.",
         )
     if not note.strip():

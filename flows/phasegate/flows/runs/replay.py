@@ -155,8 +155,10 @@ def _policy(
 
 
 def _has_finished(ledger: Ledger, run: Run, stage: str) -> bool:
-    known = [attempt for attempt in ledger.attempts.list(run.id) if attempt.stage == stage and not attempt.superseded]
-    last = {attempt.part: attempt for attempt in sorted(known, key=lambda attempt: attempt.number)}
+    attempts = [
+        attempt for attempt in ledger.attempts.list(run.id) if attempt.stage == stage and not attempt.superseded
+    ]
+    last = {attempt.part: attempt for attempt in sorted(attempts, key=lambda attempt: attempt.number)}
     parts = _PARTS.get(stage, ("",))
     if not all(part in last and last[part].status == "finished" for part in parts):
         return False

@@ -17,8 +17,8 @@ from phasegate.infra.ledger.events.catalogue import payload_of
 
 def effects_with_adopted(ledger: Ledger, run_id: str) -> list[Effect]:
     """A run's effects and, before them, those it adopted: all that a rollback undoes, oldest first."""
-    taken = [ledger.effects.get(key) for key in adopted_keys(ledger, run_id)]
-    return [*taken, *ledger.effects.list(run_id)]
+    adopted = [ledger.effects.get(key) for key in adopted_keys(ledger, run_id)]
+    return [*adopted, *ledger.effects.list(run_id)]
 
 
 def adopted_keys(ledger: Ledger, run_id: str) -> list[str]:
@@ -57,10 +57,10 @@ def past_pivot(
         traffic: A sentence about traffic that does not go where it should.
     """
     done = [_named(effect) for effect in pivots if effect.status == "done"]
-    begun = [_named(effect) for effect in pivots if effect.status != "done"]
+    unfinished = [_named(effect) for effect in pivots if effect.status != "done"]
     stands = [
         *([f"{_listed(done)} made and cannot be undone"] if done else []),
-        *([f"{_listed(begun)} begun, and nobody can say how far it got"] if begun else []),
+        *([f"{_listed(unfinished)} begun, and nobody can say how far it got"] if unfinished else []),
     ]
     held = f"{'; '.join(stands)}. So nothing of this run is undone: it only goes forward"
     text = ". ".join(
@@ -86,8 +86,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _cut_over(effects: Sequence[Effect]) -> Effect | None:
-    made = (effect for effect in reversed(effects) if effect.kind == "cut-over" and effect.status == "done")
-    return next(made, None)
+    cut_overs = (effect for effect in reversed(effects) if effect.kind == "cut-over" and effect.status == "done")
+    return next(cut_overs, None)
 
 
 def _serving(effects: Sequence[Effect]) -> str:

@@ -58,38 +58,38 @@ def agent_warnings(events: Iterable[Event]) -> tuple[AgentWarning, ...]:
     for event in events:
         stage = AttemptId.parse(event.payload["attempt"]).thread
         for sort, what, example in _refusals(event.kind, event.payload):
-            known = sums.setdefault((sort, what), _Sum())
-            known.count += 1
-            known.stages[stage] = None
-            if len(known.examples) < _EXAMPLES:
-                known.examples[_shortened(example)] = None
+            total = sums.setdefault((sort, what), _Sum())
+            total.count += 1
+            total.stages[stage] = None
+            if len(total.examples) < _EXAMPLES:
+                total.examples[_shortened(example)] = None
     ranked = sorted(sums.items(), key=lambda entry: (_ORDER.index(entry[0][0]), -entry[1].count))
     return tuple(
         AgentWarning(
             sort=sort,
             what=what,
-            count=known.count,
-            stages=tuple(stage for stage in known.stages if stage),
-            examples=tuple(known.examples),
+            count=total.count,
+            stages=tuple(stage for stage in total.stages if stage),
+            examples=tuple(total.examples),
         )
-        for (sort, what), known in ranked[:_AT_MOST]
+        for (sort, what), total in ranked[:_AT_MOST]
     )
 
 
-def _refusals(kind: str, facts: Mapping[str, Any]) -> Iterator[tuple[Category, str, str]]:
+def _refusals(kind: str, payload: Mapping[str, Any]) -> Iterator[tuple[Category, str, str]]:
     if kind == EventKind.TOOL_DENIED:
-        tool = str(facts["tool"])
-        yield "denied", tool if tool in _TOOLS else "a tool it does not have", str(facts["subject"] or tool)
+        tool = str(payload["tool"])
+        yield "denied", tool if tool in _TOOLS else "a tool it does not have", str(payload["subject"] or tool)
     elif kind == EventKind.SANDBOX_ATTEMPTED:
-        reached = {str(sign["kind"]): sign for sign in reversed(facts["signs"])}
-        if facts["refused"]:
+        reached = {str(sign["kind"]): sign for sign in reversed(payload["signs"])}
+        if payload["refused"]:
             reached.setdefault("network", {"seen": "command"})
         for what, sign in reached.items():
             where = f" (a file it names says {sign['what']})" if sign["seen"] == "file" else ""
-            yield "attempted", what, f"{facts['command']}{where}"
+            yield "attempted", what, f"{payload['command']}{where}"
     elif kind == EventKind.SECRET_MASKED:
-        for secret in facts["secrets"]:
-            yield "masked", f"{secret['kind']} ({secret['digest']})", f"in {facts['where']}"
+        for secret in payload["secrets"]:
+            yield "masked", f"{secret['kind']} ({secret['digest']})", f"in {payload['where']}"
 
 
 def _shortened(text: str) -> str:

@@ -47,10 +47,10 @@ DOCUMENTS: Mapping[str, str] = {
 def load(place: str) -> type[BaseModel]:
     """The class at `module:class`."""
     module, _, name = place.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, type), place  # noqa: S101  the tables above are ours
-    assert issubclass(found, BaseModel), place  # noqa: S101  as above
-    return found
+    model = getattr(importlib.import_module(module), name)
+    assert isinstance(model, type), place  # noqa: S101  the tables above are ours
+    assert issubclass(model, BaseModel), place  # noqa: S101  as above
+    return model
 
 
 def markdown(kind: str, content: Mapping[str, Any]) -> str:

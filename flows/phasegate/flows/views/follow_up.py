@@ -17,11 +17,11 @@ def follow_up(report: RunReport) -> str:
 
     Its text is the agent's: a person reads it before running it, as any ticket.
     """
-    made = report.latest("incident")
-    content: dict[str, Any] = made.content if made else {}
+    artifact = report.latest("incident")
+    content: dict[str, Any] = artifact.content if artifact else {}
     title = " ".join(str(content.get("follow_up_title") or "").split())[:MAX_TITLE]
     if not title:
         return ""
-    facts = yaml.safe_dump({"title": title, "labels": [LABEL]}, allow_unicode=True, sort_keys=False)
+    front_matter = yaml.safe_dump({"title": title, "labels": [LABEL]}, allow_unicode=True, sort_keys=False)
     body = str(content.get("follow_up_body") or "").strip() or str(content.get("summary") or "").strip()
-    return f"---\n{facts}---\n{body}\n\nDrafted after run {report.id} was taken back.\n"
+    return f"---\n{front_matter}---\n{body}\n\nDrafted after run {report.id} was taken back.\n"

@@ -55,6 +55,6 @@ def progress_of(ledger: Ledger, run: Run) -> RolloutProgress | None:
             last = None
             continue
         step = payload_of(event, payloads.StageStep)
-        if facts := step.get("progress"):
-            last = RolloutProgress(at=event.at, stage=step["stage"], **facts)
+        if details := step.get("progress"):
+            last = RolloutProgress(at=event.at, stage=step["stage"], **details)
     return last

@@ -152,21 +152,21 @@ class RunReport(_Part):
 
     def artifacts_of(self, gate: Gate) -> list[ArtifactReport]:
         """Artifacts that a gate asks about, in the order in which they were made."""
-        asked = set(gate.subject.values())
-        made = [*(stage.artifact for stage in self.stages), *self.asked]
-        found = {artifact.digest: artifact for artifact in made if artifact and artifact.digest in asked}
-        return list(found.values())
+        digests = set(gate.subject.values())
+        artifacts = [*(stage.artifact for stage in self.stages), *self.asked]
+        subjects = {artifact.digest: artifact for artifact in artifacts if artifact and artifact.digest in digests}
+        return list(subjects.values())
 
     @property
     def open_question(self) -> Question | None:
         """The question that the next answer is for, if an agent waits for one."""
         is_over = self.status in STOPPED and self.status not in {"failed", "needs-operator"}
-        return None if is_over else next((one for one in self.questions if one.answer is None), None)
+        return None if is_over else next((question for question in self.questions if question.answer is None), None)
 
     def latest(self, kind: str) -> ArtifactReport | None:
         """The newest artifact of a kind, if any attempt made one."""
-        made = [stage.artifact for stage in self.stages if stage.artifact and not stage.superseded]
-        return next((artifact for artifact in reversed(made) if artifact.kind == kind), None)
+        artifacts = [stage.artifact for stage in self.stages if stage.artifact and not stage.superseded]
+        return next((artifact for artifact in reversed(artifacts) if artifact.kind == kind), None)
 
     def document(self) -> dict[str, Any]:
         """The report as plain JSON values."""

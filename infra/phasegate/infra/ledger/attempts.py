@@ -54,8 +54,8 @@ class Attempts:
         """
         attempt_id = str(AttemptId.of(run_id, stage, part, number))
         key = sha256(canonical_json({"attempt": attempt_id, "inputs": dict(inputs)}))
-        if (made := self.find(attempt_id)) is not None and made.has_finished_from(key):
-            return made, None  # asked at every pass, so without a write transaction: what has finished stays so
+        if (finished := self.find(attempt_id)) is not None and finished.has_finished_from(key):
+            return finished, None  # asked at every pass, so without a write transaction: what has finished stays so
         payload: dict[str, Any] = {"attempt": attempt_id, "inputs": dict(inputs)}
         # Not synced: an attempt that a power cut takes begins again; the change that tells what came of it is, and
         # brings this with it.
@@ -63,14 +63,14 @@ class Attempts:
             run_id, EventKind.ATTEMPT_STARTED, actor="engine", payload=payload, synced=False
         ) as change:
             row = change.row(schema.attempts, attempt_id)
-            known = None if row is None else Attempt.model_validate(dict(row))
-            if known is not None and known.has_finished_from(key):
+            existing = None if row is None else Attempt.model_validate(dict(row))
+            if existing is not None and existing.has_finished_from(key):
                 change.abort()
-                return known, None
+                return existing, None
             lease = self._take(change, run_id, attempt_id, holder)
-            payload |= {"again": known is not None, "token": lease.token}
+            payload |= {"again": existing is not None, "token": lease.token}
             fresh = {"key": key, "inputs": dict(inputs), "status": "running", "error": None, "model": model}
-            if known is None:
+            if existing is None:
                 change.insert(
                     schema.attempts,
                     id=attempt_id,
@@ -86,38 +86,38 @@ class Attempts:
                 change.update(schema.attempts, attempt_id, **fresh, artifact=None, origin="", finished_at=None)
         return self.get(attempt_id), lease
 
-    def adopt(self, run_id: str, made: Attempt) -> Attempt:
+    def adopt(self, run_id: str, original: Attempt) -> Attempt:
         """Take over a finished attempt of another run as this run's own; nothing is worked on, so no lease is needed.
 
         Args:
             run_id: The run that adopts.
-            made: The other run's attempt, finished.
+            original: The other run's attempt, finished.
 
         Effects:
             One attempt row that names where it came from and shares the artifact; a second call finds it.
         """
-        attempt_id = str(AttemptId.of(run_id, made.stage, made.part, made.number))
-        if (known := self.find(attempt_id)) is not None:
-            return known
-        payload = payloads.AttemptAdopted({"attempt": attempt_id, "from": made.id, "artifact": made.artifact})
+        attempt_id = str(AttemptId.of(run_id, original.stage, original.part, original.number))
+        if (existing := self.find(attempt_id)) is not None:
+            return existing
+        payload = payloads.AttemptAdopted({"attempt": attempt_id, "from": original.id, "artifact": original.artifact})
         with self._store.change(run_id, EventKind.ATTEMPT_ADOPTED, actor="engine", payload=payload) as change:
             now = self._store.clock.now()
-            change.attest(schema.artifacts, made.artifact or "")
+            change.attest(schema.artifacts, original.artifact or "")
             change.insert(
                 schema.attempts,
                 id=attempt_id,
                 run_id=run_id,
-                stage=made.stage,
-                part=made.part,
-                number=made.number,
-                key=sha256(canonical_json({"attempt": attempt_id, "inputs": made.inputs})),
-                inputs=made.inputs,
-                model=made.model,
-                prompt=made.prompt,
+                stage=original.stage,
+                part=original.part,
+                number=original.number,
+                key=sha256(canonical_json({"attempt": attempt_id, "inputs": original.inputs})),
+                inputs=original.inputs,
+                model=original.model,
+                prompt=original.prompt,
                 status="finished",
-                artifact=made.artifact,
-                checkpoint=made.checkpoint,
-                origin=made.id,
+                artifact=original.artifact,
+                checkpoint=original.checkpoint,
+                origin=original.id,
                 started_at=now,
                 finished_at=now,
             )
@@ -133,8 +133,8 @@ class Attempts:
         with self._store.change(attempt.run_id, EventKind.ATTEMPT_FINISHED, actor="engine", payload=payload) as change:
             self._hold(change, lease)
             now = self._store.clock.now()
-            for made in sorted((artifact, *also), key=lambda made: made.digest):  # one order for all: no deadlock
-                put(change, made, now)
+            for output in sorted((artifact, *also), key=lambda output: output.digest):  # one order for all: no deadlock
+                put(change, output, now)
             change.update(
                 schema.attempts, attempt.id, status="finished", artifact=artifact.digest, finished_at=now, error=None
             )

@@ -50,12 +50,12 @@ class Link:
 
 def is_as_accepted(rows: Rows, run_id: str) -> bool:
     """True if a run's row, later changes aside, is the one its first event attests; later events do not count."""
-    run, first = rows.one("runs", run_id), rows.one("events", f"{run_id}/1")
+    run, first = rows.find("runs", run_id), rows.find("events", f"{run_id}/1")
     if run is None or first is None:
         return False
-    said = event_hash(GENESIS, run_id, 1, first["at"], first["kind"], first["actor"], first["payload"])
+    computed = event_hash(GENESIS, run_id, 1, first["at"], first["kind"], first["actor"], first["payload"])
     digest = json.loads(first["payload"])["rows"].get(f"runs/{run_id}")
-    return bool(said == first["hash"]) and digest_of_row("runs", {**run, **_GOES_ON}) == digest
+    return bool(computed == first["hash"]) and digest_of_row("runs", {**run, **_GOES_ON}) == digest
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Chain:
         previous = rows.pop(0)["hash"] if start > 1 and rows and rows[0]["position"] == start - 1 else GENESIS
         links: list[Link] = []
         for position, row in enumerate(rows, start=start):
-            said = event_hash(previous, run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
-            if row["position"] != position or row["previous"] != previous or row["hash"] != said:
+            computed = event_hash(previous, run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
+            if row["position"] != position or row["previous"] != previous or row["hash"] != computed:
                 return cls(())
             at, payload = datetime.fromisoformat(row["at"]), json.loads(row["payload"])
             links.append(Link(position, row["kind"], row["actor"], at, payload))
@@ -95,10 +95,10 @@ class Chain:
 
     def attesting(self, connection: Connection, table: Table, row_id: str) -> Link | None:
         """The event that vouches for a row as it stands, or `None` if no event made it so."""
-        said = [link for link in self.links if link.digest_of(table, row_id) is not None]
-        if not said or said[-1].digest_of(table, row_id) != row_digest(connection, table, row_id):
+        links = [link for link in self.links if link.digest_of(table, row_id) is not None]
+        if not links or links[-1].digest_of(table, row_id) != row_digest(connection, table, row_id):
             return None
-        return said[-1]
+        return links[-1]
 
     def was_open(self, gate_id: str, expires_at: datetime, at: Link) -> bool:
         """True if a gate was open and not expired when an event happened.

@@ -42,12 +42,12 @@ class Effects:
             effect_class: `reversible` leaves no trace once undone, `compensable` does (a revert commit), and a `pivot`
                 cannot be undone at all.
         """
-        if (known := self.find(key)) is not None:
-            if known.status == "intended":
+        if (existing := self.find(key)) is not None:
+            if existing.status == "intended":
                 self._store.require_fence(
                     run_id, EventKind.EFFECT_INTENDED
                 )  # the engine that owns the run now makes it
-            return known
+            return existing
         payload = payloads.EffectIntended(effect=key, kind=kind, intent=dict(intent), compensation=compensation)
         with self._store.change(run_id, EventKind.EFFECT_INTENDED, actor="engine", payload=payload) as change:
             count = select(func.count()).select_from(schema.effects).where(schema.effects.c.run_id == run_id)

@@ -98,14 +98,14 @@ class Exchanges:
             latency_seconds: From sending to the last byte.
         """
         part = self._sent.encode(attempt.id, request, previous)
-        exchange_id, said, at = f"{attempt.id}/{turn}", canonical_json(reply), self._store.clock.now()
+        exchange_id, reply_text, at = f"{attempt.id}/{turn}", canonical_json(reply), self._store.clock.now()
         calls = [{"name": call["name"], "args": call["args"]} for call in reply.get("calls", [])]
         payload = payloads.TurnAnswered(
             attempt=attempt.id, turn=turn, text=reply.get("text", ""), calls=calls, model=model
         )
         with self._store.change(attempt.run_id, EventKind.TURN_ANSWERED, actor=model, payload=payload) as change:
             before = _TURN_BEFORE.execute(change.direct, exchange=f"{attempt.id}/{turn - 1}")
-            known = shared_context(*before[0]) if before else ""
+            context = shared_context(*before[0]) if before else ""
             change.insert(
                 schema.exchanges,
                 id=exchange_id,
@@ -115,9 +115,9 @@ class Exchanges:
                 model=model,
                 request_digest=part.digest,
                 request_shared=part.shared,
-                request_rest=pack(part.rest, known),
+                request_rest=pack(part.rest, context),
                 reply=reply,
-                response=pack(response, said),
+                response=pack(response, reply_text),
                 input_tokens=usage.input_tokens,
                 cached_input_tokens=usage.cached_input_tokens,
                 output_tokens=usage.output_tokens,
@@ -133,7 +133,7 @@ class Exchanges:
             turn=turn,
             model=model,
             request_digest=part.digest,
-            reply=json.loads(said),  # spelled as it is read back: so the next request is, then too
+            reply=json.loads(reply_text),  # spelled as it is read back: so the next request is, then too
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
             output_tokens=usage.output_tokens,
@@ -199,10 +199,10 @@ class Exchanges:
         return [run for (run,) in self._store.ask(_RUNS_SINCE, run=run_id, moment=moment)]
 
     def _added_up(self, query: CompiledStatement, **which: Any) -> Usage:
-        ((turns, asked, cached, answered, cost, unpriced),) = self._store.ask(query, **which)
+        ((turns, sent, cached, answered, cost, unpriced),) = self._store.ask(query, **which)
         return Usage(
             turns=turns,
-            input_tokens=asked,
+            input_tokens=sent,
             cached_input_tokens=cached,
             output_tokens=answered,
             cost_usd=cost,

@@ -29,17 +29,17 @@ def run_lease_id(run_id: str) -> str:
 
 
 def put_lease(
-    change: UnitOfWork, known: RowMapping | None, lease_id: str, *, run_id: str, holder: str, expires_at: datetime
+    change: UnitOfWork, row: RowMapping | None, lease_id: str, *, run_id: str, holder: str, expires_at: datetime
 ) -> Lease:
-    """Write a lease with the next token; `known` is its row so far."""
+    """Write a lease with the next token; `row` is its row so far."""
     values: dict[str, Any] = {
         "run_id": run_id,
         "holder": holder,
-        "token": 1 if known is None else known["token"] + 1,
+        "token": 1 if row is None else row["token"] + 1,
         "expires_at": expires_at,
         "released_at": None,
     }
-    if known is None:
+    if row is None:
         change.insert(schema.leases, id=lease_id, **values)
     else:
         change.update(schema.leases, lease_id, **values)
@@ -92,10 +92,10 @@ class Leases:
 
         Effects: an event `run.taken` when the run changes its owner; a repeat only extends the lease.
         """
-        known = self.find(run_id)
-        ours = known is not None and known.holder == holder and known.expires_at > self._store.clock.now()
-        if known is not None and ours and self.renew(holder, [run_id]):
-            return known
+        current = self.find(run_id)
+        ours = current is not None and current.holder == holder and current.expires_at > self._store.clock.now()
+        if current is not None and ours and self.renew(holder, [run_id]):
+            return current
         payload: dict[str, Any] = {"holder": holder}
         with self._store.change(run_id, EventKind.RUN_TAKEN, actor="engine", payload=payload) as change:
             row, now = change.row(schema.leases, run_lease_id(run_id)), self._store.clock.now()

@@ -83,10 +83,10 @@ class Messages:
         if (original := self._original(attempt.run_id)) is not None:
             recorded = attempt.id_in(original)
             return self._delivered(original, recorded, turn)
-        found = self._store.ask(_ANYTHING, **_for(attempt, turn))
-        if not found:
+        states = self._store.ask(_ANYTHING, **_for(attempt, turn))
+        if not states:
             return []
-        if ("queued",) in found:
+        if ("queued",) in states:
             self._deliver(attempt, turn)
         return self._delivered(attempt.run_id, attempt.id, turn)
 
@@ -166,5 +166,5 @@ def _at_work(change: UnitOfWork, run_id: str) -> str | None:
         .where(table.run_id == run_id, table.status == "running", table.superseded == 0, table.model != "")
         .order_by(table.part, table.started_at.desc())
     )
-    found = change.connection.execute(query).scalars().first()
-    return None if found is None else str(found)
+    attempt_id = change.connection.execute(query).scalars().first()
+    return None if attempt_id is None else str(attempt_id)

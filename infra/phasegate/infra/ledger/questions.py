@@ -30,8 +30,8 @@ class Questions:
             text: The question.
         """
         question_id = f"{attempt.id}/{turn}/{place}"
-        if (known := self._find(question_id)) is not None:
-            return known
+        if (existing := self._find(question_id)) is not None:
+            return existing
         answered = self._answered_before(attempt, question_id)
         payload = payloads.AgentQuestion(question=question_id, text=text)
         with self._store.change(
@@ -103,9 +103,9 @@ class Questions:
         return None if row is None else Question.model_validate(dict(row))
 
     def _get(self, question_id: str) -> Question:
-        found = self._find(question_id)
-        assert found is not None  # noqa: S101  written before
-        return found
+        question = self._find(question_id)
+        assert question is not None  # noqa: S101  written before
+        return question
 
     def _answered_before(self, attempt: Attempt, question_id: str) -> Question | None:
         query = select(schema.runs.c.origin).where(schema.runs.c.id == attempt.run_id)

@@ -103,8 +103,8 @@ class Runs:
 
     def request(self, run_id: str) -> str:
         """Request of a person that a run has yet to meet, such as `pause`, or an empty string if there is none."""
-        found = self._store.ask(_REQUEST, run=run_id)
-        return str(found[0][0]) if found else ""
+        rows = self._store.ask(_REQUEST, run=run_id)
+        return str(rows[0][0]) if rows else ""
 
     def require_as_accepted(self, run_id: str) -> None:
         """Make sure that a run is about what was accepted: ticket, policy, requester and what they chose.
@@ -188,8 +188,8 @@ class Runs:
                 ended = {"finished_at": self._store.clock.now(), "request": ""}
                 if unread := _close_what_is_open(change, run_id):
                     payload["expired"] = unread
-            if status == "done" and (asked := _locked(change, run_id).request) not in {"", "pause"}:
-                raise NotAllowed(f"run {run_id} is not done: a person asked to {asked}")
+            if status == "done" and (request := _locked(change, run_id).request) not in {"", "pause"}:
+                raise NotAllowed(f"run {run_id} is not done: a person asked to {request}")
             change.update(schema.runs, run_id, status=status, reason=reason, wake_at=wake_at, **ended)
 
     def ask(self, run_id: str, request: Literal["pause", "cancel", "rollback"], *, actor: str) -> Run:

@@ -25,7 +25,7 @@ class Rows(Protocol):
         """The rows of a table that carry a run's id, by their own ids; for `runs`, the run itself."""
         ...
 
-    def one(self, table: str, row_id: str) -> Row | None:
+    def find(self, table: str, row_id: str) -> Row | None:
         """The row with this id, if it is there."""
         ...
 
@@ -41,8 +41,8 @@ class DatabaseRows:
         """As `Rows.of_run`."""
         return self._select(table, "id" if table == "runs" else "run_id", run_id)
 
-    def one(self, table: str, row_id: str) -> Row | None:
-        """As `Rows.one`."""
+    def find(self, table: str, row_id: str) -> Row | None:
+        """As `Rows.find`."""
         return next(iter(self._select(table, "id", row_id)), None)
 
     def _select(self, table: str, column: str, value: str) -> list[Row]:
@@ -64,21 +64,21 @@ class ExportedRows:
         column = "id" if table == "runs" else "run_id"
         return [row for row in self._tables.get(table, {}).values() if row.get(column) == run_id]
 
-    def one(self, table: str, row_id: str) -> Row | None:
-        """As `Rows.one`."""
+    def find(self, table: str, row_id: str) -> Row | None:
+        """As `Rows.find`."""
         return self._tables.get(table, {}).get(row_id)
 
 
 def lineage(rows: Rows, run_id: str) -> list[str]:
     """A run, the run it replays, and so on: what approvals and stages of the first may rest on."""
-    found = list[str]()
+    run_ids = list[str]()
     upcoming = run_id
-    while upcoming and upcoming not in found:
-        found.append(upcoming)
-        run = rows.one("runs", upcoming)
+    while upcoming and upcoming not in run_ids:
+        run_ids.append(upcoming)
+        run = rows.find("runs", upcoming)
         origin = json.loads(run["origin"] or "null") if run is not None else None
         upcoming = str(origin["run"]) if origin is not None and origin["mode"] == "replay" else ""
-    return found
+    return run_ids
 
 
 def exported(rows: Rows, run_id: str) -> dict[str, list[Row]]:
@@ -90,5 +90,5 @@ def exported(rows: Rows, run_id: str) -> dict[str, list[Row]]:
     tables = {name: [row for run in runs for row in rows.of_run(name, run)] for name in TABLES if name != "artifacts"}
     named = {name for event in tables["events"] for name in json.loads(event["payload"])["rows"]}
     digests = sorted(name.partition("/")[2] for name in named if name.startswith("artifacts/"))
-    found = [rows.one("artifacts", digest) for digest in digests]
-    return {**tables, "artifacts": [row for row in found if row is not None]}
+    artifacts = [rows.find("artifacts", digest) for digest in digests]
+    return {**tables, "artifacts": [row for row in artifacts if row is not None]}

@@ -51,7 +51,7 @@ class ChatCompletionsDialect:
     def read(self, request: JsonObject, tokens: int) -> ScriptedRequest:
         """As `answers.Dialect`."""
         parsed = _Request.model_validate(request)
-        said = [
+        utterances = [
             Utterance(
                 by_model=message.role == "assistant",
                 text=flat_text(message.content),
@@ -59,7 +59,7 @@ class ChatCompletionsDialect:
             )
             for message in parsed.messages
         ]
-        return ScriptedRequest(parsed.model, bool(parsed.stream), said, tokens)
+        return ScriptedRequest(parsed.model, bool(parsed.stream), utterances, tokens)
 
     def stream(self, request: JsonObject, answer: ScriptedReply) -> list[bytes]:
         """As `answers.Dialect`."""
@@ -67,19 +67,19 @@ class ChatCompletionsDialect:
         with_usage = options is not None and bool(options.include_usage)
         head = _head(answer, "chat.completion.chunk") | ({"usage": None} if with_usage else {})
 
-        def said(delta: JsonObject, finish_reason: str | None = None) -> bytes:
+        def encoded(delta: JsonObject, finish_reason: str | None = None) -> bytes:
             choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
             return event(head | {"choices": [choice]})
 
-        events = [said({"role": "assistant", "content": ""})]
-        events += [said({"content": piece}) for piece in pieces(answer.text)]
+        events = [encoded({"role": "assistant", "content": ""})]
+        events += [encoded({"content": piece}) for piece in pieces(answer.text)]
         for index, call in enumerate(answer.calls):
-            begun = _call(call) | {"index": index}
-            begun["function"] = {"name": call.name, "arguments": ""}
-            events.append(said({"tool_calls": [begun]}))
+            opening = _call(call) | {"index": index}
+            opening["function"] = {"name": call.name, "arguments": ""}
+            events.append(encoded({"tool_calls": [opening]}))
             for piece in pieces(call.arguments):
-                events.append(said({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
-        events.append(said({}, _finish_reason(answer)))
+                events.append(encoded({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
+        events.append(encoded({}, _finish_reason(answer)))
         if with_usage:
             events.append(event(head | {"choices": [], "usage": _usage(answer)}))
         return [*events, b"data: [DONE]\n\n"]

@@ -53,36 +53,37 @@ class MessagesDialect:
     def read(self, request: JsonObject, tokens: int) -> ScriptedRequest:
         """As `answers.Dialect`."""
         parsed = _Request.model_validate(request)
-        said = [Utterance(by_model=False, text=flat_text(parsed.system))]
-        said += [
+        utterances = [Utterance(by_model=False, text=flat_text(parsed.system))]
+        utterances += [
             Utterance(message.role == "assistant", flat_text(message.content), message.call_ids())
             for message in parsed.messages
         ]
-        return ScriptedRequest(parsed.model, bool(parsed.stream), said, tokens)
+        return ScriptedRequest(parsed.model, bool(parsed.stream), utterances, tokens)
 
     def stream(self, request: JsonObject, answer: ScriptedReply) -> list[bytes]:
         """As `answers.Dialect`."""
 
-        def said(kind: str, **data: object) -> bytes:
+        def encoded(kind: str, **data: object) -> bytes:
             return event({"type": kind, **data}, kind)
 
         document = self.document(answer)
         usage = document["usage"]
-        begun: JsonObject = {**document, "content": [], "stop_reason": None, "usage": usage | {"output_tokens": 1}}
-        events = [said("message_start", message=begun)]
+        opening: JsonObject = {**document, "content": [], "stop_reason": None, "usage": usage | {"output_tokens": 1}}
+        events = [encoded("message_start", message=opening)]
         parts: list[tuple[JsonObject, str, str, str]] = []
         if answer.text:
             parts.append(({"type": "text", "text": ""}, "text_delta", "text", answer.text))
         parts += [(_tool_use(call, {}), "input_json_delta", "partial_json", call.arguments) for call in answer.calls]
         for index, (block, kind, key, content) in enumerate(parts):
-            events.append(said("content_block_start", index=index, content_block=block))
+            events.append(encoded("content_block_start", index=index, content_block=block))
             events += [
-                said("content_block_delta", index=index, delta={"type": kind, key: piece}) for piece in pieces(content)
+                encoded("content_block_delta", index=index, delta={"type": kind, key: piece})
+                for piece in pieces(content)
             ]
-            events.append(said("content_block_stop", index=index))
+            events.append(encoded("content_block_stop", index=index))
         ending = {"stop_reason": document["stop_reason"], "stop_sequence": None}
-        events.append(said("message_delta", delta=ending, usage={"output_tokens": answer.output_tokens}))
-        return [*events, said("message_stop")]
+        events.append(encoded("message_delta", delta=ending, usage={"output_tokens": answer.output_tokens}))
+        return [*events, encoded("message_stop")]
 
     def document(self, answer: ScriptedReply) -> JsonObject:
         """As `answers.Dialect`; without streaming this protocol has arguments as JSON, malformed ones as a text."""

@@ -46,47 +46,47 @@ class ResponsesDialect:
     def read(self, request: JsonObject, tokens: int) -> ScriptedRequest:
         """As `answers.Dialect`."""
         parsed = _Request.model_validate(request)
-        said = [Utterance(by_model=False, text=parsed.instructions or "")]
+        utterances = [Utterance(by_model=False, text=parsed.instructions or "")]
         if isinstance(parsed.input, str):
-            said.append(Utterance(by_model=False, text=parsed.input))
+            utterances.append(Utterance(by_model=False, text=parsed.input))
         else:
-            said.extend(_utterance(item) for item in parsed.input)
-        return ScriptedRequest(parsed.model, bool(parsed.stream), said, tokens)
+            utterances.extend(_utterance(item) for item in parsed.input)
+        return ScriptedRequest(parsed.model, bool(parsed.stream), utterances, tokens)
 
     def stream(self, request: JsonObject, answer: ScriptedReply) -> list[bytes]:
         """As `answers.Dialect`."""
         numbers = itertools.count()
 
-        def said(kind: str, **data: object) -> bytes:
+        def encoded(kind: str, **data: object) -> bytes:
             return event({"type": kind, "sequence_number": next(numbers), **data}, kind)
 
         document = self.document(answer)
-        begun: JsonObject = {**document, "status": "in_progress", "output": [], "usage": None}
-        events = [said("response.created", response=begun), said("response.in_progress", response=begun)]
+        opening: JsonObject = {**document, "status": "in_progress", "output": [], "usage": None}
+        events = [encoded("response.created", response=opening), encoded("response.in_progress", response=opening)]
         for index, item in enumerate(document["output"]):
             place: JsonObject = {"item_id": item["id"], "output_index": index}
             if item["type"] == "message":
                 text, part = place | {"content_index": 0}, item["content"][0]
                 started = item | {"status": "in_progress", "content": []}
                 events += [
-                    said("response.output_item.added", output_index=index, item=started),
-                    said("response.content_part.added", **text, part=part | {"text": ""}),
+                    encoded("response.output_item.added", output_index=index, item=started),
+                    encoded("response.content_part.added", **text, part=part | {"text": ""}),
                     *(
-                        said("response.output_text.delta", **text, delta=piece, logprobs=[])
+                        encoded("response.output_text.delta", **text, delta=piece, logprobs=[])
                         for piece in pieces(part["text"])
                     ),
-                    said("response.output_text.done", **text, text=part["text"], logprobs=[]),
-                    said("response.content_part.done", **text, part=part),
+                    encoded("response.output_text.done", **text, text=part["text"], logprobs=[]),
+                    encoded("response.content_part.done", **text, part=part),
                 ]
             else:
                 raw, started = item["arguments"], item | {"status": "in_progress", "arguments": ""}
                 events += [
-                    said("response.output_item.added", output_index=index, item=started),
-                    *(said("response.function_call_arguments.delta", **place, delta=piece) for piece in pieces(raw)),
-                    said("response.function_call_arguments.done", **place, name=item["name"], arguments=raw),
+                    encoded("response.output_item.added", output_index=index, item=started),
+                    *(encoded("response.function_call_arguments.delta", **place, delta=piece) for piece in pieces(raw)),
+                    encoded("response.function_call_arguments.done", **place, name=item["name"], arguments=raw),
                 ]
-            events.append(said("response.output_item.done", output_index=index, item=item))
-        return [*events, said("response.completed", response=document)]
+            events.append(encoded("response.output_item.done", output_index=index, item=item))
+        return [*events, encoded("response.completed", response=document)]
 
     def document(self, answer: ScriptedReply) -> JsonObject:
         """As `answers.Dialect`."""

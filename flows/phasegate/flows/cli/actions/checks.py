@@ -80,23 +80,23 @@ def run_checks(context: CheckContext) -> Iterator[CheckResult]:
 
 def _git() -> CheckResult:
     try:
-        said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        version = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return CheckResult("git", "failed", "git cannot be run", "Install git (Debian: apt-get install git).")
-    found = re.search(r"(\d+)\.(\d+)", said)
-    if found is None or (int(found[1]), int(found[2])) < GIT_NEEDED:
-        return CheckResult("git", "failed", said, f"Install git {'.'.join(map(str, GIT_NEEDED))} or newer.")
-    return CheckResult("git", "ok", said)
+    match = re.search(r"(\d+)\.(\d+)", version)
+    if match is None or (int(match[1]), int(match[2])) < GIT_NEEDED:
+        return CheckResult("git", "failed", version, f"Install git {'.'.join(map(str, GIT_NEEDED))} or newer.")
+    return CheckResult("git", "ok", version)
 
 
 def _sandbox(context: CheckContext, policy: Policy) -> CheckResult:
     try:
-        said = check(policy.sandbox, context.settings.home)
+        detail = check(policy.sandbox, context.settings.home)
     except SandboxMissing as error:
         return CheckResult("sandbox", "failed", error.message, error.remedy)
     if policy.sandbox.backend == "none":
-        return CheckResult("sandbox", "warning", said, 'Set `[sandbox] backend = "bubblewrap"` in phasegate.toml.')
-    return CheckResult("sandbox", "ok", said)
+        return CheckResult("sandbox", "warning", detail, 'Set `[sandbox] backend = "bubblewrap"` in phasegate.toml.')
+    return CheckResult("sandbox", "ok", detail)
 
 
 def _pytest() -> CheckResult:
@@ -187,11 +187,11 @@ def _proxy(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult
 def _services(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
     """The programs of the services that tests need, where phasegate starts them itself."""
     path = context.environment.get("PATH", os.defpath)
-    for service, found, package in service_programs(policy.project.services if policy else (), path):
+    for service, version, package in service_programs(policy.project.services if policy else (), path):
         name = f"service {service.name}"
         remedy = f"Install {service.kind} on the engine's machine (Debian: apt-get install {package})."
-        if found:
-            yield CheckResult(name, "ok", f"{service.kind}: {found}")
+        if version:
+            yield CheckResult(name, "ok", f"{service.kind}: {version}")
         else:
             yield CheckResult(name, "failed", f"{service.kind} is not installed here", remedy)
 
@@ -214,7 +214,7 @@ def _setup_variables(context: CheckContext, policy: Policy | None) -> Iterator[C
 
 
 def _model_keys(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:
-    wanted = (
+    models = (
         {}
         if policy is None
         else {
@@ -223,7 +223,7 @@ def _model_keys(context: CheckContext, policy: Policy | None) -> Iterator[CheckR
         }
     )
     for provider, variable in KEY_VARIABLES.items():
-        model = wanted.get(provider)
+        model = models.get(provider)
         try:
             credentials(ModelName.parse(model or f"{provider}:any"), context.environment)
         except ConfigError as error:

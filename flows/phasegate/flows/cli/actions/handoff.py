@@ -76,10 +76,10 @@ def print_result(session: Session, run_id: str, *, as_json: bool) -> int:
     Returns:
         The exit code for the state; 0 while the run continues.
     """
-    made = report(session.ledger, run_id)
+    outcome = report(session.ledger, run_id)
     if as_json:
-        document(made.document())
+        document(outcome.document())
     else:
-        for line in next_steps(made):
+        for line in next_steps(outcome):
             say(line)
-    return made.exit_code or 0
+    return outcome.exit_code or 0

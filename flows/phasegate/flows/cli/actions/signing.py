@@ -67,7 +67,7 @@ class DecisionAnswer:
 
     def content(self, principal: str) -> bytes:
         """The exact bytes this person signs."""
-        said = statement(
+        return statement(
             self.gate,
             self.verdict,
             note=self.note,
@@ -75,8 +75,7 @@ class DecisionAnswer:
             principal=principal,
             for_stage=self.for_stage,
             tests=self.tests,
-        )
-        return said.content()
+        ).content()
 
 
 def bytes_to_sign(session: Session, answer: DecisionAnswer, options: SigningOptions) -> bytes:

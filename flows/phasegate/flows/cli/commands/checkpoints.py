@@ -21,9 +21,9 @@ def checkpoints(run: str, as_json: bool) -> None:
     from phasegate.flows.runs.checkpoints import checkpoints as read
 
     with opened() as session:
-        found = read(session.ledger, session.run(run))
+        checkpoints = read(session.ledger, session.run(run))
     if as_json:
-        document([checkpoint.document() for checkpoint in found])
+        document([checkpoint.document() for checkpoint in checkpoints])
         return
     from rich.text import Text
 
@@ -31,7 +31,7 @@ def checkpoints(run: str, as_json: bool) -> None:
     from phasegate.flows.cli.views.run_page import table
 
     rows = table("#", "moment", "", "commit", "at", whole=("#", "commit", "at"))
-    for checkpoint in found:
+    for checkpoint in checkpoints:
         turn = f", turn {checkpoint.turn}" if checkpoint.turn else ""
         rows.add_row(
             Text(str(checkpoint.id)),

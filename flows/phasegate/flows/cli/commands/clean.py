@@ -25,10 +25,10 @@ def clean(dry_run: bool, as_json: bool) -> None:
 
     with opened() as session:
         removed = list(remove(session.settings, session.ledger, Secrets.of(os.environ), dry_run=dry_run))
-    total = sum(one.bytes for one in removed)
+    total = sum(item.bytes for item in removed)
     if as_json:
-        document({"removed": [one.document() for one in removed], "bytes": total, "dry_run": dry_run})
+        document({"removed": [item.document() for item in removed], "bytes": total, "dry_run": dry_run})
         return
-    for one in removed:
-        say(f"{one.kind}\t{one.name}\t{one.bytes} bytes")
+    for item in removed:
+        say(f"{item.kind}\t{item.name}\t{item.bytes} bytes")
     say(f"{'Would free' if dry_run else 'Freed'} {total} bytes.")

@@ -141,17 +141,17 @@ def _decide(
     from phasegate.infra.policy.model import ADMIN
 
     with opened() as session:
-        found, note = session.run(reference), without_secrets(note)
-        gate = session.gate(found, name)
+        run, note = session.run(reference), without_secrets(note)
+        gate = session.gate(run, name)
         tests = named_tests(session.ledger, gate, verdict, strike=strike, accept=accept, note=note, keep=keep_tests)
         answer = signing.DecisionAnswer(gate, verdict, note, override, for_stage, tests)
         chosen = signing.SigningOptions(**signing_options)
         if chosen.printing:
             sys.stdout.buffer.write(signing.bytes_to_sign(session, answer, chosen))
             return 0
-        seen = session.ledger.newest(found.id).position
+        position = session.ledger.newest(run.id).position
         person, signature = signing.signed(session, answer, chosen)
-        policy = session.ledger.artifacts.get(found.policy, StoredPolicy).policy
+        policy = session.ledger.artifacts.get(run.policy, StoredPolicy).policy
         decided = session.ledger.gates.decide(
             gate.id,
             verdict,
@@ -165,17 +165,17 @@ def _decide(
         )
         about = ", ".join(f"{sanitize(part)} {digest[:19]}" for part, digest in gate.subject.items())
         say(
-            f"{'Struck' if strike else _PAST[verdict]}: gate {gate.gate} of run {found.id}, about {about}, "
+            f"{'Struck' if strike else _PAST[verdict]}: gate {gate.gate} of run {run.id}, about {about}, "
             f"by {sanitize(person.name)}{_HOW[override, person.identity]}"
             f"{', for the rest of the stage' if for_stage else ''}{', with its tests' if keep_tests else ''}.",
             as_json=as_json,
         )
         if decided.status == "open":
             say(f"The gate needs {gate.quorum} approvals and stays open.", as_json=as_json)
-        hand_to_engine(session, found.id, as_json=as_json)
+        hand_to_engine(session, run.id, as_json=as_json)
         if wait:
-            return follow(session, found.id, as_json=as_json, after=seen)
+            return follow(session, run.id, as_json=as_json, after=position)
         if as_json:
-            decision = session.ledger.gates.decisions(found.id)[-1]
+            decision = session.ledger.gates.decisions(run.id)[-1]
             document({"gate": decided.model_dump(mode="json"), "decision": decision.model_dump(mode="json")})
         return 0

@@ -28,16 +28,16 @@ def export(run: str, output: Path | None, as_json: bool) -> None:
     from phasegate.infra.identity.attestation import AttestationKey, key_id
 
     with opened() as session:
-        found = session.run(run)
+        record = session.run(run)
         key = AttestationKey.open(session.settings.home / "attestation.key")
-        bundle = export_bundle(session.ledger, found, key)
-    path = output or Path(f"{found.id}.bundle.json")
+        bundle = export_bundle(session.ledger, record, key)
+    path = output or Path(f"{record.id}.bundle.json")
     try:
         path.write_bytes(bundle)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     if as_json:
-        document({"run": found.id, "file": str(path), "bytes": len(bundle), "key": key_id(key.public)})
+        document({"run": record.id, "file": str(path), "bytes": len(bundle), "key": key_id(key.public)})
         return
-    say(f"The trail of run {found.id} is in {path}, {len(bundle)} bytes, signed by {key_id(key.public)}.")
+    say(f"The trail of run {record.id} is in {path}, {len(bundle)} bytes, signed by {key_id(key.public)}.")
     say(f"Verify it anywhere with `phasegate audit {path if path.parent != Path() else f'./{path}'}`.")

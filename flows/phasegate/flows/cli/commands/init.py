@@ -31,16 +31,16 @@ def init(repo: Path, force: bool, as_json: bool) -> None:
     path = repository.top / "phasegate.toml"
     if path.exists() and not force:
         raise UsageError(f"{path} is there already", remedy="Edit it, or overwrite it with `phasegate init --force`.")
-    found = detect(repository.top)
+    detected = detect(repository.top)
     try:
-        path.write_text(found.toml, encoding="utf-8")
+        path.write_text(detected.toml, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     if as_json:
-        document({"path": str(path), "content": found.toml, "notes": found.notes})
+        document({"path": str(path), "content": detected.toml, "notes": detected.notes})
         return
-    say(f"Wrote {path}:\n\n{sanitize(found.toml)}")
-    for note in found.notes:
+    say(f"Wrote {path}:\n\n{sanitize(detected.toml)}")
+    for note in detected.notes:
         say(f"! {sanitize(note)}")
     say("Next: look it over, commit it, and start with a ticket:")
     say("  git add phasegate.toml && git commit -m 'Add the policy for phasegate'")

@@ -27,13 +27,13 @@ def logs(run: str, follow: bool, stage: str | None, as_json: bool) -> None:
     from phasegate.flows.engine.info import engine_alive
 
     with opened() as session:
-        found = session.run(run)
+        record = session.run(run)
         if as_json and not follow:
-            document(list(event_documents(session.ledger, session.ledger.events(found.id), stage or "")))
+            document(list(event_documents(session.ledger, session.ledger.events(record.id), stage or "")))
             return
         ledger = session.ledger
         watcher = JsonLines(ledger, stage or "") if as_json else LineWatcher(ledger, detail=True, stage=stage or "")
-        follower = Follower(session.ledger, found.id, lambda: engine_alive(session.settings))
+        follower = Follower(session.ledger, record.id, lambda: engine_alive(session.settings))
         if follow:
             follower.until_stopped(watcher)
         else:

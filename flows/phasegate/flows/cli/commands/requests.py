@@ -74,21 +74,21 @@ def _request(
     from phasegate.flows.views.report import report
 
     with opened() as session:
-        found = session.run(reference)
-        if request == "rollback" and found.status == "rolled-back":
-            say(f"Run {found.id} is rolled back already: there is nothing left to undo.", as_json=as_json)
-            return print_result(session, found.id, as_json=as_json)
-        seen = session.ledger.newest(found.id).position
+        run = session.run(reference)
+        if request == "rollback" and run.status == "rolled-back":
+            say(f"Run {run.id} is rolled back already: there is nothing left to undo.", as_json=as_json)
+            return print_result(session, run.id, as_json=as_json)
+        position = session.ledger.newest(run.id).position
         if request == "resume":
-            session.ledger.runs.resume(found.id, actor=session.person.name)
+            session.ledger.runs.resume(run.id, actor=session.person.name)
         else:
             if request != "pause":
-                require_reversible(session.ledger, found.id, request)
-            session.ledger.runs.ask(found.id, request, actor=session.person.name)
-        say(_SAID[request].format(run=found.id), as_json=as_json)
-        hand_to_engine(session, found.id, as_json=as_json)
+                require_reversible(session.ledger, run.id, request)
+            session.ledger.runs.ask(run.id, request, actor=session.person.name)
+        say(_SAID[request].format(run=run.id), as_json=as_json)
+        hand_to_engine(session, run.id, as_json=as_json)
         if wait:
-            return follow(session, found.id, as_json=as_json, after=seen)
+            return follow(session, run.id, as_json=as_json, after=position)
         if as_json:
-            document(report(session.ledger, found.id).document())
+            document(report(session.ledger, run.id).document())
         return 0

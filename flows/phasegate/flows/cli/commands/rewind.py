@@ -26,15 +26,15 @@ def rewind(run: str, checkpoint: int, wait: bool, as_json: bool) -> int:
     from phasegate.flows.views.report import report
 
     with opened() as session:
-        found = session.run(run)
-        seen = session.ledger.newest(found.id).position
-        planned = request_rewind(session.ledger, found, checkpoint, actor=session.person.name)
+        record = session.run(run)
+        position = session.ledger.newest(record.id).position
+        planned = request_rewind(session.ledger, record, checkpoint, actor=session.person.name)
         undone = ", ".join(effect.kind for effect in reversed(planned.effects)) or "none"
-        say(f"Run {found.id} goes back to checkpoint {checkpoint}. Effects to undo: {undone}.", as_json=as_json)
-        say(f"What is thrown away stays under refs/phasegate/{found.id}/rewound/.", as_json=as_json)
-        hand_to_engine(session, found.id, as_json=as_json)
+        say(f"Run {record.id} goes back to checkpoint {checkpoint}. Effects to undo: {undone}.", as_json=as_json)
+        say(f"What is thrown away stays under refs/phasegate/{record.id}/rewound/.", as_json=as_json)
+        hand_to_engine(session, record.id, as_json=as_json)
         if wait:
-            return follow(session, found.id, as_json=as_json, after=seen)
+            return follow(session, record.id, as_json=as_json, after=position)
         if as_json:
-            document(report(session.ledger, found.id).document())
+            document(report(session.ledger, record.id).document())
         return 0

@@ -16,19 +16,16 @@ def runs(limit: int, as_json: bool) -> None:
     from phasegate.flows.cli.session import opened
 
     with opened() as session:
-        found = session.ledger.runs.list()[:limit]
-        gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in found}
-        asking = {run.id for run in found if run.status == "waiting" and session.ledger.questions.open(run.id)}
+        runs = session.ledger.runs.list()[:limit]
+        gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
+        asking = {run.id for run in runs if run.status == "waiting" and session.ledger.questions.open(run.id)}
         if as_json:
             document(
-                [
-                    {**run.model_dump(mode="json"), "open_gates": gates[run.id], "asks": run.id in asking}
-                    for run in found
-                ]
+                [{**run.model_dump(mode="json"), "open_gates": gates[run.id], "asks": run.id in asking} for run in runs]
             )
-        elif not found:
+        elif not runs:
             say("There are no runs yet. Start one with `phasegate run TICKET`, or see `phasegate demo`.")
         else:
             from phasegate.flows.cli.views.run_table import runs_table
 
-            console().print(runs_table(found, gates, asking))
+            console().print(runs_table(runs, gates, asking))

@@ -21,7 +21,7 @@ def schema(name: str | None, as_json: bool) -> None:
     from phasegate.flows.views.artifact_types import schemas
 
     del as_json  # it is JSON anyway
-    found = schemas()
-    if name is not None and name not in found:
-        raise UsageError(f"there is no schema {name!r}", remedy=f"Name one of: {', '.join(found)}.")
-    document(found if name is None else found[name])
+    documents = schemas()
+    if name is not None and name not in documents:
+        raise UsageError(f"there is no schema {name!r}", remedy=f"Name one of: {', '.join(documents)}.")
+    document(documents if name is None else documents[name])

@@ -39,20 +39,20 @@ def show(run: str, charts: Path | None, follow_up: bool, as_json: bool) -> None:
     from phasegate.flows.views.report import report
 
     with opened() as session:
-        made = report(session.ledger, session.run(run).id)
+        run_report = report(session.ledger, session.run(run).id)
     if charts is not None:
         from phasegate.flows.cli.views.exports import draw
 
-        draw(made, charts, as_json=as_json)
+        draw(run_report, charts, as_json=as_json)
         return
     if follow_up:
         from phasegate.flows.cli.views.exports import print_follow_up
 
-        print_follow_up(made, as_json=as_json)
+        print_follow_up(run_report, as_json=as_json)
         return
     if as_json:
-        document(made.document())
+        document(run_report.document())
         return
     from phasegate.flows.cli.views.run_page import page
 
-    console().print(page(made))
+    console().print(page(run_report))

@@ -37,17 +37,17 @@ def steer(run: str, message: str, now: bool, as_json: bool) -> int:
     from phasegate.flows.cli.views.event_text import attempt_name
 
     with opened() as session:
-        found, text = session.run(run), without_secrets(_text(message))
-        queued = session.ledger.messages.queue(found.id, text, sender=session.person.name, urgent=now)
+        record, text = session.run(run), without_secrets(_text(message))
+        queued = session.ledger.messages.queue(record.id, text, sender=session.person.name, urgent=now)
         if queued.attempt_id is None:
-            said = "No agent is at work now: queued for the next one."
+            receipt = "No agent is at work now: queued for the next one."
         elif now:
-            said = f"Queued for {attempt_name(queued.attempt_id)}: what its agent is doing is cut for it."
+            receipt = f"Queued for {attempt_name(queued.attempt_id)}: what its agent is doing is cut for it."
         else:
-            said = f"Queued for {attempt_name(queued.attempt_id)}: its agent reads it before its next model call."
-        say(said, as_json=as_json)
-        say(f"The receipt: phasegate show {found.id}", as_json=as_json)
-        hand_to_engine(session, found.id, as_json=as_json)
+            receipt = f"Queued for {attempt_name(queued.attempt_id)}: its agent reads it before its next model call."
+        say(receipt, as_json=as_json)
+        say(f"The receipt: phasegate show {record.id}", as_json=as_json)
+        hand_to_engine(session, record.id, as_json=as_json)
         if as_json:
             document(queued.model_dump(mode="json"))
         return 0
@@ -72,13 +72,13 @@ def answer(run: str, message: str, wait: bool, as_json: bool) -> int:
     from phasegate.flows.cli.session import opened
 
     with opened() as session:
-        found, text = session.run(run), without_secrets(_text(message))
-        seen = session.ledger.newest(found.id).position
-        answered = session.ledger.questions.answer(found.id, text, person=session.person.name)
+        record, text = session.run(run), without_secrets(_text(message))
+        position = session.ledger.newest(record.id).position
+        answered = session.ledger.questions.answer(record.id, text, person=session.person.name)
         say(f"Answered: {one_line(answered.text, 200)}", as_json=as_json)
-        hand_to_engine(session, found.id, as_json=as_json)
+        hand_to_engine(session, record.id, as_json=as_json)
         if wait:
-            return follow(session, found.id, as_json=as_json, after=seen)
+            return follow(session, record.id, as_json=as_json, after=position)
         if as_json:
             document(answered.model_dump(mode="json"))
         return 0

@@ -63,9 +63,9 @@ def perform(*, asks: bool, keep: bool, as_json: bool, ticket: str = "") -> int:
     except KeyboardInterrupt as error:
         raise FollowInterrupted(f"The demo was interrupted.\n{_where_to_look(scratch, keep=False)}") from error
     if as_json:
-        document({"ok": acts.ok, "folder": str(scratch.folder), "runs": [made.document() for made in acts.reports]})
+        document({"ok": acts.ok, "folder": str(scratch.folder), "runs": [report.document() for report in acts.reports]})
     else:
-        click.echo(_where_to_look(scratch, keep=keep, runs=[made.id for made in acts.reports]))
+        click.echo(_where_to_look(scratch, keep=keep, runs=[report.id for report in acts.reports]))
     return 0 if acts.ok else 1
 
 
@@ -91,7 +91,7 @@ class _Acts:
             player = Player(session, self._scratch, self._asks, self._quiet)
             shipped = all(act(player) for act in self._acts)
             self._heading("The story")
-            holds = [self._story(player, made) for made in self.reports]
+            holds = [self._story(player, report) for report in self.reports]
             self.ok = shipped and all(holds)
 
     def _start(self) -> EngineInfo:
@@ -105,16 +105,16 @@ class _Acts:
 
     def _feature(self, player: Player) -> bool:
         self._heading("Ticket 1: a feature")
-        made = self._play(player, FEATURE)
-        if made.status != "done" or made.release is None:
+        report = self._play(player, FEATURE)
+        if report.status != "done" or report.release is None:
             return False
         self._say("\n  The service runs. This is what the ticket asked for:")
-        return self._show(ask_for_an_expiring_link(made.release.url), 201)
+        return self._show(ask_for_an_expiring_link(report.release.url), 201)
 
     def _breach(self, player: Player) -> bool:
         self._heading("Ticket 2: a change that passes its tests and breaks the service level once it runs")
-        made = self._play(player, BREACH)
-        if made.status != "rolled-back":
+        report = self._play(player, BREACH)
+        if report.status != "rolled-back":
             return False
         self._say("\n  The release is undone. The one before it answers again, with what ticket 1 brought:")
         earlier = self.reports[0].release or ReleaseReport(url="", current=False)
@@ -134,12 +134,12 @@ class _Acts:
         Returns:
             True if the change shipped.
         """
-        made = self._play(player, name)
-        if made.status != "done" or made.release is None:
+        report = self._play(player, name)
+        if report.status != "done" or report.release is None:
             return False
         if not self._quiet:
             click.echo("\n  These tests went:")
-            console().print(obsolete_table(made))
+            console().print(obsolete_table(report))
         self._say("\n  The service runs. This is what the ticket asked for:")
         return True
 
@@ -150,30 +150,30 @@ class _Acts:
 
     def _play(self, player: Player, name: str) -> RunReport:
         self._say(sanitize(self._scratch.ticket(name).read_text()).rstrip(), indent="  │ ")
-        made = player.play(name)
-        self.reports.append(made)
-        for line in next_steps(made)[:1]:
+        report = player.play(name)
+        self.reports.append(report)
+        for line in next_steps(report)[:1]:
             self._say(f"\n  {line}")
-        return made
+        return report
 
     def _show(self, exchange: HttpExchange, expected: int) -> bool:
         self._say(f"    {sanitize(exchange.request)}\n    → {exchange.status} {sanitize(exchange.answer)}")
         return exchange.status == expected
 
-    def _story(self, player: Player, made: RunReport) -> bool:
+    def _story(self, player: Player, report: RunReport) -> bool:
         """Print a run's table and check its trail.
 
         Returns:
             True if the trail holds.
         """
         try:
-            audit = player.session.ledger.audit(made.id)
+            audit = player.session.ledger.audit(report.id)
         except TrailBroken as error:
             self._say(f"✗ {sanitize(error.message)}")
             return False
         if not self._quiet:
-            click.echo(f"\n  {sanitize(made.title)}: {made.status}")
-            console().print(story_table(made))
+            click.echo(f"\n  {sanitize(report.title)}: {report.status}")
+            console().print(story_table(report))
         self._say(f"  ✓ the audit trail holds: {audit.events} events, {audit.rows} rows")
         return True
 

@@ -40,13 +40,17 @@ def obsolete_table(report: RunReport) -> Table:
     """Table of obsolete tests: each with its criterion, its replacement, and the agent that named it."""
     rows = table("test that went", "by", "in its place", "named by")
     evidence = report.latest("evidence")
-    said = {one["id"]: f"{one['id']}: {one['statement']}" for one in evidence.content["criteria"]} if evidence else {}
+    criteria = (
+        {criterion["id"]: f"{criterion['id']}: {criterion['statement']}" for criterion in evidence.content["criteria"]}
+        if evidence
+        else {}
+    )
     for test in evidence.content.get("amended", ()) if evidence else ():
         if test["status"] in ("amended", "by-eye"):
             late = test["added_after_change"]
             rows.add_row(
                 Text(sanitize(test["test"])),
-                Text(sanitize(said.get(str(test["criterion"]), str(test["criterion"])))),
+                Text(sanitize(criteria.get(str(test["criterion"]), str(test["criterion"])))),
                 Text(sanitize(test["replacement"]) or "nothing"),
                 Text("the tests' author, added after the change, which asked" if late else "the tests' author"),
             )
@@ -72,5 +76,5 @@ def _decisions(report: RunReport, stage: StageReport) -> list[str]:
 
 def _row_of(report: RunReport, moment: datetime) -> StageReport | None:
     """The attempt that had begun last at a moment."""
-    begun = [stage for stage in report.stages if stage.started_at <= moment]
-    return begun[-1] if begun else None
+    stages = [stage for stage in report.stages if stage.started_at <= moment]
+    return stages[-1] if stages else None

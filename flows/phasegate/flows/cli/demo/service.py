@@ -48,5 +48,5 @@ def _ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -
         answer = httpx.request(method, address, json=body, timeout=10, trust_env=False)
     except httpx.HTTPError as error:
         raise DeployFailed(f"{method} {address} got no answer: {error}") from error
-    said = f" {json.dumps(body)}" if body else ""
-    return HttpExchange(f"{method} {address}{said}", answer.status_code, answer.text.strip())
+    payload = f" {json.dumps(body)}" if body else ""
+    return HttpExchange(f"{method} {address}{payload}", answer.status_code, answer.text.strip())

@@ -74,15 +74,19 @@ def _graded(ledger: Ledger, run: Run, commit: str, with_tests: bool) -> tuple[st
                 first = ledger.artifacts.json(str(move["approved"]))
             if first.get("change") == commit:
                 guards = evidence.get("guards") if with_tests or _keeps(ledger, run) else None
-                kept = str(guards["kept_tree"]) if guards else ""
-                return base, kept or str(evidence.get("tree") or commit)
+                tree = str(guards["kept_tree"]) if guards else ""
+                return base, tree or str(evidence.get("tree") or commit)
     return run.base_commit, commit
 
 
 def _keeps(ledger: Ledger, run: Run) -> bool:
     """True if the last approval of gate `change` keeps the characterization tests."""
     gates = {gate.id for gate in ledger.gates.list(run.id) if gate.gate == "change"}
-    approvals = [one for one in ledger.gates.decisions(run.id) if one.gate_id in gates and one.verdict == "approve"]
+    approvals = [
+        decision
+        for decision in ledger.gates.decisions(run.id)
+        if decision.gate_id in gates and decision.verdict == "approve"
+    ]
     return bool(approvals) and approvals[-1].keeps_tests
 
 

@@ -83,8 +83,8 @@ def call_name(call: Mapping[str, Any]) -> str:
 def turn_text(payload: Mapping[str, Any]) -> str:
     """An agent's text and tool calls of one turn, as a line."""
     calls = ", ".join(call_name(call) for call in payload.get("calls", []))
-    said = one_line(str(payload.get("text") or ""), 90)
-    return " → ".join(part for part in (said, calls) if part) or "(nothing)"
+    text = one_line(str(payload.get("text") or ""), 90)
+    return " → ".join(part for part in (text, calls) if part) or "(nothing)"
 
 
 def reason_text(reason: Mapping[str, Any] | None) -> str:
@@ -96,8 +96,8 @@ def reason_text(reason: Mapping[str, Any] | None) -> str:
 
 
 def _anything(event: Event) -> str:
-    facts = {key: value for key, value in event.payload.items() if key != "rows"}
-    return f"{event.kind} {facts or ''}"
+    payload = {key: value for key, value in event.payload.items() if key != "rows"}
+    return f"{event.kind} {payload or ''}"
 
 
 def _run_status(event: Event) -> str:
@@ -106,17 +106,17 @@ def _run_status(event: Event) -> str:
 
 
 def _failed(event: Event) -> str:
-    facts = payload_of(event, payloads.AttemptFailed)
-    return f"{attempt_name(facts['attempt'])} failed: {reason_text(facts['error'])}"
+    payload = payload_of(event, payloads.AttemptFailed)
+    return f"{attempt_name(payload['attempt'])} failed: {reason_text(payload['error'])}"
 
 
 def _decided(event: Event) -> str:
-    facts = payload_of(event, payloads.GateDecided)
-    past = {"approve": "approved", "revise": "sent back", "reject": "rejected"}[facts["verdict"]]
+    payload = payload_of(event, payloads.GateDecided)
+    past = {"approve": "approved", "revise": "sent back", "reject": "rejected"}[payload["verdict"]]
     standing = (
-        ", in advance" if facts.get("standing") else ", for the rest of the stage" if facts.get("for_stage") else ""
+        ", in advance" if payload.get("standing") else ", for the rest of the stage" if payload.get("for_stage") else ""
     )
-    note = f": {facts['note']}" if facts.get("note") else ""
+    note = f": {payload['note']}" if payload.get("note") else ""
     return f"gate {past} by {event.actor}{standing}{note}"
 
 
@@ -127,30 +127,30 @@ def _overridden(event: Event) -> str:
 def _effect(words: str) -> Callable[[Event], str]:
     def tell(event: Event) -> str:
         name = str(event.payload["effect"]).rpartition("/")[2]
-        facts: Mapping[str, Any] = event.payload.get("result") or event.payload.get("error") or {}
-        what = facts.get("url") or facts.get("message") or str(facts.get("commit", ""))[:_SHORT_COMMIT]
+        outcome: Mapping[str, Any] = event.payload.get("result") or event.payload.get("error") or {}
+        what = outcome.get("url") or outcome.get("message") or str(outcome.get("commit", ""))[:_SHORT_COMMIT]
         return words.format(name) + (f": {what}" if what else "")
 
     return tell
 
 
 def _step(event: Event) -> str:
-    said = turn_text(event.payload) if event.kind == EventKind.TURN_ANSWERED else str(event.payload["text"])
+    text = turn_text(event.payload) if event.kind == EventKind.TURN_ANSWERED else str(event.payload["text"])
     where = attempt_name(event.payload["attempt"]) if "attempt" in event.payload else event.payload["stage"]
-    return f"{where}: {said}"
+    return f"{where}: {text}"
 
 
 def _answered(event: Event) -> str:
-    facts = payload_of(event, payloads.ToolsAnswered)
-    results = [_result_text(result) for result in facts["results"]]
-    return f"{attempt_name(facts['attempt'])}: {', '.join(results) or 'no tool was called'}"
+    payload = payload_of(event, payloads.ToolsAnswered)
+    results = [_result_text(result) for result in payload["results"]]
+    return f"{attempt_name(payload['attempt'])}: {', '.join(results) or 'no tool was called'}"
 
 
 def _result_text(result: Mapping[str, Any]) -> str:
     """A tool's answer in a few words: its last line for `run`, which shows how the command ended; else its first."""
     lines = [line for line in str(result["output"]).splitlines() if line.strip()] or [""]
-    said = one_line(lines[-1] if result["name"] == "run" else lines[0], 60)
-    return f"{result['name']} {'refused: ' if result['failed'] else '→ '}{said}"
+    text = one_line(lines[-1] if result["name"] == "run" else lines[0], 60)
+    return f"{result['name']} {'refused: ' if result['failed'] else '→ '}{text}"
 
 
 def _attempt(words: str) -> Callable[[Event], str]:
@@ -162,49 +162,49 @@ def _checkpointed(event: Event) -> str:
 
 
 def _asked(event: Event) -> str:
-    facts = payload_of(event, payloads.AgentQuestion)
-    return f"{attempt_name(facts['question'])} asks: {facts['text']}"
+    payload = payload_of(event, payloads.AgentQuestion)
+    return f"{attempt_name(payload['question'])} asks: {payload['text']}"
 
 
 def _adopted(event: Event) -> str:
-    facts = payload_of(event, payloads.AttemptAdopted)
-    return f"{attempt_name(facts['attempt'])} adopted from run {facts['from'].partition('/')[0]}"
+    payload = payload_of(event, payloads.AttemptAdopted)
+    return f"{attempt_name(payload['attempt'])} adopted from run {payload['from'].partition('/')[0]}"
 
 
 def _departed(event: Event) -> str:
-    facts = payload_of(event, payloads.RehearsalDeparture)
-    return f"{attempt_name(facts['attempt'])}, turn {facts['turn']} departs from the record: {facts['why']}"
+    payload = payload_of(event, payloads.RehearsalDeparture)
+    return f"{attempt_name(payload['attempt'])}, turn {payload['turn']} departs from the record: {payload['why']}"
 
 
 def _denied(event: Event) -> str:
-    facts = payload_of(event, payloads.ToolRefusal)
-    call = one_line(f"{facts['tool']} {facts['subject']}", 80).strip()
-    return f"{attempt_name(facts['attempt'])} was refused {call}: {facts['reason']}"
+    payload = payload_of(event, payloads.ToolRefusal)
+    call = one_line(f"{payload['tool']} {payload['subject']}", 80).strip()
+    return f"{attempt_name(payload['attempt'])} was refused {call}: {payload['reason']}"
 
 
 def _attempted(event: Event) -> str:
-    facts = payload_of(event, payloads.SandboxAttempted)
-    signs = list(dict.fromkeys(str(sign["kind"]) for sign in facts["signs"])) or ["network"]
-    return f"{attempt_name(facts['attempt'])} tried ({', '.join(signs)}): {facts['command']}"
+    payload = payload_of(event, payloads.SandboxAttempted)
+    signs = list(dict.fromkeys(str(sign["kind"]) for sign in payload["signs"])) or ["network"]
+    return f"{attempt_name(payload['attempt'])} tried ({', '.join(signs)}): {payload['command']}"
 
 
 def _masked(event: Event) -> str:
-    facts = payload_of(event, payloads.SecretMasked)
-    found = ", ".join(f"{secret['kind']} ({secret['digest']})" for secret in facts["secrets"])
-    return f"{attempt_name(facts['attempt'])}: masked in {facts['where']}: {found}"
+    payload = payload_of(event, payloads.SecretMasked)
+    secrets = ", ".join(f"{secret['kind']} ({secret['digest']})" for secret in payload["secrets"])
+    return f"{attempt_name(payload['attempt'])}: masked in {payload['where']}: {secrets}"
 
 
 def _queued(event: Event) -> str:
-    facts = payload_of(event, payloads.MessageQueued)
-    to = attempt_name(facts["attempt"]) if "attempt" in facts else "the next agent"
-    return f"{event.actor} to {to}{', at once' if facts.get('urgent') else ''}: {facts['text']}"
+    payload = payload_of(event, payloads.MessageQueued)
+    to = attempt_name(payload["attempt"]) if "attempt" in payload else "the next agent"
+    return f"{event.actor} to {to}{', at once' if payload.get('urgent') else ''}: {payload['text']}"
 
 
 def _delivered(event: Event) -> str:
-    facts = payload_of(event, payloads.MessageDelivered)
-    count = len(facts["messages"])
+    payload = payload_of(event, payloads.MessageDelivered)
+    count = len(payload["messages"])
     what = "the message" if count == 1 else f"{count} messages"
-    return f"{attempt_name(facts['attempt'])} was told {what} at turn {facts['turn']}"
+    return f"{attempt_name(payload['attempt'])} was told {what} at turn {payload['turn']}"
 
 
 def receipt(message: Message) -> str:
@@ -220,10 +220,10 @@ def receipt(message: Message) -> str:
 
 
 def _rewinding(event: Event) -> str:
-    facts = payload_of(event, payloads.RewindRequested)
-    if why := facts.get("why"):
-        return f"back to checkpoint {facts['checkpoint']}: {why}"
-    return f"{event.actor} asked to go back to checkpoint {facts['checkpoint']}"
+    payload = payload_of(event, payloads.RewindRequested)
+    if why := payload.get("why"):
+        return f"back to checkpoint {payload['checkpoint']}: {why}"
+    return f"{event.actor} asked to go back to checkpoint {payload['checkpoint']}"
 
 
 def _template(words: str) -> Callable[[Event], str]:

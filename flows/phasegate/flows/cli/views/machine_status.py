@@ -55,7 +55,7 @@ class Machine:
                 for run in self.runs
             ],
             "services": [state.model_dump(mode="json") for state in self.services],
-            "silent": [asdict(one) for one in self.unreachable],
+            "silent": [asdict(service) for service in self.unreachable],
         }
 
 
@@ -63,10 +63,10 @@ def look(session: Session) -> Machine:
     """Look at everything, once."""
     runs = session.ledger.runs.list(statuses=("accepted", "running", "waiting", "paused", "needs-operator"))
     gates = {run.id: [gate.gate for gate in session.ledger.gates.waiting(run.id)] for run in runs}
-    found = [*services(session.settings.home), *remote_services(session)]
-    states = [one for one in found if isinstance(one, TargetState)]
-    unreachable = [one for one in found if isinstance(one, Unreachable)]
-    progress = {run.id: told for run in runs if (told := progress_of(session.ledger, run)) is not None}
+    targets = [*services(session.settings.home), *remote_services(session)]
+    states = [target for target in targets if isinstance(target, TargetState)]
+    unreachable = [target for target in targets if isinstance(target, Unreachable)]
+    progress = {run.id: latest for run in runs if (latest := progress_of(session.ledger, run)) is not None}
     return Machine(control.status(session.settings), runs, gates, states, unreachable, progress)
 
 
@@ -88,9 +88,9 @@ def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
         yield Text(f"{run_id}, {progress.stage}: {one_line(progress.text, 300)}")
     for state in machine.services:
         yield Text("\n".join(_service(state)))
-    for one in machine.unreachable:
-        yield Text(f"service {sanitize(one.service)} on target {one.target}: what serves is not known")
-        yield Text(indent("\n".join(sanitize(text) for text in (one.problem, one.remedy) if text), "  "))
+    for service in machine.unreachable:
+        yield Text(f"service {sanitize(service.service)} on target {service.target}: what serves is not known")
+        yield Text(indent("\n".join(sanitize(text) for text in (service.problem, service.remedy) if text), "  "))
 
 
 def _service(state: TargetState) -> Iterator[str]:
@@ -98,8 +98,9 @@ def _service(state: TargetState) -> Iterator[str]:
     current = state.current
     serves = f"release {sanitize(current.release_id)} {_health(current)}" if current else "nothing is released"
     yield f"service {sanitize(state.service)}{where}: {serves}"
-    for one in state.candidates:
-        yield f"  candidate {sanitize(one.release_id)} takes {one.weight:g} % of the traffic, {_health(one)}"
+    for candidate in state.candidates:
+        share = f"takes {candidate.weight:g} % of the traffic"
+        yield f"  candidate {sanitize(candidate.release_id)} {share}, {_health(candidate)}"
     if state.previous is not None:
         yield f"  the release before it was {sanitize(state.previous)}"
 

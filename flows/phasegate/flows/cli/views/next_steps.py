@@ -23,7 +23,7 @@ def next_steps(report: RunReport, *, shown: bool = False) -> list[str]:
     reason = one_line(reason_text(report.reason), 700)
     why = f": {reason}" if reason else "."
     look = [] if shown else [f"See it with `phasegate show {run}`."]
-    said = {
+    steps = {
         "done": [_served(report), *look],
         "failed": [f"Failed{why}", *_go_on(run)],
         "needs-operator": [f"Needs an operator{why}", *_go_on(run)],
@@ -41,11 +41,11 @@ def next_steps(report: RunReport, *, shown: bool = False) -> list[str]:
             f"`phasegate rollback {run}` undoes what was done.",
         ]
     if (report.reason or {}).get("code") == PastPivot.code:  # undoing is what cannot be done
-        said["needs-operator"] = [f"Needs an operator{why}", f"See what was done with `phasegate show {run}`."]
+        steps["needs-operator"] = [f"Needs an operator{why}", f"See what was done with `phasegate show {run}`."]
     remedy = str((report.reason or {}).get("remedy") or "")
-    if remedy and status in said:
-        said[status].insert(1, one_line(remedy, 700))
-    return said.get(status, [f"Run {run} goes on. Follow it with `phasegate watch {run}`."])
+    if remedy and status in steps:
+        steps[status].insert(1, one_line(remedy, 700))
+    return steps.get(status, [f"Run {run} goes on. Follow it with `phasegate watch {run}`."])
 
 
 def _served(report: RunReport) -> str:
@@ -98,17 +98,17 @@ def _accepting(report: RunReport, gate: Gate) -> list[str]:
     """Commands for a gate that opened on a failed grade, or offers tests to keep; none for any other."""
     from phasegate.infra.grading.evidence import Evidence
 
-    graded = [made.content for made in report.artifacts_of(gate) if made.kind == Evidence.kind]
+    graded = [artifact.content for artifact in report.artifacts_of(gate) if artifact.kind == Evidence.kind]
     evidence = [Evidence.model_validate(content) for content in graded]
-    names = [name for one in evidence for name in one.to_accept]
-    if any(one.guards and one.guards.kept_tree for one in evidence):
+    names = [name for grade in evidence for name in grade.to_accept]
+    if any(grade.guards and grade.guards.kept_tree for grade in evidence):
         return [_ANY[0], _KEEPING, *_ANY[1:]]
     if not names:
         return []
     words = " ".join(f"--accept {shlex.quote(sanitize(name))}" for name in names[:_NAMED])
     more = " …" if len(names) > _NAMED else ""
-    said = f'phasegate approve {{run}} {{gate}} {words.replace("{", "{{").replace("}", "}}")}{more} --note "why"'
-    return [f"{said}    by an admin; all that fails, by name", *_ANY[1:]]
+    command = f'phasegate approve {{run}} {{gate}} {words.replace("{", "{{").replace("}", "}}")}{more} --note "why"'
+    return [f"{command}    by an admin; all that fails, by name", *_ANY[1:]]
 
 
 _NAMED = 3

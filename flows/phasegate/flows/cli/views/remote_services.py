@@ -41,25 +41,26 @@ class Unreachable:
 
 def remote_services(session: Session) -> list[TargetState | Unreachable]:
     """Current releases of the repositories whose latest release went to another target than `process`."""
-    asked = [(run, deploy) for run in _latest(session) if (deploy := _deploy(session, run)).target != "process"]
-    return sorted(asyncio.run(_all(session.settings, asked)), key=lambda one: one.service) if asked else []
+    releases = [(run, deploy) for run in _latest(session) if (deploy := _deploy(session, run)).target != "process"]
+    states = asyncio.run(_all(session.settings, releases)) if releases else []
+    return sorted(states, key=lambda state: state.service)
 
 
 def _latest(session: Session) -> Iterable[Run]:
     """Of each repository the run that released last."""
-    found: dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     for run_id in session.ledger.effects.runs("candidate"):
         run = session.ledger.runs.get(run_id)
-        found.setdefault(run.repository, run)
-    return found.values()
+        runs.setdefault(run.repository, run)
+    return runs.values()
 
 
 def _deploy(session: Session, run: Run) -> DeployPolicy:
     return session.ledger.artifacts.get(run.policy, StoredPolicy).policy.deploy
 
 
-async def _all(settings: Settings, asked: Iterable[tuple[Run, DeployPolicy]]) -> list[TargetState | Unreachable]:
-    return await asyncio.gather(*(_state(settings, run, deploy) for run, deploy in asked))
+async def _all(settings: Settings, releases: Iterable[tuple[Run, DeployPolicy]]) -> list[TargetState | Unreachable]:
+    return await asyncio.gather(*(_state(settings, run, deploy) for run, deploy in releases))
 
 
 async def _state(settings: Settings, run: Run, deploy: DeployPolicy) -> TargetState | Unreachable:
@@ -87,8 +88,8 @@ def _apart(settings: Settings, service: str, scratch: Path) -> Settings:
     """The same state in a folder of its own: a look neither waits for a release under way nor ends its commands."""
     own = replace(settings, home=scratch / "home")
     own.create_folders()
-    known = settings.services / service / "command.json"
-    if known.exists():
+    command = settings.services / service / "command.json"
+    if command.exists():
         (own.services / service).mkdir()
-        shutil.copy(known, own.services / service)
+        shutil.copy(command, own.services / service)
     return own

@@ -96,10 +96,10 @@ def table(*headers: str, whole: tuple[str, ...] = ()) -> Table:
         headers: The columns.
         whole: Those whose lines are never broken.
     """
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="dim")
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="dim")
     for header in headers:
-        made.add_column(header, overflow="fold", no_wrap=header in whole)
-    return made
+        rows.add_column(header, overflow="fold", no_wrap=header in whole)
+    return rows
 
 
 def page(report: RunReport) -> Group:
@@ -133,12 +133,12 @@ def stages_table(report: RunReport) -> Table:
     headers = ("stage", "attempt", "status", "made", "model", "tokens\ncost", "time")
     rows = table(*headers, whole=(*headers[:4], *headers[5:]))
     for stage in report.stages:
-        made = stage.artifact
+        artifact = stage.artifact
         rows.add_row(
             Text(stage_name(stage, "\n")),
             str(stage.attempt),
             status_text("adopted" if stage.origin else stage.status),
-            Text(f"{sanitize(made.kind)}\n{made.digest.removeprefix('sha256:')[:12]}" if made else ""),
+            Text(f"{sanitize(artifact.kind)}\n{artifact.digest.removeprefix('sha256:')[:12]}" if artifact else ""),
             Text(one_line(stage.model, 40)),
             f"{stage.usage.tokens:,}\n{cost_text(stage.usage, unknown='price ?')}" if stage.usage.turns else "–",
             seconds_text(stage.started_at, stage.finished_at),
@@ -184,13 +184,13 @@ def _origin(report: RunReport) -> str:
     if report.origin.mode == "rehearse":
         return f"rehearses run {earlier}: answered from its record, nothing is performed"
     decided = {decision.gate_id for decision in report.decisions}
-    taken = list(dict.fromkeys(stage_name(stage) for stage in report.stages if stage.origin))
-    taken += [
+    sources = list(dict.fromkeys(stage_name(stage) for stage in report.stages if stage.origin))
+    sources += [
         f"the answer at gate {gate.gate}"
         for gate in report.gates
         if gate.status == "approved" and gate.id not in decided
     ]
-    adopted = f", and adopts {', '.join(taken)}" if taken else ""
+    adopted = f", and adopts {', '.join(sources)}" if sources else ""
     return f"replays run {earlier} from {report.origin.stage} on{adopted}"
 
 
@@ -235,7 +235,7 @@ def _effects(report: RunReport) -> Table:
     rows = table("effect", "status", "what came of it", "undoing it")
     for effect in report.effects:
         result: dict[str, Any] = effect.undo_result or effect.result or {}
-        facts = ", ".join(
+        details = ", ".join(
             f"{key} {_COMMIT.sub(_SHORT_COMMIT, str(value))}"
             for key, value in result.items()
             if isinstance(value, str | int)
@@ -243,7 +243,7 @@ def _effects(report: RunReport) -> Table:
         rows.add_row(
             Text(sanitize(effect.kind)),
             status_text(effect.status),
-            Text(one_line(facts, 160)),
+            Text(one_line(details, 160)),
             Text(one_line(effect.compensation, 160)),
         )
     return rows
@@ -251,8 +251,8 @@ def _effects(report: RunReport) -> Table:
 
 def _checks(report: RunReport) -> Iterator[Text]:
     """Lines for the checks that were made before the run's release became current."""
-    made = [one.artifact for one in report.stages if one.artifact and one.artifact.kind == "release"]
-    for check in made[-1].content["checks"] if made else ():
+    releases = [stage.artifact for stage in report.stages if stage.artifact and stage.artifact.kind == "release"]
+    for check in releases[-1].content["checks"] if releases else ():
         mark = "✓" if check["ok"] else "✗"
         yield Text(f"{mark} {sanitize(check['name'])}: {one_line(check['detail'], 300)}")
 

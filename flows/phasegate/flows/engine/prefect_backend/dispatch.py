@@ -134,20 +134,20 @@ async def open_flow_runs(client: PrefectClient, deployment_id: UUID, *, run_id: 
     Raises:
         httpx.HTTPError: Prefect did not answer, in spite of retries.
     """
-    wanted = FlowRunFilter(
+    selection = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_OPEN)),
         tags=None if run_id is None else FlowRunFilterTags(all_=[f"{RUN_TAG}{run_id}"]),
     )
     deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
-    found: list[FlowRun] = []
+    flow_runs: list[FlowRun] = []
     more = True
     while more:
         page = await _RETRYING.wraps(client.read_flow_runs)(
-            flow_run_filter=wanted, deployment_filter=deployment, limit=_PAGE, offset=len(found)
+            flow_run_filter=selection, deployment_filter=deployment, limit=_PAGE, offset=len(flow_runs)
         )
-        found += page
+        flow_runs += page
         more = len(page) == _PAGE
-    return [_opened(flow_run) for flow_run in found]
+    return [_opened(flow_run) for flow_run in flow_runs]
 
 
 def _opened(flow_run: FlowRun) -> OpenFlowRun:

@@ -66,19 +66,19 @@ class PrefectExecutor:
 
         It must not wait for a person: such a flow run cannot be suspended.
         """
-        begun: list[asyncio.Future[None]] = []
+        tasks: list[asyncio.Future[None]] = []
 
         @flow(name=name, flow_run_name=name, persist_result=False, validate_parameters=False)
         async def apart() -> None:
-            begun.append(asyncio.ensure_future(work()))
-            await begun[-1]
+            tasks.append(asyncio.ensure_future(work()))
+            await tasks[-1]
 
         try:
             await FlowRunExecution(flow=apart, parameters={}).run()
         except (httpx.HTTPError, PrefectException) as error:
             _log.warning("%s is not shown in Prefect: %r", name, error)
         # Prefect may hold it for over, or be away; what has to be done is not Prefect's to say
-        await (begun[-1] if begun else work())
+        await (tasks[-1] if tasks else work())
 
     async def publish_artifact(self, key: str, *, markdown: str, description: str) -> None:
         """As `Executor.publish_artifact`: Markdown in Prefect's UI, a moment later, so that nothing waits for it."""

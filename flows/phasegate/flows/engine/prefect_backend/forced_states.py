@@ -49,7 +49,7 @@ async def forced_between(opened: datetime, answered: datetime | None) -> Sequenc
 
 def _forced(states: Iterable[State[Any]], opened: datetime, answered: datetime | None) -> Iterable[ForcedState]:
     before: StateType | None = None
-    for state in sorted(states, key=lambda one: one.timestamp):
+    for state in sorted(states, key=lambda state: state.timestamp):
         began = state.type is StateType.RUNNING and before in {StateType.PENDING, StateType.RUNNING}
         ended = state.type is StateType.COMPLETED and before is StateType.RUNNING  # the flow itself came to its end
         watched = state.type in {StateType.SCHEDULED, StateType.RUNNING, StateType.COMPLETED}

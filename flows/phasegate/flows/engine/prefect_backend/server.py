@@ -83,20 +83,20 @@ class RetryOnBusyMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = [await receive()]
-        while asked[-1].get("more_body"):
-            asked.append(await receive())
+        messages = [await receive()]
+        while messages[-1].get("more_body"):
+            messages.append(await receive())
         for _ in range(_TRIES):
             answer = _Answer(send)
             try:
-                await self._app({**scope}, _again(asked, receive), answer.send)
+                await self._app({**scope}, _again(messages, receive), answer.send)
             except Exception:  # which Starlette raises again after it has been answered for
                 if not answer.is_refused:
                     raise
             if not answer.is_refused:
                 return
             await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
-        await self._app(scope, _again(asked, receive), send)
+        await self._app(scope, _again(messages, receive), send)
 
 
 class _Answer:
@@ -113,12 +113,12 @@ class _Answer:
             await self._send(message)
 
 
-def _again(asked: Iterable[Message], receive: Receive) -> Receive:
+def _again(messages: Iterable[Message], receive: Receive) -> Receive:
     """Replay the messages that were received already, then receive the rest."""
-    left = iter(asked)
+    remaining = iter(messages)
 
     async def received() -> Message:
-        message = next(left, None)
+        message = next(remaining, None)
         return await receive() if message is None else message
 
     return received

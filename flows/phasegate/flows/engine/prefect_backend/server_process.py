@@ -110,10 +110,10 @@ def start(settings: Settings, *, port: int = 0, linger: timedelta = LINGER) -> P
 
 def adopt(settings: Settings) -> PrefectServer | None:
     """The healthy server that a dead engine left; an unhealthy one is ended."""
-    left = EngineInfo.read(settings)
-    if left is None or left.server is None or not left.server.alive():
+    previous = EngineInfo.read(settings)
+    if previous is None or previous.server is None or not previous.server.alive():
         return None
-    server = PrefectServer(left.server, left.ui_url)
+    server = PrefectServer(previous.server, previous.ui_url)
     if server.healthy():
         return server
     end(server.process)
@@ -171,9 +171,9 @@ def _minimal_ca_bundle(folder: Path) -> Path:
     """
     file = folder / "authority.pem"
     if not file.exists():
-        known = Path(certifi.where()).read_text()
+        bundle = Path(certifi.where()).read_text()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = file.with_suffix(f".{os.getpid()}")
-        draft.write_text(known[: known.index(_CERTIFICATE_END) + len(_CERTIFICATE_END)] + "\n")
+        draft.write_text(bundle[: bundle.index(_CERTIFICATE_END) + len(_CERTIFICATE_END)] + "\n")
         draft.replace(file)
     return file

@@ -45,17 +45,18 @@ class PivotPerformer:
     async def is_unmade(self, run: RunContext, effect: Effect) -> bool:
         """True if the team's `status` command says for certain that the migration was never made."""
         return (
-            await run.world.migrator.state(MigrationStep.model_validate(effect.intent), _told(effect.key)) == "pending"
+            await run.world.migrator.state(MigrationStep.model_validate(effect.intent), _command_key(effect.key))
+            == "pending"
         )
 
 
 async def _make(run: RunContext, key: str, intent: Mapping[str, Any]) -> dict[str, Any]:
-    made = await run.world.migrator.make(MigrationStep.model_validate(dict(intent)), _told(key))
-    said = run.secrets.mask(made.output).text
-    return {"found": "made already"} if made.found else {"said": said, "log": made.log}
+    result = await run.world.migrator.make(MigrationStep.model_validate(dict(intent)), _command_key(key))
+    output = run.secrets.mask(result.output).text
+    return {"found": "made already"} if result.found else {"said": output, "log": result.log}
 
 
-def _told(key: str) -> str:
+def _command_key(key: str) -> str:
     """The key that the command knows. A migration that a rewind left in place keeps it when it is made again."""
     return key.partition(".")[0]
 

@@ -54,7 +54,7 @@ class MergePerformer:
         change = run.ledger.artifacts.get(str(intent["change"]), ChangeSet)
         tree = str(intent.get("tree", ""))
         released = await asyncio.to_thread(released_change, run.world.repository, change, tree)
-        made = await asyncio.to_thread(
+        merged = await asyncio.to_thread(
             merge,
             run.world.repository,
             released,
@@ -64,17 +64,17 @@ class MergePerformer:
             message=str(intent["message"]),
             graded=tree,
         )
-        return {"ref": made.ref, "commit": made.commit, "previous": made.previous}
+        return {"ref": merged.ref, "commit": merged.commit, "previous": merged.previous}
 
     async def undo(self, run: RunContext, effect: Effect) -> Facts:
         """Revert the merge that carries the effect's key, if there is one."""
         branch = str(effect.intent["branch"])
-        made = await asyncio.to_thread(find_merge, run.world.repository, branch, effect.key)
-        if made is None:
+        merged = await asyncio.to_thread(find_merge, run.world.repository, branch, effect.key)
+        if merged is None:
             return {"found": "no merge had been made"}
         key = f"{effect.key}/undo"
-        commit = await asyncio.to_thread(revert, run.world.repository, made, branch, key=key)
-        return {"ref": made.ref, "commit": commit}
+        commit = await asyncio.to_thread(revert, run.world.repository, merged, branch, key=key)
+        return {"ref": merged.ref, "commit": commit}
 
 
 class CandidatePerformer:

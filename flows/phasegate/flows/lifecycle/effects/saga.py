@@ -104,9 +104,9 @@ def is_begun(run: RunContext, intent: Intent) -> bool:
 def _key(run: RunContext, name: str) -> str:
     """The idempotency key: a new one each time a rewind has undone the effect, or the effect was aborted."""
     first = f"{run.id}/{name}"
-    known = run.ledger.effects.list(run.id)
-    gone = (effect for effect in known if effect.superseded or effect.called_off)
-    count = sum(effect.key == first or effect.key.startswith(f"{first}.") for effect in gone)
+    effects = run.ledger.effects.list(run.id)
+    discarded = (effect for effect in effects if effect.superseded or effect.called_off)
+    count = sum(effect.key == first or effect.key.startswith(f"{first}.") for effect in discarded)
     return f"{first}.{count + 1}" if count else first
 
 
@@ -147,8 +147,8 @@ async def roll_back(
 
 async def _maybe_made(run: RunContext, effects: Sequence[Effect]) -> list[Effect]:
     """Pivots that were begun and may have been made: no record and no command rules it out."""
-    begun = [effect for effect in effects if effect.effect_class == "pivot" and effect.status == "intended"]
-    return [effect for effect in begun if not await _is_unmade(run, effect)]
+    pivots = [effect for effect in effects if effect.effect_class == "pivot" and effect.status == "intended"]
+    return [effect for effect in pivots if not await _is_unmade(run, effect)]
 
 
 async def _is_unmade(run: RunContext, effect: Effect) -> bool:

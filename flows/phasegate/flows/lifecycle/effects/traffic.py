@@ -38,16 +38,16 @@ class WeightPerformer:
             except DeployFailed:
                 await run.world.target.stop_candidate(release_id)
             candidate = await _candidate(run, release_id)
-        left = candidate.weight if candidate is not None else 0
-        if left:
+        weight = candidate.weight if candidate is not None else 0
+        if weight:
             raise DeployFailed(
-                f"Candidate {release_id} of {run.world.service} still takes {left:g} % of the traffic.",
+                f"Candidate {release_id} of {run.world.service} still takes {weight:g} % of the traffic.",
                 remedy="Take it away by hand.",
                 release_id=release_id,
             )
-        return {"release_id": release_id, "actual": left}
+        return {"release_id": release_id, "actual": weight}
 
 
 async def _candidate(run: RunContext, release_id: str) -> LiveRelease | None:
     state = await run.world.target.status()
-    return next((one for one in state.candidates if one.release_id == release_id), None)
+    return next((candidate for candidate in state.candidates if candidate.release_id == release_id), None)

@@ -250,7 +250,7 @@ async def _await_people(
         await run.executor.wait_until(
             f"gate:{gate}:{number}:{row.subject_digest.removeprefix('sha256:')[:12]}",
             run_id=run.id,
-            decided=lambda: _is_answered(run, row) or any(one.finished for one in checks),  # noqa: B023  called before the next pass
+            decided=lambda: _is_answered(run, row) or any(check.finished for check in checks),  # noqa: B023  called before the next pass
             settings=run.settings,
             in_process=bool(checks),
         )
@@ -319,13 +319,13 @@ async def _asked(
 
 
 def _ended_by(checks: Sequence[ConcurrentCheck]) -> str:
-    return next((why for one in checks if (why := one.failure())), "")
+    return next((why for check in checks if (why := check.failure())), "")
 
 
 async def _outdated(run: RunContext, subject: Subject) -> str:
     """The violated preconditions of a subject, as sentences, or an empty text if all hold."""
-    said = [await part.violation(run) for part in subject if not isinstance(part, Artifact)]
-    return " ".join(one for one in said if one)
+    violations = [await part.violation(run) for part in subject if not isinstance(part, Artifact)]
+    return " ".join(violation for violation in violations if violation)
 
 
 def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
@@ -337,8 +337,8 @@ def _digests(run: RunContext, subject: Subject) -> Mapping[str, str]:
     ledger = run.ledger
     digests: dict[str, str] = {}
     for part in subject:
-        known = sum(name.partition(" ")[0] == part.kind for name in digests)  # several of a kind are numbered
-        name = f"{part.kind} {known + 1}" if known else part.kind
+        count = sum(name.partition(" ")[0] == part.kind for name in digests)  # several of a kind are numbered
+        name = f"{part.kind} {count + 1}" if count else part.kind
         digests[name] = sha256(ledger.artifacts.text(part.digest)) if isinstance(part, Artifact) else part.digest
     stored = ledger.artifacts.text(run.record.policy)
     if (policy := sha256(stored)) != run.record.policy:
@@ -372,11 +372,11 @@ async def _note_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
 async def _look_for_forced_states(run: RunContext, rows: Sequence[Gate]) -> None:
     gates = run.ledger.gates
     for row in rows:
-        answered = [one.decided_at for one in gates.decisions(run.id) if one.gate_id == row.id]
+        answered = [decision.decided_at for decision in gates.decisions(run.id) if decision.gate_id == row.id]
         until = max(answered, default=None) if gates.get(row.id).status != "open" else None
         for state in await run.executor.forced_states(row.opened_at, until):
-            facts = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
-            gates.note_once(row, EventKind.STATE_REFUSED, facts)
+            payload = {"state": state.name, "id": str(state.id), "why": "only decisions in the ledger open a gate"}
+            gates.note_once(row, EventKind.STATE_REFUSED, payload)
 
 
 def _decide_in_advance(run: RunContext, row: Gate) -> None:

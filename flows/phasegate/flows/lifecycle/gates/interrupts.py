@@ -44,16 +44,16 @@ async def wait_for_answer(run: RunContext, need: OperatorNeeded) -> None:
             await _wait_for_words(run)
 
 
-async def _settle(run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested) -> None:
+async def _settle(run: RunContext, gate: InterruptGate, request: BudgetIncreaseRequest | PermissionRequested) -> None:
     """Open an interrupt gate, or find it as it stands, and wait for its decision."""
-    number, subject = _round(run, gate, asked)
+    number, subject = _round(run, gate, request)
     decision = await require_decision(run, gate, number, subject)
     if gate == "budget" and decision.verdict != "approve":
         raise Rejected(gate, decision)
 
 
 def _round(
-    run: RunContext, gate: InterruptGate, asked: BudgetIncreaseRequest | PermissionRequested
+    run: RunContext, gate: InterruptGate, request: BudgetIncreaseRequest | PermissionRequested
 ) -> tuple[int, BudgetIncreaseRequest | PermissionRequested]:
     """Find the round of an interrupt's gate.
 
@@ -63,11 +63,11 @@ def _round(
     ledger = run.ledger
     rows = [row for row in ledger.gates.list(run.id) if row.gate == gate]
     for row in rows:
-        known = subject_of(ledger, row, QUESTIONS[gate])
-        if known.about == asked.about:
-            return row.number, known
-    ledger.artifacts.prepare(run.id, gate, asked)
-    return max((row.number for row in rows), default=0) + 1, asked
+        existing = subject_of(ledger, row, QUESTIONS[gate])
+        if existing.about == request.about:
+            return row.number, existing
+    ledger.artifacts.prepare(run.id, gate, request)
+    return max((row.number for row in rows), default=0) + 1, request
 
 
 async def _wait_for_words(run: RunContext) -> None:

@@ -103,9 +103,9 @@ class LiveSource(RunSource):
         origin, attempts = self._run.origin, self._run.ledger.attempts
         if origin is None or not self.adopts(stage):
             return None
-        begun = [row.number for row in attempts.list(self._run.id) if row.stage == stage and not row.superseded]
-        if begun:
-            return min(begun)
+        numbers = [row.number for row in attempts.list(self._run.id) if row.stage == stage and not row.superseded]
+        if numbers:
+            return min(numbers)
         earlier = [row for row in attempts.list(origin.run) if row.stage == stage and not row.superseded]
         finished = [row.number for row in earlier if row.status == "finished" and inputs.items() <= row.inputs.items()]
         return max(finished, default=None)

@@ -131,21 +131,21 @@ class RunSource(ABC):
             One event with the value. A replay of later stages, and a rehearsal, get the earlier run's value.
         """
         ledger, origin = self._run.ledger, self._run.origin
-        seen = _observation(ledger, self._run.id, name)
-        if seen is None and origin is not None:
-            seen = self._earlier_observation(stage, name)
-            if seen is not None:
-                ledger.note(self._run.id, EventKind.STAGE_OBSERVED, payload={**seen, "from": origin.run})
-        if seen is None:
+        observation = _observation(ledger, self._run.id, name)
+        if observation is None and origin is not None:
+            observation = self._earlier_observation(stage, name)
+            if observation is not None:
+                ledger.note(self._run.id, EventKind.STAGE_OBSERVED, payload={**observation, "from": origin.run})
+        if observation is None:
             value, _ = self._run.secrets.mask_all(json.loads(canonical_json(await look())))
-            seen = {"stage": stage, "name": name, "value": value}
-            ledger.note(self._run.id, EventKind.STAGE_OBSERVED, payload=seen)
-        return seen["value"]
+            observation = {"stage": stage, "name": name, "value": value}
+            ledger.note(self._run.id, EventKind.STAGE_OBSERVED, payload=observation)
+        return observation["value"]
 
     def recorded(self, stage: str, name: str) -> Any:
         """The recorded value that `observe` would return, of this run or adopted, or None if it would look."""
-        seen = _observation(self._run.ledger, self._run.id, name) or self._earlier_observation(stage, name)
-        return seen["value"] if seen is not None else None
+        observation = _observation(self._run.ledger, self._run.id, name) or self._earlier_observation(stage, name)
+        return observation["value"] if observation is not None else None
 
     def has_observed(self, name: str) -> bool:
         """True if this run, or the run it replays, has recorded an observation of this name."""
@@ -196,15 +196,15 @@ class RunSource(ABC):
             One attempt row that names the attempt it came from. A later pass finds it.
         """
         attempts = self._run.ledger.attempts
-        known = attempts.find(str(AttemptId.of(self._run.id, stage, part, number)))
-        if known is not None and not known.origin:
+        existing = attempts.find(str(AttemptId.of(self._run.id, stage, part, number)))
+        if existing is not None and not existing.origin:
             return None
-        earlier = known or self.adoptable(make, stage, part, number, inputs)
+        earlier = existing or self.adoptable(make, stage, part, number, inputs)
         if earlier is None:
             return None
-        if known is None:
+        if existing is None:
             self._before_adopting(earlier)
-        row = known or attempts.adopt(self._run.id, earlier)
+        row = existing or attempts.adopt(self._run.id, earlier)
         return self._run.ledger.artifacts.get(row.artifact or "", make)
 
     @abstractmethod

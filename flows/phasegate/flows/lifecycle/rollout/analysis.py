@@ -32,10 +32,10 @@ _MEASURED_LOG = 32 * 1024**2
 class ReleaseAnalysis:
     """Analysis of one release, as a candidate or as the current release."""
 
-    def __init__(self, run: RunContext, made: Candidate | Release) -> None:
+    def __init__(self, run: RunContext, release: Candidate | Release) -> None:
         """Prepare the analysis without measuring yet."""
-        self.run, self.made = run, made
-        self._released = self._as_measured(made)
+        self.run, self.release = run, release
+        self._released = self._as_measured(release)
 
     def named(self, names: Sequence[str]) -> tuple[MetricPolicy, ...]:
         """The policy's metrics of these names, all where none is named."""
@@ -46,7 +46,7 @@ class ReleaseAnalysis:
         stage: str,
         part: str,
         metrics: Sequence[MetricPolicy],
-        told: OnMeasurement,
+        on_measurement: OnMeasurement,
         inputs: Mapping[str, str],
     ) -> HealthReport:
         """Measure until every metric has a verdict.
@@ -56,20 +56,20 @@ class ReleaseAnalysis:
         """
 
         async def measured(_row: Attempt) -> HealthReport:
-            return await self.run.source.measure(partial(self._measure, metrics, told))
+            return await self.run.source.measure(partial(self._measure, metrics, on_measurement))
 
         number = self.run.numbers.next(stage, part)
         return await attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
 
     async def until(
-        self, stage: str, part: str, until: datetime, told: OnMeasurement, inputs: Mapping[str, str]
+        self, stage: str, part: str, until: datetime, on_measurement: OnMeasurement, inputs: Mapping[str, str]
     ) -> HealthReport:
         """Measure all metrics, series after series, up to a moment; each at least one series long.
 
         Effects:
             One attempt of this part.
         """
-        number, watch = self.run.numbers.next(stage, part), self._watch(self.named(()), told, until=until)
+        number, watch = self.run.numbers.next(stage, part), self._watch(self.named(()), on_measurement, until=until)
 
         async def measured(_row: Attempt) -> HealthReport:
             return await self.run.source.measure(watch.run)
@@ -81,7 +81,7 @@ class ReleaseAnalysis:
         stage: str,
         part: str,
         metrics: Sequence[MetricPolicy],
-        told: OnMeasurement,
+        on_measurement: OnMeasurement,
         inputs: Mapping[str, str],
     ) -> BackgroundAnalysis:
         """Measure in the background, from now until the watch is ended.
@@ -89,7 +89,7 @@ class ReleaseAnalysis:
         Effects:
             One attempt of this part.
         """
-        number, watch = self.run.numbers.next(stage, part), self._watch(metrics, told)
+        number, watch = self.run.numbers.next(stage, part), self._watch(metrics, on_measurement)
 
         async def measured(_row: Attempt) -> HealthReport:
             return await self.run.source.measure(watch.run)
@@ -97,50 +97,52 @@ class ReleaseAnalysis:
         attempted = attempt(self.run, stage, number, HealthReport, measured, part=part, inputs=inputs)
         return BackgroundAnalysis(self.run, watch, self.run.background.start(attempted))
 
-    def _watch(self, metrics: Sequence[MetricPolicy], told: OnMeasurement, *, until: datetime | None = None) -> Watch:
-        async def measure_one(metric: MetricPolicy, seen: OnMeasurement) -> HealthReport:
-            return await self._measure((metric,), seen)
+    def _watch(
+        self, metrics: Sequence[MetricPolicy], on_measurement: OnMeasurement, *, until: datetime | None = None
+    ) -> Watch:
+        async def measure_one(metric: MetricPolicy, notify: OnMeasurement) -> HealthReport:
+            return await self._measure((metric,), notify)
 
-        return Watch(metrics, measure_one, RealClock(), told, until=until)
+        return Watch(metrics, measure_one, RealClock(), on_measurement, until=until)
 
-    async def _measure(self, metrics: Sequence[MetricPolicy], told: OnMeasurement) -> HealthReport:
+    async def _measure(self, metrics: Sequence[MetricPolicy], on_measurement: OnMeasurement) -> HealthReport:
         """Measure each metric; in its place a release is held to conditions alone where its candidate was compared."""
-        stands = {} if isinstance(self.made, Candidate) else compared_before(self.run)
-        over = [stands[one.name] for one in metrics if one.name in stands and not one.conditions]
-        left = [
-            one.model_copy(update={"compare": ""}) if one.name in stands else one
-            for one in metrics
-            if one.name not in stands or one.conditions
+        stands = {} if isinstance(self.release, Candidate) else compared_before(self.run)
+        over = [stands[metric.name] for metric in metrics if metric.name in stands and not metric.conditions]
+        remaining = [
+            metric.model_copy(update={"compare": ""}) if metric.name in stands else metric
+            for metric in metrics
+            if metric.name not in stands or metric.conditions
         ]
-        serving = await self._serving() if any(metric.compare for metric in left) else None
+        serving = await self._serving() if any(metric.compare for metric in remaining) else None
         measured = await measure(
-            left,
+            remaining,
             lambda metric: source_of(metric, self._released),
             RealClock(),
-            told,
+            on_measurement,
             lambda metric: baseline_of(metric, self._released, serving),
         )
         reports = (*measured.metrics, *over)
-        return HealthReport(verdict=overall(one.verdict for one in reports), metrics=reports)
+        return HealthReport(verdict=overall(report.verdict for report in reports), metrics=reports)
 
     async def _serving(self) -> MeasuredRelease | None:
         """The current release, to compare a candidate with, or None if there is no other release alive."""
         current = (await self.run.world.target.status()).current
-        if current is None or not current.alive or current.release_id == self.made.release_id:
+        if current is None or not current.alive or current.release_id == self.release.release_id:
             return None
         return self._as_measured(current, current.own_url)
 
-    def _as_measured(self, made: Candidate | Release | LiveRelease, own_url: str = "") -> MeasuredRelease:
+    def _as_measured(self, release: Candidate | Release | LiveRelease, own_url: str = "") -> MeasuredRelease:
         run = self.run
 
         async def files() -> Path:
             return await run.world.checkout(run.base_commit)
 
         return MeasuredRelease(
-            made.release_id,
-            made.commit,
-            own_url or made.url,
-            lambda: run.world.service_log(made.release_id, characters=_MEASURED_LOG),
+            release.release_id,
+            release.commit,
+            own_url or release.url,
+            lambda: run.world.service_log(release.release_id, characters=_MEASURED_LOG),
             files,
             run.resources.environment,
             run.secrets,
@@ -173,7 +175,8 @@ class BackgroundAnalysis:
 
     def failure(self) -> str:
         """As `gates.ConcurrentCheck.failure`."""
-        return "" if (found := self.breach()) is None else f"what was measured meanwhile {found.verdict}: {told(found)}"
+        report = self.breach()
+        return "" if report is None else f"what was measured meanwhile {report.verdict}: {failed_reasons(report)}"
 
     async def end(self) -> HealthReport:
         """End the analysis and return its report; an adopted analysis gives the recorded report."""
@@ -181,6 +184,6 @@ class BackgroundAnalysis:
         return await self.task
 
 
-def told(report: HealthReport) -> str:
+def failed_reasons(report: HealthReport) -> str:
     """Reasons of the metrics that did not pass."""
     return "; ".join(f"{metric.name}: {metric.reason}" for metric in report.metrics if metric.verdict != "passed")

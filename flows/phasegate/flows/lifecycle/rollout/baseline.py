@@ -86,15 +86,15 @@ class Baseline:
     async def previous(self, run: RunContext) -> str | None:
         """The release to go back to: the one that was current when this run began to deploy."""
         if (effect := begun(run)) is not None:
-            found: str | None = effect.intent["previous"]
-            return found
+            previous: str | None = effect.intent["previous"]
+            return previous
         return (await run.source.current(partial(Baseline.now, run), recorded=self)).release_id
 
 
 def effects_of_release(run: RunContext) -> list[Effect]:
     """Effects of the run's release that still count."""
-    made = run.ledger.effects.list(run.id)
-    return [effect for effect in made if effect.kind in _OF_A_RELEASE and not effect.superseded]
+    effects = run.ledger.effects.list(run.id)
+    return [effect for effect in effects if effect.kind in _OF_A_RELEASE and not effect.superseded]
 
 
 def begun(run: RunContext) -> Effect | None:

@@ -40,23 +40,25 @@ _PLACE = re.compile(r"(?P<path>.+?)(?::(?P<first>\d+)(?:\s*[-–]\s*(?P<last>\d+
 def on_record(run: RunContext, report: HealthReport) -> list[TimelineEntry]:
     """Timeline of a release, from the ledger's events and the measurements."""
     gates = {gate.id: gate.gate for gate in run.ledger.gates.list(run.id)}
-    told = [(event.at, what) for event in run.ledger.events(run.id) if (what := _told(event, gates))]
-    told += [moment for metric in report.metrics for moment in _turns(metric)]
-    return [TimelineEntry(at=_iso(at), what=what) for at, what in sorted(told, key=lambda one: one[0])]
+    entries = [(event.at, what) for event in run.ledger.events(run.id) if (what := _entry_text(event, gates))]
+    entries += [moment for metric in report.metrics for moment in _turns(metric)]
+    return [TimelineEntry(at=_iso(at), what=what) for at, what in sorted(entries, key=lambda entry: entry[0])]
 
 
 def tables_of(run: RunContext, change: ChangeSet, log: str) -> Tables:
     """Tables that can be queried about a release: its measurements, its log, the run's events, the change's hunks."""
     ledger = run.ledger
-    made = [one.artifact for one in ledger.attempts.list(run.id) if one.artifact and not one.superseded]
-    reports = [one for one in made if ledger.artifacts.json(one)["kind"] == HealthReport.kind]
+    digests = [
+        attempt.artifact for attempt in ledger.attempts.list(run.id) if attempt.artifact and not attempt.superseded
+    ]
+    reports = [digest for digest in digests if ledger.artifacts.json(digest)["kind"] == HealthReport.kind]
     pieces = [
         piece
         for path, letter in run.world.repository.changed(change.base_commit, change.commit).items()
         for piece in hunks(run.world.repository, change.base_commit, change.commit, path, letter)
     ]
     return Tables(
-        reports=[ledger.artifacts.get(one, HealthReport) for one in reports],
+        reports=[ledger.artifacts.get(digest, HealthReport) for digest in reports],
         log=log,
         events=tuple(_happened(ledger.events(run.id))),
         hunks=pieces,
@@ -77,22 +79,22 @@ def incident(
     """
     suspected = suspect(draft.suspected_hunk, tables.hunks)
     suspicion = "" if not draft.suspected_hunk else "in the change" if suspected else "not in the change"
-    told = draft.model_dump(exclude={"evidence"})
-    evidence = [_shown(one, tables, asked=number < _ASKED) for number, one in enumerate(draft.evidence)]
+    reading = draft.model_dump(exclude={"evidence"})
+    evidence = [_shown(item, tables, asked=number < _ASKED) for number, item in enumerate(draft.evidence)]
     added = {"record": record, "evidence": evidence, "release": release, "health_report": health_report}
     lines = "\n".join(_lines(suspected)[:_SHOWN_LINES]) if suspected else ""
-    return Incident.model_validate({**told, **added, "suspicion": suspicion, "suspected_lines": lines})
+    return Incident.model_validate({**reading, **added, "suspicion": suspicion, "suspected_lines": lines})
 
 
 def suspect(place: str, among: Sequence[Hunk]) -> Hunk | None:
     """The hunk of a change that `FILE:FIRST-LAST` names or first touches, or None if it is not in the change."""
-    found = _PLACE.fullmatch(place.strip().strip("`"))
-    if found is None:
+    match = _PLACE.fullmatch(place.strip().strip("`"))
+    if match is None:
         return None
-    named = [hunk for hunk in among if readable(hunk.path) == found["path"]]
-    if found["first"] is None:
+    named = [hunk for hunk in among if readable(hunk.path) == match["path"]]
+    if match["first"] is None:
         return next(iter(named), None)
-    first, last = int(found["first"]), int(found["last"] or found["first"])
+    first, last = int(match["first"]), int(match["last"] or match["first"])
     return next((hunk for hunk in named if hunk.span[0] <= last and first <= hunk.span[1]), None)
 
 
@@ -100,16 +102,16 @@ def _lines(hunk: Hunk) -> list[str]:
     return [*(f"-{line}" for line in hunk.removed), *(f"+{line}" for _, line in hunk.added)]
 
 
-def _shown(one: Evidence | str, tables: Tables, *, asked: bool) -> EvidenceResult | str:
-    if isinstance(one, str):
-        return one
-    if not one.query:
-        return EvidenceResult(statement=one.statement, result="(no query was given that shows it)")
+def _shown(item: Evidence | str, tables: Tables, *, asked: bool) -> EvidenceResult | str:
+    if isinstance(item, str):
+        return item
+    if not item.query:
+        return EvidenceResult(statement=item.statement, result="(no query was given that shows it)")
     try:
-        result = tables.ask(one.query) if asked else f"(not asked: only {_ASKED} are)"
+        result = tables.ask(item.query) if asked else f"(not asked: only {_ASKED} are)"
     except QueryRefused as refused:
         result = f"(not answered: {refused})"
-    return EvidenceResult(statement=one.statement, query=one.query, result=result)
+    return EvidenceResult(statement=item.statement, query=item.query, result=result)
 
 
 def _happened(events: Sequence[Event]) -> Iterator[Happened]:
@@ -121,22 +123,22 @@ def _happened(events: Sequence[Event]) -> Iterator[Happened]:
             yield event.position, event.at, event.kind, stage, canonical_json(event.payload)
 
 
-def _told(event: Event, gates: dict[str, str]) -> str:
+def _entry_text(event: Event, gates: dict[str, str]) -> str:
     """Describe an event in a few words, or return an empty text if it is not about the release."""
-    facts = event.payload
+    payload = event.payload
     match event.kind:
         case EventKind.EFFECT_DONE | EventKind.EFFECT_UNDONE | EventKind.EFFECT_STUCK:
-            name = str(facts["effect"]).removeprefix(f"{event.run_id}/").partition("/")[0]
-            result: JsonObject = facts.get("result") or facts.get("error") or {}
+            name = str(payload["effect"]).removeprefix(f"{event.run_id}/").partition("/")[0]
+            result: JsonObject = payload.get("result") or payload.get("error") or {}
             what = result.get("detail") or result.get("url") or result.get("message") or ""
             done = _OUTCOMES[EventKind(event.kind)]
             return f"{name} {done}{f': {what}' if what else ''}"
         case EventKind.ROLLBACK_BEGAN:
             return "rolling back, newest effect first"
-        case EventKind.GATE_OPENED if facts["gate"] in _GATES:
-            return f"gate {facts['gate']} opened"
-        case EventKind.GATE_DECIDED | EventKind.GATE_OVERRIDDEN if (gate := gates.get(str(facts["gate"]))) in _GATES:
-            return f"gate {gate}: {facts['verdict']} by {event.actor}"
+        case EventKind.GATE_OPENED if payload["gate"] in _GATES:
+            return f"gate {payload['gate']} opened"
+        case EventKind.GATE_DECIDED | EventKind.GATE_OVERRIDDEN if (gate := gates.get(str(payload["gate"]))) in _GATES:
+            return f"gate {gate}: {payload['verdict']} by {event.actor}"
         case EventKind.RUN_RECOVERED:
             return "picked up again after an interruption"
         case _:
@@ -145,13 +147,13 @@ def _told(event: Event, gates: dict[str, str]) -> str:
 
 def _turns(metric: MetricReport) -> Iterator[tuple[datetime, str]]:
     """Timeline of a metric: its first measurement, its first failure, and its last measurement."""
-    taken = metric.measurements
-    if not taken:
+    measurements = metric.measurements
+    if not measurements:
         return
-    yield taken[0].at, f"{metric.name}: first measured"
-    if first := next((one for one in taken if one.outcome == "failure"), None):
+    yield measurements[0].at, f"{metric.name}: first measured"
+    if first := next((measurement for measurement in measurements if measurement.outcome == "failure"), None):
         yield first.at, f"{metric.name}: first failure: {first.message}"
-    yield taken[-1].at, f"{metric.name} {metric.verdict}: {metric.reason}"
+    yield measurements[-1].at, f"{metric.name} {metric.verdict}: {metric.reason}"
 
 
 def _iso(at: datetime) -> str:

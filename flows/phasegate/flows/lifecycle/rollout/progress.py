@@ -90,26 +90,26 @@ class ProgressReporter:
         """Report each measurement of an analysis that ends by itself."""
         self._measured = {metric.name: (0, metric.count) for metric in metrics}
 
-        def told(name: str, taken: Measurement) -> None:
+        def report(name: str, measurement: Measurement) -> None:
             so_far, of = self._measured[name]
             self._measured[name] = (so_far + 1, of)
-            self.say(_said(name, taken))
+            self.say(_said(name, measurement))
 
-        return told
+        return report
 
     def throttled(self, since: str) -> OnMeasurement:
         """Report an analysis without an end, as often as a person wants to read."""
         seen = self._watched[since] = {}
         last: dict[str, tuple[float, str]] = {}
 
-        def told(name: str, taken: Measurement) -> None:
-            seen.setdefault(name, Counter())[taken.outcome] += 1
+        def report(name: str, measurement: Measurement) -> None:
+            seen.setdefault(name, Counter())[measurement.outcome] += 1
             now, (before, outcome) = time.monotonic(), last.get(name, (0.0, ""))
-            if outcome != taken.outcome or now - before > _BETWEEN_TELLING_SECONDS:
-                last[name] = now, taken.outcome
-                self.say(_said(name, taken))
+            if outcome != measurement.outcome or now - before > _BETWEEN_TELLING_SECONDS:
+                last[name] = now, measurement.outcome
+                self.say(_said(name, measurement))
 
-        return told
+        return report
 
     def _facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"text": self.words, "step": self.step, "steps": self.steps, "doing": self.doing}
@@ -128,5 +128,5 @@ def _counted(outcomes: Counter[str]) -> str:
     return f"{outcomes.total()}{f' ({others})' if others else ''}"
 
 
-def _said(name: str, taken: Measurement) -> str:
-    return f"{name}: {taken.outcome}{f' ({taken.message})' if taken.message else ''}"
+def _said(name: str, measurement: Measurement) -> str:
+    return f"{name}: {measurement.outcome}{f' ({measurement.message})' if measurement.message else ''}"

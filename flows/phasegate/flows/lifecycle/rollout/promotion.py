@@ -19,14 +19,14 @@ from phasegate.infra.metrics.report import HealthReport
 from phasegate.infra.policy.monitor import MetricPolicy
 
 
-def raise_if_breached(report: HealthReport, made: Candidate | Release, when: str = "") -> None:
+def raise_if_breached(report: HealthReport, release: Candidate | Release, when: str = "") -> None:
     """Raise if a report fails the release.
 
     Raises:
         Breached: The report's verdict is bad.
     """
     if report.verdict in BROKEN:
-        raise Breached(report, made, when)
+        raise Breached(report, release, when)
 
 
 async def decided_while_measured(
@@ -69,7 +69,7 @@ async def decided_while_measured(
         decision = await request_decision(run, "promotion", number, subject, checks=[background, *checks])
     except SubjectStale as ended:
         outdated = ended
-    raise_if_breached(await background.end(), analysis.made, "while gate promotion was open")
+    raise_if_breached(await background.end(), analysis.release, "while gate promotion was open")
     if outdated is not None:
         raise outdated
     return decision

@@ -42,7 +42,11 @@ async def void_release(run: RunContext, candidate: str, why: str) -> NoReturn:
         raise DeployFailed(why, remedy="See who changes what serves, then `phasegate replay RUN --from deployment`.")
     started = ledger.events(run_id, kinds=(EventKind.ATTEMPT_STARTED,))
     began = next(event.position for event in started if event.payload["attempt"] == candidate)
-    before = [one for one in checkpoints(ledger, run.record) if one.position < began and not one.discarded]
+    before = [
+        checkpoint
+        for checkpoint in checkpoints(ledger, run.record)
+        if checkpoint.position < began and not checkpoint.discarded
+    ]
     try:
         plan_rewind(ledger, run.record, before[-1].id)
     except NotAllowed as error:

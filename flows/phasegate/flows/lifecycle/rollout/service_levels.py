@@ -28,7 +28,7 @@ class Levels:
     unmeasured: tuple[str, ...] = ()
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[str, ...]:
         """Descriptions of the metrics, a line each."""
         return tuple(_line(metric) for metric in self.metrics)
 
@@ -44,11 +44,15 @@ def compared_before(run: RunContext) -> dict[str, MetricReport]:
     After the cut-over there is no release left to compare with, and a measurement of another hour is no baseline.
     """
     ledger = run.ledger
-    made = [one for one in ledger.attempts.list(run.id) if one.stage == "deployment" and not one.superseded]
-    kept = [one.artifact for one in made if one.artifact]
-    reports = [one for one in kept if ledger.artifacts.json(one)["kind"] == HealthReport.kind]
-    metrics = [metric for one in reports for metric in ledger.artifacts.get(one, HealthReport).metrics]
-    return {one.name: one for one in metrics if one.comparison and one.comparison.conclusion == "no worse"}
+    attempts = [
+        attempt for attempt in ledger.attempts.list(run.id) if attempt.stage == "deployment" and not attempt.superseded
+    ]
+    digests = [attempt.artifact for attempt in attempts if attempt.artifact]
+    reports = [digest for digest in digests if ledger.artifacts.json(digest)["kind"] == HealthReport.kind]
+    metrics = [metric for digest in reports for metric in ledger.artifacts.get(digest, HealthReport).metrics]
+    return {
+        metric.name: metric for metric in metrics if metric.comparison and metric.comparison.conclusion == "no worse"
+    }
 
 
 def service_levels(policy: Policy, stated: Sequence[ServiceLevel | str]) -> Levels:
@@ -74,8 +78,12 @@ def service_levels(policy: Policy, stated: Sequence[ServiceLevel | str]) -> Leve
 
 def _stated(run: RunContext) -> tuple[ServiceLevel | str, ...]:
     attempts = run.ledger.attempts.list(run.id)
-    made = [one.artifact for one in attempts if one.stage == "prd" and one.artifact and not one.superseded]
-    return run.ledger.artifacts.get(made[-1], Prd).service_levels if made else ()
+    digests = [
+        attempt.artifact
+        for attempt in attempts
+        if attempt.stage == "prd" and attempt.artifact and not attempt.superseded
+    ]
+    return run.ledger.artifacts.get(digests[-1], Prd).service_levels if digests else ()
 
 
 def _words(level: ServiceLevel | str) -> str:
@@ -83,9 +91,9 @@ def _words(level: ServiceLevel | str) -> str:
 
 
 def _line(metric: MetricPolicy) -> str:
-    asked = f"GET `{metric.path}`" if metric.source == "probe" else metric.source
+    query = f"GET `{metric.path}`" if metric.source == "probe" else metric.source
     held = [f"{metric.success_condition} must hold"] if metric.success_condition else []
     held += [f"{metric.failure_condition} must not hold"] if metric.failure_condition else []
     held += [f"{metric.compare} no worse than that of the release before"] if metric.compare else []
     every = f"{metric.count} times, every {metric.interval.total_seconds():g} s"
-    return f"**{metric.name}**: {asked}, {', '.join(held) or 'no condition'} ({every})"
+    return f"**{metric.name}**: {query}, {', '.join(held) or 'no condition'} ({every})"

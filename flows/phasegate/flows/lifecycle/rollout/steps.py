@@ -49,8 +49,8 @@ class CandidateBaseline:
 
     async def violation(self, run: RunContext) -> str:
         """As `Precondition.violation`, until the run intends the cut-over or rolls the candidate back."""
-        made = effects_of_release(run)
-        on_its_way = any(one.kind == "cut-over" or one.status in {"undone", "stuck"} for one in made)
+        effects = effects_of_release(run)
+        on_its_way = any(effect.kind == "cut-over" or effect.status in {"undone", "stuck"} for effect in effects)
         if on_its_way or run.source.adopts("deployment"):
             return ""
         why = self.baseline.changed(await Baseline.now(run))
@@ -119,8 +119,8 @@ class _StepRun:
         Raises:
             Breached: It failed the candidate.
         """
-        if (found := await self.end()) is not None:
-            raise_if_breached(found, self._candidate, f"{self._when}, measured in the background")
+        if (report := await self.end()) is not None:
+            raise_if_breached(report, self._candidate, f"{self._when}, measured in the background")
 
     async def end(self) -> HealthReport | None:
         """End the background analysis, so that its report is recorded."""
@@ -131,14 +131,14 @@ class _StepRun:
         self._progress.begin(f"set_weight {step.set_weight}", step=number)
         facts = {"release_id": release_id, "commit": self._candidate.commit, "percent": step.set_weight}
         undoing = f"give the traffic of {release_id} back to {previous or 'nobody'}"
-        made = await perform(self._run, Intent("weight", f"weight-{number}", facts, undoing))
-        self._progress.weight = Weight.model_validate(made)
+        result = await perform(self._run, Intent("weight", f"weight-{number}", facts, undoing))
+        self._progress.weight = Weight.model_validate(result)
         self._progress.begin(self._progress.weight.detail if not self._progress.weight.actual else "")
         if self._background is None and self._run.policy.monitor.background:
             metrics = self._analysis.named(self._run.policy.monitor.background)
             inputs = {"candidate": self._candidate.digest}
-            told = self._progress.throttled(BACKGROUND)
-            self._background = self._analysis.in_background("deployment", "background", metrics, told, inputs)
+            on_measurement = self._progress.throttled(BACKGROUND)
+            self._background = self._analysis.in_background("deployment", "background", metrics, on_measurement, inputs)
 
     async def _pause(self, number: int, step: StepPolicy) -> None:
         run = self._run
@@ -165,9 +165,9 @@ class _StepRun:
     async def _analyse(self, number: int, step: StepPolicy) -> None:
         metrics = self._analysis.named(step.analysis or ())
         self._progress.begin("analysis", step=number)
-        told = self._progress.per_measurement(metrics)
+        on_measurement = self._progress.per_measurement(metrics)
         inputs = {"candidate": self._candidate.digest, "target": self._serving.digest}
-        report = await self._guarded(self._analysis.once("deployment", "analysis", metrics, told, inputs))
+        report = await self._guarded(self._analysis.once("deployment", "analysis", metrics, on_measurement, inputs))
         self._reports.append(report)
         raise_if_breached(report, self._candidate, self._when)
         if report.verdict != "inconclusive":
@@ -205,8 +205,8 @@ class _StepRun:
             raise SubjectStale(why)
 
     def _heed_background(self) -> None:
-        if self._background is not None and (found := self._background.breach()) is not None:
-            raise Breached(found, self._candidate, f"{self._when}, measured in the background")
+        if self._background is not None and (report := self._background.breach()) is not None:
+            raise Breached(report, self._candidate, f"{self._when}, measured in the background")
 
     async def _guarded(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do a step's work, but cancel it as soon as the background analysis fails the candidate."""

@@ -58,18 +58,18 @@ async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
     if not has_author(run):
         return None
     if not run.source.has_observed(_THIN):
-        begun = any(one.stage == "testing" for one in run.ledger.attempts.list(run.id))
-        if begun or run.source.adopts("testing"):
+        has_begun = any(attempt.stage == "testing" for attempt in run.ledger.attempts.list(run.id))
+        if has_begun or run.source.adopts("testing"):
             return None
 
     async def look() -> dict[str, Any]:
         run.report_step("testing", "looking for code that the project's own tests leave alone")
         async with _bench(run, "thin-tests") as bench:
-            found = await find_thin_tests(bench, run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
-        return {"reason": found.reason, "places": list(found.places)} if found else {"reason": ""}
+            thin = await find_thin_tests(bench, run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
+        return {"reason": thin.reason, "places": list(thin.places)} if thin else {"reason": ""}
 
-    seen = await run.source.observe("testing", _THIN, look)
-    return ThinTests(seen["reason"], tuple(seen["places"])) if seen["reason"] else None
+    observation = await run.source.observe("testing", _THIN, look)
+    return ThinTests(observation["reason"], tuple(observation["places"])) if observation["reason"] else None
 
 
 async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: ThinTests | None) -> SealedTests:
@@ -94,8 +94,8 @@ async def characterize(run: RunContext, prd: Prd, sealed: SealedTests, thin: Thi
         problems: dict[str, list[str]] = run.source.recorded("testing", _tried(draft)) or dict[str, list[str]]()
         files = () if "" in problems else tuple(file for file in draft.files if file.path not in problems)
         why = draft.omitted or "the author handed in none that holds on base and notices a fault there."
-        told = Characterization(reason=thin.reason, files=files, omitted="" if files else why)
-        return sealed.model_copy(update={"characterization": told})
+        characterization = Characterization(reason=thin.reason, files=files, omitted="" if files else why)
+        return sealed.model_copy(update={"characterization": characterization})
 
     return await propose(
         run,
@@ -126,8 +126,8 @@ async def with_omission(run: RunContext, evidence: Evidence) -> Evidence:
     async def look() -> dict[str, Any]:
         return {"why": _NO_TURNS}
 
-    seen = await run.source.observe("testing", _OMITTED, look)
-    return evidence.model_copy(update={"guards": GuardSummary(reason=_NO_TESTS, omitted=str(seen["why"]))})
+    observation = await run.source.observe("testing", _OMITTED, look)
+    return evidence.model_copy(update={"guards": GuardSummary(reason=_NO_TESTS, omitted=str(observation["why"]))})
 
 
 async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft: CharacterizationDraft) -> str:
@@ -148,14 +148,13 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
     problems: Mapping[str, list[str]] = await run.source.observe("testing", _tried(draft), look)
     if not problems or _position(run, _tried(draft)) >= _MOST_DRAFTS:
         return ""
-    return "\n".join(f"{path}: {said}".removeprefix(": ") for path, own in problems.items() for said in own)
+    return "\n".join(f"{path}: {problem}".removeprefix(": ") for path, own in problems.items() for problem in own)
 
 
 def _position(run: RunContext, name: str) -> int:
     """The number of a draft among the tried ones, from 1; a rehearsal counts as its original did."""
-    return [*dict.fromkeys(known for known in run.source.observed_names() if known.startswith(_TRIED)), name].index(
-        name
-    ) + 1
+    tried = [other for other in run.source.observed_names() if other.startswith(_TRIED)]
+    return [*dict.fromkeys(tried), name].index(name) + 1
 
 
 def _tried(draft: CharacterizationDraft) -> str:

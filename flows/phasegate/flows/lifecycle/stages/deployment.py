@@ -58,7 +58,7 @@ async def draft_release_plan(
                 "replaces": state.current.release_id if state.current else "",
                 "changes": preview.changes,
                 "taking": preview.taking,
-                "measured": levels.told,
+                "measured": levels.lines,
                 "unmeasured": levels.unmeasured,
                 "migration_files": migrating,
                 "migration_commands": commands if draft.migrations else {},
@@ -122,8 +122,8 @@ async def deploy(run: RunContext, plan: ReleasePlan, baseline: Baseline) -> Rele
         await migrations.make_migrations(run, plan, release_id, "migrate")
         run.report_step("deployment", "cutting over")
         undoing = f"let release {previous} serve again" if previous else "stop the service"
-        made = await perform(run, Intent("cut-over", "cut-over", facts, undoing))
-        return Release.model_validate(made)
+        result = await perform(run, Intent("cut-over", "cut-over", facts, undoing))
+        return Release.model_validate(result)
 
     inputs = {"plan": plan.digest}
     if steps:

@@ -115,11 +115,11 @@ async def _go_on_from_last_change(run: RunContext, prd: Prd) -> None:
 
 async def _taken_over(run: RunContext, number: int, inputs: Mapping[str, str]) -> ChangeSet | None:
     """An adopted change; the run's own worktree and branch begin from it."""
-    made = run.source.adoptable(ChangeSet, "implementation", "", number, inputs)
+    original = run.source.adoptable(ChangeSet, "implementation", "", number, inputs)
     attempts = run.ledger.attempts
     is_new = attempts.find(str(AttemptId.of(run.id, "implementation", "", number))) is None
-    if made is not None and is_new:
-        change = run.ledger.artifacts.get(made.artifact or "", ChangeSet)
+    if original is not None and is_new:
+        change = run.ledger.artifacts.get(original.artifact or "", ChangeSet)
         workspace = await run.world.worktree.open()
         await asyncio.to_thread(workspace.begin_from, change.commit)
     return run.source.adopt(ChangeSet, "implementation", "", number, inputs)
@@ -139,8 +139,8 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
     inputs = {"prd": prd.digest}
     again_from_testing = run.origin is not None and run.origin.stage == "testing"
     exactly = inputs if again_from_testing and not feedback else {**inputs, "brief": sha256(brief)}
-    if (taken := await _taken_over(run, number, exactly)) is not None:
-        return taken
+    if (adopted := await _taken_over(run, number, exactly)) is not None:
+        return adopted
     workspace = await run.world.worktree.set_up()
     begins_at = run.world.worktree.take_clean_commit()
 

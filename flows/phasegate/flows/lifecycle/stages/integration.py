@@ -100,8 +100,8 @@ async def _merged(run: RunContext, change: ChangeSet, evidence: Evidence) -> str
 
 def _released_tree(run: RunContext, evidence: Evidence) -> str:
     """The graded tree that goes in: with the characterization tests, if the approver chose so."""
-    kept = evidence.guards.kept_tree if evidence.guards and run.keeps_tests else ""
-    return kept or evidence.tree
+    kept_tree = evidence.guards.kept_tree if evidence.guards and run.keeps_tests else ""
+    return kept_tree or evidence.tree
 
 
 def _intent(run: RunContext, change: ChangeSet, tree: str) -> Intent:
@@ -209,9 +209,9 @@ def _tell(run: RunContext, approved: Evidence, moved: Graded) -> None:
     about = [gate for gate in gates.list(run.id) if gate.status not in CLOSED and gate.gate == "change"]
     row = next((gate for gate in about if gate.subject.get(Evidence.kind) == approved.digest), None)
     if row is not None:
-        facts = {"approved": approved.digest, "evidence": fresh.digest, "head": move.head, "why": move.sentence()}
-        facts |= {"patch_id": move.patch_id, "tree": _released_tree(run, fresh)}
-        gates.note_once(row, EventKind.APPROVAL_CARRIED if move.carries_over else EventKind.APPROVAL_LAPSED, facts)
+        payload = {"approved": approved.digest, "evidence": fresh.digest, "head": move.head, "why": move.sentence()}
+        payload |= {"patch_id": move.patch_id, "tree": _released_tree(run, fresh)}
+        gates.note_once(row, EventKind.APPROVAL_CARRIED if move.carries_over else EventKind.APPROVAL_LAPSED, payload)
     if not move.carries_over:
         raise Remade(move.sentence(), (change, fresh))
 
@@ -229,8 +229,8 @@ def _is_graded(run: RunContext, number: int) -> bool:
     """True if the grade on a head is recorded, of this run or of the one it replays."""
     attempts, origin = run.ledger.attempts, run.origin
     runs = [run.id, *([origin.run] if origin else [])]
-    found = (attempts.find(str(AttemptId.of(known, "testing", REGRADING, number))) for known in runs)
-    return any(made is not None and made.status == "finished" for made in found)
+    regradings = (attempts.find(str(AttemptId.of(run_id, "testing", REGRADING, number))) for run_id in runs)
+    return any(regrading is not None and regrading.status == "finished" for regrading in regradings)
 
 
 def _head(number: int) -> str:

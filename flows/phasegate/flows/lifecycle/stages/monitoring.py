@@ -60,8 +60,8 @@ async def _judge(run: RunContext, release: Release) -> None:
     analysis, progress = ReleaseAnalysis(run, release), ProgressReporter(run, "monitoring")
     metrics, inputs, is_judged = analysis.named(()), {"release": release.digest}, False
     while not is_judged:
-        told = progress.per_measurement(metrics)
-        report = await analysis.once("monitoring", "measuring", metrics, told, inputs)
+        on_measurement = progress.per_measurement(metrics)
+        report = await analysis.once("monitoring", "measuring", metrics, on_measurement, inputs)
         is_judged = await _passed(analysis, progress, report, "after the cut-over")
     if bake := run.policy.monitor.bake:
         until = await _begun(run) + bake
@@ -82,7 +82,7 @@ async def _passed(analysis: ReleaseAnalysis, progress: ProgressReporter, report:
         Breached: The report or the person failed it.
         TargetRefused: Another release is current by now, so this one cannot be judged.
     """
-    run, release = analysis.run, analysis.made
+    run, release = analysis.run, analysis.release
     raise_if_breached(report, release, when)
     if report.verdict == "passed":
         return True
@@ -187,7 +187,7 @@ async def draft_incident(run: RunContext, change: ChangeSet, breach: Breached) -
     Effects:
         One attempt; if the agent fails, its error is in the ledger and the run ends all the same.
     """
-    release, report = breach.made, breach.report
+    release, report = breach.release, breach.report
     workspace, number = await run.world.worktree.open(), run.numbers.next("monitoring", "reading")
 
     async def look() -> str:

@@ -15,7 +15,7 @@ async def draft_prd(run: RunContext, round_: Round) -> Prd:
     Effects:
         One attempt per round; the worktree of the stage after the gate.
     """
-    made = await propose(
+    document = await propose(
         run,
         prd.AGENT,
         run.numbers.next("prd"),
@@ -27,7 +27,7 @@ async def draft_prd(run: RunContext, round_: Round) -> Prd:
     )
     if not run.ends_with("prd"):
         run.prepare_worktree()
-    return made
+    return document
 
 
 def _accept(draft: PrdDraft) -> Prd:

@@ -70,22 +70,22 @@ async def amend_tests(run: RunContext, prd: Prd, change: ChangeSet, sealed: Seal
     Effects:
         One attempt where something is open. A replay with the same requests finds it.
     """
-    asked = sealed.open_requests(change.asks_to_amend)
-    if not asked:
+    requests = sealed.open_requests(change.asks_to_amend)
+    if not requests:
         return sealed
     return await propose(
         run,
         testing.AMENDING_AGENT,
         run.numbers.next("testing", "amending"),
         SealedTests,
-        lambda draft: sealed.with_added(asked, draft.amends),
+        lambda draft: sealed.with_added(requests, draft.amends),
         brief=testing.amending_brief(
-            prd, sealed, asked, test_command=run.policy.project.test, conventions=run.conventions
+            prd, sealed, requests, test_command=run.policy.project.test, conventions=run.conventions
         ),
         folder=await run.world.checkout(run.base_commit),
         inputs={"prd": prd.digest, "sealed": sealed.digest},
         part="amending",
-        validate_draft=run.source.draft_check(partial(_validate_amendments, run, prd, sealed, asked)),
+        validate_draft=run.source.draft_check(partial(_validate_amendments, run, prd, sealed, requests)),
     )
 
 
@@ -152,8 +152,8 @@ async def grade_as(
                 struck=struck,
                 bases=run.settings.bases,
             )
-            kept = evidence.guards.kept_tree if evidence.guards else ""
-            for tree in filter(None, (evidence.tree, kept)):
+            kept_tree = evidence.guards.kept_tree if evidence.guards else ""
+            for tree in filter(None, (evidence.tree, kept_tree)):
                 await asyncio.to_thread(keep_released, run.world.repository, change, tree, run.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
@@ -195,10 +195,10 @@ def _validate_draft(run: RunContext, prd: Prd, draft: TestsDraft) -> str:
 
 
 def _validate_amendments(
-    run: RunContext, prd: Prd, sealed: SealedTests, asked: Sequence[AmendmentRequest], draft: AmendmentsDraft
+    run: RunContext, prd: Prd, sealed: SealedTests, requests: Sequence[AmendmentRequest], draft: AmendmentsDraft
 ) -> str:
     """Reasons to send added amendments back, or an empty text."""
     criteria = [criterion.id for criterion in prd.acceptance_criteria]
     files = [(file.path, file.content) for file in sealed.files]
     read = partial(run.world.repository.read_file, run.base_commit)
-    return "\n".join(added_problems(draft.amends, asked, sealed.amends, criteria, files, read))
+    return "\n".join(added_problems(draft.amends, requests, sealed.amends, criteria, files, read))

@@ -119,10 +119,10 @@ def require_accepted(decision: Decision, accepting: Sequence[str]) -> None:
     Raises:
         NotAllowed: It does.
     """
-    left = [test for test in accepting if test not in decision.tests]
-    if decision.verdict == "approve" and left:
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        raise NotAllowed(f"the grade failed, and the approval does not accept {left[0]}{more} by name")
+    missing = [test for test in accepting if test not in decision.tests]
+    if decision.verdict == "approve" and missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise NotAllowed(f"the grade failed, and the approval does not accept {missing[0]}{more} by name")
 
 
 def _require_may_name_tests(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:

@@ -76,17 +76,17 @@ class Gates(GateRows):
             waits: True if the run waits for a person from now on; not where an answer may be at hand.
         """
         digest = subject_digest(gate, number, subject)
-        for known in self.list(run.id):
-            if (known.gate, known.number) != (gate, number) or known.status in CLOSED:
+        for earlier in self.list(run.id):
+            if (earlier.gate, earlier.number) != (gate, number) or earlier.status in CLOSED:
                 continue
-            if not self.is_attested(known):
-                self.void(known, _ALTERED)
-            elif known.status == "open" and self.has_expired(known):
-                self._close(known, "expired")
-            elif known.subject_digest == digest:
-                return known
+            if not self.is_attested(earlier):
+                self.void(earlier, _ALTERED)
+            elif earlier.status == "open" and self.has_expired(earlier):
+                self._close(earlier, "expired")
+            elif earlier.subject_digest == digest:
+                return earlier
             else:
-                self._close(known, "void")
+                self._close(earlier, "void")
         gate_id, now = new_id("gate"), self._store.clock.now()
         payload = payloads.GateOpened(gate=gate, number=number, subject=dict(subject))
         with self._store.change(run.id, EventKind.GATE_OPENED, actor="engine", payload=payload) as change:
@@ -268,13 +268,13 @@ class Gates(GateRows):
     def note_once(self, gate: Gate, kind: EventKind, payload: Mapping[str, Any], *, actor: str = "engine") -> None:
         """Append an event about a gate, unless the run has exactly that event already."""
         whole = {"gate": gate.id, "name": gate.gate, **payload}
-        table, said = schema.events.c, canonical_json({**whole, "rows": {}})
+        table, body = schema.events.c, canonical_json({**whole, "rows": {}})
         query = select(table.id).where(
-            table.run_id == gate.run_id, table.kind == kind, table.actor == actor, table.payload == said
+            table.run_id == gate.run_id, table.kind == kind, table.actor == actor, table.payload == body
         )
         with self._store.reading() as connection:
-            known = connection.execute(query).first() is not None
-        if not known:
+            exists = connection.execute(query).first() is not None
+        if not exists:
             with self._store.change(gate.run_id, kind, actor=actor, payload=whole):
                 pass
 
@@ -300,10 +300,10 @@ class Gates(GateRows):
             change.check_time = lambda at: require_open(gate, at)  # what counts later is the time of the event
             require_authorized(gate, decision, admins)
             earlier = decisions_in(change, gate.id)
-            if any((known.approver, known.override) == (decision.approver, decision.override) for known in earlier):
+            if any((other.approver, other.override) == (decision.approver, decision.override) for other in earlier):
                 raise NotAllowed(f"{decision.approver} has decided gate {gate.gate} already")
             change.insert(schema.decisions, **decision.model_dump())
-            approvals = 1 + sum(known.verdict == "approve" for known in earlier)
+            approvals = 1 + sum(other.verdict == "approve" for other in earlier)
             if decision.verdict != "approve" or decision.override or approvals >= gate.quorum:
                 change.update(schema.gates, gate.id, status=_CONCLUSION[decision.verdict])
                 change.update(schema.runs, gate.run_id, status="running")
@@ -321,11 +321,15 @@ class Gates(GateRows):
             return
         if decision.standing or not decision.signature:
             raise NotAllowed(f"gate {gate.gate} takes signed decisions only", remedy="Decide with `phasegate approve`.")
-        said = statement_of(gate, decision)
+        statement = statement_of(gate, decision)
         signer = signer_of(
-            said.content(), decision.signature, self.signers(gate), namespace=DECISION_NAMESPACE, at=decision.decided_at
+            statement.content(),
+            decision.signature,
+            self.signers(gate),
+            namespace=DECISION_NAMESPACE,
+            at=decision.decided_at,
         )
-        if decision.identity != "ssh" or signer != said.principal:
+        if decision.identity != "ssh" or signer != statement.principal:
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
 
     def _inherited_from(self, gate: Gate) -> Gate | None:
@@ -348,10 +352,10 @@ class Gates(GateRows):
         if answer is None or answer.verdict == "reject" or answer.override or answer.named:
             return None
         behind = self._inherited_from(earlier)
-        asked = earlier if behind is None else self.get(answer.gate_id)
+        original = earlier if behind is None else self.get(answer.gate_id)
         try:
-            for decision in self.decisions(asked.run_id):
-                if decision.gate_id == asked.id:
+            for decision in self.decisions(original.run_id):
+                if decision.gate_id == original.id:
                     require_authorized(gate, decision, admins)
         except NotAllowed:
             return None
@@ -371,8 +375,8 @@ class Gates(GateRows):
         kind = EventKind.GATE_OVERRIDDEN if decision.override else EventKind.GATE_DECIDED
         if link is None or (link.kind, link.actor, link.payload.get("gate")) != (kind, decision.approver, gate.id):
             raise NotAllowed("no event of the run says that this decision was made")
-        told = (link.payload.get("for_stage", False), tuple(link.payload.get("tests", ())))
-        if (decision.subject_digest, (decision.for_stage, decision.tests)) != (gate.subject_digest, told):
+        recorded = (link.payload.get("for_stage", False), tuple(link.payload.get("tests", ())))
+        if (decision.subject_digest, (decision.for_stage, decision.tests)) != (gate.subject_digest, recorded):
             raise NotAllowed("the decision is about something else than the gate, or than its event says")
         if not chain.was_open(gate.id, gate.expires_at, link):
             raise NotAllowed("the gate was not open when the decision was made")

@@ -128,11 +128,11 @@ def _migrate(engine: Engine, url: str) -> None:
     config = Config()
     config.set_main_option("script_location", "phasegate.infra.ledger:migrations")
     with _one_at_a_time(engine, url):
-        found = _revision(engine)
+        revision = _revision(engine)
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if found is not None and found not in known:
+        if revision is not None and revision not in known:
             raise ConfigError(
-                f"the ledger's format {found} was written by a newer phasegate",
+                f"the ledger's format {revision} was written by a newer phasegate",
                 remedy="Upgrade phasegate, or set PHASEGATE_HOME to another folder.",
             )
         with engine.connect().execution_options(phasegate_write=True) as connection, connection.begin():

@@ -91,12 +91,12 @@ class DeltaEncoder:
             del self._prefixes[next(iter(self._prefixes))]
 
 
-def _common(one: bytes, other: bytes) -> int:
+def _common(first: bytes, second: bytes) -> int:
     """Number of leading bytes that two requests share, by bisection: they are long and nearly equal."""
-    low, high = 0, min(len(one), len(other))
+    low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
+        if first[low:middle] == second[low:middle]:
             low = middle
         else:
             high = middle - 1

@@ -17,23 +17,23 @@ _WINDOW = 2**15
 """Characters of the text that is known already which deflate looks back at."""
 
 
-def pack(text: str, known: str = "") -> str:
+def pack(text: str, context: str = "") -> str:
     """Compress a text into a text; what it shares with a known one takes next to no room.
 
     What UTF-8 cannot hold (a lone surrogate in the name of a file) becomes `?`, as it does in requests.
     """
-    pressed = zlib.compressobj(_LEVEL, zdict=known.encode()[-_WINDOW:])
+    pressed = zlib.compressobj(_LEVEL, zdict=context.encode()[-_WINDOW:])
     return base64.b64encode(pressed.compress(text.encode("utf-8", "replace")) + pressed.flush()).decode()
 
 
-def unpack(packed: str, known: str = "") -> str:
+def unpack(packed: str, context: str = "") -> str:
     """The text that was packed.
 
     Raises:
         ValueError: It is not what `pack` gave, or the known text is another one.
     """
     try:
-        return zlib.decompressobj(zdict=known.encode()[-_WINDOW:]).decompress(base64.b64decode(packed)).decode()
+        return zlib.decompressobj(zdict=context.encode()[-_WINDOW:]).decompress(base64.b64decode(packed)).decode()
     except (zlib.error, binascii.Error) as error:
         raise ValueError(f"what is packed cannot be read: {error}") from error
 
@@ -53,11 +53,11 @@ def requests(exchanges: Iterable[Mapping[str, Any]], entries: Mapping[str, str])
     Raises:
         ValueError: A row does not hold what was stored.
     """
-    attempt, body, known = "", "", ""
+    attempt, body, context = "", "", ""
     for row in exchanges:
         if row["attempt_id"] != attempt:
-            attempt, body, known = row["attempt_id"], "", ""
-        rest = unpack(row["request_rest"], known) if row.get("packed") else row["request_rest"]
+            attempt, body, context = row["attempt_id"], "", ""
+        rest = unpack(row["request_rest"], context) if row.get("packed") else row["request_rest"]
         body = body[: row["request_shared"]] + rest
-        known = shared_context(row["reply"], entries.get(row["id"]))
+        context = shared_context(row["reply"], entries.get(row["id"]))
         yield body

@@ -89,8 +89,8 @@ def row_digest(connection: Connection, table: Table, row_id: str) -> str | None:
 
 
 def _digest(direct: DriverConnection, table: Table, row_id: str) -> str | None:
-    found = _row_as_stored(table).execute(direct, row=row_id)
-    return digest_of_row(table.name, dict(zip(table.c.keys(), found[0], strict=True))) if found else None
+    rows = _row_as_stored(table).execute(direct, row=row_id)
+    return digest_of_row(table.name, dict(zip(table.c.keys(), rows[0], strict=True))) if rows else None
 
 
 def digest_of_row(table: str, row: Mapping[str, Any]) -> str:
@@ -339,8 +339,8 @@ class Store:
         )
 
 
-def _another(fence: Lease, found: Sequence[Row]) -> str | None:
+def _another(fence: Lease, rows: Sequence[Row]) -> str | None:
     """The holder of a lease if it is another than the fence's, or `None` if it is the same."""
-    if found == [(fence.holder, fence.token)]:
+    if rows == [(fence.holder, fence.token)]:
         return None
-    return str(found[0][0]) if found else "nobody"
+    return str(rows[0][0]) if rows else "nobody"

@@ -76,13 +76,13 @@ class Transaction:
             run_id: What it is about.
             synced: True if `commit` waits until it is on disk.
         """
-        begun = cls(connections)
+        transaction = cls(connections)
         try:
-            begun._begin(run_id, synced=synced)
+            transaction._begin(run_id, synced=synced)
         except connections.engine.dialect.loaded_dbapi.Error as error:
-            begun._give_back(error)
+            transaction._give_back(error)
             raise
-        return begun
+        return transaction
 
     @property
     def connection(self) -> Connection:

@@ -90,8 +90,8 @@ def _check_chain(rows: Rows, run_id: str) -> tuple[list[str], dict[str, str]]:
             broken(name, "an event is missing or out of place")
         if row["previous"] != hashes[-1]:
             broken(name, "it does not follow the event before it")
-        said = event_hash(hashes[-1], run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
-        if row["hash"] != said:
+        computed = event_hash(hashes[-1], run_id, position, row["at"], row["kind"], row["actor"], row["payload"])
+        if row["hash"] != computed:
             broken(name, "its content does not match its hash")
         vouched.update(json.loads(row["payload"])["rows"])
         hashes.append(row["hash"])
@@ -99,35 +99,35 @@ def _check_chain(rows: Rows, run_id: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _check_heads(run_id: str, hashes: list[str], heads: Heads) -> None:
-    for position, seen in heads:
+    for position, head in heads:
         name = f"events/{run_id}/{position}"
         if position < 1:
             broken(name, "no event has such a position")
         if position > len(hashes):
             broken(name, f"git has seen it as the chain's head, and the chain ends at {len(hashes)}: it was cut off")
-        if hashes[position - 1] != seen:
+        if hashes[position - 1] != head:
             broken(name, "git has seen another event in its place: the ledger was put back and went on from there")
 
 
 def _check_rows(rows: Rows, run_id: str, vouched: dict[str, str]) -> None:
     for name, digest in sorted(vouched.items()):
         table, _, row_id = name.partition("/")
-        found = rows.one(table, row_id)
-        if found is None:
+        stored = rows.find(table, row_id)
+        if stored is None:
             broken(name, "the row is gone")
-        if digest_of_row(table, found) != digest:
+        if digest_of_row(table, stored) != digest:
             broken(name, "the row is not what its last event says")
-    for known in schema.VOUCHED:
-        if known.name != "artifacts":
-            for row in rows.of_run(known.name, run_id):
-                if f"{known.name}/{row['id']}" not in vouched:
-                    broken(f"{known.name}/{row['id']}", "no event speaks of this row")
+    for owned in schema.VOUCHED:
+        if owned.name != "artifacts":
+            for row in rows.of_run(owned.name, run_id):
+                if f"{owned.name}/{row['id']}" not in vouched:
+                    broken(f"{owned.name}/{row['id']}", "no event speaks of this row")
 
 
 def _check_artifacts(rows: Rows, vouched: dict[str, str]) -> None:
     for name in sorted(vouched):
         table, _, digest = name.partition("/")
-        row = rows.one("artifacts", digest) if table == "artifacts" else None
+        row = rows.find("artifacts", digest) if table == "artifacts" else None
         if row is not None and sha256(row["content"]) != digest:
             broken(name, "the content does not have this digest")
 

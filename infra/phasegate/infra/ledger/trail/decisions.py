@@ -49,11 +49,11 @@ def check_decisions(rows: Rows, run_id: str) -> int:
     for gate in gates.values():
         _check_gate(gate, signers)
     events = sorted(rows.of_run("events", run_id), key=lambda row: int(row["position"]))
-    told = dict(_recorded_decisions(events))
+    recorded = dict(_recorded_decisions(events))
     signed = _check_request(rows, run, gates, signers, events)
     counted: dict[str, list[Decision]] = {gate: [] for gate in gates}
     for row in sorted(rows.of_run("decisions", run_id), key=lambda row: (row["decided_at"], row["id"])):
-        _check_recorded(row, told)
+        _check_recorded(row, recorded)
         decision = Decision.model_validate({**row, "tests": json.loads(row.get("tests", "[]"))})
         signed += _check_decision(gates.get(decision.gate_id), decision, signers)
         counted[decision.gate_id].append(decision)
@@ -67,7 +67,7 @@ def check_decisions(rows: Rows, run_id: str) -> int:
 
 
 def _run(rows: Rows, run_id: str) -> Run:
-    row = rows.one("runs", run_id)
+    row = rows.find("runs", run_id)
     if row is None:
         broken(f"runs/{run_id}", "the row is gone")
     return Run.model_validate(_decoded(row, "options", "origin", "reason"))
@@ -83,11 +83,11 @@ def _decoded(row: Row, *columns: str) -> dict[str, Any]:
 
 def _signers(rows: Rows, run: Run) -> AllowedSigners | None:
     """People whose signatures count in a run, by its policy, or `None` if decisions are not signed."""
-    policy = rows.one("artifacts", run.policy)
+    policy = rows.find("artifacts", run.policy)
     digest = "" if policy is None else str(json.loads(policy["content"]).get("allowed_signers", ""))
     if not digest:
         return None
-    stored = rows.one("artifacts", digest)
+    stored = rows.find("artifacts", digest)
     if stored is None or sha256(stored["content"]) != digest:
         broken(f"artifacts/{digest}", "these are not the allowed signers that the run's policy names")
     return AllowedSigners.from_canonical(stored["content"])
@@ -119,7 +119,7 @@ def _inherited(events: list[Row]) -> Iterator[tuple[str, str]]:
 
 def _check_inherited(rows: Rows, run: Run, gate: Gate, earlier_id: str) -> None:
     """Check that a carried answer is the one of the run that this one replays, to the very same question."""
-    name, row = f"gates/{gate.id}", rows.one("gates", earlier_id)
+    name, row = f"gates/{gate.id}", rows.find("gates", earlier_id)
     if row is None:
         broken(name, f"the answer it carries was given at {earlier_id}, which is not there")
     earlier = _gate(row)
@@ -135,19 +135,26 @@ def _check_conclusion(gate: Gate, decisions: list[Decision]) -> None:
     """Check that a gate says of itself what the decisions on it amount to."""
     if gate.status not in _VERDICT:
         return
-    agreeing = [one for one in decisions if one.verdict == _VERDICT[gate.status]]
-    alone = gate.status != "approved" or any(one.override for one in agreeing)
-    if len({one.approver for one in agreeing}) < (1 if alone else gate.quorum):
+    agreeing = [decision for decision in decisions if decision.verdict == _VERDICT[gate.status]]
+    alone = gate.status != "approved" or any(decision.override for decision in agreeing)
+    if len({decision.approver for decision in agreeing}) < (1 if alone else gate.quorum):
         broken(f"gates/{gate.id}", f"it is {gate.status}, and no decisions say so")
 
 
-def _check_recorded(row: Row, told: Mapping[str, tuple[str, str, Mapping[str, Any]]]) -> None:
+def _check_recorded(row: Row, recorded: Mapping[str, tuple[str, str, Mapping[str, Any]]]) -> None:
     name = f"decisions/{row['id']}"
-    kind, actor, payload = told[name]
-    said = (kind, actor, payload.get("gate"), payload.get("verdict"), payload.get("note"), payload.get("for_stage", 0))
+    kind, actor, payload = recorded[name]
+    attested = (
+        kind,
+        actor,
+        payload.get("gate"),
+        payload.get("verdict"),
+        payload.get("note"),
+        payload.get("for_stage", 0),
+    )
     tests = payload.get("tests", [])
     claimed = (row["approver"], row["gate_id"], row["verdict"], row["note"], row.get("for_stage", 0))
-    if said != (_SAID_BY[row["override"]], *claimed) or tests != json.loads(row.get("tests", "[]")):
+    if attested != (_SAID_BY[row["override"]], *claimed) or tests != json.loads(row.get("tests", "[]")):
         broken(name, "its event says something else, or is not the approver's own")
 
 
@@ -164,10 +171,10 @@ def _check_decision(gate: Gate | None, decision: Decision, signers: AllowedSigne
         if decision.identity == "ssh" or decision.signature:
             broken(name, "it claims a signature where none is taken")
         return 0
-    said = statement_of(gate, decision)
+    statement = statement_of(gate, decision)
     try:
         signer = signer_of(
-            said.content(), decision.signature, signers, namespace=DECISION_NAMESPACE, at=decision.decided_at
+            statement.content(), decision.signature, signers, namespace=DECISION_NAMESPACE, at=decision.decided_at
         )
     except NotAllowed as error:
         broken(name, error.message)
@@ -183,9 +190,9 @@ def _check_request(
     if signers is None or not any(gate.exclude_requester for gate in gates.values()):
         return 0
     touched = json.loads(events[0]["payload"])["rows"]
-    stored = (rows.one("artifacts", name.partition("/")[2]) for name in touched if name.startswith("artifacts/"))
-    made = [json.loads(row["content"]) for row in stored if row is not None]
-    proof = next((one for one in made if one.get("kind") == "request"), None)
+    stored = (rows.find("artifacts", name.partition("/")[2]) for name in touched if name.startswith("artifacts/"))
+    documents = [json.loads(row["content"]) for row in stored if row is not None]
+    proof = next((document for document in documents if document.get("kind") == "request"), None)
     name = f"runs/{run.id}"
     if proof is None:
         broken(name, "policy excludes the requester from a gate, and nobody proved who they are")
