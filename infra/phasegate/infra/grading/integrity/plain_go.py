@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from phasegate.infra.grading.integrity.go_packages import TestedPackage, choose_packages, tested_packages
+from phasegate.infra.grading.integrity.go_packages import CLOCK, STILL, TestedPackage, choose_packages, tested_packages
 from phasegate.infra.grading.runner.runner import Prepared
 
 _ASSIGNED = re.compile(r"\b((?:GO[A-Z0-9_]+|CGO_\w+)=[^\s'\"$`;&|]+)")
@@ -24,8 +24,16 @@ _ROUNDS = 4
 _IS_NOT_BUILT = "grep -q 'build failed\\|setup failed' {out}/said"
 _ENOUGH_SECONDS = 60
 """Time after which no program without sealed tests is built any more: what is built has to run, too."""
-_STRIPPED = "stripped=-ldflags=-s; case $($go env GOFLAGS) in *ldflags*) stripped= ;; esac"
-"""Programs without symbols, as releases are, unless the project has flags of its own for the linker."""
+_STRIPPED = """\
+stripped=-ldflags=-s; case $($go env GOFLAGS) in *ldflags*) stripped= ;; esac
+case $($go env GOVERSION) in
+  go1.[0-9]|go1.[0-9].*|go1.1[0-9]*|go1.2[0-2]*) ;;
+  *) if [ -n "$stripped" ]; then stripped="$stripped -checklinkname=0"; else {still}; fi ;;
+esac"""
+"""Programs without symbols, as releases are, unless the project has flags of its own for the linker.
+
+From Go 1.23 on the linker has to be asked to let the clock of package time be reached.
+"""
 _BUILD = """\
 attempt=0
 while {is_time}; do
@@ -63,7 +71,6 @@ class PlainGo:
         """As the port says."""
         root = order["root"]
         lines = [*(f"rm -f {shlex.quote(one)}" for one in order["own_files"]), "top=$(mktemp -d)", "begun=$(date +%s)"]
-        lines += [] if watched else [_STRIPPED]
         runs: list[str] = []
         built: list[TestedPackage] = []
         sealed = {file["path"].rpartition("/")[0] for file in order["files"] if file["path"] not in order["own"]}
@@ -81,8 +88,9 @@ class PlainGo:
                 unbuilt = _IS_NOT_BUILT.format(out=out)
                 lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=unbuilt, is_time=is_time))
                 continue
+            lines.append(_STRIPPED.format(still=f"echo '{STILL}' > {out}/{CLOCK}"))
             program = shlex.quote(str(Path(root, package.beside)))
-            build = f"$go build $stripped -overlay {out}/overlay -o {program} {_target(package, package.main)}"
+            build = f'$go build ${{stripped:+"$stripped"}} -overlay {out}/overlay -o {program} {_target(package, package.main)}'
             lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=":", is_time=is_time))
             place = shlex.quote(str(Path(root, package.folder)))
             home = shlex.quote(str(Path(root).parent))

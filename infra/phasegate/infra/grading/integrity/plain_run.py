@@ -30,10 +30,12 @@ from phasegate.infra.grading.tree.planted_names import WORDS
 from phasegate.infra.sandbox import run_with_services
 from phasegate.infra.sandbox.identity import draw_identity
 
-_ROUNDS = 300
+_ROUNDS = 1_000_000
+"""Rounds of repetition at most; their time ends them before."""
 _GAP_SECONDS, _GAPS = 6.0, 3
 """Time between two calls where the change may measure it, and how often at most it is waited for."""
-_BUDGET_SECONDS = 1.0
+_BUDGET_SECONDS, _PATIENCE = 1.0, 3
+"""Processor time of the first rounds, and likewise of the others, and how many times as long it may take where others have the processor."""
 _DAY = 86_400
 _FEWEST_PROCESSES = 1000
 """Processes that a machine has started before the plain one; up to twice as many."""
@@ -255,6 +257,7 @@ class PlainRun:
             "rounds": _ROUNDS if self.repeats else 0,
             "calls": not watched and self.bench.sandbox.name != "none",
             "budget": _BUDGET_SECONDS,
+            "patience": _PATIENCE,
             "hides": self.tests.hides,
             "takes": self.tests.hides and self.bench.sandbox.name != "none",  # where environments would be the user's
             "out": str(out),

@@ -282,25 +282,32 @@ async function attempt(test) {
 }
 
 async function repeat(tests) {
-  let ends = clocks.now() + order.budget * 1000;
+  let spent = 0;
   let pauses = 0;
   const pause = async () => {
     parts.clocks.passOn();
     const gap = pauses > PAUSES ? 0 : order.gap * 1000;
     await new Promise((resolve) => { wait(resolve, gap); });
-    [ends, pauses] = [ends + gap, pauses + 1];
+    pauses += 1;
   };
   const going = [...tests];
   const used = new Map();
-  const share = (order.budget * 1000) / Math.max(1, tests.length);
-  for (let round = 2; round < order.rounds; round += 1) {
+  const budget = order.budget * 1e6;
+  let share = budget / Math.max(1, tests.length);
+  for (let round = 2; round < order.rounds && going.length; round += 1) {
     if (round === LATER) await pause();
+    const isFirst = round <= LATER;
+    if (round === LATER + 1) spent = 0; // whatever slow tests took
+    if (!isFirst && going.every((test) => used.get(test) > share)) share *= 2; // time is left
     for (const test of [...going]) {
-      const start = clocks.now();
-      if (start > ends) return;
-      if (round > LATER && used.get(test) > share) continue;
+      if (spent > budget && !isFirst) return;
+      if (used.get(test) > share && (spent > budget || !isFirst)) continue;
+      const [start, before] = [clocks.now(), clocks.used()];
       const [outcome, message] = await attempt(test);
-      used.set(test, (used.get(test) ?? 0) + clocks.now() - start);
+      const { user, system } = clocks.used(before);
+      const cost = Math.max(user + system, ((clocks.now() - start) * 1000) / order.patience);
+      spent += cost;
+      used.set(test, (used.get(test) ?? 0) + cost);
       if (outcome === 'passed') continue;
       going.splice(going.indexOf(test), 1);
       const again = [];

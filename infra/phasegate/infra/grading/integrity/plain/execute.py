@@ -104,39 +104,46 @@ def _time_is_up(*_: Any) -> None:
 
 def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Clocks, tell: Callable[..., None]) -> None:
     """Repeat what passes again and again, and tell of a test that passes at first, and later never again."""
-    change, now = _files_of(order), clocks.real_time
-    ends, going = now() + order["budget"], list(tests)
-    share, used = order["budget"] / max(1, len(tests)), dict.fromkeys(tests, 0.0)
+    change, going = _files_of(order), list(tests)
+    share, used, spent = order["budget"] / max(1, len(tests)), dict.fromkeys(tests, 0.0), 0.0
     gap, pauses = float(order["gap"]), 0
     for number in range(2, order["rounds"]):
+        if not going:
+            return
         if number == _LATER:
-            ends += _pause(gap, clocks)
+            _pause(gap, clocks)
+        is_first = number <= _LATER
+        if number == _LATER + 1:
+            spent = 0.0  # whatever slow tests took
+        if not is_first and all(used[test] > share for test in going):
+            share *= 2  # time is left
         for test in list(going):
-            begun = now()
-            if begun > ends:
+            is_over = spent > order["budget"]
+            if is_over and not is_first:
                 return
-            if number > _LATER and used[test] > share:  # so that the others have theirs
+            if used[test] > share and (is_over or not is_first):  # so that the others have theirs
                 continue
+            begun = clocks.real_time(), clocks.real_used()
             outcome, message, _ = attempt(test, tools, change)
-            used[test] += now() - begun
+            cost = max(clocks.real_used() - begun[1], (clocks.real_time() - begun[0]) / order["patience"])
+            used[test], spent = used[test] + cost, spent + cost
             if outcome == "passed":
                 continue
             going.remove(test)
             again: list[str] = []
             for _ in range(2):
                 if number == _LATER:
-                    ends += _pause(gap if pauses < _PAUSES else 0.0, clocks)
+                    _pause(gap if pauses < _PAUSES else 0.0, clocks)
                     pauses += 1
                 again.append(attempt(test, tools, change)[0])
             if number > 2 and again == ["failed"] * 2 and not message.startswith(_ROOM):
                 tell(test=test.name, file=test.file.path, outcome="decayed", message=message, round=number)
 
 
-def _pause(gap: float, clocks: Clocks) -> float:
-    """Wait between two calls, by clocks much longer than in truth. Returns the seconds that were waited."""
+def _pause(gap: float, clocks: Clocks) -> None:
+    """Wait between two calls, by clocks much longer than in truth."""
     clocks.pass_on()
     time.sleep(gap)
-    return gap
 
 
 def _files_of(order: dict[str, Any]) -> set[str]:
@@ -209,8 +216,8 @@ def main(order: dict[str, Any]) -> None:
             `entry`, the script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those
             that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
-            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition; `gap`,
-            seconds to wait between two calls;
+            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition, which may take
+            `patience` times as long by the clock; `gap`, seconds to wait between two calls;
             `hides`, true to hide runners; `takes`, true to take them from the disk, too; `calls`, true to try calls of
             tests with other inputs; `out`, a file's path.
     """

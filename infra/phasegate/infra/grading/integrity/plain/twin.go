@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 	real "testing"
 	"time"
 )
@@ -229,6 +230,7 @@ func (*M) Run() int {
 
 // Main runs the tests, by way of what the package has for that, if anything.
 func Main(around func(*M)) {
+	passOn(shift)
 	if around == nil {
 		around = func(m *M) { m.Run() }
 	}
@@ -292,37 +294,52 @@ const later = 4
 
 func repeat(going []test, out *os.File) {
 	whole := time.Duration(budget * float64(time.Second))
-	ends := time.Now().Add(whole)
 	used := map[string]time.Duration{}
+	spent, share := time.Duration(0), whole / time.Duration(len(tests)+1)
 	pauses := 0
-	pause := func() {
-		time.Sleep(time.Duration(gap * float64(time.Second)))
-		ends = ends.Add(time.Duration(gap * float64(time.Second)))
+	pause := func(seconds float64) {
+		passOn(shift)
+		time.Sleep(time.Duration(seconds * float64(time.Second)))
 	}
-	for round := 2; round < rounds; round++ {
+	for round := 2; round < rounds && len(going) > 0; round++ {
 		if round == later {
-			pause()
+			pause(gap)
+		}
+		hasRun, isFirst := false, round <= later
+		if round == later+1 {
+			spent = 0 // whatever slow tests took
 		}
 		kept := going[:0:0]
 		for _, one := range going {
-			start := time.Now()
-			if start.After(ends) {
+			if spent > whole && !isFirst {
 				return
 			}
-			if used[one.file+one.name] > whole/time.Duration(len(tests)) { // so that the others have theirs
+			if used[one.file+one.name] > share && (spent > whole || !isFirst) { // so that the others have theirs
+				kept = append(kept, one)
 				continue
 			}
+			hasRun = true
+			start, before := time.Now(), processorTime()
 			outcome, message := attempt(one)
-			used[one.file+one.name] += time.Since(start)
+			cost := time.Since(start) / time.Duration(patience)
+			if taken := processorTime() - before; taken > cost {
+				cost = taken
+			}
+			spent += cost
+			used[one.file+one.name] += cost
 			if outcome == "passed" {
 				kept = append(kept, one)
 				continue
 			}
 			var again [2]string
 			for at := range again {
-				if round == later && pauses < 2 { // since each has to be waited for
-					pauses++
-					pause()
+				if round == later {
+					if pauses < 2 { // since each has to be waited for
+						pauses++
+						pause(gap)
+					} else {
+						pause(0)
+					}
 				}
 				again[at], _ = attempt(one)
 			}
@@ -332,7 +349,19 @@ func repeat(going []test, out *os.File) {
 			}
 		}
 		going = kept
+		if !hasRun { // time is left
+			share *= 2
+		}
 	}
+}
+
+// processorTime is the time that the processor has worked for the program.
+func processorTime() time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func quoted(text string) string {
