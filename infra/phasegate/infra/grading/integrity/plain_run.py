@@ -19,6 +19,7 @@ from typing import Any, cast
 from phasegate.infra.grading.integrity.aged_files import age_files
 from phasegate.infra.grading.integrity.called_functions import Called, read_call
 from phasegate.infra.grading.integrity.command_variables import command_variables
+from phasegate.infra.grading.integrity.installed_layout import InstalledLayout
 from phasegate.infra.grading.integrity.moved_environment import alterable, relocate
 from phasegate.infra.grading.integrity.plain_language import Language
 from phasegate.infra.grading.runner.layers import Origin
@@ -111,6 +112,10 @@ class PlainTests:
     """True where the change may ask the kernel how old the process is."""
     reads_clocks: bool = False
     """True where the change may measure the time between two calls."""
+    asks_for_place: bool = False
+    """True where the change may ask where it lies, or how it was built."""
+    named: str = ""
+    """Text of all files that belong to tests, where it may."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,8 @@ class PlainRun:
         base: The base commit, to run on it instead of the graded tree.
         neutral: True to give tests names that say nothing.
         repeats: True to repeat tests.
+        installed: True to lay the checkout as a package manager leaves it, in the plain process.
+        keeps_files: True to keep all files there, too.
     """
 
     bench: Bench
@@ -167,6 +174,8 @@ class PlainRun:
     base: str = ""
     neutral: bool = True
     repeats: bool = True
+    installed: bool = False
+    keeps_files: bool = False
 
     async def once(self, name: str, twin: Ran) -> Ran:
         """Run the plain process alone, as after a watched one with these results."""
@@ -213,15 +222,16 @@ class PlainRun:
             if ready.failure:
                 return Ran()
             shutil.rmtree(ready.folder / ".git", ignore_errors=True)
+            run, place = self._laid(ready, program)
             root, moved = Path("/srv", secrets.choice(WORDS), secrets.choice(WORDS)), ready
             if self.bench.sandbox.name == "none":  # which shows folders where they are
                 root = ready.folder.with_name(secrets.choice(WORDS))
                 ready.folder.rename(root)
                 moved = replace(ready, folder=root)
-            relocate(moved, root)
+            relocate(moved, root, root / place)
             age_files(moved.folder)
             program = program.replace(str(ready.inside), str(root))
-            ran = await self._run(moved, program, root, watched=False, limit=min(needed, _TIMEOUT))
+            ran = await run._run(moved, program, root, watched=False, limit=min(needed, _TIMEOUT), place=place)
         if ran.has_ended:
             return ran
         if not twin.has_ended or needed > _TIMEOUT or ran.seconds < needed.total_seconds():
@@ -229,9 +239,26 @@ class PlainRun:
         hangs = _HANGS.format(twin.seconds, needed.total_seconds())
         return replace(ran, lost={at: hangs if told == _ENDS else told for at, told in ran.lost.items()})
 
+    def _laid(self, ready: Prepared, program: str) -> tuple[PlainRun, str]:
+        """Lay a checkout as an installed one, if that is wanted. Returns the run of what lies there, and its folder."""
+        if not self.installed:
+            return self, ""
+        tests, place = self.tests, self.language.installed_place(ready, program)
+        layout = InstalledLayout(place, f"{tests.known}\n{tests.named}", removes_files=not self.keeps_files)
+        changed = layout.lay(ready.folder, tests.changed, [*tests.sealed, *tests.own])
+        return replace(self, tests=replace(tests, changed=changed)), place
+
     async def _run(
-        self, ready: Prepared, program: str, root: Path, *, watched: bool, limit: timedelta = _TIMEOUT
+        self,
+        ready: Prepared,
+        program: str,
+        top: Path,
+        *,
+        watched: bool,
+        limit: timedelta = _TIMEOUT,
+        place: str = "",
     ) -> Ran:
+        root, folder = top / place, ready.folder / place
         words = secrets.SystemRandom().sample(WORDS, 3)
         entry = f"{'test_' if watched else ''}{words[0]}_{secrets.token_hex(3)}{self.language.entry_suffix}"
         out = ready.report / f"{words[2]}.jsonl"
@@ -244,8 +271,8 @@ class PlainRun:
             "neutral": self.neutral and not watched,
             "root": str(root),
             "fixed": str(ready.inside),
-            "entry": entry,
-            "paths": self.language.paths(ready.folder, files),
+            "entry": str(top / entry) if place else entry,
+            "paths": self.language.paths(folder, files),
             "files": [{"path": path, "text": text} for path, text in files.items()],
             "own": list(self.tests.own),
             "modules": list(self.tests.modules),
@@ -255,27 +282,29 @@ class PlainRun:
             "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),
             "gap": self._gap,
             "rounds": _ROUNDS if self.repeats else 0,
-            "calls": not watched and self.bench.sandbox.name != "none",
+            "calls": not (watched or self.installed) and self.bench.sandbox.name != "none",
             "budget": _BUDGET_SECONDS,
             "patience": _PATIENCE,
             "hides": self.tests.hides,
             "takes": self.tests.hides and self.bench.sandbox.name != "none",  # where environments would be the user's
             "out": str(out),
-            "own_files": [str(root / told), str(root / entry)],
+            "own_files": [str(top / told), str(top / entry)],
+            "installed": self.installed,
+            "keeps": self.keeps_files,
         }
         write_new(ready.folder / told, json.dumps(order).encode())
-        write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder).encode())
+        write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=folder).encode())
         project, identity = self.bench.policy.project, None
         command = self.language.command(program, entry, watched=watched)
         unread = frozenset[str]() if watched else self.tests.unread
         environment = {name: text for name, text in command_variables(project.test).items() if name not in unread}
-        environment |= self.language.environment(watched=watched, home=str(root.parent))
+        environment |= self.language.environment(watched=watched, home=str(top.parent))
         if not watched:
             number = _FEWEST_PROCESSES + secrets.randbelow(_FEWEST_PROCESSES)
             command = [sys.executable, "-I", "-S", "-c", _LAUNCHER.read_text(), str(number), *command]
             if not project.services:  # some services refuse to run as this user or as that
                 identity = draw_identity(secrets.choice(WORDS), is_first=True)
-                identity = replace(identity, tools=alterable(program, ready.report), home=root.parent)
+                identity = replace(identity, tools=alterable(program, ready.report), home=top.parent)
                 environment |= identity.environment
         done = await run_with_services(
             self.bench.sandbox,
@@ -285,7 +314,7 @@ class PlainRun:
             timeout=limit,
             environment=environment,
             writable=[ready.report],
-            inside=root,
+            inside=top,
             beneath=ready.beneath,
             caches=ready.caches,
             identity=identity,

@@ -38,6 +38,7 @@ const { isMain, look, survive, within } = parts.surroundings;
 for (const file of order.files) {
   if (parts.transform.isTyped(file.path)) parts.transform(path.dirname(path.join(order.root, file.path)));
 }
+if (order.installed) order.changed = parts.compiled(order.changed);
 const { check, checkCache, replaced } = parts.library;
 const clocks = parts.clocks.real;
 const { wait } = parts;
@@ -215,7 +216,7 @@ async function load(file, toolsOf, again) {
 
 /* Calls a test from code of a runner's file, or of a file that says nothing. */
 const caller = vm.runInThisContext('((body, self, given) => body.apply(self, given))', {
-  filename: order.watched ? path.join(order.fixed, 'node_modules/mocha/lib/runnable.js') : path.join(order.root, order.entry),
+  filename: order.watched ? path.join(order.fixed, 'node_modules/mocha/lib/runnable.js') : path.resolve(order.root, order.entry),
 });
 
 function limited(work, seconds = SECONDS) {
@@ -330,7 +331,7 @@ function isJudgement(error) {
 /* True if a file of the change raised an error: the first one of the project that its stack names. */
 function isRaisedInChange(error) {
   const own = String(error?.stack).split('\n').filter((line) => line.includes(`${order.root}/`));
-  const first = own.find((line) => !line.includes('/node_modules/') && !line.includes(__filename));
+  const first = own.find((line) => !line.replaceAll(order.root, '').includes('/node_modules/') && !line.includes(__filename));
   const [thrower] = String(error?.stack).split('\n').filter((line) => /^ {4}at /.test(line));
   const isOurs = changed.some((file) => thrower?.includes(file)); // no loader of modules threw it
   const isAbsent = !isOurs && ['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_REQUIRE_ESM'].includes(error?.code);
@@ -340,7 +341,7 @@ function isRaisedInChange(error) {
 async function main() {
   process.chdir(order.root);
   survive();
-  process.argv = [process.argv[0], path.join(order.root, order.entry)];
+  process.argv = [process.argv[0], path.resolve(order.root, order.entry)];
   if (order.watched) {
     require.main.filename = path.join(order.fixed, 'test/mocha.test.js');
     require.main.path = path.dirname(require.main.filename);
