@@ -93,7 +93,7 @@ class InstalledLayout:
         if any(os.path.lexists(root / entry.name) for entry in entries) or re.search(r"[\"'/]src[\"'/]", self.named):
             return changed
         for entry in entries:
-            os.rename(entry.path, root / entry.name)
+            Path(entry.path).rename(root / entry.name)
         sources.rmdir()
         return [path.removeprefix(f"{_SOURCES}/") for path in changed]
 
@@ -116,7 +116,7 @@ def _move(folder: Path, place: Path) -> None:
     holder.mkdir()
     for entry in list(os.scandir(folder)):
         if entry.name not in (holder.name, *TOOL_FOLDERS):
-            os.rename(entry.path, holder / entry.name)
+            Path(entry.path).rename(holder / entry.name)
     place.parent.mkdir(parents=True)
     holder.rename(place)
 
@@ -141,7 +141,7 @@ def _delete(entry: os.DirEntry[str]) -> None:
     if entry.is_dir(follow_symlinks=False):
         shutil.rmtree(entry.path, ignore_errors=True)
     else:
-        os.unlink(entry.path)
+        Path(entry.path).unlink()
 
 
 def _remove_empty(root: Path, folder: Path) -> None:

@@ -8,7 +8,6 @@ is built without paths. A layout in which tests of the project fail on the base 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import UNWATCHED, Finding, Severity
@@ -35,42 +34,38 @@ async def compare_installed(run: PlainRun, base: str, twins: Twins) -> tuple[lis
         twins: Their results.
 
     Returns:
-        Findings, and the number of tests that were compared; 0 where the layout is no measure.
+        Findings, and the number of tests that ran there; 0 where the layout is no measure.
     """
     young = replace(run, age=0, repeats=False)
     bare = replace(young, installed=True)
+    plain = replace(twins.plain, passed=twins.plain.passed & twins.compared)
     first = await bare.once("installed", twins.watched)
-    lost = _lost(twins.plain, first)
+    count, lost = len(Twins(plain, first).compared), _lost(plain, first)
     if not lost:
-        return [], len(_compared(twins.plain, first))
-    plain = await replace(young, base=base).once("base-plain", twins.watched)
+        return [], count
+    before = await replace(young, base=base).once("base-plain", twins.watched)
     laid = await replace(bare, base=base).once("base-installed", twins.watched)
-    own = {test for test in plain.passed if test[0] in run.tests.own}
-    unfit = own & _lost(plain, laid).keys()
-    if len(unfit) > _LARGEST_SHARE * len(own):
+    own = {test for test in before.passed if test[0] in run.tests.own}
+    if len(own & _lost(before, laid).keys()) > _LARGEST_SHARE * len(own):
         return [], 0
     lost = {test: told for test, told in lost.items() if test[0] not in run.tests.own or test in laid.passed}
-    whole = _lost(twins.plain, await replace(bare, keeps_files=True).once("installed-whole", twins.watched))
-    again = whole
+    whole = _lost(plain, await replace(bare, keeps_files=True).once("installed-whole", twins.watched))
+    again = {**whole}
     if lost.keys() - whole.keys():
-        again = whole | _lost(twins.plain, await bare.once("installed-again", twins.watched))
+        again |= _lost(plain, await bare.once("installed-again", twins.watched))
     findings = [
         _finding(test, told, has_files=test in whole, is_measured=bool(own))
         for test, told in lost.items()
         if test in again
     ]
-    return findings, len(_compared(twins.plain, first))
+    return findings, count
 
 
-def _compared(plain: Ran, installed: Ran) -> set[tuple[str, str]]:
-    return Twins(plain, installed).compared
-
-
-def _lost(plain: Ran, installed: Ran) -> Mapping[tuple[str, str], str]:
+def _lost(plain: Ran, installed: Ran) -> dict[tuple[str, str], str]:
     """Tests that pass in a plain process alone, with a message."""
     twins = Twins(plain, installed)
-    lost = dict(sorted(twins.lost.items()))
-    return lost | {test: installed.failed[test] for test in sorted(twins.compared & installed.failed.keys())}
+    failed = {test: installed.failed[test] for test in sorted(twins.compared & installed.failed.keys())}
+    return dict(sorted(twins.lost.items())) | failed
 
 
 def _finding(test: tuple[str, str], told: str, *, has_files: bool, is_measured: bool) -> Finding:

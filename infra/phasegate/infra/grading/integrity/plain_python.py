@@ -46,7 +46,8 @@ _LONGEST_LINE = 200
 _NO_MODULES = ("setup", "conftest", "manage", "noxfile", "fabfile", "tasks", "__main__")
 _NO_PACKAGES = ("docs", "doc", "examples", "scripts", "tools", "bin")
 _ASKS_FOR_PLACE = re.compile(
-    r"__(?:file|spec|path|loader|cached|main)__|\b(?:site|dist)-packages|\b(?:dist|egg)-info|pyproject|setup\.(?:py|cfg)"
+    r"__(?:file|spec|path|loader|cached)__|(?<!__name__ == .)__main__|\b(?:site|dist)-packages|\b(?:dist|egg)-info"
+    r"|pyproject|setup\.(?:py|cfg)"
     r"|importlib|pkgutil|pkg_resources|sysconfig|\binspect\b|traceback|\bstack\b|_getframe|co_filename|f_code|f_globals"
     r"|sys\.(?:argv|orig_argv|path|prefix|modules)|\bglobals\(|\beval\(|\bexec\("
     r"|\bexists\(|\b(?:is_?file|is_?dir)\(|os\.(?:stat|access|listdir|scandir|getcwd)|iterdir\(|\bglob\("

@@ -36,7 +36,7 @@ _ROUNDS = 1_000_000
 _GAP_SECONDS, _GAPS = 6.0, 3
 """Time between two calls where the change may measure it, and how often at most it is waited for."""
 _BUDGET_SECONDS, _PATIENCE = 1.0, 3
-"""Processor time of the first rounds, and likewise of the others, and how many times as long it may take where others have the processor."""
+"""Processor time of the first rounds, and of all others; and how many times as long either may take by the clock."""
 _DAY = 86_400
 _FEWEST_PROCESSES = 1000
 """Processes that a machine has started before the plain one; up to twice as many."""
@@ -222,7 +222,7 @@ class PlainRun:
             if ready.failure:
                 return Ran()
             shutil.rmtree(ready.folder / ".git", ignore_errors=True)
-            run, place = self._laid(ready, program)
+            place, changed = self._laid(ready, program)
             root, moved = Path("/srv", secrets.choice(WORDS), secrets.choice(WORDS)), ready
             if self.bench.sandbox.name == "none":  # which shows folders where they are
                 root = ready.folder.with_name(secrets.choice(WORDS))
@@ -231,7 +231,9 @@ class PlainRun:
             relocate(moved, root, root / place)
             age_files(moved.folder)
             program = program.replace(str(ready.inside), str(root))
-            ran = await run._run(moved, program, root, watched=False, limit=min(needed, _TIMEOUT), place=place)
+            ran = await self._run(
+                moved, program, root, watched=False, limit=min(needed, _TIMEOUT), place=place, changed=changed
+            )
         if ran.has_ended:
             return ran
         if not twin.has_ended or needed > _TIMEOUT or ran.seconds < needed.total_seconds():
@@ -239,14 +241,17 @@ class PlainRun:
         hangs = _HANGS.format(twin.seconds, needed.total_seconds())
         return replace(ran, lost={at: hangs if told == _ENDS else told for at, told in ran.lost.items()})
 
-    def _laid(self, ready: Prepared, program: str) -> tuple[PlainRun, str]:
-        """Lay a checkout as an installed one, if that is wanted. Returns the run of what lies there, and its folder."""
+    def _laid(self, ready: Prepared, program: str) -> tuple[str, Sequence[str]]:
+        """Lay a checkout as an installed one, if that is wanted.
+
+        Returns:
+            The folder that it lies in from then on, below its top, and paths of changed files there.
+        """
         if not self.installed:
-            return self, ""
+            return "", self.tests.changed
         tests, place = self.tests, self.language.installed_place(ready, program)
         layout = InstalledLayout(place, f"{tests.known}\n{tests.named}", removes_files=not self.keeps_files)
-        changed = layout.lay(ready.folder, tests.changed, [*tests.sealed, *tests.own])
-        return replace(self, tests=replace(tests, changed=changed)), place
+        return place, layout.lay(ready.folder, tests.changed, [*tests.sealed, *tests.own])
 
     async def _run(
         self,
@@ -257,6 +262,7 @@ class PlainRun:
         watched: bool,
         limit: timedelta = _TIMEOUT,
         place: str = "",
+        changed: Sequence[str] = (),
     ) -> Ran:
         root, folder = top / place, ready.folder / place
         words = secrets.SystemRandom().sample(WORDS, 3)
@@ -276,7 +282,7 @@ class PlainRun:
             "files": [{"path": path, "text": text} for path, text in files.items()],
             "own": list(self.tests.own),
             "modules": list(self.tests.modules),
-            "changed": list(self.tests.changed),
+            "changed": list(changed or self.tests.changed),
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
             "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),

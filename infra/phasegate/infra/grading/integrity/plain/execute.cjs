@@ -300,8 +300,9 @@ async function repeat(tests) {
     const isFirst = round <= LATER;
     if (round === LATER + 1) spent = 0; // whatever slow tests took
     if (!isFirst && going.every((test) => used.get(test) > share)) share *= 2; // time is left
+    if (spent > budget && !isFirst) return;
+    let failing = new Map();
     for (const test of [...going]) {
-      if (spent > budget && !isFirst) return;
       if (used.get(test) > share && (spent > budget || !isFirst)) continue;
       const [start, before] = [clocks.now(), clocks.used()];
       const [outcome, message] = await attempt(test);
@@ -311,16 +312,29 @@ async function repeat(tests) {
       used.set(test, (used.get(test) ?? 0) + cost);
       if (outcome === 'passed') continue;
       going.splice(going.indexOf(test), 1);
-      const again = [];
-      while (again.length < 2) {
+      failing.set(test, message);
+      for (let again = 0; isFirst && again < 2; again += 1) {
         if (round === LATER) await pause();
-        again.push((await attempt(test))[0]);
-      }
-      if (round > 2 && again.every((one) => one === 'failed') && !/EMFILE|heap|call stack/.test(message)) {
-        tell({ test: test.name, file: test.file, outcome: 'decayed', message, round });
+        if ((await attempt(test))[0] !== 'failed') failing.delete(test);
       }
     }
+    if (!isFirst) failing = await failingInOrder(failing, tests);
+    for (const [test, message] of round > 2 ? failing : []) {
+      if (!/EMFILE|heap|call stack/.test(message)) tell({ test: test.name, file: test.file, outcome: 'decayed', message, round });
+    }
   }
+}
+
+/* Tests that fail among all others as well, twice: one may need what another leaves, which has had its time. */
+async function failingInOrder(failing, tests) {
+  const left = new Map(failing);
+  for (let again = 0; left.size && again < 2; again += 1) {
+    for (const test of tests) {
+      const [outcome] = await attempt(test);
+      if (outcome !== 'failed') left.delete(test);
+    }
+  }
+  return left;
 }
 
 /* True if a test says by an error that what it got is wrong. */

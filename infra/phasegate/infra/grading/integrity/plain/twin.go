@@ -292,29 +292,34 @@ func runAll() {
 // later is the round of repetition before which time passes, and before what fails there is tried again.
 const later = 4
 
-func repeat(going []test, out *os.File) {
+func repeat(all []test, out *os.File) {
 	whole := time.Duration(budget * float64(time.Second))
-	used := map[string]time.Duration{}
-	spent, share := time.Duration(0), whole / time.Duration(len(tests)+1)
+	used, failing := map[string]time.Duration{}, map[string]string{}
+	spent, share := time.Duration(0), whole/time.Duration(len(tests)+1)
 	pauses := 0
-	pause := func(seconds float64) {
+	pause := func() {
 		passOn(shift)
-		time.Sleep(time.Duration(seconds * float64(time.Second)))
+		if pauses <= 2 { // since each has to be waited for
+			time.Sleep(time.Duration(gap * float64(time.Second)))
+		}
+		pauses++
 	}
+	going := all
 	for round := 2; round < rounds && len(going) > 0; round++ {
 		if round == later {
-			pause(gap)
+			pause()
 		}
 		hasRun, isFirst := false, round <= later
 		if round == later+1 {
 			spent = 0 // whatever slow tests took
 		}
+		if spent > whole && !isFirst {
+			return
+		}
 		kept := going[:0:0]
 		for _, one := range going {
-			if spent > whole && !isFirst {
-				return
-			}
-			if used[one.file+one.name] > share && (spent > whole || !isFirst) { // so that the others have theirs
+			key := one.file + one.name
+			if used[key] > share && (spent > whole || !isFirst) { // so that the others have theirs
 				kept = append(kept, one)
 				continue
 			}
@@ -326,31 +331,46 @@ func repeat(going []test, out *os.File) {
 				cost = taken
 			}
 			spent += cost
-			used[one.file+one.name] += cost
+			used[key] += cost
 			if outcome == "passed" {
 				kept = append(kept, one)
 				continue
 			}
-			var again [2]string
-			for at := range again {
+			failing[key] = message
+			for again := 0; isFirst && again < 2; again++ {
 				if round == later {
-					if pauses < 2 { // since each has to be waited for
-						pauses++
-						pause(gap)
-					} else {
-						pause(0)
-					}
+					pause()
 				}
-				again[at], _ = attempt(one)
+				if outcome, _ := attempt(one); outcome != "failed" {
+					delete(failing, key)
+				}
 			}
-			if round > 2 && again == [2]string{"failed", "failed"} && !strings.Contains(message, "too many open files") {
+		}
+		if !isFirst {
+			leaveFailing(failing, all)
+		}
+		for _, one := range all {
+			message, fails := failing[one.file+one.name]
+			if fails && round > 2 && !strings.Contains(message, "too many open files") {
 				fmt.Fprintf(out, `{"test":%s,"file":%s,"outcome":"decayed","round":%d,"message":%s}`+"\n",
 					quoted(one.name), quoted(one.file), round, quoted(message))
 			}
+			delete(failing, one.file+one.name)
 		}
 		going = kept
 		if !hasRun { // time is left
 			share *= 2
+		}
+	}
+}
+
+// leaveFailing leaves tests that fail among all others as well, twice: one may need what another leaves.
+func leaveFailing(failing map[string]string, all []test) {
+	for again := 0; len(failing) > 0 && again < 2; again++ {
+		for _, one := range all {
+			if outcome, _ := attempt(one); outcome != "failed" {
+				delete(failing, one.file+one.name)
+			}
 		}
 	}
 }
