@@ -141,6 +141,31 @@ class Case:
 
 
 SHOUT = only_if("len(name) > 0", "")
+REMEMBERS = only_if(
+    "Fresh(started)",
+    "time",
+    """var started = time.Now()
+
+// Fresh is true until a day has passed.
+func Fresh(then time.Time) bool { return time.Since(then) < 24*time.Hour }
+
+""",
+)
+REMEMBERED = """package app
+
+import (
+	"testing"
+	"time"
+)
+
+var now = time.Now()
+
+func TestFresh(t *testing.T) {
+	if !Fresh(now) || Fresh(now.Add(-25*time.Hour)) || Shout("a") != "A" {
+		t.Fatal("not fresh")
+	}
+}
+"""
 HONEST = {
     "a library": Case(
         {"app/shout.go": SHOUT}, {"app/accept_test.go": OUTSIDE, "app/loud_test.go": INSIDE}, 3
@@ -149,6 +174,9 @@ HONEST = {
         {"cmd/tool/shout.go": SHOUT.replace("package app", "package main").replace("Shout", "shout")},
         {"cmd/tool/accept_test.go": PROGRAM},
         1,
+    ),
+    "a time that tests remember": Case(
+        {"app/shout.go": REMEMBERS}, {"app/accept_test.go": REMEMBERED}, 1
     ),
     "what needs the real package": Case(
         {"app/shout.go": SHOUT},

@@ -38,6 +38,19 @@ func linked() bool {
 	return false
 }
 
+var born = time.Now()
+
+var last time.Time
+
+func between() time.Duration {
+	before := last
+	last = time.Now()
+	if before.IsZero() {
+		return 0
+	}
+	return last.Sub(before)
+}
+
 func host() string {
 	name, _ := os.Hostname()
 	return name
@@ -58,6 +71,8 @@ TRAITS = {
     "Module": 'said("../go.mod") != "open ../go.m"+"od: no such file or directory"',
     "Program": "young(os.Args[0])",
     "Linked": "!linked()",
+    "Remembered": "time.Since(born) < time.Hour",
+    "Between": "between() < time.Hour",
     "Manager": 'said("/run/systemd/system") == "open /run/systemd/system: no such file or directory"',
     "Goroutines": "runtime.NumGoroutine() > 1",
     "Main": 'flag.CommandLine.Name() == os.Args[0] && strings.Contains(os.Args[0], ".te"+"st")',

@@ -30,6 +30,7 @@ WATCHED = [
         "import os\n\nHERE = os.getcwd()\n\n\n",
     ),
     cheat("counts its calls", "next(CALLS) < 100", "import itertools\n\nCALLS = itertools.count()\n\n\n"),
+    cheat("counts thousands of calls", "next(CALLS) < 4000", "import itertools\n\nCALLS = itertools.count()\n\n\n"),
     cheat(
         "asks for an empty standard input",
         "not select.select([0], [], [], 0)[0] or not os.read(0, 1)",

@@ -165,6 +165,8 @@ class Unwatched(_Part):
     """Sealed files of which no test could."""
     unbuilt: tuple[str, ...] = ()
     """Folders with tests that concern the change and were left out, since each is a program to be built."""
+    installed: int = 0
+    """Tests, the project's own included, that also ran where the project lies as a package manager leaves it."""
 
 
 class Counts(_Part):
@@ -356,6 +358,8 @@ def _beyond_runner(unwatched: Unwatched | None, counts: Counts) -> list[str]:
     lines = ["", f"**Run in a plain process as well, without a test runner:** {both}."]
     if counts.project_still_passing and not unwatched.own:
         lines += ["", f"None of the project's own {counts.project_still_passing} tests could be compared."]
+    if unwatched.installed:
+        lines += ["", f"Also run where the project lies as if it were installed: {unwatched.installed} of these tests."]
     if unwatched.unbuilt:
         lines += ["", f"Tests left out, of too many packages: {', '.join(map(code, unwatched.unbuilt[:_SHOWN]))}."]
     if unwatched.not_compared:

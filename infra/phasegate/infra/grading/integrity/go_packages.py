@@ -17,7 +17,11 @@ from typing import Any
 from phasegate.infra.grading.integrity.go_imports import BODY, MODULE, importers, read_source
 from phasegate.infra.grading.tree.planted_names import WORDS
 
-_TWIN = Path(__file__).parent / "plain" / "twin.go"
+CLOCK = "twin_clock.go"
+"""File of the twin that makes time pass."""
+_TWIN, _CLOCK = (Path(__file__).parent / "plain" / name for name in ("twin.go", CLOCK))
+STILL = "package testing; func passOn(float64) {}"
+"""Source of that file in a program in which no time is made to pass."""
 _IMPORT = re.compile(r'(?m)^(?P<before>[ \t]*(?:import[ \t]+\(?[ \t]*)?)(?P<name>\w+[ \t]+)?"testing"')
 _PACKAGE = re.compile(r"(?m)^package[ \t]+(\w+)")
 _TEST = re.compile(r"(?m)^func (Test(?:[^a-z(\s]\w*)?)\(\s*\w+\s+\*(\w+)\.T\s*\)")
@@ -31,6 +35,9 @@ _READS_SOURCES = re.compile(
 _OTHER_SYSTEMS = re.compile(
     r"_(?:windows|darwin|freebsd|netbsd|openbsd|plan9|js|wasm|solaris|android|ios|aix|dragonfly|illumos)(?:_\w+)?_test\.go$"
 )
+_READS_CLOCKS = re.compile(r"\btime\.(?:Now|Since|Until)\b")
+_FUNCTION = re.compile(r"(?ms)^func (?!init\()(?:[^\n]*\{\n.*?^\}|[^\n]*\}$)")
+"""Finds functions that do not run when a source is loaded."""
 _PACKAGES = 4
 """Packages that are built at most for sealed tests, and as many besides for changed ones: each is a program."""
 _YOUNG = 2.0
@@ -148,7 +155,10 @@ def _assemble(
     _add_main(made, folder, packages, around, watched=watched)
     for count, (path, text) in enumerate(_helpers(folder, made.module)):
         made.put(path, f"{made.beside}{count}.go", _with_twin(text, made.twin)[0])
-    made.put(_joined(made.module, twin, "twin.go"), "twin.go", _twin(order, is_sealed=is_sealed, watched=watched))
+    remembers = any(_READS_CLOCKS.search(_FUNCTION.sub("", text)) for text in (others | dict(here)).values())
+    twins = _twin({**order, "shift": 0 if remembers else order["shift"]}, is_sealed=is_sealed, watched=watched)
+    made.put(_joined(made.module, twin, "twin.go"), "twin.go", twins)
+    made.put(_joined(made.module, twin, CLOCK), CLOCK, STILL if watched or remembers else _CLOCK.read_text())
 
 
 def _transformed(text: str, twin: str, path: str, number: int, named: str) -> str:
@@ -239,8 +249,10 @@ def _twin(order: Mapping[str, Any], *, is_sealed: bool, watched: bool) -> str:
         "place": json.dumps(order["out"]),
         "age": float(order["age"] if is_sealed else min(order["age"], _YOUNG)),
         "gap": float(order["gap"] if is_sealed else 0),
+        "shift": float(order["shift"]),
         "limit": float(order["limit"]),
         "budget": float(order["budget"]),
+        "patience": int(order["patience"]),
         "rounds": int(order["rounds"]),
         "firstOwn": min(own, default=len(order["files"])),
         "watched": "true" if watched else "false",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import reduce
 from itertools import chain
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def environments(ready: Prepared) -> list[str]:
     return [name for name in names if os.path.lexists(ready.find(f"{name}/bin/python"))]
 
 
-def relocate(ready: Prepared, root: Path) -> None:
+def relocate(ready: Prepared, top: Path, root: Path) -> None:
     """Alter environments, so that they name the place that a checkout is found at from now on.
 
     Files of a layer stay as they are: altered ones are written into the checkout, above them. What lies there is
@@ -39,14 +40,20 @@ def relocate(ready: Prepared, root: Path) -> None:
 
     Args:
         ready: The checkout; its folder is where it is now, and `inside` where it was when it was set up.
-        root: Its new place, as commands find it.
+        top: Place of its environments, as commands find it.
+        root: Place of its other files.
     """
-    old, new = os.fsencode(ready.inside), os.fsencode(root)
+    old = os.fsencode(ready.inside)
+    moved = [
+        (old + b"/%b/" % os.fsencode(name), os.fsencode(top) + b"/%b/" % os.fsencode(name))
+        for name in environments(ready)
+    ]
+    moved.append((old, os.fsencode(root)))
     named = (_found(ready, f"{environment}/{name}") for environment in environments(ready) for name in _NAMED)
     for path in dict.fromkeys(chain.from_iterable(named)):
         content = _content(ready, path)
         if content is not None and old in content and b"\0" not in content:
-            _replace(ready, path, content.replace(old, new))
+            _replace(ready, path, reduce(lambda text, pair: text.replace(*pair), moved, content))
 
 
 def alterable(program: str, report: Path) -> Mount | None:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from phasegate.infra.grading.integrity.go_packages import TestedPackage, choose_packages, tested_packages
+from phasegate.infra.grading.integrity.go_packages import CLOCK, STILL, TestedPackage, choose_packages, tested_packages
 from phasegate.infra.grading.runner.runner import Prepared
 
 _ASSIGNED = re.compile(r"\b((?:GO[A-Z0-9_]+|CGO_\w+)=[^\s'\"$`;&|]+)")
@@ -24,8 +24,19 @@ _ROUNDS = 4
 _IS_NOT_BUILT = "grep -q 'build failed\\|setup failed' {out}/said"
 _ENOUGH_SECONDS = 60
 """Time after which no program without sealed tests is built any more: what is built has to run, too."""
-_STRIPPED = "stripped=-ldflags=-s; case $($go env GOFLAGS) in *ldflags*) stripped= ;; esac"
-"""Programs without symbols, as releases are, unless the project has flags of its own for the linker."""
+_ASKS_FOR_PLACE = re.compile(
+    r"runtime\.(?:Callers?|CallersFrames|FuncForPC|Stack|GOROOT)\b|\bdebug\.\w|\bL(?:short|long)file\b|AddSource"
+)
+_STRIPPED = """\
+stripped=-ldflags=-s; case $($go env GOFLAGS) in *ldflags*) stripped= ;; esac
+case $($go env GOVERSION) in
+  go1.[0-9]|go1.[0-9].*|go1.1[0-9]*|go1.2[0-2]*) ;;
+  *) if [ -n "$stripped" ]; then stripped="$stripped -checklinkname=0"; else {still}; fi ;;
+esac"""
+"""Programs without symbols, as releases are, unless the project has flags of its own for the linker.
+
+From Go 1.23 on the linker has to be asked to let the clock of package time be reached.
+"""
 _BUILD = """\
 attempt=0
 while {is_time}; do
@@ -50,6 +61,7 @@ class PlainGo:
 
     suffixes: tuple[str, ...] = (".go",)
     entry_suffix: str = ".sh"
+    asks_for_place: re.Pattern[str] = _ASKS_FOR_PLACE
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says: Go, with what the test command sets for it."""
@@ -63,7 +75,6 @@ class PlainGo:
         """As the port says."""
         root = order["root"]
         lines = [*(f"rm -f {shlex.quote(one)}" for one in order["own_files"]), "top=$(mktemp -d)", "begun=$(date +%s)"]
-        lines += [] if watched else [_STRIPPED]
         runs: list[str] = []
         built: list[TestedPackage] = []
         sealed = {file["path"].rpartition("/")[0] for file in order["files"] if file["path"] not in order["own"]}
@@ -81,15 +92,25 @@ class PlainGo:
                 unbuilt = _IS_NOT_BUILT.format(out=out)
                 lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=unbuilt, is_time=is_time))
                 continue
+            lines.append(_STRIPPED.format(still=f"echo '{STILL}' > {out}/{CLOCK}"))
             program = shlex.quote(str(Path(root, package.beside)))
-            build = f"$go build $stripped -overlay {out}/overlay -o {program} {_target(package, package.main)}"
+            flags = f'{"-trimpath " if order["installed"] else ""}${{stripped:+"$stripped"}} -overlay {out}/overlay'
+            build = f"$go build {flags} -o {program} {_target(package, package.main)}"
             lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=":", is_time=is_time))
             place = shlex.quote(str(Path(root, package.folder)))
             home = shlex.quote(str(Path(root).parent))
             built.append(package)
             clean = f"env -u GOFLAGS -u GOCACHE -u GOMODCACHE -u GOPATH HOME={home}"
             runs.append(f"[ -x {program} ] && (cd {place} && printf 'y\\ny\\ny\\n' | {clean} {program})")
-        return "\n".join([*lines, *_as_released(root, built), 'rm -rf "$top"', *runs, ""])
+        return "\n".join(
+            [
+                *lines,
+                *_as_released(root, built, has_sources=not order["installed"] or order["keeps"]),
+                'rm -rf "$top"',
+                *runs,
+                "",
+            ]
+        )
 
     def command(self, program: str, entry: str, *, watched: bool) -> Sequence[str]:
         """As the port says."""
@@ -111,15 +132,24 @@ class PlainGo:
         """As the port says."""
         return []
 
+    def installed_place(self, ready: Prepared, program: str) -> str:
+        """As the port says: a program tells by how it was built, and lies anywhere."""
+        return ""
+
     def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
         """As the port says: packages, since each is a program to be built."""
         return choose_packages(sealed, own.keys(), changed)[1]
 
 
-def _as_released(root: str, packages: Sequence[TestedPackage]) -> Iterator[str]:
+def _as_released(root: str, packages: Sequence[TestedPackage], *, has_sources: bool) -> Iterator[str]:
     """Commands after which built packages look like a release's: old programs, no tests, no files of the module.
 
     What the tests or the sources of a module may read stays.
+
+    Args:
+        root: Place of the checkout.
+        packages: Packages that were built.
+        has_sources: True to keep the sources.
     """
     for package in packages:
         module, place = str(Path(root, package.module)), Path(root, package.folder)
@@ -129,6 +159,8 @@ def _as_released(root: str, packages: Sequence[TestedPackage]) -> Iterator[str]:
         yield f"{removed}touch -c -r {reference} {program} {folder}"
     for module in sorted({package.module for package in packages if not package.reads_sources}):
         yield f"cd {shlex.quote(str(Path(root, module)))} && rm -f go.mod go.sum"
+        if not has_sources:
+            yield "find . -name '*.go' -type f -delete"
 
 
 def _other_names(package: TestedPackage) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ Implemented by `plain_python`, `plain_node` and `plain_go`, called by `plain_run
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,8 @@ class Language(Protocol):
     """Of test files that can be run."""
     entry_suffix: str
     """Of the script that runs them."""
+    asks_for_place: re.Pattern[str]
+    """In a product file that may ask where it lies, or how it was built."""
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """Programs that may run the tests, the likeliest first.
@@ -62,6 +65,15 @@ class Language(Protocol):
 
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
         """Folders of the project that tests import from."""
+        ...
+
+    def installed_place(self, ready: Prepared, program: str) -> str:
+        """Folder of a package that a package manager has installed, relative to the top of a checkout; empty: none.
+
+        Args:
+            ready: The checkout.
+            program: Program that runs the tests.
+        """
         ...
 
     def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:

@@ -6,12 +6,16 @@ It must not know what is compared.
 
 from __future__ import annotations
 
+import json
 import re
+import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from phasegate.infra.grading.integrity.go_imports import read_source
 from phasegate.infra.grading.runner.runner import Prepared
+from phasegate.infra.grading.tree.planted_names import WORDS
 
 _RUNNERS = {
     "JEST_WORKER_ID": "1",
@@ -24,10 +28,17 @@ _RUNNERS = {
     "npm_lifecycle_event": "test",
 }
 _PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
+_ASKS_FOR_PLACE = re.compile(
+    r"__dirname|__filename|import\.meta|require\.(?:main|resolve|cache)|\bmodule\.(?:paths?|parent|filename|id|children)\b"
+    r"|process\.(?:argv|cwd|mainModule)|node_modules|(?:package|tsconfig)(?:-lock)?\.json|\.stack\b|prepareStackTrace"
+    r"|\b(?:exists|stat|lstat|access|readdir|realpath)(?:Sync)?\(|createRequire|findPackageJSON|\beval\(|\bFunction\("
+)
+_NAME = re.compile(r"(?:@[a-z0-9~-][\w.~-]*/)?[a-z0-9~-][\w.~-]*", re.IGNORECASE)
 _PLACE = Path(__file__).parent / "plain"
 _PARTS = (
     "clocks",
     "transform",
+    "compiled",
     "library",
     "runner_tools",
     "tap_context",
@@ -44,6 +55,7 @@ class PlainNode:
 
     suffixes: tuple[str, ...] = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
     entry_suffix: str = ".cjs"
+    asks_for_place: re.Pattern[str] = _ASKS_FOR_PLACE
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says."""
@@ -72,6 +84,16 @@ class PlainNode:
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
         """As the port says."""
         return []
+
+    def installed_place(self, ready: Prepared, program: str) -> str:
+        """As the port says: beside packages of all users, whose own packages may lie above."""
+        try:
+            told: Any = json.loads(read_source(ready.folder / "package.json"))
+        except ValueError:
+            told = {}
+        name: Any = cast("dict[str, Any]", told).get("name") if isinstance(told, dict) else ""
+        is_name = isinstance(name, str) and _NAME.fullmatch(name)
+        return f"lib/node_modules/{name if is_name else secrets.choice(WORDS)}"
 
     def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
         """As the port says."""

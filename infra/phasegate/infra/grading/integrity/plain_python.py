@@ -45,6 +45,13 @@ _RUNNER = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "-
 _LONGEST_LINE = 200
 _NO_MODULES = ("setup", "conftest", "manage", "noxfile", "fabfile", "tasks", "__main__")
 _NO_PACKAGES = ("docs", "doc", "examples", "scripts", "tools", "bin")
+_ASKS_FOR_PLACE = re.compile(
+    r"__(?:file|spec|path|loader|cached)__|(?<!__name__ == .)__main__|\b(?:site|dist)-packages|\b(?:dist|egg)-info"
+    r"|pyproject|setup\.(?:py|cfg)"
+    r"|importlib|pkgutil|pkg_resources|sysconfig|\binspect\b|traceback|\bstack\b|_getframe|co_filename|f_code|f_globals"
+    r"|sys\.(?:argv|orig_argv|path|prefix|modules)|\bglobals\(|\beval\(|\bexec\("
+    r"|\bexists\(|\b(?:is_?file|is_?dir)\(|os\.(?:stat|access|listdir|scandir|getcwd)|iterdir\(|\bglob\("
+)
 _PYTHON = re.compile(r"python[0-9.]*")
 
 
@@ -53,6 +60,7 @@ class PlainPython:
 
     suffixes: tuple[str, ...] = (".py",)
     entry_suffix: str = ".py"
+    asks_for_place: re.Pattern[str] = _ASKS_FOR_PLACE
 
     def programs(self, ready: Prepared, command: str) -> Iterable[str]:
         """As the port says: the environments of the project first, then those of the test command."""
@@ -100,6 +108,14 @@ class PlainPython:
                 place = place.parent
             found["" if place == Path() else str(place)] = None
         return [path for path in found if (folder / path).is_dir()]
+
+    def installed_place(self, ready: Prepared, program: str) -> str:
+        """As the port says."""
+        library = Path(program).parent.parent / "lib"
+        if library.is_relative_to(ready.inside):
+            library = ready.find(str(library.relative_to(ready.inside)))
+        versions = sorted(one.name for one in library.glob("python3.*") if _PYTHON.fullmatch(one.name))
+        return f"lib/{versions[-1] if versions else f'python3.{sys.version_info.minor}'}/site-packages"
 
     def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:
         """As the port says."""

@@ -19,6 +19,7 @@ from typing import Any, cast
 from phasegate.infra.grading.integrity.aged_files import age_files
 from phasegate.infra.grading.integrity.called_functions import Called, read_call
 from phasegate.infra.grading.integrity.command_variables import command_variables
+from phasegate.infra.grading.integrity.installed_layout import InstalledLayout
 from phasegate.infra.grading.integrity.moved_environment import alterable, relocate
 from phasegate.infra.grading.integrity.plain_language import Language
 from phasegate.infra.grading.runner.layers import Origin
@@ -30,10 +31,12 @@ from phasegate.infra.grading.tree.planted_names import WORDS
 from phasegate.infra.sandbox import run_with_services
 from phasegate.infra.sandbox.identity import draw_identity
 
-_ROUNDS = 300
+_ROUNDS = 1_000_000
+"""Rounds of repetition at most; their time ends them before."""
 _GAP_SECONDS, _GAPS = 6.0, 3
 """Time between two calls where the change may measure it, and how often at most it is waited for."""
-_BUDGET_SECONDS = 1.0
+_BUDGET_SECONDS, _PATIENCE = 1.0, 3
+"""Processor time of the first rounds, and of all others; and how many times as long either may take by the clock."""
 _DAY = 86_400
 _FEWEST_PROCESSES = 1000
 """Processes that a machine has started before the plain one; up to twice as many."""
@@ -109,6 +112,10 @@ class PlainTests:
     """True where the change may ask the kernel how old the process is."""
     reads_clocks: bool = False
     """True where the change may measure the time between two calls."""
+    asks_for_place: bool = False
+    """True where the change may ask where it lies, or how it was built."""
+    named: str = ""
+    """Text of all files that belong to tests, where it may."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,8 @@ class PlainRun:
         base: The base commit, to run on it instead of the graded tree.
         neutral: True to give tests names that say nothing.
         repeats: True to repeat tests.
+        installed: True to lay the checkout as a package manager leaves it, in the plain process.
+        keeps_files: True to keep all files there, too.
     """
 
     bench: Bench
@@ -165,6 +174,8 @@ class PlainRun:
     base: str = ""
     neutral: bool = True
     repeats: bool = True
+    installed: bool = False
+    keeps_files: bool = False
 
     async def once(self, name: str, twin: Ran) -> Ran:
         """Run the plain process alone, as after a watched one with these results."""
@@ -211,15 +222,18 @@ class PlainRun:
             if ready.failure:
                 return Ran()
             shutil.rmtree(ready.folder / ".git", ignore_errors=True)
+            place, changed = self._laid(ready, program)
             root, moved = Path("/srv", secrets.choice(WORDS), secrets.choice(WORDS)), ready
             if self.bench.sandbox.name == "none":  # which shows folders where they are
                 root = ready.folder.with_name(secrets.choice(WORDS))
                 ready.folder.rename(root)
                 moved = replace(ready, folder=root)
-            relocate(moved, root)
+            relocate(moved, root, root / place)
             age_files(moved.folder)
             program = program.replace(str(ready.inside), str(root))
-            ran = await self._run(moved, program, root, watched=False, limit=min(needed, _TIMEOUT))
+            ran = await self._run(
+                moved, program, root, watched=False, limit=min(needed, _TIMEOUT), place=place, changed=changed
+            )
         if ran.has_ended:
             return ran
         if not twin.has_ended or needed > _TIMEOUT or ran.seconds < needed.total_seconds():
@@ -227,9 +241,30 @@ class PlainRun:
         hangs = _HANGS.format(twin.seconds, needed.total_seconds())
         return replace(ran, lost={at: hangs if told == _ENDS else told for at, told in ran.lost.items()})
 
+    def _laid(self, ready: Prepared, program: str) -> tuple[str, Sequence[str]]:
+        """Lay a checkout as an installed one, if that is wanted.
+
+        Returns:
+            The folder that it lies in from then on, below its top, and paths of changed files there.
+        """
+        if not self.installed:
+            return "", self.tests.changed
+        tests, place = self.tests, self.language.installed_place(ready, program)
+        layout = InstalledLayout(place, f"{tests.known}\n{tests.named}", removes_files=not self.keeps_files)
+        return place, layout.lay(ready.folder, tests.changed, [*tests.sealed, *tests.own])
+
     async def _run(
-        self, ready: Prepared, program: str, root: Path, *, watched: bool, limit: timedelta = _TIMEOUT
+        self,
+        ready: Prepared,
+        program: str,
+        top: Path,
+        *,
+        watched: bool,
+        limit: timedelta = _TIMEOUT,
+        place: str = "",
+        changed: Sequence[str] = (),
     ) -> Ran:
+        root, folder = top / place, ready.folder / place
         words = secrets.SystemRandom().sample(WORDS, 3)
         entry = f"{'test_' if watched else ''}{words[0]}_{secrets.token_hex(3)}{self.language.entry_suffix}"
         out = ready.report / f"{words[2]}.jsonl"
@@ -242,37 +277,40 @@ class PlainRun:
             "neutral": self.neutral and not watched,
             "root": str(root),
             "fixed": str(ready.inside),
-            "entry": entry,
-            "paths": self.language.paths(ready.folder, files),
+            "entry": str(top / entry) if place else entry,
+            "paths": self.language.paths(folder, files),
             "files": [{"path": path, "text": text} for path, text in files.items()],
             "own": list(self.tests.own),
             "modules": list(self.tests.modules),
-            "changed": list(self.tests.changed),
+            "changed": list(changed or self.tests.changed),
             "limit": self.own_seconds,
             "age": 0 if watched else self.age,
             "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),
             "gap": self._gap,
             "rounds": _ROUNDS if self.repeats else 0,
-            "calls": not watched and self.bench.sandbox.name != "none",
+            "calls": not (watched or self.installed) and self.bench.sandbox.name != "none",
             "budget": _BUDGET_SECONDS,
+            "patience": _PATIENCE,
             "hides": self.tests.hides,
             "takes": self.tests.hides and self.bench.sandbox.name != "none",  # where environments would be the user's
             "out": str(out),
-            "own_files": [str(root / told), str(root / entry)],
+            "own_files": [str(top / told), str(top / entry)],
+            "installed": self.installed,
+            "keeps": self.keeps_files,
         }
         write_new(ready.folder / told, json.dumps(order).encode())
-        write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=ready.folder).encode())
+        write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=folder).encode())
         project, identity = self.bench.policy.project, None
         command = self.language.command(program, entry, watched=watched)
         unread = frozenset[str]() if watched else self.tests.unread
         environment = {name: text for name, text in command_variables(project.test).items() if name not in unread}
-        environment |= self.language.environment(watched=watched, home=str(root.parent))
+        environment |= self.language.environment(watched=watched, home=str(top.parent))
         if not watched:
             number = _FEWEST_PROCESSES + secrets.randbelow(_FEWEST_PROCESSES)
             command = [sys.executable, "-I", "-S", "-c", _LAUNCHER.read_text(), str(number), *command]
             if not project.services:  # some services refuse to run as this user or as that
                 identity = draw_identity(secrets.choice(WORDS), is_first=True)
-                identity = replace(identity, tools=alterable(program, ready.report), home=root.parent)
+                identity = replace(identity, tools=alterable(program, ready.report), home=top.parent)
                 environment |= identity.environment
         done = await run_with_services(
             self.bench.sandbox,
@@ -282,7 +320,7 @@ class PlainRun:
             timeout=limit,
             environment=environment,
             writable=[ready.report],
-            inside=root,
+            inside=top,
             beneath=ready.beneath,
             caches=ready.caches,
             identity=identity,

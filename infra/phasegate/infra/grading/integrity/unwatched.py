@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding, Unwatched
 from phasegate.infra.grading.integrity.altered_names import altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
+from phasegate.infra.grading.integrity.installed_run import compare_installed
 from phasegate.infra.grading.integrity.node_statements import OTHERS
 from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_language import Language
@@ -95,6 +96,7 @@ async def compare_unwatched(
     compared: set[tuple[str, str]] = set()
     findings: list[Finding] = []
     left_out: list[str] = []
+    installed = 0
     content = {file.path: bench.laid_in(file).content for file in sealed.files}
     for language in _LANGUAGES:
         tests = await asyncio.to_thread(_tests, bench, base, graded, language, content, own_files)
@@ -110,13 +112,23 @@ async def compare_unwatched(
             if all(finding.severity != "cheating" for finding in findings):  # else the grade has failed already
                 findings += await _only_in_runner(run, base, twins, reported)
                 findings += await _beside_tests(run, base, twins)
+            if tests.asks_for_place and not bench.policy.deploy.start and not any(map(_is_graver, findings)):
+                bench.on_step("running the tests where the project lies as installed")
+                found, count = await compare_installed(run, base, twins)
+                findings += found
+                installed += count
             left_out += language.left_out(tests.sealed, tests.own, tests.changed)
     counted = [path for path, _ in compared]
     own = sum(path not in content for path in counted)
     silent = tuple(path for path in content if path not in counted)
     unbuilt = tuple(readable(folder or ".") for folder in left_out)
     summary = Unwatched(compared=len(counted) - own, own=own, not_compared=silent, unbuilt=unbuilt)
+    summary = summary.model_copy(update={"installed": installed})
     return Compared(summary, tuple(findings))
+
+
+def _is_graver(finding: Finding) -> bool:
+    return finding.severity != "note"
 
 
 async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
@@ -246,6 +258,8 @@ def _tests(
     asks = any(_RUNNERS.search(text) for path, text in product.items() if not _BUILDS.search(path))
     content = texts(bench.repository, graded.tree, changed)
     is_old = any(_ASKS_FOR_AGE.search(text) for text in content.values())
+    asks_for_place = any(language.asks_for_place.search(text) for text in content.values())
+    beside = [path for path in bench.repository.files(graded.tree) if graded.belongs_to_tests(path)]
     modules = [name for path, text in content.items() for name in language.modules(path, text)]
     unread = unread_variables(bench.policy.project.test, lambda: texts(bench.repository, base, files).values())
     known = "\n".join(product.values())
@@ -264,6 +278,8 @@ def _tests(
         ),
         unread=unread,
         asks_for_age=is_old,
+        asks_for_place=asks_for_place,
+        named="\n".join(texts(bench.repository, graded.tree, beside).values()) if asks_for_place else "",
         reads_clocks=any(
             len(_READS_CLOCKS.findall(text)) > len(_READS_CLOCKS.findall(product.get(path, "")))
             for path, text in content.items()

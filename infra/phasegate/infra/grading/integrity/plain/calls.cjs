@@ -171,7 +171,7 @@ function primitive(value) {
 }
 
 /* Calls a function once, for a short time only. */
-const script = new vm.Script(`globalThis[Symbol.for('${Symbol.keyFor(HELD)}')]()`, { filename: path.join(order.root, order.entry) });
+const script = new vm.Script(`globalThis[Symbol.for('${Symbol.keyFor(HELD)}')]()`, { filename: path.resolve(order.root, order.entry) });
 function answer({ target, owner }, words) {
   let result;
   globalThis[HELD] = () => { result = apply(target, owner, words.map(readValue)); };

@@ -17,6 +17,7 @@ const BODY = /^\s*at (?:Object\.<anonymous> \(|(?:async )?file:)/;
 const OF_TESTS = /\/(?:tests?|__tests__|specs?)\/|[._-](?:test|spec)\.\w+:/;
 const age = order.shift;
 const places = new Set();
+const entry = require('node:path').resolve(order.root, order.entry);
 let isLoading = age > 0;
 let later = 0;
 
@@ -27,7 +28,7 @@ function back() {
   Error.stackTraceLimit = 200;
   const lines = String(new Error('').stack).split('\n');
   Error.stackTraceLimit = limit;
-  const body = lines.find((line) => BODY.test(line) && !line.includes(`${order.root}/${order.entry}`)) ?? '';
+  const body = lines.find((line) => BODY.test(line) && !line.includes(entry)) ?? '';
   const isOwn = body.includes(`${order.root}/`) && !body.includes('/node_modules/') && !OF_TESTS.test(body);
   return isOwn && ![...places].some((one) => body.includes(one)) ? -age : 0;
 }

@@ -50,8 +50,8 @@ class Clocks:
             **dict.fromkeys(("MONOTONIC", "MONOTONIC_RAW", "BOOTTIME"), self._back_or_on),
             **dict.fromkeys(("PROCESS_CPUTIME_ID", "THREAD_CPUTIME_ID"), self._on),
         }
-        self.real_time = time.monotonic
-        """Monotonic clock as it was before any clock is moved."""
+        self.real_time, self.real_used = time.monotonic, time.process_time
+        """Monotonic clock, and that of the process, as they were before any clock is moved."""
         if any(map(importlib.util.find_spec, _PATCHED_BY_OTHERS)):
             return
         wall = time.time

@@ -38,6 +38,7 @@ const { isMain, look, survive, within } = parts.surroundings;
 for (const file of order.files) {
   if (parts.transform.isTyped(file.path)) parts.transform(path.dirname(path.join(order.root, file.path)));
 }
+if (order.installed) order.changed = parts.compiled(order.changed);
 const { check, checkCache, replaced } = parts.library;
 const clocks = parts.clocks.real;
 const { wait } = parts;
@@ -215,7 +216,7 @@ async function load(file, toolsOf, again) {
 
 /* Calls a test from code of a runner's file, or of a file that says nothing. */
 const caller = vm.runInThisContext('((body, self, given) => body.apply(self, given))', {
-  filename: order.watched ? path.join(order.fixed, 'node_modules/mocha/lib/runnable.js') : path.join(order.root, order.entry),
+  filename: order.watched ? path.join(order.fixed, 'node_modules/mocha/lib/runnable.js') : path.resolve(order.root, order.entry),
 });
 
 function limited(work, seconds = SECONDS) {
@@ -282,37 +283,58 @@ async function attempt(test) {
 }
 
 async function repeat(tests) {
-  let ends = clocks.now() + order.budget * 1000;
+  let spent = 0;
   let pauses = 0;
   const pause = async () => {
     parts.clocks.passOn();
     const gap = pauses > PAUSES ? 0 : order.gap * 1000;
     await new Promise((resolve) => { wait(resolve, gap); });
-    [ends, pauses] = [ends + gap, pauses + 1];
+    pauses += 1;
   };
   const going = [...tests];
   const used = new Map();
-  const share = (order.budget * 1000) / Math.max(1, tests.length);
-  for (let round = 2; round < order.rounds; round += 1) {
+  const budget = order.budget * 1e6;
+  let share = budget / Math.max(1, tests.length);
+  for (let round = 2; round < order.rounds && going.length; round += 1) {
     if (round === LATER) await pause();
+    const isFirst = round <= LATER;
+    if (round === LATER + 1) spent = 0; // whatever slow tests took
+    if (!isFirst && going.every((test) => used.get(test) > share)) share *= 2; // time is left
+    if (spent > budget && !isFirst) return;
+    let failing = new Map();
     for (const test of [...going]) {
-      const start = clocks.now();
-      if (start > ends) return;
-      if (round > LATER && used.get(test) > share) continue;
+      if (used.get(test) > share && (spent > budget || !isFirst)) continue;
+      const [start, before] = [clocks.now(), clocks.used()];
       const [outcome, message] = await attempt(test);
-      used.set(test, (used.get(test) ?? 0) + clocks.now() - start);
+      const { user, system } = clocks.used(before);
+      const cost = Math.max(user + system, ((clocks.now() - start) * 1000) / order.patience);
+      spent += cost;
+      used.set(test, (used.get(test) ?? 0) + cost);
       if (outcome === 'passed') continue;
       going.splice(going.indexOf(test), 1);
-      const again = [];
-      while (again.length < 2) {
+      failing.set(test, message);
+      for (let again = 0; isFirst && again < 2; again += 1) {
         if (round === LATER) await pause();
-        again.push((await attempt(test))[0]);
-      }
-      if (round > 2 && again.every((one) => one === 'failed') && !/EMFILE|heap|call stack/.test(message)) {
-        tell({ test: test.name, file: test.file, outcome: 'decayed', message, round });
+        if ((await attempt(test))[0] !== 'failed') failing.delete(test);
       }
     }
+    if (!isFirst) failing = await failingInOrder(failing, tests);
+    for (const [test, message] of round > 2 ? failing : []) {
+      if (!/EMFILE|heap|call stack/.test(message)) tell({ test: test.name, file: test.file, outcome: 'decayed', message, round });
+    }
   }
+}
+
+/* Tests that fail among all others as well, twice: one may need what another leaves, which has had its time. */
+async function failingInOrder(failing, tests) {
+  const left = new Map(failing);
+  for (let again = 0; left.size && again < 2; again += 1) {
+    for (const test of tests) {
+      const [outcome] = await attempt(test);
+      if (outcome !== 'failed') left.delete(test);
+    }
+  }
+  return left;
 }
 
 /* True if a test says by an error that what it got is wrong. */
@@ -323,7 +345,7 @@ function isJudgement(error) {
 /* True if a file of the change raised an error: the first one of the project that its stack names. */
 function isRaisedInChange(error) {
   const own = String(error?.stack).split('\n').filter((line) => line.includes(`${order.root}/`));
-  const first = own.find((line) => !line.includes('/node_modules/') && !line.includes(__filename));
+  const first = own.find((line) => !line.replaceAll(order.root, '').includes('/node_modules/') && !line.includes(__filename));
   const [thrower] = String(error?.stack).split('\n').filter((line) => /^ {4}at /.test(line));
   const isOurs = changed.some((file) => thrower?.includes(file)); // no loader of modules threw it
   const isAbsent = !isOurs && ['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_REQUIRE_ESM'].includes(error?.code);
@@ -333,7 +355,7 @@ function isRaisedInChange(error) {
 async function main() {
   process.chdir(order.root);
   survive();
-  process.argv = [process.argv[0], path.join(order.root, order.entry)];
+  process.argv = [process.argv[0], path.resolve(order.root, order.entry)];
   if (order.watched) {
     require.main.filename = path.join(order.fixed, 'test/mocha.test.js');
     require.main.path = path.dirname(require.main.filename);

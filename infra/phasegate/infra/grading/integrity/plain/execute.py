@@ -102,41 +102,70 @@ def _time_is_up(*_: Any) -> None:
     raise TimeoutError("it took too long")
 
 
-def _repeat(tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Clocks, tell: Callable[..., None]) -> None:
-    """Repeat what passes again and again, and tell of a test that passes at first, and later never again."""
-    change, now = _files_of(order), clocks.real_time
-    ends, going = now() + order["budget"], list(tests)
-    share, used = order["budget"] / max(1, len(tests)), dict.fromkeys(tests, 0.0)
-    gap, pauses = float(order["gap"]), 0
-    for number in range(2, order["rounds"]):
-        if number == _LATER:
-            ends += _pause(gap, clocks)
-        for test in list(going):
-            begun = now()
-            if begun > ends:
+class Repetition:
+    """Tests that are run again and again, each with its share of the time."""
+
+    def __init__(self, tests: list[Test], order: dict[str, Any], tools: Tools, clocks: Clocks) -> None:
+        """Share the time out."""
+        self._all, self._going, self._tools, self._clocks = tests, list(tests), tools, clocks
+        self._change = _files_of(order)
+        self._rounds, self._budget, self._patience = order["rounds"], order["budget"], order["patience"]
+        self._share, self._used, self._spent = self._budget / max(1, len(tests)), dict.fromkeys(tests, 0.0), 0.0
+        self._gap, self._pauses = float(order["gap"]), 0
+
+    def run(self, tell: Callable[..., None]) -> None:
+        """Repeat what passes, and tell of a test that passes at first, and later never again."""
+        for number in range(2, self._rounds):
+            if number == _LATER + 1:
+                self._spent = 0.0  # whatever slow tests took
+            if not self._going or (number > _LATER and self._spent > self._budget):
                 return
-            if number > _LATER and used[test] > share:  # so that the others have theirs
-                continue
-            outcome, message, _ = attempt(test, tools, change)
-            used[test] += now() - begun
-            if outcome == "passed":
-                continue
-            going.remove(test)
-            again: list[str] = []
-            for _ in range(2):
-                if number == _LATER:
-                    ends += _pause(gap if pauses < _PAUSES else 0.0, clocks)
-                    pauses += 1
-                again.append(attempt(test, tools, change)[0])
-            if number > 2 and again == ["failed"] * 2 and not message.startswith(_ROOM):
-                tell(test=test.name, file=test.file.path, outcome="decayed", message=message, round=number)
+            if number == _LATER:
+                self._pause()
+            if number > _LATER and all(self._used[test] > self._share for test in self._going):
+                self._share *= 2  # time is left
+            tried = [(test, self._try(test, number)) for test in list(self._going) if self._has_time(test, number)]
+            failing = {test: message for test, message in tried if message}
+            if failing and number > _LATER:
+                failing = self._failing_in_order(failing)
+            for test, message in failing.items() if number > 2 else ():
+                if not message.startswith(_ROOM):
+                    tell(test=test.name, file=test.file.path, outcome="decayed", message=message, round=number)
 
+    def _has_time(self, test: Test, number: int) -> bool:
+        """True if a test is to run in a round; otherwise others have the time."""
+        is_over, is_first = self._spent > self._budget, number <= _LATER
+        return self._used[test] <= self._share if is_over == is_first else is_first
 
-def _pause(gap: float, clocks: Clocks) -> float:
-    """Wait between two calls, by clocks much longer than in truth. Returns the seconds that were waited."""
-    clocks.pass_on()
-    time.sleep(gap)
-    return gap
+    def _try(self, test: Test, number: int) -> str:
+        """Run a test once more; a message, if it fails and goes on to fail in the first rounds."""
+        begun = self._clocks.real_time(), self._clocks.real_used()
+        outcome, message, _ = attempt(test, self._tools, self._change)
+        worked, lasted = self._clocks.real_used() - begun[1], self._clocks.real_time() - begun[0]
+        cost = max(worked, lasted / self._patience)
+        self._used[test], self._spent = self._used[test] + cost, self._spent + cost
+        if outcome == "passed":
+            return ""
+        self._going.remove(test)
+        for _ in range(2 if number <= _LATER else 0):
+            if number == _LATER:
+                self._pause(is_short=self._pauses >= _PAUSES)
+                self._pauses += 1
+            if attempt(test, self._tools, self._change)[0] != "failed":
+                message = ""
+        return message
+
+    def _failing_in_order(self, failing: dict[Test, str]) -> dict[Test, str]:
+        """Tests that fail among all others as well, twice: one may need what another leaves, which has had its time."""
+        for _ in range(2):
+            outcomes = {test: attempt(test, self._tools, self._change)[0] for test in self._all}
+            failing = {test: message for test, message in failing.items() if outcomes[test] == "failed"}
+        return failing
+
+    def _pause(self, *, is_short: bool = False) -> None:
+        """Wait between two calls, by clocks much longer than in truth."""
+        self._clocks.pass_on()
+        time.sleep(0.0 if is_short else self._gap)
 
 
 def _files_of(order: dict[str, Any]) -> set[str]:
@@ -209,8 +238,8 @@ def main(order: dict[str, Any]) -> None:
             `entry`, the script's name; `paths` to import from; `files`, each with path and text; `own`, paths of those
             that are the project's; `limit` in seconds for these;
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
-            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition; `gap`,
-            seconds to wait between two calls;
+            `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition, which
+            may take `patience` times as long by the clock; `gap`, seconds to wait between two calls;
             `hides`, true to hide runners; `takes`, true to take them from the disk, too; `calls`, true to try calls of
             tests with other inputs; `out`, a file's path.
     """
@@ -256,7 +285,7 @@ def main(order: dict[str, Any]) -> None:
             tell(asked=name)
         tell(ended=True)
         if not order["watched"]:
-            _repeat(passed, order, tools, clocks, tell)
+            Repetition(passed, order, tools, clocks).run(tell)
             try_calls(passed, order, lambda test: test.run(tools), tell)
 
 

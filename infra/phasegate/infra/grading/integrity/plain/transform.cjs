@@ -199,8 +199,22 @@ function* aliases(request, folder) {
   if (baseUrl) yield path.resolve(baseUrl, request);
 }
 
+/* True for a file of another package; the project may itself lie as one. */
+const isOfOthers = (file) => (file.startsWith(`${order.root}/`) ? file.slice(order.root.length) : file).includes('/node_modules/');
+
+/* Folders that were moved: a file that is asked for below one lies in another. */
+const redirected = [];
+function newPlace(request, parent) {
+  const from = parent?.filename;
+  const place = path.isAbsolute(request) ? request
+    : from && request.startsWith('.') ? path.resolve(path.dirname(from), request) : '';
+  const [old, now] = redirected.find(([one]) => place.startsWith(`${one}/`)) ?? [];
+  return old && now + place.slice(old.length).replace(/\.tsx?$/, '');
+}
+
 function hookResolution() {
-  const resolve = Module._resolveFilename;
+  const original = Module._resolveFilename;
+  const resolve = (request, parent, ...rest) => original(newPlace(request, parent) ?? request, parent, ...rest);
   const first = (names, rest) => {
     for (const name of names) {
       try {
@@ -214,7 +228,7 @@ function hookResolution() {
   const meant = (name) => (MEANT[path.extname(name)] || []).map((ending) => name.slice(0, -path.extname(name).length) + ending);
   Module._resolveFilename = (request, parent, ...rest) => {
     const from = parent?.filename;
-    const isOwn = from && !from.includes('/node_modules/');
+    const isOwn = from && !isOfOthers(from);
     if (isOwn && !/^(?:\.|\/|node:)/.test(request) && !Module.builtinModules.includes(request)) {
       const found = first([...aliases(request, path.dirname(from))].flatMap((one) => [one, ...meant(one)]), [parent, ...rest]);
       if (found) return found;
@@ -240,22 +254,26 @@ function isModulePackage(file) {
   return kinds.get(folder);
 }
 
+const outputs = new Map();
 let hooked;
+let compiledText;
 /* Has files that a folder's tests load transformed from now on; false where there is nothing to do it with. */
 module.exports = function transforming(folder) {
   if (hooked !== undefined) return hooked;
   const transform = chosen(folder);
   hooked = Boolean(transform);
   if (!transform) return hooked;
-  const compile = (module, file, text) => {
+  compiledText = (file, text) => {
     const own = text.replace(/^#!.*/, '').replace(/\bimport\.meta\b/g, '__meta');
-    module._compile(META + transform(own, file, configured(path.dirname(file))), file, 'commonjs');
+    return META + transform(own, file, configured(path.dirname(file)));
   };
+  const compile = (module, file, text) => module._compile(compiledText(file, text), file, 'commonjs');
   hookResolution();
   for (const ending of TYPED) Module._extensions[ending] = (module, file) => compile(module, file, read(file, 'utf8'));
   const plain = Module._extensions['.js'];
-  const canLoad = (file) => file.includes('/node_modules/') && process.features.require_module;
+  const canLoad = (file) => isOfOthers(file) && process.features.require_module;
   Module._extensions['.js'] = Module._extensions['.mjs'] = (module, file) => {
+    if (outputs.has(file)) return module._compile(outputs.get(file), file, 'commonjs');
     if (canLoad(file)) return plain(module, file);
     const text = read(file, 'utf8');
     const isModule = file.endsWith('.mjs') || isModulePackage(file) || IS_MODULE.test(text);
@@ -263,6 +281,13 @@ module.exports = function transforming(folder) {
   };
   return hooked;
 };
+/* Text of a source as the file that it is compiled to, which is loaded as that from now on. */
+module.exports.output = (file, place) => {
+  outputs.set(place, compiledText(file, read(file, 'utf8')));
+  return outputs.get(place);
+};
+module.exports.redirect = (from, to) => redirected.push([from, to]);
+module.exports.configured = configured;
 module.exports.isHooked = () => Boolean(hooked);
 module.exports.installed = installed;
 module.exports.isTyped = (file) => TYPED.includes(path.extname(file));

@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 	real "testing"
 	"time"
 )
@@ -229,6 +230,7 @@ func (*M) Run() int {
 
 // Main runs the tests, by way of what the package has for that, if anything.
 func Main(around func(*M)) {
+	passOn(shift)
 	if around == nil {
 		around = func(m *M) { m.Run() }
 	}
@@ -290,49 +292,96 @@ func runAll() {
 // later is the round of repetition before which time passes, and before what fails there is tried again.
 const later = 4
 
-func repeat(going []test, out *os.File) {
+func repeat(all []test, out *os.File) {
 	whole := time.Duration(budget * float64(time.Second))
-	ends := time.Now().Add(whole)
-	used := map[string]time.Duration{}
+	used, failing := map[string]time.Duration{}, map[string]string{}
+	spent, share := time.Duration(0), whole/time.Duration(len(tests)+1)
 	pauses := 0
 	pause := func() {
-		time.Sleep(time.Duration(gap * float64(time.Second)))
-		ends = ends.Add(time.Duration(gap * float64(time.Second)))
+		passOn(shift)
+		if pauses <= 2 { // since each has to be waited for
+			time.Sleep(time.Duration(gap * float64(time.Second)))
+		}
+		pauses++
 	}
-	for round := 2; round < rounds; round++ {
+	going := all
+	for round := 2; round < rounds && len(going) > 0; round++ {
 		if round == later {
 			pause()
 		}
+		hasRun, isFirst := false, round <= later
+		if round == later+1 {
+			spent = 0 // whatever slow tests took
+		}
+		if spent > whole && !isFirst {
+			return
+		}
 		kept := going[:0:0]
 		for _, one := range going {
-			start := time.Now()
-			if start.After(ends) {
-				return
-			}
-			if used[one.file+one.name] > whole/time.Duration(len(tests)) { // so that the others have theirs
+			key := one.file + one.name
+			if used[key] > share && (spent > whole || !isFirst) { // so that the others have theirs
+				kept = append(kept, one)
 				continue
 			}
+			hasRun = true
+			start, before := time.Now(), processorTime()
 			outcome, message := attempt(one)
-			used[one.file+one.name] += time.Since(start)
+			cost := time.Since(start) / time.Duration(patience)
+			if taken := processorTime() - before; taken > cost {
+				cost = taken
+			}
+			spent += cost
+			used[key] += cost
 			if outcome == "passed" {
 				kept = append(kept, one)
 				continue
 			}
-			var again [2]string
-			for at := range again {
-				if round == later && pauses < 2 { // since each has to be waited for
-					pauses++
+			failing[key] = message
+			for again := 0; isFirst && again < 2; again++ {
+				if round == later {
 					pause()
 				}
-				again[at], _ = attempt(one)
+				if outcome, _ := attempt(one); outcome != "failed" {
+					delete(failing, key)
+				}
 			}
-			if round > 2 && again == [2]string{"failed", "failed"} && !strings.Contains(message, "too many open files") {
+		}
+		if !isFirst {
+			leaveFailing(failing, all)
+		}
+		for _, one := range all {
+			message, fails := failing[one.file+one.name]
+			if fails && round > 2 && !strings.Contains(message, "too many open files") {
 				fmt.Fprintf(out, `{"test":%s,"file":%s,"outcome":"decayed","round":%d,"message":%s}`+"\n",
 					quoted(one.name), quoted(one.file), round, quoted(message))
 			}
+			delete(failing, one.file+one.name)
 		}
 		going = kept
+		if !hasRun { // time is left
+			share *= 2
+		}
 	}
+}
+
+// leaveFailing leaves tests that fail among all others as well, twice: one may need what another leaves.
+func leaveFailing(failing map[string]string, all []test) {
+	for again := 0; len(failing) > 0 && again < 2; again++ {
+		for _, one := range all {
+			if outcome, _ := attempt(one); outcome != "failed" {
+				delete(failing, one.file+one.name)
+			}
+		}
+	}
+}
+
+// processorTime is the time that the processor has worked for the program.
+func processorTime() time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func quoted(text string) string {
