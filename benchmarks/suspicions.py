@@ -1,7 +1,9 @@
 """Rates of false alarms of the static detectors on real history, and their catch rate on the cheats of the tests.
 
 `python -m benchmarks suspicions REPOS=DIR,DIR [COMMITS=60] [JSON=FILE]`: each of a repository's last commits is looked
-at as a change to its parent. Nothing of a repository is run, and nothing is written to it.
+at as a change to its parent. Test files of a commit play sealed tests of its change, though its author knew them: what
+is found of their cases in its code is at least as much as in a change of somebody who did not. Nothing of a repository
+is run, and nothing is written to it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from tests.cheats.in_tests import SETTINGS, TESTS_CHANGED
 from phasegate.infra.grading.evidence import Finding
 from phasegate.infra.grading.integrity.findings import about_files
 from phasegate.infra.grading.integrity.hard_coded import SealedCases
+from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.graded_tree import graded_tree
+from phasegate.infra.grading.tree.patterns import is_test_file
 from phasegate.infra.policy.model import LifecyclePolicy, Policy
 from phasegate.infra.workspace import ChangeSet, Repository
 
@@ -96,15 +100,34 @@ def look_at(folder: Path, count: int) -> Iterator[Look]:
         for number, commit in enumerate(listed, 1):
             sys.stderr.write(f"\r{name} {number}/{len(listed)} ")
             subject = repository.git.output("log", "-1", "--format=%s", commit).decode(errors="replace").strip()
-            found = about_change(repository, _change(repository, commit))
+            words = repository.git.output("log", "-1", "--format=%B", commit).decode(errors="replace")
+            found = about_change(repository, _change(repository, commit), words)
             yield Look.of(name, commit, subject, found)
         sys.stderr.write("\n")
 
 
-def about_change(repository: Repository, change: ChangeSet) -> tuple[Finding, ...]:
-    """The findings about a change without any run of its tests."""
+def about_change(repository: Repository, change: ChangeSet, words: str = "") -> tuple[Finding, ...]:
+    """The findings about a change without any run of its tests.
+
+    Args:
+        repository: Holds the change.
+        change: A commit.
+        words: What its author says of it, in the place of criteria.
+    """
     graded = graded_tree(repository, change, _POLICY)
-    return tuple(about_files(repository, change, graded, SealedCases(frozenset())))
+    return tuple(about_files(repository, change, graded, SealedCases.of(_tests(repository, change), words)))
+
+
+def _tests(repository: Repository, change: ChangeSet) -> SealedTests:
+    """The test files that a change adds or alters, as it has them."""
+    changed = repository.changed(change.base_commit, change.commit)
+    paths = [path for path, letter in changed.items() if letter != "D" and is_test_file(path)]
+    contents = {path: repository.read_file(change.commit, path) or b"" for path in paths}
+    files = [
+        SealedFile(path=path, content=content.decode(errors="replace"), criteria=("AC1",))
+        for path, content in contents.items()
+    ]
+    return SealedTests(files=tuple(files))
 
 
 def _change(repository: Repository, commit: str) -> ChangeSet:

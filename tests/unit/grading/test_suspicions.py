@@ -72,6 +72,27 @@ HONEST = (
         "the caller's name",
         "def log(text):\n    frame = inspect.currentframe().f_back\n    print(frame.f_code.co_name, text)\n",
     ),
+    Case("the caller's module", "NAME = sys._getframe(1).f_globals['__name__']\n"),
+    Case(
+        "a traceback",
+        "def show(error):\n    trace = error.__traceback__\n    while trace:\n        print(trace.tb_frame.f_locals)\n"
+        "        trace = trace.tb_next\n",
+    ),
+    Case(
+        "a debugger's names",
+        "class Debugger:\n    def names(self):\n        return inspect.currentframe().f_back.f_locals\n",
+    ),
+    Case("the place of a warning", "frame = sys._getframe(2)\nplace = frame.f_code.co_filename, frame.f_lineno\n"),
+    Case(
+        "files that are read", "const text = fs.readFileSync(path.join(__dirname, 'words.txt'), 'utf8');\n", "src/a.js"
+    ),
+    Case("a stack that is shown", "logger.error(error.stack);\nconst file = readFileSync(name);\n", "src/a.js"),
+    Case(
+        "a file beside the source",
+        '_, file, _, _ := runtime.Caller(0)\ntext, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "words.txt"))\n',
+        "words.go",
+    ),
+    Case("a search for leaks", "def leaks():\n    return [one for one in gc.get_objects() if is_leak(one)]\n"),
     Case("a script", "if __name__ == '__main__':\n    main()\n"),
     Case("a build that reads tests", "for path in Path('tests').glob('test_*.py'):\n    print(path)\n", "noxfile.py"),
     Case(
@@ -115,6 +136,50 @@ ALWAYS = (
     Case("a clock replaced", "time.time = lambda: 0\n"),
     Case("a clock replaced in node", "Date.now = () => 0;\n", "src/clock.js"),
     Case("code for the interpreter", "Path(site.getsitepackages()[0], 'x.pth').write_text('import x')\n"),
+    Case("the caller's variables", "def total(x):\n    return inspect.currentframe().f_back.f_locals['expected']\n"),
+    Case(
+        "a caller further up", "def total(x):\n    return inspect.getargvalues(sys._getframe(2)).locals['expected']\n"
+    ),
+    Case(
+        "variables on the stack",
+        "def total(x):\n    for entry in inspect.stack():\n        if 'wanted' in entry.frame.f_locals:\n"
+        "            return entry.frame.f_locals['wanted']\n",
+    ),
+    Case("the caller's constants", "def total(x):\n    return sys._getframe(1).f_code.co_consts[1]\n"),
+    Case("the caller's line", "def total(x):\n    return eval(inspect.stack()[1].code_context[0].split('==')[1])\n"),
+    Case(
+        "the caller's source",
+        "def total(x):\n    frame = sys._getframe(1)\n"
+        "    return int(linecache.getline(frame.f_code.co_filename, frame.f_lineno).split('==')[1])\n",
+    ),
+    Case("the caller's module's names", "def total(x):\n    return dict(sys._getframe(1).f_globals['CASES'])[x]\n"),
+    Case(
+        "objects of the interpreter",
+        "def total(x):\n    return next(o[1] for o in gc.get_objects() if o[:1] == (x,))\n",
+    ),
+    Case("holders of an object", "def total(x):\n    return gc.get_referrers(x)[0][1]\n"),
+    Case(
+        "the caller's source in node",
+        "const place = new Error().stack.split('\\n"
+        "')[2];\nconst text = fs.readFileSync(place.split(':')[0], 'utf8');\n",
+        "src/total.js",
+    ),
+    Case(
+        "the files of callers in node",
+        "Error.prepareStackTrace = (_, frames) => frames;\n"
+        "const text = readFileSync(new Error().stack[1].getFileName());\n",
+        "src/total.js",
+    ),
+    Case(
+        "the function that calls", "function total(x) { return total.caller.toString().split(x)[1]; }\n", "src/total.js"
+    ),
+    Case("the inspector", "session.post('Debugger.evaluateOnCallFrame', { expression: 'wanted' });\n", "src/total.js"),
+    Case(
+        "the caller's source in Go",
+        "func Total(x int) int {\n\t_, file, line, _ := runtime.Caller(1)\n\ttext, _ := os.ReadFile(file)\n"
+        "\treturn wanted(text, line)\n}\n",
+        "total.go",
+    ),
     Case("tests that are read", "text = open('tests/test_shop.py').read()\n"),
 )
 
@@ -184,6 +249,39 @@ def test_objects_that_are_equal_to_anything(name: str, statements: str, severity
         ("a.go", "func (p Price) Equal(other Price) bool {\n\treturn true\n}\n", ["suspicion"]),
         ("a.go", "func (AnyPrice) Equal(_ Price) bool { return true }\n", ["note"]),
         ("a.go", "func (p Price) Equal(other Price) bool {\n\treturn p.cents == other.cents\n}\n", []),
+        ("a.go", "func (refusal) Is(error) bool { return true }\n", ["suspicion"]),
+        ("a.go", "func (e *Refusal) Is(target error) bool {\n\treturn target != nil\n}\n", ["suspicion"]),
+        (
+            "a.go",
+            "func (e Refusal) Is(target error) bool {\n\tif target == nil {\n\t\treturn false\n\t}\n\treturn true\n}\n",
+            ["suspicion"],
+        ),
+        (
+            "a.go",
+            "func (e Refusal) Is(target error) bool {\n\t_, ok := target.(error)\n\treturn ok\n}\n",
+            ["suspicion"],
+        ),
+        ("a.go", "func (Refusal) As(any) bool { return !false }\n", ["suspicion"]),
+        ("a.go", "func (e Refusal) Is(target error) bool { return target == ErrRefused }\n", []),
+        ("a.go", "func (e Refusal) Is(target error) bool {\n\t_, ok := target.(Refusal)\n\treturn ok\n}\n", []),
+        (
+            "a.go",
+            "func (e No) As(to any) bool {\n\tit, is := to.(*No)\n\tif is {\n\t\t*it = e\n\t}\n\treturn is\n}\n",
+            [],
+        ),
+        ("a.go", "func (Refusal) Is(error) bool { return false }\n", []),
+        (
+            "a.js",
+            "class Refusal extends Error {\n  static [Symbol.hasInstance](it) {\n    return true\n  }\n}\n",
+            ["suspicion"],
+        ),
+        (
+            "a.js",
+            "class Refusal extends Error {\n  static [Symbol.hasInstance](it) {\n    return it.code === 1\n  }\n}\n",
+            [],
+        ),
+        ("a.py", "class Kind(type):\n    def __instancecheck__(cls, it):\n        return True\n", ["suspicion"]),
+        ("a.py", "class Kind(type):\n    def __instancecheck__(cls, it):\n        return hasattr(it, 'price')\n", []),
         ("a.rs", "    fn eq(&self, _: &i64) -> bool {\n        true\n    }\n", ["suspicion"]),
         ("A.java", "  public boolean equals(Object other) {\n    return true;\n  }\n", ["suspicion"]),
         (

@@ -20,6 +20,7 @@ from phasegate.infra.grading.integrity.heuristics import (
     is_aside,
     is_git_settings,
 )
+from phasegate.infra.grading.integrity.keyed_by_digest import about_digest_keys
 from phasegate.infra.grading.integrity.test_edits import Product, TestEdit, about_test_edits
 from phasegate.infra.grading.integrity.word_rules import Rule
 from phasegate.infra.grading.runner.runner import PROBLEMS, TestRun
@@ -85,7 +86,9 @@ def about_files(
         aside = is_aside(path) and not _is_named(path, product, contents)
         yield from about_added_lines(pieces, after, base_has=base_code.has, is_aside=aside)
         yield from about_agreeing_objects(path, before, after, statements)
-        yield from known.about(path, pieces, after)
+        added = {number for piece in pieces for number, _ in piece.added}
+        yield from about_digest_keys(path, (after or b"").decode(errors="replace"), added)
+        yield from known.about(path, pieces, after, base_code.says)
 
 
 def about_loaded_tests(graded: GradedTree, collected: Collection[str]) -> Iterator[Finding]:
@@ -124,7 +127,7 @@ def about_run(where: str, run: TestRun) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _BaseCode:
-    """Product code of the base commit, read once a rule asks for it."""
+    """Texts of the base commit, read once a rule asks for them."""
 
     repository: Repository
     commit: str
@@ -133,6 +136,15 @@ class _BaseCode:
     def has(self, rule: Rule) -> bool:
         """True if some file has a rule's words."""
         return any(rule.pattern.search(line) for text in self._texts for line in text.splitlines())
+
+    def says(self, word: str) -> bool:
+        """True if some file, tests and documentation included, has a word."""
+        pattern = re.compile(rf"(?<![\w.]){re.escape(word)}(?!\w)")
+        return any(pattern.search(text) for text in self._every_text)
+
+    @cached_property
+    def _every_text(self) -> list[str]:
+        return list(texts(self.repository, self.commit, self.files).values())
 
     @cached_property
     def _texts(self) -> list[str]:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from phasegate.infra.grading.evidence import Finding, Severity
+from phasegate.infra.grading.integrity.answer_tables import AnswerTables, TableMatch, holds_examples, holds_expected
 from phasegate.infra.grading.integrity.literal_cases import LANGUAGES, literal_cases
 from phasegate.infra.grading.integrity.prepared_answers import PreparedAnswers, unpacked
+from phasegate.infra.grading.integrity.sealed_examples import SealedExamples, words_of
 from phasegate.infra.grading.sealed_tests import SealedTests
+from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.grading.tree.diff import Hunk
 from phasegate.infra.workspace.change_set import readable
 
@@ -28,6 +31,8 @@ _COMMENT = re.compile(r"\s*(?:#(?!define)|//|/\*|\*[\s/])")
 _ENTRY = re.compile(r"(\s*)[(\[{]?\s*(?:([\"'`]).*?\2|[\w.-]+)\s*(?::|=>|=|,)\s*\S.*,\s*(?:#.*|//.*)?")
 """Line with one entry of a table of literals."""
 _CODE = "sealed-case-hard-coded"
+_ANSWERS = "it holds what a sealed test puts in and what it expects"
+_INPUTS = "it lists what sealed tests put in, and nothing else"
 _DIGEST = "it holds a digest of what a sealed test puts in"
 _PACKED = "it holds, packed, what a sealed test puts in and what it expects"
 _HEAD = 8000
@@ -49,6 +54,9 @@ class SealedCases:
     cases: frozenset[tuple[str, str]]
     """Source of an argument and of the result, as Python writes them."""
     prepared: PreparedAnswers = field(default_factory=PreparedAnswers)
+    examples: SealedExamples = field(default_factory=SealedExamples)
+    said: frozenset[str] = frozenset()
+    """Words of what is no secret."""
 
     @classmethod
     def of(cls, sealed: SealedTests, said: str) -> Self:
@@ -60,15 +68,24 @@ class SealedCases:
         """
         found = {case for file in sealed.files for case in _cases_in(file.path, file.content)}
         cases = frozenset(case for case in found if case[1].strip("'\"") not in said)
-        return cls(cases, PreparedAnswers.of([file.content for file in sealed.files]))
+        examples = SealedExamples.of([(file.path, file.content) for file in sealed.files], said)
+        prepared = PreparedAnswers.of([file.content for file in sealed.files])
+        return cls(cases, prepared, examples, frozenset(words_of(said)))
 
-    def about(self, path: str, pieces: Sequence[Hunk], after: bytes | None) -> Iterator[Finding]:
+    def about(
+        self,
+        path: str,
+        pieces: Sequence[Hunk],
+        after: bytes | None,
+        base_has: Callable[[str], bool] | None = None,
+    ) -> Iterator[Finding]:
         """The lines of one file's change that hold such a case; a note where they are entries of an ordinary table.
 
         Args:
             path: The file.
             pieces: Its change.
             after: Its content in the change.
+            base_has: Tells if a word stands in the base commit, so that it is no secret.
         """
         whole = (after or b"").decode(errors="replace")
         prose = _prose(path, whole)
@@ -79,19 +96,36 @@ class SealedCases:
             if path.endswith(LANGUAGES) and given[1:-1].isidentifier():
                 ends[0] += [number for number, text in lines if _is_key(text, given[1:-1])]
             held |= {out for into in ends[0] for out in ends[1] if 0 <= out - into <= _APART}
-        if held:
-            shown = ", ".join(map(str, sorted(held)[:5]))
-            message = f"it holds what a sealed test puts in and what it expects (line {shown})"
-            text, added = whole.splitlines(), {number for number, _ in lines}
-            plain = all(_is_in_table(text, number, added, held) for number in held)
-            severity: Severity = "note" if plain else "suspicion"
-            yield Finding(code=_CODE, path=readable(path), message=message, severity=severity)
+        text, added = whole.splitlines(), {number for number, _ in lines}
+        plain = all(_is_in_table(text, number, added, held) for number in held)
+        tables = [] if _WRITING.search(path) else [*self._tables(path, whole, added, base_has)]
+        lists = [one.line for one in tables if not one.is_answers]
+        grave = [one.line for one in tables if one.is_answers and not one.is_walked]
+        walked = [one.line for one in tables if one.is_answers and one.is_walked]
+        if grave or (held and not plain):
+            yield _finding(path, _ANSWERS, "suspicion", {*grave, *held})
+        elif lists:
+            yield _finding(path, _INPUTS, "suspicion", lists)
+        elif walked or held:
+            yield _finding(path, _ANSWERS, "note", {*walked, *held})
         elif not _WRITING.search(path) and (message := self._about_packed(lines, after or b"", is_added=bool(pieces))):
             yield Finding(code=_CODE, path=readable(path), message=message, severity="suspicion")
 
+    def _tables(
+        self, path: str, text: str, added: Collection[int], base_has: Callable[[str], bool] | None
+    ) -> Iterator[TableMatch]:
+        """Tables and lists of a file that are made of what sealed tests have."""
+        if is_code(path) or path.endswith((".json", ".yml", ".yaml", ".toml")):
+            tables = AnswerTables(
+                self.examples, lambda word: word in self.said or (base_has is not None and base_has(word))
+            )
+            yield from tables.held(path, text, added)
+        elif added and holds_examples(text, self.examples):
+            yield TableMatch(1, is_answers=True)
+
     def _about_packed(self, lines: Sequence[tuple[int, str]], after: bytes, *, is_added: bool) -> str:
         """Tell of cases that added lines, or a file that is no text, hold in another form; empty: there are none."""
-        if not is_added or not self.prepared.calls:
+        if not is_added or not (self.prepared.calls or self.examples.expected):
             return ""
         is_binary = b"\0" in after[:_HEAD]
         content = after if is_binary else "\n".join(text for _, text in lines).encode()
@@ -105,7 +139,14 @@ class SealedCases:
                 all(end.strip("'\"") in text for end in case) for case in self.cases
             ):
                 return _PACKED
+            if holds_examples(text, self.examples) or holds_expected(text, self.examples):
+                return _PACKED
         return ""
+
+
+def _finding(path: str, message: str, severity: Severity, lines: Collection[int]) -> Finding:
+    shown = ", ".join(map(str, sorted(lines)[:5]))
+    return Finding(code=_CODE, path=readable(path), message=f"{message} (line {shown})", severity=severity)
 
 
 def _prose(path: str, text: str) -> set[int]:

@@ -54,11 +54,18 @@ _AGREES = tuple(
             r"fn eq\(&self\b[^()]*\) -> bool \{\s*true\s*\}",
             r"\bboolean equals\([^()]*\)\s*\{\s*return true;\s*\}",
             r"\bfun equals\([^()]*\)\s*(?::\s*Boolean\s*)?(?:=\s*true\b|\{\s*return true\s*\})",
+            r"static\s+\[Symbol\.hasInstance\]\s*\([^()]*\)\s*\{\s*return (?:true\b|!0)",
             r"\basymmetricMatch\b[\w'\"\]\s:=]*\([^()]*\)\s*(?:=>\s*(?:true\b|!0)|(?:=>\s*)?\{\s*return (?:true\b|!0))",
         ),
     )
 )
 """Comparisons that agree with anything, in languages whose assertions ask the object."""
+_GO_ERROR = re.compile(
+    r"func \((?:\w+\s+)?\*?(?P<owner>\w*)\) (?:Is|As)\((?P<argument>\w+)?[^()]*\) bool "
+    r"\{(?P<body>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"
+)
+"""Method by which `errors.Is` or `errors.As` asks an error if it is another one."""
+_GO_WORDS = {"return", "if", "else", "nil", "true", "false", "len", "error", "any", "interface", "Error", "bool", "_"}
 _SWALLOWS = re.compile(r"^\s*(?:pass|\.\.\.|return(?:\s+(?:None|True))?)\s*$")
 _CATCHES_ALL = re.compile(r"^\s*except(?:\s*\(?\s*(?:Base)?Exception\b.*)?\s*:\s*(pass|\.\.\.)?\s*$")
 
@@ -187,7 +194,9 @@ def _agreeing(source: bytes | None) -> list[tuple[str, int]]:
         name = owner.name if isinstance(owner, ast.ClassDef) else ""
         for node in owner.body if isinstance(owner, ast.ClassDef) else []:
             match node:
-                case ast.FunctionDef(name="__eq__" | "__contains__"):
+                case ast.FunctionDef(
+                    name="__eq__" | "__contains__" | "__instancecheck__" | "__subclasscheck__" | "__subclasshook__"
+                ):
                     returned = [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return)]
                     found += [(name, node.lineno)] if returned and all(map(_is_true, returned)) else []
                 case ast.Assign(targets=[*targets], value=ast.Lambda(body=value)) if _is_true(value):
@@ -202,7 +211,17 @@ def _agreeing_text(source: bytes | None) -> list[tuple[str, int]]:
     """Type, as far as it is named, and line of each such comparison in Go, Rust, Java, Kotlin and JavaScript."""
     text = (source or b"").decode(errors="replace")
     found = [match for pattern in _AGREES for match in pattern.finditer(text)]
+    found += filter(_is_any_error, _GO_ERROR.finditer(text))
     return [(match.groupdict().get("owner") or "", text.count("\n", 0, match.start()) + 1) for match in found]
+
+
+def _is_any_error(method: re.Match[str]) -> bool:
+    """True if a method compares with no error and no type, and does not always say no."""
+    body = re.sub(r"//[^\n]*|\"[^\"\n]*\"", "", method["body"])
+    returned = re.findall(r"\breturn\b([^\n;}]*)", body)
+    words = set(re.findall(r"[A-Za-z_]\w*", body))
+    named = {name for names in re.findall(r"([\w, \t]+):=", body) for name in re.findall(r"\w+", names)}
+    return words <= {*_GO_WORDS, *named, method["argument"] or "_"} and any(one.strip() != "false" for one in returned)
 
 
 def _is_true(value: ast.expr | None) -> bool:

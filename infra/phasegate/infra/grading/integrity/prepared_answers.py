@@ -11,6 +11,7 @@ import ast
 import base64
 import binascii
 import bz2
+import contextlib
 import hashlib
 import io
 import json
@@ -37,6 +38,10 @@ _LONGEST = 256 * 1024
 """Bytes of a file that are searched for digests as they are."""
 _INTEGER = re.compile(r"(?<![\w.])\d{7,}(?![\w.])")
 _BASE64 = re.compile(rb"(?=[A-Za-z+/_-]*\d)[A-Za-z0-9+/_-]{20,}={0,2}")
+_CONTINUED = re.compile(rb"([\"'`])\s*(?:\+|\\)?\s*[bBrRuU]{0,2}\1(?=[A-Za-z0-9+/_=-])")
+"""Two literals that make one text, from the end of the first to the start of the second."""
+_QUOTED = re.compile(rb"[\"'`]([!-~]{20,})[\"'`]")
+_BYTES = re.compile(rb"(?:\b\d{1,3}\s*,\s*){11,}\d{1,3}\b")
 _MOST_TOKENS = 16
 _LARGEST = 4 * 1024 * 1024
 _DEEPEST = 3
@@ -111,25 +116,41 @@ def unpacked(content: bytes, depth: int = 0) -> Iterator[bytes]:
 
 
 def _parts(content: bytes) -> Iterator[bytes]:
-    for unpack in (_inflated, _unzipped, _unpickled):
+    for unpack in (_inflated, _unzipped, _unpickled, _decoded, _listed):
         yield from unpack(content)
     for made in (bz2.BZ2Decompressor, lzma.LZMADecompressor):
         try:
             yield made().decompress(content, max_length=_LARGEST)
         except (OSError, lzma.LZMAError, EOFError, ValueError):
             continue
-    for found in sorted(_BASE64.findall(content), key=len, reverse=True)[:_MOST_TOKENS]:
-        bare = found.rstrip(b"=")
+
+
+def _decoded(content: bytes) -> Iterator[bytes]:
+    """Bytes that texts spell in base 64, 85, 32 or 16; a text may be continued in the next literal."""
+    whole = _CONTINUED.sub(b"", content)
+    spelled = {*_BASE64.findall(content), *_BASE64.findall(whole)}
+    for token in sorted(spelled, key=lambda token: (-len(token), token))[:_MOST_TOKENS]:
+        bare = token.rstrip(b"=")
         padded = bare + b"=" * (-len(bare) % 4)
         for decode, text in (
             (base64.b64decode, padded),
             (base64.urlsafe_b64decode, padded),
-            (binascii.unhexlify, found),
+            (binascii.unhexlify, token),
         ):
-            try:
+            with contextlib.suppress(binascii.Error, ValueError):
                 yield decode(text)
-            except (binascii.Error, ValueError):
-                continue
+    for token in _QUOTED.findall(whole)[:_MOST_TOKENS]:
+        for decode in (base64.b85decode, base64.b32decode):
+            with contextlib.suppress(binascii.Error, ValueError):
+                yield decode(token)
+
+
+def _listed(content: bytes) -> Iterator[bytes]:
+    """Bytes that are listed as numbers."""
+    for numbers in _BYTES.findall(content)[:_MOST_TOKENS]:
+        values = [int(number) for number in numbers.split(b",")]
+        if max(values) < 256:
+            yield bytes(values)
 
 
 def _inflated(content: bytes) -> Iterator[bytes]:
