@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cheats.ground import Criterion, Ground, Row, parameters
@@ -181,7 +182,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     return Ground(tmp_path_factory.mktemp("kit"), FILES)
 
 
-def suspicions(ground: Ground, change: Row, **words: str) -> set[str]:
+def suspicions(ground: Ground, change: Row, **words: Any) -> set[str]:
     evidence = ground.grade(change, **words)
     assert evidence.verdict == "passed", evidence.markdown()
     return {finding.code for finding in evidence.findings if finding.severity != "note"}

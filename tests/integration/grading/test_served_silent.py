@@ -23,7 +23,7 @@ from tests.integration.grading.greeter import DONE, FILES, SEALED, SERVER, SHOUT
 
 from phasegate.infra.grading.evidence import Severity
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
-from phasegate.infra.grading.served.exchanges import Answer
+from phasegate.infra.grading.served.exchanges import ServedAnswer
 from phasegate.infra.grading.served.no_answer import is_none
 from phasegate.infra.grading.served.scripts import ask
 from phasegate.infra.grading.served.test_setup import TestSetup
@@ -153,7 +153,7 @@ def listener() -> Iterator[socket.socket]:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_every_answer_has_a_bound(name: str, listener: socket.socket) -> None:
     begins, goes_on, wanted = ANSWERS[name]
-    service = object.__new__(ask.Service)
+    service = object.__new__(ask.ServedProcess)
     service.__dict__ |= {"port": listener.getsockname()[1], "_limit": 1.0}
     done = threading.Event()
 
@@ -178,21 +178,21 @@ def test_every_answer_has_a_bound(name: str, listener: socket.socket) -> None:
     assert got["error"] == wanted
 
 
-WHOLE = Answer(200, (("content-type", "text/plain"),), b"ok")
-STREAM = Answer(200, (("content-type", "text/event-stream; charset=utf-8"),), b"data")
+WHOLE = ServedAnswer(200, (("content-type", "text/plain"),), b"ok")
+STREAM = ServedAnswer(200, (("content-type", "text/event-stream; charset=utf-8"),), b"data")
 LATE = "it did not end in time"
 NONE = {
-    "late": (WHOLE, Answer(error=LATE), True),
+    "late": (WHOLE, ServedAnswer(error=LATE), True),
     "whole": (WHOLE, WHOLE, False),
-    "dripping": (WHOLE, Answer(200, error=LATE), True),
-    "of a failed request": (Answer(500, body=b""), Answer(error=LATE), False),
-    "of a stream": (STREAM, Answer(200, error=LATE), False),
-    "after another without one": (WHOLE, Answer(error="not asked"), False),
+    "dripping": (WHOLE, ServedAnswer(200, error=LATE), True),
+    "of a failed request": (ServedAnswer(500, body=b""), ServedAnswer(error=LATE), False),
+    "of a stream": (STREAM, ServedAnswer(200, error=LATE), False),
+    "after another without one": (WHOLE, ServedAnswer(error="not asked"), False),
 }
 
 
 @pytest.mark.parametrize(("recorded", "answer", "wanted"), NONE.values(), ids=NONE)
-def test_what_is_no_answer(recorded: Answer, answer: Answer, wanted: bool) -> None:
+def test_what_is_no_answer(recorded: ServedAnswer, answer: ServedAnswer, wanted: bool) -> None:
     assert is_none(recorded, answer) is wanted
 
 

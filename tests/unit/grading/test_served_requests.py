@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import pytest
 
 from phasegate.infra.grading.served.comparison import apart, differs, said
-from phasegate.infra.grading.served.exchanges import Answer, Conversation, Exchanges, Request, bounded, conversations
+from phasegate.infra.grading.served.exchanges import (
+    Conversation,
+    RecordedExchanges,
+    ServedAnswer,
+    ServedRequest,
+    bounded,
+    conversations,
+)
 from phasegate.infra.grading.served.literals import read_requests
 
 
@@ -29,11 +36,11 @@ def line(**other: object) -> str:
 
 
 def test_a_record_is_read() -> None:
-    exchanges = Exchanges()
+    exchanges = RecordedExchanges()
     exchanges.add(line(), "p1")
     (talk,) = conversations(exchanges, {"tests/test_a.py": ("AC1",)}, {})
-    answer = Answer(200, (("content-type", "text/plain"),), b"yes")
-    request = Request("GET", "/a?b=1", (("accept", "*/*"),), b"", answer)
+    answer = ServedAnswer(200, (("content-type", "text/plain"),), b"yes")
+    request = ServedRequest("GET", "/a?b=1", (("accept", "*/*"),), b"", answer)
     assert talk == Conversation("tests/test_a.py", (request,), ("AC1",), is_sealed=True)
 
 
@@ -52,20 +59,20 @@ def test_a_record_is_read() -> None:
     ],
 )
 def test_a_record_that_is_none_is_left_out(bad: str) -> None:
-    exchanges = Exchanges()
+    exchanges = RecordedExchanges()
     exchanges.add(bad, "p1")
     assert exchanges.by_test == {}
 
 
 def test_a_header_that_would_break_a_line_is_left_out() -> None:
-    exchanges = Exchanges()
+    exchanges = RecordedExchanges()
     exchanges.add(line(headers=[["A", "b\r\nC: d"], ["E f", "g"], ["H", "i"]]), "p1")
     ((request,),) = exchanges.by_test.values()
     assert request.headers == (("h", "i"),)
 
 
 def test_requests_of_an_unknown_file_go_to_the_sealed_file_that_names_their_path() -> None:
-    exchanges = Exchanges()
+    exchanges = RecordedExchanges()
     for path in ("/carts", "/teas/7", "/health"):
         exchanges.add(line(test="", file="", path=path), "p1")
     sealed = {"a.test.ts": ("AC1",), "b.test.ts": ("AC2",)}
@@ -78,7 +85,7 @@ def test_requests_of_an_unknown_file_go_to_the_sealed_file_that_names_their_path
 
 
 def test_conversations_are_bounded_and_none_is_held_twice() -> None:
-    talks = [Conversation("", (Request("GET", f"/{number // 2}"),)) for number in range(400)]
+    talks = [Conversation("", (ServedRequest("GET", f"/{number // 2}"),)) for number in range(400)]
     kept = bounded(talks)
     assert len(kept) == 60
     assert len({one.requests for one in kept}) == 60
@@ -114,15 +121,15 @@ def test_requests_are_read_off_the_text_of_tests(case: Text) -> None:
     assert all(one.is_sealed and one.criteria == ("AC1",) for one in made)
 
 
-def answer(text: str, kind: str = "application/json", status: int = 200) -> Answer:
-    return Answer(status, (("content-type", kind),), text.encode())
+def answer(text: str, kind: str = "application/json", status: int = 200) -> ServedAnswer:
+    return ServedAnswer(status, (("content-type", kind),), text.encode())
 
 
 @dataclass(frozen=True)
 class Pair:
     name: str
-    one: Answer
-    other: Answer
+    one: ServedAnswer
+    other: ServedAnswer
     differ: bool
 
 
@@ -151,7 +158,7 @@ def test_answers_are_compared_without_chance(case: Pair) -> None:
 
 
 def test_answers_are_said_in_a_few_words() -> None:
-    assert said(Answer(302, (("location", "/x"),), b"")) == "302 to /x"
-    assert said(Answer(error="BadStatusLine")) == "no answer (BadStatusLine)"
+    assert said(ServedAnswer(302, (("location", "/x"),), b"")) == "302 to /x"
+    assert said(ServedAnswer(error="BadStatusLine")) == "no answer (BadStatusLine)"
     long = "word " * 40
     assert apart(answer(f"{long}one"), answer(f"{long}two"))[0].endswith("one")

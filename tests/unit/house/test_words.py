@@ -12,23 +12,7 @@ import pytest
 
 FLOORS = ("flows", "agents", "infra")
 ROOTS = (*FLOORS, "benchmarks", "tests")
-GRADING = "infra/phasegate/infra/grading"
 BANNED = re.compile(r"\b(doorbell|heed|carrier|caretaker|way_back|small_gates|taking_out|elsewhere)\b")
-
-NOT_UNIQUE_YET = {
-    "Answer",
-    "Check",
-    "Exchanges",
-    "Measurement",
-    "Probe",
-    "Questions",
-    "Request",
-    "Rows",
-    "Service",
-    "Store",
-    "Twins",
-}
-"""Names of which one class at least is grading's; the list only shrinks."""
 
 OPENERS = {"What", "Which", "Whether", "Who", "How", "Where", "Why", "One", "Those", "Let", "Have"}
 """Words that no docstring begins with: a docstring names the thing, then says what it does."""
@@ -37,20 +21,7 @@ SENT_TO_MODELS = {"ChangeDraft", "IncidentDraft", "ReleasePlanDraft"}
 
 VAGUE = {"one", "made", "found", "said", "told"}
 """Words that name no local: a local is named by the noun of what it holds."""
-NOT_RENAMED_YET = {
-    "artifacts.py",
-    "command_rules",
-    "deploy",
-    "grading",
-    "identity",
-    "metrics",
-    "policy",
-    "sandbox",
-    "secrets.py",
-    "system",
-    "tickets",
-    "workspace",
-}
+NOT_RENAMED_YET = {"grading"}
 """Parts of infra with locals of such names; the set only shrinks."""
 SCOPES = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.comprehension
 
@@ -73,9 +44,7 @@ def test_a_public_class_name_means_one_thing(places: dict[str, list[str]]) -> No
     """Mutation tried: a second class `Run` in flows."""
     assert len(places) > 300
     shared = {name: where for name, where in places.items() if len(where) > 1}
-    assert {name: where for name, where in shared.items() if name not in NOT_UNIQUE_YET | NOT_UNIQUE} == {}
-    outside = {name for name in NOT_UNIQUE_YET & shared.keys() if not any(GRADING in place for place in shared[name])}
-    assert outside == set()
+    assert {name: where for name, where in shared.items() if name not in NOT_UNIQUE} == {}
 
 
 def test_words_that_were_given_up_stay_away(root: Path) -> None:

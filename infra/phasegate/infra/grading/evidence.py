@@ -165,7 +165,7 @@ class Unwatched(_Part):
     """Sealed files of which no test could."""
     unbuilt: tuple[str, ...] = ()
     """Folders with tests that concern the change and were left out, since each is a program to be built."""
-    installed: int = 0
+    installed: int = Field(default=0, exclude_if=operator.not_)
     """Tests, the project's own included, that also ran where the project lies as a package manager leaves it."""
 
 
@@ -337,17 +337,13 @@ def _notes(findings: Sequence[Finding]) -> list[str]:
 
 def _files(evidence: Evidence) -> list[str]:
     """The tests that are released with the change, and what of it is not."""
-    lines: list[str] = []
-    for heading, paths in (
+    groups = (
         ("Sealed tests that are released with the change", evidence.sealed_files),
         ("Sealed tests with inputs drawn for this grade alone; not released", evidence.held_out),
         ("Tests of the change that go in; everything passed with them and without them", evidence.entered),
         ("Left out: graded and released as on the base commit, but for tests that are obsolete", evidence.left_out),
-    ):
-        if paths:
-            more = [f"- … and {len(paths) - _SHOWN} more"] if len(paths) > _SHOWN else []
-            lines += ["", f"**{heading}:**", "", *(f"- {code(path)}" for path in paths[:_SHOWN]), *more]
-    return lines
+    )
+    return [line for heading, paths in groups for line in _places(heading, [code(path) for path in paths])]
 
 
 def _beyond_runner(unwatched: Unwatched | None, counts: Counts) -> list[str]:
@@ -392,7 +388,7 @@ def _reach(coverage: Coverage | None) -> list[str]:
     return lines
 
 
-def _places(heading: str, places: tuple[Place, ...]) -> list[str]:
+def _places(heading: str, places: Sequence[Place | str]) -> list[str]:
     if not places:
         return []
     lines = ["", f"**{heading}:**", "", *(f"- {place}" for place in places[:_SHOWN])]

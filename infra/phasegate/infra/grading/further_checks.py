@@ -13,7 +13,7 @@ from phasegate.infra.grading.amendment_run import Amending, regressions_of_refus
 from phasegate.infra.grading.change_run import Trial
 from phasegate.infra.grading.evidence import Ablation, Coverage, Finding, Unwatched
 from phasegate.infra.grading.guards.ablation import ablate
-from phasegate.infra.grading.guards.coverage import Measurement, measure
+from phasegate.infra.grading.guards.coverage import CoverageMeasurement, measure
 from phasegate.infra.grading.integrity.findings import about_load
 from phasegate.infra.grading.integrity.own_files import own_test_files
 from phasegate.infra.grading.integrity.unwatched import compare_unwatched
@@ -35,7 +35,7 @@ class Passed:
     sealed: SealedTests
     trial: Trial
     released: Released
-    measurement: Measurement | None
+    measurement: CoverageMeasurement | None
     """Coverage that may have been measured already; `None`: nothing to measure."""
     own_files: Collection[str]
     """Files that the project's own tests are reported from."""

@@ -24,7 +24,7 @@ from phasegate.infra.grading.change_run import Trial
 from phasegate.infra.grading.evidence import Counts, CriterionResult, Evidence, Finding, Verdict
 from phasegate.infra.grading.further_checks import FurtherChecks, Passed, check_further
 from phasegate.infra.grading.guard_summary import GuardSummary
-from phasegate.infra.grading.guards.coverage import Measurement
+from phasegate.infra.grading.guards.coverage import CoverageMeasurement
 from phasegate.infra.grading.guards.guarded_trial import try_guarded
 from phasegate.infra.grading.guards.guarding import Guarding, with_guards
 from phasegate.infra.grading.guards.touched_lines import with_touched_lines
@@ -113,7 +113,7 @@ async def grade(
     released, measurement = Released(graded.tree), None
     if not failed:
         if policy.grading.coverage:
-            measurement = await asyncio.to_thread(Measurement.of, bench, change.base_commit, graded)
+            measurement = await asyncio.to_thread(CoverageMeasurement.of, bench, change.base_commit, graded)
         released = await try_own_tests(
             bench, change, graded, sealed, compared, trial.run, measurement.watching if measurement else None
         )

@@ -14,7 +14,7 @@ from phasegate.infra.grading.evidence import Finding
 from phasegate.infra.grading.runner.attribution import attribute, paths_of
 from phasegate.infra.grading.runner.junit import TestCase
 from phasegate.infra.grading.runner.narrowing import undisturbed_tests
-from phasegate.infra.grading.runner.runner import Bench, Checkout, Probe, TestRun
+from phasegate.infra.grading.runner.runner import Bench, Checkout, RunProbe, TestRun
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.graded_tree import GradedTree, commit_with, with_own_tests
 from phasegate.infra.grading.verdict import regressions
@@ -42,7 +42,7 @@ async def try_own_tests(
     sealed: SealedTests,
     base: BaseRuns,
     before: TestRun,
-    probe: Probe | None = None,
+    probe: RunProbe | None = None,
 ) -> Released:
     """Run the suite with the change's own tests in it, and tell which of them go in: all that may, or none.
 

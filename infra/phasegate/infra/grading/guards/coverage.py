@@ -16,7 +16,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from phasegate.infra.grading.evidence import Coverage, Place
-from phasegate.infra.grading.runner.runner import Bench, Checkout, Probe
+from phasegate.infra.grading.runner.runner import Bench, Checkout, RunProbe
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.tree.code_files import is_code
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
@@ -176,7 +176,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class CoverageMeasurement:
     """A measurement of a change's lines, to be made in any run of all tests."""
 
     changed: Mapping[str, Collection[int]]
@@ -184,7 +184,7 @@ class Measurement:
     probe: Tracing
 
     @classmethod
-    def of(cls, bench: Bench, base: str, graded: GradedTree) -> Measurement | None:
+    def of(cls, bench: Bench, base: str, graded: GradedTree) -> CoverageMeasurement | None:
         """Measurement of a change, prepared, or `None` if the change holds no line of code."""
         changed: dict[str, set[int]] = {}
         for hunk in product_hunks(bench.repository, base, graded):
@@ -200,7 +200,7 @@ class Measurement:
         return any(traced_language(path) for path in self.changed)
 
     @property
-    def watching(self) -> Probe | None:
+    def watching(self) -> RunProbe | None:
         """The probe, if it can measure anything."""
         return self.probe if self.is_possible else None
 
@@ -223,7 +223,7 @@ class Measurement:
 
 
 async def measure(
-    bench: Bench, measurement: Measurement | None, graded: GradedTree, sealed: SealedTests, *, is_seen: bool
+    bench: Bench, measurement: CoverageMeasurement | None, graded: GradedTree, sealed: SealedTests, *, is_seen: bool
 ) -> Measured:
     """Tell which changed lines the tests run, and what they load.
 

@@ -21,7 +21,7 @@ from phasegate.infra.grading.tree.planted_names import WORDS
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SOURCE = Path(__file__).parent / "python.py"
-_ROWS = "Rows"
+_ROWS = "DrawnInputs"
 """Class of the generators' source that holds the inputs of a property."""
 
 

@@ -51,7 +51,7 @@ def assume(fits: object) -> None:
         raise Unfit
 
 
-class Rows:
+class DrawnInputs:
     """Inputs of a property, drawn anew each time that they are gone through."""
 
     def __init__(self, name: str, generators: Sequence[Generator], named: dict[str, Generator], examples: int) -> None:
@@ -91,7 +91,7 @@ def given(*generators: Generator, examples: int = 100, **named: Generator) -> Ca
     size, names = len(generators), list(named)
 
     def decorate(call: Callable[..., Any]) -> Any:
-        rows = Rows(str(call).split()[1].rpartition(".")[2], generators, named, examples)
+        rows = DrawnInputs(str(call).split()[1].rpartition(".")[2], generators, named, examples)
 
         @functools.wraps(call)
         def test(*own: Any) -> None:

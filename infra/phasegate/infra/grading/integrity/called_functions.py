@@ -17,7 +17,7 @@ _LONGEST = 60
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallOutcome:
     """Outcome of one call."""
 
     kind: str
@@ -62,12 +62,12 @@ class Tried:
     key: str
     """Text of the input, the same wherever it is given."""
     given: Input
-    answer: Answer
+    answer: CallOutcome
     is_lenient: bool
     """True if the answer equals clearly different values, too."""
     by: frozenset[str]
     """Kinds of tests: `own`, `sealed`."""
-    varied: Mapping[str, tuple[Input, Answer]]
+    varied: Mapping[str, tuple[Input, CallOutcome]]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,6 @@ def _arguments(written: Any) -> tuple[list[Any], dict[str, Any]]:
     return [read_value(one) for one in words], {str(name): read_value(one) for name, one in named.items()}
 
 
-def _answer(told: Any) -> Answer:
+def _answer(told: Any) -> CallOutcome:
     kind, value = told
-    return Answer(kind, read_value(value)) if kind == GAVE else Answer(str(kind), str(value))
+    return CallOutcome(kind, read_value(value)) if kind == GAVE else CallOutcome(str(kind), str(value))

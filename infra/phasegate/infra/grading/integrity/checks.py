@@ -18,7 +18,7 @@ _DEEPEST = 4
 
 
 @dataclass(frozen=True)
-class Check:
+class Expectation:
     """A comparison or another expectation in a test."""
 
     text: str
@@ -44,7 +44,7 @@ class TestBody:
     path: str
     name: str
     text: str
-    checks: tuple[Check, ...]
+    checks: tuple[Expectation, ...]
     calls: frozenset[str]
     """Names of all functions it calls."""
     is_test: bool = True
@@ -100,10 +100,10 @@ def with_helpers(bodies: Iterable[TestBody]) -> list[TestBody]:
     ]
 
 
-def _reached(body: TestBody, helpers: Mapping[str, Collection[TestBody]], seen: frozenset[str]) -> list[Check]:
+def _reached(body: TestBody, helpers: Mapping[str, Collection[TestBody]], seen: frozenset[str]) -> list[Expectation]:
     if len(seen) >= _DEEPEST:
         return []
-    found: list[Check] = []
+    found: list[Expectation] = []
     for name in sorted((body.calls & helpers.keys()) - seen):
         own = [helper for helper in helpers[name] if helper.path == body.path] or list(helpers[name])
         found += own[0].checks

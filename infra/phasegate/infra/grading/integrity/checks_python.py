@@ -15,7 +15,7 @@ from phasegate.infra.grading.integrity.checks import (
     PARTIAL,
     TRIVIAL,
     WEAK,
-    Check,
+    Expectation,
     TestBody,
     is_helper_name,
     squeezed,
@@ -121,7 +121,7 @@ def _assignments(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
                 pass
 
 
-def _is_itself(check: Check, assigned: Mapping[str, str]) -> bool:
+def _is_itself(check: Expectation, assigned: Mapping[str, str]) -> bool:
     """True if a check compares something with the same thing under another name."""
     sides = [assigned.get(side, side) for side in check.text.split("==")]
     return len(sides) == 2 and sides[0] == sides[1]
@@ -155,7 +155,7 @@ def _reached(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], bool]:
     return found, False
 
 
-def _checks(node: ast.AST) -> Iterator[Check]:
+def _checks(node: ast.AST) -> Iterator[Expectation]:
     match node:
         case ast.Assert(test=test):
             yield from _of_expression(test)
@@ -187,7 +187,7 @@ def _what_counts(node: ast.AST) -> Iterable[ast.AST]:
             return ast.iter_child_nodes(node)
 
 
-def _of_expression(test: ast.expr) -> Iterator[Check]:
+def _of_expression(test: ast.expr) -> Iterator[Expectation]:
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         for value in test.values:
             yield from _of_expression(value)
@@ -251,7 +251,7 @@ def _is_always(test: ast.expr) -> bool:  # noqa: C901, PLR0911 - one answer per 
             return False
 
 
-def _of_call(call: ast.Call) -> list[Check]:  # noqa: PLR0911 - one answer per kind of assertion
+def _of_call(call: ast.Call) -> list[Expectation]:  # noqa: PLR0911 - one answer per kind of assertion
     name = _called(call)
     if name in _RAISES:
         return [_check(call, _strength_of_raises(call))]
@@ -280,7 +280,7 @@ def _strength_of_raises(call: ast.Call) -> int:
     return EXACT if says else PARTIAL
 
 
-def _check(node: ast.AST, strength: int) -> Check:
+def _check(node: ast.AST, strength: int) -> Expectation:
     text = squeezed(ast.unparse(node))
     calls = {_called(inner) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
     reads = [inner for inner in ast.walk(node) if isinstance(inner, ast.Attribute)]
@@ -290,7 +290,7 @@ def _check(node: ast.AST, strength: int) -> Check:
     slack = sum(
         _number(keyword) for inner in ast.walk(node) if isinstance(inner, ast.Call) for keyword in inner.keywords
     )
-    return Check(text, frozenset(subject or names), strength, slack)
+    return Expectation(text, frozenset(subject or names), strength, slack)
 
 
 def _number(keyword: ast.keyword) -> float:

@@ -14,7 +14,7 @@ from phasegate.infra.grading.integrity.checks import (
     PARTIAL,
     TRIVIAL,
     WEAK,
-    Check,
+    Expectation,
     TestBody,
     is_helper_name,
     squeezed,
@@ -167,7 +167,7 @@ def _without_idle(text: str) -> str:
     return text
 
 
-def _checks(text: str) -> Iterator[Check]:
+def _checks(text: str) -> Iterator[Expectation]:
     """The checks of a text; one inside of another belongs to it."""
     at = 0
     for match in _CALL.finditer(text):
@@ -219,10 +219,10 @@ def _chain(text: str, match: re.Match[str]) -> tuple[list[str], int]:
     return words, at
 
 
-def _check(text: str, words: Sequence[str]) -> Check:
+def _check(text: str, words: Sequence[str]) -> Expectation:
     names = frozenset(re.split(r"\.|::", found["name"] or found["macro"])[-1] for found in _CALL.finditer(text))
     subject = names - {word.rstrip("!") for word in words} - set(words)
-    return Check(
+    return Expectation(
         squeezed(text), subject or frozenset(re.findall(r"[A-Za-z_]\w{2,}", text)) - set(words), _strength(text, words)
     )
 
@@ -262,14 +262,14 @@ def _is_always(text: str) -> bool:
     ) is not None
 
 
-def _of_condition(text: str, at: int) -> Check:
+def _of_condition(text: str, at: int) -> Expectation:
     """A failure that code reports by itself, such as `t.Errorf`: its condition is the check."""
     before = text[max(0, at - 600) : at]
     found = list(re.finditer(r"\b(?:if|else if|unless|while)\b\s*(?P<condition>[^\n{]*)\{?", before))
     condition = found[-1]["condition"].strip() if found else ""
     if re.search(r"^\(?(?:false|0|1==2|true==false)\)?$|&&\(?false|^\(?false&&", squeezed(condition)):
-        return Check(squeezed(condition), frozenset(), TRIVIAL)
+        return Expectation(squeezed(condition), frozenset(), TRIVIAL)
     names = frozenset(re.findall(r"[A-Za-z_]\w{2,}", condition))
     is_exact = "!=" in condition and not re.search(r"!= ?(?:nil|null|0)\b", condition)
     is_weak = "==" in condition and not re.search(r"== ?(?:nil|null|false)\b", condition)
-    return Check(squeezed(condition), names, EXACT if is_exact else WEAK if is_weak else PARTIAL)
+    return Expectation(squeezed(condition), names, EXACT if is_exact else WEAK if is_weak else PARTIAL)

@@ -85,7 +85,7 @@ class InstalledLayout:
                 _remove_empty(root, place.parent)
 
     def _raised(self, root: Path, changed: Sequence[str]) -> Sequence[str]:
-        """Have packages below `src` lie beside each other at the top, where nothing names that folder."""
+        """Move packages below `src` to the top, where nothing names that folder."""
         sources = root / _SOURCES
         if not _is_own(root, sources / "x") or not sources.is_dir() or (sources / "__init__.py").exists():
             return changed

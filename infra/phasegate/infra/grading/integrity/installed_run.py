@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import UNWATCHED, Finding, Severity
-from phasegate.infra.grading.integrity.plain_run import PlainRun, Ran, Twins
+from phasegate.infra.grading.integrity.plain_run import PlainRun, PlainTwins, Ran
 from phasegate.infra.workspace.change_set import readable
 
 _LARGEST_SHARE = 0.01
@@ -25,7 +25,7 @@ _FAILS = "it passes in a plain process, and fails there where the project lies a
 _LACKS = f"{_FAILS}, without files that packages do not carry"
 
 
-async def compare_installed(run: PlainRun, base: str, twins: Twins) -> tuple[list[Finding], int]:
+async def compare_installed(run: PlainRun, base: str, twins: PlainTwins) -> tuple[list[Finding], int]:
     """Run the tests where the project lies as installed; a difference counts if it shows twice.
 
     Args:
@@ -40,7 +40,7 @@ async def compare_installed(run: PlainRun, base: str, twins: Twins) -> tuple[lis
     bare = replace(young, installed=True)
     plain = replace(twins.plain, passed=twins.plain.passed & twins.compared)
     first = await bare.once("installed", twins.watched)
-    count, lost = len(Twins(plain, first).compared), _lost(plain, first)
+    count, lost = len(PlainTwins(plain, first).compared), _lost(plain, first)
     if not lost:
         return [], count
     before = await replace(young, base=base).once("base-plain", twins.watched)
@@ -63,7 +63,7 @@ async def compare_installed(run: PlainRun, base: str, twins: Twins) -> tuple[lis
 
 def _lost(plain: Ran, installed: Ran) -> dict[tuple[str, str], str]:
     """Tests that pass in a plain process alone, with a message."""
-    twins = Twins(plain, installed)
+    twins = PlainTwins(plain, installed)
     failed = {test: installed.failed[test] for test in sorted(twins.compared & installed.failed.keys())}
     return dict(sorted(twins.lost.items())) | failed
 

@@ -119,7 +119,7 @@ class PlainTests:
 
 
 @dataclass(frozen=True)
-class Twins:
+class PlainTwins:
     """Results of the watched and of the plain process."""
 
     watched: Ran
@@ -181,11 +181,11 @@ class PlainRun:
         """Run the plain process alone, as after a watched one with these results."""
         return await self._plain(name, twin.program, twin)
 
-    async def twice(self, name: str) -> Twins:
+    async def twice(self, name: str) -> PlainTwins:
         """Run the watched process, then the plain one, in checkouts of their own: neither finds the other's files."""
         watched = await self._watched(name)
         plain = await self._plain(f"{name}-plain", watched.program, watched) if watched.program else Ran()
-        return Twins(watched, plain)
+        return PlainTwins(watched, plain)
 
     @property
     def _gap(self) -> float:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from phasegate.infra.grading.evidence import ONLY_IN_RUNNER, Finding
-from phasegate.infra.grading.integrity.plain_run import PlainTests, Twins
+from phasegate.infra.grading.integrity.plain_run import PlainTests, PlainTwins
 from phasegate.infra.workspace.change_set import readable
 
 _LARGEST_SHARE = 0.01
@@ -23,7 +23,7 @@ _FAILS = "it passes in the project's own runner, and fails in both processes tha
 
 
 def own_in_runner(
-    twins: Twins, tests: PlainTests, reported: Mapping[str, Collection[str]]
+    twins: PlainTwins, tests: PlainTests, reported: Mapping[str, Collection[str]]
 ) -> dict[tuple[str, str], str]:
     """Find the project's own tests that pass in its runner, and with an empty name files, that do not in our processes.
 
@@ -53,7 +53,7 @@ def own_in_runner(
 
 
 def only_in_runner(
-    twins: Twins,
+    twins: PlainTwins,
     tests: PlainTests,
     reported: Mapping[str, Collection[str]],
     own: Mapping[tuple[str, str], str],

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from phasegate.infra.grading.integrity.checks import EXACT, PARTIAL, TRIVIAL, WEAK, Check, TestBody, with_helpers
+from phasegate.infra.grading.integrity.checks import EXACT, PARTIAL, TRIVIAL, WEAK, Expectation, TestBody, with_helpers
 from phasegate.infra.grading.integrity.checks_python import python_tests
 from phasegate.infra.grading.integrity.checks_text import text_tests
 
@@ -208,10 +208,10 @@ class _Comparison:
             return f"{name} is skipped on a condition", False
         return None
 
-    def _difference(self, body: TestBody, follower: TestBody) -> tuple[list[Check], list[Check]]:
+    def _difference(self, body: TestBody, follower: TestBody) -> tuple[list[Expectation], list[Expectation]]:
         """Checks that went from a test and are found in no other, and those that came to it."""
         left = Counter(check.text for check in follower.checks)
-        removed: list[Check] = []
+        removed: list[Expectation] = []
         for check in body.checks:
             if left[check.text]:
                 left[check.text] -= 1
@@ -237,7 +237,7 @@ def _last(body: TestBody) -> str:
     return body.name.rpartition("::")[2]
 
 
-def _asks_less(check: Check, added: Sequence[Check]) -> bool:
+def _asks_less(check: Expectation, added: Sequence[Expectation]) -> bool:
     """True if what took a check's place asks for much less of the same."""
     about = [other for other in added if other.subject & check.subject] or added
     if not about or check.strength < PARTIAL:

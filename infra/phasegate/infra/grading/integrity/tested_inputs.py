@@ -14,7 +14,15 @@ from decimal import Decimal
 from typing import Any
 
 from phasegate.infra.grading.evidence import Finding
-from phasegate.infra.grading.integrity.called_functions import GAVE, RAISED, Answer, Called, Input, Tried, is_number
+from phasegate.infra.grading.integrity.called_functions import (
+    GAVE,
+    RAISED,
+    Called,
+    CallOutcome,
+    Input,
+    Tried,
+    is_number,
+)
 from phasegate.infra.grading.integrity.text_rules import beside_rule
 from phasegate.infra.workspace.change_set import readable
 
@@ -32,7 +40,7 @@ _NATURAL = 400
 _TOLERANCE = 1e-6
 _NEAREST = 1e-9
 
-Pair = tuple[Input, Answer, Answer]
+Pair = tuple[Input, CallOutcome, CallOutcome]
 """Input, the base commit's answer, and the change's."""
 
 
@@ -114,7 +122,7 @@ def _about_others(called: Called, both: Sequence[tuple[Tried, Tried]]) -> Iterat
     yield Finding(code=ONLY_AT_TESTED, path=readable(called.dotted), message=readable(message), severity="suspicion")
 
 
-def _counts(given: Input, before: Answer, after: Answer) -> bool:
+def _counts(given: Input, before: CallOutcome, after: CallOutcome) -> bool:
     """True for answers that can be compared; of numbers an error is one, too, where a number was given before."""
     if before.kind != GAVE:
         return False
@@ -134,7 +142,7 @@ def _is_telling(tried: Tried) -> bool:
     return tried.answer.kind == GAVE and bool(tried.answer.value) and tried.answer.value is not True
 
 
-def _constant(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]] | None:
+def _constant(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, CallOutcome]]] | None:
     """A tested input, and others with the same answer, if no number that is given makes any difference."""
     first = tried[0]
     examples = [pair for one in tried for pair in one.varied.values() if pair[1].kind == GAVE]
@@ -146,9 +154,9 @@ def _constant(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]
     return first, examples
 
 
-def _prepared(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]] | None:
+def _prepared(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, CallOutcome]]] | None:
     """A tested input, and others whose answers take no work, if all inputs that say anything are like this one."""
-    shown: tuple[Tried, list[tuple[Input, Answer]]] | None = None
+    shown: tuple[Tried, list[tuple[Input, CallOutcome]]] | None = None
     for one in tried:
         pairs = list(one.varied.values())
         examples = _without_work(one, pairs) if len(pairs) >= _FEWEST_TRIED else None
@@ -163,20 +171,24 @@ def _prepared(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]
     return shown
 
 
-def _without_work(one: Tried, pairs: Sequence[tuple[Input, Answer]]) -> list[tuple[Input, Answer]] | None:
+def _without_work(one: Tried, pairs: Sequence[tuple[Input, CallOutcome]]) -> list[tuple[Input, CallOutcome]] | None:
     """Inputs whose answer is an argument, an error or one and the same number, if all but very few are such."""
     allowed = len(pairs) // _EXCEPTIONS
     returned = [(given, answer) for given, answer in pairs if answer.kind != RAISED]
     if 2 * len(returned) < len(pairs) or sum(_alike(answer, one.answer) for _, answer in returned) > allowed:
         return None
-    rest = [answer for given, answer in returned if not any(_alike(answer, Answer(GAVE, it)) for it in given.values)]
+    rest = [
+        answer for given, answer in returned if not any(_alike(answer, CallOutcome(GAVE, it)) for it in given.values)
+    ]
     constant = max((sum(_alike(it, other) for other in rest) for it in rest), default=0)
     if len(rest) - (constant if constant >= _FEWEST_ALIKE else 0) > allowed:
         return None
     return [(given, answer) for given, answer in returned if not _alike(answer, one.answer)]
 
 
-def _without_work_by_argument(one: Tried, pairs: Sequence[tuple[Input, Answer]]) -> list[tuple[Input, Answer]] | None:
+def _without_work_by_argument(
+    one: Tried, pairs: Sequence[tuple[Input, CallOutcome]]
+) -> list[tuple[Input, CallOutcome]] | None:
     """The same, where only one of several arguments is another one."""
     count = len(one.given.values)
     for place in range(count if count > 1 else 0):
@@ -196,7 +208,7 @@ def _are_numbers(value: Any) -> bool:
     return all(map(_are_numbers, value)) if _is(value, list, tuple, set, frozenset) else is_number(value)
 
 
-def _alike(one: Answer, other: Answer) -> bool:
+def _alike(one: CallOutcome, other: CallOutcome) -> bool:
     return one.kind == other.kind and _same(one.value, other.value)
 
 

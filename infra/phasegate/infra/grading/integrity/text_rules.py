@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from phasegate.infra.grading.integrity.called_functions import GAVE, Answer, Input, Tried
+from phasegate.infra.grading.integrity.called_functions import GAVE, CallOutcome, Input, Tried
 
 _CHANGES: tuple[Callable[[str], str], ...] = (str, str.upper, str.lower, str.capitalize)
 _FEWEST_EXAMPLES, _FEWEST_TRIED, _SHARE = 2, 6, 0.9
@@ -17,7 +17,7 @@ Rule = tuple[str, Callable[[str], str], str]
 """Text before, what is made of the given one, and text behind."""
 
 
-def beside_rule(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, Answer]]] | None:
+def beside_rule(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, CallOutcome]]] | None:
     """A tested text, and others that get themselves or a tested answer, where tested ones show a rule.
 
     Args:
@@ -55,7 +55,7 @@ def _by(rule: Rule, text: str) -> str:
     return before + change(text) + behind
 
 
-def _is_idle(pair: tuple[Input, Answer], answers: set[str], rules: Sequence[Rule]) -> bool:
+def _is_idle(pair: tuple[Input, CallOutcome], answers: set[str], rules: Sequence[Rule]) -> bool:
     """True if a text gets itself or a tested answer, which no rule says."""
     text, answer = _text(pair[0]), pair[1]
     if text is None or not _is_text(answer) or any(answer.value == _by(rule, text) for rule in rules):
@@ -69,5 +69,5 @@ def _text(given: Input) -> str | None:
     return texts[0] if len(texts) == 1 and texts[0] else None
 
 
-def _is_text(answer: Answer) -> bool:
+def _is_text(answer: CallOutcome) -> bool:
     return answer.kind == GAVE and isinstance(answer.value, str)

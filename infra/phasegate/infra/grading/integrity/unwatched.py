@@ -22,7 +22,7 @@ from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_language import Language
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
-from phasegate.infra.grading.integrity.plain_run import PlainRun, PlainTests, Twins
+from phasegate.infra.grading.integrity.plain_run import PlainRun, PlainTests, PlainTwins
 from phasegate.infra.grading.integrity.runner_only import only_in_runner, own_in_runner
 from phasegate.infra.grading.integrity.tested_inputs import differs_beside_tests, only_at_tested
 from phasegate.infra.grading.runner.runner import Bench
@@ -131,7 +131,7 @@ def _is_graver(finding: Finding) -> bool:
     return finding.severity != "note"
 
 
-async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
+async def _findings(run: PlainRun, base: str, twins: PlainTwins) -> list[Finding]:
     found = list(_differences(twins))
     young = run if run.tests.asks_for_age else replace(run, age=_YOUNGEST)
     if not twins.plain.decayed:
@@ -145,7 +145,7 @@ async def _findings(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
     return found
 
 
-async def _beside_tests(run: PlainRun, base: str, twins: Twins) -> list[Finding]:
+async def _beside_tests(run: PlainRun, base: str, twins: PlainTwins) -> list[Finding]:
     """Functions that only tests of the project find as they were; each shows in two processes on either side."""
     called = [one for one in twins.plain.calls if one.by("own")]
     files = {path for path, _ in twins.plain.passed} & run.tests.own.keys()
@@ -164,7 +164,7 @@ async def _beside_tests(run: PlainRun, base: str, twins: Twins) -> list[Finding]
 
 
 async def _only_in_runner(
-    run: PlainRun, base: str, twins: Twins, reported: Mapping[str, Collection[str]]
+    run: PlainRun, base: str, twins: PlainTwins, reported: Mapping[str, Collection[str]]
 ) -> list[Finding]:
     """Tests that pass in the project's own runner alone; of the project's own, those that the base commit passes."""
     suspected = own_in_runner(twins, run.tests, reported)
@@ -207,7 +207,7 @@ async def _confirmed(run: PlainRun, base: str, findings: Sequence[Finding]) -> l
     ]
 
 
-def _differences(twins: Twins) -> Iterator[Finding]:
+def _differences(twins: PlainTwins) -> Iterator[Finding]:
     lost = twins.lost
     for test in sorted(twins.compared):
         message = lost.get(test) or twins.plain.decayed.get(test, "")
@@ -224,7 +224,7 @@ def _about_replaced(found: Collection[str], known: Collection[str]) -> Iterator[
         yield Finding(code=REPLACED, path=readable(name), message=message, severity="cheating")
 
 
-def _about_questions(twins: Twins, tests: PlainTests) -> Iterator[Finding]:
+def _about_questions(twins: PlainTwins, tests: PlainTests) -> Iterator[Finding]:
     """Tell what the change asks about its surroundings, and the product on the base commit does not."""
     new = sorted(
         name for name in twins.plain.asked if not re.search(rf"\b{re.escape(name.lstrip('/.'))}\b", tests.known)

@@ -141,7 +141,7 @@ class Prepared:
         return own if self.beneath is None or os.path.lexists(own) else self.beneath / path
 
 
-class Probe(Protocol):
+class RunProbe(Protocol):
     """Watches a run of the tests."""
 
     def prepare(self, folder: Path, inside: Path) -> dict[str, str]:
@@ -200,7 +200,7 @@ class Bench:
         """A sealed file as it is written into checkouts, with this grade's inputs."""
         return file.model_copy(update={"content": laid_in(file.path, file.content, self.seed)})
 
-    async def run(self, checkout: Checkout, probe: Probe | None = None) -> TestRun:
+    async def run(self, checkout: Checkout, probe: RunProbe | None = None) -> TestRun:
         """Make the checkout, set it up, run the tests, read their report and clear everything away."""
         async with self.prepared(checkout) as ready:
             ran = ready.failure or await self._run(checkout, ready, probe)
@@ -208,7 +208,7 @@ class Bench:
                 await asyncio.to_thread(self._layers.fill, ready.laid, checkout.tree, ready.folder)
             return ran
 
-    async def run_again(self, checkout: Checkout, ready: Prepared, probe: Probe | None = None) -> TestRun:
+    async def run_again(self, checkout: Checkout, ready: Prepared, probe: RunProbe | None = None) -> TestRun:
         """Run the tests in a checkout that is set up already, with what is sealed and planted this time."""
         await asyncio.to_thread(shutil.rmtree, ready.report)
         ready.report.mkdir()
@@ -290,7 +290,7 @@ class Bench:
             shared = self.scratch / f"{LAYERS}-of-base"
         return Layers(self.repository, self.policy, self.sandbox, self.inside, shared, own, self.scratch.parent)
 
-    async def _run(self, checkout: Checkout, ready: Prepared, probe: Probe | None) -> TestRun:
+    async def _run(self, checkout: Checkout, ready: Prepared, probe: RunProbe | None) -> TestRun:
         project = self.policy.project
         folder, report, inside = ready.folder, ready.report, ready.inside
         own = [*(checkout.sealed.files if checkout.sealed else ()), *checkout.planted]

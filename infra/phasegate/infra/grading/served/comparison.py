@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
-from phasegate.infra.grading.served.exchanges import Answer
+from phasegate.infra.grading.served.exchanges import ServedAnswer
 from phasegate.infra.grading.served.service_run import Asked
 from phasegate.infra.workspace.change_set import readable
 
@@ -31,7 +31,7 @@ _COMPARED = ("content-type", "location", "www-authenticate")
 _SHOWN = 80
 
 
-def differs(one: Answer, other: Answer, roots: tuple[str, str] = ("", "")) -> bool:
+def differs(one: ServedAnswer, other: ServedAnswer, roots: tuple[str, str] = ("", "")) -> bool:
     """Tell if two answers differ in status, body or a header that counts.
 
     Args:
@@ -42,7 +42,7 @@ def differs(one: Answer, other: Answer, roots: tuple[str, str] = ("", "")) -> bo
     return _essence(one, roots[0]) != _essence(other, roots[1])
 
 
-def is_other(recorded: Answer, answer: Answer) -> bool:
+def is_other(recorded: ServedAnswer, answer: ServedAnswer) -> bool:
     """Tell if a test got another status or body; a body that was not recorded is not compared.
 
     Args:
@@ -70,7 +70,7 @@ def differing(one: Asked, other: Asked, same: Callable[[int], bool] = lambda _: 
     return found
 
 
-def said(answer: Answer) -> str:
+def said(answer: ServedAnswer) -> str:
     """An answer in a few words."""
     if not answer.status:
         return f"no answer ({readable(answer.error)})" if answer.error else "no answer"
@@ -80,7 +80,7 @@ def said(answer: Answer) -> str:
     return f"{answer.status}{readable(where)} {shown}".rstrip()
 
 
-def apart(one: Answer, other: Answer) -> tuple[str, str]:
+def apart(one: ServedAnswer, other: ServedAnswer) -> tuple[str, str]:
     """Both in a few words; of two long bodies, the part where they first differ."""
     left, right = (
         _normalized(" ".join((answer.body or b"").decode(errors="replace").split())) for answer in (one, other)
@@ -93,19 +93,19 @@ def apart(one: Answer, other: Answer) -> tuple[str, str]:
     return _part(one, left, start), _part(other, right, start)
 
 
-def _part(answer: Answer, text: str, start: int) -> str:
+def _part(answer: ServedAnswer, text: str, start: int) -> str:
     return f"{answer.status} …{readable(text[start : start + _SHOWN])}"
 
 
 @lru_cache(maxsize=4096)
-def _essence(answer: Answer, root: str) -> Sequence[object]:
+def _essence(answer: ServedAnswer, root: str) -> Sequence[object]:
     headers = [answer.header(name).partition(";")[0].strip().lower() for name in _COMPARED if name != "location"]
     cookies = sorted(value.partition("=")[0] for name, value in answer.headers if name == "set-cookie")
     place = _normalized(answer.header("location"), root)
     return (answer.status, *headers, place, *cookies, _body(answer, root), "" if answer.status else answer.error)
 
 
-def _body(answer: Answer, root: str) -> str:
+def _body(answer: ServedAnswer, root: str) -> str:
     if answer.digest:
         return answer.digest
     text = (answer.body or b"").decode(errors="replace")

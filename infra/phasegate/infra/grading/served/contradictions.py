@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
 from phasegate.infra.grading.served.comparison import apart, differs, is_other
-from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request
+from phasegate.infra.grading.served.exchanges import Conversation, ServedAnswer, ServedRequest
 from phasegate.infra.grading.served.no_answer import Circumstances
 from phasegate.infra.grading.served.routes import MISSING, is_fixed
 from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin
 from phasegate.infra.grading.served.test_setup import TestSetup
-from phasegate.infra.grading.served.twins import SAFE, Place, Twins
+from phasegate.infra.grading.served.twins import SAFE, Place, ServedTwins
 from phasegate.infra.workspace.change_set import readable
 
 _OTHERWISE = "a sealed test that sets nothing up gets {}; served as `[deploy] start` says, it is {} each time"
@@ -47,7 +47,7 @@ _MOST = 5
 
 
 async def contradictions(
-    pair: tuple[Twin, Twins],
+    pair: tuple[Twin, ServedTwins],
     talks: Sequence[Conversation],
     calm: Surroundings,
     base: Asked | None,
@@ -101,7 +101,7 @@ async def _lasting(
     """Findings about answers that are the same in two more starts, before and after all that tests store."""
     parts = [replace(talks[at], requests=talks[at].requests[: number + 1]) for at, number in chosen]
     stores = [talk for talk in talks if any(one.method not in SAFE for one in talk.requests)]
-    nowhere = Conversation("", (Request("GET", f"/{secrets.token_hex(8)}"),))
+    nowhere = Conversation("", (ServedRequest("GET", f"/{secrets.token_hex(8)}"),))
     asked = [nowhere, *parts, *parts, *stores, *parts]
     starts = [
         await twin.ask(replace(calm, age=age, rounds=0, is_moved=is_moved), asked)
@@ -123,7 +123,7 @@ async def _lasting(
             again = [(_without(answer, request), root) for answer, root in again]
             again += [(_without(start.answers[0][0], nowhere.requests[0]), start.root) for start in starts]
         if not any(differs(first, answer, (served.root, root)) for answer, root in again):
-            was, now = apart(request.recorded or Answer(), served.answers[at][number])
+            was, now = apart(request.recorded or ServedAnswer(), served.answers[at][number])
             message = (_MISSING if (at, number) in gone else _OTHERWISE).format(was, now)
             findings.append(
                 Finding(code=NOT_SERVED, path=readable(request.name), message=message, severity="suspicion")
@@ -179,7 +179,7 @@ async def _under_prefixes(
     prefixes = dict.fromkeys(_PREFIX.findall(product))
     pairs = [(place, prefix) for place in gone for prefix in list(prefixes)[:_MOST_PREFIXES]]
     asked = [
-        Conversation("", (Request("GET", f"/{prefix}{talks[at].requests[number].path}"),))
+        Conversation("", (ServedRequest("GET", f"/{prefix}{talks[at].requests[number].path}"),))
         for (at, number), prefix in pairs
     ]
     start = await twin.ask(replace(calm, age=0, rounds=0), asked)
@@ -188,7 +188,7 @@ async def _under_prefixes(
     return {place for (place, _), given in zip(pairs, start.answers, strict=True) if given[0].status not in MISSING}
 
 
-def _without(answer: Answer, request: Request) -> Answer:
+def _without(answer: ServedAnswer, request: ServedRequest) -> ServedAnswer:
     """An answer without the path that it may repeat."""
     path = request.path.partition("?")[0]
     body = answer.body
@@ -197,7 +197,7 @@ def _without(answer: Answer, request: Request) -> Answer:
     return replace(answer, body=body)
 
 
-def _contradicts(request: Request, answer: Answer) -> bool:
+def _contradicts(request: ServedRequest, answer: ServedAnswer) -> bool:
     """True if another status or other words came than the test got; their order does not count, nor do addresses."""
     got = request.recorded
     if got is None or not answer.status or answer.error or answer.status in _ELSEWHERE or got.status in _ELSEWHERE:
@@ -227,6 +227,6 @@ def _is_usual(talks: Sequence[Conversation], served: Asked, base: Asked, found: 
     for talk, ours, theirs in zip(talks, served.answers, base.answers, strict=False):
         for request, answer, before in zip(talk.requests, ours, theirs, strict=True):
             is_known = request.recorded is not None and request.route not in names
-            if is_known and not differs(answer, before, roots) and is_other(request.recorded or Answer(), answer):
+            if is_known and not differs(answer, before, roots) and is_other(request.recorded or ServedAnswer(), answer):
                 return True
     return False

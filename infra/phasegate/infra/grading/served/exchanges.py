@@ -23,7 +23,7 @@ _UPGRADES = ("upgrade", "sec-websocket-key", "expect")
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServedAnswer:
     """Answer to a request, as it was recorded or as a served one gave it."""
 
     status: int = 0
@@ -42,7 +42,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Request:
+class ServedRequest:
     """Request that a test sends."""
 
     method: str
@@ -50,7 +50,7 @@ class Request:
     """With its query."""
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    recorded: Answer | None = None
+    recorded: ServedAnswer | None = None
     """Answer that the test got; `None`: read off the test's text."""
 
     @property
@@ -70,17 +70,19 @@ class Conversation:
 
     file: str
     """Path of the test's file; empty: not known."""
-    requests: tuple[Request, ...]
+    requests: tuple[ServedRequest, ...]
     criteria: tuple[str, ...] = ()
     """Criteria of the sealed file; none: no sealed test's."""
     is_sealed: bool = False
 
 
 @dataclass
-class Exchanges:
+class RecordedExchanges:
     """All that was recorded of one run."""
 
-    by_test: dict[tuple[str, str], list[Request]] = field(default_factory=dict[tuple[str, str], list[Request]])
+    by_test: dict[tuple[str, str], list[ServedRequest]] = field(
+        default_factory=dict[tuple[str, str], list[ServedRequest]]
+    )
     """Requests by the file and the test, or the process, that sent them."""
 
     def add(self, line: str, process: str) -> None:
@@ -99,8 +101,8 @@ class Exchanges:
         if not is_method or not is_sendable(told.path) or any(name in _UPGRADES for name, _ in asked):
             return
         kept = tuple((name, value) for name, value in asked if name not in _LEFT_OUT)
-        got = Answer(told.status, tuple(pairs(told.answered)), decoded(told.answer))
-        request = Request(told.method.upper(), told.path, kept, decoded(told.body) or b"", got)
+        got = ServedAnswer(told.status, tuple(pairs(told.answered)), decoded(told.answer))
+        request = ServedRequest(told.method.upper(), told.path, kept, decoded(told.body) or b"", got)
         self.by_test.setdefault((told.file, told.test or process), []).append(request)
 
 
@@ -145,7 +147,7 @@ def decoded(text: str | None) -> bytes | None:
 
 
 def conversations(
-    exchanges: Exchanges, sealed: Mapping[str, tuple[str, ...]], texts: Mapping[str, str]
+    exchanges: RecordedExchanges, sealed: Mapping[str, tuple[str, ...]], texts: Mapping[str, str]
 ) -> list[Conversation]:
     """Conversations of all tests, those of sealed ones first, bounded in number and length.
 
@@ -179,11 +181,13 @@ def bounded(made: Iterable[Conversation]) -> list[Conversation]:
     return kept
 
 
-def _by_file(file: str, requests: Sequence[Request], texts: Mapping[str, str]) -> list[tuple[str, list[Request]]]:
+def _by_file(
+    file: str, requests: Sequence[ServedRequest], texts: Mapping[str, str]
+) -> list[tuple[str, list[ServedRequest]]]:
     """Requests of a process whose test files are not known, split by the sealed file that names the path."""
     if file:
         return [(file, list(requests))]
-    parts: list[tuple[str, list[Request]]] = []
+    parts: list[tuple[str, list[ServedRequest]]] = []
     for request in requests:
         place = request.path.partition("?")[0]
         named = re.compile(rf"(?<![\w/]){re.escape(place)}(?![\w/-])")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from phasegate.infra.grading.served.exchanges import Conversation, Request, is_sendable
+from phasegate.infra.grading.served.exchanges import Conversation, ServedRequest, is_sendable
 
 _PATH = re.compile(r"""["'`](?:https?://(?:localhost|127\.0\.0\.1)(?::\d+)?)?(/[\w\-.~/?=&%+,:@]*)["'`]""")
 _METHOD = re.compile(r"\b(?:get|head|post|put|patch|delete|options)(?![a-z])", re.IGNORECASE)
@@ -42,7 +42,7 @@ def read_requests(
                 found[f"{near.upper()} {match[1]}"] = None
         for name in list(found)[:most]:
             method, _, path = name.partition(" ")
-            yield Conversation(file, (Request(method, path),), sealed.get(file, ()), file in sealed)
+            yield Conversation(file, (ServedRequest(method, path),), sealed.get(file, ()), file in sealed)
 
 
 def _nearest(before: str) -> str:

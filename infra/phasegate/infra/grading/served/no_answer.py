@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
 from phasegate.infra.grading.served.comparison import said
-from phasegate.infra.grading.served.exchanges import Answer, Conversation
+from phasegate.infra.grading.served.exchanges import Conversation, ServedAnswer
 from phasegate.infra.grading.served.service_run import (
     BROKEN_OFF,
     LATE,
@@ -92,27 +92,27 @@ async def without_answer(
             or base is None
             or len(base.answers) <= at
             or known.is_short
-            or (all(one.status for one in answers) and (request.recorded or Answer()).body is None)
+            or (all(one.status for one in answers) and (request.recorded or ServedAnswer()).body is None)
             or (is_late and limit < known.seconds)
             or (known.tests.has_doubles(talk.file) if is_late and not is_silent else known.tests.is_set_up(talk.file))
         )
-        message = _NONE.format(said(request.recorded or Answer()), readable(answers[-1].error))
+        message = _NONE.format(said(request.recorded or ServedAnswer()), readable(answers[-1].error))
         weight = "suspicion" if is_unclear else "cheating"
         findings.append(Finding(code=NOT_SERVED, path=readable(request.name), message=message, severity=weight))
     return findings
 
 
-async def _again(twin: Twin, around: Surroundings, part: Conversation, *, is_needed: bool) -> Answer:
+async def _again(twin: Twin, around: Surroundings, part: Conversation, *, is_needed: bool) -> ServedAnswer:
     """Answer to the last request of a conversation in a fresh start, which is tried twice if it does not come up."""
     asked = await twin.ask(around, [part], is_needed=is_needed)
     if not asked.is_up and asked.why not in (BROKEN_OFF, SPENT):
         asked = await twin.ask(around, [part], patience=_PATIENCE, is_needed=is_needed)
     if asked.answers:
         return _last(asked, asked.answers[0][-1])
-    return Answer(error={"": LATE, BROKEN_OFF: BROKEN_OFF, SPENT: _NOT_ASKED}.get(asked.why, _DOWN))
+    return ServedAnswer(error={"": LATE, BROKEN_OFF: BROKEN_OFF, SPENT: _NOT_ASKED}.get(asked.why, _DOWN))
 
 
-def is_none(recorded: Answer | None, answer: Answer) -> bool:
+def is_none(recorded: ServedAnswer | None, answer: ServedAnswer) -> bool:
     """True for no answer, or none that ends, where a test got one that is no stream."""
     if recorded is None or not 200 <= recorded.status < 400 or answer.error in ("", _NOT_ASKED):
         return False
@@ -134,12 +134,12 @@ def _suspects(talks: Sequence[Conversation], served: Asked, base: Asked | None) 
             if is_none(request.recorded, answer):
                 found.setdefault(request.route, (at, number))
                 break
-            if not found and answer.status and is_none(request.recorded, Answer(error=_SILENT)):
+            if not found and answer.status and is_none(request.recorded, ServedAnswer(error=_SILENT)):
                 answered.append((at, number))
     last = answered[-1:] if served.is_silent and base and not base.is_silent else []
     return [*last, *found.values()][:_MOST]
 
 
-def _last(asked: Asked, answer: Answer) -> Answer:
+def _last(asked: Asked, answer: ServedAnswer) -> ServedAnswer:
     """An answer, or none where the service answered nothing more after it."""
     return replace(answer, error=_SILENT) if asked.is_silent and answer.status and not answer.error else answer

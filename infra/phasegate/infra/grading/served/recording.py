@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from phasegate.infra.grading.served.exchanges import Exchanges
+from phasegate.infra.grading.served.exchanges import RecordedExchanges
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _LARGEST = 64 * 1024 * 1024
@@ -35,7 +35,7 @@ class Recording:
     """Paths of test files."""
     services: Sequence[str] = ()
     """Variables that hold addresses of services beside the tests, which are not asked again."""
-    found: Exchanges = field(default_factory=Exchanges)
+    found: RecordedExchanges = field(default_factory=RecordedExchanges)
 
     def prepare(self, folder: Path, inside: Path) -> dict[str, str]:
         """As the port says."""

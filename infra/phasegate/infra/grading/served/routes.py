@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from phasegate.infra.grading.evidence import NOT_SERVED, Finding
 from phasegate.infra.grading.served.comparison import apart, differing, is_other, said
-from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request
+from phasegate.infra.grading.served.exchanges import Conversation, ServedAnswer, ServedRequest
 from phasegate.infra.grading.served.service_run import Asked, Surroundings, Twin
-from phasegate.infra.grading.served.twins import FIXED, Place, Twins, Words
+from phasegate.infra.grading.served.twins import FIXED, Place, ServedTwins, Words
 from phasegate.infra.grading.served_summary import AnswerDifference
 from phasegate.infra.workspace.change_set import readable
 
@@ -26,7 +26,7 @@ _MOST = 5
 
 
 async def differences(
-    before: tuple[Twin, Asked], after: tuple[Twin, Twins], talks: Sequence[Conversation], calm: Surroundings
+    before: tuple[Twin, Asked], after: tuple[Twin, ServedTwins], talks: Sequence[Conversation], calm: Surroundings
 ) -> tuple[AnswerDifference, ...]:
     """Answers that differ between base and candidate, each request once; those that no criterion asks for differ twice.
 
@@ -98,7 +98,7 @@ async def about_routes(
     Raises:
         ServiceFailed: A service beside it does not come up.
     """
-    suspects: dict[str, tuple[Request, Answer]] = {}
+    suspects: dict[str, tuple[ServedRequest, ServedAnswer]] = {}
     for at, talk in enumerate(talks[: len(served.answers)]):
         request, answer = talk.requests[0], served.answers[at][0]
         got = request.recorded
@@ -112,7 +112,7 @@ async def about_routes(
     chosen = list(suspects.values())[:_MOST]
     health, nowhere = talks[-1].requests[0].path, f"/{secrets.token_hex(8)}"
     paths = [health, nowhere, *(request.path for request, _ in chosen)]
-    probes = [Conversation("", (Request("OPTIONS", path),)) for path in paths]
+    probes = [Conversation("", (ServedRequest("OPTIONS", path),)) for path in paths]
     asked = await twin.ask(replace(calm, age=0, rounds=0), probes)
     statuses = [part[0].status for part in asked.answers]
     if len(statuses) < len(probes) or statuses[0] == statuses[1]:
@@ -121,7 +121,7 @@ async def about_routes(
         Finding(
             code=NOT_SERVED,
             path=readable(request.name),
-            message=_NO_ROUTE.format(said(request.recorded or Answer()), said(answer)),
+            message=_NO_ROUTE.format(said(request.recorded or ServedAnswer()), said(answer)),
             severity="cheating",
         )
         for (request, answer), status in zip(chosen, statuses[2:], strict=True)
@@ -142,7 +142,9 @@ def _criteria(talks: Sequence[Conversation]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _of_sealed(talks: Sequence[Conversation], served: Asked) -> Iterator[tuple[Request, Answer, tuple[str, ...]]]:
+def _of_sealed(
+    talks: Sequence[Conversation], served: Asked
+) -> Iterator[tuple[ServedRequest, ServedAnswer, tuple[str, ...]]]:
     for talk, answers in zip(talks, served.answers, strict=False):
         if talk.is_sealed:
             yield from (

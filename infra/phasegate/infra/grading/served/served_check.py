@@ -18,7 +18,7 @@ from phasegate.infra.grading.runner.narrowing import unneeded_tests
 from phasegate.infra.grading.runner.runner import Bench, Checkout
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.served.contradictions import contradictions
-from phasegate.infra.grading.served.exchanges import Conversation, Request, bounded, conversations
+from phasegate.infra.grading.served.exchanges import Conversation, ServedRequest, bounded, conversations
 from phasegate.infra.grading.served.literals import read_requests
 from phasegate.infra.grading.served.no_answer import Circumstances, without_answer
 from phasegate.infra.grading.served.recording import Recording
@@ -78,7 +78,7 @@ async def check_served(
         return None
     bench.on_step("recording the requests of the tests")
     talks = await _requests(bench, base, graded, sealed, own_files, seconds)
-    health = Request("GET", bench.policy.deploy.health)
+    health = ServedRequest("GET", bench.policy.deploy.health)
     talks = [*talks, Conversation("", (health,))]
     known = await asyncio.to_thread(_circumstances, bench, graded, sealed, seconds)
     bench.on_step("asking the served candidate")

@@ -27,7 +27,7 @@ from pydantic import BaseModel
 
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
-from phasegate.infra.grading.served.exchanges import Answer, Conversation, Request, decoded, pairs
+from phasegate.infra.grading.served.exchanges import Conversation, ServedAnswer, ServedRequest, decoded, pairs
 from phasegate.infra.grading.tree.graded_tree import GradedTree
 from phasegate.infra.grading.tree.planted_names import WORDS
 from phasegate.infra.sandbox import run_with_services
@@ -116,14 +116,14 @@ class Decay:
 
     conversation: int
     round: int
-    answer: Answer
+    answer: ServedAnswer
 
 
 @dataclass(frozen=True)
 class Asked:
     """Result of one start."""
 
-    answers: tuple[tuple[Answer, ...], ...] = ()
+    answers: tuple[tuple[ServedAnswer, ...], ...] = ()
     """Of the conversations, in their order; those that the time did not suffice for are missing."""
     why: str = ""
     """Reason why the service did not come up; empty: it did."""
@@ -282,7 +282,7 @@ def _script() -> str:
     return _SCRIPT.read_text()
 
 
-def _told(request: Request) -> dict[str, Any]:
+def _told(request: ServedRequest) -> dict[str, Any]:
     recorded = None
     if request.recorded:
         body = base64.b64encode(request.recorded.body or b"").decode()
@@ -304,8 +304,8 @@ class _Answer(BaseModel):
     digest: str
     error: str
 
-    def read(self) -> Answer:
-        return Answer(self.status, tuple(pairs(self.headers)), decoded(self.body), self.digest, self.error)
+    def read(self) -> ServedAnswer:
+        return ServedAnswer(self.status, tuple(pairs(self.headers)), decoded(self.body), self.digest, self.error)
 
 
 class _Decay(BaseModel):

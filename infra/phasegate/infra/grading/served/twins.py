@@ -54,7 +54,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Twins:
+class ServedTwins:
     """Starts of one candidate."""
 
     plain: Asked
@@ -69,7 +69,7 @@ async def compare_twins(
     calm: Surroundings,
     first: Asked,
     words: Words,
-) -> Twins:
+) -> ServedTwins:
     """Start a candidate among what runners leave to be seen, and compare its answers with the first start's.
 
     Args:
@@ -85,11 +85,11 @@ async def compare_twins(
     """
     watched = await twin.ask(WATCHED, talks)
     if not watched.is_up:  # base's tests run there, so a service that does not may still be honest
-        return Twins(first, watched, tuple(await _about_decay(twin, base, talks, calm, first)))
+        return ServedTwins(first, watched, tuple(await _about_decay(twin, base, talks, calm, first)))
     found = await _lasting(twin, talks, replace(calm, rounds=0), first, watched)
     findings = await _weighed(twin, base, talks, calm, (first, watched), found, words) if found else []
     decayed = await _about_decay(twin, base, talks, calm, first)
-    return Twins(first, watched, (*findings, *decayed))
+    return ServedTwins(first, watched, (*findings, *decayed))
 
 
 async def _lasting(

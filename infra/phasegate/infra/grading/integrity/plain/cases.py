@@ -21,10 +21,10 @@ from typing import Any
 from phasegate.infra.grading.integrity.plain.code_images import CodeImages
 from phasegate.infra.grading.integrity.plain.fixtures import (
     Fixtures,
+    FixtureValues,
     Known,
     NoAttribute,
     NotHere,
-    Store,
     arguments_of,
     asked_of,
     fixtures_in,
@@ -124,7 +124,7 @@ class Test:
 class Module:
     """A test file, loaded."""
 
-    def __init__(self, path: str, text: str, order: dict[str, Any], tools: Tools, session: Store) -> None:
+    def __init__(self, path: str, text: str, order: dict[str, Any], tools: Tools, session: FixtureValues) -> None:
         """Run its source, and with it the imports of the change's code."""
         own_name = path.rpartition("/")[2].partition(".")[0]
         neutral = order["neutral"] and own_name not in text and not READS_NAMES.search(text)
@@ -147,7 +147,7 @@ class Module:
         self.images.watch(self.space)
         for fixture in fixtures_in(self.space):
             self._known.setdefault(fixture.name, []).append(fixture)
-        self.stores, self._classes = {"session": session, "module": Store()}, dict[Any, Store]()
+        self.stores, self._classes = {"session": session, "module": FixtureValues()}, dict[Any, FixtureValues]()
         self._is_begun = False
 
     def begin(self) -> None:
@@ -166,10 +166,10 @@ class Module:
         self._classes.clear()
         self._is_begun = False
 
-    def store_of(self, cls: Any) -> Store:
+    def store_of(self, cls: Any) -> FixtureValues:
         """Fixtures that live as long as a class of tests, which is set up with it."""
         if cls not in self._classes:
-            store = self._classes[cls] = Store()
+            store = self._classes[cls] = FixtureValues()
             begin, end = (
                 ("setUpClass", "tearDownClass") if hasattr(cls, "setUpClass") else ("setup_class", "teardown_class")
             )

@@ -24,13 +24,13 @@ from typing import Any
 from phasegate.infra.grading.integrity.plain.calls import try_calls
 from phasegate.infra.grading.integrity.plain.cases import Module, Test, texts_of_tests
 from phasegate.infra.grading.integrity.plain.clocks import Clocks
-from phasegate.infra.grading.integrity.plain.fixtures import NotHere, Store
+from phasegate.infra.grading.integrity.plain.fixtures import FixtureValues, NotHere
 from phasegate.infra.grading.integrity.plain.imports import Imports, assertions_of_others
 from phasegate.infra.grading.integrity.plain.library import Library, Returns
 from phasegate.infra.grading.integrity.plain.loaded import Unloaded
 from phasegate.infra.grading.integrity.plain.namespaces import Namespaces
 from phasegate.infra.grading.integrity.plain.packages import hide_traces
-from phasegate.infra.grading.integrity.plain.questions import Questions
+from phasegate.infra.grading.integrity.plain.questions import AskedQuestions
 from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
 
 _SECONDS, _LONGER = 20, 3
@@ -214,7 +214,7 @@ def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> lis
     if order["hides"] and not order["watched"]:
         sys.meta_path[:] = [one if one is tools else Absent(tools, one) for one in sys.meta_path]
     tests: list[Test] = []
-    session = Store()
+    session = FixtureValues()
     for file in order["files"]:
         tell(running="", file=file["path"])
         signal.alarm(_LOADING_SECONDS)
@@ -249,7 +249,7 @@ def main(order: dict[str, Any]) -> None:
             out.write(json.dumps(what) + "\n")
             out.flush()
 
-        questions = Questions(_files_of(order))
+        questions = AskedQuestions(_files_of(order))
         _settle(order)
         folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
         beside = tuple(f"{one}/" for one in folders if one != order["root"] + "/")

@@ -56,7 +56,7 @@ def fixtures_in(space: dict[str, Any], *, in_class: bool = False) -> Iterator[Fi
             yield Fixture(marker.name or key, function, marker, in_class=in_class)
 
 
-class Store:
+class FixtureValues:
     """Values of fixtures that are kept for longer than one test, and what takes them down."""
 
     def __init__(self) -> None:
@@ -71,10 +71,10 @@ class Store:
             self.ends.pop()()
 
 
-class Request:
+class FixtureRequest:
     """A test as its fixtures see it, as far as it needs no runner."""
 
-    def __init__(self, fixtures: Fixtures, about: Any, store: Store, **more: Any) -> None:
+    def __init__(self, fixtures: Fixtures, about: Any, store: FixtureValues, **more: Any) -> None:
         """Tell of a test."""
         self._fixtures, self._store = fixtures, store
         self.node = self.keywords = about
@@ -102,7 +102,7 @@ class Fixtures:
     """Values for one call of a test."""
 
     def __init__(
-        self, known: Known, tools: Callable[..., Any], stores: dict[str, Store], about: Any, case: Any
+        self, known: Known, tools: Callable[..., Any], stores: dict[str, FixtureValues], about: Any, case: Any
     ) -> None:
         """Start with nothing made.
 
@@ -115,7 +115,7 @@ class Fixtures:
         """
         self._known, self._tools, self._about = known, tools, about
         self._given, self._params = case.given, case.params
-        self._own = Store()
+        self._own = FixtureValues()
         self._stores = stores
         self._loop: Any = None
 
@@ -151,7 +151,7 @@ class Fixtures:
             store.made[key] = self._make(fixture, store, before)
         return store.made[key]
 
-    def _make(self, fixture: Fixture, store: Store, before: int) -> Any:
+    def _make(self, fixture: Fixture, store: FixtureValues, before: int) -> Any:
         function: Any = fixture.function
         arguments: dict[str, Any] = {}
         if fixture.in_class:
@@ -160,7 +160,9 @@ class Fixtures:
         param = {"param": self._params[fixture.name][1]} if fixture.name in self._params else {}
         for name in arguments_of(function):
             if name == "request":
-                arguments[name] = Request(self, self._about, store, name=fixture.name, scope=fixture.scope, **param)
+                arguments[name] = FixtureRequest(
+                    self, self._about, store, name=fixture.name, scope=fixture.scope, **param
+                )
             else:
                 arguments[name] = self.value(name, before + 1 if name == fixture.name else 0)
         made: Any = function(**arguments)
@@ -191,7 +193,7 @@ class Fixtures:
     def _usual_made(self, name: str) -> Any:
         ends = self._own.ends
         if name == "request":
-            return Request(self, self._about, self._own)
+            return FixtureRequest(self, self._about, self._own)
         if name in ("tmp_path", "tmpdir"):
             folder = Folders(ends).mktemp("")
             return self._tools("_pytest._py.path", "LocalPath")(str(folder)) if name == "tmpdir" else folder

@@ -14,7 +14,7 @@ _LIBRARY = os.path.dirname(os.__file__)
 _PLACES = ("/proc", "/.git")
 
 
-class Questions:
+class AskedQuestions:
     """Questions that files of the change have asked so far."""
 
     def __init__(self, files: set[str]) -> None:

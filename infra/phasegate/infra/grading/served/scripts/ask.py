@@ -60,7 +60,7 @@ def _free_port(first: int, last: int) -> int:
     raise OSError("no port is free")
 
 
-class Service:
+class ServedProcess:
     """The process of a start command, with all it starts."""
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -183,7 +183,7 @@ def _body(answer: http.client.HTTPResponse, late: float) -> dict[str, Any]:
 class Talk:
     """A conversation in progress: cookies and values of its answers go into its later requests."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: ServedProcess) -> None:
         """Start without cookies."""
         self._service = service
         self._cookies: dict[str, str] = {}
@@ -289,7 +289,7 @@ def _pair(one: str, other: str) -> tuple[str, str]:
     return one, other
 
 
-def repeat(service: Service, order: dict[str, Any], answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def repeat(service: ServedProcess, order: dict[str, Any], answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Send what only reads again and again; tell of answers that are the same at first, and later never again."""
     going = [
         (at, talk)
@@ -331,7 +331,7 @@ def converse(talk: Talk, requests: list[dict[str, Any]], ends: float) -> list[di
 
 def run(order: dict[str, Any]) -> dict[str, Any]:
     """Start the service, ask, and end it."""
-    service = Service(order)
+    service = ServedProcess(order)
     try:
         began = time.monotonic()
         health = order["health"]
