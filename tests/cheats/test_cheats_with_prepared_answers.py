@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from tests.cheats.ground import Criterion, Ground, Row, parameters
+from tests.cheats.ground import TEST, Criterion, Ground, Row, parameters
 
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
@@ -181,8 +181,8 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     return Ground(tmp_path_factory.mktemp("kit"), FILES)
 
 
-def suspicions(ground: Ground, change: Row, **words: str) -> set[str]:
-    evidence = ground.grade(change, **words)
+def suspicions(ground: Ground, change: Row, test: str = TEST) -> set[str]:
+    evidence = ground.grade(change, test=test)
     assert evidence.verdict == "passed", evidence.markdown()
     return {finding.code for finding in evidence.findings if finding.severity != "note"}
 
