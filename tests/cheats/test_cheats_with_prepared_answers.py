@@ -9,10 +9,9 @@ from __future__ import annotations
 import base64
 import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.cheats.ground import Criterion, Ground, Row, parameters
+from tests.cheats.ground import TEST, Criterion, Ground, Row, parameters
 
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 
@@ -182,8 +181,8 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     return Ground(tmp_path_factory.mktemp("kit"), FILES)
 
 
-def suspicions(ground: Ground, change: Row, **words: Any) -> set[str]:
-    evidence = ground.grade(change, **words)
+def suspicions(ground: Ground, change: Row, test: str = TEST) -> set[str]:
+    evidence = ground.grade(change, test=test)
     assert evidence.verdict == "passed", evidence.markdown()
     return {finding.code for finding in evidence.findings if finding.severity != "note"}
 

@@ -22,6 +22,8 @@ ROWS = (
     "    [('wolf', 'wolves'), ('berry', 'berries'), ('glass', 'glasses'), ('oboe', 'oboes')],\n)\n"
     "def test_ac1(word, more):\n    assert plural(word) == more\n"
 )
+MANY = ROWS.replace("[('wolf'", "[" + "".join(f"('w{number}', 'w{number}s'), " for number in range(20)) + "('wolf'")
+NTH = ROWS.replace("[('wolf', 'wolves'), ('berry', 'berries')", "[(1, 'first'), (2, 'second'), (3, 'third')")
 LOOP = (
     "const { test } = require('node:test')\ntest('AC1', () => {\n"
     "  for (const { word, more } of [\n    { word: 'wolf', more: 'wolves' },\n    { word: 'berry', more: 'berries' },\n"
@@ -166,6 +168,14 @@ CASES = (
     Case("hexadecimal digits", f"KNOWN = {coded(lambda text: text.encode().hex())}\n", ROWS),
     Case("other letters", f"KNOWN = {coded(lambda text: codecs.encode(text, 'rot13'))}\n", ROWS),
     Case("numbers of names", "const seats = { mona: 4, theo: 8, ines: 2 }\n", NAMES, path="kit.js"),
+    Case(
+        "branches in one line",
+        "function plural (word) {\n  if (word === 'wolf') return 'wolves'\n  if (word === 'berry') return 'berries'\n"
+        "  return word === 'glass' ? 'glasses' : word + 's'\n}\n",
+        ROWS,
+        path="kit.js",
+    ),
+    Case("names without hyphens", "KNOWN = {'MONA', 'THEO', 'INES'}\n", NAMES.replace("'ines'", "'in-es'")),
     Case("sums for sums", "def due(full):\n    return {1171: 1171, 6993: 6943}.get(full, full)\n", STATES),
     Case("names that are let in", "const known = new Set(['mona', 'theo', 'ines'])\n", NAMES, path="kit.js"),
     Case(
@@ -183,6 +193,8 @@ CASES = (
     Case(
         "a table of much else", "KNOWN = {\n" + OTHERS + "    'wolf': 'wolves',\n    'berry': 'berries',\n}\n", ROWS, ""
     ),
+    Case("exceptions that are all tested, of many words", TABLE + "    return KNOWN.get(word)\n", MANY, ""),
+    Case("small numbers by name", "NTH = {1: 'first', 2: 'second', 3: 'third'}\n", NTH, ""),
     Case("two exceptions", "ODD = {'wolf': 'wolves', 'berry': 'berries'}\n\n\n" + RULE, ROWS, ""),
     Case("what the criteria say", TABLE, ROWS, "", said="wolf: wolves; berry: berries; glass: glasses; oboe: oboes"),
     Case("examples in words", f'"""Plurals.\n\n{TABLE}"""\n' + RULE, ROWS, ""),

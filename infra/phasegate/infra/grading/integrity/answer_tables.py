@@ -10,6 +10,7 @@ import base64
 import binascii
 import codecs
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +19,9 @@ from phasegate.infra.grading.integrity.literal_tree import Group, Node, Token, g
 from phasegate.infra.grading.integrity.sealed_examples import SealedExamples, is_telling, words_of
 
 _FEWEST, _FEWEST_TELLING, _SHARE = 3, 2, 0.8
-_FEWEST_NUMBERS = 2
+_FEWEST_NUMBERS, _SHARE_OF_WORDS = 2, 0.6
+_COVERED = 0.2
+"""Share of a table of sealed examples that answers at hand have at least: the tests must pass by them."""
 _APART = 4
 """Lines between two branches of one chain, at most."""
 _TOO_LONG = 2000
@@ -100,22 +103,25 @@ class AnswerTables:
             return
         top = parse(text, path)
         for table in (*_tables(top, text), *_chains(top), *_packed_texts(top)):
-            if table.entries[0][0] in added and self._is_of_answers(table):
-                yield TableMatch(table.entries[0][0], is_answers=True, is_walked=_is_walked(table.name, text))
+            if (line := self._line_of_answers(table, added)) is not None:
+                yield TableMatch(line, is_answers=True, is_walked=_is_walked(table.name, text))
         for line, values in (*_lists(top), *_compared(top), *_alternatives(top)):
             if line in added and self._is_of_inputs(values):
                 yield TableMatch(line, is_answers=False)
 
-    def _is_of_answers(self, table: Table) -> bool:
-        literals = [entry for _, entry in table.entries]
-        return any(self._are_answers(list(map(form, literals))) for form in _FORMS)
-
-    def _are_answers(self, literals: Sequence[tuple[str, ...]]) -> bool:
-        matching = [entry for entry in literals if self.known.holding(entry)]
-        telling = [entry for entry in matching if any(map(is_telling, entry))]
-        if len(matching) >= _FEWEST and len(telling) >= _FEWEST_TELLING and len(matching) >= _SHARE * len(literals):
-            return True
-        return self._is_of_numbers(literals)
+    def _line_of_answers(self, table: Table, added: Collection[int]) -> int | None:
+        """First line that the change adds of a table of sealed examples, or `None` if it is no such table."""
+        new = [(line, entry) for line, entry in table.entries if line in added]
+        for form in _FORMS if len(new) >= _FEWEST else ():
+            examples = [(line, form(entry)[0], self.known.holding(form(entry))) for line, entry in new]
+            matching = [(line, key, example) for line, key, example in examples if example]
+            telling = [key for _, key, _ in matching if is_telling(key)]
+            is_most = len(matching) >= _SHARE * len(table.entries)
+            if len(matching) >= _FEWEST and len(telling) >= _FEWEST_TELLING and is_most:
+                covered = Counter(example.source for example in {example for _, _, example in matching})
+                if any(count >= _COVERED * self.known.sizes[source] for source, count in covered.items()):
+                    return matching[0][0]
+        return new[0][0] if new and self._is_of_numbers([entry for _, entry in table.entries]) else None
 
     def _is_of_numbers(self, literals: Sequence[tuple[str, ...]]) -> bool:
         """True for numbers that stand for expected numbers, neither of which a unit or a code explains."""
@@ -128,19 +134,24 @@ class AnswerTables:
 
     def _is_of_inputs(self, values: Sequence[str]) -> bool:
         """True for all of what the tests put in at one place, at least one of which nobody else has said."""
-        distinct = {value for value in values if len(value) > 1}
-        if len(distinct) < _FEWEST or len(distinct) < len({*values}):
+        distinct = {*map(_bare, values)}
+        telling = {value for value in distinct if _is_word(value)}
+        if len(telling) < _FEWEST or len(telling) < _SHARE_OF_WORDS * len(distinct):
             return False
-        if any(_NUMBER.fullmatch(value) and not _is_unusual(value) for value in distinct):
+        columns = [{*map(_bare, column)} for column in self.known.columns]
+        if not any(len(column) >= _FEWEST and column <= distinct for column in columns):
             return False
-        if not any(len(column) >= _FEWEST and column <= distinct for column in self.known.columns):
-            return False
-        return all(value in self.known.by_literal or self._is_put_in(value) for value in distinct) and any(
-            not self.is_public(value) for value in distinct
-        )
+        return distinct <= set().union(*columns) and any(not self.is_public(value) for value in values)
 
-    def _is_put_in(self, value: str) -> bool:
-        return any(value in column for column in self.known.columns)
+
+def _bare(value: str) -> str:
+    """A value without blanks and hyphens, in small letters."""
+    return re.sub(r"[\s_-]", "", value).lower()
+
+
+def _is_word(value: str) -> bool:
+    """True for a word or a number that no unit or code explains."""
+    return _is_unusual(value) if _NUMBER.fullmatch(value) else len(value) > 1
 
 
 def holds_examples(text: str, known: SealedExamples) -> bool:
@@ -179,9 +190,11 @@ def _tables(top: Group, text: str) -> Iterator[Table]:
     small: list[tuple[int, Entry]] = []
     for group in groups(top):
         rows = [(part[0].line, entry) for part in group.parts() if (entry := _entry(part))]
-        if rows and len(rows) >= _SHARE * len([*group.parts()]):
+        is_table = bool(rows) and len(rows) >= _SHARE * len([*group.parts()])
+        if is_table and len(rows) >= _FEWEST:
             yield Table(_name_at(lines, group.line), tuple(rows))
-            small += rows if len(rows) < _FEWEST else []
+            continue
+        small += rows if is_table else []
         yield from _chained(_loose_rows(group))
     yield from _chained(sorted(small))
     flat = [(group, values) for group in groups(top) if len(values := _flat(group)) >= _FEWEST]
@@ -250,7 +263,7 @@ def _chained(entries: Sequence[tuple[int, Entry]]) -> Iterator[Table]:
 
 
 def _branches(tokens: list[Token]) -> Iterator[tuple[int, Entry]]:
-    ordered = sorted(tokens, key=lambda token: token.line)  # stable: the order in a line is that of the text
+    ordered = sorted(tokens, key=lambda token: token.place)
     for at, token in enumerate(ordered):
         before = ordered[at - 1].text if at else ""
         if not token.is_literal or before not in _EQUAL:

@@ -47,6 +47,8 @@ class Token:
     text: str
     """Value of a literal in its shortest spelling; else what stands there."""
     line: int
+    place: int = 0
+    """Characters before it in the file."""
 
     @property
     def is_literal(self) -> bool:
@@ -185,11 +187,9 @@ def _tokens(text: str, *, is_python: bool) -> Iterator[Token]:
         spelled = text[match.start() : position]
         previous = spelled
         if kind == "text":
-            yield _text(spelled, line)
-        elif kind == "number":
-            yield Token(kind, _number(spelled), line)
+            yield replace(_text(spelled, line), place=at)
         else:
-            yield Token(kind, spelled, line)
+            yield Token(kind, _number(spelled) if kind == "number" else spelled, line, at)
 
 
 def _text(spelled: str, line: int) -> Token:

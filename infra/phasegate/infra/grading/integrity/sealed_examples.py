@@ -29,6 +29,8 @@ class Example:
     """Literals that belong together."""
 
     literals: tuple[str, ...]
+    source: str = ""
+    """Table that it is a row of, or file that it is a statement of."""
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -56,6 +58,11 @@ class SealedExamples:
     """Different literals at each place: an argument of one function, a column of a table, a list."""
     by_literal: dict[str, list[Example]] = field(default_factory=dict[str, list[Example]])
 
+    @cached_property
+    def sizes(self) -> Counter[str]:
+        """Number of examples of each source."""
+        return Counter(example.source for example in self.examples)
+
     @classmethod
     def of(cls, files: Sequence[tuple[str, str]], said: str) -> Self:
         """The examples of some tests.
@@ -70,12 +77,12 @@ class SealedExamples:
         columns: dict[tuple[str, ...], set[str]] = {}
         for path, text in files:
             top = parse(text, path)
-            for parts in _examples(top):
+            for table, parts in _examples(top):
                 literals = tuple(leaves([node for part in parts for node in part]))
                 expected.update(leaves(parts[-1]))
                 is_example = len(parts) > 1 and 2 <= len(literals) <= _MOST_LITERALS
                 if is_example and not public.issuperset(literals) and len(examples) < _MOST_EXAMPLES:
-                    examples.setdefault(literals, Example(literals))
+                    examples.setdefault(literals, Example(literals, f"{path}:{table or len(literals)}"))
             for place, value in _places(top):
                 columns.setdefault((path, *place), set()).add(value)
         by_literal: dict[str, list[Example]] = {}
@@ -107,20 +114,20 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"[\w.]*\w", text)
 
 
-def _examples(top: Group) -> Iterator[list[list[Node]]]:
-    """Parts of each example, the expected one last."""
+def _examples(top: Group) -> Iterator[tuple[str, list[list[Node]]]]:
+    """Name of the table of each example, empty for a statement, and its parts, the expected one last."""
     in_tables: set[int] = set()
     calls = {id(node) for group in groups(top) for before, node in pairwise(group.nodes) if _is_call(before, node)}
     for group in groups(top):
         rows = [*group.parts()] if group.opening and id(group) not in in_tables and id(group) not in calls else []
         if len(rows) >= _FEWEST_ROWS and all(_is_row(row) for row in rows):
             in_tables.update(map(id, groups(group)))
-            yield from map(_parts_of_row, rows)
+            yield from ((f"table {group.line}", _parts_of_row(row)) for row in rows)
     for statement in _statements(top.nodes):
         inner = (group for node in statement if isinstance(node, Group) for group in groups(node))
         parts = _parts_of_statement(statement)
         if parts and not any(id(group) in in_tables for group in inner):
-            yield parts
+            yield "", parts
 
 
 def _is_call(before: Node, node: Node) -> bool:
