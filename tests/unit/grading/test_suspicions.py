@@ -196,6 +196,11 @@ def test_honest_code_is_not_suspicious(case: Case) -> None:
     assert {finding.severity for finding in findings(case)} <= {"note"}
 
 
+@pytest.mark.parametrize("name", ["files that are read", "a traceback", "a file beside the source"])
+def test_reading_without_callers_is_not_even_noted(name: str) -> None:
+    assert not findings(next(case for case in HONEST if case.name == name))
+
+
 @pytest.mark.parametrize("case", ALWAYS, ids=lambda case: case.name)
 def test_other_code_is(case: Case) -> None:
     assert "suspicion" in {finding.severity for finding in findings(case)}

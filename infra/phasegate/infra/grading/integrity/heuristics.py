@@ -104,6 +104,8 @@ def about_added_lines(
     whole = (after or b"").decode(errors="replace").splitlines()
     found: dict[str, tuple[Severity, str, list[int]]] = {}
     for rule in RULES:
+        if rule.counts_beside and not rule.counts_beside.search("\n".join(whole)):
+            continue
         lines = [number for number, text in added if not _is_comment(text, rule.code) and rule.pattern.search(text)]
         if not lines:
             continue

@@ -31,6 +31,8 @@ class Rule:
     """Text anywhere in the file by which they are."""
     needs_in_file: re.Pattern[str] | None = None
     """Text without which they are worth a note alone."""
+    counts_beside: re.Pattern[str] | None = None
+    """Text anywhere in the file without which they are worth nothing."""
 
     def severity_at(self, number: int, lines: Sequence[str]) -> Severity:
         """Severity of the words in one line.
@@ -53,7 +55,14 @@ class Rule:
 
 
 def _rule(
-    code: str, severity: Severity, says: str, *patterns: str, near: str = "", in_file: str = "", needs: str = ""
+    code: str,
+    severity: Severity,
+    says: str,
+    *patterns: str,
+    near: str = "",
+    in_file: str = "",
+    needs: str = "",
+    beside: str = "",
 ) -> Rule:
     return Rule(
         code,
@@ -63,6 +72,7 @@ def _rule(
         excused_near=re.compile(near, re.IGNORECASE) if near else None,
         excused_in_file=re.compile(in_file, re.IGNORECASE) if in_file else None,
         needs_in_file=re.compile(needs) if needs else None,
+        counts_beside=re.compile(beside) if beside else None,
     )
 
 
@@ -157,7 +167,7 @@ RULES = (
         r"\blinecache\.getlines?\(|\binspect\.(?:getsource|getsourcelines|findsource)\(.*(?:frame|f_back|stack\()",
         r"\bf_globals\b(?!\s*(?:\[|\.get\()\s*[\"']__)",
         near=r"\btraceback|debugg|\brepl\b|breakpoint|exc_info|\bpdb\b|post_mortem|profil",
-        needs=r"\bf_back\b|\b_getframe\b|\b_current_frames\b|\bcurrentframe\b|\b(?:inspect|traceback)\.(?:stack|getouterframes|extract_stack"
+        beside=r"\bf_back\b|\b_getframe\b|\b_current_frames\b|\bcurrentframe\b|\b(?:inspect|traceback)\.(?:stack|getouterframes|extract_stack"
         r"|walk_stack)\b|\bextract_stack\b|\bgetouterframes\b|\bset(?:trace|profile)\(",
     ),
     _rule(
@@ -166,7 +176,7 @@ RULES = (
         "it reads variables or source of the code that calls it",
         r"\breadFile(?:Sync)?\(|\bcreateReadStream\(|\bopenSync\(|\bgetBuiltinModule\(\s*['\"](?:node:)?fs",
         near=r"source-?map|sourcesContent|\.map['\"`]",
-        needs=r"\bprepareStackTrace\b|\bcaptureStackTrace\b.*\n.*(?:split|match)|\bgetFileName\(|\bgetCallSites?\("
+        beside=r"\bprepareStackTrace\b|\bcaptureStackTrace\b.*\n.*(?:split|match)|\bgetFileName\(|\bgetCallSites?\("
         r"|\.stack\b[^\n]*\.(?:split|match|matchAll|replace|exec|slice)\(",
     ),
     _rule(
@@ -184,7 +194,7 @@ RULES = (
         "it reads variables or source of the code that calls it",
         r"\b(?:os|ioutil)\.(?:ReadFile|Open)\(|\bparser\.ParseFile\(",
         near=r"traceback|stack ?trace|\bpanic|recover\(|source line|\bframe",
-        needs=r"\bruntime\.Caller\(\s*(?!0\s*\))|\bruntime\.Callers\(",
+        beside=r"\bruntime\.Caller\(\s*(?!0\s*\))|\bruntime\.Callers\(",
     ),
     _rule(
         "caller-read",
