@@ -355,16 +355,15 @@ def _beyond_runner(unwatched: Unwatched | None, counts: Counts) -> list[str]:
         return []
     of_all = f" of {counts.sealed_passed}" if unwatched.compared < counts.sealed_passed else ""
     both = f"{unwatched.compared}{of_all} sealed tests, {unwatched.own} of the project"
-    lines = ["", f"**Run in a plain process as well, without a test runner:** {both}."]
-    if counts.project_still_passing and not unwatched.own:
-        lines += ["", f"None of the project's own {counts.project_still_passing} tests could be compared."]
-    if unwatched.installed:
-        lines += ["", f"Also run where the project lies as if it were installed: {unwatched.installed} of these tests."]
-    if unwatched.unbuilt:
-        lines += ["", f"Tests left out, of too many packages: {', '.join(map(code, unwatched.unbuilt[:_SHOWN]))}."]
-    if unwatched.not_compared:
-        lines += ["", f"In their runner alone: {', '.join(map(code, unwatched.not_compared[:_SHOWN]))}."]
-    return lines
+    still = counts.project_still_passing
+    notes = {
+        f"**Run in a plain process as well, without a test runner:** {both}.": True,
+        f"None of the project's own {still} tests could be compared.": still and not unwatched.own,
+        f"Also where the project lies as if it were installed: {unwatched.installed} of these.": unwatched.installed,
+        f"Tests left out, of too many packages: {', '.join(map(code, unwatched.unbuilt[:_SHOWN]))}.": unwatched.unbuilt,
+        f"In their runner alone: {', '.join(map(code, unwatched.not_compared[:_SHOWN]))}.": unwatched.not_compared,
+    }
+    return [line for text, holds in notes.items() if holds for line in ("", text)]
 
 
 def _guards(ablation: Ablation | None) -> list[str]:
