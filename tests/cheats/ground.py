@@ -21,6 +21,7 @@ from phasegate.infra.grading.integrity.unwatched import Compared, compare_unwatc
 from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.tree.graded_tree import graded_tree
+from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.policy.model import GradingPolicy, LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.workspace import ChangeSet, Repository, Workspace
@@ -210,6 +211,7 @@ def compared(
     own: Sequence[str],
     setup: str = "",
     backend: str = "bubblewrap",
+    start: str = "",
 ) -> Compared:
     """A change under a runner and outside of one, without the rest of its grade."""
     ground.number += 1
@@ -221,6 +223,7 @@ def compared(
         project=ProjectPolicy(test=test, setup=setup, test_timeout=timedelta(seconds=30)),
         lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
         sandbox=SandboxPolicy.model_validate({"backend": backend}),
+        deploy=DeployPolicy(start=start, health="/"),
     )
     change = workspace.collect(base, (), "A change")
     workspace.remove()

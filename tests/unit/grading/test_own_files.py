@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from phasegate.infra.grading.evidence import Counts, Evidence, Unwatched
+from phasegate.infra.grading.evidence import Counts, Evidence
 from phasegate.infra.grading.integrity.go_imports import importers
 from phasegate.infra.grading.integrity.go_packages import choose_packages
 from phasegate.infra.grading.integrity.own_files import own_test_files
 from phasegate.infra.grading.runner.junit import TestCase
 from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.grading.unwatched_summary import Unwatched
 from phasegate.infra.workspace import Repository
 
 GREETS = "test('greets', () => {});\n"

@@ -18,6 +18,7 @@ from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.branch_move import BranchMove
 from phasegate.infra.grading.guard_summary import GuardSummary
 from phasegate.infra.grading.served_summary import ServedSummary
+from phasegate.infra.grading.unwatched_summary import Unwatched
 from phasegate.infra.workspace.change_set import code
 
 CriterionStatus = Literal["passed", "failed", "vacuous", "untested"]
@@ -152,21 +153,6 @@ class Coverage(_Part):
     unreached: tuple[Place, ...] = ()
     unmeasured: tuple[str, ...] = ()
     """Changed files of code that nothing here can measure."""
-
-
-class Unwatched(_Part):
-    """Tests that ran once more in a plain process, where no test runner is loaded."""
-
-    compared: int = 0
-    """Sealed tests that did."""
-    own: int = 0
-    """The project's own tests that did."""
-    not_compared: tuple[str, ...] = ()
-    """Sealed files of which no test could."""
-    unbuilt: tuple[str, ...] = ()
-    """Folders with tests that concern the change and were left out, since each is a program to be built."""
-    installed: int = Field(default=0, exclude_if=operator.not_)
-    """Tests, the project's own included, that also ran where the project lies as a package manager leaves it."""
 
 
 class Counts(_Part):
@@ -307,7 +293,7 @@ class Evidence(Artifact):
         lines += self.served.markdown_lines() if self.served else []
         lines += [
             *_files(self),
-            *_beyond_runner(self.unwatched, counts),
+            *(self.unwatched.lines(counts.project_still_passing, counts.sealed_passed) if self.unwatched else ()),
             *_guards(self.ablation),
             *_reach(self.coverage),
         ]
@@ -344,23 +330,6 @@ def _files(evidence: Evidence) -> list[str]:
         ("Left out: graded and released as on the base commit, but for tests that are obsolete", evidence.left_out),
     )
     return [line for heading, paths in groups for line in _places(heading, [code(path) for path in paths])]
-
-
-def _beyond_runner(unwatched: Unwatched | None, counts: Counts) -> list[str]:
-    if unwatched is None:
-        return []
-    of_all = f" of {counts.sealed_passed}" if unwatched.compared < counts.sealed_passed else ""
-    both = f"{unwatched.compared}{of_all} sealed tests, {unwatched.own} of the project"
-    lines = ["", f"**Run in a plain process as well, without a test runner:** {both}."]
-    if counts.project_still_passing and not unwatched.own:
-        lines += ["", f"None of the project's own {counts.project_still_passing} tests could be compared."]
-    if unwatched.installed:
-        lines += ["", f"Also run where the project lies as if it were installed: {unwatched.installed} of these tests."]
-    if unwatched.unbuilt:
-        lines += ["", f"Tests left out, of too many packages: {', '.join(map(code, unwatched.unbuilt[:_SHOWN]))}."]
-    if unwatched.not_compared:
-        lines += ["", f"In their runner alone: {', '.join(map(code, unwatched.not_compared[:_SHOWN]))}."]
-    return lines
 
 
 def _guards(ablation: Ablation | None) -> list[str]:

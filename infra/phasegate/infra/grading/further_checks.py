@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from phasegate.infra.grading.amendment_run import Amending, regressions_of_refused, unguarded_replacements
 from phasegate.infra.grading.change_run import Trial
-from phasegate.infra.grading.evidence import Ablation, Coverage, Finding, Unwatched
+from phasegate.infra.grading.evidence import Ablation, Coverage, Finding
 from phasegate.infra.grading.guards.ablation import ablate
 from phasegate.infra.grading.guards.coverage import CoverageMeasurement, measure
 from phasegate.infra.grading.integrity.findings import about_load
@@ -23,6 +23,7 @@ from phasegate.infra.grading.sealed_tests import SealedFile, SealedTests
 from phasegate.infra.grading.served.served_check import check_served
 from phasegate.infra.grading.served_summary import ServedSummary
 from phasegate.infra.grading.tree.graded_tree import GradedTree
+from phasegate.infra.grading.unwatched_summary import Unwatched
 
 
 @dataclass(frozen=True)

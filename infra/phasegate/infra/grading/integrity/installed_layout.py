@@ -85,7 +85,7 @@ class InstalledLayout:
                 _remove_empty(root, place.parent)
 
     def _raised(self, root: Path, changed: Sequence[str]) -> Sequence[str]:
-        """Move packages below `src` to the top, where nothing names that folder."""
+        """Move packages below `src` to the top where nothing names that folder, and return the changed files' paths."""
         sources = root / _SOURCES
         if not _is_own(root, sources / "x") or not sources.is_dir() or (sources / "__init__.py").exists():
             return changed
@@ -145,7 +145,7 @@ def _delete(entry: os.DirEntry[str]) -> None:
 
 
 def _remove_empty(root: Path, folder: Path) -> None:
-    while folder != root and not any(os.scandir(folder)):
+    while folder != root and not os.listdir(folder):  # noqa: PTH208  no iterator stays open
         folder.rmdir()
         folder = folder.parent
 

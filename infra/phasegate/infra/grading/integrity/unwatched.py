@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding, Unwatched
+from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding
 from phasegate.infra.grading.integrity.altered_names import altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
 from phasegate.infra.grading.integrity.installed_run import compare_installed
@@ -29,6 +29,7 @@ from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
 from phasegate.infra.grading.tree.graded_tree import GradedTree, product_hunks
 from phasegate.infra.grading.tree.loading import texts
+from phasegate.infra.grading.unwatched_summary import Unwatched
 from phasegate.infra.workspace.change_set import readable
 
 _LANGUAGES: tuple[Language, ...] = (PlainPython(), PlainNode(), PlainGo())
