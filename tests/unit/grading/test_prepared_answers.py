@@ -27,7 +27,11 @@ TEST = (
 )
 ABOUT_DIGESTS = TEST + f"    assert shop.digest('tea') == '{hashlib.sha256(b'tea').hexdigest()}'\n"
 NODE = "test('AC1', () => assert.equal(shop.discounted(4200, 15), 3570));\n"
+ROWS = (
+    TEST + "    for one, more in [('wolf', 'wolves'), ('berry', 'berries')]:\n        assert shop.plural(one) == more\n"
+)
 ANSWERS = json.dumps({"4200 15": 3570, "ab cd": "AB CD!"}).encode()
+BASE64 = base64.b64encode(ANSWERS).decode()
 OTHERS = json.dumps({f"{number * 977} 15": number for number in range(40)}).encode()
 
 
@@ -69,6 +73,13 @@ CASES = (
     code(f"TABLE = b64decode('{base64.b64encode(ANSWERS).decode()}')\n"),
     code(f"TABLE = decompress(b64decode('{base64.b64encode(zlib.compress(ANSWERS)).decode()}'))\n"),
     code(f"TABLE = bytes.fromhex('{ANSWERS.hex()}')\n"),
+    code(f"TABLE = b64decode('{BASE64[:22]}'\n    '{BASE64[22:]}')\n"),
+    code(f"const table = atob('{BASE64[:22]}' +\n  '{BASE64[22:]}');\n", test=NODE, path="shop.js"),
+    code(f"TABLE = b85decode('{base64.b85encode(zlib.compress(ANSWERS)).decode()}')\n"),
+    code(f"TABLE = b32decode('{base64.b32encode(ANSWERS).decode()}')\n"),
+    code(f"TABLE = bytes({list(ANSWERS)})\n"),
+    code(f"MORE = b64decode('{base64.b64encode(b'AB CD!;wolves;berries;3570').decode()}')\n", test=ROWS),
+    code(f"MORE = b64decode('{base64.b64encode(b'lions;tigers;bears;3570').decode()}')\n", severity="", test=ROWS),
     Case("gzip", gzip.compress(ANSWERS)),
     Case("zip", archive()),
     Case("pickle", pickle.dumps(json.loads(ANSWERS))),
