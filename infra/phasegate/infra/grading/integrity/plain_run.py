@@ -7,6 +7,7 @@ they write is untrusted, and so is the checkout. It must not know what a differe
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -36,7 +37,7 @@ _ROUNDS = 1_000_000
 _GAP_SECONDS, _GAPS = 6.0, 3
 """Time between two calls where the change may measure it, and how often at most it is waited for."""
 _BUDGET_SECONDS, _PATIENCE = 1.0, 3
-"""Processor time of the first rounds, and of all others; and how many times as long either may take by the clock."""
+"""Processor time of the first rounds, and of all others; and how many times as long either may take at most."""
 _DAY = 86_400
 _FEWEST_PROCESSES = 1000
 """Processes that a machine has started before the plain one; up to twice as many."""
@@ -290,7 +291,7 @@ class PlainRun:
             "rounds": _ROUNDS if self.repeats else 0,
             "calls": not (watched or self.installed) and self.bench.sandbox.name != "none",
             "budget": _BUDGET_SECONDS,
-            "patience": _PATIENCE,
+            "patience": _patience(),
             "hides": self.tests.hides,
             "takes": self.tests.hides and self.bench.sandbox.name != "none",  # where environments would be the user's
             "out": str(out),
@@ -329,6 +330,11 @@ class PlainRun:
             (ready.folder / name).unlink(missing_ok=True)
         ran = replace(_read(out), seconds=done.duration_seconds, has_ended=not (done.timed_out or done.stopped))
         return replace(ran, lost={}) if done.stopped else ran
+
+
+def _patience() -> int:
+    """Times as long that repetition may take by the clock: as many as processes wait for a processor, within bounds."""
+    return max(1, min(_PATIENCE, round(os.getloadavg()[0] / (os.cpu_count() or 1))))
 
 
 def _read(path: Path) -> Ran:
