@@ -206,6 +206,7 @@ TESTS = {
     "a store of the product": (ASKED.replace("import app", "import STORE, app"), "", "pytest", (False, True)),
     "an attribute": (ASKED, "app.state.limit = 3\n", "pytest", (False, True)),
     "a server made by a factory": (ASKED + "\n\nserver = create_server(0)\n", "", "pytest", (False, False)),
+    "drawn inputs": ("from heldout import given, integers\n" + ASKED, "", "pytest", (False, False)),
     "a user made by a factory": (ASKED + "\n\nuser = create_user('ann')\n", "", "pytest", (False, True)),
     "a posted row": (ASKED.replace(".get(", ".post("), "", "pytest", (False, True)),
 }

@@ -48,7 +48,7 @@ _APPLICATION = re.compile(
 _CLIENTS = {
     *("__future__", "pytest", "pytest_asyncio", "anyio", "starlette", "fastapi", "flask", "werkzeug", "httpx"),
     *("requests", "urllib3", "aiohttp", "tornado", "django", "rest_framework", "asgi_lifespan", "asgiref"),
-    "typing_extensions",
+    *("typing_extensions", "heldout"),
 }
 _TEST_MODULE = re.compile(r"test_|tests?\.|.*[._-](?:tests?|spec)\.|.*Tests?\.")
 _SET_IN_SETTINGS = re.compile(r"setupFiles|globalSetup|^\s*(?:env|D:)\s*=|pytest[_-]env|^\[env", re.MULTILINE)
