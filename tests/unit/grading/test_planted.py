@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from phasegate.infra.grading.integrity.canaries import plant_canaries, plant_counter_tests
@@ -25,6 +27,24 @@ def test_a_canary_lies_beside_the_sealed_file_at_a_path_of_its_own_and_a_counter
         assert not made & {path, *taken}
         assert is_test_file(path) <= all(map(is_test_file, made))
         taken |= made
+
+
+def test_a_copy_of_a_sealed_test_is_never_named_like_a_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutation seen: both drew the same word; a copy that a lenient object let pass was taken for the canary."""
+    monkeypatch.setattr(secrets, "choice", lambda options: options[0])
+    tests = SealedTests(
+        files=(
+            SealedFile(
+                path="tests/test_shop.py",
+                content="import shop\n\n\ndef test_ac1():\n    assert shop.price(7) == 12\n",
+                criteria=("AC1",),
+            ),
+        )
+    )
+    planted = plant_counter_tests(tests, plant_canaries(tests, ()))
+    names = [name for _, name in planted.must_fail]
+    assert len(names) == len(set(names)) > 2
+    assert not any(name.endswith(planted.suffix) for path, name in planted.must_fail if path != "tests/test_shop.py")
 
 
 def test_a_canary_of_node_holds_the_sealed_tests_only_where_these_are() -> None:

@@ -91,7 +91,8 @@ def plant_counter_tests(
     counters: list[SealedFile] = []
     names = set(planted.must_fail)
     everything = "\n".join(file.content for file in sealed.files)
-    suffix = f"_{word_missing_in(everything)}"
+    titles = " ".join(name for _, name in planted.must_fail)  # a copy named like a canary would be taken for it
+    suffix = f"_{word_missing_in(f'{everything} {titles}')}"
     for file in sealed.files:
         spoken = language(file.path)
         asks = matching is None or bool(matching if not file.criteria else set(file.criteria) & set(matching))
