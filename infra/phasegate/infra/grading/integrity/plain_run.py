@@ -36,7 +36,7 @@ _ROUNDS = 1_000_000
 """Rounds of repetition at most; their time ends them before."""
 _GAP_SECONDS, _GAPS = 6.0, 3
 """Time between two calls where the change may measure it, and how often at most it is waited for."""
-_BUDGET_SECONDS, _PATIENCE = 1.0, 3
+_BUDGET_SECONDS, _PATIENCE = 0.4, 3
 """Processor time of the first rounds, and of all others; and how many times as long either may take at most."""
 _DAY = 86_400
 _FEWEST_PROCESSES = 1000
