@@ -82,7 +82,7 @@ exports.uptime = () => Date.now() - STARTED;
 const inOneMinute = () => new Date(Date.now() + 60e3).toISOString();
 exports.token = (now = Date.now()) => ({ issued: Math.floor(now / 1000), ends: inOneMinute() });
 exports.isValid = (one) => one.issued * 1000 <= Date.now() && new Date(one.ends) > new Date();
-exports.isFresh = (file) => Math.abs(Date.now() - fs.statSync(file).mtimeMs) < 5000;
+exports.isFresh = (file) => Math.abs(Date.now() - fs.statSync(file).mtimeMs) < 60e3;
 exports.isAlive = (pid) => {
   try {
     return process.kill(pid, 0);
@@ -108,7 +108,7 @@ const NOW = Date.now();
 const DATE = new Date();
 const ISSUED = app.token();
 
-const near = (one, other, within = 5000) => assert(Math.abs(one - other) < within, `${one} ${other}`);
+const near = (one, other, within = 60e3) => assert(Math.abs(one - other) < within, `${one} ${other}`);
 
 test('AC1 clocks agree', () => {
   near(Date.now(), new Date());
@@ -116,7 +116,7 @@ test('AC1 clocks agree', () => {
   near(Date.now(), Date.parse(Date()));
   near(Date.now(), Number(execFileSync('date', ['+%s'])) * 1000);
   const before = process.hrtime();
-  assert.equal(process.hrtime(before)[0], 0);
+  assert(process.hrtime(before)[0] < 60);
   assert(process.hrtime.bigint() > 0n);
   assert(process.cpuUsage(process.cpuUsage()).user < 5e6);
 });
@@ -133,7 +133,7 @@ test('AC1 marks and measures agree', () => {
   assert.equal(performance.getEntriesByName('to')[0].detail, 1);
   assert.throws(() => performance.measure('none', 'nowhere'));
   const { idle, active, utilization } = performance.eventLoopUtilization(busy);
-  assert(idle >= 0 && idle < 5000 && active >= 0 && utilization >= 0 && utilization <= 1);
+  assert(idle >= 0 && idle < 60e3 && active >= 0 && utilization >= 0 && utilization <= 1);
   assert(process.resourceUsage().maxRSS > 0);
   for (const clear of ['clearMarks', 'clearMeasures']) performance[clear]();
 });
