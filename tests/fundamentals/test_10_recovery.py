@@ -49,7 +49,7 @@ async def next_engine(folder: Path) -> AsyncGenerator[LifecycleHarness]:
 
 def text_in_worktree(folder: Path, name: str) -> str:
     """Content of a file in the folder where the agent works."""
-    (file,) = folder.glob(f"home/**/work/{name}")
+    (file,) = folder.rglob(f"work/{name}")
     return file.read_text()
 
 

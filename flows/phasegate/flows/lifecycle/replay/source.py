@@ -17,7 +17,8 @@ from phasegate.flows.lifecycle.facts import RunFacts
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.ledger import Attempt, Decision, Effect, Ledger
 from phasegate.infra.ledger.attempt_id import AttemptId
-from phasegate.infra.ledger.events import EventKind
+from phasegate.infra.ledger.events import EventKind, payloads
+from phasegate.infra.ledger.events.catalogue import payload_of
 
 Made = TypeVar("Made", bound=Artifact)
 Result = TypeVar("Result")
@@ -236,11 +237,14 @@ def effect_name(effect: Effect) -> str:
 
 def observation_names(ledger: Ledger, run_id: str) -> list[str]:
     """Names of all observations that a run recorded, oldest first."""
-    return [event.payload["name"] for event in ledger.events(run_id) if event.kind == EventKind.STAGE_OBSERVED]
+    return [facts["name"] for facts in _observations(ledger, run_id)]
 
 
 def _observation(ledger: Ledger, run_id: str, name: str) -> dict[str, Any] | None:
-    for event in ledger.events(run_id):
-        if event.kind == EventKind.STAGE_OBSERVED and event.payload["name"] == name:
-            return {key: event.payload[key] for key in ("stage", "name", "value")}
-    return None
+    first = next((facts for facts in _observations(ledger, run_id) if facts["name"] == name), None)
+    return None if first is None else {"stage": first["stage"], "name": first["name"], "value": first["value"]}
+
+
+def _observations(ledger: Ledger, run_id: str) -> list[payloads.StageObserved]:
+    events = ledger.events(run_id, kinds=(EventKind.STAGE_OBSERVED,))
+    return [payload_of(event, payloads.StageObserved) for event in events]
