@@ -20,6 +20,7 @@ from tests.support.greeter import (
     NO_ERRORS,
     POLICY,
     PRD,
+    QUICK_GRADES,
     SERVICE,
     STAGES,
     calls,
@@ -33,17 +34,9 @@ from phasegate.infra.ledger import Ledger, Run
 STEER = "mind the greeting"
 
 _COMMANDS = ("deploy", "weight", "promote", "rollback", "status")
-BY_COMMANDS = """
-[project]
-test = "sh run-tests.sh {junit}"
-[sandbox]
-backend = "none"
-[grading]
-base = "warn"
-flaky_reruns = 0
-plain_process = false
-served = false
-[deploy]
+BY_COMMANDS = (
+    QUICK_GRADES
+    + """[deploy]
 target = "command"
 [deploy.commands]
 @commands@
@@ -68,6 +61,7 @@ count = 1
 success_condition = "rate < 0.01"
 failure_condition = "rate > 0.05"
 """.replace("@commands@", "\n".join(f'{name} = "WORLD=../../../../world.json {OPS}"' for name in _COMMANDS))
+)
 """Released in steps by the team's own commands; files beside the repository stand for its machines and metrics."""
 BY_HAND = {"current": "by-hand", "alive": True, "candidates": [], "weight": 0}
 MIGRATE = """made=${PHASEGATE_FILES%/releases/*}/migrated

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from tests.support.command_target import OPS, calls
-from tests.support.greeter import git, write_greeter
+from tests.support.greeter import QUICK_GRADES, git, write_greeter
 from tests.support.lifecycle import LifecycleHarness, approve, open_lifecycle, reject
 
 from phasegate.infra.ledger import Gate, Ledger, Run
@@ -26,18 +26,9 @@ from phasegate.infra.ledger import Gate, Ledger, Run
 GOOD, UNCLEAR, BAD = 0.0, 0.03, 0.2
 """Error rates."""
 
-POLICY = """
-[project]
-test = "sh run-tests.sh {junit}"
-[sandbox]
-backend = "none"
-[grading]
-base = "warn"
-flaky_reruns = 0
-plain_process = false
-served = false
-
-[deploy]
+POLICY = (
+    QUICK_GRADES
+    + """[deploy]
 target = "command"
 [deploy.commands]
 deploy = "@ops@"
@@ -60,6 +51,7 @@ count = 3
 success_condition = "rate < 0.01"
 failure_condition = "rate > 0.05"
 """
+)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
+import pytest
 from tests.acceptance.scenarios import acts
 from tests.acceptance.scenarios.acts import Act
 from tests.acceptance.scenarios.shops import Target
@@ -362,6 +363,10 @@ def endings(scenario: Scenario, target: Target) -> list[Ending]:
     return [one.on(target) for one in (scenario.ending, *(then.ending for then in scenario.then))]
 
 
-def on(target: Target) -> list[Scenario]:
-    """Scenarios of a target."""
-    return [scenario for scenario in SCENARIOS if target in scenario.targets]
+def on(target: Target, *, in_proof: Collection[str]) -> list[Any]:
+    """Scenarios of a target, for `pytest.mark.parametrize`; those named last are played by `make proof` alone."""
+    return [
+        pytest.param(scenario, id=scenario.name, marks=pytest.mark.proof if scenario.name in in_proof else ())
+        for scenario in SCENARIOS
+        if target in scenario.targets
+    ]

@@ -30,10 +30,6 @@ MEASURED_ALIKE = {
     "5 % errors",
 }
 """Scenarios that the target has no part in, or that go the way of another one: played here by `make proof`."""
-PLAYED = [
-    pytest.param(scenario, id=scenario.name, marks=pytest.mark.proof if scenario.name in MEASURED_ALIKE else ())
-    for scenario in on("kubernetes")
-]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +40,6 @@ def stage(
         yield stage
 
 
-@pytest.mark.parametrize("scenario", PLAYED)
+@pytest.mark.parametrize("scenario", on("kubernetes", in_proof=MEASURED_ALIKE))
 def test_it_ends_as_designed(stage: ScenarioRunner, scenario: Scenario) -> None:
     stage.require(scenario)

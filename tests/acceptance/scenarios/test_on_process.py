@@ -28,12 +28,8 @@ MEASURED_ALIKE = {
     "flapping metric, beyond the limit",
 }
 """Scenarios whose way is another's, and whose verdict is a row of tests/unit/metrics: played by `make proof`."""
-PLAYED = [
-    pytest.param(scenario, id=scenario.name, marks=pytest.mark.proof if scenario.name in MEASURED_ALIKE else ())
-    for scenario in on("process")
-]
 
 
-@pytest.mark.parametrize("scenario", PLAYED)
+@pytest.mark.parametrize("scenario", on("process", in_proof=MEASURED_ALIKE))
 def test_it_ends_as_designed(stage: ScenarioRunner, scenario: Scenario) -> None:
     stage.require(scenario)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.crash.scenes import CrashScenario, write_project
 from tests.support.command_target import OPS
-from tests.support.greeter import NO_ERRORS, REQUESTER
+from tests.support.greeter import NO_ERRORS, QUICK_GRADES, REQUESTER
 from tests.support.lifecycle import LifecycleHarness, Waits
 
 from phasegate.flows.engine.resources import open_resources
@@ -115,17 +115,7 @@ def policy(folder: Path, steps: str, more: str = "") -> str:
     """The project's policy, with these steps."""
     ops = f"WORLD={folder}/world.json {OPS}"
     commands = "\n".join(f'{name} = "{ops}"' for name in ("deploy", "weight", "promote", "rollback", "status"))
-    return f"""
-[project]
-test = "sh run-tests.sh {{junit}}"
-[sandbox]
-backend = "none"
-[grading]
-base = "warn"
-flaky_reruns = 0
-plain_process = false
-served = false
-[deploy]
+    return f"""{QUICK_GRADES}[deploy]
 target = "command"
 [deploy.commands]
 {commands}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from functools import partial
 from typing import Any
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.characterization import has_author
+from phasegate.flows.lifecycle.stages.scratch_bench import scratch_bench
 from phasegate.infra.errors import BaseTellsNothing
 from phasegate.infra.grading.base import BaseJudgement, judge_base
 from phasegate.infra.grading.base_summary import BaseSummary
 from phasegate.infra.grading.guards.base_coverage import NO_COMMAND
-from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.tree.roles import Roles
 
 _NAME = "base"
@@ -76,17 +75,5 @@ def _will_have_tests(run: RunContext, judgement: BaseJudgement) -> bool:
 
 
 async def _judgement(run: RunContext, folder: str) -> BaseJudgement:
-    settings = run.settings
-    scratch = settings.scratch / run.id / folder
-    bench = Bench(
-        run.world.repository,
-        run.policy,
-        run.world.sandbox,
-        scratch,
-        partial(run.report_step, "testing"),
-        settings.bases,
-    )
-    try:
+    async with scratch_bench(run, folder) as bench:
         return await judge_base(bench, run.base_commit)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

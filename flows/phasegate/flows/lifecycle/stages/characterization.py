@@ -6,10 +6,7 @@ observed once and recorded, so that later passes agree: whether tests are thin, 
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +15,7 @@ from phasegate.agents.prd import Prd
 from phasegate.agents.testing import CharacterizationDraft
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.stages.run_agent import propose
+from phasegate.flows.lifecycle.stages.scratch_bench import scratch_bench
 from phasegate.flows.runs.inputs import StoredScript
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.grading.characterization import Characterization
@@ -25,7 +23,6 @@ from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.grading.guard_summary import GuardSummary
 from phasegate.infra.grading.guards.draft_check import draft_problems
 from phasegate.infra.grading.guards.thin_tests import ThinTests, find_thin_tests
-from phasegate.infra.grading.runner.runner import Bench
 from phasegate.infra.grading.sealed_tests import SealedTests
 
 PART = "characterization"
@@ -64,7 +61,7 @@ async def look_for_thin_tests(run: RunContext, prd: Prd) -> ThinTests | None:
 
     async def look() -> dict[str, Any]:
         run.report_step("testing", "looking for code that the project's own tests leave alone")
-        async with _bench(run, "thin-tests") as bench:
+        async with scratch_bench(run, "thin-tests") as bench:
             thin = await find_thin_tests(bench, run.base_commit, f"{prd.markdown()}\n{run.ticket.body}")
         return {"reason": thin.reason, "places": list(thin.places)} if thin else {"reason": ""}
 
@@ -136,7 +133,7 @@ async def _validate_draft(run: RunContext, prd: Prd, sealed: SealedTests, draft:
         return "" if draft.omitted else "hand in test files, or say in `omitted` why nothing can be pinned"
 
     async def look() -> dict[str, Any]:
-        async with _bench(run, PART) as bench:
+        async with scratch_bench(run, PART) as bench:
             return await draft_problems(
                 bench,
                 run.base_commit,
@@ -159,20 +156,3 @@ def _position(run: RunContext, name: str) -> int:
 
 def _tried(draft: CharacterizationDraft) -> str:
     return f"{_TRIED}{sha256(canonical_json(draft.model_dump(mode='json'))).removeprefix('sha256:')[:16]}"
-
-
-@asynccontextmanager
-async def _bench(run: RunContext, folder: str) -> AsyncGenerator[Bench]:
-    settings = run.settings
-    scratch = settings.scratch / run.id / folder
-    try:
-        yield Bench(
-            run.world.repository,
-            run.policy,
-            run.world.sandbox,
-            scratch,
-            partial(run.report_step, "testing"),
-            settings.bases,
-        )
-    finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
