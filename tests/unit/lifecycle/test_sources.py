@@ -15,6 +15,7 @@ from tests.ledgers import Thing, accepted
 from phasegate.agents.loop import NoBudget
 from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.replay.live import LiveSource
 from phasegate.flows.lifecycle.replay.recorded import RecordedSource
 from phasegate.flows.lifecycle.replay.source import RunSource
@@ -136,7 +137,7 @@ async def test_the_live_source_asks_the_world_for_everything(live: RunSource) ->
     """Mutation tried: `current` of the live source returns the recorded state."""
     world = World()
     await live.decide("prd", 1, world)
-    await live.perform("merge", "merge", {}, compensation="", make=world)
+    await live.perform(Intent("merge", "merge", {}, ""), world)
     await live.measure(world)
     assert await live.current(world, recorded={"from": "the record"}) == {"from": "the world"}
     await live.observe("prd", "name", world)
@@ -151,14 +152,14 @@ async def test_the_recorded_source_asks_the_world_for_nothing(ledger: Ledger, re
     world = World()
     for answer in (
         recorded.decide("prd", 1, world),
-        recorded.perform("merge", "merge", {}, compensation="", make=world),
+        recorded.perform(Intent("merge", "merge", {}, ""), world),
         recorded.measure(world),
     ):
         with pytest.raises(RecordingExhausted):
             await answer
     assert await recorded.current(world, recorded="as it was") == "as it was"
     made_effect(ledger)
-    result = await recorded.perform("merge", "merge", {}, compensation="", make=world)
+    result = await recorded.perform(Intent("merge", "merge", {}, ""), world)
     assert result == {"from": "the record"}
     assert ledger.effects.list("run-rehearse") == []
     assert world.asked == 0
@@ -220,10 +221,10 @@ async def test_a_replay_adopts_the_merge_and_makes_the_release(ledger: Ledger) -
     made_effect(ledger, change="sha256:1")
     made_effect(ledger, "candidate", "candidate")
     replayed = context(ledger, "replay", "deployment").source
-    assert replayed.has_effect("merge", "merge", {"change": "sha256:1"})
-    assert not replayed.has_effect("merge", "merge", {"change": "sha256:2"})
-    merged = await replayed.perform("merge", "merge", {"change": "sha256:1"}, compensation="", make=world)
-    started = await replayed.perform("candidate", "candidate", {}, compensation="", make=world)
+    assert replayed.has_effect(Intent("merge", "merge", {"change": "sha256:1"}, ""))
+    assert not replayed.has_effect(Intent("merge", "merge", {"change": "sha256:2"}, ""))
+    merged = await replayed.perform(Intent("merge", "merge", {"change": "sha256:1"}, ""), world)
+    started = await replayed.perform(Intent("candidate", "candidate", {}, ""), world)
     assert (merged, started) == ({"from": "the record"}, {"from": "the world"})
 
 

@@ -7,7 +7,6 @@ make one, `roll_back` the only way to undo them. `performers` has what makes and
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
+from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.effects.migrations import PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.performers import PERFORMERS, Facts
 from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
@@ -37,23 +37,6 @@ _NO_FAILURE = (LeaseHeld, LedgerUnavailable)
 """Errors that say nothing of a try: the run continues in the engine that has it, or when the ledger is back."""
 
 
-@dataclass(frozen=True)
-class Intent:
-    """An effect about to be made.
-
-    Attributes:
-        kind: The kind of effect, which chooses the performer.
-        name: Names it within the run; with the run's id, the idempotency key.
-        facts: JSON-able: all the performer needs.
-        compensation: A description for people of how it is undone.
-    """
-
-    kind: str
-    name: str
-    facts: Mapping[str, Any]
-    compensation: str
-
-
 async def perform(run: RunContext, intent: Intent) -> Facts:
     """Make an effect once, its compensation being on disk before it starts.
 
@@ -63,8 +46,7 @@ async def perform(run: RunContext, intent: Intent) -> Facts:
     Raises:
         BranchMoved: It would not be the approved effect any more; it is aborted, and nothing was made.
     """
-    make = partial(_make, run, intent)
-    return await run.source.perform(intent.kind, intent.name, intent.facts, compensation=intent.compensation, make=make)
+    return await run.source.perform(intent, partial(_make, run, intent))
 
 
 async def _make(run: RunContext, intent: Intent) -> Facts:
@@ -96,7 +78,7 @@ async def _make(run: RunContext, intent: Intent) -> Facts:
 
 def is_begun(run: RunContext, intent: Intent) -> bool:
     """True if the effect was intended or made already, by this run or by the earlier run that answers for it."""
-    if run.source.has_effect(intent.kind, intent.name, intent.facts):
+    if run.source.has_effect(intent):
         return True
     return run.ledger.effects.find(_key(run, intent.name)) is not None
 

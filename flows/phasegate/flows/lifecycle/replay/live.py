@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from phasegate.agents.loop import Budget, RunBudget
+from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.replay.source import DraftCheck, RunSource, effect_name, observation_names
 from phasegate.flows.runs.interrupt_decisions import granted_budgets
 from phasegate.flows.runs.reversibility import adopted_keys, effects_with_adopted
@@ -51,21 +52,13 @@ class LiveSource(RunSource):
         return await ask()
 
     @override
-    async def perform(
-        self,
-        kind: str,
-        name: str,
-        facts: Mapping[str, Any],
-        *,
-        compensation: str,
-        make: Callable[[], Awaitable[dict[str, Any]]],
-    ) -> dict[str, Any]:
-        effect = self._adopted_effect(kind, name, facts)
+    async def perform(self, intent: Intent, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        effect = self._adopted_effect(intent)
         return await make() if effect is None else effect.result or {}
 
     @override
-    def has_effect(self, kind: str, name: str, facts: Mapping[str, Any]) -> bool:
-        return self._adopted_effect(kind, name, facts) is not None
+    def has_effect(self, intent: Intent) -> bool:
+        return self._adopted_effect(intent) is not None
 
     @override
     async def measure(self, take: Callable[[], Awaitable[Result]]) -> Result:
@@ -129,7 +122,7 @@ class LiveSource(RunSource):
     def extra_attempts(self) -> int:
         return self._run.record.grants
 
-    def _adopted_effect(self, kind: str, name: str, facts: Mapping[str, Any]) -> Effect | None:
+    def _adopted_effect(self, intent: Intent) -> Effect | None:
         """The earlier run's effect that is in the world and need not be made again, for its stage is adopted.
 
         Effects:
@@ -138,12 +131,12 @@ class LiveSource(RunSource):
         origin, ledger = self._run.origin, self._run.ledger
         if origin is None:
             return None
-        stages, stage = self._run.policy.lifecycle.stages, _STAGE_OF_EFFECT.get(kind, "deployment")
+        stages, stage = self._run.policy.lifecycle.stages, _STAGE_OF_EFFECT.get(intent.kind, "deployment")
         if not self.adopts(stage if stage in stages else stages[-1]):
             return None
         for effect in effects_with_adopted(ledger, origin.run):
-            same = effect.kind == kind and effect.intent.get("change") == facts.get("change")
-            if same and effect.status == "done" and effect_name(effect) == name:
+            same = effect.kind == intent.kind and effect.intent.get("change") == intent.facts.get("change")
+            if same and effect.status == "done" and effect_name(effect) == intent.name:
                 self._adopt_effect(effect)
                 return effect
         return None

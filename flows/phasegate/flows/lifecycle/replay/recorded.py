@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from phasegate.agents.loop import Budget, NoBudget
+from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.facts import RunFacts
 from phasegate.flows.lifecycle.replay.source import DraftCheck, RunSource, effect_name, observation_names
 from phasegate.flows.lifecycle.signals import Breached, RecordingExhausted, Rejected, SubjectStale
@@ -92,26 +93,20 @@ class RecordedSource(RunSource):
         raise RecordingExhausted
 
     @override
-    async def perform(
-        self,
-        kind: str,
-        name: str,
-        facts: Mapping[str, Any],
-        *,
-        compensation: str,
-        make: Callable[[], Awaitable[dict[str, Any]]],
-    ) -> dict[str, Any]:
+    async def perform(self, intent: Intent, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         ledger = self._run.ledger
         for effect in effects_with_adopted(ledger, self._original):
-            same = (effect.kind, effect_name(effect), effect.superseded) == (kind, name, 0)
+            same = (effect.kind, effect_name(effect), effect.superseded) == (intent.kind, intent.name, 0)
             if same and effect.result is not None:
-                payload = payloads.EffectRehearsed(effect=effect.key, kind=kind, compensation=compensation)
+                payload = payloads.EffectRehearsed(
+                    effect=effect.key, kind=intent.kind, compensation=intent.compensation
+                )
                 ledger.note(self._run.id, EventKind.EFFECT_REHEARSED, payload=payload)
                 return effect.result
         raise RecordingExhausted
 
     @override
-    def has_effect(self, kind: str, name: str, facts: Mapping[str, Any]) -> bool:
+    def has_effect(self, intent: Intent) -> bool:
         return True
 
     @override

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from phasegate.agents.loop import Budget
+from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.facts import RunFacts
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.ledger import Attempt, Decision, Effect, Ledger
@@ -67,22 +68,11 @@ class RunSource(ABC):
         """
 
     @abstractmethod
-    async def perform(
-        self,
-        kind: str,
-        name: str,
-        facts: Mapping[str, Any],
-        *,
-        compensation: str,
-        make: Callable[[], Awaitable[dict[str, Any]]],
-    ) -> dict[str, Any]:
+    async def perform(self, intent: Intent, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """The result of an effect.
 
         Args:
-            kind: The kind of effect.
-            name: Its name within the run.
-            facts: All that its performer needs.
-            compensation: A description for people of how it is undone.
+            intent: The effect.
             make: Makes the effect, or finds it made by this run.
 
         Raises:
@@ -90,7 +80,7 @@ class RunSource(ABC):
         """
 
     @abstractmethod
-    def has_effect(self, kind: str, name: str, facts: Mapping[str, Any]) -> bool:
+    def has_effect(self, intent: Intent) -> bool:
         """True if `perform` would return an effect of the earlier run, whatever the world looks like now."""
 
     @abstractmethod
