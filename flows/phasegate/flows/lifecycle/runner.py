@@ -245,8 +245,8 @@ def _ending_of(signal: Rejected | CancelRequested | Breached | ReleaseFailed) ->
         case CancelRequested():
             return "cancelled", {"code": "cancelled", "message": "cancelled on a person's request"}
         case Breached():
-            when = f" ({signal.when})" if signal.when else ""
-            return "rolled-back", {"code": "breached", "message": f"the release did not hold{when}: {signal.reasons}"}
+            when, reasons = f" ({signal.when})" if signal.when else "", signal.report.failed_reasons
+            return "rolled-back", {"code": "breached", "message": f"the release did not hold{when}: {reasons}"}
         case ReleaseFailed(error=error):
             return "rolled-back", error.as_json()
 

@@ -80,10 +80,3 @@ class Breached(RunSignal):
         """Keep the report, the release, and the activity during which it broke."""
         super().__init__(f"the release {report.verdict} its health checks")
         self.report, self.release, self.when = report, release, when
-
-    @property
-    def reasons(self) -> str:
-        """Reasons of the metrics that did not pass."""
-        return "; ".join(
-            f"{metric.name}: {metric.reason}" for metric in self.report.metrics if metric.verdict != "passed"
-        )

@@ -105,6 +105,11 @@ class HealthReport(Artifact):
     verdict: Verdict
     metrics: tuple[MetricReport, ...]
 
+    @property
+    def failed_reasons(self) -> str:
+        """Reasons of the metrics that did not pass."""
+        return "; ".join(f"{metric.name}: {metric.reason}" for metric in self.metrics if metric.verdict != "passed")
+
     def markdown(self) -> str:
         """The verdict, then one table per metric."""
         parts = [f"# Health: {self.verdict}", ""]

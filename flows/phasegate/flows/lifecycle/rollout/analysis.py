@@ -176,14 +176,9 @@ class BackgroundAnalysis:
     def failure(self) -> str:
         """As `gates.ConcurrentCheck.failure`."""
         report = self.breach()
-        return "" if report is None else f"what was measured meanwhile {report.verdict}: {failed_reasons(report)}"
+        return "" if report is None else f"what was measured meanwhile {report.verdict}: {report.failed_reasons}"
 
     async def end(self) -> HealthReport:
         """End the analysis and return its report; an adopted analysis gives the recorded report."""
         self._watch.end()
         return await self.task
-
-
-def failed_reasons(report: HealthReport) -> str:
-    """Reasons of the metrics that did not pass."""
-    return "; ".join(f"{metric.name}: {metric.reason}" for metric in report.metrics if metric.verdict != "passed")

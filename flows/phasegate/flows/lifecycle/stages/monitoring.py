@@ -159,7 +159,7 @@ async def roll_back_release(run: RunContext, change: ChangeSet, breach: Breached
         The compensations, and one attempt at an incident.
     """
     try:
-        await roll_back(run, why=f"{breach}: {breach.reasons}")
+        await roll_back(run, why=f"{breach}: {breach.report.failed_reasons}")
     except PastPivot as past:
         await draft_incident(run, change, breach)
         if _let_go_on(run, breach.report):
