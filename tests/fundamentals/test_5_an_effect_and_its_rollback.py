@@ -20,9 +20,9 @@ from tests.support.lifecycle import LifecycleHarness, open_lifecycle
 
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.effects.performers import Facts, MergePerformer
 from phasegate.flows.lifecycle.effects.saga import perform, roll_back
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.infra.errors import BranchMoved, CompensationFailed, PastPivot
 from phasegate.infra.ledger import Attempt, Effect, Ledger
 from phasegate.infra.workspace import ChangeSet, Repository, Workspace

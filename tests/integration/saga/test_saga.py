@@ -16,9 +16,9 @@ from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.engine.wakeups import Decided
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.flows.lifecycle.effects import saga
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.effects.performers import Facts
 from phasegate.flows.lifecycle.effects.saga import perform, roll_back
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import CompensationFailed, DeployFailed, PastPivot, TemporaryError
 from phasegate.infra.ledger import Effect, EffectClass, Ledger, RunOptions

@@ -15,7 +15,7 @@ from tests.ledgers import Thing, accepted
 from phasegate.agents.loop import NoBudget
 from phasegate.flows.engine.executor import InProcessExecutor
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.intent import Intent
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.flows.lifecycle.replay.live import LiveSource
 from phasegate.flows.lifecycle.replay.recorded import RecordedSource
 from phasegate.flows.lifecycle.replay.source import RunSource

@@ -15,9 +15,9 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from phasegate.flows.lifecycle.background import run_to_completion
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.effects.migrations import PivotPerformer, route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.performers import PERFORMERS, Facts
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.flows.runs.reversibility import effects_with_adopted, irreversible_effects, past_pivot
 from phasegate.infra import crash_points
 from phasegate.infra.errors import (

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from phasegate.agents.loop import Budget, RunBudget
-from phasegate.flows.lifecycle.effects.intent import Intent
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.flows.lifecycle.replay.source import DraftCheck, RunSource, effect_name, observation_names
 from phasegate.flows.runs.interrupt_decisions import granted_budgets
 from phasegate.flows.runs.reversibility import adopted_keys, effects_with_adopted

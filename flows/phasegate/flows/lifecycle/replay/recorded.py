@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from phasegate.agents.loop import Budget, NoBudget
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.facts import RunFacts
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.flows.lifecycle.replay.source import DraftCheck, RunSource, effect_name, observation_names
 from phasegate.flows.lifecycle.signals import Breached, RecordingExhausted, Rejected, SubjectStale
 from phasegate.flows.runs.reversibility import effects_with_adopted

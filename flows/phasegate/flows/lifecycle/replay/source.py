@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from phasegate.agents.loop import Budget
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.facts import RunFacts
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.infra.artifacts import Artifact, canonical_json
 from phasegate.infra.ledger import Attempt, Decision, Effect, Ledger
 from phasegate.infra.ledger.attempt_id import AttemptId

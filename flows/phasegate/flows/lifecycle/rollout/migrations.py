@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from phasegate.agents.deployment import ReleasePlan, ReleasePlanDraft
 from phasegate.agents.deployment import migrations as stored_data
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.effects.migrations import route_all_traffic_to_current
 from phasegate.flows.lifecycle.effects.saga import perform
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.deploy.migrations.heuristics import takes_away
 from phasegate.infra.deploy.migrations.migrator import MigrationStep

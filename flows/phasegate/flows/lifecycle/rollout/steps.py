@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from phasegate.agents.deployment import ReleasePlan
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.effects.saga import perform
 from phasegate.flows.lifecycle.gates.gates import request_decision
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.flows.lifecycle.rollout.analysis import BackgroundAnalysis, ReleaseAnalysis
 from phasegate.flows.lifecycle.rollout.baseline import Baseline, effects_of_release
 from phasegate.flows.lifecycle.rollout.progress import BACKGROUND, ProgressReporter

@@ -8,9 +8,9 @@ from phasegate.agents.deployment import migrations as stored_data
 from phasegate.agents.models.conversation import JsonObject
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.effects.saga import perform
 from phasegate.flows.lifecycle.gates.gates import Round
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.flows.lifecycle.rollout import migrations
 from phasegate.flows.lifecycle.rollout.baseline import Baseline
 from phasegate.flows.lifecycle.rollout.service_levels import levels_of

@@ -13,8 +13,8 @@ from typing import Any
 from phasegate.agents.prd import Prd
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
-from phasegate.flows.lifecycle.effects.intent import Intent
 from phasegate.flows.lifecycle.effects.saga import is_begun, perform
+from phasegate.flows.lifecycle.intent import Intent
 from phasegate.flows.lifecycle.signals import Remade
 from phasegate.flows.lifecycle.stages.testing import grade_as
 from phasegate.infra.artifacts import sha256
