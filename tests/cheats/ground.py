@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.repositories import first_commit
 
 from phasegate.infra.grading.evidence import Evidence
 from phasegate.infra.grading.grade import grade
@@ -160,11 +160,7 @@ class Ground:
 
     def __init__(self, folder: Path, files: Mapping[str, str] = FILES) -> None:
         self.state, top = folder / "state", folder / "project"
-        for name, content in files.items():
-            (top / name).parent.mkdir(parents=True, exist_ok=True)
-            (top / name).write_text(content)
-        for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-            subprocess.run(["git", "-C", str(top), *words], check=True)
+        first_commit(top, files)
         self.repository = Repository.open(top)
         self.number = 0
         self.on_step: Callable[[str], None] = lambda step: None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
+from tests.support.repositories import write_files
 
 from phasegate.agents.tools import Guardrails, Toolbox, ToolOutcome
 from phasegate.agents.tools.toolbox import WRITING
@@ -146,9 +147,7 @@ def built(root: Path) -> Iterator[World]:
             "state/prefect/prefect.db": CANARY,
             "state/workspaces/run-other/work/secret.py": CANARY,
         }
-        for name, content in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(content)
+        write_files(root, files)
         workspace = _workspace(root)
         ledger = Ledger.open(f"sqlite:///{root / 'state' / 'ledger.db'}")
         stack.callback(ledger.close)

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 from tests.ledgers import accepted
-from tests.support.greeter import NO_ERRORS, POLICY, calls, git, implementation, write_greeter
+from tests.support.greeter import NO_ERRORS, POLICY, calls, implementation, write_greeter
 from tests.support.killed_engine import run_until_killed
 from tests.support.lifecycle import LifecycleHarness, open_lifecycle
+from tests.support.repositories import git
 
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.errors import LeaseHeld

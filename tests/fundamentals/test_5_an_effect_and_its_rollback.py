@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.greeter import git, push_as_colleague, write_greeter
+from tests.support.greeter import push_as_colleague, write_greeter
 from tests.support.lifecycle import LifecycleHarness, open_lifecycle
+from tests.support.repositories import git
 
 from phasegate.flows.lifecycle.attempts import attempt
 from phasegate.flows.lifecycle.context import RunContext
@@ -128,7 +129,7 @@ async def test_an_effect_is_made_once_however_often_the_pipeline_passes(greeter:
     """After each stop the pipeline runs from the top, over lines that have merged already."""
     intent = merge_of(await greeter.change(1, "greeting.txt", "Good day\n"))
     assert await perform(greeter.run, intent) == await perform(greeter.run, intent)
-    assert greeter.subjects() == ["Change greeting.txt", "A greeter"]
+    assert greeter.subjects() == ["Change greeting.txt", "First"]
 
 
 async def test_an_effect_that_was_made_just_before_a_crash_is_found(
@@ -151,7 +152,7 @@ async def test_an_effect_that_was_made_just_before_a_crash_is_found(
     await perform(greeter.run, intent)
 
     assert greeter.effects() == [("merge", "done")]
-    assert greeter.subjects() == ["Change greeting.txt", "A greeter"]
+    assert greeter.subjects() == ["Change greeting.txt", "First"]
     trailer = "--format=%(trailers:key=Phasegate-Effect,valueonly)"
     assert git(greeter.top, "log", "-1", trailer, BRANCH) == f"{greeter.run_id}/merge"
 
@@ -162,7 +163,7 @@ async def test_an_effect_that_would_not_be_the_approved_one_is_called_off(greete
     push_as_colleague(greeter.top, BRANCH, "notes.txt", "mind the gap\n")
     with pytest.raises(BranchMoved):
         await perform(greeter.run, merge_of(change, tree=change.tree))
-    assert greeter.subjects() == ["Change notes.txt", "A greeter"]
+    assert greeter.subjects() == ["Change notes.txt", "First"]
     (effect,) = greeter.ledger.effects.list(greeter.run_id)
     assert effect.called_off
 
@@ -176,7 +177,7 @@ async def test_a_rollback_undoes_a_merge_by_a_commit_that_takes_it_out(greeter: 
     assert greeter.effects() == [("merge", "undone")]
     assert git(greeter.top, "show", f"{BRANCH}:greeting.txt") == "Hello"
     assert git(greeter.top, "show", f"{BRANCH}:notes.txt") == "mind the gap", "a colleague's work stays"
-    undone = ['Revert "Change greeting.txt"', "Change notes.txt", "Change greeting.txt", "A greeter"]
+    undone = ['Revert "Change greeting.txt"', "Change notes.txt", "Change greeting.txt", "First"]
     assert greeter.subjects() == undone
 
     await roll_back(greeter.run)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.greeter import NO_ERRORS, POLICY, RUNNER, SEALED, git, write_greeter
+from tests.support.greeter import NO_ERRORS, POLICY, RUNNER, SEALED, write_greeter
+from tests.support.repositories import git
 
 from phasegate.agents.prd import Criterion
 from phasegate.infra.grading.evidence import Evidence

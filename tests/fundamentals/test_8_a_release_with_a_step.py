@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 from tests.support.command_target import OPS, calls
-from tests.support.greeter import QUICK_GRADES, git, write_greeter
+from tests.support.greeter import QUICK_GRADES, write_greeter
 from tests.support.lifecycle import LifecycleHarness, approve, open_lifecycle, reject
+from tests.support.repositories import git
 
 from phasegate.infra.ledger import Gate, Ledger, Run
 

@@ -14,8 +14,9 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from tests.support.greeter import NO_ERRORS, POLICY, calls, edit, git, write_greeter
+from tests.support.greeter import NO_ERRORS, POLICY, calls, edit, write_greeter
 from tests.support.lifecycle import LifecycleHarness, open_lifecycle
+from tests.support.repositories import git
 
 from phasegate.agents.stage import StageAgent
 from phasegate.flows.runs.checkpoints import Checkpoint, checkpoints, request_rewind

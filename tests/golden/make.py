@@ -18,6 +18,7 @@ from tests.acceptance.lifecycle.conftest import APP, POLICY, TEST, TICKET, Proje
 from tests.acceptance.lifecycle.test_lifecycle import approve_until_it_ends, start
 from tests.golden.restore import DATA, PLACE
 from tests.machine import Machine
+from tests.support.repositories import first_commit
 
 LARGEST_BYTES = 80_000
 AUTHOR = {
@@ -90,9 +91,7 @@ def _project(top: Path) -> Project:
     files = {"app.py": APP, "conftest.py": "", "tests/test_app.py": TEST, "phasegate.toml": POLICY}
     for name, content in files.items():
         (top / name).write_text(content)
-    git(top, "init", "-q", "-b", "main")
-    git(top, "add", "-A")
-    git(top, "commit", "-q", "-m", "A greeter")
+    first_commit(top)
     ticket = top.parent / "ticket.md"
     ticket.write_text(TICKET)
     return Project(top, ticket)

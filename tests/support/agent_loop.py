@@ -5,7 +5,6 @@ The model is the rehearsal server. It speaks each provider's own protocol and gi
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+from tests.support.repositories import first_commit
 
 from phasegate.agents.implementation import ChangeDraft
 from phasegate.agents.loop import AgentRuntime, Assignment, RunBudget, Threads, open_threads, run_agent
@@ -125,8 +125,7 @@ def committed(top: Path) -> Repository:
     """A repository with one file in one commit."""
     top.mkdir()
     (top / "app.py").write_text("x = 1\n")
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
-        subprocess.run(["git", *command], cwd=top, check=True)
+    first_commit(top)
     return Repository.open(top)
 
 

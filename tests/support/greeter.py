@@ -5,13 +5,13 @@ The greeter says what stands in `greeting.txt`. Its tests are shell scripts, so 
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.support.repositories import first_commit, git
 
 from phasegate.infra.identity import Person
 
@@ -91,16 +91,6 @@ STAGES: Mapping[str, list[dict[str, Any]]] = {
 """Turns of each stage's agent, as a rehearsal script has them."""
 
 
-def git(folder: Path, *words: str) -> str:
-    """Run git in a folder as a person does.
-
-    Returns:
-        Its output, without the last line's end.
-    """
-    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
 def push_as_colleague(top: Path, branch: str, name: str, text: str) -> str:
     """Push a commit to a branch from a clone of one's own, as another person does.
 
@@ -147,11 +137,7 @@ def write_greeter(
         "tests/plain.sh": "test -s greeting.txt\n",
         **(files or {}),
     }
-    for name, text in content.items():
-        (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).write_text(text)
-    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "A greeter")):
-        git(top, *words)
+    first_commit(top, content)
     (folder / "ticket.md").write_text("---\ntitle: Greet politely\n---\nSay Good day.\n")
     script = {"version": 1, "stages": {**STAGES, **(stages or {})}, "faults": [dict(fault) for fault in faults]}
     (folder / "script.yaml").write_text(yaml.safe_dump(script))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import first_commit
 
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
@@ -42,8 +42,7 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "app.py").write_text("print('hello')\n")
-    for words in (("init", "-qb", "main"), ("add", "."), ("commit", "-qm", "Begin")):
-        subprocess.run(["git", *words], cwd=folder, check=True)
+    first_commit(folder)
     return folder
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.repositories import first_commit
 
 APP = '''"""A small greeter."""
 import argparse
@@ -165,9 +166,7 @@ def project(tmp_path: Path) -> Project:
     (top / "conftest.py").write_text("")
     (top / "tests" / "test_app.py").write_text(TEST)
     (top / "phasegate.toml").write_text(POLICY)
-    git(top, "init", "-q", "-b", "main")
-    git(top, "add", "-A")
-    git(top, "commit", "-q", "-m", "A greeter")
+    first_commit(top)
     ticket = tmp_path / "ticket.md"
     ticket.write_text(TICKET)
     return Project(top, ticket)

@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance.lifecycle.conftest import QUICKLY_GRADED, Project, git
 from tests.acceptance.lifecycle.test_obsolete_tests import suite
 from tests.machine import Machine
+from tests.support.repositories import first_commit
 
 from phasegate.flows.cli.demo.acts import BREACH, CHANGE, FEATURE, REMOVAL
 from phasegate.infra.grading.runner.layer_retention import size_of
@@ -39,8 +40,7 @@ def sample(root: Path, folder: Path, grading: str = "") -> Path:
     shutil.copytree(root / "examples" / "shortlinks", top, ignore=ignored)
     policy = (top / "phasegate.toml").read_text().replace("p95_ms > 400", "p95_ms > 60000")  # a busy machine's latency
     (top / "phasegate.toml").write_text(policy + QUICKLY_GRADED + grading)
-    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "First")):
-        git(top, *words)
+    first_commit(top)
     return top
 
 

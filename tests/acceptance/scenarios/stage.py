@@ -25,6 +25,7 @@ from tests.acceptance.scenarios.table import Ending, Scenario, endings
 from tests.machine import Machine
 from tests.prometheus import PrometheusServer
 from tests.support.greeter import RUNNER
+from tests.support.repositories import first_commit
 
 from phasegate.flows.views.report import report
 from phasegate.infra.crash_points import CRASH_AT
@@ -277,13 +278,7 @@ class ScenarioRunner:
         self._opened.append(shop)
         version = str(self._count)
         files = {**shop.files(version), "run-tests.sh": RUNNER, "tests/plain.sh": "test -s run-tests.sh\n"}
-        for name, text in files.items():
-            path = self._top / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        git(self._top, "init", "-q", "-b", "main")
-        git(self._top, "add", "-A")
-        git(self._top, "commit", "-qm", "A shop")
+        first_commit(self._top, files)
         first = Scenario("the first release", "well", Ending("done", 0, "new", "", ()))
         self._write_policy(first, shop)
         self._count += 1

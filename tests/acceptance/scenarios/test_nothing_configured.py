@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.acceptance.lifecycle.conftest import edit, git
+from tests.acceptance.lifecycle.conftest import edit
 from tests.kubernetes import KubernetesServer, manifests
 from tests.machine import Machine
+from tests.support.repositories import first_commit
 
 pytestmark = pytest.mark.timeout(900)  # an engine and a control plane start
 
@@ -58,9 +59,7 @@ def test_it_gets_to_a_plan_that_a_person_can_judge(
         (top / "k8s" / f"{manifest['kind'].lower()}.yaml").write_text(yaml.safe_dump(manifest))
     (top / "tests").mkdir()
     (top / "tests" / "test_manifests.py").write_text(PRESENT)
-    git(top, "init", "-qb", "main")
-    git(top, "add", ".")
-    git(top, "commit", "-qm", "Manifests, and nothing else but a test")
+    first_commit(top)
     theirs = manifests("older")[0]
     with kubernetes.http() as http:
         place = f"/apis/apps/v1/namespaces/{namespace}/deployments"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.integration.grading.test_grade import PYTEST, Criterion
+from tests.support.repositories import first_commit
 
 from phasegate.infra.grading.amendments import Amendment
 from phasegate.infra.grading.evidence import Evidence
@@ -46,11 +46,7 @@ class Repo:
         self.top, self.state, self.runs = folder / "project", folder / "state", 0
 
     def begin(self, files: dict[str, str]) -> None:
-        for name, content in files.items():
-            (self.top / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.top / name).write_text(content)
-        for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-            subprocess.run(["git", "-C", str(self.top), *words], check=True)
+        first_commit(self.top, files)
         self.repository = Repository.open(self.top)
 
     async def grade(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from tests.integration.grading.test_languages import NODE, grade_in
+from tests.support.repositories import first_commit
 
 from phasegate.infra.grading.runner.narrowing import undisturbed_tests
 from phasegate.infra.workspace import Repository
@@ -45,11 +45,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_files_that_own_tests_cannot_disturb(tmp_path: Path, case: Case) -> None:
-    for path, content in {**_FILES, **case.own}.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(content)
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    first_commit(tmp_path, {**_FILES, **case.own})
     repository = Repository.open(tmp_path)
     sealed = {"test/accept.test.js": "require('../app.js');\n"}
     collected = {"test/one.test.js", "test/two.test.js"}

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import first_commit
 
 from phasegate.infra.errors import SetupFailed
 from phasegate.infra.grading.evidence import Evidence
@@ -71,11 +71,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "project"
-        for name, content in FILES.items():
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).write_text(content)
-        for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-            subprocess.run(["git", "-C", str(self.folder), *words], check=True)
+        first_commit(self.folder, FILES)
         self.repository = Repository.open(self.folder)
         self.state = folder / "state"
         self.steps: list[str] = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import first_commit, write_files
 
 from phasegate.infra.grading.amendments import Amendment
 from phasegate.infra.grading.evidence import Evidence
@@ -216,17 +216,11 @@ def grade_in(
     missing = [program for program in language.needs if shutil.which(program) is None]
     assert not missing, f"{', '.join(missing)} is not installed: .ci/bootstrap {language.name} brings it"
     top, state = folder / "project", folder / "state"
-    for name, content in language.files.items():
-        (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).write_text(content)
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-        subprocess.run(["git", "-C", str(top), *words], check=True)
+    first_commit(top, language.files)
     repository = Repository.open(top)
     base = repository.base().commit
     workspace = Workspace.create(repository, "r1", base, state / "w1")
-    for name, content in files.items():
-        (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (workspace.folder / name).write_text(content)
+    write_files(workspace.folder, files)
     policy = Policy(
         project=ProjectPolicy(test=language.test, test_timeout=timedelta(minutes=1)),
         lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),

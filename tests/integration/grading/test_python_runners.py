@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+
+from tests.support.repositories import first_commit, write_files
 
 from phasegate.infra.grading.amendments import Amendment
 from phasegate.infra.grading.evidence import Evidence
@@ -69,13 +70,11 @@ def grade_in(
     folder: Path, test: str, base: Mapping[str, str], change: Mapping[str, str], sealed: SealedTests
 ) -> Evidence:
     top, state = folder / "project", folder / "state"
-    write(top, base)
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-        subprocess.run(["git", "-C", str(top), *words], check=True)
+    first_commit(top, base)
     repository = Repository.open(top)
     commit = repository.base().commit
     workspace = Workspace.create(repository, "r1", commit, state / "w1")
-    write(workspace.folder, change)
+    write_files(workspace.folder, change)
     policy = Policy(
         project=ProjectPolicy(test=test, test_timeout=timedelta(minutes=2)),
         lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
@@ -93,12 +92,6 @@ def grade_in(
             on_step=lambda step: None,
         )
     )
-
-
-def write(folder: Path, files: Mapping[str, str]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
 
 
 def sealed_at(path: str, *amends: Amendment) -> SealedTests:

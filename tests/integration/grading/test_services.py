@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import first_commit
 
 from phasegate.infra.errors import ServiceFailed
 from phasegate.infra.grading.evidence import Evidence
@@ -66,11 +66,7 @@ def plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     folder = tmp_path / "project"
-    for name, content in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-        subprocess.run(["git", "-C", str(folder), *words], check=True)
+    first_commit(folder, FILES)
     return Repository.open(folder)
 
 

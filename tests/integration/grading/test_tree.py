@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import first_commit, write_files
 
 from phasegate.infra.grading.tree.graded_tree import graded_tree
 from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy
@@ -259,25 +259,13 @@ def test_a_link_named_like_a_test_never_enters(tmp_path: Path) -> None:
 
 def changed(place: Path, base: Mapping[str, str], files: Mapping[str, str | None]) -> tuple[Repository, ChangeSet]:
     repository, workspace = begun(place, base)
-    write(workspace.folder, files)
+    write_files(workspace.folder, files)
     return repository, workspace.collect(workspace.base_commit, (), "Change it")
 
 
 def begun(place: Path, base: Mapping[str, str]) -> tuple[Repository, Workspace]:
     folder = place / "project"
-    write(folder, base)
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-        subprocess.run(["git", "-C", str(folder), *words], check=True)
+    first_commit(folder, base)
     repository = Repository.open(folder)
     commit = repository.base().commit
     return repository, Workspace.create(repository, "R1", commit, place / "work")
-
-
-def write(folder: Path, files: Mapping[str, str | None]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if content is None:
-            path.unlink()
-        else:
-            path.write_text(content)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import urllib.request
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
@@ -17,6 +16,7 @@ import pytest
 import yaml
 from tests.support.greeter import PRD, QUICK_GRADES, RUNNER
 from tests.support.lifecycle import LifecycleHarness, open_lifecycle
+from tests.support.repositories import first_commit
 
 from phasegate.flows.lifecycle.context import RunContext
 from phasegate.infra.deploy.process.services import services, stop_service
@@ -168,11 +168,7 @@ class MigrationHarness:
             "phasegate.toml": QUICK_GRADES
             + POLICY.format(port=self.port, commands=named, names=', "SHOP_URL", "SHOP_TOKEN"'),
         }
-        for name, text in written.items():
-            (self.top / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.top / name).write_text(text)
-        for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "A shop")):
-            subprocess.run(["git", *words], cwd=self.top, check=True, capture_output=True)
+        first_commit(self.top, written)
         texts = {**FILES, **dict(files)}
         edits = [
             {"tools": [{"name": "write_file", "args": {"path": f"migrations/{name}.sql", "content": texts[name]}}]}

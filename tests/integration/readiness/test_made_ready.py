@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 import yaml
 from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNATURE, TICKET, edit, git
 from tests.crash.engine import PlainEngine
+from tests.support.repositories import first_commit
 from typing_extensions import override
 
 from phasegate.flows.engine.engine import Engine
@@ -70,9 +71,7 @@ class Place:
         self.top.mkdir()
         (self.top / "app.py").write_text(APP)
         (self.top / "phasegate.toml").write_text(POLICY)
-        git(self.top, "init", "-q", "-b", "main")
-        git(self.top, "add", "-A")
-        git(self.top, "commit", "-q", "-m", "A greeter")
+        first_commit(self.top)
         (folder / "ticket.md").write_text(TICKET)
         script = {"version": 1, "stages": {"prd": PRD_TURNS, "implementation": CHANGE}}
         (folder / "script.yaml").write_text(yaml.safe_dump(script))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNATURE, TICKET, Project, edit, git
+from tests.acceptance.lifecycle.conftest import APP, NEW, OLD, PRD_TURNS, SIGNATURE, TICKET, Project, edit
 from tests.machine import Machine
+from tests.support.repositories import first_commit
 
 from phasegate.infra.errors import LedgerUnavailable
 from phasegate.infra.ledger import Event, Ledger
@@ -38,9 +39,7 @@ def project(tmp_path: Path) -> Project:
     top.mkdir()
     (top / "app.py").write_text(APP)
     (top / "phasegate.toml").write_text(POLICY)
-    git(top, "init", "-q", "-b", "main")
-    git(top, "add", "-A")
-    git(top, "commit", "-q", "-m", "A greeter")
+    first_commit(top)
     ticket = tmp_path / "ticket.md"
     ticket.write_text(TICKET)
     return Project(top, ticket)

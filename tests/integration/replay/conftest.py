@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from tests.crash.scenes import SCENES, write_project
 from tests.support.lifecycle import LifecycleHarness, open_lifecycle
+from tests.support.repositories import first_commit
 
 from phasegate.infra.deploy.process.services import services, stop_service
 from phasegate.infra.grading.evidence import Evidence
@@ -53,11 +53,7 @@ reason = "agreed before"
 def greeter(folder: Path, files: Mapping[str, str]) -> Path:
     """A repository with a ticket beside it that asks for another greeting."""
     top = folder / "greeter"
-    for name, content in files.items():
-        (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).write_text(content)
-    for words in (("init", "-qb", "main"), ("add", "-A"), ("commit", "-qm", "First")):
-        subprocess.run(["git", *words], cwd=top, check=True)
+    first_commit(top, files)
     (folder / "ticket.md").write_text("---\ntitle: Greet otherwise\n---\nSay Good day.\n")
     return top
 

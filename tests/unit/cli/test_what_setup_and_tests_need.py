@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import first_commit
 
 from phasegate.flows.cli.actions.checks import CheckContext, run_checks
 from phasegate.infra.sandbox import overlay
@@ -52,8 +52,7 @@ def test_what_is_missing_is_said(case: Case, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "phasegate.toml").write_text(POLICY)
-    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-        subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
+    first_commit(repository)
     found = list(run_checks(CheckContext(Settings(home=tmp_path / "home"), case.environment, repository)))
     about = [one for one in found if one.name in ("service cache", "setup's variables")]
     assert [(one.name, one.outcome) for one in about] == case.outcomes
@@ -87,8 +86,7 @@ def test_how_setup_s_files_come_into_checkouts_is_said(
     home.mkdir()
     policy = POLICY.replace("[lifecycle]", f'[sandbox]\nbackend = "{case.backend}"\n[lifecycle]')
     (repository / "phasegate.toml").write_text(policy)
-    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-        subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
+    first_commit(repository)
     monkeypatch.setattr(overlay, "_TRIED", {home.stat().st_dev: case.problem})
     found = {
         one.name: one for one in run_checks(CheckContext(Settings(home=home), {"PATH": "/usr/bin:/bin"}, repository))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import write_files
 
 from phasegate.infra.deploy.kubernetes.api.diff import difference
 from phasegate.infra.deploy.kubernetes.api.manifests import is_below, read_manifests
@@ -29,9 +30,7 @@ CRON = (
 
 
 def read(tmp_path: Path, files: dict[str, str], path: str = "k8s") -> list[str]:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, files)
     return [f"{one['kind']}/{one['metadata']['name']}" for one in read_manifests(tmp_path, path, namespace="web")]
 
 

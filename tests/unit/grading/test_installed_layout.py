@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import write_files
 
 from phasegate.infra.grading.integrity.installed_layout import InstalledLayout
 from phasegate.infra.grading.integrity.plain_go import PlainGo
@@ -32,9 +33,7 @@ FILES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, FILES)
     return tmp_path
 
 

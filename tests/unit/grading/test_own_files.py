@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import first_commit, write_files
 
 from phasegate.infra.grading.evidence import Counts, Evidence
 from phasegate.infra.grading.integrity.go_imports import importers
@@ -71,11 +71,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_files_are_found_by_titles(tmp_path: Path, case: Case) -> None:
-    for name, text in case.files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "First"]):
-        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    first_commit(tmp_path, case.files)
     repository = Repository.open(tmp_path)
     base = repository.base().commit
     cases = [TestCase(name, None, "passed") for name in case.tests]
@@ -104,9 +100,7 @@ def test_tests_of_go_packages_that_a_change_reaches_are_built_and_no_others(tmp_
         "tools/lint/lint.go": 'package lint\n\nimport "example.com/app/b"\n',
         "vendor/x/x.go": 'package x\n\nimport "example.com/app/b"\n',
     }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, files)
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "linked.go").symlink_to(tmp_path / "far" / "far.go")
     reached = importers(tmp_path, {"b"})

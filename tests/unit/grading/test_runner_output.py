@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import write_files
 
 from phasegate.infra.grading.runner.attribution import attribute
 from phasegate.infra.grading.runner.junit import TestCase, parse
@@ -165,9 +166,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_tests_of_a_run(case: Case, tmp_path: Path) -> None:
-    for name, text in case.files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, case.files)
     found = parse(case.text.encode(), tmp_path)
     assert sorted(found, key=lambda one: one.id) == sorted(case.expected, key=lambda one: one.id)
 

@@ -127,9 +127,13 @@ def test_the_context_chooses_by_the_mode_of_the_origin(ledger: Ledger, mode: str
 
 
 def test_only_the_context_asks_for_the_mode(root: Path) -> None:
-    """Mutation tried: a stage that asks for `origin.mode`."""
+    """Mutation tried: a stage that asks for `rehearsed_run`."""
     lifecycle = root / "flows/phasegate/flows/lifecycle"
-    asking = [path.name for path in lifecycle.rglob("*.py") if re.search(r"\.mode\b|rehearses\(", path.read_text())]
+    asking = [
+        path.name
+        for path in lifecycle.rglob("*.py")
+        if re.search(r"\.mode\b|is_rehearsal\b|rehearsed_run\b", path.read_text())
+    ]
     assert asking == ["context.py"]
 
 

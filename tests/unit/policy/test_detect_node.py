@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import write_files
 
 from phasegate.infra.policy.detect.detect import detect
 from phasegate.infra.policy.load import load_policy
@@ -221,9 +222,7 @@ CASES = (
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_command_that_is_found(case: Case, tmp_path: Path) -> None:
     manifest = {"scripts": case.scripts, "devDependencies": case.packages, **case.manifest}
-    for name, text in {"package.json": json.dumps(manifest), **case.files}.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, {"package.json": json.dumps(manifest), **case.files})
     detected = detect(tmp_path)
     policy = load_policy(detected.toml.encode(), source="phasegate.toml")
     assert policy.project.setup == case.setup

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.repositories import write_files
 
 from phasegate.infra.policy.detect.detect import detect
 from phasegate.infra.policy.load import load_policy
@@ -183,9 +184,7 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_is_found(case: Case, tmp_path: Path) -> None:
-    for name, text in case.files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, case.files)
     detected = detect(tmp_path)
     policy = load_policy(detected.toml.encode(), source="phasegate.toml")
     assert (policy.project.test, policy.project.setup) == (case.test, case.setup)

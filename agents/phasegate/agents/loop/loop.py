@@ -339,11 +339,11 @@ class _AgentRun(Generic[Draft]):
 
     def _recorded_interruptions(self) -> dict[tuple[int, int], str]:
         """Answers of interrupted calls in the run that is rehearsed, by turn and place."""
-        origin, ledger = self._runtime.ledger.runs.get(self._attempt.run_id).origin, self._runtime.ledger
-        if origin is None or origin.mode != "rehearse":
+        ledger = self._runtime.ledger
+        if (recorded := ledger.runs.get(self._attempt.run_id).rehearsed_run) is None:
             return {}
-        original = self._attempt.id_in(origin.run)
-        events = ledger.events(origin.run, kinds=(EventKind.TOOLS_ANSWERED,))
+        original = self._attempt.id_in(recorded)
+        events = ledger.events(recorded, kinds=(EventKind.TOOLS_ANSWERED,))
         return {
             (payload["turn"], place): result["output"]
             for payload in (payload_of(event, payloads.ToolsAnswered) for event in events)

@@ -85,7 +85,7 @@ class Resources:
             ModelKeyMissing: The engine's environment holds no key for the provider.
         """
         name, thread = ModelName.parse(attempt.model), AttemptId.parse(attempt.id).thread
-        if run.origin is not None and run.origin.mode == "rehearse":
+        if run.rehearsed_run:
             base_url = self.rehearsal.base_url(run.id, thread, attempt.number)
             return open_client(name, base_url=base_url, key="rehearsal", http=self.http, redact=redact)
         if run.options.rehearsal:
@@ -129,9 +129,7 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
 
     def recording_of(run_id: str) -> RecordedReplies | None:
         run = ledger.runs.get(run_id)
-        if run.origin is None or run.origin.mode != "rehearse":
-            return None
-        return RecordedReplies(ledger, ledger.runs.get(run.origin.run), run)
+        return RecordedReplies(ledger, ledger.runs.get(run.rehearsed_run), run) if run.rehearsed_run else None
 
     def script_of(run_id: str) -> Script:
         digest = ledger.runs.get(run_id).options.rehearsal

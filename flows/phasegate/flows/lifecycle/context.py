@@ -49,9 +49,8 @@ class RunContext(RunFacts):
     @cached_property
     def source(self) -> RunSource:
         """Source of all that the run gets from outside itself: the only place that asks if it is a rehearsal."""
-        if self.origin is not None and self.origin.mode == "rehearse":
-            return RecordedSource(self, original=self.origin.run)
-        return LiveSource(self)
+        recorded = self.record.rehearsed_run
+        return RecordedSource(self, original=recorded) if recorded else LiveSource(self)
 
     @cached_property
     def budget(self) -> Budget:

@@ -103,10 +103,10 @@ def _require_stopped(request: ReplayRequest) -> None:
         raise UsageError(
             "a rehearsal repeats the whole run as it was", remedy="Leave out --from, --model and --repo-policy."
         )
-    if old.origin is not None and old.origin.mode == "rehearse":
+    if old.rehearsed_run:
         raise UsageError(
             f"run {old.id} is a rehearsal: there is nothing of its own to go back to",
-            remedy=f"Go back to the run it rehearses: `phasegate replay {old.origin.run}`.",
+            remedy=f"Go back to the run it rehearses: `phasegate replay {old.rehearsed_run}`.",
         )
     if old.status not in STOPPED | still:
         raise NotAllowed(

@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, func, or_, select
 
 from phasegate.infra.errors import NotAllowed, NotFound
 from phasegate.infra.ledger.events import EventKind, payloads
-from phasegate.infra.ledger.records import ENDED, Attempt, Message
+from phasegate.infra.ledger.records import ENDED, Attempt, Message, rehearsed_run
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.compiled import CompiledStatement
 from phasegate.infra.ledger.storage.store import Store, UnitOfWork, new_id
@@ -125,7 +125,7 @@ class Messages:
         if run_id not in self._originals:  # asked at every turn, and never another
             with self._store.reading() as connection:
                 origin = connection.execute(select(schema.runs.c.origin).where(schema.runs.c.id == run_id)).scalar()
-            self._originals[run_id] = str(origin["run"]) if origin and origin["mode"] == "rehearse" else None
+            self._originals[run_id] = rehearsed_run(origin)
         return self._originals[run_id]
 
     def list(self, run_id: str) -> list[Message]:
@@ -154,7 +154,7 @@ def _require_reader(change: UnitOfWork, run_id: str) -> None:
         raise NotFound(f"there is no run {run_id}", remedy="List the runs with `phasegate runs`.")
     if run["status"] in ENDED:
         raise NotAllowed(f"run {run_id} is {run['status']}: no agent of it will read a message any more")
-    if run["origin"] is not None and run["origin"]["mode"] == "rehearse":
+    if rehearsed_run(run["origin"]):
         raise NotAllowed(f"run {run_id} is a rehearsal: its agents are told what they were told then, and nothing else")
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Select, select
 
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.ledger.events import EventKind, payloads
-from phasegate.infra.ledger.records import Attempt, Origin, Question
+from phasegate.infra.ledger.records import Attempt, Question, rehearsed_run
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store
 
@@ -111,7 +111,6 @@ class Questions:
         query = select(schema.runs.c.origin).where(schema.runs.c.id == attempt.run_id)
         with self._store.reading() as connection:
             stored = connection.execute(query).scalar()
-        origin = Origin.model_validate(stored) if stored else None
-        if origin is None or origin.mode != "rehearse":
+        if (recorded := rehearsed_run(stored)) is None:
             return None
-        return self._find(f"{origin.run}{question_id.removeprefix(attempt.run_id)}")
+        return self._find(f"{recorded}{question_id.removeprefix(attempt.run_id)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -70,6 +71,16 @@ class Origin(BaseModel):
     stage: str = Field(validation_alias=AliasChoices("from", "stage"), serialization_alias="from")
     mode: Literal["replay", "rehearse"]
 
+    @property
+    def is_rehearsal(self) -> bool:
+        """True if the run only asks whether the earlier one would be the same today."""
+        return self.mode == "rehearse"
+
+
+def rehearsed_run(origin: Mapping[str, Any] | None) -> str | None:
+    """Id of the run that a run with this stored origin rehearses; `None` if it works for itself."""
+    return str(origin["run"]) if origin is not None and origin["mode"] == "rehearse" else None
+
 
 class Run(_Record):
     """Run: one ticket on its way through the stages. `ticket` and `policy` are artifact digests."""
@@ -94,6 +105,11 @@ class Run(_Record):
     grants: int
     created_at: datetime
     finished_at: datetime | None
+
+    @property
+    def rehearsed_run(self) -> str | None:
+        """Id of the run that this one rehearses; `None` if it works for itself."""
+        return self.origin.run if self.origin is not None and self.origin.is_rehearsal else None
 
 
 class Attempt(_Record):

@@ -181,7 +181,7 @@ def _origin(report: RunReport) -> str:
     if report.origin is None:
         return ""
     earlier = sanitize(report.origin.run)
-    if report.origin.mode == "rehearse":
+    if report.origin.is_rehearsal:
         return f"rehearses run {earlier}: answered from its record, nothing is performed"
     decided = {decision.gate_id for decision in report.decisions}
     sources = list(dict.fromkeys(stage_name(stage) for stage in report.stages if stage.origin))
