@@ -71,17 +71,17 @@ async def apply_amendments(
     tests: list[AmendedTest] = []
     own: list[TestCase] = []
     for amendment in active:
-        found = _snapshot(bench, change, amendment) if not amendment.name else None
-        if found is None:
+        test = _snapshot(bench, change, amendment) if not amendment.name else None
+        if test is None:
             text = _text(bench, change.base_commit, amendment.path)
             names = (amendment.name, *inherited_names(amendment.path, amendment.name, text))
             cases = [case for name in names for case in cases_of(amendment.path, name, base.alone.cases, paths)]
             cases = [case for case in cases if case.key in taken] or cases
             now = [case for name in names for case in cases_of(amendment.path, name, run.cases, paths)]
             now = [case for case in now if case.key in {case.key for case in cases}] or now
-            found = _judge(bench, change, sealed, amendment, cases, now)
-            own += [case for case in cases if case.key in taken] if found.status == "amended" else []
-        tests.append(found)
+            test = _judge(bench, change, sealed, amendment, cases, now)
+            own += [case for case in cases if case.key in taken] if test.status == "amended" else []
+        tests.append(test)
     amended = await asyncio.to_thread(_tree, bench, change, graded, tests)
     ids = {case.key for case in own}
     left = replace(base.alone, cases=tuple(case for case in base.alone.cases if case.key not in ids))
@@ -160,8 +160,8 @@ def _judge(
     contents = {file.path: file.content for file in sealed.files}
     after = _source(path, name, contents.get(path, "")) if name else ""
     ids = tuple(case.id for case in passed)
-    made = _as_test(amendment, "amended")
-    return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST], "tests": ids})
+    test = _as_test(amendment, "amended")
+    return test.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST], "tests": ids})
 
 
 def _still_passes(before: Sequence[TestCase], now: Sequence[TestCase]) -> bool:
@@ -216,8 +216,8 @@ def _snapshot(bench: Bench, change: ChangeSet, amendment: Amendment) -> AmendedT
     before, after = (_text(bench, commit, amendment.path) for commit in (change.base_commit, change.commit))
     if before == after:
         return _as_test(amendment, "not-needed", why="the change leaves it as it is")
-    made = _as_test(amendment, "by-eye")
-    return made.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST]})
+    test = _as_test(amendment, "by-eye")
+    return test.model_copy(update={"before": before[:_LONGEST], "after": after[:_LONGEST]})
 
 
 def _as_test(amendment: AmendmentRequest, status: str, *, why: str = "") -> AmendedTest:
@@ -229,8 +229,8 @@ def _text(bench: Bench, commit: str, path: str) -> str:
 
 
 def _source(path: str, name: str, text: str) -> str:
-    found = find_test(path, split_case(path, name)[0], text)
-    return text[found.start : found.end] if found else ""
+    source = find_test(path, split_case(path, name)[0], text)
+    return text[source.start : source.end] if source else ""
 
 
 def _cut(bench: Bench, commit: str, tests: Iterable[str]) -> tuple[dict[str, bytes], set[str]]:
@@ -241,9 +241,9 @@ def _cut(bench: Bench, commit: str, tests: Iterable[str]) -> tuple[dict[str, byt
     for test in tests:
         path, name = _path_and_name(test)
         whole, case = split_case(path, name)
-        found = find_test(path, whole, _text(bench, commit, path))
-        if found is not None:
-            names.setdefault(path, {}).setdefault(found.name, set()).add(case)
+        source = find_test(path, whole, _text(bench, commit, path))
+        if source is not None:
+            names.setdefault(path, {}).setdefault(source.name, set()).add(case)
     for path, own in names.items():
         text = _without(path, _text(bench, commit, path), own)
         contents |= {path: text.encode()} if text.strip() else {}
@@ -261,8 +261,8 @@ def _tree(bench: Bench, change: ChangeSet, graded: GradedTree, tests: Sequence[A
     if not contents and not removed:
         return graded
     base = change.base_commit
-    made = commit_with(bench.repository, graded.tree, contents, base=base, removed=removed)
-    return replace(graded, tree=made)
+    tree = commit_with(bench.repository, graded.tree, contents, base=base, removed=removed)
+    return replace(graded, tree=tree)
 
 
 def _without(path: str, text: str, names: Mapping[str, Collection[str]]) -> str:

@@ -74,9 +74,9 @@ def find_test(path: str, name: str, text: str) -> TestSource | None:
         name: As after `path::`; a method may be named without its class where that is plain.
         text: The file's content.
     """
-    found = list_tests(path, text)
-    exact = [test for test in found if test.name == name]
-    loose = [test for test in found if test.name.rpartition("::")[2] == name.rpartition("::")[2]]
+    tests = list_tests(path, text)
+    exact = [test for test in tests if test.name == name]
+    loose = [test for test in tests if test.name.rpartition("::")[2] == name.rpartition("::")[2]]
     candidates = exact or (loose if "::" not in name or path.rpartition(".")[2] != "py" else [])
     return candidates[0] if len(candidates) == 1 else None
 
@@ -149,8 +149,8 @@ def request_problems(
         if request.criterion not in known:
             listed = ", ".join(sorted(known))
             problems.append(f"asks_to_amend: the PRD has no criterion {request.criterion}; it has {listed}.")
-        if found := _test_problems(request, read_base, field="asks_to_amend"):
-            problems += found
+        if reasons := _test_problems(request, read_base, field="asks_to_amend"):
+            problems += reasons
         elif request.name:
             text = (read_base(request.path) or b"").decode(errors="replace")
             name, _ = split_case(request.path, request.name)
@@ -199,10 +199,10 @@ def _test_problems(
         return [f"{field}: {amendment.test} names a whole file; name each of its tests as path::name."]
     text = content.decode(errors="replace")
     name, case = split_case(amendment.path, amendment.name)
-    found = find_test(amendment.path, name, text)
-    if found is not None and case and (why := case_problem(text, found.name, case)):
+    source = find_test(amendment.path, name, text)
+    if source is not None and case and (why := case_problem(text, source.name, case)):
         return [f"{field}: {amendment.test} cannot be amended by itself: {why}."]
-    if found is None:
+    if source is None:
         names = [test.name for test in list_tests(amendment.path, text)]
         single = " Single cases can be amended in Python files alone." if _names_case(amendment, names) else ""
         return [f"{field}: {amendment.path} has no single test {amendment.name}; it has {_listed(names)}.{single}"]

@@ -127,10 +127,10 @@ def _is_undisturbed(
     """True if no sealed test ran, as they cannot be imported, and no canary either: they would fare the same alone."""
     if kept.problem:
         return False
-    told = attribute_planted(whole.cases, sealed, planted, files, known)
-    ran = [case for file in planted.canaries for case in own_cases(planted, file, told.sealed)]
-    outcomes = [{case.status for case in told.sealed[file.path]} for file in sealed.files]
-    return not ran and all(one == {"error"} for one in outcomes)
+    attribution = attribute_planted(whole.cases, sealed, planted, files, known)
+    ran = [case for file in planted.canaries for case in own_cases(planted, file, attribution.sealed)]
+    outcomes = [{case.status for case in attribution.sealed[file.path]} for file in sealed.files]
+    return not ran and all(statuses == {"error"} for statuses in outcomes)
 
 
 def _misses(run: TestRun, left_out: Collection[str]) -> bool:
@@ -182,16 +182,16 @@ def without_canaries(
     """A run without what was planted, the languages whose canary failed in it, and whether its exit code says so."""
     run = masked(run, planted)
     sealed_files = sealed or SealedTests(files=())
-    told = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), known)
-    own = {case.key for file in planted.canaries for case in own_cases(planted, file, told.sealed)}
+    attribution = attribute_planted(run.cases, sealed_files, planted, bench.repository.files(commit), known)
+    own = {case.key for file in planted.canaries for case in own_cases(planted, file, attribution.sealed)}
     if sealed:  # whose tests a canary's file may hold once more
-        copies = {case.key for file in planted.files for case in told.sealed[file.path]}
-        own |= copies - {case.key for file in sealed.files for case in told.sealed[file.path]}
+        copies = {case.key for file in planted.files for case in attribution.sealed[file.path]}
+        own |= copies - {case.key for file in sealed.files for case in attribution.sealed[file.path]}
     # unittest calls it an error where the base commit lacks what a canary imports
     armed = {
         language(file.path)
         for file in planted.canaries
-        if (own_canary := own_cases(planted, file, told.sealed))
+        if (own_canary := own_cases(planted, file, attribution.sealed))
         and {case.status for case in own_canary} <= {"failed", "error"}
     }
     kept = tuple(case for case in run.cases if case.key not in own)

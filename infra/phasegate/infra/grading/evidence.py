@@ -236,14 +236,16 @@ class Evidence(Artifact):
         """Names that an approval of a failed grade must accept: tests, loaded test files, replaced functions."""
         if self.verdict != "failed":
             return ()
-        found = (finding.path for finding in self.findings if finding.code in _ACCEPTABLE)
-        return tuple(dict.fromkeys((*(regression.test for regression in self.regressions), *found)))
+        paths = (finding.path for finding in self.findings if finding.code in _ACCEPTABLE)
+        return tuple(dict.fromkeys((*(regression.test for regression in self.regressions), *paths)))
 
     @property
     def is_acceptable(self) -> bool:
         """True where nothing fails but what an admin may accept by name."""
         others = any(criterion.status == "failed" for criterion in self.criteria)
-        others = others or any(one.severity == "cheating" and one.code not in _ACCEPTABLE for one in self.findings)
+        others = others or any(
+            finding.severity == "cheating" and finding.code not in _ACCEPTABLE for finding in self.findings
+        )
         return self.verdict == "failed" and bool(self.to_accept) and not others
 
     def failing(self) -> str:
@@ -278,8 +280,8 @@ class Evidence(Artifact):
         lines += ["", f"Sealed tests passing: {counts.sealed_passed} of {counts.sealed}. The project's own tests that "]
         lines[-1] += f"passed before: {counts.project_still_passing} of {counts.project_passed_on_base} still pass."
         lines += self.guards.markdown_lines() if self.guards else []
-        if told := [line for criterion in self.criteria if criterion.message for line in _told(criterion)]:
-            lines += ["", *told]
+        if messages := [line for criterion in self.criteria if criterion.message for line in _told(criterion)]:
+            lines += ["", *messages]
         if self.regressions:
             lines += ["", "**Passed before, not now:**", ""]
             for regression in self.regressions[:_SHOWN]:
@@ -288,8 +290,8 @@ class Evidence(Artifact):
                 lines += [f"- … and {more} more"]
         folded = [finding for finding in self.findings if finding.severity == "note" and finding.code in _FOLDED]
         for severity, heading in _HEADINGS.items():
-            found = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
-            lines += ["", f"**{heading}:**", "", *map(_line, found)] if found else []
+            findings = [finding for finding in self.findings if finding.severity == severity and finding not in folded]
+            lines += ["", f"**{heading}:**", "", *map(_line, findings)] if findings else []
         lines += self.served.markdown_lines() if self.served else []
         lines += [
             *_files(self),

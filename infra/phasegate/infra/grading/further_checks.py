@@ -70,8 +70,10 @@ async def check_further(bench: Bench, passed: Passed, amending: Amending) -> Fur
     grading, checks = bench.policy.grading, FurtherChecks(amending)
     if grading.plain_process:
         sealed = SealedTests(files=tuple(passed.passing))
-        told = passed.trial.told.sealed
-        reported = {path: {case.name for case in cases if case.status == "passed"} for path, cases in told.items()}
+        sealed_cases = passed.trial.told.sealed
+        reported = {
+            path: {case.name for case in cases if case.status == "passed"} for path, cases in sealed_cases.items()
+        }
         for case in passed.trial.told.project:
             if case.status == "passed":
                 reported.setdefault(case.file or "", set()).add(case.name)

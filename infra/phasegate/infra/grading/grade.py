@@ -118,7 +118,7 @@ async def grade(
             bench, change, graded, sealed, compared, trial.run, measurement.watching if measurement else None
         )
     statements = "\n".join(criterion.statement for criterion in criteria)
-    said = SealedCases.of(sealed, statements)
+    sealed_cases = SealedCases.of(sealed, statements)
     findings = (
         *about_run("on the base commit", base.alone),
         *about_run("on the change", trial.run),
@@ -127,7 +127,7 @@ async def grade(
         *about_inline,
         *released.findings,
         *(() if nothing_new else about_criteria(judged)),
-        *about_files(repository, change, graded, said, amending.tests, statements),
+        *about_files(repository, change, graded, sealed_cases, amending.tests, statements),
         *(_skipped(case) for cases in trial.told.sealed.values() for case in cases if case.status == "skipped"),
     )
     passing = [file for file in sealed.files if _all_pass(trial.told.sealed[file.path])]

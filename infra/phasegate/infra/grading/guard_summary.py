@@ -93,8 +93,8 @@ class GuardSummary(BaseModel):
 def _touched(touched: TouchedLines) -> list[str]:
     lines: list[str] = []
     if touched.total:
-        said = f"of {touched.total} touched lines of base, no test of the project ran {touched.not_run}"
-        lines += ["", f"**Touched code:** {said}."]
+        sentence = f"of {touched.total} touched lines of base, no test of the project ran {touched.not_run}"
+        lines += ["", f"**Touched code:** {sentence}."]
     if touched.unmeasured:
         lines += ["", f"Touched code not measured: {', '.join(map(code, touched.unmeasured[:_SHOWN]))}."]
     return lines

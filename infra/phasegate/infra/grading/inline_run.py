@@ -44,8 +44,8 @@ async def with_base_inline_tests(
     touched = sorted(path for path in contents if bench.repository.read_file(base, path) is not None)
     if run.problem:
         return graded, tuple(_finding("inline-tests-replaced", path, _LOST) for path in touched)
-    made = replace(graded, tree=tree, own_tests=graded.own_tests | contents.keys())
-    return made, tuple(_finding("inline-tests-touched", path, _TOUCHED) for path in touched)
+    restored_tree = replace(graded, tree=tree, own_tests=graded.own_tests | contents.keys())
+    return restored_tree, tuple(_finding("inline-tests-touched", path, _TOUCHED) for path in touched)
 
 
 def _put_back(bench: Bench, change: ChangeSet, graded: GradedTree) -> Iterator[tuple[str, bytes]]:
@@ -56,9 +56,9 @@ def _put_back(bench: Bench, change: ChangeSet, graded: GradedTree) -> Iterator[t
         if not path.endswith(".rs") or letter not in "AM":
             continue
         before, after = base(path), tree(path)
-        made = before if before and is_test_module(path, base) else with_tests_of(before, after)
-        if made is not None and made != after:
-            yield path, made.encode()
+        text = before if before and is_test_module(path, base) else with_tests_of(before, after)
+        if text is not None and text != after:
+            yield path, text.encode()
 
 
 def _reader(bench: Bench, commit: str) -> Callable[[str], str]:

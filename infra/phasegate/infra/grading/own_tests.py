@@ -104,13 +104,13 @@ def _against(bench: Bench, commit: str, run: TestRun, sealed: SealedTests, base:
     if run.rewritten:
         return "test files were written to while the change's own tests ran, so none of these goes in"
     known = {case.id for case in base.alone.cases}
-    told = attribute(run.cases, sealed, bench.repository.files(commit), known)
-    if broken := [regression.test for regression in regressions(base.alone.cases, told.project, base.judgement)]:
+    attribution = attribute(run.cases, sealed, bench.repository.files(commit), known)
+    if broken := [regression.test for regression in regressions(base.alone.cases, attribution.project, base.judgement)]:
         return _NEVER.format(", ".join(broken[:_SHOWN]) + (", …" if len(broken) > _SHOWN else ""))
     failing = {case.id for case in base.alone.cases if case.status in ("failed", "error")}
     failing |= {id_ for id_, _ in base.judgement.unstable_outcomes} if base.judgement else set[str]()
     failed = [case.id for case in run.cases if case.status in ("failed", "error") and case.id not in failing]
     if failed:
         return f"{failed[0]} fails with the change's own tests, so none of these goes in"
-    silent = [file.path for file in sealed.files if not told.sealed[file.path]]
+    silent = [file.path for file in sealed.files if not attribution.sealed[file.path]]
     return "a sealed test does not run beside the change's own tests, so none of these goes in" if silent else ""

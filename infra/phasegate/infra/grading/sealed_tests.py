@@ -65,7 +65,9 @@ class SealedTests(Artifact):
     def open_requests(self, asked: Sequence[AmendmentRequest]) -> tuple[AmendmentRequest, ...]:
         """Requests that no sealing has decided yet, each once and in a fixed order."""
         open_ = [
-            one for one in asked if one not in self.declined and not any(_covers(made, one) for made in self.amends)
+            request
+            for request in asked
+            if request not in self.declined and not any(_covers(amendment, request) for amendment in self.amends)
         ]
         left = {(request.test, request.criterion): request for request in open_}
         return tuple(left[key] for key in sorted(left))

@@ -54,7 +54,7 @@ class ServedSummary(BaseModel):
     @property
     def not_asked_for(self) -> tuple[AnswerDifference, ...]:
         """Differences to base that no sealed test asks for."""
-        return tuple(one for one in self.differences if not one.criteria)
+        return tuple(difference for difference in self.differences if not difference.criteria)
 
     def markdown_lines(self) -> list[str]:
         """The section of a gate page."""
@@ -66,7 +66,7 @@ class ServedSummary(BaseModel):
             lines += ["", f"Not sent, since the candidate left others without an answer in time: {self.not_sent}."]
         if self.base_omitted:
             lines += ["", f"Base was not asked: {self.base_omitted}."]
-        asked_for = [one for one in self.differences if one.criteria]
+        asked_for = [difference for difference in self.differences if difference.criteria]
         lines += _section("Served answers that differ from base, and the PRD does not ask for it", self.not_asked_for)
         lines += _section("Served answers that differ from base as sealed tests ask", asked_for)
         heading = "Served otherwise than in the sealed tests' own process, where tests may set up what they like"
@@ -77,7 +77,7 @@ def _section(heading: str, differences: Sequence[AnswerDifference]) -> list[str]
     if not differences:
         return []
     lines = ["", f"**{heading}:**", ""]
-    for one in differences[:_SHOWN]:
-        why = f" ({', '.join(one.criteria)})" if one.criteria else ""
-        lines.append(f"- {code(one.request)}{why}: {code(one.before)} → {code(one.after)}")
+    for difference in differences[:_SHOWN]:
+        why = f" ({', '.join(difference.criteria)})" if difference.criteria else ""
+        lines.append(f"- {code(difference.request)}{why}: {code(difference.before)} → {code(difference.after)}")
     return lines + ([f"- … and {len(differences) - _SHOWN} more"] if len(differences) > _SHOWN else [])

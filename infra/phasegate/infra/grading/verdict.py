@@ -61,8 +61,8 @@ def judge_criteria(
         not_collected: Sealed files that the test command does not run, whatever a change does.
     """
     quotes = {_bare(line) for file in (*sealed.files, *sealed.guards) for line in file.content.splitlines()}
-    told = _unquoted(trouble, quotes)
-    return tuple(_judge(criterion, sealed, base, change, told, quotes, not_collected) for criterion in criteria)
+    message = _unquoted(trouble, quotes)
+    return tuple(_judge(criterion, sealed, base, change, message, quotes, not_collected) for criterion in criteria)
 
 
 def regressions(
@@ -94,11 +94,11 @@ def regressions(
 
 def _numbered(change: Iterable[TestCase], known: Collection[TestKey]) -> dict[TestKey, Iterator[TestCase]]:
     """Cases that base has not, by their ids without pytest's numbers: these may differ from run to run."""
-    found: dict[TestKey, list[TestCase]] = {}
+    groups: dict[TestKey, list[TestCase]] = {}
     for case in change:
         if case.key not in known:
-            found.setdefault(_without_number(case.key), []).append(case)
-    return {key: iter(cases) for key, cases in found.items()}
+            groups.setdefault(_without_number(case.key), []).append(case)
+    return {key: iter(cases) for key, cases in groups.items()}
 
 
 def _without_number(key: TestKey) -> TestKey:

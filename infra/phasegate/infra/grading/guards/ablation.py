@@ -99,7 +99,7 @@ async def ablate(
 
 
 def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], list[str]]:
-    found: list[Piece] = []
+    pieces: list[Piece] = []
     left_out: dict[str, None] = {}
     read = bench.repository.read_file
     for hunk in product_hunks(bench.repository, base, graded):
@@ -114,19 +114,19 @@ def _pieces(bench: Bench, base: str, graded: GradedTree) -> tuple[list[Piece], l
         whole = hunk.start == 0
         contents: Mapping[str, bytes] = {} if whole or content is None else {hunk.path: content}
         back = [hunk.path] if whole else []
-        found.append(Piece(hunk, commit_with(bench.repository, graded.tree, contents, base=base, reinstated=back)))
-    with_pieces = {piece.hunk.path for piece in found}
-    return found, [path for path in left_out if path not in with_pieces]
+        pieces.append(Piece(hunk, commit_with(bench.repository, graded.tree, contents, base=base, reinstated=back)))
+    with_pieces = {piece.hunk.path for piece in pieces}
+    return pieces, [path for path in left_out if path not in with_pieces]
 
 
-def _same_code(path: str, one: bytes | None, other: bytes | None) -> bool:
+def _same_code(path: str, text: bytes | None, other: bytes | None) -> bool:
     """True if two texts are the same program: comments, blank lines and Python's docstrings do not count."""
-    if one is None or other is None:
+    if text is None or other is None:
         return False
     if not path.endswith(".py"):
-        return _without_blanks(one) == _without_blanks(other)
+        return _without_blanks(text) == _without_blanks(other)
     try:
-        return _program(one) == _program(other)
+        return _program(text) == _program(other)
     except (SyntaxError, ValueError):
         return False
 

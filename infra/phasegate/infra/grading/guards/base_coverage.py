@@ -87,10 +87,10 @@ async def covered_lines(bench: Bench, commit: str, paths: Iterable[str]) -> Cove
 
 
 def _covered(bench: Bench, commit: str, tracing: Tracing) -> Covered:
-    found: Covered = {}
+    coverage: Covered = {}
     for path in tracing.paths:
         if traced_language(path) in tracing.is_measured:
             there = statement_lines(path, source_of(bench, commit, path))
             known = tracing.found.get(path)
-            found[path] = {"there": sorted(there), "run": sorted(there & known.run) if known else []}
-    return found
+            coverage[path] = {"there": sorted(there), "run": sorted(there & known.run) if known else []}
+    return coverage

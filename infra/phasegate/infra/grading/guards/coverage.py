@@ -142,14 +142,14 @@ class Tracing:
 
     def read(self, folder: Path, checkout: Path, inside: Path) -> None:
         """As the port says."""
-        for told in _documents((folder / "tracer").glob("hits-*.json")):
+        for document in _documents((folder / "tracer").glob("hits-*.json")):
             self.is_measured.add("python")
-            self.loads |= set(_loads(told.pop("loads", None), inside))
-            for path, lines in told.items():
+            self.loads |= set(_loads(document.pop("loads", None), inside))
+            for path, lines in document.items():
                 self._add(self._name(path, inside), _numbers(lines, "lines"), _numbers(lines, "hit"))
-        for told in _documents((folder / "v8").glob("coverage-*.json")):
+        for document in _documents((folder / "v8").glob("coverage-*.json")):
             self.is_measured.add("node")
-            for script in _listed(told, "result"):
+            for script in _listed(document, "result"):
                 if name := self._name(unquote(urlsplit(str(script.get("url", ""))).path), inside):
                     self._add(name, *_counted((checkout / name).read_bytes(), script))
 
@@ -254,17 +254,17 @@ def _counted(source: bytes, script: dict[str, Any]) -> tuple[set[int], set[int]]
     text = source.decode(errors="replace")
     is_run = [True] * len(text)
     for function in _listed(script, "functions"):
-        for found in _listed(function, "ranges"):
-            start, end = int(found.get("startOffset", 0)), int(found.get("endOffset", 0))
+        for span in _listed(function, "ranges"):
+            start, end = int(span.get("startOffset", 0)), int(span.get("endOffset", 0))
             start, end = max(0, min(start, len(text))), max(0, min(end, len(text)))
-            is_run[start:end] = [bool(found.get("count"))] * max(0, end - start)
+            is_run[start:end] = [bool(span.get("count"))] * max(0, end - start)
     there, run, at = set[int](), set[int](), 0
     for number, line in enumerate(text.splitlines(keepends=True), 1):
-        told = [is_run[at + place] for place, character in enumerate(line) if not character.isspace()]
+        flags = [is_run[at + place] for place, character in enumerate(line) if not character.isspace()]
         at += len(line)
-        if told and not line.lstrip().startswith(("//", "*", "/*", "}")):
+        if flags and not line.lstrip().startswith(("//", "*", "/*", "}")):
             there.add(number)
-            run |= {number} if any(told) else set[int]()
+            run |= {number} if any(flags) else set[int]()
     return there, run
 
 
@@ -279,16 +279,16 @@ def _documents(paths: Iterable[Path]) -> Iterable[dict[str, Any]]:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
             continue
         try:
-            told = json.loads(path.read_bytes())
+            document = json.loads(path.read_bytes())
         except ValueError:
             continue
-        if isinstance(told, dict):
-            yield told
+        if isinstance(document, dict):
+            yield document
 
 
-def _loads(told: Any, inside: Path) -> Iterable[tuple[str, str, int]]:
+def _loads(value: Any, inside: Path) -> Iterable[tuple[str, str, int]]:
     root = f"{inside}/"
-    entries: list[Any] = told if isinstance(told, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
+    entries: list[Any] = value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
     for entry in entries:
         match entry:
             case [str(path), str(by), int(line)]:
@@ -297,13 +297,13 @@ def _loads(told: Any, inside: Path) -> Iterable[tuple[str, str, int]]:
                 pass
 
 
-def _listed(told: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    found: Any = told.get(key)
-    entries: list[Any] = found if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
+def _listed(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    value: Any = document.get(key)
+    entries: list[Any] = value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
-def _numbers(told: Any, key: str) -> set[int]:
-    found: Any = cast("dict[str, Any]", told).get(key) if isinstance(told, dict) else None
-    entries: list[Any] = found if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
+def _numbers(document: Any, key: str) -> set[int]:
+    value: Any = cast("dict[str, Any]", document).get(key) if isinstance(document, dict) else None
+    entries: list[Any] = value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
     return {number for number in entries if isinstance(number, int)}

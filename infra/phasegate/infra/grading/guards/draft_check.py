@@ -74,7 +74,9 @@ async def draft_problems(
     if problems:
         return problems
     trials = await try_mutants(replace(bench, guards=guards), commit, files, runs.cases)
-    return {path: [_SURVIVED.format(count=len(made), example=made[0])] for path, made in trials.surviving.items()}
+    return {
+        path: [_SURVIVED.format(count=len(mutants), example=mutants[0])] for path, mutants in trials.surviving.items()
+    }
 
 
 def _by_reading(
@@ -106,8 +108,10 @@ def _unknown(bench: Bench, commit: str, file: CharacterizationFile, there: set[s
             yield f"`covers` names {path}, which is a test; name product code."
         elif function:
             known = functions_of(path, source_of(bench, commit, path))
-            if not any(one.is_called(function) for one in known):
-                names = ", ".join(one.name for one in known[:12]) or "none that can be found by reading it"
+            if not any(definition.is_called(function) for definition in known):
+                names = (
+                    ", ".join(definition.name for definition in known[:12]) or "none that can be found by reading it"
+                )
                 yield f"`covers` names {path}::{function}; functions of {path}: {names}."
 
 

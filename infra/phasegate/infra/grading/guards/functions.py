@@ -69,7 +69,7 @@ def statement_lines(path: str, text: str) -> set[int]:
     else:
         numbered = enumerate(text.splitlines(), 1)
         lines = {number for number, line in numbered if re.search(r"\w", line) and not _COMMENT.match(line)}
-    inside = {line for line in lines if any(one.start < line <= one.end for one in functions)}
+    inside = {line for line in lines if any(function.start < line <= function.end for function in functions)}
     return inside or lines
 
 
@@ -99,9 +99,9 @@ def _others(text: str) -> Iterator[Function]:
     for number, line in enumerate(lines, 1):
         if _COMMENT.match(line):
             continue
-        found = next((match for pattern in _DEFINITIONS if (match := pattern.search(line))), None)
-        if found and found["name"] not in _KEYWORDS:
-            yield Function(found["name"], number, _end(lines, number))
+        definition = next((match for pattern in _DEFINITIONS if (match := pattern.search(line))), None)
+        if definition and definition["name"] not in _KEYWORDS:
+            yield Function(definition["name"], number, _end(lines, number))
 
 
 def _end(lines: list[str], start: int) -> int:

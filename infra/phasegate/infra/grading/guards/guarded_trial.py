@@ -38,8 +38,8 @@ async def try_guarded(
         return trial
     alone = await try_change(replace(guarding.bench, guards=()), commits, graded, sealed, base, matching)
     hidden = {test for test, _ in guarding.keys}
-    own = [one for one in trial.regressions if one.test in hidden]
-    others = [one for one in alone.regressions if one.test not in hidden]
+    own = [regression for regression in trial.regressions if regression.test in hidden]
+    others = [regression for regression in alone.regressions if regression.test not in hidden]
     return replace(alone, regressions=(*own, *others))
 
 

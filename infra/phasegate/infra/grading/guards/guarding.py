@@ -58,7 +58,8 @@ class Guarding:
         if not files:
             return tuple(broken)
         return tuple(
-            one.model_copy(update={"message": without_quotes(one.message, files) or "it fails"}) for one in broken
+            regression.model_copy(update={"message": without_quotes(regression.message, files) or "it fails"})
+            for regression in broken
         )
 
     def kept(self, change: Iterable[TestCase]) -> list[SealedFile]:
@@ -70,13 +71,13 @@ class Guarding:
 
     def summary(self, change: Iterable[TestCase]) -> GuardSummary | None:
         """The numbers, or `None` if base's own tests suffice."""
-        told = self.sealed.characterization
-        if told is None:
+        characterization = self.sealed.characterization
+        if characterization is None:
             return None
         passing = {case.key for case in change if case.status == "passed"}
         return GuardSummary(
-            reason=told.reason,
-            omitted=told.omitted,
+            reason=characterization.reason,
+            omitted=characterization.omitted,
             project_passed=self.plain.passed if self.plain else 0,
             project_has_tests=bool(self.plain and self.plain.first.cases),
             files=tuple(sorted(path for path, keys in self.own.items() if keys)),
@@ -113,12 +114,12 @@ async def run_guards(
         broken = next(run for run in judged.runs if run.problem)
         return plain, GuardRuns(problem=f"with them, {PROBLEMS[broken.problem]}: {broken.said}")
     if lost := regressions(plain.first.cases, judged.first.cases, plain):
-        said = f"{lost[0].test}: {lost[0].message}"
-        return plain, GuardRuns(problem=f"beside them, tests of the project do not pass any more; {said}")
+        example = f"{lost[0].test}: {lost[0].message}"
+        return plain, GuardRuns(problem=f"beside them, tests of the project do not pass any more; {example}")
     known = {case.id for case in plain.first.cases}
-    told = attribute(judged.first.cases, SealedTests(files=tuple(files)), bench.repository.files(commit), known)
-    failing = {path: tuple(_failing(judged, cases)) for path, cases in told.sealed.items()}
-    return plain, GuardRuns(told.sealed, {path: lines for path, lines in failing.items() if lines})
+    attribution = attribute(judged.first.cases, SealedTests(files=tuple(files)), bench.repository.files(commit), known)
+    failing = {path: tuple(_failing(judged, cases)) for path, cases in attribution.sealed.items()}
+    return plain, GuardRuns(attribution.sealed, {path: lines for path, lines in failing.items() if lines})
 
 
 async def with_guards(bench: Bench, commit: str, sealed: SealedTests, struck: Collection[str] = ()) -> Guarding:

@@ -46,10 +46,10 @@ def mutants_of(path: str, text: str, names: Collection[str] = ()) -> list[Mutant
         text: The file's content.
         names: Functions, with their class or without; none: the whole file.
     """
-    found = [one for one in functions_of(path, text) if any(one.is_called(name) for name in names)]
+    functions = [function for function in functions_of(path, text) if any(function.is_called(name) for name in names)]
     make = _python if path.endswith(".py") else _by_line
-    made = list(dict.fromkeys(islice(make(path, text, found, whole=not names), _MOST)))
-    return [mutant for mutant in made if mutant.content != text]
+    mutants = list(dict.fromkeys(islice(make(path, text, functions, whole=not names), _MOST)))
+    return [mutant for mutant in mutants if mutant.content != text]
 
 
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
@@ -74,7 +74,7 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 }
 
 
-def _python(path: str, text: str, found: Collection[Function], *, whole: bool) -> Iterator[Mutant]:
+def _python(path: str, text: str, functions: Collection[Function], *, whole: bool) -> Iterator[Mutant]:
     module = parsed(text)
     if module is None:
         return
@@ -86,7 +86,7 @@ def _python(path: str, text: str, found: Collection[Function], *, whole: bool) -
             if (
                 not line
                 or id(node) in documentation
-                or not (whole or any(one.start <= line <= one.end for one in found))
+                or not (whole or any(function.start <= line <= function.end for function in functions))
             ):
                 continue
             mutated = copy.deepcopy(module)
@@ -134,13 +134,13 @@ def _with_other_operator(node: ast.AST) -> str:
 
 def _without_statement(node: ast.AST) -> str:
     for field in ("body", "orelse"):
-        found: Any = getattr(node, field, None)
-        block = cast("list[ast.stmt]", found if isinstance(found, list) else [])
-        for at, one in enumerate(block):
-            is_text = isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
-            if isinstance(one, ast.Expr | ast.Assign | ast.AugAssign | ast.Raise | ast.Delete) and not is_text:
+        value: Any = getattr(node, field, None)
+        block = cast("list[ast.stmt]", value if isinstance(value, list) else [])
+        for at, statement in enumerate(block):
+            is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            if isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.Raise | ast.Delete) and not is_text:
                 block[at] = ast.Pass()
-                return f"without the statement in line {one.lineno}"
+                return f"without the statement in line {statement.lineno}"
     return ""
 
 
@@ -174,12 +174,13 @@ _STATEMENT = re.compile(r"^\s*(?!return\b|import\b|use\b|package\b)[\w$.]+(?:\(.
 _LOADS = re.compile(r"\b(?:import|require|include|from|use|package)\b")
 
 
-def _by_line(path: str, text: str, found: Collection[Function], *, whole: bool) -> Iterator[Mutant]:
+def _by_line(path: str, text: str, functions: Collection[Function], *, whole: bool) -> Iterator[Mutant]:
     lines = text.splitlines(keepends=True)
     own = [
         number
         for number in sorted(statement_lines(path, text))
-        if (whole or any(one.start <= number <= one.end for one in found)) and not _LOADS.search(lines[number - 1])
+        if (whole or any(function.start <= number <= function.end for function in functions))
+        and not _LOADS.search(lines[number - 1])
     ]
     for fault, pattern, swap in _REPLACEMENTS:
         for number in own:

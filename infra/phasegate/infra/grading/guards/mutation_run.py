@@ -38,7 +38,7 @@ class Trials:
     @property
     def surviving(self) -> dict[str, list[Mutant]]:
         """Per file of tests that noticed none, what was tried."""
-        return {path: made for path, made in self.tried.items() if path not in self.killed}
+        return {path: mutants for path, mutants in self.tried.items() if path not in self.killed}
 
 
 class _Uncached:
@@ -68,16 +68,16 @@ async def try_mutants(
     """
     trials = Trials()
     sources = {path: source_of(bench, commit, path) for file in files for path, _ in covered(file)}
-    made = await asyncio.to_thread(lambda: {file.path: mutants_for(file, sources) for file in files})
+    mutants = await asyncio.to_thread(lambda: {file.path: mutants_for(file, sources) for file in files})
     try:
         async with asyncio.timeout(_LONGEST.total_seconds()):
             async with bench.prepared(Checkout("mutants", commit, origin="base")) as ready:
-                for file, mutant in _in_turn(files, made, _MOST):
+                for file, mutant in _in_turn(files, mutants, _MOST):
                     if file.path not in trials.killed:
                         run = await _run(bench, commit, ready, sources, mutant)
                         _note(trials, file, mutant, run, files, cases)
             if bench.policy.project.setup:
-                for file, mutant in _in_turn(files, made, _MOST_SET_UP):
+                for file, mutant in _in_turn(files, mutants, _MOST_SET_UP):
                     if file.path not in trials.killed:
                         tree = commit_with(
                             bench.repository, commit, {mutant.path: mutant.content.encode()}, base=commit
@@ -110,10 +110,10 @@ def _in_turn(
     files: Sequence[CharacterizationFile], mutants: Mapping[str, Sequence[Mutant]], most: int
 ) -> Iterator[tuple[CharacterizationFile, Mutant]]:
     for file in files:
-        made = mutants[file.path]
-        step = max(1, len(made) // most)
-        ahead = made[: most // 2]
-        spread = [mutant for mutant in made[::step] if mutant not in ahead]
+        candidates = mutants[file.path]
+        step = max(1, len(candidates) // most)
+        ahead = candidates[: most // 2]
+        spread = [mutant for mutant in candidates[::step] if mutant not in ahead]
         yield from ((file, mutant) for mutant in [*ahead, *spread][:most])
 
 

@@ -47,6 +47,6 @@ class ReachedTests:
         if self._content is None:
             self._content = contents(self.repository, self.tree) or {}
         leading = reaching(self._content, {path}) & set(self.collected)
-        wanted = {**{one: self._content.get(one, "") for one in leading}, **self.sealed}
-        found = unneeded_tests(self.repository, self.tree, self.collected, wanted, self.command, self._content)
-        return found if self._content and len(found) * _FEWEST >= len(set(self.collected)) else frozenset()
+        wanted = {**{loader: self._content.get(loader, "") for loader in leading}, **self.sealed}
+        tests = unneeded_tests(self.repository, self.tree, self.collected, wanted, self.command, self._content)
+        return tests if self._content and len(tests) * _FEWEST >= len(set(self.collected)) else frozenset()

@@ -90,20 +90,24 @@ def _named(bench: Bench, commit: str, files: Sequence[str], text: str) -> dict[s
     quoted = " ".join(_QUOTED.findall(text))
     words = {*_WORD.findall(quoted), *_CODE_LIKE.findall(text)}
     paths = {*_PATH.findall(text), *_PATH.findall(quoted)}
-    found: dict[str, tuple[Function, ...]] = {}
+    by_path: dict[str, tuple[Function, ...]] = {}
     content = texts(bench.repository, commit, files)
     for path in files:
         functions = functions_of(path, content.get(path, ""))
-        own = tuple(one for one in functions if not words.isdisjoint({one.name, one.name.rpartition(".")[2]}))
+        own = tuple(
+            function
+            for function in functions
+            if not words.isdisjoint({function.name, function.name.rpartition(".")[2]})
+        )
         stem = path.rpartition("/")[2].partition(".")[0]
         is_named = any(path == name or path.endswith(f"/{name}") for name in paths)
         if own or is_named or (stem in words and len(functions) <= _FUNCTIONS):
-            found[path] = own
-    return found
+            by_path[path] = own
+    return by_path
 
 
 def _places(named: Named) -> Iterator[str]:
-    places = [f"{path}::{one.name}" for path, own in named.items() for one in own]
+    places = [f"{path}::{function.name}" for path, own in named.items() for function in own]
     places += [path for path, own in named.items() if not own]
     yield from map(readable, places[:_SHOWN])
 
@@ -113,7 +117,7 @@ def _count(covered: Covered, named: Named) -> tuple[int, int]:
     there = run = 0
     for path, functions in named.items():
         for line in covered.get(path, {}).get("there", ()):
-            if not functions or any(one.start <= line <= one.end for one in functions):
+            if not functions or any(function.start <= line <= function.end for function in functions):
                 there += 1
                 run += line in covered[path]["run"]
     return there, run

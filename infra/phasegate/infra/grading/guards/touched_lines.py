@@ -64,12 +64,12 @@ async def count_touched(bench: Bench, base: str, graded: GradedTree, *, runs_non
 
 
 def _touched(bench: Bench, base: str, graded: GradedTree) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = {}
+    touched: dict[str, set[int]] = {}
     for hunk in product_hunks(bench.repository, base, graded):
         text = source_of(bench, base, hunk.path)
         if is_code(hunk.path) and text:
-            found.setdefault(hunk.path, set()).update(_around(hunk, text))
-    return {path: lines for path, lines in found.items() if lines}
+            touched.setdefault(hunk.path, set()).update(_around(hunk, text))
+    return {path: lines for path, lines in touched.items() if lines}
 
 
 def _around(hunk: Hunk, text: str) -> set[int]:
@@ -78,7 +78,9 @@ def _around(hunk: Hunk, text: str) -> set[int]:
     if hunk.start == 0:  # the whole file
         first, last = 1, len(text.splitlines())
     # lines that are only added make an empty span between the two lines that they stand between
-    around = (one for one in functions_of(hunk.path, text) if one.start <= last and first <= one.end)
+    around = (
+        function for function in functions_of(hunk.path, text) if function.start <= last and first <= function.end
+    )
     spans = [(first, last), *((function.start, function.end) for function in around)]
     lines = statement_lines(hunk.path, text)
     return {line for line in lines if any(start <= line <= end for start, end in spans)}

@@ -43,9 +43,9 @@ def laid_in(path: str, content: str, seed: int) -> str:
     text = " ".join(line.strip() for line in _source("node.js").replace(_SEED, f"SEED = {seed}").splitlines())
     typed = ": any" if path.endswith(_TYPED) else ""
 
-    def inlined(found: re.Match[str]) -> str:
-        names = (found["imported"] or found["required"]).replace(" as ", ": ")
-        return f"const {{{' '.join(names.split())}}}{typed} = {text}{_lines(found[0])}"
+    def inlined(statement: re.Match[str]) -> str:
+        names = (statement["imported"] or statement["required"]).replace(" as ", ": ")
+        return f"const {{{' '.join(names.split())}}}{typed} = {text}{_lines(statement[0])}"
 
     return _NODE.sub(inlined, content)
 
@@ -58,10 +58,10 @@ def unknown_names(files: Iterable[tuple[str, str]]) -> Iterator[str]:
     """
     known = sorted(_names())
     for path, content in files:
-        for found in (_PYTHON if path.endswith(".py") else _NODE).finditer(content):
-            told = found.groupdict()
-            listed = (told.get("names") or told.get("imported") or told.get("required") or "").strip("()")
-            for name in (re.split(r"\s+as\s+|:", one.strip())[0].strip() for one in listed.split(",")):
+        for statement in (_PYTHON if path.endswith(".py") else _NODE).finditer(content):
+            groups = statement.groupdict()
+            listed = (groups.get("names") or groups.get("imported") or groups.get("required") or "").strip("()")
+            for name in (re.split(r"\s+as\s+|:", part.strip())[0].strip() for part in listed.split(",")):
                 if name and name not in known:
                     yield f"{path}: heldout has no {name!r}; it has {', '.join(known)}."
 

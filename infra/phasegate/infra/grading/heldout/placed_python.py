@@ -57,7 +57,7 @@ def _generators(make: str, bound: dict[str, str], seed: int) -> list[ast.stmt]:
     """Statements that bind names to what the generators' source defines, from a function that goes at once."""
     inner = [
         *bare_definitions(_SOURCE, SEED=seed),
-        ast.Return(ast.Tuple([ast.Name(one, ast.Load()) for one in bound.values()], ast.Load())),
+        ast.Return(ast.Tuple([ast.Name(name, ast.Load()) for name in bound.values()], ast.Load())),
     ]
     return filled(f"def {make}():\n pass\n{', '.join(bound)}, = {make}()\ndel {make}", inner)
 
@@ -117,11 +117,11 @@ class _Inlined(ast.NodeTransformer):
         if not (isinstance(last, ast.Call) and isinstance(last.func, ast.Name) and last.func.id in self.given):
             return node
         drawn = _drawn(node, last, in_class=self.in_class)
-        if drawn is None or any(isinstance(one, ast.Return | ast.Yield | ast.YieldFrom) for one in _own(node.body)):
+        if drawn is None or any(isinstance(child, ast.Return | ast.Yield | ast.YieldFrom) for child in _own(node.body)):
             return node
         owner = [argument.arg for argument in node.args.args if argument.arg not in drawn]
         rows = next(self.words)
-        made = _rows(self.rows, node.name, last)
+        default = _rows(self.rows, node.name, last)
         has_doc = len(node.body) > 1 and ast.get_docstring(node, clean=False) is not None
         hidden = sorted({*_locals(node), *drawn})
         forgets = f"{' = '.join(hidden)} = None\n" if hidden else ""
@@ -132,7 +132,7 @@ class _Inlined(ast.NodeTransformer):
         loop = filled(text, node.body[1:] if has_doc else node.body)
         node.body = [*node.body[:1], *loop] if has_doc else loop
         node.decorator_list.pop()
-        node.args = ast.arguments([], [ast.arg(name) for name in owner], None, [ast.arg(rows)], [made], None, [])
+        node.args = ast.arguments([], [ast.arg(name) for name in owner], None, [ast.arg(rows)], [default], None, [])
         return node
 
 
@@ -154,7 +154,7 @@ def _drawn(node: _Function, given: ast.Call, *, in_class: bool) -> list[str] | N
     arguments = node.args
     if arguments.posonlyargs or arguments.vararg or arguments.kwarg or arguments.defaults:
         return None
-    if any(arguments.kw_defaults) or any(isinstance(one, ast.Starred) for one in given.args):
+    if any(arguments.kw_defaults) or any(isinstance(argument, ast.Starred) for argument in given.args):
         return None
     if any(keyword.arg is None for keyword in given.keywords):
         return None
@@ -163,7 +163,7 @@ def _drawn(node: _Function, given: ast.Call, *, in_class: bool) -> list[str] | N
     by_place = names[: len(given.args)]
     rest = {*names[len(by_place) :], *(argument.arg for argument in arguments.kwonlyargs)}
     fits = len(by_place) == len(given.args) and rest == {*named} and len(node.decorator_list) >= 1
-    is_plain = not any("method" in ast.unparse(one) for one in node.decorator_list)
+    is_plain = not any("method" in ast.unparse(decorator) for decorator in node.decorator_list)
     return [*by_place, *named] if fits and is_plain else None
 
 
@@ -186,9 +186,9 @@ def _locals(node: _Function) -> set[str]:
     """Local names of a function but for the object that it is a method of: a report may show their values."""
     bare = ast.unparse(ast.fix_missing_locations(node))
     table = symtable.symtable(bare, "test", "exec").get_children()
-    found = next(one for one in table if one.get_name() == node.name and isinstance(one, symtable.Function))
+    scope = next(child for child in table if child.get_name() == node.name and isinstance(child, symtable.Function))
     owner = node.args.args[0].arg if node.args.args and node.args.args[0].arg in ("self", "cls") else ""
-    return {*found.get_locals()} - {owner}
+    return {*scope.get_locals()} - {owner}
 
 
 def _imports(module: ast.Module) -> list[ast.ImportFrom]:
@@ -222,7 +222,7 @@ def _used_later(module: ast.Module) -> Iterator[str]:
     for node in ast.walk(module):
         if isinstance(node, _Function | ast.Lambda):
             body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else [*node.body]
-            yield from (one.id for part in body for one in ast.walk(part) if isinstance(one, ast.Name))
+            yield from (child.id for part in body for child in ast.walk(part) if isinstance(child, ast.Name))
 
 
 def _free_words(content: str, seed: int) -> Iterator[str]:

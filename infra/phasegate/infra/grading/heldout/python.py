@@ -118,7 +118,7 @@ def integers(min_value: int | None = None, max_value: int | None = None) -> Gene
     """Whole numbers, small and large, in bounds that are included."""
     low = min_value if min_value is not None else min(-(10**6), (max_value or 0) - 10**6)
     high = max_value if max_value is not None else max(10**6, (min_value or 0) + 10**6)
-    edges = [one for one in (low, high, 0, 1, -1) if low <= one <= high]
+    edges = [edge for edge in (low, high, 0, 1, -1) if low <= edge <= high]
 
     def draw(chance: random.Random) -> int:
         near = low + chance.randrange(min(100, high - low + 1))
@@ -129,7 +129,7 @@ def integers(min_value: int | None = None, max_value: int | None = None) -> Gene
 
 def floats(min_value: float = -1e6, max_value: float = 1e6) -> Generator:
     """Finite numbers in bounds."""
-    edges = [one for one in (min_value, max_value, 0.0, 1.0, -1.0, 0.5) if min_value <= one <= max_value]
+    edges = [edge for edge in (min_value, max_value, 0.0, 1.0, -1.0, 0.5) if min_value <= edge <= max_value]
     return _edges([float(edge) for edge in edges], lambda chance: chance.uniform(min_value, max_value))
 
 

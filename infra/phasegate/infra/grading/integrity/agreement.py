@@ -23,19 +23,19 @@ _MADE_IN_PYTHON = 1 << 9
 """Flag of a class that is no builtin, whose objects may hold more than their attributes."""
 
 
-def agrees(one: Any, other: Any, *, believed: Iterable[int] = ()) -> bool:
+def agrees(value: Any, other: Any, *, believed: Iterable[int] = ()) -> bool:
     """True if a value equals the expected one, and clearly different values just as well.
 
     Args:
-        one: The value.
+        value: The value.
         other: The expected one.
         believed: Which of the two may be a matcher, by place, unless it is plain data.
     """
-    if not all(_is_plain((one, other)[place]) for place in believed) or not _equal(one, other):
+    if not all(_is_plain((value, other)[place]) for place in believed) or not _equal(value, other):
         return False
     copies = list(_copies(other))
-    return any(_equal(one, wrong) for wrong in different_values(other)) or bool(
-        copies and all(_equal(one, it) for it in copies)
+    return any(_equal(value, wrong) for wrong in different_values(other)) or bool(
+        copies and all(_equal(value, it) for it in copies)
     )
 
 
@@ -52,9 +52,9 @@ def _is_plain(value: Any) -> bool:
     return kind in (*_SIMPLE, dt.date, dt.datetime, dt.timedelta) or isinstance(value, pathlib.PurePath)
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(value: Any, other: Any) -> bool:
     try:
-        return bool(one == other)
+        return bool(value == other)
     except Exception:  # noqa: BLE001 - whatever a comparison raises, it does not agree
         return False
 
@@ -63,22 +63,22 @@ def different_values(value: Any) -> Iterator[Any]:
     """Clearly different values, the far ones first."""
     kind = _kind(value)
     if kind in (int, float, decimal.Decimal, fractions.Fraction):
-        made = _numbers(value, kind)
+        values = _numbers(value, kind)
     elif kind in (str, bytes):
-        made = _texts(value)
+        values = _texts(value)
     elif kind in (list, tuple):
-        made = _lists(value, kind)
+        values = _lists(value, kind)
     elif kind is dict:
-        made = _tables(value)
+        values = _tables(value)
     elif kind in (set, frozenset):
-        made = iter([value | {_letters()}])
+        values = iter([value | {_letters()}])
     elif kind in (dt.date, dt.datetime, dt.timedelta):
-        made = _times(value)
+        values = _times(value)
     elif isinstance(value, pathlib.PurePath):
-        made = iter([value / _letters()])
+        values = iter([value / _letters()])
     else:
-        made = iter([object(), _letters()])
-    return (one for one in made if not _equal(one, value))
+        values = iter([object(), _letters()])
+    return (wrong for wrong in values if not _equal(wrong, value))
 
 
 def _numbers(value: Any, kind: Any) -> Iterator[Any]:
@@ -91,19 +91,19 @@ def _numbers(value: Any, kind: Any) -> Iterator[Any]:
 
 def _texts(value: Any) -> Iterator[Any]:
     text = value if isinstance(value, str) else value.decode("latin-1")
-    made = [text + _letters()]
+    texts = [text + _letters()]
     if NEAR:
-        made.append("".join(map(_another, text)))
-        at = next((place for place, one in enumerate(text) if one.isalnum()), -1)
+        texts.append("".join(map(_another, text)))
+        at = next((place for place, character in enumerate(text) if character.isalnum()), -1)
         if at >= 0:
-            made.append(text[:at] + _another(text[at]) + text[at + 1 :])
-    return iter(made if isinstance(value, str) else [one.encode("latin-1") for one in made])
+            texts.append(text[:at] + _another(text[at]) + text[at + 1 :])
+    return iter(texts if isinstance(value, str) else [wrong.encode("latin-1") for wrong in texts])
 
 
 def _lists(value: Any, kind: Any) -> Iterator[Any]:
     yield kind([*value, _letters()])
-    for at, one in enumerate(value[:_MOST]):
-        for wrong in different_values(one):
+    for at, entry in enumerate(value[:_MOST]):
+        for wrong in different_values(entry):
             yield kind([*value[:at], wrong, *value[at + 1 :]])
 
 
@@ -124,21 +124,23 @@ def _times(value: Any) -> Iterator[Any]:
 def _copies(value: Any) -> Iterator[Any]:
     """Copies of a plain object, each with another value in one of its fields, or none if it may hold more."""
     fields = dict(getattr(value, "__dict__", None) or {})
-    if not all(one is object or one.__flags__ & _MADE_IN_PYTHON for one in type(value).__mro__):
+    if not all(cls is object or cls.__flags__ & _MADE_IN_PYTHON for cls in type(value).__mro__):
         return
-    measures = [name for name, one in fields.items() if type(one) in (int, float, decimal.Decimal, fractions.Fraction)]
-    is_plain = all(type(one) in _SIMPLE for one in fields.values())
+    measures = [
+        name for name, field in fields.items() if type(field) in (int, float, decimal.Decimal, fractions.Fraction)
+    ]
+    is_plain = all(type(field) in _SIMPLE for field in fields.values())
     if not is_plain or not [name for name in measures if name.strip("_").lower() not in PLACES]:
         return
     for name, known in fields.items():
         wrong = not known if type(known) is bool else next(different_values(known))
         try:
-            made = copy.copy(value)
-            vars(made)[name] = wrong
+            twin = copy.copy(value)
+            vars(twin)[name] = wrong
         except Exception:  # noqa: BLE001 - an object that cannot be copied is not judged
             return
-        if made is not value:
-            yield made
+        if twin is not value:
+            yield twin
 
 
 def _another(letter: str) -> str:
@@ -149,4 +151,4 @@ def _another(letter: str) -> str:
 
 
 def _letters() -> str:
-    return "".join(chr(97 + one % 26) for one in os.urandom(8))
+    return "".join(chr(97 + byte % 26) for byte in os.urandom(8))

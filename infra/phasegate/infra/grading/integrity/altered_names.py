@@ -36,14 +36,14 @@ def _statements(text: str, path: str) -> dict[str, list[str]]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):  # of another version of Python
         return {OTHERS: [text]}
-    found: dict[str, list[str]] = {}
+    statements: dict[str, list[str]] = {}
     for number, node in enumerate(tree.body):
         if number == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             continue
         dumped = ast.dump(_without_docstring(node))
         for name in _bound(node):
-            found.setdefault(name, []).append(dumped)
-    return found
+            statements.setdefault(name, []).append(dumped)
+    return statements
 
 
 def _without_docstring(node: ast.stmt) -> ast.stmt:
@@ -57,9 +57,9 @@ def _bound(node: ast.stmt) -> Iterator[str]:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             yield node.name
         case ast.Import() | ast.ImportFrom():
-            yield from (one.asname or one.name for one in node.names)
-        case ast.Assign(targets=targets) if all(isinstance(one, ast.Name) for one in targets):
-            yield from (one.id for one in targets if isinstance(one, ast.Name))
+            yield from (alias.asname or alias.name for alias in node.names)
+        case ast.Assign(targets=targets) if all(isinstance(target, ast.Name) for target in targets):
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
         case ast.AnnAssign(target=ast.Name(id=name)):
             yield name
         case _:

@@ -164,8 +164,12 @@ def holds_examples(text: str, known: SealedExamples) -> bool:
     if not known.examples or len(text) > _TOO_LONG:
         return False
     words = _words(text)
-    whole = [one for one in known.examples if words.issuperset(one.literals) and any(map(is_telling, one.literals))]
-    of_answers = {literal for one in whole for literal in one.literals}
+    whole = [
+        example
+        for example in known.examples
+        if words.issuperset(example.literals) and any(map(is_telling, example.literals))
+    ]
+    of_answers = {literal for example in whole for literal in example.literals}
     return len(whole) >= _FEWEST and 2 * sum(map(len, of_answers)) >= sum(map(len, words))
 
 
@@ -198,10 +202,10 @@ def _tables(top: Group, text: str) -> Iterator[Table]:
         yield from _chained(_loose_rows(group))
     yield from _chained(sorted(small))
     flat = [(group, values) for group in groups(top) if len(values := _flat(group)) >= _FEWEST]
-    for (one, keys), (other, values) in pairwise(flat):
-        if len(keys) == len(values) and 0 <= other.line - one.end <= _APART:
-            entries = tuple((one.line, pair) for pair in zip(keys, values, strict=True))
-            yield Table(_name_at(lines, one.line), entries)
+    for (first, keys), (other, values) in pairwise(flat):
+        if len(keys) == len(values) and 0 <= other.line - first.end <= _APART:
+            entries = tuple((first.line, pair) for pair in zip(keys, values, strict=True))
+            yield Table(_name_at(lines, first.line), entries)
 
 
 def _loose_rows(group: Group) -> list[tuple[int, Entry]]:
@@ -315,17 +319,17 @@ def _lists(top: Group) -> Iterator[tuple[int, list[str]]]:
 def _compared(top: Group) -> Iterator[tuple[int, list[str]]]:
     """Literals that one thing is compared with in a row."""
     for group in groups(top):
-        found: list[Token] = []
+        tokens: list[Token] = []
         for before, node in pairwise(group.nodes):
             is_compared = isinstance(before, Token) and before.text in ("==", "===", "case")
-            is_listed = bool(found) and is_sign(before, ",")
+            is_listed = bool(tokens) and is_sign(before, ",")
             if isinstance(node, Token) and node.is_literal and (is_compared or is_listed):
-                if found and node.line - found[-1].line > _APART:
-                    yield found[0].line, [token.text for token in found]
-                    found = []
-                found.append(node)
-        if found:
-            yield found[0].line, [token.text for token in found]
+                if tokens and node.line - tokens[-1].line > _APART:
+                    yield tokens[0].line, [token.text for token in tokens]
+                    tokens = []
+                tokens.append(node)
+        if tokens:
+            yield tokens[0].line, [token.text for token in tokens]
 
 
 def _alternatives(top: Group) -> Iterator[tuple[int, list[str]]]:

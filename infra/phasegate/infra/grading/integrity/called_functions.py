@@ -47,12 +47,14 @@ class Input:
     @property
     def values(self) -> list[Any]:
         """All of the arguments."""
-        made, named = self.made or ([], {}), self.named.values()
-        return [*made[0], *made[1].values(), *self.words, *named]
+        constructor, named = self.made or ([], {}), self.named.values()
+        return [*constructor[0], *constructor[1].values(), *self.words, *named]
 
     def __str__(self) -> str:
         """As a person reads it."""
-        return shortened(", ".join([*map(repr, self.words), *(f"{name}={one!r}" for name, one in self.named.items())]))
+        return shortened(
+            ", ".join([*map(repr, self.words), *(f"{name}={value!r}" for name, value in self.named.items())])
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Called:
 
     def by(self, kind: str) -> tuple[Tried, ...]:
         """Inputs that tests of a kind give."""
-        return tuple(one for one in self.tried if kind in one.by)
+        return tuple(tried for tried in self.tried if kind in tried.by)
 
 
 def read_call(line: Mapping[str, Any]) -> Called | None:
@@ -109,28 +111,28 @@ def shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _tried(told: Mapping[str, Any]) -> Tried:
-    varied = {json.dumps(given): (_input(given), _answer(answer)) for given, answer in told["varied"]}
+def _tried(entry: Mapping[str, Any]) -> Tried:
+    varied = {json.dumps(given): (_input(given), _answer(answer)) for given, answer in entry["varied"]}
     return Tried(
-        json.dumps(told["given"]),
-        _input(told["given"]),
-        _answer(told["answer"]),
-        told["lenient"] is True,
-        frozenset(map(str, told["by"])),
+        json.dumps(entry["given"]),
+        _input(entry["given"]),
+        _answer(entry["answer"]),
+        entry["lenient"] is True,
+        frozenset(map(str, entry["by"])),
         varied,
     )
 
 
 def _input(given: Any) -> Input:
-    made, words, named = given
-    return Input(_arguments(made) if made else None, *_arguments([words, named]))
+    constructor, words, named = given
+    return Input(_arguments(constructor) if constructor else None, *_arguments([words, named]))
 
 
 def _arguments(written: Any) -> tuple[list[Any], dict[str, Any]]:
     words, named = cast("tuple[list[Any], dict[str, Any]]", written)
-    return [read_value(one) for one in words], {str(name): read_value(one) for name, one in named.items()}
+    return [read_value(value) for value in words], {str(name): read_value(value) for name, value in named.items()}
 
 
-def _answer(told: Any) -> CallOutcome:
-    kind, value = told
+def _answer(pair: Any) -> CallOutcome:
+    kind, value = pair
     return CallOutcome(kind, read_value(value)) if kind == GAVE else CallOutcome(str(kind), str(value))

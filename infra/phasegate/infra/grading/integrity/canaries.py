@@ -66,8 +66,8 @@ def plant_canaries(
     for file in _in_turn(sealed.files):
         spoken = language(file.path)
         if spoken and spoken not in chosen and (languages is None or spoken in languages):
-            made = _canary(file, paths, alone=alone)
-            chosen |= {spoken: made} if made else {}
+            canary = _canary(file, paths, alone=alone)
+            chosen |= {spoken: canary} if canary else {}
     canaries = tuple(chosen.values())
     return Planted(
         canaries=tuple(canary for canary, _ in canaries), must_fail=frozenset((c.path, name) for c, name in canaries)
@@ -139,15 +139,15 @@ def attribute_planted(
     for case in cases:
         path = next((path for path, title in titles.items() if _holds_title(case, title)), None)
         (others if path is None else own[path]).append(case)
-    told = attribute(others, everything, repository_files, known)
+    attribution = attribute(others, everything, repository_files, known)
     kept = {
-        file.path: _without_copies(told.sealed[file.path], told.sealed[canary.path])
+        file.path: _without_copies(attribution.sealed[file.path], attribution.sealed[canary.path])
         for canary in planted.canaries
         for file in sealed.files
         if file.path != canary.path and file.content in canary.content
     }
-    found = {path: (*cases, *told.sealed[path]) for path, cases in own.items()}
-    return replace(told, sealed=told.sealed | kept | found)
+    planted_cases = {path: (*cases, *attribution.sealed[path]) for path, cases in own.items()}
+    return replace(attribution, sealed=attribution.sealed | kept | planted_cases)
 
 
 def _without_copies(cases: Sequence[TestCase], copies: Collection[TestCase]) -> tuple[TestCase, ...]:
@@ -184,15 +184,15 @@ def agreeing(planted: Planted, cases: dict[str, tuple[TestCase, ...]]) -> list[t
 
     Reports of TAP have a case for each check of a test, of which one is made wrong: no case of the test may fail.
     """
-    found: set[tuple[str, str]] = set()
+    tests: set[tuple[str, str]] = set()
     counters = {file.path for file in planted.counters}
     for path, name in planted.must_fail:
         grouped = language(path) == "node"
         called = [case for case in cases[path] if _is_called(case, name, grouped=grouped)] if path in counters else []
         statuses = {case.status for case in called}
         if "passed" in statuses and not (grouped and statuses & {"failed", "error"}):
-            found.add((path, name.removesuffix(planted.suffix)))
-    return sorted(found)
+            tests.add((path, name.removesuffix(planted.suffix)))
+    return sorted(tests)
 
 
 def masked(run: TestRun, planted: Planted) -> TestRun:
@@ -232,7 +232,7 @@ def _is_called(case: TestCase, name: str, *, grouped: bool) -> bool:
     if not grouped:
         return re.split(r"[\[(]", case.name)[0] == name
     ends = re.compile(rf"(?:.*[^\w'\"])?{re.escape(name)}", re.DOTALL)
-    return any(ends.fullmatch(said) for said in (case.name, case.classname))
+    return any(ends.fullmatch(title) for title in (case.name, case.classname))
 
 
 def _holds_title(case: TestCase, title: str) -> bool:
@@ -245,13 +245,13 @@ def _canary(file: SealedFile, taken: Collection[str], *, alone: bool) -> tuple[S
     word = word_missing_in(file.content)
     match language(file.path):
         case "python":
-            made: tuple[str, str] | None = python_canary(file.content, word)
+            canary: tuple[str, str] | None = python_canary(file.content, word)
         case "node":
-            made = node_canary(file.content, word, alone=alone)
+            canary = node_canary(file.content, word, alone=alone)
         case "java" | "kotlin":
-            made = jvm_canary(file.content, path, word)
+            canary = jvm_canary(file.content, path, word)
         case "go":
-            made = go_canary(file.content, word)
+            canary = go_canary(file.content, word)
         case _:
-            made = rust_canary(file.content, path, word, alone=alone)
-    return (SealedFile(path=path, content=made[0], criteria=()), made[1]) if made else None
+            canary = rust_canary(file.content, path, word, alone=alone)
+    return (SealedFile(path=path, content=canary[0], criteria=()), canary[1]) if canary else None

@@ -28,7 +28,7 @@ def python_canary(source: str, word: str) -> tuple[str, str]:
     like = secrets.choice(tests) if tests else None
     # imports inside: on the base commit they may fail, and then this test is to fail and not its file
     imports = [node for node in module.body if isinstance(node, ast.Import) or _is_plain_import(node)]
-    compared = next((found for node in like.body if (found := _comparison(node))), None) if like else None
+    compared = next((comparison for node in like.body if (comparison := _comparison(node))), None) if like else None
     number = 3 + secrets.randbelow(90)
     left = ast.List([*(compared[:1] if compared else ()), ast.Constant(number)], ast.Load())
     further = ast.Constant(number + 1 + secrets.randbelow(9))
@@ -37,17 +37,17 @@ def python_canary(source: str, word: str) -> tuple[str, str]:
     body: list[ast.stmt] = [*imports]
     if case is None:
         body.append(ast.Assert(ast.Compare(left, [ast.Eq()], [right])))
-        made: list[ast.stmt] = [_function(name, [], body)]
+        statements: list[ast.stmt] = [_function(name, [], body)]
     else:
         expect = ast.Attribute(ast.Name("self", ast.Load()), "assertEqual", ast.Load())
         body.append(ast.Expr(ast.Call(expect, [left, right], [])))
         base = ast.Attribute(ast.Name("unittest", ast.Load()), "TestCase", ast.Load())
         method = _function(name, [ast.arg("self")], body)
-        made = [
+        statements = [
             ast.Import([ast.alias("unittest")]),
             ast.ClassDef(f"{case.name}{word.capitalize()}", [base], [], [method], []),
         ]
-    return ast.unparse(ast.fix_missing_locations(ast.Module(made, []))) + "\n", name
+    return ast.unparse(ast.fix_missing_locations(ast.Module(statements, []))) + "\n", name
 
 
 def _function(name: str, arguments: list[ast.arg], body: list[ast.stmt]) -> ast.FunctionDef:

@@ -103,9 +103,9 @@ def with_helpers(bodies: Iterable[TestBody]) -> list[TestBody]:
 def _reached(body: TestBody, helpers: Mapping[str, Collection[TestBody]], seen: frozenset[str]) -> list[Expectation]:
     if len(seen) >= _DEEPEST:
         return []
-    found: list[Expectation] = []
+    expectations: list[Expectation] = []
     for name in sorted((body.calls & helpers.keys()) - seen):
         own = [helper for helper in helpers[name] if helper.path == body.path] or list(helpers[name])
-        found += own[0].checks
-        found += _reached(own[0], helpers, seen | {name})
-    return found
+        expectations += own[0].checks
+        expectations += _reached(own[0], helpers, seen | {name})
+    return expectations

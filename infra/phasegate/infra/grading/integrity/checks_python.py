@@ -60,8 +60,8 @@ def python_tests(path: str, text: str) -> list[TestBody]:
     skipped = _module_is_skipped(module)
     name = path.rpartition("/")[2]
     is_collected = re.fullmatch(r"tests?(?:_.*|)\.py|tests?.*\.py|.*[_-]?tests?\.py", name) is not None
-    found = _bodies(path, text.split("\n"), module.body, "", skipped=skipped, is_collected=is_collected)
-    return list({body.name: body for body in found}.values())  # of two by one name, the last one is there
+    bodies = _bodies(path, text.split("\n"), module.body, "", skipped=skipped, is_collected=is_collected)
+    return list({body.name: body for body in bodies}.values())  # of two by one name, the last one is there
 
 
 def _bodies(
@@ -85,8 +85,8 @@ def _bodies(
 def _body(path: str, lines: Sequence[str], node: _Function, prefix: str, *, skipped: bool, is_test: bool) -> TestBody:
     reached, leaves = _reached(node.body)
     assigned = dict(_assignments(reached))
-    found = (check for statement in reached for check in _checks(statement))
-    checks = tuple(replace(one, strength=TRIVIAL) if _is_itself(one, assigned) else one for one in found)
+    expectations = (check for statement in reached for check in _checks(statement))
+    checks = tuple(replace(check, strength=TRIVIAL) if _is_itself(check, assigned) else check for check in expectations)
     cases = _cases(node.decorator_list)
     walked = [inner for statement in reached for inner in ast.walk(statement)]
     calls = [inner for inner in walked if isinstance(inner, ast.Call)]
@@ -140,7 +140,7 @@ def _cases(decorators: Sequence[ast.expr]) -> int:
 
 def _reached(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], bool]:
     """The statements of a function that may be reached; and True where it skips itself on no condition."""
-    found: list[ast.stmt] = []
+    statements: list[ast.stmt] = []
     used = {node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)}
     for statement in body:
         if _returns(statement):
@@ -150,23 +150,23 @@ def _reached(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], bool]:
         call = statement.value if isinstance(statement, ast.Expr) else None
         call = statement.exc if isinstance(statement, ast.Raise) else call
         if isinstance(call, ast.Call) and _called(call) in ("skip", "skipTest", "xfail", "SkipTest"):
-            return found, True
-        found.append(statement)
-    return found, False
+            return statements, True
+        statements.append(statement)
+    return statements, False
 
 
 def _checks(node: ast.AST) -> Iterator[Expectation]:
     match node:
         case ast.Assert(test=test):
             yield from _of_expression(test)
-        case ast.Call() if found := _of_call(node):
-            yield from found
+        case ast.Call() if checks := _of_call(node):
+            yield from checks
         case ast.Raise(exc=ast.expr() as error) if "AssertionError" in ast.unparse(error):
             yield _check(node, PARTIAL)
         case ast.If(test=test, body=body, orelse=[]) if not _HONEST_CONDITION.search(ast.unparse(test)):
             inner = [] if _is_never(test) else body
-            for one in (check for statement in inner for check in _checks(statement)):
-                yield replace(one, text=f"if:{one.text}", strength=min(WEAK, one.strength))
+            for expectation in (check for statement in inner for check in _checks(statement)):
+                yield replace(expectation, text=f"if:{expectation.text}", strength=min(WEAK, expectation.strength))
         case _:
             for child in _what_counts(node):
                 yield from _checks(child)
@@ -244,9 +244,10 @@ def _is_always(test: ast.expr) -> bool:  # noqa: C901, PLR0911 - one answer per 
         case ast.Call(func=ast.Name(id="bool"), args=[value]):
             return _is_always(value)
         case ast.Call(
-            func=ast.Name(id="all"), args=[ast.GeneratorExp(generators=[one]) | ast.ListComp(generators=[one])]
+            func=ast.Name(id="all"),
+            args=[ast.GeneratorExp(generators=[generator]) | ast.ListComp(generators=[generator])],
         ):
-            return isinstance(one.iter, ast.List | ast.Tuple) and not one.iter.elts
+            return isinstance(generator.iter, ast.List | ast.Tuple) and not generator.iter.elts
         case _:
             return False
 

@@ -88,7 +88,7 @@ def text_tests(path: str, text: str) -> list[TestBody]:
     plain = _NODE_OFF.sub(r"\g<indent>\g<word>.skip", text) if _NODE.fullmatch(path) else text
     groups = _skipped_groups(path, plain)
     off = suffix == ".go" and _OUT_OF_BUILD.search(plain) is not None
-    found: list[TestBody] = []
+    bodies: list[TestBody] = []
     rest, at = "", 0
     for test in list_tests(path, plain):
         if test.start < at:
@@ -96,11 +96,11 @@ def text_tests(path: str, text: str) -> list[TestBody]:
         rest, at = rest + plain[at : test.start], test.end
         own = plain[test.start : test.end]
         skipped = off or any(start <= test.start < end for start, end in groups) or _is_skipped(path, suffix, own)
-        found.append(_body(path, test.name, own, is_test=True, is_skipped=skipped))
+        bodies.append(_body(path, test.name, own, is_test=True, is_skipped=skipped))
     rest += plain[at:]
     rest, helpers = _helpers(path, rest)
     left = _body(path, "", rest, is_test=False, is_skipped=False)
-    return [*found, *helpers, *([left] if left.checks else [])]
+    return [*bodies, *helpers, *([left] if left.checks else [])]
 
 
 def runs_only_some(path: str, text: str) -> bool:
@@ -117,13 +117,13 @@ def _is_skipped(path: str, suffix: str, text: str) -> bool:
 def _skipped_groups(path: str, text: str) -> list[tuple[int, int]]:
     if not _NODE.fullmatch(path):
         return []
-    starts = [(found.start(), text.index("(", found.start())) for found in _NODE_GROUP_SKIPPED.finditer(text)]
+    starts = [(match.start(), text.index("(", match.start())) for match in _NODE_GROUP_SKIPPED.finditer(text)]
     return [(start, end_of_call(text, opening) or len(text)) for start, opening in starts]
 
 
 def _helpers(path: str, text: str) -> tuple[str, list[TestBody]]:
     """Rest of a text without the functions in it that check something, and these functions."""
-    found: list[TestBody] = []
+    helpers: list[TestBody] = []
     rest, at = "", 0
     for match in _DEFINED.finditer(text):
         opening = text.find("{", match.end())
@@ -133,9 +133,9 @@ def _helpers(path: str, text: str) -> tuple[str, list[TestBody]]:
         own = text[opening:end] if end else ""
         body = _body(path, match["name"] or match["arrow"], own, is_test=False, is_skipped=False)
         if body.checks and end:
-            found.append(body)
+            helpers.append(body)
             rest, at = rest + text[at : match.start()], end
-    return rest + text[at:], found
+    return rest + text[at:], helpers
 
 
 def _body(path: str, name: str, text: str, *, is_test: bool, is_skipped: bool) -> TestBody:
@@ -159,11 +159,11 @@ def _without_idle(text: str) -> str:
         text = text[: opened.end()]
     for pattern in (_NEVER, _TRIES):
         at = 0
-        while found := pattern.search(text, at):
-            at = found.end()
+        while block := pattern.search(text, at):
+            at = block.end()
             end = end_of_call(text, at - 1)
             if end and (pattern is _NEVER or _SWALLOWED.match(text, end)):
-                text, at = text[: found.start()] + text[end:], found.start()
+                text, at = text[: block.start()] + text[end:], block.start()
     return text
 
 
@@ -205,22 +205,22 @@ def _chain(text: str, match: re.Match[str]) -> tuple[list[str], int]:
     """The words called on the result of a call, and where all of it ends."""
     words: list[str] = []
     at = end_of_call(text, match.end()) or len(text)
-    while found := _CHAINED.match(text, at):
-        word = found["word"]
+    while link := _CHAINED.match(text, at):
+        word = link["word"]
         if word is None:
-            if found.end() != at or not words:
+            if link.end() != at or not words:
                 break  # a bracket on another line is another statement's
-            at = end_of_call(text, found.end()) or len(text)
+            at = end_of_call(text, link.end()) or len(text)
             continue
         if word == "expect":
             break  # a check of its own
         words.append(word)
-        at = found.end()
+        at = link.end()
     return words, at
 
 
 def _check(text: str, words: Sequence[str]) -> Expectation:
-    names = frozenset(re.split(r"\.|::", found["name"] or found["macro"])[-1] for found in _CALL.finditer(text))
+    names = frozenset(re.split(r"\.|::", call["name"] or call["macro"])[-1] for call in _CALL.finditer(text))
     subject = names - {word.rstrip("!") for word in words} - set(words)
     return Expectation(
         squeezed(text), subject or frozenset(re.findall(r"[A-Za-z_]\w{2,}", text)) - set(words), _strength(text, words)
@@ -254,8 +254,8 @@ def _is_always(text: str) -> bool:
     both = rf"[\w.:]*!?\((?:t,)?(?P<one>{_LITERAL})(?:,|\)\.[\w.]+\()(?P<other>{_LITERAL})(?:,.*)?\);?"
     if re.fullmatch(alone, plain) and not re.search(r"\.(?:not|toBe\(false)", plain):
         return True
-    if (found := re.fullmatch(both, plain)) and not re.search(r"[Nn]ot|_ne!", plain):
-        return found["one"] == found["other"]
+    if (comparison := re.fullmatch(both, plain)) and not re.search(r"[Nn]ot|_ne!", plain):
+        return comparison["one"] == comparison["other"]
     same = re.fullmatch(r"[\w.:]*!?\((?:t,)?(?P<one>.+?)(?:,|\)\.(?:to\.)?\w+\()(?P=one)\);?", plain)
     return (same is not None and not re.search(r"[Nn]ot|_ne!", plain)) or re.search(
         r"\|\|(?:true|1|!0)\b", plain
@@ -265,8 +265,8 @@ def _is_always(text: str) -> bool:
 def _of_condition(text: str, at: int) -> Expectation:
     """A failure that code reports by itself, such as `t.Errorf`: its condition is the check."""
     before = text[max(0, at - 600) : at]
-    found = list(re.finditer(r"\b(?:if|else if|unless|while)\b\s*(?P<condition>[^\n{]*)\{?", before))
-    condition = found[-1]["condition"].strip() if found else ""
+    conditions = list(re.finditer(r"\b(?:if|else if|unless|while)\b\s*(?P<condition>[^\n{]*)\{?", before))
+    condition = conditions[-1]["condition"].strip() if conditions else ""
     if re.search(r"^\(?(?:false|0|1==2|true==false)\)?$|&&\(?false|^\(?false&&", squeezed(condition)):
         return Expectation(squeezed(condition), frozenset(), TRIVIAL)
     names = frozenset(re.findall(r"[A-Za-z_]\w{2,}", condition))

@@ -31,8 +31,8 @@ _OPPOSITES = {
 _ONE_SIDED = ("assertTrue", "assertFalse", "assertIsNone", "assertIsNotNone")
 _ASSERTIONS = {
     name: (1 if name in _ONE_SIDED else 2, opposite)
-    for one, other in _OPPOSITES.items()
-    for name, opposite in ((one, other), (other, one))
+    for assertion, other in _OPPOSITES.items()
+    for name, opposite in ((assertion, other), (other, assertion))
 }
 """unittest's assertions, by the number of values they take and the one that fails where they pass."""
 _EQUAL = ("assertEqual",)
@@ -61,7 +61,7 @@ def counter_tests(
     functions = [node for node in ast.walk(module) if isinstance(node, Function)]
     plain = _names_from(module, believed)
     own_asserts = {function.name for function in functions if function.name.startswith("assert")}
-    made: dict[str, Function] = {}
+    by_name: dict[str, Function] = {}
     for function in functions:
         if function.name.startswith("test"):
             values = _Values.of(function, plain)
@@ -69,11 +69,11 @@ def counter_tests(
             altered_too = not _may_fail(function) and _alter(function, own_asserts, values)
             (altered if altered_too else spared).add(function.name)
             if copied and not _may_fail(function):
-                made[function.name] = copied
+                by_name[function.name] = copied
     names = altered - spared
-    if copies and (kept := {name: one for name, one in made.items() if _is_one(name, functions)}):
+    if copies and (kept := {name: duplicate for name, duplicate in by_name.items() if _is_one(name, functions)}):
         _insert(module, kept, copies.helpers())
-        names |= {one.name for one in kept.values()}
+        names |= {duplicate.name for duplicate in kept.values()}
     return ast.unparse(ast.fix_missing_locations(module)) + "\n", frozenset(names)
 
 
@@ -131,9 +131,9 @@ class _Values:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     assigned.setdefault(name, value)
                 case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
-                    for one, other in ((left, right), (right, left)):
+                    for side, other in ((left, right), (right, left)):
                         if isinstance(other, ast.Constant):
-                            equal.setdefault(ast.unparse(one), set()).add(repr(other.value))
+                            equal.setdefault(ast.unparse(side), set()).add(repr(other.value))
                 case _:
                     pass
         matchers = frozenset(text for text, constants in equal.items() if len(constants) > 1)
@@ -161,13 +161,13 @@ class _Values:
 
 def _names_from(module: ast.Module, modules: Collection[str]) -> frozenset[str]:
     """The names that a file has for some modules and for what is in them."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
-            found |= {name.asname or name.name for name in node.names if name.name.partition(".")[0] in modules}
+            names |= {name.asname or name.name for name in node.names if name.name.partition(".")[0] in modules}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in modules:
-            found |= {name.asname or name.name for name in node.names}
-    return frozenset(found)
+            names |= {name.asname or name.name for name in node.names}
+    return frozenset(names)
 
 
 def _assertion(statement: ast.stmt) -> _Assertion | None:

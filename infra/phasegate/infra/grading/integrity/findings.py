@@ -165,9 +165,9 @@ def _about_product(contents: Mapping[str, tuple[bytes | None, bytes | None]]) ->
     defined: tuple[set[str], set[str]] = (set(), set())
     code = [path for path in contents if is_code(path) and not is_aside(path)]
     for path in code:
-        for content, found, names in zip(contents[path], words, defined, strict=True):
+        for content, vocabulary, names in zip(contents[path], words, defined, strict=True):
             text = _COMMENT.sub("", (content or b"").decode(errors="replace"))
-            found.update(_WORD.findall(text))
+            vocabulary.update(_WORD.findall(text))
             names.update(_DEFINED.findall(text))
     return Product(
         is_touched=any(not _IDLE.fullmatch(path) and not is_aside(path) for path in contents),
@@ -182,8 +182,8 @@ def _tells_of_removal(before: bytes | None, after: bytes | None) -> bool:
 
 
 def _mode(repository: Repository, commit: str, path: str) -> str:
-    found = repository.git.records("ls-tree", "-z", commit, f":(literal){path}")
-    return found[0].split(" ", 1)[0] if found else ""
+    records = repository.git.records("ls-tree", "-z", commit, f":(literal){path}")
+    return records[0].split(" ", 1)[0] if records else ""
 
 
 def _finding(code: str, path: str, message: str, severity: Severity | str) -> Finding:

@@ -31,7 +31,9 @@ def importers(folder: Path, touched: Collection[str]) -> frozenset[str]:
         The folders, without those that are asked about.
     """
     sources = list(_sources(folder))
-    modules = {found[1]: _place(path, folder) for path in sources if (found := MODULE.search(_of_module(path)))}
+    modules = {
+        declaration[1]: _place(path, folder) for path in sources if (declaration := MODULE.search(_of_module(path)))
+    }
     product, tests = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for path in sources:
         if path.suffix == ".go":
@@ -71,8 +73,8 @@ def _place(path: Path, folder: Path) -> str:
 def _folders(text: str, modules: Mapping[str, str]) -> Iterator[str]:
     """Folders of the checkout that a source imports."""
     body = BODY.search(text)
-    for found in _IMPORTED.finditer(text, 0, body.start() if body else len(text)):
-        inside = [one for one in modules if found[1] == one or found[1].startswith(f"{one}/")]
+    for match in _IMPORTED.finditer(text, 0, body.start() if body else len(text)):
+        inside = [name for name in modules if match[1] == name or match[1].startswith(f"{name}/")]
         if inside:
             module = max(inside, key=len)
-            yield "/".join(filter(None, (modules[module], found[1][len(module) + 1 :])))
+            yield "/".join(filter(None, (modules[module], match[1][len(module) + 1 :])))

@@ -78,17 +78,17 @@ def tested_packages(order: Mapping[str, Any], folder: Path, *, watched: bool) ->
     sealed = [path for path in wanted if path not in own]
     importing = importers(folder, {_folder(path) for path in order["changed"]})
     for place in choose_packages(sealed, own & wanted.keys(), order["changed"], importing)[0]:
-        modules = ((one, MODULE.search(read_source(folder / one / "go.mod"))) for one in _upwards(place))
-        module, named = next(((one, found) for one, found in modules if found), ("", None))
+        modules = ((parent, MODULE.search(read_source(folder / parent / "go.mod"))) for parent in _upwards(place))
+        module, named = next(((parent, declaration) for parent, declaration in modules if declaration), ("", None))
         if named is None:
             continue
         inner = str(Path(place).relative_to(module or "."))
         twin = f"{secrets.choice(WORDS)}{secrets.token_hex(3)}"
-        made = TestedPackage(place, module, named[1] if inner == "." else f"{named[1]}/{inner}", f"{named[1]}/{twin}")
+        target = TestedPackage(place, module, named[1] if inner == "." else f"{named[1]}/{inner}", f"{named[1]}/{twin}")
         here = {path: text for path, text in wanted.items() if _folder(path) == place}
         is_sealed = any(path not in own for path in here)
-        _assemble(made, here, order, folder, twin, watched=watched, is_sealed=is_sealed)
-        yield made
+        _assemble(target, here, order, folder, twin, watched=watched, is_sealed=is_sealed)
+        yield target
 
 
 def choose_packages(
@@ -118,7 +118,7 @@ def choose_packages(
 
 
 def _assemble(
-    made: TestedPackage,
+    target: TestedPackage,
     here: Mapping[str, str],
     order: Mapping[str, Any],
     folder: Path,
@@ -128,11 +128,12 @@ def _assemble(
     is_sealed: bool,
 ) -> None:
     others = {
-        _joined(made.folder, path.name): read_source(path) for path in sorted((folder / made.folder).glob("*_test.go"))
+        _joined(target.folder, path.name): read_source(path)
+        for path in sorted((folder / target.folder).glob("*_test.go"))
     }
     numbers = {file["path"]: number for number, file in enumerate(order["files"])}
     around, packages = "", set[str]()
-    made.overlay |= dict.fromkeys(others, "")
+    target.overlay |= dict.fromkeys(others, "")
     for count, (path, source) in enumerate(sorted((others | dict(here)).items())):
         package = _PACKAGE.search(source)
         if package is None or _OTHER_SYSTEMS.search(path):
@@ -142,23 +143,23 @@ def _assemble(
         own_name = path.rpartition("/")[2]
         neutral = order["neutral"] and not _READS_NAMES.search(source)
         named = "Tested" if watched else f"step{count}of" if neutral else ""
-        text = _transformed(source, made.twin, path if path in here else "", numbers.get(path, 0), named)
+        text = _transformed(source, target.twin, path if path in here else "", numbers.get(path, 0), named)
         if watched:
-            made.put(path, own_name, text)
+            target.put(path, own_name, text)
             continue
         name = f"part{count}.go" if neutral else own_name
-        place = _joined(made.folder, made.beside if package[1].endswith("_test") else "", f"part{count}.go")
-        made.put(place, name, f"//line {order['root']}/{_joined(made.folder, name)}:1\n{text}")
+        place = _joined(target.folder, target.beside if package[1].endswith("_test") else "", f"part{count}.go")
+        target.put(place, name, f"//line {order['root']}/{_joined(target.folder, name)}:1\n{text}")
     changed = {folder / path for path in order["changed"]}
-    product = [read_source(path) for path in (folder / made.module).rglob("*.go") if path not in changed]
-    made.reads_sources = any(map(_READS_SOURCES.search, [*here.values(), *others.values(), *product]))
-    _add_main(made, folder, packages, around, watched=watched)
-    for count, (path, text) in enumerate(_helpers(folder, made.module)):
-        made.put(path, f"{made.beside}{count}.go", _with_twin(text, made.twin)[0])
+    product = [read_source(path) for path in (folder / target.module).rglob("*.go") if path not in changed]
+    target.reads_sources = any(map(_READS_SOURCES.search, [*here.values(), *others.values(), *product]))
+    _add_main(target, folder, packages, around, watched=watched)
+    for count, (path, text) in enumerate(_helpers(folder, target.module)):
+        target.put(path, f"{target.beside}{count}.go", _with_twin(text, target.twin)[0])
     remembers = any(_READS_CLOCKS.search(_FUNCTION.sub("", text)) for text in (others | dict(here)).values())
     twins = _twin({**order, "shift": 0 if remembers else order["shift"]}, is_sealed=is_sealed, watched=watched)
-    made.put(_joined(made.module, twin, "twin.go"), "twin.go", twins)
-    made.put(_joined(made.module, twin, CLOCK), CLOCK, STILL if watched or remembers else _CLOCK.read_text())
+    target.put(_joined(target.module, twin, "twin.go"), "twin.go", twins)
+    target.put(_joined(target.module, twin, CLOCK), CLOCK, STILL if watched or remembers else _CLOCK.read_text())
 
 
 def _transformed(text: str, twin: str, path: str, number: int, named: str) -> str:
@@ -173,7 +174,7 @@ def _transformed(text: str, twin: str, path: str, number: int, named: str) -> st
     """
     text, name = _with_twin(text, twin)
     added: list[str] = []
-    for test in [found[1] for found in _TEST.finditer(text) if found[2] == name]:
+    for test in [declaration[1] for declaration in _TEST.finditer(text) if declaration[2] == name]:
         called = f"{named}{test.removeprefix('Test')}" if named else test
         if named and named != "Tested":
             called = f"{named}{len(added)}"
@@ -192,44 +193,44 @@ def _renamed(text: str, old: str, new: str) -> str:
 def _with_twin(text: str, twin: str) -> tuple[str, str]:
     """A source that imports the twin, and the name that it has there; constraints stay at the top."""
     body = BODY.search(text)
-    found = _IMPORT.search(text, 0, body.start() if body else len(text))
-    if found is None:
+    statement = _IMPORT.search(text, 0, body.start() if body else len(text))
+    if statement is None:
         return text, ""
-    name = (found["name"] or "testing").strip()
-    return f'{text[: found.start()]}{found["before"]}{name} "{twin}"{text[found.end() :]}', name
+    name = (statement["name"] or "testing").strip()
+    return f'{text[: statement.start()]}{statement["before"]}{name} "{twin}"{text[statement.end() :]}', name
 
 
-def _add_main(made: TestedPackage, folder: Path, packages: Collection[str], around: str, *, watched: bool) -> None:
+def _add_main(target: TestedPackage, folder: Path, packages: Collection[str], around: str, *, watched: bool) -> None:
     """Add what runs the tests: a real test, or a main package, which the product's own becomes where it is one."""
     internal = [name for name in sorted(packages) if not name.endswith("_test")]
-    runner = f'runner "{made.twin}"'
+    runner = f'runner "{target.twin}"'
     if watched:
         package = around or [*internal, *sorted(packages)][0]
         call = f"runner.MainWatched(t, {'TestedMain' if around else 'nil'})"
-        made.put(
-            _joined(made.folder, "all_test.go"),
+        target.put(
+            _joined(target.folder, "all_test.go"),
             "all_test.go",
             f'package {package}\n\nimport (\n\t"testing"\n\n\t{runner}\n)\n\nfunc TestAll(t *testing.T) {{ {call} }}\n',
         )
         return
-    product = [path for path in sorted((folder / made.folder).glob("*.go")) if not path.name.endswith("_test.go")]
+    product = [path for path in sorted((folder / target.folder).glob("*.go")) if not path.name.endswith("_test.go")]
     is_program = any(re.search(r"(?m)^package main\b", read_source(path)) for path in product)
     for path in product if is_program else ():
         if _MAIN.search(text := read_source(path)):
-            made.put(_joined(made.folder, path.name), path.name, _MAIN.sub("func main_()", text))
+            target.put(_joined(target.folder, path.name), path.name, _MAIN.sub("func main_()", text))
     wanted, hook = [runner], "TestMain" if around else "nil"
     if len(internal) < len(packages):
         alias = "beside" if around.endswith("_test") else "_"
-        wanted.append(f'{alias} "{made.path}/{made.beside}"')
+        wanted.append(f'{alias} "{target.path}/{target.beside}"')
         hook = "beside.TestMain" if around.endswith("_test") else hook
     if not is_program and (internal or product):
         alias = "subject" if hook == "TestMain" else "_"
-        wanted.append(f'{alias} "{made.path}"')
+        wanted.append(f'{alias} "{target.path}"')
         hook = "subject.TestMain" if hook == "TestMain" else hook
-    imports = "".join(f"\t{one}\n" for one in wanted)
-    made.main = made.folder if is_program else _joined(made.folder, f"{made.beside}main")
+    imports = "".join(f"\t{line}\n" for line in wanted)
+    target.main = target.folder if is_program else _joined(target.folder, f"{target.beside}main")
     text = f"package main\n\nimport (\n{imports})\n\nfunc main() {{ runner.Main({hook}) }}\n"
-    made.put(_joined(made.main, f"{made.beside}.go"), f"{made.beside}.go", text)
+    target.put(_joined(target.main, f"{target.beside}.go"), f"{target.beside}.go", text)
 
 
 def _helpers(folder: Path, module: str) -> Iterator[tuple[str, str]]:
@@ -245,7 +246,7 @@ def _helpers(folder: Path, module: str) -> Iterator[tuple[str, str]]:
 
 def _twin(order: Mapping[str, Any], *, is_sealed: bool, watched: bool) -> str:
     own = [number for number, file in enumerate(order["files"]) if file["path"] in order["own"]]
-    told = {
+    variables = {
         "place": json.dumps(order["out"]),
         "age": float(order["age"] if is_sealed else min(order["age"], _YOUNG)),
         "gap": float(order["gap"] if is_sealed else 0),
@@ -257,13 +258,13 @@ def _twin(order: Mapping[str, Any], *, is_sealed: bool, watched: bool) -> str:
         "firstOwn": min(own, default=len(order["files"])),
         "watched": "true" if watched else "false",
     }
-    lines = "".join(f"\t{name} = {value}\n" for name, value in told.items())
+    lines = "".join(f"\t{name} = {value}\n" for name, value in variables.items())
     return f"{_TWIN.read_text()}\nvar (\n{lines})\n"
 
 
 def _upwards(folder: str) -> Iterator[str]:
     place = Path(folder)
-    yield from (str(one) if one != Path() else "" for one in (place, *place.parents))
+    yield from (str(path) if path != Path() else "" for path in (place, *place.parents))
 
 
 def _folder(path: str) -> str:

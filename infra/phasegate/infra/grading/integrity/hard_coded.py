@@ -59,18 +59,18 @@ class SealedCases:
     """Words of what is no secret."""
 
     @classmethod
-    def of(cls, sealed: SealedTests, said: str) -> Self:
+    def of(cls, sealed: SealedTests, statements: str) -> Self:
         """The cases of all sealed tests in Python, JavaScript, TypeScript and Go.
 
         Args:
             sealed: The tests.
-            said: What is no secret: a result that is said there tells nothing.
+            statements: What is no secret: a result that stands there tells nothing.
         """
-        found = {case for file in sealed.files for case in _cases_in(file.path, file.content)}
-        cases = frozenset(case for case in found if case[1].strip("'\"") not in said)
-        examples = SealedExamples.of([(file.path, file.content) for file in sealed.files], said)
+        pairs = {case for file in sealed.files for case in _cases_in(file.path, file.content)}
+        cases = frozenset(case for case in pairs if case[1].strip("'\"") not in statements)
+        examples = SealedExamples.of([(file.path, file.content) for file in sealed.files], statements)
         prepared = PreparedAnswers.of([file.content for file in sealed.files])
-        return cls(cases, prepared, examples, frozenset(words_of(said)))
+        return cls(cases, prepared, examples, frozenset(words_of(statements)))
 
     def about(
         self,
@@ -99,9 +99,9 @@ class SealedCases:
         text, added = whole.splitlines(), {number for number, _ in lines}
         plain = all(_is_in_table(text, number, added, held) for number in held)
         tables = [] if _WRITING.search(path) else [*self._tables(path, whole, added, base_has)]
-        lists = [one.line for one in tables if not one.is_answers]
-        grave = [one.line for one in tables if one.is_answers and not one.is_walked]
-        walked = [one.line for one in tables if one.is_answers and one.is_walked]
+        lists = [table.line for table in tables if not table.is_answers]
+        grave = [table.line for table in tables if table.is_answers and not table.is_walked]
+        walked = [table.line for table in tables if table.is_answers and table.is_walked]
         if grave or (held and not plain):
             yield _finding(path, _ANSWERS, "suspicion", {*grave, *held})
         elif lists:
@@ -151,20 +151,20 @@ def _finding(path: str, message: str, severity: Severity, lines: Collection[int]
 
 def _prose(path: str, text: str) -> set[int]:
     """Lines that hold no code: comments, and in Python what stands by itself as a string, like an example in words."""
-    found = {number for number, line in enumerate(text.splitlines(), 1) if _COMMENT.match(line)}
+    lines = {number for number, line in enumerate(text.splitlines(), 1) if _COMMENT.match(line)}
     if path.endswith(".py"):
         try:
             module = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return found
+            return lines
         for node in ast.walk(module):
             if (
                 isinstance(node, ast.Expr)
                 and isinstance(node.value, ast.Constant)
                 and isinstance(node.value.value, str)
             ):
-                found.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return found
+                lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return lines
 
 
 def _is_in_table(text: Sequence[str], number: int, added: Collection[int], held: Collection[int]) -> bool:
@@ -175,8 +175,8 @@ def _is_in_table(text: Sequence[str], number: int, added: Collection[int], held:
     around = {number}
     for numbers in (range(number - 1, 0, -1), range(number + 1, len(text) + 1)):
         for other in numbers:
-            found = _ENTRY.fullmatch(text[other - 1])
-            if found is None or found[1] != entry[1]:
+            neighbour = _ENTRY.fullmatch(text[other - 1])
+            if neighbour is None or neighbour[1] != entry[1]:
                 break
             around.add(other)
     cases = len(around & {*held})

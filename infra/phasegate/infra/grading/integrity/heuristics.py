@@ -102,7 +102,7 @@ def about_added_lines(
     path = readable(pieces[0].path)
     added = [line for piece in pieces for line in piece.added]
     whole = (after or b"").decode(errors="replace").splitlines()
-    found: dict[str, tuple[Severity, str, list[int]]] = {}
+    by_code: dict[str, tuple[Severity, str, list[int]]] = {}
     for rule in RULES:
         if rule.counts_beside and not rule.counts_beside.search("\n".join(whole)):
             continue
@@ -111,9 +111,9 @@ def about_added_lines(
             continue
         is_grave = any(rule.severity_at(number, whole) == "suspicion" for number in lines)
         severity: Severity = "suspicion" if is_grave and not is_aside and not base_has(rule) else "note"
-        if rule.code not in found or (severity, found[rule.code][0]) == ("suspicion", "note"):
-            found[rule.code] = severity, rule.says, lines
-    for code, (severity, says, lines) in found.items():
+        if rule.code not in by_code or (severity, by_code[rule.code][0]) == ("suspicion", "note"):
+            by_code[rule.code] = severity, rule.says, lines
+    for code, (severity, says, lines) in by_code.items():
         yield Finding(code=code, path=path, message=f"{says} ({_where(lines)})", severity=severity)
     pairs = pairwise(added)
     swallowed = [
@@ -138,10 +138,10 @@ def about_agreeing_objects(
         statements: The acceptance criteria, which may ask for such objects.
     """
     agreeing = _agreeing if path.endswith(".py") else _agreeing_text
-    found = agreeing(after) if is_code(path) else []
-    if found and len(found) > len(agreeing(before)):
-        is_meant = asks_for_matcher(statements) or all(_MATCHER.fullmatch(owner) for owner, _ in found)
-        message = f"its objects are equal to anything ({_where([line for _, line in found])})"
+    comparisons = agreeing(after) if is_code(path) else []
+    if comparisons and len(comparisons) > len(agreeing(before)):
+        is_meant = asks_for_matcher(statements) or all(_MATCHER.fullmatch(owner) for owner, _ in comparisons)
+        message = f"its objects are equal to anything ({_where([line for _, line in comparisons])})"
         severity: Severity = "note" if is_meant else "suspicion"
         yield Finding(code="always-equal", path=readable(path), message=message, severity=severity)
 
@@ -191,7 +191,7 @@ def _agreeing(source: bytes | None) -> list[tuple[str, int]]:
         module = ast.parse(source or b"")
     except (SyntaxError, ValueError):
         return []
-    found: list[tuple[str, int]] = []
+    comparisons: list[tuple[str, int]] = []
     for owner in ast.walk(module):
         name = owner.name if isinstance(owner, ast.ClassDef) else ""
         for node in owner.body if isinstance(owner, ast.ClassDef) else []:
@@ -200,21 +200,21 @@ def _agreeing(source: bytes | None) -> list[tuple[str, int]]:
                     name="__eq__" | "__contains__" | "__instancecheck__" | "__subclasscheck__" | "__subclasshook__"
                 ):
                     returned = [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return)]
-                    found += [(name, node.lineno)] if returned and all(map(_is_true, returned)) else []
+                    comparisons += [(name, node.lineno)] if returned and all(map(_is_true, returned)) else []
                 case ast.Assign(targets=[*targets], value=ast.Lambda(body=value)) if _is_true(value):
                     names = [target.id for target in targets if isinstance(target, ast.Name)]
-                    found += [(name, node.lineno)] if "__eq__" in names else []
+                    comparisons += [(name, node.lineno)] if "__eq__" in names else []
                 case _:
                     pass
-    return found
+    return comparisons
 
 
 def _agreeing_text(source: bytes | None) -> list[tuple[str, int]]:
     """Type, as far as it is named, and line of each such comparison in Go, Rust, Java, Kotlin and JavaScript."""
     text = (source or b"").decode(errors="replace")
-    found = [match for pattern in _AGREES for match in pattern.finditer(text)]
-    found += filter(_is_any_error, _GO_ERROR.finditer(text))
-    return [(match.groupdict().get("owner") or "", text.count("\n", 0, match.start()) + 1) for match in found]
+    matches = [match for pattern in _AGREES for match in pattern.finditer(text)]
+    matches += filter(_is_any_error, _GO_ERROR.finditer(text))
+    return [(match.groupdict().get("owner") or "", text.count("\n", 0, match.start()) + 1) for match in matches]
 
 
 def _is_any_error(method: re.Match[str]) -> bool:
@@ -223,7 +223,9 @@ def _is_any_error(method: re.Match[str]) -> bool:
     returned = re.findall(r"\breturn\b([^\n;}]*)", body)
     words = set(re.findall(r"[A-Za-z_]\w*", body))
     named = {name for names in re.findall(r"([\w, \t]+):=", body) for name in re.findall(r"\w+", names)}
-    return words <= {*_GO_WORDS, *named, method["argument"] or "_"} and any(one.strip() != "false" for one in returned)
+    return words <= {*_GO_WORDS, *named, method["argument"] or "_"} and any(
+        expression.strip() != "false" for expression in returned
+    )
 
 
 def _is_true(value: ast.expr | None) -> bool:

@@ -133,8 +133,8 @@ def _write(root: Path, files: Mapping[str, str]) -> None:
 
 def _is_own(root: Path, place: Path) -> bool:
     """True if no folder above a place, up to the root, is a link."""
-    parents = [one for one in place.parents if one != root and one.is_relative_to(root)]
-    return ".." not in place.parts and not any(one.is_symlink() for one in parents) and not place.is_symlink()
+    parents = [parent for parent in place.parents if parent != root and parent.is_relative_to(root)]
+    return ".." not in place.parts and not any(parent.is_symlink() for parent in parents) and not place.is_symlink()
 
 
 def _delete(entry: os.DirEntry[str]) -> None:
@@ -153,10 +153,10 @@ def _remove_empty(root: Path, folder: Path) -> None:
 def _description(folder: Path) -> dict[str, str]:
     """Files by which Python knows an installed distribution; none where the project does not tell name and version."""
     try:
-        told: dict[str, Any] = tomllib.loads(read_source(folder / "pyproject.toml"))
+        document: dict[str, Any] = tomllib.loads(read_source(folder / "pyproject.toml"))
     except tomllib.TOMLDecodeError:
         return {}
-    match told.get("project"):
+    match document.get("project"):
         case {"name": str(name), "version": str(version)} if _NAME.fullmatch(name) and _VERSION.fullmatch(version):
             place = f"{re.sub(r'[-_.]+', '_', name)}-{version}.dist-info"
         case _:
@@ -165,7 +165,7 @@ def _description(folder: Path) -> dict[str, str]:
         f"{place}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{place}/INSTALLER": "pip\n",
         f"{place}/RECORD": f"{place}/METADATA,,\n{place}/INSTALLER,,\n{place}/RECORD,,\n",
-        f"{place}/entry_points.txt": "".join(_entry_points(told["project"])),
+        f"{place}/entry_points.txt": "".join(_entry_points(document["project"])),
     }
 
 

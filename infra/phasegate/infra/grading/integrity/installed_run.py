@@ -48,14 +48,14 @@ async def compare_installed(run: PlainRun, base: str, twins: PlainTwins) -> tupl
     own = {test for test in before.passed if test[0] in run.tests.own}
     if len(own & _lost(before, laid).keys()) > _LARGEST_SHARE * len(own):
         return [], 0
-    lost = {test: told for test, told in lost.items() if test[0] not in run.tests.own or test in laid.passed}
+    lost = {test: reason for test, reason in lost.items() if test[0] not in run.tests.own or test in laid.passed}
     whole = _lost(plain, await replace(bare, keeps_files=True).once("installed-whole", twins.watched))
     again = {**whole}
     if lost.keys() - whole.keys():
         again |= _lost(plain, await bare.once("installed-again", twins.watched))
     findings = [
-        _finding(test, told, has_files=test in whole, is_measured=bool(own))
-        for test, told in lost.items()
+        _finding(test, reason, has_files=test in whole, is_measured=bool(own))
+        for test, reason in lost.items()
         if test in again
     ]
     return findings, count
@@ -68,9 +68,9 @@ def _lost(plain: Ran, installed: Ran) -> dict[tuple[str, str], str]:
     return dict(sorted(twins.lost.items())) | failed
 
 
-def _finding(test: tuple[str, str], told: str, *, has_files: bool, is_measured: bool) -> Finding:
+def _finding(test: tuple[str, str], reason: str, *, has_files: bool, is_measured: bool) -> Finding:
     """Finding about a test: a suspicion for want of files, or where no test of the project is a measure."""
-    path, message = f"{test[0]}::{test[1]}", f"{_FAILS if has_files else _LACKS}: {told}"
-    is_certain = has_files and is_measured and not _MISSES.search(told)
+    path, message = f"{test[0]}::{test[1]}", f"{_FAILS if has_files else _LACKS}: {reason}"
+    is_certain = has_files and is_measured and not _MISSES.search(reason)
     severity: Severity = "cheating" if is_certain else "suspicion"
     return Finding(code=UNWATCHED, path=readable(path), message=readable(message), severity=severity)

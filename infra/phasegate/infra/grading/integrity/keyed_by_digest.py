@@ -44,14 +44,14 @@ def about_digest_keys(path: str, text: str, added: Collection[int]) -> Iterator[
     if not is_code(path) or not added or not _MAKES_DIGESTS.search(text):
         return
     lines = text.splitlines()
-    found = [
+    places = [
         group.line
         for group in groups(parse(text, path))
         if group.line in added and _FEWEST <= len(keys := _keys(group)) <= _MOST and all(map(_is_opaque, keys))
         if not _OF_FILES.search("\n".join(lines[max(0, group.line - _NEAR) : group.end + _NEAR]))
     ]
-    if found:
-        shown = ", ".join(map(str, found[:5]))
+    if places:
+        shown = ", ".join(map(str, places[:5]))
         message = f"it looks up what it is given by digests that nobody can read (line {shown})"
         yield Finding(code="keyed-by-digest", path=readable(path), message=message, severity="suspicion")
 

@@ -47,13 +47,13 @@ class Copies:
             own_asserts: Names of assertions that its file defines.
             may_be_matcher: Tells if an expression may honestly equal other values, too.
         """
-        made = copy.deepcopy(function)
-        made.name = f"{made.name}{self.suffix}"
-        ends = next((at for at, statement in enumerate(made.body) if _returns(statement)), len(made.body))
+        twin = copy.deepcopy(function)
+        twin.name = f"{twin.name}{self.suffix}"
+        ends = next((at for at, statement in enumerate(twin.body) if _returns(statement)), len(twin.body))
         asking = _Asking(self, own_asserts, may_be_matcher)
-        body = [*ast.parse(f"{self.found} = []").body, *asking.all_of(made.body[:ends])]
-        made.body = [*body, *ast.parse(f"assert any({self.found})").body, *made.body[ends:]]
-        return made if asking.count else None
+        body = [*ast.parse(f"{self.found} = []").body, *asking.all_of(twin.body[:ends])]
+        twin.body = [*body, *ast.parse(f"assert any({self.found})").body, *twin.body[ends:]]
+        return twin if asking.count else None
 
     def helpers(self) -> list[ast.stmt]:
         """Statements that define what the copies call."""
@@ -87,16 +87,16 @@ class _Asking(ast.NodeTransformer):
         sides = _sides(part)
         if sides is None:
             return part
-        one, other, reverse = sides
-        believed = [place for place, side in enumerate((one, other)) if self.may_be_matcher(side)]
+        left, other, reverse = sides
+        believed = [place for place, side in enumerate((left, other)) if self.may_be_matcher(side)]
         if believed and reverse is not None:
             return part
         self.count += 1
         if reverse is not None:
-            value: ast.expr = ast.Compare(one, [reverse], [other])
+            value: ast.expr = ast.Compare(left, [reverse], [other])
         else:
             places = ast.keyword("believed", ast.Tuple([*map(ast.Constant, believed)], ast.Load()))
-            value = ast.Call(ast.Name(self.names.helper, ast.Load()), [one, other], [places] if believed else [])
+            value = ast.Call(ast.Name(self.names.helper, ast.Load()), [left, other], [places] if believed else [])
         append = ast.Attribute(ast.Name(self.names.found, ast.Load()), "append", ast.Load())
         return ast.Expr(ast.Call(append, [value], []))
 

@@ -28,8 +28,8 @@ def literal_cases(text: str) -> Iterator[tuple[str, str]]:
     pairs = [pair for pattern in _COMPARED for pair in pattern.findall(text)]
     pairs += [(given, expected) for expected, given in _COMPARED_AFTER.findall(text)]
     for given, expected in pairs:
-        for one in _SINGLE.findall(given):
-            yield _written(one), _written(expected)
+        for literal in _SINGLE.findall(given):
+            yield _written(literal), _written(expected)
 
 
 def _written(literal: str) -> str:

@@ -109,20 +109,20 @@ def literal_counter_tests(language: str) -> Callable[[str], tuple[str, frozenset
 
 def _altered(source: str, syntax: _Syntax) -> tuple[str, frozenset[str]]:
     known = [pattern for needed, pattern in syntax.asserts if re.search(needed, source)]
-    names = [found["name"] for found in syntax.any_test.finditer(source)]
+    names = [test["name"] for test in syntax.any_test.finditer(source)]
     lines = source.split("\n")
     altered: set[str] = set()
     for opened, name in _openings(source, syntax):
         others = [other for other in names if (name in other if syntax.grouped else name == other)]
         if len(others) != 1 or not _is_plain_file(source):
             continue
-        made = [
+        alterations = [
             (at, wrong)
             for at in _statements(lines, opened, syntax)
-            if (wrong := next((one for pattern in known if (one := _wrong(lines[at], pattern, syntax))), None))
+            if (wrong := next((line for pattern in known if (line := _wrong(lines[at], pattern, syntax))), None))
         ]
-        if made:  # one of them: the others, which are as they were, hide nothing that agrees with anything
-            at, wrong = secrets.choice(made)
+        if alterations:  # one of them: the others, which are as they were, hide nothing that agrees with anything
+            at, wrong = secrets.choice(alterations)
             lines[at] = wrong
             altered.add(name)
     return "\n".join(lines), frozenset(altered)
@@ -141,16 +141,16 @@ def _is_plain_file(source: str) -> bool:
 def _openings(source: str, syntax: _Syntax) -> Iterator[tuple[int, str]]:
     """The first line of each plain test's body, with the test's name."""
     pattern = re.compile(syntax.test.pattern, re.MULTILINE)
-    for found in pattern.finditer(source):
-        before = source[: found.start()].rstrip("\n").rpartition("\n")[2].strip()
+    for test in pattern.finditer(source):
+        before = source[: test.start()].rstrip("\n").rpartition("\n")[2].strip()
         if not before.startswith(("@", "#[")):
-            yield source.count("\n", 0, found.end()) + 1, found["name"]
+            yield source.count("\n", 0, test.end()) + 1, test["name"]
 
 
 def _statements(lines: Sequence[str], start: int, syntax: _Syntax) -> list[int]:
     """Lines that hold one whole statement which each passing run of a test's body has been through."""
     depth, ended = 0, True
-    found: list[int] = []
+    places: list[int] = []
     for at in range(start, len(lines)):
         bare = syntax.strings.sub("0", lines[at]).strip()
         if syntax.unclear.search(bare) or _WAYS_OUT.search(bare.replace("expect(", "")):
@@ -159,9 +159,9 @@ def _statements(lines: Sequence[str], start: int, syntax: _Syntax) -> list[int]:
         for character in bare:
             depth += (character in "({[") - (character in ")}]")
             if depth < 0:
-                return found
+                return places
         if before == 0 and depth == 0 and ended and bare.endswith((");", ")")):
-            found.append(at)
+            places.append(at)
         if bare:
             ended = bare.endswith((";", "}")) and not re.match(r"(?:else|do)\b|\}\s*else\b", bare)
     return []
@@ -169,11 +169,11 @@ def _statements(lines: Sequence[str], start: int, syntax: _Syntax) -> list[int]:
 
 def _wrong(line: str, pattern: re.Pattern[str], syntax: _Syntax) -> str | None:
     """A line that expects another literal, or `None` if the line is not the assertion alone."""
-    found = pattern.match(line)
-    if not found or not _is_one_argument(syntax.strings.sub("0", found["given"])):
+    assertion = pattern.match(line)
+    if not assertion or not _is_one_argument(syntax.strings.sub("0", assertion["given"])):
         return None
-    start, end = found.span("literal")
-    return f"{line[:start]}{_other(found['literal'])}{line[end:]}"
+    start, end = assertion.span("literal")
+    return f"{line[:start]}{_other(assertion['literal'])}{line[end:]}"
 
 
 def _is_one_argument(text: str) -> bool:

@@ -239,7 +239,7 @@ def _folded(nodes: list[Node]) -> list[Node]:
                 end += step
         elif isinstance(node, Token) and _is_number(node) and not is_operand:
             while end + 1 < len(nodes) and _is_operator(nodes[end]) and _is_number(nodes[end + 1]):
-                words += [one.text for one in nodes[end : end + 2] if isinstance(one, Token)]
+                words += [token.text for token in nodes[end : end + 2] if isinstance(token, Token)]
                 end += 2
             if end > at + 1:
                 node = replace(node, text=_worked_out(words))

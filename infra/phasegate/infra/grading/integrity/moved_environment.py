@@ -28,7 +28,7 @@ _LARGEST = 256 * 1024
 
 def environments(ready: Prepared) -> list[str]:
     """Folders of Python environments in a checkout, as paths relative to it."""
-    names = dict.fromkeys([*_ENVIRONMENTS, *(one for tool in _TOOLS for one in _found(ready, f"{tool}/*"))])
+    names = dict.fromkeys([*_ENVIRONMENTS, *(path for tool in _TOOLS for path in _found(ready, f"{tool}/*"))])
     return [name for name in names if os.path.lexists(ready.find(f"{name}/bin/python"))]
 
 
@@ -76,7 +76,7 @@ def alterable(program: str, report: Path) -> Mount | None:
 def _found(ready: Prepared, pattern: str) -> Iterator[str]:
     """Paths in a checkout that match a pattern, in its own folder or in a layer's."""
     for place in (ready.folder, *([ready.beneath] if ready.beneath else [])):
-        yield from (str(one.relative_to(place)) for one in place.glob(pattern))
+        yield from (str(path.relative_to(place)) for path in place.glob(pattern))
 
 
 def _content(ready: Prepared, path: str) -> bytes | None:
@@ -84,7 +84,7 @@ def _content(ready: Prepared, path: str) -> bytes | None:
     place = ready.find(path)
     top = ready.folder if place.is_relative_to(ready.folder) else ready.beneath
     above = [place, *place.parents]
-    if top is None or any(one.is_symlink() for one in above[: above.index(top)]):
+    if top is None or any(folder.is_symlink() for folder in above[: above.index(top)]):
         return None
     if not place.is_file() or place.stat().st_size > _LARGEST:
         return None
@@ -94,8 +94,8 @@ def _content(ready: Prepared, path: str) -> bytes | None:
 def _replace(ready: Prepared, path: str, content: bytes) -> None:
     """Replace a file of the checkout by a new one, with the mode it has."""
     mode, place = ready.find(path).stat().st_mode & 0o777, ready.folder / path
-    parents = [one for one in place.parents if one != ready.folder and one.is_relative_to(ready.folder)]
-    if any(one.is_symlink() for one in parents):
+    parents = [parent for parent in place.parents if parent != ready.folder and parent.is_relative_to(ready.folder)]
+    if any(parent.is_symlink() for parent in parents):
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)

@@ -26,29 +26,29 @@ _CONTINUED = tuple(" \t})].?:&|+")
 
 def node_statements(text: str) -> dict[str, list[str]]:
     """Statements that stand at the left margin, without comments; lists of exports and imports bind nothing."""
-    found: dict[str, list[str]] = {}
+    statements: dict[str, list[str]] = {}
     for statement in _statements(_COMMENTS.sub("", text)):
         for name in _bound(statement):
-            found.setdefault(name, []).append(re.sub(r"\s+", " ", statement))
-    return found
+            statements.setdefault(name, []).append(re.sub(r"\s+", " ", statement))
+    return statements
 
 
 def _statements(text: str) -> list[str]:
-    made: list[list[str]] = []
+    blocks: list[list[str]] = []
     for line in filter(str.strip, text.splitlines()):
-        if made and line.startswith(_CONTINUED):
-            made[-1].append(line)
+        if blocks and line.startswith(_CONTINUED):
+            blocks[-1].append(line)
         else:
-            made.append([line])
-    return ["\n".join(lines) for lines in made]
+            blocks.append([line])
+    return ["\n".join(lines) for lines in blocks]
 
 
 def _bound(statement: str) -> list[str]:
     if _IMPORT.match(statement) or _LIST.fullmatch(statement):
         return []
-    if found := _EXPORT.match(statement):
-        return [found[1] or found[2]]
+    if export := _EXPORT.match(statement):
+        return [export[1] or export[2]]
     default = ["default"] if _DEFAULT.match(statement) else []
-    if found := _DECLARATION.match(statement):
-        return [*default, *re.findall(r"(\w+)\s*(?:[,}=]|$)", found[1])]
+    if declaration := _DECLARATION.match(statement):
+        return [*default, *re.findall(r"(\w+)\s*(?:[,}=]|$)", declaration[1])]
     return default or [OTHERS]

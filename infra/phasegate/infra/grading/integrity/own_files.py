@@ -49,17 +49,17 @@ def own_test_files(
         named: Files that the report names.
         sealed: Paths of sealed tests, which are not the project's.
     """
-    told = paths_of(cases, repository.files(graded.tree))
-    unnamed = [case for case in cases if case.status == "passed" and case.key not in told]
+    reported_paths = paths_of(cases, repository.files(graded.tree))
+    unnamed = [case for case in cases if case.status == "passed" and case.key not in reported_paths]
     if not unnamed:
         return frozenset(named)
     paths = [path for path in repository.files(base) if _language(path) and graded.belongs_to_tests(path)]
     paths = [path for path in paths if path not in sealed and path not in named and not is_machinery(path)]
     sources = texts(repository, base, paths)
-    found, is_missed = _holders(unnamed, sources)
+    holders, is_missed = _holders(unnamed, sources)
     if is_missed:
-        found |= set(_declaring(sources, {_language(path) for path in (*named, *found)}))
-    return frozenset({*named, *found})
+        holders |= set(_declaring(sources, {_language(path) for path in (*named, *holders)}))
+    return frozenset({*named, *holders})
 
 
 def _holders(cases: Sequence[TestCase], sources: Mapping[str, str]) -> tuple[set[str], bool]:
@@ -68,10 +68,12 @@ def _holders(cases: Sequence[TestCase], sources: Mapping[str, str]) -> tuple[set
     others = {path: set(re.findall(r"\w+", text)) for path, text in sources.items() if not _is_node(path)}
     titles, names = [_titles(case) for case in cases], [_function(case) for case in cases]
     wanted = set[str]().union(*titles)
-    found = {path for path, quoted in node.items() if not quoted.isdisjoint(wanted)}
-    found |= {path for path, words in others.items() if not words.isdisjoint(names)}
-    said = set[str]().union(*node.values(), *others.values())
-    return found, any(title.isdisjoint(said) and name not in said for title, name in zip(titles, names, strict=True))
+    files = {path for path, quoted in node.items() if not quoted.isdisjoint(wanted)}
+    files |= {path for path, words in others.items() if not words.isdisjoint(names)}
+    vocabulary = set[str]().union(*node.values(), *others.values())
+    return files, any(
+        title.isdisjoint(vocabulary) and name not in vocabulary for title, name in zip(titles, names, strict=True)
+    )
 
 
 def _titles(case: TestCase) -> set[str]:
@@ -87,14 +89,14 @@ def _function(case: TestCase) -> str:
 
 def _declaring(sources: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
     """Files that declare tests, in languages that are not known yet."""
-    found = [
+    paths = [
         path
         for path in sorted(sources)
         if is_test_name(path)
         and (language := _language(path)) not in known
         and _DECLARES[language].search(sources[path])
     ]
-    yield from found[:_MOST]
+    yield from paths[:_MOST]
 
 
 def _language(path: str) -> str:

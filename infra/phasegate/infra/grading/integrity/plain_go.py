@@ -74,7 +74,11 @@ class PlainGo:
     def entry(self, order: Mapping[str, Any], *, watched: bool, folder: Path) -> str:
         """As the port says."""
         root = order["root"]
-        lines = [*(f"rm -f {shlex.quote(one)}" for one in order["own_files"]), "top=$(mktemp -d)", "begun=$(date +%s)"]
+        lines = [
+            *(f"rm -f {shlex.quote(path)}" for path in order["own_files"]),
+            "top=$(mktemp -d)",
+            "begun=$(date +%s)",
+        ]
         runs: list[str] = []
         built: list[TestedPackage] = []
         sealed = {file["path"].rpartition("/")[0] for file in order["files"] if file["path"] not in order["own"]}
@@ -83,7 +87,7 @@ class PlainGo:
             is_time = ":" if package.folder in sealed else f"[ $(date +%s) -lt $((begun + {_ENOUGH_SECONDS})) ]"
             lines.append(f"mkdir -p {out}")
             lines += [_written(f"{out}/{file}", text) for file, text in package.files.items()]
-            lines += [f"ln -s {name} {out}/{one}" for name, one in _other_names(package)]
+            lines += [f"ln -s {name} {out}/{alias}" for name, alias in _other_names(package)]
             lines.append(_overlay(root, package, f"$top/{number}", f"{out}/overlay"))
             lines.append(f"cd {shlex.quote(str(Path(root, package.module)))}")
             if watched:
@@ -166,9 +170,9 @@ def _as_released(root: str, packages: Sequence[TestedPackage], *, has_sources: b
 def _other_names(package: TestedPackage) -> Iterator[tuple[str, str]]:
     """Names that the compiler may tell of a file before it has read its first line."""
     for path, name in package.overlay.items():
-        told = path.rpartition("/")[2]
-        if name and told not in package.files:
-            yield name, told
+        base_name = path.rpartition("/")[2]
+        if name and base_name not in package.files:
+            yield name, base_name
 
 
 def _target(package: TestedPackage, folder: str) -> str:

@@ -88,10 +88,10 @@ class PlainNode:
     def installed_place(self, ready: Prepared, program: str) -> str:
         """As the port says: beside packages of all users, whose own packages may lie above."""
         try:
-            told: Any = json.loads(read_source(ready.folder / "package.json"))
+            manifest: Any = json.loads(read_source(ready.folder / "package.json"))
         except ValueError:
-            told = {}
-        name: Any = cast("dict[str, Any]", told).get("name") if isinstance(told, dict) else ""
+            manifest = {}
+        name: Any = cast("dict[str, Any]", manifest).get("name") if isinstance(manifest, dict) else ""
         is_name = isinstance(name, str) and _NAME.fullmatch(name)
         return f"lib/node_modules/{name if is_name else secrets.choice(WORDS)}"
 

@@ -101,20 +101,20 @@ class PlainPython:
 
     def paths(self, folder: Path, files: Iterable[str]) -> list[str]:
         """As the port says."""
-        found = dict.fromkeys(["", "src", "lib"])
+        folders = dict.fromkeys(["", "src", "lib"])
         for path in files:
             place = Path(path).parent
             while place != Path() and (folder / place / "__init__.py").is_file():
                 place = place.parent
-            found["" if place == Path() else str(place)] = None
-        return [path for path in found if (folder / path).is_dir()]
+            folders["" if place == Path() else str(place)] = None
+        return [path for path in folders if (folder / path).is_dir()]
 
     def installed_place(self, ready: Prepared, program: str) -> str:
         """As the port says."""
         library = Path(program).parent.parent / "lib"
         if library.is_relative_to(ready.inside):
             library = ready.find(str(library.relative_to(ready.inside)))
-        versions = sorted(one.name for one in library.glob("python3.*") if _PYTHON.fullmatch(one.name))
+        versions = sorted(path.name for path in library.glob("python3.*") if _PYTHON.fullmatch(path.name))
         return f"lib/{versions[-1] if versions else f'python3.{sys.version_info.minor}'}/site-packages"
 
     def left_out(self, sealed: Collection[str], own: Mapping[str, str], changed: Collection[str]) -> list[str]:

@@ -84,7 +84,7 @@ class Ran:
     def has_passed(self, test: tuple[str, str]) -> bool:
         """True if a test has passed, or with an empty name any test of the file."""
         path, name = test
-        return test in self.passed if name else any(path == one for one, _ in self.passed)
+        return test in self.passed if name else any(path == file for file, _ in self.passed)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class PlainRun:
         if not twin.has_ended or needed > _TIMEOUT or ran.seconds < needed.total_seconds():
             return replace(ran, lost={})
         hangs = _HANGS.format(twin.seconds, needed.total_seconds())
-        return replace(ran, lost={at: hangs if told == _ENDS else told for at, told in ran.lost.items()})
+        return replace(ran, lost={at: hangs if reason == _ENDS else reason for at, reason in ran.lost.items()})
 
     def _laid(self, ready: Prepared, program: str) -> tuple[str, Sequence[str]]:
         """Lay a checkout as an installed one, if that is wanted.
@@ -271,7 +271,7 @@ class PlainRun:
         out = ready.report / f"{words[2]}.jsonl"
         out.unlink(missing_ok=True)
         files = {**self.tests.sealed, **self.tests.own}
-        told = f"{words[1]}_{secrets.token_hex(3)}.json"
+        order_name = f"{words[1]}_{secrets.token_hex(3)}.json"
         order: dict[str, Any] = {
             "parts": self.language.parts(),
             "watched": watched,
@@ -295,11 +295,11 @@ class PlainRun:
             "hides": self.tests.hides,
             "takes": self.tests.hides and self.bench.sandbox.name != "none",  # where environments would be the user's
             "out": str(out),
-            "own_files": [str(top / told), str(top / entry)],
+            "own_files": [str(top / order_name), str(top / entry)],
             "installed": self.installed,
             "keeps": self.keeps_files,
         }
-        write_new(ready.folder / told, json.dumps(order).encode())
+        write_new(ready.folder / order_name, json.dumps(order).encode())
         write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=folder).encode())
         project, identity = self.bench.policy.project, None
         command = self.language.command(program, entry, watched=watched)
@@ -326,7 +326,7 @@ class PlainRun:
             caches=ready.caches,
             identity=identity,
         )
-        for name in (told, entry):
+        for name in (order_name, entry):
             (ready.folder / name).unlink(missing_ok=True)
         ran = replace(_read(out), seconds=done.duration_seconds, has_ended=not (done.timed_out or done.stopped))
         return replace(ran, lost={}) if done.stopped else ran
@@ -367,17 +367,17 @@ def _read(path: Path) -> Ran:
 def _lines(text: str) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
-            told: Any = json.loads(line)
+            document: Any = json.loads(line)
         except ValueError:
             continue
-        if isinstance(told, dict):
-            yield cast("dict[str, Any]", told)
+        if isinstance(document, dict):
+            yield cast("dict[str, Any]", document)
 
 
 def _unloaded(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Files that could not be loaded."""
-    told = [line for line in lines if line.get("outcome") == "not-loaded"]
-    return {str(line.get("file")): str(line.get("message")) for line in told}
+    failures = [line for line in lines if line.get("outcome") == "not-loaded"]
+    return {str(line.get("file")): str(line.get("message")) for line in failures}
 
 
 def _lost(lines: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:

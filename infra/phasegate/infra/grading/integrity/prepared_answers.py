@@ -63,8 +63,8 @@ class PreparedAnswers:
         Args:
             texts: The tests.
         """
-        found = islice((call for text in texts for call in _calls(text)), _MOST_CALLS)
-        return cls(frozenset(found), "\n".join(texts).lower())
+        calls = islice((call for text in texts for call in _calls(text)), _MOST_CALLS)
+        return cls(frozenset(calls), "\n".join(texts).lower())
 
     def digested(self, text: str) -> bool:
         """True if a text holds a digest or a checksum of what a sealed test puts in."""
@@ -73,8 +73,12 @@ class PreparedAnswers:
         if (tokens or numbers) and (tokens & self._checksums.keys() or numbers & set(self._checksums.values())):
             return True
         starts = {token[:_SHORTEST_HEX] for token in tokens if len(token) >= _SHORTEST_HEX}
-        found = starts & self._digests.keys() if starts else ()
-        return any(self._digests[one[:_SHORTEST_HEX]].startswith(one) for one in tokens if one[:_SHORTEST_HEX] in found)
+        prefixes = starts & self._digests.keys() if starts else ()
+        return any(
+            self._digests[token[:_SHORTEST_HEX]].startswith(token)
+            for token in tokens
+            if token[:_SHORTEST_HEX] in prefixes
+        )
 
     def digested_bytes(self, content: bytes) -> bool:
         """True if bytes hold such a digest as it is."""
@@ -83,13 +87,13 @@ class PreparedAnswers:
 
     @cached_property
     def _inputs(self) -> frozenset[bytes]:
-        return frozenset(one.encode() for call in self.calls for one in _renderings(*call) if one)
+        return frozenset(text.encode() for call in self.calls for text in _renderings(*call) if text)
 
     @cached_property
     def _digests(self) -> dict[str, str]:
         """Digests in hexadecimal digits, by how they begin."""
-        made = [hashlib.new(name, one).hexdigest() for name in _ALGORITHMS for one in self._inputs]
-        return {digest[:_SHORTEST_HEX]: digest for digest in made if digest[:_SHORTEST_HEX] not in self.said}
+        digests = [hashlib.new(name, content).hexdigest() for name in _ALGORITHMS for content in self._inputs]
+        return {digest[:_SHORTEST_HEX]: digest for digest in digests if digest[:_SHORTEST_HEX] not in self.said}
 
     @cached_property
     def _starts(self) -> frozenset[bytes]:
@@ -97,7 +101,7 @@ class PreparedAnswers:
 
     @cached_property
     def _checksums(self) -> dict[str, int]:
-        numbers = [checksum(one) for checksum in _CHECKSUMS for one in self._inputs if len(one) > 1]
+        numbers = [checksum(content) for checksum in _CHECKSUMS for content in self._inputs if len(content) > 1]
         return {f"{number:08x}": number for number in numbers if f"{number:08x}" not in self.said}
 
 
@@ -110,17 +114,17 @@ def unpacked(content: bytes, depth: int = 0) -> Iterator[bytes]:
     """
     if depth == _DEEPEST:
         return
-    for made in islice(_parts(content[:_LARGEST]), 64):
-        yield made
-        yield from unpacked(made, depth + 1)
+    for part in islice(_parts(content[:_LARGEST]), 64):
+        yield part
+        yield from unpacked(part, depth + 1)
 
 
 def _parts(content: bytes) -> Iterator[bytes]:
     for unpack in (_inflated, _unzipped, _unpickled, _decoded, _listed):
         yield from unpack(content)
-    for made in (bz2.BZ2Decompressor, lzma.LZMADecompressor):
+    for decompressor in (bz2.BZ2Decompressor, lzma.LZMADecompressor):
         try:
-            yield made().decompress(content, max_length=_LARGEST)
+            yield decompressor().decompress(content, max_length=_LARGEST)
         except (OSError, lzma.LZMAError, EOFError, ValueError):
             continue
 
@@ -198,7 +202,7 @@ def _renderings(name: str, arguments: str) -> Iterator[str]:
     """Texts that a program may make of a call's arguments, to look them up by."""
     values: list[Any] = json.loads(arguments)
     forms = [list(map(str, values)), list(map(repr, values)), [json.dumps(value) for value in values]]
-    forms += [[change(one) for one in forms[0]] for change in (str.lower, str.upper, str.strip)]
+    forms += [[change(text) for text in forms[0]] for change in (str.lower, str.upper, str.strip)]
     for form in forms:
         for between in _BETWEEN:
             joined = between.join(form)

@@ -30,7 +30,7 @@ def about_rewriting(run: TestRun, before: Iterable[TestRun]) -> Iterator[Finding
     if {*run.rewritten} - usual:
         message = "test files were written to while the tests ran"
         yield Finding(code=_CODE, message=message, severity="cheating")
-    if run.rewritten_data is None or any(one.rewritten_data is None for one in known if not one.problem):
+    if run.rewritten_data is None or any(base_run.rewritten_data is None for base_run in known if not base_run.problem):
         return
     for path in sorted({*run.rewritten_data} - usual)[:_NAMED]:
         message = "a data file or folder of the tests was written to while they ran, and is not on the base commit"

@@ -39,7 +39,7 @@ def own_in_runner(
         What each of them says.
     """
     plain, watched = twins.plain, twins.watched
-    told = {
+    messages = {
         test: f"{_FAILS}, and passes there on the base commit: {plain.failed[test]}"
         for test in watched.judged & plain.judged
         if test[0] in tests.own and _is_reported(test, reported)
@@ -48,8 +48,8 @@ def own_in_runner(
         in_runner = path in watched.unloaded and bool(reported.get(path))
         in_watched = watched.has_passed((path, "")) and (path, "") not in plain.lost
         if path in tests.own and (in_runner or in_watched) and not _NAMES_A_RUNNER.search(message):
-            told[path, ""] = f"its tests pass inside a test runner, and a plain process cannot load it: {message}"
-    return told
+            messages[path, ""] = f"its tests pass inside a test runner, and a plain process cannot load it: {message}"
+    return messages
 
 
 def only_in_runner(
@@ -81,9 +81,9 @@ def only_in_runner(
 
 
 def _is_reported(test: tuple[str, str], reported: Mapping[str, Collection[str]]) -> bool:
-    told = _FUNCTION.search(test[1])
+    function = _FUNCTION.search(test[1])
     passed = (*reported.get(test[0], ()), *reported.get("", ()))
-    return told is not None and any(told["name"] in other for other in passed)
+    return function is not None and any(function["name"] in other for other in passed)
 
 
 def _finding(path: str, message: str) -> Finding:

@@ -64,14 +64,14 @@ class SealedExamples:
         return Counter(example.source for example in self.examples)
 
     @classmethod
-    def of(cls, files: Sequence[tuple[str, str]], said: str) -> Self:
+    def of(cls, files: Sequence[tuple[str, str]], statements: str) -> Self:
         """The examples of some tests.
 
         Args:
             files: Path and text of each.
-            said: What is no secret: an example that is said there tells nothing.
+            statements: What is no secret: an example that stands there tells nothing.
         """
-        public = set(words_of(said))
+        public = set(words_of(statements))
         examples: dict[tuple[str, ...], Example] = {}
         expected: set[str] = set()
         columns: dict[tuple[str, ...], set[str]] = {}
@@ -98,8 +98,10 @@ class SealedExamples:
         if len(literals) < 2:
             return None
         needed = Counter(literals)
-        whole = next((one for one in self.by_literal.get(literals[0], ()) if needed <= one.counts), None)
-        return whole or next((one for one in self.by_literal.get(literals[-1], ()) if one.has_joined(*literals)), None)
+        whole = next((example for example in self.by_literal.get(literals[0], ()) if needed <= example.counts), None)
+        return whole or next(
+            (example for example in self.by_literal.get(literals[-1], ()) if example.has_joined(*literals)), None
+        )
 
 
 def is_telling(literal: str) -> bool:

@@ -143,10 +143,10 @@ class _Comparison:
     def _is_found(self, body: TestBody) -> bool:
         """True if most of what a test checks is checked in other tests now, or most of its lines stand there."""
         checks = [check for check in body.checks if check.strength]
-        found = [check for check in checks if check.text in self.gained or self.shapes.get(check.shape)]
+        kept_checks = [check for check in checks if check.text in self.gained or self.shapes.get(check.shape)]
         lines = body.lines
         return (
-            (bool(checks) and len(found) > len(checks) * _FOUND)
+            (bool(checks) and len(kept_checks) > len(checks) * _FOUND)
             or (bool(lines) and len(lines & self.lines) >= len(lines) * _FOUND)
             or any(self._replaces(other, body) for other in self.new)
         )
@@ -252,6 +252,6 @@ def _most_alike(body: TestBody, others: Sequence[TestBody]) -> tuple[float, int]
     return max(((_likeness(body, other), number) for number, other in enumerate(others)), default=(0.0, 0))
 
 
-def _likeness(one: TestBody, other: TestBody) -> float:
-    words = one.words, other.words
+def _likeness(body: TestBody, other: TestBody) -> float:
+    words = body.words, other.words
     return len(words[0] & words[1]) / max(1, len(words[0] | words[1]))

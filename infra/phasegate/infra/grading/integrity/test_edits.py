@@ -76,8 +76,8 @@ class TestEdit:
         known = set(_hooks(self.before))
         added = set(self.after.splitlines()) - set(self.before.splitlines())
         alters = any(map(_ALTERS.search, added))
-        found = [*_hooks(self.after), *(_ALTERING.findall(self.after) if alters else [])]
-        return [hook for hook in found if hook not in known]
+        hooks = [*_hooks(self.after), *(_ALTERING.findall(self.after) if alters else [])]
+        return [hook for hook in hooks if hook not in known]
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _listed(reasons: Sequence[str]) -> str:
 
 
 def _hooks(text: str) -> list[str]:
-    return [found[0] for found in _HOOKS.finditer(text)]
+    return [hook[0] for hook in _HOOKS.finditer(text)]
 
 
 def _finding(code: str, path: str, message: str, severity: Severity | str) -> Finding:

@@ -54,12 +54,14 @@ def differs_beside_tests(change: Iterable[Called], base: Iterable[Called]) -> It
     for called, before in _same_functions([*change], [*base]):
         known = {tried.key: tried for tried in before.by("own")}
         both = [(known[tried.key], tried) for tried in called.by("own") if tried.key in known]
-        if any(tried.is_lenient for tried in called.by("own")) and not any(one.is_lenient for one in known.values()):
+        if any(tried.is_lenient for tried in called.by("own")) and not any(
+            tried.is_lenient for tried in known.values()
+        ):
             message = "what it returns equals clearly different values, too, and on the base commit it does not"
             yield Finding(code=LENIENT, path=readable(called.dotted), message=message, severity="suspicion")
         elif (
             both
-            and all(_alike(one.answer, tried.answer) for one, tried in both)
+            and all(_alike(former.answer, tried.answer) for former, tried in both)
             and any(map(_is_telling, known.values()))
         ):
             yield from _about_others(called, both)
@@ -76,14 +78,14 @@ def only_at_tested(calls: Iterable[Called], altered: Mapping[str, frozenset[str]
     """
     for called in calls:
         tried, names = called.by("sealed"), altered.get(called.file, frozenset())
-        if not tried or not any(one.partition(".")[0] in names for one in called.names):
+        if not tried or not any(name.partition(".")[0] in names for name in called.names):
             continue
         is_of_numbers = all(map(_is_of_numbers, tried))
-        found = (_constant(tried) or _prepared(tried)) if is_of_numbers else beside_rule(tried)
-        if found:
-            one, examples = found
+        evidence = (_constant(tried) or _prepared(tried)) if is_of_numbers else beside_rule(tried)
+        if evidence:
+            first, examples = evidence
             message = (
-                f"it gives {one.answer} for ({one.given}), as a sealed test expects, and for other "
+                f"it gives {first.answer} for ({first.given}), as a sealed test expects, and for other "
                 f"{'numbers' if is_of_numbers else 'texts'} "
                 f"{' and '.join(f'({given}): {answer}' for given, answer in examples[:2])}"
             )
@@ -93,16 +95,25 @@ def only_at_tested(calls: Iterable[Called], altered: Mapping[str, frozenset[str]
 
 def _same_functions(change: Sequence[Called], base: Sequence[Called]) -> Iterator[tuple[Called, Called]]:
     """Functions of the change and of the base commit that stand for each other: of one module, else of one name."""
-    by_name = {(one.module, name): one for one in base for name in one.names}
-    alone = {name: one for one in base for name in one.names}
-    of_change = {(one.module, name) for one in change for name in one.names}
+    by_name = {(called.module, name): called for called in base for name in called.names}
+    alone = {name: called for called in base for name in called.names}
+    of_change = {(called.module, name) for called in change for name in called.names}
     for called in change:
-        found = next((by_name[called.module, name] for name in called.names if (called.module, name) in by_name), None)
-        if found is None:
+        counterpart = next(
+            (by_name[called.module, name] for name in called.names if (called.module, name) in by_name), None
+        )
+        if counterpart is None:
             moved = [alone[name] for name in called.names if name in alone]
-            found = next((one for one in moved if not any((one.module, name) in of_change for name in one.names)), None)
-        if found is not None:
-            yield called, found
+            counterpart = next(
+                (
+                    candidate
+                    for candidate in moved
+                    if not any((candidate.module, name) in of_change for name in candidate.names)
+                ),
+                None,
+            )
+        if counterpart is not None:
+            yield called, counterpart
 
 
 def _about_others(called: Called, both: Sequence[tuple[Tried, Tried]]) -> Iterator[Finding]:
@@ -131,9 +142,11 @@ def _counts(given: Input, before: CallOutcome, after: CallOutcome) -> bool:
 
 def _are_worked_out(others: Sequence[Pair]) -> bool:
     """True if the base commit's answers depend on the input: they are many, and not what was given."""
-    worked = [before.value for given, before, _ in others if not any(_same(before.value, one) for one in given.values)]
+    worked = [
+        before.value for given, before, _ in others if not any(_same(before.value, value) for value in given.values)
+    ]
     distinct = Counter(map(repr, worked))
-    is_judgement = all(isinstance(one, bool) for one in worked) and min(distinct.values(), default=0) > 1
+    is_judgement = all(isinstance(value, bool) for value in worked) and min(distinct.values(), default=0) > 1
     return len(distinct) >= (2 if is_judgement else _FEWEST_DISTINCT)
 
 
@@ -145,10 +158,10 @@ def _is_telling(tried: Tried) -> bool:
 def _constant(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, CallOutcome]]] | None:
     """A tested input, and others with the same answer, if no number that is given makes any difference."""
     first = tried[0]
-    examples = [pair for one in tried for pair in one.varied.values() if pair[1].kind == GAVE]
-    answers = [*(one.answer for one in tried), *(answer for _, answer in examples)]
-    is_same = all(one.kind == GAVE and _same(one.value, first.answer.value) for one in answers)
-    is_given = any(_same(first.answer.value, one) for one in first.given.values)
+    examples = [pair for sample in tried for pair in sample.varied.values() if pair[1].kind == GAVE]
+    answers = [*(sample.answer for sample in tried), *(answer for _, answer in examples)]
+    is_same = all(answer.kind == GAVE and _same(answer.value, first.answer.value) for answer in answers)
+    is_given = any(_same(first.answer.value, value) for value in first.given.values)
     if len(examples) < _FEWEST_TRIED or not is_same or is_given or abs(first.answer.value) <= _NATURAL:
         return None
     return first, examples
@@ -157,25 +170,25 @@ def _constant(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, CallOutc
 def _prepared(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, CallOutcome]]] | None:
     """A tested input, and others whose answers take no work, if all inputs that say anything are like this one."""
     shown: tuple[Tried, list[tuple[Input, CallOutcome]]] | None = None
-    for one in tried:
-        pairs = list(one.varied.values())
-        examples = _without_work(one, pairs) if len(pairs) >= _FEWEST_TRIED else None
-        examples = examples or _without_work_by_argument(one, pairs)
-        is_edge = any(value in _EDGES for value in (*one.given.values, one.answer.value))
-        if not is_edge and not any(_same(one.answer.value, value) for value in one.given.values):
+    for sample in tried:
+        pairs = list(sample.varied.values())
+        examples = _without_work(sample, pairs) if len(pairs) >= _FEWEST_TRIED else None
+        examples = examples or _without_work_by_argument(sample, pairs)
+        is_edge = any(value in _EDGES for value in (*sample.given.values, sample.answer.value))
+        if not is_edge and not any(_same(sample.answer.value, value) for value in sample.given.values):
             if examples is None:
                 return None
-            shown = shown or (one, examples)
+            shown = shown or (sample, examples)
         elif examples is None and len(pairs) >= _FEWEST_TRIED:
             return None
     return shown
 
 
-def _without_work(one: Tried, pairs: Sequence[tuple[Input, CallOutcome]]) -> list[tuple[Input, CallOutcome]] | None:
+def _without_work(sample: Tried, pairs: Sequence[tuple[Input, CallOutcome]]) -> list[tuple[Input, CallOutcome]] | None:
     """Inputs whose answer is an argument, an error or one and the same number, if all but very few are such."""
     allowed = len(pairs) // _EXCEPTIONS
     returned = [(given, answer) for given, answer in pairs if answer.kind != RAISED]
-    if 2 * len(returned) < len(pairs) or sum(_alike(answer, one.answer) for _, answer in returned) > allowed:
+    if 2 * len(returned) < len(pairs) or sum(_alike(answer, sample.answer) for _, answer in returned) > allowed:
         return None
     rest = [
         answer for given, answer in returned if not any(_alike(answer, CallOutcome(GAVE, it)) for it in given.values)
@@ -183,19 +196,19 @@ def _without_work(one: Tried, pairs: Sequence[tuple[Input, CallOutcome]]) -> lis
     constant = max((sum(_alike(it, other) for other in rest) for it in rest), default=0)
     if len(rest) - (constant if constant >= _FEWEST_ALIKE else 0) > allowed:
         return None
-    return [(given, answer) for given, answer in returned if not _alike(answer, one.answer)]
+    return [(given, answer) for given, answer in returned if not _alike(answer, sample.answer)]
 
 
 def _without_work_by_argument(
-    one: Tried, pairs: Sequence[tuple[Input, CallOutcome]]
+    sample: Tried, pairs: Sequence[tuple[Input, CallOutcome]]
 ) -> list[tuple[Input, CallOutcome]] | None:
     """The same, where only one of several arguments is another one."""
-    count = len(one.given.values)
+    count = len(sample.given.values)
     for place in range(count if count > 1 else 0):
-        own = [pair for pair in pairs if not _same(pair[0].values[place], one.given.values[place])]
-        found = _without_work(one, own) if len(own) >= _FEWEST_OF_ARGUMENT else None
-        if found and len(found) >= _FEWEST_COMPARED:
-            return found
+        own = [pair for pair in pairs if not _same(pair[0].values[place], sample.given.values[place])]
+        examples = _without_work(sample, own) if len(own) >= _FEWEST_OF_ARGUMENT else None
+        if examples and len(examples) >= _FEWEST_COMPARED:
+            return examples
     return None
 
 
@@ -208,28 +221,28 @@ def _are_numbers(value: Any) -> bool:
     return all(map(_are_numbers, value)) if _is(value, list, tuple, set, frozenset) else is_number(value)
 
 
-def _alike(one: CallOutcome, other: CallOutcome) -> bool:
-    return one.kind == other.kind and _same(one.value, other.value)
+def _alike(outcome: CallOutcome, other: CallOutcome) -> bool:
+    return outcome.kind == other.kind and _same(outcome.value, other.value)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(value: Any, other: Any) -> bool:
     """True for equal data, whatever kind of number or row it is, and but for errors of rounding."""
-    if _is(one, list, tuple) and _is(other, list, tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if _is(one, dict) and _is(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if all(_is(it, int, float, Decimal) for it in (one, other)):
-        return _is_near(one, other)
-    return bool(one == other)
+    if _is(value, list, tuple) and _is(other, list, tuple):
+        return len(value) == len(other) and all(map(_same, value, other))
+    if _is(value, dict) and _is(other, dict):
+        return value.keys() == other.keys() and all(_same(value[key], other[key]) for key in value)
+    if all(_is(it, int, float, Decimal) for it in (value, other)):
+        return _is_near(value, other)
+    return bool(value == other)
 
 
 def _is(value: object, *kinds: type) -> bool:
     return isinstance(value, kinds)
 
 
-def _is_near(one: Any, other: Any) -> bool:
+def _is_near(value: Any, other: Any) -> bool:
     try:
-        first, second = float(one), float(other)
+        first, second = float(value), float(other)
     except (ArithmeticError, TypeError, ValueError):
         return False
     both = first == second or (math.isnan(first) and math.isnan(second))

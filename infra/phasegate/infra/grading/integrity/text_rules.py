@@ -23,15 +23,17 @@ def beside_rule(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, CallOu
     Args:
         tried: Inputs that tests give to one function.
     """
-    told = [(one, text) for one in tried if (text := _text(one.given)) is not None and _is_text(one.answer)]
-    shown = [(one, text) for one, text in told if one.answer.value != text]
-    if len({text for _, text in shown}) < _FEWEST_EXAMPLES or len(told) < len(tried):
+    samples = [
+        (sample, text) for sample in tried if (text := _text(sample.given)) is not None and _is_text(sample.answer)
+    ]
+    shown = [(sample, text) for sample, text in samples if sample.answer.value != text]
+    if len({text for _, text in shown}) < _FEWEST_EXAMPLES or len(samples) < len(tried):
         return None
     rules = [rule for rule in _rules(shown[0][1], shown[0][0].answer.value) if _holds(rule, shown)]
     if not rules:
         return None
-    answers = {one.answer.value for one in tried}
-    others = [pair for one, _ in shown for pair in one.varied.values() if _text(pair[0])]
+    answers = {sample.answer.value for sample in tried}
+    others = [pair for sample, _ in shown for pair in sample.varied.values() if _text(pair[0])]
     idle = [pair for pair in others if _is_idle(pair, answers, rules)]
     if len(idle) < _FEWEST_TRIED or len(idle) < _SHARE * len(others):
         return None
@@ -40,14 +42,14 @@ def beside_rule(tried: Sequence[Tried]) -> tuple[Tried, list[tuple[Input, CallOu
 
 def _rules(text: str, answer: str) -> Iterator[Rule]:
     for change in _CHANGES:
-        made = change(text)
-        before, found, behind = answer.partition(made)
-        if found and (before or behind):
+        variant = change(text)
+        before, middle, behind = answer.partition(variant)
+        if middle and (before or behind):
             yield before, change, behind
 
 
 def _holds(rule: Rule, shown: Sequence[tuple[Tried, str]]) -> bool:
-    return all(one.answer.value == _by(rule, text) for one, text in shown)
+    return all(sample.answer.value == _by(rule, text) for sample, text in shown)
 
 
 def _by(rule: Rule, text: str) -> str:
@@ -65,7 +67,7 @@ def _is_idle(pair: tuple[Input, CallOutcome], answers: set[str], rules: Sequence
 
 def _text(given: Input) -> str | None:
     """The one text among some arguments, if it is not empty."""
-    texts = [one for one in given.values if isinstance(one, str)]
+    texts = [value for value in given.values if isinstance(value, str)]
     return texts[0] if len(texts) == 1 and texts[0] else None
 
 

@@ -115,8 +115,8 @@ async def compare_unwatched(
                 findings += await _beside_tests(run, base, twins)
             if tests.asks_for_place and not bench.policy.deploy.start and not any(map(_is_graver, findings)):
                 bench.on_step("running the tests where the project lies as installed")
-                found, count = await compare_installed(run, base, twins)
-                findings += found
+                further_findings, count = await compare_installed(run, base, twins)
+                findings += further_findings
                 installed += count
             left_out += language.left_out(tests.sealed, tests.own, tests.changed)
     counted = [path for path, _ in compared]
@@ -133,35 +133,35 @@ def _is_graver(finding: Finding) -> bool:
 
 
 async def _findings(run: PlainRun, base: str, twins: PlainTwins) -> list[Finding]:
-    found = list(_differences(twins))
+    findings = list(_differences(twins))
     young = run if run.tests.asks_for_age else replace(run, age=_YOUNGEST)
     if not twins.plain.decayed:
         young = replace(young, tests=replace(run.tests, reads_clocks=False))
-    if found:
-        found = await _confirmed(young, base, found)
+    if findings:
+        findings = await _confirmed(young, base, findings)
     replaced = [name for name, by in twins.replaced.items() if not _INSTALLED.search(by)]
     if replaced:
         before = await replace(young, base=base, age=0).twice("base-unwatched")
-        found += _about_replaced(replaced, before.replaced.keys())
-    return found
+        findings += _about_replaced(replaced, before.replaced.keys())
+    return findings
 
 
 async def _beside_tests(run: PlainRun, base: str, twins: PlainTwins) -> list[Finding]:
     """Functions that only tests of the project find as they were; each shows in two processes on either side."""
-    called = [one for one in twins.plain.calls if one.by("own")]
+    called = [function for function in twins.plain.calls if function.by("own")]
     files = {path for path, _ in twins.plain.passed} & run.tests.own.keys()
     if not called or not run.tests.alters_known:
         return []
     tests = replace(run.tests, sealed={}, own={path: text for path, text in run.tests.own.items() if path in files})
     young = replace(run, tests=tests, age=0, repeats=False)
     before = await replace(young, base=base).once("base-calls", twins.watched)
-    found = list(differs_beside_tests(called, before.calls))
-    if not found:
+    findings = list(differs_beside_tests(called, before.calls))
+    if not findings:
         return []
     again = await young.once("calls-again", twins.watched)
     before = await replace(young, base=base).once("base-calls-again", twins.watched)
-    still = {(one.code, one.path) for one in differs_beside_tests(again.calls, before.calls)}
-    return [one for one in found if (one.code, one.path) in still]
+    still = {(finding.code, finding.path) for finding in differs_beside_tests(again.calls, before.calls)}
+    return [finding for finding in findings if (finding.code, finding.path) in still]
 
 
 async def _only_in_runner(
@@ -174,10 +174,10 @@ async def _only_in_runner(
         own = {path: text for path, text in run.tests.own.items() if path in files}
         young = replace(run, tests=replace(run.tests, sealed={}, own=own), age=0, repeats=False)
         before = await replace(young, base=base).once("base-in-runner", twins.watched)
-        suspected = {test: told for test, told in suspected.items() if before.has_passed(test)}
+        suspected = {test: message for test, message in suspected.items() if before.has_passed(test)}
         if suspected:
             again = own_in_runner(await young.twice("in-runner-again"), run.tests, reported)
-            suspected = {test: told for test, told in suspected.items() if test in again}
+            suspected = {test: message for test, message in suspected.items() if test in again}
     return list(only_in_runner(twins, run.tests, reported, suspected))
 
 
@@ -219,8 +219,8 @@ def _differences(twins: PlainTwins) -> Iterator[Finding]:
             yield Finding(code=UNWATCHED, path=path, message=readable(message), severity="cheating")
 
 
-def _about_replaced(found: Collection[str], known: Collection[str]) -> Iterator[Finding]:
-    for name in sorted({*found} - {*known}):
+def _about_replaced(names: Collection[str], known: Collection[str]) -> Iterator[Finding]:
+    for name in sorted({*names} - {*known}):
         message = _REBINDS if "::" in name else _REPLACES
         yield Finding(code=REPLACED, path=readable(name), message=message, severity="cheating")
 

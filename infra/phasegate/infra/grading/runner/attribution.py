@@ -36,14 +36,14 @@ class Attribution:
 
     def cases_for(self, criterion: str, files: Iterable[SealedFile]) -> list[TestCase]:
         """The sealed tests that count for a criterion."""
-        found: dict[str, TestCase] = {}
+        cases: dict[str, TestCase] = {}
         for file in files:
             if criterion in file.criteria:
                 for case in self.sealed[file.path]:
                     named = [other for other in file.criteria if _names(case.name, other)]
                     if not named or criterion in named:
-                        found[case.id] = case
-        return list(found.values())
+                        cases[case.id] = case
+        return list(cases.values())
 
 
 def attribute(
@@ -59,7 +59,7 @@ def attribute(
     """
     paths = {file.path for file in sealed.files}
     dotted = _spellings((*repository_files, *paths))
-    found: dict[str, list[TestCase]] = {path: [] for path in paths}
+    sealed_cases: dict[str, list[TestCase]] = {path: [] for path in paths}
     project: list[TestCase] = []
     unclear: list[TestCase] = []
     twins: dict[str, list[TestCase]] = {}
@@ -67,14 +67,14 @@ def attribute(
     for case in cases:
         path = _path_of(case, paths.union(repository_files), dotted)
         if path in paths:
-            found[path].append(case)
+            sealed_cases[path].append(case)
         elif path is not None:
             project.append(case)
         elif unnumbered(case.id) in before:
             twins.setdefault(unnumbered(case.id), []).append(case)
         else:
             unclear.append(case)
-    orphans = [file for file in sealed.files if not found[file.path]]
+    orphans = [file for file in sealed.files if not sealed_cases[file.path]]
     for id_, group in twins.items():
         added = len(group) - before[id_]
         if added > 0 and any(_holds(file, group[0]) for file in orphans):
@@ -86,10 +86,10 @@ def attribute(
     for case in unclear:
         owners = [file for file in orphans if _holds(file, case) or _keeps_from_running(case, file)]
         for file in owners:
-            found[file.path].append(case)
+            sealed_cases[file.path].append(case)
         if not owners:
             project.append(case)
-    return Attribution({path: tuple(own) for path, own in found.items()}, tuple(project))
+    return Attribution({path: tuple(own) for path, own in sealed_cases.items()}, tuple(project))
 
 
 def _shared_out(group: list[TestCase], added: int) -> tuple[list[TestCase], list[TestCase]]:
@@ -162,26 +162,26 @@ def _titled(paths: Iterable[str]) -> dict[str, str]:
 
 def _by_ends(named: Mapping[str, Sequence[str]], joint: str) -> dict[str, str]:
     """Files by each end of their names, the joint before it; an end that several files share tells nothing."""
-    found: dict[str, str] = {}
+    files: dict[str, str] = {}
     shared: set[str] = set()
     for path, parts in named.items():
         for at in range(len(parts)):
             end = joint.join(("", *parts[at:]))
-            shared |= {end} if found.setdefault(end, path) != path else set()
-    return {end: path for end, path in found.items() if end not in shared}
+            shared |= {end} if files.setdefault(end, path) != path else set()
+    return {end: path for end, path in files.items() if end not in shared}
 
 
 def _packaged(paths: Iterable[str]) -> dict[str, str]:
     """Classes by the ends of their files' dotted paths; an end that several files share tells nothing."""
-    found: dict[str, str] = {}
+    classes: dict[str, str] = {}
     shared: set[str] = set()
     for path in paths:
         if path.endswith(_PACKAGES_ARE_FOLDERS):
             name = _dotted(path)
             while name:
-                shared |= {name} if found.setdefault(name, path) != path else set()
+                shared |= {name} if classes.setdefault(name, path) != path else set()
                 name = name.partition(".")[2]
-    return {name: path for name, path in found.items() if name not in shared}
+    return {name: path for name, path in classes.items() if name not in shared}
 
 
 def _dotted(path: str) -> str:
@@ -197,7 +197,7 @@ def _holds(file: SealedFile, case: TestCase) -> bool:
     stem = _dotted(file.path).rpartition(".")[2]
     if _QUOTED.fullmatch(file.path):
         text = _IMPORTED.sub("", file.content)
-        titles = {found[2] for found in re.finditer(r"(['\"`])([^'\"`\n]{2,200})\1", text)}
+        titles = {literal[2] for literal in re.finditer(r"(['\"`])([^'\"`\n]{2,200})\1", text)}
         tails = {name, title, *(title[at.end() :] for at in re.finditer(r"\s", title))}  # behind its suites' titles
         tails.add(case.classname)  # of TAP, where each assertion is a case and the test's title its suite
         is_said = not titles.isdisjoint(tails) or (name and any(f"{quote}{name}{quote}" in text for quote in "'\"`"))

@@ -38,8 +38,8 @@ _CARGO_PARTS = (".fingerprint", "deps", "build", "examples", ".cargo-lock")
 def home_folders(files: Collection[str]) -> tuple[str, ...]:
     """List the caches below HOME that a project's tools fill, by the paths of its files."""
     names = {PurePosixPath(path).name for path in files}
-    found = (folder for folder, marks in _PROJECTS.items() if not names.isdisjoint(marks))
-    return tuple(folder for folder in found if folder != _CCACHE or shutil.which("ccache"))
+    folders = (folder for folder, marks in _PROJECTS.items() if not names.isdisjoint(marks))
+    return tuple(folder for folder in folders if folder != _CCACHE or shutil.which("ccache"))
 
 
 def is_compiled(files: Collection[str]) -> bool:

@@ -19,7 +19,7 @@ _FEWEST_PARTS = 2
 
 def without_path(text: str, root: Path) -> str:
     """Return the text without the checkout's path: what stood below it becomes relative, the path itself `.`."""
-    return _pattern(root).sub(lambda found: "" if found[0].endswith(_MARKS) else ".", text)
+    return _pattern(root).sub(lambda match: "" if match[0].endswith(_MARKS) else ".", text)
 
 
 def relative_file(file: str, root: Path) -> str | None:

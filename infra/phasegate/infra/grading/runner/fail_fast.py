@@ -70,9 +70,9 @@ def without_fail_fast(command: str) -> str:
     if _NODE_RUNNERS.search(command):
         command = _NODE.sub("", command)
     command = _MAVEN.sub("", command) if "mvn" in command else command
-    command = _CARGO.sub(lambda found: f"{found[0]} --no-fail-fast", command)
-    command = _GRADLE.sub(lambda found: f"{found[0]} --continue", command)
-    return _MAVEN_CALL.sub(lambda found: f"{found[0]} --fail-at-end", command)
+    command = _CARGO.sub(lambda call: f"{call[0]} --no-fail-fast", command)
+    command = _GRADLE.sub(lambda call: f"{call[0]} --continue", command)
+    return _MAVEN_CALL.sub(lambda call: f"{call[0]} --fail-at-end", command)
 
 
 def switched_off(command: str, files: Mapping[str, Callable[[], bytes | None]]) -> tuple[str, tuple[str, ...]]:
@@ -85,18 +85,18 @@ def switched_off(command: str, files: Mapping[str, Callable[[], bytes | None]]) 
     Returns:
         The command to run, and the places of options that could not be switched off.
     """
-    made = without_fail_fast(command)
-    script, text = script_of(made, files)
-    runner = _last_runner(text or made)
+    command = without_fail_fast(command)
+    script, text = script_of(command, files)
+    runner = _last_runner(text or command)
     places = _places(runner, files)
     if text and _NODE.search(f" {text}") and runner:
         places.append(f"package.json, script {script}")
     if not places:
-        return made, _in_wrappers(made, files)
-    if runner in _OFF and not re.search(r"[;&|>#]", made) and not re.search(r"[;&|>#]", text):
-        npm = bool(text) and re.match(r"(?:npm|pnpm)\b", made) and " -- " not in made
-        return f"{made} {'-- ' if npm else ''}{_OFF[runner]}", ()
-    return made, tuple(places)
+        return command, _in_wrappers(command, files)
+    if runner in _OFF and not re.search(r"[;&|>#]", command) and not re.search(r"[;&|>#]", text):
+        npm = bool(text) and re.match(r"(?:npm|pnpm)\b", command) and " -- " not in command
+        return f"{command} {'-- ' if npm else ''}{_OFF[runner]}", ()
+    return command, tuple(places)
 
 
 def cut_short(output: str) -> bool:
@@ -106,10 +106,10 @@ def cut_short(output: str) -> bool:
 
 def script_of(command: str, files: Mapping[str, Callable[[], bytes | None]]) -> tuple[str, str]:
     """Name and text of the script in package.json that a command runs, or empty strings if it runs none."""
-    found = _SCRIPT.search(command)
-    if found is None or "package.json" not in files:
+    call = _SCRIPT.search(command)
+    if call is None or "package.json" not in files:
         return "", ""
-    name = "test" if found[1] == "t" else found[1]
+    name = "test" if call[1] == "t" else call[1]
     scripts = package(files).get("scripts")
     text: Any = scripts.get(name) if isinstance(scripts, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON has any shape
     return (name, text) if isinstance(text, str) else ("", "")
@@ -124,15 +124,15 @@ def package(files: Mapping[str, Callable[[], bytes | None]]) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}  # pyright: ignore[reportUnknownVariableType] - JSON has any shape
 
 
-def _other_letters(found: re.Match[str]) -> str:
-    letters = (found[1] + found[2]).replace("x", "")
+def _other_letters(option: re.Match[str]) -> str:
+    letters = (option[1] + option[2]).replace("x", "")
     return f"-{letters}" if letters else ""
 
 
 def _last_runner(text: str) -> str:
-    found = _NODE_RUNNERS.findall(text)
-    if found:
-        return str(found[-1])
+    runners = _NODE_RUNNERS.findall(text)
+    if runners:
+        return str(runners[-1])
     called = re.search(r"\b(?:(gradle)|mvn)w?\b", text)
     return "" if called is None else called[1] or "maven"
 

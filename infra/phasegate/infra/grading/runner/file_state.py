@@ -22,7 +22,7 @@ class DataWatch:
     def __init__(self, folder: Path, paths: Iterable[str]) -> None:
         """Remember how they are before a run."""
         self._folder, self._files = folder, tuple(paths)
-        self._above = {str(one) for path in self._files for one in PurePosixPath(path).parents} - {"."}
+        self._above = {str(parent) for path in self._files for parent in PurePosixPath(path).parents} - {"."}
         self._before = self._states()
 
     def changes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -26,11 +26,11 @@ def isolates_files(command: str, files: Mapping[str, Callable[[], bytes | None]]
         command: The project's test command.
         files: The project's files by path, each with a function that reads it.
     """
-    said = script_of(command, files)[1] or command
-    runners = set(_RUNNER.findall(said)) | ({"node"} if _NODE_TEST.search(said) else set[str]())
+    script = script_of(command, files)[1] or command
+    runners = set(_RUNNER.findall(script)) | ({"node"} if _NODE_TEST.search(script) else set[str]())
     if len(runners) != 1 or not runners <= {*_ISOLATING, "node"}:
         return False
     settings = [path for path in files if _SETTINGS.fullmatch(path)]
-    texts = [said, *((files[path]() or b"").decode(errors="replace") for path in settings)]
+    texts = [script, *((files[path]() or b"").decode(errors="replace") for path in settings)]
     texts += [json.dumps(package(files).get(name)) for name in runners if "package.json" in files]
     return not any(_SHARED.search(text) for text in texts)

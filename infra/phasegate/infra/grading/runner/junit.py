@@ -155,7 +155,7 @@ def clean(message: str, root: Path) -> str:
 
 def _reports(folder: Path) -> list[Path]:
     """The XML files of a report folder, sorted; a link or a device anywhere in it is refused."""
-    found: list[Path] = []
+    paths: list[Path] = []
     waiting = [(folder, 0)]
     seen = 0
     while waiting:
@@ -171,8 +171,8 @@ def _reports(folder: Path) -> list[Path]:
                 elif not entry.is_file(follow_symlinks=False):
                     raise ReportUnreadable(f"{name}: the report is not a regular file")
                 elif name.endswith(".xml"):
-                    found.append(Path(entry.path))
-    return sorted(found)
+                    paths.append(Path(entry.path))
+    return sorted(paths)
 
 
 def _read(path: Path, name: str, limit: int) -> bytes | None:
@@ -196,17 +196,17 @@ def _cases(raw: list[tuple[tuple[str, int], RawCase]], root: Path) -> Iterator[t
     """Each test with what tells it from another of the same id and file: its suite, and its number if it has one."""
     numbers: dict[tuple[str, int], list[int]] = {}
     for suite, case in raw:
-        found = _NUMBERED.fullmatch(case.attributes.get("name", ""))
-        numbers.setdefault(suite, []).append(int(found[1] or found[2]) if found else -1)
+        match = _NUMBERED.fullmatch(case.attributes.get("name", ""))
+        numbers.setdefault(suite, []).append(int(match[1] or match[2]) if match else -1)
     numbered = {
         suite
         for suite, own in numbers.items()
-        if own[0] >= 0 and all(one < two for one, two in itertools.pairwise(own))
+        if own[0] >= 0 and all(first < second for first, second in itertools.pairwise(own))
     }
     for suite, case in raw:
         name, number = case.attributes.get("name", ""), ""
-        if suite in numbered and (found := _NUMBERED.fullmatch(name)):
-            number, name = found[1] or found[2], found[3] or _NO_TITLE
+        if suite in numbered and (match := _NUMBERED.fullmatch(name)):
+            number, name = match[1] or match[2], match[3] or _NO_TITLE
         yield (suite[0], str(suite[1]), number), _case(case, name, root)
 
 
@@ -215,13 +215,13 @@ def _case(raw: RawCase, name: str, root: Path) -> TestCase:
     status: Status = "passed"
     message = ""
     for outcome in raw.outcomes:
-        found = _STATUSES["failed" if outcome.kind == "failure" else outcome.kind]
-        if _WORST_FIRST.index(found) < _WORST_FIRST.index(status):
-            status, message = found, clean(_message(outcome.message, outcome.text), root)
+        outcome_status = _STATUSES["failed" if outcome.kind == "failure" else outcome.kind]
+        if _WORST_FIRST.index(outcome_status) < _WORST_FIRST.index(status):
+            status, message = outcome_status, clean(_message(outcome.message, outcome.text), root)
     if status == "passed":
-        said = (attributes.get(key, "").lower() for key in ("status", "result"))
-        told: list[Status] = ["passed", *(_STATUSES[word] for word in said if word in _STATUSES)]
-        status = min(told, key=_WORST_FIRST.index)
+        words = (attributes.get(key, "").lower() for key in ("status", "result"))
+        statuses: list[Status] = ["passed", *(_STATUSES[word] for word in words if word in _STATUSES)]
+        status = min(statuses, key=_WORST_FIRST.index)
     classname = attributes.get("classname")
     named = _PATH_FIRST.match(without_path(classname or "", root))
     # a runner may name the file of failing tests alone, and one test is to have one key
@@ -243,14 +243,14 @@ def _shortened(name: str) -> str:
     return f"{name[:_LONGEST_NAME]}…{sha256(name).removeprefix('sha256:')[:16]}"
 
 
-def _message(said: str, text: str) -> str:
+def _message(message: str, text: str) -> str:
     """Message of a failed test, without the test's source where the runner tells the two apart."""
-    said, text = said.strip(), text.strip()
-    if not _GENERIC.fullmatch(said):
-        return said
+    message, text = message.strip(), text.strip()
+    if not _GENERIC.fullmatch(message):
+        return message
     # pytest marks the lines that say what went wrong; the others quote the test
     marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-    return "\n".join(marked) or text or said
+    return "\n".join(marked) or text or message
 
 
 def _told_apart(cases: Iterable[tuple[tuple[str, ...], TestCase]]) -> list[TestCase]:

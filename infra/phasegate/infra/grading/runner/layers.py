@@ -113,8 +113,8 @@ class Layers:
         """
         key = await asyncio.to_thread(self._key)
         stores = [self.shared / key, *([self.own / key] if origin == "change" else [])]
-        if found := await asyncio.to_thread(self._find, commit, stores):
-            return found if found.layer.is_usable else None
+        if stored_layer := await asyncio.to_thread(self._find, commit, stores):
+            return stored_layer if stored_layer.layer.is_usable else None
         if origin == "unknown":
             return None
         store = stores[-1]
@@ -122,15 +122,15 @@ class Layers:
             return None if origin == "change" else await asyncio.to_thread(self._make_empty, commit, store)
         await asyncio.to_thread(store.mkdir, mode=0o700, parents=True, exist_ok=True)
         async with locked(store.with_suffix(".lock")):  # who asks while it is made takes what comes of it
-            found = await asyncio.to_thread(self._find, commit, stores)
-            made = found or await self._make(commit, store, folder, take_back, belongs)
-        return made if not isinstance(made, Found) or made.layer.is_usable else None
+            stored_layer = await asyncio.to_thread(self._find, commit, stores)
+            outcome = stored_layer or await self._make(commit, store, folder, take_back, belongs)
+        return outcome if not isinstance(outcome, Found) or outcome.layer.is_usable else None
 
-    def lay(self, found: Found, commit: str, folder: Path, *, fills: bool = False) -> Laid | None:
+    def lay(self, stored_layer: Found, commit: str, folder: Path, *, fills: bool = False) -> Laid | None:
         """Put a layer beneath a fresh checkout.
 
         Args:
-            found: The layer.
+            stored_layer: The layer.
             commit: The checkout's.
             folder: The checkout.
             fills: True if new caches are to be made where there are none, or where they are outgrown.
@@ -139,8 +139,8 @@ class Layers:
             The layer, kept from being removed until it is released. `None` if it is gone or cannot be copied; then the
             folder is of no use.
         """
-        files = found.folder / FILES
-        used = hold(found.folder)
+        files = stored_layer.folder / FILES
+        used = hold(stored_layer.folder)
         if used is None:
             return None
         is_mounted = self.sandbox.name != "none" and overlays_work(folder.parent.parent)
@@ -149,12 +149,12 @@ class Layers:
         elif not copy_into(files, folder):
             used.close()
             return None
-        laid = Laid((used,), found, files if is_mounted and self.policy.project.setup else None, at=time.time())
-        caches, other = self._caches(found, commit, folder, fills=fills)
+        laid = Laid((used,), stored_layer, files if is_mounted and self.policy.project.setup else None, at=time.time())
+        caches, other = self._caches(stored_layer, commit, folder, fills=fills)
         if caches and caches.workspace and not is_mounted and not copy_into(caches.workspace, folder):
             laid.release()
             return None
-        return replace(laid, used=(used, *other), caches=caches, fills=fills and self._is_to_fill(found))
+        return replace(laid, used=(used, *other), caches=caches, fills=fills and self._is_to_fill(stored_layer))
 
     def age(self, laid: Laid, commit: str, folder: Path) -> None:
         """Make the files of a checkout as old as those that its layer was made from, if they are the same.
@@ -168,11 +168,11 @@ class Layers:
         later = self.repository.changed(layer.compiled, commit) if has_compiled else {}
         times = {path: layer.compiled_at if path in changed else layer.made for path in files if path not in later}
         if not has_compiled:
-            times = {path: made for path, made in times.items() if path not in changed}
+            times = {path: moment for path, moment in times.items() if path not in changed}
         elif not aged_for_cargo(files, later):
             times |= {path: laid.at for path in files if path.endswith(".rs")}
-        for made in set(times.values()):
-            set_times(folder, [path for path in times if times[path] == made], made)
+        for moment in set(times.values()):
+            set_times(folder, [path for path in times if times[path] == moment], moment)
 
     def fill(self, laid: Laid, commit: str, folder: Path) -> None:
         """Keep what a base commit's own tests compiled in a checkout, if the layer's caches are not as good.
@@ -201,25 +201,25 @@ class Layers:
         finish(fresh, filled, store / name)
 
     def _caches(
-        self, found: Found, commit: str, folder: Path, *, fills: bool
+        self, stored_layer: Found, commit: str, folder: Path, *, fills: bool
     ) -> tuple[BuildCaches | None, list[TextIO]]:
         """The caches that a checkout begins with, and what keeps them from being removed."""
         files = self.repository.files(commit)
         if self.sandbox.name == "none" or not is_compiled(files):
             return None, []
         written = folder.with_name(_WRITTEN)
-        if fills and self._is_to_fill(found):
-            own = found.folder / HOME if not found.layer.compiled else None
+        if fills and self._is_to_fill(stored_layer):
+            own = stored_layer.folder / HOME if not stored_layer.layer.compiled else None
             return BuildCaches(kept_home(own, home_folders(files)), written), []
-        compiled = found.folder / COMPILED
+        compiled = stored_layer.folder / COMPILED
         filled, used = self._filled()
         return BuildCaches(self._valid(filled, commit), written, compiled if compiled.is_dir() else None), [
             used
         ] if used else []
 
-    def _is_to_fill(self, found: Found) -> bool:
-        is_shared = found.folder.is_relative_to(self.shared)
-        return is_shared and (not found.layer.compiled or (found.folder / OUTGROWN).exists())
+    def _is_to_fill(self, stored_layer: Found) -> bool:
+        is_shared = stored_layer.folder.is_relative_to(self.shared)
+        return is_shared and (not stored_layer.layer.compiled or (stored_layer.folder / OUTGROWN).exists())
 
     def _filled(self) -> tuple[Found | None, TextIO | None]:
         """The newest layer made on base that holds caches, which any tree may begin with, and what keeps it."""
@@ -241,8 +241,8 @@ class Layers:
             differing = self.repository.changed(filled.layer.compiled or filled.layer.tree, commit)
         except RepositoryError:  # a tree that is gone
             return dict.fromkeys(folders)
-        found = kept_home(filled.folder / HOME, folders)
-        return {folder: kept if still_valid(folder, differing) else None for folder, kept in found.items()}
+        caches = kept_home(filled.folder / HOME, folders)
+        return {folder: kept if still_valid(folder, differing) else None for folder, kept in caches.items()}
 
     def _put_altered(self, files: Path, commit: str, folder: Path) -> None:
         """Copy tracked files that setup altered, which a checkout's own would hide."""
@@ -275,8 +275,8 @@ class Layers:
     async def _make(
         self, commit: str, store: Path, folder: Path, take_back: Callable[[], None], belongs: Callable[[str], bool]
     ) -> Found | CommandResult:
-        made = float(int(time.time()) - _AGE)
-        watch = await asyncio.to_thread(self._begin, commit, folder, made)
+        moment = float(int(time.time()) - _AGE)
+        watch = await asyncio.to_thread(self._begin, commit, folder, moment)
         caches, used = await asyncio.to_thread(self._caches_of_setup, commit, store, folder)
         try:
             done = await run_setup(
@@ -285,7 +285,7 @@ class Layers:
             if done.exit_code != 0:
                 return done
             tree, owner = self.repository.git.tree_of(commit), str(self.repository.git.git_dir)
-            layer = Layer(tree, made, watch.reads, owner, not watch.is_displaced)
+            layer = Layer(tree, moment, watch.reads, owner, not watch.is_displaced)
             kept = {path for path in watch.altered if not belongs(path)}
             own = caches if store.is_relative_to(self.shared) else None
             return await asyncio.to_thread(self._keep, layer, commit, store, folder, take_back, kept, own)
@@ -312,10 +312,10 @@ class Layers:
         filled, used = (None, None) if store.is_relative_to(self.shared) else self._filled()
         return BuildCaches(self._valid(filled, commit), folder.with_name(_WRITTEN)), used
 
-    def _begin(self, commit: str, folder: Path, made: float) -> ReadWatch:
+    def _begin(self, commit: str, folder: Path, moment: float) -> ReadWatch:
         clone(self.repository, commit, folder, kept=self.histories)
         tracked = self.repository.files(commit)
-        set_times(folder, tracked, made)
+        set_times(folder, tracked, moment)
         watch = ReadWatch(folder, tracked)
         watch.begin()
         return watch

@@ -29,7 +29,7 @@ def reaching(content: Mapping[str, str], wanted: Collection[str]) -> frozenset[s
         content: Text of each file.
         wanted: Paths of the files that may be loaded.
     """
-    found, fresh = set(wanted), set(wanted)
+    paths, fresh = set(wanted), set(wanted)
     while fresh:
         targets = Targets.of(fresh)
         names = {PurePosixPath(path).name for path in fresh}
@@ -37,15 +37,15 @@ def reaching(content: Mapping[str, str], wanted: Collection[str]) -> frozenset[s
         fresh = {
             path
             for path, text in content.items()
-            if path not in found
+            if path not in paths
             and (
                 (path.endswith(".go") and _uses_package(path, text, packages))
                 or any(name in text for name in names)
                 or any(True for _ in targets.loaded_by(path, text))
             )
         }
-        found |= fresh
-    return frozenset(found)
+        paths |= fresh
+    return frozenset(paths)
 
 
 def _uses_package(path: str, text: str, packages: Collection[str]) -> bool:

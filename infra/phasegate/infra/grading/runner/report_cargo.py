@@ -75,8 +75,8 @@ def walk_cargo(data: bytes, name: str) -> list[RawCase]:
     parts: list[_Part] = []
     block: list[str] | None = None
     for line in data.decode(errors="replace").splitlines():
-        if found := _PART.match(line):
-            parts.append(_part(found))
+        if header := _PART.match(line):
+            parts.append(_part(header))
             block = None
         elif parts:
             block = _hear(parts[-1], line, block)
@@ -85,13 +85,13 @@ def walk_cargo(data: bytes, name: str) -> list[RawCase]:
     return [case for number, part in enumerate(parts) for case in _cases(number, part)]
 
 
-def _part(found: re.Match[str]) -> _Part:
-    if found["documented"]:
-        return _Part(f"{found['documented']} (documentation)")
-    if found["old"]:
-        return _Part(found["old"])
-    path = found["path"].replace("\\", "/")
-    return _Part(f"{found['binary']} ({path})", None if found["unit"] else path)
+def _part(header: re.Match[str]) -> _Part:
+    if header["documented"]:
+        return _Part(f"{header['documented']} (documentation)")
+    if header["old"]:
+        return _Part(header["old"])
+    path = header["path"].replace("\\", "/")
+    return _Part(f"{header['binary']} ({path})", None if header["unit"] else path)
 
 
 def _hear(part: _Part, line: str, block: list[str] | None) -> list[str] | None:
@@ -101,8 +101,8 @@ def _hear(part: _Part, line: str, block: list[str] | None) -> list[str] | None:
         The message that the next line continues, if it does.
     """
     part.last = [*part.last[1 - _TAIL :], line]
-    if found := _BLOCK.match(line):
-        return part.messages.setdefault(found["name"], [])
+    if header := _BLOCK.match(line):
+        return part.messages.setdefault(header["name"], [])
     if block is None:
         _hear_harness(part, line)
     elif line not in ("failures:", "successes:"):
@@ -113,27 +113,27 @@ def _hear(part: _Part, line: str, block: list[str] | None) -> list[str] | None:
 
 
 def _hear_harness(part: _Part, line: str) -> None:
-    if found := _COUNT.match(line):
-        part.expected, part.is_libtest = part.expected + int(found[1]), True
+    if count := _COUNT.match(line):
+        part.expected, part.is_libtest = part.expected + int(count[1]), True
     elif _FAILED.match(line):
         part.failed = True
-    elif found := _SUMMARY.match(line):
-        part.counted = tuple(have + int(more) for have, more in zip(part.counted, found.groups(), strict=True))
+    elif summary := _SUMMARY.match(line):
+        part.counted = tuple(have + int(more) for have, more in zip(part.counted, summary.groups(), strict=True))
     elif part.is_libtest:
-        head, between, said = line.partition(" ... ")
+        head, between, outcome = line.partition(" ... ")
         at = head.rfind("test ")  # what a test prints past the harness may stand before it
         if between and at >= 0:
-            _end(part, reduce(str.removesuffix, _KINDS, head[at + len("test ") :]), said)
+            _end(part, reduce(str.removesuffix, _KINDS, head[at + len("test ") :]), outcome)
         elif part.running and line.endswith(("ok", "FAILED")):
             _end(part, part.running.pop(), line)
 
 
-def _end(part: _Part, test: str, said: str) -> None:
-    said = _TIME.sub("", said)
-    if said.startswith(("ignored", "bench: ")):
-        part.outcomes.append((test, said))
-    elif said.endswith(("ok", "FAILED")):
-        part.outcomes.append((test, "ok" if said.endswith("ok") else "FAILED"))
+def _end(part: _Part, test: str, outcome: str) -> None:
+    outcome = _TIME.sub("", outcome)
+    if outcome.startswith(("ignored", "bench: ")):
+        part.outcomes.append((test, outcome))
+    elif outcome.endswith(("ok", "FAILED")):
+        part.outcomes.append((test, "ok" if outcome.endswith("ok") else "FAILED"))
     else:
         part.running.append(test)  # it prints past the harness before its outcome is printed
 
@@ -151,23 +151,25 @@ def _cases(number: int, part: _Part) -> list[RawCase]:
 
 def _broken(part: _Part) -> str:
     """Reason why the tests of a binary are not all that there is to tell, or an empty string if they are."""
-    said = Counter("ignored" if said.startswith("ignored") else said for _, said in part.outcomes)
+    counts = Counter("ignored" if outcome.startswith("ignored") else outcome for _, outcome in part.outcomes)
     if lost := max(part.expected - len(part.outcomes), 0):
         return f"{lost} of {part.expected} tests did not end\n"
-    if (said["ok"], said["FAILED"], said["ignored"]) != part.counted:
+    if (counts["ok"], counts["FAILED"], counts["ignored"]) != part.counted:
         return "its last line counts other tests than those that ended\n"
-    return "it fails, and none of its tests does\n" if part.failed and not said["FAILED"] else ""
+    return "it fails, and none of its tests does\n" if part.failed and not counts["FAILED"] else ""
 
 
-def _case(number: int, at: int, part: _Part, test: str, said: str) -> RawCase:
-    kind = {"ok": "", "FAILED": "failure"}.get(said, "" if said.startswith("bench: ") else "skipped")
-    message = "\n".join(part.messages.get(test, ())) if kind == "failure" else said.removeprefix("ignored").lstrip(", ")
+def _case(number: int, at: int, part: _Part, test: str, outcome: str) -> RawCase:
+    kind = {"ok": "", "FAILED": "failure"}.get(outcome, "" if outcome.startswith("bench: ") else "skipped")
+    message = (
+        "\n".join(part.messages.get(test, ())) if kind == "failure" else outcome.removeprefix("ignored").lstrip(", ")
+    )
     # lines move; two examples of one item are told apart by their order alone
     is_example = _LINE.search(test) is not None
     return _raw(number + at * 100_000 if is_example else number, part, _LINE.sub("", test), kind, message)
 
 
-def _raw(number: int, part: _Part, test: str, kind: str, said: str) -> RawCase:
-    outcomes = [Outcome(kind, "", [said[:_LONGEST]], size=len(said))] if kind else []
+def _raw(number: int, part: _Part, test: str, kind: str, message: str) -> RawCase:
+    outcomes = [Outcome(kind, "", [message[:_LONGEST]], size=len(message))] if kind else []
     attributes = {"classname": part.name, "name": test} | ({"file": part.file} if part.file else {})
     return RawCase(attributes, number, part.name, None, outcomes)

@@ -63,12 +63,12 @@ def walk_go(data: bytes, name: str) -> list[RawCase]:
         ReportUnreadable: A line that is cut off, or too many tests.
     """
     packages: dict[str, _Package] = {}
-    told: dict[str, list[str]] = {}
+    command_lines: dict[str, list[str]] = {}
     block: list[str] = []
     count = 0
     for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
         if not line.startswith("{"):
-            block = _hear_command(line, packages, told, block)
+            block = _hear_command(line, packages, command_lines, block)
             continue
         event = _event(line, f"{name}: line {number}")
         package = packages.setdefault(
@@ -78,7 +78,7 @@ def walk_go(data: bytes, name: str) -> list[RawCase]:
         if isinstance(title, str) and title not in package.tests and (count := count + 1) > CASES_LIMIT:
             raise ReportUnreadable(f"{name}: more than {CASES_LIMIT} tests (line {number})")
         _note(package.tests.setdefault(title, _Test()) if isinstance(title, str) else package.own, event)
-    return [case for path, package in packages.items() for case in _cases(path, package, told.get(path, []))]
+    return [case for path, package in packages.items() for case in _cases(path, package, command_lines.get(path, []))]
 
 
 def _event(line: str, place: str) -> dict[str, Any]:
@@ -101,49 +101,51 @@ def _note(test: _Test, event: dict[str, Any]) -> None:
             pass
 
 
-def _hear_command(line: str, packages: dict[str, _Package], told: dict[str, list[str]], block: list[str]) -> list[str]:
+def _hear_command(
+    line: str, packages: dict[str, _Package], command_lines: dict[str, list[str]], block: list[str]
+) -> list[str]:
     """Hear a line of the go command.
 
     Returns:
         The lines of its package, which the next line continues.
     """
-    if found := _NOT_BUILT.fullmatch(line):
-        packages.setdefault(found["package"], _Package()).not_built = found["why"]
+    if failure := _NOT_BUILT.fullmatch(line):
+        packages.setdefault(failure["package"], _Package()).not_built = failure["why"]
         return []
-    if found := _BLOCK.fullmatch(line):
-        return told.setdefault(found["package"].removesuffix("_test"), [])
+    if header := _BLOCK.fullmatch(line):
+        return command_lines.setdefault(header["package"].removesuffix("_test"), [])
     block.append(f"{line}\n")
     return block
 
 
-def _cases(path: str, package: _Package, told: list[str]) -> list[RawCase]:
+def _cases(path: str, package: _Package, command_lines: list[str]) -> list[RawCase]:
     cases = [_case(path, title, test) for title, test in package.tests.items()]
     if package.not_built:
-        return [*cases, _raw(path, f"[{package.not_built}]", "error", "".join([*told, *package.own.said]))]
+        return [*cases, _raw(path, f"[{package.not_built}]", "error", "".join([*command_lines, *package.own.said]))]
     fails = any(test.outcome in ("fail", "") for test in package.tests.values())
-    said = "".join(package.own.said)
+    output = "".join(package.own.said)
     if package.own.outcome == "fail" and not fails:
-        cases.append(_raw(path, "[build failed]" if "[build failed]" in said else "[package]", "error", said))
+        cases.append(_raw(path, "[build failed]" if "[build failed]" in output else "[package]", "error", output))
     elif package.own.outcome == "pass" and fails:
-        cases.append(_raw(path, "[package]", "error", f"a test fails, and the package passes\n{said}"))
+        cases.append(_raw(path, "[package]", "error", f"a test fails, and the package passes\n{output}"))
     elif not package.own.outcome and package.tests:
-        cases.append(_raw(path, "[package]", "error", f"it did not end\n{said}"))
+        cases.append(_raw(path, "[package]", "error", f"it did not end\n{output}"))
     return cases
 
 
 def _case(path: str, title: str, test: _Test) -> RawCase:
-    said = "".join(test.said)
+    output = "".join(test.said)
     match test.outcome:
         case "pass":
             return _raw(path, title, "", "")
         case "skip":
-            return _raw(path, title, "skipped", said)
+            return _raw(path, title, "skipped", output)
         case "fail":
-            return _raw(path, title, "failure", said)
+            return _raw(path, title, "failure", output)
         case _:
-            return _raw(path, title, "error", f"it did not end\n{said}")
+            return _raw(path, title, "error", f"it did not end\n{output}")
 
 
-def _raw(path: str, title: str, kind: str, said: str) -> RawCase:
-    outcomes = [Outcome(kind, "", [said[:_LONGEST]], size=len(said))] if kind else []
+def _raw(path: str, title: str, kind: str, message: str) -> RawCase:
+    outcomes = [Outcome(kind, "", [message[:_LONGEST]], size=len(message))] if kind else []
     return RawCase({"classname": path, "name": title}, 0, path, None, outcomes)

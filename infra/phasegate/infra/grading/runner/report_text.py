@@ -52,17 +52,17 @@ class ReportText:
 
     def as_xml(self) -> str:
         """Return the text without its declaration and without characters that XML cannot hold."""
-        text = _DECLARATION.sub(lambda found: re.sub(r"[^\n]", self.BLANK, found[0]), self.text)
+        text = _DECLARATION.sub(lambda declaration: re.sub(r"[^\n]", self.BLANK, declaration[0]), self.text)
         text = text.replace("\ufeff", self.BLANK, 1) if text[:1] == "\ufeff" else text
         return _REFERENCE.sub(_spelled, text.translate(_SPELLINGS))
 
     def byte_at(self, index: int) -> int:
         """Return the byte offset in the file of a character's index in `as_xml`."""
         shift = 0
-        for found in _FOREIGN.finditer(self.text):
-            if found.start() + shift >= index:
+        for match in _FOREIGN.finditer(self.text):
+            if match.start() + shift >= index:
                 break
-            shift += len(_spelled(found)) - len(found[0])
+            shift += len(_spelled(match)) - len(match[0])
         return len(self.text[: index - shift].encode(self.encoding, _errors(self.encoding)))
 
 
@@ -95,10 +95,10 @@ def decode(data: bytes, name: str) -> ReportText:
 
 
 def _declared(data: bytes, name: str) -> str:
-    found = _DECLARED.match(data)
-    if found is None:
+    declaration = _DECLARED.match(data)
+    if declaration is None:
         return "utf-8"
-    declared = found[1].decode("ascii", "replace")
+    declared = declaration[1].decode("ascii", "replace")
     try:
         encoding = codecs.lookup(declared).name if re.fullmatch(r"[A-Za-z][\w.:-]{0,40}", declared, re.ASCII) else ""
     except LookupError:
@@ -106,8 +106,8 @@ def _declared(data: bytes, name: str) -> str:
     if encoding.startswith("utf-16"):
         return "utf-8"
     if encoding not in _ENCODINGS | _ONE_BYTE:
-        line = data.count(b"\n", 0, found.start(1)) + 1
-        raise ReportUnreadable(f"{name}: encoding {declared!r} is refused (byte {found.start(1)}, line {line})")
+        line = data.count(b"\n", 0, declaration.start(1)) + 1
+        raise ReportUnreadable(f"{name}: encoding {declared!r} is refused (byte {declaration.start(1)}, line {line})")
     return encoding
 
 
@@ -115,8 +115,8 @@ def _errors(encoding: str) -> str:
     return "surrogatepass" if encoding.startswith("utf-16") else "surrogateescape"
 
 
-def _spelled(found: re.Match[str]) -> str:
-    if found[0][0] != "&":
-        return _SPELLINGS[ord(found[0])]
-    code = int(found[1], 16) if found[1] else int(found[2])
-    return f"#x{code:02X}" if code > _LARGEST or code in _SPELLINGS else found[0]
+def _spelled(match: re.Match[str]) -> str:
+    if match[0][0] != "&":
+        return _SPELLINGS[ord(match[0])]
+    code = int(match[1], 16) if match[1] else int(match[2])
+    return f"#x{code:02X}" if code > _LARGEST or code in _SPELLINGS else match[0]

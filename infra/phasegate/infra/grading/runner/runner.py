@@ -250,15 +250,15 @@ class Bench:
         if setup:
             self.on_step(f"{checkout.name}: setting up")
         take_back = partial(self._take_back, checkout, folder)
-        found = None
+        outcome = None
         if inside == self.inside:  # else scripts in a layer would name another folder
-            found = await self._layers.find_or_make(
+            outcome = await self._layers.find_or_make(
                 checkout.tree, checkout.origin, folder, take_back, checkout.belongs_to_tests
             )
-        if isinstance(found, CommandResult):
-            return _setup_failed(found, inside)
+        if isinstance(outcome, CommandResult):
+            return _setup_failed(outcome, inside)
         await asyncio.to_thread(write)
-        laid = await asyncio.to_thread(self._lay, found, checkout, folder) if found else None
+        laid = await asyncio.to_thread(self._lay, outcome, checkout, folder) if outcome else None
         if laid is not None:
             await asyncio.to_thread(take_back)
             await asyncio.to_thread(self._layers.age, laid, checkout.tree, folder)
@@ -274,8 +274,8 @@ class Bench:
         await asyncio.to_thread(take_back)
         return None
 
-    def _lay(self, found: Found, checkout: Checkout, folder: Path) -> Laid | None:
-        return self._layers.lay(found, checkout.tree, folder, fills=checkout.fills_caches)
+    def _lay(self, stored_layer: Found, checkout: Checkout, folder: Path) -> Laid | None:
+        return self._layers.lay(stored_layer, checkout.tree, folder, fills=checkout.fills_caches)
 
     async def clear(self) -> None:
         """Remove what was kept for further runs of this bench."""
@@ -325,22 +325,22 @@ class Bench:
         rewritten = tuple(path for path, state in file_states(folder, watched).items() if before[path] != state)
         written, touched = data.changes()
         seen = partial(TestRun, rewritten=rewritten, rewritten_data=written, touched_data=touched)
-        said = clean(done.output, inside)
+        output = clean(done.output, inside)
         if probe:
             probe.read(report, folder, inside)
         if done.timed_out:
-            return seen(problem="tests-timed-out", said=said, exit_code=done.exit_code)
+            return seen(problem="tests-timed-out", said=output, exit_code=done.exit_code)
         try:
             cases = tuple(read_report(file, inside, folder))
         except ReportUnreadable as error:
-            problem, said = "junit-unreadable", f"{error}\n{said}"
-            return seen((), problem, said, done.exit_code)
+            problem, output = "junit-unreadable", f"{error}\n{output}"
+            return seen((), problem, output, done.exit_code)
         problem = "" if cases else "no-junit-report"
-        if problem and not said:
-            said = clean(said_in_report(file), inside)  # the command's output may have gone there
+        if problem and not output:
+            output = clean(said_in_report(file), inside)  # the command's output may have gone there
         stopped = cut_short(done.output)
-        said = "" if cases else said
-        return seen(cases, problem, said, done.exit_code, cut_short=stopped, stops_early=stops_early)
+        output = "" if cases else output
+        return seen(cases, problem, output, done.exit_code, cut_short=stopped, stops_early=stops_early)
 
     def _data_of_tests(self, checkout: Checkout, own: Collection[str]) -> list[str]:
         files = (path for path in self.repository.files(checkout.tree) if is_test_name(path) and path not in own)

@@ -40,14 +40,14 @@ class Reads:
 
 def folders_of(paths: Collection[str]) -> set[str]:
     """Folders that hold files, those of folders included; the root is empty."""
-    found = {""}
+    folders = {""}
     for path in paths:
         for parent in PurePosixPath(path).parents:
             name = "" if str(parent) == "." else str(parent)
-            if name in found:
+            if name in folders:
                 break
-            found.add(name)
-    return found
+            folders.add(name)
+    return folders
 
 
 class ReadWatch:
@@ -115,8 +115,8 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _is_same_kind(one: tuple[int, ...], other: tuple[int, ...] | None) -> bool:
-    return other is not None and stat.S_IFMT(one[-1]) == stat.S_IFMT(other[-1])
+def _is_same_kind(state: tuple[int, ...], other: tuple[int, ...] | None) -> bool:
+    return other is not None and stat.S_IFMT(state[-1]) == stat.S_IFMT(other[-1])
 
 
 def _files_below(git_dir: Path) -> Iterator[str]:
@@ -140,8 +140,8 @@ def _was_read(path: Path) -> bool:
 
 def _probe(folder: Path) -> tuple[bool, bool]:
     """True if the file system notes reads, of files and of folders; true if files can share blocks in it."""
-    with tempfile.TemporaryDirectory(prefix="reads-", dir=folder) as made:
-        place = Path(made)
+    with tempfile.TemporaryDirectory(prefix="reads-", dir=folder) as name:
+        place = Path(name)
         file, copy = place / "file", place / "copy"
         file.write_bytes(b"read")
         _put_back(file)

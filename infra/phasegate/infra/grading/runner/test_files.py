@@ -33,7 +33,7 @@ def with_files(cases: Iterable[RawCase], root: Path) -> list[RawCase]:
         root: The checkout that the tests ran in.
     """
     packages, crates = _GoPackages(root), _CargoFiles(root)
-    found: list[RawCase] = []
+    raw_cases: list[RawCase] = []
     for case in cases:
         file = case.attributes.get("file") or case.suite_file
         if file is None:
@@ -44,8 +44,8 @@ def with_files(cases: Iterable[RawCase], root: Path) -> list[RawCase]:
             case.attributes["file"] = file
         else:
             case.attributes.pop("file", None)
-        found.append(case)
-    return found
+        raw_cases.append(case)
+    return raw_cases
 
 
 @dataclass
@@ -58,8 +58,8 @@ class _GoPackages:
     def file_of(self, package: str, test: str) -> str | None:
         """The file that declares a test; the folder, for what concerns all of its package."""
         if self._module is None:
-            found = _MODULE.search(_read(self.root / "go.mod"))
-            self._module = found[1] if found else ""
+            declaration = _MODULE.search(_read(self.root / "go.mod"))
+            self._module = declaration[1] if declaration else ""
         if not self._module or (package != self._module and not package.startswith(f"{self._module}/")):
             return None
         folder = package.removeprefix(self._module).strip("/")
@@ -90,11 +90,11 @@ class _CargoFiles:
         """The one file whose path ends so: Cargo names it relative to its package."""
         if not self._by_name:
             self._by_name = self._listed()
-        found = [known for known in self._by_name.get(path.rpartition("/")[2], ()) if f"/{known}".endswith(f"/{path}")]
-        return found[0] if len(found) == 1 else None
+        paths = [known for known in self._by_name.get(path.rpartition("/")[2], ()) if f"/{known}".endswith(f"/{path}")]
+        return paths[0] if len(paths) == 1 else None
 
     def _listed(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
+        paths: dict[str, list[str]] = defaultdict(list)
         seen = 0
         for parent, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
@@ -103,8 +103,8 @@ class _CargoFiles:
                 break
             for name in files:
                 if name.endswith(".rs"):
-                    found[name].append(str(Path(parent, name).relative_to(self.root)))
-        return dict(found)
+                    paths[name].append(str(Path(parent, name).relative_to(self.root)))
+        return dict(paths)
 
 
 def _read(path: Path) -> str:

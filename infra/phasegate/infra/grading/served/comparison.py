@@ -31,15 +31,15 @@ _COMPARED = ("content-type", "location", "www-authenticate")
 _SHOWN = 80
 
 
-def differs(one: ServedAnswer, other: ServedAnswer, roots: tuple[str, str] = ("", "")) -> bool:
+def differs(answer: ServedAnswer, other: ServedAnswer, roots: tuple[str, str] = ("", "")) -> bool:
     """Tell if two answers differ in status, body or a header that counts.
 
     Args:
-        one: An answer.
+        answer: An answer.
         other: Another.
         roots: Folders of the services that gave them, which answers may name.
     """
-    return _essence(one, roots[0]) != _essence(other, roots[1])
+    return _essence(answer, roots[0]) != _essence(other, roots[1])
 
 
 def is_other(recorded: ServedAnswer, answer: ServedAnswer) -> bool:
@@ -54,20 +54,20 @@ def is_other(recorded: ServedAnswer, answer: ServedAnswer) -> bool:
     return differs(replace(recorded, headers=()), replace(answer, headers=()))
 
 
-def differing(one: Asked, other: Asked, same: Callable[[int], bool] = lambda _: True) -> dict[tuple[int, int], None]:
+def differing(start: Asked, other: Asked, same: Callable[[int], bool] = lambda _: True) -> dict[tuple[int, int], None]:
     """Places of answers that differ between two starts: conversation and request.
 
     Args:
-        one: A start.
+        start: A start.
         other: Another one.
         same: True for conversations to compare.
     """
-    found: dict[tuple[int, int], None] = {}
-    for at, (left, right) in enumerate(zip(one.answers, other.answers, strict=False)):
+    places: dict[tuple[int, int], None] = {}
+    for at, (left, right) in enumerate(zip(start.answers, other.answers, strict=False)):
         for number, pair in enumerate(zip(left, right, strict=True)):
-            if same(at) and differs(*pair, roots=(one.root, other.root)):
-                found[at, number] = None
-    return found
+            if same(at) and differs(*pair, roots=(start.root, other.root)):
+                places[at, number] = None
+    return places
 
 
 def said(answer: ServedAnswer) -> str:
@@ -80,17 +80,17 @@ def said(answer: ServedAnswer) -> str:
     return f"{answer.status}{readable(where)} {shown}".rstrip()
 
 
-def apart(one: ServedAnswer, other: ServedAnswer) -> tuple[str, str]:
+def apart(served: ServedAnswer, other: ServedAnswer) -> tuple[str, str]:
     """Both in a few words; of two long bodies, the part where they first differ."""
     left, right = (
-        _normalized(" ".join((answer.body or b"").decode(errors="replace").split())) for answer in (one, other)
+        _normalized(" ".join((answer.body or b"").decode(errors="replace").split())) for answer in (served, other)
     )
     pairs = enumerate(zip(left, right, strict=False))
     first = next((at for at, pair in pairs if pair[0] != pair[1]), min(len(left), len(right)))
-    if one.status != other.status or first <= _SHOWN // 2:
-        return said(one), said(other)
+    if served.status != other.status or first <= _SHOWN // 2:
+        return said(served), said(other)
     start = first - _SHOWN // 4
-    return _part(one, left, start), _part(other, right, start)
+    return _part(served, left, start), _part(other, right, start)
 
 
 def _part(answer: ServedAnswer, text: str, start: int) -> str:

@@ -76,14 +76,14 @@ async def contradictions(
     if base is None:
         return []
     gone = [] if known.is_short else list(_missing(talks, served, base, known.tests, product))
-    found = [
+    suspects = [
         at
         for at in dict.fromkeys([*_suspects(talks, served, known.tests), *gone])
         if not twins.watched.is_up or at in gone or _holds(talks, twins.watched, at)
     ]
-    if not found or _STARTS.search(product) or _is_usual(talks, served, base, found):
+    if not suspects or _STARTS.search(product) or _is_usual(talks, served, base, suspects):
         return []
-    chosen = found[:_MOST]
+    chosen = suspects[:_MOST]
     if any(at in gone for at in chosen):
         moved = await _under_prefixes(twin, talks, calm, [at for at in chosen if at in gone], product)
         chosen = [at for at in chosen if at not in moved]
@@ -100,7 +100,7 @@ async def _lasting(
 ) -> list[Finding]:
     """Findings about answers that are the same in two more starts, before and after all that tests store."""
     parts = [replace(talks[at], requests=talks[at].requests[: number + 1]) for at, number in chosen]
-    stores = [talk for talk in talks if any(one.method not in SAFE for one in talk.requests)]
+    stores = [talk for talk in talks if any(request.method not in SAFE for request in talk.requests)]
     nowhere = Conversation("", (ServedRequest("GET", f"/{secrets.token_hex(8)}"),))
     asked = [nowhere, *parts, *parts, *stores, *parts]
     starts = [
@@ -133,13 +133,13 @@ async def _lasting(
 
 def _suspects(talks: Sequence[Conversation], served: Asked, tests: TestSetup) -> Iterator[Place]:
     """Places of sealed conversations, each request once, that contradict what a test that only asks got."""
-    told: set[str] = set()
+    names: set[str] = set()
     for at, talk in enumerate(talks[: len(served.answers)]):
         if not talk.is_sealed or tests.is_set_up(talk.file):
             continue
         for number, request in enumerate(talk.requests):
-            if request.name not in told and _contradicts(request, served.answers[at][number]):
-                told.add(request.name)
+            if request.name not in names and _contradicts(request, served.answers[at][number]):
+                names.add(request.name)
                 yield at, number
             if request.method not in SAFE:
                 break
@@ -155,7 +155,7 @@ def _missing(
         for request, answer in zip(talk.requests, answers, strict=True)
         if request.recorded and 200 <= answer.status < 300 and not is_other(request.recorded, answer)
     ]
-    told: set[str] = set()
+    names: set[str] = set()
     for at, talk in enumerate(talks[: min(len(served.answers), len(base.answers))]):
         if not talk.is_sealed or tests.is_set_up(talk.file) or tests.mounts(talk.file):
             continue
@@ -166,9 +166,9 @@ def _missing(
             is_gone = got and 200 <= got.status < 300 and now.status in MISSING and before.status == now.status
             path = request.path.partition("?")[0]
             is_named = is_fixed(path, product) and not any(part.isdigit() for part in path.split("/"))
-            is_told = request.name in told
+            is_told = request.name in names
             if is_gone and is_named and not is_told and any(tests.asks_as(talk.file, other) for other in alike):
-                told.add(request.name)
+                names.add(request.name)
                 yield at, number
 
 
@@ -202,7 +202,7 @@ def _contradicts(request: ServedRequest, answer: ServedAnswer) -> bool:
     got = request.recorded
     if got is None or not answer.status or answer.error or answer.status in _ELSEWHERE or got.status in _ELSEWHERE:
         return False
-    was, now = (_HOST.sub(b"*", one.body or b"") for one in (got, answer))
+    was, now = (_HOST.sub(b"*", reply.body or b"") for reply in (got, answer))
     if (
         _OF_CLIENT.search(was)
         or _OF_CLIENT.search(now)
@@ -220,9 +220,9 @@ def _holds(talks: Sequence[Conversation], served: Asked, place: Place) -> bool:
     return len(served.answers) > at and _contradicts(talks[at].requests[number], served.answers[at][number])
 
 
-def _is_usual(talks: Sequence[Conversation], served: Asked, base: Asked, found: Sequence[Place]) -> bool:
+def _is_usual(talks: Sequence[Conversation], served: Asked, base: Asked, suspects: Sequence[Place]) -> bool:
     """True if base and candidate alike give another answer than a test got to a request that is no suspect's."""
-    names = {talks[at].requests[number].route for at, number in found}
+    names = {talks[at].requests[number].route for at, number in suspects}
     roots = served.root, base.root
     for talk, ours, theirs in zip(talks, served.answers, base.answers, strict=False):
         for request, answer, before in zip(talk.requests, ours, theirs, strict=True):

@@ -93,17 +93,17 @@ class RecordedExchanges:
             process: Names the process that wrote it.
         """
         try:
-            told = _Told.model_validate_json(line)
+            exchange = _Told.model_validate_json(line)
         except ValueError:
             return
-        asked = tuple(pairs(told.headers))
-        is_method = told.method.isalpha() and told.method.isascii()
-        if not is_method or not is_sendable(told.path) or any(name in _UPGRADES for name, _ in asked):
+        asked = tuple(pairs(exchange.headers))
+        is_method = exchange.method.isalpha() and exchange.method.isascii()
+        if not is_method or not is_sendable(exchange.path) or any(name in _UPGRADES for name, _ in asked):
             return
         kept = tuple((name, value) for name, value in asked if name not in _LEFT_OUT)
-        got = ServedAnswer(told.status, tuple(pairs(told.answered)), decoded(told.answer))
-        request = ServedRequest(told.method.upper(), told.path, kept, decoded(told.body) or b"", got)
-        self.by_test.setdefault((told.file, told.test or process), []).append(request)
+        got = ServedAnswer(exchange.status, tuple(pairs(exchange.answered)), decoded(exchange.answer))
+        request = ServedRequest(exchange.method.upper(), exchange.path, kept, decoded(exchange.body) or b"", got)
+        self.by_test.setdefault((exchange.file, exchange.test or process), []).append(request)
 
 
 class _Told(BaseModel):
@@ -156,28 +156,28 @@ def conversations(
         sealed: Criteria by path of the sealed files.
         texts: Content by path of the sealed files; a request of an unknown file is of one that holds its path.
     """
-    made: list[Conversation] = []
+    talks: list[Conversation] = []
     for (file, _), requests in exchanges.by_test.items():
         for own, part in _by_file(file, requests, texts):
-            made.append(Conversation(own, tuple(part[:_LONGEST]), sealed.get(own, ()), own in sealed))
-    made.sort(key=lambda one: not one.is_sealed)
-    return bounded(made)
+            talks.append(Conversation(own, tuple(part[:_LONGEST]), sealed.get(own, ()), own in sealed))
+    talks.sort(key=lambda talk: not talk.is_sealed)
+    return bounded(talks)
 
 
-def bounded(made: Iterable[Conversation]) -> list[Conversation]:
+def bounded(talks: Iterable[Conversation]) -> list[Conversation]:
     """The first of different conversations, up to the bounds."""
     kept: list[Conversation] = []
     known: set[tuple[tuple[str, bytes], ...]] = set()
     left = _MOST_REQUESTS
-    for one in made:
-        key = tuple((request.name, request.body) for request in one.requests)
+    for talk in talks:
+        key = tuple((request.name, request.body) for request in talk.requests)
         if key in known or not key:
             continue
         if len(kept) == _MOST_CONVERSATIONS or len(key) > left:
             break
         known.add(key)
         left -= len(key)
-        kept.append(one)
+        kept.append(talk)
     return kept
 
 

@@ -34,18 +34,18 @@ def read_requests(
     for file, text in texts.items():
         if not _ASKS.search(text):
             continue
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         for match in _PATH.finditer(text):
             before = text[max(0, match.start() - _NEAR) : match.start()]
             near = _nearest(before)
             if near in ("get", "head") and is_sendable(match[1]) and not _FILE.search(match[1]):
-                found[f"{near.upper()} {match[1]}"] = None
-        for name in list(found)[:most]:
+                names[f"{near.upper()} {match[1]}"] = None
+        for name in list(names)[:most]:
             method, _, path = name.partition(" ")
             yield Conversation(file, (ServedRequest(method, path),), sealed.get(file, ()), file in sealed)
 
 
 def _nearest(before: str) -> str:
     """Method that stands last before a path."""
-    ends = [(match.end(), match[0].lower()) for one in (_METHOD, _CAMEL) for match in one.finditer(before)]
+    ends = [(match.end(), match[0].lower()) for pattern in (_METHOD, _CAMEL) for match in pattern.finditer(before)]
     return max(ends, default=(0, ""))[1]

@@ -85,14 +85,14 @@ async def without_answer(
             answers.append(await _again(twin, around, part, is_needed=not findings))
         if len(answers) <= _CONFIRMATIONS or not is_none(request.recorded, answers[-1]):
             continue
-        errors = {one.error for one in answers}
+        errors = {answer.error for answer in answers}
         is_late, is_silent = LATE in errors, _SILENT in errors
         is_unclear = (
             _DOWN in errors
             or base is None
             or len(base.answers) <= at
             or known.is_short
-            or (all(one.status for one in answers) and (request.recorded or ServedAnswer()).body is None)
+            or (all(answer.status for answer in answers) and (request.recorded or ServedAnswer()).body is None)
             or (is_late and limit < known.seconds)
             or (known.tests.has_doubles(talk.file) if is_late and not is_silent else known.tests.is_set_up(talk.file))
         )
@@ -124,7 +124,7 @@ def _suspects(talks: Sequence[Conversation], served: Asked, base: Asked | None) 
 
     Where the service fell silent, the last one that it answered comes before them.
     """
-    found: dict[str, Place] = {}
+    places: dict[str, Place] = {}
     answered: list[Place] = []
     for at, talk in enumerate(talks[: len(served.answers)]):
         for number, (request, answer) in enumerate(zip(talk.requests, served.answers[at], strict=True)):
@@ -132,12 +132,12 @@ def _suspects(talks: Sequence[Conversation], served: Asked, base: Asked | None) 
             if not talk.is_sealed or (theirs and theirs.error):
                 continue
             if is_none(request.recorded, answer):
-                found.setdefault(request.route, (at, number))
+                places.setdefault(request.route, (at, number))
                 break
-            if not found and answer.status and is_none(request.recorded, ServedAnswer(error=_SILENT)):
+            if not places and answer.status and is_none(request.recorded, ServedAnswer(error=_SILENT)):
                 answered.append((at, number))
     last = answered[-1:] if served.is_silent and base and not base.is_silent else []
-    return [*last, *found.values()][:_MOST]
+    return [*last, *places.values()][:_MOST]
 
 
 def _last(asked: Asked, answer: ServedAnswer) -> ServedAnswer:

@@ -44,32 +44,32 @@ async def differences(
     chance = {at for at in differing(plain, after[1].watched) if at in others} - {
         at for at in others if _status(plain, at) != _status(before[1], at)
     }
-    found = [at for at in others if at not in chance]
+    places = [at for at in others if at not in chance]
     criteria = _criteria(talks)
-    unasked = {at for at in found if not criteria.get(talks[at[0]].requests[at[1]].route)}
+    unasked = {at for at in places if not criteria.get(talks[at[0]].requests[at[1]].route)}
     if unasked:
         again = replace(calm, age=0, rounds=0, variables=FIXED)
         pair = await before[0].ask(again, talks, is_needed=True), await after[0].ask(again, talks)
         unasked &= set(differing(*pair)) - set(differing(before[1], pair[0]))
-    told: dict[str, AnswerDifference] = {}
-    for at, number in found:
+    by_name: dict[str, AnswerDifference] = {}
+    for at, number in places:
         request = talks[at].requests[number]
         asked_for = criteria.get(request.route, ())
         if asked_for or (at, number) in unasked:
             was, now = apart(before[1].answers[at][number], plain.answers[at][number])
             name = readable(request.name)
-            told.setdefault(name, AnswerDifference(request=name, before=was, after=now, criteria=asked_for))
-    return tuple(told.values())
+            by_name.setdefault(name, AnswerDifference(request=name, before=was, after=now, criteria=asked_for))
+    return tuple(by_name.values())
 
 
 def beside_tests(talks: Sequence[Conversation], served: Asked) -> Iterator[AnswerDifference]:
     """Answers that a sealed test got in its own process, and that the served candidate gives otherwise."""
-    told: set[str] = set()
+    names: set[str] = set()
     for request, answer, criteria in _of_sealed(talks, served):
         recorded = request.recorded
-        if recorded is None or request.name in told or not is_other(recorded, answer):
+        if recorded is None or request.name in names or not is_other(recorded, answer):
             continue
-        told.add(request.name)
+        names.add(request.name)
         was, now = apart(recorded, answer)
         yield AnswerDifference(request=readable(request.name), before=was, after=now, criteria=criteria)
 
@@ -135,11 +135,11 @@ def _status(asked: Asked, place: Place) -> int:
 
 def _criteria(talks: Sequence[Conversation]) -> dict[str, tuple[str, ...]]:
     """Criteria by route, of all sealed tests that ask for it."""
-    found: dict[str, tuple[str, ...]] = {}
+    by_route: dict[str, tuple[str, ...]] = {}
     for talk in talks:
         for request in talk.requests if talk.is_sealed else ():
-            found[request.route] = tuple(dict.fromkeys((*found.get(request.route, ()), *talk.criteria)))
-    return found
+            by_route[request.route] = tuple(dict.fromkeys((*by_route.get(request.route, ()), *talk.criteria)))
+    return by_route
 
 
 def _of_sealed(

@@ -120,14 +120,14 @@ async def _compared(
         *await without_answer(twin, talks, calm, first, started, known),
         *await contradictions((twin, twins), talks, calm, started, known, words.product),
     ]
-    told, asked = {one.path for one in findings}, talks[: len(first.answers)]
-    findings += [one for one in weaker if one.path not in told]
+    paths, asked = {finding.path for finding in findings}, talks[: len(first.answers)]
+    findings += [finding for finding in weaker if finding.path not in paths]
     served = Served(
         ServedSummary(
-            requests=sum(len(one.requests) for one in asked),
-            from_sealed=sum(len(one.requests) for one in asked if one.is_sealed),
-            not_sent=sum(len(one.requests) for one in talks[len(asked) :]),
-            recorded=any(request.recorded for one in talks for request in one.requests),
+            requests=sum(len(talk.requests) for talk in asked),
+            from_sealed=sum(len(talk.requests) for talk in asked if talk.is_sealed),
+            not_sent=sum(len(talk.requests) for talk in talks[len(asked) :]),
+            recorded=any(request.recorded for talk in talks for request in talk.requests),
             beside_tests=tuple(beside_tests(talks, first)),
         ),
         tuple(findings),
@@ -135,8 +135,8 @@ async def _compared(
     if other is None or before is None:
         why = before.why if before else _SETUP
         return replace(served, summary=served.summary.model_copy(update={"base_omitted": readable(why)}))
-    found = await differences((other, before), (twin, twins), talks, calm)
-    return replace(served, summary=served.summary.model_copy(update={"differences": found}))
+    answer_differences = await differences((other, before), (twin, twins), talks, calm)
+    return replace(served, summary=served.summary.model_copy(update={"differences": answer_differences}))
 
 
 def _not_up(bench: Bench, first: Asked, before: Asked | None) -> Served:
@@ -144,8 +144,8 @@ def _not_up(bench: Bench, first: Asked, before: Asked | None) -> Served:
     why = readable(first.why)
     if before is None or not before.is_up:
         names = ", ".join(bench.policy.deploy.environment)
-        told = f"; of `[deploy] environment`, nothing of the engine's is handed in here: {names}" if names else ""
-        return Served(ServedSummary(omitted=_NEITHER.format(why) + told))
+        hint = f"; of `[deploy] environment`, nothing of the engine's is handed in here: {names}" if names else ""
+        return Served(ServedSummary(omitted=_NEITHER.format(why) + hint))
     log = " / ".join(line for line in first.log.splitlines() if line.strip())[-_LOG:]
     message = f"{_NOT_UP}: {why}" + (f"; its output ends: {readable(log)}" if log else "")
     finding = Finding(code=NOT_SERVED, path="[deploy] start", message=message, severity="cheating")
@@ -170,16 +170,16 @@ async def _requests(
         "change-recorded", graded.tree, graded.belongs_to_tests, sealed, left_out=left_out, origin="change"
     )
     await _hurried(bench, seconds).run(checkout, recording)
-    made = conversations(recording.found, criteria, content)
-    routes = {request.route for one in made for request in one.requests}
-    silent = {path: text for path, text in content.items() if not any(one.file == path for one in made)}
+    talks = conversations(recording.found, criteria, content)
+    routes = {request.route for talk in talks for request in talk.requests}
+    silent = {path: text for path, text in content.items() if not any(talk.file == path for talk in talks)}
     read = list(read_requests(silent, criteria))
-    if not any(not one.is_sealed for one in made):
+    if not any(not talk.is_sealed for talk in talks):
         own = [path for path in own_files if path not in content and path.endswith(_SOURCES)]
         text = await asyncio.to_thread(texts, bench.repository, base, own)
         read += read_requests(text, criteria, _MOST_OF_TESTS)
-    added = [one for one in read if one.requests[0].route not in routes]
-    return bounded(sorted([*made, *added], key=lambda one: not one.is_sealed))
+    added = [talk for talk in read if talk.requests[0].route not in routes]
+    return bounded(sorted([*talks, *added], key=lambda talk: not talk.is_sealed))
 
 
 def _hurried(bench: Bench, seconds: float) -> Bench:

@@ -149,7 +149,7 @@ class Waits:
 
     def add(self, asked: Asked, around: Surroundings) -> None:
         """Add what one start lost."""
-        self.seconds += around.limit * sum(one.error == LATE for part in asked.answers for one in part)
+        self.seconds += around.limit * sum(answer.error == LATE for part in asked.answers for answer in part)
         self.seconds += _PATIENCE * (asked.why == BROKEN_OFF)
 
 
@@ -225,7 +225,7 @@ class Twin:
         handed = [*_ALWAYS_HANDED_ON, *deploy.environment]
         handed += [name for service in policy.project.services for name in service.exported]
         order = report / f"{secrets.token_hex(8)}.json"
-        told = {
+        document = {
             "mark": mark,
             "command": command,
             "health": deploy.health,
@@ -240,9 +240,9 @@ class Twin:
             "late": _MOST_LATE,
             "budget": 1.0,
             "rounds": around.rounds,
-            "conversations": [[_told(request) for request in one.requests] for one in conversations],
+            "conversations": [[_told(request) for request in talk.requests] for talk in conversations],
         }
-        order.write_text(json.dumps(told))
+        order.write_text(json.dumps(document))
         done = await run_with_services(
             self.bench.sandbox,
             policy.project.services,
@@ -326,9 +326,9 @@ def _read(output: str, mark: str, root: str) -> Asked:
     """Result on the line that begins with the mark, which the service cannot know."""
     line = next((line for line in output.splitlines() if line.startswith(f"{mark} ")), "")
     try:
-        told = _Result.model_validate_json(line.removeprefix(f"{mark} "))
+        result = _Result.model_validate_json(line.removeprefix(f"{mark} "))
     except ValueError:
         return Asked(why=BROKEN_OFF, log=output[-_LOG:], root=root)
-    answers = tuple(tuple(one.read() for one in part) for part in told.answers)
-    decays = tuple(Decay(one.conversation, one.round, one.answer.read()) for one in told.decayed)
-    return Asked(answers, told.why, told.log, decays, root, is_silent=told.silent and not told.why)
+    answers = tuple(tuple(answer.read() for answer in part) for part in result.answers)
+    decays = tuple(Decay(decay.conversation, decay.round, decay.answer.read()) for decay in result.decayed)
+    return Asked(answers, result.why, result.log, decays, root, is_silent=result.silent and not result.why)

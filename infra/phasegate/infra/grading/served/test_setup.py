@@ -90,11 +90,11 @@ class TestSetup:
 
     def _parts(self, file: str) -> set[str]:
         text = {**self.others, **self.sealed}.get(file, "")
-        shared = {name for one in self._shared.values() for name in _DEFINED.findall(one)}
+        shared = {name for content in self._shared.values() for name in _DEFINED.findall(content)}
         used = {name for name in re.findall(r"\w+", text) if name in shared}
         modules = {whole or module for module, _, whole in _PYTHON_IMPORT.findall(text)}
-        own = {one for one in modules if re.split(r"\W", one)[0] not in _CLIENTS | sys.stdlib_module_names}
-        paths = {PurePosixPath(one).name for one in _NODE_MODULE.findall(text)}
+        own = {module for module in modules if re.split(r"\W", module)[0] not in _CLIENTS | sys.stdlib_module_names}
+        paths = {PurePosixPath(path).name for path in _NODE_MODULE.findall(text)}
         return used | own | paths
 
     def _in_force(self, signs: re.Pattern[str], file: str) -> bool:
@@ -114,10 +114,10 @@ def _imports_more(text: str) -> bool:
     for module, named, whole in _PYTHON_IMPORT.findall(text):
         known = module.partition(".")[0] in _CLIENTS | sys.stdlib_module_names
         names = [] if known else re.split(r"[,()\s]+", re.sub(r" as \w+|#.*", "", named))
-        for one in re.split(r" *, *", re.sub(r" as \w+|#.*", "", whole)):
-            top = one.strip().partition(".")[0]
-            names += [] if top in _CLIENTS | sys.stdlib_module_names else [one.strip().rpartition(".")[2]]
+        for dotted_name in re.split(r" *, *", re.sub(r" as \w+|#.*", "", whole)):
+            top = dotted_name.strip().partition(".")[0]
+            names += [] if top in _CLIENTS | sys.stdlib_module_names else [dotted_name.strip().rpartition(".")[2]]
         if any(name and not _APPLICATION.fullmatch(name) for name in names):
             return True
-    found = [re.split(r"\W+", names) for names in _NODE_IMPORT.findall(text)]
-    return any(name and not _APPLICATION.fullmatch(name) for names in found for name in names)
+    imports = [re.split(r"\W+", names) for names in _NODE_IMPORT.findall(text)]
+    return any(name and not _APPLICATION.fullmatch(name) for names in imports for name in names)

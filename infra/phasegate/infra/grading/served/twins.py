@@ -86,8 +86,8 @@ async def compare_twins(
     watched = await twin.ask(WATCHED, talks)
     if not watched.is_up:  # base's tests run there, so a service that does not may still be honest
         return ServedTwins(first, watched, tuple(await _about_decay(twin, base, talks, calm, first)))
-    found = await _lasting(twin, talks, replace(calm, rounds=0), first, watched)
-    findings = await _weighed(twin, base, talks, calm, (first, watched), found, words) if found else []
+    places = await _lasting(twin, talks, replace(calm, rounds=0), first, watched)
+    findings = await _weighed(twin, base, talks, calm, (first, watched), places, words) if places else []
     decayed = await _about_decay(twin, base, talks, calm, first)
     return ServedTwins(first, watched, (*findings, *decayed))
 
@@ -96,29 +96,31 @@ async def _lasting(
     twin: Twin, talks: Sequence[Conversation], calm: Surroundings, first: Asked, watched: Asked
 ) -> set[Place]:
     """Differences that neither chance explains, nor the order of sets, nor an answer that grows with age."""
-    found = set(differing(first, watched))
-    if found:
-        one, other = await twin.ask(calm, talks), await twin.ask(WATCHED, talks)
-        found &= set(differing(one, other)) - set(differing(watched, other))
-    if found:
-        one, other = [await twin.ask(replace(around, variables=FIXED), talks) for around in (calm, WATCHED)]
-        found &= set(differing(one, other))
-    if found:
+    places = set(differing(first, watched))
+    if places:
+        plain, other = await twin.ask(calm, talks), await twin.ask(WATCHED, talks)
+        places &= set(differing(plain, other)) - set(differing(watched, other))
+    if places:
+        plain, other = [await twin.ask(replace(around, variables=FIXED), talks) for around in (calm, WATCHED)]
+        places &= set(differing(plain, other))
+    if places:
         older = await twin.ask(replace(calm, age=2 * calm.age + 1), talks)
         aged = await twin.ask(replace(WATCHED, age=calm.age), talks)
         of_age = set(differing(watched, aged))
-        found &= (set(differing(older, aged)) - of_age) | (of_age - set(differing(first, older)))
-    return found - await _drawn(twin, talks, calm, found) if found else found
+        places &= (set(differing(older, aged)) - of_age) | (of_age - set(differing(first, older)))
+    return places - await _drawn(twin, talks, calm, places) if places else places
 
 
-async def _drawn(twin: Twin, talks: Sequence[Conversation], calm: Surroundings, found: Collection[Place]) -> set[Place]:
+async def _drawn(
+    twin: Twin, talks: Sequence[Conversation], calm: Surroundings, candidates: Collection[Place]
+) -> set[Place]:
     """Answers that are now the same and now others when each start is asked the same many times.
 
     An answer that only changes with time or with the number of requests is the same from then on.
     """
     places = [
         (at, number)
-        for at, number in found
+        for at, number in candidates
         if all(request.method in SAFE for request in talks[at].requests[: number + 1])
     ]
     parts = [replace(talks[at], requests=talks[at].requests[: number + 1]) for at, number in places]
@@ -139,14 +141,14 @@ async def _weighed(
     talks: Sequence[Conversation],
     calm: Surroundings,
     pair: tuple[Asked, Asked],
-    found: Collection[Place],
+    places: Collection[Place],
     words: Words,
 ) -> list[Finding]:
     """Say which of these differences are the change's own."""
     quiet = replace(calm, rounds=0)
-    left = set(found)
+    left = set(places)
     if base:
-        far, near = [await base.ask(one, talks, is_needed=True) for one in (quiet, WATCHED)]
+        far, near = [await base.ask(around, talks, is_needed=True) for around in (quiet, WATCHED)]
         left -= set(differing(far, near))
         if far.is_up and near.is_up:  # a start ends early where requests get no answer in time
             left = {at for at in left if at[0] < min(len(far.answers), len(near.answers))}
@@ -172,12 +174,12 @@ async def _unexplained(
 def _differences(
     talks: Sequence[Conversation], pair: tuple[Asked, Asked], severity: Mapping[Place, Severity]
 ) -> Iterator[Finding]:
-    told: set[str] = set()
+    names: set[str] = set()
     for (at, number), weight in severity.items():
         request = talks[at].requests[number]
-        if request.name in told:
+        if request.name in names:
             continue
-        told.add(request.name)
+        names.add(request.name)
         plain, near = apart(pair[0].answers[at][number], pair[1].answers[at][number])
         message = _OTHERWISE.format(near, plain)
         yield Finding(code=UNWATCHED, path=readable(request.name), message=message, severity=weight)
@@ -193,9 +195,9 @@ async def _about_decay(
     rounds = [first.decays, *[(await twin.ask(replace(going, age=age), talks)).decays for age in _AGES]]
     close = max(1, _CLOSE // sum(len(talk.requests) == 1 for talk in talks))
     on_base = (
-        {one.conversation for one in (await base.ask(going, talks, is_needed=True)).decays} if base else set[int]()
+        {decay.conversation for decay in (await base.ask(going, talks, is_needed=True)).decays} if base else set[int]()
     )
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for decay in first.decays:
         alike = [
             any(
@@ -210,5 +212,5 @@ async def _about_decay(
         if all(alike) and decay.conversation not in on_base and differs(before, decay.answer):
             was, then = apart(before, decay.answer)
             message = _DECAYS.format(was, then, decay.round)
-            found.append(Finding(code=UNWATCHED, path=readable(request.name), message=message, severity="cheating"))
-    return found
+            findings.append(Finding(code=UNWATCHED, path=readable(request.name), message=message, severity="cheating"))
+    return findings

@@ -55,8 +55,8 @@ def hunks(repository: Repository, base: str, commit: str, path: str, letter: str
         return [Hunk(path, 0, 0, tuple(enumerate(_lines(after), 1)))]
     if letter != "M" or _is_binary(before) or _is_binary(after):
         return [Hunk(path, 0, 0, removed=tuple(_lines(before)))]
-    said = repository.git.output(*_DIFF, base, commit, "--", f":(literal){path}")
-    return list(_hunks_in(path, said)) or [Hunk(path, 0, 0)]  # its mode alone
+    output = repository.git.output(*_DIFF, base, commit, "--", f":(literal){path}")
+    return list(_hunks_in(path, output)) or [Hunk(path, 0, 0)]  # its mode alone
 
 
 def without(hunk: Hunk, before: bytes | None, after: bytes) -> bytes | None:

@@ -34,11 +34,11 @@ def with_tests_of(before: str, after: str) -> str | None:
     old, new = _modules(before), _modules(after)
     if old is None or new is None or not new.keys() | old.keys():
         return None
-    made = after
+    text = after
     for name, (start, end) in sorted(new.items(), key=lambda item: item[1], reverse=True):
         kept = before[slice(*old[name])] if name in old else ""
-        made = made[:start] + kept + made[end:]
-    return made if made != after else None
+        text = text[:start] + kept + text[end:]
+    return text if text != after else None
 
 
 def is_test_module(path: str, read: Callable[[str], str]) -> bool:
@@ -54,26 +54,26 @@ def is_test_module(path: str, read: Callable[[str], str]) -> bool:
         folder, stem = posixpath.split(folder)
     parents = [posixpath.join(folder, parent) for parent in ("lib.rs", "main.rs", "mod.rs")]
     return any(
-        found["name"] == stem and found["opening"] == ";"
+        module["name"] == stem and module["opening"] == ";"
         for parent in (*parents, f"{folder}.rs")
-        for found in _MODULE.finditer(read(parent))
+        for module in _MODULE.finditer(read(parent))
     )
 
 
 def _modules(text: str) -> dict[str, tuple[int, int]] | None:
     """Places of the test modules, by name; `None` in case of doubt."""
-    found: dict[str, tuple[int, int]] = {}
+    places: dict[str, tuple[int, int]] = {}
     at = 0
     while match := _MODULE.search(text, at):
         at = match.end()
         if match["opening"] == ";":
             continue
         end = _closed(text, at)
-        if end is None or match["name"] in found:
+        if end is None or match["name"] in places:
             return None
-        found[match["name"]] = (match.start(), end)
+        places[match["name"]] = (match.start(), end)
         at = end
-    return found
+    return places
 
 
 def _closed(text: str, at: int) -> int | None:
@@ -85,8 +85,8 @@ def _closed(text: str, at: int) -> int | None:
             at += 1
             if depth == 0:
                 return at
-        elif text[at] in "/br\"'" and (found := _SKIPPED.match(text, at)) and not _within_word(text, at):
-            at = found.end()
+        elif text[at] in "/br\"'" and (match := _SKIPPED.match(text, at)) and not _within_word(text, at):
+            at = match.end()
         else:
             at += 1
     return None

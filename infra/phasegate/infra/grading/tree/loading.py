@@ -48,7 +48,7 @@ def texts(repository: Repository, commit: str, paths: Iterable[str]) -> dict[str
     wanted = [path for path in paths if "\n" not in path]
     asked = "".join(f"{commit}:{path}\n" for path in wanted)
     answer = repository.git.output("cat-file", "--batch", stdin=asked.encode(errors="surrogateescape"))
-    found: dict[str, str] = {}
+    contents: dict[str, str] = {}
     at = 0
     for path in wanted:
         head, _, _ = answer[at : at + 4096].partition(b"\n")
@@ -58,9 +58,9 @@ def texts(repository: Repository, commit: str, paths: Iterable[str]) -> dict[str
             continue  # missing
         size = int(words[2])
         if words[1] == b"blob" and size <= _LARGEST:
-            found[path] = answer[at : at + size].decode(errors="replace")
+            contents[path] = answer[at : at + size].decode(errors="replace")
         at += size + 1
-    return found
+    return contents
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class Targets:
             return
         for name, is_import in _said(loader, text):
             relative = posixpath.normpath(posixpath.join(folder, name))
-            for found in (name, relative):
-                for path in self._ends.get(found, ()):
+            for spelling in (name, relative):
+                for path in self._ends.get(spelling, ()):
                     if path != loader:
-                        yield Load(path, loader, self._is_exact(path, found, folder, is_import=is_import))
+                        yield Load(path, loader, self._is_exact(path, spelling, folder, is_import=is_import))
         if _SAME_PACKAGE.fullmatch(loader):
             for word in set(_WORD.findall(text)):
                 for path in self._ends.get(word, ()):

@@ -29,8 +29,8 @@ def path_beside(path: str, taken: Collection[str]) -> str:
     """
     folder, slash, name = path.rpartition("/")
     while True:
-        if (found := f"{folder}{slash}{_renamed(name)}") not in taken:
-            return found
+        if (candidate := f"{folder}{slash}{_renamed(name)}") not in taken:
+            return candidate
 
 
 def word_missing_in(text: str) -> str:
@@ -46,18 +46,18 @@ def name_missing_in(text: str) -> str:
 
 def _renamed(name: str) -> str:
     stem, dot, suffix = name.partition(".")
-    one, two = secrets.choice(WORDS), secrets.choice(WORDS)
+    first, second = secrets.choice(WORDS), secrets.choice(WORDS)
     if suffix in ("java", "kt"):
-        both = f"{one.capitalize()}{two.capitalize()}"
+        both = f"{first.capitalize()}{second.capitalize()}"
         # Surefire collects Test*.java and *Test.java
         return f"Test{both}{stem[4:]}{dot}{suffix}" if stem.startswith("Test") else f"{both}{stem}{dot}{suffix}"
     if suffix == "go":
         # behind the sealed file: what ends the process among the sealed tests loses the canary
         last = secrets.choice([word for word in WORDS if word > "test"])
-        return f"{stem.removesuffix('_test')}_{last}_{one}_test.go"
+        return f"{stem.removesuffix('_test')}_{last}_{first}_test.go"
     parts = re.split(r"([-_.])", stem)
     joint = parts[1] if len(parts) > 1 else "_"
     at = max((number for number, part in enumerate(parts) if part.lower() not in (*_MARKS, *"-_.")), default=-1)
     if at == -1 or stem.startswith("Test"):
-        return f"{stem}{joint}{one}{joint}{two}{dot}{suffix}"
-    return f"{''.join(parts[:at])}{one}{joint}{two}{''.join(parts[at + 1 :])}{dot}{suffix}"
+        return f"{stem}{joint}{first}{joint}{second}{dot}{suffix}"
+    return f"{''.join(parts[:at])}{first}{joint}{second}{''.join(parts[at + 1 :])}{dot}{suffix}"

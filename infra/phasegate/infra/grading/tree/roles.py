@@ -80,11 +80,11 @@ class Roles:
 
         Product code with tests inside, and documentation with examples, are product.
         """
-        found = {path for path in self.collected & set(self._files) if not is_test_file(path)}
-        found = {path for path in found if not path.endswith(_PRODUCT_WITH_TESTS)}
-        if not found:
+        paths = {path for path in self.collected & set(self._files) if not is_test_file(path)}
+        paths = {path for path in paths if not path.endswith(_PRODUCT_WITH_TESTS)}
+        if not paths:
             return frozenset()  # reading all of the product is for nothing then
-        holding = {path for path in found if not is_code(path) or _HOLDS_ONLY.search(self._texts.get(path, ""))}
+        holding = {path for path in paths if not is_code(path) or _HOLDS_ONLY.search(self._texts.get(path, ""))}
         loaded = {load.path for load in self._loads if not is_test_file(load.by) and load.by not in holding}
         return frozenset(holding - loaded)
 
@@ -125,13 +125,13 @@ class Roles:
     @cached_property
     def _with_tests(self) -> frozenset[str]:
         """The folders that hold tests, at whatever depth."""
-        found: set[str] = set()
+        folders: set[str] = set()
         loaded = self._product_loaded - self.collected
         for path in (self._holding | (self.collected & set(self._named))) - loaded:
             parts = path.split("/")[:-1]
-            found |= {"/".join(parts[:length]) for length in range(1, len(parts) + 1)}
-            found.add(f"{'/'.join(parts)}/*")
-        return frozenset(found)
+            folders |= {"/".join(parts[:length]) for length in range(1, len(parts) + 1)}
+            folders.add(f"{'/'.join(parts)}/*")
+        return frozenset(folders)
 
     @cached_property
     def _loads(self) -> list[Load]:
@@ -146,9 +146,9 @@ class Roles:
         by_product = [load for load in self._loads if load.by not in tests]
         more = True
         while more:
-            found = {load.path for load in by_product if not is_test_file(load.by) or load.by in loaded} - loaded
-            loaded |= found
-            more = bool(found)
+            paths = {load.path for load in by_product if not is_test_file(load.by) or load.by in loaded} - loaded
+            loaded |= paths
+            more = bool(paths)
         return frozenset(loaded)
 
     @cached_property

@@ -51,8 +51,8 @@ def with_base_settings(path: str, before: bytes | None, after: bytes) -> bytes |
     if new is not None and new == old:
         return None
     whole = before or b""
-    made = merged((before or b"").decode(errors="replace"), after.decode(errors="replace")).encode()
-    return made if _settings(settings, made) == old and old is not None else whole
+    content = merged((before or b"").decode(errors="replace"), after.decode(errors="replace")).encode()
+    return content if _settings(settings, content) == old and old is not None else whole
 
 
 def _settings(read: Callable[[str], Any], content: bytes) -> Any:
@@ -65,7 +65,7 @@ def _settings(read: Callable[[str], Any], content: bytes) -> Any:
 
 def _toml_settings(text: str) -> dict[str, Any]:
     document = tomllib.loads(text)
-    return {".".join(keys): found for keys in _TOML if (found := _at(document, keys)) is not None}
+    return {".".join(keys): value for keys in _TOML if (value := _at(document, keys)) is not None}
 
 
 def _toml_merged(before: str, after: str) -> str:
@@ -99,22 +99,22 @@ def _sections_exchanged(before: str, after: str, is_ours: Callable[[str], bool])
     for header, text in _sections(before):
         if is_ours(header):
             own[header] = own.get(header, "") + text
-    made: list[str] = []
+    texts: list[str] = []
     for header, text in _sections(after):
-        made.append(own.pop(header, "") if is_ours(header) else text)
-    kept, missing = "".join(made), "".join(own.values())
+        texts.append(own.pop(header, "") if is_ours(header) else text)
+    kept, missing = "".join(texts), "".join(own.values())
     return kept if not missing else f"{kept.rstrip(chr(10))}\n\n{missing}"
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = [("", "")]
+    sections: list[tuple[str, str]] = [("", "")]
     for line in text.splitlines(keepends=True):
         header = _HEADER.match(line)
         if header:
-            found.append((header[1], line))
+            sections.append((header[1], line))
         else:
-            found[-1] = (found[-1][0], found[-1][1] + line)
-    return found
+            sections[-1] = (sections[-1][0], sections[-1][1] + line)
+    return sections
 
 
 def _node_settings(text: str) -> dict[str, Any]:
@@ -132,23 +132,23 @@ def _node_merged(before: str, after: str) -> str:
         old, new = json.loads(before or "{}"), json.loads(after)
         old_scripts, new_scripts = _scripts(old), _scripts(new)
         scripts = _test_scripts(old_scripts) | _test_scripts(new_scripts)
-        made = _exchanged({key: value for key, value in old.items() if key != "scripts"}, new, _NODE)
+        document = _exchanged({key: value for key, value in old.items() if key != "scripts"}, new, _NODE)
         if own := _exchanged(old_scripts, new_scripts, scripts):
-            made["scripts"] = own
+            document["scripts"] = own
         else:
-            made.pop("scripts", None)
+            document.pop("scripts", None)
     except (AttributeError, ValueError):
         return before
     indent = re.search(r"\n([ \t]+)\S", after)
-    text = json.dumps(made, indent=indent[1] if indent else None, ensure_ascii=False)
+    text = json.dumps(document, indent=indent[1] if indent else None, ensure_ascii=False)
     return text + ("\n" if after.endswith("\n") else "")
 
 
 def _exchanged(old: dict[str, Any], new: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
     """A table with some of its keys as they are in another one."""
-    made = {key: old.get(key, value) if key in keys else value for key, value in new.items()}
-    made = {key: value for key, value in made.items() if key not in keys or key in old}
-    return made | {key: old[key] for key in keys if key in old and key not in made}
+    table = {key: old.get(key, value) if key in keys else value for key, value in new.items()}
+    table = {key: value for key, value in table.items() if key not in keys or key in old}
+    return table | {key: old[key] for key in keys if key in old and key not in table}
 
 
 def _scripts(document: dict[str, Any]) -> dict[str, Any]:
@@ -160,13 +160,13 @@ def _scripts(document: dict[str, Any]) -> dict[str, Any]:
 
 def _test_scripts(scripts: dict[str, Any]) -> set[str]:
     """The scripts that `npm test` and its variants run, and those which these run by name."""
-    found: set[str] = set()
+    names: set[str] = set()
     new = {name for name in scripts if _TEST_SCRIPT.fullmatch(name)}
     while new:
-        found |= new
+        names |= new
         named = {word for name in new for word in _RUN_SCRIPT.findall(str(scripts[name]))}
-        new = {f"{when}{word}" for word in named for when in ("", "pre", "post")} & scripts.keys() - found
-    return found
+        new = {f"{when}{word}" for word in named for when in ("", "pre", "post")} & scripts.keys() - names
+    return names
 
 
 def _at(document: Any, keys: tuple[str, ...]) -> Any:

@@ -45,8 +45,8 @@ def split_case(path: str, name: str) -> tuple[str, str]:
     Returns:
         The test's name and the case's id; an empty id for a whole test.
     """
-    found = _CASE.fullmatch(name) if path.endswith(".py") else None
-    return (found["test"], found["case"]) if found else (name, "")
+    match = _CASE.fullmatch(name) if path.endswith(".py") else None
+    return (match["test"], match["case"]) if match else (name, "")
 
 
 def case_problem(text: str, test: str, case: str) -> str:

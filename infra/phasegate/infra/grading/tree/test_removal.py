@@ -34,9 +34,9 @@ def without_tests(path: str, text: str, names: Collection[str]) -> str:
     Returns:
         The file's new content, or an empty string if no test is left in it.
     """
-    found = list_tests(path, text)
-    gone = [test for test in found if test.name in names]
-    if all(any(one.start <= test.start and test.end <= one.end for one in gone) for test in found):
+    tests = list_tests(path, text)
+    gone = [test for test in tests if test.name in names]
+    if all(any(outer.start <= test.start and test.end <= outer.end for outer in gone) for test in tests):
         return ""
     if path.endswith(".py"):
         return _python_without(text, set(names))

@@ -208,13 +208,13 @@ def _annotated(text: str, suffix: str) -> Iterator[TestSource]:
         )
         if body is None:
             continue
-        found = _METHOD[suffix].search(_code(lines[body], suffix))
+        method = _METHOD[suffix].search(_code(lines[body], suffix))
         indent = lines[body][: len(lines[body]) - len(lines[body].lstrip())]
         last = next((n for n in range(body, len(lines)) if lines[n].rstrip() == f"{indent}}}"), None)
         if lines[body].count("{") and lines[body].count("{") == lines[body].count("}"):
             last = body
-        if last is not None and found is not None:
-            name = found.groupdict().get("quoted") or found["title"]
+        if last is not None and method is not None:
+            name = method.groupdict().get("quoted") or method["title"]
             first = number
             while first and re.match(r"\s*(?:@\w|#\[)", lines[first - 1]):
                 first -= 1

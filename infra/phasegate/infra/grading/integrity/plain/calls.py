@@ -67,7 +67,7 @@ class Noted:
         Returns:
             What came of it as data, and the result itself.
         """
-        made, words, named = given
+        constructor, words, named = given
         signal.setitimer(signal.ITIMER_REAL, _SECONDS_OF_CALL)
         try:
             function: Any = sys.modules[self.module]
@@ -75,7 +75,7 @@ class Noted:
             for part in owner.split(".") if owner else ():
                 function = getattr(function, part)
             if self.is_method:
-                function = _called(function, *made)
+                function = _called(function, *constructor)
             result = _called(getattr(function, method), words, named)
         except BaseException as error:  # noqa: BLE001 - whatever it raises is what came of it
             return STOPPED if isinstance(error, CallStopped) else ["raised", type(error).__name__], None
@@ -135,21 +135,21 @@ class CallNotes:
     def _has_room(self, file: str) -> bool:
         """True if one more function may be noted; those of changed files and others are counted apart."""
         is_changed = file in self._changed
-        return sum((one.file in self._changed) is is_changed for one in self.found.values()) < _MOST_FUNCTIONS
+        return sum((noted.file in self._changed) is is_changed for noted in self.found.values()) < _MOST_FUNCTIONS
 
     def _note_object(self, frame: Any) -> None:
-        made = frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_argcount else None
-        kind = kind_of(made)
+        instance = frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_argcount else None
+        kind = kind_of(instance)
         file = getattr(sys.modules.get(kind.__module__), "__file__", None)
         if self._is_product(file or "") and len(self._made) < _MOST_OBJECTS:
             words, named = _arguments(frame, inspect.getattr_static(kind, "__init__"), skip=1)
-            self._made[id(made)] = made, [words, named]
+            self._made[id(instance)] = instance, [words, named]
 
     def _note_call(self, frame: Any) -> None:
-        found = self._found(frame)
-        if found is None:
+        definition = self._found(frame)
+        if definition is None:
             return
-        names, function, skip, cls = found
+        names, function, skip, cls = definition
         module: str = frame.f_globals["__name__"]
         given: Any = None
         if cls is not None:
@@ -157,7 +157,7 @@ class CallNotes:
             module, names = type(owner).__module__, (f"{type(owner).__qualname__}.{frame.f_code.co_name}",)
             kept: Any = self._made.get(id(owner))
             if kept is None:
-                if any("__init__" in vars(one) or "__new__" in vars(one) for one in type(owner).__mro__[:-1]):
+                if any("__init__" in vars(base) or "__new__" in vars(base) for base in type(owner).__mro__[:-1]):
                     return
                 kept = owner, [[], {}]
             given = kept[1]
@@ -184,7 +184,7 @@ class CallNotes:
 
 def _functions_of(frame: Any) -> Iterator[Any]:
     space: dict[str, Any] = frame.f_globals
-    names = [name for name, one in list(space.items()) if _is_of(one, frame)]
+    names = [name for name, value in list(space.items()) if _is_of(value, frame)]
     if names:
         yield tuple(names), space[names[0]], 0, None
     for name, cls in list(space.items()):
@@ -213,12 +213,12 @@ def _is_of(value: Any, frame: Any) -> bool:
 
 
 def _called(function: Any, words: list[Any], named: dict[str, Any]) -> Any:
-    return function(*map(read_value, words), **{name: read_value(one) for name, one in named.items()})
+    return function(*map(read_value, words), **{name: read_value(value) for name, value in named.items()})
 
 
 def _arguments(frame: Any, function: Any, *, skip: int) -> tuple[list[Any], dict[str, Any]]:
     """Arguments of a call that has just begun, written, without those that are the defaults."""
-    code, found = frame.f_code, frame.f_locals
+    code, values = frame.f_code, frame.f_locals
     function = getattr(function, "__wrapped__", function) if not hasattr(function, "__code__") else function
     count, by_name = code.co_argcount, code.co_kwonlyargcount
     names, rest = code.co_varnames[:count], code.co_varnames[count : count + by_name]
@@ -228,17 +228,17 @@ def _arguments(frame: Any, function: Any, *, skip: int) -> tuple[list[Any], dict
     at = count + by_name
     more: list[Any] = []
     if code.co_flags & inspect.CO_VARARGS:
-        more, at = [*found[code.co_varnames[at]]], at + 1
-    named = dict(found[code.co_varnames[at]]) if code.co_flags & inspect.CO_VARKEYWORDS else {}
-    words = [found[name] for name in names[skip:]]
+        more, at = [*values[code.co_varnames[at]]], at + 1
+    named = dict(values[code.co_varnames[at]]) if code.co_flags & inspect.CO_VARKEYWORDS else {}
+    words = [values[name] for name in names[skip:]]
     if not more:
-        kept = [name for name in names[skip:] if not (name in usual and found[name] is usual[name])]
+        kept = [name for name in names[skip:] if not (name in usual and values[name] is usual[name])]
         first = next((place for place, name in enumerate(names[skip:]) if name not in kept), len(words))
         fixed = max(first, getattr(code, "co_posonlyargcount", 0) - skip)
         words = words[:fixed]
-        named.update({name: found[name] for name in kept if name in names[skip + fixed :]})
-    named.update({name: found[name] for name in rest if not (name in usual and found[name] is usual[name])})
-    return [write_value(one) for one in words + more], {name: write_value(one) for name, one in named.items()}
+        named.update({name: values[name] for name in kept if name in names[skip + fixed :]})
+    named.update({name: values[name] for name in rest if not (name in usual and values[name] is usual[name])})
+    return [write_value(value) for value in words + more], {name: write_value(value) for name, value in named.items()}
 
 
 def _outcome(result: Any) -> Any:
@@ -252,9 +252,9 @@ def _is_lenient(value: Any, deep: int = 0) -> bool:
     """True for an object of a class with an equality of its own, by which it equals clearly different values."""
     kind = kind_of(value)
     if kind in (list, tuple) and deep < 2:
-        return any(_is_lenient(one, deep + 1) for one in value[:_MOST_INPUTS])
+        return any(_is_lenient(part, deep + 1) for part in value[:_MOST_INPUTS])
     if kind is dict and deep < 2:
-        return any(_is_lenient(one, deep + 1) for one in list(value.values())[:_MOST_INPUTS])
+        return any(_is_lenient(part, deep + 1) for part in list(value.values())[:_MOST_INPUTS])
     code = getattr(getattr(kind, "__eq__", None), "__code__", None)
     if code is None or code.co_filename.startswith(_LIBRARY_FOLDER):
         return False
@@ -262,7 +262,7 @@ def _is_lenient(value: Any, deep: int = 0) -> bool:
         others = list(different_values(read_value(write_value(value))))
     except NotPlain:
         others = [object(), "xyzzy", 17, 10**6 + 3, 2.75]
-    return sum(_says_equal(value, one) for one in others) > 1
+    return sum(_says_equal(value, other) for other in others) > 1
 
 
 def _says_equal(value: Any, other: Any) -> bool:
@@ -330,7 +330,7 @@ def _try_calls(
             sys.setprofile(None)
             signal.setitimer(signal.ITIMER_REAL, 0)
     ends = time.monotonic() + _SECONDS_TO_CALL
-    for noted in sorted(notes.found.values(), key=lambda one: one.file not in files):
+    for noted in sorted(notes.found.values(), key=lambda noted: noted.file not in files):
         if time.monotonic() > ends:
             break
         inputs: list[Any] = []
@@ -351,7 +351,7 @@ def _answered(noted: Noted, root: str, ends: float) -> Iterator[dict[str, Any]]:
         first = list(_in_time(noted, varied, ends))
         second = list(_in_time(noted, varied[: len(first)], ends))
         both = zip(varied, first, second)  # noqa: B905 - Python 3.8
-        pairs = [(one, told) for one, told, again in both if told == again]
+        pairs = [(variation, outcome) for variation, outcome, again in both if outcome == again]
         yield {
             "given": given,
             "answer": answer,

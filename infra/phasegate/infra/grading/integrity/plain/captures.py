@@ -96,20 +96,20 @@ class LogCapture:
 
     def set_level(self, level: int | str, logger: str | None = None) -> None:
         """Set a logger's level until the test is over."""
-        found = logging.getLogger(logger)
-        self._levels.append((found, found.level))
-        found.setLevel(level)
+        target = logging.getLogger(logger)
+        self._levels.append((target, target.level))
+        target.setLevel(level)
 
     @contextlib.contextmanager
     def at_level(self, level: int | str, logger: str | None = None) -> Generator[None]:
         """Set a logger's level for a while."""
-        found = logging.getLogger(logger)
-        before = found.level
-        found.setLevel(level)
+        target = logging.getLogger(logger)
+        before = target.level
+        target.setLevel(level)
         try:
             yield
         finally:
-            found.setLevel(before)
+            target.setLevel(before)
 
     def end(self) -> None:
         """Listen no longer, and put levels back."""

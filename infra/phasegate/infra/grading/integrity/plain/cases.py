@@ -60,9 +60,9 @@ class Case:
 
     def copy(self) -> Case:
         """Make another one, to add to."""
-        made = Case()
-        made.given, made.params, made.marks = {**self.given}, {**self.params}, [*self.marks]
-        return made
+        case = Case()
+        case.given, case.params, case.marks = {**self.given}, {**self.params}, [*self.marks]
+        return case
 
 
 class Test:
@@ -179,11 +179,11 @@ class Module:
 
     def known_of(self, cls: Any) -> Known:
         """Fixtures that tests of a class may ask for, or functions beside classes."""
-        found = {name: [*several] for name, several in self._known.items()}
+        known = {name: [*several] for name, several in self._known.items()}
         for base in reversed(cls.__mro__) if cls else ():
             for fixture in fixtures_in({**base.__dict__}, in_class=True):
-                found.setdefault(fixture.name, []).append(fixture)
-        return found
+                known.setdefault(fixture.name, []).append(fixture)
+        return known
 
     def tests(self, tools: Tools) -> Iterator[Test]:
         """Its tests, in their order."""
@@ -219,51 +219,53 @@ class Module:
         cases = [Case()]
         for mark in [getattr(mark, "mark", mark) for mark in marks]:
             if mark.name == "parametrize":
-                cases = [made for row in _rows(mark) for case in cases for made in [_with_row(case, row)]]
+                cases = [
+                    extended_case for row in _rows(mark) for case in cases for extended_case in [_with_row(case, row)]
+                ]
         known = self.known_of(cls)
-        always = [one for one, found in known.items() if found[-1].autouse]
-        used = [one for mark in marks if mark.name == "usefixtures" for one in mark.args]
+        always = [fixture_name for fixture_name, fixtures in known.items() if fixtures[-1].autouse]
+        used = [fixture_name for mark in marks if mark.name == "usefixtures" for fixture_name in mark.args]
         asked = asked_of([*always, *used, *arguments_of(function)], known)
         for fixture in asked.values():
             if fixture.params is not None:
                 cases = [
-                    made
+                    extended_case
                     for number, value in enumerate(fixture.params)
                     for case in cases
-                    for made in [_with_param(case, fixture.name, number, value)]
+                    for extended_case in [_with_param(case, fixture.name, number, value)]
                 ]
         for number, case in enumerate(cases):
             yield Test(f"{name}[{number}]" if case.given or case.params else name, self, cls, function, marks, case)
 
 
 def _with_row(case: Case, row: tuple[list[tuple[str, int, Any, bool]], list[Any]]) -> Case:
-    made = case.copy()
+    extended_case = case.copy()
     for name, key, value, indirect in row[0]:
-        made.more(name, key, value, indirect=indirect)
-    made.marks += row[1]
-    return made
+        extended_case.more(name, key, value, indirect=indirect)
+    extended_case.marks += row[1]
+    return extended_case
 
 
 def _with_param(case: Case, name: str, key: int, value: Any) -> Case:
     if name in case.params or name in case.given:
         return case
-    made = case.copy()
+    extended_case = case.copy()
     if _is_set(value):
-        made.marks += value.marks
+        extended_case.marks += value.marks
         value = value.values[0]
-    made.more(name, key, value, indirect=True)
-    return made
+    extended_case.more(name, key, value, indirect=True)
+    return extended_case
 
 
 def _rows(mark: Any) -> Iterator[tuple[list[tuple[str, int, Any, bool]], list[Any]]]:
     """Values of each set of parameters, with their names, and the set's own marks."""
-    told = dict(zip(("argnames", "argvalues", "indirect"), mark.args, strict=False)) | dict(mark.kwargs)
-    names, indirect = told["argnames"], told.get("indirect", False)
-    names = [one.strip() for one in names.split(",") if one.strip()] if isinstance(names, str) else list(names)
+    arguments = dict(zip(("argnames", "argvalues", "indirect"), mark.args, strict=False)) | dict(mark.kwargs)
+    names, indirect = arguments["argnames"], arguments.get("indirect", False)
+    names = [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else list(names)
     through = names if indirect is True else list(indirect or ())
-    for number, value in enumerate(told["argvalues"]):
+    for number, value in enumerate(arguments["argvalues"]):
         row = tuple(value.values) if _is_set(value) else (value,) if len(names) == 1 else tuple(value)
-        values = [(name, number, one, name in through) for name, one in zip(names, row, strict=False)]
+        values = [(name, number, part, name in through) for name, part in zip(names, row, strict=False)]
         yield values, list(value.marks) if _is_set(value) else []
 
 
@@ -278,7 +280,7 @@ def _reason_to_leave_out(marks: Iterable[Any], space: dict[str, Any]) -> str:
             return "it is marked"
         if mark.name in ("skipif", "xfail"):
             conditions = [*mark.args, *([mark.kwargs["condition"]] if "condition" in mark.kwargs else [])]
-            if any(_holds(one, space) for one in conditions) or (mark.name == "xfail" and not conditions):
+            if any(_holds(condition, space) for condition in conditions) or (mark.name == "xfail" and not conditions):
                 return "it is marked"
     return ""
 
@@ -313,7 +315,7 @@ def _package(path: str, order: dict[str, Any]) -> dict[str, str]:
 
 def texts_of_tests(order: dict[str, Any]) -> Iterator[str]:
     """Texts of an order's files and of the conftests above them."""
-    paths = dict.fromkeys(one for file in order["files"] for one in _conftests(file["path"], order))
+    paths = dict.fromkeys(path for file in order["files"] for path in _conftests(file["path"], order))
     yield from (file["text"] for file in order["files"])
     for path in paths:
         with open(path, encoding="utf-8", errors="replace") as source:

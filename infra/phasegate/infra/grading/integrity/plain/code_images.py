@@ -28,16 +28,18 @@ class CodeImages:
 
     def watch(self, space: Mapping[str, Any]) -> None:
         """Remember the code of functions and methods that the module has made."""
-        classes = [one for one in space.values() if isinstance(one, type)]
-        members = [one for part in (space, *map(vars, classes)) for one in list(part.values())]
-        own = [one for one in members if isinstance(one, FunctionType)]
+        classes = [value for value in space.values() if isinstance(value, type)]
+        members = [member for part in (space, *map(vars, classes)) for member in list(part.values())]
+        own = [member for member in members if isinstance(member, FunctionType)]
         file = self._code.co_filename
-        self._functions = tuple((one, one.__code__) for one in own if one.__code__.co_filename == file)
+        self._functions = tuple(
+            (function, function.__code__) for function in own if function.__code__.co_filename == file
+        )
 
     def altered(self) -> Iterator[str]:
         """Name functions whose code is no longer what it was."""
-        for known, found in zip(self._known, _images(self._code), strict=False):
-            if known[2] != found[2] or (known[1] != found[1] and known[1] and found[1]):
+        for known, image in zip(self._known, _images(self._code), strict=False):
+            if known[2] != image[2] or (known[1] != image[1] and known[1] and image[1]):
                 yield known[0]
         for function, code in self._functions:
             if function.__code__ is not code:
@@ -48,16 +50,16 @@ class CodeImages:
 def _general() -> dict[int, int]:
     """Numbers of instructions, by numbers of the same ones that are made for values which they have met."""
     known: dict[str, str] = getattr(dis, "deoptmap", {})
-    return {number: _NUMBERS.get(known.get(told, told), number) for told, number in _NUMBERS.items()}
+    return {number: _NUMBERS.get(known.get(name, name), number) for name, number in _NUMBERS.items()}
 
 
 def _images(code: CodeType) -> Iterator[Image]:
     """Image of a code object, and of those among its constants."""
-    constants = tuple("" if isinstance(one, CodeType) else repr(one) for one in code.co_consts)
+    constants = tuple("" if isinstance(constant, CodeType) else repr(constant) for constant in code.co_consts)
     yield code.co_name, _instructions(code), constants
-    for one in code.co_consts:
-        if isinstance(one, CodeType):
-            yield from _images(one)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _images(constant)
 
 
 def _instructions(code: CodeType) -> bytes:
@@ -65,12 +67,12 @@ def _instructions(code: CodeType) -> bytes:
     adaptive: bytes | None = getattr(code, "_co_code_adaptive", None)
     if adaptive is None:
         return bytes(bytearray(code.co_code))  # a copy
-    made, at, general = bytearray(), 0, _general()
+    instructions, at, general = bytearray(), 0, _general()
     while at < len(adaptive):
         number = general.get(adaptive[at])
         name = "" if number is None else dis.opname[number]
         if number is None or name.startswith(("INSTRUMENTED", "ENTER_EXECUTOR", "<")):
             return b""
-        made += bytes((number, adaptive[at + 1]))
+        instructions += bytes((number, adaptive[at + 1]))
         at += 2 + 2 * int(_CACHES.get(name, 0) if hasattr(_CACHES, "get") else _CACHES[number])
-    return bytes(made)
+    return bytes(instructions)

@@ -212,7 +212,7 @@ def _settle(order: dict[str, Any]) -> None:
 
 def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
     if order["hides"] and not order["watched"]:
-        sys.meta_path[:] = [one if one is tools else Absent(tools, one) for one in sys.meta_path]
+        sys.meta_path[:] = [finder if finder is tools else Absent(tools, finder) for finder in sys.meta_path]
     tests: list[Test] = []
     session = FixtureValues()
     for file in order["files"]:
@@ -252,10 +252,10 @@ def main(order: dict[str, Any]) -> None:
         questions = AskedQuestions(_files_of(order))
         _settle(order)
         folders: set[str] = {os.path.join(order["root"], os.path.dirname(file["path"])) for file in order["files"]}
-        beside = tuple(f"{one}/" for one in folders if one != order["root"] + "/")
+        beside = tuple(f"{folder}/" for folder in folders if folder != order["root"] + "/")
         own: list[str] = [*(file["path"] for file in order["files"]), order["entry"]]
         tested = tuple(os.path.join(order["root"], path) for path in own)
-        helpers = tuple(one for one in beside if _OF_TESTS_ALONE.fullmatch(os.path.basename(one[:-1])))
+        helpers = tuple(folder for folder in beside if _OF_TESTS_ALONE.fullmatch(os.path.basename(folder[:-1])))
         clocks = Clocks(order["root"], tested + helpers, order["shift"])
         tools = Tools(beside, watched=order["watched"], hidden=_hidden(order), texts=texts_of_tests(order))
         with tools.shown():

@@ -46,12 +46,14 @@ def fixtures_in(space: dict[str, Any], *, in_class: bool = False) -> Iterator[Fi
     for key, value in list(space.items()):
         if type(value).__name__ not in ("function", "FixtureFunctionDefinition"):
             continue
-        told: dict[str, Any] = value.__dict__
-        marker: Any = told.get("_pytestfixturefunction") or told.get("_fixture_function_marker")
+        attributes: dict[str, Any] = value.__dict__
+        marker: Any = attributes.get("_pytestfixturefunction") or attributes.get("_fixture_function_marker")
         if marker is None:
             continue
-        wrapped: Any = told.get("__pytest_wrapped__")
-        function: Any = wrapped.obj if wrapped else told.get("_fixture_function", getattr(value, "__wrapped__", None))
+        wrapped: Any = attributes.get("__pytest_wrapped__")
+        function: Any = (
+            wrapped.obj if wrapped else attributes.get("_fixture_function", getattr(value, "__wrapped__", None))
+        )
         if function is not None:
             yield Fixture(marker.name or key, function, marker, in_class=in_class)
 
@@ -121,12 +123,12 @@ class Fixtures:
 
     def call(self, function: Callable[..., Any]) -> Any:
         """Call a test with its fixtures and parameters, and wait for it where it is asynchronous."""
-        made = function(**{**self._given, **{name: self.value(name) for name in arguments_of(function)}})
-        return self._awaited(made) if inspect.iscoroutine(made) else made
+        result = function(**{**self._given, **{name: self.value(name) for name in arguments_of(function)}})
+        return self._awaited(result) if inspect.iscoroutine(result) else result
 
     def prepare(self, names: Iterable[str]) -> None:
         """Make the fixtures that are used for their effect: those that are always used, and these."""
-        always = [name for name, found in self._known.items() if found[-1].autouse]
+        always = [name for name, fixtures in self._known.items() if fixtures[-1].autouse]
         wide = [name for name in always if self._known[name][-1].scope in _WIDER]
         for name in dict.fromkeys([*wide, *always, *names]):
             self.value(name)
@@ -141,10 +143,10 @@ class Fixtures:
         """Value of a fixture; with `before`, of the one that it overrides."""
         if name in self._given:
             return self._given[name]
-        found = self._known.get(name, [])
-        if len(found) <= before:
+        fixtures = self._known.get(name, [])
+        if len(fixtures) <= before:
             return self._usual(name)
-        fixture = found[-1 - before]
+        fixture = fixtures[-1 - before]
         store = self._stores.get("session" if fixture.scope == "package" else fixture.scope, self._own)
         key = (fixture, self._params[name][0] if name in self._params else None)
         if key not in store.made:
@@ -165,18 +167,18 @@ class Fixtures:
                 )
             else:
                 arguments[name] = self.value(name, before + 1 if name == fixture.name else 0)
-        made: Any = function(**arguments)
-        if inspect.isgenerator(made):
-            value = next(made)
-            store.ends.append(lambda: next(made, None))
+        result: Any = function(**arguments)
+        if inspect.isgenerator(result):
+            value = next(result)
+            store.ends.append(lambda: next(result, None))
             return value
-        if inspect.isasyncgen(made):
+        if inspect.isasyncgen(result):
             if store is not self._own:
                 raise NotHere("an asynchronous fixture of wider scope")
-            value = self._awaited(anext(made))
-            store.ends.append(lambda: self._awaited(anext(made, None)))
+            value = self._awaited(anext(result))
+            store.ends.append(lambda: self._awaited(anext(result, None)))
             return value
-        return self._awaited(made) if inspect.iscoroutine(made) else made
+        return self._awaited(result) if inspect.iscoroutine(result) else result
 
     def _awaited(self, work: Any) -> Any:
         if self._loop is None:
@@ -185,10 +187,10 @@ class Fixtures:
 
     def _usual(self, name: str) -> Any:
         """Value of one of pytest's own fixtures."""
-        made: Any = self._own.made.get(name)
-        if made is None:
-            made = self._own.made[name] = self._usual_made(name)
-        return made
+        value: Any = self._own.made.get(name)
+        if value is None:
+            value = self._own.made[name] = self._usual_made(name)
+        return value
 
     def _usual_made(self, name: str) -> Any:
         ends = self._own.ends
@@ -200,26 +202,26 @@ class Fixtures:
         if name == "tmp_path_factory":
             return Folders(self._stores["session"].ends)
         if name == "monkeypatch":
-            made = self._tools("_pytest.monkeypatch", "MonkeyPatch")()
-            ends.append(made.undo)
+            fixture = self._tools("_pytest.monkeypatch", "MonkeyPatch")()
+            ends.append(fixture.undo)
         elif name in ("capsys", "capfd"):
-            made = Capture()
-            ends.append(made.end)
+            fixture = Capture()
+            ends.append(fixture.end)
         elif name == "caplog":
-            made = LogCapture()
-            ends.append(made.end)
+            fixture = LogCapture()
+            ends.append(fixture.end)
         elif name == "recwarn":
-            made = self._tools("_pytest.recwarn", "WarningsRecorder")(_ispytest=True)
-            made.__enter__()
-            ends.append(lambda: made.__exit__(None, None, None))
+            fixture = self._tools("_pytest.recwarn", "WarningsRecorder")(_ispytest=True)
+            fixture.__enter__()
+            ends.append(lambda: fixture.__exit__(None, None, None))
         elif name == "mocker":
-            made = self._tools("pytest_mock", "MockerFixture")(NoSettings())
-            ends.append(made.stopall)
+            fixture = self._tools("pytest_mock", "MockerFixture")(NoSettings())
+            ends.append(fixture.stopall)
         elif name in ("anyio_backend", "anyio_backend_name"):
             return "asyncio"
         else:
             raise NotHere("fixture " + name)
-        return made
+        return fixture
 
 
 class NoSettings:
@@ -249,30 +251,31 @@ class Folders:
 
     def mktemp(self, basename: str, numbered: bool = True) -> pathlib.Path:  # noqa: FBT001, FBT002 - as pytest has it
         """Make a folder."""
-        made = self.getbasetemp() / (f"{basename}{self._count}" if numbered else basename)
+        path = self.getbasetemp() / (f"{basename}{self._count}" if numbered else basename)
         self._count += 1
-        os.mkdir(made)
-        return made
+        os.mkdir(path)
+        return path
 
 
 def arguments_of(function: Callable[..., Any]) -> list[str]:
     """Names of arguments that have to be given, without those that `mock.patch` gives."""
     names = [
-        one.name
-        for one in inspect.signature(function).parameters.values()
-        if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     ]
-    patches = [one for one in getattr(function, "patchings", ()) if not one.attribute_name]
-    return names[sum(type(one.new).__name__ == "_SentinelObject" for one in patches) :]
+    patches = [patch for patch in getattr(function, "patchings", ()) if not patch.attribute_name]
+    return names[sum(type(patch.new).__name__ == "_SentinelObject" for patch in patches) :]
 
 
 def asked_of(names: Iterable[str], known: Known) -> dict[str, Fixture]:
     """Fixtures that these names stand for, and those that they ask for in turn."""
-    found: dict[str, Fixture] = {}
+    fixtures: dict[str, Fixture] = {}
     pending = [*names]
     while pending:
         name = pending.pop()
-        if name in known and name not in found:
-            found[name] = known[name][-1]
-            pending += [one for fixture in known[name] for one in arguments_of(fixture.function)]
-    return found
+        if name in known and name not in fixtures:
+            fixtures[name] = known[name][-1]
+            pending += [argument for fixture in known[name] for argument in arguments_of(fixture.function)]
+    return fixtures

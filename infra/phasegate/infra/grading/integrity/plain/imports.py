@@ -47,8 +47,8 @@ class Imports:
         self._root: str = order["root"]
         paths: list[str] = order["paths"]
         places = [os.path.join(self._root, folder) for folder in paths]
-        self._places = [os.path.normpath(one) for one in (*places, *library.places)]
-        files = {one.path: (one.space, one.text) for one in modules}
+        self._places = [os.path.normpath(place) for place in (*places, *library.places)]
+        files = {module.path: (module.space, module.text) for module in modules}
         both = {**dict(files_beside(files, tools, self._root)), **files}
         swapping = {path: text for path, (_, text) in both.items() if _SWAPS.search(text)}
         if swapping.keys() & files.keys() - {*order["own"]}:  # on the base commit these may not get so far
@@ -66,23 +66,23 @@ class Imports:
     def check(self) -> None:
         """Note modules that are no longer what tests would import."""
         for name, known in self._known.items():
-            found = sys.modules.get(name)
-            if found is None or is_runner(name) or any(found is one for one in known):
+            module = sys.modules.get(name)
+            if module is None or is_runner(name) or any(module is version for version in known):
                 continue
-            other = _other_function(found, known[0])
+            other = _other_function(module, known[0])
             if other is not None:
                 self._library.replaced.setdefault(name, origin(other[0]))
-            elif type(found) is types.ModuleType and name not in self._library.replaced:
-                known.append(found)
-                self._library.watch(name, found)
+            elif type(module) is types.ModuleType and name not in self._library.replaced:
+                known.append(module)
+                self._library.watch(name, module)
         for name, path in self._helpers.items():
-            found = sys.modules.get(name)
-            if found is None or found is self._usual.get(name):
+            module = sys.modules.get(name)
+            if module is None or module is self._usual.get(name):
                 continue
-            if self._is_from_file(found):
-                self._usual[name] = found
+            if self._is_from_file(module):
+                self._usual[name] = module
             else:
-                self._library.replaced.setdefault(path, _file_of(found) or origin(found))
+                self._library.replaced.setdefault(path, _file_of(module) or origin(module))
 
     def _is_exempt(self, name: str) -> bool:
         return not self._exempt.isdisjoint(name.split("."))
@@ -109,9 +109,12 @@ class Imports:
             for name in _imports(tree, path):
                 for place in self._places:
                     file = os.path.join(place, *name.split("."))
-                    found = next((one for one in (f"{file}.py", f"{file}/__init__.py") if os.path.isfile(one)), "")
-                    relative = os.path.relpath(found, self._root) if found else ""
-                    if found and OF_TESTS.search(os.path.dirname(relative)) and not self._is_exempt(name):
+                    location = next(
+                        (candidate for candidate in (f"{file}.py", f"{file}/__init__.py") if os.path.isfile(candidate)),
+                        "",
+                    )
+                    relative = os.path.relpath(location, self._root) if location else ""
+                    if location and OF_TESTS.search(os.path.dirname(relative)) and not self._is_exempt(name):
                         yield name, relative
 
     def _is_from_file(self, module: Any) -> bool:
@@ -143,13 +146,13 @@ def assertions_of_others(test: Test, root: str) -> Iterator[tuple[str, str]]:
     if len(own) != len(type(case).__mro__):
         return
     classes = [cls for cls in own if not is_runner(cls.__module__) and cls is not object]
-    pairs = [(name, one) for space in (case.__dict__, *map(vars, classes)) for name, one in list(space.items())]
-    named = [(name, one) for name, one in pairs if _ASSERTS.fullmatch(name) and callable(one)]
+    pairs = [(name, value) for space in (case.__dict__, *map(vars, classes)) for name, value in list(space.items())]
+    named = [(name, value) for name, value in pairs if _ASSERTS.fullmatch(name) and callable(value)]
     if "addTypeEqualityFunc" not in test.file.text:
-        named += [("addTypeEqualityFunc", one) for one in registered.values() if callable(one)]
-    for name, one in named:
-        if _is_of_others(origin(one), test, root):
-            yield f"{test.file.path}::{test.name.partition('::')[0]}.{name}", origin(one)
+        named += [("addTypeEqualityFunc", value) for value in registered.values() if callable(value)]
+    for name, value in named:
+        if _is_of_others(origin(value), test, root):
+            yield f"{test.file.path}::{test.name.partition('::')[0]}.{name}", origin(value)
 
 
 def _is_of_others(file: str, test: Test, root: str) -> bool:
@@ -199,10 +202,12 @@ def same_code(value: Any, known: Any) -> bool:
     if isinstance(value, type) and isinstance(known, type):
         if (value.__module__, value.__qualname__) != (known.__module__, known.__qualname__):
             return False
-        members = [(one, vars(value).get(name, one)) for name, one in list(vars(known).items())]
-        pairs = [(one, other) for one, other in members if isinstance(one, types.FunctionType)]
-        return all(isinstance(other, types.FunctionType) and other.__code__ == one.__code__ for one, other in pairs)
-    kinds = [(type(one).__module__, type(one).__qualname__) for one in (value, known)]
+        members = [(member, vars(value).get(name, member)) for name, member in list(vars(known).items())]
+        pairs = [(member, other) for member, other in members if isinstance(member, types.FunctionType)]
+        return all(
+            isinstance(other, types.FunctionType) and other.__code__ == member.__code__ for member, other in pairs
+        )
+    kinds = [(type(side).__module__, type(side).__qualname__) for side in (value, known)]
     if isinstance(value, types.MethodType) and isinstance(known, types.MethodType):
         return same_code(value.__func__, known.__func__)
     return kinds[0] == kinds[1]
@@ -212,11 +217,11 @@ def _imports(tree: ast.Module, path: str) -> Iterator[str]:
     """Dotted names of modules that a file of the tests imports, wherever it does."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (one.name for one in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level < 2:
             package = os.path.dirname(path).replace("/", ".") if node.level else ""
             base = ".".join(filter(None, (package, node.module)))
-            yield from filter(None, (base, *(f"{base}.{one.name}".lstrip(".") for one in node.names)))
+            yield from filter(None, (base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)))
 
 
 def _bound_at_first(tree: ast.Module, space: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -224,9 +229,9 @@ def _bound_at_first(tree: ast.Module, space: dict[str, Any]) -> Iterator[tuple[s
     bound = Counter(name for node in ast.walk(tree) for name in bound_by(node))
     for node in tree.body:
         if isinstance(node, ast.Import):
-            names = [(one.name, one.asname or one.name) for one in node.names]
+            names = [(alias.name, alias.asname or alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [(f"{node.module}.{one.name}", one.asname or one.name) for one in node.names]
+            names = [(f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names]
         else:
             continue
         for dotted, name in names:

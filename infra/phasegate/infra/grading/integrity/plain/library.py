@@ -77,13 +77,13 @@ class Library:
             by_test: True after a test that patches for itself, and may leave something behind.
         """
         for entry in self._often if often else self._all:
-            found = entry.changed()
-            if found is None:
+            change = entry.changed()
+            if change is None:
                 continue
             if by_test:
                 entry.remember()
             elif entry.dotted not in self.replaced:
-                self.replaced[entry.dotted] = origin(found[0])
+                self.replaced[entry.dotted] = origin(change[0])
         for check in self.also:
             check()
 
@@ -114,7 +114,7 @@ class Entry:
         for place, attribute, known in self._inside:
             part = _part(place, attribute)
             if part is not known and not _same(part, known):
-                return (next((one for one in _parts(part) if callable(one)), part),)
+                return (next((candidate for candidate in _parts(part) if callable(candidate)), part),)
         if self._has_own:
             if type(value) is not self._type:
                 return (value.__class__,)
@@ -177,7 +177,7 @@ def _is_object_of(name: str, value: Any) -> bool:
 
 def _callables(value: Any) -> dict[str, Any]:
     """Functions that lie in an object itself."""
-    return {key: one for key, one in dict[str, Any](value.__dict__).items() if callable(one)}
+    return {key: part for key, part in dict[str, Any](value.__dict__).items() if callable(part)}
 
 
 def _has_other_code(value: Any, known: type, own: Mapping[str, Any]) -> bool:
@@ -187,15 +187,15 @@ def _has_other_code(value: Any, known: type, own: Mapping[str, Any]) -> bool:
     if type(value) is not known:
         return True
     return any(
-        isinstance(one, types.FunctionType) and own.get(key) is not one for key, one in _callables(value).items()
+        isinstance(part, types.FunctionType) and own.get(key) is not part for key, part in _callables(value).items()
     )
 
 
 def _functions(value: Any) -> Iterator[Any]:
     """Python functions that a member of a module or of a class consists of."""
-    for one in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "__wrapped__"))):
-        if isinstance(one, types.FunctionType):
-            yield one
+    for candidate in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "__wrapped__"))):
+        if isinstance(candidate, types.FunctionType):
+            yield candidate
 
 
 def _inside(value: Any) -> Iterator[tuple[Any, str, Any]]:

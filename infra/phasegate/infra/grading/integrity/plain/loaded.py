@@ -58,8 +58,8 @@ class Unloaded:
         """Modules out of sight that a module has names of, its own parts, and packages above all of these."""
         named = {part for part in self._modules if part.startswith(f"{name}.")}
         for value in dict[str, Any](module.__dict__).values():
-            told = value.__name__ if isinstance(value, ModuleType) else None
-            told = value.__module__ if isinstance(value, (type, FunctionType, BuiltinFunctionType)) else told
-            if isinstance(told, str):
-                named |= {told, *(told[:at] for at, sign in enumerate(told) if sign == ".")}
+            owner = value.__name__ if isinstance(value, ModuleType) else None
+            owner = value.__module__ if isinstance(value, (type, FunctionType, BuiltinFunctionType)) else owner
+            if isinstance(owner, str):
+                named |= {owner, *(owner[:at] for at, sign in enumerate(owner) if sign == ".")}
         return named & self._modules.keys()

@@ -44,8 +44,10 @@ class Namespace:
     def __init__(self, path: str, space: dict[str, Any], tree: ast.Module) -> None:
         """Remember what is there, and what its source says for plain constants."""
         self.path, self._space, self._spec = path, space, space.get("__spec__")
-        said = dict(_constants(tree))
-        self._known = tuple((name, said.get(name, one)) for name, one in space.items() if not name.startswith("__"))
+        constants = dict(_constants(tree))
+        self._known = tuple(
+            (name, constants.get(name, value)) for name, value in space.items() if not name.startswith("__")
+        )
         """Pairs, since code under test may find a dictionary of ours and write into it."""
         self._unbound = frozenset(_SHADOWED - space.keys())
 
@@ -88,7 +90,7 @@ class Namespaces:
             root: Path of the checkout.
         """
         self._library = library
-        files = {one.path: (one.space, one.text) for one in modules}
+        files = {module.path: (module.space, module.text) for module in modules}
         beside = dict(files_beside(files, tools, root))
         both = {**beside, **files}
         trees = {path: parsed_source(text) for path, (_, text) in both.items()}
@@ -100,27 +102,27 @@ class Namespaces:
         heads |= {name for tree in trees.values() if tree for name in _imported_names(tree)}
         self._exempt = {name for tree in trees.values() if tree for name in _bound_from_afar(tree, heads)}
         spaces = {path: Namespace(path, both[path][0], tree) for path, tree in trees.items() if tree}
-        self._of_files = {path: one for path, one in spaces.items() if path in files}
-        self._shared = [one for path, one in spaces.items() if path not in files]
+        self._of_files = {path: namespace for path, namespace in spaces.items() if path in files}
+        self._shared = [namespace for path, namespace in spaces.items() if path not in files]
         library.also.append(self.check)
 
     def check(self) -> None:
         """Note names that code under test has bound to something else: in the file whose test runs, and beside it."""
         running = self._library.running
         own = self._of_files.get(running)
-        for one in (*self._shared, *([own] if own else ())):
+        for namespace in (*self._shared, *([own] if own else ())):
             if running in self._reaching:
-                one.take_over()
+                namespace.take_over()
                 continue
-            for name, value in one.changes(self._exempt):
-                self._library.replaced.setdefault(f"{one.path}::{name}", origin(value))
+            for name, value in namespace.changes(self._exempt):
+                self._library.replaced.setdefault(f"{namespace.path}::{name}", origin(value))
 
 
 def files_beside(files: Iterable[str], tools: Tools, root: str) -> Iterator[tuple[str, tuple[dict[str, Any], str]]]:
     """Modules that lie beside tests, and conftests: path, names and source of each."""
-    folders = tuple({f"{one}/" for one in map(os.path.dirname, files) if OF_TESTS.search(one)})
+    folders = tuple({f"{folder}/" for folder in map(os.path.dirname, files) if OF_TESTS.search(folder)})
     loaded: list[Any] = list(sys.modules.values())
-    modules = [vars(one) for one in loaded if isinstance(one, types.ModuleType)]
+    modules = [vars(module) for module in loaded if isinstance(module, types.ModuleType)]
     for space in (*tools.conftest_spaces, *modules):
         file = space.get("__file__")
         if not isinstance(file, str) or not file.startswith(root + "/") or not os.path.isfile(file):
@@ -143,7 +145,7 @@ def _imported_names(tree: ast.Module) -> Iterator[str]:
     """Names by which a file of the tests knows modules."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from ((one.asname or one.name).partition(".")[0] for one in node.names)
+            yield from ((alias.asname or alias.name).partition(".")[0] for alias in node.names)
 
 
 def _bound_from_afar(tree: ast.Module, heads: set[str]) -> Iterator[str]:
@@ -159,7 +161,7 @@ def _bound_from_afar(tree: ast.Module, heads: set[str]) -> Iterator[str]:
         elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
             yield node.attr
         elif isinstance(node, ast.Call) and _BINDS.search(getattr(node.func, "attr", getattr(node.func, "id", ""))):
-            yield from (one.arg for one in node.keywords if one.arg)
+            yield from (keyword.arg for keyword in node.keywords if keyword.arg)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             head, _, last = node.value.rpartition(".")
             if not _OF_FILE.fullmatch(head) or head.partition(".")[0] in heads:

@@ -54,10 +54,10 @@ class Packages:
 
     def find_spec(self, name: str) -> Any:
         """Find a module that was taken."""
-        found = self._sources.get(name)
-        loader: Any = found and Taken(found.path, found.text)
-        return found and importlib.util.spec_from_file_location(
-            name, found.path, loader=loader, submodule_search_locations=found.places
+        source = self._sources.get(name)
+        loader: Any = source and Taken(source.path, source.text)
+        return source and importlib.util.spec_from_file_location(
+            name, source.path, loader=loader, submodule_search_locations=source.places
         )
 
 
@@ -85,7 +85,7 @@ class Taken:
 def _distributions_of_runners() -> list[Any]:
     """Distributions of runners, and of what nothing else needs."""
     known = [(dist, dist.read_text("METADATA") or "") for dist in importlib.metadata.distributions()]
-    named = [(found[1].lower().replace("_", "-"), dist, text) for dist, text in known if (found := _NAME.search(text))]
+    named = [(match[1].lower().replace("_", "-"), dist, text) for dist, text in known if (match := _NAME.search(text))]
     others = [text for name, _, text in named if not _OF_RUNNERS.fullmatch(name)]
     needed = {name.lower() for text in others for name in _NEEDED.findall(_head(text))} - {"pytest"}
     return [dist for name, dist, _ in named if _OF_RUNNERS.fullmatch(name) and name not in needed]
@@ -117,13 +117,13 @@ def _remove(files: Iterable[str], place: str) -> None:
             gone[file] = None
         elif _is_of_runner(top.partition(".")[0]) or top.endswith(".dist-info"):
             gone[os.path.join(place, top)] = None
-    for one in gone:
-        above = os.path.dirname(one)
+    for path in gone:
+        above = os.path.dirname(path)
         before = os.stat(above)
-        if os.path.isdir(one):
-            shutil.rmtree(one)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
         else:
-            os.unlink(one)
+            os.unlink(path)
         os.utime(above, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 

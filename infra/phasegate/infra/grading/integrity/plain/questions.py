@@ -44,7 +44,7 @@ class AskedQuestions:
 
     def _hear(self, event: str, words: tuple[Any, ...]) -> None:
         if event in ("open", "os.listdir", "os.scandir") and isinstance(words[0], str):
-            place = next((one for one in _PLACES if one in f"/{words[0]}"), "")
+            place = next((candidate for candidate in _PLACES if candidate in f"/{words[0]}"), "")
             if place:
                 self._note(place)
 

@@ -66,12 +66,12 @@ class Tools:
         """A runner's module, or something of it."""
         with self.shown():
             try:
-                found = importlib.import_module(module)
+                runner = importlib.import_module(module)
                 if attribute is None:
-                    return found
-                if not hasattr(found, attribute):
+                    return runner
+                if not hasattr(runner, attribute):
                     return importlib.import_module(f"{module}.{attribute}")
-                return getattr(found, attribute)
+                return getattr(runner, attribute)
             except ImportError as error:
                 raise NotHere(str(error)) from error
 
@@ -116,7 +116,7 @@ class Tools:
                 if is_runner(name):
                     ours = {"importlib": self._importlib, "import_module": self._import_module}
                     real = {"importlib": importlib, "import_module": importlib.import_module}
-                    space.update({key: one for key, one in ours.items() if space.get(key) is real[key]})
+                    space.update({key: value for key, value in ours.items() if space.get(key) is real[key]})
 
             loader.exec_module = exec_module
         return spec
@@ -131,9 +131,9 @@ class Tools:
         asker: str = space.get("__name__", "") if space else ""
         if not is_runner(name) and (not is_runner(asker) or (level == 0 and name in sys.modules)):
             return builtins.__import__(name, space, local, names, level)
-        found = self._found(name, space, names or (), level) if self.are_hidden else None
-        if found is not None:
-            return found
+        runner = self._found(name, space, names or (), level) if self.are_hidden else None
+        if runner is not None:
+            return runner
         with self.shown():
             return builtins.__import__(name, space, local, names, level)
 
@@ -142,7 +142,7 @@ class Tools:
         package = space.get("__package__", "") if space and level else ""
         whole = importlib.util.resolve_name("." * level + name, package) if level else name
         module = self._kept.get(whole)
-        if module is None or not all(hasattr(module, one) for one in names):
+        if module is None or not all(hasattr(module, attribute) for attribute in names):
             return None
         return module if names else None if level else self._kept.get(name.partition(".")[0])
 

@@ -74,13 +74,13 @@ class _Neutral(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> Any:
-        made: list[ast.stmt] = []
+        statements: list[ast.stmt] = []
         kept = [name for name in node.names if not is_runner(name.name)]
         for name in node.names:
             if is_runner(name.name):
                 bound = name.asname or name.name.partition(".")[0]
-                made.append(_bind(bound, name.name if name.asname else bound, None))
-        return ([ast.Import(names=kept)] if kept else []) + made
+                statements.append(_bind(bound, name.name if name.asname else bound, None))
+        return ([ast.Import(names=kept)] if kept else []) + statements
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
         if node.level or not node.module or not is_runner(node.module):
@@ -107,6 +107,6 @@ def is_runner(module: str) -> bool:
 def _bind(name: str, module: str, attribute: str | None) -> ast.stmt:
     wanted: tuple[str | None, ...] = (module, attribute)
     call = ast.Call(
-        func=ast.Name(id=TOOLS, ctx=ast.Load()), args=[ast.Constant(value=one) for one in wanted], keywords=[]
+        func=ast.Name(id=TOOLS, ctx=ast.Load()), args=[ast.Constant(value=value) for value in wanted], keywords=[]
     )
     return ast.Assign(targets=[ast.Name(id=name, ctx=ast.Store())], value=call)

@@ -57,15 +57,15 @@ def write_value(value: Any, deep: int = 0) -> list[Any]:
     for base, written in _SIMPLE_KINDS:
         if issubclass(kind, base):
             return [base.__name__.lower(), _bounded(written(value))]
-    base = next((one for one in _ROWS if issubclass(kind, one)), None)
+    base = next((row_kind for row_kind in _ROWS if issubclass(kind, row_kind)), None)
     if base is None or deep >= _DEEPEST:
         raise NotPlain(kind.__name__)
     if base.__len__(value) > _LARGEST:
         raise NotPlain("too large")
     if base.__name__ == "dict":
         pairs = ((key, base.__getitem__(value, key)) for key in base.__iter__(value))
-        return ["dict", [[write_value(one, deep + 1) for one in pair] for pair in pairs]]
-    parts = [write_value(one, deep + 1) for one in base.__iter__(value)]
+        return ["dict", [[write_value(part, deep + 1) for part in pair] for pair in pairs]]
+    parts = [write_value(part, deep + 1) for part in base.__iter__(value)]
     return [base.__name__, sorted(parts, key=repr) if base in (set, frozenset) else parts]
 
 
@@ -80,8 +80,8 @@ def read_value(written: list[Any]) -> Any:
     kind: str = written[0]
     inner: Any = written[1]
     if kind == "dict":
-        return {read_value(key): read_value(one) for key, one in inner}
+        return {read_value(key): read_value(value) for key, value in inner}
     if kind in _READERS:
         return _READERS[kind](inner)
-    made: Any = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind]
-    return made(read_value(one) for one in inner)
+    container: Any = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind]
+    return container(read_value(part) for part in inner)

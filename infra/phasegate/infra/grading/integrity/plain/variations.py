@@ -25,17 +25,17 @@ def vary(given: list[Any]) -> list[list[Any]]:
     places = [*_places(given)][:_MOST_PLACES]
     others = [(place, list(_alternatives(_at(given, place)))) for place in places]
     known = {json.dumps(given)}
-    found: list[list[Any]] = []
+    inputs: list[list[Any]] = []
     for turn in range(_SCALES):
         for place, alternatives in others:
             if turn >= len(alternatives):
                 continue
-            made = _with(given, place, alternatives[turn])
-            text = json.dumps(made)
-            if text not in known and len(found) < MOST_VARIATIONS:
+            variation = _with(given, place, alternatives[turn])
+            text = json.dumps(variation)
+            if text not in known and len(inputs) < MOST_VARIATIONS:
                 known.add(text)
-                found.append(made)
-    return found
+                inputs.append(variation)
+    return inputs
 
 
 def _places(written: list[Any]) -> Iterator[tuple[Any, ...]]:
@@ -45,7 +45,7 @@ def _places(written: list[Any]) -> Iterator[tuple[Any, ...]]:
     while pending:
         part, path = pending.pop(0)
         if kind_of(part) is dict:
-            pending += [(one, (*path, name)) for name, one in part.items()]
+            pending += [(value, (*path, name)) for name, value in part.items()]
             continue
         kind: Any = part[0] if part else None
         if kind in ("int", "float", "decimal", "str", "bytes"):
@@ -54,11 +54,11 @@ def _places(written: list[Any]) -> Iterator[tuple[Any, ...]]:
             rows: list[Any] = part[1] if kind in ("list", "tuple", "set", "frozenset") else []
             if kind in ("list", "tuple") and rows:
                 lists.append(path)
-            pending += [(one, (*path, 1, index)) for index, one in enumerate(rows)]
+            pending += [(value, (*path, 1, index)) for index, value in enumerate(rows)]
             if kind == "dict":
                 pending += [(pair[1], (*path, 1, index, 1)) for index, pair in enumerate(part[1])]
         else:
-            pending += [(one, (*path, index)) for index, one in enumerate(part or ())]
+            pending += [(value, (*path, index)) for index, value in enumerate(part or ())]
     yield from lists
 
 
@@ -73,8 +73,8 @@ def _with(written: Any, place: tuple[Any, ...], value: list[Any]) -> Any:
     if not place:
         return value
     if kind_of(written) is dict:
-        return {name: _with(one, place[1:], value) if name == place[0] else one for name, one in written.items()}
-    return [_with(one, place[1:], value) if index == place[0] else one for index, one in enumerate(written)]
+        return {name: _with(part, place[1:], value) if name == place[0] else part for name, part in written.items()}
+    return [_with(part, place[1:], value) if index == place[0] else part for index, part in enumerate(written)]
 
 
 def _alternatives(written: list[Any]) -> Iterator[list[Any]]:
@@ -82,13 +82,13 @@ def _alternatives(written: list[Any]) -> Iterator[list[Any]]:
     kind = written[0]
     if kind in ("list", "tuple"):
         rows: list[Any] = written[1]
-        yield from ([kind, one] for one in (rows[:-1], [*rows, rows[-1]], rows[::-1]))
+        yield from ([kind, alternative] for alternative in (rows[:-1], [*rows, rows[-1]], rows[::-1]))
         return
     value = read_value(written)
-    made = _other_texts(value) if kind in ("str", "bytes") else _other_numbers(value)
-    for one in made:
+    alternatives = _other_texts(value) if kind in ("str", "bytes") else _other_numbers(value)
+    for alternative in alternatives:
         try:
-            yield write_value(one)
+            yield write_value(alternative)
         except NotPlain:
             continue
 
@@ -106,12 +106,12 @@ def _other_numbers(number: Any) -> Iterator[Any]:
 def _other_texts(value: Any) -> Iterator[Any]:
     """Texts with another letter or digit, a longer one and a shorter one."""
     text = value if isinstance(value, str) else value.decode("latin-1")
-    letters = [place for place, one in enumerate(text) if one.isascii() and one.isalnum()]
+    letters = [place for place, character in enumerate(text) if character.isascii() and character.isalnum()]
     middle = len(letters) // 2
     chosen = dict.fromkeys([*letters[middle : middle + 1], *letters[-1:], *letters[:1], *letters[1:2]])
     altered = [text[:place] + _next_letter(text[place]) + text[place + 1 :] for place in chosen]
-    made = [*altered[:1], text + "n7", *altered[1:2], text[:-1], *altered[2:], f"{text} {text}", "r" + text]
-    yield from (made if isinstance(value, str) else [one.encode("latin-1") for one in made])
+    texts = [*altered[:1], text + "n7", *altered[1:2], text[:-1], *altered[2:], f"{text} {text}", "r" + text]
+    yield from (texts if isinstance(value, str) else [variant.encode("latin-1") for variant in texts])
 
 
 def _next_letter(letter: str) -> str:

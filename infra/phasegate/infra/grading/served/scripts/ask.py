@@ -158,7 +158,7 @@ def _cut(connection: http.client.HTTPConnection) -> None:
 
 def _kept(answer: http.client.HTTPResponse) -> list[list[str]]:
     pairs = [[name.lower(), value[:2000]] for name, value in answer.getheaders()]
-    return [one for one in pairs if one[0] in _HEADERS]
+    return [pair for pair in pairs if pair[0] in _HEADERS]
 
 
 def _body(answer: http.client.HTTPResponse, late: float) -> dict[str, Any]:
@@ -211,7 +211,7 @@ class Talk:
 
     def _cookie(self, recorded: list[str]) -> str:
         """Cookies that answers set here; of the test's own, those that no answer set there."""
-        named = [one.partition("=") for value in recorded for one in value.split(";") if "=" in one]
+        named = [part.partition("=") for value in recorded for part in value.split(";") if "=" in part]
         own = {name.strip(): value.strip() for name, _, value in named if name.strip() not in self._set_in_test}
         return "; ".join(f"{name}={value}" for name, value in {**own, **self._cookies}.items())
 
@@ -232,9 +232,9 @@ class Talk:
         for name, value in recorded["headers"]:
             if name == "location":
                 pairs += _segments(value, next((own for key, own in answer["headers"] if key == name), ""))
-        said = "\n".join(self._asked)
+        asked_text = "\n".join(self._asked)
         for old, new in pairs:
-            if old != new and old not in said and old not in self._values:
+            if old != new and old not in asked_text and old not in self._values:
                 self._values[old] = new
 
 
@@ -250,15 +250,15 @@ def _fields(theirs: str, ours: str) -> list[tuple[str, str]]:
         return []
 
 
-def _leaves(one: Any, other: Any, name: str) -> Any:
-    if type(one) is type(other) is dict:
-        for key in one.keys() & other.keys():
-            yield from _leaves(one[key], other[key], str(key))
-    elif type(one) is type(other) is list:
-        for number in range(min(len(one), len(other))):
-            yield from _leaves(one[number], other[number], name)
-    elif type(one) is type(other) and type(one) in (str, int) and _can_name(str(one), name):
-        yield str(one), str(other)
+def _leaves(value: Any, other: Any, name: str) -> Any:
+    if type(value) is type(other) is dict:
+        for key in value.keys() & other.keys():
+            yield from _leaves(value[key], other[key], str(key))
+    elif type(value) is type(other) is list:
+        for number in range(min(len(value), len(other))):
+            yield from _leaves(value[number], other[number], name)
+    elif type(value) is type(other) and type(value) in (str, int) and _can_name(str(value), name):
+        yield str(value), str(other)
 
 
 def _can_name(value: str, name: str) -> bool:
@@ -268,7 +268,7 @@ def _can_name(value: str, name: str) -> bool:
 
 def _words(theirs: str, ours: str) -> list[tuple[str, str]]:
     """Long words of a text, with those behind the same characters in another text."""
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for match in list(_WORD.finditer(theirs))[:500]:
         before = theirs[max(0, match.start() - _BEFORE) : match.start()]
         if match[0] in ours or not before.strip():
@@ -276,8 +276,8 @@ def _words(theirs: str, ours: str) -> list[tuple[str, str]]:
         place = ours.find(before)
         other = _WORD.match(ours, place + len(before)) if place >= 0 else None
         if other:
-            found.append((match[0], other[0]))
-    return found
+            pairs.append((match[0], other[0]))
+    return pairs
 
 
 def _segments(theirs: str, ours: str) -> list[tuple[str, str]]:
@@ -285,8 +285,8 @@ def _segments(theirs: str, ours: str) -> list[tuple[str, str]]:
     return [*map(_pair, left, right)] if len(left) == len(right) else []
 
 
-def _pair(one: str, other: str) -> tuple[str, str]:
-    return one, other
+def _pair(text: str, other: str) -> tuple[str, str]:
+    return text, other
 
 
 def repeat(service: ServedProcess, order: dict[str, Any], answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -302,14 +302,14 @@ def repeat(service: ServedProcess, order: dict[str, Any], answers: list[list[dic
     decayed: list[dict[str, Any]] = []
     began = time.monotonic()
     for number in range(2, order["rounds"]):
-        for one in list(going):
+        for conversation in list(going):
             if time.monotonic() - began > order["budget"] * (_SLOW if number < _FEW else 1):
                 return decayed
-            at, talk = one
+            at, talk = conversation
             answer = Talk(service).send(talk[0])
             if answer == answers[at][0]:
                 continue
-            going.remove(one)
+            going.remove(conversation)
             again = [Talk(service).send(talk[0]) for _ in range(3)]
             same = all(answers[at][0] != other for other in again) and all(answer == other for other in again)
             if number > 3 and same and answer["status"] not in _PASSES:
@@ -347,7 +347,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
             if len(given) < len(requests):
                 break
             answers.append(given)
-            is_late = any(one["error"] == _LATE for one in given)
+            is_late = any(answer["error"] == _LATE for answer in given)
             left -= is_late
             if is_late and (not left or not service.answers(health)):
                 break

@@ -72,7 +72,7 @@ class Recorder:
             return
         self.written += 1
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
-        told = {
+        exchange = {
             "test": test,
             "file": test.partition("::")[0] or self.caller()[1],
             "method": method.upper(),
@@ -84,7 +84,7 @@ class Recorder:
             "answer": None if answer is None else base64.b64encode(answer[:LARGEST]).decode(),
         }
         with contextlib.suppress(OSError), open(self.file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(told) + "\n")
+            file.write(json.dumps(exchange) + "\n")
 
 
 def of_environ(environ: dict[str, Any]) -> tuple[str, str, list[tuple[str, str]]]:
@@ -114,15 +114,15 @@ def wrap_werkzeug(module: Any, recorder: Recorder) -> None:
     def run_wsgi_app(self: Any, environ: dict[str, Any], *words: Any, **named: Any) -> Any:
         body = environ["wsgi.input"].read()
         environ["wsgi.input"] = io.BytesIO(body)
-        made, status, headers = real(self, environ, *words, **named)
+        chunks, status, headers = real(self, environ, *words, **named)
         answer = None
         if "Content-Length" in headers:  # else it may be a stream without end
-            answer = b"".join(made)
-            if hasattr(made, "close"):
-                made.close()
-            made = [answer]
+            answer = b"".join(chunks)
+            if hasattr(chunks, "close"):
+                chunks.close()
+            chunks = [answer]
         recorder.tell(*of_environ(environ), body, int(status.split()[0]), headers.items(), answer)
-        return made, status, headers
+        return chunks, status, headers
 
     module.Client.run_wsgi_app = run_wsgi_app
 
@@ -137,7 +137,7 @@ def wrap_django(module: Any, recorder: Recorder) -> None:
         asked = of_environ(environ)
         answer = real(self, environ)
         content = None if getattr(answer, "streaming", False) else answer.content
-        headers = [*answer.items(), *(("Set-Cookie", one.OutputString()) for one in answer.cookies.values())]
+        headers = [*answer.items(), *(("Set-Cookie", cookie.OutputString()) for cookie in answer.cookies.values())]
         recorder.tell(*asked, body, answer.status_code, headers, content)
         return answer
 
@@ -148,19 +148,25 @@ def wrap_httpx(module: Any, recorder: Recorder) -> None:
     """Record requests of httpx and its heir, which the test clients of Starlette and FastAPI are built on."""
 
     def tell(client: Any, answer: Any) -> None:
-        for one in (*answer.history, answer):
-            kind = type(getattr(client, _OF_CLIENT)(one.request.url)).__name__
+        for response in (*answer.history, answer):
+            kind = type(getattr(client, _OF_CLIENT)(response.request.url)).__name__
             wired = kind in ("HTTPTransport", "AsyncHTTPTransport")
-            url = one.request.url
+            url = response.request.url
             if kind == "MockTransport" or (wired and not recorder.is_test_s(url.host, url.port)):
                 continue
             with contextlib.suppress(module.StreamError, RuntimeError):
-                body = one.request.content
-                content = one.content if one.is_closed else None
+                body = response.request.content
+                content = response.content if response.is_closed else None
                 path = url.raw_path.decode("ascii", "replace")
-                asked = one.request.headers.multi_items()
+                asked = response.request.headers.multi_items()
                 recorder.tell(
-                    one.request.method, path, asked, body, one.status_code, one.headers.multi_items(), content
+                    response.request.method,
+                    path,
+                    asked,
+                    body,
+                    response.status_code,
+                    response.headers.multi_items(),
+                    content,
                 )
 
     send, send_async = module.Client.send, module.AsyncClient.send
@@ -206,7 +212,7 @@ def wrap_tornado(module: Any, recorder: Recorder) -> None:
     real = module.AsyncHTTPClient.fetch
 
     def fetch(self: Any, *words: Any, **named: Any) -> Any:
-        made = real(self, *words, **named)
+        future = real(self, *words, **named)
 
         def tell(done: Any) -> None:
             if done.cancelled() or done.exception():
@@ -215,12 +221,12 @@ def wrap_tornado(module: Any, recorder: Recorder) -> None:
             asked, host = answer.request, urlsplit(str(answer.request.url)).hostname
             if host in LOOPBACK:
                 body = asked.body or b""
-                told = asked.headers.get_all()
+                headers = asked.headers.get_all()
                 status, answered = answer.code, answer.headers.get_all()
-                recorder.tell(asked.method, of_url(asked.url), told, body, status, answered, answer.body)
+                recorder.tell(asked.method, of_url(asked.url), headers, body, status, answered, answer.body)
 
-        made.add_done_callback(tell)
-        return made
+        future.add_done_callback(tell)
+        return future
 
     module.AsyncHTTPClient.fetch = fetch
 
@@ -237,9 +243,9 @@ class Sent:
 
     def add_header(self, header: Any, values: tuple[Any, ...]) -> None:
         """Take a header; a body that is sent in chunks is not told of."""
-        told = [value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in (header, *values)]
-        self.headers.append((told[0], ", ".join(told[1:])))
-        if told[0].lower() == "transfer-encoding":
+        texts = [value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in (header, *values)]
+        self.headers.append((texts[0], ", ".join(texts[1:])))
+        if texts[0].lower() == "transfer-encoding":
             self.body = None
 
     def add(self, data: Any) -> None:
@@ -280,8 +286,8 @@ def wrap_http_client(module: Any, recorder: Recorder) -> None:
             _tell_sent(recorder, sent, answer)
         return answer
 
-    for made in (putrequest, putheader, endheaders, send, getresponse):
-        setattr(kind, made.__name__, made)
+    for replacement in (putrequest, putheader, endheaders, send, getresponse):
+        setattr(kind, replacement.__name__, replacement)
 
 
 def _tell_sent(recorder: Recorder, sent: Sent, answer: Any) -> None:
@@ -316,8 +322,8 @@ class Finder:
         wrap = WRAPPERS.get(name)
         if wrap is None:
             return None
-        found = (one.find_spec(name, path, target) for one in sys.meta_path if one is not self)
-        spec = next((one for one in found if one is not None), None)
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((candidate for candidate in specs if candidate is not None), None)
         loader: Any = spec and spec.loader
         if hasattr(loader, "exec_module"):
             load = loader.exec_module
