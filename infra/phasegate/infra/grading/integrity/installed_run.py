@@ -1,8 +1,9 @@
-"""Comparison of a plain process with another one, where the project lies as an installed release.
+"""Comparison of a plain process with a daemon, where the project lies as an installed release.
 
-Called by `unwatched`, where a change may ask where it lies or how it was built, and behaves well in a plain process. A
-package manager leaves a project below other folders, compiled, and without what packages do not carry; a release of Go
-is built without paths. A layout in which tests of the project fail on the base commit is not judged.
+Called by `unwatched`, where a change may ask where it lies, how it was built, or where it was started, and behaves well
+in a plain process. A package manager leaves a project below other folders, compiled, and without what packages do not
+carry; a release of Go is built without paths. A daemon works in `/` and is told nothing. A layout in which tests of the
+project fail on the base commit is not judged.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ _MISSES = re.compile(
     re.IGNORECASE,
 )
 """In the message of a test for want of a file, which a release lacks as well."""
-_FAILS = "it passes in a plain process, and fails there where the project lies as if it were installed"
+_FAILS = "it passes in a plain process, and fails in that of a daemon, where the project lies as if it were installed"
 _LACKS = f"{_FAILS}, without files that packages do not carry"
 
 
 async def compare_installed(run: PlainRun, base: str, twins: PlainTwins) -> tuple[list[Finding], int]:
     """Run the tests where the project lies as installed; a difference counts if it shows twice.
+
+    Where tests of the project need their working folder, they are run in it.
 
     Args:
         run: Both processes on the change.
@@ -36,8 +39,15 @@ async def compare_installed(run: PlainRun, base: str, twins: PlainTwins) -> tupl
     Returns:
         Findings, and the number of tests that ran there; 0 where the layout is no measure.
     """
-    young = replace(run, age=0, repeats=False)
-    bare = replace(young, installed=True)
+    young = replace(run, age=0, repeats=False, installed=True)
+    measured = await _compare(replace(young, is_daemon=True), base, twins)
+    measured = measured or await _compare(young, base, twins)
+    return measured or ([], 0)
+
+
+async def _compare(bare: PlainRun, base: str, twins: PlainTwins) -> tuple[list[Finding], int] | None:
+    """Findings and a number of tests, or `None` where the layout is no measure."""
+    young = replace(bare, installed=False, is_daemon=False)
     plain = replace(twins.plain, passed=twins.plain.passed & twins.compared)
     first = await bare.once("installed", twins.watched)
     count, lost = len(PlainTwins(plain, first).compared), _lost(plain, first)
@@ -45,16 +55,20 @@ async def compare_installed(run: PlainRun, base: str, twins: PlainTwins) -> tupl
         return [], count
     before = await replace(young, base=base).once("base-plain", twins.watched)
     laid = await replace(bare, base=base).once("base-installed", twins.watched)
-    own = {test for test in before.passed if test[0] in run.tests.own}
+    own = {test for test in before.passed if test[0] in bare.tests.own}
     if len(own & _lost(before, laid).keys()) > _LARGEST_SHARE * len(own):
-        return [], 0
-    lost = {test: reason for test, reason in lost.items() if test[0] not in run.tests.own or test in laid.passed}
+        return None
+    lost = {test: reason for test, reason in lost.items() if test[0] not in bare.tests.own or test in laid.passed}
+    anywhere = lost
+    if bare.is_daemon and lost:
+        anywhere = _lost(plain, await replace(bare, is_daemon=False).once("installed-there", twins.watched))
+        lost = {test: reason for test, reason in lost.items() if test in anywhere or not _MISSES.search(reason)}
     whole = _lost(plain, await replace(bare, keeps_files=True).once("installed-whole", twins.watched))
     again = {**whole}
     if lost.keys() - whole.keys():
         again |= _lost(plain, await bare.once("installed-again", twins.watched))
     findings = [
-        _finding(test, reason, has_files=test in whole, is_measured=bool(own))
+        _finding(test, reason, has_files=test in whole, is_measured=bool(own) and test in anywhere)
         for test, reason in lost.items()
         if test in again
     ]
@@ -69,7 +83,7 @@ def _lost(plain: Ran, installed: Ran) -> dict[tuple[str, str], str]:
 
 
 def _finding(test: tuple[str, str], reason: str, *, has_files: bool, is_measured: bool) -> Finding:
-    """Finding about a test: a suspicion for want of files, or where no test of the project is a measure."""
+    """Finding about a test: a suspicion for want of files or a working folder, or where no own test is a measure."""
     path, message = f"{test[0]}::{test[1]}", f"{_FAILS if has_files else _LACKS}: {reason}"
     is_certain = has_files and is_measured and not _MISSES.search(reason)
     severity: Severity = "cheating" if is_certain else "suspicion"

@@ -26,6 +26,7 @@ _ENOUGH_SECONDS = 60
 """Time after which no program without sealed tests is built any more: what is built has to run, too."""
 _ASKS_FOR_PLACE = re.compile(
     r"runtime\.(?:Callers?|CallersFrames|FuncForPC|Stack|GOROOT)\b|\bdebug\.\w|\bL(?:short|long)file\b|AddSource"
+    r"|\bos\.(?:Getwd|Std(?:in|out|err)|L?[Ss]tat|ReadDir|Open|DirFS|Executable)\b|filepath\.(?:Abs|Glob|Walk)|syscall\.Std"
 )
 _STRIPPED = """\
 stripped=-ldflags=-s; case $($go env GOFLAGS) in *ldflags*) stripped= ;; esac
@@ -105,7 +106,12 @@ class PlainGo:
             home = shlex.quote(str(Path(root).parent))
             built.append(package)
             clean = f"env -u GOFLAGS -u GOCACHE -u GOMODCACHE -u GOPATH HOME={home}"
-            runs.append(f"[ -x {program} ] && (cd {place} && printf 'y\\ny\\ny\\n' | {clean} {program})")
+            started = (
+                f"cd / && {clean} {program}"
+                if order["daemon"]
+                else f"cd {place} && printf 'y\\ny\\ny\\n' | {clean} {program}"
+            )
+            runs.append(f"[ -x {program} ] && ({started})")
         return "\n".join(
             [
                 *lines,

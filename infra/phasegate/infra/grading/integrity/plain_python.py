@@ -19,7 +19,7 @@ from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
 _PARTS = (
-    *("library", "questions", "clocks", "loaded", "captures", "fixtures", "sources", "packages", "runners"),
+    *("library", "questions", "clocks", "finders", "loaded", "captures", "fixtures", "sources", "packages", "runners"),
     "code_images",
     "cases",
     *("namespaces", "imports", "values", "variations", "../agreement", "calls", "execute"),
@@ -49,8 +49,8 @@ _ASKS_FOR_PLACE = re.compile(
     r"__(?:file|spec|path|loader|cached)__|(?<!__name__ == .)__main__|\b(?:site|dist)-packages|\b(?:dist|egg)-info"
     r"|pyproject|setup\.(?:py|cfg)"
     r"|importlib|pkgutil|pkg_resources|sysconfig|\binspect\b|traceback|\bstack\b|_getframe|co_filename|f_code|f_globals"
-    r"|sys\.(?:argv|orig_argv|path|prefix|modules)|\bglobals\(|\beval\(|\bexec\("
-    r"|\bexists\(|\b(?:is_?file|is_?dir)\(|os\.(?:stat|access|listdir|scandir|getcwd)|iterdir\(|\bglob\("
+    r"|sys\.(?:argv|orig_argv|path|prefix|modules)|std(?:in|out|err)\b|isatty|\bselect\b|ttyname|\bglobals\(|\beval\(|\bexec\("
+    r"|\bexists\(|\b(?:is_?file|is_?dir)\(|os\.(?:stat|fstat|access|listdir|scandir|getcwd)|\bcwd\(|abspath|realpath|relpath|\.resolve\(|\.absolute\(|iterdir\(|\bglob\("
 )
 _PYTHON = re.compile(r"python[0-9.]*")
 

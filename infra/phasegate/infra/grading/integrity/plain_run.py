@@ -39,6 +39,8 @@ _GAP_SECONDS, _GAPS = 6.0, 3
 _BUDGET_SECONDS, _PATIENCE = 0.4, 3
 """Processor time of the first rounds, and of all others; and how many times as long either may take at most."""
 _DAY = 86_400
+_IDLE_SECONDS = 20
+"""Time for which a daemon's input holds nothing and stays open, so that what reads it does not wait for ever."""
 _FEWEST_PROCESSES = 1000
 """Processes that a machine has started before the plain one; up to twice as many."""
 _LAUNCHER = Path(__file__).parent / "plain/launcher.py"
@@ -164,6 +166,7 @@ class PlainRun:
         repeats: True to repeat tests.
         installed: True to lay the checkout as a package manager leaves it, in the plain process.
         keeps_files: True to keep all files there, too.
+        is_daemon: True to give the plain process a daemon's working folder, `/`, and an input that holds nothing yet.
     """
 
     bench: Bench
@@ -177,6 +180,7 @@ class PlainRun:
     repeats: bool = True
     installed: bool = False
     keeps_files: bool = False
+    is_daemon: bool = False
 
     async def once(self, name: str, twin: Ran) -> Ran:
         """Run the plain process alone, as after a watched one with these results."""
@@ -298,6 +302,7 @@ class PlainRun:
             "own_files": [str(top / order_name), str(top / entry)],
             "installed": self.installed,
             "keeps": self.keeps_files,
+            "daemon": self.is_daemon and not watched,
         }
         write_new(ready.folder / order_name, json.dumps(order).encode())
         write_new(ready.folder / entry, self.language.entry(order, watched=watched, folder=folder).encode())
@@ -307,8 +312,9 @@ class PlainRun:
         environment = {name: text for name, text in command_variables(project.test).items() if name not in unread}
         environment |= self.language.environment(watched=watched, home=str(top.parent))
         if not watched:
+            idle = str(_IDLE_SECONDS if self.is_daemon else 0)
             number = _FEWEST_PROCESSES + secrets.randbelow(_FEWEST_PROCESSES)
-            command = [sys.executable, "-I", "-S", "-c", _LAUNCHER.read_text(), str(number), *command]
+            command = [sys.executable, "-I", "-S", "-c", _LAUNCHER.read_text(), str(number), idle, *command]
             if not project.services:  # some services refuse to run as this user or as that
                 identity = draw_identity(secrets.choice(WORDS), is_first=True)
                 identity = replace(identity, tools=alterable(program, ready.report), home=top.parent)

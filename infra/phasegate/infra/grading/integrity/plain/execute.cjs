@@ -15,6 +15,7 @@ const { pathToFileURL } = require('node:url');
 const told = 'ORDER';
 const order = JSON.parse(fs.readFileSync(told, 'utf8'));
 for (const file of [told, __filename]) fs.unlinkSync(file);
+process.chdir(order.daemon ? '/' : order.root);
 const write = fs.writeSync.bind(fs);
 const out = fs.openSync(order.out, 'a');
 const encode = JSON.stringify.bind(JSON);
@@ -353,7 +354,6 @@ function isRaisedInChange(error) {
 }
 
 async function main() {
-  process.chdir(order.root);
   survive();
   process.argv = [process.argv[0], path.resolve(order.root, order.entry)];
   if (order.watched) {

@@ -31,7 +31,7 @@ from phasegate.infra.grading.integrity.plain.loaded import Unloaded
 from phasegate.infra.grading.integrity.plain.namespaces import Namespaces
 from phasegate.infra.grading.integrity.plain.packages import hide_traces
 from phasegate.infra.grading.integrity.plain.questions import AskedQuestions
-from phasegate.infra.grading.integrity.plain.runners import Absent, Tools
+from phasegate.infra.grading.integrity.plain.runners import Tools
 
 _SECONDS, _LONGER = 20, 3
 """Time of a test, and how much more a sealed one has in the plain process, where it may be slower."""
@@ -199,7 +199,7 @@ def _said(error: BaseException) -> str:
 
 def _settle(order: dict[str, Any]) -> None:
     """Make the process look like what it is to be."""
-    os.chdir(order["root"])
+    os.chdir("/" if order["daemon"] else order["root"])
     signal.signal(signal.SIGALRM, _time_is_up)
     if not order["watched"]:
         sys.argv = [os.path.join(order["root"], order["entry"])]
@@ -212,7 +212,7 @@ def _settle(order: dict[str, Any]) -> None:
 
 def _load(order: dict[str, Any], tools: Tools, tell: Callable[..., None]) -> list[Test]:
     if order["hides"] and not order["watched"]:
-        sys.meta_path[:] = [finder if finder is tools else Absent(tools, finder) for finder in sys.meta_path]
+        tools.be_absent()
     tests: list[Test] = []
     session = FixtureValues()
     for file in order["files"]:
@@ -240,8 +240,8 @@ def main(order: dict[str, Any]) -> None:
             `changed`, paths of the change's product files, and the `modules` among them; `age` and `shift` in seconds;
             `loaded`, modules that Python itself has loaded; `rounds` and `budget` in seconds of repetition, which
             may take `patience` times as long by the clock; `gap`, seconds to wait between two calls;
-            `hides`, true to hide runners; `takes`, true to take them from the disk, too; `calls`, true to try calls of
-            tests with other inputs; `out`, a file's path.
+            `hides`, true to hide runners; `takes`, true to take them from the disk, too; `daemon`, true to work in `/`;
+            `calls`, true to try calls of tests with other inputs; `out`, a file's path.
     """
     with open(order["out"], "a", encoding="utf-8") as out:
 
@@ -260,10 +260,10 @@ def main(order: dict[str, Any]) -> None:
         tools = Tools(beside, watched=order["watched"], hidden=_hidden(order), texts=texts_of_tests(order))
         with tools.shown():
             library = copy_context().run(Library, runners=tools.has_all)  # it leaves variables there
-        if not order["watched"]:
+        if tools.first is not None:
             if order["takes"]:
                 tools.packages.take(texts_of_tests(order))
-            Unloaded(order["loaded"])
+            Unloaded(order["loaded"], tools.first)
             hide_traces()
             _begin_thread(order)
         tests = _load(order, tools, tell)

@@ -1,4 +1,4 @@
-"""Start of a plain process as a service manager starts it: with a late number and with something to read.
+"""Start of a plain process as a service manager starts it: with a late number and an input of its own.
 
 Runs inside the sandbox, with an interpreter of our own, as the parent of the plain process. It stands in the place of
 process 1 where it can. Variables of test runners are taken out of the environment.
@@ -10,7 +10,9 @@ import _thread
 import ctypes
 import os
 import re
+import signal
 import sys
+from typing import Any
 
 _OF_RUNNERS = re.compile(
     r"CI|CONTINUOUS_INTEGRATION|BUILD_ID|BUILD_NUMBER|GITHUB_\w+|GITLAB_\w+|PYTEST\w*|PY_COLORS|TOX\w*|NOX\w*|COVERAGE\w*"
@@ -47,19 +49,31 @@ def look_like_init() -> None:
     library.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def main(count: int, command: list[str]) -> int:
+def leave_open(writing: int, seconds: float) -> None:
+    """Keep an input open without writing to it, and close it when the time is over."""
+
+    def close(*_: Any) -> None:
+        os.close(writing)
+
+    signal.signal(signal.SIGALRM, close)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def main(count: int, idle: float, command: list[str]) -> int:
     """Run a command and wait for it, and for orphans. Returns its exit code.
 
     Args:
         count: Numbers of processes that are in use before it.
+        idle: Seconds for which its input holds nothing and stays open; 0: it holds some lines from the beginning.
         command: A program and its arguments.
     """
     if os.getpid() < count:
         take_numbers(count)
     look_like_init()  # what it starts begins with a name of its own
     reading, writing = os.pipe()
-    os.write(writing, _INPUT)
-    os.close(writing)
+    if not idle:
+        os.write(writing, _INPUT)
+        os.close(writing)
     child = os.fork()
     if not child:
         os.setsid()  # services lead a session each
@@ -67,6 +81,8 @@ def main(count: int, command: list[str]) -> int:
         environment = {name: value for name, value in os.environ.items() if not _OF_RUNNERS.fullmatch(name)}
         os.execvpe(command[0], command, environment)  # noqa: S606 - a program, as it is given
     os.close(reading)
+    if idle:
+        leave_open(writing, idle)
     while True:
         ended, status = os.wait()
         if ended == child:
@@ -74,4 +90,4 @@ def main(count: int, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
+from phasegate.infra.grading.integrity.plain.finders import FirstFinders
+
 _KEPT = ("__main__", "threading", "warnings", "linecache", "encodings", "signal")
 """Modules that Python itself looks up by name without importing them."""
 
@@ -17,17 +19,18 @@ _KEPT = ("__main__", "threading", "warnings", "linecache", "encodings", "signal"
 class Unloaded:
     """Finder and loader of modules that were taken out of `sys.modules`."""
 
-    def __init__(self, before: Iterable[str]) -> None:
+    def __init__(self, before: Iterable[str], first: FirstFinders) -> None:
         """Take out what was loaded since the process began.
 
         Args:
             before: Names of the modules that were loaded then.
+            first: Finders that are asked before others.
         """
         kept = {*before, *_KEPT}
         names = [name for name in sys.modules if name not in kept and name.partition(".")[0] not in _KEPT]
         self._modules: dict[str, Any] = {name: sys.modules.pop(name) for name in names}
         self._specs = {name: getattr(module, "__spec__", None) for name, module in self._modules.items()}
-        sys.meta_path.insert(0, self)
+        first.finders.insert(0, self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Find one of these modules."""

@@ -18,6 +18,7 @@ from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from phasegate.infra.grading.integrity.plain.finders import FirstFinders
 from phasegate.infra.grading.integrity.plain.fixtures import NotHere
 from phasegate.infra.grading.integrity.plain.packages import NO_PARTS, Packages
 from phasegate.infra.grading.integrity.plain.sources import is_runner
@@ -52,8 +53,10 @@ class Tools:
         own = {"import_module": self._import_module, "__getattr__": partial(getattr, importlib)}
         vars(self._importlib).update(own)
         self.are_hidden = False
-        if not watched:
-            sys.meta_path.insert(0, self)
+        self.first = None if watched else FirstFinders()
+        """Finders that are asked before others, in the plain process."""
+        if self.first is not None:
+            self.first.finders.append(self)
         self.has_all = watched or any(map(_ASKS.search, texts))
         """True if runners that are no part of Python are loaded from the beginning."""
         beyond = ("pytest", "_pytest.monkeypatch", "_pytest.outcomes") if self.has_all else ()
@@ -100,9 +103,10 @@ class Tools:
         """Find modules of runners, while these are shown, and modules beside tests; they import by `_imported`."""
         if is_runner(name) and self.are_hidden:
             return None
-        spec = self.packages.find_spec(name) or importlib.machinery.PathFinder.find_spec(name, path)
+        find: Any = importlib.machinery.PathFinder.find_spec
+        spec = self.packages.find_spec(name) or find(name, path)
         if spec is None and path is None:
-            spec = importlib.machinery.PathFinder.find_spec(name, self._hidden)
+            spec = find(name, self._hidden)
         if not is_runner(name) and not str(spec and spec.origin).startswith(self._folders):
             return None
         loader: Any = spec and spec.loader
@@ -120,6 +124,16 @@ class Tools:
 
             loader.exec_module = exec_module
         return spec
+
+    def be_absent(self) -> None:
+        """Let nobody find runners that are no part of Python, but installed packages: a release has none."""
+
+        def is_absent(name: str) -> bool:
+            top = name.partition(".")[0]
+            return self.are_hidden and (top in NO_PARTS or top.startswith("pytest_")) and not _is_asked_by_package()
+
+        if self.first is not None:
+            self.first.is_absent = is_absent
 
     def _import_module(self, name: str, package: str | None = None) -> Any:
         """Import by name for a runner, which asks for modules of its own."""
@@ -145,23 +159,6 @@ class Tools:
         if module is None or not all(hasattr(module, attribute) for attribute in names):
             return None
         return module if names else None if level else self._kept.get(name.partition(".")[0])
-
-
-class Absent:
-    """Finder of modules that does not find runners, as they are not in a release."""
-
-    def __init__(self, tools: Tools, finder: Any) -> None:
-        """Stand in for another finder."""
-        self._tools, self._finder = tools, finder
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._finder, name)
-
-    def find_spec(self, name: str, *rest: Any) -> Any:
-        """Find nothing of a runner that is no part of Python."""
-        top = name.partition(".")[0]
-        is_gone = self._tools.are_hidden and (top in NO_PARTS or top.startswith("pytest_"))
-        return None if is_gone and not _is_asked_by_package() else self._finder.find_spec(name, *rest)
 
 
 def _is_asked_by_package() -> bool:
