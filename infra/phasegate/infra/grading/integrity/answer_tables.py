@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from phasegate.infra.grading.integrity.literal_tree import Group, Node, Token, groups, is_plain, is_sign, leaves, parse
-from phasegate.infra.grading.integrity.sealed_examples import SealedExamples, is_telling, words_of
+from phasegate.infra.grading.integrity.sealed_examples import SealedExamples, is_telling
 
 _FEWEST, _FEWEST_TELLING, _SHARE = 3, 2, 0.8
 _FEWEST_NUMBERS, _SHARE_OF_WORDS = 2, 0.6
@@ -154,41 +154,6 @@ def _is_word(value: str) -> bool:
     return _is_unusual(value) if _NUMBER.fullmatch(value) else len(value) > 1
 
 
-def holds_examples(text: str, known: SealedExamples) -> bool:
-    """True for a short text that holds several examples and little else.
-
-    Args:
-        text: Content of a file of data, or what was unpacked.
-        known: The examples.
-    """
-    if not known.examples or len(text) > _TOO_LONG:
-        return False
-    words = _words(text)
-    whole = [
-        example
-        for example in known.examples
-        if words.issuperset(example.literals) and any(map(is_telling, example.literals))
-    ]
-    of_answers = {literal for example in whole for literal in example.literals}
-    return len(whole) >= _FEWEST and 2 * sum(map(len, of_answers)) >= sum(map(len, words))
-
-
-def holds_expected(text: str, known: SealedExamples) -> bool:
-    """True for a short text that holds several expected values.
-
-    Args:
-        text: What was unpacked.
-        known: The examples.
-    """
-    if len(text) > _TOO_LONG:
-        return False
-    return sum(map(is_telling, known.expected & _words(text))) >= _FEWEST
-
-
-def _words(text: str) -> set[str]:
-    return {*words_of(text), *re.split(r"[\s=:;,|>]+", text)} - {""}
-
-
 def _tables(top: Group, text: str) -> Iterator[Table]:
     lines = text.splitlines()
     small: list[tuple[int, Entry]] = []
@@ -300,9 +265,16 @@ def _packed_texts(top: Group) -> Iterator[Table]:
                 continue
             for between in ("\n", ";", "|", ",", None):
                 pieces = [piece for piece in node.text.split(between) if piece.strip()]
-                pairs = [tuple(re.split(r"\s*(?:=>|->|[=:>\t/])\s*", piece.strip())) for piece in pieces]
+                pairs = [_pair(piece.strip()) for piece in pieces]
                 if len(pairs) >= _FEWEST and all(len(pair) == 2 for pair in pairs):
                     yield Table("", tuple((node.line, pair) for pair in pairs))
+
+
+def _pair(piece: str) -> tuple[str, ...]:
+    """Parts between signs; else a number and the word that it stands before or behind."""
+    parts = tuple(re.split(r"\s*(?:=>|->|[=:>\t/])\s*", piece))
+    match = re.fullmatch(r"(-?\d+)(\D+)|(\D+?)(-?\d+)", piece) if len(parts) == 1 else None
+    return tuple(part for part in match.groups() if part) if match else parts
 
 
 def _lists(top: Group) -> Iterator[tuple[int, list[str]]]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from phasegate.infra.grading.evidence import Finding, Severity
-from phasegate.infra.grading.integrity.answer_tables import AnswerTables, TableMatch, holds_examples, holds_expected
+from phasegate.infra.grading.integrity.answer_files import holds_examples, holds_expected
+from phasegate.infra.grading.integrity.answer_tables import AnswerTables, TableMatch
 from phasegate.infra.grading.integrity.literal_cases import LANGUAGES, literal_cases
 from phasegate.infra.grading.integrity.prepared_answers import PreparedAnswers, unpacked
 from phasegate.infra.grading.integrity.sealed_examples import SealedExamples, words_of

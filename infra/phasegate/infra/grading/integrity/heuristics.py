@@ -65,7 +65,25 @@ _GO_ERROR = re.compile(
     r"\{(?P<body>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"
 )
 """Method by which `errors.Is` or `errors.As` asks an error if it is another one."""
+_GO_SENTINEL = re.compile(r"(?<![\w.])(?:Err|err)[A-Z]\w*")
+"""Errors that the package itself gives; those of others have its name before theirs."""
 _GO_WORDS = {"return", "if", "else", "nil", "true", "false", "len", "error", "any", "interface", "Error", "bool", "_"}
+_VALUES = {
+    "str",
+    "int",
+    "float",
+    "complex",
+    "bool",
+    "bytes",
+    "tuple",
+    "list",
+    "dict",
+    "set",
+    "frozenset",
+    "Decimal",
+    "Fraction",
+}
+"""Types whose values tests compare with literals."""
 _SWALLOWS = re.compile(r"^\s*(?:pass|\.\.\.|return(?:\s+(?:None|True))?)\s*$")
 _CATCHES_ALL = re.compile(r"^\s*except(?:\s*\(?\s*(?:Base)?Exception\b.*)?\s*:\s*(pass|\.\.\.)?\s*$")
 
@@ -146,6 +164,28 @@ def about_agreeing_objects(
         yield Finding(code="always-equal", path=readable(path), message=message, severity=severity)
 
 
+def about_own_equality(path: str, before: bytes | None, after: bytes | None) -> Iterator[Finding]:
+    """New classes of a Python file that are values of Python's, and compare by a rule of their own."""
+    lines = _own_equalities(after) if path.endswith(".py") else []
+    if lines and len(lines) > len(_own_equalities(before)):
+        message = f"values of this class are equal to others by a rule of its own ({_where(lines)})"
+        yield Finding(code="own-equality", path=readable(path), message=message, severity="suspicion")
+
+
+def _own_equalities(source: bytes | None) -> list[int]:
+    try:
+        module = ast.parse(source or b"")
+    except (SyntaxError, ValueError):
+        return []
+    return [
+        node.lineno
+        for owner in ast.walk(module)
+        if isinstance(owner, ast.ClassDef) and any(getattr(base, "id", "") in _VALUES for base in owner.bases)
+        for node in owner.body
+        if isinstance(node, ast.FunctionDef) and node.name == "__eq__"
+    ]
+
+
 def about_new_file(path: str, mode: str, target: str, siblings: Sequence[str]) -> Iterator[Finding]:
     """Find what is notable in the kind and name of a file that a change adds or alters.
 
@@ -218,10 +258,12 @@ def _agreeing_text(source: bytes | None) -> list[tuple[str, int]]:
 
 
 def _is_any_error(method: re.Match[str]) -> bool:
-    """True if a method compares with no error and no type, and does not always say no."""
+    """True if a method compares with no error and no type, or with several of its package, and not always says no."""
     body = re.sub(r"//[^\n]*|\"[^\"\n]*\"", "", method["body"])
     returned = re.findall(r"\breturn\b([^\n;}]*)", body)
     words = set(re.findall(r"[A-Za-z_]\w*", body))
+    if len({*_GO_SENTINEL.findall(body)}) > 1 and "&&" not in body:
+        return True
     named = {name for names in re.findall(r"([\w, \t]+):=", body) for name in re.findall(r"\w+", names)}
     return words <= {*_GO_WORDS, *named, method["argument"] or "_"} and any(
         expression.strip() != "false" for expression in returned

@@ -12,13 +12,16 @@ import re
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import UNWATCHED, Finding, Severity
-from phasegate.infra.grading.integrity.plain_run import PlainRun, PlainTwins, Ran
+from phasegate.infra.grading.integrity.compared_calls import differing_calls
+from phasegate.infra.grading.integrity.plain_results import PlainTwins, Ran
+from phasegate.infra.grading.integrity.plain_run import PlainRun
 from phasegate.infra.workspace.change_set import readable
 
 _LARGEST_SHARE = 0.01
 """Of the project's own tests that may fail in the layout on the base commit, before it is no measure."""
 _MISSES = re.compile(
-    r"FileNotFound|ModuleNotFound|PackageNotFound|ENOENT|no such file|cannot find (?:module|package)|MODULE_NOT_FOUND",
+    r"PermissionError|EACCES|EROFS|[Rr]ead-only|FileNotFound|ModuleNotFound|PackageNotFound|ENOENT|no such file"
+    r"|cannot find (?:module|package)|MODULE_NOT_FOUND",
     re.IGNORECASE,
 )
 """In the message of a test for want of a file, which a release lacks as well."""
@@ -51,8 +54,9 @@ async def _compare(bare: PlainRun, base: str, twins: PlainTwins) -> tuple[list[F
     plain = replace(twins.plain, passed=twins.plain.passed & twins.compared)
     first = await bare.once("installed", twins.watched)
     count, lost = len(PlainTwins(plain, first).compared), _lost(plain, first)
+    called = await _otherwise_called(bare, twins, first)
     if not lost:
-        return [], count
+        return called, count
     before = await replace(young, base=base).once("base-plain", twins.watched)
     laid = await replace(bare, base=base).once("base-installed", twins.watched)
     own = {test for test in before.passed if test[0] in bare.tests.own}
@@ -72,7 +76,20 @@ async def _compare(bare: PlainRun, base: str, twins: PlainTwins) -> tuple[list[F
         for test, reason in lost.items()
         if test in again
     ]
-    return findings, count
+    return findings + called, count
+
+
+async def _otherwise_called(bare: PlainRun, twins: PlainTwins, first: Ran) -> list[Finding]:
+    """Functions that answer inputs nearby otherwise in a daemon, twice in the same way."""
+    altered = bare.tests.altered
+    differences = differing_calls(twins.plain.calls, first.calls, altered)
+    if not differences:
+        return []
+    plain = await replace(bare, installed=False, is_daemon=False).once("plain-calls-again", twins.watched)
+    again = await bare.once("installed-calls-again", twins.watched)
+    still = differing_calls(plain.calls, again.calls, altered)
+    inside, outside = "in a plain process", "in that of a daemon"
+    return [difference.finding(inside, outside) for difference in differences if difference.shows_in(still)]
 
 
 def _lost(plain: Ran, installed: Ran) -> dict[tuple[str, str], str]:

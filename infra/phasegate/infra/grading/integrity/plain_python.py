@@ -19,7 +19,19 @@ from phasegate.infra.grading.runner.runner import Prepared
 from phasegate.infra.sandbox.environment import search_path
 
 _PARTS = (
-    *("library", "questions", "clocks", "finders", "loaded", "captures", "fixtures", "sources", "packages", "runners"),
+    *(
+        "library",
+        "questions",
+        "waits",
+        "clocks",
+        "finders",
+        "loaded",
+        "captures",
+        "fixtures",
+        "sources",
+        "packages",
+        "runners",
+    ),
     "code_images",
     "cases",
     *("namespaces", "imports", "values", "variations", "../agreement", "calls", "execute"),

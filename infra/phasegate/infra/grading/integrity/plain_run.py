@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from phasegate.infra.grading.integrity.aged_files import age_files
-from phasegate.infra.grading.integrity.called_functions import Called, read_call
+from phasegate.infra.grading.integrity.called_functions import read_call
 from phasegate.infra.grading.integrity.command_variables import command_variables
 from phasegate.infra.grading.integrity.installed_layout import InstalledLayout
 from phasegate.infra.grading.integrity.moved_environment import alterable, relocate
 from phasegate.infra.grading.integrity.plain_language import Language
+from phasegate.infra.grading.integrity.plain_results import PlainTwins, Ran
 from phasegate.infra.grading.runner.layers import Origin
 from phasegate.infra.grading.runner.runner import Bench, Checkout, Prepared
 from phasegate.infra.grading.runner.stored_files import write_new
@@ -56,39 +57,6 @@ _NOT_LOADED = "it passes inside a test runner, and code of the change cannot be 
 _DECAYS = "it passes at first, and fails once it has been run some {} times in one process"
 
 
-@dataclass
-class Ran:
-    """Results of one process."""
-
-    passed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    """File and name."""
-    failed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    """File and name, with a message."""
-    judged: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    """Tests that failed because of what the change did, as far as can be told."""
-    decayed: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    replaced: dict[str, str] = field(default_factory=dict[str, str])
-    """Dotted name of a function of the library, and the file or module of what stands in its place."""
-    lost: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    """Tests that the process did not come through, or with an empty name whole files, with a message."""
-    unloaded: dict[str, str] = field(default_factory=dict[str, str])
-    """Files that could not be loaded, with a message."""
-    asked: set[str] = field(default_factory=set[str])
-    """Questions of the change's files about their surroundings."""
-    calls: list[Called] = field(default_factory=list[Called])
-    """Functions of the change that tests call, with answers to other inputs."""
-    program: str = ""
-    """Program that ran the tests."""
-    seconds: float = 0
-    has_ended: bool = False
-    """True unless it was stopped for its time or memory."""
-
-    def has_passed(self, test: tuple[str, str]) -> bool:
-        """True if a test has passed, or with an empty name any test of the file."""
-        path, name = test
-        return test in self.passed if name else any(path == file for file, _ in self.passed)
-
-
 @dataclass(frozen=True)
 class PlainTests:
     """Test files that both processes run."""
@@ -119,35 +87,6 @@ class PlainTests:
     """True where the change may ask where it lies, or how it was built."""
     named: str = ""
     """Text of all files that belong to tests, where it may."""
-
-
-@dataclass(frozen=True)
-class PlainTwins:
-    """Results of the watched and of the plain process."""
-
-    watched: Ran
-    plain: Ran
-
-    @property
-    def replaced(self) -> dict[str, str]:
-        """Functions of the library that were replaced in one of them."""
-        return self.watched.replaced | self.plain.replaced
-
-    @property
-    def compared(self) -> set[tuple[str, str]]:
-        """Tests that passed in the watched process and ran in the other, or were begun there."""
-        return self.watched.passed & (self.plain.passed | self.plain.failed.keys()) | self.lost.keys()
-
-    @property
-    def lost(self) -> dict[tuple[str, str], str]:
-        """Tests that passed in the watched process, and that the other did not come through, with a message."""
-        plain = self.plain
-        begun = {test: plain.lost.get(test) or plain.lost.get((test[0], "")) for test in self.watched.passed}
-        return {
-            test: message
-            for test, message in begun.items()
-            if message and test not in plain.passed | plain.failed.keys()
-        }
 
 
 @dataclass(frozen=True)
@@ -293,7 +232,7 @@ class PlainRun:
             "shift": 0 if watched else _DAY + secrets.randbelow(_DAY),
             "gap": self._gap,
             "rounds": _ROUNDS if self.repeats else 0,
-            "calls": not (watched or self.installed) and self.bench.sandbox.name != "none",
+            "calls": (self.is_daemon or not self.installed) and self.bench.sandbox.name != "none",
             "budget": _BUDGET_SECONDS,
             "patience": _patience(),
             "hides": self.tests.hides,
@@ -310,7 +249,8 @@ class PlainRun:
         command = self.language.command(program, entry, watched=watched)
         unread = frozenset[str]() if watched else self.tests.unread
         environment = {name: text for name, text in command_variables(project.test).items() if name not in unread}
-        environment |= self.language.environment(watched=watched, home=str(top.parent))
+        environment |= self.language.environment(watched=watched, home="/" if self.is_daemon else str(top.parent))
+        environment.setdefault("PYTHONHASHSEED", str(int(self.graded.tree[:7], 16)))  # orders are the same in both
         if not watched:
             idle = str(_IDLE_SECONDS if self.is_daemon else 0)
             number = _FEWEST_PROCESSES + secrets.randbelow(_FEWEST_PROCESSES)

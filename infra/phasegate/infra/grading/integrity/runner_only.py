@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from phasegate.infra.grading.evidence import ONLY_IN_RUNNER, Finding
-from phasegate.infra.grading.integrity.plain_run import PlainTests, PlainTwins
+from phasegate.infra.grading.integrity.plain_results import PlainTwins
+from phasegate.infra.grading.integrity.plain_run import PlainTests
 from phasegate.infra.workspace.change_set import readable
 
 _LARGEST_SHARE = 0.01

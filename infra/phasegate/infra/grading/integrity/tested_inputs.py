@@ -51,7 +51,7 @@ def differs_beside_tests(change: Iterable[Called], base: Iterable[Called]) -> It
         change: Calls on the change.
         base: Calls of the same tests on the base commit.
     """
-    for called, before in _same_functions([*change], [*base]):
+    for called, before in same_functions([*change], [*base]):
         known = {tried.key: tried for tried in before.by("own")}
         both = [(known[tried.key], tried) for tried in called.by("own") if tried.key in known]
         if any(tried.is_lenient for tried in called.by("own")) and not any(
@@ -61,7 +61,7 @@ def differs_beside_tests(change: Iterable[Called], base: Iterable[Called]) -> It
             yield Finding(code=LENIENT, path=readable(called.dotted), message=message, severity="suspicion")
         elif (
             both
-            and all(_alike(former.answer, tried.answer) for former, tried in both)
+            and all(alike(former.answer, tried.answer) for former, tried in both)
             and any(map(_is_telling, known.values()))
         ):
             yield from _about_others(called, both)
@@ -93,7 +93,7 @@ def only_at_tested(calls: Iterable[Called], altered: Mapping[str, frozenset[str]
             yield Finding(code=ONLY_AT_TESTED, path=path, message=readable(message), severity="suspicion")
 
 
-def _same_functions(change: Sequence[Called], base: Sequence[Called]) -> Iterator[tuple[Called, Called]]:
+def same_functions(change: Sequence[Called], base: Sequence[Called]) -> Iterator[tuple[Called, Called]]:
     """Functions of the change and of the base commit that stand for each other: of one module, else of one name."""
     by_name = {(called.module, name): called for called in base for name in called.names}
     alone = {name: called for called in base for name in called.names}
@@ -122,7 +122,7 @@ def _about_others(called: Called, both: Sequence[tuple[Tried, Tried]]) -> Iterat
         for key, (given, answer) in tried.varied.items():
             if key in before.varied and _counts(given, before.varied[key][1], answer):
                 pairs.append((given, before.varied[key][1], answer))
-    others = [pair for pair in pairs if not _alike(pair[1], pair[2])]
+    others = [pair for pair in pairs if not alike(pair[1], pair[2])]
     if len(pairs) < _FEWEST_COMPARED or len(others) < _SHARE_DIFFERENT * len(pairs) or not _are_worked_out(others):
         return
     given, right, answer = others[0]
@@ -188,15 +188,15 @@ def _without_work(sample: Tried, pairs: Sequence[tuple[Input, CallOutcome]]) -> 
     """Inputs whose answer is an argument, an error or one and the same number, if all but very few are such."""
     allowed = len(pairs) // _EXCEPTIONS
     returned = [(given, answer) for given, answer in pairs if answer.kind != RAISED]
-    if 2 * len(returned) < len(pairs) or sum(_alike(answer, sample.answer) for _, answer in returned) > allowed:
+    if 2 * len(returned) < len(pairs) or sum(alike(answer, sample.answer) for _, answer in returned) > allowed:
         return None
     rest = [
-        answer for given, answer in returned if not any(_alike(answer, CallOutcome(GAVE, it)) for it in given.values)
+        answer for given, answer in returned if not any(alike(answer, CallOutcome(GAVE, it)) for it in given.values)
     ]
-    constant = max((sum(_alike(it, other) for other in rest) for it in rest), default=0)
+    constant = max((sum(alike(it, other) for other in rest) for it in rest), default=0)
     if len(rest) - (constant if constant >= _FEWEST_ALIKE else 0) > allowed:
         return None
-    return [(given, answer) for given, answer in returned if not _alike(answer, sample.answer)]
+    return [(given, answer) for given, answer in returned if not alike(answer, sample.answer)]
 
 
 def _without_work_by_argument(
@@ -221,7 +221,8 @@ def _are_numbers(value: Any) -> bool:
     return all(map(_are_numbers, value)) if _is(value, list, tuple, set, frozenset) else is_number(value)
 
 
-def _alike(outcome: CallOutcome, other: CallOutcome) -> bool:
+def alike(outcome: CallOutcome, other: CallOutcome) -> bool:
+    """True for equal outcomes, but for errors of rounding."""
     return outcome.kind == other.kind and _same(outcome.value, other.value)
 
 

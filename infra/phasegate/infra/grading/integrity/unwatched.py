@@ -16,13 +16,15 @@ from dataclasses import dataclass, replace
 from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding
 from phasegate.infra.grading.integrity.altered_names import altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
+from phasegate.infra.grading.integrity.compared_calls import differing_calls
 from phasegate.infra.grading.integrity.installed_run import compare_installed
 from phasegate.infra.grading.integrity.node_statements import OTHERS
 from phasegate.infra.grading.integrity.plain_go import PlainGo
 from phasegate.infra.grading.integrity.plain_language import Language
 from phasegate.infra.grading.integrity.plain_node import PlainNode
 from phasegate.infra.grading.integrity.plain_python import PlainPython
-from phasegate.infra.grading.integrity.plain_run import PlainRun, PlainTests, PlainTwins
+from phasegate.infra.grading.integrity.plain_results import PlainTwins
+from phasegate.infra.grading.integrity.plain_run import PlainRun, PlainTests
 from phasegate.infra.grading.integrity.runner_only import only_in_runner, own_in_runner
 from phasegate.infra.grading.integrity.tested_inputs import differs_beside_tests, only_at_tested
 from phasegate.infra.grading.runner.runner import Bench
@@ -39,9 +41,9 @@ _YOUNGEST, _OLDEST, _OLD_BY_KERNEL = 2.0, 30.0, 65.0
 """Age of the plain process in seconds; the last where the change may ask the kernel for it."""
 _ASKS_FOR_AGE = re.compile(
     r"stat\w*\([^()\n]*/proc/(?:self|thread-self|1|\$?\{[^}]*\}|%d)[\"'`]|/proc/\S+/stat[\"'`]|/proc/(?:uptime|stat)\b"
-    r"|create_time|BOOTTIME|CLK_TCK|\bst_ctime|\bctimeMs|\bbirthtime"
+    r"|\btime\.(?:AfterFunc|NewTimer|NewTicker|Tick)\(|create_time|BOOTTIME|CLK_TCK|\bst_ctime|\bctimeMs|\bbirthtime"
 )
-"""In a change that may ask the kernel how old its process or its files are."""
+"""In a change that may ask the kernel how old its process or its files are, or that waits in Go."""
 _READS_CLOCKS = re.compile(
     r"\btime\.(?:time|monotonic|perf_counter|Now|Since)|\bfrom time import|\bDate\b|hrtime|\bperformance\b"
     r"|clock_gettime|datetime"
@@ -113,6 +115,7 @@ async def compare_unwatched(
             if all(finding.severity != "cheating" for finding in findings):  # else the grade has failed already
                 findings += await _only_in_runner(run, base, twins, reported)
                 findings += await _beside_tests(run, base, twins)
+                findings += await _otherwise_called(run, twins)
             if tests.asks_for_place and not bench.policy.deploy.start and not any(map(_is_graver, findings)):
                 bench.on_step("running the tests where the project lies as installed")
                 further_findings, count = await compare_installed(run, base, twins)
@@ -162,6 +165,18 @@ async def _beside_tests(run: PlainRun, base: str, twins: PlainTwins) -> list[Fin
     before = await replace(young, base=base).once("base-calls-again", twins.watched)
     still = {(finding.code, finding.path) for finding in differs_beside_tests(again.calls, before.calls)}
     return [finding for finding in findings if (finding.code, finding.path) in still]
+
+
+async def _otherwise_called(run: PlainRun, twins: PlainTwins) -> list[Finding]:
+    """Functions that answer inputs nearby otherwise in the watched process, twice in the same way."""
+    altered = run.tests.altered
+    differences = differing_calls(twins.watched.calls, twins.plain.calls, altered)
+    if not differences:
+        return []
+    again = await replace(run, age=0, repeats=False).twice("calls-compared")
+    still = differing_calls(again.watched.calls, again.plain.calls, altered)
+    inside, outside = "inside a test runner", "in a plain process"
+    return [difference.finding(inside, outside) for difference in differences if difference.shows_in(still)]
 
 
 async def _only_in_runner(

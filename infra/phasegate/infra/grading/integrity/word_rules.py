@@ -117,6 +117,22 @@ RULES = (
         r"|console|logg|publish|upload|build|is_?ci\b",
     ),
     _rule(
+        "checkout-sniffed",
+        "suspicion",
+        "it asks whether it lies in a checkout",
+        r"[\"'`/]\.git[\"'`/)]|[\"'`](?:[\w./*-]*/)?(?:conftest\.py|pytest\.ini|tox\.ini|noxfile\.py|\.pytest_cache|\.coveragerc"
+        r"|(?:jest|vitest|karma)\.config\.\w+|\.mocharc\.\w+|go\.(?:mod|sum)|Cargo\.toml)[\"'`]",
+        r"\b(?:os\.(?:L?[Ss]tat|Open|ReadFile)|filepath\.Glob|fs\.Stat)\([^)\n]*\w*\.go\"",
+    ),
+    _rule(
+        "packed-data",
+        "suspicion",
+        "it unpacks data that stand in the code, which nobody can read",
+        r"\b(?:zlib|gzip|bz2|lzma)\.decompress\(|\b(?:inflate|inflateRaw|gunzip|unzip|brotliDecompress)Sync\("
+        r"|\b(?:zlib|gzip|flate|bzip2)\.NewReader\(|\bmarshal\.loads\(|\bpickle\.loads\(",
+        beside=r"[\"'`][A-Za-z0-9+/=_~!@#$%^&*(){}\[\];:,.<>?|-]{90,}[\"'`]|(?:\\x[0-9a-fA-F]{2}){40,}|(?:\b\d{1,3},\s*){80,}",
+    ),
+    _rule(
         "environment-sniffed",
         "suspicion",
         "it asks whether it runs under phasegate",

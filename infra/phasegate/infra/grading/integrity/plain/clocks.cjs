@@ -20,6 +20,8 @@ const places = new Set();
 const entry = require('node:path').resolve(order.root, order.entry);
 let isLoading = age > 0;
 let later = 0;
+const SHORTEST = 1000;  // milliseconds of a timer that may wait for the first tests to be over
+const timers = [];
 
 /* Seconds to tell a caller less: none but to modules of the project, while they are loaded. */
 function back() {
@@ -67,6 +69,17 @@ process.resourceUsage = () => {
   return { ...all, userCPUTime: all.userCPUTime + (isLoading ? 0 : age * 1000) };
 };
 
+/* Timers that modules of the project start while they are loaded, which are over in a process that is old. */
+for (const name of ['setTimeout', 'setInterval']) {
+  const start = globalThis[name];
+  const started = (run, delay, ...words) => {
+    const timer = start(run, delay, ...words);
+    if (delay >= SHORTEST && delay <= age * 1000 && back()) timers.push([timer, name, () => run(...words)]);
+    return timer;
+  };
+  globalThis[name] = Object.defineProperties(started, Object.getOwnPropertyDescriptors(start));
+}
+
 /* Marks and measures are told by the clock that `performance.now` shows. */
 if (real.mark && real.measure) {
   performance.mark = (name, options = {}) => real.mark(name, { startTime: performance.now(), ...options });
@@ -97,7 +110,13 @@ module.exports = {
   real,
   places,
   /* Makes the process old: what was loaded before lies long in the past. */
-  grow() { isLoading = false; },
+  grow() {
+    isLoading = false;
+    for (const [timer, name, run] of timers.filter(([pending]) => !pending._destroyed)) {
+      if (name === 'setTimeout') clearTimeout(timer);
+      try { run(); } catch (error) { process.emitWarning(error); }
+    }
+  },
   /* Moves the clocks on that nothing outside of the process knows. */
   passOn() { later += age; },
 };

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from phasegate.infra.grading.integrity.plain.waits import ThreadWaits
+
 _WALL = ("time", "time_ns")
 _STEADY = ("monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns")
 _OF_PROCESS = ("process_time", "process_time_ns", "thread_time", "thread_time_ns")
@@ -45,6 +47,7 @@ class Clocks:
         self._root, self._tests, self._age = f"{root}/", tests, seconds
         self._steady = self._used = 0
         self._is_loading = True
+        self._waits = ThreadWaits() if seconds else None
         self._numbered = {
             **dict.fromkeys(("REALTIME", "TAI"), self._back),
             **dict.fromkeys(("MONOTONIC", "MONOTONIC_RAW", "BOOTTIME"), self._back_or_on),
@@ -75,8 +78,10 @@ class Clocks:
         self._patch_datetime(wall)
 
     def age(self) -> None:
-        """Make the process old: what was loaded before lies long in the past."""
+        """Make the process old: what was loaded before lies long in the past, and threads have waited long enough."""
         self._is_loading, self._used = False, self._age
+        if self._waits is not None:
+            self._waits.end()
 
     def pass_on(self) -> None:
         """Move the clocks on that nothing outside of the process knows."""

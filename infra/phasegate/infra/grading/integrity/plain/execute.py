@@ -286,7 +286,7 @@ def main(order: dict[str, Any]) -> None:
         tell(ended=True)
         if not order["watched"]:
             Repetition(passed, order, tools, clocks).run(tell)
-            try_calls(passed, order, lambda test: test.run(tools), tell)
+        try_calls(passed, order, lambda test: test.run(tools), tell)
 
 
 def _run(
