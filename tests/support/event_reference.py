@@ -15,7 +15,7 @@ from phasegate.infra.ledger.events.catalogue import PAYLOADS
 PAGE = Path(__file__).parents[2] / "docs" / "events.md"
 _HEAD = """# Events of a run
 
-Generated from `infra/ledger/events` by `python -m tests.support.event_reference`.
+Generated from `infra/phasegate/infra/ledger/events` by `python -m tests.support.event_reference`.
 
 The ledger is the truth about a run, and its events are the links of the run's hash chain: each carries the digests of
 the rows that were written with it (`rows`) and the hash of the event before it. `phasegate logs RUN --json` prints

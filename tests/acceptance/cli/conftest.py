@@ -13,6 +13,8 @@ import pytest
 
 from phasegate.agents.prd import Prd
 from phasegate.flows.cli import main
+from phasegate.flows.cli.actions import handoff
+from phasegate.flows.engine import control
 from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.identity import local_person
@@ -87,7 +89,7 @@ class CliHarness:
         self.turn(attempt, 1)
         return attempt if artifact is None else self.ledger.attempts.finish(attempt, lease, artifact)
 
-    def turn(self, attempt: Attempt, turn: int) -> None:
+    def turn(self, attempt: Attempt, turn: int, *, cost_usd: float | None = None) -> None:
         self.ledger.exchanges.record(
             attempt,
             turn,
@@ -97,7 +99,7 @@ class CliHarness:
             reply={"text": "I read \x1b[2Jfirst.", "calls": [{"name": "read_file", "args": {"path": "app.py"}}]},
             response="",
             usage=Usage(turns=1, input_tokens=100, output_tokens=20),
-            cost_usd=None,
+            cost_usd=cost_usd,
             latency_seconds=0.1,
         )
 
@@ -138,6 +140,16 @@ def scene(tmp_path: Path) -> Iterator[CliHarness]:
     ledger = Ledger.open(settings.database_url)
     yield CliHarness(home, ledger)
     ledger.close()
+
+
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs the engine was told of. What a real engine does with it is tested end to end."""
+    told: list[str] = []
+    monkeypatch.setattr(handoff, "ensure_engine", lambda *_, **__: None)
+    monkeypatch.setattr(control, "wake", lambda _, run_id: told.append(run_id))
+    monkeypatch.setattr(handoff, "engine_alive", lambda _: True)
+    return told
 
 
 @pytest.fixture

@@ -8,23 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from phasegate.flows.cli.actions import handoff
 from phasegate.flows.engine import control
 from phasegate.infra.errors import EngineUnavailable
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import RunOptions
 
 ANA = Person("ana", "local")
-
-
-@pytest.fixture
-def woken(monkeypatch) -> list[str]:
-    """Runs the engine was told of. What a real engine does with it is tested end to end."""
-    told: list[str] = []
-    monkeypatch.setattr(handoff, "ensure_engine", lambda *_, **__: None)
-    monkeypatch.setattr(control, "wake", lambda _, run_id: told.append(run_id))
-    monkeypatch.setattr(handoff, "engine_alive", lambda _: True)
-    return told
 
 
 @pytest.mark.parametrize(

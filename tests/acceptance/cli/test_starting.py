@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.repositories import first_commit
+from tests.support.repositories import first_commit, git, write_files
 
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
@@ -112,6 +112,31 @@ def test_a_refused_kick_off_leaves_nothing_behind(scene, phasegate, repository, 
     assert answer.code == 2
     assert "Traceback" not in answer.err
     assert (answer.out, scene.ledger.runs.list()) == ("", [])
+
+
+def test_a_ticket_in_the_repository_is_no_uncommitted_change(phasegate, repository, woken, tmp_path, monkeypatch):
+    """Mutation tried: `is_dirty` counts the ticket."""
+    policy = '[sandbox]\nbackend = "none"\n[lifecycle]\nstages = ["prd"]\n'
+    write_files(repository, {"phasegate.toml": policy, "tickets/1.md": "Say hello.\n"})
+    git(repository, "add", "phasegate.toml")
+    git(repository, "commit", "-q", "-m", "Policy")
+    (tmp_path / "script.yaml").write_text("version: 1\nstages: {prd: [{finish: {}}]}\n")
+    words = ("--rehearse", str(tmp_path / "script.yaml"), "--detach")
+    monkeypatch.chdir(repository)
+    assert "Uncommitted changes" not in phasegate("run", "tickets/1.md", *words).out
+
+    (repository / "notes.txt").write_text("mine\n")
+    out = phasegate("run", "tickets/1.md", *words).out
+    assert f"which starts from commit {git(repository, 'rev-parse', 'HEAD')[:12]} of main." in out
+    assert len(woken) == 2
+
+
+def test_a_missing_key_says_how_to_choose_another_model(phasegate, repository):
+    phasegate("init", "--repo", str(repository))
+    (repository / "ticket.md").write_text("Say hello.\n")
+    err = phasegate("run", str(repository / "ticket.md"), "--repo", str(repository)).err
+    for word in ("OPENAI_API_KEY", "--model", "[agents] model", "--rehearse"):
+        assert word in err
 
 
 def test_schema_is_one_document(phasegate):

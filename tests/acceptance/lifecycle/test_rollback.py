@@ -73,8 +73,12 @@ TRIES = ["undo candidate #1", "undo cut-over #1", "undo merge #1"]
 def test_a_run_that_is_done_is_rolled_back_in_a_flow_of_its_own(machine: Machine, project: Project) -> None:
     """P6. Mutations tried: see tests/integration/saga."""
     run = released(machine, project)
+    assert "bring it over to main with `git merge phasegate/main`" in machine.phasegate("watch", run).out
+    git(project.top, "merge", "-q", "phasegate/main")
     undone = machine.phasegate("rollback", run, "--wait")
     assert undone.code == 4, undone.err + undone.out
+    assert "The merge is reverted on phasegate/main." in undone.out
+    assert "main still has the change: bring the revert over with `git merge phasegate/main`." in undone.out
     assert effects(machine, run) == UNDONE
     assert shown_in_prefect(machine, run) == [("Completed", TRIES)]
 

@@ -1,4 +1,4 @@
-"""docs/when-it-goes-wrong.md, made from the table: `python -m tests.acceptance.scenarios.page`."""
+"""Table of docs/when-it-goes-wrong.md, made from the scenarios: `python -m tests.acceptance.scenarios.page`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from tests.acceptance.scenarios.shops import Target
 from tests.acceptance.scenarios.table import SCENARIOS, Scenario, endings
 
 PAGE = Path(__file__).parents[3] / "docs" / "when-it-goes-wrong.md"
-_HEAD = """# When it goes wrong
-
-What a release meets, and how the run ends. Each row is played end to end through the command line, with a real engine,
-on a real API server and on processes of this machine, measured by a real Prometheus where it says metric
-(tests/acceptance/scenarios). What is live is read back from outside: by HTTP on the service's address, in the process
-table, and from the API server. An arrow leads from where the run stops for a person to where it stands after their
-answer. Regenerate with `python -m tests.acceptance.scenarios.page`.
-
+_MARK = "<!-- From here on: `python -m tests.acceptance.scenarios.page`. -->\n"
+"""End of the part of the page that people write."""
+_HEADER = """
 | what happens | on | verdict | the run is | exit code | then serves | effects |
 | --- | --- | --- | --- | --- | --- | --- |
 """
@@ -29,7 +24,9 @@ def page() -> str:
     for (name, *rest), target in rows:
         merged.setdefault(" | ".join([name, "{on}", *rest]), []).append(target)
     lines = [f"| {row.replace('{on}', ', '.join(targets))} |" for row, targets in merged.items()]
-    return _HEAD + "\n".join(lines) + "\n"
+    written, mark, _ = PAGE.read_text().partition(_MARK)
+    assert mark, "the page has lost its mark"
+    return written + mark + _HEADER + "\n".join(lines) + "\n"
 
 
 def _row(scenario: Scenario, target: Target) -> tuple[list[str], Target]:

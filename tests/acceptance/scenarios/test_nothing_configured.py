@@ -71,7 +71,7 @@ def test_it_gets_to_a_plan_that_a_person_can_judge(
     run = machine.phasegate(*order, "--approve", "prd", "--approve", "change")
 
     assert run.code == 3, run.err + run.out
-    assert "There is no phasegate.toml: this run goes by what `phasegate init` would write" in run.out
+    assert "There is no phasegate.toml: a run goes by what `phasegate init` would write" in run.out
     assert f'target = "kubernetes" manifests = "k8s" namespace = "{namespace}"' in run.out
     assert "Waiting at gate release" in run.out
     shown = machine.phasegate("show", "latest").out

@@ -109,9 +109,10 @@ def test_a_revert_takes_out_only_its_merge(user: UserRepository, repository: Rep
     first = merged(repository, change_of(repository, tmp_path, "r1", **{"app.py": "print('two')\n"}), "r1")
     merged(repository, change_of(repository, tmp_path, "r2", **{"c.py": "c\n"}), "r2")
     assert find_revert(repository, "main", "r1/revert") is None
-    undone = revert(repository, first, "main", key="r1/revert")
-    assert undone == repository.base("main").commit == find_revert(repository, "main", "r1/revert")
-    assert undone == revert(repository, first, "main", key="r1/revert")
+    revert_ = revert(repository, first, "main", key="r1/revert")
+    assert revert_ == find_revert(repository, "main", "r1/revert") == revert(repository, first, "main", key="r1/revert")
+    undone = revert_.commit
+    assert undone == repository.base("main").commit
     assert repository.read_file(undone, "app.py") == b"print('one')\n"
     assert repository.read_file(undone, "c.py") == b"c\n"
     assert user.git("log", "-1", "--format=%(trailers:key=Phasegate-Run,valueonly)", undone) == "r1"
@@ -130,7 +131,31 @@ def test_a_merge_that_a_person_took_out_needs_no_revert(
 ) -> None:
     first = merged(repository, change_of(repository, tmp_path, "r1", **{"b.py": "b\n"}), "r1")
     user.git("branch", "-D", "phasegate/main")
-    assert user.git("rev-parse", "main") == revert(repository, first, "main", key="r1/revert")
+    assert user.git("rev-parse", "main") == revert(repository, first, "main", key="r1/revert").commit
+
+
+def test_a_revert_names_the_branch_that_it_is_on(user: UserRepository, repository: Repository, tmp_path: Path) -> None:
+    """Mutation tried: `revert` returns the branch of the merge."""
+    first = merged(repository, change_of(repository, tmp_path, "r1", **{"b.py": "b\n"}), "r1")
+    user.git("stash", "-q", "-u")
+    user.git("merge", "-q", "phasegate/main")
+    assert [repository.branch_with("main", first.commit), first.ref] == ["main", "refs/heads/phasegate/main"]
+    user.git("switch", "-q", "-c", "elsewhere")
+    undone = revert(repository, first, "main", key="r1/revert")
+    assert undone == find_revert(repository, "main", "r1/revert")
+    assert undone.ref == "refs/heads/main"
+    assert undone.commit == user.git("rev-parse", "main")
+    assert first.commit == user.git("rev-parse", "phasegate/main")
+
+
+def test_a_commit_of_the_integration_branch_alone_is_its_own(
+    user: UserRepository, repository: Repository, tmp_path: Path
+) -> None:
+    first = merged(repository, change_of(repository, tmp_path, "r1", **{"b.py": "b\n"}), "r1")
+    assert repository.branch_with("main", first.previous) == "main"
+    assert repository.branch_with("main", first.commit) == "phasegate/main"
+    assert repository.branch_with("main", "0" * 40) == "main"
+    assert repository.branch_with("trunk", first.commit) == "trunk"
 
 
 def test_no_branch_is_free_to_move(user: UserRepository, repository: Repository, tmp_path: Path) -> None:

@@ -106,6 +106,20 @@ def test_a_tree_with_nothing_pending_is_clean(user: UserRepository, repository: 
     assert not repository.is_dirty()
 
 
+def test_a_file_that_does_not_count_leaves_the_tree_clean(
+    user: UserRepository, repository: Repository, tmp_path: Path
+) -> None:
+    """Mutations tried: the pathspec without `exclude`; without `literal`."""
+    user.git("stash", "-q", "-u")
+    ticket = user.folder / "tickets" / "[a]*.md"
+    user.write("tickets/[a]*.md", "Say hello.\n")
+    assert repository.is_dirty()
+    assert not repository.is_dirty(besides=ticket)
+    assert repository.is_dirty(besides=tmp_path / "ticket.md")
+    user.write("tickets/a1.md", "another\n")
+    assert repository.is_dirty(besides=ticket)
+
+
 def test_an_export_has_the_commit_s_files_and_no_git_directory(repository: Repository, tmp_path: Path) -> None:
     repository.export("HEAD", tmp_path / "out")
     assert {".gitignore", "app.py", "notes.txt"} == {path.name for path in (tmp_path / "out").iterdir()}

@@ -37,5 +37,16 @@ def test_it_follows_the_base_branch_that_the_policy_names(tmp_path: Path) -> Non
     found = policy_of(repository, home)
     assert (found.outcome, found.detail.endswith(" of main")) == ("ok", True), found
 
+    ahead = subprocess.run(
+        ["git", "commit-tree", "main^{tree}", "-p", "main", "-m", "Integrated"],
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    git(repository, "branch", "phasegate/main", ahead.stdout.strip())
+    found = policy_of(repository, home)
+    assert (found.outcome, found.detail.endswith(" of phasegate/main")) == ("ok", True), found
+
     policy.write_text(policy.read_text() + "\n")
     assert policy_of(repository, home).outcome == "warning"

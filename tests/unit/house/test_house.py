@@ -78,11 +78,24 @@ def test_a_room_has_few_entries(root: Path, room: str, limit: int) -> None:
     assert 1 < len(entries) <= limit, entries
 
 
-def test_the_architecture_page_names_what_is_there(root: Path) -> None:
-    named = re.findall(r"`((?:flows|agents|infra)/…/[^`]+)`", (root / "docs/architecture.md").read_text())
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/promises.md"])
+def test_a_page_names_files_that_are_there(root: Path, page: str) -> None:
+    """Mutation tried: a file of the architecture page renamed."""
+    named = re.findall(r"`((?:flows|agents|infra|tests|docs)/[^`\s]+)`", (root / page).read_text())
     assert named
-    floors = {floor: f"{floor}/phasegate/{floor}" for floor in FLOORS}
-    assert [one for one in named if not (root / floors[one.split("/")[0]] / one.partition("/…/")[2]).exists()] == []
+    assert [path for path in named if not (root / path).exists()] == []
+
+
+def test_the_table_of_places_names_what_its_files_hold(root: Path) -> None:
+    """Mutation tried: a function of the table renamed."""
+    table = (root / "docs/architecture.md").read_text().partition("## Where to find it")[2]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if "`" in line]
+    assert len(rows) > 20
+    for _, files, names in rows:
+        source = "\n".join((root / path).read_text() for path in re.findall(r"`([^`]+)`", files))
+        defined = set(re.findall(r"(?m)(?:def|class) (\w+)|^(\w+):", source))
+        known = {name for pair in defined for name in pair}
+        assert set(re.findall(r"`(\w+)`", names)) - known == set(), files
 
 
 def test_every_module_says_why_it_exists(root: Path, modules: list[Path]) -> None:

@@ -24,7 +24,10 @@ BASE_URL_VARIABLES: dict[Provider, str] = {
     "anthropic": "ANTHROPIC_BASE_URL",
     "compatible": "PHASEGATE_COMPATIBLE_BASE_URL",
 }
-_REHEARSE = "or rehearse the run without a model: `--rehearse SCRIPT`."
+_OTHERWISE = (
+    "choose another model with `--model PROVIDER:MODEL` or `[agents] model` in phasegate.toml, "
+    "or rehearse the run without one: `--rehearse SCRIPT`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +57,19 @@ def credentials(name: ModelName, environment: Mapping[str, str]) -> Credentials:
         if base_url is None:
             raise ModelKeyMissing(
                 f"{name} needs the address of its server, and {url_variable} is not set.",
-                remedy=f"Set {url_variable} (for example http://127.0.0.1:8000/v1), {_REHEARSE}",
+                remedy=f"Set {url_variable} (for example http://127.0.0.1:8000/v1), {_OTHERWISE}",
                 variable=url_variable,
             )
     elif not key:
         raise ModelKeyMissing(
             f"{name} needs a key, and {key_variable} is not set.",
-            remedy=f"Set {key_variable}, {_REHEARSE}",
+            remedy=f"Set {key_variable}, {_OTHERWISE}",
             variable=key_variable,
         )
     if not (key.isascii() and all(character.isprintable() and character != " " for character in key)):
         raise ModelKeyMissing(
             f"{key_variable} holds characters that no key has.",
-            remedy=f"Set {key_variable} to the key alone, {_REHEARSE}",
+            remedy=f"Set {key_variable} to the key alone, {_OTHERWISE}",
             variable=key_variable,
         )
     if base_url is not None:

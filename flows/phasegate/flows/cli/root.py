@@ -38,8 +38,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 """Section of the help to command name to the module of `cli.commands` that has it."""
 
 EXIT_CODES = (
-    "Exit codes: 0 done · 1 failed, rejected or cancelled · 2 usage or configuration · 3 waiting for a person · "
-    "4 rolled back · 5 needs an operator."
+    "Exit codes: 0 done · 1 failed, rejected or cancelled · 2 usage, configuration or no engine · "
+    "3 waiting for a person · 4 rolled back · 5 paused, or needs an operator · 130 interrupted."
 )
 
 

@@ -100,7 +100,7 @@ async def _reconcile_run(engine: Engine, shared: Resources, run: Run) -> None:
     if run.id not in shared.active_runs.scheduled or lease is None or lease.holder != shared.holder:
         interrupted = _was_interrupted(lease)
         lease = shared.ledger.leases.take(run.id, shared.holder)
-        if interrupted and not _recover(shared.ledger.fenced(lease), run):
+        if interrupted and not _count_interruption(shared.ledger.fenced(lease), run):
             shared.ledger.leases.release(lease)
             return
         shared.active_runs.scheduled.add(run.id)
@@ -143,7 +143,7 @@ def _was_interrupted(lease: Lease | None) -> bool:
     return lease is not None and lease.released_at is None
 
 
-def _recover(ledger: Ledger, run: Run) -> bool:
+def _count_interruption(ledger: Ledger, run: Run) -> bool:
     """Count an interruption of the run.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Standby of the engine: it has imported everything, and becomes the engine if that one is killed.
+"""Standby of the engine: it has imported everything, and becomes the next engine when a command asks it to.
 
 The engine forks it before it begins to serve. `control` asks it before it starts a fresh process, because importing
 Prefect and LangGraph is nearly all of what a restart takes. It opens nothing and knows no run until then. It ends when

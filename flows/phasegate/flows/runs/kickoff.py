@@ -84,10 +84,10 @@ def kick_off(
     open_sandbox(policy.sandbox, settings.home)
     if "deployment" in policy.lifecycle.stages:
         _check_deployment(policy.deploy, settings, repository, base)
-    if repository.is_dirty():
+    if repository.is_dirty(besides=None if request.ticket == "-" else Path(request.ticket)):
         notices.append(
-            f"Uncommitted changes in {repository.top} are left untouched and are not part of the run, "
-            f"which starts from commit {base.commit[:12]}."
+            f"Uncommitted changes in {repository.top} are left untouched and are not part of the run, which starts "
+            f"from commit {base.commit[:12]} of {repository.branch_with(base.branch, base.commit)}."
         )
     notices += disabled_guards(policy)
     notices += unpriced_models(policy, request.model) if script is None else []
@@ -192,12 +192,12 @@ def _policy_at(repository: Repository, base: BaseCommit) -> tuple[Policy, list[s
         policy = load_policy(committed, source=f"{POLICY_FILE} at commit {base.commit[:12]}")
         return policy, [differs] if copy not in {None, committed} else []
     if copy is not None:
-        uncommitted = f"{POLICY_FILE} is not committed on {base.branch} yet: this run follows your working copy."
+        uncommitted = f"{POLICY_FILE} is not committed on {base.branch} yet: a run follows your working copy."
         return load_policy(copy, source=POLICY_FILE), [uncommitted]
     if (detection := detect(repository.top)).declared:
         written = [line for line in detection.toml.splitlines() if line and not line.startswith("#")]
         goes_by = " ".join(written)
-        unwritten = f"There is no {POLICY_FILE}: this run goes by what `phasegate init` would write: {goes_by}"
+        unwritten = f"There is no {POLICY_FILE}: a run goes by what `phasegate init` would write: {goes_by}"
         return load_policy(detection.toml.encode(), source="what `phasegate init` finds"), [unwritten, *detection.notes]
     raise PolicyError(
         f"there is no {POLICY_FILE} in {repository.top}",

@@ -30,14 +30,14 @@ _SWAPS = 5
 
 @dataclass(frozen=True)
 class Merge:
-    """A change that is in."""
+    """A change that is in, or its revert."""
 
     ref: str
     """The ref that moved: `refs/heads/<branch>` or `refs/heads/phasegate/<branch>`."""
     commit: str
-    """The merge commit."""
+    """The merge commit, or the revert's."""
     previous: str
-    """Its first parent: what the change was merged onto."""
+    """Its first parent: what it was made on top of."""
 
 
 def merge(
@@ -112,7 +112,7 @@ def branch_head(repository: Repository, base_branch: str) -> str:
         raise IntegrationFailed(error.message, remedy=error.remedy) from error
 
 
-def revert(repository: Repository, merge: Merge, base_branch: str, *, key: str) -> str:
+def revert(repository: Repository, merge: Merge, base_branch: str, *, key: str) -> Merge:
     """Undo a merge by a commit that takes out what it brought in.
 
     Args:
@@ -124,7 +124,8 @@ def revert(repository: Repository, merge: Merge, base_branch: str, *, key: str) 
     Effects: one commit and one moved ref; idempotent by `key`.
 
     Returns:
-        The revert's commit; the branch's tip where a person has already taken the merge out of its history.
+        The revert's commit and the branch that has it, which need not be the branch that the merge went to. Where a
+        person has already taken the merge out of the history: the branch's tip.
 
     Raises:
         IntegrationFailed: Later commits conflict with the revert (naming the files).
@@ -145,21 +146,24 @@ def revert(repository: Repository, merge: Merge, base_branch: str, *, key: str) 
             raise _conflict(f"the merge cannot be reverted on {base_branch}", conflicts)
         return git.write_commit(tree, [tip], text)
 
-    return _advance(repository, base_branch, commit_onto, f"phasegate: revert {run_id}").commit
+    return _advance(repository, base_branch, commit_onto, f"phasegate: revert {run_id}")
 
 
 def find_merge(repository: Repository, base_branch: str, key: str) -> Merge | None:
     """The merge that an effect's key has already made."""
+    return _find_any(repository, base_branch, key, "--merges")
+
+
+def find_revert(repository: Repository, base_branch: str, key: str) -> Merge | None:
+    """The revert that an effect's key has already made."""
+    return _find_any(repository, base_branch, key, "--no-merges")
+
+
+def _find_any(repository: Repository, base_branch: str, key: str, which: str) -> Merge | None:
     for ref in _refs(repository, base_branch):
-        if commit := _find(repository, ref, key, "--merges"):
+        if commit := _find(repository, ref, key, which):
             return Merge(ref, commit, repository.git.line("rev-parse", f"{commit}^1"))
     return None
-
-
-def find_revert(repository: Repository, base_branch: str, key: str) -> str | None:
-    """The revert commit that an effect's key has already made."""
-    commits = (_find(repository, ref, key, "--no-merges") for ref in _refs(repository, base_branch))
-    return next((commit for commit in commits if commit), None)
 
 
 def _names(base_branch: str) -> list[str]:

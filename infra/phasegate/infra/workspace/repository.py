@@ -145,9 +145,26 @@ class Repository:
         records = self.git.records("worktree", "list", "--porcelain", "-z")
         return frozenset(record.removeprefix(prefix) for record in records if record.startswith(prefix))
 
-    def is_dirty(self) -> bool:
-        """True if the user's working tree has changes, untracked files included, that a run will not see."""
-        return bool(self._own.output("status", "--porcelain", "--ignore-submodules=all"))
+    def branch_with(self, base_branch: str, commit: str) -> str:
+        """Name of the branch that has a commit: the base branch, or its integration branch if that alone has it."""
+        integrated = integration_branch(base_branch)
+        only_there = not self.has(base_branch, commit) and self.has(integrated, commit)
+        return integrated if only_there else base_branch
+
+    def has(self, branch: str, commit: str) -> bool:
+        """True if there is such a branch, and the commit is in its history."""
+        return self.contains(f"refs/heads/{branch}", commit)
+
+    def is_dirty(self, *, besides: Path | None = None) -> bool:
+        """True if the user's working tree has changes, untracked files included, that a run will not see.
+
+        Args:
+            besides: A file that does not count, such as the ticket; it may lie outside of the working tree.
+        """
+        paths: list[str] = []
+        if besides is not None and (file := besides.parent.resolve() / besides.name).is_relative_to(self.top):
+            paths = ["--", ":(top)", f":(top,exclude,literal){file.relative_to(self.top)}"]
+        return bool(self._own.output("status", "--porcelain", "--ignore-submodules=all", *paths))
 
     def read_file(self, commit: str, path: str) -> bytes | None:
         """A file's content at a commit, or `None` if there is no such file.

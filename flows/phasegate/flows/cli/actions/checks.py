@@ -160,7 +160,8 @@ def _policy(context: CheckContext) -> tuple[Policy | None, CheckResult]:
         return None, CheckResult(name, "failed", error.message, error.remedy)
     if notices:
         return policy, CheckResult(name, "warning", " ".join(notices), f"Commit {POLICY_FILE} on {base.branch}.")
-    return policy, CheckResult(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {base.branch}")
+    branch = repository.branch_with(base.branch, base.commit)
+    return policy, CheckResult(name, "ok", f"{POLICY_FILE} at commit {base.commit[:12]} of {branch}")
 
 
 def _programs(context: CheckContext, policy: Policy | None) -> Iterator[CheckResult]:

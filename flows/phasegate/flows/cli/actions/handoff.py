@@ -15,6 +15,7 @@ from phasegate.flows.cli.views.live import open_watcher
 from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import engine_alive
+from phasegate.flows.views.branches import run_branches
 from phasegate.flows.views.report import report
 from phasegate.infra.errors import EngineUnavailable
 
@@ -80,6 +81,6 @@ def print_result(session: Session, run_id: str, *, as_json: bool) -> int:
     if as_json:
         document(outcome.document())
     else:
-        for line in next_steps(outcome):
+        for line in next_steps(outcome, run_branches(outcome)):
             say(line)
     return outcome.exit_code or 0

@@ -15,6 +15,7 @@ _SAID = {
     "cancel": "Run {run} is being cancelled; what it did is undone.",
     "rollback": "Run {run} is being rolled back; what it did is undone, newest first.",
 }
+_UNDOING = ("cancel", "rollback")
 
 
 def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,6 +72,7 @@ def _request(
     from phasegate.flows.cli.output import document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.runs.reversibility import require_reversible
+    from phasegate.flows.views.branches import run_branches
     from phasegate.flows.views.report import report
 
     with opened() as session:
@@ -89,6 +91,9 @@ def _request(
         hand_to_engine(session, run.id, as_json=as_json)
         if wait:
             return follow(session, run.id, as_json=as_json, after=position)
+        outcome = report(session.ledger, run.id)
         if as_json:
-            document(report(session.ledger, run.id).document())
+            document(outcome.document())
+        elif request in _UNDOING and run_branches(outcome).merged:
+            say(f"`phasegate watch {run.id}` says when it is done, and which branch has the revert of the merge.")
         return 0

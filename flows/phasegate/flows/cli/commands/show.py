@@ -54,5 +54,6 @@ def show(run: str, charts: Path | None, follow_up: bool, as_json: bool) -> None:
         document(run_report.document())
         return
     from phasegate.flows.cli.views.run_page import page
+    from phasegate.flows.views.branches import run_branches
 
-    console().print(page(run_report))
+    console().print(page(run_report, run_branches(run_report)))

@@ -24,6 +24,7 @@ from phasegate.flows.cli.views.follow import FollowInterrupted
 from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
+from phasegate.flows.views.branches import run_branches
 from phasegate.flows.views.report import ReleaseReport, RunReport
 from phasegate.infra.errors import PhasegateError, TrailBroken
 
@@ -152,7 +153,7 @@ class _Acts:
         self._say(sanitize(self._scratch.ticket(name).read_text()).rstrip(), indent="  │ ")
         report = player.play(name)
         self.reports.append(report)
-        for line in next_steps(report)[:1]:
+        for line in next_steps(report, run_branches(report))[:1]:
             self._say(f"\n  {line}")
         return report
 

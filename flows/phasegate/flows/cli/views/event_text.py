@@ -128,7 +128,9 @@ def _effect(words: str) -> Callable[[Event], str]:
     def tell(event: Event) -> str:
         name = str(event.payload["effect"]).rpartition("/")[2]
         outcome: Mapping[str, Any] = event.payload.get("result") or event.payload.get("error") or {}
-        what = outcome.get("url") or outcome.get("message") or str(outcome.get("commit", ""))[:_SHORT_COMMIT]
+        branch = str(outcome.get("ref", "")).removeprefix("refs/heads/")
+        commit = f"{str(outcome.get('commit', ''))[:_SHORT_COMMIT]}{f' on {branch}' if branch else ''}"
+        what = outcome.get("url") or outcome.get("message") or commit
         return words.format(name) + (f": {what}" if what else "")
 
     return tell

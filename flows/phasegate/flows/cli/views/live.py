@@ -79,7 +79,9 @@ class LiveView:
         usage = usage_report(self._ledger.exchanges.usage(run.id))
         elapsed = seconds_text(run.created_at, run.finished_at or datetime.now(UTC))
         head = Text.assemble((one_line(run.title), "bold"), f"\nrun {run.id} · ", status_text(run.status))
-        head.append(f" · {elapsed} · {usage.tokens:,} tokens · {cost_text(usage)}")
+        head.append(
+            f" · {elapsed} · {usage.tokens:,} tokens · {cost_text(usage, rehearsed=bool(run.options.rehearsal))}"
+        )
         if (progress := progress_of(self._ledger, run)) is not None:
             head.append(f"\n{progress.stage}: {one_line(progress.text, 200)}", style="cyan")
         for gate in self._ledger.gates.waiting(run.id):

@@ -6,31 +6,34 @@ import shlex
 
 from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text
+from phasegate.flows.views.branches import RunBranches
 from phasegate.flows.views.follow_up import follow_up
 from phasegate.flows.views.report import RunReport
 from phasegate.infra.errors import FormatUnknown, PastPivot
 from phasegate.infra.ledger import Gate
 
 
-def next_steps(report: RunReport, *, shown: bool = False) -> list[str]:
+def next_steps(report: RunReport, branches: RunBranches, *, shown: bool = False) -> list[str]:
     """Lines for a person, plain text.
 
     Args:
         report: The run.
+        branches: The branches that have its merge and the revert.
         shown: True if the person sees the run's page already.
     """
     run, status = report.id, report.status
     reason = one_line(reason_text(report.reason), 700)
     why = f": {reason}" if reason else "."
     look = [] if shown else [f"See it with `phasegate show {run}`."]
+    remedy = str((report.reason or {}).get("remedy") or "")
     steps = {
-        "done": [_served(report), *look],
-        "failed": [f"Failed{why}", *_go_on(run)],
-        "needs-operator": [f"Needs an operator{why}", *_go_on(run)],
+        "done": [_served(report), *_merged(branches), *look],
+        "failed": [f"Failed{why}", *_go_on(run, remedy)],
+        "needs-operator": [f"Needs an operator{why}", *_go_on(run, remedy)],
         "paused": [f"Paused{why}", f"Continue with `phasegate resume {run}`."],
-        "rolled-back": [f"Rolled back{why}", *look, *_what_follows(report)],
-        "rejected": [f"Rejected{why}", *look],
-        "cancelled": [f"Cancelled{why}", *look],
+        "rolled-back": [f"Rolled back{why}", *_reverted(branches), *look, *_what_follows(report)],
+        "rejected": [_rejected(report) or f"Rejected{why}", *_reverted(branches), *look],
+        "cancelled": [f"Cancelled{why}", *_reverted(branches), *look],
     }
     if status == "waiting":
         return _waiting(report, shown=shown)
@@ -42,7 +45,6 @@ def next_steps(report: RunReport, *, shown: bool = False) -> list[str]:
         ]
     if (report.reason or {}).get("code") == PastPivot.code:  # undoing is what cannot be done
         steps["needs-operator"] = [f"Needs an operator{why}", f"See what was done with `phasegate show {run}`."]
-    remedy = str((report.reason or {}).get("remedy") or "")
     if remedy and status in steps:
         steps[status].insert(1, one_line(remedy, 700))
     return steps.get(status, [f"Run {run} goes on. Follow it with `phasegate watch {run}`."])
@@ -60,11 +62,55 @@ def _what_follows(report: RunReport) -> list[str]:
     return [f"Take up what follows: `phasegate show {report.id} --follow-up > {file}`, then `phasegate run {file}`."]
 
 
-def _go_on(run: str) -> list[str]:
-    return [
-        f"See why with `phasegate logs {run}`, continue with `phasegate resume {run}`,",
-        f"or undo what was done with `phasegate rollback {run}`.",
-    ]
+def _merged(branches: RunBranches) -> list[str]:
+    """Line on the branch of the merge, or none if the run merged nothing."""
+    base, merged = sanitize(branches.base), sanitize(branches.merged)
+    if not merged:
+        return []
+    if merged == base:
+        return [f"Merged into {merged}."]
+    if branches.base_has_merge:
+        return [f"Merged into {merged}; {base} has the change, too."]
+    return [f"Merged into {merged}; bring it over to {base} with `git merge {merged}`."]
+
+
+def _reverted(branches: RunBranches) -> list[str]:
+    """Lines on the branch of the revert, and on a base branch that still has the change."""
+    base, reverted = sanitize(branches.base), sanitize(branches.reverted)
+    if not reverted:
+        return []
+    lines = [f"The merge is reverted on {reverted}."]
+    if branches.base_has_merge and reverted != base:
+        lines.append(f"{base} still has the change: bring the revert over with `git merge {reverted}`.")
+    return lines
+
+
+def _rejected(report: RunReport) -> str:
+    """Gate, approver and note of the decision that ended a run, or an empty text if no decision is known."""
+    gates = {gate.id: gate.gate for gate in report.gates if gate.gate != "permission"}
+    rejections = [item for item in report.decisions if item.verdict == "reject" and item.gate_id in gates]
+    if not rejections:
+        return ""
+    decision = rejections[-1]
+    note = f": {one_line(decision.note, 700)}" if decision.note else "."
+    return f"Rejected at gate {gates[decision.gate_id]} by {sanitize(decision.approver)}{note}"
+
+
+def _go_on(run: str, remedy: str) -> list[str]:
+    """Lines with the commands for a run that stopped, without those that its remedy names already."""
+    ways = (
+        [] if "`phasegate logs" in remedy or "`phasegate show" in remedy else [f"see why with `phasegate logs {run}`"]
+    )
+    ways += [] if "`phasegate resume" in remedy else [f"continue with `phasegate resume {run}`"]
+    ways += [] if "`phasegate rollback" in remedy else [f"undo what was done with `phasegate rollback {run}`"]
+    if not ways:
+        return []
+    *others, last = ways
+    return [_capital(f"{', '.join(others)},"), f"or {last}."] if others else [_capital(f"or {last}.")]
+
+
+def _capital(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _waiting(report: RunReport, *, shown: bool) -> list[str]:

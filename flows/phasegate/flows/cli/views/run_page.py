@@ -25,6 +25,7 @@ from phasegate.flows.cli.sanitize import one_line, sanitize
 from phasegate.flows.cli.views.event_text import attempt_name, reason_text, receipt
 from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.views.artifact_types import markdown
+from phasegate.flows.views.branches import RunBranches
 from phasegate.flows.views.report import RunReport, StageReport, UsageReport
 
 STATUS_STYLE = {
@@ -54,13 +55,13 @@ def short(digest: str) -> str:
     return digest[:_SHORT]
 
 
-def cost_text(usage: UsageReport, *, unknown: str = "price unknown") -> str:
-    """Money in US dollars, or that the price is unknown."""
+def cost_text(usage: UsageReport, *, unknown: str = "price unknown", rehearsed: bool = False) -> str:
+    """Money in US dollars, or that the price is unknown. A rehearsal has the price that its tokens would have cost."""
     if not usage.turns:
         return "–"
     if usage.cost_usd is None:
         return unknown
-    return f"${usage.cost_usd:.4f}{' + unknown' if usage.unpriced else ''}"
+    return f"{'would cost ' if rehearsed else ''}${usage.cost_usd:.4f}{' + unknown' if usage.unpriced else ''}"
 
 
 def seconds_text(start: datetime, end: datetime | None) -> str:
@@ -102,9 +103,9 @@ def table(*headers: str, whole: tuple[str, ...] = ()) -> Table:
     return rows
 
 
-def page(report: RunReport) -> Group:
+def page(report: RunReport, branches: RunBranches) -> Group:
     """The whole of a run, with the open gate's page at the end."""
-    parts: list[ConsoleRenderable] = [_head(report)]
+    parts: list[ConsoleRenderable] = [_head(report, branches)]
     if report.stages:
         parts.append(stages_table(report))
         parts += [_error(stage) for stage in report.stages if stage.error]
@@ -119,7 +120,7 @@ def page(report: RunReport) -> Group:
     parts += _failed_grade(report)
     parts += _checks(report)
     parts += _gate_page(report) if report.open_gate is not None else _cautions(report)
-    parts.append(Text("\n".join(next_steps(report, shown=True))))
+    parts.append(Text("\n".join(next_steps(report, branches, shown=True))))
     return Group(*parts)
 
 
@@ -151,22 +152,22 @@ def stage_name(stage: StageReport, between: str = " ") -> str:
     return f"{stage.stage}{between}({stage.part})" if stage.part else stage.stage
 
 
-def _head(report: RunReport) -> Text:
+def _head(report: RunReport, branches: RunBranches) -> Text:
     title = Text.assemble((one_line(report.title), "bold"), "\n", f"run {report.id} · ", status_text(report.status))
     if why := one_line(reason_text(report.reason), 700):
         title.append(f": {why}")
     title.append(
         f"\nasked for by {sanitize(report.requester)} on {report.created_at.astimezone():%Y-%m-%d %H:%M}, "
-        f"from {sanitize(report.base_branch)} at {report.base_commit[:12]} of {sanitize(report.repository)}"
+        f"from {sanitize(branches.start)} at {report.base_commit[:12]} of {sanitize(report.repository)}"
     )
+    cost = cost_text(report.usage, rehearsed=bool(report.options.rehearsal))
     title.append(
-        f"\n{report.usage.tokens:,} tokens in {report.usage.turns} turns · {cost_text(report.usage)}"
-        f" · policy {short(report.policy)}"
+        f"\n{report.usage.tokens:,} tokens in {report.usage.turns} turns · {cost} · policy {short(report.policy)}"
     )
     if origin := _origin(report):
         title.append(f"\n{origin}")
     if report.options.rehearsal:
-        title.append("\nrehearsed: a script answered, no model was asked and nothing was paid")
+        title.append("\nrehearsed: a script answered and nothing was paid; a price is what a model would have cost")
     for notice in report.options.notices:
         title.append(f"\n! {one_line(notice, 300)}", style="yellow")
     if report.progress is not None:
@@ -238,7 +239,7 @@ def _effects(report: RunReport) -> Table:
         details = ", ".join(
             f"{key} {_COMMIT.sub(_SHORT_COMMIT, str(value))}"
             for key, value in result.items()
-            if isinstance(value, str | int)
+            if isinstance(value, str | int) and value != ""
         )
         rows.add_row(
             Text(sanitize(effect.kind)),

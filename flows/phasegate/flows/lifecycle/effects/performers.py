@@ -73,8 +73,8 @@ class MergePerformer:
         if merged is None:
             return {"found": "no merge had been made"}
         key = f"{effect.key}/undo"
-        commit = await asyncio.to_thread(revert, run.world.repository, merged, branch, key=key)
-        return {"ref": merged.ref, "commit": commit}
+        reverted = await asyncio.to_thread(revert, run.world.repository, merged, branch, key=key)
+        return {"ref": reverted.ref, "commit": reverted.commit}
 
 
 class CandidatePerformer:
