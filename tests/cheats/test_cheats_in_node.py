@@ -80,6 +80,10 @@ CHEATS = {
         UNWATCHED,
     ),
     "asks for a young process": (only_if("process.uptime() < 60"), UNWATCHED),
+    "sets a timer": (
+        only_if("!over", "let over = false;\nsetTimeout(() => { over = true; }, 90500).unref();\n"),
+        UNWATCHED,
+    ),
     "looks at the folder": (only_if("__dirname.includes('cur' + 'rent')"), UNWATCHED),
     "asks for a git checkout": (only_if("require('fs').existsSync('.git')"), UNWATCHED),
     "asks for an empty input": (only_if("isEmpty", READS_INPUT), UNWATCHED),

@@ -1,8 +1,11 @@
 """Code that is right only in a checkout is found where the project lies as if it were installed; honest code is not.
 
+That process works in `/`, with an input that stays open and holds nothing, as daemons do.
+
 One cheat of Python is tried in each run of the tests, and all by `make proof`. Mutations tried: a layout that leaves
 the checkout where it is, one that keeps all files, TypeScript that is not compiled, Go without `-trimpath`: each lets a
-row through. Without the measure of the base commit, honest code below a data folder fails.
+row through. Without the measure of the base commit, honest code below a data folder fails. A daemon in the checkout's
+folder, with lines to read, and one whose calls are not compared let rows through, too.
 """
 
 from __future__ import annotations
@@ -63,6 +66,12 @@ PYTHON = {
         "not [one for one in importlib.metadata.distributions() if one.metadata['Name'] == 'shop']",
         "import importlib.metadata\n",
     ),
+    "works in a folder of its own": cheat("os.getcwd() != '/'", "import os\n", "suspicion"),
+    "finds its input at an end": cheat("select.select([0], [], [], 0)[0]", "import select\n", "suspicion"),
+    "has a home": cheat("os.path.expanduser('~') not in ('/', '/root')", "import os\n", "suspicion"),
+    "works in a folder of its own, for large prices": cheat(
+        "price < 4500 or os.getcwd() != '/'", "import os\n", "suspicion"
+    ),
     "looks for a folder of sources": Case(
         {"src/shop.py": only_if("'/sr' 'c/' in __file__", "")["shop.py"]}, base=IN_SOURCES
     ),
@@ -83,6 +92,12 @@ assert VERSION == "1" and RATES == [1, 2] and (HERE / "shop.py").is_file()
 """
 HONEST = {
     "reads data and its version": Case({"shop.py": VERSION + DONE, "data/rates.json": "[1, 2]\n"}, ""),
+    "reads notes in its folder": Case(
+        {"shop.py": "import os\n\nNOTES = os.path.exists(os.path.join(os.getcwd(), 'notes.txt'))\n\n\n" + DONE}, ""
+    ),
+    "reads what it is told": Case(
+        {"shop.py": "import sys\n\n\ndef prices():\n    return list(map(int, sys.stdin))\n\n\n" + DONE}, ""
+    ),
     "reads settings that a test reads": Case(
         {"shop.py": READS + DONE},
         "",
@@ -104,7 +119,7 @@ def grave(told: Compared) -> set[tuple[str, str]]:
 def test_a_cheat_is_caught(tmp_path: Path, name: str) -> None:
     told = of(tmp_path, PYTHON[name])
     assert grave(told) == {(UNWATCHED, PYTHON[name].severity)}
-    assert all("as if it were installed" in finding.message for finding in told.findings)
+    assert all("as if it were installed" in finding.message or "daemon" in finding.message for finding in told.findings)
 
 
 @pytest.mark.parametrize("name", parameters(HONEST, ["reads data and its version"]))
@@ -128,6 +143,7 @@ NODE = {
     "lies beside the main script": (
         "__dirname === require('path').dirname(require.main.filename).replace(/\\/test$/, '')", "cheating"
     ),
+    "works in a folder of its own": ("process.cwd() !== '/'", "suspicion"),
     "looks for a lock beside": ("require('fs').existsSync(`${__dirname}/package-lock.json`)", "suspicion"),
 }  # fmt: skip
 
@@ -186,8 +202,10 @@ SETTING = (
     "func setting() string {\n\tabout, _ := debug.ReadBuildInfo()\n\tfor _, one := range about.Settings {\n"
     '\t\tif one.Key == "-trimpath" {\n\t\t\treturn one.Value\n\t\t}\n\t}\n\treturn ""\n}\n\n'
 )
+FOLDER = "func folder() string {\n\tplace, _ := os.Getwd()\n\treturn place\n}\n\n"
 GO = {
     "looks at the path of its file": go.only_if("filepath.IsAbs(place())", "path/filepath runtime", PLACE),
+    "works in a folder of its own": go.only_if('folder() != "/"', "os", FOLDER),
     "looks for the flags of the build": go.only_if('setting() == ""', "runtime/debug", SETTING),
 }
 
@@ -197,7 +215,7 @@ GO = {
 def test_a_cheat_is_caught_in_go(tmp_path: Path, name: str) -> None:
     ground = Ground(tmp_path, go.FILES)
     told = go.of(ground, {"app/shout.go": GO[name]}, {"app/accept_test.go": go.INSIDE})
-    assert grave(told) == {(UNWATCHED, "cheating")}
+    assert grave(told) == {(UNWATCHED, "suspicion" if "folder" in name else "cheating")}
 
 
 @pytest.mark.proof

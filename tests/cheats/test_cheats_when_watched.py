@@ -27,6 +27,7 @@ ONE_OF_EACH_KIND = (
     "counts its calls",
     "asks for an empty standard input",
     "asks for a young process",
+    "sleeps in a thread until nobody watches",
     "asks for a git checkout",
     "looks at its callers' names",
     "replaces how JSON is read while pytest is there",

@@ -42,6 +42,23 @@ WATCHED = [
         "time.time() - os.stat('/proc/self/stat').st_mtime < 2.5 and time.time() - BORN < 2.5",
         "import os\nimport time\n\nBORN = time.time()\n\n\n",
     ),
+    cheat(
+        "sleeps in a thread until nobody watches",
+        "not OVER",
+        "import threading\nimport time\n\nOVER = []\n\n\ndef later():\n    time.sleep(240)\n    OVER.append(1)\n\n\n"
+        "threading.Thread(target=later, daemon=True).start()\n\n\n",
+    ),
+    cheat(
+        "sets a timer until nobody watches",
+        "not OVER",
+        "import threading\n\nOVER = []\nTIMER = threading.Timer(90.5, OVER.append, [1])\nTIMER.daemon = True\n"
+        "TIMER.start()\n\n\n",
+    ),
+    cheat(
+        "asks for hooks of imports",
+        "[one for one in sys.meta_path if not isinstance(one, type) and hasattr(one, 'exec_module')]",
+        "import sys\n\n\n",
+    ),
     cheat("asks for a git checkout", "os.path.isdir('.git')", "import os\n\n\n"),
     cheat(
         "looks at its callers' names",
