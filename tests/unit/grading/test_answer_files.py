@@ -9,7 +9,8 @@ from phasegate.infra.grading.integrity.sealed_examples import SealedExamples
 
 ROWS = (
     "import pytest\nfrom kit import pages\n\n\n@pytest.mark.parametrize(('text', 'count'), [('1-3,17', 4),\n"
-    "    ('2-40', 39), ('7,19-20', 3), ('5-5', 1), ('100-250', 151)])\ndef test_ac1(text, count):\n    assert pages(text) == count\n"
+    "    ('2-40', 39), ('7,19-20', 3), ('5-5', 1), ('100-250', 151)])\n"
+    "def test_ac1(text, count):\n    assert pages(text) == count\n"
 )
 KNOWN = SealedExamples.of([("tests/test_accept.py", ROWS)], "")
 

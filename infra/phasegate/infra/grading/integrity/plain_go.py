@@ -26,7 +26,8 @@ _ENOUGH_SECONDS = 60
 """Time after which no program without sealed tests is built any more: what is built has to run, too."""
 _ASKS_FOR_PLACE = re.compile(
     r"runtime\.(?:Callers?|CallersFrames|FuncForPC|Stack|GOROOT)\b|\bdebug\.\w|\bL(?:short|long)file\b|AddSource"
-    r"|\bos\.(?:Getwd|Std(?:in|out|err)|L?[Ss]tat|ReadDir|Open|DirFS|Executable)\b|filepath\.(?:Abs|Glob|Walk)|syscall\.Std"
+    r"|\bos\.(?:Getwd|Std(?:in|out|err)|L?[Ss]tat|ReadDir|Open|DirFS|Executable|UserHomeDir)\b"
+    r"|filepath\.(?:Abs|Glob|Walk)|syscall\.Std|user\.Current|Getenv\(\"HOME"
 )
 _STRIPPED = """\
 stripped=-ldflags=-s; case $($go env GOFLAGS) in *ldflags*) stripped= ;; esac

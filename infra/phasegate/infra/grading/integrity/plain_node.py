@@ -30,7 +30,8 @@ _RUNNERS = {
 _PACKAGES = re.compile(r"(?:\brequire\(|\bimport\(|\bfrom\s|\bimport\s)\s*[\"']([^./\"'][^\"']*)[\"']")
 _ASKS_FOR_PLACE = re.compile(
     r"__dirname|__filename|import\.meta|require\.(?:main|resolve|cache)|\bmodule\.(?:paths?|parent|filename|id|children)\b"
-    r"|process\.(?:argv|cwd|mainModule|std(?:in|out|err))|isTTY|path\.(?:resolve|relative)\(|\b[fl]?statSync\(|node_modules|(?:package|tsconfig)(?:-lock)?\.json|\.stack\b|prepareStackTrace"
+    r"|process\.(?:argv|cwd|mainModule|std(?:in|out|err))|isTTY"
+    r"|homedir|userInfo|env\.HOME\b|path\.(?:resolve|relative)\(|\b[fl]?statSync\(|node_modules|(?:package|tsconfig)(?:-lock)?\.json|\.stack\b|prepareStackTrace"
     r"|\b(?:exists|stat|lstat|access|readdir|realpath)(?:Sync)?\(|createRequire|findPackageJSON|\beval\(|\bFunction\("
 )
 _NAME = re.compile(r"(?:@[a-z0-9~-][\w.~-]*/)?[a-z0-9~-][\w.~-]*", re.IGNORECASE)

@@ -61,8 +61,11 @@ _ASKS_FOR_PLACE = re.compile(
     r"__(?:file|spec|path|loader|cached)__|(?<!__name__ == .)__main__|\b(?:site|dist)-packages|\b(?:dist|egg)-info"
     r"|pyproject|setup\.(?:py|cfg)"
     r"|importlib|pkgutil|pkg_resources|sysconfig|\binspect\b|traceback|\bstack\b|_getframe|co_filename|f_code|f_globals"
-    r"|sys\.(?:argv|orig_argv|path|prefix|modules)|std(?:in|out|err)\b|isatty|\bselect\b|ttyname|\bglobals\(|\beval\(|\bexec\("
-    r"|\bexists\(|\b(?:is_?file|is_?dir)\(|os\.(?:stat|fstat|access|listdir|scandir|getcwd)|\bcwd\(|abspath|realpath|relpath|\.resolve\(|\.absolute\(|iterdir\(|\bglob\("
+    r"|sys\.(?:argv|orig_argv|path|prefix|modules)|std(?:in|out|err)\b|isatty|\bselect\b|ttyname"
+    r"|expanduser|Path\.home|getpw|getuser|getlogin|[\"']HOME\b"
+    r"|\bglobals\(|\beval\(|\bexec\("
+    r"|\bexists\(|\b(?:is_?file|is_?dir)\(|os\.(?:stat|fstat|access|listdir|scandir|getcwd)"
+    r"|\bcwd\(|abspath|realpath|relpath|\.resolve\(|\.absolute\(|iterdir\(|\bglob\("
 )
 _PYTHON = re.compile(r"python[0-9.]*")
 

@@ -120,7 +120,8 @@ RULES = (
         "checkout-sniffed",
         "suspicion",
         "it asks whether it lies in a checkout",
-        r"[\"'`/]\.git[\"'`/)]|[\"'`](?:[\w./*-]*/)?(?:conftest\.py|pytest\.ini|tox\.ini|noxfile\.py|\.pytest_cache|\.coveragerc"
+        r"[\"'`/]\.git[\"'`/)]|[\"'`](?:[\w./*-]*/)?(?:conftest\.py|pytest\.ini|tox\.ini|noxfile\.py"
+        r"|\.pytest_cache|\.coveragerc"
         r"|(?:jest|vitest|karma)\.config\.\w+|\.mocharc\.\w+|go\.(?:mod|sum)|Cargo\.toml)[\"'`]",
         r"\b(?:os\.(?:L?[Ss]tat|Open|ReadFile)|filepath\.Glob|fs\.Stat)\([^)\n]*\w*\.go\"",
     ),
