@@ -5,10 +5,14 @@ Called by fixtures, which say only what matters to them. Knows nothing of who ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, ClassVar
 
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Ledger, Run, RunOptions
+from phasegate.infra.policy.model import GATES, INTERRUPT_GATES, GatePolicy, GatesPolicy, LifecyclePolicy, Policy
 
 
 class Thing(Artifact):
@@ -18,12 +22,33 @@ class Thing(Artifact):
     name: str
 
 
+def policy_with(
+    *,
+    people: Sequence[str] = (),
+    quorum: int = 1,
+    exclude_requester: bool = False,
+    expires: timedelta = timedelta(days=1),
+    admins: Sequence[str] = (),
+    allowed_signers: str = "",
+) -> StoredPolicy:
+    """A stored policy whose gates all have these rules; without people, anyone may decide."""
+    roles = ("deciders",) if people else ()
+    gate = GatePolicy(roles=roles, quorum=quorum, exclude_requester=exclude_requester, expires=expires)
+    named = {"deciders": tuple(people), "admin": tuple(admins)}
+    policy = Policy(
+        lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
+        gates=GatesPolicy(**dict.fromkeys({*GATES, *INTERRUPT_GATES}, gate)),
+        roles={role: names for role, names in named.items() if names},
+    )
+    return StoredPolicy(policy=policy, allowed_signers=allowed_signers)
+
+
 def accepted(ledger: Ledger, run_id: str = "run-one", **changes: Any) -> Run:
     """Accept a run that Ana asked for; what `Runs.accept` takes may be given otherwise."""
     asked: dict[str, Any] = {
         "title": "A title",
         "ticket": Thing(name="ticket"),
-        "policy": Thing(name="policy"),
+        "policy": policy_with(),
         "repository": "/somewhere",
         "base_branch": "main",
         "base_commit": "abc",

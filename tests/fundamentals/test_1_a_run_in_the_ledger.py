@@ -7,16 +7,17 @@ written down before it is made. At the end, the trail can be checked by anybody.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import NotAllowed
 from phasegate.infra.identity import Person
 from phasegate.infra.ledger import Ledger, Run, RunOptions
+from phasegate.infra.policy.model import LifecyclePolicy, Policy
 
 
 class Note(Artifact):
@@ -24,6 +25,10 @@ class Note(Artifact):
 
     kind: ClassVar[str] = "note"
     text: str
+
+
+POLICY = Policy(lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")))
+"""Policy at the base commit: it says who may decide at a gate."""
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def run(ledger: Ledger) -> Run:
         "run-one",
         title="Greet politely",
         ticket=Note(text="Please greet politely"),
-        policy=Note(text="the policy at the base commit"),
+        policy=StoredPolicy(policy=POLICY),
         repository="/srv/greeter",
         base_branch="main",
         base_commit="c0ffee",
@@ -68,8 +73,7 @@ def test_a_finished_stage_is_never_attempted_again(ledger: Ledger, run: Run) -> 
 
 def test_a_gate_asks_about_one_set_of_digests_and_is_decided_once(ledger: Ledger, run: Run) -> None:
     subject = {"prd": Note(text="the PRD").digest}
-    asked = {"roles": [], "quorum": 1, "exclude_requester": False, "expires": timedelta(days=7)}
-    gate = ledger.gates.open(run, "prd", 1, subject=subject, **asked)  # type: ignore[arg-type]  # as above
+    gate = ledger.gates.open(run, "prd", 1, subject=subject)
     assert ledger.runs.get(run.id).status == "waiting"
     assert ledger.gates.effective_decision(gate, subject) is None
 

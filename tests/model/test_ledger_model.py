@@ -26,7 +26,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
-from tests.ledgers import Thing, accepted
+from tests.ledgers import Thing, accepted, policy_with
 
 from phasegate.infra import crash_points
 from phasegate.infra.clock import FixedClock
@@ -245,10 +245,6 @@ class LedgerModel(RuleBasedStateMachine):
                 "prd",
                 1,
                 subject={"prd": subject},
-                roles=[],
-                quorum=QUORUM,
-                exclude_requester=True,
-                expires=GATE_EXPIRES,
             ),
             crash,
         )
@@ -386,7 +382,8 @@ class LedgerModel(RuleBasedStateMachine):
         return Ledger.open(f"sqlite:///{self.folder / 'ledger.db'}", clock=self.clock, lease=HOLD)
 
     def _accept(self, run: str) -> None:
-        accepted(self.ledger, run, requester=REQUESTER)
+        policy = policy_with(quorum=QUORUM, exclude_requester=True, expires=GATE_EXPIRES)
+        accepted(self.ledger, run, requester=REQUESTER, policy=policy)
 
     def _run(self, run: str) -> Run:
         return self.ledger.runs.get(run)

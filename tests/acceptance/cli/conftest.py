@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -103,16 +102,12 @@ class CliHarness:
             latency_seconds=0.1,
         )
 
-    def open_gate(self, run: Run, gate: str, subject: Artifact, *, quorum: int = 1, number: int = 1) -> Gate:
+    def open_gate(self, run: Run, gate: str, subject: Artifact, *, number: int = 1) -> Gate:
         return self.ledger.gates.open(
             run,
             gate,
             number,
             subject={subject.kind: subject.digest, "policy": run.policy},
-            roles=(),
-            quorum=quorum,
-            exclude_requester=False,
-            expires=timedelta(days=7),
             waits=gate not in run.options.approve,
         )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import timedelta
 
 import pytest
+from tests.ledgers import policy_with
 
 from phasegate.flows.engine import control
 from phasegate.infra.errors import EngineUnavailable
@@ -84,14 +84,9 @@ def test_a_round_that_was_given_up_says_why(scene, phasegate, woken):
 
 
 def test_an_approval_short_of_the_quorum_leaves_the_gate_open(scene, phasegate, woken):
-    run, gate = scene.at_prd_gate()
-    scene.ledger.gates.decide(gate.id, "reject", ANA)
-    prd = scene.ledger.attempts.list(run.id)[0].artifact
-    again = scene.ledger.gates.open(
-        run, "prd", 2, subject={"prd": prd}, roles=(), quorum=2, exclude_requester=False, expires=timedelta(days=7)
-    )
+    run, gate = scene.at_prd_gate(policy=policy_with(quorum=2).policy)
     assert "needs 2 approvals" in phasegate("approve", run.id).out
-    assert scene.ledger.gates.get(again.id).status == "open"
+    assert scene.ledger.gates.get(gate.id).status == "open"
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.ledgers import accepted
+from tests.ledgers import accepted, policy_with
 from tests.postgres import PostgresServer
 
 from phasegate.infra.clock import FixedClock
@@ -23,21 +24,13 @@ class Desk:
     clock: FixedClock
     url: str
 
-    def accept(self, run_id: str = "run-one", *, requester: str = "ana") -> Run:
-        """Accept a run."""
-        return accepted(self.ledger, run_id, requester=requester)
+    def accept(self, run_id: str = "run-one", *, requester: str = "ana", **rules: Any) -> Run:
+        """Accept a run whose gates have such rules."""
+        return accepted(self.ledger, run_id, requester=requester, policy=policy_with(**rules))
 
-    def gate(self, run: Run, **changes: object) -> Gate:
+    def gate(self, run: Run, *, subject: Mapping[str, str] | None = None) -> Gate:
         """Open gate `prd` of a run."""
-        asked: dict[str, object] = {
-            "subject": {"prd": "sha256:1"},
-            "roles": [],
-            "quorum": 1,
-            "exclude_requester": False,
-            "expires": timedelta(days=1),
-            **changes,
-        }
-        return self.ledger.gates.open(run, "prd", 1, **asked)  # type: ignore[arg-type]  # the defaults above fit
+        return self.ledger.gates.open(run, "prd", 1, subject=subject or {"prd": "sha256:1"})
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -86,9 +86,8 @@ def test_p3_p4_every_late_write_is_refused_and_leaves_an_event(desk: Desk) -> No
     intended = late.effects.intend("run-one", "merge", "run-one/merge", intent={}, compensation="revert")
     desk.clock.advance(PAST)
     desk.ledger.leases.take("run-one", "b/1")
-    gate = {"subject": {"prd": "x"}, "roles": [], "quorum": 1, "exclude_requester": False, "expires": PAST}
     writes: dict[str, Callable[[], object]] = {
-        "gate.opened": lambda: late.gates.open(run, "prd", 1, **gate),  # type: ignore[arg-type]  # as above
+        "gate.opened": lambda: late.gates.open(run, "prd", 1, subject={"prd": "sha256:1"}),
         "effect.done": lambda: late.effects.done(intended, {"commit": "abc"}),
         "effect.intended": lambda: late.effects.intend(
             "run-one", "merge", "run-one/merge", intent={}, compensation="revert"

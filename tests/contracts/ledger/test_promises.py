@@ -87,8 +87,7 @@ def test_p4_a_decided_gate_takes_no_second_decision(desk: Desk) -> None:
 
 
 def test_p5_roles_and_the_excluded_requester_are_refused(desk: Desk) -> None:
-    run = desk.accept(requester="ana")
-    gate = desk.gate(run, roles=["ana", "cy"], exclude_requester=True)
+    gate = desk.gate(desk.accept(requester="ana", people=["ana", "cy"], exclude_requester=True))
     with pytest.raises(NotAllowed, match="excludes the requester"):
         desk.ledger.gates.decide(gate.id, "approve", ANA)
     with pytest.raises(NotAllowed, match="bo may not decide"):
@@ -97,7 +96,7 @@ def test_p5_roles_and_the_excluded_requester_are_refused(desk: Desk) -> None:
 
 
 def test_p5_a_quorum_needs_different_people(desk: Desk) -> None:
-    gate = desk.gate(desk.accept(), quorum=2)
+    gate = desk.gate(desk.accept(quorum=2))
     assert desk.ledger.gates.decide(gate.id, "approve", ANA).status == "open"
     with pytest.raises(NotAllowed, match="ana has decided"):
         desk.ledger.gates.decide(gate.id, "approve", ANA)

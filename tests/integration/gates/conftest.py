@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ledgers import accepted
+from tests.ledgers import accepted, policy_with
 
 from phasegate.infra.clock import FixedClock
 from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, SigningKey, sign
@@ -50,27 +50,20 @@ class Desk:
     file: Path
     keys: Keys
 
-    def accept(self, run_id: str = "run-one", *, signers: AllowedSigners | None = None) -> Run:
-        """Accept a run that Ana asked for."""
-        return accepted(self.ledger, run_id, also=[signers] if signers else [])
+    def accept(self, run_id: str = "run-one", *, signers: AllowedSigners | None = None, **rules: Any) -> Run:
+        """Accept a run that Ana asked for, whose gates have such rules."""
+        policy = policy_with(**rules, allowed_signers=signers.digest if signers else "")
+        return accepted(self.ledger, run_id, policy=policy, also=[signers] if signers else [])
 
-    def gate(self, run: Run, number: int = 1, **changes: Any) -> Gate:
+    def gate(self, run: Run, number: int = 1, *, subject: Mapping[str, str] = SUBJECT) -> Gate:
         """Open gate `prd` of a run."""
-        asked: dict[str, Any] = {
-            "subject": SUBJECT,
-            "roles": [],
-            "quorum": 1,
-            "exclude_requester": False,
-            "expires": timedelta(days=1),
-            **changes,
-        }
-        return self.ledger.gates.open(run, "prd", number, **asked)
+        return self.ledger.gates.open(run, "prd", number, subject=subject)
 
-    def signed_gate(self, run_id: str = "run-one", text: str = "", **changes: Any) -> Gate:
+    def signed_gate(self, run_id: str = "run-one", text: str = "", **rules: Any) -> Gate:
         """A gate at which Ana's and Bo's signatures count."""
         signers = AllowedSigners(text=text or self.keys.line("ana") + self.keys.line("bo"))
-        run = self.accept(run_id, signers=signers)
-        return self.gate(run, subject={**SUBJECT, AllowedSigners.kind: signers.digest}, **changes)
+        run = self.accept(run_id, signers=signers, **rules)
+        return self.gate(run, subject={**SUBJECT, AllowedSigners.kind: signers.digest})
 
     def signature(
         self, gate: Gate, name: str, *, key: str = "", namespace: str = DECISION_NAMESPACE, **said: Any
@@ -85,9 +78,9 @@ class Desk:
         signature = changes.pop("signature", None) or self.signature(gate, name)
         return self.ledger.gates.decide(gate.id, "approve", Person(name, "ssh"), signature=signature, **changes)
 
-    def rules(self, gate: Gate, **more: Any) -> str | None:
+    def rules(self, gate: Gate) -> str | None:
         """The verdict that counts at a gate."""
-        ruling = self.ledger.gates.effective_decision(gate, gate.subject, **more)
+        ruling = self.ledger.gates.effective_decision(gate, gate.subject)
         return ruling.verdict if ruling else None
 
     def sql(self, command: str, *values: object) -> None:

@@ -15,7 +15,7 @@ from phasegate.infra.ledger.gates.authorization import statement
 
 
 def test_a_signed_approval_opens_the_gate(desk: Desk) -> None:
-    gate = desk.signed_gate(roles=["ana", "bo"])
+    gate = desk.signed_gate(people=["ana", "bo"])
     assert desk.approve(gate, "bo").status == "approved"
     assert desk.rules(gate) == "approve"
     (decision,) = desk.ledger.gates.decisions("run-one")
@@ -162,12 +162,12 @@ def test_a_standing_decision_does_not_count_where_decisions_are_signed(desk: Des
 
 
 def test_a_signed_override_is_one(desk: Desk) -> None:
-    gate = desk.signed_gate(quorum=2)
+    gate = desk.signed_gate(quorum=2, admins=["bo"])
     said = desk.signature(gate, "bo", override=True, note="the site is down")
     with pytest.raises(NotAllowed, match="of other bytes"):
         desk.approve(gate, "bo", signature=said, note="the site is down")
-    desk.approve(gate, "bo", signature=said, note="the site is down", override=True, admins=["bo"])
-    assert desk.rules(gate, admins=["bo"]) == "approve"
+    desk.approve(gate, "bo", signature=said, note="the site is down", override=True)
+    assert desk.rules(gate) == "approve"
 
 
 def test_without_ssh_keygen_the_message_says_what_to_install(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from tests.integration.gates.conftest import Desk
 
@@ -20,10 +18,6 @@ def permission(desk: Desk) -> Gate:
         "permission",
         1,
         subject={"permission-request": "sha256:1", "policy": "sha256:2", AllowedSigners.kind: signers.digest},
-        roles=[],
-        quorum=1,
-        exclude_requester=False,
-        expires=timedelta(days=1),
     )
 
 

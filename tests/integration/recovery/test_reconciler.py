@@ -9,7 +9,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from tests.ledgers import accepted
+from tests.ledgers import accepted, policy_with
 
 from phasegate.flows.engine import reconciler
 from phasegate.flows.engine.engine import Engine
@@ -64,7 +64,7 @@ class ReconcilerHarness:
         self.run = self.accept("run-one")
 
     def accept(self, run_id: str) -> Run:
-        return accepted(self.ledger, run_id)
+        return accepted(self.ledger, run_id, policy=policy_with(expires=timedelta(days=9_999)))
 
     async def look(self) -> None:
         await reconciler._reconcile_once(cast("Engine", self.prefect), self.shared)
@@ -81,10 +81,6 @@ class ReconcilerHarness:
             "prd",
             1,
             subject={"prd": "sha256:1"},
-            roles=[],
-            quorum=1,
-            exclude_requester=False,
-            expires=timedelta(days=9_999),
             waits=waits,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -52,9 +52,7 @@ def test_an_attempt_somebody_works_on_refuses(ledger: Ledger) -> None:
 def test_what_is_thrown_away_is_marked_in_one_event_and_stays(ledger: Ledger) -> None:
     attempt, _ = begin(ledger)
     run = ledger.runs.get("run-one")
-    gate = ledger.gates.open(
-        run, "prd", 1, subject={}, roles=(), quorum=1, exclude_requester=False, expires=timedelta(days=1)
-    )
+    gate = ledger.gates.open(run, "prd", 1, subject={})
     effect = ledger.effects.intend(run.id, "merge", "run-one/merge", intent={}, compensation="revert")
     before = len(ledger.events(run.id))
     ledger.rewinds.record(run.id, Discarded([attempt.id], [gate.id], [effect.id]), {"commit": "abc"})

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -83,10 +82,6 @@ def scene(tmp_path: Path) -> Iterator[BundleHarness]:
         "prd",
         1,
         subject={"prd": "sha256:1"},
-        roles=(),
-        quorum=1,
-        exclude_requester=False,
-        expires=timedelta(days=1),
     )
     ledger.gates.decide(gate.id, "approve", Person("bo", "local"))
     effect = ledger.effects.intend(RUN, "cut-over", f"{RUN}/cut-over", intent={}, compensation="stop it")

@@ -10,17 +10,17 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import delete, select
 from tests.integration.gates.conftest import Keys
-from tests.ledgers import Thing, accepted
+from tests.ledgers import Thing, accepted, policy_with
 
 from phasegate.flows.cli.views.follow import Follower
 from phasegate.flows.runs.audit_bundle import AuditReport, audit_bundle, audit_run, export_bundle
+from phasegate.flows.runs.inputs import StoredPolicy
 from phasegate.infra.artifacts import Artifact, canonical_json, sha256
 from phasegate.infra.errors import ConfigError, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, Person, sign
@@ -29,11 +29,6 @@ from phasegate.infra.ledger import Decision, Gate, Ledger, Origin, Run
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import statement
 from phasegate.infra.ledger.storage import schema
-
-
-class Rules(Artifact):
-    kind: ClassVar[str] = "policy"
-    allowed_signers: str
 
 
 class Request(Artifact):
@@ -54,7 +49,8 @@ class Registry:
     def accept(self, run_id: str, *, asked_as: str = "ana", key: str = "ana", origin: str = "") -> Run:
         """Accept a run that Ana asked for, with her proof that it was her."""
         signers = AllowedSigners(text=self.keys.line("ana") + self.keys.line("bo"))
-        ticket, policy = Thing(name="ticket"), Rules(allowed_signers=signers.digest)
+        ticket = Thing(name="ticket")
+        policy = policy_with(exclude_requester=True, allowed_signers=signers.digest)
         facts = {"run": run_id, "base": "abc", "ticket": ticket.digest, "policy": policy.digest}
         content = canonical_json({**facts, "principal": asked_as}).encode()
         signature = sign(content, self.keys.of(key), namespace=REQUEST_NAMESPACE)
@@ -71,10 +67,9 @@ class Registry:
 
     def gate(self, run: Run, name: str = "prd", **changes: Any) -> Gate:
         """Open a gate that takes Ana's and Bo's signatures, but not the requester's."""
-        policy = self.ledger.artifacts.get(run.policy, Rules)
+        policy = self.ledger.artifacts.get(run.policy, StoredPolicy)
         subject = {name: "sha256:1", "policy": run.policy, AllowedSigners.kind: policy.allowed_signers}
-        asked: dict[str, Any] = {"subject": subject, "roles": [], "quorum": 1, "exclude_requester": True, **changes}
-        return self.ledger.gates.open(run, name, 1, expires=timedelta(days=1), **asked)
+        return self.ledger.gates.open(run, name, 1, **{"subject": subject, **changes})
 
     def signature(self, gate: Gate, key: str) -> str:
         content = statement(gate, "approve", note="go", override=False, principal="bo").content()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -89,10 +88,6 @@ def gate(ledger: Ledger, run: Run) -> Any:
         "prd",
         1,
         subject={"prd": "sha256:1"},
-        roles=[],
-        quorum=1,
-        exclude_requester=False,
-        expires=timedelta(days=1),
     )
 
 

@@ -14,7 +14,7 @@ from phasegate.flows.runs.interrupt_decisions import GateDecisions
 from phasegate.infra.artifacts import Artifact
 from phasegate.infra.ledger import Attempt
 from phasegate.infra.ledger.events import EventKind
-from phasegate.infra.policy.model import ADMIN, StageName
+from phasegate.infra.policy.model import StageName
 from phasegate.infra.sandbox import Sandbox, open_sandbox
 
 Made = TypeVar("Made", bound=Artifact)
@@ -37,12 +37,11 @@ def guardrails_for(run: RunContext, stage: StageName, row: Attempt, permission: 
     def note(kind: EventKind, payload: Mapping[str, Any]) -> None:
         run.ledger.note(run.id, kind, payload={"attempt": row.id, **payload})
 
-    admins = run.policy.roles.get(ADMIN, ())
     own = (settings.ledger, settings.threads, settings.engine_file, settings.engine_socket, settings.prefect)
     return Guardrails(
         permissions=run.policy.permissions_for(stage),
         secrets=run.secrets,
-        permission=permission or GateDecisions(run.ledger, row, run.source.original(row), admins),
+        permission=permission or GateDecisions(run.ledger, row, run.source.original(row)),
         record=note,
         sensitive_words=tuple(map(str, own)),
     )

@@ -5,7 +5,7 @@ Used by an agent's budget and guardrails. It opens no gate and waits for no pers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,11 +32,11 @@ def subject_of(ledger: Ledger, row: Gate, kind: type[Asked]) -> Asked:
     return subject
 
 
-def granted_budgets(ledger: Ledger, run_id: str, *, admins: Sequence[str]) -> list[Grant]:
+def granted_budgets(ledger: Ledger, run_id: str) -> list[Grant]:
     """Increases over policy's budgets that people allowed a run."""
     return [
         Grant(subject.scope, subject.of, subject.what, subject.grant)
-        for _, subject, decision in _answered(ledger, run_id, "budget", BudgetIncreaseRequest, admins)
+        for _, subject, decision in _answered(ledger, run_id, "budget", BudgetIncreaseRequest)
         if decision.verdict == "approve" and subject.run == run_id
     ]
 
@@ -49,13 +49,11 @@ class GateDecisions:
         ledger: The ledger with the gates and decisions.
         attempt: The attempt whose agent asks.
         asked: The attempt that people were asked about: the same, or for a rehearsal the one that it repeats.
-        admins: The people who may override a gate.
     """
 
     ledger: Ledger
     attempt: Attempt
     asked: Attempt
-    admins: Sequence[str]
 
     def answer(self, request: PermissionRequest) -> Answer:
         """As `Permission.answer`: for the one call that was asked about, or for the rest of the stage."""
@@ -71,7 +69,7 @@ class GateDecisions:
 
     def _decision(self, request: PermissionRequest) -> Decision | None:
         run_id, turn = self.asked.run_id, self._turn()
-        for row, subject, decision in _answered(self.ledger, run_id, "permission", PermissionRequested, self.admins):
+        for row, subject, decision in _answered(self.ledger, run_id, "permission", PermissionRequested):
             if subject.about == (self.asked.id, turn, request.call_id, request.command):
                 return decision
             holds_on = decision.verdict == "approve" and self._is_for_stage(row)
@@ -96,12 +94,10 @@ def _is_covered(request: PermissionRequest, subject: PermissionRequested) -> boo
     )
 
 
-def _answered(
-    ledger: Ledger, run_id: str, gate: str, kind: type[Asked], admins: Sequence[str]
-) -> Iterator[tuple[Gate, Asked, Decision]]:
+def _answered(ledger: Ledger, run_id: str, gate: str, kind: type[Asked]) -> Iterator[tuple[Gate, Asked, Decision]]:
     """The interrupt gates of one name on which decisions that count amount to an answer."""
     for row in ledger.gates.list(run_id):
         if row.gate == gate and row.status in {"approved", "revised", "rejected"}:
-            ruling = ledger.gates.effective_decision(row, row.subject, admins=admins)
+            ruling = ledger.gates.effective_decision(row, row.subject)
             if ruling is not None:
                 yield row, subject_of(ledger, row, kind), ruling

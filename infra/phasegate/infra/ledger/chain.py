@@ -64,9 +64,11 @@ class Chain:
 
     Attributes:
         links: In order; empty when no event opened the gate, or when the events do not follow from each other.
+        latest_before: The latest time of an event before these; `None` if there is none.
     """
 
     links: tuple[Link, ...]
+    latest_before: datetime | None = None
 
     @classmethod
     def since_opening(cls, connection: Connection, run_id: str, gate_id: str) -> Self:
@@ -91,7 +93,18 @@ class Chain:
             at, payload = datetime.fromisoformat(row["at"]), json.loads(row["payload"])
             links.append(Link(position, row["kind"], row["actor"], at, payload))
             previous = row["hash"]
-        return cls(tuple(links))
+        before = select(func.max(table.c.at)).where(table.c.run_id == run_id, table.c.position < start)
+        latest = connection.execute(before).scalar()
+        return cls(tuple(links), datetime.fromisoformat(latest) if latest else None)
+
+    def time_of(self, link: Link) -> datetime:
+        """Time of an event, or of an earlier one that says a later time: time only goes forward here."""
+        before = [earlier.at for earlier in self.links if earlier.position < link.position]
+        return max([*before, link.at, *([self.latest_before] if self.latest_before else [])])
+
+    def opened_at(self, gate_id: str) -> datetime:
+        """Time of the event that opened a gate."""
+        return next(link.at for link in self.links if link.digest_of(schema.gates, gate_id) is not None)
 
     def attesting(self, connection: Connection, table: Table, row_id: str) -> Link | None:
         """The event that vouches for a row as it stands, or `None` if no event made it so."""
@@ -107,5 +120,5 @@ class Chain:
         """
         before = [link for link in self.links if link.position < at.position]
         touched = [link for link in before if link.digest_of(schema.gates, gate_id) is not None]
-        latest = max(link.at for link in (*before, at))
-        return len(touched) == 1 and touched[0].kind == EventKind.GATE_OPENED and latest < expires_at
+        is_open = len(touched) == 1 and touched[0].kind == EventKind.GATE_OPENED
+        return is_open and self.time_of(at) < expires_at

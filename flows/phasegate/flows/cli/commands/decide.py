@@ -136,9 +136,7 @@ def _decide(
     from phasegate.flows.cli.redact import without_secrets
     from phasegate.flows.cli.sanitize import sanitize
     from phasegate.flows.cli.session import opened
-    from phasegate.flows.runs.inputs import StoredPolicy
     from phasegate.flows.runs.named_tests import named_tests
-    from phasegate.infra.policy.model import ADMIN
 
     with opened() as session:
         run, note = session.run(reference), without_secrets(note)
@@ -151,7 +149,6 @@ def _decide(
             return 0
         position = session.ledger.newest(run.id).position
         person, signature = signing.signed(session, answer, chosen)
-        policy = session.ledger.artifacts.get(run.policy, StoredPolicy).policy
         decided = session.ledger.gates.decide(
             gate.id,
             verdict,
@@ -160,7 +157,6 @@ def _decide(
             override=override,
             for_stage=for_stage,
             tests=tests,
-            admins=policy.roles.get(ADMIN, ()),
             signature=signature,
         )
         about = ", ".join(f"{sanitize(part)} {digest[:19]}" for part, digest in gate.subject.items())

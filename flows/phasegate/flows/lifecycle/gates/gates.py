@@ -25,7 +25,7 @@ from phasegate.infra.identity import AllowedSigners, Person
 from phasegate.infra.ledger import Decision, Gate
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.gates.gates import CLOSED
-from phasegate.infra.policy.model import ADMIN, GateName, InterruptGate
+from phasegate.infra.policy.model import GateName, InterruptGate
 
 Product = TypeVar("Product")
 Done = TypeVar("Done")
@@ -227,7 +227,7 @@ async def _await_people(
     Raises:
         SubjectStale: As `_await_decision`.
     """
-    ledger, admins = run.ledger, run.policy.roles.get(ADMIN, ())
+    ledger = run.ledger
     accepting = [test for part in subject if isinstance(part, Artifact) for test in part.to_accept]
     at_once = not checks and all(isinstance(part, Artifact) for part in subject)  # nothing can end the round first
     while True:
@@ -239,7 +239,7 @@ async def _await_people(
             raise SubjectStale(why)
         if not forced:
             _decide_in_advance(run, row)
-        if (decision := ledger.gates.effective_decision(row, digests, admins=admins, accepting=accepting)) is not None:
+        if (decision := ledger.gates.effective_decision(row, digests, accepting=accepting)) is not None:
             ledger.runs.set_status(run.id, "running")
             return decision
         if row.status != "open":  # as it was before the decisions were read: one made since is no contradiction
@@ -275,7 +275,7 @@ async def _effective_decision(
     gates, digests = run.ledger.gates, _digests(run, subject)
     if gates.get(row.id).status in CLOSED or await _outdated(run, subject):
         return None
-    decision = gates.effective_decision(row, digests, admins=run.policy.roles.get(ADMIN, ()), accepting=accepting)
+    decision = gates.effective_decision(row, digests, accepting=accepting)
     if decision is not None:
         run.ledger.runs.set_status(run.id, "running")
     return decision
@@ -295,7 +295,7 @@ async def _asked(
     Raises:
         SubjectStale: The round is over.
     """
-    ledger, policy = run.ledger, run.policy.gates.named(gate)
+    ledger = run.ledger
     rows = {row.id: row for row in ledger.gates.list(run.id)}
     for row in rows.values():
         if (row.gate, row.number, row.status) == (gate, number, "outdated"):
@@ -305,14 +305,10 @@ async def _asked(
         gate,
         number,
         subject=digests,
-        roles=sorted({name for role in policy.roles for name in run.policy.roles[role]}),
-        quorum=policy.quorum,
-        exclude_requester=policy.exclude_requester,
-        expires=policy.expires,
         waits=waits and not (in_advance and gate in run.record.options.approve) and run.origin is None,
     )
     if run.origin is not None:
-        row = ledger.gates.inherit(row, run.origin.run, admins=run.policy.roles.get(ADMIN, ()))
+        row = ledger.gates.inherit(row, run.origin.run)
     if row.id not in rows:
         await asyncio.to_thread(publish_run_head, ledger, run.record, lambda: run.world.repository)
     return row

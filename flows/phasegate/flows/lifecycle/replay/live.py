@@ -19,7 +19,6 @@ from phasegate.infra.artifacts import Artifact
 from phasegate.infra.errors import FormatUnknown
 from phasegate.infra.ledger import Attempt, Decision, Effect, Ledger
 from phasegate.infra.ledger.events import EventKind, payloads
-from phasegate.infra.policy.model import ADMIN
 
 Result = TypeVar("Result")
 
@@ -114,7 +113,7 @@ class LiveSource(RunSource):
     @override
     def budget(self) -> Budget:
         ledger, policy = self._run.ledger, self._run.policy
-        grants = granted_budgets(ledger, self._run.id, admins=policy.roles.get(ADMIN, ()))
+        grants = granted_budgets(ledger, self._run.id)
         return RunBudget(ledger, policy.budget, grants)
 
     @property

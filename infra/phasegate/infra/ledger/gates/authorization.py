@@ -1,21 +1,103 @@
 """Authorization of decisions at a gate, and the statement that each decision makes.
 
-Pure: it reads nothing but the records it is given. Used by `gates`, when a decision is made and each time it is read,
-and where a person is shown the bytes to sign.
+Who may decide is in the run's stored policy alone. A gate's row repeats it for readers, and is compared with it. Pure:
+it reads nothing but the records it is given. Used by `gates`, when a decision is made and each time it is read, by the
+audit, and where a person is shown the bytes to sign.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, cast
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.errors import NotAllowed
+from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import AllowedSigners, DecisionStatement
-from phasegate.infra.ledger.records import KEEP_TESTS, Decision, Gate, Verdict
+from phasegate.infra.ledger.records import KEEP_TESTS, Decision, Gate, Run, Verdict
+from phasegate.infra.policy.model import ADMIN, GATES, GateName, GatesPolicy
 
 _RAISED, _PERMITTED, _CHANGED = "budget", "permission", "change"
 """The gates at which the verdicts mean something of their own."""
+
+_POLICY = "policy"
+"""Kind of the artifact with a run's policy."""
+
+
+@dataclass(frozen=True)
+class GateRules:
+    """Rules of a gate, by the stored policy of its run.
+
+    Attributes:
+        people: People who may decide, by name; `None`: anyone.
+        quorum: Number of people who must approve.
+        exclude_requester: True if the requester may not decide.
+        expires: Time for which the gate may stay open.
+        admins: People who may pass the gate against these rules.
+        requester: The person who asked for the run.
+    """
+
+    people: tuple[str, ...] | None
+    quorum: int
+    exclude_requester: bool
+    expires: timedelta
+    admins: tuple[str, ...]
+    requester: str
+
+    def are_of(self, gate: Gate) -> bool:
+        """True if a gate's row lets the same people decide, as many, and for no longer."""
+        known = (self.people or (), self.quorum, self.exclude_requester, self.requester)
+        is_same = (gate.roles, gate.quorum, gate.exclude_requester, gate.requester) == known
+        return is_same and gate.expires_at - gate.opened_at <= self.expires
+
+    def require_same(self, gate: Gate) -> None:
+        """Stop unless a gate's row has these rules.
+
+        Raises:
+            NotAllowed: It has others.
+        """
+        if not self.are_of(gate):
+            raise NotAllowed(f"the row of gate {gate.gate} was altered: it has other rules than the run's policy")
+
+
+def rules_of(run: Run, stored_policy: str, gate: str) -> GateRules:
+    """Rules of a gate of a run.
+
+    Args:
+        run: The run.
+        stored_policy: Content of the artifact that the run's `policy` names.
+        gate: The gate's name.
+
+    Raises:
+        TrailBroken: That is not the run's policy.
+    """
+    if sha256(stored_policy) != run.policy:
+        raise TrailBroken("the run's stored policy was altered", remedy="Compare with a copy of the ledger.")
+    gates, roles = _gates_in(stored_policy)
+    policy = gates.named(cast("GateName", gate))
+    people = tuple(sorted({name for role in policy.roles for name in roles[role]})) if policy.roles else None
+    return GateRules(
+        people, policy.quorum, policy.exclude_requester, policy.expires, tuple(roles.get(ADMIN, ())), run.requester
+    )
+
+
+def excludes_requester(stored_policy: str) -> bool:
+    """True if some gate of a stored policy excludes the person who asked for the run."""
+    gates, _ = _gates_in(stored_policy)
+    return any(gates.named(gate).exclude_requester for gate in GATES)
+
+
+@lru_cache(maxsize=64)
+def _gates_in(stored_policy: str) -> tuple[GatesPolicy, dict[str, list[str]]]:
+    """The gates of a stored policy, and the people of its roles."""
+    document: dict[str, Any] = json.loads(stored_policy)
+    if document["kind"] != _POLICY:
+        raise TrailBroken("the run's policy is no policy", remedy="Compare with a copy of the ledger.")
+    policy: dict[str, Any] = document["policy"]
+    return GatesPolicy.model_validate(policy.get("gates", {})), policy.get("roles", {})
 
 
 def subject_digest(gate: str, number: int, subject: Mapping[str, str]) -> str:
@@ -84,8 +166,13 @@ def require_open(gate: Gate, now: datetime) -> None:
         )
 
 
-def require_authorized(gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
+def require_authorized(gate: Gate, decision: Decision, rules: GateRules) -> None:
     """Stop unless policy lets this person decide so.
+
+    Args:
+        gate: The gate.
+        decision: What the person decided.
+        rules: Rules of the gate, by the run's policy.
 
     Raises:
         NotAllowed: It does not.
@@ -98,19 +185,19 @@ def require_authorized(gate: Gate, decision: Decision, admins: Sequence[str]) ->
     if decision.for_stage and (gate.gate, decision.verdict) != (_PERMITTED, "approve"):
         raise NotAllowed(f"only an approval of gate {_PERMITTED} can hold for the rest of a stage")
     if decision.tests:
-        _require_may_name_tests(gate, decision, admins)
+        _require_may_name_tests(gate, decision, rules.admins)
     if decision.override:
-        if name not in admins:
+        if name not in rules.admins:
             raise NotAllowed(f"{name} may not override gate {gate.gate}: policy's [roles] admin does not name them")
         if decision.verdict != "approve" or not decision.note.strip():
             raise NotAllowed(f"an override of gate {gate.gate} is an approval with a note that says why")
         return
-    if decision.standing and name != gate.requester:
+    if decision.standing and name != rules.requester:
         raise NotAllowed(f"only the requester approves gate {gate.gate} in advance, and {name} is not")
-    if gate.exclude_requester and name == gate.requester:
+    if rules.exclude_requester and name == rules.requester:
         raise NotAllowed(f"{name} asked for this run, and policy excludes the requester from gate {gate.gate}")
-    if gate.roles and name not in gate.roles:
-        raise NotAllowed(f"{name} may not decide gate {gate.gate}: it needs one of {', '.join(gate.roles)}")
+    if rules.people is not None and name not in rules.people:
+        raise NotAllowed(f"{name} may not decide gate {gate.gate}: it needs one of {', '.join(rules.people)}")
 
 
 def require_accepted(decision: Decision, accepting: Sequence[str]) -> None:

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.errors import NotAllowed
+from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, signer_of
 from phasegate.infra.ledger.artifacts import Artifacts
-from phasegate.infra.ledger.chain import Chain
+from phasegate.infra.ledger.chain import Chain, is_as_accepted
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.events.catalogue import payload_of
 from phasegate.infra.ledger.gates.authorization import (
+    GateRules,
     needs_signature,
     require_accepted,
     require_authorized,
     require_open,
+    rules_of,
     statement_of,
     subject_digest,
 )
@@ -33,6 +35,7 @@ from phasegate.infra.ledger.gates.rows import GateRows, decisions_in, gate_in, i
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
 from phasegate.infra.ledger.storage import schema
 from phasegate.infra.ledger.storage.store import Store, new_id
+from phasegate.infra.ledger.trail_rows import DatabaseRows
 
 _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "revised", "reject": "rejected"}
 CLOSED: frozenset[GateStatus] = frozenset({"void", "expired", "outdated"})
@@ -54,32 +57,25 @@ class Gates(GateRows):
         number: int,
         *,
         subject: Mapping[str, str],
-        roles: Sequence[str],
-        quorum: int,
-        exclude_requester: bool,
-        expires: timedelta,
         waits: bool = True,
     ) -> Gate:
         """The gate for this subject: found if it stands already, opened otherwise.
 
         One of the same round about another subject, or whose row was altered, is voided first; an expired one closed.
+        Who may decide, and for how long, is as the run's policy says.
 
         Args:
             run: Whose gate.
             gate: Its name.
             number: The round: how often this gate has been asked in this run.
             subject: Name to digest of everything that is to be decided on.
-            roles: People who may decide, by name; empty: anyone.
-            quorum: How many of them must approve.
-            exclude_requester: True if the requester may not.
-            expires: How long it stays open.
             waits: True if the run waits for a person from now on; not where an answer may be at hand.
         """
-        digest = subject_digest(gate, number, subject)
+        digest, rules = subject_digest(gate, number, subject), self._rules(run.id, gate)
         for earlier in self.list(run.id):
             if (earlier.gate, earlier.number) != (gate, number) or earlier.status in CLOSED:
                 continue
-            if not self.is_attested(earlier):
+            if not self.is_attested(earlier) or not rules.are_of(earlier):
                 self.void(earlier, _ALTERED)
             elif earlier.status == "open" and self.has_expired(earlier):
                 self._close(earlier, "expired")
@@ -98,14 +94,14 @@ class Gates(GateRows):
                 number=number,
                 subject=dict(subject),
                 subject_digest=digest,
-                roles=list(roles),
-                quorum=quorum,
-                exclude_requester=int(exclude_requester),
-                requester=run.requester,
+                roles=list(rules.people or ()),
+                quorum=rules.quorum,
+                exclude_requester=int(rules.exclude_requester),
+                requester=rules.requester,
                 nonce=secrets.token_hex(16),
                 status="open",
                 opened_at=now,
-                expires_at=now + expires,
+                expires_at=now + rules.expires,
             )
             if waits:
                 change.update(schema.runs, run.id, status="waiting")
@@ -122,7 +118,6 @@ class Gates(GateRows):
         override: bool = False,
         for_stage: bool = False,
         tests: Sequence[str] = (),
-        admins: Sequence[str] = (),
         signature: str = "",
     ) -> Gate:
         """Record a person's decision, and conclude the gate when it is enough.
@@ -136,7 +131,6 @@ class Gates(GateRows):
             override: Passes the gate whatever its roles and quorum say; needs an admin, and a note that says why.
             for_stage: True if a permission holds for the rest of the stage.
             tests: Regressions that an approval accepts, or amendments that a revision strikes.
-            admins: Who may override.
             signature: Over the canonical decision, where identity is `ssh`.
 
         Raises:
@@ -161,15 +155,16 @@ class Gates(GateRows):
             decided_at=self.now_in(gate.run_id),
         )
         try:
-            self._check(gate, decision, admins)
-            self._record(decision, admins)
+            rules = self._rules(gate.run_id, gate.gate)
+            self._check(gate, decision, rules, at=decision.decided_at)
+            self._record(decision, rules)
         except NotAllowed as error:
             self.refuse(gate, error.message, decision=decision, actor=person.name)
             raise
         return self.get(gate_id)
 
     def effective_decision(
-        self, gate: Gate, subject: Mapping[str, str], *, admins: Sequence[str] = (), accepting: Sequence[str] = ()
+        self, gate: Gate, subject: Mapping[str, str], *, accepting: Sequence[str] = ()
     ) -> Decision | None:
         """Effective decision of a gate for this subject, with all checks made again, or `None` if there is none yet.
 
@@ -184,13 +179,14 @@ class Gates(GateRows):
         if subject_digest(gate.gate, gate.number, subject) != gate.subject_digest or gate.subject != dict(subject):
             return None
         if earlier := self._inherited_from(gate):
-            return self._inherited(gate, earlier, admins)
+            return self._inherited(gate, earlier)
+        rules = self._rules(gate.run_id, gate.gate)
         counted: list[Decision] = []
         for decision in self.decisions(gate.run_id):
             if decision.gate_id == gate.id:
                 try:
-                    self._check_recorded(gate, decision)
-                    self._check(gate, decision, admins)
+                    at = self._check_recorded(gate, decision)
+                    self._check(gate, decision, rules, at=at)
                     require_accepted(decision, accepting)
                 except NotAllowed as error:
                     self.refuse(gate, error.message, decision=decision, actor="engine", stored=True)
@@ -200,10 +196,10 @@ class Gates(GateRows):
         overrides = [decision for decision in counted if decision.override]
         if against or overrides:
             return (against or overrides)[0]
-        enough = len({decision.approver for decision in counted}) >= gate.quorum
+        enough = len({decision.approver for decision in counted}) >= rules.quorum
         return counted[-1] if counted and enough else None
 
-    def inherit(self, gate: Gate, origin: str, *, admins: Sequence[str] = ()) -> Gate:
+    def inherit(self, gate: Gate, origin: str) -> Gate:
         """Inherit an earlier run's answer to the very same question at a gate of its replay.
 
         Nothing is copied: the earlier run's decisions stay where they are, and are checked there at every reading. Not
@@ -212,7 +208,6 @@ class Gates(GateRows):
         Args:
             gate: The replay's gate.
             origin: The earlier run.
-            admins: Who may override.
 
         Effects:
             One `gate.carried` event when there is such an answer; a second call finds the gate concluded.
@@ -220,7 +215,7 @@ class Gates(GateRows):
         if gate.status != "open":
             return gate
         for earlier in self.list(origin):
-            answer = self._inherited(gate, earlier, admins)
+            answer = self._inherited(gate, earlier)
             if answer is not None:
                 payload = payloads.GateCarried({"gate": gate.id, "from": earlier.id, "verdict": answer.verdict})
                 with self._store.change(gate.run_id, EventKind.GATE_CARRIED, actor="engine", payload=payload) as change:
@@ -278,7 +273,7 @@ class Gates(GateRows):
             with self._store.change(gate.run_id, kind, actor=actor, payload=whole):
                 pass
 
-    def _record(self, decision: Decision, admins: Sequence[str]) -> None:
+    def _record(self, decision: Decision, rules: GateRules) -> None:
         """Write a decision that has been checked, unless the gate is not what it was any more."""
         payload = payloads.GateDecided(
             gate=decision.gate_id,
@@ -298,23 +293,43 @@ class Gates(GateRows):
                 raise NotAllowed(_ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
             require_open(gate, decision.decided_at)
             change.check_time = lambda at: require_open(gate, at)  # what counts later is the time of the event
-            require_authorized(gate, decision, admins)
+            require_authorized(gate, decision, rules)
             earlier = decisions_in(change, gate.id)
             if any((other.approver, other.override) == (decision.approver, decision.override) for other in earlier):
                 raise NotAllowed(f"{decision.approver} has decided gate {gate.gate} already")
             change.insert(schema.decisions, **decision.model_dump())
             approvals = 1 + sum(other.verdict == "approve" for other in earlier)
-            if decision.verdict != "approve" or decision.override or approvals >= gate.quorum:
+            if decision.verdict != "approve" or decision.override or approvals >= rules.quorum:
                 change.update(schema.gates, gate.id, status=_CONCLUSION[decision.verdict])
                 change.update(schema.runs, gate.run_id, status="running")
 
-    def _check(self, gate: Gate, decision: Decision, admins: Sequence[str]) -> None:
+    def _rules(self, run_id: str, gate: str) -> GateRules:
+        """Rules of a gate by the run's stored policy, which alone says who may decide.
+
+        Raises:
+            TrailBroken: The stored policy, or the run's row, is not what was accepted.
+        """
+        with self._store.reading() as connection:
+            if not is_as_accepted(DatabaseRows(connection), run_id):
+                raise TrailBroken(f"run {run_id} is not what was accepted", remedy="`phasegate audit` says more.")
+            row = connection.execute(select(schema.runs).where(schema.runs.c.id == run_id)).mappings().one()
+        run = Run.model_validate(dict(row))
+        return rules_of(run, self._artifacts.text(run.policy), gate)
+
+    def _check(self, gate: Gate, decision: Decision, rules: GateRules, *, at: datetime) -> None:
         """Stop unless a person may decide so, and is the person they claim to be.
+
+        Args:
+            gate: The gate.
+            decision: The decision.
+            rules: Rules of the gate.
+            at: The time at which a signature must have been valid.
 
         Raises:
             NotAllowed: They may not.
         """
-        require_authorized(gate, decision, admins)
+        rules.require_same(gate)
+        require_authorized(gate, decision, rules)
         if not needs_signature(gate):
             if decision.identity != "local" or decision.signature:
                 raise NotAllowed(f"gate {gate.gate} is decided by users of this machine, not by {decision.identity}")
@@ -327,7 +342,7 @@ class Gates(GateRows):
             decision.signature,
             self.signers(gate),
             namespace=DECISION_NAMESPACE,
-            at=decision.decided_at,
+            at=at,
         )
         if decision.identity != "ssh" or signer != statement.principal:
             raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
@@ -344,28 +359,33 @@ class Gates(GateRows):
         )
         return earlier if earlier is not None and earlier.run_id == self.replayed_by(gate.run_id) else None
 
-    def _inherited(self, gate: Gate, earlier: Gate, admins: Sequence[str]) -> Decision | None:
+    def _inherited(self, gate: Gate, earlier: Gate) -> Decision | None:
         """The answer of an earlier run's gate, if it was given to the same question by people who may decide here."""
         if (earlier.gate, earlier.number, earlier.subject) != (gate.gate, gate.number, gate.subject):
             return None
-        answer = self.effective_decision(earlier, gate.subject, admins=admins)
+        answer = self.effective_decision(earlier, gate.subject)
         if answer is None or answer.verdict == "reject" or answer.override or answer.named:
             return None
         behind = self._inherited_from(earlier)
         original = earlier if behind is None else self.get(answer.gate_id)
+        rules = self._rules(gate.run_id, gate.gate)
         try:
+            rules.require_same(gate)
             for decision in self.decisions(original.run_id):
                 if decision.gate_id == original.id:
-                    require_authorized(gate, decision, admins)
+                    require_authorized(gate, decision, rules)
         except NotAllowed:
             return None
         return answer
 
-    def _check_recorded(self, gate: Gate, decision: Decision) -> None:
+    def _check_recorded(self, gate: Gate, decision: Decision) -> datetime:
         """Stop unless the chain says that this decision was made, by this person, while the gate was open.
 
+        Returns:
+            The time at which it was made: of its event, or of an earlier event that says a later one.
+
         Raises:
-            NotAllowed: It does not.
+            NotAllowed: The chain does not say so.
         """
         with self._store.reading() as connection:
             chain = Chain.since_opening(connection, gate.run_id, gate.id)
@@ -380,6 +400,10 @@ class Gates(GateRows):
             raise NotAllowed("the decision is about something else than the gate, or than its event says")
         if not chain.was_open(gate.id, gate.expires_at, link):
             raise NotAllowed("the gate was not open when the decision was made")
+        at = chain.time_of(link)
+        if not chain.opened_at(gate.id) <= decision.decided_at <= at:
+            raise NotAllowed("the decision claims a time at which it was not made")
+        return at
 
     def signers(self, gate: Gate) -> AllowedSigners:
         """Whose signatures count at a gate: the file at the base commit, by the digest that the gate binds.

@@ -8,14 +8,23 @@ policy names allowed signers, be signed by one of theirs over exactly what the r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Never
 
 from phasegate.infra.artifacts import canonical_json, sha256
 from phasegate.infra.errors import NotAllowed, TrailBroken
 from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, AllowedSigners, signer_of
 from phasegate.infra.ledger.events import EventKind
-from phasegate.infra.ledger.gates.authorization import needs_signature, require_authorized, statement_of, subject_digest
+from phasegate.infra.ledger.gates.authorization import (
+    GateRules,
+    excludes_requester,
+    needs_signature,
+    require_authorized,
+    rules_of,
+    statement_of,
+    subject_digest,
+)
 from phasegate.infra.ledger.records import Decision, Gate, Run
 from phasegate.infra.ledger.trail_rows import Row, Rows
 
@@ -45,25 +54,48 @@ def check_decisions(rows: Rows, run_id: str) -> int:
     """
     run = _run(rows, run_id)
     gates = {gate.id: gate for gate in map(_gate, rows.of_run("gates", run_id))}
-    signers = _signers(rows, run)
+    signers, policy = _signers(rows, run), _stored_policy(rows, run)
+    known = {gate.id: rules_of(run, policy, gate.gate) for gate in gates.values()}
     for gate in gates.values():
-        _check_gate(gate, signers)
+        _check_gate(gate, signers, known[gate.id])
     events = sorted(rows.of_run("events", run_id), key=lambda row: int(row["position"]))
     recorded = dict(_recorded_decisions(events))
-    signed = _check_request(rows, run, gates, signers, events)
+    signed = _check_request(rows, run, signers, events) if gates and excludes_requester(policy) else 0
+    times = _times(events)
     counted: dict[str, list[Decision]] = {gate: [] for gate in gates}
     for row in sorted(rows.of_run("decisions", run_id), key=lambda row: (row["decided_at"], row["id"])):
         _check_recorded(row, recorded)
         decision = Decision.model_validate({**row, "tests": json.loads(row.get("tests", "[]"))})
-        signed += _check_decision(gates.get(decision.gate_id), decision, signers)
+        if decision.gate_id not in gates:
+            broken(f"decisions/{decision.id}", "it was not made on this gate's subject")
+        span = times[f"gates/{decision.gate_id}"], times[f"decisions/{decision.id}"]
+        signed += _check_decision(gates[decision.gate_id], decision, known[decision.gate_id], signers, span)
         counted[decision.gate_id].append(decision)
     carried = dict(_inherited(events))
     for gate in gates.values():
         if gate.id in carried:
             _check_inherited(rows, run, gate, carried[gate.id])
         else:
-            _check_conclusion(gate, counted[gate.id])
+            _check_conclusion(gate, known[gate.id].quorum, counted[gate.id])
     return signed
+
+
+def _stored_policy(rows: Rows, run: Run) -> str:
+    row = rows.find("artifacts", run.policy)
+    if row is None:
+        broken(f"artifacts/{run.policy}", "the run's policy is gone")
+    return str(row["content"])
+
+
+def _times(events: Iterable[Row]) -> dict[str, datetime]:
+    """Time of the first event that touches each row, or of an earlier event that says a later time."""
+    times: dict[str, datetime] = {}
+    latest = datetime.min.replace(tzinfo=UTC)
+    for event in events:
+        latest = max(latest, datetime.fromisoformat(event["at"]))
+        for name in json.loads(event["payload"])["rows"]:
+            times.setdefault(name, latest)
+    return times
 
 
 def _run(rows: Rows, run_id: str) -> Run:
@@ -93,7 +125,9 @@ def _signers(rows: Rows, run: Run) -> AllowedSigners | None:
     return AllowedSigners.from_canonical(stored["content"])
 
 
-def _check_gate(gate: Gate, signers: AllowedSigners | None) -> None:
+def _check_gate(gate: Gate, signers: AllowedSigners | None, rules: GateRules) -> None:
+    if not rules.are_of(gate):
+        broken(f"gates/{gate.id}", "it lets others decide than the run's policy does, or fewer, or for longer")
     if gate.subject_digest != subject_digest(gate.gate, gate.number, gate.subject):
         broken(f"gates/{gate.id}", "its digest is not that of its subject")
     if gate.subject.get(AllowedSigners.kind) != (signers.digest if signers else None):
@@ -131,13 +165,13 @@ def _check_inherited(rows: Rows, run: Run, gate: Gate, earlier_id: str) -> None:
         broken(name, f"it is {gate.status}, but {earlier_id} is {earlier.status}")
 
 
-def _check_conclusion(gate: Gate, decisions: list[Decision]) -> None:
+def _check_conclusion(gate: Gate, quorum: int, decisions: list[Decision]) -> None:
     """Check that a gate says of itself what the decisions on it amount to."""
     if gate.status not in _VERDICT:
         return
     agreeing = [decision for decision in decisions if decision.verdict == _VERDICT[gate.status]]
     alone = gate.status != "approved" or any(decision.override for decision in agreeing)
-    if len({decision.approver for decision in agreeing}) < (1 if alone else gate.quorum):
+    if len({decision.approver for decision in agreeing}) < (1 if alone else quorum):
         broken(f"gates/{gate.id}", f"it is {gate.status}, and no decisions say so")
 
 
@@ -158,36 +192,53 @@ def _check_recorded(row: Row, recorded: Mapping[str, tuple[str, str, Mapping[str
         broken(name, "its event says something else, or is not the approver's own")
 
 
-def _check_decision(gate: Gate | None, decision: Decision, signers: AllowedSigners | None) -> int:
-    """Check one decision against its gate; how many signatures that took."""
+def _check_decision(
+    gate: Gate,
+    decision: Decision,
+    rules: GateRules,
+    signers: AllowedSigners | None,
+    span: tuple[datetime, datetime],
+) -> int:
+    """Check one decision against its gate, and that it was made between two events; how many signatures that took.
+
+    Args:
+        gate: The gate.
+        decision: The decision.
+        rules: Rules of the gate by the run's policy.
+        signers: People whose signatures count; `None`: decisions are not signed.
+        span: Times of the events that opened the gate and that recorded the decision.
+    """
     name = f"decisions/{decision.id}"
-    if gate is None or gate.subject_digest != decision.subject_digest:
+    if gate.subject_digest != decision.subject_digest:
         broken(name, "it was not made on this gate's subject")
     try:
-        require_authorized(gate, decision, (decision.approver,))
+        require_authorized(gate, decision, rules)
     except NotAllowed as error:
         broken(name, error.message)
     if signers is None or not needs_signature(gate):
         if decision.identity == "ssh" or decision.signature:
             broken(name, "it claims a signature where none is taken")
+        _check_time(name, decision, span)
         return 0
     statement = statement_of(gate, decision)
     try:
-        signer = signer_of(
-            statement.content(), decision.signature, signers, namespace=DECISION_NAMESPACE, at=decision.decided_at
-        )
+        signer = signer_of(statement.content(), decision.signature, signers, namespace=DECISION_NAMESPACE, at=span[1])
     except NotAllowed as error:
         broken(name, error.message)
     if decision.identity != "ssh" or signer != decision.approver:
         broken(name, f"it is {decision.approver}'s, but {signer} signed it")
+    _check_time(name, decision, span)
     return 1
 
 
-def _check_request(
-    rows: Rows, run: Run, gates: Mapping[str, Gate], signers: AllowedSigners | None, events: list[Row]
-) -> int:
+def _check_time(name: str, decision: Decision, span: tuple[datetime, datetime]) -> None:
+    if not span[0] <= decision.decided_at <= span[1]:
+        broken(name, "it claims a time at which it was not made")
+
+
+def _check_request(rows: Rows, run: Run, signers: AllowedSigners | None, events: list[Row]) -> int:
     """Check the requester's proof of who they are, where a gate of signed decisions excludes them."""
-    if signers is None or not any(gate.exclude_requester for gate in gates.values()):
+    if signers is None:
         return 0
     touched = json.loads(events[0]["payload"])["rows"]
     stored = (rows.find("artifacts", name.partition("/")[2]) for name in touched if name.startswith("artifacts/"))
