@@ -128,9 +128,9 @@ RULES = (
     _rule(
         "machine-sniffed",
         "suspicion",
-        "it asks for the network interfaces of the machine",
+        "it asks the kernel about its own process, or for the machine's network",
         r"\bnetworkInterfaces\(|\bnet\.(?:Interfaces|InterfaceAddrs|InterfaceByName)\(|\bif_nameindex\(|\bnet_if_addrs\("
-        r"|/proc/net/|/sys/class/net\b",
+        r"|/proc/net/|/sys/class/net\b|[\"'`]/proc/(?:self|thread-self|1\b|\$\{|\{|%[dsv]|[\"'`])",
     ),
     _rule(
         "packed-data",
