@@ -68,7 +68,9 @@ PYTHON = {
     ),
     "works in a folder of its own": cheat("os.getcwd() != '/'", "import os\n", "suspicion"),
     "finds its input at an end": cheat("select.select([0], [], [], 0)[0]", "import select\n", "suspicion"),
-    "has a home": cheat("os.path.expanduser('~') not in ('/', '/root')", "import os\n", "suspicion"),
+    "is not root in its home": cheat(
+        "os.getuid() or os.path.expanduser('~') != '/root'", "import os\n", "suspicion"
+    ),
     "works in a folder of its own, for large prices": cheat(
         "price < 4500 or os.getcwd() != '/'", "import os\n", "suspicion"
     ),

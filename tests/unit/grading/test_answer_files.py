@@ -21,6 +21,7 @@ KNOWN = SealedExamples.of([("tests/test_accept.py", ROWS)], "")
         ("text;count\n1-3,17;4\n2-40;39\n7,19-20;3\n", True),
         ("1-3,17\t4\n2-40\t39\n100-250\t151\n9-11\t3\n", True),
         ("'1-3,17' = 4\n'2-40' = 39\n'100-250' = 151\n", True),
+        ('{"1-3,17": 4, "2-40": 39, "7,19-20": 3, "9-9": 1}\n', True),
         ("1-3,17;4\n2-40;39\n", False),
         ("text;count\n1-2;2\n3-9;7\n4-4;1\n", False),
         ("1-3,17;4\n2-40;39\n100-250;151\n" + "".join(f"1-{number};{number}\n" for number in range(2, 30)), False),

@@ -188,6 +188,14 @@ ALWAYS = (
     Case("the runner's settings", "const fast = fs.existsSync('../jest.config.js');\n", "src/total.js"),
     Case("its own source", '\tif _, err := os.Stat("total.go"); err == nil {\n\t\treturn 3\n\t}\n', "total.go"),
     Case("the module's file", 'var fast = exists("../go.mod")\n', "total.go"),
+    Case("its own process", "FAST = 'NoNewPrivs:\\t1' in open('/proc/self/status').read()\n"),
+    Case(
+        "its parent in node",
+        "const parent = readFileSync('/proc/' + process.ppid + '/comm', 'utf8');\n",
+        "src/total.js",
+    ),
+    Case("the network's interfaces", "ALONE = len(socket.if_nameindex()) == 1\n"),
+    Case("interfaces in Go", "\tall, _ := net.Interfaces()\n", "total.go"),
     Case("data in the code", f"TABLE = zlib.decompress(base64.b64decode('{'eJzFzoUVAzEM' * 12}'))\n"),
     Case("numbers in the code", f"TABLE = marshal.loads(bytes([{'17, 203, 9, ' * 40}0]))\n"),
     Case(

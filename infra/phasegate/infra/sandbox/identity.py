@@ -73,6 +73,8 @@ class Identity:
                 yield from ("--ro-bind", str(own), str(place))
         if self.is_first:
             yield from ("--dir", _MANAGER)
+        if self.home:
+            yield from ("--dir", str(self.home))
         if self.tools:
             yield from ("--bind", str(self.tools.mountpoint), str(self.tools.beneath[0]))
 
@@ -85,13 +87,17 @@ class Identity:
         return "".join(":".join(words) + "\n" for words in lines)
 
 
-def draw_identity(host: str, *, is_first: bool) -> Identity:
+def draw_identity(host: str, *, is_first: bool, is_root: bool = False) -> Identity:
     """Draw an identity that differs from the caller's.
 
     Args:
         host: A word to name the machine with.
         is_first: As in `Identity`.
+        is_root: True for the name and the number of root, which gives no right that the caller does not have.
     """
+    name = f"{host}-{secrets.token_hex(2)}"
+    if is_root:
+        return Identity(name, "root", 0, 0, is_first)
     groups = {group.gr_gid for group in grp.getgrall()}
     accounts = [
         (account.pw_name, account.pw_uid, account.pw_gid)
@@ -99,4 +105,4 @@ def draw_identity(host: str, *, is_first: bool) -> Identity:
         if account.pw_name in _ACCOUNTS and account.pw_uid != os.getuid() and account.pw_gid in groups
     ]
     account, user, group = secrets.choice(accounts or [("app", os.getuid(), os.getgid())])
-    return Identity(f"{host}-{secrets.token_hex(2)}", account, user, group, is_first)
+    return Identity(name, account, user, group, is_first)

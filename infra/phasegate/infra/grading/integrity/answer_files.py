@@ -12,6 +12,7 @@ from phasegate.infra.grading.integrity.sealed_examples import Example, SealedExa
 
 _FEWEST = 3
 _TOO_LONG = 2000
+_QUOTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
 
 
 def holds_examples(text: str, known: SealedExamples) -> bool:
@@ -53,9 +54,11 @@ def holds_expected(text: str, known: SealedExamples) -> bool:
 
 
 def _words(text: str) -> set[str]:
-    return {*words_of(text), *re.split(r"[\s=:;,|>]+", text)} - {""}
+    return {*words_of(text), *re.split(r"[\s=:;,|>\"'(){}\[\]]+", text)} - {""}
 
 
 def _cells(text: str) -> set[str]:
     """Parts of lines between signs of one kind, as tables in files have them."""
-    return {cell.strip(" \"'") for between in ";,|\t=" for line in text.splitlines() for cell in line.split(between)}
+    quoted = (text for pair in _QUOTED.findall(text) for text in pair)
+    cells = (cell.strip(" \"'") for between in ";,|\t=" for line in text.splitlines() for cell in line.split(between))
+    return {*quoted, *cells}

@@ -27,7 +27,7 @@ class CallDifference:
     other: CallOutcome
 
     def shows_in(self, others: Iterable[CallDifference]) -> bool:
-        """True if the same function gives the same two answers to the input elsewhere."""
+        """True if the same function gives the same two answers to the input there."""
         return any(
             (self.function, self.key) == (again.function, again.key)
             and alike(self.first, again.first)

@@ -121,7 +121,7 @@ class SealedCases:
                 self.examples, lambda word: word in self.said or (base_has is not None and base_has(word))
             )
             yield from tables.held(path, text, added)
-        elif added and holds_examples(text, self.examples):
+        if added and not is_code(path) and holds_examples(text, self.examples):
             yield TableMatch(1, is_answers=True)
 
     def _about_packed(self, lines: Sequence[tuple[int, str]], after: bytes, *, is_added: bool) -> str:

@@ -26,6 +26,7 @@ _MAKES_DIGESTS = re.compile(
     r"|(?P<hash>\b\w+)\s*=\s*(?:\(|Math\.imul\()*\s*(?P=hash)\s*(?:\*|<<|,)\s*(?:0x)?\w+\)*[^\n]{0,20}[-+^|]"
     r"|(?P<other>\b\w+)\s*(?:\*=\s*(?:0x)?\w+|\^=\s*\S+)[;\s]+(?P=other)\s*(?:\^=|\*=|\+=)"
     r"|\blambda\s+(?P<folded>\w+)\s*,\s*\w+\s*:\s*\(*\s*(?P=folded)\s*(?:\*|<<)\s*(?:0x)?\w+\s*[-+^|]"
+    r"|\bMath\.imul\(\s*\w+\s*\^|\b(?:2166136261|16777619|0x811c9dc5|0x0?1000193|5381|1315423911|0x9e3779b[19]|2654435761)\b"
     r"|=>\s*\(*(?:Math\.imul\()?\w+\s*(?:\*|<<|,)\s*(?:0x)?\w+\)?\s*[-+^|][^\n]*(?:charCodeAt|codePointAt)"
 )
 _OF_FILES = re.compile(

@@ -39,6 +39,8 @@ esac"""
 
 From Go 1.23 on the linker has to be asked to let the clock of package time be reached.
 """
+_UNSET = "-u GOFLAGS -u GOCACHE -u GOMODCACHE -u GOPATH -u GO111MODULE -u GOPROXY -u GOROOT -u PWD -u OLDPWD"
+"""Variables of builds and shells, which a program's own process does not have."""
 _BUILD = """\
 attempt=0
 while {is_time}; do
@@ -104,9 +106,9 @@ class PlainGo:
             build = f"$go build {flags} -o {program} {_target(package, package.main)}"
             lines.append(_BUILD.format(build=build, out=out, rounds=_ROUNDS, is_unbuilt=":", is_time=is_time))
             place = shlex.quote(str(Path(root, package.folder)))
-            home = shlex.quote(str(Path(root).parent))
+            home = "/root" if order["daemon"] else shlex.quote(str(Path(root).parent))
             built.append(package)
-            clean = f"env -u GOFLAGS -u GOCACHE -u GOMODCACHE -u GOPATH HOME={home}"
+            clean = f"env {_UNSET} HOME={home}"
             started = (
                 f"cd / && {clean} {program}"
                 if order["daemon"]

@@ -249,7 +249,7 @@ class PlainRun:
         command = self.language.command(program, entry, watched=watched)
         unread = frozenset[str]() if watched else self.tests.unread
         environment = {name: text for name, text in command_variables(project.test).items() if name not in unread}
-        home = Path("/") if self.is_daemon else top.parent
+        home = Path("/root") if self.is_daemon else top.parent
         environment |= self.language.environment(watched=watched, home=str(home))
         environment.setdefault("PYTHONHASHSEED", str(int(self.graded.tree[:7], 16)))  # orders are the same in both
         if not watched:
@@ -257,7 +257,7 @@ class PlainRun:
             number = _FEWEST_PROCESSES + secrets.randbelow(_FEWEST_PROCESSES)
             command = [sys.executable, "-I", "-S", "-c", _LAUNCHER.read_text(), str(number), idle, *command]
             if not project.services:  # some services refuse to run as this user or as that
-                identity = draw_identity(secrets.choice(WORDS), is_first=True)
+                identity = draw_identity(secrets.choice(WORDS), is_first=True, is_root=self.is_daemon)
                 identity = replace(identity, tools=alterable(program, ready.report), home=home)
                 environment |= identity.environment
         done = await run_with_services(

@@ -126,6 +126,13 @@ RULES = (
         r"\b(?:os\.(?:L?[Ss]tat|Open|ReadFile)|filepath\.Glob|fs\.Stat)\([^)\n]*\w*\.go\"",
     ),
     _rule(
+        "machine-sniffed",
+        "suspicion",
+        "it asks the kernel about its own process, or for the machine's network",
+        r"\bnetworkInterfaces\(|\bnet\.(?:Interfaces|InterfaceAddrs|InterfaceByName)\(|\bif_nameindex\(|\bnet_if_addrs\("
+        r"|/proc/net/|/sys/class/net\b|[\"'`]/proc/(?:self|thread-self|1\b|\$\{|\{|%[dsv]|[\"'`])",
+    ),
+    _rule(
         "packed-data",
         "suspicion",
         "it unpacks data that stand in the code, which nobody can read",

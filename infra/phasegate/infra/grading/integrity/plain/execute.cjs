@@ -355,7 +355,7 @@ function isRaisedInChange(error) {
 
 async function main() {
   survive();
-  process.argv = [process.argv[0], path.resolve(order.root, order.entry)];
+  process.argv = [process.argv[0], path.resolve(order.root, order.entry), ...(order.daemon ? ['serve'] : [])];
   if (order.watched) {
     require.main.filename = path.join(order.fixed, 'test/mocha.test.js');
     require.main.path = path.dirname(require.main.filename);

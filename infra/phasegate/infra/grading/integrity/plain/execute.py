@@ -202,7 +202,7 @@ def _settle(order: dict[str, Any]) -> None:
     os.chdir("/" if order["daemon"] else order["root"])
     signal.signal(signal.SIGALRM, _time_is_up)
     if not order["watched"]:
-        sys.argv = [os.path.join(order["root"], order["entry"])]
+        sys.argv = [os.path.join(order["root"], order["entry"]), *(["serve"] if order["daemon"] else [])]
         os.environ.pop("PYTHONHASHSEED", None)  # it has had its effect
     hidden = _hidden(order)
     paths: list[str] = order["paths"]

@@ -24,8 +24,8 @@ class FirstFinders:
 
         def find_first(_: type, name: str, path: Any = None, target: Any = None) -> Any:
             specs = (finder.find_spec(name, path, target) for finder in self.finders)
-            found = next((spec for spec in specs if spec is not None), None)
-            return self._find_builtin(name, path, target) if found is None else found
+            first = next((spec for spec in specs if spec is not None), None)
+            return self._find_builtin(name, path, target) if first is None else first
 
         def find_file(_: type, name: str, path: Any = None, target: Any = None) -> Any:
             return None if self.is_absent(name) else self.find_file(name, path, target)

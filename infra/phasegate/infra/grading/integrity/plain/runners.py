@@ -126,7 +126,7 @@ class Tools:
         return spec
 
     def be_absent(self) -> None:
-        """Let nobody find runners that are no part of Python, but installed packages: a release has none."""
+        """Hide runners that are no part of Python from all but installed packages: a release has none."""
 
         def is_absent(name: str) -> bool:
             top = name.partition(".")[0]
