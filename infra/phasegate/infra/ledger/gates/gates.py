@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from phasegate.infra.artifacts import canonical_json, sha256
-from phasegate.infra.errors import NotAllowed, TrailBroken
-from phasegate.infra.identity import DECISION_NAMESPACE, AllowedSigners, Person, signer_of
-from phasegate.infra.ledger.artifacts import Artifacts
-from phasegate.infra.ledger.chain import Chain, is_as_accepted
+from phasegate.infra.artifacts import canonical_json
+from phasegate.infra.errors import NotAllowed
+from phasegate.infra.identity import Person
+from phasegate.infra.ledger.chain import Chain
 from phasegate.infra.ledger.events import EventKind, payloads
 from phasegate.infra.ledger.events.catalogue import payload_of
 from phasegate.infra.ledger.gates.authorization import (
@@ -27,28 +25,20 @@ from phasegate.infra.ledger.gates.authorization import (
     require_accepted,
     require_authorized,
     require_open,
-    rules_of,
-    statement_of,
     subject_digest,
 )
-from phasegate.infra.ledger.gates.rows import GateRows, decisions_in, gate_in, is_attested
+from phasegate.infra.ledger.gates.checks import ALTERED, GateChecks
+from phasegate.infra.ledger.gates.rows import decisions_in, gate_in, is_attested
 from phasegate.infra.ledger.records import Decision, Gate, GateStatus, Run, Verdict
 from phasegate.infra.ledger.storage import schema
-from phasegate.infra.ledger.storage.store import Store, new_id
-from phasegate.infra.ledger.trail_rows import DatabaseRows
+from phasegate.infra.ledger.storage.store import new_id
 
 _CONCLUSION: Mapping[Verdict, GateStatus] = {"approve": "approved", "revise": "revised", "reject": "rejected"}
 CLOSED: frozenset[GateStatus] = frozenset({"void", "expired", "outdated"})
-_ALTERED = "the gate's row was altered by something other than phasegate"
 
 
-class Gates(GateRows):
+class Gates(GateChecks):
     """The `gates` and `decisions` sections of the ledger."""
-
-    def __init__(self, store: Store) -> None:
-        """Work on a store."""
-        super().__init__(store)
-        self._artifacts = Artifacts(store)
 
     def open(
         self,
@@ -71,12 +61,12 @@ class Gates(GateRows):
             subject: Name to digest of everything that is to be decided on.
             waits: True if the run waits for a person from now on; not where an answer may be at hand.
         """
-        digest, rules = subject_digest(gate, number, subject), self._rules(run.id, gate)
+        digest, rules = subject_digest(gate, number, subject), self.rules(run.id, gate)
         for earlier in self.list(run.id):
             if (earlier.gate, earlier.number) != (gate, number) or earlier.status in CLOSED:
                 continue
             if not self.is_attested(earlier) or not rules.are_of(earlier):
-                self.void(earlier, _ALTERED)
+                self.void(earlier, ALTERED)
             elif earlier.status == "open" and self.has_expired(earlier):
                 self._close(earlier, "expired")
             elif earlier.subject_digest == digest:
@@ -155,8 +145,8 @@ class Gates(GateRows):
             decided_at=self.now_in(gate.run_id),
         )
         try:
-            rules = self._rules(gate.run_id, gate.gate)
-            self._check(gate, decision, rules, at=decision.decided_at)
+            rules = self.rules(gate.run_id, gate.gate)
+            self.check(gate, decision, rules, at=decision.decided_at)
             self._record(decision, rules)
         except NotAllowed as error:
             self.refuse(gate, error.message, decision=decision, actor=person.name)
@@ -180,13 +170,13 @@ class Gates(GateRows):
             return None
         if earlier := self._inherited_from(gate):
             return self._inherited(gate, earlier)
-        rules = self._rules(gate.run_id, gate.gate)
+        rules = self.rules(gate.run_id, gate.gate)
         counted: list[Decision] = []
         for decision in self.decisions(gate.run_id):
             if decision.gate_id == gate.id:
                 try:
-                    at = self._check_recorded(gate, decision)
-                    self._check(gate, decision, rules, at=at)
+                    at = self.check_recorded(gate, decision)
+                    self.check(gate, decision, rules, at=at)
                     require_accepted(decision, accepting)
                 except NotAllowed as error:
                     self.refuse(gate, error.message, decision=decision, actor="engine", stored=True)
@@ -290,7 +280,7 @@ class Gates(GateRows):
         with self._store.change(decision.run_id, kind, actor=decision.approver, payload=payload) as change:
             gate = gate_in(change, decision.gate_id)
             if gate.subject_digest != decision.subject_digest or not is_attested(change.connection, gate):
-                raise NotAllowed(_ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
+                raise NotAllowed(ALTERED, remedy="`phasegate audit` says more; the engine opens the gate anew.")
             require_open(gate, decision.decided_at)
             change.check_time = lambda at: require_open(gate, at)  # what counts later is the time of the event
             require_authorized(gate, decision, rules)
@@ -302,50 +292,6 @@ class Gates(GateRows):
             if decision.verdict != "approve" or decision.override or approvals >= rules.quorum:
                 change.update(schema.gates, gate.id, status=_CONCLUSION[decision.verdict])
                 change.update(schema.runs, gate.run_id, status="running")
-
-    def _rules(self, run_id: str, gate: str) -> GateRules:
-        """Rules of a gate by the run's stored policy, which alone says who may decide.
-
-        Raises:
-            TrailBroken: The stored policy, or the run's row, is not what was accepted.
-        """
-        with self._store.reading() as connection:
-            if not is_as_accepted(DatabaseRows(connection), run_id):
-                raise TrailBroken(f"run {run_id} is not what was accepted", remedy="`phasegate audit` says more.")
-            row = connection.execute(select(schema.runs).where(schema.runs.c.id == run_id)).mappings().one()
-        run = Run.model_validate(dict(row))
-        return rules_of(run, self._artifacts.text(run.policy), gate)
-
-    def _check(self, gate: Gate, decision: Decision, rules: GateRules, *, at: datetime) -> None:
-        """Stop unless a person may decide so, and is the person they claim to be.
-
-        Args:
-            gate: The gate.
-            decision: The decision.
-            rules: Rules of the gate.
-            at: The time at which a signature must have been valid.
-
-        Raises:
-            NotAllowed: They may not.
-        """
-        rules.require_same(gate)
-        require_authorized(gate, decision, rules)
-        if not needs_signature(gate):
-            if decision.identity != "local" or decision.signature:
-                raise NotAllowed(f"gate {gate.gate} is decided by users of this machine, not by {decision.identity}")
-            return
-        if decision.standing or not decision.signature:
-            raise NotAllowed(f"gate {gate.gate} takes signed decisions only", remedy="Decide with `phasegate approve`.")
-        statement = statement_of(gate, decision)
-        signer = signer_of(
-            statement.content(),
-            decision.signature,
-            self.signers(gate),
-            namespace=DECISION_NAMESPACE,
-            at=at,
-        )
-        if decision.identity != "ssh" or signer != statement.principal:
-            raise NotAllowed(f"the decision is {decision.approver}'s, but {signer} signed it")
 
     def _inherited_from(self, gate: Gate) -> Gate | None:
         """The replayed run's gate whose answer holds at this one, or `None` if this gate was asked itself."""
@@ -368,7 +314,7 @@ class Gates(GateRows):
             return None
         behind = self._inherited_from(earlier)
         original = earlier if behind is None else self.get(answer.gate_id)
-        rules = self._rules(gate.run_id, gate.gate)
+        rules = self.rules(gate.run_id, gate.gate)
         try:
             rules.require_same(gate)
             for decision in self.decisions(original.run_id):
@@ -377,45 +323,6 @@ class Gates(GateRows):
         except NotAllowed:
             return None
         return answer
-
-    def _check_recorded(self, gate: Gate, decision: Decision) -> datetime:
-        """Stop unless the chain says that this decision was made, by this person, while the gate was open.
-
-        Returns:
-            The time at which it was made: of its event, or of an earlier event that says a later one.
-
-        Raises:
-            NotAllowed: The chain does not say so.
-        """
-        with self._store.reading() as connection:
-            chain = Chain.since_opening(connection, gate.run_id, gate.id)
-            if chain.attesting(connection, schema.gates, gate.id) is None:
-                raise NotAllowed(_ALTERED)
-            link = chain.attesting(connection, schema.decisions, decision.id)
-        kind = EventKind.GATE_OVERRIDDEN if decision.override else EventKind.GATE_DECIDED
-        if link is None or (link.kind, link.actor, link.payload.get("gate")) != (kind, decision.approver, gate.id):
-            raise NotAllowed("no event of the run says that this decision was made")
-        recorded = (link.payload.get("for_stage", False), tuple(link.payload.get("tests", ())))
-        if (decision.subject_digest, (decision.for_stage, decision.tests)) != (gate.subject_digest, recorded):
-            raise NotAllowed("the decision is about something else than the gate, or than its event says")
-        if not chain.was_open(gate.id, gate.expires_at, link):
-            raise NotAllowed("the gate was not open when the decision was made")
-        at = chain.time_of(link)
-        if not chain.opened_at(gate.id) <= decision.decided_at <= at:
-            raise NotAllowed("the decision claims a time at which it was not made")
-        return at
-
-    def signers(self, gate: Gate) -> AllowedSigners:
-        """Whose signatures count at a gate: the file at the base commit, by the digest that the gate binds.
-
-        Raises:
-            NotAllowed: The stored file is not what the gate binds.
-        """
-        digest = gate.subject[AllowedSigners.kind]
-        text = self._artifacts.text(digest)
-        if sha256(text) != digest:
-            raise NotAllowed("the run's allowed signers were altered by something other than phasegate")
-        return AllowedSigners.from_canonical(text)
 
     def _close(self, gate: Gate, status: GateStatus) -> None:
         with self._store.change(
