@@ -113,7 +113,7 @@ def test_the_signature_is_verified_at_every_reading(desk: Desk, monkeypatch: pyt
     """
     gate = desk.signed_gate()
     with monkeypatch.context() as patch:
-        patch.setattr("phasegate.infra.ledger.gates.gates.signer_of", lambda *_, **__: "bo")
+        patch.setattr("phasegate.infra.ledger.gates.checks.signer_of", lambda *_, **__: "bo")
         desk.approve(gate, "bo", signature=desk.signature(gate, "bo", key="eve"))
         assert desk.rules(gate) == "approve"
     assert desk.rules(gate) is None

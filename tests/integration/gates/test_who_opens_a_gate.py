@@ -31,7 +31,7 @@ OPEN = "UPDATE gates SET status = 'approved' WHERE id = ?"
 
 
 def test_a_forged_decision_does_not_count_and_is_named_once(desk: Desk) -> None:
-    """P5. Mutation tried: `_check_recorded` returns before it looks for the event; the forged row then rules."""
+    """P5. Mutation tried: `check_recorded` returns before it looks for the event; the forged row then rules."""
     gate = desk.gate(desk.accept())
     desk.sql(FORGE, gate.id)
     assert [desk.rules(gate), desk.rules(gate)] == [None, None]
@@ -39,7 +39,7 @@ def test_a_forged_decision_does_not_count_and_is_named_once(desk: Desk) -> None:
 
 
 def test_a_gate_forced_open_beside_its_forged_decision_is_void_and_asked_anew(desk: Desk) -> None:
-    """P5. Mutation tried: `open` without `_stands`; the altered gate is found and taken for answered."""
+    """P5. Mutation tried: `open` without `is_attested`; the altered gate is found and taken for answered."""
     run = desk.accept()
     gate = desk.gate(run)
     desk.sql(FORGE, gate.id)
