@@ -32,7 +32,8 @@ _LACKS = f"{_FAILS}, without files that packages do not carry"
 async def compare_installed(run: PlainRun, base: str, twins: PlainTwins) -> tuple[list[Finding], int]:
     """Run the tests where the project lies as installed; a difference counts if it shows twice.
 
-    Where tests of the project need their working folder, they are run in it.
+    Where tests of the project need their working folder, they are run in it. A project with a `[deploy] start` is
+    served from its checkout, so it stays as it is.
 
     Args:
         run: Both processes on the change.
@@ -42,10 +43,13 @@ async def compare_installed(run: PlainRun, base: str, twins: PlainTwins) -> tupl
     Returns:
         Findings, and the number of tests that ran there; 0 where the layout is no measure.
     """
-    young = replace(run, age=0, repeats=False, installed=True)
+    is_service = bool(run.bench.policy.deploy.start)
+    young = replace(run, age=0, repeats=False, installed=not is_service)
     measured = await _compare(replace(young, is_daemon=True), base, twins)
-    measured = measured or await _compare(young, base, twins)
-    return measured or ([], 0)
+    if measured is None and not is_service:
+        measured = await _compare(young, base, twins)
+    findings, count = measured or ([], 0)
+    return findings, 0 if is_service else count
 
 
 async def _compare(bare: PlainRun, base: str, twins: PlainTwins) -> tuple[list[Finding], int] | None:

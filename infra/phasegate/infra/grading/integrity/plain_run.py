@@ -44,6 +44,8 @@ _IDLE_SECONDS = 20
 """Time for which a daemon's input holds nothing and stays open, so that what reads it does not wait for ever."""
 _FEWEST_PROCESSES = 1000
 """Processes that a machine has started before the plain one; up to twice as many."""
+_DAEMONS = ("server", "main", "app")
+"""Usual names of a service's own script."""
 _LAUNCHER = Path(__file__).parent / "plain/launcher.py"
 _TIMEOUT = timedelta(minutes=3)
 _SLACK, _SLOWER = timedelta(minutes=1), 6
@@ -197,6 +199,13 @@ class PlainRun:
         layout = InstalledLayout(place, f"{tests.known}\n{tests.named}", removes_files=not self.keeps_files)
         return place, layout.lay(ready.folder, tests.changed, [*tests.sealed, *tests.own])
 
+    def _entry(self, ready: Prepared, word: str, *, watched: bool) -> str:
+        """Name of the script at the top of a checkout; a daemon's says what it does."""
+        name = f"{secrets.choice(_DAEMONS)}{self.language.entry_suffix}"
+        if self.is_daemon and not watched and not ready.find(name).exists():
+            return name
+        return f"{'test_' if watched else ''}{word}_{secrets.token_hex(3)}{self.language.entry_suffix}"
+
     async def _run(
         self,
         ready: Prepared,
@@ -210,7 +219,7 @@ class PlainRun:
     ) -> Ran:
         root, folder = top / place, ready.folder / place
         words = secrets.SystemRandom().sample(WORDS, 3)
-        entry = f"{'test_' if watched else ''}{words[0]}_{secrets.token_hex(3)}{self.language.entry_suffix}"
+        entry = self._entry(ready, words[0], watched=watched)
         out = ready.report / f"{words[2]}.jsonl"
         out.unlink(missing_ok=True)
         files = {**self.tests.sealed, **self.tests.own}

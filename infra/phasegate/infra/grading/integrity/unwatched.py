@@ -116,7 +116,7 @@ async def compare_unwatched(
                 findings += await _only_in_runner(run, base, twins, reported)
                 findings += await _beside_tests(run, base, twins)
                 findings += await _otherwise_called(run, twins)
-            if tests.asks_for_place and not bench.policy.deploy.start and not any(map(_is_graver, findings)):
+            if tests.asks_for_place and not any(map(_is_graver, findings)):
                 bench.on_step("running the tests where the project lies as installed")
                 further_findings, count = await compare_installed(run, base, twins)
                 findings += further_findings

@@ -130,7 +130,7 @@ RULES = (
         "suspicion",
         "it asks the kernel about its own process, or for the machine's network",
         r"\bnetworkInterfaces\(|\bnet\.(?:Interfaces|InterfaceAddrs|InterfaceByName)\(|\bif_nameindex\(|\bnet_if_addrs\("
-        r"|/proc/net/|/sys/class/net\b|[\"'`]/proc/(?:self|thread-self|1\b|\$\{|\{|%[dsv]|[\"'`])",
+        r"|/proc/net/|/sys/class/net\b|[\"'`]/proc/(?:self|thread-self|1\b|\$\{|\{|%[dsv]|[\"'`])|[\"'`]/proc[\"'`]",
     ),
     _rule(
         "packed-data",
