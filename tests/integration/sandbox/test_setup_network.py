@@ -139,6 +139,25 @@ async def test_many_downloads_at_once_need_no_processes(upstream: Upstream, tmp_
     assert {(tmp_path / "work" / f"f{number}").stat().st_size for number in range(40)} == {size}
 
 
+HOLD = """\
+import os, pathlib, socket, sys, time
+held = socket.create_connection(("127.0.0.1", int(os.environ["HTTP_PROXY"].rpartition(":")[2])))
+held.sendall(b"CONNECT packages.example.org:443 HTTP/1.0\\r\\n\\r\\n")
+held.recv(1000)
+pathlib.Path("held").touch()
+time.sleep(60)
+"""
+
+
+async def test_a_connection_that_is_open_at_the_end_leaves_no_output(upstream: Upstream, tmp_path: Path) -> None:
+    """Mutation tried: the bridge's tasks are not ended."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "hold.py").write_text(HOLD)
+    command = "python3 hold.py & while ! test -e held; do sleep 0.05; done"
+    result = await run(opened(tmp_path, RecordingDialer(upstream.port)), tmp_path, command)
+    assert (result.exit_code, result.output) == (0, "")
+
+
 async def test_common_tools_are_told_of_the_proxy(upstream: Upstream, tmp_path: Path) -> None:
     """Mutation tried: each variable left out."""
     program = "import json, os; print(json.dumps(dict(os.environ)))"

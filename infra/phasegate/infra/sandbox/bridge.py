@@ -11,7 +11,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 
 _CHUNK = 64 * 1024
@@ -24,11 +23,7 @@ def main(path: str, command: list[str]) -> int:
     Returns:
         The command's exit code; 128 + N when signal N ended it.
     """
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(_Bridge(path).connect, "127.0.0.1", 0))
-    threading.Thread(target=loop.run_forever, daemon=True).start()
-    port = server.sockets[0].getsockname()[1]
-    code = subprocess.call(command, env={**os.environ, **proxy_variables(port, os.environ)})
+    code = asyncio.run(_run(_Bridge(path), command))
     return code if code >= 0 else 128 - code
 
 
@@ -52,21 +47,36 @@ def proxy_variables(port: int, environment: Mapping[str, str]) -> dict[str, str]
     }
 
 
+async def _run(bridge: _Bridge, command: list[str]) -> int:
+    server = await asyncio.start_server(bridge.accept, "127.0.0.1", 0)
+    variables = proxy_variables(server.sockets[0].getsockname()[1], os.environ)
+    return await asyncio.to_thread(subprocess.call, command, env={**os.environ, **variables})
+
+
 class _Bridge:
     """Connects each client to the proxy's socket."""
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a client."""
+        task = asyncio.create_task(self._connect(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             outer_reader, outer_writer = await asyncio.open_unix_connection(self._path)
         except OSError:
             writer.close()
             return
-        upload = asyncio.ensure_future(_send_all(reader, outer_writer))
-        if await _pump(outer_reader, writer):
-            await upload
+        upload = asyncio.create_task(_send_all(reader, outer_writer))
+        if not await _pump(outer_reader, writer):  # the client is gone: the proxy need not go on
+            outer_writer.transport.abort()
+            writer.transport.abort()
+        await upload
         outer_writer.transport.abort()
         writer.close()
 
