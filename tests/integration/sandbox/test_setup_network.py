@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncGenerator, Iterator
@@ -128,17 +129,50 @@ async def test_abstract_sockets_of_this_machine_are_out_of_reach(upstream: Upstr
     assert "Connection refused" in result.output
 
 
-async def test_many_downloads_at_once_need_no_processes(upstream: Upstream, tmp_path: Path) -> None:
-    """Mutation tried: two threads of the bridge for each connection."""
+async def test_many_downloads_at_once_arrive_whole(upstream: Upstream, tmp_path: Path) -> None:
+    """Mutation tried: the bridge cuts a connection once it has read the answer."""
     size = 400_000
     upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
-    sandbox = opened(tmp_path, RecordingDialer(upstream.port), pids=48)
     urls = " ".join(f"-o f{number} http://packages.example.org/{number}" for number in range(40))
-    result = await run(sandbox, tmp_path, f"curl -sS --parallel --parallel-immediate --parallel-max 40 {urls}")
+    command = f"curl -sS --parallel --parallel-immediate --parallel-max 40 {urls}"
+    result = await run(opened(tmp_path, RecordingDialer(upstream.port)), tmp_path, command)
     assert result.exit_code == 0, result.output
     assert {(tmp_path / "work" / f"f{number}").stat().st_size for number in range(40)} == {size}
 
 
+HALF = """\
+import os, socket
+client = socket.create_connection(("127.0.0.1", int(os.environ["HTTP_PROXY"].rpartition(":")[2])))
+client.sendall(b"GET http://packages.example.org/ HTTP/1.0\\r\\n\\r\\n")
+client.shutdown(socket.SHUT_WR)
+print(client.makefile("rb").read()[-5:])
+"""
+
+
+async def test_a_client_that_has_ended_its_side_gets_its_answer(upstream: Upstream, tmp_path: Path) -> None:
+    """Mutation tried: the end of a client's bytes cuts the connection."""
+    upstream.reads.clear()
+    asyncio.get_running_loop().call_later(1, upstream.reads.set)
+    sandbox = opened(tmp_path, RecordingDialer(upstream.port))
+    assert (await run(sandbox, tmp_path, ["python3", "-c", HALF])).output == "b'hello'\n"
+
+
+async def test_connections_cost_a_command_no_threads(upstream: Upstream, tmp_path: Path) -> None:
+    """Mutation tried: two threads of the bridge for each connection."""
+    sandbox = opened(tmp_path, RecordingDialer(upstream.port))
+    result = await run(sandbox, tmp_path, ["python3", "-c", THREADS])
+    assert int(result.output) < 10
+
+
+THREADS = """\
+import os, pathlib, socket
+port = int(os.environ["HTTP_PROXY"].rpartition(":")[2])
+clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+for client in clients:
+    client.sendall(b"CONNECT packages.example.org:443 HTTP/1.0\\r\\n\\r\\n")
+    assert b" 200 " in client.recv(1000)
+print(pathlib.Path(f"/proc/{os.getppid()}/status").read_text().partition("Threads:")[2].split()[0])
+"""
 HOLD = """\
 import os, pathlib, socket, sys, time
 held = socket.create_connection(("127.0.0.1", int(os.environ["HTTP_PROXY"].rpartition(":")[2])))
