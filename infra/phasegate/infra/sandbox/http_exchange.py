@@ -1,4 +1,4 @@
-"""Exchange of an HTTP request and its answer between a client and a server, parsed on one side and written anew on the other.
+"""Exchange of an HTTP request and its answer: parsed on the one side, written anew on the other.
 
 Called by the sandbox's proxy, which names the destination and connects. Nothing that h11 has not parsed passes, but for
 the content of a tunnel. Bodies stream: a side that does not read stops the other. Source: RFC 9110, RFC 9112.
