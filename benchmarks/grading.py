@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from benchmarks.grading_projects import Sample, handed_to_setup, samples
+from benchmarks.grading_projects import Sample, handed_to_setup, index_hosts, samples
 
 from phasegate.infra.grading.base import judge_base
 from phasegate.infra.grading.evidence import Evidence
@@ -93,7 +93,7 @@ async def _measured(sample: Sample, folder: Path) -> Costs:
             test_timeout=_LONG,
         ),
         lifecycle=LifecyclePolicy(stages=("prd", "implementation", "testing")),
-        sandbox=SandboxPolicy(setup_network=True),
+        sandbox=SandboxPolicy(setup_network=True, network=index_hosts()),
         grading=GradingPolicy(ablation_time=timedelta(0)),
     )
     repository, sandbox = Repository.open(top), open_sandbox(policy.sandbox, state)

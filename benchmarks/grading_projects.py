@@ -54,6 +54,11 @@ def handed_to_setup() -> tuple[str, ...]:
     return tuple(name for name in os.environ if name.startswith(("PIP_", "npm_config_", "NPM_CONFIG_", "GO")))
 
 
+def index_hosts() -> tuple[str, ...]:
+    """Package indexes with private addresses, each as `HOST:PORT` in SETUP_HOSTS."""
+    return tuple(os.environ.get("SETUP_HOSTS", "").split())
+
+
 def samples() -> list[Sample]:
     """All of them."""
     return [_python(), _typescript(), _go()]

@@ -15,7 +15,7 @@ import pytest
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import CommandResult
 from phasegate.infra.sandbox.bubblewrap import Bubblewrap
-from phasegate.infra.sandbox.proxy import Streams
+from phasegate.infra.sandbox.http_exchange import Streams
 
 ADDRESSES = {
     "allowed.example.org": "93.184.216.34",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from tests.support.upstream import RecordingDialer
 
 from phasegate.infra.policy.model import LifecyclePolicy, Policy, ProjectPolicy, SandboxPolicy
 from phasegate.infra.sandbox import Sandbox, open_sandbox, run_setup
+from phasegate.infra.sandbox.bubblewrap import Bubblewrap
 
 PASSWORD = "s3cr-t/of:the_index"
 LOGIN = "Basic " + base64.b64encode(f"reader:{PASSWORD}".encode()).decode()
@@ -41,10 +43,10 @@ class Index(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def index() -> Iterator[str]:
+def port() -> Iterator[int]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/package.py"
+        yield server.server_address[1]
         server.shutdown()
 
 
@@ -53,30 +55,53 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def policy_of(setup: str, backend: str, names: tuple[str, ...] = ("INDEX_URL", "INDEX_PASSWORD")) -> Policy:
+def policy_of(
+    setup: str, backend: str, names: tuple[str, ...] = ("INDEX_URL", "INDEX_PASSWORD"), hosts: tuple[str, ...] = ()
+) -> Policy:
     return Policy.model_validate(
         {
             "project": ProjectPolicy(setup=setup, setup_environment=names),
-            "sandbox": SandboxPolicy.model_validate({"backend": backend, "setup_network": True}),
+            "sandbox": SandboxPolicy.model_validate({"backend": backend, "setup_network": True, "network": hosts}),
             "lifecycle": LifecyclePolicy(stages=("prd",)),
         }
     )
 
 
-def opened(policy: Policy, state: Path) -> tuple[Sandbox, Path]:
+def opened(policy: Policy, state: Path, dialer: RecordingDialer | None = None) -> tuple[Sandbox, Path]:
     folder = state / "work"
     folder.mkdir(parents=True)
-    return open_sandbox(policy.sandbox, state), folder
+    sandbox = open_sandbox(policy.sandbox, state)
+    return replace(sandbox, dialer=dialer) if dialer and isinstance(sandbox, Bubblewrap) else sandbox, folder
+
+
+@pytest.mark.parametrize("hosts", [("index.example.org:{port}",), ("index.example.org",), ()])
+async def test_setup_reaches_an_index_in_a_private_network_if_policy_names_its_port(
+    hosts: tuple[str, ...], port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutations tried: `sandbox.network` not handed to the proxy; what it refused left out of the output."""
+    monkeypatch.setenv("INDEX_URL", f"http://index.example.org:{port}/package.py")
+    monkeypatch.setenv("INDEX_PASSWORD", PASSWORD)
+    named = tuple(host.format(port=port) for host in hosts)
+    policy = policy_of(f"cat <<'END' > fetch.py\n{FETCH}END\npython3 fetch.py", "bubblewrap", hosts=named)
+    sandbox, folder = opened(policy, tmp_path / "state", RecordingDialer(port, {"index.example.org": ["10.7.7.7"]}))
+    done = await run_setup(sandbox, policy, folder)
+    if ":" in "".join(hosts):
+        assert (done.exit_code, done.output) == (0, "")
+    else:
+        assert done.exit_code != 0
+        assert "index.example.org leads to 10.7.7.7, which is no public address" in done.output
+        assert done.output.endswith("A host with a private address needs `HOST:PORT` in sandbox.network.")
 
 
 async def test_setup_reaches_the_index_and_a_later_command_does_not_see_the_credentials(
-    index: str, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    port: int, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mutation tried: the variables are added to `sandbox.environment`."""
-    monkeypatch.setenv("INDEX_URL", index)
+    host = "127.0.0.1" if backend == "none" else "index.example.org"
+    monkeypatch.setenv("INDEX_URL", f"http://{host}:{port}/package.py")
     monkeypatch.setenv("INDEX_PASSWORD", PASSWORD)
     policy = policy_of(f"cat <<'END' > fetch.py\n{FETCH}END\npython3 fetch.py", backend)
-    sandbox, folder = opened(policy, tmp_path / "state")
+    sandbox, folder = opened(policy, tmp_path / "state", RecordingDialer(port))
     done = await run_setup(sandbox, policy, folder)
     assert (done.exit_code, done.output) == (0, "")
     later = await sandbox.run("cat package.py; env", folder=folder, timeout=timedelta(minutes=1))

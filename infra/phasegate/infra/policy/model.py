@@ -180,9 +180,10 @@ class SandboxPolicy(PolicyModel):
     backend: Literal["bubblewrap", "none"] = "bubblewrap"
     """`none` must be asked for by name and is shown on every gate page."""
     setup_network: bool = False
-    """Whether `project.setup` may reach the network, all of it; tests never do."""
+    """True if `project.setup` may reach every public host, through a proxy; tests never do."""
     network: tuple[HostPattern, ...] = ()
-    """Hosts that agents' commands reach, through a proxy that lets nothing else pass, e.g. `example.org`."""
+    """Hosts that agents' commands reach, through a proxy that lets nothing else pass, e.g. `example.org`. For setup, a
+    host with its port may have a private address."""
     environment: tuple[str, ...] = ()
     """Names of variables handed into the sandbox besides PATH, HOME, LANG and TERM."""
     memory: ByteSize = 2 * 1024**3

@@ -111,8 +111,10 @@ class Bubblewrap:
         given = allowed_environment(self.policy.environment, HOME)
         if rustup_home() in self.tools:
             given["RUSTUP_HOME"] = str(rustup_home())
-        proxy = Proxy(() if network else self.policy.network, self.dialer)
-        async with self._egress(proxy, network=network) as (shown, wrapper), _names(identity, wrapper) as named:
+        hosts = self.policy.network
+        proxy = Proxy.to_any_public(self.dialer, hosts) if network else Proxy(hosts, self.dialer)
+        isolated = not network and not hosts
+        async with _egress(proxy, isolated=isolated) as (shown, wrapper), _names(identity, wrapper) as named:
             result = await run_limited(
                 [
                     *mounting,
@@ -121,7 +123,6 @@ class Bubblewrap:
                         (workspace.mountpoint, inside or folder),
                         writable,
                         [*shown, *named, *_homes(homes)],
-                        network=network,
                     ),
                 ],
                 policy=self.policy,
@@ -134,37 +135,15 @@ class Bubblewrap:
             )
         return replace(result, refused=tuple(proxy.refused))
 
-    @asynccontextmanager
-    async def _egress(self, proxy: Proxy, *, network: bool) -> AsyncGenerator[tuple[list[str], list[str]]]:
-        """Run the proxy, unless policy names no host or the command gets the network.
-
-        Yields:
-            Arguments that show the proxy's socket inside, and words before the command that start the bridge to it.
-        """
-        if network or not self.policy.network:
-            yield [], []
-            return
-        with tempfile.TemporaryDirectory(prefix="phasegate-") as scratch:  # a socket's path has to be short
-            path = Path(scratch) / "proxy"
-            async with proxy.listening(path):
-                shown = ["--ro-bind", str(bridge.__file__), _BRIDGE, "--ro-bind", str(path), _PROXY]
-                yield shown, [sys.executable, "-I", "-S", _BRIDGE, _PROXY]
-
     def _isolated_argv(
         self,
         command: Sequence[str],
         workspace: tuple[Path, Path],
         writable: Sequence[Path],
         shown: Sequence[str],
-        *,
-        network: bool,
     ) -> list[str]:
         own, inside = workspace[0].absolute(), workspace[1].absolute()
-        arguments = [self.program, *self.shell]
-        if network:
-            resolver = str(Path("/etc/resolv.conf").resolve())  # often a link into /run, which is hidden
-            arguments += ["--share-net", "--ro-bind-try", resolver, resolver]
-        arguments += [*shown, *self._places(own, inside, writable)]
+        arguments = [self.program, *self.shell, *shown, *self._places(own, inside, writable)]
         return [*arguments, "--chdir", str(inside), "--", *command]
 
     def _places(self, folder: Path, inside: Path, writable: Sequence[Path]) -> Iterator[str]:
@@ -178,6 +157,23 @@ class Bubblewrap:
             yield from ("--bind", str(place), str(inside if place == folder else place))
         yield from git_link(folder, places)
         yield from ("--remount-ro", "/")
+
+
+@asynccontextmanager
+async def _egress(proxy: Proxy, *, isolated: bool) -> AsyncGenerator[tuple[list[str], list[str]]]:
+    """Run the proxy, unless the command is isolated from every host.
+
+    Yields:
+        Arguments that show the proxy's socket inside, and words before the command that start the bridge to it.
+    """
+    if isolated:
+        yield [], []
+        return
+    with tempfile.TemporaryDirectory(prefix="phasegate-") as scratch:  # a socket's path has to be short
+        path = Path(scratch) / "proxy"
+        async with proxy.listening(path):
+            shown = ["--ro-bind", str(bridge.__file__), _BRIDGE, "--ro-bind", str(path), _PROXY]
+            yield shown, [sys.executable, "-I", "-S", _BRIDGE, _PROXY]
 
 
 @asynccontextmanager

@@ -79,7 +79,7 @@ class Sandbox(Protocol):
             command: Shell text, or a program with its arguments.
             folder: The workspace: writable, and the working directory.
             timeout: Wall clock; then everything the command started is killed.
-            network: True if the network can be reached.
+            network: True if every public host can be reached, through a proxy. No sandbox at all: the caller's network.
             environment: Variables besides those that policy lets in.
             on_output: Called with each piece of output as it comes.
             writable: Further folders that may be written.

@@ -1,32 +1,44 @@
-"""The only way out of a sandbox: a proxy that knows the hosts policy names, and no others.
+"""The only way out of a sandbox: a proxy that connects to allowed hosts at addresses that it has checked.
 
 Used by the bubblewrap backend, one per command. It runs outside, listens on a unix socket that is shown to the command,
-and takes CONNECT and plain HTTP requests. A name is resolved here, once, and the connection goes to the very address
-that was checked: a name that leads to this machine, its neighbours or a cloud's metadata service is refused
-(rebinding).
+and takes CONNECT and plain HTTP requests, one a connection. A name is resolved here, once, and the connection goes to
+the very address that was checked: a name that leads to this machine, a private network or a cloud's metadata service is
+refused (rebinding).
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import re
 import socket
 from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import Protocol, Self
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+import h11
 
-_HEAD_BYTES = 64 * 1024
-_CHUNK = 64 * 1024
+from phasegate.infra.sandbox.addresses import reachable_address
+from phasegate.infra.sandbox.destination import AllowedHosts, Destination, RefusedRequest
+from phasegate.infra.sandbox.http_exchange import (
+    HEAD_BYTES,
+    BadGateway,
+    HttpPeer,
+    Streams,
+    exchange,
+    parse_head,
+    read_head,
+    tunnel,
+)
+
 _CONNECT_SECONDS = 15
+_GOODBYE_SECONDS = 2
+_ADDRESSES_TRIED = 8
 _REFUSALS_KEPT = 50
-_STANDARD_PORTS = (80, 443)
-_EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"))
-"""Networks whose addresses carry an IPv4 address inside. Source: RFC 6052, RFC 3056."""
+_RESOLVERS = ThreadPoolExecutor(8, thread_name_prefix="phasegate-resolver")
+"""Threads for names of sandboxes alone: a name server that hangs holds up nothing else of the engine."""
 
 
 class Dialer(Protocol):
@@ -46,7 +58,9 @@ class SystemDialer:
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """As the port says."""
-        entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = await asyncio.get_running_loop().run_in_executor(
+            _RESOLVERS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
         return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
     async def dial(self, address: str, port: int) -> Streams:
@@ -54,28 +68,62 @@ class SystemDialer:
         return await asyncio.open_connection(address, port)
 
 
-class _Refused(Exception):
-    """The request goes nowhere; the message says why."""
+@dataclass(frozen=True)
+class ProxyLimits:
+    """Limits of one proxy.
+
+    Attributes:
+        connections: How many there may be at once; as many more are answered with 503.
+        idle_seconds: Time without a byte after which a connection is closed, and time for a request's head.
+    """
+
+    connections: int = 64
+    idle_seconds: float = 300
+
+
+_LIMITS = ProxyLimits()
+
+
+class TooManyConnections(RefusedRequest):
+    """As many connections as may be are open."""
+
+    status = "503 Service Unavailable"
 
 
 class Proxy:
-    """Proxy to the hosts it knows; it keeps what it refused in `refused`."""
+    """Proxy to allowed hosts; it keeps what it refused in `refused`."""
 
-    def __init__(self, hosts: Sequence[str], dialer: Dialer) -> None:
-        """Know these hosts.
+    def __init__(
+        self, hosts: Sequence[str], dialer: Dialer, limits: ProxyLimits = _LIMITS, *, any_public: bool = False
+    ) -> None:
+        """Allow these hosts, at public addresses.
 
         Args:
             hosts: `example.org`, `*.example.org`, `example.org:8443`; without a port: 80 and 443.
             dialer: Resolves and connects.
+            limits: Of this proxy.
+            any_public: As `to_any_public`.
         """
-        self._hosts, self._dialer = tuple(hosts), dialer
+        self._allowed, self._dialer, self._limits = AllowedHosts(tuple(hosts), any_public), dialer, limits
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refusing: set[asyncio.Task[None]] = set()
         self.refused: dict[str, None] = {}
+
+    @classmethod
+    def to_any_public(cls, dialer: Dialer, named: Sequence[str] = (), limits: ProxyLimits = _LIMITS) -> Self:
+        """Allow all hosts at public addresses, at any port.
+
+        Args:
+            dialer: Resolves and connects.
+            named: Patterns of policy. A host in it with its port may have a private address, never this machine's own.
+            limits: Of this proxy.
+        """
+        return cls(named, dialer, limits, any_public=True)
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncGenerator[None]:
         """Serve on a unix socket until the block ends; then every connection is cut."""
-        server = await asyncio.start_unix_server(self._accept, path, limit=_HEAD_BYTES)
+        server = await asyncio.start_unix_server(self._accept, path, limit=HEAD_BYTES)
         try:
             yield
         finally:
@@ -84,115 +132,110 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        full = len(self._tasks) - len(self._refusing) >= self._limits.connections
+        if len(self._refusing) >= self._limits.connections:
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(self._handle(reader, writer, full=full))
+        for tasks in (self._tasks, self._refusing) if full else (self._tasks,):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, full: bool) -> None:
         try:
-            await self._serve(reader, writer)
-        except (
-            OSError,
-            asyncio.IncompleteReadError,
-            asyncio.LimitOverrunError,
-        ):  # one side went away, or talks nonsense
+            async with asyncio.timeout(self._limits.idle_seconds) as idle:
+                loop = asyncio.get_running_loop()
+
+                def on_progress() -> None:
+                    if not idle.expired():
+                        idle.reschedule(loop.time() + self._limits.idle_seconds)
+
+                client = HttpPeer(
+                    h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES), (reader, writer), on_progress
+                )
+                await self._answer(client, full=full)
+                await _see_off(client)
+                writer.close()
+                await writer.wait_closed()
+        except OSError:  # one side went away, or was silent for too long
             pass
-        except _Refused as refusal:
+        finally:
+            writer.transport.abort()
+
+    async def _answer(self, client: HttpPeer, *, full: bool) -> None:
+        try:
+            if full:
+                raise TooManyConnections(f"more than {self._limits.connections} connections at once")
+            await self._serve(client)
+        except RefusedRequest as refusal:
             if len(self.refused) < _REFUSALS_KEPT:
                 self.refused[str(refusal)] = None
-            with suppress(OSError):
-                body = f"phasegate: {refusal}\n".encode()
-                head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-                writer.write(head.encode() + body)
-                await writer.drain()
-        finally:
-            writer.close()
+            if client.http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+                await _refuse(client, refusal)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")
-        match = re.fullmatch(r"([A-Z]+) (\S+) HTTP/1\.[01]", lines[0])
-        if match is None:
-            raise _Refused("not a proxy request")
-        method, target = match[1], match[2]
-        host, port, path = _destination(method, target)
-        up_reader, up_writer = await self._connect(host, port)
+    async def _serve(self, client: HttpPeer) -> None:
+        head, rest = await read_head(client.streams[0])
+        if not head:
+            return
+        request = parse_head(client.http, head)
+        destination = Destination.of(request)
+        streams = await self._connect(destination)
+        client.on_progress()
         try:
-            if method == "CONNECT":
-                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            else:
-                headers = [
-                    line for line in lines[1:-2] if not re.match(r"(?i)(proxy-|connection:|keep-alive:|host:)", line)
-                ]
-                name = host if port == 80 else f"{host}:{port}"
-                request = [f"{method} {path} HTTP/1.1", f"Host: {name}", *headers, "Connection: close", "", ""]
-                up_writer.write("\r\n".join(request).encode("latin-1"))
-            await asyncio.gather(_pump(reader, up_writer), _pump(up_reader, writer))
+            if destination.is_tunnel:
+                client.streams[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await tunnel(client.streams, streams, rest, client.on_progress)
+                streams[1].close()
+                await streams[1].wait_closed()
+                return
+            if rest:
+                client.http.receive_data(rest)
+            server = HttpPeer(
+                h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES), streams, client.on_progress
+            )
+            await exchange(client, server, request, destination)
         finally:
-            up_writer.close()
+            streams[1].transport.abort()
 
-    async def _connect(self, host: str, port: int) -> Streams:
-        """Connect to an allowed host at a public address.
+    async def _connect(self, destination: Destination) -> Streams:
+        """Connect to an allowed host at an address that may be reached.
 
         Raises:
-            _Refused: Policy does not name it, or its name leads where nothing may go.
+            RefusedRequest: Policy does not name it, or its name leads where nothing may go.
+            BadGateway: It has no address, or does not answer.
         """
-        if not any(_is_named(pattern, host, port) for pattern in self._hosts):
-            raise _Refused(f"{host}:{port} is not among the hosts that policy names")
+        host, port = destination.host, destination.port
+        if not self._allowed.allow(destination):
+            raise RefusedRequest(f"{host}:{port} is not among the hosts that policy names")
         try:
             addresses = await asyncio.wait_for(self._dialer.resolve(host, port), _CONNECT_SECONDS)
-        except (OSError, UnicodeError, TimeoutError) as error:
-            raise _Refused(f"{host} has no address: {error}") from error
-        if inner := [address for address in addresses if not _is_public(address)]:
-            raise _Refused(f"{host} leads to {inner[0]}, which is no public address")
-        for address in addresses:
-            with suppress(OSError, TimeoutError):
-                return await asyncio.wait_for(self._dialer.dial(address, port), _CONNECT_SECONDS)
-        raise _Refused(f"{host}:{port} does not answer")
+        except (OSError, UnicodeError) as error:
+            raise BadGateway(f"{host} has no address: {error}") from error
+        private = self._allowed.allow_private(destination)
+        checked = {address: reachable_address(address, private=private) for address in addresses}
+        if inner := [address for address, reachable in checked.items() if reachable is None]:
+            raise RefusedRequest(f"{host} leads to {inner[0]}, which is no public address")
+        for reachable in islice(filter(None, checked.values()), _ADDRESSES_TRIED):
+            with suppress(OSError):
+                return await asyncio.wait_for(self._dialer.dial(reachable, port), _CONNECT_SECONDS)
+        raise BadGateway(f"{host}:{port} does not answer")
 
 
-def _destination(method: str, target: str) -> tuple[str, int, str]:
-    try:
-        parts = urlsplit(f"//{target}" if method == "CONNECT" else target)
-        host, port = (parts.hostname or "").rstrip("."), parts.port or (443 if method == "CONNECT" else 80)
-    except ValueError as error:
-        raise _Refused("not an address") from error
-    if method != "CONNECT" and parts.scheme != "http":
-        raise _Refused("not a proxy request")
-    if not re.fullmatch(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", host) or _is_address(host):
-        raise _Refused(f"{host[:80] or 'nothing'} is not a host's name: addresses are not let through")
-    return host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+async def _refuse(client: HttpPeer, refusal: RefusedRequest) -> None:
+    """Answer a request that goes nowhere."""
+    body = f"phasegate: {refusal}\n".encode()
+    head = f"HTTP/1.1 {refusal.status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+    client.streams[1].write(f"{head}Connection: close\r\n\r\n".encode() + body)
+    await client.streams[1].drain()
 
 
-def _is_named(pattern: str, host: str, port: int) -> bool:
-    name, _, own_port = pattern.partition(":")
-    if port not in ((int(own_port),) if own_port else _STANDARD_PORTS):
-        return False
-    return host.endswith(name[1:]) if name.startswith("*.") else host == name
-
-
-def _is_address(host: str) -> bool:
-    """True if some resolver takes this for an address: 127.1, 0x7f000001 and 2130706433 are such, too."""
-    return all(re.fullmatch(r"0x[0-9a-f]*|[0-9]+", part) for part in host.split("."))
-
-
-def _is_public(address: str) -> bool:
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        elif any(ip in network for network in _EMBEDDING):
-            return False
-    return ip.is_global and not ip.is_multicast
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(_CHUNK):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
+async def _see_off(client: HttpPeer) -> None:
+    """Read what a client still writes, for a moment: it reads no answer if its connection breaks before."""
+    reader, writer = client.streams
+    if not writer.is_closing():
+        writer.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                while await reader.read(HEAD_BYTES):
+                    pass

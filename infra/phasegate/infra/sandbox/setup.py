@@ -67,12 +67,22 @@ async def run_setup(
     )
     if on_done:
         await asyncio.to_thread(on_done)
-    done = replace(done, output=credentials.mask_known(done.output))
+    done = replace(done, output=credentials.mask_known(done.output + _refusals(done)))
     leftover = await asyncio.to_thread(_left_behind, folder, credentials, began) if handed else ""
     if done.exit_code != 0 or not leftover:
         return done
     output = f"{done.output.rstrip()}\nIt left {leftover}, where tests and agents would read it."
     return replace(done, exit_code=_REFUSED, output=output.lstrip())
+
+
+def _refusals(done: CommandResult) -> str:
+    """Addresses that a failed setup was refused, for its output: tools do not repeat the proxy's answer."""
+    if done.exit_code == 0 or not done.refused:
+        return ""
+    refused = "".join(f"\n- {reason}" for reason in done.refused)
+    return (
+        f"\nThe sandbox's proxy refused:{refused}\nA host with a private address needs `HOST:PORT` in sandbox.network."
+    )
 
 
 def _credentials(handed: Mapping[str, str]) -> Secrets:
