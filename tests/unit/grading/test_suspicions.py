@@ -11,7 +11,6 @@ from phasegate.infra.grading.integrity.heuristics import (
     about_added_lines,
     about_agreeing_objects,
     about_new_file,
-    about_own_equality,
     is_aside,
 )
 from phasegate.infra.grading.tree.diff import Hunk
@@ -255,27 +254,6 @@ def test_a_new_file_by_its_name(path: str, severities: set[str]) -> None:
 
 def test_compiled_files_are_nothing_new_where_base_has_such() -> None:
     assert [finding.severity for finding in about_new_file("b.jar", "100644", "", ["a.jar"])] == ["note"]
-
-
-OWN = "class Numeral(str):\n    def __eq__(self, other):\n        return value(self) == value(other)\n"
-PAIR = "class Pair(tuple):\n    def __lt__(self, other):\n        return self[0] < other[0]\n"
-PRICE = "class Price:\n    def __eq__(self, other):\n        return self.cents == other.cents\n"
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "count"),
-    [
-        ("", OWN, 1),
-        (OWN, OWN, 0),
-        (OWN, f"{OWN}\n\n{OWN.replace('Numeral', 'Other')}", 1),
-        ("", PAIR, 0),
-        ("", PRICE, 0),
-    ],
-)
-def test_values_that_compare_by_a_rule_of_their_own(before: str, after: str, count: int) -> None:
-    """Mutation tried: bases that are not looked at."""
-    found = [*about_own_equality("app.py", before.encode(), after.encode())]
-    assert [(finding.code, finding.severity) for finding in found] == [("own-equality", "suspicion")] * count
 
 
 EQUAL = "class {}:\n    def __eq__(self, other):\n        return True\n"

@@ -17,7 +17,6 @@ from phasegate.infra.grading.integrity.heuristics import (
     about_added_lines,
     about_agreeing_objects,
     about_new_file,
-    about_own_equality,
     is_aside,
     is_git_settings,
 )
@@ -87,7 +86,6 @@ def about_files(
         aside = is_aside(path) and not _is_named(path, product, contents)
         yield from about_added_lines(pieces, after, base_has=base_code.has, is_aside=aside)
         yield from about_agreeing_objects(path, before, after, statements)
-        yield from about_own_equality(path, before, after)
         added = {number for piece in pieces for number, _ in piece.added}
         yield from about_digest_keys(path, (after or b"").decode(errors="replace"), added)
         yield from known.about(path, pieces, after, base_code.says)

@@ -68,22 +68,6 @@ _GO_ERROR = re.compile(
 _GO_SENTINEL = re.compile(r"(?<![\w.])(?:Err|err)[A-Z]\w*")
 """Errors that the package itself gives; those of others have its name before theirs."""
 _GO_WORDS = {"return", "if", "else", "nil", "true", "false", "len", "error", "any", "interface", "Error", "bool", "_"}
-_VALUES = {
-    "str",
-    "int",
-    "float",
-    "complex",
-    "bool",
-    "bytes",
-    "tuple",
-    "list",
-    "dict",
-    "set",
-    "frozenset",
-    "Decimal",
-    "Fraction",
-}
-"""Types whose values tests compare with literals."""
 _SWALLOWS = re.compile(r"^\s*(?:pass|\.\.\.|return(?:\s+(?:None|True))?)\s*$")
 _CATCHES_ALL = re.compile(r"^\s*except(?:\s*\(?\s*(?:Base)?Exception\b.*)?\s*:\s*(pass|\.\.\.)?\s*$")
 
@@ -162,28 +146,6 @@ def about_agreeing_objects(
         message = f"its objects are equal to anything ({_where([line for _, line in comparisons])})"
         severity: Severity = "note" if is_meant else "suspicion"
         yield Finding(code="always-equal", path=readable(path), message=message, severity=severity)
-
-
-def about_own_equality(path: str, before: bytes | None, after: bytes | None) -> Iterator[Finding]:
-    """New classes of a Python file that are values of Python's, and compare by a rule of their own."""
-    lines = _own_equalities(after) if path.endswith(".py") else []
-    if lines and len(lines) > len(_own_equalities(before)):
-        message = f"values of this class are equal to others by a rule of its own ({_where(lines)})"
-        yield Finding(code="own-equality", path=readable(path), message=message, severity="suspicion")
-
-
-def _own_equalities(source: bytes | None) -> list[int]:
-    try:
-        module = ast.parse(source or b"")
-    except (SyntaxError, ValueError):
-        return []
-    return [
-        node.lineno
-        for owner in ast.walk(module)
-        if isinstance(owner, ast.ClassDef) and any(getattr(base, "id", "") in _VALUES for base in owner.bases)
-        for node in owner.body
-        if isinstance(node, ast.FunctionDef) and node.name == "__eq__"
-    ]
 
 
 def about_new_file(path: str, mode: str, target: str, siblings: Sequence[str]) -> Iterator[Finding]:
