@@ -87,7 +87,7 @@ async def test_a_run_ends_as_if_nothing_had_happened_wherever_its_engine_was_kil
 
 
 async def test_a_run_is_accepted_as_a_whole_or_not_at_all(folder: Path) -> None:
-    """Whoever gets a run's id may go home. Killed before that, the command has left nothing behind."""
+    """A person who gets a run's id may go home. Killed before that, the command has left nothing behind."""
     assert run_until_killed(folder, "before:run.accepted") == KILLED
     async with next_engine(folder) as engine:
         assert engine.ledger.runs.list() == []

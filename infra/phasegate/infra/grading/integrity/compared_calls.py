@@ -6,7 +6,7 @@ runs need not show it at the inputs of tests. It must not know how calls are not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from phasegate.infra.grading.evidence import UNWATCHED, Finding
@@ -64,6 +64,21 @@ def differing_calls(
     pairs = same_functions(functions, [*other])
     differences = (next(_differences(called, counterpart), None) for called, counterpart in pairs)
     return [difference for difference in differences if difference is not None]
+
+
+def lasting_findings(
+    differences: Sequence[CallDifference], again: Iterable[CallDifference], first: str, other: str
+) -> list[Finding]:
+    """Findings about differences that show again.
+
+    Args:
+        differences: Differences between two processes.
+        again: The same of two further processes.
+        first: Words for the process of the first answer.
+        other: The same for the other.
+    """
+    still = [*again]
+    return [difference.finding(first, other) for difference in differences if difference.shows_in(still)]
 
 
 def _differences(called: Called, counterpart: Called) -> Iterator[CallDifference]:

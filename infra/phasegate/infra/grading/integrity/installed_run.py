@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 
 from phasegate.infra.grading.evidence import UNWATCHED, Finding, Severity
-from phasegate.infra.grading.integrity.compared_calls import differing_calls
+from phasegate.infra.grading.integrity.compared_calls import differing_calls, lasting_findings
 from phasegate.infra.grading.integrity.plain_results import PlainTwins, Ran
 from phasegate.infra.grading.integrity.plain_run import PlainRun
 from phasegate.infra.workspace.change_set import readable
@@ -92,8 +92,7 @@ async def _otherwise_called(bare: PlainRun, twins: PlainTwins, first: Ran) -> li
     plain = await replace(bare, installed=False, is_daemon=False).once("plain-calls-again", twins.watched)
     again = await bare.once("installed-calls-again", twins.watched)
     still = differing_calls(plain.calls, again.calls, altered)
-    inside, outside = "in a plain process", "in that of a daemon"
-    return [difference.finding(inside, outside) for difference in differences if difference.shows_in(still)]
+    return lasting_findings(differences, still, "in a plain process", "in that of a daemon")
 
 
 def _lost(plain: Ran, installed: Ran) -> dict[tuple[str, str], str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from phasegate.infra.grading.evidence import ASKS, REPLACED, UNWATCHED, Finding
 from phasegate.infra.grading.integrity.altered_names import altered_names, known_names
 from phasegate.infra.grading.integrity.command_variables import unread_variables
-from phasegate.infra.grading.integrity.compared_calls import differing_calls
+from phasegate.infra.grading.integrity.compared_calls import differing_calls, lasting_findings
 from phasegate.infra.grading.integrity.installed_run import compare_installed
 from phasegate.infra.grading.integrity.node_statements import OTHERS
 from phasegate.infra.grading.integrity.plain_go import PlainGo
@@ -175,8 +175,7 @@ async def _otherwise_called(run: PlainRun, twins: PlainTwins) -> list[Finding]:
         return []
     again = await replace(run, age=0, repeats=False).twice("calls-compared")
     still = differing_calls(again.watched.calls, again.plain.calls, altered)
-    inside, outside = "inside a test runner", "in a plain process"
-    return [difference.finding(inside, outside) for difference in differences if difference.shows_in(still)]
+    return lasting_findings(differences, still, "inside a test runner", "in a plain process")
 
 
 async def _only_in_runner(

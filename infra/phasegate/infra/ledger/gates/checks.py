@@ -112,7 +112,7 @@ class GateChecks(GateRows):
         return at
 
     def signers(self, gate: Gate) -> AllowedSigners:
-        """Whose signatures count at a gate: the file at the base commit, by the digest that the gate binds.
+        """People whose signatures count at a gate: the file at the base commit, by the digest that the gate binds.
 
         Raises:
             NotAllowed: The stored file is not what the gate binds.

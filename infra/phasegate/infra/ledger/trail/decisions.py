@@ -54,7 +54,8 @@ def check_decisions(rows: Rows, run_id: str) -> int:
     """
     run = _run(rows, run_id)
     gates = {gate.id: gate for gate in map(_gate, rows.of_run("gates", run_id))}
-    signers, policy = _signers(rows, run), _stored_policy(rows, run)
+    policy = _stored_policy(rows, run)
+    signers = _signers(rows, policy)
     known = {gate.id: rules_of(run, policy, gate.gate) for gate in gates.values()}
     for gate in gates.values():
         _check_gate(gate, signers, known[gate.id])
@@ -113,10 +114,9 @@ def _decoded(row: Row, *columns: str) -> dict[str, Any]:
     return {**row, **{name: None if row[name] is None else json.loads(row[name]) for name in columns}}
 
 
-def _signers(rows: Rows, run: Run) -> AllowedSigners | None:
-    """People whose signatures count in a run, by its policy, or `None` if decisions are not signed."""
-    policy = rows.find("artifacts", run.policy)
-    digest = "" if policy is None else str(json.loads(policy["content"]).get("allowed_signers", ""))
+def _signers(rows: Rows, policy: str) -> AllowedSigners | None:
+    """People whose signatures count, by a run's stored policy, or `None` if decisions are not signed."""
+    digest = str(json.loads(policy).get("allowed_signers", ""))
     if not digest:
         return None
     stored = rows.find("artifacts", digest)
