@@ -137,6 +137,11 @@ class Settings:
         return self.home / "prefect"
 
     @property
+    def prefect_credentials(self) -> Path:
+        """File with the credentials that the Prefect server takes."""
+        return self.prefect / "credentials"
+
+    @property
     def workspaces(self) -> Path:
         """The runs' git worktrees."""
         return self.home / "workspaces"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +14,9 @@ from tests.acceptance.lifecycle import conftest as lifecycle
 from tests.acceptance.lifecycle.conftest import NEW, OLD, SIGNATURE, Project, edit, git
 from tests.machine import Machine
 from tests.quick_machine import quick_machine
+from tests.support.prefect_api import ask_prefect
 
 from phasegate.flows.engine import control
-from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.ledger import Event
 from phasegate.infra.settings import Settings
 
@@ -51,16 +48,11 @@ class Attacker:
         return Settings(home=self.machine.home)
 
     def prefect(self, path: str, content: dict[str, Any] | None = None) -> Any:
-        """Ask Prefect's API."""
-        info = EngineInfo.read(self.settings)
-        assert info is not None
-        body = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(f"{info.api_url}{path}", body, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            return {"refused": error.code}
+        """Ask Prefect's API, with the engine's own secret."""
+        answer = ask_prefect(self.settings, path, content)
+        if answer.is_error:
+            return {"refused": answer.status_code}
+        return answer.json() if answer.content else None
 
     def wake(self, run: str) -> None:
         """Wake the engine for a run."""

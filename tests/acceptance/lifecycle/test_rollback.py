@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,8 @@ import pytest
 from tests.acceptance.lifecycle.conftest import POLICY, Project, git, script
 from tests.machine import Machine
 from tests.quick_machine import quick_machine
+from tests.support.prefect_api import ask_prefect
 
-from phasegate.flows.engine.info import EngineInfo
 from phasegate.infra.crash_points import CRASH_AT
 from phasegate.infra.settings import Settings
 
@@ -43,13 +41,7 @@ def released(machine: Machine, project: Project) -> str:
 
 def prefect(machine: Machine, path: str, content: dict[str, Any]) -> Any:
     """Answer of Prefect's API."""
-    info = EngineInfo.read(Settings(home=machine.home))
-    assert info is not None
-    request = urllib.request.Request(
-        f"{info.api_url}{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read())
+    return ask_prefect(Settings(home=machine.home), path, content).raise_for_status().json()
 
 
 def shown_in_prefect(machine: Machine, run: str) -> list[tuple[str, list[str]]]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from tests.support.prefect_api import ask_prefect
 
 from phasegate.flows.engine import control
 from phasegate.flows.engine.info import EngineInfo
@@ -68,8 +68,7 @@ class Bench:
         control.wake(self.settings, run_id)
 
     def api(self, path: str, body: dict[str, Any]) -> Any:
-        url = f"{self.engine().api_url}{path}"
-        return httpx.post(url, json=body, timeout=20, trust_env=False).raise_for_status().json()
+        return ask_prefect(self.settings, path, body).raise_for_status().json()
 
     def flow_run(self, run_id: str) -> dict[str, Any]:
         found = self.api("/flow_runs/filter", {"flow_runs": {"tags": {"all_": [f"run:{run_id}"]}}})

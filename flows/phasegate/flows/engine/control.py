@@ -119,6 +119,11 @@ def _stop(settings: Settings) -> bool:
         lock.release()
 
 
+def login_link(settings: Settings, engine: EngineInfo) -> str:
+    """A link that logs a browser in to Prefect's pages, once and within five minutes."""
+    return server_process.login_link(settings, engine)
+
+
 def wake(settings: Settings, run_id: str) -> None:
     """Wake the engine for a run; does nothing if there is no engine."""
     _ask(settings, {"verb": "wake", "run_id": run_id})

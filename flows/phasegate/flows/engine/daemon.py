@@ -111,7 +111,7 @@ class Daemon:
         """Import all modules of the engine, in the environment that Prefect reads at import."""
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             del os.environ[name]  # the user's own Prefect, if any, is another one
-        os.environ.update(server_process.environment(self._settings, server.api_url, {}))
+        os.environ.update(server_process.environment(self._settings, server.port, server.credentials, {}))
         # Only now may Prefect be imported; it takes as long as the server does to come up.
         from phasegate.flows.engine.engine import load_flow, load_service  # noqa: PLC0415 -- see above
 
@@ -148,7 +148,8 @@ class Daemon:
     def _restart_server_if_dead(self, info: EngineInfo) -> None:
         if self._server is not None and not self._server.process.alive():
             _log.error("The Prefect server died; starting it again.")
-            self._server = server_process.start(self._settings, port=self._server.port)
+            before = self._server
+            self._server = server_process.start(self._settings, port=before.port, credentials=before.credentials)
             replace(info, server=self._server.process, phase="ready").write(self._settings)
 
     def _run_loop(self, engine: Engine, info: EngineInfo) -> None:

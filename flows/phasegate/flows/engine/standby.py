@@ -22,6 +22,7 @@ from typing import Any
 
 from phasegate.flows.engine import ipc
 from phasegate.flows.engine.info import EngineInfo, EngineLock
+from phasegate.flows.engine.prefect_backend import server_process
 from phasegate.infra import crash_points
 from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
@@ -93,7 +94,7 @@ def _leave_engine(settings: Settings) -> None:
 
 def _await_promotion(settings: Settings, become: Callable[[Sequence[str]], None]) -> None:
     """Wait, and become the engine when asked to."""
-    prefect = os.environ.get(_PREFECT_URL, "")
+    prefect = (os.environ.get(_PREFECT_URL, ""), os.environ.get(server_process.AUTH_VARIABLE, ""))
     waiting = _Watch(settings)
     waiting.start()
     request = _await_request(settings)
@@ -102,7 +103,8 @@ def _await_promotion(settings: Settings, become: Callable[[Sequence[str]], None]
     os.environ.update(request["environment"])
     crash_points.arm(os.environ)
     previous = EngineInfo.read(settings)
-    if previous is None or previous.api_url != prefect:  # Prefect has read its address, and there is another server now
+    current = (previous.api_url if previous else "", server_process.read_credentials(settings))
+    if current != prefect:  # Prefect has read these, and there is another server now
         os.execv(sys.executable, request["command"])  # noqa: S606 -- as `control` would have started it
     become(request["command"][request["command"].index("phasegate.flows.engine") + 1 :])
 

@@ -36,9 +36,19 @@ def up(detach: bool, as_json: bool) -> None:
     already = control.status(settings) is not None
     info = control.start(settings, on_progress=lambda text: say(f"  {text}", as_json=as_json))
     if as_json:
-        document({"already": already, "pid": info.process.pid, "ui_url": info.ui_url, "log": str(settings.engine_log)})
+        document(
+            {
+                "already": already,
+                "pid": info.process.pid,
+                "ui_url": info.ui_url,
+                "login_url": control.login_link(settings, info),
+                "log": str(settings.engine_log),
+            }
+        )
     else:
-        say(f"The engine {'was up already' if already else 'is up'}. Prefect shows it on {info.ui_url}")
+        say(f"The engine {'was up already' if already else 'is up'}. Prefect shows it on")
+        say(f"  {control.login_link(settings, info)}")
+        say("  (the link works once, in the next five minutes; the browser then stays logged in for twelve hours)")
         say(f"Its log is {settings.engine_log}")
     if already or detach:
         return

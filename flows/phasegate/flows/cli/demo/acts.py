@@ -87,7 +87,8 @@ class _Acts:
         self._say("No model is asked: a script answers, over HTTP, in the place of one. All else is real.")
         self._heading("The engine starts")
         info = self._start()
-        self._say(f"  Prefect shows every step on {info.ui_url} until the demo ends.")
+        self._say("  Prefect shows every step until the demo ends, on (this link works once, for five minutes)")
+        self._say(f"  {control.login_link(self._scratch.settings, info)}")
         with opened() as session:
             player = Player(session, self._scratch, self._asks, self._quiet)
             shipped = all(act(player) for act in self._acts)

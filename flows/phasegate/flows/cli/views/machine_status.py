@@ -28,6 +28,7 @@ class Machine:
 
     Attributes:
         engine: The engine; None if none is up.
+        login_url: Link that logs a browser in to Prefect's pages, once and within five minutes.
         runs: Every run that continues or waits for a person, newest first.
         open_gates: Run id to the gates it waits at.
         services: All services that were released from this state folder, on any target.
@@ -36,6 +37,7 @@ class Machine:
     """
 
     engine: EngineInfo | None
+    login_url: str
     runs: list[Run]
     open_gates: dict[str, list[str]]
     services: list[TargetState]
@@ -45,7 +47,7 @@ class Machine:
     def document(self) -> dict[str, Any]:
         """As `--json` shows it."""
         return {
-            "engine": None if self.engine is None else asdict(self.engine),
+            "engine": None if self.engine is None else {**asdict(self.engine), "login_url": self.login_url},
             "runs": [
                 {
                     **run.model_dump(mode="json"),
@@ -67,7 +69,9 @@ def look(session: Session) -> Machine:
     states = [target for target in targets if isinstance(target, TargetState)]
     unreachable = [target for target in targets if isinstance(target, Unreachable)]
     progress = {run.id: latest for run in runs if (latest := progress_of(session.ledger, run)) is not None}
-    return Machine(control.status(session.settings), runs, gates, states, unreachable, progress)
+    engine = control.status(session.settings)
+    login_url = "" if engine is None else control.login_link(session.settings, engine)
+    return Machine(engine, login_url, runs, gates, states, unreachable, progress)
 
 
 def page(machine: Machine) -> Group:
@@ -79,7 +83,8 @@ def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
     if machine.engine is None:
         yield Text("No engine is up. `phasegate up` starts one; `phasegate run` does so by itself.")
     else:
-        yield Text(f"The engine is up (pid {machine.engine.process.pid}). Prefect shows it on {machine.engine.ui_url}")
+        yield Text(f"The engine is up (pid {machine.engine.process.pid}). Prefect shows it on")
+        yield Text(f"  {machine.login_url}", no_wrap=True, overflow="ignore")
     if machine.runs:
         yield runs_table(machine.runs, machine.open_gates)
     else:

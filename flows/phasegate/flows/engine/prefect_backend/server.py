@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phasegate.flows.engine.info import EngineInfo, EngineLock
-from phasegate.flows.engine.prefect_backend import server_database
+from phasegate.flows.engine.prefect_backend import server_database, server_process
 from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
+from phasegate.infra.web.access import AccessMiddleware, AccessRules
+from phasegate.infra.web.login import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +33,12 @@ _PROBES_PER_LINGER = 6
 _GRACE_SECONDS = 5.0
 _TRIES = 20
 _BETWEEN_TRIES_SECONDS = 0.05
+_CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""Content security policy of Prefect's pages: they show agents' Markdown, which must load and run nothing."""
 
 
 class EngineWatch(threading.Thread):
@@ -124,11 +132,28 @@ def _again(messages: Iterable[Message], receive: Receive) -> Receive:
     return received
 
 
+def _access_rules(port: int, credentials: str) -> AccessRules:
+    """The rules by which Prefect's server admits requests.
+
+    Its pages are those of Prefect's package, so a cookie is enough for them. Its API holds requirements, changes and
+    logs, and takes the key.
+    """
+    return AccessRules(
+        service=server_process.service_address(port),
+        pages=server_process.pages_address(port),
+        credentials=credentials,
+        needs_key=lambda _, path: path.startswith("/api"),
+        storage_item="prefect-password",  # where Prefect's pages keep what they send as `Basic` authorization
+        content_policy=_CONTENT_POLICY,
+    )
+
+
 def main() -> None:
     """Serve until told to end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--socket", type=int, required=True, help="an inherited, bound TCP socket")
+    parser.add_argument("--socket", type=int, required=True, action="append", help="an inherited, bound TCP socket")
+    parser.add_argument("--port", type=int, required=True, help="the port of these sockets")
     parser.add_argument("--linger", type=float, required=True, help="seconds to stay without an engine")
     arguments = parser.parse_args()
     settings = Settings(home=arguments.home)
@@ -138,10 +163,11 @@ def main() -> None:
     import uvicorn  # noqa: PLC0415 -- see above
     from prefect.server.api.server import create_app  # noqa: PLC0415 -- see above
 
-    config = uvicorn.Config(
-        RetryOnBusyMiddleware(create_app(final=True)), log_level="warning", timeout_graceful_shutdown=1
-    )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.socket)])
+    rules = _access_rules(arguments.port, os.environ[server_process.AUTH_VARIABLE])
+    sessions = Sessions(rules.credentials.partition(":")[2])
+    app = AccessMiddleware(RetryOnBusyMiddleware(create_app(final=True)), rules, sessions)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=number) for number in arguments.socket])
     # Told to end while it was still starting, uvicorn leaves the database's threads running, which would keep us here.
     os._exit(0)
 
