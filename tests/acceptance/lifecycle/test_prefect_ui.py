@@ -31,13 +31,49 @@ def test_prefect_shows_the_run_its_stages_and_its_artifacts(machine: Machine, pr
     )
     assert done.code == 0, done.out + done.err
     run = done.json
-    ui = machine.phasegate("status", "--json").json["engine"]["ui_url"]
+    engine = machine.phasegate("status", "--json").json["engine"]
+    ui, link = engine["ui_url"], engine["login_url"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page()
+        page.goto(f"{ui}/runs/flow-run/{run['flow_run_id']}")
+        expect(page.get_by_text("Open the link that phasegate up prints")).to_be_visible(timeout=PATIENCE_MS)
+        page.goto(link)
+        page.wait_for_url(f"{ui}/v2/dashboard**", timeout=PATIENCE_MS)
         _shows_stages(page, ui, run["flow_run_id"])
         _shows_the_prd(page, ui, run["id"])
+        _reads_nothing_from_another_origin(browser.new_page(), ui, page)
+        _is_no_use_to_a_second_browser(browser.new_page(), link)
         browser.close()
+
+
+def _reads_nothing_from_another_origin(stranger: Page, ui: str, logged_in: Page) -> None:
+    """A page of another port and host asks, with the browser's session and with a form's content type.
+
+    Mutation tried: `_check_origin` empty; the answers are then opaque, but the request arrives.
+    """
+    reached: list[int] = []
+    stranger.on("response", lambda response: reached.append(response.status) if "/api/" in response.url else None)
+    stranger.route("http://evil.localhost:9/", lambda route: route.fulfill(body="<p>x</p>", content_type="text/html"))
+    stranger.goto("http://evil.localhost:9/")
+    stranger.evaluate(_ASK, f"{ui}/api/flow_runs/filter")
+    assert set(reached) <= {401, 403}
+    assert logged_in.evaluate("() => fetch('/api/flow_runs/filter').then(answer => answer.status)") == 401
+
+
+_ASK = """async url => {
+    for (const mode of ['no-cors', 'cors']) {
+        for (const credentials of ['include', 'omit']) {
+            const headers = {'Content-Type': 'text/plain'};
+            await fetch(url, {method: 'POST', mode, credentials, headers, body: '{}'}).catch(error => error);
+        }
+    }
+}"""
+
+
+def _is_no_use_to_a_second_browser(page: Page, link: str) -> None:
+    page.goto(link)
+    expect(page.get_by_text("This link was used already")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def _shows_stages(page: Page, ui: str, flow_run: str) -> None:

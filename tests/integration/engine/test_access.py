@@ -128,7 +128,7 @@ def test_a_browser_that_logged_in_reads_with_its_key_alone(bench: Bench, port: i
 def test_a_link_logs_in_once_and_a_preview_does_not_spend_it(bench: Bench, port: int) -> None:
     """Mutation tried: no token is spent."""
     link = urlsplit(control.login_link(bench.settings, bench.engine()))
-    assert (link.netloc, link.path) == (f"prefect.localhost:{port}", "/phasegate/login")
+    assert (link.netloc, link.path) == (f"prefect.localhost:{port}", "/phasegate")
     own = [("Host", link.netloc), ("Origin", f"http://{link.netloc}"), ("Content-Type", JSON)]
     assert ask(port, link.path, own[0], method="GET", body="") == 200
     body = json.dumps({"token": link.fragment})

@@ -6,6 +6,7 @@ five minutes. It stands in the fragment of a link, which no browser sends anywhe
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -17,7 +18,8 @@ TOKEN_SECONDS = 300
 SESSION_SECONDS = 12 * 3600
 _MOST_SESSIONS = 64
 _SECRET_BYTES = 32
-_NONCE_BYTES = 16
+_NONCE_BYTES = 12
+_MAC_BYTES = 16
 
 
 def new_secret() -> str:
@@ -32,7 +34,7 @@ def mint_token(secret: str, *, clock: Callable[[], float] = time.time) -> str:
         secret: The server's secret.
         clock: The time, in seconds since 1970.
     """
-    content = f"{int(clock()) + TOKEN_SECONDS}.{secrets.token_hex(_NONCE_BYTES)}"
+    content = f"{int(clock()) + TOKEN_SECONDS}.{secrets.token_urlsafe(_NONCE_BYTES)}"
     return f"{content}.{_mac(secret, content)}"
 
 
@@ -99,7 +101,8 @@ class Sessions:
 
 
 def _mac(secret: str, content: str) -> str:
-    return hmac.new(secret.encode(), b"login:" + content.encode(), hashlib.sha256).hexdigest()
+    digest = hmac.new(secret.encode(), b"login:" + content.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest[:_MAC_BYTES]).decode().rstrip("=")
 
 
 def _hash(text: str) -> str:

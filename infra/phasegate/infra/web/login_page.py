@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-LOGIN_PATH = "/phasegate/login"
+LOGIN_PATH = "/phasegate"
 SCRIPT_PATH = "/phasegate/login.js"
 SESSION_PATH = "/phasegate/session"
 

@@ -14,7 +14,7 @@ def status(as_json: bool) -> None:
 
     The engine, the gates that wait for a person, the runs that continue, and the released services.
     """
-    from phasegate.flows.cli.output import console, document
+    from phasegate.flows.cli.output import console, document, say
     from phasegate.flows.cli.session import opened
     from phasegate.flows.cli.views.machine_status import look
 
@@ -23,6 +23,7 @@ def status(as_json: bool) -> None:
     if as_json:
         document(machine.document())
         return
-    from phasegate.flows.cli.views.machine_status import page
+    from phasegate.flows.cli.views.machine_status import engine_text, page
 
+    say(engine_text(machine))
     console().print(page(machine))

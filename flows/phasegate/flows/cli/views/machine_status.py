@@ -74,17 +74,19 @@ def look(session: Session) -> Machine:
     return Machine(engine, login_url, runs, gates, states, unreachable, progress)
 
 
+def engine_text(machine: Machine) -> str:
+    """The engine for a terminal; the link is a line of its own, which no width may break."""
+    if machine.engine is None:
+        return "No engine is up. `phasegate up` starts one; `phasegate run` does so by itself."
+    return f"The engine is up (pid {machine.engine.process.pid}). Prefect shows it on\n  {machine.login_url}"
+
+
 def page(machine: Machine) -> Group:
-    """The machine for a terminal."""
+    """The runs and services of the machine for a terminal."""
     return Group(*_parts(machine))
 
 
 def _parts(machine: Machine) -> Iterator[ConsoleRenderable]:
-    if machine.engine is None:
-        yield Text("No engine is up. `phasegate up` starts one; `phasegate run` does so by itself.")
-    else:
-        yield Text(f"The engine is up (pid {machine.engine.process.pid}). Prefect shows it on")
-        yield Text(f"  {machine.login_url}", no_wrap=True, overflow="ignore")
     if machine.runs:
         yield runs_table(machine.runs, machine.open_gates)
     else:

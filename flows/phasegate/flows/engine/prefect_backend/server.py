@@ -142,7 +142,7 @@ def _access_rules(port: int, credentials: str) -> AccessRules:
         service=server_process.service_address(port),
         pages=server_process.pages_address(port),
         credentials=credentials,
-        needs_key=lambda _, path: path.startswith("/api"),
+        needs_key=lambda _, path: path.startswith("/api") and path != "/api/health",  # asked by the pages without it
         storage_item="prefect-password",  # where Prefect's pages keep what they send as `Basic` authorization
         content_policy=_CONTENT_POLICY,
     )
