@@ -6,6 +6,7 @@ here, and nothing here may depend on a repository.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,9 @@ from pathlib import Path
 
 from phasegate.infra.errors import ConfigError
 from phasegate.infra.policy.units import parse_duration
+from phasegate.infra.system.private_folder import NotPrivateError, make_private
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,24 @@ class Settings:
     def create_folders(self) -> None:
         """Make the state folder and those below it, each with mode 0700.
 
+        A state folder that others can read is closed to them, and the log says so.
+
         Raises:
-            ConfigError: The file system refuses.
+            ConfigError: The file system refuses, or the state folder is not its user's alone.
         """
         for folder in (self.home, self.logs, self.prefect, self.workspaces, self.scratch, self.services):
             try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if make_private(folder):
+                    _log.warning("The state folder %s could be read by others. It is closed to them now.", folder)
             except OSError as error:
                 raise ConfigError(
                     f"The state folder {folder} cannot be made: {error.strerror}.",
                     remedy="Name a folder you can write to in PHASEGATE_HOME.",
+                ) from error
+            except NotPrivateError as error:
+                raise ConfigError(
+                    f"The state folder {folder} is not yours alone: {error}.",
+                    remedy="Name a folder in PHASEGATE_HOME that you own and that nobody else can write to or replace.",
                 ) from error
 
     @property

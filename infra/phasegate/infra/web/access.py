@@ -19,10 +19,10 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from phasegate.infra.web import login_page
-from phasegate.infra.web.login import SESSION_SECONDS, Session, Sessions
+from phasegate.infra.web.login import SESSION_SECONDS, BrowserSession, BrowserSessions
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -103,7 +103,7 @@ class _Refused(Exception):
 class AccessMiddleware:
     """The app behind its access rules."""
 
-    def __init__(self, app: App, rules: AccessRules, sessions: Sessions) -> None:
+    def __init__(self, app: App, rules: AccessRules, sessions: BrowserSessions) -> None:
         """Wrap an app.
 
         Args:
@@ -204,7 +204,7 @@ class AccessMiddleware:
             [(b"content-type", b"application/json"), (b"set-cookie", self._set_cookie(session))],
         )
 
-    def _set_cookie(self, session: Session) -> bytes:
+    def _set_cookie(self, session: BrowserSession) -> bytes:
         return f"{self._cookie}={session.cookie}; Path=/; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Lax".encode()
 
     async def _send_login(self, send: Send, *, is_script: bool) -> None:
@@ -218,7 +218,7 @@ class AccessMiddleware:
     async def _forward(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, *, is_trusted: bool
     ) -> None:
-        """Have the app answer, with the program's credentials in place of the browser's if the request is trusted."""
+        """Forward a request to the app; if it is trusted, with the program's credentials instead of the browser's."""
         if scope["type"] == "http":
             _check_body(scope, headers, self._rules.body_limit)
             body = await _read(receive, self._rules.body_limit)
@@ -307,7 +307,7 @@ def _token(body: bytes) -> str:
         content = json.loads(body)
     except (ValueError, RecursionError):
         return ""
-    token = content.get("token") if isinstance(content, dict) else None
+    token = cast("dict[str, object]", content).get("token") if isinstance(content, dict) else None
     return token if isinstance(token, str) else ""
 
 

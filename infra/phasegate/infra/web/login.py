@@ -39,7 +39,7 @@ def mint_token(secret: str, *, clock: Callable[[], float] = time.time) -> str:
 
 
 @dataclass(frozen=True)
-class Session:
+class BrowserSession:
     """A browser's session.
 
     Attributes:
@@ -51,7 +51,7 @@ class Session:
     key: str = field(repr=False)
 
 
-class Sessions:
+class BrowserSessions:
     """Sessions of one server, in memory: they end with it, and after twelve hours."""
 
     def __init__(self, secret: str, *, clock: Callable[[], float] = time.time) -> None:
@@ -65,7 +65,7 @@ class Sessions:
         self._spent: dict[str, int] = {}
         self._ends: dict[tuple[str, str], float] = {}
 
-    def open(self, token: str) -> Session | None:
+    def open(self, token: str) -> BrowserSession | None:
         """Open a session for a token.
 
         Returns:
@@ -80,7 +80,7 @@ class Sessions:
         if expiry < now or content in self._spent:
             return None
         self._spent[content] = expiry
-        session = Session(cookie=new_secret(), key=new_secret())
+        session = BrowserSession(cookie=new_secret(), key=new_secret())
         self._drop_ended(now)
         self._ends[_hash(session.cookie), _hash(session.key)] = now + SESSION_SECONDS
         return session

@@ -22,7 +22,7 @@ from phasegate.flows.engine.prefect_backend import server_database, server_proce
 from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
 from phasegate.infra.web.access import AccessMiddleware, AccessRules
-from phasegate.infra.web.login import Sessions
+from phasegate.infra.web.login import BrowserSessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,7 +164,7 @@ def main() -> None:
     from prefect.server.api.server import create_app  # noqa: PLC0415 -- see above
 
     rules = _access_rules(arguments.port, os.environ[server_process.AUTH_VARIABLE])
-    sessions = Sessions(rules.credentials.partition(":")[2])
+    sessions = BrowserSessions(rules.credentials.partition(":")[2])
     app = AccessMiddleware(RetryOnBusyMiddleware(create_app(final=True)), rules, sessions)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=number) for number in arguments.socket])
