@@ -47,9 +47,9 @@ class Attacker:
         """The machine's."""
         return Settings(home=self.machine.home)
 
-    def prefect(self, path: str, content: dict[str, Any] | None = None) -> Any:
+    def prefect(self, path: str, content: dict[str, Any] | None = None, method: str = "") -> Any:
         """Ask Prefect's API, with the engine's own secret."""
-        answer = ask_prefect(self.settings, path, content)
+        answer = ask_prefect(self.settings, path, content, method=method)
         if answer.is_error:
             return {"refused": answer.status_code}
         return answer.json() if answer.content else None

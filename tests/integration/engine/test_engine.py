@@ -249,11 +249,12 @@ from phasegate.flows.engine.prefect_backend import dispatch
 from phasegate.infra.errors import NotFound
 
 async def revive(client, flow_run_id):
-    here = await dispatch.reschedule(client, flow_run_id, running_here=lambda _: True)
-    first = await dispatch.reschedule(client, flow_run_id, running_here=lambda _: False)
-    again = await dispatch.reschedule(client, flow_run_id, running_here=lambda _: False)
+    deployment = (await client.read_flow_run(flow_run_id)).deployment_id
+    here = await dispatch.reschedule(client, flow_run_id, deployment_id=deployment, running_here=lambda _: True)
+    first = await dispatch.reschedule(client, flow_run_id, deployment_id=deployment, running_here=lambda _: False)
+    again = await dispatch.reschedule(client, flow_run_id, deployment_id=deployment, running_here=lambda _: False)
     try:
-        unknown = await dispatch.reschedule(client, uuid4(), running_here=lambda _: False)
+        unknown = await dispatch.reschedule(client, uuid4(), deployment_id=deployment, running_here=lambda _: False)
     except NotFound as error:
         unknown = type(error).__name__
     flow_run = await client.read_flow_run(flow_run_id)
@@ -263,7 +264,8 @@ async def revive(client, flow_run_id):
     return {"first": first, "again": again, "here": here, "unknown": unknown, "same": same == flow_run_id}
 
 async def reschedule(client, flow_run_id):
-    return await dispatch.reschedule(client, flow_run_id, running_here=lambda _: False)
+    deployment = (await client.read_flow_run(flow_run_id)).deployment_id
+    return await dispatch.reschedule(client, flow_run_id, deployment_id=deployment, running_here=lambda _: False)
 
 async def main():
     async with PrefectClient(sys.argv[1], auth_string=sys.argv[4]) as client:

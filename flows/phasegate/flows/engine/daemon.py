@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phasegate.flows.engine import standby
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock
@@ -41,6 +41,7 @@ _LIFECYCLE_SERVICES = (
 )
 _DRAIN_SECONDS = 20.0
 _WATCH_SECONDS = 0.5
+_MOST_ALTERATIONS = 20
 _MODEL_KEY_SUFFIX = "_API_KEY"
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class Daemon:
         self._standby: DetachedProcess | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
+        self._info: EngineInfo
+        self._info_lock = threading.Lock()
 
     def run(self) -> None:
         """Run until stopped by a signal or the socket; leaves nothing behind.
@@ -91,13 +94,12 @@ class Daemon:
             self._server = server_process.adopt(self._settings)
             phase = "starting the Prefect server" if self._server is None else "adopting the Prefect server"
             self._server = self._server or server_process.start(self._settings)
-            info = _describe(self._server, phase)
-            info.write(self._settings)
+            self._info = _describe(self._server, phase)
+            self._info.write(self._settings)
             self._import(self._server)
             self._standby = self._fork_standby(lock)
-            info = replace(info, standby=self._standby)
-            info.write(self._settings)
-            self._serve(self._prepare(self._server), info)
+            self._update_info(standby=self._standby)
+            self._serve(self._prepare(self._server))
         finally:
             if self._standby is not None:
                 standby.end(self._settings, self._standby)
@@ -133,11 +135,11 @@ class Daemon:
         server.wait_until_healthy()
         return engine
 
-    def _serve(self, engine: Engine, info: EngineInfo) -> None:
-        thread = threading.Thread(target=self._run_loop, args=(engine, info), name="engine", daemon=True)
+    def _serve(self, engine: Engine) -> None:
+        thread = threading.Thread(target=self._run_loop, args=(engine,), name="engine", daemon=True)
         thread.start()
         while thread.is_alive() and not self._stop_requested.wait(_WATCH_SECONDS):
-            self._restart_server_if_dead(info)
+            self._restart_server_if_dead()
         self._forward_stop(engine)
         thread.join(_DRAIN_SECONDS)
         if thread.is_alive():
@@ -145,27 +147,36 @@ class Daemon:
         if self._error is not None:
             raise self._error
 
-    def _restart_server_if_dead(self, info: EngineInfo) -> None:
+    def _restart_server_if_dead(self) -> None:
         if self._server is not None and not self._server.process.alive():
             _log.error("The Prefect server died; starting it again.")
             before = self._server
             self._server = server_process.start(self._settings, port=before.port, credentials=before.credentials)
-            replace(info, server=self._server.process, phase="ready").write(self._settings)
+            self._update_info(server=self._server.process, phase="ready")
 
-    def _run_loop(self, engine: Engine, info: EngineInfo) -> None:
+    def _run_loop(self, engine: Engine) -> None:
         try:
-            asyncio.run(self._run_engine(engine, info))
+            asyncio.run(self._run_engine(engine))
         except BaseException as error:  # noqa: BLE001 -- carried to the main thread, which raises it
             self._error = error
 
-    async def _run_engine(self, engine: Engine, info: EngineInfo) -> None:
+    async def _run_engine(self, engine: Engine) -> None:
         self._loop = asyncio.get_running_loop()
         if self._stop_requested.is_set():
             engine.request_stop()
-        await engine.serve(on_ready=lambda: self._say_ready(info))
+        await engine.serve(on_ready=lambda: self._update_info(phase="ready"), on_altered=self._add_alteration)
 
-    def _say_ready(self, info: EngineInfo) -> None:
-        replace(info, phase="ready").write(self._settings)
+    def _add_alteration(self, text: str) -> None:
+        time = datetime.now(tz=UTC).isoformat(timespec="seconds")
+        with self._info_lock:
+            alterations = [*self._info.alterations, f"{time} {text}"][-_MOST_ALTERATIONS:]
+        self._update_info(alterations=alterations)
+
+    def _update_info(self, **changes: Any) -> None:
+        """Write the engine's description anew; called by the loop's thread and by the main one."""
+        with self._info_lock:
+            self._info = replace(self._info, **changes)
+            self._info.write(self._settings)
 
     def _forward_stop(self, engine: Engine) -> None:
         if self._loop is not None:

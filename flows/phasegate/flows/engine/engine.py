@@ -9,27 +9,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import importlib.metadata
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.context import AsyncClientContext
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-from prefect.utilities.callables import parameter_schema
+from prefect.exceptions import PrefectException
 
 from phasegate.flows.engine import ipc
 from phasegate.flows.engine.prefect_backend import dispatch
-from phasegate.flows.engine.prefect_backend.worker import POOL, PhasegateWorker
+from phasegate.flows.engine.prefect_backend.registration import Registration
+from phasegate.flows.engine.prefect_backend.worker import PhasegateWorker
 from phasegate.flows.engine.wakeups import WakeupRegistry
-from phasegate.infra.errors import ConfigError
+from phasegate.infra.errors import ConfigError, NotFound
 from phasegate.infra.settings import Settings
 
-DEPLOYMENT = "phasegate"
+_PREFECT_CHECK_SECONDS = 15.0
 _SERVICE_PAUSE_SECONDS = 5.0
 
 Service = Callable[["Engine"], Awaitable[None]]
@@ -89,15 +88,18 @@ class Engine:
         self._stop_requested.set()
         self._woken.set()
 
-    async def serve(self, *, on_ready: Callable[[], None]) -> None:
+    async def serve(self, *, on_ready: Callable[[], None], on_altered: Callable[[str], None]) -> None:
         """Serve until a stop is requested, then drain.
 
         Args:
             on_ready: Called once requests are answered.
+            on_altered: Called with a sentence for each thing in Prefect that somebody altered, and that was put right.
         """
+        self._on_altered = on_altered
         async with AsyncClientContext.get_or_create() as context:  # one connection pool for all that runs here
             self.client = context.client
-            self.deployment_id = await self._register()
+            self._registration = Registration(self.client, self._flow, self._entrypoint)
+            self.deployment_id = await self._registration.register()
             door = await ipc.serve(self.settings.engine_socket, self._answer)
             try:
                 await self._work(on_ready)
@@ -108,6 +110,7 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(self.worker.serve())
             services = [tasks.create_task(_keep_serving(service, self)) for service in self._services]
+            services.append(tasks.create_task(self._watch_prefect()))
             on_ready()
             await self._stop_requested.wait()
             self.worker.stop()
@@ -115,46 +118,45 @@ class Engine:
             for service in services:  # last: the flow runs that were drained worked with what a service had opened
                 service.cancel()
 
-    async def _register(self) -> UUID:
-        """The deployment: that of an engine before this one, if it was of the same version."""
-        version = importlib.metadata.version("phasegate")
-        try:
-            deployment = await self.client.read_deployment_by_name(f"{self._flow.name}/{DEPLOYMENT}")
-        except ObjectNotFound:
-            return await self._register_anew(version)
-        if (deployment.version, deployment.entrypoint) == (version, self._entrypoint):
-            return deployment.id
-        return await self._register_anew(version)
+    async def _watch_prefect(self) -> None:
+        """Look at Prefect while runs go on, and whenever one that was scheduled has not been taken up."""
+        while True:
+            await asyncio.sleep(_PREFECT_CHECK_SECONDS)
+            if self.worker.live_flow_runs():
+                await self.repair_prefect()
 
-    async def _register_anew(self, version: str) -> UUID:
+    async def repair_prefect(self) -> None:
+        """Put right what was altered in Prefect, and say so."""
         try:
-            await self.client.create_work_pool(WorkPoolCreate(name=POOL, type=PhasegateWorker.type))
-        except ObjectAlreadyExists:
-            _log.debug("The work pool is there already.")
-        return await self.client.create_deployment(
-            await self.client.create_flow(self._flow),
-            DEPLOYMENT,
-            version=version,
-            work_pool_name=POOL,
-            entrypoint=self._entrypoint,
-            path=".",
-            description="Runs inside phasegate's engine.",
-            parameter_openapi_schema=parameter_schema(self._flow).model_dump_for_openapi(),
-        )
+            async for text in self._registration.repair():
+                _log.error("Prefect was altered. %s", text)
+                self._on_altered(text)
+            self.deployment_id = await self._registration.register()
+        except (httpx.HTTPError, PrefectException) as error:
+            _log.warning("Prefect is looked at again in a moment: %r", error)
 
     async def create_flow_run(self, run_id: str, *, idempotency_key: str, name: str, tags: Iterable[str] = ()) -> UUID:
         """`dispatch.create_flow_run` for this engine; it is taken up at once."""
         async with self.worker.queue_lock:
-            flow_run_id = await dispatch.create_flow_run(
-                self.client, self.deployment_id, run_id, idempotency_key=idempotency_key, name=name, tags=tags
-            )
+            try:
+                flow_run_id = await self._create(run_id, idempotency_key, name, tags)
+            except NotFound:  # the deployment was deleted
+                await self.repair_prefect()
+                flow_run_id = await self._create(run_id, idempotency_key, name, tags)
         self.worker.wake()
         return flow_run_id
+
+    async def _create(self, run_id: str, idempotency_key: str, name: str, tags: Iterable[str]) -> UUID:
+        return await dispatch.create_flow_run(
+            self.client, self.deployment_id, run_id, idempotency_key=idempotency_key, name=name, tags=tags
+        )
 
     async def reschedule(self, flow_run_id: UUID) -> bool:
         """`dispatch.reschedule` for this engine; it is taken up at once."""
         async with self.worker.queue_lock:
-            set_going = await dispatch.reschedule(self.client, flow_run_id, running_here=self.worker.is_running)
+            set_going = await dispatch.reschedule(
+                self.client, flow_run_id, deployment_id=self.deployment_id, running_here=self.worker.is_running
+            )
         self.worker.wake()
         return set_going
 

@@ -33,6 +33,7 @@ class EngineInfo:
         version: phasegate's version.
         phase: What it is doing, for people; "ready" once it serves.
         model_keys: The names of the model key variables in its environment, never their values.
+        alterations: What somebody altered in Prefect, and the engine put right: the last ones, `TIME SENTENCE` each.
         variables: The names of all variables in its environment; none for an earlier version's engine.
     """
 
@@ -45,6 +46,7 @@ class EngineInfo:
     version: str = ""
     phase: str = "starting"
     model_keys: list[str] = field(default_factory=list[str])
+    alterations: list[str] = field(default_factory=list[str])
     variables: list[str] = field(default_factory=list[str])
 
     def write(self, settings: Settings) -> None:

@@ -64,6 +64,10 @@ async def _reconcile_once(engine: Engine, shared: Resources, requested: dict[str
     """
     active, requested = shared.active_runs, {} if requested is None else requested
     try:
+        if engine.worker.has_place and any(
+            _is_overdue(requested, run_id) for run_id in active.scheduled & set(requested)
+        ):
+            await engine.repair_prefect()
         runnable = shared.ledger.leases.runnable()
         active.scheduled.intersection_update({run.id for run in runnable})
         for run_id in requested.keys() - active.scheduled:
@@ -73,7 +77,7 @@ async def _reconcile_once(engine: Engine, shared: Resources, requested: dict[str
                 return True
             if run.id not in active.scheduled | active.running and _queue_is_full(shared):
                 return False
-            if run.id in active.scheduled and time.monotonic() - requested.get(run.id, 0) < _UNHEARD_SECONDS:
+            if run.id in active.scheduled and not _is_overdue(requested, run.id):
                 continue
             try:
                 await _reconcile_run(engine, shared, run)
@@ -86,6 +90,11 @@ async def _reconcile_once(engine: Engine, shared: Resources, requested: dict[str
     except LedgerUnavailable as error:
         _log.warning("%s", error)
     return True
+
+
+def _is_overdue(requested: dict[str, float], run_id: str) -> bool:
+    """True if Prefect was asked for a run a while ago, or never; `requested` is as in `_reconcile_once`."""
+    return time.monotonic() - requested.get(run_id, 0) >= _UNHEARD_SECONDS
 
 
 def _queue_is_full(shared: Resources) -> bool:

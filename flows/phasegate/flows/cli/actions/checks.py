@@ -241,6 +241,9 @@ def _engine(context: CheckContext) -> Iterator[CheckResult]:
         yield CheckResult("engine", "ok", "none is up; `phasegate run` starts one")
         return
     yield CheckResult("engine", "ok", f"up since {info.started_at} (pid {info.process.pid}), {info.ui_url}")
+    for alteration in info.alterations:
+        remedy = "End browser sessions with `phasegate down` if you do not know who it was."
+        yield CheckResult("Prefect", "warning", f"altered, at {alteration}", remedy)
     if missing := missing_keys(info, context.environment):
         remedy = "Start it anew: `phasegate down`, then `phasegate up --detach`."
         yield CheckResult("engine's keys", "failed", f"the engine was started without {', '.join(missing)}", remedy)

@@ -78,7 +78,9 @@ def engine_text(machine: Machine) -> str:
     """The engine for a terminal; the link is a line of its own, which no width may break."""
     if machine.engine is None:
         return "No engine is up. `phasegate up` starts one; `phasegate run` does so by itself."
-    return f"The engine is up (pid {machine.engine.process.pid}). Prefect shows it on\n  {machine.login_url}"
+    lines = [f"The engine is up (pid {machine.engine.process.pid}). Prefect shows it on", f"  {machine.login_url}"]
+    lines += [f"Prefect was altered, at {sanitize(alteration)}" for alteration in machine.engine.alterations]
+    return "\n".join(lines)
 
 
 def page(machine: Machine) -> Group:

@@ -82,20 +82,28 @@ async def create_flow_run(
     Effects: one flow run in Prefect, idempotent by `idempotency_key`.
 
     Raises:
+        NotFound: Prefect has no such deployment.
         httpx.HTTPError: Prefect did not answer, in spite of retries.
     """
-    flow_run = await _RETRYING.wraps(client.create_flow_run_from_deployment)(
-        deployment_id,
-        parameters={"run_id": run_id},
-        name=name,
-        tags=[f"{RUN_TAG}{run_id}", *tags],
-        idempotency_key=idempotency_key,
-        labels=labels,
-    )
+    try:
+        flow_run = await _RETRYING.wraps(client.create_flow_run_from_deployment)(
+            deployment_id,
+            parameters={"run_id": run_id},
+            name=name,
+            tags=[f"{RUN_TAG}{run_id}", *tags],
+            idempotency_key=idempotency_key,
+            labels=labels,
+        )
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == HTTPStatus.NOT_FOUND:
+            raise NotFound(f"Prefect has no deployment {deployment_id}.") from error
+        raise
     return flow_run.id
 
 
-async def reschedule(client: PrefectClient, flow_run_id: UUID, *, running_here: Callable[[UUID], bool]) -> bool:
+async def reschedule(
+    client: PrefectClient, flow_run_id: UUID, *, deployment_id: UUID, running_here: Callable[[UUID], bool]
+) -> bool:
     """Schedule a flow run again from the top, whatever its state.
 
     The state is forced: Prefect's rules refuse to let a Running or Cancelled flow run be claimed again, fail one whose
@@ -105,15 +113,17 @@ async def reschedule(client: PrefectClient, flow_run_id: UUID, *, running_here: 
     Args:
         client: Prefect's client.
         flow_run_id: The flow run.
+        deployment_id: The deployment that hands out flow runs.
         running_here: The worker's `is_running`. The engine's lock makes sure that no other process runs it.
 
     Returns:
         False if this process runs the flow run right now.
 
-    Effects: the state in Prefect; a second call while it is scheduled for now changes nothing.
+    Effects: the state in Prefect; a second call while it is scheduled for now changes nothing. A flow run whose
+    queue or deployment was deleted is deleted, too.
 
     Raises:
-        NotFound: Prefect has no such flow run.
+        NotFound: Prefect has no such flow run, or it was never to be handed out.
         httpx.HTTPError: Prefect did not answer, in spite of retries.
     """
     try:
@@ -122,6 +132,10 @@ async def reschedule(client: PrefectClient, flow_run_id: UUID, *, running_here: 
         raise NotFound(f"Prefect has no flow run {flow_run_id}.") from error
     if running_here(flow_run_id):
         return False
+    if flow_run.work_queue_id is None or flow_run.deployment_id != deployment_id:
+        # Its queue or deployment was deleted. Nobody is ever handed it, and another one would have its key.
+        await _RETRYING.wraps(client.delete_flow_run)(flow_run_id)
+        raise NotFound(f"Prefect had flow run {flow_run_id} in no queue.")
     if not _due(flow_run):
         state: State[Any] = Scheduled(message=RESCHEDULED)
         await _RETRYING.wraps(client.set_flow_run_state)(flow_run_id, state, force=True)

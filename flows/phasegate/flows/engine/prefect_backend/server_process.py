@@ -259,6 +259,7 @@ def environment(settings: Settings, port: int, credentials: str, env: Mapping[st
         AUTH_VARIABLE: credentials,
         "PREFECT_SERVER_API_AUTH_STRING": credentials,
         "PREFECT_API_SSL_CERT_FILE": str(_minimal_ca_bundle(settings.prefect)),
+        "PREFECT_UI_URL": pages_address(port).origin,
         "PREFECT_UI_API_URL": f"{pages_address(port).origin}/api",
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(settings.prefect / "ui"),  # the package's folder may be read-only
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

@@ -71,6 +71,11 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
         self._stopping = True
         self._woken.set()
 
+    @property
+    def has_place(self) -> bool:
+        """True if it would take another flow run now."""
+        return self.limiter.available_tokens >= 1
+
     def is_running(self, flow_run_id: UUID) -> bool:
         """True if this worker runs this flow run, or is claiming it."""
         return flow_run_id in self._executions or flow_run_id in self._submitting_flow_run_ids
@@ -131,17 +136,20 @@ class PhasegateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorker
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Poll, if there is a place for another flow run."""
-        return await super().get_and_submit_flow_runs() if self.limiter.available_tokens >= 1 else []
+        return await super().get_and_submit_flow_runs() if self.has_place else []
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         # Nothing is submitted to anywhere, so Prefect need not be asked what with.
+        is_taken = False
         try:
-            if await self._propose_pending_state(flow_run):
+            is_taken = await self._propose_pending_state(flow_run)
+            if is_taken:
                 await self.run(flow_run, BaseJobConfiguration())
         finally:
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release_limit_slot(flow_run.id)
-            self.wake()  # another flow run may wait for the place
+            if is_taken:  # a refused one is handed out again at the next poll
+                self.wake()  # another flow run may wait for the place
 
     async def run(
         self,
