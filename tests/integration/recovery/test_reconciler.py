@@ -31,7 +31,12 @@ class Prefect:
     def __init__(self) -> None:
         self.known: dict[UUID, str] = {}
         self.rescheduled: list[UUID] = []
+        self.has_place = True
+        self.repairs = 0
         self.worker = self
+
+    async def repair_prefect(self) -> None:
+        self.repairs += 1
 
     def is_running(self, flow_run_id: UUID) -> bool:
         return False
@@ -209,6 +214,25 @@ async def test_no_more_runs_are_set_going_than_will_be_taken_up(scene: Reconcile
     scene.shared.active_runs.running.add("run-one")
     await scene.look()
     assert len(scene.prefect.known) == most + 1
+
+
+async def test_prefect_is_looked_at_once_a_run_is_not_taken_up_though_there_is_a_place(
+    scene: ReconcilerHarness,
+) -> None:
+    """Mutation tried: `has_place` unread; a backlog then looks at Prefect every three seconds."""
+    requested: dict[str, float] = {}
+
+    async def look() -> int:
+        await reconciler._reconcile_once(cast("Engine", scene.prefect), scene.shared, requested)
+        return scene.prefect.repairs
+
+    assert [await look(), await look()] == [0, 0]
+    requested["run-one"] -= 10
+    scene.prefect.has_place = False
+    assert await look() == 0
+    requested["run-one"] -= 10
+    scene.prefect.has_place = True
+    assert [await look(), await look()] == [1, 1]
 
 
 async def test_what_waits_for_a_person_is_not_even_looked_at(scene: ReconcilerHarness) -> None:
