@@ -43,8 +43,11 @@ from phasegate.agents.rehearsal.loopback import LoopbackServer
 from phasegate.agents.rehearsal.recorded import NotAsRecorded, RecordedReplies
 from phasegate.agents.rehearsal.script import Fault, FaultKind, Script
 from phasegate.infra.errors import PhasegateError
+from phasegate.infra.web.body import BodyLimitMiddleware
+from phasegate.infra.web.login import new_secret
 
 _DIALECTS: tuple[Dialect, ...] = (ResponsesDialect(), ChatCompletionsDialect(), MessagesDialect())
+_BODY_LIMIT = 64 * 1024 * 1024
 _JSON_OBJECT = TypeAdapter(JsonObject)
 
 _STATUSES: dict[FaultKind, tuple[HTTPStatus, str, str]] = {
@@ -75,15 +78,16 @@ class RehearsalServer:
         """
         self._scripts, self._recordings = scripts, recordings
         self._struck = Counter[tuple[AttemptKey, int]]()
+        self._secret = new_secret()
         routes = [
             Route(
-                f"/{{run}}/{{stage}}/{{attempt:int}}/v1/{dialect.path}",
+                f"/{self._secret}/{{run}}/{{stage}}/{{attempt:int}}/v1/{dialect.path}",
                 partial(self._answer, dialect),
                 methods=["POST"],
             )
             for dialect in _DIALECTS
         ]
-        self._server = LoopbackServer(Starlette(routes=routes))
+        self._server = LoopbackServer(BodyLimitMiddleware(Starlette(routes=routes), _BODY_LIMIT))
 
     async def __aenter__(self) -> Self:
         """Listen on a free port of 127.0.0.1."""
@@ -104,9 +108,10 @@ class RehearsalServer:
     def base_url(self, run: str, stage: str, attempt: int) -> str:
         """The base URL to open a model client with for one stage attempt, whatever its provider.
 
-        The official OpenAI SDK wants `/v1` after it.
+        The official OpenAI SDK wants `/v1` after it. It holds a secret, since any user of the machine may ask a port
+        of loopback.
         """
-        return f"{self._server.url}/{quote(run, safe='')}/{quote(stage, safe='')}/{attempt}"
+        return f"{self._server.url}/{self._secret}/{quote(run, safe='')}/{quote(stage, safe='')}/{attempt}"
 
     async def _answer(self, dialect: Dialect, request: Request) -> Response:
         body = await request.body()

@@ -16,20 +16,25 @@ import base64
 import binascii
 import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 from phasegate.infra.web import login_page
+from phasegate.infra.web.body import (
+    App,
+    BodyTooLargeError,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    read_body,
+    replayed,
+)
 from phasegate.infra.web.login import SESSION_SECONDS, BrowserSession, BrowserSessions
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 BODY_LIMIT = 16 * 1024 * 1024
 _TOKEN_LIMIT = 4096
@@ -161,7 +166,7 @@ class AccessMiddleware:
             await self._log_in(scope, headers, receive, send)
         elif path == login_page.SESSION_PATH:
             self._check_key(headers)
-            await _answer(send, HTTPStatus.NO_CONTENT, b"", [])
+            await answer(send, HTTPStatus.NO_CONTENT, b"", [])
         else:
             is_trusted = self._rules.needs_key(method, path)
             if is_trusted:
@@ -197,7 +202,7 @@ class AccessMiddleware:
         session = self._sessions.open(_token(await _read(receive, _TOKEN_LIMIT) or b""))
         if session is None:
             raise _Refused(HTTPStatus.UNAUTHORIZED, "This link was used already, or is too old.")
-        await _answer(
+        await answer(
             send,
             HTTPStatus.OK,
             json.dumps({"key": session.key}).encode(),
@@ -213,7 +218,7 @@ class AccessMiddleware:
         else:
             content, kind = login_page.PAGE, b"text/html; charset=utf-8"
         policy = (b"content-security-policy", login_page.CONTENT_POLICY.encode())
-        await _answer(send, HTTPStatus.OK, content.encode(), [(b"content-type", kind), policy])
+        await answer(send, HTTPStatus.OK, content.encode(), [(b"content-type", kind), policy])
 
     async def _forward(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, *, is_trusted: bool
@@ -224,7 +229,7 @@ class AccessMiddleware:
             body = await _read(receive, self._rules.body_limit)
             if body is None:
                 return
-            receive = _replayed(body, receive)
+            receive = replayed(body, receive)
         others: Headers = [entry for entry in scope["headers"] if entry[0] != b"authorization"]
         own: Headers = [(b"authorization", self._authorization)] if is_trusted else []
         await self._app({**scope, "headers": others + own}, receive, send)
@@ -261,7 +266,7 @@ def _check_body(scope: Scope, headers: dict[bytes, bytes], limit: int) -> None:
     if not length.isdigit():
         raise _Refused(HTTPStatus.BAD_REQUEST, "The request's length is not a number.")
     if len(length) > len(str(limit)) or int(length) > limit:
-        raise _too_large(limit)
+        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(BodyTooLargeError(limit)))
     has_body = b"transfer-encoding" in headers or int(length) > 0
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if has_body and scope["method"] not in _SAFE_METHODS and media_type != b"application/json":
@@ -269,37 +274,10 @@ def _check_body(scope: Scope, headers: dict[bytes, bytes], limit: int) -> None:
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
-    """Read a request's body.
-
-    Returns:
-        The body; None if the client went away before its end.
-    """
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise _too_large(limit)
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Receive a body that was read already, then the rest."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def received() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return received
-
-
-def _too_large(limit: int) -> _Refused:
-    return _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request is larger than {limit} bytes.")
+    try:
+        return await read_body(receive, limit)
+    except BodyTooLargeError as error:
+        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from error
 
 
 def _token(body: bytes) -> str:
@@ -330,14 +308,7 @@ async def _refuse(scope: Scope, send: Send, refused: _Refused, *, html: bool) ->
     elif html and refused.status is HTTPStatus.UNAUTHORIZED:
         policy = (b"content-security-policy", login_page.CONTENT_POLICY.encode())
         page = [(b"content-type", b"text/html; charset=utf-8"), policy]
-        await _answer(_with_headers(send, _BROWSER_HEADERS), refused.status, login_page.PAGE.encode(), page)
+        await answer(_with_headers(send, _BROWSER_HEADERS), refused.status, login_page.PAGE.encode(), page)
     else:
         body = json.dumps({"detail": refused.reason}).encode()
-        await _answer(send, refused.status, body, [(b"content-type", b"application/json")])
-
-
-async def _answer(send: Send, status: HTTPStatus, body: bytes, headers: Headers) -> None:
-    lengths = [] if status is HTTPStatus.NO_CONTENT else [(b"content-length", str(len(body)).encode())]
-    start = [*headers, (b"cache-control", b"no-store"), *lengths]
-    await send({"type": "http.response.start", "status": int(status), "headers": start})
-    await send({"type": "http.response.body", "body": body})
+        await answer(send, refused.status, body, [(b"content-type", b"application/json")])
