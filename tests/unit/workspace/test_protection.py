@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from phasegate.infra.workspace import ChangeSet, FileChange, matches
+from phasegate.infra.workspace.protection import leads_to
 
 
 @dataclass
@@ -67,3 +68,20 @@ def test_a_change_s_page_survives_hostile_names() -> None:
     row = next(line for line in change.markdown().splitlines() if line.startswith("| `a"))
     assert row.count("|") == 4
     assert row.count("`") == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("phasegate.toml", True),
+        (".github/allowed_signers", True),
+        (".github", True),
+        (".github/allowed_signers/x", False),
+        ("phasegate.toml.md", False),
+        ("docs/phasegate.toml", False),
+        (".git", False),
+    ],
+)
+def test_a_path_leads_to_a_file_if_it_is_one_or_a_folder_above(path: str, expected: bool) -> None:
+    """Mutation tried: equality alone; a link in the place of the folder then leads to other signers."""
+    assert leads_to(path, ["phasegate.toml", "./.github/allowed_signers"]) is expected

@@ -24,7 +24,7 @@ from phasegate.infra.ledger import Ledger, Origin, Run, RunOptions, new_id
 from phasegate.infra.policy.deploy import DeployPolicy
 from phasegate.infra.policy.detect.detect import detect
 from phasegate.infra.policy.load import load_policy
-from phasegate.infra.policy.model import GATES, INTERRUPT_GATES, Policy, is_gate
+from phasegate.infra.policy.model import GATES, INTERRUPT_GATES, POLICY_FILE, Policy, is_gate
 from phasegate.infra.sandbox import open_sandbox
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
@@ -34,7 +34,6 @@ from phasegate.infra.workspace import BaseCommit, Repository
 
 DEFINITION = "1"
 """The version of the pipeline's definition; raised when a waiting run could no longer continue as it began (P8)."""
-POLICY_FILE = "phasegate.toml"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ INTERRUPT_GATES: tuple[InterruptGate, ...] = get_args(InterruptGate)
 """Gates that an agent comes to in the middle of its work; they are neither skipped nor passed in advance."""
 GATES: tuple[GateName, ...] = (*get_args(PipelineGate), *INTERRUPT_GATES)
 ADMIN = "admin"
+POLICY_FILE = "phasegate.toml"
 """The role of `[roles]` that may override a gate."""
 
 
@@ -224,7 +225,7 @@ class GradingPolicy(PolicyModel):
 class ProtectPolicy(PolicyModel):
     """`[protect]`: what an agent may not change."""
 
-    paths: tuple[str, ...] = ("phasegate.toml", ".github/**", ".gitlab-ci.yml")
+    paths: tuple[str, ...] = (POLICY_FILE, ".github/**", ".gitlab-ci.yml")
     """Glob patterns, relative to the repository's root."""
 
 
@@ -246,6 +247,11 @@ class Policy(PolicyModel):
     deploy: DeployPolicy = DeployPolicy()
     monitor: MonitorPolicy = MonitorPolicy()
     retention: RetentionPolicy = RetentionPolicy()
+
+    @property
+    def authority_files(self) -> tuple[str, ...]:
+        """Paths of the files that say who decides: this one, and the signers' where decisions are signed."""
+        return (POLICY_FILE, self.identity.allowed_signers)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

@@ -68,16 +68,26 @@ class ChangeSet(Artifact):
     """Paths whose change was left out because it brought in what looks like a secret, each with what it looks like."""
     diff_digest: str
     """`sha256:…` of the full diff, binary files included."""
+    authority_files: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
+    """Changed paths that decide who decides; left out of the JSON if there are none. A gate then asks an admin."""
     asks_to_amend: tuple[AmendmentRequest, ...] = Field(default=(), exclude_if=operator.not_)
     """Existing tests that the implementer asks the authoring agent to amend; left out of the JSON if there are none."""
 
+    @property
+    def needs_person(self) -> bool:
+        """True if it changes who decides."""
+        return bool(self.authority_files)
+
     def markdown(self) -> str:
         """The change as the gate page shows it."""
-        lines = [self.summary.strip() or "(no summary)", ""]
+        lines = [f"**Changes who decides:** {', '.join(map(code, self.authority_files))}", ""]
+        lines = lines if self.authority_files else []
+        lines += [self.summary.strip() or "(no summary)", ""]
         lines += [f"`{self.commit[:12]}` on `{self.branch}`, on top of `{self.base_commit[:12]}`", ""]
         if self.files:
             lines += ["| file | what | lines |", "| --- | --- | --- |"]
-            lines += [f"| {code(file.path)} | {file.status} | {_lines(file)} |" for file in self.files]
+            files = sorted(self.files, key=lambda file: file.path not in self.authority_files)
+            lines += [f"| {code(file.path)} | {file.status} | {_lines(file)} |" for file in files]
         else:
             lines += ["**Nothing was changed.**"]
         if self.refused:

@@ -5,6 +5,7 @@ Called when a change is collected, and where a write is refused earlier. It must
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -21,6 +22,16 @@ def matches(patterns: Iterable[str], path: str) -> bool:
         path: Relative to the repository's root, with `/`.
     """
     return any(_compiled(pattern).fullmatch(path) for pattern in patterns)
+
+
+def leads_to(path: str, files: Iterable[str]) -> bool:
+    """True if a path is one of the files, or a folder that one of them lies in: a link there leads to another file.
+
+    Args:
+        path: Relative to the repository's root, with `/`.
+        files: Likewise.
+    """
+    return any(f"{posixpath.normpath(file)}/".startswith(f"{path}/") for file in files)
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ from phasegate.infra.secrets import Secrets
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStatus, readable
 from phasegate.infra.workspace.git import RUN_TRAILER, plain_message
 from phasegate.infra.workspace.leaks import leaking, masked_tree
-from phasegate.infra.workspace.protection import matches
+from phasegate.infra.workspace.protection import leads_to, matches
 from phasegate.infra.workspace.snapshot import checkout, reinstate, replace_files, write_tree
 
 if TYPE_CHECKING:
@@ -155,7 +155,9 @@ class Workspace:
             self._point(**fresh)
         return [_ref(self.run_id, name) for name in names]
 
-    def collect(self, base_commit: str, protected: Sequence[str], message: str) -> ChangeSet:
+    def collect(
+        self, base_commit: str, protected: Sequence[str], message: str, authority: Sequence[str] = ()
+    ) -> ChangeSet:
         """Commit the folder's state as one commit on top of the base commit, on the run's branch.
 
         A file that brings a secret in is left out, and listed: masked code would not be what the agent made.
@@ -164,6 +166,7 @@ class Workspace:
             base_commit: The commit's parent.
             protected: Globs of paths whose change is left out, and listed as refused.
             message: The commit's message and the change's summary.
+            authority: Paths of the files that decide who decides.
 
         Effects: moves the run's branch; collecting the same state again gives the same commit.
         """
@@ -182,13 +185,15 @@ class Workspace:
             commit = git.write_commit(tree, [base_commit], text)
             git.output("update-ref", "-m", f"phasegate: collect {self.run_id}", f"refs/heads/{self.branch}", commit)
         git.on(self.folder, self.records / "index").output("read-tree", "--reset", commit)
+        files = changed_files(self.repository, base_commit, commit)
         return ChangeSet(
             base_commit=base_commit,
             commit=commit,
             tree=tree,
             branch=self.branch,
             summary=message,
-            files=changed_files(self.repository, base_commit, commit),
+            files=files,
+            authority_files=tuple(file.path for file in files if leads_to(file.path, authority)),
             refused=tuple(readable(path) for path in sorted(refused)),
             secrets=tuple(
                 f"{readable(self.secrets.mask(file.path).text)}: "

@@ -20,11 +20,11 @@ from phasegate.agents.models.keys import KEY_VARIABLES, credentials
 from phasegate.agents.models.names import ModelName
 from phasegate.flows.cli.actions.engine_keys import missing_keys
 from phasegate.flows.engine import control
-from phasegate.flows.runs.kickoff import POLICY_FILE, read_policy
+from phasegate.flows.runs.kickoff import read_policy
 from phasegate.infra.deploy.process.proxy.haproxy import find as find_haproxy
 from phasegate.infra.errors import ConfigError, SandboxMissing, TargetRefused
 from phasegate.infra.policy.detect.programs import missing_programs
-from phasegate.infra.policy.model import Policy
+from phasegate.infra.policy.model import POLICY_FILE, Policy
 from phasegate.infra.sandbox import check, service_programs
 from phasegate.infra.sandbox.overlay import copies_share_blocks, overlay_problem
 from phasegate.infra.settings import Settings

@@ -27,6 +27,7 @@ from phasegate.flows.cli.views.next_steps import next_steps
 from phasegate.flows.views.artifact_types import markdown
 from phasegate.flows.views.branches import RunBranches
 from phasegate.flows.views.report import RunReport, StageReport, UsageReport
+from phasegate.infra.ledger import Gate
 
 STATUS_STYLE = {
     "finished": "green",
@@ -265,6 +266,7 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
     about = ", ".join(f"{sanitize(name)} {short(digest)}" for name, digest in gate.subject.items())
     return [
         Rule(Text(f"gate {gate.gate}")),
+        *_authority(report, gate),
         Text(f"asks about: {about}", style="dim"),
         *([Text(f"now: {one_line(report.progress.text, 300)}", style="cyan")] if report.progress else []),
         *_asked(report),
@@ -272,6 +274,14 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
         *_cautions(report),
         Rule(),
     ]
+
+
+def _authority(report: RunReport, gate: Gate) -> Iterator[Text]:
+    """The files of a change that decide who decides, before anything else."""
+    for artifact in report.artifacts_of(gate):
+        if files := artifact.content.get("authority_files"):
+            who = f" Only {' or '.join(map(sanitize, gate.roles))} may decide it." if gate.roles else ""
+            yield Text(f"! This change decides who decides: {sanitize(', '.join(files))}.{who}", style="bold red")
 
 
 def _warnings(report: RunReport) -> Iterator[Text]:

@@ -146,7 +146,8 @@ async def _implement(run: RunContext, number: int, prd: Prd, feedback: str, note
 
     def collect(draft: ChangeDraft) -> ChangeSet:
         summary = f"{draft.summary}\n\n{draft.notes}".strip()
-        change = workspace.collect(run.base_commit, protected, f"{run.record.title}\n\n{summary}")
+        message = f"{run.record.title}\n\n{summary}"
+        change = workspace.collect(run.base_commit, protected, message, run.policy.authority_files)
         return change.model_copy(update={"asks_to_amend": draft.asks_to_amend})
 
     return await propose(

@@ -23,8 +23,8 @@ from phasegate.infra.policy.model import ADMIN, GATES, GateName, GatesPolicy
 _RAISED, _PERMITTED, _CHANGED = "budget", "permission", "change"
 """The gates at which the verdicts mean something of their own."""
 
-_POLICY = "policy"
-"""Kind of the artifact with a run's policy."""
+_POLICY, _CHANGE_SET = "policy", "change-set"
+"""Kinds of the artifacts with a run's policy and with its change."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class GateRules:
         expires: Time for which the gate may stay open.
         admins: People who may pass the gate against these rules.
         requester: The person who asked for the run.
+        authority_files: Files of the change at this gate that decide who decides: only admins may, if there are any.
     """
 
     people: tuple[str, ...] | None
@@ -46,6 +47,7 @@ class GateRules:
     expires: timedelta
     admins: tuple[str, ...]
     requester: str
+    authority_files: tuple[str, ...] = ()
 
     def are_of(self, gate: Gate) -> bool:
         """True if a gate's row lets the same people decide, as many, and for no longer."""
@@ -63,13 +65,16 @@ class GateRules:
             raise NotAllowed(f"the row of gate {gate.gate} was altered: it has other rules than the run's policy")
 
 
-def rules_of(run: Run, stored_policy: str, gate: str) -> GateRules:
+def rules_of(run: Run, stored_policy: str, gate: str, change: str = "") -> GateRules:
     """Rules of a gate of a run.
+
+    A change of who decides takes admins, if policy has any: at most as many as there are.
 
     Args:
         run: The run.
         stored_policy: Content of the artifact that the run's `policy` names.
         gate: The gate's name.
+        change: Content of the change that the gate is about; empty for other gates.
 
     Raises:
         TrailBroken: That is not the run's policy.
@@ -79,9 +84,16 @@ def rules_of(run: Run, stored_policy: str, gate: str) -> GateRules:
     gates, roles = _gates_in(stored_policy)
     policy = gates.named(cast("GateName", gate))
     people = tuple(sorted({name for role in policy.roles for name in roles[role]})) if policy.roles else None
-    return GateRules(
-        people, policy.quorum, policy.exclude_requester, policy.expires, tuple(roles.get(ADMIN, ())), run.requester
-    )
+    admins, quorum = tuple(roles.get(ADMIN, ())), policy.quorum
+    authority_files: tuple[str, ...] = tuple(json.loads(change).get("authority_files", ())) if change else ()
+    if authority_files and admins:
+        people, quorum = tuple(sorted(set(admins))), min(quorum, len(set(admins)))
+    return GateRules(people, quorum, policy.exclude_requester, policy.expires, admins, run.requester, authority_files)
+
+
+def change_of(gate: str, subject: Mapping[str, str]) -> str:
+    """Digest of the change that a gate asks about; empty if it asks about none."""
+    return subject.get(_CHANGE_SET, "") if gate == _CHANGED else ""
 
 
 def excludes_requester(stored_policy: str) -> bool:
@@ -197,7 +209,9 @@ def require_authorized(gate: Gate, decision: Decision, rules: GateRules) -> None
     if rules.exclude_requester and name == rules.requester:
         raise NotAllowed(f"{name} asked for this run, and policy excludes the requester from gate {gate.gate}")
     if rules.people is not None and name not in rules.people:
-        raise NotAllowed(f"{name} may not decide gate {gate.gate}: it needs one of {', '.join(rules.people)}")
+        files = ", ".join(rules.authority_files)
+        because = f"the change decides who decides ({files}), and " if files else ""
+        raise NotAllowed(f"{name} may not decide gate {gate.gate}: {because}it needs one of {', '.join(rules.people)}")
 
 
 def require_accepted(decision: Decision, accepting: Sequence[str]) -> None:

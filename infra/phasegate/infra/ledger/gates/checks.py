@@ -6,6 +6,7 @@ people from the chain, and a signer's name from ssh-keygen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import select
@@ -18,6 +19,7 @@ from phasegate.infra.ledger.chain import Chain, is_as_accepted
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import (
     GateRules,
+    change_of,
     needs_signature,
     require_authorized,
     rules_of,
@@ -40,18 +42,27 @@ class GateChecks(GateRows):
         super().__init__(store)
         self._artifacts = Artifacts(store)
 
-    def rules(self, run_id: str, gate: str) -> GateRules:
+    def rules(self, run_id: str, gate: str, subject: Mapping[str, str]) -> GateRules:
         """Rules of a gate by the run's stored policy, which alone says who may decide.
 
+        Args:
+            run_id: The run.
+            gate: The gate's name.
+            subject: Name to digest of everything that it asks about.
+
         Raises:
-            TrailBroken: The stored policy, or the run's row, is not what was accepted.
+            TrailBroken: The stored policy, the change, or the run's row, is not what was accepted.
         """
         with self._store.reading() as connection:
             if not is_as_accepted(DatabaseRows(connection), run_id):
                 raise TrailBroken(f"run {run_id} is not what was accepted", remedy="`phasegate audit` says more.")
             row = connection.execute(select(schema.runs).where(schema.runs.c.id == run_id)).mappings().one()
         run = Run.model_validate(dict(row))
-        return rules_of(run, self._artifacts.text(run.policy), gate)
+        digest = change_of(gate, subject)
+        change = self._artifacts.text(digest) if digest else ""
+        if digest and sha256(change) != digest:
+            raise TrailBroken("the run's stored change was altered", remedy="Compare with a copy of the ledger.")
+        return rules_of(run, self._artifacts.text(run.policy), gate, change)
 
     def check(self, gate: Gate, decision: Decision, rules: GateRules, *, at: datetime) -> None:
         """Stop unless a person may decide so, and is the person they claim to be.

@@ -61,7 +61,7 @@ class Gates(GateChecks):
             subject: Name to digest of everything that is to be decided on.
             waits: True if the run waits for a person from now on; not where an answer may be at hand.
         """
-        digest, rules = subject_digest(gate, number, subject), self.rules(run.id, gate)
+        digest, rules = subject_digest(gate, number, subject), self.rules(run.id, gate, subject)
         for earlier in self.list(run.id):
             if (earlier.gate, earlier.number) != (gate, number) or earlier.status in CLOSED:
                 continue
@@ -145,7 +145,7 @@ class Gates(GateChecks):
             decided_at=self.now_in(gate.run_id),
         )
         try:
-            rules = self.rules(gate.run_id, gate.gate)
+            rules = self.rules(gate.run_id, gate.gate, gate.subject)
             self.check(gate, decision, rules, at=decision.decided_at)
             self._record(decision, rules)
         except NotAllowed as error:
@@ -170,7 +170,7 @@ class Gates(GateChecks):
             return None
         if earlier := self._inherited_from(gate):
             return self._inherited(gate, earlier)
-        rules = self.rules(gate.run_id, gate.gate)
+        rules = self.rules(gate.run_id, gate.gate, gate.subject)
         counted: list[Decision] = []
         for decision in self.decisions(gate.run_id):
             if decision.gate_id == gate.id:
@@ -314,7 +314,7 @@ class Gates(GateChecks):
             return None
         behind = self._inherited_from(earlier)
         original = earlier if behind is None else self.get(answer.gate_id)
-        rules = self.rules(gate.run_id, gate.gate)
+        rules = self.rules(gate.run_id, gate.gate, gate.subject)
         try:
             rules.require_same(gate)
             for decision in self.decisions(original.run_id):

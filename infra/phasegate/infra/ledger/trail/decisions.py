@@ -18,6 +18,7 @@ from phasegate.infra.identity import DECISION_NAMESPACE, REQUEST_NAMESPACE, Allo
 from phasegate.infra.ledger.events import EventKind
 from phasegate.infra.ledger.gates.authorization import (
     GateRules,
+    change_of,
     excludes_requester,
     needs_signature,
     require_authorized,
@@ -56,7 +57,7 @@ def check_decisions(rows: Rows, run_id: str) -> int:
     gates = {gate.id: gate for gate in map(_gate, rows.of_run("gates", run_id))}
     policy = _stored_policy(rows, run)
     signers = _signers(rows, policy)
-    known = {gate.id: rules_of(run, policy, gate.gate) for gate in gates.values()}
+    known = {gate.id: rules_of(run, policy, gate.gate, _change(rows, gate)) for gate in gates.values()}
     for gate in gates.values():
         _check_gate(gate, signers, known[gate.id])
     events = sorted(rows.of_run("events", run_id), key=lambda row: int(row["position"]))
@@ -86,6 +87,15 @@ def _stored_policy(rows: Rows, run: Run) -> str:
     if row is None:
         broken(f"artifacts/{run.policy}", "the run's policy is gone")
     return str(row["content"])
+
+
+def _change(rows: Rows, gate: Gate) -> str:
+    """Content of the change that a gate asks about; empty if it asks about none."""
+    digest = change_of(gate.gate, gate.subject)
+    row = rows.find("artifacts", digest) if digest else None
+    if digest and (row is None or sha256(row["content"]) != digest):
+        broken(f"gates/{gate.id}", "the change it asks about is not the one in the ledger")
+    return "" if row is None else str(row["content"])
 
 
 def _times(events: Iterable[Row]) -> dict[str, datetime]:
