@@ -56,7 +56,7 @@ class QuickMachine(Machine):
     """A machine whose commands start at once."""
 
     @override
-    def phasegate(self, *arguments: str | Path, stdin: str = "", timeout: float = 400) -> Result:
+    def bare(self, *arguments: str | Path, stdin: str = "", timeout: float = 400) -> Result:
         shell = _IDLE.pop() if _IDLE else _Shell()
         order = {
             "words": [str(word) for word in arguments],

@@ -35,6 +35,7 @@ NOT_IN_SCENES = {
     "effect.stuck": "an effect that cannot be undone: a merge that later commits conflict with",
     "gate.void": "a gate whose subject changes after it was opened",
     "gate.outdated": "another run's release while a plan waits; see tests/integration/gates",
+    "gate.shown": "a person who looks at a run; nothing waits for it",
     "gate.overridden": "an admin's override",
     "gate.refused": "an attack",
     "decision.refused": "an attack, or a person who may not decide",

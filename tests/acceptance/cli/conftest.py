@@ -121,7 +121,9 @@ class CliHarness:
             }
         )
         self.attempt(run, "prd", prd)
-        return run, self.open_gate(run, "prd", prd)
+        gate = self.open_gate(run, "prd", prd)
+        self.ledger.gates.record_shown(gate, local_person().name)
+        return run, gate
 
     def status_of(self, run: Run) -> str:
         return self.ledger.runs.get(run.id).status

@@ -107,7 +107,14 @@ def test_logs_can_be_cut_to_a_stage(scene, phasegate):
     ]
     assert phasegate("logs", run.id, "--stage", "testing").out == ""
     kinds = [event["kind"] for event in phasegate("logs", run.id, "--json").json]
-    assert kinds == ["run.accepted", "attempt.started", "turn.answered", "attempt.finished", "gate.opened"]
+    assert kinds == [
+        "run.accepted",
+        "attempt.started",
+        "turn.answered",
+        "attempt.finished",
+        "gate.opened",
+        "gate.shown",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +161,7 @@ def test_audit_says_what_was_checked_and_finds_one_changed_byte(scene, phasegate
     head = scene.ledger.events(run.id)[-1].hash
     assert head in phasegate("audit", run.id).out
     told = phasegate("audit", run.id, "--json").json
-    assert (told["run_id"], told["events"], told["rows"], told["head"]) == (run.id, 5, 8, head)
+    assert (told["run_id"], told["events"], told["rows"], told["head"]) == (run.id, 6, 8, head)
     with sqlite3.connect(scene.settings.ledger) as database:
         database.execute("UPDATE attempts SET model = 'openai:gpt-5.3-codey'")
     answer = phasegate("audit", run.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from phasegate.flows.cli.actions.engine_keys import missing_keys
+from phasegate.flows.cli.actions.gate_page import record_shown
 from phasegate.flows.cli.output import document, say
 from phasegate.flows.cli.session import Session
 from phasegate.flows.cli.views.follow import Follower
@@ -80,6 +81,7 @@ def print_result(session: Session, run_id: str, *, as_json: bool) -> int:
     outcome = report(session.ledger, run_id)
     if as_json:
         document(outcome.document())
+        record_shown(session, outcome)
     else:
         for line in next_steps(outcome, run_branches(outcome)):
             say(line)

@@ -64,6 +64,7 @@ def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="At gate change: a regression or a loaded test file that you accept, as an admin; needs --note.",
 )
 @click.option("--keep-tests", is_flag=True, help="At gate change: commit the tests written for this run, too.")
+@click.option("--subject", default="", metavar="DIGEST", help="Approve exactly this: the digest on the gate's page.")
 @click.option("--for-stage", is_flag=True, help="At gate permission: for the rest of the stage, not for one call.")
 @_decision_options
 def approve(
@@ -72,7 +73,8 @@ def approve(
     """Say go at a gate.
 
     Without GATE the one that is open. Your approval holds for exactly what the gate asks about; if that changes, the
-    gate opens again. At gate budget it grants as much as the gate's page says, at gate permission it lets one command
+    gate opens again. It counts once you have been shown that, by `phasegate show` or here; a script names the digest of
+    it with --subject. At gate budget it grants as much as the gate's page says, at gate permission it lets one command
     run. Where policy's identity is ssh, you sign it with your key.
 
     At gate change, --strike TEST drops an amendment: the test counts as before, the change is graded again, and the
@@ -82,8 +84,10 @@ def approve(
     before, --keep-tests commits them, too; they are left out otherwise.
     """
     if strike:
-        if how.get("override") or how.get("accept") or how.get("keep_tests"):
-            raise UsageError("--strike has the change graded again: leave out --override, --accept and --keep-tests")
+        if how.get("override") or how.get("accept") or how.get("keep_tests") or how.pop("subject"):
+            raise UsageError(
+                "--strike has the change graded again: leave out --override, --accept, --keep-tests and --subject"
+            )
         return _decide("revise", run, gate, note, wait=wait, as_json=as_json, strike=strike, **how)
     return _decide("approve", run, gate, note, wait=wait, as_json=as_json, **how)
 
@@ -128,6 +132,7 @@ def _decide(
     strike: tuple[str, ...] = (),
     accept: tuple[str, ...] = (),
     keep_tests: bool = False,
+    subject: str = "",
     **signing_options: Any,
 ) -> int:
     from phasegate.flows.cli.actions import signing
@@ -147,6 +152,10 @@ def _decide(
         if chosen.printing:
             sys.stdout.buffer.write(signing.bytes_to_sign(session, answer, chosen))
             return 0
+        if verdict == "approve" and (subject or chosen.signature is None):  # a signature names the subject itself
+            from phasegate.flows.cli.actions.gate_page import require_shown
+
+            require_shown(session, gate, subject, as_json=as_json)
         position = session.ledger.newest(run.id).position
         person, signature = signing.signed(session, answer, chosen)
         decided = session.ledger.gates.decide(

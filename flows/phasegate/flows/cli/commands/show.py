@@ -34,26 +34,22 @@ def show(run: str, charts: Path | None, follow_up: bool, as_json: bool) -> None:
     Its attempts, decisions and effects, tokens and cost, and the page of the gate it waits at. RUN is an id, the
     beginning of one, or "latest".
     """
-    from phasegate.flows.cli.output import console, document
     from phasegate.flows.cli.session import opened
     from phasegate.flows.views.report import report
 
     with opened() as session:
-        run_report = report(session.ledger, session.run(run).id)
+        run_id = session.run(run).id
+        if charts is None and not follow_up:
+            from phasegate.flows.cli.actions.gate_page import print_run
+
+            print_run(session, run_id, as_json=as_json)
+            return
+        run_report = report(session.ledger, run_id)
     if charts is not None:
         from phasegate.flows.cli.views.exports import draw
 
         draw(run_report, charts, as_json=as_json)
         return
-    if follow_up:
-        from phasegate.flows.cli.views.exports import print_follow_up
+    from phasegate.flows.cli.views.exports import print_follow_up
 
-        print_follow_up(run_report, as_json=as_json)
-        return
-    if as_json:
-        document(run_report.document())
-        return
-    from phasegate.flows.cli.views.run_page import page
-    from phasegate.flows.views.branches import run_branches
-
-    console().print(page(run_report, run_branches(run_report)))
+    print_follow_up(run_report, as_json=as_json)

@@ -275,6 +275,7 @@ _DESCRIPTIONS: Mapping[str, tuple[str, Callable[[Event], str], bool]] = {
     EventKind.SECRET_MASKED: ("!", _masked, False),
     EventKind.GATE_PREPARED: ("·", _template("gate {gate} is about to ask"), True),
     EventKind.GATE_OPENED: ("◆", _template("gate {gate} opened"), False),
+    EventKind.GATE_SHOWN: ("·", _template("gate {name} was shown to {actor}"), True),
     EventKind.GATE_DECIDED: ("▸", _decided, False),
     EventKind.GATE_REHEARSED: ("▸", _template("gate {gate} passed as recorded: {verdict}"), False),
     EventKind.GATE_SKIPPED: ("▸", _template("gate {gate} is off: {reason}"), False),

@@ -267,7 +267,7 @@ def _gate_page(report: RunReport) -> list[ConsoleRenderable]:
     return [
         Rule(Text(f"gate {gate.gate}")),
         *_authority(report, gate),
-        Text(f"asks about: {about}", style="dim"),
+        Text(f"asks about: {about}\nsubject {short(gate.subject_digest)}", style="dim"),
         *([Text(f"now: {one_line(report.progress.text, 300)}", style="cyan")] if report.progress else []),
         *_asked(report),
         *_warnings(report),

@@ -67,6 +67,7 @@ PAYLOADS: Mapping[str, type[Mapping[str, Any]]] = {
     EventKind.MESSAGE_DELIVERED: payloads.MessageDelivered,
     EventKind.GATE_PREPARED: payloads.GatePrepared,
     EventKind.GATE_OPENED: payloads.GateOpened,
+    EventKind.GATE_SHOWN: payloads.GateShown,
     EventKind.GATE_DECIDED: payloads.GateDecided,
     EventKind.GATE_OVERRIDDEN: payloads.GateDecided,
     EventKind.GATE_SKIPPED: payloads.GateSkipped,

@@ -90,6 +90,8 @@ class EventKind(StrEnum):
     """A gate's page is stored, before the gate opens."""
     GATE_OPENED = "gate.opened"
     """A gate asks for decisions."""
+    GATE_SHOWN = "gate.shown"
+    """A person was shown what a gate asks about."""
     GATE_DECIDED = "gate.decided"
     """A person decided at a gate."""
     GATE_OVERRIDDEN = "gate.overridden"

@@ -281,6 +281,14 @@ class GateClosed(TypedDict):
     gate: str
 
 
+class GateShown(TypedDict):
+    """The gate's id and name, and the digest of its subject."""
+
+    gate: str
+    name: str
+    subject: str
+
+
 class GateRefused(TypedDict):
     """The gate's id and name, and the reason."""
 

@@ -253,15 +253,29 @@ class Gates(GateChecks):
     def note_once(self, gate: Gate, kind: EventKind, payload: Mapping[str, Any], *, actor: str = "engine") -> None:
         """Append an event about a gate, unless the run has exactly that event already."""
         whole = {"gate": gate.id, "name": gate.gate, **payload}
-        table, body = schema.events.c, canonical_json({**whole, "rows": {}})
+        if not self._has_event(gate, kind, whole, actor):
+            with self._store.change(gate.run_id, kind, actor=actor, payload=whole):
+                pass
+
+    def _has_event(self, gate: Gate, kind: EventKind, payload: Mapping[str, Any], actor: str) -> bool:
+        table, body = schema.events.c, canonical_json({**payload, "rows": {}})
         query = select(table.id).where(
             table.run_id == gate.run_id, table.kind == kind, table.actor == actor, table.payload == body
         )
         with self._store.reading() as connection:
-            exists = connection.execute(query).first() is not None
-        if not exists:
-            with self._store.change(gate.run_id, kind, actor=actor, payload=whole):
-                pass
+            return connection.execute(query).first() is not None
+
+    def record_shown(self, gate: Gate, person: str) -> None:
+        """Record that a person was shown what a gate asks about.
+
+        Effects: one `gate.shown` event for each gate and person.
+        """
+        self.note_once(gate, EventKind.GATE_SHOWN, {"subject": gate.subject_digest}, actor=person)
+
+    def was_shown(self, gate: Gate, person: str) -> bool:
+        """True if a person was shown what a gate asks about, in this round."""
+        shown = payloads.GateShown(gate=gate.id, name=gate.gate, subject=gate.subject_digest)
+        return self._has_event(gate, EventKind.GATE_SHOWN, dict(shown), person)
 
     def _record(self, decision: Decision, rules: GateRules) -> None:
         """Write a decision that has been checked, unless the gate is not what it was any more."""
