@@ -241,6 +241,10 @@ node -pe 'eval("x")'
 php -r 'shell_exec("x");'
 php -r '$f = "sys" . "tem"; $f("x");'
 lua -e 'os.execute("x")'
+node - <<< 'require("child_process")'
+node -i <<< 'x'
+node -e 'const p = process; for (const k in p) { p[k].require("child_" + "process") }'
+node --input-type=module -e 'import { execSync as x } from "child_process"'
 deno eval 'new Deno.Command("git")'
 tsx -e 'import("child_process")'
 NODE_OPTIONS='--require ./s' npm test
@@ -251,6 +255,9 @@ awk '{ print | "sh" }' f
 awk 'BEGIN { "git push" | getline }'
 awk "$x" f
 gawk '@load "x"'
+gawk -F: -f s -e 'BEGIN { system("git push") }'
+gawk -e 1 -e 'BEGIN { system("git push") }'
+gawk -l x 1 f
 sed '1e git push' f
 sed 's/x/git push/e' f
 sed -e '1,2p' -e 'e' f

@@ -96,20 +96,22 @@ def _code_of_file(path: Word, command: SimpleCommand) -> list[Word]:
 
 
 def _awk_code(arguments: Sequence[Word], command: SimpleCommand) -> list[Word]:
-    rest = list(arguments)
+    rest, codes, is_settled = list(arguments), list[Word](), False
     while rest and rest[0].text.startswith("-"):
         option = rest.pop(0)
         if match := re.fullmatch(r"-[fE](.*)|--(?:file|exec)(?:=(.*))?", option.text, re.DOTALL):
-            return _code_of_file(_value(match, option, rest), command)
-        if match := re.fullmatch(r"-e(.*)|--so\w*(?:=(.*))?", option.text, re.DOTALL):
-            return [_value(match, option, rest)]
-        if option.text == "--":
+            codes += _code_of_file(_value(match, option, rest), command)
+            is_settled = True
+        elif match := re.fullmatch(r"-e(.*)|--so\w*(?:=(.*))?", option.text, re.DOTALL):
+            codes.append(_value(match, option, rest))
+            is_settled = True
+        elif option.text == "--":
             break
-        if option.text in {"-F", "-v", "--field-separator", "--assign"}:
+        elif option.text in {"-F", "-v", "--field-separator", "--assign"}:
             _next(rest)
         elif option.text.startswith(("-l", "-i", "--load", "--include", "-p", "-D")):
-            return [Word("", literal=False)]
-    return rest[:1]
+            codes.append(Word("", literal=False))
+    return codes if is_settled else [*codes, *rest[:1]]
 
 
 def _sed_code(arguments: Sequence[Word], command: SimpleCommand) -> list[Word]:
