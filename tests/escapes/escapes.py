@@ -162,7 +162,7 @@ GIT = [
     Escape("deciding", "phasegate approve run-one", "denied"),
     Escape(
         "filters and a monitor",
-        "GIT_CONFIG_GLOBAL=.gitconfig git add -A",
+        "HOME=$PWD git add -A .gitattributes .",
         "git",
         {".gitattributes": "* filter=evil diff=evil merge=evil\n", ".gitconfig": EVIL},
     ),

@@ -203,11 +203,14 @@ def test_a_change_that_is_its_own_graded_tree_or_was_graded_without_one_is_relea
 
 
 def test_another_tree_than_the_graded_one_is_refused(repository: Repository, tmp_path: Path) -> None:
+    """Mutation tried: no `require_tree` in `merge`; none in `released_change`."""
     change = change_of(repository, tmp_path, "r1", **{"app.py": "print('two')\n"})
     other = change_of(repository, tmp_path, "r2", **{"app.py": "print('three')\n"})
     before = repository.base("main")
-    with pytest.raises(IntegrationFailed, match="would not be the tree"):
+    with pytest.raises(IntegrationFailed, match="the ledger has"):
         merged(repository, change.model_copy(update={"tree": other.tree}), "r1")
+    with pytest.raises(IntegrationFailed, match="the ledger has"):
+        released_change(repository, change.model_copy(update={"tree": other.tree}), other.tree)
     with pytest.raises(IntegrationFailed, match="not in the repository"):
         released_change(repository, change, "1" * 40)
     assert repository.base("main") == before

@@ -26,6 +26,7 @@ from phasegate.flows.engine import standby
 from phasegate.flows.engine.info import EXIT_LOCK_HELD, EngineInfo, EngineLock
 from phasegate.flows.engine.prefect_backend import server_process
 from phasegate.infra.errors import EngineUnavailable, PhasegateError
+from phasegate.infra.sanitize import sanitize
 from phasegate.infra.secrets import Secrets
 from phasegate.infra.settings import Settings
 from phasegate.infra.system.detached import DetachedProcess
@@ -201,16 +202,16 @@ def _describe(server: server_process.PrefectServer, phase: str) -> EngineInfo:
     )
 
 
-class _WithoutSecrets(logging.Formatter):
-    """Formats lines of the engine's log, tracebacks included, and masks the secrets of its environment."""
+class EngineLogFormatter(logging.Formatter):
+    """Formats lines of the engine's log, tracebacks included: no secret of its environment, and nothing that hides."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
         self._secrets = Secrets.of(environment)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record and mask its secrets."""
-        return self._secrets.mask(super().format(record)).text
+        """Format a record, make visible what shows nothing, and mask its secrets."""
+        return self._secrets.mask(sanitize(super().format(record))).text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -221,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO)
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(_WithoutSecrets(os.environ))
+        handler.setFormatter(EngineLogFormatter(os.environ))
     logging.getLogger("httpx").setLevel(logging.WARNING)
     status = 0
     try:

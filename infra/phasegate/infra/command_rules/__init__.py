@@ -1,6 +1,7 @@
 """Rules on an agent's command before it is run, and signs of what it tried while it ran.
 
-Called by the agents' tools. `shell` reads a command line as the shell would, `rules` holds it against policy, and
+Called by the agents' tools. `shell` reads a command line as the shell would, `programs` finds what it starts, `rules`
+holds that against policy, and
 `signs` finds attempts to reach what no agent needs. Nothing here runs anything.
 """
 

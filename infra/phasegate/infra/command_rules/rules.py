@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from phasegate.infra.command_rules.programs import Program, programs
+from phasegate.infra.command_rules.invocation import Invocation, Program
+from phasegate.infra.command_rules.programs import invocations
 from phasegate.infra.command_rules.shell import Unparsable, Word
 from phasegate.infra.policy.permissions import CommandRules
 
@@ -46,10 +47,10 @@ def rule_on(command: str, rules: CommandRules) -> Ruling:
     if not rules.restrict:
         return Ruling("allow")
     try:
-        invocations = programs(command)
+        parts = invocations(command)
     except Unparsable as error:
         return _strictest(rules, command[:80], f"the command line cannot be read with certainty: {error}")
-    rulings = [_rule_on_program(program, rules) for program in invocations]
+    rulings = [_rule_on(part, rules) for part in parts]
     return max(rulings, key=lambda ruling: _STRICTNESS[ruling.verdict], default=Ruling("allow"))
 
 
@@ -57,19 +58,39 @@ def asked_about(command: str, rules: CommandRules) -> tuple[str, ...]:
     """The programs of a command line that policy asks a person about, whole, as a shell would be given them.
 
     Returns:
-        None of them when a word of one is computed, or the line cannot be read: then they are not known beforehand.
+        None of them when a word of one is computed, or a part of the line cannot be read: then they are not known
+        beforehand.
     """
     try:
-        asked = [program for program in programs(command) if _rule_on_program(program, rules).verdict == "ask"]
+        asked = [part for part in invocations(command) if _rule_on(part, rules).verdict == "ask"]
     except Unparsable:
         return ()
-    if not all(word.literal for program in asked for word in program):
+    if not all(part.certainty == "started" and word.literal for part in asked for word in part.program):
         return ()
-    return tuple(shlex.join(word.text for word in program) for program in asked)
+    return tuple(shlex.join(word.text for word in part.program) for part in asked)
+
+
+def _rule_on(part: Invocation, rules: CommandRules) -> Ruling:
+    if part.certainty == "started":
+        return _rule_on_program(part.program, rules)
+    shown = _shown(part.program)
+    if part.certainty == "unread":
+        if any(len(rule.split()) > 1 and _fits(part.program, rule.split(), loosely=False) for rule in rules.allow):
+            return Ruling("allow", shown)
+        return Ruling("ask", shown, f"what it starts cannot be read: it {part.why}")
+    counting = [rule for rule in (*rules.deny, *rules.ask) if len(rule.split()) >= part.least]
+    for rule in counting:
+        if _fits(part.program, rule.split(), loosely=True):
+            return Ruling("ask", shown, f"it may start `{rule}`, which policy denies or asks about")
+    return Ruling("allow", shown)
+
+
+def _shown(program: Program) -> str:
+    return " ".join(word.text or "…" for word in program)[:80]
 
 
 def _rule_on_program(program: Program, rules: CommandRules) -> Ruling:
-    shown = " ".join(word.text or "…" for word in program)[:80]
+    shown = _shown(program)
     if not program[0].literal:
         return _strictest(rules, shown, "which program runs is computed: write its name out")
     best: tuple[int, int, Ruling] = (-1, 0, _otherwise(rules, shown))

@@ -359,9 +359,12 @@ class _Reader:
             raise Unparsable("arithmetic that may be something else")
 
     def _braces(self) -> None:
+        begin = self._at
         while self._at < len(self._text):
             here = self._text[self._at]
             if here == "}":
+                if self._text.endswith("@P", begin, self._at):
+                    raise Unparsable("${…@P} runs the commands in a text")
                 self._at += 1
                 return
             if here == "\\":

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegate.infra.artifacts import Artifact
+from phasegate.infra.sanitize import shows_nothing
 
 FileStatus = Literal["added", "modified", "deleted", "type-changed"]
 
@@ -103,9 +104,12 @@ class ChangeSet(Artifact):
 
 
 def readable(path: str) -> str:
-    """A path as text that can be stored and shown: undecodable bytes and control characters spelled out."""
+    """A path as text that can be stored and shown: undecodable bytes and what shows nothing spelled out."""
     text = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return "".join(character if character.isprintable() else _spelled(character) for character in text)
+    return "".join(
+        _spelled(character) if shows_nothing(character) or not character.isprintable() else character
+        for character in text
+    )
 
 
 def code(text: str) -> str:

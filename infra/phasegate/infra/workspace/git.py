@@ -2,7 +2,8 @@
 
 Called by the rest of this room. Everything a repository or its owner could have configured to execute (hooks,
 fsmonitor, filters, merge drivers, pagers, helpers) is off, and only explicit git directories are used: what an agent
-wrote to a folder's `.git` is never read. It must not know what the commands are for.
+wrote to a folder's `.git` is never read. An object is what its id names: replacements, grafts and commit graphs are
+ignored. It must not know what the commands are for.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _SETTINGS = {
     "advice.detachedHead": "false",
     "commit.gpgSign": "false",
     "core.attributesFile": "/dev/null",
+    "core.commitGraph": "false",  # it may name another tree or parent than the commit's own object does
     "core.editor": ":",
     "core.excludesFile": "/dev/null",
     "core.fsmonitor": "false",
@@ -32,6 +34,7 @@ _SETTINGS = {
     "core.pager": "cat",
     "core.sparseCheckout": "false",
     "core.splitIndex": "false",
+    "core.useReplaceRefs": "false",  # a repository that sets it to true would outweigh GIT_NO_REPLACE_OBJECTS
     "credential.helper": "",
     "diff.external": "",
     "gc.auto": "0",
@@ -160,6 +163,7 @@ def clean_environment() -> dict[str, str]:
         "GIT_AUTHOR_NAME": NAME,
         "GIT_COMMITTER_EMAIL": EMAIL,
         "GIT_COMMITTER_NAME": NAME,
+        "GIT_GRAFT_FILE": "/dev/null",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from phasegate.infra.errors import BranchMoved, IntegrationFailed, RepositoryError
 from phasegate.infra.workspace.change_set import readable
 from phasegate.infra.workspace.git import EMAIL, RUN_TRAILER, failure_message, null_terminated, plain_message
+from phasegate.infra.workspace.released import require_tree
 from phasegate.infra.workspace.repository import integration_branch
 
 if TYPE_CHECKING:
@@ -65,9 +66,12 @@ def merge(
 
     Raises:
         BranchMoved: Merged into the branch as it is now, the change would be another tree than the graded one.
-        IntegrationFailed: The change conflicts (naming the files), is already in, or the branches have diverged.
+        IntegrationFailed: The change conflicts (naming the files), is already in, or the branches have diverged; the
+            change, or the merge that carries the key, is not what was graded.
     """
+    require_tree(repository, change.commit, change.tree)
     if existing := find_merge(repository, base_branch, key):
+        _require_merge_of(repository, existing, change, graded)
         return existing
     text = f"{plain_message(message)}\n{RUN}: {run_id}\n{EFFECT}: {key}\n"
 
@@ -82,11 +86,21 @@ def merge(
             )
         if conflicts:
             raise _conflict(f"the change does not merge into {base_branch}", conflicts)
-        if tip == change.base_commit and tree != change.tree:
-            raise IntegrationFailed(f"merged, the change would not be the tree {change.tree[:12]}", run_id=run_id)
         return repository.git.write_commit(tree, [tip, change.commit], text)
 
     return _advance(repository, base_branch, commit_onto, f"phasegate: merge {run_id}")
+
+
+def _require_merge_of(repository: Repository, candidate: Merge, change: ChangeSet, graded: str) -> None:
+    """Require that a merge which carries an effect's key is the one of that effect: anybody can write the key."""
+    parents = repository.git.line("rev-list", "--parents", "-n", "1", candidate.commit, "--").split()[1:]
+    if parents != [candidate.previous, change.commit]:
+        raise IntegrationFailed(
+            f"commit {candidate.commit[:12]} carries the run's key and does not merge {change.commit[:12]}",
+            remedy="Find out who made that commit, and take it out of the branch. Then run the ticket again.",
+        )
+    if graded:
+        require_tree(repository, candidate.commit, graded)
 
 
 def merges_to(repository: Repository, change: ChangeSet, base_branch: str, graded: str) -> bool:

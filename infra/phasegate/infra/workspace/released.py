@@ -25,10 +25,11 @@ def released_change(repository: Repository, change: ChangeSet, tree: str) -> Cha
     Effects: where the trees differ, a commit like the change's, always the same one; no ref moves.
 
     Raises:
-        IntegrationFailed: The repository does not have the graded tree any more.
+        IntegrationFailed: The repository does not have the graded tree any more, or has another one for the change.
     """
     git = repository.git
-    if not tree or tree == change.tree == git.tree_of(change.commit):
+    require_tree(repository, change.commit, change.tree)
+    if tree in {"", change.tree}:
         return change
     if git.resolve(f"{tree}^{{tree}}") is None:
         raise IntegrationFailed(
@@ -38,6 +39,24 @@ def released_change(repository: Repository, change: ChangeSet, tree: str) -> Cha
     _, _, rest = git.output("cat-file", "commit", change.commit).partition(b"\n")
     commit = git.line("hash-object", "-t", "commit", "-w", "--stdin", stdin=f"tree {tree}\n".encode() + rest)
     return change.model_copy(update={"commit": commit, "tree": tree})
+
+
+def require_tree(repository: Repository, commit: str, tree: str) -> None:
+    """Require that a commit has the tree that is on record for it.
+
+    Args:
+        repository: Holds the commit.
+        commit: Its id.
+        tree: The recorded tree's id.
+
+    Raises:
+        IntegrationFailed: It has another tree: what the repository holds was altered.
+    """
+    if (now := repository.git.tree_of(commit)) != tree:
+        raise IntegrationFailed(
+            f"commit {commit[:12]} has the tree {now[:12]} in this repository, and the ledger has {tree[:12]} for it",
+            remedy="Find out with `git fsck` who altered the repository. Then run the ticket again.",
+        )
 
 
 def keep_released(repository: Repository, change: ChangeSet, tree: str, run_id: str) -> None:

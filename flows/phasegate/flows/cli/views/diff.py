@@ -8,12 +8,14 @@ from typing import Any
 
 from rich.text import Text
 
-from phasegate.flows.cli.sanitize import sanitize
+from phasegate.flows.cli.sanitize import sanitize, sanitize_name
 from phasegate.infra.errors import NotFound
 from phasegate.infra.ledger import Ledger, Run
 from phasegate.infra.workspace.repository import Repository
 
 _STYLES = (("+++", "bold"), ("---", "bold"), ("diff ", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
+_NAMING = ("+++ ", "--- ", "diff ", "rename ", "copy ", "Binary files ")
+"""Begin of lines that name a file."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def coloured(diff: str) -> Text:
     text = Text()
     for line in sanitize(diff).splitlines():
         style = next((style for start, style in _STYLES if line.startswith(start)), "")
-        text.append(f"{line}\n", style=style)
+        shown = sanitize_name(line) if line.startswith(_NAMING) else line
+        text.append(f"{shown}\n", style=style)
     return text
 
 

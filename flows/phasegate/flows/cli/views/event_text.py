@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from phasegate.flows.cli.sanitize import one_line
+from phasegate.flows.cli.sanitize import one_line, sanitize_name
 from phasegate.flows.cli.views.summaries import summary
 from phasegate.infra.ledger import Event, Ledger, Message
 from phasegate.infra.ledger.attempt_id import AttemptId
@@ -76,8 +76,10 @@ def attempt_name(attempt_id: str) -> str:
 def call_name(call: Mapping[str, Any]) -> str:
     """A tool call in a few words: `read_file app.py`."""
     arguments: Mapping[str, Any] = call.get("args") or {}
-    telling = next((str(arguments[key]) for key in _TELLING_ARGUMENTS if isinstance(arguments.get(key), str)), "")
-    return f"{call.get('name', '')} {one_line(telling, 60)}".strip()
+    key = next((key for key in _TELLING_ARGUMENTS if isinstance(arguments.get(key), str)), "")
+    telling = str(arguments.get(key, ""))
+    shown = one_line(sanitize_name(telling) if key == "path" else telling, 60)
+    return f"{call.get('name', '')} {shown}".strip()
 
 
 def turn_text(payload: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from phasegate.flows.engine.prefect_backend.flow_run import FlowRunExecution
 from phasegate.flows.engine.prefect_backend.forced_states import forced_between
 from phasegate.flows.engine.prefect_backend.gate_wait import wait_at_gate
 from phasegate.flows.engine.wakeups import Decided, WakeupRegistry, current_slot
+from phasegate.infra.inert_markdown import inert_markdown
 from phasegate.infra.settings import Settings
 
 Result = TypeVar("Result")
@@ -107,6 +108,8 @@ class PrefectExecutor:
 
 async def _show(key: str, *, markdown: str, description: str) -> None:
     try:
-        await acreate_markdown_artifact(key=key, markdown=markdown, description=description)
+        await acreate_markdown_artifact(
+            key=key, markdown=inert_markdown(markdown), description=inert_markdown(description)
+        )
     except (httpx.HTTPError, PrefectException) as error:
         _log.warning("%s is not shown in Prefect: %r", description, error)
