@@ -64,7 +64,7 @@ CHANGE = "UPDATE artifacts SET content = replace(content, 'authority_files', 'x'
 
 @pytest.mark.parametrize("commands", [(ROW,), (CHANGE,), (ROW, CHANGE)], ids=["row", "change", "both"])
 def test_neither_the_row_nor_the_stored_change_makes_others_deciders(desk: Desk, commands: tuple[str, ...]) -> None:
-    """Mutations tried: `require_same` empty; the change's digest unchecked."""
+    """Mutation tried: `require_same` empty."""
     gate = at_change_gate(desk, "phasegate.toml", people=["bo"], admins=["eve"])
     for command in commands:
         desk.sql(command)
@@ -72,3 +72,11 @@ def test_neither_the_row_nor_the_stored_change_makes_others_deciders(desk: Desk,
         approve(desk, desk.ledger.gates.get(gate.id), "bo")
     with pytest.raises(TrailBroken):
         desk.ledger.audit("run-one")
+
+
+def test_a_stored_change_that_was_altered_gives_no_rules(desk: Desk) -> None:
+    """Mutation tried: the change's digest unchecked."""
+    gate = at_change_gate(desk, "phasegate.toml", people=["bo"], admins=["eve"])
+    desk.sql(CHANGE)
+    with pytest.raises(TrailBroken, match="stored change was altered"):
+        desk.ledger.gates.rules("run-one", "change", gate.subject)
