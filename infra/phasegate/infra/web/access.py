@@ -112,7 +112,7 @@ class AccessMiddleware:
         """Wrap an app.
 
         Args:
-            app: An app that trusts requests with the rules' credentials, and need not check anything else.
+            app: An app that need not check who asks. It is given the path that the rules saw.
             rules: The rules.
             sessions: The sessions of browsers.
         """
@@ -133,7 +133,7 @@ class AccessMiddleware:
                 await self._answer_browser(scope, headers, receive, _with_headers(send, self._browser_headers()))
             else:
                 self._check_program(headers)
-                await self._forward(scope, headers, receive, send, is_trusted=True)
+                await self._forward(scope, headers, receive, send)
         except _Refused as refused:
             await _refuse(scope, send, refused, html=is_page and _is_navigation(scope))
 
@@ -168,12 +168,11 @@ class AccessMiddleware:
             self._check_key(headers)
             await answer(send, HTTPStatus.NO_CONTENT, b"", [])
         else:
-            is_trusted = self._rules.needs_key(method, path)
-            if is_trusted:
+            if self._rules.needs_key(method, path):
                 self._check_key(headers)
             elif not self._has_cookie(headers):
                 raise _Refused(HTTPStatus.UNAUTHORIZED, _LOG_IN)
-            await self._forward(scope, headers, receive, send, is_trusted=is_trusted)
+            await self._forward(scope, headers, receive, send)
 
     def _check_origin(self, headers: dict[bytes, bytes], method: str, *, is_navigation: bool) -> None:
         origin = headers.get(b"origin")
@@ -220,19 +219,15 @@ class AccessMiddleware:
         policy = (b"content-security-policy", login_page.CONTENT_POLICY.encode())
         await answer(send, HTTPStatus.OK, content.encode(), [(b"content-type", kind), policy])
 
-    async def _forward(
-        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, *, is_trusted: bool
-    ) -> None:
-        """Forward a request to the app; if it is trusted, with the program's credentials instead of the browser's."""
+    async def _forward(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        """Forward a request to the app, with its body."""
         if scope["type"] == "http":
             _check_body(scope, headers, self._rules.body_limit)
             body = await _read(receive, self._rules.body_limit)
             if body is None:
                 return
             receive = replayed(body, receive)
-        others: Headers = [entry for entry in scope["headers"] if entry[0] != b"authorization"]
-        own: Headers = [(b"authorization", self._authorization)] if is_trusted else []
-        await self._app({**scope, "headers": others + own}, receive, send)
+        await self._app(scope, receive, send)
 
     def _browser_headers(self) -> dict[bytes, bytes]:
         return {**_BROWSER_HEADERS, b"content-security-policy": self._rules.content_policy.encode()}

@@ -257,7 +257,6 @@ def environment(settings: Settings, port: int, credentials: str, env: Mapping[st
         "PREFECT_HOME": str(settings.prefect),
         "PREFECT_API_URL": f"{service_address(port).origin}/api",
         AUTH_VARIABLE: credentials,
-        "PREFECT_SERVER_API_AUTH_STRING": credentials,
         "PREFECT_API_SSL_CERT_FILE": str(_minimal_ca_bundle(settings.prefect)),
         "PREFECT_UI_URL": pages_address(port).origin,
         "PREFECT_UI_API_URL": f"{pages_address(port).origin}/api",
