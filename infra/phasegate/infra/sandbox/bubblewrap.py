@@ -31,10 +31,13 @@ from phasegate.infra.sandbox.overlay import Mount, mounted
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
 from phasegate.infra.sandbox.proxy import Dialer, Proxy, SystemDialer
+from phasegate.infra.sandbox.system_call_filter import opened_filter
 from phasegate.infra.sandbox.toolchains import CREDENTIALS, SYSTEM, rustup_home, toolchains
 
 HOME = Path("/tmp/home")  # noqa: S108 - in the sandbox's own /tmp
 _BRIDGE, _PROXY = "/run/phasegate/bridge.py", "/run/phasegate/proxy.sock"
+_KEY_LISTS = ("/proc/keys", "/proc/key-users")
+"""Lists of keys that their owner may see, wherever they are."""
 _TRIAL_SECONDS = 20
 _OPEN_FOLDER = stat.S_IROTH | stat.S_IXOTH
 
@@ -65,16 +68,23 @@ class Bubblewrap:
         """Find bwrap and what commands need to see, and try it once.
 
         Raises:
-            SandboxMissing: bwrap is not installed, or does not work here.
+            SandboxMissing: bwrap is not installed, or does not work here, or there is no filter for this machine.
         """
         program = shutil.which("bwrap")
         if program is None:
             raise SandboxMissing("bubblewrap is not installed: there is no bwrap on PATH")
         tools = tuple(toolchains())
         sandbox = cls(policy, state_folder.absolute(), program, tuple(_mounts(policy, tools)), tools)
-        command = [program, *sandbox.shell, "--remount-ro", "/", "--", "/bin/sh", "-c", ":"]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=_TRIAL_SECONDS, check=False, env={})
+            with opened_filter() as descriptor:
+                done = subprocess.run(
+                    [program, *sandbox.shell, *_filtered(descriptor), "--remount-ro", "/", "--", "/bin/sh", "-c", ":"],
+                    capture_output=True,
+                    timeout=_TRIAL_SECONDS,
+                    check=False,
+                    env={},
+                    pass_fds=[descriptor],
+                )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SandboxMissing(f"bubblewrap does not work here: {error}") from error
         if done.returncode != 0:
@@ -115,24 +125,26 @@ class Bubblewrap:
         proxy = Proxy.to_any_public(self.dialer, hosts) if network else Proxy(hosts, self.dialer)
         isolated = not network and not hosts
         async with _egress(proxy, isolated=isolated) as (shown, wrapper), _names(identity, wrapper) as named:
-            result = await run_limited(
-                [
-                    *mounting,
-                    *self._isolated_argv(
-                        [*wrapper, *as_arguments(command)],
-                        (workspace.mountpoint, inside or folder),
-                        writable,
-                        [*shown, *named, *_homes(homes)],
-                    ),
-                ],
-                policy=self.policy,
-                folder=folder,
-                # bwrap itself gets no more than the command: inside, its environment can be read as that of process 1
-                environment=given | dict(environment or {}),
-                seconds=timeout.total_seconds(),
-                transcript=Transcript(output_limit, on_output),
-                writable=[*writable, *([caches.written] if caches else [])],
-            )
+            with opened_filter() as descriptor:
+                result = await run_limited(
+                    [
+                        *mounting,
+                        *self._isolated_argv(
+                            [*wrapper, *as_arguments(command)],
+                            (workspace.mountpoint, inside or folder),
+                            writable,
+                            [*shown, *named, *_homes(homes), *_filtered(descriptor)],
+                        ),
+                    ],
+                    policy=self.policy,
+                    folder=folder,
+                    # bwrap itself gets no more than the command, which can read the environment of process 1
+                    environment=given | dict(environment or {}),
+                    seconds=timeout.total_seconds(),
+                    transcript=Transcript(output_limit, on_output),
+                    writable=[*writable, *([caches.written] if caches else [])],
+                    descriptors=[descriptor],
+                )
         return replace(result, refused=tuple(proxy.refused))
 
     def _isolated_argv(
@@ -187,6 +199,10 @@ async def _names(identity: Identity | None, wrapper: Sequence[str]) -> AsyncGene
         yield [*first, *identity.arguments(Path(scratch))]
 
 
+def _filtered(descriptor: int) -> list[str]:
+    return ["--seccomp", str(descriptor)]
+
+
 def _homes(mounts: Mapping[str, Mount]) -> Iterator[str]:
     for folder, mount in mounts.items():
         yield from ("--bind", str(mount.mountpoint), str(HOME / folder))
@@ -203,6 +219,8 @@ def _mounts(policy: SandboxPolicy, tools: Sequence[Path]) -> Iterator[str]:
     yield from _masked(Path("/etc"))
     # a command that is root outside could set the machine's own switches below /proc/sys, without any capability
     yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
+    for place in _KEY_LISTS:
+        yield from ("--ro-bind-try", "/dev/null", place)
     yield from ("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
     for scratch, share in (("/tmp", 1), ("/dev/shm", 4), ("/run", 16)):  # noqa: S108 - each sandbox has its own
         yield from ("--size", str(policy.memory // share), "--perms", "1777", "--tmpfs", scratch)

@@ -76,6 +76,7 @@ async def run_limited(
     transcript: Transcript,
     writable: Sequence[Path] = (),
     mark: str = "",
+    descriptors: Sequence[int] = (),
 ) -> CommandResult:
     """Run a command to its end, its time's end or a limit; afterwards nothing it started is running.
 
@@ -88,6 +89,7 @@ async def run_limited(
         transcript: Takes the output.
         writable: Further folders whose growth counts.
         mark: `NAME=value` in `environment` by which processes that left the session are found.
+        descriptors: Open files that the program inherits.
 
     Raises:
         SandboxMissing: The program that shuts commands in does not start.
@@ -109,6 +111,7 @@ async def run_limited(
                     cwd=folder,
                     env=dict(environment),
                     start_new_session=True,
+                    pass_fds=descriptors,
                 )
             except OSError as error:
                 raise SandboxMissing(f"a command could not be started: {error}") from error
