@@ -30,7 +30,7 @@ def decide(machine: Machine, number: int, argument: int = 0, architecture: int |
     while True:
         code, if_true, if_false, operand = program[place]
         if code == 0x06:
-            return operand
+            return int(operand)
         if code == 0x20:
             word = struct.unpack_from("=I", data, operand)[0]
         else:

@@ -12,7 +12,7 @@ import os
 import platform
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -139,7 +139,7 @@ def filter_program(machine: Machine) -> bytes:
 
 
 @contextmanager
-def opened_filter() -> Iterator[int]:
+def opened_filter() -> Generator[int]:
     """Open a file with this machine's program, to be handed to a child process.
 
     Raises:
