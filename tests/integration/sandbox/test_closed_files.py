@@ -19,7 +19,7 @@ from phasegate.infra.sandbox import Sandbox, closed_files, open_sandbox
 
 LONG = timedelta(seconds=60)
 SECRET = "hunter2"
-SYSTEM_PLACES = [Path("/opt/phasegate-test"), Path("/usr/local/etc/phasegate-test"), Path("/etc/phasegate-test")]
+SYSTEM_FOLDERS = ["/opt", "/usr/local/etc", "/etc"]
 CONNECT = """\
 import socket, sys
 for path in sys.argv[1:]:
@@ -68,11 +68,11 @@ def listen(stack: ExitStack, path: Path) -> str:
     return str(path)
 
 
-@pytest.fixture(params=SYSTEM_PLACES, ids=str)
+@pytest.fixture(params=SYSTEM_FOLDERS)
 def place(request: pytest.FixtureRequest) -> Iterator[Path]:
-    place: Path = request.param
+    place = Path(request.param, f"phasegate-test-{os.getpid()}")
     if not os.access(place.parent, os.W_OK):
-        pytest.skip(f"{place.parent} belongs to somebody else: a command of this engine is no owner of files there")
+        pytest.skip(f"{place.parent} belongs to another user: a command of this engine is no owner of files there")
     place.mkdir()
     yield place
     shutil.rmtree(place)
@@ -136,7 +136,10 @@ async def test_of_a_project_on_path_its_programs_alone_are_shown(
         written(project / "lib" / "library", 0o644, "library")
     secrets = [
         *(written(project / name, 0o644) for name in (".env", "notes/plan", "deploy.key", ".git/config")),
-        *(written(program.parent / name, 0o644) for name in (".env.local", "id_ed25519", ".netrc", ".git/x")),
+        *(
+            written(program.parent / name, 0o644)
+            for name in (".env.local", "id_ed25519", ".netrc", "x.key", "a/.git/x")
+        ),
         written(program.parent / "token", 0o600),
     ]
     service = listen(listening, program.parent / "service")

@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from phasegate.infra.errors import SandboxMissing
-from phasegate.infra.sandbox.system_call_filter import MACHINES, Machine, filter_program, opened_filter
+from phasegate.infra.sandbox.system_call_filter import MACHINES, MachineCalls, filter_program, opened_filter
 
 ALLOWED = 0x7FFF0000
 KILLED = 0x80000000
@@ -22,7 +22,7 @@ def refused(number: int) -> int:
     return 0x00050000 | number
 
 
-def decide(machine: Machine, number: int, argument: int = 0, architecture: int | None = None) -> int:
+def decide(machine: MachineCalls, number: int, argument: int = 0, architecture: int | None = None) -> int:
     """Run the program as the kernel does."""
     data = struct.pack("=IIQQ", number, architecture or machine.architecture, 0, argument)
     program = list(struct.iter_unpack("=HBBI", filter_program(machine)))

@@ -30,7 +30,7 @@ from phasegate.infra.sandbox.overlay import Mount, mounted
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
 from phasegate.infra.sandbox.proxy import Dialer, Proxy, SystemDialer
-from phasegate.infra.sandbox.status import Status
+from phasegate.infra.sandbox.status import SandboxStatus
 from phasegate.infra.sandbox.system_call_filter import opened_filter
 from phasegate.infra.sandbox.toolchains import SYSTEM, rustup_home, toolchains
 
@@ -43,7 +43,7 @@ _FILTERED_FIRST = ("/bin/sh", "-c", f'{_WAIT}; exec "$@"', "sh")
 """Words that run a command once bwrap's own process inside has the filter, too: before, a tracer could use it."""
 _SETUP_FAILED = 1
 """Exit code of bwrap where it cannot shut a command in, e.g. since a closed file is gone meanwhile."""
-_SETUPS = 3
+_FURTHER_SETUPS = 2
 _TRIAL_SECONDS = 20
 _DEEP = ("/etc", "/opt", "/usr/local", "/nix/var")
 """Trees of the system in which administrators and services keep files."""
@@ -138,20 +138,14 @@ class Bubblewrap:
         proxy = Proxy.to_any_public(self.dialer, hosts) if network else Proxy(hosts, self.dialer)
         isolated = not network and not hosts
         async with _egress(proxy, isolated=isolated) as (shown, wrapper), _names(identity, wrapper) as named:
-            for attempt in range(_SETUPS):
-                closed = await asyncio.to_thread(self.closed.current, again=attempt > 0)
-                with opened_filter() as descriptor, Status() as status:
-                    result = await run_limited(
-                        [
-                            *mounting,
-                            *self._isolated_argv(
-                                [*wrapper, *as_arguments(command)],
-                                (workspace.mountpoint, inside or folder),
-                                writable,
-                                [*shown, *named, *_homes(homes), *_filtered(descriptor), *status.arguments],
-                                closed,
-                            ),
-                        ],
+
+            async def shut_in(closed: Closed) -> tuple[CommandResult, bool]:
+                with opened_filter() as descriptor, SandboxStatus() as status:
+                    own = [*shown, *named, *_homes(homes), *_filtered(descriptor), *status.arguments]
+                    places = (workspace.mountpoint, inside or folder)
+                    argv = self._isolated_argv([*wrapper, *as_arguments(command)], places, writable, own, closed)
+                    done = await run_limited(
+                        [*mounting, *argv],
                         policy=self.policy,
                         folder=folder,
                         # bwrap itself gets no more than the command, which can read the environment of process 1
@@ -161,8 +155,13 @@ class Bubblewrap:
                         writable=[*writable, *([caches.written] if caches else [])],
                         descriptors=[descriptor, status.descriptor],
                     )
-                    if result.exit_code != _SETUP_FAILED or status.has_started:
-                        break
+                    return done, status.has_started
+
+            result, has_started = await shut_in(await asyncio.to_thread(self.closed.current))
+            for _ in range(_FURTHER_SETUPS):
+                if has_started or result.exit_code != _SETUP_FAILED:
+                    break
+                result, has_started = await shut_in(await asyncio.to_thread(self.closed.current, again=True))
         return replace(result, refused=tuple(proxy.refused))
 
     def _isolated_argv(

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Status:
+class SandboxStatus:
     """File in memory that bwrap writes to, open within the context."""
 
     def __init__(self) -> None:

@@ -63,7 +63,7 @@ _GENERIC = {
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineCalls:
     """Numbers of a kind of machine."""
 
     architecture: int
@@ -76,13 +76,13 @@ class Machine:
     has_x32: bool = False
 
 
-def _generic(architecture: int) -> Machine:
+def _generic(architecture: int) -> MachineCalls:
     refused = (*_GENERIC.values(), *_UNIFIED.values())
-    return Machine(architecture, refused, unshare=97, clone=220, socket=198, socketpair=199)
+    return MachineCalls(architecture, refused, unshare=97, clone=220, socket=198, socketpair=199)
 
 
 MACHINES = {
-    "x86_64": Machine(
+    "x86_64": MachineCalls(
         0xC000003E,
         # in the order of _GENERIC
         (248, 249, 250, 165, 166, 155, 308, 321, 298, 323, 246, 320, 304, *_UNIFIED.values()),
@@ -98,7 +98,7 @@ MACHINES = {
 """Kinds of machines, as uname(2) names them."""
 
 
-def filter_program(machine: Machine) -> bytes:
+def filter_program(machine: MachineCalls) -> bytes:
     """Instructions for the kernel.
 
     - Another architecture's system calls end the process: their numbers mean something else.
