@@ -9,7 +9,13 @@ import struct
 import pytest
 
 from phasegate.infra.errors import SandboxMissing
-from phasegate.infra.sandbox.system_call_filter import MACHINES, MachineCalls, filter_program, opened_filter
+from phasegate.infra.sandbox.system_call_filter import (
+    LARGEST_SEGMENT,
+    MACHINES,
+    MachineCalls,
+    filter_program,
+    opened_filter,
+)
 
 ALLOWED = 0x7FFF0000
 KILLED = 0x80000000
@@ -22,10 +28,12 @@ def refused(number: int) -> int:
     return 0x00050000 | number
 
 
-def decide(machine: MachineCalls, number: int, argument: int = 0, architecture: int | None = None) -> int:
+def decide(
+    machine: MachineCalls, number: int, argument: int = 0, second: int = 0, architecture: int | None = None
+) -> int:
     """Run the program as the kernel does."""
-    data = struct.pack("=IIQQ", number, architecture or machine.architecture, 0, argument)
-    program = list(struct.iter_unpack("=HBBI", filter_program(machine)))
+    data = struct.pack("=IIQQQ", number, architecture or machine.architecture, 0, argument, second)
+    program = list(struct.iter_unpack("=HBBI", filter_program(machine, bounds_segments=True)))
     word, place = 0, 0
     while True:
         code, if_true, if_false, operand = program[place]
@@ -53,6 +61,15 @@ def test_each_machine_refuses_the_same(kind: str) -> None:
         for flags in (NEW_MOUNTS, NEW_USER | NEW_NETWORK):
             assert decide(machine, call, flags) == refused(errno.EPERM)
     assert {decide(machine, number) for number in (425, 435)} == {refused(errno.ENOSYS)}
+
+
+@pytest.mark.parametrize("kind", MACHINES)
+@pytest.mark.parametrize("size", [LARGEST_SEGMENT + 1, 1 << 31, 1 << 32, (1 << 40) + 1])
+def test_large_segments_are_refused_where_nothing_bounds_their_sum(kind: str, size: int) -> None:
+    """Mutation tried: the lower half of the size alone compared."""
+    machine = MACHINES[kind]
+    assert decide(machine, machine.shmget, 0, size) == refused(errno.ENOMEM)
+    assert decide(machine, machine.shmget, 0, LARGEST_SEGMENT) == ALLOWED
 
 
 def test_the_second_table_of_a_machine_is_no_way_round() -> None:

@@ -26,6 +26,7 @@ from phasegate.infra.sandbox.closed_files import Closed, ClosedFiles, Tree
 from phasegate.infra.sandbox.environment import allowed_environment, as_arguments, search_path
 from phasegate.infra.sandbox.git_view import git_link, git_view
 from phasegate.infra.sandbox.identity import Identity
+from phasegate.infra.sandbox.limits import groups_bound_memory
 from phasegate.infra.sandbox.overlay import Mount, mounted
 from phasegate.infra.sandbox.port import OUTPUT_LIMIT, BuildCaches, CommandResult
 from phasegate.infra.sandbox.process import Transcript, run_limited
@@ -140,7 +141,8 @@ class Bubblewrap:
         async with _egress(proxy, isolated=isolated) as (shown, wrapper), _names(identity, wrapper) as named:
 
             async def shut_in(closed: Closed) -> tuple[CommandResult, bool]:
-                with opened_filter() as descriptor, SandboxStatus() as status:
+                filtering = opened_filter(bounds_segments=not groups_bound_memory())
+                with filtering as descriptor, SandboxStatus() as status:
                     own = [*shown, *named, *_homes(homes), *_filtered(descriptor), *status.arguments]
                     places = (workspace.mountpoint, inside or folder)
                     argv = self._isolated_argv([*wrapper, *as_arguments(command)], places, writable, own, closed)

@@ -20,8 +20,9 @@ from phasegate.infra.errors import SandboxMissing
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 """Instructions: load a word, jump if it is equal, at least, or has one of the bits; return."""
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 """Places in `struct seccomp_data`; of an argument the lower half, which holds all flags."""
+_UPPER_HALF = 4
 _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
 _X32 = 0x40000000
 """Bit of a system call's number that chooses the x32 table."""
@@ -30,6 +31,9 @@ _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x20000000 | 0
 _TIME_NAMESPACE = 0x00000080
 _FAMILIES = (socket.AF_UNSPEC, socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 """Families of sockets that a network namespace or a mount namespace shuts in."""
+
+LARGEST_SEGMENT = 16 * 1024
+"""Bytes of a System V segment where nothing else bounds their sum; Postgres needs less, and there may be 4,096."""
 
 _UNIFIED = {
     "open_tree": 428,
@@ -73,12 +77,13 @@ class MachineCalls:
     clone: int
     socket: int
     socketpair: int
+    shmget: int
     has_x32: bool = False
 
 
 def _generic(architecture: int) -> MachineCalls:
     refused = (*_GENERIC.values(), *_UNIFIED.values())
-    return MachineCalls(architecture, refused, unshare=97, clone=220, socket=198, socketpair=199)
+    return MachineCalls(architecture, refused, unshare=97, clone=220, socket=198, socketpair=199, shmget=194)
 
 
 MACHINES = {
@@ -90,6 +95,7 @@ MACHINES = {
         clone=56,
         socket=41,
         socketpair=53,
+        shmget=29,
         has_x32=True,
     ),
     "aarch64": _generic(0xC00000B7),
@@ -98,12 +104,13 @@ MACHINES = {
 """Kinds of machines, as uname(2) names them."""
 
 
-def filter_program(machine: MachineCalls) -> bytes:
+def filter_program(machine: MachineCalls, *, bounds_segments: bool = False) -> bytes:
     """Instructions for the kernel.
 
     - Another architecture's system calls end the process: their numbers mean something else.
     - Keys, mounts and the rest of `refused` fail with EPERM, as do new namespaces but that of a user.
     - Calls that callers do without fail with ENOSYS, sockets of other families with EAFNOSUPPORT.
+    - `bounds_segments`: segments of shared memory above `LARGEST_SEGMENT` fail with ENOMEM.
     """
     checks: list[tuple[int, int, int, int]] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
@@ -134,13 +141,25 @@ def filter_program(machine: MachineCalls) -> bytes:
             (_RETURN, 0, 0, _REFUSE | errno.EAFNOSUPPORT),
             (_RETURN, 0, 0, _ALLOW),
         ]
+    if bounds_segments:
+        checks += [
+            (_EQUAL, 0, 5, machine.shmget),
+            (_LOAD, 0, 0, _SECOND_ARGUMENT + _UPPER_HALF),
+            (_AT_LEAST, 2, 0, 1),
+            (_LOAD, 0, 0, _SECOND_ARGUMENT),
+            (_AT_LEAST, 0, 1, LARGEST_SEGMENT + 1),
+            (_RETURN, 0, 0, _REFUSE | errno.ENOMEM),
+        ]
     checks.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *check) for check in checks)
 
 
 @contextmanager
-def opened_filter() -> Generator[int]:
+def opened_filter(*, bounds_segments: bool = False) -> Generator[int]:
     """Open a file with this machine's program, to be handed to a child process.
+
+    Args:
+        bounds_segments: As of `filter_program`.
 
     Raises:
         SandboxMissing: phasegate has no table of system calls for this kind of machine.
@@ -150,7 +169,7 @@ def opened_filter() -> Generator[int]:
         raise SandboxMissing(f"the sandbox has no system-call filter for machines of the kind {platform.machine()}")
     descriptor = os.memfd_create("phasegate-filter")
     try:
-        os.write(descriptor, filter_program(machine))
+        os.write(descriptor, filter_program(machine, bounds_segments=bounds_segments))
         os.lseek(descriptor, 0, os.SEEK_SET)
         yield descriptor
     finally:
