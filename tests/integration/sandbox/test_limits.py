@@ -10,6 +10,7 @@ import pytest
 
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import Sandbox, limits, open_sandbox
+from phasegate.infra.system.trees import remove_tree
 
 LONG = timedelta(seconds=60)
 MEBIBYTE = 1024**2
@@ -44,9 +45,11 @@ WAIT = "\nimport time; print('kept', flush=True); time.sleep(60)"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "state" / "workspace").mkdir(parents=True)
-    return tmp_path / "state" / "workspace"
+def folder(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "state" / "workspace"
+    folder.mkdir(parents=True)
+    yield folder
+    remove_tree(folder)
 
 
 def opened(folder: Path, disk: int = DISK) -> Sandbox:

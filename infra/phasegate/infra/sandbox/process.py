@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from phasegate.infra.errors import SandboxMissing
 from phasegate.infra.sandbox.growth import Growth
+from phasegate.infra.sandbox.leftovers import mend
 from phasegate.infra.sandbox.limits import control_groups, limited, usage_exceeded
 from phasegate.infra.sandbox.port import CommandResult
 from phasegate.infra.system.process_table import members
@@ -127,6 +128,9 @@ async def run_limited(
             stopped = stopped or await asyncio.to_thread(exceeded)  # it may have been faster than the watch
     finally:
         pipe.close()
+    duration = time.monotonic() - began
+    mended = await asyncio.to_thread(mend, (folder, *writable))
+    notes = "".join(f"\nphasegate: {note}" for note in mended)
     code = -signal.SIGKILL if process.returncode is None else process.returncode
     if stopped == _TIME:
         code = _TIMED_OUT
@@ -134,11 +138,12 @@ async def run_limited(
         code = code or -signal.SIGKILL  # it ended before it was stopped
     return CommandResult(
         exit_code=code if code >= 0 else 128 - code,
-        output=transcript.text(),
+        output=transcript.text() + notes,
         timed_out=stopped == _TIME,
-        duration_seconds=time.monotonic() - began,
+        duration_seconds=duration,
         stopped="" if stopped == _TIME else stopped,
         cut=transcript.is_cut,
+        mended=mended,
     )
 
 

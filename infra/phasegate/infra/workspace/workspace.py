@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.secrets import Secrets
+from phasegate.infra.system.trees import remove_tree
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStatus, readable
 from phasegate.infra.workspace.git import RUN_TRAILER, plain_message
 from phasegate.infra.workspace.leaks import leaking, masked_tree
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _STATUS: dict[str, FileStatus] = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed"}
 DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+
+_REPLACED = "phasegate-replaced-"
+"""Beginning of the names of folders with what an agent had put in the place of `.git`."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,8 @@ class Workspace:
                 self._keep(tree)
             self._attach()
         if self.records.is_dir():
+            for place in (self.folder, *self.records.glob(f"{_REPLACED}*")):
+                remove_tree(place, ignore_errors=True)  # git fails on paths that are too long for it
             git.output("worktree", "remove", "--force", "--force", str(self.folder))
 
     def discard(self) -> None:
@@ -250,7 +256,7 @@ class Workspace:
         link, expected = self.folder / ".git", f"gitdir: {self.records}\n"
         if link.is_symlink() or not link.is_file() or link.read_bytes() != expected.encode(errors="surrogateescape"):
             if link.is_symlink() or link.exists():
-                aside = tempfile.mkdtemp(prefix="phasegate-replaced-", dir=self.records)
+                aside = tempfile.mkdtemp(prefix=_REPLACED, dir=self.records)
                 shutil.move(link, aside)
             link.write_text(expected, errors="surrogateescape")
 
@@ -321,7 +327,7 @@ def _find_records(git: Git, folder: Path) -> Path | None:
         if backlink.read_text(errors="surrogateescape").strip() == str(folder / ".git"):
             if all((backlink.parent / name).is_file() for name in ("HEAD", "commondir")):
                 return backlink.parent
-            shutil.rmtree(backlink.parent)
+            remove_tree(backlink.parent)
     return None
 
 
