@@ -33,7 +33,7 @@ def decide(
 ) -> int:
     """Run the program as the kernel does."""
     data = struct.pack("=IIQQQ", number, architecture or machine.architecture, 0, argument, second)
-    program = list(struct.iter_unpack("=HBBI", filter_program(machine, bounds_segments=True)))
+    program = list(struct.iter_unpack("=HBBI", filter_program(machine, bounds_sharing=True)))
     word, place = 0, 0
     while True:
         code, if_true, if_false, operand = program[place]
@@ -70,6 +70,7 @@ def test_large_segments_are_refused_where_nothing_bounds_their_sum(kind: str, si
     machine = MACHINES[kind]
     assert decide(machine, machine.shmget, 0, size) == refused(errno.ENOMEM)
     assert decide(machine, machine.shmget, 0, LARGEST_SEGMENT) == ALLOWED
+    assert decide(machine, machine.memfd_create) == refused(errno.ENOSYS)
 
 
 def test_the_second_table_of_a_machine_is_no_way_round() -> None:

@@ -141,7 +141,7 @@ class Bubblewrap:
         async with _egress(proxy, isolated=isolated) as (shown, wrapper), _names(identity, wrapper) as named:
 
             async def shut_in(closed: Closed) -> tuple[CommandResult, bool]:
-                filtering = opened_filter(bounds_segments=not groups_bound_memory())
+                filtering = opened_filter(bounds_sharing=not groups_bound_memory())
                 with filtering as descriptor, SandboxStatus() as status:
                     own = [*shown, *named, *_homes(homes), *_filtered(descriptor), *status.arguments]
                     places = (workspace.mountpoint, inside or folder)

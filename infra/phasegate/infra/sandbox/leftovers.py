@@ -91,4 +91,5 @@ def _opened(place: str) -> bool:
 
 
 def _name(path: str, top: str) -> str:
-    return os.path.relpath(path, top).encode(errors="replace").decode()
+    """Name of a file for a note; what cannot be printed is replaced."""
+    return "".join(character if character.isprintable() else "?" for character in os.path.relpath(path, top))

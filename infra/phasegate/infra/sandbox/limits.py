@@ -63,7 +63,7 @@ def usage_exceeded(leader: int, policy: SandboxPolicy, groups: list[Path]) -> st
     if out_of_memory(groups):
         used = replace(used, memory=policy.memory + 1)  # the kernel has ended a process that asked for more
     elif not bounds_memory(groups):
-        used = replace(used, memory=used.memory + shared_bytes(leader, policy.memory))
+        used = replace(used, memory=used.memory + shared_bytes(leader))
     return used.exceeded(pids=policy.pids, cpu_seconds=policy.cpu_seconds, memory=policy.memory)
 
 

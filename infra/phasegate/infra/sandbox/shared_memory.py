@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 
-from phasegate.infra.system.process_table import members, shared_pages_bytes
+from phasegate.infra.system.process_table import members
 
 MEMORY_FOLDERS = ("/tmp", "/dev/shm", "/run")  # noqa: S108 - each sandbox has its own
 """Folders of a sandbox that are kept in memory."""
-_SHARED_PARTS = 8
-"""Part of the limit from which on memory that processes share is looked at."""
+_SHARED = "/dev/zero (deleted)\n"
+"""End of a line of memory that is shared without any file. Source: proc(5), `maps`."""
 
 
 def memory_devices(process_id: int) -> set[int]:
@@ -27,22 +28,20 @@ def memory_devices(process_id: int) -> set[int]:
     return devices
 
 
-def shared_bytes(leader: int, limit: int) -> int:
+def shared_bytes(leader: int) -> int:
     """Bytes in memory that the processes of a session share, or keep in files.
 
     Args:
         leader: The process id that began the session.
-        limit: Bytes that these may have in all.
     """
     process_ids = list(members(leader))
     total = max((_folder_bytes(process_id) for process_id in process_ids), default=0)
-    files: dict[tuple[int, int], int] = {}
+    parts: dict[tuple[int, int], int] = {}
     for process_id in process_ids:
-        files |= _files_in_memory(process_id)
-    total += sum(files.values())
-    if sum(map(shared_pages_bytes, process_ids)) > limit // _SHARED_PARTS:
-        total += sum(map(_shared_anonymous, process_ids))
-    return total
+        parts |= _files_in_memory(process_id)
+        for key, size in _shared_maps(process_id):
+            parts[key] = max(size, parts.get(key, 0))
+    return total + sum(parts.values())
 
 
 @cache
@@ -85,14 +84,13 @@ def _files_in_memory(process_id: int) -> dict[tuple[int, int], int]:
     return files
 
 
-def _shared_anonymous(process_id: int) -> int:
-    """A process's part of the memory that it shares with others without any file."""
-    total, counts = 0, False
-    with suppress(OSError), open(f"/proc/{process_id}/smaps", errors="replace") as maps:  # noqa: PTH123 - as above
+def _shared_maps(process_id: int) -> Iterator[tuple[tuple[int, int], int]]:
+    """Numbers and sizes of the memory that a process shares without any file, whether or not it has touched it."""
+    with suppress(OSError), open(f"/proc/{process_id}/maps", errors="replace") as maps:  # noqa: PTH123 - often
         for line in maps:
-            words = line.split(maxsplit=5)
-            if not words[0].endswith(":"):
-                counts = words[-1].startswith(("/dev/zero (deleted)", "/SYSV"))
-            elif counts and words[0] == "Pss:":
-                total += int(words[1]) * 1024
-    return total
+            if line.endswith(_SHARED):
+                place, _, offset, device, number, _ = line.split(maxsplit=5)
+                first, _, last = place.partition("-")
+                major, _, minor = device.partition(":")
+                key = (os.makedev(int(major, 16), int(minor, 16)), int(number))
+                yield key, int(offset, 16) + int(last, 16) - int(first, 16)

@@ -78,12 +78,15 @@ class MachineCalls:
     socket: int
     socketpair: int
     shmget: int
+    memfd_create: int
     has_x32: bool = False
 
 
 def _generic(architecture: int) -> MachineCalls:
     refused = (*_GENERIC.values(), *_UNIFIED.values())
-    return MachineCalls(architecture, refused, unshare=97, clone=220, socket=198, socketpair=199, shmget=194)
+    return MachineCalls(
+        architecture, refused, unshare=97, clone=220, socket=198, socketpair=199, shmget=194, memfd_create=279
+    )
 
 
 MACHINES = {
@@ -96,6 +99,7 @@ MACHINES = {
         socket=41,
         socketpair=53,
         shmget=29,
+        memfd_create=319,
         has_x32=True,
     ),
     "aarch64": _generic(0xC00000B7),
@@ -104,13 +108,14 @@ MACHINES = {
 """Kinds of machines, as uname(2) names them."""
 
 
-def filter_program(machine: MachineCalls, *, bounds_segments: bool = False) -> bytes:
+def filter_program(machine: MachineCalls, *, bounds_sharing: bool = False) -> bytes:
     """Instructions for the kernel.
 
     - Another architecture's system calls end the process: their numbers mean something else.
     - Keys, mounts and the rest of `refused` fail with EPERM, as do new namespaces but that of a user.
     - Calls that callers do without fail with ENOSYS, sockets of other families with EAFNOSUPPORT.
-    - `bounds_segments`: segments of shared memory above `LARGEST_SEGMENT` fail with ENOMEM.
+    - `bounds_sharing`: segments above `LARGEST_SEGMENT` fail with ENOMEM, and files of memfd_create(2) with ENOSYS.
+      A watch from outside sees neither a segment that is not attached nor a file that is on its way in a socket.
     """
     checks: list[tuple[int, int, int, int]] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
@@ -141,8 +146,10 @@ def filter_program(machine: MachineCalls, *, bounds_segments: bool = False) -> b
             (_RETURN, 0, 0, _REFUSE | errno.EAFNOSUPPORT),
             (_RETURN, 0, 0, _ALLOW),
         ]
-    if bounds_segments:
+    if bounds_sharing:
         checks += [
+            (_EQUAL, 0, 1, machine.memfd_create),
+            (_RETURN, 0, 0, _REFUSE | errno.ENOSYS),
             (_EQUAL, 0, 5, machine.shmget),
             (_LOAD, 0, 0, _SECOND_ARGUMENT + _UPPER_HALF),
             (_AT_LEAST, 2, 0, 1),
@@ -155,11 +162,11 @@ def filter_program(machine: MachineCalls, *, bounds_segments: bool = False) -> b
 
 
 @contextmanager
-def opened_filter(*, bounds_segments: bool = False) -> Generator[int]:
+def opened_filter(*, bounds_sharing: bool = False) -> Generator[int]:
     """Open a file with this machine's program, to be handed to a child process.
 
     Args:
-        bounds_segments: As of `filter_program`.
+        bounds_sharing: As of `filter_program`.
 
     Raises:
         SandboxMissing: phasegate has no table of system calls for this kind of machine.
@@ -169,7 +176,7 @@ def opened_filter(*, bounds_segments: bool = False) -> Generator[int]:
         raise SandboxMissing(f"the sandbox has no system-call filter for machines of the kind {platform.machine()}")
     descriptor = os.memfd_create("phasegate-filter")
     try:
-        os.write(descriptor, filter_program(machine, bounds_segments=bounds_segments))
+        os.write(descriptor, filter_program(machine, bounds_sharing=bounds_sharing))
         os.lseek(descriptor, 0, os.SEEK_SET)
         yield descriptor
     finally:

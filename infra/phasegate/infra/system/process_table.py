@@ -119,12 +119,6 @@ def _private_pages(process_id: int) -> int:
     return max(0, int(fields[1]) - int(fields[2])) if fields else 0
 
 
-def shared_pages_bytes(process_id: int) -> int:
-    """Bytes of a process's memory that others may share: of files, and without any."""
-    fields = _fields(process_id, "statm")
-    return int(fields[2]) * _PAGE if fields else 0
-
-
 def _fields(process_id: int, file: str) -> list[bytes]:
     """The fields of a process's file, after the command's name, which may hold anything."""
     try:
