@@ -13,7 +13,7 @@ import pytest
 from phasegate.infra.command_rules.signs import signs_in
 from phasegate.infra.policy.model import SandboxPolicy
 from phasegate.infra.sandbox import Sandbox, open_sandbox
-from phasegate.infra.sandbox.leftovers import DEEPEST
+from phasegate.infra.system.leftovers import DEEPEST
 from phasegate.infra.system.trees import remove_tree
 from phasegate.infra.workspace import Repository, Workspace
 
@@ -114,3 +114,11 @@ async def test_many_leftovers_are_few_notes(sandbox: Sandbox, workspace: Workspa
     command = "for n in $(seq 50); do cp /bin/true t$n; chmod 4755 t$n; done"
     done = await sandbox.run(command, folder=workspace.folder, timeout=LONG)
     assert (len(done.mended), done.mended[-1]) == (21, "30 more were mended")
+
+
+def test_leftovers_of_a_killed_engine_are_mended_too(workspace: Workspace) -> None:
+    """Mutation tried: no look at a workspace that is there."""
+    script = DEEP.format(depth=1_500) + "os.chmod('../f', 0o4755)"
+    subprocess.run(["python3", "-c", script], cwd=workspace.folder, check=True)
+    look(Workspace.create(workspace.repository, "r1", workspace.base_commit, workspace.folder))
+    assert not workspace.folder.exists()

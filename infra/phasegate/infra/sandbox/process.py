@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from phasegate.infra.errors import SandboxMissing
 from phasegate.infra.sandbox.growth import Growth
-from phasegate.infra.sandbox.leftovers import mend
 from phasegate.infra.sandbox.limits import control_groups, limited, usage_exceeded
 from phasegate.infra.sandbox.port import CommandResult
+from phasegate.infra.system.leftovers import mend
 from phasegate.infra.system.process_table import members
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from phasegate.infra.artifacts import sha256
 from phasegate.infra.errors import RepositoryError
 from phasegate.infra.secrets import Secrets
+from phasegate.infra.system.leftovers import mend
 from phasegate.infra.system.trees import remove_tree
 from phasegate.infra.workspace.change_set import ChangeSet, FileChange, FileStatus, readable
 from phasegate.infra.workspace.git import RUN_TRAILER, plain_message
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 _STATUS: dict[str, FileStatus] = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed"}
 DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
-
-_REPLACED = "phasegate-replaced-"
-"""Beginning of the names of folders with what an agent had put in the place of `.git`."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ class Workspace:
         if records is None:
             records = _add_worktree(git, run_id, base, folder)
         workspace = cls(repository, run_id, base, folder, records, secrets or Secrets())
+        mend([folder])
         workspace._attach()
         if recorded_base is None or not was_there:
             workspace._fill()
@@ -236,8 +235,6 @@ class Workspace:
                 self._keep(tree)
             self._attach()
         if self.records.is_dir():
-            for place in (self.folder, *self.records.glob(f"{_REPLACED}*")):
-                remove_tree(place, ignore_errors=True)  # git fails on paths that are too long for it
             git.output("worktree", "remove", "--force", "--force", str(self.folder))
 
     def discard(self) -> None:
@@ -256,7 +253,7 @@ class Workspace:
         link, expected = self.folder / ".git", f"gitdir: {self.records}\n"
         if link.is_symlink() or not link.is_file() or link.read_bytes() != expected.encode(errors="surrogateescape"):
             if link.is_symlink() or link.exists():
-                aside = tempfile.mkdtemp(prefix=_REPLACED, dir=self.records)
+                aside = tempfile.mkdtemp(prefix="phasegate-replaced-", dir=self.records)
                 shutil.move(link, aside)
             link.write_text(expected, errors="surrogateescape")
 

@@ -1,6 +1,7 @@
 """Leftovers of a command that phasegate takes away: set-user-ID bits, closed folders, folders too deep for git.
 
-Called by `process.py` once all processes of a command have ended. It must not know what the command was for.
+Called once all processes of a command have ended, and for a workspace whose engine was killed before that. It must not
+know what the command was for.
 """
 
 from __future__ import annotations
