@@ -61,7 +61,6 @@ import importlib.machinery
 import os
 import sys
 import types
-from phasegate.infra.system.trees import remove_tree
 
 for name in ("unittest", "unittest.mock", "_pytest", "pytest"):
     try:
